@@ -1,0 +1,83 @@
+//! What the cache did for one request, in the words of RFC 9211.
+//!
+//! Owns the outcomes and their one spelling, which the response header, the log line and the metric share.
+//! Must not know how an outcome came about.
+
+use std::fmt;
+
+/// How a request was satisfied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// From store, without asking upstream.
+    Hit,
+    /// From store, older than its freshness, because upstream failed.
+    Stale,
+    /// From store, after upstream confirmed the stored page.
+    Revalidated,
+    /// From store, after upstream let this caller in: the bytes were here, the right was not yet known.
+    Asked,
+    /// Fetched for this request.
+    Miss,
+    /// Fetched once for this request and others.
+    Joined,
+    /// Passed through without touching the store: refusals, uploads, relayed ranges.
+    Bypass,
+    /// larder's own answer: health, metrics, errors of the request itself.
+    Own,
+}
+
+impl Outcome {
+    /// One word for the log line and the metric.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Asked => "asked",
+            Self::Miss => "miss",
+            Self::Joined => "joined",
+            Self::Bypass => "bypass",
+            Self::Own => "own",
+        }
+    }
+}
+
+/// The outcome and, where upstream was asked, the status it gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStatus {
+    pub outcome: Outcome,
+    pub upstream_status: Option<u16>,
+}
+
+impl CacheStatus {
+    pub const HIT: Self = Self::new(Outcome::Hit);
+    pub const OWN: Self = Self::new(Outcome::Own);
+
+    pub const fn new(outcome: Outcome) -> Self {
+        Self { outcome, upstream_status: None }
+    }
+
+    pub const fn answered(outcome: Outcome, upstream_status: u16) -> Self {
+        Self { outcome, upstream_status: Some(upstream_status) }
+    }
+}
+
+/// The value of the `Cache-Status` field.
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.outcome {
+            Outcome::Hit => "larder; hit",
+            Outcome::Stale => "larder; hit; detail=upstream-failed",
+            Outcome::Revalidated => "larder; fwd=stale",
+            Outcome::Asked => "larder; fwd=request; detail=right-asked",
+            Outcome::Miss => "larder; fwd=uri-miss",
+            Outcome::Joined => "larder; fwd=uri-miss; collapsed",
+            Outcome::Bypass => "larder; fwd=bypass",
+            Outcome::Own => "larder; detail=own",
+        })?;
+        match self.upstream_status {
+            Some(status) => write!(f, "; fwd-status={status}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The one clock. Decisions take `now` as a parameter; whoever acts reads it here.
+//!
+//! Monotonic: a wall clock that jumps revives no page and prolongs no right. Must not know what the time is for.
+
+use std::time::{Instant, SystemTime};
+
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// For what others write down as a date, such as `Retry-After`.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,24 @@
+//! larder: a read-through cache between Python build machines and a GitLab PyPI package registry.
+//!
+//! A request enters at the top and falls; nothing below calls upwards.
+//!
+//! - [`app`] puts the parts together; [`config`] is what an operator says; [`cli`] is how it is said.
+//! - [`server`] is the wire: connections, the walk of a request, and the one table of statuses.
+//! - [`access`] remembers GitLab's word about each caller. A response with stored bytes cannot be built without its
+//!   `Permit`.
+//! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions.
+//! - [`store`] is the disk, [`upstream`] the network; they are strangers to each other.
+//! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data.
+//! - Values that everybody may use: [`digest`], [`secret`], [`quantity`], [`byte_range`], [`cache_status`],
+//!   [`single_flight`],
+//!   [`clock`]. [`telemetry`] is what an operator sees.
+//!
+//! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
+
+pub mod byte_range;
+pub mod cache_status;
+pub mod clock;
+pub mod digest;
+pub mod quantity;
+pub mod secret;
+pub mod single_flight;

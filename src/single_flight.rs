@@ -1,0 +1,127 @@
+//! One run of a piece of work per key, whoever asks while it runs.
+//!
+//! The work is a task of its own: a caller that goes away neither stops it nor leaves the others hanging, and a run
+//! that panics is told to the waiting as `None`. Must not know what the work is; nothing is remembered after it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+pub struct SingleFlight<K, V> {
+    running: Mutex<HashMap<K, watch::Receiver<Option<V>>>>,
+}
+
+/// What a run gave, and whether this caller found it already running.
+#[derive(Debug)]
+pub struct Landed<V> {
+    pub value: V,
+    pub joined: bool,
+}
+
+impl<K, V> SingleFlight<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { running: Mutex::default() })
+    }
+
+    /// Runs `work`, or joins the run that is under way. `None` if the run ended without a value.
+    pub async fn run<F>(self: &Arc<Self>, key: K, work: impl FnOnce() -> F) -> Option<Landed<V>>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (mut landing, joined) = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            match running.get(&key) {
+                Some(landing) => (landing.clone(), true),
+                None => (self.start(&mut running, key, work()), false),
+            }
+        };
+        let landed = landing.wait_for(Option::is_some).await.ok()?;
+        landed.clone().map(|value| Landed { value, joined })
+    }
+
+    fn start<F>(
+        self: &Arc<Self>,
+        running: &mut HashMap<K, watch::Receiver<Option<V>>>,
+        key: K,
+        work: F,
+    ) -> watch::Receiver<Option<V>>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (sender, receiver) = watch::channel(None);
+        running.insert(key.clone(), receiver.clone());
+        let place = Place { flights: Arc::clone(self), key };
+        #[expect(clippy::disallowed_methods, reason = "the run must outlive the caller that started it")]
+        tokio::spawn(async move {
+            let value = work.await;
+            // Out of the map first: whoever asks from here on asks anew.
+            drop(place);
+            sender.send_replace(Some(value));
+        });
+        receiver
+    }
+
+    /// Runs under way.
+    pub fn len(&self) -> usize {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A key's place in the map, given up also when the work panics.
+struct Place<K: Eq + Hash, V> {
+    flights: Arc<SingleFlight<K, V>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for Place<K, V> {
+    fn drop(&mut self) {
+        self.flights.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_callers_cause_one_run_and_a_vanished_one_stops_nobody() {
+        let flights = SingleFlight::<u8, usize>::new();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let runs = Arc::clone(&runs);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                runs.fetch_add(1, Ordering::SeqCst)
+            }
+        };
+        let leader = tokio::time::timeout(Duration::from_millis(10), flights.run(7, work)).await;
+        assert!(leader.is_err());
+        let (a, b) = tokio::join!(flights.run(7, work), flights.run(7, work));
+        assert!(a.is_some_and(|landed| landed.joined) && b.is_some_and(|landed| landed.joined));
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        assert!(flights.is_empty());
+        assert!(flights.run(7, work).await.is_some_and(|landed| !landed.joined));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_is_told_and_leaves_no_trace() {
+        let flights = SingleFlight::<u8, u8>::new();
+        let fallen = flights.run(7, || async { panic!("as the test wants it") }).await;
+        assert!(fallen.is_none());
+        assert!(flights.is_empty());
+    }
+}
