@@ -21,4 +21,5 @@ pub mod clock;
 pub mod digest;
 pub mod quantity;
 pub mod secret;
+pub mod simple;
 pub mod single_flight;

@@ -1,0 +1,118 @@
+//! What a distribution's file name says about its project.
+//!
+//! Owns the readings of `NAME-VERSION…`: exact for wheels (the binary distribution format, where a
+//! name has no dash), a guess for source distributions older than PEP 625, where name and version
+//! may both hold dashes. Must not know whether a file exists; a guess is a hint, never a proof.
+
+use super::name::ProjectName;
+
+/// So many readings of one file name at most; a longer list helps nobody.
+const CANDIDATES_MAX: usize = 8;
+
+const WHEEL: &str = ".whl";
+
+/// Endings of the other distribution formats that indexes have served; a longer ending comes before
+/// one that it ends with.
+const ARCHIVES: [&str; 11] =
+    [".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.z", ".tgz", ".tar", ".zip", ".egg", ".exe", ".msi"];
+
+/// The projects that a file of this name may belong to, the most likely first.
+#[must_use]
+pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
+    if let Some(stem) = without_ending(filename, WHEEL) {
+        let name = stem.split_once('-').map_or(stem, |(name, _)| name);
+        return ProjectName::parse(name).into_iter().collect();
+    }
+    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending)).unwrap_or(filename);
+    let splits = || stem.rmatch_indices('-').map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]));
+    let versioned = splits().filter(|(_, version)| is_like_a_version(version));
+    let others = splits().filter(|(_, version)| !version.is_empty() && !is_like_a_version(version));
+    versioned
+        .chain(others)
+        .filter_map(|(name, _)| ProjectName::parse(name).ok())
+        .take(CANDIDATES_MAX)
+        .collect()
+}
+
+/// Whether a file of this name is a wheel, a source distribution or one of their forerunners.
+#[must_use]
+pub fn is_distribution(filename: &str) -> bool {
+    let dashed = |stem: &str| stem.contains('-');
+    without_ending(filename, WHEEL).is_some_and(dashed)
+        || ARCHIVES.iter().any(|ending| without_ending(filename, ending).is_some_and(dashed))
+}
+
+/// Every version of PEP 440 starts with a digit once it is normalised.
+fn is_like_a_version(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn without_ending<'a>(filename: &'a str, ending: &str) -> Option<&'a str> {
+    let (stem, tail) = filename.split_at_checked(filename.len().checked_sub(ending.len())?)?;
+    tail.eq_ignore_ascii_case(ending).then_some(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_likely_project_comes_first() {
+        let table: [(&str, &[&str]); 14] = [
+            ("my_pkg-1.0.0-py3-none-any.whl", &["my-pkg"]),
+            ("torch-1.0+cu118-cp311-cp311-linux_x86_64.whl", &["torch"]),
+            ("My.Pkg-1.0-py3-none-any.WHL", &["my-pkg"]),
+            ("my_pkg-1.0.0.tar.gz", &["my-pkg"]),
+            ("my-pkg-1.0.0.zip", &["my-pkg", "my"]),
+            ("foo-2-1.0.tar.gz", &["foo-2", "foo"]),
+            ("foo-1.0-1.tar.gz", &["foo-1-0", "foo"]),
+            ("foo-1.0-beta.tar.bz2", &["foo", "foo-1-0"]),
+            ("foo-1.0-py2.7.egg", &["foo", "foo-1-0"]),
+            ("foo-1.0-variants.json", &["foo", "foo-1-0"]),
+            ("foo-v1.tgz", &["foo"]),
+            ("foo.tar.gz", &[]),
+            ("-1.0.tar.gz", &[]),
+            ("", &[]),
+        ];
+        for (filename, expected) in table {
+            let found = project_candidates(filename);
+            let found: Vec<_> = found.iter().map(ProjectName::as_str).collect();
+            assert_eq!(found, expected, "{filename}");
+        }
+    }
+
+    #[test]
+    fn readings_are_bounded() {
+        assert_eq!(project_candidates(&"a-1-".repeat(40)).len(), CANDIDATES_MAX);
+        assert_eq!(project_candidates(&"a-1-".repeat(100_000)).len(), CANDIDATES_MAX);
+    }
+
+    #[test]
+    fn distributions_are_told_from_other_files() {
+        for filename in ["a-1-py3-none-any.whl", "a-1.tar.gz", "A-1.ZIP", "a-1.tgz"] {
+            assert!(is_distribution(filename), "{filename}");
+        }
+        for filename in ["", "a", "a.zip", "a-1.html", "a-1.tar.gz.asc", ".whl", "é"] {
+            assert!(!is_distribution(filename), "{filename}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_true_project_is_among_the_readings(
+            name in "[a-z]([a-z0-9._-]{0,12}[a-z0-9])?",
+            version in "[0-9]{1,2}\\.[0-9]{1,2}(\\.post1|-1|rc2)?",
+        ) {
+            let project = ProjectName::parse(&name)?;
+            prop_assume!(name.matches('-').count() < 4);
+            let filename = format!("{name}-{version}.tar.gz");
+            prop_assert!(project_candidates(&filename).contains(&project));
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in ".{0,40}") {
+            prop_assert!(project_candidates(&text).len() <= CANDIDATES_MAX);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The promise of the room, on pages as they are and on pages as nasty as they may be.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::simple::NotAnIndex;
+
+mod nasty;
+
+type Failure = Box<dyn Error>;
+
+const PAGE: &str = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/my-pkg";
+
+/// What the tests do to links: the origin of one host goes.
+fn rootless(link: &Link<'_>) -> Option<String> {
+    (link.url.host_str() == Some("gitlab.example.com")).then(|| match link.url.query() {
+        Some(query) => format!("{}?{query}", link.url.path()),
+        None => link.url.path().to_owned(),
+    })
+}
+
+fn rewriter() -> Result<HtmlRewriter, Failure> {
+    Ok(HtmlRewriter::new(Url::parse(PAGE)?, rootless))
+}
+
+fn rewritten(chunks: &[&[u8]]) -> Result<(Vec<u8>, Shape), Failure> {
+    let mut rewriter = rewriter()?;
+    let mut out = Vec::new();
+    for chunk in chunks {
+        rewriter.write(chunk)?;
+        out.extend_from_slice(&rewriter.take_output());
+    }
+    let (rest, shape) = rewriter.finish()?;
+    out.extend_from_slice(&rest);
+    Ok((out, shape))
+}
+
+fn text(page: &str) -> Result<String, Failure> {
+    Ok(String::from_utf8(rewritten(&[page.as_bytes()])?.0)?)
+}
+
+const HOST: &str = "https://gitlab.example.com";
+
+fn gitlab_page(links: &str) -> String {
+    format!(
+        "        <!DOCTYPE html>\r\n        <html>\r\n          <head>\r\n            <title>Links for My.Pkg</title>\r\n          \
+         </head>\r\n          <body>\r\n            <h1>Links for My.Pkg</h1>\r\n            {links}\r\n          </body>\r\n        \
+         </html>\r\n"
+    )
+}
+
+fn file_link(number: usize) -> String {
+    let sha = format!("{number:064x}");
+    format!(
+        "<a href=\"{HOST}/api/v4/projects/42/packages/pypi/files/{sha}/my_pkg-{number}+cu1-py3-none-any.whl#sha256={sha}\" \
+         data-requires-python=\"&gt;=3.7,&lt;4 &quot;\">my_pkg-{number}.whl</a>"
+    )
+}
+
+#[test]
+fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
+    let page = gitlab_page(&(0..3).map(file_link).collect::<String>());
+    let (out, shape) = rewritten(&[page.as_bytes()])?;
+    assert_eq!(String::from_utf8(out)?, page.replace(HOST, ""));
+    assert_eq!(shape.title.as_deref(), Some("Links for My.Pkg"));
+    assert_eq!(shape.heading.as_deref(), Some("Links for My.Pkg"));
+    assert_eq!((shape.anchors, shape.hashed_anchors, shape.file_anchors), (3, 3, 3));
+    assert_eq!((shape.html, shape.body, shape.cut_in_tag), (Element::Closed, Element::Closed, false));
+    assert_eq!(shape.judge(), Ok(()));
+    Ok(())
+}
+
+#[test]
+fn an_empty_gitlab_page_passes_whole() -> Result<(), Failure> {
+    let page = gitlab_page("");
+    let (out, shape) = rewritten(&[page.as_bytes()])?;
+    assert_eq!(String::from_utf8(out)?, page);
+    assert_eq!((shape.judge(), shape.anchors), (Ok(()), 0));
+    Ok(())
+}
+
+#[test]
+fn links_keep_their_spelling_but_for_the_address() -> Result<(), Failure> {
+    let table = [
+        // Empty digest, upper-case digest, plus and percent: nothing is tidied up.
+        ("<a href='HOST/files//x.whl#sha256='>", "<a href='/files//x.whl#sha256='>"),
+        ("<a href=\"HOST/f/A+b%2B.whl#sha256=ABC\">", "<a href=\"/f/A+b%2B.whl#sha256=ABC\">"),
+        // White space, order, case, unknown and repeated attributes, no quotes.
+        ("<A\n\tx  HREF = 'HOST/f'\n y='' X >", "<A\n\tx  HREF = '/f'\n y='' X >"),
+        ("<a href=\"HOST/1\" href=\"HOST/2\">", "<a href=\"/1\" href=\"HOST/2\">"),
+        ("<a href=HOST/f#sha256=a class=b>", "<a href=/f#sha256=a class=b>"),
+        ("<a href=HOST/f/>", "<a href=/f/>"),
+        ("<a b=\"x\"href=\"HOST/f\"/>", "<a b=\"x\"href=\"/f\"/>"),
+        // References in the address are read, and written as needed; in the fragment they stay.
+        ("<a href=\"HOST/f?a=1&amp;b=&#34;2#x&amp;y&num;\">", "<a href=\"/f?a=1&amp;b=%222#x&amp;y&num;\">"),
+        ("<a href=\"HOST/f?a=1&b=2\">", "<a href=\"/f?a=1&amp;b=2\">"),
+        ("<a href=' HOST/f '>", "<a href='/f'>"),
+        // Relative links are resolved first.
+        ("<a href=\"../files/x.whl#f\">", "<a href=\"/api/v4/projects/42/packages/pypi/files/x.whl#f\">"),
+        ("<a href=\"//gitlab.example.com/f\">", "<a href=\"/f\">"),
+        // What leads nowhere, elsewhere or to the page itself stays as it is.
+        ("<a href=\"http://[/\">", "<a href=\"http://[/\">"),
+        ("<a href=\"mailto:a@b\">", "<a href=\"mailto:a@b\">"),
+        ("<a href=\"https://index.example/f?a=1&b=2\">", "<a href=\"https://index.example/f?a=1&b=2\">"),
+        ("<a href=\"#top\">", "<a href=\"#top\">"),
+        ("<a href=''>", "<a href=''>"),
+        ("<a href>", "<a href>"),
+        ("<a href=>", "<a href=>"),
+        // What is no anchor is no link.
+        ("<link href=\"HOST/f\">", "<link href=\"HOST/f\">"),
+        ("<!-- <a href=\"HOST/f\"> -->", "<!-- <a href=\"HOST/f\"> -->"),
+        ("<script>'<a href=\"HOST/f\">'</script>", "<script>'<a href=\"HOST/f\">'</script>"),
+    ];
+    for (before, after) in table {
+        let (before, after) = (before.replace("HOST", HOST), after.replace("HOST", HOST));
+        assert_eq!(text(&before)?, after, "{before}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bytes_that_are_no_utf8_survive_everywhere() -> Result<(), Failure> {
+    let page = b"\xff<title>\xfe</title><a \xf0\x9f=\"\xff\" href=\"https://gitlab.example.com/f#\xe9\" b=\xff>\xff</a>\
+                 <a href=\"https://gitlab.example.com/\xff\">\xed\xa0\x80</a>\x00";
+    let same: &[u8] = b"\xff<title>\xfe</title><a \xf0\x9f=\"\xff\" href=\"https://gitlab.example.com/f#\xe9\" b=\xff>\xff</a>\
+                        <a href=\"https://gitlab.example.com/\xff\">\xed\xa0\x80</a>\x00";
+    // A value with such bytes has no certain address, so even it stays.
+    assert_eq!(rewritten(&[page])?.0, same);
+    let page = b"<a \xf0\x9f=\"\xff\" href=\"https://gitlab.example.com/f\" b=\xff>\xff</a>";
+    assert_eq!(rewritten(&[page])?.0, b"<a \xf0\x9f=\"\xff\" href=\"/f\" b=\xff>\xff</a>");
+    Ok(())
+}
+
+#[test]
+fn a_base_moves_into_the_links() -> Result<(), Failure> {
+    let base = "<head> <base href='https://index.example/root/'> </head>";
+    assert_eq!(
+        text(&format!("{base}<a href=\"a/b.whl#f\">a</a><a href='{HOST}/x'>b</a><a href=#top>c</a>"))?,
+        "<head>  </head><a href=\"https://index.example/root/a/b.whl#f\">a</a><a href='/x'>b</a>\
+         <a href=https://index.example/root/#top>c</a>"
+    );
+    // Relative itself; the first counts; one that changes nothing changes no link.
+    assert_eq!(text("<base href=/r/><base href=/s/><a href=x>")?, "<a href=/r/x>");
+    assert_eq!(
+        text("<base href='other/'><a href=\"#x\">")?,
+        "<a href=\"/api/v4/projects/42/packages/pypi/simple/other/#x\">"
+    );
+    assert_eq!(
+        text("<base href='http://['><a href=\"#x\"><base target=_top>")?,
+        "<a href=\"#x\"><base target=_top>"
+    );
+    assert_eq!(
+        text("<a href='https://index.example/x'><base href='/r/'>")?,
+        "<a href='https://index.example/x'>"
+    );
+    assert!(matches!(rewriter()?.write(b"<a href=x><base href=/r/>"), Err(HtmlError::LateBase)));
+    Ok(())
+}
+
+#[test]
+fn a_link_tells_its_fragment_and_attributes() -> Result<(), Failure> {
+    let page = "<a data-yanked='a &amp; b' href='x.whl#sha256=ab&amp;c' DATA-Requires-Python=\"&gt;=3\" data-yanked=2>";
+    let mut rewriter = HtmlRewriter::new(Url::parse(PAGE)?, |link| {
+        Some(format!(
+            "{}|{:?}|{:?}|{:?}|{:?}",
+            link.last_segment(),
+            link.fragment,
+            link.attribute("data-yanked"),
+            link.attribute("data-requires-python"),
+            link.attribute("none"),
+        ))
+    });
+    rewriter.write(page.as_bytes())?;
+    let out = String::from_utf8(rewriter.finish()?.0.to_vec())?;
+    assert!(
+        html_escape::decode_html_entities(&out)
+            .contains(r#"'x.whl|Some("sha256=ab&c")|Some("a & b")|Some(">=3")|None#sha256=ab&c'"#),
+        "{out}"
+    );
+    Ok(())
+}
+
+#[test]
+fn pages_are_told_apart() -> Result<(), Failure> {
+    let whole = gitlab_page(&file_link(1));
+    for end in [40, 150, whole.len() / 2, whole.rfind("</body").unwrap_or(0)] {
+        let cut = rewritten(&[&whole.as_bytes()[..end]])?.1.judge();
+        assert!(matches!(cut, Err(NotAnIndex::Truncated { .. })), "{end}: {cut:?}");
+    }
+    let accepted = [
+        "<html><body><h1>Links for torch</h1><a href='x.whl'>x</a></body></html>",
+        "<!DOCTYPE HTML><html lang=en><head><title>Directory listing for /</title></head><body><ul></ul></body></html>",
+        "<html><head><meta content='1.1' name='pypi:repository-version'></head><body></html>",
+        "<title>Simple <b>index</title>",
+        "<a href='x-1.tar.gz'>x</a><br>",
+        "<html><body><a href='my-pkg/a/'>a</a><br/>\n<a href='./my-pkg/b/'>b</a></body></html>\n",
+        "<html><body><h1>Simple\n  <em>Index</em>",
+    ];
+    for page in &accepted[..6] {
+        let (_, shape) = rewritten(&[page.as_bytes()])?;
+        assert_eq!(shape.judge(), Ok(()), "{page}: {shape:?}");
+    }
+    assert!(matches!(rewritten(&[accepted[6].as_bytes()])?.1.judge(), Err(NotAnIndex::Truncated { .. })));
+    let refused = [
+        ("", NotAnIndex::Empty),
+        ("\u{feff} \r\n\t", NotAnIndex::Empty),
+        ("\u{feff} {\"meta\": \"<a href='x-1.whl'>\"}", NotAnIndex::Json),
+        (
+            "<html><head><title>Sign in\n &middot; GitLab</title></head><body><form><INPUT TYPE=Password></form></body></html>",
+            NotAnIndex::SignIn { title: Some("Sign in · GitLab".to_owned()) },
+        ),
+        (
+            "<html><title>502</title><body><a href='https://index.example/status'>status</a></body></html>",
+            NotAnIndex::Unrecognised { title: Some("502".to_owned()), anchors: 1 },
+        ),
+        ("no healthy upstream", NotAnIndex::Unrecognised { title: None, anchors: 0 }),
+        ("<a href='x-1.whl'>x</a><a hre", NotAnIndex::Truncated { missing: "inside a tag" }),
+    ];
+    for (page, reason) in refused {
+        assert_eq!(rewritten(&[page.as_bytes()])?.1.judge(), Err(reason), "{page}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_error_is_final_and_never_a_panic() -> Result<(), Failure> {
+    let mut deep = rewriter()?;
+    let error = (0..1000).find_map(|_| deep.write("<p>".repeat(1000).as_bytes()).err());
+    assert!(matches!(error, Some(HtmlError::TooComplex)), "{error:?}");
+    assert!(matches!(deep.write(b"x"), Err(HtmlError::Spent)));
+    assert!(matches!(deep.finish(), Err(HtmlError::Spent)));
+
+    let mut long = rewriter()?;
+    assert!(matches!(long.write(&vec![b'x'; PARSER_BYTES_MAX * 2]), Ok(())));
+    long.write(b"<a href='")?;
+    assert!(matches!(long.write(&vec![b'x'; PARSER_BYTES_MAX]), Err(HtmlError::TooComplex)));
+
+    let ambiguous = rewriter()?.write(b"<select><xmp><script></select>");
+    assert!(matches!(ambiguous, Err(HtmlError::Ambiguous(_))), "{ambiguous:?}");
+    Ok(())
+}
+
+/// Time is not to be trusted on a shared machine; what makes a rewriter quadratic is a growing tail
+/// that is read again with every chunk, so its length is what is counted.
+#[test]
+fn a_long_line_of_links_leaves_no_growing_tail() -> Result<(), Failure> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let mut rewriter = HtmlRewriter::new(Url::parse(PAGE)?, move |link| {
+        count.fetch_add(1, Ordering::Relaxed);
+        rootless(link)
+    });
+    let page = gitlab_page(&(0..10_000).map(file_link).collect::<String>());
+    let mut out = Vec::new();
+    for chunk in page.as_bytes().chunks(1999) {
+        rewriter.write(chunk)?;
+        assert!(rewriter.held_bytes() < 400, "{}", rewriter.held_bytes());
+        out.extend_from_slice(&rewriter.take_output());
+    }
+    out.extend_from_slice(&rewriter.finish()?.0);
+    assert_eq!(asked.load(Ordering::Relaxed), 10_000);
+    assert!(out == page.replace(HOST, "").into_bytes());
+    Ok(())
+}
