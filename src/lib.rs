@@ -20,6 +20,7 @@ pub mod cache_status;
 pub mod clock;
 pub mod digest;
 pub mod quantity;
+pub mod registry;
 pub mod secret;
 pub mod simple;
 pub mod single_flight;

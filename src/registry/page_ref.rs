@@ -1,0 +1,27 @@
+//! A page's address: a scope's index, or one project's page in it.
+//!
+//! Must not know whether the page exists, or who may see it.
+
+use super::Scope;
+use crate::simple::ProjectName;
+
+/// One page in one scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageRef {
+    pub scope: Scope,
+    /// None is the scope's index, its list of projects.
+    pub name: Option<ProjectName>,
+}
+
+impl PageRef {
+    pub fn index(scope: Scope) -> Self {
+        Self { scope, name: None }
+    }
+
+    pub(super) fn path(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{}/simple/{name}/", self.scope.path()),
+            None => format!("{}/simple/", self.scope.path()),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Path ↔ [`Route`]: the one grammar of GitLab's PyPI addresses.
+//!
+//! A path is taken apart once, from its raw bytes, into typed parts over small alphabets, and is written anew from
+//! those parts ([`Route::path`]); no byte of the client's spelling but a checked id, digest or name goes on. Escapes
+//! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else.
+//! Must not know methods' bodies, headers other than through [`Route::parse`]'s verdict, or what GitLab answers.
+
+use std::fmt;
+
+use http::{Method, Uri};
+
+use super::{FileRef, PageRef, Scope, ScopeKind};
+use crate::simple::ProjectName;
+
+/// Everything that larder answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// The list of projects of a scope, or the files of one project.
+    Page(PageRef),
+    /// A distribution.
+    File(FileRef),
+    /// The PEP 658 metadata of a distribution; the digest in its address is the distribution's.
+    Sidecar(FileRef),
+    /// Where a project takes uploads.
+    Upload { scope: Scope },
+    /// larder's own pages.
+    House(House),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum House {
+    Live,
+    Ready,
+    Metrics,
+}
+
+/// Why a request line is not one of ours. The client is to blame for each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    #[error("no such address here")]
+    Unknown,
+    #[error("malformed address: {0}")]
+    Malformed(&'static str),
+    #[error(
+        "a credential in the query string would reach logs: send `{0}` in a PRIVATE-TOKEN header or as a Basic password"
+    )]
+    CredentialInQuery(&'static str),
+    #[error("method not allowed here; allowed: {0}")]
+    Method(&'static str),
+}
+
+/// Query names under which GitLab would take a secret.
+const CREDENTIAL_QUERIES: [&str; 5] =
+    ["private_token", "access_token", "bearer_token", "job_token", "deploy_token"];
+
+/// Longest path accepted, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
+
+const READS: &str = "GET, HEAD";
+
+impl Route {
+    /// Reads a request line. Only origin-form targets (RFC 9112 §3.2.1) are ours: larder is no forward proxy.
+    pub fn parse(method: &Method, target: &Uri) -> Result<Self, RouteError> {
+        if target.scheme().is_some() || target.authority().is_some() {
+            return Err(RouteError::Malformed("larder is not a forward proxy; send a path"));
+        }
+        if let Some(name) = target.query().and_then(credential_in) {
+            return Err(RouteError::CredentialInQuery(name));
+        }
+        let route = Self::from_path(target.path())?;
+        let allowed = route.allowed();
+        let fits = match *method {
+            Method::GET | Method::HEAD => allowed == READS,
+            Method::POST => allowed == "POST",
+            _ => false,
+        };
+        if fits { Ok(route) } else { Err(RouteError::Method(allowed)) }
+    }
+
+    /// Reads a raw path; the same grammar serves requests and the links on pages.
+    pub fn from_path(path: &str) -> Result<Self, RouteError> {
+        check(path)?;
+        let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+        let slashed = segments.last() == Some(&"");
+        if slashed {
+            segments.pop();
+        }
+        let (kind, rest) = match segments.as_slice() {
+            ["-", house @ ..] if !slashed => {
+                return House::parse(house).map(Self::House).ok_or(RouteError::Unknown);
+            }
+            ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => ((ScopeKind::Project, *id), rest),
+            ["api", "v4", "groups", id, "-", "packages", "pypi", rest @ ..] => {
+                ((ScopeKind::Group, *id), rest)
+            }
+            _ => return Err(RouteError::Unknown),
+        };
+        let scope = Scope::parse(kind.0, kind.1).ok_or(RouteError::Malformed(
+            "a project or group is a number or its full path with %2F for each slash",
+        ))?;
+        match rest {
+            [] if scope.kind() == ScopeKind::Project => Ok(Self::Upload { scope }),
+            ["simple"] => Ok(Self::Page(PageRef::index(scope))),
+            ["simple", name] => match ProjectName::parse(name) {
+                Ok(name) => Ok(Self::Page(PageRef { scope, name: Some(name) })),
+                Err(_) => Err(RouteError::Unknown),
+            },
+            ["files", digest, filename] if !slashed => if let Some(wheel) =
+                filename.strip_suffix(".metadata").filter(|name| name.ends_with(".whl"))
+            {
+                FileRef::parse(scope, digest, wheel).map(Self::Sidecar)
+            } else {
+                FileRef::parse(scope, digest, filename).map(Self::File)
+            }
+            .ok_or(RouteError::Unknown),
+            _ => Err(RouteError::Unknown),
+        }
+    }
+
+    /// The address in canonical form, below GitLab's root as below ours.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Page(page) => page.path(),
+            Self::File(file) => file.path(),
+            Self::Sidecar(file) => format!("{}.metadata", file.path()),
+            Self::Upload { scope } => scope.path(),
+            Self::House(house) => house.path().to_owned(),
+        }
+    }
+
+    /// The kind of route in one word, for logs and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Page(PageRef { name: None, .. }) => "index",
+            Self::Page(_) => "page",
+            Self::File(_) => "file",
+            Self::Sidecar(_) => "metadata",
+            Self::Upload { .. } => "upload",
+            Self::House(_) => "house",
+        }
+    }
+
+    /// The value of an `Allow` field.
+    fn allowed(&self) -> &'static str {
+        match self {
+            Self::Upload { .. } => "POST",
+            _ => READS,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+impl House {
+    fn parse(segments: &[&str]) -> Option<Self> {
+        [Self::Live, Self::Ready, Self::Metrics].into_iter().find(|house| {
+            let mut own = house.path().split('/').skip(2);
+            segments.iter().all(|segment| own.next() == Some(segment)) && own.next().is_none()
+        })
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/-/health/live",
+            Self::Ready => "/-/health/ready",
+            Self::Metrics => "/-/metrics",
+        }
+    }
+}
+
+/// What no path of ours contains, wherever it stands.
+fn check(path: &str) -> Result<(), RouteError> {
+    let refuse = |why| Err(RouteError::Malformed(why));
+    if path.len() > PATH_BYTES_MAX {
+        refuse("longer than 4096 bytes")
+    } else if !path.starts_with('/') {
+        refuse("must begin with a slash")
+    } else if path.contains("//") {
+        refuse("empty path segment")
+    } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#')) {
+        refuse("character that has no place in a path")
+    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
+        refuse("dot segment")
+    } else if path.split('%').skip(1).any(|after| !is_decent_escape(after)) {
+        refuse("escape that has no place in a path")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
+/// end, or another escape.
+fn is_decent_escape(after: &str) -> bool {
+    let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    escaped.is_some_and(|byte| byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';'))
+}
+
+fn credential_in(query: &str) -> Option<&'static str> {
+    query.split(['&', ';']).find_map(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        CREDENTIAL_QUERIES.into_iter().find(|known| *known == name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SHA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF";
+
+    fn read(path: &str) -> Result<Route, RouteError> {
+        Route::from_path(path)
+    }
+
+    fn rewritten(path: &str) -> Option<String> {
+        read(path).ok().map(|route| route.path())
+    }
+
+    #[test]
+    fn both_spellings_of_a_page_are_one_route() {
+        let canonical = Some("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/".to_owned());
+        assert_eq!(rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/Foo_.Bar"), canonical);
+        assert_eq!(rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/"), canonical);
+    }
+
+    #[test]
+    fn a_file_keeps_its_digest_as_written_and_its_plus() {
+        let canonical =
+            format!("/api/v4/projects/42/packages/pypi/files/{SHA}/torch-1.0+cu118-py3-none-any.whl");
+        assert_eq!(rewritten(&canonical), Some(canonical.clone()));
+        assert_eq!(rewritten(&canonical.replace('+', "%2B")), Some(canonical));
+    }
+
+    #[test]
+    fn a_sidecar_is_a_route_of_its_own() {
+        let path = format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1-py3-none-any.whl.metadata");
+        assert!(matches!(read(&path), Ok(Route::Sidecar(_))));
+        assert_eq!(rewritten(&path), Some(path));
+    }
+
+    #[test]
+    fn odd_paths_are_refused_before_anybody_is_asked() {
+        for path in [
+            "/api/v4/projects/acme%2F..%2Fother/packages/pypi/simple/",
+            "/api/v4/projects/acme%2F%2Fx/packages/pypi/simple/",
+            "/api/v4/projects/42/packages/pypi/simple/%2e%2e/",
+            "/api/v4/projects/42/packages/pypi/../../user",
+            "/api/v4/projects/42//packages/pypi/simple/",
+            "/api/v4/projects/42/packages/pypi/simple/a%00b/",
+            "/api/v4/projects/42/packages/pypi/simple/a%252fb/",
+            "/api/v4/projects/42/packages/pypi/simple/a\\b/",
+            "/api/v4/projects/42%2Fpackages/packages/pypi/simple/a;b",
+        ] {
+            assert!(matches!(read(path), Err(RouteError::Malformed(_))), "{path}");
+        }
+        for path in [
+            "/",
+            "/api/v4/user",
+            "/api/v4/projects/42",
+            "/api/v4/projects/42/packages/pypi/forward/x/y",
+            "/api/v4/projects/42/packages/pypi/files/abc/x.whl",
+            "/api/v4/projects/42/packages/pypi/+simple/x/",
+            "/api/v4/groups/7/-/packages/pypi",
+            "/-/nothing",
+            "/-/health/live/",
+        ] {
+            assert_eq!(read(path), Err(RouteError::Unknown), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_path_is_a_target() {
+        for target in
+            ["http://elsewhere.example/api/v4/projects/42/packages/pypi/simple/", "elsewhere.example:443"]
+        {
+            let uri: Uri = target.parse().unwrap_or_default();
+            assert!(matches!(Route::parse(&Method::GET, &uri), Err(RouteError::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn methods_and_queries_are_checked() {
+        let uri = Uri::from_static("/api/v4/projects/42/packages/pypi/simple/");
+        assert_eq!(Route::parse(&Method::POST, &uri), Err(RouteError::Method("GET, HEAD")));
+        let uri = Uri::from_static("/api/v4/projects/42/packages/pypi");
+        assert_eq!(Route::parse(&Method::GET, &uri), Err(RouteError::Method("POST")));
+        let uri = Uri::from_static("/api/v4/projects/42/packages/pypi/simple/?a=b&Private%5Ftoken=x");
+        assert_eq!(Route::parse(&Method::GET, &uri), Err(RouteError::CredentialInQuery("private_token")));
+    }
+
+    proptest! {
+        #[test]
+        fn writing_a_route_anew_is_idempotent_and_stays_inside(path in "/api/v4/(projects|groups)/[a-z0-9%./2F-]{1,12}(/-)?/packages/pypi(/(simple|files))?(/[A-Za-z0-9%._+-]{0,70}){0,3}") {
+            if let Ok(route) = read(&path) {
+                let written = route.path();
+                prop_assert_eq!(read(&written), Ok(route));
+                prop_assert!(!written.contains("..%2F") && !written.contains("//"));
+                prop_assert!(written.starts_with("/api/v4/"));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_stumble(path in "\\PC{0,200}") {
+            let _ = read(&path);
+        }
+    }
+}
