@@ -15,6 +15,7 @@
 //!
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
+pub mod access;
 pub mod byte_range;
 pub mod cache_status;
 pub mod clock;

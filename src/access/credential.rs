@@ -1,0 +1,104 @@
+//! What a caller sent to prove who it is, carried to GitLab exactly as it came.
+//!
+//! Owns which header fields are credentials (`Authorization`, Basic or Bearer, `PRIVATE-TOKEN`, `Deploy-Token`) and their
+//! passage upstream. Must not know which of them GitLab will take: that is GitLab's to say.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use crate::secret::Secret;
+
+const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
+const DEPLOY_TOKEN: HeaderName = HeaderName::from_static("deploy-token");
+
+/// The header fields that carry credentials, in the order they are fingerprinted.
+const FIELDS: [HeaderName; 3] = [AUTHORIZATION, PRIVATE_TOKEN, DEPLOY_TOKEN];
+
+/// Longest credential field accepted, in bytes. Job tokens that are JWTs run to a few thousand.
+const FIELD_BYTES_MAX: usize = 16 * 1024;
+
+/// The credential of one request; none at all is a credential too.
+#[derive(Clone, Debug, Default)]
+pub struct Credential {
+    fields: Vec<(HeaderName, Secret)>,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    #[error("more than one `{0}` header: which one is meant?")]
+    Repeated(HeaderName),
+    #[error("the `{0}` header is longer than 16 KiB")]
+    TooLong(HeaderName),
+}
+
+impl Credential {
+    pub fn read(headers: &HeaderMap) -> Result<Self, CredentialError> {
+        let mut fields = Vec::new();
+        for name in FIELDS {
+            let mut values = headers.get_all(&name).iter();
+            let Some(value) = values.next() else { continue };
+            if values.next().is_some() {
+                return Err(CredentialError::Repeated(name));
+            }
+            if value.len() > FIELD_BYTES_MAX {
+                return Err(CredentialError::TooLong(name));
+            }
+            fields.push((name, Secret::new(value.as_bytes())));
+        }
+        Ok(Self { fields })
+    }
+
+    /// The operator's own credential, from `gitlab.token_file`.
+    pub fn service(token: &[u8]) -> Self {
+        Self { fields: vec![(PRIVATE_TOKEN, Secret::new(token))] }
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Puts the fields on a request to the upstream they were meant for.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for (name, secret) in &self.fields {
+            // The bytes came from a HeaderValue, or from a token file that was checked when it was read.
+            if let Ok(mut value) = HeaderValue::from_bytes(secret.expose()) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    /// The fields in a fixed order, for the fingerprint.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &Secret)> {
+        self.fields.iter().map(|(name, secret)| (name, secret))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_goes_on_as_it_came_and_nothing_else_does() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bAsIc Og=="));
+        headers.insert(DEPLOY_TOKEN, HeaderValue::from_static("gldt-1"));
+        headers.insert("job-token", HeaderValue::from_static("x"));
+        headers.insert("cookie", HeaderValue::from_static("y"));
+        let mut sent = HeaderMap::new();
+        assert!(Credential::read(&headers).is_ok_and(|credential| {
+            credential.apply(&mut sent);
+            !credential.is_anonymous() && !format!("{credential:?}").contains("gldt")
+        }));
+        headers.remove("job-token");
+        headers.remove("cookie");
+        assert_eq!(sent, headers);
+    }
+
+    #[test]
+    fn two_authorizations_are_ambiguous() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
+        assert!(matches!(Credential::read(&headers), Err(CredentialError::Repeated(_))));
+    }
+}

@@ -1,0 +1,261 @@
+//! The table of GitLab's words: who was let in to what, until when.
+//!
+//! Owns the rights, the witnesses that a file belongs to a project, and the turnings-away. Every entry carries its own
+//! end and is judged against a `now` that the caller brings; the tables' own expiry only frees memory. Must not ask
+//! anybody.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+use serde::{Deserialize, Serialize};
+
+use super::{Credential, Fingerprint, FingerprintKey, Listing, Permit, Standing};
+use crate::quantity::Span;
+use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
+use crate::simple::{ProjectName, project_candidates};
+
+/// `[access]`: how long GitLab's word holds, and how much of it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessConfig {
+    /// Absolute, never sliding; at most [`Self::GRANT_FOR_MAX`]. Zero asks every time.
+    pub grant_for: Span,
+    /// Rights remembered at once; the least recently used are forgotten, which costs a question.
+    pub grants: u64,
+}
+
+impl AccessConfig {
+    /// A withdrawn right must end while somebody still watches.
+    pub const GRANT_FOR_MAX: Span = Span::seconds(300);
+}
+
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self { grant_for: Span::seconds(60), grants: 65_536 }
+    }
+}
+
+/// A right of one caller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Right {
+    /// To every page of a project, and to its files that are witnessed.
+    Project(Scope),
+    /// To a group's page, or to its index.
+    Page(PageRef),
+    /// To the files that a page of this name listed under this scope.
+    Listed(Scope, ProjectName),
+    /// To one file.
+    File(FileRef),
+}
+
+impl Right {
+    /// The right that a page request is about.
+    fn to(page: &PageRef) -> Self {
+        match page.scope.kind() {
+            ScopeKind::Project => Self::Project(page.scope.clone()),
+            ScopeKind::Group => Self::Page(page.clone()),
+        }
+    }
+}
+
+/// A fact about a project, whoever saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Witness {
+    Listed(Scope, ProjectName),
+    File(FileRef),
+}
+
+#[derive(Clone)]
+struct Word {
+    given: Instant,
+    until: Instant,
+    listing: Option<Arc<Listing>>,
+}
+
+impl Word {
+    fn holds(&self, now: Instant) -> bool {
+        now < self.until
+    }
+
+    fn permit(&self) -> Permit {
+        Permit::new(self.given, self.until)
+    }
+
+    fn lists(&self, file: &FileRef) -> bool {
+        self.listing.as_ref().is_none_or(|listing| listing.contains(file))
+    }
+}
+
+/// Everything GitLab said lately.
+pub struct Access {
+    key: FingerprintKey,
+    grant_for: Duration,
+    rights: Cache<(Fingerprint, Right), Word>,
+    witnesses: Cache<Witness, Word>,
+    /// When a caller was last turned away: what was said before no longer counts for it.
+    turned_away: Cache<Fingerprint, Instant>,
+}
+
+impl Access {
+    pub fn new(config: &AccessConfig) -> Self {
+        let grant_for = config.grant_for.0.min(AccessConfig::GRANT_FOR_MAX.0);
+        let keep = grant_for.max(Duration::from_secs(1));
+        Self {
+            key: FingerprintKey::random(),
+            grant_for,
+            rights: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+            witnesses: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+            turned_away: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+        }
+    }
+
+    pub fn fingerprint(&self, credential: &Credential) -> Fingerprint {
+        self.key.fingerprint(credential)
+    }
+
+    /// How a caller stands towards a page or an index.
+    pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Standing {
+        standing(self.right(who, Right::to(page), now))
+    }
+
+    /// How a caller stands towards a file.
+    pub fn file(&self, who: Fingerprint, file: &FileRef, now: Instant) -> Standing {
+        let names = project_candidates(file.filename.as_str());
+        let listed = names.iter().find_map(|name| {
+            self.right(who, Right::Listed(file.scope.clone(), name.clone()), now)
+                .filter(|word| word.lists(file))
+        });
+        if let Some(word) = listed.or_else(|| self.right(who, Right::File(file.clone()), now)) {
+            return standing(Some(word));
+        }
+        if file.scope.kind() != ScopeKind::Project {
+            return Standing::Unproven;
+        }
+        let Some(right) = self.right(who, Right::Project(file.scope.clone()), now) else {
+            return Standing::Unproven;
+        };
+        let witnessed = self.witnessed(Witness::File(file.clone()), file, now).or_else(|| {
+            names
+                .into_iter()
+                .find_map(|name| self.witnessed(Witness::Listed(file.scope.clone(), name), file, now))
+        });
+        standing(witnessed.map(|witness| Word { until: right.until.min(witness.until), ..right }))
+    }
+
+    /// GitLab answered this caller's page request, sent at `asked`, with a page that lists these files.
+    pub fn admit_page(
+        &self,
+        who: Fingerprint,
+        page: &PageRef,
+        listings: &[(Scope, Arc<Listing>)],
+        asked: Instant,
+    ) -> Permit {
+        let word = self.word(asked);
+        self.rights.insert((who, Right::to(page)), word.clone());
+        if let (Some(name), ScopeKind::Project) = (&page.name, page.scope.kind())
+            && let Some((linked, listing)) = vouched(&page.scope, listings)
+        {
+            let seen = Word { listing: Some(Arc::clone(listing)), ..word.clone() };
+            self.witnesses.insert(Witness::Listed(linked.clone(), name.clone()), seen);
+        }
+        let permit = word.permit();
+        self.admit_listed(who, page, listings, permit);
+        permit
+    }
+
+    /// A caller with this permit for a page is being given it: the files it lists are his to have as long.
+    pub fn admit_listed(
+        &self,
+        who: Fingerprint,
+        page: &PageRef,
+        listings: &[(Scope, Arc<Listing>)],
+        permit: Permit,
+    ) {
+        let Some(name) = &page.name else { return };
+        let Some((linked, listing)) = vouched(&page.scope, listings) else { return };
+        let key = (who, Right::Listed(linked.clone(), name.clone()));
+        let known = self.rights.get(&key).is_some_and(|word| {
+            word.until >= permit.until()
+                && word.listing.as_ref().is_some_and(|known| Arc::ptr_eq(known, listing))
+        });
+        if !known {
+            let listing = Some(Arc::clone(listing));
+            self.rights.insert(key, Word { given: permit.given(), until: permit.until(), listing });
+        }
+    }
+
+    /// GitLab let this caller have this file, asked for at `asked`.
+    pub fn admit_file(&self, who: Fingerprint, file: &FileRef, asked: Instant) -> Permit {
+        let word = self.word(asked);
+        self.rights.insert((who, Right::File(file.clone())), word.clone());
+        if file.scope.kind() == ScopeKind::Project {
+            self.rights.insert((who, Right::Project(file.scope.clone())), word.clone());
+            self.witnesses.insert(Witness::File(file.clone()), word.clone());
+        }
+        word.permit()
+    }
+
+    /// GitLab refused this credential: whatever was said in its favour before is void.
+    pub fn turn_away(&self, who: Fingerprint, now: Instant) {
+        self.turned_away.insert(who, now);
+    }
+
+    /// GitLab said that this caller's page is not there: the right to it ends, and with it to what it listed.
+    pub fn forget_page(&self, who: Fingerprint, page: &PageRef) {
+        self.rights.invalidate(&(who, Right::to(page)));
+        if let Some(name) = &page.name {
+            self.rights.invalidate(&(who, Right::Listed(page.scope.clone(), name.clone())));
+        }
+    }
+
+    /// GitLab said that this file is not there for this caller.
+    pub fn forget_file(&self, who: Fingerprint, file: &FileRef) {
+        self.rights.invalidate(&(who, Right::File(file.clone())));
+        for name in project_candidates(file.filename.as_str()) {
+            self.rights.invalidate(&(who, Right::Listed(file.scope.clone(), name)));
+        }
+    }
+
+    /// Rights remembered, roughly.
+    pub fn count(&self) -> u64 {
+        // Without it the number is that of the last time there was something to tidy up: often 0.
+        self.rights.run_pending_tasks();
+        self.rights.entry_count()
+    }
+
+    fn word(&self, asked: Instant) -> Word {
+        Word { given: asked, until: asked + self.grant_for, listing: None }
+    }
+
+    fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Word> {
+        let word = self.rights.get(&(who, right)).filter(|word| word.holds(now))?;
+        let void = self.turned_away.get(&who).is_some_and(|since| word.given <= since);
+        (!void).then_some(word)
+    }
+
+    fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Word> {
+        self.witnesses.get(&witness).filter(|word| word.holds(now) && word.lists(file))
+    }
+}
+
+/// The links that a page of this scope can vouch for: those of its own scope.
+///
+/// GitLab writes what uploaders name their files into its pages unescaped, so that a page may come to link anywhere.
+/// It links by number, whatever the page was asked by: a page asked by path vouches for the one scope of its kind that
+/// it links to, and with two of them nobody knows which is its own. A file without a voucher is asked for by itself.
+fn vouched<'l>(asked: &Scope, listings: &'l [(Scope, Arc<Listing>)]) -> Option<&'l (Scope, Arc<Listing>)> {
+    let own = listings.iter().find(|(linked, _)| linked == asked);
+    let only = match listings {
+        [only] if !asked.is_numbered() && only.0.kind() == asked.kind() => Some(only),
+        _ => None,
+    };
+    own.or(only)
+}
+
+fn standing(word: Option<Word>) -> Standing {
+    word.map_or(Standing::Unproven, |word| Standing::Proven(word.permit()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The rules of `access`, as facts about sequences of GitLab's words.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use http::header::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock;
+use crate::registry::Route;
+
+const SHA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const OTHER_SHA: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+fn scope(path: &str) -> Scope {
+    match Route::from_path(&format!("/api/v4/{path}/packages/pypi/simple/")) {
+        Ok(Route::Page(page)) => page.scope,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn file(path: &str, sha: &str) -> FileRef {
+    match Route::from_path(&format!("/api/v4/{path}/packages/pypi/files/{sha}/my_pkg-1.0-py3-none-any.whl")) {
+        Ok(Route::File(file)) => file,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn page(path: &str, name: &str) -> PageRef {
+    PageRef { scope: scope(path), name: Some(ProjectName::parse(name).unwrap()) }
+}
+
+struct World {
+    access: Access,
+    ann: Fingerprint,
+    bob: Fingerprint,
+    now: Instant,
+}
+
+fn world() -> World {
+    let access = Access::new(&AccessConfig::default());
+    let caller = |token: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("private-token", HeaderValue::from_static(token));
+        access.fingerprint(&Credential::read(&headers).unwrap())
+    };
+    World { ann: caller("ann"), bob: caller("bob"), access, now: clock::now() }
+}
+
+fn proven(standing: Standing) -> bool {
+    standing.permit().is_some()
+}
+
+/// A page of `asked` whose links name `linked`, listing one file.
+fn admit(world: &World, who: Fingerprint, asked: &str, linked: &str) {
+    let listing = Arc::new(Listing::new([&file(linked, SHA)]));
+    let listings = [(scope(linked), listing)];
+    world.access.admit_page(who, &page(asked, "my-pkg"), &listings, world.now);
+}
+
+#[test]
+fn a_project_page_proves_the_project_and_the_files_under_the_addresses_it_lists() {
+    let world = world();
+    admit(&world, world.ann, "projects/acme%2Fwidgets", "projects/42");
+    let sees = |who, path: &str| proven(world.access.page(who, &page(path, "other"), world.now));
+    assert!(sees(world.ann, "projects/acme%2Fwidgets"));
+    assert!(!sees(world.ann, "projects/42"), "another spelling is another question");
+    assert!(!sees(world.bob, "projects/acme%2Fwidgets"));
+    let has = |who, path: &str, sha: &str| proven(world.access.file(who, &file(path, sha), world.now));
+    assert!(has(world.ann, "projects/42", SHA));
+    assert!(!has(world.ann, "projects/42", OTHER_SHA), "a file that no page listed");
+    assert!(!has(world.ann, "projects/43", SHA), "the same bytes in another project");
+    assert!(!has(world.bob, "projects/42", SHA));
+}
+
+#[test]
+fn a_right_to_a_project_needs_a_witness_for_each_file() {
+    let world = world();
+    admit(&world, world.ann, "projects/42", "projects/42");
+    world.access.admit_file(world.bob, &file("projects/42", OTHER_SHA), world.now);
+    let has = |who, sha| proven(world.access.file(who, &file("projects/42", sha), world.now));
+    assert!(has(world.bob, OTHER_SHA));
+    assert!(has(world.bob, SHA), "ann's page is the witness that the file is in the project");
+    assert!(has(world.ann, OTHER_SHA), "bob's answer is the witness");
+    let third = "1".repeat(64);
+    assert!(!has(world.ann, third.as_str()));
+}
+
+#[test]
+fn a_group_page_proves_itself_and_its_files_and_nothing_more() {
+    let world = world();
+    admit(&world, world.ann, "groups/acme/-", "groups/7/-");
+    let sees = |page: &PageRef| proven(world.access.page(world.ann, page, world.now));
+    assert!(sees(&page("groups/acme/-", "my-pkg")));
+    assert!(!sees(&page("groups/acme/-", "other")));
+    assert!(!sees(&PageRef::index(scope("groups/acme/-"))));
+    assert!(proven(world.access.file(world.ann, &file("groups/7/-", SHA), world.now)));
+    assert!(!proven(world.access.file(world.ann, &file("groups/7/-", OTHER_SHA), world.now)));
+    assert!(!proven(world.access.file(world.bob, &file("groups/7/-", SHA), world.now)));
+}
+
+#[test]
+fn a_page_vouches_for_its_own_scope_only() {
+    for (asked, links, vouched) in [
+        ("projects/42", &["projects/42", "projects/44"][..], &["projects/42"][..]),
+        ("projects/42", &["projects/44"], &[]),
+        ("projects/acme%2Fwidgets", &["projects/42"], &["projects/42"]),
+        ("projects/acme%2Fwidgets", &["projects/42", "projects/44"], &[]),
+        ("groups/acme/-", &["groups/7/-"], &["groups/7/-"]),
+        ("groups/acme/-", &["projects/44"], &[]),
+        ("groups/7/-", &["groups/8/-", "groups/7/-"], &["groups/7/-"]),
+    ] {
+        let world = world();
+        let listing = |linked: &&str| (scope(linked), Arc::new(Listing::new([&file(linked, SHA)])));
+        let listings: Vec<_> = links.iter().map(listing).collect();
+        world.access.admit_page(world.ann, &page(asked, "my-pkg"), &listings, world.now);
+        for link in links {
+            let has = proven(world.access.file(world.ann, &file(link, SHA), world.now));
+            assert_eq!(has, vouched.contains(link), "{asked} links to {links:?}: {link}");
+        }
+    }
+}
+
+#[test]
+fn being_turned_away_voids_every_earlier_word_and_none_that_follow() {
+    let world = world();
+    admit(&world, world.ann, "projects/42", "projects/42");
+    admit(&world, world.bob, "projects/42", "projects/42");
+    world.access.turn_away(world.ann, world.now);
+    let has = |who, now| proven(world.access.file(who, &file("projects/42", SHA), now));
+    assert!(!has(world.ann, world.now));
+    assert!(has(world.bob, world.now));
+    let later = world.now + Duration::from_secs(1);
+    world.access.admit_file(world.ann, &file("projects/42", SHA), later);
+    assert!(has(world.ann, later));
+}
+
+#[test]
+fn with_no_grant_time_every_request_is_a_question() {
+    let access = Access::new(&AccessConfig { grant_for: Span::seconds(0), ..AccessConfig::default() });
+    let who = access.fingerprint(&Credential::default());
+    let now = clock::now();
+    access.admit_file(who, &file("projects/42", SHA), now);
+    assert!(!proven(access.file(who, &file("projects/42", SHA), now)));
+}
+
+proptest! {
+    #[test]
+    fn a_word_holds_for_its_time_and_use_does_not_prolong_it(uses in prop::collection::vec(0..90u64, 0..20)) {
+        let world = world();
+        admit(&world, world.ann, "projects/42", "projects/42");
+        let project = page("projects/42", "my-pkg");
+        let wanted = file("projects/42", SHA);
+        let listings = [(scope("projects/42"), Arc::new(Listing::new([&wanted])))];
+        let mut uses = uses;
+        uses.sort_unstable();
+        for second in uses {
+            let now = world.now + Duration::from_secs(second);
+            let standing = world.access.page(world.ann, &project, now);
+            prop_assert_eq!(proven(standing), second < 60);
+            if let Standing::Proven(permit) = standing {
+                world.access.admit_listed(world.ann, &project, &listings, permit);
+            }
+            prop_assert_eq!(proven(world.access.file(world.ann, &wanted, now)), second < 60);
+        }
+    }
+}

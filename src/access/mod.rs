@@ -1,0 +1,31 @@
+//! Who may: the rule that GitLab's own word about *this* caller decides, hit or miss.
+//!
+//! A caller is known by a [`Fingerprint`] of the credential it sent, anonymous callers included. GitLab's word about a
+//! caller comes with the answers to that caller's own requests, and holds for `grant_for`, absolutely: use does not
+//! prolong it. What an answer proves:
+//!
+//! - a project page or a project's file: the right to that project;
+//! - a page of either kind: the right to the files of its own scope that it lists, under the addresses it lists them;
+//!   what else it links to is text that an uploader may have written;
+//! - a group page or a group's file: the right to that page or that file, no more, because group pages differ per caller.
+//!
+//! A right to a project is not a right to any blob: the file must also be known to belong to the project, from a
+//! page or a file answer of the same recent time. A [`Permit`] is the proof that the rule was asked; nothing outside
+//! this room can make one, and a response body with stored bytes takes one by type.
+//!
+//! Everything here lives in memory and ends with the process. Must not know HTTP statuses beyond [`verdict`], the
+//! disk, or what is stored: local state never decides who may.
+
+mod credential;
+mod fingerprint;
+mod grants;
+mod listing;
+mod permit;
+pub mod verdict;
+
+pub use credential::{Credential, CredentialError};
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use grants::{Access, AccessConfig};
+pub use listing::Listing;
+pub use permit::{Permit, Standing};
+pub use verdict::Verdict;

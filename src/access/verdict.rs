@@ -1,0 +1,45 @@
+//! What a status from GitLab says about the caller who asked.
+//!
+//! Pure. The table of answers is GitLab's (401: show credentials; 403: known to you, not allowed; 404: unknown, or you
+//! may not know). Must not know routes or bodies.
+
+use http::StatusCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The caller was let in.
+    Admitted,
+    /// The caller was turned away; what was known in its favour no longer holds.
+    TurnedAway,
+    /// Not there, for this caller. Says nothing about other rights.
+    NotThere,
+    /// GitLab did not say: throttled, broken, or moved.
+    NoWord,
+}
+
+/// Reads a status. `moved_to_store` tells a file's redirect into the object store from any other.
+pub fn verdict(status: StatusCode, moved_to_store: bool) -> Verdict {
+    match status.as_u16() {
+        200 | 206 | 304 | 416 => Verdict::Admitted,
+        302 | 303 | 307 if moved_to_store => Verdict::Admitted,
+        401 | 403 => Verdict::TurnedAway,
+        404 | 410 => Verdict::NotThere,
+        _ => Verdict::NoWord,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_that_lets_in_admits() {
+        for code in 100..600 {
+            let Ok(status) = StatusCode::from_u16(code) else { continue };
+            let admitted = verdict(status, false) == Verdict::Admitted;
+            assert_eq!(admitted, matches!(code, 200 | 206 | 304 | 416), "{code}");
+        }
+        assert_eq!(verdict(StatusCode::FOUND, true), Verdict::Admitted);
+        assert_eq!(verdict(StatusCode::FOUND, false), Verdict::NoWord);
+    }
+}
