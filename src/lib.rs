@@ -25,3 +25,4 @@ pub mod registry;
 pub mod secret;
 pub mod simple;
 pub mod single_flight;
+pub mod store;

@@ -1,0 +1,363 @@
+//! File bodies by sha256: opened, checked, remembered, evicted.
+//!
+//! A [`Blob`] is bytes whose digest this process has seen agree. Bytes found on disk are hashed once before they count
+//! ([`Held::Checking`]: readers follow the check behind its watermark), and again when they were last checked more than
+//! [`CHECK_EVERY`] ago, or when the file's size, modification time or inode differ from then. That rule is documented
+//! in the README. Damaged bytes are set aside and count as absent. Must not know callers or addresses.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
+
+use super::error::StoreError;
+use super::growing::{Cause, Growing};
+use super::layout::Layout;
+use super::ledger::{Candidate, Ledger, Reservation, victims};
+use crate::clock;
+use crate::digest::{Digest, Hasher};
+
+/// A blob is hashed again when its last check is older than this.
+pub const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// Open files remembered.
+const HANDLES_MAX: u64 = 1024;
+
+/// Bytes read at a time while hashing.
+const CHECK_CHUNK_BYTES: usize = 1 << 20;
+
+/// Evictions tried for one promise: another flight may take the room that was made.
+const EVICTIONS_MAX: usize = 8;
+
+/// The clock of eviction is an hour coarse: use is noted at most this often.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(3600);
+
+/// A whole file whose digest agreed.
+#[derive(Debug)]
+pub struct Blob {
+    file: Arc<File>,
+    digest: Digest,
+    stamp: Stamp,
+    checked: Instant,
+    /// When its use was last noted for eviction.
+    noted: Mutex<Instant>,
+}
+
+/// What would differ if somebody had touched the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self { inode: meta.ino(), size: meta.size(), modified: (meta.mtime(), meta.mtime_nsec()) }
+    }
+}
+
+impl Blob {
+    pub(super) fn checked(file: Arc<File>, digest: Digest) -> io::Result<Self> {
+        let stamp = Stamp::of(&file.metadata()?);
+        let now = clock::now();
+        Ok(Self { file, digest, stamp, checked: now, noted: Mutex::new(now) })
+    }
+
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether the last check still speaks for the file.
+    fn stands(&self, now: Instant) -> bool {
+        let unmoved =
+            self.file.metadata().is_ok_and(|meta| meta.nlink() > 0 && Stamp::of(&meta) == self.stamp);
+        unmoved && now.saturating_duration_since(self.checked) < CHECK_EVERY
+    }
+
+    /// Keeps the blob from looking unused while its handle serves hit after hit.
+    fn note_use(&self, now: Instant) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(*noted) >= USE_NOTED_EVERY {
+            *noted = now;
+            note_use(&self.file);
+        }
+    }
+}
+
+/// What the store holds under a digest.
+#[derive(Debug)]
+pub enum Held {
+    Whole(Arc<Blob>),
+    /// There, and being hashed; readers follow behind.
+    Checking(Arc<Growing>),
+    Absent,
+}
+
+pub struct Blobs {
+    layout: Arc<Layout>,
+    ledger: Arc<Ledger>,
+    handles: Cache<Digest, Arc<Blob>>,
+    checks: Mutex<HashMap<Digest, Weak<Growing>>>,
+    evicting: Mutex<()>,
+}
+
+impl Blobs {
+    pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>) -> Self {
+        Self {
+            layout,
+            ledger,
+            handles: Cache::new(HANDLES_MAX),
+            checks: Mutex::default(),
+            evicting: Mutex::default(),
+        }
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    pub(super) fn remember(&self, blob: Blob) -> Arc<Blob> {
+        let blob = Arc::new(blob);
+        self.handles.insert(blob.digest, Arc::clone(&blob));
+        blob
+    }
+
+    /// What is held under this digest. Must be called inside a tokio runtime: a check runs on a blocking thread.
+    ///
+    /// # Errors
+    /// When the folder cannot be read; "not there" is no error.
+    pub fn open(self: &Arc<Self>, digest: Digest, now: Instant) -> Result<Held, StoreError> {
+        if let Some(blob) = self.handles.get(&digest) {
+            if blob.stands(now) {
+                blob.note_use(now);
+                return Ok(Held::Whole(blob));
+            }
+            self.handles.invalidate(&digest);
+        }
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = checks.get(&digest).and_then(Weak::upgrade) {
+            return Ok(Held::Checking(running));
+        }
+        let path = self.layout.blob(digest);
+        let file = match File::open(&path) {
+            Ok(file) => Arc::new(file),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Held::Absent),
+            Err(why) => return Err(StoreError::io("open", &path)(why)),
+        };
+        let growing = Arc::new(Growing::new(file));
+        checks.insert(digest, Arc::downgrade(&growing));
+        drop(checks);
+        let this = Arc::clone(self);
+        let checked = Arc::clone(&growing);
+        tokio::task::spawn_blocking(move || this.check(digest, &checked));
+        Ok(Held::Checking(growing))
+    }
+
+    /// Hashes a file found on disk, letting its readers follow.
+    fn check(&self, digest: Digest, growing: &Growing) {
+        let checked = match hash_along(growing) {
+            Ok(actual) if actual == digest => {
+                Blob::checked(Arc::clone(growing.file()), digest).map_err(|_| Cause::Disk)
+            }
+            Ok(actual) => {
+                tracing::error!(%digest, %actual, "a stored file was damaged; set aside, it will be fetched again");
+                self.set_aside(digest, growing);
+                Err(Cause::WrongDigest)
+            }
+            Err(why) => {
+                tracing::error!(%digest, %why, "a stored file cannot be read; set aside, it will be fetched again");
+                self.set_aside(digest, growing);
+                Err(Cause::Disk)
+            }
+        };
+        let checked = checked.map(|blob| {
+            note_use(blob.file());
+            self.remember(blob).size()
+        });
+        // Before anybody is told: whoever looks again finds the blob, or nothing, but no check that is over.
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        match checked {
+            Ok(size) => growing.seal(size),
+            Err(cause) => growing.fail(cause),
+        }
+    }
+
+    fn set_aside(&self, digest: Digest, damaged: &Growing) {
+        self.handles.invalidate(&digest);
+        match self.layout.set_aside(digest, damaged.file()) {
+            Ok(()) => self.ledger.removed(damaged.size().unwrap_or(0)),
+            Err(why) => tracing::error!(%digest, %why, "cannot set the damaged file aside"),
+        }
+    }
+
+    /// Promises room for a body, making room if need be. Blocks while it evicts.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if the bytes do not fit however much makes way.
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation, StoreError> {
+        if let Some(reservation) = self.ledger.reserve(bytes) {
+            return Ok(reservation);
+        }
+        if bytes <= self.ledger.budget() {
+            for _ in 0..EVICTIONS_MAX {
+                self.evict(bytes)?;
+                if let Some(reservation) = self.ledger.reserve(bytes) {
+                    return Ok(reservation);
+                }
+            }
+        }
+        Err(StoreError::Full { needed: bytes })
+    }
+
+    /// Promises more room to a body whose length was not announced, making room if need be. Blocks while it evicts.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if the bytes do not fit however much makes way.
+    pub fn grow(&self, reservation: &mut Reservation, bytes: u64) -> Result<(), StoreError> {
+        if reservation.grow_to(bytes) {
+            return Ok(());
+        }
+        if bytes <= self.ledger.budget() {
+            for _ in 0..EVICTIONS_MAX {
+                self.evict(bytes.saturating_sub(reservation.bytes()))?;
+                if reservation.grow_to(bytes) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(StoreError::Full { needed: bytes })
+    }
+
+    fn evict(&self, needed: u64) -> Result<(), StoreError> {
+        let _one_at_a_time = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
+        let excess = self.ledger.excess(needed);
+        if excess == 0 {
+            return Ok(());
+        }
+        for victim in victims(self.list()?, excess) {
+            self.handles.invalidate(&victim.key);
+            // An open reader keeps its bytes: unlinking takes only the name.
+            cacache::remove_hash_sync(self.layout.root(), &integrity(victim.key))?;
+            self.ledger.removed(victim.bytes);
+            tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
+        }
+        Ok(())
+    }
+
+    /// Counts what is on disk. Walks the whole folder: run it behind the start-up, on a blocking thread.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn take_stock(&self) -> Result<(), StoreError> {
+        let bytes = self.list()?.iter().map(|candidate| candidate.bytes).sum();
+        self.ledger.found(bytes);
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<Candidate<Digest>>, StoreError> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.layout.content()];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                Err(why) => return Err(StoreError::io("read", &folder)(why)),
+            };
+            for entry in entries.flatten() {
+                let Ok(meta) = entry.metadata() else { continue };
+                if meta.is_dir() {
+                    folders.push(entry.path());
+                } else if let Some(key) = self.layout.digest_of(&entry.path()) {
+                    let used = meta.accessed().or_else(|_| meta.modified()).unwrap_or(std::time::UNIX_EPOCH);
+                    found.push(Candidate { key, bytes: meta.len(), used });
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reads a file from end to end, publishing how far the hash has come.
+fn hash_along(growing: &Growing) -> io::Result<Digest> {
+    growing.expect(Some(growing.file().metadata()?.len()));
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; CHECK_CHUNK_BYTES];
+    let mut position = 0;
+    loop {
+        let read = growing.file().read_at(&mut chunk, position)?;
+        if read == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&chunk[..read]);
+        position += read as u64;
+        growing.advance(position);
+    }
+}
+
+/// Notes that a blob is in use, for eviction: in its access time, which mount options leave alone when it is set, so
+/// that its modification time can go on telling whether the bytes were touched.
+fn note_use(file: &File) {
+    let recent = file.metadata().and_then(|meta| meta.accessed()).ok().and_then(|used| used.elapsed().ok());
+    if recent.is_some_and(|age| age < USE_NOTED_EVERY) {
+        return;
+    }
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+    };
+    if let Err(why) = futimens(file, &times) {
+        tracing::debug!(%why, "cannot note that a blob is in use");
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a Digest prints as 64 hex digits, all that from_hex asks for")]
+pub(super) fn integrity(digest: Digest) -> cacache::Integrity {
+    cacache::Integrity::from_hex(digest.to_string(), cacache::Algorithm::Sha256).expect("64 hex digits")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::FileTimes;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_that_is_hit_all_day_does_not_look_unused() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let ledger = Arc::new(Ledger::new(1 << 20));
+        let blobs = Arc::new(Blobs::new(Arc::new(Layout::make(dir.path())?), ledger));
+        let file = File::create(dir.path().join("blob"))?;
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        file.set_times(FileTimes::new().set_accessed(long_ago))?;
+        let digest = Digest::of(b"");
+        let blob = blobs.remember(Blob::checked(Arc::new(file), digest)?);
+        let used = || blob.file().metadata().and_then(|meta| meta.accessed());
+
+        assert!(matches!(blobs.open(digest, clock::now()), Ok(Held::Whole(_))));
+        assert_eq!(used()?, long_ago, "noted at every hit");
+        assert!(matches!(blobs.open(digest, clock::now() + USE_NOTED_EVERY), Ok(Held::Whole(_))));
+        assert!(used()? > long_ago, "not noted after an hour");
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Which address was seen to yield which bytes: one line in cacache's index for each, never rewritten unless it changes.
+//!
+//! GitLab does not check the sha256 that an uploader declares, so anybody can publish a file under somebody else's
+//! digest. A blob is therefore shared between callers of one address, but a second *address* of the same digest must
+//! once have yielded the bytes itself before it counts as held. Must not know callers.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use serde::{Deserialize, Serialize};
+
+use super::blobs::integrity;
+use super::error::StoreError;
+use super::layout::Layout;
+use crate::registry::{FileRef, Route};
+
+/// Addresses remembered in memory; the rest are read from disk when asked for.
+const REMEMBERED_MAX: u64 = 16_384;
+
+/// What is known about the file at one address. The validators are upstream's, for asking again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_modified: Option<String>,
+}
+
+#[derive(Clone)]
+pub struct Catalog {
+    layout: Arc<Layout>,
+    remembered: Cache<FileRef, Arc<Entry>>,
+}
+
+impl Catalog {
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Self { layout, remembered: Cache::new(REMEMBERED_MAX) }
+    }
+
+    /// What this address was seen to yield under its digest, if ever.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn find(&self, file: &FileRef) -> Result<Option<Arc<Entry>>, StoreError> {
+        if let Some(entry) = self.remembered.get(file) {
+            return Ok(Some(entry));
+        }
+        let (layout, key, digest) = (Arc::clone(&self.layout), key(file), file.digest);
+        let found = tokio::task::spawn_blocking(move || cacache::index::find(layout.root(), &key))
+            .await
+            .map_err(|_| StoreError::Interrupted)??;
+        let entry = found
+            .filter(|meta| meta.integrity == integrity(digest))
+            .and_then(|meta| serde_json::from_value::<Entry>(meta.metadata).ok())
+            .map(Arc::new);
+        if let Some(entry) = &entry {
+            self.remembered.insert(file.clone(), Arc::clone(entry));
+        }
+        Ok(entry)
+    }
+
+    /// Records what an address yielded, after its bytes were verified. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn record(&self, file: &FileRef, entry: Entry) -> Result<(), StoreError> {
+        if self.remembered.get(file).is_some_and(|known| *known == entry) {
+            return Ok(());
+        }
+        let options = cacache::WriteOpts::new()
+            .integrity(integrity(file.digest))
+            .size(usize::try_from(entry.size).unwrap_or(usize::MAX))
+            .metadata(serde_json::json!(entry));
+        cacache::index::insert(self.layout.root(), &key(file), options)?;
+        self.remembered.insert(file.clone(), Arc::new(entry));
+        Ok(())
+    }
+}
+
+fn key(file: &FileRef) -> String {
+    Route::File(file.clone()).path()
+}

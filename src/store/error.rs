@@ -1,0 +1,29 @@
+//! What can go wrong on the disk.
+//!
+//! Must not know what was being stored.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the cache folder {0} is in use by another larder; stop it, or set another cache_dir")]
+    InUse(PathBuf),
+    #[error("cannot {what} {path}: {source}")]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the store's index: {0}")]
+    Index(#[from] cacache::Error),
+    #[error("the cache is full: {needed} bytes do not fit into its budget")]
+    Full { needed: u64 },
+    #[error("the disk failed a moment ago and is left alone for a while")]
+    Resting,
+    #[error("a task of the store ended early")]
+    Interrupted,
+}
+
+impl StoreError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}

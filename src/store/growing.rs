@@ -1,0 +1,279 @@
+//! A file that is still being written, or still being checked, as its readers see it.
+//!
+//! Owns the watermark: how far a reader may go. Before the digest agrees, the last [`HELD_BACK_BYTES`] of what a
+//! reader wants are held back, so that no body and no range can ever be completed from bytes nobody vouches for. A
+//! reader learns of the end only from [`Phase::Sealed`]; a writer that is dropped leaves [`Phase::Failed`].
+//! Must not know where the bytes come from.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+/// What a reader is kept from until the digest agrees: the last so many bytes of its own span.
+pub const HELD_BACK_BYTES: u64 = 64 * 1024;
+
+/// Why a file never became whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    #[error("the bytes do not have the promised sha256")]
+    WrongDigest,
+    #[error("the body ended before its announced length")]
+    Short,
+    #[error("the body went on past its announced length")]
+    Long,
+    #[error("upstream broke off")]
+    Upstream,
+    #[error("upstream sent nothing for too long")]
+    Stalled,
+    #[error("the cache folder could not be written or read")]
+    Disk,
+    #[error("nobody waited for it any longer")]
+    Abandoned,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Filling,
+    /// Whole, and its digest agreed.
+    Sealed,
+    Failed(Cause),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// The whole length, if it is known yet.
+    size: Option<u64>,
+    written: u64,
+    phase: Phase,
+}
+
+/// The part of a file a reader wants: from `start` to before `end`, or to the end of a file of unknown length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub start: u64,
+    pub end: Option<u64>,
+}
+
+/// What a reader at some position may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// So many bytes may be read.
+    Bytes(u64),
+    Wait,
+    End,
+    Failed(Cause),
+}
+
+/// The shared side of a growing file.
+#[derive(Debug)]
+pub struct Growing {
+    file: Arc<File>,
+    state: watch::Sender<State>,
+    /// Whether any reader has been given a byte, or the length.
+    released: AtomicBool,
+}
+
+impl Growing {
+    pub(super) fn new(file: Arc<File>) -> Self {
+        let state = State { size: None, written: 0, phase: Phase::Filling };
+        Self { file, state: watch::Sender::new(state), released: AtomicBool::new(false) }
+    }
+
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Waits until a reader of the whole file may begin, and says the file's length if it is known by then.
+    ///
+    /// After this the bytes count as released: they are no longer replaced unseen.
+    ///
+    /// # Errors
+    /// The cause, if the file failed before a byte of it was released; the caller can still answer with an error.
+    pub async fn begin(&self, sealed_only: bool) -> Result<Option<u64>, Cause> {
+        let mut watch = self.state.subscribe();
+        let begun = watch
+            .wait_for(|state| match state.phase {
+                Phase::Filling => {
+                    let span = Span { start: 0, end: state.size };
+                    let ready = !sealed_only && releasable(state.written, span) > 0;
+                    if ready {
+                        self.released.store(true, Ordering::Release);
+                    }
+                    ready
+                }
+                Phase::Sealed | Phase::Failed(_) => true,
+            })
+            .await;
+        match begun {
+            Ok(state) => match state.phase {
+                Phase::Failed(cause) => Err(cause),
+                _ => Ok(state.size),
+            },
+            Err(_) => Err(Cause::Abandoned),
+        }
+    }
+
+    /// How far a reader of `span` that has come to `position` may go.
+    pub fn availability(&self, span: Span, position: u64) -> Availability {
+        let state = self.state.borrow();
+        let availability = availability(*state, span, position);
+        if matches!(availability, Availability::Bytes(_)) {
+            self.released.store(true, Ordering::Release);
+        }
+        availability
+    }
+
+    /// Waits until a reader of `span` at `position` need not wait any longer.
+    pub async fn wait(self: Arc<Self>, span: Span, position: u64) -> Availability {
+        let mut watch = self.state.subscribe();
+        let moved = watch.wait_for(|state| availability(*state, span, position) != Availability::Wait).await;
+        let moved = moved.map(|_| ());
+        match moved {
+            Ok(()) => self.availability(span, position),
+            Err(_) => Availability::Failed(Cause::Abandoned),
+        }
+    }
+
+    /// Whole and right.
+    pub fn is_sealed(&self) -> bool {
+        self.state.borrow().phase == Phase::Sealed
+    }
+
+    /// Bytes on disk so far.
+    pub fn written(&self) -> u64 {
+        self.state.borrow().written
+    }
+
+    pub fn size(&self) -> Option<u64> {
+        self.state.borrow().size
+    }
+
+    pub(super) fn expect(&self, size: Option<u64>) {
+        self.state.send_modify(|state| state.size = size);
+    }
+
+    pub(super) fn advance(&self, written: u64) {
+        self.state.send_modify(|state| state.written = written);
+    }
+
+    pub(super) fn seal(&self, size: u64) {
+        self.state
+            .send_modify(|state| *state = State { size: Some(size), written: size, phase: Phase::Sealed });
+    }
+
+    /// The first cause stands.
+    pub(super) fn fail(&self, cause: Cause) {
+        self.state.send_if_modified(|state| {
+            let filling = state.phase == Phase::Filling;
+            if filling {
+                state.phase = Phase::Failed(cause);
+            }
+            filling
+        });
+    }
+
+    /// The disk lost what was sealed.
+    pub(super) fn take_back(&self) {
+        self.state.send_modify(|state| state.phase = Phase::Failed(Cause::Disk));
+    }
+
+    /// Takes everything back, if no reader has seen any of it. The lock that readers look through makes this safe.
+    pub(super) fn start_over(&self) -> bool {
+        self.state.send_if_modified(|state| {
+            let unseen = !self.released.load(Ordering::Acquire);
+            if unseen {
+                *state = State { size: None, written: 0, phase: Phase::Filling };
+            }
+            unseen
+        })
+    }
+}
+
+/// How many bytes of `span`, counted from the file's start, may leave before the digest is known.
+fn releasable(written: u64, span: Span) -> u64 {
+    match span.end {
+        Some(end) => {
+            let held = HELD_BACK_BYTES.min(end.saturating_sub(span.start)).max(1);
+            written.min(end.saturating_sub(held))
+        }
+        None => written.saturating_sub(HELD_BACK_BYTES),
+    }
+}
+
+fn availability(state: State, span: Span, position: u64) -> Availability {
+    let reach = match state.phase {
+        Phase::Failed(cause) => return Availability::Failed(cause),
+        Phase::Sealed => span.end.unwrap_or(state.written).min(state.written),
+        Phase::Filling => releasable(state.written, span),
+    };
+    match reach.checked_sub(position) {
+        Some(bytes) if bytes > 0 => Availability::Bytes(bytes),
+        _ if state.phase == Phase::Sealed => Availability::End,
+        _ => Availability::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state() -> impl Strategy<Value = (State, Span, u64)> {
+        (1..1_000_000u64, any::<bool>(), 0..3u8, 0.0..1.0f64, 0.0..1.0f64, 0.0..=1.0f64).prop_map(
+            |(size, known, phase, start, length, part)| {
+                let of = |whole: u64, part: f64| (whole as f64 * part) as u64;
+                let start = of(size, start);
+                let end = start + 1 + of(size - start - 1, length);
+                let phase = match phase {
+                    0 => Phase::Filling,
+                    1 => Phase::Sealed,
+                    _ => Phase::Failed(Cause::Upstream),
+                };
+                let written = if phase == Phase::Sealed { size } else { of(size, part) };
+                let span = Span { start, end: known.then_some(end) };
+                (State { size: known.then_some(size), written, phase }, span, start)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_is_completed_before_the_seal((state, span, position) in state()) {
+            if let Availability::Bytes(bytes) = availability(state, span, position) {
+                let reached = position + bytes;
+                prop_assert!(reached <= state.written);
+                match span.end {
+                    Some(end) if state.phase == Phase::Sealed => prop_assert!(reached <= end),
+                    Some(end) => prop_assert!(reached < end),
+                    None if state.phase == Phase::Filling => prop_assert!(reached + HELD_BACK_BYTES <= state.written),
+                    None => {}
+                }
+            }
+        }
+
+        #[test]
+        fn a_sealed_span_is_given_whole_and_then_ends((state, span, position) in state()) {
+            if state.phase == Phase::Sealed {
+                let end = span.end.unwrap_or(state.written);
+                prop_assert_eq!(availability(state, span, position), Availability::Bytes(end - position));
+                prop_assert_eq!(availability(state, span, end), Availability::End);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unseen_beginning_can_be_taken_back_and_a_seen_one_cannot() -> std::io::Result<()> {
+        let growing = Growing::new(Arc::new(tempfile::tempfile()?));
+        let whole = Span { start: 0, end: Some(100 * HELD_BACK_BYTES) };
+        growing.expect(whole.end);
+        assert!(growing.start_over());
+        growing.expect(whole.end);
+        growing.advance(1);
+        assert_eq!(growing.availability(whole, 0), Availability::Bytes(1));
+        assert!(!growing.start_over());
+        Ok(())
+    }
+}

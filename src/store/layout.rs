@@ -1,0 +1,161 @@
+//! Every path below the cache folder, drawn once. Nobody else joins one.
+//!
+//! ```text
+//! <cache_dir>/
+//!   .lock                                   held exclusively by the daemon
+//!   content-v2/sha256/ab/cd/<60 hex>        blobs, in cacache's layout
+//!   index-v5/…                              cacache's index: the catalogue and the pages
+//!   tmp/                                    cacache's own half-written files
+//!   spool/                                  flights' half-written files
+//!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
+//! ```
+//!
+//! Must not know what is in the files.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use crate::digest::Digest;
+
+/// Damaged blobs kept for a person to look at; older ones make way.
+const QUARANTINE_MAX: usize = 16;
+
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
+        let layout = Self { root: root.to_owned() };
+        for dir in [layout.root.clone(), layout.spool(), layout.quarantine(), layout.content()] {
+            make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
+        }
+        Ok(layout)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    pub(super) fn content(&self) -> PathBuf {
+        self.root.join("content-v2").join("sha256")
+    }
+
+    /// Where cacache looks for this content (pinned by a test).
+    pub(super) fn blob(&self, digest: Digest) -> PathBuf {
+        let hex = digest.to_string();
+        self.content().join(&hex[0..2]).join(&hex[2..4]).join(&hex[4..])
+    }
+
+    /// The digest that a path below [`Self::content`] stands for.
+    pub(super) fn digest_of(&self, path: &Path) -> Option<Digest> {
+        let below = path.strip_prefix(self.content()).ok()?;
+        let hex: String = below.iter().map(|part| part.to_string_lossy()).collect();
+        Digest::parse(&hex)
+    }
+
+    fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// Takes a blob out of reach. Its name tells what it should have been.
+    ///
+    /// Only this very file: a download may have put a good one into its place meanwhile. If it cannot be kept for a
+    /// person to look at, it is removed.
+    pub(super) fn set_aside(&self, digest: Digest, damaged: &File) -> io::Result<()> {
+        let path = self.blob(digest);
+        if path.metadata()?.ino() != damaged.metadata()?.ino() {
+            return Ok(());
+        }
+        self.quarantine_file(digest).or_else(|_| fs::remove_file(&path))
+    }
+
+    fn quarantine_file(&self, digest: Digest) -> io::Result<()> {
+        let dir = self.quarantine();
+        let mut kept: Vec<PathBuf> =
+            fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        kept.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
+        for old in kept.iter().take((kept.len() + 1).saturating_sub(QUARANTINE_MAX)) {
+            fs::remove_file(old)?;
+        }
+        let free = (0..).map(|n| dir.join(format!("{digest}.{n}"))).find(|path| !path.exists());
+        match free {
+            Some(place) => fs::rename(self.blob(digest), place),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// [`StoreError::InUse`] when another process holds the lock.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let path = self.root.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(StoreError::io("open the lock", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.root.clone())),
+            Err(TryLockError::Error(source)) => Err(StoreError::Io { what: "lock", path, source }),
+        }
+    }
+
+    /// Removes what a process that was killed left half-written.
+    pub(super) fn sweep(&self) -> Result<(), StoreError> {
+        for dir in [self.spool(), self.root.join("tmp")] {
+            let entries = match fs::read_dir(&dir) {
+                Ok(entries) => entries,
+                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                Err(why) => return Err(StoreError::io("read", &dir)(why)),
+            };
+            for entry in entries.flatten() {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(StoreError::io("remove the leftover", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder and its parents, closed to other users: what is inside may be private.
+pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_lies_where_cacache_finds_it() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let layout = Layout::make(dir.path())?;
+        let digest = Digest::of(b"some wheel");
+        cacache::write_hash_sync(dir.path(), b"some wheel")?;
+        assert!(layout.blob(digest).is_file());
+        assert_eq!(layout.digest_of(&layout.blob(digest)), Some(digest));
+        Ok(())
+    }
+
+    #[test]
+    fn a_second_daemon_is_told_so() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let layout = Layout::make(dir.path())?;
+        let held = layout.lock()?;
+        assert!(matches!(layout.lock(), Err(StoreError::InUse(_))));
+        drop(held);
+        assert!(layout.lock().is_ok());
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! The budget: bytes stored, bytes promised to flights, and who makes way when it is spent.
+//!
+//! Pure: a flight reserves before it writes, so that the budget holds for bytes in flight too; eviction is a choice
+//! over a list of what there is. Must not touch the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+/// After eviction this share of the budget is free, in parts of 16, so that not every store evicts.
+const HEADROOM_SIXTEENTHS: u64 = 1;
+
+/// One cache folder's budget.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: u64,
+    /// Stored and reserved together: one number, so that two flights cannot both take the last byte.
+    taken: AtomicU64,
+}
+
+/// Bytes promised to one flight; given back when dropped, unless they were stored.
+#[derive(Debug)]
+pub struct Reservation {
+    ledger: Arc<Ledger>,
+    bytes: u64,
+}
+
+impl Ledger {
+    pub fn new(budget: u64) -> Self {
+        Self { budget, taken: AtomicU64::new(0) }
+    }
+
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Bytes stored or promised.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Promises `bytes`, if they fit.
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let fits = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.budget);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
+        Some(Reservation { ledger: Arc::clone(self), bytes })
+    }
+
+    /// Counts bytes found on disk.
+    pub(super) fn found(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Counts bytes removed from disk.
+    pub(super) fn removed(&self, bytes: u64) {
+        let less = |taken: u64| Some(taken.saturating_sub(bytes));
+        let _ = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+    }
+
+    /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit now.
+    pub(super) fn excess(&self, needed: u64) -> u64 {
+        let wanted = self.taken().saturating_add(needed);
+        if wanted <= self.budget {
+            return 0;
+        }
+        (wanted - self.budget).saturating_add(self.budget / 16 * HEADROOM_SIXTEENTHS)
+    }
+}
+
+impl Reservation {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Asks for more, for a body whose length was not announced.
+    pub fn grow_to(&mut self, bytes: u64) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
+        match self.ledger.reserve(more) {
+            Some(mut extra) => {
+                self.bytes += std::mem::take(&mut extra.bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The bytes are on disk to stay: `stored` of them.
+    pub(super) fn keep(mut self, stored: u64) {
+        let unused = std::mem::take(&mut self.bytes).saturating_sub(stored);
+        self.ledger.removed(unused);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.ledger.removed(self.bytes);
+    }
+}
+
+/// Something that could be evicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate<K> {
+    pub key: K,
+    pub bytes: u64,
+    pub used: SystemTime,
+}
+
+/// Who makes way: the longest unused first, until `excess` bytes are gone.
+pub(super) fn victims<K>(mut candidates: Vec<Candidate<K>>, excess: u64) -> Vec<Candidate<K>> {
+    candidates.sort_by_key(|candidate| candidate.used);
+    let mut gone = 0;
+    candidates
+        .into_iter()
+        .take_while(|candidate| {
+            let more = gone < excess;
+            gone += candidate.bytes;
+            more
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_budget_is_never_exceeded_and_everything_is_given_back(sizes in prop::collection::vec(0..400u64, 0..40)) {
+            let ledger = Arc::new(Ledger::new(1000));
+            let held: Vec<_> = sizes.iter().filter_map(|bytes| ledger.reserve(*bytes)).collect();
+            prop_assert!(ledger.taken() <= 1000);
+            prop_assert_eq!(ledger.taken(), held.iter().map(Reservation::bytes).sum::<u64>());
+            drop(held);
+            prop_assert_eq!(ledger.taken(), 0);
+        }
+
+        #[test]
+        fn just_enough_of_the_longest_unused_make_way(
+            sizes in prop::collection::vec(1..100u64, 0..50),
+            excess in 0..3000u64,
+        ) {
+            let candidates: Vec<_> = sizes
+                .iter()
+                .enumerate()
+                .map(|(age, bytes)| Candidate {
+                    key: age,
+                    bytes: *bytes,
+                    used: SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age as u64),
+                })
+                .collect();
+            let gone = victims(candidates, excess);
+            let freed: u64 = gone.iter().map(|victim| victim.bytes).sum();
+            prop_assert!(freed >= excess || gone.len() == sizes.len());
+            if let Some(last) = gone.last() {
+                prop_assert!(freed - last.bytes < excess);
+            }
+            let oldest_first = gone.windows(2).all(|pair| pair[0].used <= pair[1].used);
+            prop_assert!(oldest_first);
+        }
+    }
+
+    #[test]
+    fn what_was_stored_stays_counted() {
+        let ledger = Arc::new(Ledger::new(100));
+        if let Some(reservation) = ledger.reserve(60) {
+            reservation.keep(50);
+        }
+        assert_eq!(ledger.taken(), 50);
+        assert_eq!(ledger.excess(40), 0);
+        assert_eq!(ledger.excess(60), 10 + 6);
+    }
+}

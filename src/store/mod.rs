@@ -1,0 +1,86 @@
+//! The disk: verified blobs by content, growing files, the catalogue, and stored pages.
+//!
+//! ```text
+//! spool ──seal──▶ blob (cacache's content layout) ◀── catalogue: address → digest, validators (cacache's index)
+//!   ▲ bytes of a flight      │ open, check, serve            pages: key → body, validator (cacache)
+//! ```
+//!
+//! A question to the store is answered present, absent, or an error; never a bool. What is stored under a digest never
+//! changes. The store decides nothing about callers and knows no HTTP and no network; bytes it has not checked in this
+//! process it hands out only behind a [`Growing`]'s watermark. cacache is named nowhere else.
+
+mod blobs;
+mod catalog;
+mod error;
+mod growing;
+mod layout;
+mod ledger;
+mod pages;
+mod spool;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use blobs::{Blob, Blobs, Held};
+pub use catalog::{Catalog, Entry};
+pub use error::StoreError;
+pub use growing::{Availability, Cause, Growing, HELD_BACK_BYTES, Span};
+pub use ledger::{Ledger, Reservation};
+pub use pages::{PageMeta, PageShelf};
+pub use spool::{Checked, SealError, Spool, Whole};
+
+use layout::Layout;
+
+/// How long a disk that failed is left alone.
+pub const REST: Duration = Duration::from_secs(30);
+
+/// One cache folder, held exclusively while this lives.
+pub struct Store {
+    pub blobs: Arc<Blobs>,
+    pub catalog: Catalog,
+    pub pages: PageShelf,
+    layout: Arc<Layout>,
+    /// After a failed write nothing is written until then.
+    resting: Mutex<Option<Instant>>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the folder, takes its lock, and removes what an earlier process left half-written.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
+    pub fn open(dir: &Path, budget_bytes: u64) -> Result<Self, StoreError> {
+        let layout = Arc::new(Layout::make(dir)?);
+        let lock = layout.lock()?;
+        layout.sweep()?;
+        let ledger = Arc::new(Ledger::new(budget_bytes));
+        Ok(Self {
+            blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger))),
+            catalog: Catalog::new(Arc::clone(&layout)),
+            pages: PageShelf::new(Arc::clone(&layout), ledger),
+            layout,
+            resting: Mutex::new(None),
+            _lock: lock,
+        })
+    }
+
+    /// A new file for one flight's bytes.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the disk failed less than [`REST`] ago.
+    pub fn spool(&self, now: Instant) -> Result<Spool, StoreError> {
+        let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.is_some_and(|until| now < until) {
+            return Err(StoreError::Resting);
+        }
+        Spool::create(&self.layout).inspect_err(|_| self.rest(now))
+    }
+
+    /// The disk failed: for a while files pass through unstored, instead of being cut in the middle again.
+    pub fn rest(&self, now: Instant) {
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + REST);
+    }
+}

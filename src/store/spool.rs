@@ -1,0 +1,187 @@
+//! A flight's own file: bytes go in, and either a verified blob comes out or nothing does.
+//!
+//! Owns the order that survives power loss: write, check length and digest, fsync the file, rename it into the content
+//! layout, fsync the folder (cacache itself never fsyncs). All calls block: run them on a blocking thread. Must not
+//! know the network.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::{NamedTempFile, TempPath};
+
+use super::blobs::{Blob, Blobs};
+use super::error::StoreError;
+use super::growing::{Cause, Growing};
+use super::layout::{Layout, make_dir};
+use super::ledger::Reservation;
+use crate::digest::{Digest, Hasher};
+
+/// The writing side of a [`Growing`] file. Dropped before [`Whole::seal`], it leaves its readers a failure.
+pub struct Spool {
+    file: Arc<File>,
+    /// None once the file has its lasting name.
+    path: Option<TempPath>,
+    growing: Arc<Growing>,
+    hasher: Hasher,
+    written: u64,
+    size: Option<u64>,
+}
+
+/// Why a spool did not become a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("{0}")]
+    Body(Cause),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Spool {
+    pub(super) fn create(layout: &Layout) -> Result<Self, StoreError> {
+        let dir = layout.spool();
+        let made = NamedTempFile::new_in(&dir).map_err(StoreError::io("make a file in", &dir))?;
+        let (file, path) = made.into_parts();
+        let file = Arc::new(file);
+        let growing = Arc::new(Growing::new(Arc::clone(&file)));
+        Ok(Self { file, path: Some(path), growing, hasher: Hasher::new(), written: 0, size: None })
+    }
+
+    pub fn growing(&self) -> &Arc<Growing> {
+        &self.growing
+    }
+
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The length that upstream announced.
+    pub fn expect(&mut self, size: Option<u64>) {
+        self.size = size;
+        self.growing.expect(size);
+    }
+
+    /// Appends bytes and lets readers see them.
+    ///
+    /// # Errors
+    /// [`SealError::Body`] with [`Cause::Long`] if the body outgrows its announced length; store errors as they come.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SealError> {
+        let end = self.written + bytes.len() as u64;
+        if self.size.is_some_and(|size| end > size) {
+            return Err(SealError::Body(Cause::Long));
+        }
+        self.file.write_all_at(bytes, self.written).map_err(StoreError::io("write", self.place()))?;
+        self.hasher.update(bytes);
+        self.written = end;
+        self.growing.advance(end);
+        Ok(())
+    }
+
+    /// Forgets everything written, if no reader has seen any of it.
+    ///
+    /// # Errors
+    /// When the file cannot be emptied.
+    pub fn start_over(&mut self) -> Result<bool, StoreError> {
+        if !self.growing.start_over() {
+            return Ok(false);
+        }
+        self.file.set_len(0).map_err(StoreError::io("empty", self.place()))?;
+        self.hasher = Hasher::new();
+        self.written = 0;
+        self.size = None;
+        Ok(true)
+    }
+
+    /// Checks length and digest. A spool that is wrong can still be started over.
+    pub fn check(self, digest: Digest) -> Checked {
+        if self.size.is_some_and(|size| size != self.written) {
+            return Checked::Wrong(self, Cause::Short);
+        }
+        if self.hasher.clone().finish() != digest {
+            return Checked::Wrong(self, Cause::WrongDigest);
+        }
+        Checked::Whole(Whole { spool: self, digest })
+    }
+
+    fn place(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new("the spool"))
+    }
+
+    /// Tells the readers why nothing more will come.
+    pub fn fail(self, cause: Cause) {
+        self.growing.fail(cause);
+    }
+}
+
+/// What a check found.
+pub enum Checked {
+    Whole(Whole),
+    Wrong(Spool, Cause),
+}
+
+/// A spool whose length and digest agreed: the only thing that becomes a blob.
+pub struct Whole {
+    spool: Spool,
+    digest: Digest,
+}
+
+impl Whole {
+    pub fn size(&self) -> u64 {
+        self.spool.written
+    }
+
+    /// Lets the readers have the rest, makes the bytes a blob, and has `record` write down whose they are.
+    ///
+    /// In this order, because a sync can take longer than the download: no client waits for it.
+    ///
+    /// # Errors
+    /// When the blob cannot be made to last, or `record` fails. The readers get the verified bytes all the same,
+    /// unless the disk could not take them: what it gives back from then on is anybody's guess, so who has not come to
+    /// the end by then is cut.
+    pub fn seal(
+        mut self,
+        blobs: &Blobs,
+        reservation: Reservation,
+        record: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.spool.growing.seal(self.spool.written);
+        if let Err(why) = self.spool.file.sync_data() {
+            self.spool.growing.take_back();
+            return Err(StoreError::io("sync", self.spool.place())(why));
+        }
+        self.keep(blobs, reservation)?;
+        record()
+    }
+
+    fn keep(&mut self, blobs: &Blobs, reservation: Reservation) -> Result<(), StoreError> {
+        let place = blobs.layout().blob(self.digest);
+        let folder = place.parent().unwrap_or(&place);
+        // Its stamp is taken while nobody else can reach it: a change that comes later is a change.
+        let file = Arc::clone(&self.spool.file);
+        let blob = Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;
+        make_dir(folder).map_err(StoreError::io("make the folder", folder))?;
+        let replaced = place.metadata().map_or(0, |meta| meta.len());
+        if let Some(path) = self.spool.path.take() {
+            path.persist(&place).map_err(|why| StoreError::io("rename into place", &place)(why.error))?;
+        }
+        reservation.keep(self.spool.written);
+        blobs.ledger().removed(replaced);
+        sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
+        blobs.remember(blob);
+        Ok(())
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.growing.fail(Cause::Abandoned);
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
