@@ -26,3 +26,4 @@ pub mod secret;
 pub mod simple;
 pub mod single_flight;
 pub mod store;
+pub mod upstream;

@@ -1,0 +1,165 @@
+//! An answer from upstream, and what of it may go on.
+//!
+//! Owns the allow-list of fields that cross to the client (RFC 9110 §7.6.1: everything hop-by-hop stays, and so does
+//! whatever we do not know), validators, and `Content-Range`. Must not know which request it answers.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, StatusCode};
+
+use super::IdleBody;
+
+/// A head and a body still to be read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: IdleBody,
+}
+
+/// An answer of GitLab's that goes on as it is: refusals, and what it says of uploads.
+#[derive(Clone, Debug)]
+pub struct Relayed {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Fields of GitLab's that go on to the client, besides those whose names begin with [`PASSED_PREFIXES`].
+const PASSED: [HeaderName; 14] = [
+    CONTENT_TYPE,
+    WWW_AUTHENTICATE,
+    RETRY_AFTER,
+    LOCATION,
+    ALLOW,
+    CACHE_CONTROL,
+    HeaderName::from_static("content-disposition"),
+    HeaderName::from_static("content-language"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-content-type-options"),
+    HeaderName::from_static("x-frame-options"),
+    HeaderName::from_static("deprecation"),
+    HeaderName::from_static("sunset"),
+    HeaderName::from_static("link"),
+];
+
+const PASSED_PREFIXES: [&str; 2] = ["ratelimit-", "x-gitlab-"];
+
+/// The fields of `headers` that may go on.
+pub(super) fn passed(headers: &HeaderMap) -> HeaderMap {
+    let named_by_connection: Vec<String> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .collect();
+    let goes_on = |name: &HeaderName| {
+        let known =
+            PASSED.contains(name) || PASSED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        known && !named_by_connection.iter().any(|hop| hop == name.as_str())
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| goes_on(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// What upstream gave us to ask "has it changed?" with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    pub etag: Option<HeaderValue>,
+    pub last_modified: Option<HeaderValue>,
+}
+
+impl Validators {
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self { etag: headers.get(ETAG).cloned(), last_modified: headers.get(LAST_MODIFIED).cloned() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// The one to resume with (RFC 9110 §13.1.5): a strong ETag, else the date. The digest judges the whole body, so
+    /// that a date that lies costs a download, not a wrong file.
+    pub fn for_resume(&self) -> Option<&HeaderValue> {
+        let strong = self.etag.as_ref().filter(|etag| !etag.as_bytes().starts_with(b"W/"));
+        strong.or(self.last_modified.as_ref())
+    }
+}
+
+/// `Content-Range: bytes first-last/whole` (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    pub first: u64,
+    pub last: u64,
+    pub whole: Option<u64>,
+}
+
+impl ContentRange {
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+        let (span, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = span.split_once('-')?;
+        let number =
+            |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        let whole = if whole == "*" { None } else { Some(number(whole)?) };
+        let range = Self { first: number(first)?, last: number(last)?, whole };
+        let sound = range.first <= range.last && whole.is_none_or(|whole| range.last < whole);
+        sound.then_some(range)
+    }
+}
+
+/// `Content-Range: bytes */whole`: the length that a 416 tells.
+pub(super) fn unsatisfied(headers: &HeaderMap) -> Option<u64> {
+    let digits = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn range(text: &str) -> Option<ContentRange> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_RANGE, HeaderValue::from_str(text).ok()?);
+        ContentRange::of(&headers)
+    }
+
+    proptest! {
+        #[test]
+        fn a_content_range_is_read_as_written(first: u32, length in 1..1000u64, rest: u32) {
+            let first = u64::from(first);
+            let last = first + length - 1;
+            let whole = last + 1 + u64::from(rest);
+            prop_assert_eq!(range(&format!("bytes {first}-{last}/{whole}")), Some(ContentRange { first, last, whole: Some(whole) }));
+            prop_assert_eq!(range(&format!("bytes {first}-{last}/*")), Some(ContentRange { first, last, whole: None }));
+            prop_assert_eq!(range(&format!("bytes {first}-{last}/{last}")), None);
+        }
+    }
+
+    #[test]
+    fn only_known_fields_go_on() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "content-type",
+            "set-cookie",
+            "x-sendfile",
+            "transfer-encoding",
+            "ratelimit-reset",
+            "x-request-id",
+        ] {
+            headers.insert(name, HeaderValue::from_static("x"));
+        }
+        headers.insert("connection", HeaderValue::from_static("close, X-Request-Id"));
+        let mut names: Vec<_> = passed(&headers).keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        assert_eq!(names, ["content-type", "ratelimit-reset"]);
+    }
+}

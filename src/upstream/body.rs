@@ -1,0 +1,103 @@
+//! An upstream body that is not waited for without end.
+//!
+//! Owns the idle timer: it runs between pieces, never over the whole, because a 2 GB wheel on a slow line is legal.
+//! Must not know what the bytes are.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("upstream sent nothing for {}", humantime::format_duration(*.0))]
+    Stalled(Duration),
+    #[error("upstream broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("upstream's body is larger than {0} bytes")]
+    TooLarge(u64),
+}
+
+/// An incoming body with an idle limit.
+#[derive(Debug)]
+pub struct IdleBody {
+    inner: Incoming,
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl IdleBody {
+    pub(super) fn new(inner: Incoming, limit: Duration) -> Self {
+        Self { inner, limit, timer: Box::pin(sleep(limit)) }
+    }
+
+    /// Reads everything, up to a limit in bytes.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`] past the limit; never a short body.
+    pub async fn collect(mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
+        let mut whole = bytes::BytesMut::new();
+        while let Some(piece) = self.piece().await? {
+            if whole.len() + piece.len() > bytes_max {
+                return Err(BodyError::TooLarge(bytes_max as u64));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next bytes, or `None` after a clean end.
+    ///
+    /// # Errors
+    /// When upstream stalls or breaks off.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            match std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+                None => return Ok(None),
+                Some(Err(why)) => return Err(why),
+                Some(Ok(frame)) => {
+                    // Trailers carry nothing we use.
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Body for IdleBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                #[expect(clippy::disallowed_methods, reason = "tokio's timers want tokio's clock")]
+                this.timer.as_mut().reset(Instant::now() + this.limit);
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
+            Poll::Pending => {
+                ready!(this.timer.as_mut().poll(cx));
+                Poll::Ready(Some(Err(BodyError::Stalled(this.limit))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,70 @@
+//! `[gitlab]`: where the upstream is and how long it is waited for.
+//!
+//! Owns the section and the checks that need no file. Must not know the other sections.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::{Size, Span};
+
+/// Defaults are GitLab's own hosted service, and waits just above what clients themselves allow for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitLabConfig {
+    /// Base URL, relative root included.
+    pub url: String,
+    /// Other bases that GitLab's own links may carry.
+    pub external_urls: Vec<String>,
+    /// Where signed file redirects may lead; empty means any https origin with a public address.
+    pub store_origins: Vec<String>,
+    pub forward: Forward,
+    /// Optional service credential; empty means each caller's own.
+    pub token_file: String,
+    /// Further trusted CA certificates, PEM.
+    pub ca_file: String,
+    pub connect_timeout: Span,
+    /// From the request to the answer's head.
+    pub header_timeout: Span,
+    /// Between two pieces of a body; there is no limit on the whole.
+    pub idle_timeout: Span,
+    /// For GitLab to take the next piece of an upload, and to answer after the last one.
+    pub upload_timeout: Span,
+    /// Repeats of a read that failed before its answer; never of an upload.
+    pub retries: u32,
+    /// The longest `Retry-After` that is waited out; a longer one goes to the client.
+    pub retry_after: Span,
+    /// Largest body of a refusal that is passed on.
+    pub refusal_size: Size,
+    /// Idle connections kept for reuse.
+    pub idle_connections: usize,
+}
+
+impl Default for GitLabConfig {
+    fn default() -> Self {
+        Self {
+            url: "https://gitlab.com".to_owned(),
+            external_urls: Vec::new(),
+            store_origins: Vec::new(),
+            forward: Forward::Pass,
+            token_file: String::new(),
+            ca_file: String::new(),
+            connect_timeout: Span::seconds(5),
+            header_timeout: Span::seconds(30),
+            idle_timeout: Span::seconds(30),
+            upload_timeout: Span::seconds(300),
+            retries: 2,
+            retry_after: Span::seconds(3),
+            refusal_size: Size::mebibytes(1),
+            idle_connections: 32,
+        }
+    }
+}
+
+/// What becomes of GitLab's redirect to a public index for a package it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    /// The client gets it, and may follow it.
+    Pass,
+    /// The client is told that there is no such package.
+    Deny,
+}

@@ -1,0 +1,251 @@
+//! Where a redirect leads, and whether larder goes there.
+//!
+//! Pure. A signed link into the object store is followed without a credential, to listed origins only, or, with none
+//! listed, to any https origin with a public address. Everything else is data for the client or an error. Must not
+//! resolve names.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Origin, Url};
+
+use crate::registry::Bases;
+
+/// `gitlab.store_origins`.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOrigins(Vec<Url>);
+
+impl StoreOrigins {
+    /// # Errors
+    /// The text that is not an http or https origin.
+    pub fn parse(texts: &[String]) -> Result<Self, String> {
+        let origin = |text: &String| match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.path() == "/" => Ok(url),
+            _ => Err(text.clone()),
+        };
+        texts.iter().map(origin).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn list(&self, origin: &Origin) -> bool {
+        self.0.iter().any(|listed| listed.origin() == *origin)
+    }
+
+    /// Whether the operator named this host, so that it may live at a private address.
+    pub(super) fn names_host(&self, host: &str) -> bool {
+        self.0.iter().any(|listed| listed.host_str() == Some(host))
+    }
+
+    /// May larder go to this URL, as far as the URL tells? Addresses behind names are checked when connecting.
+    fn allow(&self, url: &Url) -> bool {
+        if self.list(&url.origin()) {
+            return true;
+        }
+        let public = match url.host() {
+            Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
+            Some(Host::Domain(_)) => true,
+            None => false,
+        };
+        self.0.is_empty() && url.scheme() == "https" && public
+    }
+}
+
+/// A file's redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileRedirect {
+    /// Into the object store.
+    Store(Url),
+    /// GitLab says that it lives elsewhere.
+    Elsewhere,
+    /// To an origin that is not allowed, named without path and query (the query is a signature).
+    Forbidden(String),
+    Unreadable,
+}
+
+pub(super) fn file_redirect(
+    from: &Url,
+    location: &str,
+    bases: &Bases,
+    stores: &StoreOrigins,
+) -> FileRedirect {
+    let Ok(url) = from.join(location) else { return FileRedirect::Unreadable };
+    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+        return FileRedirect::Unreadable;
+    }
+    let listed = stores.list(&url.origin());
+    let own_host = bases.include_host(url.host_str()) && !listed;
+    // The same path at another port or scheme: "use https", "use the other name".
+    if own_host && (bases.include(&url.origin()) || url.path() == from.path()) {
+        FileRedirect::Elsewhere
+    } else if own_host {
+        // A store on another port of GitLab's machine is for the operator to name.
+        FileRedirect::Forbidden(url.origin().ascii_serialization())
+    } else if stores.allow(&url) {
+        FileRedirect::Store(url)
+    } else {
+        FileRedirect::Forbidden(url.origin().ascii_serialization())
+    }
+}
+
+/// A page's redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PageRedirect {
+    /// "Not here": GitLab points at a public index.
+    Forward,
+    /// GitLab says that it lives elsewhere, or wants a sign-in.
+    Elsewhere,
+}
+
+/// GitLab forwards to `…/simple/NAME/` of another host; a redirect to itself is never a forward.
+pub(super) fn page_redirect(from: &Url, location: &str, bases: &Bases) -> PageRedirect {
+    let Ok(url) = from.join(location) else { return PageRedirect::Elsewhere };
+    let index_page =
+        url.path_segments().is_some_and(|mut segments| segments.any(|segment| segment == "simple"));
+    if index_page && !bases.include_host(url.host_str()) {
+        PageRedirect::Forward
+    } else {
+        PageRedirect::Elsewhere
+    }
+}
+
+/// Whether an address belongs to the public Internet (IANA special-purpose registries, RFC 6890).
+pub(super) fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped().or_else(|| embedded_v4(v6)) {
+            Some(v4) => is_public_v4(v4),
+            None => {
+                let first = v6.segments()[0];
+                let second = v6.segments()[1];
+                // 2000::/3 is all that is global unicast; documentation and Teredo are carved out of it.
+                first & 0xe000 == 0x2000
+                    && !(first == 0x2001 && (second == 0x0db8 || second == 0))
+                    && first != 0x3fff
+            }
+        },
+    }
+}
+
+fn is_public_v4(v4: Ipv4Addr) -> bool {
+    let [a, b, c, _] = v4.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let protocol = a == 192 && b == 0 && (c == 0 || c == 2);
+    let benchmark = a == 198 && (b == 18 || b == 19);
+    let documentation = (a == 198 && b == 51 && c == 100) || (a == 203 && b == 0 && c == 113);
+    !(v4.is_private()
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_unspecified()
+        || a == 0
+        || a >= 224
+        || shared
+        || protocol
+        || benchmark
+        || documentation)
+}
+
+/// 6to4 and NAT64 carry an IPv4 address that the packet finally goes to.
+fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = v6.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match s {
+        [0x2002, high, low, ..] => Some(join(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Base;
+
+    fn follow(location: &str, stores: &[&str]) -> Option<FileRedirect> {
+        let bases = Bases::new(Base::parse("https://gitlab.example.com").ok()?, Vec::new());
+        let from = Url::parse("https://gitlab.example.com/api/v4/projects/42/x").ok()?;
+        let stores: Vec<String> = stores.iter().map(ToString::to_string).collect();
+        Some(file_redirect(&from, location, &bases, &StoreOrigins::parse(&stores).ok()?))
+    }
+
+    fn goes(location: &str, stores: &[&str]) -> bool {
+        matches!(follow(location, stores), Some(FileRedirect::Store(_)))
+    }
+
+    #[test]
+    fn with_no_list_any_public_https_origin_will_do() {
+        assert!(goes("https://objects.example.net/bucket/x?X-Amz-Signature=1", &[]));
+        for location in [
+            "http://objects.example.net/x",
+            "https://127.0.0.1/x",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::1]/x",
+            "https://[::ffff:10.0.0.1]/x",
+            "https://user@objects.example.net/x",
+            "file:///etc/passwd",
+            "https://gitlab.example.com/users/sign_in",
+            "https://gitlab.example.com:8443/api/v4/projects/42/x",
+        ] {
+            assert!(!goes(location, &[]), "{location}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_the_whole_list() {
+        assert!(goes("https://minio.internal:9000/x", &["https://minio.internal:9000"]));
+        assert!(goes("https://10.1.2.3/x", &["https://10.1.2.3"]));
+        assert!(!goes("https://objects.example.net/x", &["https://minio.internal:9000"]));
+        assert!(!goes("https://minio.internal/x", &["https://minio.internal:9000"]));
+    }
+
+    #[test]
+    fn a_store_on_gitlabs_own_host_wants_its_line_in_the_list() {
+        let store = "http://gitlab.example.com:9000/bucket/x";
+        let origin = "http://gitlab.example.com:9000";
+        assert_eq!(follow(store, &[]), Some(FileRedirect::Forbidden(origin.to_owned())));
+        assert!(goes(store, &[origin]));
+        let moved = "http://gitlab.example.com/api/v4/projects/42/x";
+        assert_eq!(follow(moved, &[]), Some(FileRedirect::Elsewhere));
+    }
+
+    #[test]
+    fn a_forward_leads_to_another_hosts_index() -> Result<(), Box<dyn std::error::Error>> {
+        let bases = Bases::new(Base::parse("https://gitlab.example.com")?, Vec::new());
+        let from = Url::parse("https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x/")?;
+        assert_eq!(page_redirect(&from, "https://index.example/simple/x/", &bases), PageRedirect::Forward);
+        for elsewhere in
+            ["/users/sign_in", "http://gitlab.example.com/simple/x/", "https://sso.example/login"]
+        {
+            assert_eq!(page_redirect(&from, elsewhere, &bases), PageRedirect::Elsewhere, "{elsewhere}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn addresses_that_are_not_the_internet() -> Result<(), std::net::AddrParseError> {
+        for private in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.1.2.3",
+            "169.254.1.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "2002:7f00:1::",
+            "64:ff9b::10.0.0.1",
+            "2001:db8::1",
+        ] {
+            assert!(!is_public(private.parse()?), "{private}");
+        }
+        for public in ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "64:ff9b::1.1.1.1"] {
+            assert!(is_public(public.parse()?), "{public}");
+        }
+        Ok(())
+    }
+}
