@@ -1,0 +1,108 @@
+//! Prepared pages in memory, and who sees which.
+//!
+//! Owns the bounds. A view names a variant, a variant is one body of one page; variants are shared, views are not.
+//! Must not ask anybody, and must not judge freshness or rights.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use moka::sync::Cache;
+
+use super::page::Page;
+use crate::access::Fingerprint;
+use crate::digest::{Digest, Hasher};
+use crate::quantity::Size;
+use crate::registry::{PageRef, Route, ScopeKind};
+
+/// Views remembered at once: callers × group pages, and project pages.
+const VIEWS_MAX: u64 = 65_536;
+
+/// A page as one audience sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ViewKey {
+    page: PageRef,
+    /// A project's page is the same for everyone who may read the project; a group's may differ per caller.
+    caller: Option<Fingerprint>,
+}
+
+impl ViewKey {
+    pub(super) fn new(page: PageRef, who: Fingerprint) -> Self {
+        let caller = match page.scope.kind() {
+            ScopeKind::Project => None,
+            ScopeKind::Group => Some(who),
+        };
+        Self { page, caller }
+    }
+
+    pub(super) fn page(&self) -> &PageRef {
+        &self.page
+    }
+}
+
+/// One body of one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Variant(Digest);
+
+impl Variant {
+    fn of(page: &PageRef, upstream_body: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(Route::Page(page.clone()).path().as_bytes());
+        hasher.update(b"\n");
+        hasher.update(upstream_body);
+        Self(hasher.finish())
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub variant: Variant,
+    /// When the request that gave or confirmed it was sent.
+    pub asked: Instant,
+}
+
+pub(super) struct Memory {
+    views: Cache<ViewKey, View>,
+    pages: Cache<Variant, Arc<Page>>,
+    latest: Cache<PageRef, Variant>,
+}
+
+impl Memory {
+    pub(super) fn new(size: Size) -> Self {
+        let weigh = |_: &Variant, page: &Arc<Page>| u32::try_from(page.weight()).unwrap_or(u32::MAX);
+        Self {
+            views: Cache::new(VIEWS_MAX),
+            pages: Cache::builder().max_capacity(size.0).weigher(weigh).build(),
+            latest: Cache::new(VIEWS_MAX),
+        }
+    }
+
+    pub(super) fn view(&self, key: &ViewKey) -> Option<(View, Arc<Page>)> {
+        let view = self.views.get(key)?;
+        Some((view, self.pages.get(&view.variant)?))
+    }
+
+    /// The page to ask "has it changed?" about: this view's own, or the last one anybody was given.
+    pub(super) fn latest(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
+        let own = self.views.get(key).map(|view| view.variant);
+        let variant = own.or_else(|| self.latest.get(&key.page))?;
+        Some((variant, self.pages.get(&variant)?))
+    }
+
+    pub(super) fn keep(&self, address: &PageRef, upstream_body: &[u8], page: &Arc<Page>) -> Variant {
+        let variant = Variant::of(address, upstream_body);
+        self.pages.insert(variant, Arc::clone(page));
+        self.latest.insert(address.clone(), variant);
+        variant
+    }
+
+    /// From now on this view is that variant; an older word does not replace a newer one.
+    pub(super) fn show(&self, key: &ViewKey, view: View) {
+        if self.views.get(key).is_none_or(|known| known.asked <= view.asked) {
+            self.views.insert(key.clone(), view);
+        }
+    }
+
+    pub(super) fn hide(&self, key: &ViewKey) {
+        self.views.invalidate(key);
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading an upstream page: decoded, rewritten as it comes, and whole or an error.
+//!
+//! Owns the bound on what is kept. A page that outgrows it is handed on as a stream, in constant memory; a page that
+//! breaks off, or turns out to be no index page, is never completed. Must not know who asked.
+
+use std::io::Write;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap};
+use http_body::{Body, Frame};
+use url::Url;
+
+use super::error::PageError;
+use super::links::LinkRewriter;
+use super::page::{Page, Rewriting};
+use crate::store::PageMeta;
+use crate::upstream::{Answer, IdleBody};
+
+/// Compressed bytes inflated between two looks at how large they became.
+const GZIP_STEP_BYTES: usize = 4096;
+
+/// What one piece from the network may inflate to.
+const INFLATED_BYTES_MAX: usize = 32 << 20;
+
+pub(super) enum Reading {
+    Whole { page: Arc<Page>, upstream_body: Bytes, meta: PageMeta },
+    Oversize(Box<PageStream>),
+}
+
+/// Reads a 200 to its end, or to the bound.
+pub(super) async fn read(
+    answer: Answer,
+    url: Url,
+    links: LinkRewriter,
+    bytes_max: usize,
+) -> Result<Reading, PageError> {
+    check_type(&answer.headers)?;
+    let etag = answer.headers.get(ETAG).cloned();
+    let meta = PageMeta {
+        etag: etag.as_ref().and_then(|etag| etag.to_str().ok()).map(str::to_owned),
+        url: url.to_string(),
+    };
+    let mut stream = PageStream {
+        body: answer.body,
+        decoder: Decoder::of(&answer.headers)?,
+        rewriting: Some(Rewriting::new(url, links)),
+    };
+    let mut upstream_body = BytesMut::new();
+    while let Some(piece) =
+        stream.body.piece().await.map_err(|why| PageError::Broken(why.to_string().into()))?
+    {
+        let decoded = stream.decoder.decode(piece)?;
+        if let Some(rewriting) = &mut stream.rewriting {
+            rewriting.write(&decoded)?;
+        }
+        upstream_body.extend_from_slice(&decoded);
+        if upstream_body.len() > bytes_max {
+            if let Some(rewriting) = &mut stream.rewriting {
+                rewriting.stream();
+            }
+            return Ok(Reading::Oversize(Box::new(stream)));
+        }
+    }
+    let rest = stream.decoder.finish()?;
+    upstream_body.extend_from_slice(&rest);
+    let Some(mut rewriting) = stream.rewriting.take() else { return Err(PageError::Internal) };
+    let finish = move || {
+        rewriting.write(&rest)?;
+        rewriting.finish(etag)
+    };
+    let page = tokio::task::spawn_blocking(finish).await.map_err(|_| PageError::Internal)??;
+    Ok(Reading::Whole { page: Arc::new(page), upstream_body: upstream_body.freeze(), meta })
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), PageError> {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "text/html" | "application/vnd.pypi.simple.v1+html" => Ok(()),
+        _ => Err(PageError::NotAPage(format!("its type is \"{kind}\", not text/html").into())),
+    }
+}
+
+/// A page too large to keep, rewritten while it passes. Its body ends with an error unless upstream's ended well.
+pub struct PageStream {
+    body: IdleBody,
+    decoder: Decoder,
+    rewriting: Option<Rewriting>,
+}
+
+impl Body for PageStream {
+    type Data = Bytes;
+    type Error = PageError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, PageError>>> {
+        let this = &mut *self;
+        loop {
+            let Some(rewriting) = &mut this.rewriting else { return Poll::Ready(None) };
+            let ready = rewriting.take_output();
+            if !ready.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(ready))));
+            }
+            let last = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    match this.decoder.decode(piece).and_then(|decoded| rewriting.write(&decoded)) {
+                        Ok(()) => continue,
+                        Err(why) => Err(why),
+                    }
+                }
+                Some(Err(why)) => Err(PageError::Broken(why.to_string().into())),
+                None => this.decoder.finish().and_then(|rest| rewriting.write(&rest)),
+            };
+            // Spent either way: nothing follows the last bytes, and nothing follows an error.
+            let Some(rewriting) = this.rewriting.take() else { return Poll::Ready(None) };
+            let last = last.and_then(|()| rewriting.finish_stream());
+            return Poll::Ready(Some(last.map(Frame::data)));
+        }
+    }
+}
+
+/// Undoes the one encoding that larder asks for.
+enum Decoder {
+    Identity,
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+}
+
+impl Decoder {
+    fn of(headers: &HeaderMap) -> Result<Self, PageError> {
+        match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
+            None | Some(b"identity") => Ok(Self::Identity),
+            Some(b"gzip" | b"x-gzip") => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))),
+            Some(_) => Err(PageError::NotAPage("it came in an encoding that was not asked for".into())),
+        }
+    }
+
+    fn decode(&mut self, piece: Bytes) -> Result<Bytes, PageError> {
+        match self {
+            Self::Identity => Ok(piece),
+            Self::Gzip(decoder) => {
+                for part in piece.chunks(GZIP_STEP_BYTES) {
+                    decoder.write_all(part).map_err(broken)?;
+                    if decoder.get_ref().len() > INFLATED_BYTES_MAX {
+                        return Err(PageError::NotAPage("it inflates beyond reason".into()));
+                    }
+                }
+                Ok(Bytes::from(std::mem::take(decoder.get_mut())))
+            }
+        }
+    }
+
+    /// What was still inside. A gzip stream that lacks its end is an error here.
+    fn finish(&mut self) -> Result<Bytes, PageError> {
+        match self {
+            Self::Identity => Ok(Bytes::new()),
+            Self::Gzip(decoder) => {
+                decoder.try_finish().map_err(broken)?;
+                Ok(Bytes::from(std::mem::take(decoder.get_mut())))
+            }
+        }
+    }
+}
+
+fn broken(why: std::io::Error) -> PageError {
+    PageError::Broken(why.to_string().into())
+}
