@@ -20,6 +20,7 @@ pub mod byte_range;
 pub mod cache_status;
 pub mod clock;
 pub mod digest;
+pub mod file;
 pub mod index;
 pub mod quantity;
 pub mod registry;

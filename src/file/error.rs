@@ -1,0 +1,20 @@
+//! Why there are no right bytes to be had.
+//!
+//! Messages go to clients: no addresses in them. Must not know statuses.
+
+use crate::store::Cause;
+use crate::upstream::UpstreamError;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileError {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("upstream's file is not usable: {0}")]
+    Body(Cause),
+    #[error("upstream sent bytes with a wrong sha256 twice; larder asks again in a minute")]
+    Shunned,
+    #[error("too many downloads are waiting already")]
+    Busy,
+    #[error("larder stumbled over this file; the log says more")]
+    Internal,
+}

@@ -1,0 +1,509 @@
+//! One download of one address, read by any number of clients.
+//!
+//! A flight is a task of its own: it belongs to no client, so that none can stop or slow it. It asks upstream in the
+//! first caller's name, writes a spool file on a blocking thread, and everybody reads that file behind its watermark.
+//! A break in mid body is mended once by a range request with a validator; a wrong body is fetched once more on a fresh
+//! connection, as long as nobody has seen a byte of it. It goes on alone if what is left is worth it. Must not know
+//! who may read: that is asked before boarding.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+
+use super::checked::announced;
+use super::config::FilesConfig;
+use super::error::FileError;
+use super::suspects::Suspects;
+use crate::access::Credential;
+use crate::clock;
+use crate::registry::{FileRef, Route};
+use crate::store::{
+    Cause, Checked, Entry, Growing, Held, Reservation, SealError, Spool, Store, StoreError, Whole,
+};
+use crate::upstream::{
+    Answer, Ask, BodyError, ContentRange, FileAnswer, Relayed, Upstream, Validators, WantedRange,
+};
+
+/// Pieces on their way from the network to the disk; each is at most what one socket read gave.
+const PIECES_IN_HAND: usize = 8;
+
+/// How a flight's first answer turned out.
+#[derive(Clone)]
+pub(super) enum Head {
+    Flying {
+        growing: Arc<Growing>,
+        validators: Validators,
+    },
+    /// It landed between a caller's look into the store and this flight's start: nothing is to be fetched.
+    Here,
+    Refused(Relayed),
+    /// There is a body, but no place to put it.
+    Unstorable(Handover),
+    Failed(FileError),
+}
+
+/// An answer that the first caller may take over.
+#[derive(Clone)]
+pub(super) struct Handover(Arc<Mutex<Option<Answer>>>);
+
+impl Handover {
+    pub(super) fn take(&self) -> Option<Answer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+pub(super) struct Flight {
+    head: watch::Sender<Option<Head>>,
+    readers: AtomicUsize,
+}
+
+impl Flight {
+    /// Waits for the first answer.
+    pub(super) async fn head(&self) -> Head {
+        let mut watch = self.head.subscribe();
+        let head = watch.wait_for(Option::is_some).await;
+        head.ok().and_then(|head| head.clone()).unwrap_or(Head::Failed(FileError::Internal))
+    }
+
+    fn growing(&self) -> Option<Arc<Growing>> {
+        match &*self.head.borrow() {
+            Some(Head::Flying { growing, .. }) => Some(Arc::clone(growing)),
+            _ => None,
+        }
+    }
+
+    /// The file, once every byte is here and right, though the disk may still be busy with it; and its validators.
+    pub(super) fn landed(&self) -> Option<(Arc<Growing>, Validators)> {
+        match &*self.head.borrow() {
+            Some(Head::Flying { growing, validators }) if growing.is_sealed() => {
+                Some((Arc::clone(growing), validators.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.growing().map_or(0, |growing| growing.written())
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        self.growing()?.size()
+    }
+}
+
+/// A reader's seat: as long as one is held, the download goes on.
+pub struct Ticket(Arc<Flight>);
+
+impl Ticket {
+    fn new(flight: &Arc<Flight>) -> Self {
+        flight.readers.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(flight))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
+pub(super) struct Flights {
+    config: FilesConfig,
+    upstream: Arc<Upstream>,
+    store: Arc<Store>,
+    suspects: Arc<Suspects>,
+    running: Mutex<HashMap<FileRef, Arc<Flight>>>,
+    slots: Semaphore,
+}
+
+impl Flights {
+    pub(super) fn new(
+        config: FilesConfig,
+        upstream: Arc<Upstream>,
+        store: Arc<Store>,
+        suspects: Arc<Suspects>,
+    ) -> Arc<Self> {
+        let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
+        Arc::new(Self { config, upstream, store, suspects, running: Mutex::default(), slots })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(super) fn running(&self, file: &FileRef) -> Option<Arc<Flight>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned()
+    }
+
+    /// Takes a flight out of the map, if it is still this one that stands there.
+    fn retire(&self, file: &FileRef, flight: &Arc<Flight>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            running.remove(file);
+        }
+    }
+
+    /// Takes a flight out of the map, if nobody sits in it. Seats are taken under the same lock: nobody boards a flight
+    /// that is being given up.
+    fn retire_deserted(&self, file: &FileRef, flight: &Arc<Flight>) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let deserted = flight.readers.load(Ordering::Acquire) == 0;
+        if deserted && running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            running.remove(file);
+        }
+        deserted
+    }
+
+    /// The flight of this file and a seat on it; true if this call started it, in this credential's name.
+    pub(super) fn board(
+        self: &Arc<Self>,
+        file: &FileRef,
+        credential: &Credential,
+    ) -> (Arc<Flight>, Ticket, bool) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.entry(file.clone()) {
+            Slot::Occupied(slot) => (Arc::clone(slot.get()), Ticket::new(slot.get()), false),
+            Slot::Vacant(slot) => {
+                let flight =
+                    Arc::new(Flight { head: watch::Sender::new(None), readers: AtomicUsize::new(0) });
+                slot.insert(Arc::clone(&flight));
+                let ticket = Ticket::new(&flight);
+                let pilot = Pilot {
+                    flights: Arc::clone(self),
+                    flight: Arc::clone(&flight),
+                    file: file.clone(),
+                    route: Route::File(file.clone()),
+                    credential: credential.clone(),
+                };
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a flight belongs to no client; what is left at the end is swept at the next start"
+                )]
+                tokio::spawn(pilot.fly());
+                (flight, ticket, true)
+            }
+        }
+    }
+}
+
+/// The task's own view of its flight. Dropped in whatever way, it takes the flight out of the map.
+struct Pilot {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+    file: FileRef,
+    route: Route,
+    credential: Credential,
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.end(Head::Failed(FileError::Internal));
+    }
+}
+
+/// Why a body ended.
+enum End {
+    Complete,
+    Broke(Cause),
+    Abandoned,
+}
+
+impl Pilot {
+    /// The first head stands.
+    fn tell(&self, head: Head) {
+        self.flight.head.send_if_modified(|told| {
+            let first = told.is_none();
+            if first {
+                *told = Some(head);
+            }
+            first
+        });
+    }
+
+    /// Says how it ended. Out of the map first: whoever comes from here on starts anew.
+    fn end(&self, head: Head) {
+        self.flights.retire(&self.file, &self.flight);
+        self.tell(head);
+    }
+
+    async fn fly(self) {
+        let turn = timeout(self.flights.config.queue_timeout.0, self.flights.slots.acquire());
+        let Ok(_slot) = turn.await else { return self.end(Head::Failed(FileError::Busy)) };
+        if self.flights.slots.available_permits() == 0
+            && self.flights.retire_deserted(&self.file, &self.flight)
+        {
+            // Everybody who wanted it left while it waited for its turn.
+            return;
+        }
+        let now = clock::now();
+        if self.is_here(now).await {
+            return self.tell(Head::Here);
+        }
+        let suspected = self.flights.suspects.suspected(&self.file, now);
+        if let Some((answer, validators)) = self.depart(suspected).await {
+            self.land(answer, validators).await;
+        }
+    }
+
+    /// Whether the store has the file. Asked while this flight is in the map, and a flight leaves the map only after
+    /// its file is in the store, so that no file is fetched twice.
+    async fn is_here(&self, now: Instant) -> bool {
+        let store = &self.flights.store;
+        let known = matches!(store.catalog.find(&self.file).await, Ok(Some(_)));
+        known && matches!(store.blobs.open(self.file.digest, now), Ok(Held::Whole(_) | Held::Checking(_)))
+    }
+
+    /// Asks upstream, and tells the waiting what came of it if it is not a body.
+    async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
+        let ask = Ask { fresh_connection, ..Ask::plain(&self.route, &self.credential) };
+        match self.flights.upstream.file(&ask).await {
+            Ok(FileAnswer::Body(answer)) if answer.status == StatusCode::OK => {
+                let validators = Validators::of(&answer.headers);
+                return Some((answer, validators));
+            }
+            Ok(FileAnswer::Refused(relayed)) => self.end(Head::Refused(relayed)),
+            Ok(_) => self.end(Head::Failed(FileError::Internal)),
+            Err(why) => self.end(Head::Failed(why.into())),
+        }
+        None
+    }
+
+    async fn land(&self, first: Answer, mut validators: Validators) {
+        let mut size = match announced(&first) {
+            Ok(size) => size,
+            Err(why) => return self.end(Head::Failed(why.into())),
+        };
+        let (mut spool, mut reservation) = match self.make_room(size).await {
+            Ok(room) => room,
+            Err(why) => {
+                tracing::warn!(%why, "the store cannot take a file; it passes through uncached");
+                return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(first))))));
+            }
+        };
+        spool.expect(size);
+        let growing = Arc::clone(spool.growing());
+        self.tell(Head::Flying { growing, validators: validators.clone() });
+
+        let (mut answer, mut mended, mut refetched) = (first, false, false);
+        let cause = loop {
+            let skip = if answer.status == StatusCode::OK { spool.written() } else { 0 };
+            let end;
+            (spool, reservation, end) = match self.pump(answer, spool, reservation, skip).await {
+                Some(back) => back,
+                None => return,
+            };
+            let wrong = match end {
+                End::Complete => match self.check(spool).await {
+                    Some(Checked::Whole(whole)) => return self.seal(whole, reservation, &validators).await,
+                    Some(Checked::Wrong(back, cause)) => {
+                        spool = back;
+                        cause
+                    }
+                    None => return,
+                },
+                End::Broke(cause) => cause,
+                End::Abandoned => break Cause::Abandoned,
+            };
+            let next = match wrong {
+                Cause::Upstream | Cause::Short | Cause::Stalled if !mended => {
+                    mended = true;
+                    self.resume(&spool, size, &validators).await
+                }
+                Cause::WrongDigest | Cause::Long => {
+                    self.flights.suspects.strike(&self.file, clock::now());
+                    tracing::error!(file = %self.route, cause = %wrong, "upstream sent a wrong body");
+                    let unseen = !refetched && spool.start_over().unwrap_or(false);
+                    refetched = true;
+                    if unseen { self.refetch().await } else { None }
+                }
+                _ => None,
+            };
+            match next {
+                Some(Next::Rest(rest)) => answer = rest,
+                Some(Next::Whole(whole, announced)) => {
+                    validators = Validators::of(&whole.headers);
+                    size = announced;
+                    spool.expect(size);
+                    answer = whole;
+                }
+                None => break wrong,
+            }
+        };
+        tracing::warn!(file = %self.route, %cause, "a download failed");
+        self.flights.retire(&self.file, &self.flight);
+        spool.fail(cause);
+    }
+
+    async fn make_room(&self, size: Option<u64>) -> Result<(Spool, Reservation), StoreError> {
+        let store = Arc::clone(&self.flights.store);
+        let make = move || {
+            let reservation = store.blobs.reserve(size.unwrap_or(0))?;
+            Ok((store.spool(clock::now())?, reservation))
+        };
+        tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Interrupted)?
+    }
+
+    /// Carries a body from the network to the disk; `skip` bytes of it are there already.
+    async fn pump(
+        &self,
+        mut answer: Answer,
+        spool: Spool,
+        reservation: Reservation,
+        skip: u64,
+    ) -> Option<(Spool, Reservation, End)> {
+        let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
+        let store = Arc::clone(&self.flights.store);
+        let writer = tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
+        let end = loop {
+            match answer.body.piece().await {
+                Ok(Some(piece)) => {
+                    if pieces.send(piece).await.is_err() {
+                        // The writer gave up; it says why itself.
+                        break End::Complete;
+                    }
+                }
+                Ok(None) => break End::Complete,
+                Err(BodyError::Stalled(_)) => break End::Broke(Cause::Stalled),
+                Err(_) => break End::Broke(Cause::Upstream),
+            }
+            if self.deserted() {
+                break End::Abandoned;
+            }
+        };
+        drop(pieces);
+        let (spool, reservation, written) = writer.await.ok()?;
+        Some((spool, reservation, written.err().map_or(end, End::Broke)))
+    }
+
+    /// Nobody reads, and what is left is not worth fetching for nobody.
+    fn deserted(&self) -> bool {
+        if self.flight.readers.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let (written, size) = (self.flight.written(), self.flight.size());
+        !worth_finishing(written, size, self.flights.config.finish_alone.0)
+            && self.flights.retire_deserted(&self.file, &self.flight)
+    }
+
+    async fn check(&self, spool: Spool) -> Option<Checked> {
+        let digest = self.file.digest;
+        tokio::task::spawn_blocking(move || spool.check(digest)).await.ok()
+    }
+
+    /// Asks for what is missing after a break, once, with a validator so that two bodies are never spliced.
+    async fn resume(&self, spool: &Spool, size: Option<u64>, validators: &Validators) -> Option<Next> {
+        let written = spool.written();
+        let if_range = validators.for_resume()?.clone();
+        let range = HeaderValue::try_from(format!("bytes={written}-")).ok()?;
+        let mut ask = Ask { fresh_connection: true, ..Ask::plain(&self.route, &self.credential) };
+        ask.range = (written > 0).then_some(WantedRange { range, if_range: Some(if_range) });
+        let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
+        let fits = match ContentRange::of(&answer.headers) {
+            Some(range) if answer.status == StatusCode::PARTIAL_CONTENT => {
+                range.first == written && (size.is_none() || range.whole == size)
+            }
+            // The whole again: what is there already is skipped, and the digest judges the sum.
+            _ => answer.status == StatusCode::OK && announced(&answer).is_ok_and(|whole| whole == size),
+        };
+        tracing::info!(file = %self.route, written, resumed = fits, "a download broke off");
+        fits.then_some(Next::Rest(answer))
+    }
+
+    async fn refetch(&self) -> Option<Next> {
+        let ask = Ask { fresh_connection: true, ..Ask::plain(&self.route, &self.credential) };
+        let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
+        let size = announced(&answer).ok()?;
+        (answer.status == StatusCode::OK).then_some(Next::Whole(answer, size))
+    }
+
+    /// Makes the file lasting: blob first, then the address, so that no address ever names bytes that are not there.
+    async fn seal(&self, whole: Whole, reservation: Reservation, validators: &Validators) {
+        self.flights.suspects.acquit(&self.file);
+        let text = |value: &Option<HeaderValue>| {
+            value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let entry = Entry {
+            size: whole.size(),
+            etag: text(&validators.etag),
+            last_modified: text(&validators.last_modified),
+        };
+        let (store, file) = (Arc::clone(&self.flights.store), self.file.clone());
+        let seal = move || whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry));
+        let sealed = tokio::task::spawn_blocking(seal).await;
+        if let Ok(Err(why)) = sealed {
+            tracing::error!(file = %self.route, %why, "a download could not be stored");
+        }
+    }
+}
+
+enum Next {
+    /// The rest of the body, or the whole of it with the beginning to be skipped.
+    Rest(Answer),
+    /// Another body altogether.
+    Whole(Answer, Option<u64>),
+}
+
+/// The blocking side of [`Pilot::pump`].
+fn write(
+    store: &Store,
+    mut spool: Spool,
+    mut reservation: Reservation,
+    mut skip: u64,
+    mut incoming: mpsc::Receiver<Bytes>,
+) -> (Spool, Reservation, Result<(), Cause>) {
+    while let Some(mut piece) = incoming.blocking_recv() {
+        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+        skip -= skipped as u64;
+        let piece = piece.split_off(skipped);
+        let room = store.blobs.grow(&mut reservation, spool.written() + piece.len() as u64);
+        match room.map_err(SealError::Store).and_then(|()| spool.write(&piece)) {
+            Ok(()) => {}
+            Err(SealError::Body(cause)) => return (spool, reservation, Err(cause)),
+            Err(SealError::Store(why @ StoreError::Full { .. })) => {
+                tracing::warn!(%why, "a download of unannounced length outgrew the cache");
+                return (spool, reservation, Err(Cause::Disk));
+            }
+            Err(SealError::Store(why)) => {
+                tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
+                store.rest(clock::now());
+                return (spool, reservation, Err(Cause::Disk));
+            }
+        }
+    }
+    (spool, reservation, Ok(()))
+}
+
+/// Whether a download that nobody reads any more is carried to its end.
+fn worth_finishing(written: u64, size: Option<u64>, alone_max: u64) -> bool {
+    match size {
+        Some(size) => size <= alone_max || written > size / 2,
+        None => written <= alone_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_or_half_done_downloads_are_finished_for_nobody() {
+        assert!(worth_finishing(0, Some(100), 100));
+        assert!(!worth_finishing(50, Some(101), 100));
+        assert!(worth_finishing(51, Some(101), 100));
+        assert!(worth_finishing(100, None, 100));
+        assert!(!worth_finishing(101, None, 100));
+    }
+}

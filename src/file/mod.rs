@@ -1,0 +1,453 @@
+//! Distributions: fetched once, streamed behind a watermark, verified before they end, to those who may.
+//!
+//! The order for one request, each step a branch of [`Files::file`]:
+//!
+//! 1. Held (this address is in the catalogue and its blob on disk): a caller whose right stands gets it; anybody else's
+//!    own request goes upstream with the stored validators and is the question.
+//! 2. Cold and whole: one flight per address fetches; the first caller's request *is* the flight's, later callers
+//!    prove their right by a small question with the flight's validators, then read along.
+//! 3. Cold, a range or only the head: upstream's own 206 is relayed, uncached, and the file is fetched behind it, if it
+//!    is small enough.
+//!
+//! Held means *by address*: a blob that came from one address is never shown at another that has not itself yielded
+//! these bytes, because GitLab does not check the digests uploaders declare. Must not know pages or HTTP statuses of
+//! our own.
+
+mod checked;
+mod config;
+mod error;
+mod flight;
+mod suspects;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, StatusCode};
+
+use crate::access::{Access, Credential, Fingerprint, Permit, Standing, Verdict, verdict};
+use crate::byte_range::ByteRange;
+use crate::cache_status::{CacheStatus, Outcome};
+use crate::clock;
+use crate::registry::{FileRef, Route};
+use crate::single_flight::SingleFlight;
+use crate::store::{Blob, Cause, Growing, Held, Store};
+use crate::upstream::{
+    Ask, ContentRange, FileAnswer, IdleBody, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+};
+
+pub use checked::CheckedBody;
+use checked::announced;
+pub use config::FilesConfig;
+pub use error::FileError;
+pub use flight::Ticket;
+use flight::{Flight, Flights, Head};
+use suspects::Suspects;
+
+/// What of a file a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Head,
+    Whole,
+    Range(ByteRange),
+}
+
+/// A client's wish for a file.
+#[derive(Clone)]
+pub struct FileRequest {
+    pub credential: Credential,
+    pub who: Fingerprint,
+    pub file: FileRef,
+    pub wanted: Wanted,
+    /// The client has a part already, under our tag: only checked bytes may be added to it.
+    pub resumes: bool,
+    /// The client cannot be told of a break unless the length is known first (HTTP/1.0).
+    pub needs_length: bool,
+}
+
+/// Where a body's bytes are.
+#[derive(Debug)]
+pub enum Source {
+    Blob(Arc<Blob>),
+    /// Behind a watermark; the ticket keeps a download going.
+    Growing(Arc<Growing>, Option<Ticket>),
+}
+
+/// What a client gets.
+pub enum FileReply {
+    /// Bytes of ours, all or a range.
+    Open { permit: Permit, source: Source, size: Option<u64>, status: CacheStatus },
+    /// The head alone.
+    Known { permit: Permit, size: u64, status: CacheStatus },
+    /// Upstream's own 206, uncached.
+    Partial { range: ContentRange, body: IdleBody },
+    /// The whole, hashed in passing and kept nowhere, because the store cannot take it.
+    Checked { permit: Permit, size: Option<u64>, body: Box<CheckedBody> },
+    /// GitLab's own word to this caller.
+    Relayed(Relayed),
+}
+
+/// GitLab's word to one caller about one file.
+#[derive(Clone)]
+enum Word {
+    Admitted { asked: Instant, status: StatusCode },
+    Refused(Relayed),
+    Failed(UpstreamError),
+}
+
+pub struct Files {
+    config: FilesConfig,
+    upstream: Arc<Upstream>,
+    access: Arc<Access>,
+    store: Arc<Store>,
+    flights: Arc<Flights>,
+    suspects: Arc<Suspects>,
+    questions: Arc<SingleFlight<(Fingerprint, FileRef), Word>>,
+}
+
+/// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next time.
+const ROUNDS_MAX: usize = 4;
+
+impl Files {
+    pub fn new(
+        config: FilesConfig,
+        upstream: Arc<Upstream>,
+        access: Arc<Access>,
+        store: Arc<Store>,
+    ) -> Arc<Self> {
+        let suspects = Arc::new(Suspects::new());
+        let flights = Flights::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&suspects));
+        Arc::new(Self { config, upstream, access, store, flights, suspects, questions: SingleFlight::new() })
+    }
+
+    /// Downloads under way.
+    pub fn downloading(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Answers a request for a file.
+    ///
+    /// # Errors
+    /// When there are no right bytes to be had.
+    pub async fn file(self: &Arc<Self>, request: FileRequest, now: Instant) -> Result<FileReply, FileError> {
+        let mut status = CacheStatus::HIT;
+        for _ in 0..ROUNDS_MAX {
+            let standing = self.access.file(request.who, &request.file, now);
+            let round = match self.held(&request.file, now).await {
+                Some((source, validators)) => {
+                    self.serve_held(&request, standing, source, validators, status).await
+                }
+                None => self.serve_cold(&request, standing, now).await,
+            };
+            match round? {
+                Round::Reply(reply) => return Ok(reply),
+                Round::Again => status = CacheStatus::new(Outcome::Miss),
+            }
+        }
+        // The last resort: the caller's own request, passed through and verified.
+        match self.pass_through(&request, now).await? {
+            Round::Reply(reply) => Ok(reply),
+            Round::Again => Err(FileError::Internal),
+        }
+    }
+
+    /// The bytes, if this address is known to yield them and they are here; and the validators to ask about it with.
+    async fn held(&self, file: &FileRef, now: Instant) -> Option<(Source, Validators)> {
+        // Before the catalogue: a flight that is no longer there has written its line into it.
+        if let Some((growing, validators)) = self.flights.running(file).and_then(|flight| flight.landed()) {
+            return Some((Source::Growing(growing, None), validators));
+        }
+        let entry = match self.store.catalog.find(file).await {
+            Ok(entry) => entry?,
+            Err(why) => {
+                tracing::warn!(%why, "the catalogue cannot be read");
+                return None;
+            }
+        };
+        let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        let validators = Validators { etag: value(&entry.etag), last_modified: value(&entry.last_modified) };
+        match self.store.blobs.open(file.digest, now) {
+            Ok(Held::Whole(blob)) => Some((Source::Blob(blob), validators)),
+            Ok(Held::Checking(growing)) => Some((Source::Growing(growing, None), validators)),
+            Ok(Held::Absent) => None,
+            Err(why) => {
+                tracing::warn!(%why, "a stored file cannot be opened");
+                None
+            }
+        }
+    }
+
+    async fn serve_held(
+        &self,
+        request: &FileRequest,
+        standing: Standing,
+        source: Source,
+        validators: Validators,
+        status: CacheStatus,
+    ) -> Result<Round, FileError> {
+        let (permit, status) = match standing {
+            Standing::Proven(permit) => (permit, status),
+            Standing::Unproven => match self.question(request, validators).await? {
+                Ok((permit, answer)) => (permit, CacheStatus::answered(Outcome::Asked, answer.as_u16())),
+                Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
+            },
+        };
+        match open(request, permit, source, status).await {
+            Ok(reply) => Ok(Round::Reply(reply)),
+            // Found damaged while nobody had seen a byte: it is set aside by now, and is fetched again.
+            Err(_) => Ok(Round::Again),
+        }
+    }
+
+    async fn serve_cold(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        standing: Standing,
+        now: Instant,
+    ) -> Result<Round, FileError> {
+        if self.suspects.shunned(&request.file, now) {
+            if standing.permit().is_none()
+                && let Err(refusal) = self.question(request, Validators::default()).await?
+            {
+                return Ok(Round::Reply(FileReply::Relayed(refusal)));
+            }
+            return Err(FileError::Shunned);
+        }
+        let suspect = self.suspects.suspected(&request.file, now);
+        let running = self.flights.running(&request.file);
+        match request.wanted {
+            Wanted::Head => self.relay(request, standing, running, now).await,
+            Wanted::Range(range) if !suspect && !rides_along(request, range, running.as_ref()) => {
+                self.relay(request, standing, running, now).await
+            }
+            Wanted::Whole | Wanted::Range(_) => self.fly(request, standing, suspect, now).await,
+        }
+    }
+
+    /// Reads along with the one download of this address, starting it if need be.
+    async fn fly(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        standing: Standing,
+        suspect: bool,
+        now: Instant,
+    ) -> Result<Round, FileError> {
+        let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential);
+        match flight.head().await {
+            Head::Flying { growing, validators } => {
+                // The wait may have settled it: the first caller's answer speaks for all with its credential.
+                let standing = match standing {
+                    Standing::Unproven => self.access.file(request.who, &request.file, now),
+                    proven @ Standing::Proven(_) => proven,
+                };
+                let permit = match standing {
+                    _ if leads => self.access.admit_file(request.who, &request.file, now),
+                    Standing::Proven(permit) => permit,
+                    Standing::Unproven => match self.question(request, validators).await? {
+                        Ok((permit, _)) => permit,
+                        Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
+                    },
+                };
+                let outcome = if leads { Outcome::Miss } else { Outcome::Joined };
+                let mut request = request.clone();
+                // After wrong bytes nothing is promised before it is verified.
+                request.needs_length |= suspect;
+                let source = Source::Growing(growing, Some(ticket));
+                let reply = open(&request, permit, source, CacheStatus::new(outcome)).await;
+                reply.map(Round::Reply).map_err(FileError::Body)
+            }
+            Head::Here => Ok(Round::Again),
+            Head::Refused(relayed) if leads => {
+                self.refused(request, &relayed, now);
+                Ok(Round::Reply(FileReply::Relayed(relayed)))
+            }
+            // Somebody else was refused, which says nothing about this caller: it asks for itself. Going round unasked
+            // could end in one stranger's flight after another.
+            Head::Refused(_) => match self.question(request, Validators::default()).await? {
+                Ok(_) => Ok(Round::Again),
+                Err(refusal) => Ok(Round::Reply(FileReply::Relayed(refusal))),
+            },
+            Head::Unstorable(answer) if leads => {
+                let Some(answer) = answer.take() else { return Err(FileError::Internal) };
+                let permit = self.access.admit_file(request.who, &request.file, now);
+                let (size, body) = CheckedBody::new(answer, &request.file, &self.suspects)?;
+                Ok(Round::Reply(FileReply::Checked { permit, size, body }))
+            }
+            Head::Unstorable(_) => self.pass_through(request, now).await,
+            Head::Failed(why) => Err(why),
+        }
+    }
+
+    /// Fetches for this caller alone, hashing in passing: the store cannot take the file.
+    async fn pass_through(&self, request: &FileRequest, now: Instant) -> Result<Round, FileError> {
+        let route = Route::File(request.file.clone());
+        match self.upstream.file(&Ask::plain(&route, &request.credential)).await? {
+            FileAnswer::Body(answer) => {
+                let permit = self.access.admit_file(request.who, &request.file, now);
+                let (size, body) = CheckedBody::new(answer, &request.file, &self.suspects)?;
+                Ok(Round::Reply(FileReply::Checked { permit, size, body }))
+            }
+            FileAnswer::Refused(relayed) => {
+                self.refused(request, &relayed, now);
+                Ok(Round::Reply(FileReply::Relayed(relayed)))
+            }
+            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::Unsatisfiable(_) => {
+                Err(FileError::Internal)
+            }
+        }
+    }
+
+    /// A range or a head of a file that is not here: upstream's own answer, for this caller alone.
+    async fn relay(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        standing: Standing,
+        running: Option<Arc<Flight>>,
+        now: Instant,
+    ) -> Result<Round, FileError> {
+        if let (Wanted::Head, Standing::Proven(permit), Some(size)) =
+            (request.wanted, standing, running.as_ref().and_then(|flight| flight.size()))
+        {
+            let status = CacheStatus::new(Outcome::Joined);
+            return Ok(Round::Reply(FileReply::Known { permit, size, status }));
+        }
+        let route = Route::File(request.file.clone());
+        // One byte tells the length; a HEAD would not, on a link that is signed for GET.
+        let range = match request.wanted {
+            Wanted::Range(range) => range,
+            Wanted::Head | Wanted::Whole => ByteRange::From { first: 0, last: Some(0) },
+        };
+        let mut ask = Ask::plain(&route, &request.credential);
+        ask.range =
+            HeaderValue::try_from(range.field()).ok().map(|range| WantedRange { range, if_range: None });
+        let (permit, size) = match self.upstream.file(&ask).await? {
+            FileAnswer::Body(answer) => {
+                let permit = self.access.admit_file(request.who, &request.file, now);
+                let length = announced(&answer)?;
+                let partial = ContentRange::of(&answer.headers)
+                    .filter(|_| answer.status == StatusCode::PARTIAL_CONTENT);
+                if let (Wanted::Range(_), Some(partial)) = (request.wanted, partial) {
+                    self.fetch_behind(request, partial);
+                    return Ok(Round::Reply(FileReply::Partial { range: partial, body: answer.body }));
+                }
+                (permit, partial.map_or(length, |range| range.whole))
+            }
+            FileAnswer::Unsatisfiable(size) => {
+                (self.access.admit_file(request.who, &request.file, now), size)
+            }
+            FileAnswer::Refused(relayed) => {
+                self.refused(request, &relayed, now);
+                return Ok(Round::Reply(FileReply::Relayed(relayed)));
+            }
+            FileAnswer::NotModified | FileAnswer::Admitted(_) => return Err(FileError::Internal),
+        };
+        match (request.wanted, size) {
+            // The head alone, or a range behind the end: the length is all there is to tell.
+            (Wanted::Head, Some(size)) => {
+                let status = CacheStatus::new(Outcome::Bypass);
+                Ok(Round::Reply(FileReply::Known { permit, size, status }))
+            }
+            (Wanted::Range(range), Some(size)) if range.on(size).is_none() => {
+                let status = CacheStatus::new(Outcome::Bypass);
+                Ok(Round::Reply(FileReply::Known { permit, size, status }))
+            }
+            (Wanted::Head, None) => {
+                Err(UpstreamError::Unusable("GitLab did not say how long the file is").into())
+            }
+            // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
+            (Wanted::Range(_) | Wanted::Whole, _) => {
+                let whole = FileRequest { wanted: Wanted::Whole, ..request.clone() };
+                self.fly(&whole, Standing::Proven(permit), false, now).await
+            }
+        }
+    }
+
+    /// Whoever reads a range of a file now mostly wants the rest soon.
+    fn fetch_behind(&self, request: &FileRequest, partial: ContentRange) {
+        if partial.whole.is_some_and(|size| size <= self.config.fetch_behind.0) {
+            drop(self.flights.board(&request.file, &request.credential));
+        }
+    }
+
+    /// Asks GitLab, in the caller's name, whether he may have this file. The inner error is GitLab's refusal.
+    async fn question(
+        &self,
+        request: &FileRequest,
+        validators: Validators,
+    ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
+        let upstream = Arc::clone(&self.upstream);
+        let (file, credential) = (request.file.clone(), request.credential.clone());
+        let work = move || async move {
+            let route = Route::File(file);
+            let asked = clock::now();
+            let ask = Ask { validators, ..Ask::plain(&route, &credential) };
+            match upstream.file(&ask).await {
+                // A body is not needed: dropping it closes that connection.
+                Ok(FileAnswer::Body(answer)) => Word::Admitted { asked, status: answer.status },
+                Ok(FileAnswer::NotModified) => Word::Admitted { asked, status: StatusCode::NOT_MODIFIED },
+                Ok(FileAnswer::Admitted(status)) => Word::Admitted { asked, status },
+                Ok(FileAnswer::Refused(relayed)) => Word::Refused(relayed),
+                // Nobody asked for a range.
+                Ok(FileAnswer::Unsatisfiable(_)) => {
+                    Word::Failed(UpstreamError::Unusable("GitLab refused a range that was not asked for"))
+                }
+                Err(why) => Word::Failed(why),
+            }
+        };
+        let key = (request.who, request.file.clone());
+        let landed = self.questions.run(key, work).await.ok_or(FileError::Internal)?;
+        match landed.value {
+            Word::Admitted { asked, status } => {
+                Ok(Ok((self.access.admit_file(request.who, &request.file, asked), status)))
+            }
+            Word::Refused(relayed) => {
+                self.refused(request, &relayed, clock::now());
+                Ok(Err(relayed))
+            }
+            Word::Failed(why) => Err(why.into()),
+        }
+    }
+
+    fn refused(&self, request: &FileRequest, relayed: &Relayed, now: Instant) {
+        match verdict::verdict(relayed.status, false) {
+            Verdict::TurnedAway => self.access.turn_away(request.who, now),
+            Verdict::NotThere => self.access.forget_file(request.who, &request.file),
+            Verdict::Admitted | Verdict::NoWord => {}
+        }
+    }
+}
+
+enum Round {
+    Reply(FileReply),
+    Again,
+}
+
+/// Whether a range is read along with a download: one that is added to bytes which carry our tag, the whole under
+/// another name, or a resume of what the download has already reached. For any other, upstream's own 206 comes sooner.
+fn rides_along(request: &FileRequest, range: ByteRange, running: Option<&Arc<Flight>>) -> bool {
+    match range {
+        _ if request.resumes => true,
+        ByteRange::From { first: 0, last: None } => true,
+        ByteRange::From { first, last: None } => running.is_some_and(|flight| flight.written() >= first),
+        _ => false,
+    }
+}
+
+/// Waits until the source can be answered from, and says how long the file is.
+async fn open(
+    request: &FileRequest,
+    permit: Permit,
+    source: Source,
+    status: CacheStatus,
+) -> Result<FileReply, Cause> {
+    let size = match &source {
+        Source::Blob(blob) => Some(blob.size()),
+        Source::Growing(growing, _) => {
+            let ranged = matches!(request.wanted, Wanted::Range(_)) && growing.size().is_none();
+            growing.begin(request.needs_length || ranged).await?
+        }
+    };
+    match (request.wanted, size) {
+        (Wanted::Head, Some(size)) => Ok(FileReply::Known { permit, size, status }),
+        _ => Ok(FileReply::Open { permit, source, size, status }),
+    }
+}
