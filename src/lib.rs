@@ -28,4 +28,6 @@ pub mod secret;
 pub mod simple;
 pub mod single_flight;
 pub mod store;
+pub mod telemetry;
+pub mod upload;
 pub mod upstream;

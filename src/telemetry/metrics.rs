@@ -1,0 +1,120 @@
+//! Numbers in the OpenMetrics text format.
+//!
+//! Owns the registry and every metric's name, help and labels. Labels are words from closed sets. Must not compute.
+
+use std::fmt::Write;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What a request is counted under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RequestLabels {
+    pub route: &'static str,
+    pub cache: &'static str,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByteLabels {
+    pub route: &'static str,
+    pub cache: &'static str,
+}
+
+/// Numbers that are looked at, not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    pub downloads: u64,
+    pub page_loads: u64,
+    pub grants: u64,
+    /// Bytes stored or promised to downloads.
+    pub store_bytes: u64,
+    pub store_budget_bytes: u64,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    bytes: Family<ByteLabels, Counter>,
+    broken: Counter,
+    downloads: Gauge<u64, AtomicU64>,
+    page_loads: Gauge<u64, AtomicU64>,
+    grants: Gauge<u64, AtomicU64>,
+    store: Gauge<u64, AtomicU64>,
+    budget: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("larder");
+        let requests = Family::default();
+        registry.register(
+            "requests",
+            "Requests answered, by route, cache outcome and status",
+            requests.clone(),
+        );
+        let bytes = Family::default();
+        registry.register_with_unit(
+            "response",
+            "Body bytes sent, by route and cache outcome",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        let broken = Counter::default();
+        registry.register("responses_broken", "Answers that were cut short", broken.clone());
+        let mut gauge = |name: &str, help: &str, unit: Option<Unit>| {
+            let gauge = Gauge::<u64, AtomicU64>::default();
+            match unit {
+                Some(unit) => registry.register_with_unit(name, help, unit, gauge.clone()),
+                None => registry.register(name, help, gauge.clone()),
+            }
+            gauge
+        };
+        Self {
+            requests,
+            bytes,
+            broken,
+            downloads: gauge("downloads", "Downloads from upstream under way", None),
+            page_loads: gauge("page_loads", "Page requests to upstream under way", None),
+            grants: gauge("grants", "Rights of callers remembered, roughly", None),
+            store: gauge("store", "Bytes stored or promised to downloads", Some(Unit::Bytes)),
+            budget: gauge("store_budget", "Bytes the store may take", Some(Unit::Bytes)),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    pub(super) fn request(&self, labels: &RequestLabels) {
+        self.requests.get_or_create(labels).inc();
+    }
+
+    pub(super) fn sent(&self, labels: &ByteLabels, bytes: u64) {
+        self.bytes.get_or_create(labels).inc_by(bytes);
+    }
+
+    pub(super) fn broke(&self) {
+        self.broken.inc();
+    }
+
+    /// The text that a scraper reads.
+    pub fn encode(&self, gauges: &Gauges) -> String {
+        self.downloads.set(gauges.downloads);
+        self.page_loads.set(gauges.page_loads);
+        self.grants.set(gauges.grants);
+        self.store.set(gauges.store_bytes);
+        self.budget.set(gauges.store_budget_bytes);
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            text.clear();
+            // Writing to a String cannot fail; an empty exposition is still a valid one.
+            let _ = writeln!(text, "# EOF");
+        }
+        text
+    }
+}
