@@ -16,15 +16,19 @@
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
 pub mod access;
+pub mod app;
 pub mod byte_range;
 pub mod cache_status;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod digest;
 pub mod file;
 pub mod index;
 pub mod quantity;
 pub mod registry;
 pub mod secret;
+pub mod server;
 pub mod simple;
 pub mod single_flight;
 pub mod store;

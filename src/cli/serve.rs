@@ -1,0 +1,35 @@
+//! What `larder serve` prints when it is ready: where it listens, and lines to paste.
+//!
+//! Must not know the configuration's form.
+
+use std::fmt::Display;
+
+use crate::registry::{PageRef, Route, Scope, ScopeKind};
+
+/// `gitlab` and `cache` are shown as they are; the token is a placeholder, always.
+pub fn banner(address: &impl Display, gitlab: &impl Display, cache: &impl Display) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let [upload, index, group] = addresses();
+    format!(
+        "larder {version} listening on http://{address}, in front of {gitlab}
+cached in {cache}
+
+pip    pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
+uv     uv pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
+twine  twine upload --repository-url http://{address}{upload} -u __token__ -p TOKEN dist/*
+
+ID is a project's number, or its path with %2F for each slash. For a group: {group}
+"
+    )
+}
+
+/// Where a project takes uploads, its index, and a group's index.
+fn addresses() -> [String; 3] {
+    let scope = |kind| Scope::parse(kind, "ID");
+    let (Some(project), Some(group)) = (scope(ScopeKind::Project), scope(ScopeKind::Group)) else {
+        return Default::default();
+    };
+    let upload = Route::Upload { scope: project.clone() };
+    [upload, Route::Page(PageRef::index(project)), Route::Page(PageRef::index(group))]
+        .map(|route| route.path())
+}

@@ -1,0 +1,327 @@
+//! Response bodies.
+//!
+//! Stored bytes leave only through [`FileBody`], which takes a [`Permit`] and a verified source by type. It reads into
+//! pooled buffers, straight from the page cache when the bytes are there (`RWF_NOWAIT`: the event loop never sleeps on
+//! a disk) and on a blocking thread when they are not. Must not know headers.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::task::JoinHandle;
+
+use crate::access::Permit;
+use crate::byte_range::Extent;
+use crate::file::{CheckedBody, Source};
+use crate::index::PageStream;
+use crate::store::{Availability, Cause, Span};
+use crate::telemetry::Tally;
+use crate::upstream::IdleBody;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Bytes read from disk at a time, per connection.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A shorter read is copied out of its buffer.
+const COPIED_BELOW_BYTES: usize = CHUNK_BYTES / 8;
+
+/// Buffers kept for reuse by all connections together.
+const POOLED_MAX: usize = 32;
+
+/// Any body larder sends, with its line in the log.
+pub struct ReplyBody {
+    inner: Inner,
+    tally: Option<Tally>,
+}
+
+enum Inner {
+    Bytes(Option<Bytes>),
+    File(Box<FileBody>),
+    Relayed(Box<Exactly>),
+    Checked(Box<CheckedBody>),
+    Page(Box<PageStream>),
+}
+
+impl ReplyBody {
+    pub(super) fn empty() -> Self {
+        Self::from(Inner::Bytes(None))
+    }
+
+    pub(super) fn bytes(bytes: Bytes) -> Self {
+        Self::from(Inner::Bytes(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
+    pub(super) fn file(body: FileBody) -> Self {
+        Self::from(Inner::File(Box::new(body)))
+    }
+
+    pub(super) fn relayed(body: IdleBody, bytes: u64) -> Self {
+        Self::from(Inner::Relayed(Box::new(Exactly { body, remaining: bytes })))
+    }
+
+    pub(super) fn checked(body: Box<CheckedBody>) -> Self {
+        Self::from(Inner::Checked(body))
+    }
+
+    pub(super) fn page(stream: Box<PageStream>) -> Self {
+        Self::from(Inner::Page(stream))
+    }
+
+    pub(super) fn tallied(mut self, tally: Tally) -> Self {
+        self.tally = Some(tally);
+        self
+    }
+}
+
+impl From<Inner> for ReplyBody {
+    fn from(inner: Inner) -> Self {
+        Self { inner, tally: None }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.inner {
+            Inner::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Inner::File(body) => {
+                ready!(body.poll_bytes(cx)).map(|read| read.map(Frame::data).map_err(Into::into))
+            }
+            Inner::Relayed(body) => ready!(body.poll_bytes(cx)).map(|piece| piece.map(Frame::data)),
+            Inner::Checked(body) => {
+                ready!(Pin::new(&mut **body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
+            }
+            Inner::Page(body) => {
+                ready!(Pin::new(&mut **body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
+            }
+        };
+        if let Some(tally) = &mut this.tally {
+            match &frame {
+                Some(Ok(frame)) => tally.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
+                Some(Err(why)) => tally.broke(why.as_ref()),
+                None => {}
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Bytes(bytes) => bytes.is_none(),
+            Inner::File(body) => body.span.end == Some(body.position),
+            _ => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Inner::File(body) => {
+                body.span.end.map_or_else(SizeHint::default, |end| SizeHint::with_exact(end - body.position))
+            }
+            Inner::Relayed(body) => SizeHint::with_exact(body.remaining),
+            Inner::Checked(body) => body.size_hint(),
+            Inner::Page(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Bytes of a stored or growing file, for a caller who may have them.
+pub(super) struct FileBody {
+    source: Source,
+    file: Arc<File>,
+    span: Span,
+    position: u64,
+    pending: Pending,
+    _permit: Permit,
+}
+
+enum Pending {
+    Nothing,
+    Read(JoinHandle<io::Result<Bytes>>),
+    Wait(Pin<Box<dyn Future<Output = Availability> + Send>>),
+}
+
+impl FileBody {
+    /// `extent`: the part to send; `None` is all of a file whose length is not known yet.
+    pub(super) fn new(permit: Permit, source: Source, extent: Option<Extent>) -> Self {
+        let span =
+            Span { start: extent.map_or(0, |extent| extent.start), end: extent.map(|extent| extent.end) };
+        let file = match &source {
+            Source::Blob(blob) => Arc::clone(blob.file()),
+            Source::Growing(growing, _) => Arc::clone(growing.file()),
+        };
+        Self { source, file, position: span.start, span, pending: Pending::Nothing, _permit: permit }
+    }
+
+    fn available(&self) -> Availability {
+        match &self.source {
+            Source::Blob(blob) => match self.span.end.unwrap_or(blob.size()) - self.position {
+                0 => Availability::End,
+                bytes => Availability::Bytes(bytes),
+            },
+            Source::Growing(growing, _) => growing.availability(self.span, self.position),
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
+        loop {
+            let availability = match &mut self.pending {
+                Pending::Read(read) => {
+                    let read = ready!(Pin::new(read).poll(cx));
+                    self.pending = Pending::Nothing;
+                    return Poll::Ready(Some(self.took(
+                        read.map_err(|_| Cause::Disk).and_then(|read| read.map_err(|_| Cause::Disk)),
+                    )));
+                }
+                Pending::Wait(wait) => {
+                    let availability = ready!(wait.as_mut().poll(cx));
+                    self.pending = Pending::Nothing;
+                    availability
+                }
+                Pending::Nothing => self.available(),
+            };
+            match availability {
+                Availability::End => return Poll::Ready(None),
+                Availability::Failed(cause) => return Poll::Ready(Some(Err(cause))),
+                Availability::Wait => {
+                    let Source::Growing(growing, _) = &self.source else { return Poll::Ready(None) };
+                    self.pending =
+                        Pending::Wait(Box::pin(Arc::clone(growing).wait(self.span, self.position)));
+                }
+                Availability::Bytes(bytes) => {
+                    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+                    match read_cached(&self.file, self.position, wanted) {
+                        Some(bytes) => return Poll::Ready(Some(self.took(Ok(bytes)))),
+                        None => {
+                            let (file, position) = (Arc::clone(&self.file), self.position);
+                            let read = tokio::task::spawn_blocking(move || read(&file, position, wanted));
+                            self.pending = Pending::Read(read);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Bytes, Cause> {
+        match read {
+            // A file that ends before its verified length was cut under us.
+            Ok(bytes) if bytes.is_empty() => Err(Cause::Disk),
+            Ok(bytes) => {
+                self.position += bytes.len() as u64;
+                Ok(bytes)
+            }
+            Err(why) => Err(why),
+        }
+    }
+}
+
+/// Reads what the page cache holds, without waiting for the disk.
+fn read_cached(file: &File, position: u64, wanted: usize) -> Option<Bytes> {
+    let mut buffer = Buffer::take();
+    let mut part = [IoSliceMut::new(&mut buffer.bytes[..wanted])];
+    match preadv2(file, &mut part, position, ReadWriteFlags::NOWAIT) {
+        Ok(0) => None,
+        Ok(read) => Some(buffer.filled(read)),
+        // EAGAIN: not cached. EOPNOTSUPP: this file system cannot tell. Either way a blocking thread reads it.
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => None,
+        Err(why) => {
+            tracing::debug!(%why, "a cached read failed");
+            None
+        }
+    }
+}
+
+fn read(file: &File, position: u64, wanted: usize) -> io::Result<Bytes> {
+    let mut buffer = Buffer::take();
+    loop {
+        match file.read_at(&mut buffer.bytes[..wanted], position) {
+            Ok(read) => return Ok(buffer.filled(read)),
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+}
+
+/// A buffer that goes back to the pool when the last reader of its bytes is done.
+struct Buffer {
+    bytes: Box<[u8]>,
+    filled: usize,
+}
+
+static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+impl Buffer {
+    fn take() -> Self {
+        let pooled = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { bytes: pooled.unwrap_or_else(|| vec![0; CHUNK_BYTES].into()), filled: 0 }
+    }
+
+    /// A few bytes must not hold a whole buffer for as long as a slow client takes them: along a slow download, hyper
+    /// would queue one after another.
+    fn filled(mut self, bytes: usize) -> Bytes {
+        if bytes < COPIED_BELOW_BYTES {
+            return Bytes::copy_from_slice(&self.bytes[..bytes]);
+        }
+        self.filled = bytes;
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOLED_MAX {
+            pool.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Upstream's body, held to the length that was promised for it.
+struct Exactly {
+    body: IdleBody,
+    remaining: u64,
+}
+
+impl Exactly {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    match self.remaining.checked_sub(piece.len() as u64) {
+                        Some(remaining) => {
+                            self.remaining = remaining;
+                            Some(Ok(piece))
+                        }
+                        None => Some(Err(Cause::Long.into())),
+                    }
+                }
+                Some(Err(why)) => Some(Err(why.into())),
+                None if self.remaining > 0 => Some(Err(Cause::Short.into())),
+                None => None,
+            });
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The walk of one request.
+//!
+//! 1. The request line becomes a [`Route`], or is refused.
+//! 2. The credential is read, and known from here on by its fingerprint.
+//! 3. The service that owns the route answers; it settles the caller's right with GitLab.
+//! 4. [`reply`] turns what was found into HTTP.
+//! 5. One line is logged and one counter moves, when the body has ended.
+//!
+//! Must not decide anything itself.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+use super::body::ReplyBody;
+use super::conditional;
+use super::reply::{self, Refusal, Reply};
+use crate::access::{Access, Credential};
+use crate::clock;
+use crate::file::{FileReply, FileRequest, Files, Wanted};
+use crate::index::{PageReply, PageRequest, Pages};
+use crate::registry::{FileRef, House, PageRef, Route};
+use crate::telemetry::{Gauges, Line, Metrics, Tally};
+use crate::upload::Uploads;
+use crate::upstream::{Ask, Upstream};
+
+/// Everything a request may need.
+pub struct Services {
+    pub access: Arc<Access>,
+    pub upstream: Arc<Upstream>,
+    pub pages: Arc<Pages>,
+    pub files: Arc<Files>,
+    pub uploads: Uploads,
+    pub metrics: Arc<Metrics>,
+    /// Reads the numbers that are not counted but looked at.
+    pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+    /// This process's name in `Via`.
+    pub via: HeaderValue,
+    /// The operator's own credential, which then stands for every caller's.
+    pub service: Option<Credential>,
+}
+
+impl Services {
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let now = clock::now();
+        let (parts, body) = request.into_parts();
+        let route = Route::parse(&parts.method, &parts.uri);
+        let word = route.as_ref().map_or("none", Route::word);
+        let path = route.as_ref().map_or_else(|_| parts.uri.path().to_owned(), Route::path);
+        let head = parts.method == Method::HEAD;
+        let walked = match route {
+            Ok(route) => self.walk(&parts, route, body, now).await,
+            Err(why) => Err(why.into()),
+        };
+        let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why));
+        reply::finish(&mut response, status, head);
+        let line = Line {
+            method: parts.method,
+            route: word,
+            path,
+            status: response.status(),
+            cache: status,
+            since: now,
+        };
+        let tally = Tally::new(Arc::clone(&self.metrics), line);
+        response.map(|body| body.tallied(tally))
+    }
+
+    async fn walk(
+        &self,
+        parts: &Parts,
+        route: Route,
+        body: Incoming,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        if parts.method != Method::POST && has_body(&parts.headers) {
+            return Err(Refusal::BodyOnRead);
+        }
+        if self.came_from_here(&parts.headers) {
+            return Err(Refusal::Loop);
+        }
+        let own = Credential::read(&parts.headers)?;
+        let credential = self.service.clone().unwrap_or(own);
+        match route {
+            Route::Page(page) => self.page(parts, credential, page, now).await,
+            Route::File(file) => self.file(parts, credential, file, now).await,
+            Route::Sidecar(_) => {
+                let word = self.upstream.pass(&Ask::plain(&route, &credential)).await?;
+                Ok(reply::relayed(word))
+            }
+            Route::Upload { scope } => {
+                let word = self.uploads.pass_on(scope, &credential, &parts.headers, body).await?;
+                Ok(reply::relayed(word))
+            }
+            Route::House(house) => Ok(self.house(house)),
+        }
+    }
+
+    async fn page(
+        &self,
+        parts: &Parts,
+        credential: Credential,
+        page: PageRef,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let who = self.access.fingerprint(&credential);
+        let insists = insists(&parts.headers);
+        let request = PageRequest { credential, who, page, insists };
+        let found = self.pages.page(request, now).await?;
+        if parts.version < Version::HTTP_11 && matches!(found, PageReply::Stream(_)) {
+            return Err(Refusal::NoLength);
+        }
+        Ok(reply::page(found, &parts.headers))
+    }
+
+    async fn file(
+        &self,
+        parts: &Parts,
+        credential: Credential,
+        file: FileRef,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let etag = reply::file_etag(file.digest);
+        let unchanged = conditional::not_modified(&parts.headers, etag.as_bytes());
+        let range = conditional::range(&parts.headers, etag.as_bytes());
+        // A head, and a file that the client has, need no bytes; a range means something to a GET only (§14.2).
+        let wanted = match range {
+            _ if unchanged || parts.method == Method::HEAD => Wanted::Head,
+            Some(range) => Wanted::Range(range),
+            None => Wanted::Whole,
+        };
+        let who = self.access.fingerprint(&credential);
+        let needs_length = parts.version < Version::HTTP_11;
+        let resumes = range.is_some() && parts.headers.contains_key(IF_RANGE);
+        let request = FileRequest { credential, who, file, wanted, resumes, needs_length };
+        let found = self.files.file(request, now).await?;
+        let endless =
+            matches!(found, FileReply::Open { size: None, .. } | FileReply::Checked { size: None, .. });
+        if parts.version < Version::HTTP_11 && endless {
+            return Err(Refusal::NoLength);
+        }
+        let range = range.filter(|_| parts.method == Method::GET);
+        Ok(reply::file(found, &etag, unchanged, range))
+    }
+
+    fn house(&self, house: House) -> Reply {
+        match house {
+            House::Live | House::Ready => {
+                reply::own(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned())
+            }
+            House::Metrics => {
+                let text = self.metrics.encode(&(self.gauges)());
+                reply::own(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+            }
+        }
+    }
+
+    fn came_from_here(&self, headers: &HeaderMap) -> bool {
+        let own = self.via.as_bytes();
+        let lists = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
+        lists.into_iter().any(|list| list.split(|b| *b == b',').any(|hop| hop.trim_ascii() == own))
+    }
+}
+
+/// `no-cache` on a page is a person or a tool that means it (uv `--refresh`); `max-age=0` is pip's habit.
+fn insists(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}

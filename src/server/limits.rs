@@ -1,0 +1,40 @@
+//! `[limits]`: what one client, and all of them, may take.
+//!
+//! Owns the section. Must not know upstream's limits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::{Size, Span};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerLimits {
+    /// Connections at one time; further ones wait to be accepted.
+    pub connections: usize,
+    /// From the connection to its first byte.
+    pub first_byte_timeout: Span,
+    /// For a whole request head, and for the pause between two requests; above what clients keep connections for.
+    pub header_timeout: Span,
+    /// Between two pieces of an upload's body.
+    pub body_timeout: Span,
+    /// For a client that takes nothing of what is sent to it.
+    pub write_timeout: Span,
+    /// For downloads to finish after a stop was asked for.
+    pub drain_timeout: Span,
+    /// A whole request head.
+    pub header_size: Size,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            first_byte_timeout: Span::seconds(10),
+            header_timeout: Span::seconds(120),
+            body_timeout: Span::seconds(30),
+            write_timeout: Span::seconds(600),
+            drain_timeout: Span::seconds(60),
+            header_size: Size(64 << 10),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! From what the services found to an HTTP answer: the only place where larder chooses a status.
+//!
+//! | found | answer |
+//! | --- | --- |
+//! | a page, a file | 200, 206, 304, 416 |
+//! | GitLab's own word | as it came |
+//! | nobody answered upstream | 504: one request in pip, where 502 and 503 cost eight seconds |
+//! | a broken or wrong answer upstream | 502 |
+//! | a request that is not ours, or breaks off | 400, 404, 405, 408, 431, 505, 508 |
+//!
+//! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
+//! `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
+};
+use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use super::body::{FileBody, ReplyBody};
+use super::{conditional, encoding};
+use crate::access::CredentialError;
+use crate::byte_range::{ByteRange, Extent};
+use crate::cache_status::{CacheStatus, Outcome};
+use crate::digest::Digest;
+use crate::file::{FileError, FileReply};
+use crate::index::{PageError, PageReply};
+use crate::registry::RouteError;
+use crate::upload::UploadError;
+use crate::upstream::{Relayed, UpstreamError};
+
+pub(super) type Reply = (Response<ReplyBody>, CacheStatus);
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Everything that can change a page.
+const PAGE_VARY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Encoding, Authorization, PRIVATE-TOKEN, Deploy-Token");
+const FILE_VARY: HeaderValue = HeaderValue::from_static("Authorization, PRIVATE-TOKEN, Deploy-Token");
+/// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to nothing.
+const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// The bytes under a digest never change; the right to them does, hence private.
+const FILE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// Why a request ends without a service's answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error("a GET or HEAD with a body has no meaning here")]
+    BodyOnRead,
+    #[error(
+        "the length of this answer is not known, and without one HTTP/1.0 cannot tell a break: use HTTP/1.1"
+    )]
+    NoLength,
+    #[error("this request came through this larder before: gitlab.url points back at it")]
+    Loop,
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Route(RouteError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_)) | Self::BodyOnRead => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Credential(CredentialError::Repeated(_)) => StatusCode::BAD_REQUEST,
+            Self::Credential(CredentialError::TooLong(_)) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Loop
+            | Self::Page(PageError::Upstream(UpstreamError::Loop))
+            | Self::File(FileError::Upstream(UpstreamError::Loop))
+            | Self::Upstream(UpstreamError::Loop) => StatusCode::LOOP_DETECTED,
+            Self::Upload(UploadError::Paused(_)) => StatusCode::REQUEST_TIMEOUT,
+            Self::Upload(UploadError::BrokeOff) => StatusCode::BAD_REQUEST,
+            Self::Page(PageError::Upstream(why))
+            | Self::File(FileError::Upstream(why))
+            | Self::Upload(UploadError::Upstream(why))
+            | Self::Upstream(why) => {
+                if why.is_silence() {
+                    StatusCode::GATEWAY_TIMEOUT
+                } else {
+                    StatusCode::BAD_GATEWAY
+                }
+            }
+            Self::Page(PageError::NotAPage(_) | PageError::Broken(_))
+            | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
+            Self::File(FileError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// Whether upstream was at fault, as the access log tells it.
+    fn outcome(&self) -> CacheStatus {
+        match self {
+            Self::Page(_) | Self::File(_) | Self::Upload(_) | Self::Upstream(_) => {
+                CacheStatus::new(Outcome::Bypass)
+            }
+            _ => CacheStatus::OWN,
+        }
+    }
+}
+
+pub(super) fn refusal(why: &Refusal) -> Reply {
+    let status = why.status();
+    let detail = why.to_string();
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    let mut response = Response::new(ReplyBody::bytes(Bytes::from(problem.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Refusal::Route(RouteError::Method(allowed)) = why {
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if matches!(why, Refusal::BodyOnRead) {
+        // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(reason) = reason_phrase(&detail) {
+        response.extensions_mut().insert(reason);
+    }
+    (response, why.outcome())
+}
+
+/// One printable ASCII line (RFC 9112 §4), not longer than a terminal shows.
+fn reason_phrase(text: &str) -> Option<ReasonPhrase> {
+    let line: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect();
+    ReasonPhrase::try_from(line.into_bytes()).ok()
+}
+
+/// GitLab's own words, and nothing that would tell a stranger what is stored here.
+pub(super) fn relayed(relayed: Relayed) -> Reply {
+    let status = CacheStatus::answered(Outcome::Bypass, relayed.status.as_u16());
+    let mut response = Response::new(ReplyBody::bytes(relayed.body));
+    *response.status_mut() = relayed.status;
+    *response.headers_mut() = relayed.headers;
+    (response, status)
+}
+
+pub(super) fn page(found: PageReply, request: &HeaderMap) -> Reply {
+    let (page, status, age) = match found {
+        PageReply::Page { page, status, age, permit: _ } => (page, status, age),
+        PageReply::Stream(stream) => {
+            let mut response = Response::new(ReplyBody::page(stream));
+            page_headers(response.headers_mut());
+            return (response, CacheStatus::answered(Outcome::Bypass, 200));
+        }
+        PageReply::Relayed(word) => return relayed(word),
+    };
+    let gzip = page.gzip().filter(|_| encoding::takes_gzip(request));
+    let representation = gzip.unwrap_or(page.plain());
+    let fresh = conditional::not_modified(request, representation.etag.as_bytes());
+    let body = if fresh { ReplyBody::empty() } else { ReplyBody::bytes(representation.body.clone()) };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    page_headers(headers);
+    headers.insert(ETAG, representation.etag.clone());
+    if fresh {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(representation.body.len()));
+        if gzip.is_some() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
+    if let Some(age) = age {
+        response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
+    }
+    (response, status)
+}
+
+fn page_headers(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, PAGE_CACHE_CONTROL);
+    headers.insert(VARY, PAGE_VARY);
+}
+
+/// The entity tag of a file: its quoted sha256.
+pub(super) fn file_etag(digest: Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option<ByteRange>) -> Reply {
+    match found {
+        FileReply::Relayed(word) => relayed(word),
+        FileReply::Known { permit: _, status, .. } if unchanged => {
+            let mut response = Response::new(ReplyBody::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            file_headers(response.headers_mut(), etag);
+            (response, status)
+        }
+        FileReply::Known { permit: _, size, status } => {
+            let (mut response, _) = whole_or_range(size, wanted);
+            file_headers(response.headers_mut(), etag);
+            (response, status)
+        }
+        FileReply::Open { permit, source, size: Some(size), status } => {
+            let (mut response, extent) = whole_or_range(size, wanted);
+            if let Some(extent) = extent {
+                *response.body_mut() = ReplyBody::file(FileBody::new(permit, source, Some(extent)));
+            }
+            file_headers(response.headers_mut(), etag);
+            (response, status)
+        }
+        FileReply::Open { permit, source, size: None, status } => {
+            let mut response = Response::new(ReplyBody::file(FileBody::new(permit, source, None)));
+            file_headers(response.headers_mut(), etag);
+            (response, status)
+        }
+        FileReply::Checked { permit: _, size, body } => {
+            let mut response = Response::new(ReplyBody::checked(body));
+            file_headers(response.headers_mut(), etag);
+            if let Some(size) = size {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+            }
+            (response, CacheStatus::answered(Outcome::Bypass, 200))
+        }
+        FileReply::Partial { range, body } => {
+            let bytes = range.last - range.first + 1;
+            let mut response = Response::new(ReplyBody::relayed(body, bytes));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let headers = response.headers_mut();
+            file_headers(headers, etag);
+            // Nobody here has checked these bytes: the tag that vouches for them is not put on them.
+            headers.remove(ETAG);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            let whole = range.whole.map_or_else(|| "*".to_owned(), |whole| whole.to_string());
+            content_range(headers, &format!("bytes {}-{}/{whole}", range.first, range.last));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+            (response, CacheStatus::answered(Outcome::Bypass, 206))
+        }
+    }
+}
+
+/// The head of a file of known size, and the part that is to follow.
+fn whole_or_range(size: u64, wanted: Option<ByteRange>) -> (Response<ReplyBody>, Option<Extent>) {
+    let mut response = Response::new(ReplyBody::empty());
+    let extent = match wanted {
+        None => Some(Extent { start: 0, end: size }),
+        Some(range) => range.on(size),
+    };
+    match (wanted, extent) {
+        (None, _) => {}
+        (Some(_), Some(Extent { start, end })) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            content_range(response.headers_mut(), &format!("bytes {start}-{}/{size}", end - 1));
+        }
+        (Some(_), None) => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            content_range(response.headers_mut(), &format!("bytes */{size}"));
+        }
+    }
+    let length = extent.map_or(0, Extent::bytes);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    (response, extent)
+}
+
+fn content_range(headers: &mut HeaderMap, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+}
+
+fn file_headers(headers: &mut HeaderMap, etag: &str) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, FILE_CACHE_CONTROL);
+    headers.insert(VARY, FILE_VARY);
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(ETAG, etag);
+    }
+}
+
+/// A line of larder's own: health, metrics.
+pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) -> Reply {
+    let mut response = Response::new(ReplyBody::bytes(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (response, CacheStatus::OWN)
+}
+
+/// What every answer carries.
+pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, head: bool) {
+    if head {
+        let length = http_body::Body::size_hint(response.body()).exact();
+        if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {
+            let status = response.status();
+            if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        }
+        *response.body_mut() = ReplyBody::empty();
+    }
+    if let Ok(value) = HeaderValue::try_from(status.to_string()) {
+        response.headers_mut().insert(CACHE_STATUS, value);
+    }
+}
