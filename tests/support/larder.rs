@@ -1,0 +1,420 @@
+//! Drives the real larder binary: writes its configuration, starts it, listens to what it says, ends it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::gitlab::GitLab;
+
+const START_SECONDS_MAX: u64 = 10;
+const STOP_SECONDS_MAX: u64 = 10;
+
+/// A larder to be started.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    binary: PathBuf,
+    gitlab: String,
+    gitlab_settings: String,
+    settings: String,
+    sections: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    home: Option<Arc<TempDir>>,
+}
+
+impl Builder {
+    /// A line at the top level of the file, as `cache_size = "1MiB"`.
+    pub fn setting(mut self, line: &str) -> Self {
+        self.settings.push_str(line);
+        self.settings.push('\n');
+        self
+    }
+
+    /// A line of the section `[gitlab]`.
+    pub fn gitlab_setting(mut self, line: &str) -> Self {
+        self.gitlab_settings.push_str(line);
+        self.gitlab_settings.push('\n');
+        self
+    }
+
+    /// Whole sections, with their headings; not `[gitlab]`.
+    pub fn sections(mut self, toml: &str) -> Self {
+        self.sections.push_str(toml);
+        self.sections.push('\n');
+        self
+    }
+
+    /// One more argument of `serve`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// In place of the binary that was built with the tests.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
+
+    /// Shares the folder, and so the cache, of another larder.
+    pub fn at_home_of(mut self, other: &Larder) -> Self {
+        self.home = Some(Arc::clone(&other.home));
+        self
+    }
+
+    /// Starts it and waits until it listens; panics with its output if it does not.
+    pub fn start(self) -> Larder {
+        let home = self
+            .home
+            .clone()
+            .unwrap_or_else(|| Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder")));
+        let larder = Larder::spawn(self, home);
+        larder.unwrap_or_else(|log| {
+            panic!("larder did not come to listen within {START_SECONDS_MAX} s; it said:\n{log}")
+        })
+    }
+
+    /// Starts it in the hope that it refuses: gives what it said, or panics because it listens.
+    pub fn start_in_vain(self) -> String {
+        let home = Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder"));
+        match Larder::spawn(self, home) {
+            Err(log) => log,
+            Ok(larder) => panic!("larder listens although it should refuse to:\n{}", larder.log()),
+        }
+    }
+
+    fn config(&self, cache: &Path) -> String {
+        format!(
+            "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}",
+            self.settings, self.gitlab, self.gitlab_settings, self.sections
+        )
+    }
+}
+
+/// A running larder. Dropping it kills it; its folder goes with the last who shares it.
+#[derive(Debug)]
+pub struct Larder {
+    process: Child,
+    address: SocketAddr,
+    said: Said,
+    home: Arc<TempDir>,
+    builder: Builder,
+}
+
+impl Larder {
+    /// In front of this GitLab, with no settings but the two it cannot do without.
+    pub fn start(gitlab: &GitLab) -> Self {
+        Self::builder(gitlab).start()
+    }
+
+    pub fn builder(gitlab: &GitLab) -> Builder {
+        Self::in_front_of(gitlab.url()).gitlab_setting(&format!("store_origins = [{:?}]", gitlab.store_url()))
+    }
+
+    /// In front of any base URL.
+    pub fn in_front_of(url: &str) -> Builder {
+        Builder {
+            binary: binary(),
+            gitlab: url.to_owned(),
+            gitlab_settings: String::new(),
+            settings: String::new(),
+            sections: String::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            home: None,
+        }
+    }
+
+    fn spawn(builder: Builder, home: Arc<TempDir>) -> Result<Self, String> {
+        let config = home.path().join("larder.toml");
+        std::fs::write(&config, builder.config(&home.path().join("cache"))).expect("a writable folder");
+        let mut process = clean_command(&builder.binary)
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(&builder.arguments)
+            .env("RUST_BACKTRACE", "1")
+            .envs(builder.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", builder.binary.display()));
+        let said = Said::default();
+        said.listen_to(process.stdout.take().expect("piped"));
+        said.listen_to(process.stderr.take().expect("piped"));
+        if let Some(address) = said.address(&mut process) {
+            return Ok(Self { process, address, said, home, builder });
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+        said.wait_for_the_end();
+        Err(said.text())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub fn cache_dir(&self) -> PathBuf {
+        self.home.path().join("cache")
+    }
+
+    /// The folder of the configuration file and the cache.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join("larder.toml")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// All it has written to stdout and stderr so far.
+    pub fn log(&self) -> String {
+        self.said.text()
+    }
+
+    /// Blocks until its output contains this; panics after ten seconds.
+    pub fn wait_for_log(&self, part: &str) {
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut text = self.said.0.text.lock().expect("no panic holds it");
+        while !text.contains(part) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "larder has not said {part:?} within ten seconds, but:\n{text}");
+            text = self.said.0.more.wait_timeout(text, left).expect("no panic holds it").0;
+        }
+    }
+
+    /// The text of `/-/metrics`.
+    pub fn metrics(&self) -> String {
+        let reply = self.client().get("/-/metrics");
+        reply.expect(200);
+        reply.text()
+    }
+
+    /// The value of the metric whose name and labels are exactly these, as `larder_x_total{kind="file"}`.
+    pub fn metric(&self, name_and_labels: &str) -> Option<f64> {
+        let text = self.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))?;
+        line.split(' ').next()?.parse().ok()
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Sets the peak back to what is resident now.
+    pub fn forget_peak(&self) {
+        // Not every container may write there; the peak then stays the peak since the start.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5");
+    }
+
+    /// Open file descriptors.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a running process").count()
+    }
+
+    /// CPU time used so far, user and system.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running process");
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        // USER_HZ is 100 on every Linux that matters.
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// SIGTERM; panics if it has not ended ten seconds later.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait(Duration::from_secs(STOP_SECONDS_MAX)).unwrap_or_else(|| {
+            panic!("larder has not ended {STOP_SECONDS_MAX} s after SIGTERM; it said:\n{}", self.log())
+        })
+    }
+
+    /// SIGKILL, as a crash would look to the disk.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.process);
+        kill_process(pid, signal).expect("a running process of ours");
+    }
+
+    /// Its exit status, if it ends within this time.
+    pub fn wait(&mut self, most: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + most;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child of ours") {
+                self.said.wait_for_the_end();
+                return Some(status);
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends it properly, if it still runs, and starts it again on the same folder with the same settings;
+    /// on another port.
+    pub fn restart(mut self) -> Self {
+        if self.wait(Duration::ZERO).is_none() {
+            self.terminate();
+        }
+        Self::spawn(self.builder.clone(), Arc::clone(&self.home))
+            .unwrap_or_else(|log| panic!("larder did not come back; it said:\n{log}"))
+    }
+
+    /// Runs another command of the binary with the same configuration, to its end.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        clean_command(&self.builder.binary)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config_file())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of every status");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kibibytes * 1024
+    }
+}
+
+impl Drop for Larder {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- larder said:\n{}", self.log());
+        }
+    }
+}
+
+/// The binary that belongs to these tests: given by cargo to tests and benches, found beside the folder of
+/// an example.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("LARDER_BINARY") {
+        return path.into();
+    }
+    if let Some(path) = option_env!("CARGO_BIN_EXE_larder") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("the path of this program");
+    let folder = own.ancestors().nth(2).expect("a program two folders below the target");
+    folder.join("larder")
+}
+
+/// Without the variables that larder would take for its configuration.
+fn clean_command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LARDER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The output of a process, gathered as it comes.
+#[derive(Clone, Debug, Default)]
+struct Said(Arc<SaidState>);
+
+#[derive(Debug, Default)]
+struct SaidState {
+    text: Mutex<String>,
+    more: Condvar,
+    listeners: Mutex<usize>,
+}
+
+impl Said {
+    fn listen_to(&self, pipe: impl Read + Send + 'static) {
+        *self.0.listeners.lock().expect("no panic holds it") += 1;
+        let said = self.clone();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+                said.0.text.lock().expect("no panic holds it").push_str(&String::from_utf8_lossy(&line));
+                said.0.more.notify_all();
+                line.clear();
+            }
+            *said.0.listeners.lock().expect("no panic holds it") -= 1;
+            said.0.more.notify_all();
+        });
+    }
+
+    fn text(&self) -> String {
+        self.0.text.lock().expect("no panic holds it").clone()
+    }
+
+    /// The address it says it listens on; `None` if it ends or says nothing of the kind in time.
+    fn address(&self, process: &mut Child) -> Option<SocketAddr> {
+        let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        loop {
+            let text = self.0.text.lock().expect("no panic holds it");
+            let said = text.split_once("listening on http://").and_then(|(_, rest)| {
+                let end =
+                    rest.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':')))?;
+                rest[..end].parse().ok()
+            });
+            if said.is_some() {
+                return said;
+            }
+            let ended = matches!(process.try_wait(), Ok(Some(_)));
+            if ended || Instant::now() >= until {
+                return None;
+            }
+            // Also looks up now and then, because a process may end without a word.
+            drop(self.0.more.wait_timeout(text, Duration::from_millis(20)).expect("no panic holds it"));
+        }
+    }
+
+    /// Until both pipes are closed; a grandchild that holds them open is waited for one second only.
+    fn wait_for_the_end(&self) {
+        let until = Instant::now() + Duration::from_secs(1);
+        while *self.0.listeners.lock().expect("no panic holds it") > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

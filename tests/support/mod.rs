@@ -1,0 +1,70 @@
+//! The test bench: a stand-in for GitLab, a raw client, a driver of the real binary, packages and Python
+//! clients.
+//!
+//! Everything stays on 127.0.0.1, except that [`python`] installs its pinned clients once from wherever pip
+//! is configured to look. Nothing here knows larder's code: it is seen through its binary, its sockets and
+//! its folder.
+//!
+//! ```ignore
+//! #[path = "../support/mod.rs"]
+//! mod support;
+//! use support::{Act, Client, Distribution, Ending, GitLab, Kind, Larder, Site, Storage, StoreListing, path, token};
+//!
+//! #[test]
+//! fn a_body_with_a_wrong_byte_is_cut_and_not_stored() {
+//!     let wheel = Distribution::new("big", "1.0").payload(300_000).wheel();
+//!     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+//!     gitlab.publish(42, &wheel);
+//!     let larder = Larder::start(&gitlab);
+//!     let client = larder.client().token(token::READER);
+//!     gitlab.plan(Act::Flip { at: 200_000 }.at(Site::FileBody).containing("big-1.0"));
+//!
+//!     let reply = client.get(&path::project_file(42, &wheel));
+//!
+//!     assert!(matches!(reply.ending, Ending::CutShort { .. } | Ending::Reset { .. }), "{reply:?}");
+//!     assert!(!StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256));
+//!     gitlab.behave();
+//!     client.get(&path::project_page(42, "big")).expect(200);
+//!     assert_eq!(gitlab.log().count(Kind::Page), 1);
+//!     gitlab.log().assert_nothing_unexpected();
+//! }
+//! ```
+//!
+//! For flights: `let gate = gitlab.hold(Site::FileBody, 100_000)`, start readers, `gate.wait_for(1)`, look
+//! around, `gate.open()`.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each binary that includes the bench uses its own part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "the bench fails loudly, and it owns its clock, files and tasks"
+)]
+
+pub mod base64;
+pub mod client;
+pub mod gitlab;
+pub mod larder;
+pub mod python;
+pub mod reply;
+pub mod store_listing;
+pub mod wheel;
+
+pub use self::client::{Client, Exchange, Wire};
+pub use self::gitlab::{
+    Act, Answer, BASIC_CHALLENGE, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, GitLab, Kind,
+    NewFile, Place, Registry, RequestLog, Role, Settings, Site, Storage, Token, TokenKind, TokenState,
+    Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
+};
+pub use self::larder::Larder;
+pub use self::python::{Outcome, Workbench};
+pub use self::reply::{Ending, Reply};
+pub use self::store_listing::StoreListing;
+pub use self::wheel::{Artifact, Distribution, real_wheels};

@@ -1,0 +1,202 @@
+//! The real clients pip, uv and twine, pinned, in a virtual environment made once per machine; and commands
+//! run with nothing inherited.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// What is installed. The folder's name changes with it, so that an old environment is never taken for a
+/// new one.
+const PINNED: [&str; 3] = ["pip==26.3", "uv==0.13.9", "twine==7.0.0"];
+
+/// The folder of the clients' programs; makes it on first use. `Err` says why it cannot be made, so that a
+/// test can skip.
+pub fn clients() -> Result<&'static Path, &'static str> {
+    static CLIENTS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    CLIENTS.get_or_init(make_clients).as_deref().map_err(String::as_str)
+}
+
+/// A program of the environment: `pip`, `uv`, `twine`, `python`.
+pub fn program(name: &str) -> PathBuf {
+    let folder = clients().unwrap_or_else(|reason| panic!("no clients: {reason}"));
+    folder.join(name)
+}
+
+fn make_clients() -> Result<PathBuf, String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let folder = target.join("clients");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let environment = folder.join(PINNED.join("-").replace("==", "-"));
+    let programs = environment.join("bin");
+    let finished = environment.join("finished");
+
+    // Held until it is dropped; other threads and processes wait here and then find the work done.
+    let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    if finished.exists() {
+        return Ok(programs);
+    }
+    let _ = std::fs::remove_dir_all(&environment);
+    // The machine's own settings for pip stay in force here, and only here: they say where packages come
+    // from.
+    set_up(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    set_up(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet"]).args(PINNED))?;
+    File::create(finished).map_err(|error| error.to_string())?;
+    Ok(programs)
+}
+
+fn set_up(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What a command did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// `None` if it ran out of time and was killed.
+    pub status: Option<ExitStatus>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Outcome {
+    pub fn succeeded(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+
+    #[track_caller]
+    pub fn expect_success(&self) -> &Self {
+        assert!(
+            self.succeeded(),
+            "{:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+/// A user of the clients: a home and caches of its own, and an environment in which nothing is inherited
+/// but `PATH`.
+#[derive(Debug)]
+pub struct Workbench {
+    home: TempDir,
+    environment: Vec<(String, String)>,
+    patience: Duration,
+}
+
+impl Workbench {
+    pub fn new() -> Self {
+        let home = TempDir::with_prefix("larder-user-").expect("a temporary folder");
+        std::fs::create_dir(home.path().join("work")).expect("a fresh folder");
+        Self { home, environment: Vec::new(), patience: Duration::from_mins(2) }
+    }
+
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// After this a command is killed; two minutes unless told.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Where commands run and leave their files.
+    pub fn folder(&self) -> PathBuf {
+        self.home.path().join("work")
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder().join(name);
+        std::fs::write(&path, content).expect("a writable folder");
+        path
+    }
+
+    pub fn pip(&self, arguments: &[&str]) -> Outcome {
+        self.run(&program("pip"), arguments)
+    }
+
+    pub fn uv(&self, arguments: &[&str]) -> Outcome {
+        self.run(&program("uv"), arguments)
+    }
+
+    pub fn twine(&self, arguments: &[&str]) -> Outcome {
+        self.run(&program("twine"), arguments)
+    }
+
+    pub fn run(&self, program: &Path, arguments: &[&str]) -> Outcome {
+        let home = self.home.path();
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(self.folder())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home)
+            .env("XDG_CACHE_HOME", home.join("cache"))
+            .env("XDG_CONFIG_HOME", home.join("config"))
+            .env("XDG_DATA_HOME", home.join("data"))
+            .env("TMPDIR", home)
+            // pip must not read the machine's settings: they may name another index.
+            .env("PIP_CONFIG_FILE", "/dev/null")
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("PIP_NO_INPUT", "1")
+            .env("UV_CACHE_DIR", home.join("cache/uv"))
+            .env("UV_NO_CONFIG", "1")
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .env("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let stdout = gather(child.stdout.take().expect("piped"));
+        let stderr = gather(child.stderr.take().expect("piped"));
+        let status = wait(&mut child, self.patience);
+        Outcome {
+            status,
+            stdout: stdout.join().expect("reading does not panic"),
+            stderr: stderr.join().expect("reading does not panic"),
+            took: started.elapsed(),
+        }
+    }
+}
+
+fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // Half an output is better than none.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return Some(status);
+        }
+        if Instant::now() >= until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
