@@ -82,7 +82,7 @@ impl App {
             .map_err(|why| StartError::Setting(why.to_string()))?;
         let service = service_token(&config)?;
         let upstream =
-            Upstream::new(&config.gitlab, Bases::new(asked, others), stores, via.clone(), service.clone())
+            Upstream::new(&config.gitlab, Bases::new(asked, others), stores, via.clone(), service.is_some())
                 .map_err(StartError::Setting)?;
         let upstream = Arc::new(upstream);
 

@@ -155,12 +155,13 @@ pub struct Upstream {
     retry: Policy,
     refusal_bytes_max: usize,
     via: HeaderValue,
-    service: Option<Credential>,
+    /// Whether the credentials it is given are the operator's own.
+    service_token: bool,
 }
 
 impl Upstream {
-    /// `via` is this process's name in `Via`, by which it knows its own requests again. `service` replaces every
-    /// caller's credential, if the operator configured one.
+    /// `via` is this process's name in `Via`, by which it knows its own requests again. `service_token` says
+    /// that the credentials it is given are the operator's, whose refusal is no word to the caller.
     ///
     /// # Errors
     /// A sentence about `ca_file` or the TLS set-up.
@@ -169,7 +170,7 @@ impl Upstream {
         bases: Bases,
         stores: StoreOrigins,
         via: HeaderValue,
-        service: Option<Credential>,
+        service_token: bool,
     ) -> Result<Self, String> {
         let ca_file =
             Some(config.ca_file.as_ref()).filter(|path: &&std::path::Path| !path.as_os_str().is_empty());
@@ -196,7 +197,7 @@ impl Upstream {
             retry: Policy { retries: config.retries, retry_after_max: config.retry_after.0 },
             refusal_bytes_max: config.refusal_size.bytes(),
             via,
-            service,
+            service_token,
         })
     }
 
@@ -321,7 +322,7 @@ impl Upstream {
         let url = self.bases.asked().url(route);
         let mut headers = passed_on;
         headers.insert(VIA, self.via.clone());
-        self.credential(credential).apply(&mut headers);
+        credential.apply(&mut headers);
         let (body, patience) = Sending::new(body);
         let whole = request(Method::POST, &url, headers, body)?;
         let late = UpstreamError::Silent(self.upload_timeout);
@@ -348,14 +349,10 @@ impl Upstream {
 
     async fn uploaded(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
         let dismissed = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if dismissed && self.service.is_some() {
+        if dismissed && self.service_token {
             return Err(UpstreamError::ServiceToken(answer.status));
         }
         self.relayed(answer).await
-    }
-
-    fn credential<'c>(&'c self, own: &'c Credential) -> &'c Credential {
-        self.service.as_ref().unwrap_or(own)
     }
 
     fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
@@ -367,7 +364,7 @@ impl Upstream {
         if let Some(date) = &ask.validators.last_modified {
             headers.insert(IF_MODIFIED_SINCE, date.clone());
         }
-        self.credential(ask.credential).apply(&mut headers);
+        ask.credential.apply(&mut headers);
         headers
     }
 
@@ -419,7 +416,7 @@ impl Upstream {
     async fn refusal(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
         let status = answer.status;
         let dismissed = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if dismissed && self.service.is_some() {
+        if dismissed && self.service_token {
             return Err(UpstreamError::ServiceToken(status));
         }
         if status == StatusCode::LOOP_DETECTED {
