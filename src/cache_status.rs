@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Outcome {
     /// From store, without asking upstream.
     Hit,
+    /// From store, just past its freshness, while upstream is asked behind the answer.
+    Renewing,
     /// From store, older than its freshness, because upstream failed.
     Stale,
     /// From store, after upstream confirmed the stored page.
@@ -31,6 +33,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::Renewing => "renewing",
             Self::Stale => "stale",
             Self::Revalidated => "revalidated",
             Self::Asked => "asked",
@@ -67,6 +70,7 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.outcome {
             Outcome::Hit => "larder; hit",
+            Outcome::Renewing => "larder; hit; detail=stale-while-revalidate",
             Outcome::Stale => "larder; hit; detail=upstream-failed",
             Outcome::Revalidated => "larder; fwd=stale",
             Outcome::Asked => "larder; fwd=request; detail=right-asked",

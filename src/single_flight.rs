@@ -68,6 +68,11 @@ where
         receiver
     }
 
+    /// Whether a run of this key is under way.
+    pub fn is_running(&self, key: &K) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
     /// Runs under way.
     pub fn len(&self) -> usize {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).len()

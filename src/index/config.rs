@@ -11,6 +11,10 @@ use crate::quantity::{Size, Span};
 pub struct IndexConfig {
     /// A page younger than this is answered without asking.
     pub fresh_for: Span,
+    /// For so long after that, it is answered once more while it is asked for again behind the answer.
+    pub stale_while_revalidate: Span,
+    /// So many uses since it was last asked for, and a page is renewed before it lapses. Zero never renews ahead.
+    pub renew_from_uses: u32,
     /// A page not older than this is served when upstream fails, to callers whose right still stands.
     pub stale_for: Span,
     /// A page larger than this passes through rewritten, but is kept nowhere.
@@ -25,6 +29,8 @@ impl Default for IndexConfig {
     fn default() -> Self {
         Self {
             fresh_for: Span::seconds(30),
+            stale_while_revalidate: Span::seconds(10),
+            renew_from_uses: 3,
             stale_for: Span::seconds(7 * 24 * 3600),
             page_size: Size::mebibytes(8),
             loads: 64,

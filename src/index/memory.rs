@@ -4,6 +4,7 @@
 //! Must not ask anybody, and must not judge freshness or rights.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use moka::sync::Cache;
@@ -44,6 +45,11 @@ impl ViewKey {
 pub(super) struct Variant(Digest);
 
 impl Variant {
+    /// This page's own share of a jitter, evenly spread over 0..=1 from page to page.
+    pub(super) fn spread(self) -> f64 {
+        f64::from(self.0.as_bytes()[0]) / f64::from(u8::MAX)
+    }
+
     fn of(page: &PageRef, upstream_body: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(Route::Page(page.clone()).path().as_bytes());
@@ -53,11 +59,23 @@ impl Variant {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct View {
     pub variant: Variant,
     /// When the request that gave or confirmed it was sent.
     pub asked: Instant,
+    uses: Arc<AtomicU32>,
+}
+
+impl View {
+    pub(super) fn new(variant: Variant, asked: Instant) -> Self {
+        Self { variant, asked, uses: Arc::default() }
+    }
+
+    /// Counts one use; says how many there were since it was last asked for.
+    pub(super) fn used(&self) -> u32 {
+        self.uses.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
 }
 
 pub(super) struct Memory {
@@ -78,7 +96,8 @@ impl Memory {
 
     pub(super) fn view(&self, key: &ViewKey) -> Option<(View, Arc<Page>)> {
         let view = self.views.get(key)?;
-        Some((view, self.pages.get(&view.variant)?))
+        let page = self.pages.get(&view.variant)?;
+        Some((view, page))
     }
 
     /// The page to ask "has it changed?" about: this view's own, or the last one anybody was given.

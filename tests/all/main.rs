@@ -15,6 +15,7 @@ mod clients;
 mod crowds;
 mod daemon;
 mod flights;
+mod freshness;
 mod integrity;
 mod once;
 mod pages;

@@ -95,7 +95,7 @@ fn developer(larder: &Larder) -> Client {
     larder.client().token(token::DEVELOPER)
 }
 
-fn upload(client: &Client, project: u64, file: &Artifact) -> Reply {
+pub fn upload(client: &Client, project: u64, file: &Artifact) -> Reply {
     client.post(&path::upload(project), &content_type(), &form(file))
 }
 

@@ -1,0 +1,117 @@
+//! What a load means for one caller who waited for it.
+//!
+//! Owns the rule that an answer speaks for the caller in whose name it was asked, and what a refusal ends. Must not ask
+//! upstream.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::error::PageError;
+use super::load::Loaded;
+use super::memory::{View, ViewKey};
+use super::page::Page;
+use super::{PageReply, PageRequest, Pages};
+use crate::access::{Permit, Standing, Verdict, verdict};
+use crate::cache_status::{CacheStatus, Outcome};
+use crate::registry::ScopeKind;
+use crate::single_flight::Landed;
+use crate::upstream::Relayed;
+
+pub(super) enum Settled {
+    Reply(PageReply),
+    Failed(PageError),
+    /// GitLab's word is to come back later.
+    Throttled(Relayed),
+    /// Said to somebody else.
+    NotOurs,
+    /// Given to somebody else.
+    Taken,
+}
+
+impl Pages {
+    /// Draws the conclusions of a load for one caller.
+    pub(super) fn settle(
+        &self,
+        request: &PageRequest,
+        key: &ViewKey,
+        landed: Landed<Loaded>,
+        before: Standing,
+        now: Instant,
+    ) -> Settled {
+        // Whose word is this? Ours, unless we shared the load of callers whose right stood already.
+        let ours = !landed.joined || before.permit().is_none();
+        match landed.value {
+            Loaded::Page { page, variant, asked, not_modified } => {
+                let permit = if ours {
+                    self.access.admit_page(request.who, &request.page, page.listings(), asked)
+                } else {
+                    match self.standing(request, now) {
+                        Standing::Proven(permit) => permit,
+                        Standing::Unproven => return Settled::NotOurs,
+                    }
+                };
+                self.memory.show(key, View::new(variant, asked));
+                let outcome = match (not_modified, before) {
+                    _ if landed.joined => CacheStatus::new(Outcome::Joined),
+                    (true, Standing::Proven(_)) => CacheStatus::answered(Outcome::Revalidated, 304),
+                    (true, Standing::Unproven) => CacheStatus::answered(Outcome::Asked, 304),
+                    (false, _) => CacheStatus::answered(Outcome::Miss, 200),
+                };
+                Settled::Reply(self.reply(request, permit, page, outcome, None))
+            }
+            Loaded::Fresh(page) => match self.standing(request, now) {
+                Standing::Proven(permit) => {
+                    Settled::Reply(self.reply(request, permit, page, CacheStatus::HIT, None))
+                }
+                Standing::Unproven => Settled::NotOurs,
+            },
+            Loaded::Oversize(stream) => {
+                // A shared load's stream belongs to whoever began it, in whose name it was asked for.
+                let stream =
+                    if ours { stream.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+                stream.map_or(Settled::Taken, |stream| Settled::Reply(PageReply::Stream(stream)))
+            }
+            Loaded::Forward(_) | Loaded::Refused(_) if !ours => Settled::NotOurs,
+            Loaded::Forward(relayed) => {
+                self.gone(request, key, before);
+                Settled::Reply(PageReply::Relayed(relayed))
+            }
+            Loaded::Refused(relayed) if relayed.status == StatusCode::TOO_MANY_REQUESTS => {
+                Settled::Throttled(relayed)
+            }
+            Loaded::Refused(relayed) => {
+                match verdict::verdict(relayed.status, false) {
+                    Verdict::TurnedAway => self.access.turn_away(request.who, now),
+                    Verdict::NotThere => {
+                        self.access.forget_page(request.who, &request.page);
+                        self.gone(request, key, before);
+                    }
+                    Verdict::Admitted | Verdict::NoWord => {}
+                }
+                Settled::Reply(PageReply::Relayed(relayed))
+            }
+            Loaded::Failed(why) => Settled::Failed(why),
+        }
+    }
+
+    /// A caller who was let in is told that there is no such page: what was shown of it is over.
+    fn gone(&self, request: &PageRequest, key: &ViewKey, before: Standing) {
+        if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
+            self.memory.hide(key);
+        }
+    }
+
+    pub(super) fn reply(
+        &self,
+        request: &PageRequest,
+        permit: Permit,
+        page: Arc<Page>,
+        status: CacheStatus,
+        age: Option<Duration>,
+    ) -> PageReply {
+        self.access.admit_listed(request.who, &request.page, page.listings(), permit);
+        PageReply::Page { permit, page, status, age }
+    }
+}
