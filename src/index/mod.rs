@@ -18,6 +18,7 @@ mod load;
 mod memory;
 mod page;
 mod reading;
+mod representation;
 mod settle;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,7 @@ use load::{LoadKey, Loaded};
 use memory::{Memory, View, ViewKey};
 pub use page::Page;
 pub use reading::PageStream;
+pub use representation::Coding;
 use settle::Settled;
 
 /// A client's wish for a page.

@@ -1,52 +1,35 @@
-//! A page as it leaves: rewritten once, compressed once, with its own strong validators.
+//! A page as it leaves: rewritten once, and with it the list of its files for rights.
 //!
-//! Owns the representations and the list of files for rights. Must not know who gets it.
+//! Owns the driving of the rewriter. Must not know who gets it.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::HeaderValue;
 use url::Url;
 
 use super::error::PageError;
 use super::links::LinkRewriter;
+use super::representation::Representations;
 use crate::access::Listing;
-use crate::digest::Digest;
 use crate::registry::{FileRef, Scope};
 use crate::simple::HtmlRewriter;
 use crate::store::PageMeta;
 
-/// Smaller pages are not worth compressing: they fit into one packet as they are.
-const GZIP_FROM_BYTES: usize = 1024;
-
 /// Scopes that one page's links may name; GitLab's pages name one.
 const SCOPES_MAX: usize = 8;
 
-/// One way to write the page down.
-#[derive(Clone, Debug)]
-pub struct Representation {
-    pub body: Bytes,
-    pub etag: HeaderValue,
-}
-
 #[derive(Debug)]
 pub struct Page {
-    plain: Representation,
-    gzip: Option<Representation>,
+    forms: Representations,
     listings: Vec<(Scope, Arc<Listing>)>,
     upstream_etag: Option<HeaderValue>,
 }
 
 impl Page {
-    pub fn plain(&self) -> &Representation {
-        &self.plain
-    }
-
-    pub fn gzip(&self) -> Option<&Representation> {
-        self.gzip.as_ref()
+    /// The bytes to send.
+    pub fn forms(&self) -> &Representations {
+        &self.forms
     }
 
     /// The files the page lists, by the scope their links name.
@@ -60,9 +43,8 @@ impl Page {
 
     /// Bytes this takes in memory, roughly.
     pub fn weight(&self) -> usize {
-        let gzip = self.gzip.as_ref().map_or(0, |gzip| gzip.body.len());
         let listings: usize = self.listings.iter().map(|(_, listing)| listing.weight()).sum();
-        self.plain.body.len() + gzip + listings + 512
+        self.forms.weight() + listings + 512
     }
 
     /// Prepares a page from the bytes upstream once sent.
@@ -137,29 +119,8 @@ impl Rewriting {
         let files = Arc::clone(&self.files);
         let body = self.finish_stream()?;
         let files = files.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        let digest = Digest::of(&body).to_string();
-        let etag = |suffix: &str| {
-            HeaderValue::try_from(format!("\"{}{suffix}\"", &digest[..32])).map_err(|_| PageError::Internal)
-        };
-        let gzip = match body.len() {
-            0..GZIP_FROM_BYTES => None,
-            _ => Some(Representation { body: gzip(&body)?, etag: etag("-gzip")? }),
-        };
-        Ok(Page {
-            plain: Representation { etag: etag("")?, body },
-            gzip,
-            listings: listings(&files),
-            upstream_etag,
-        })
+        Ok(Page { forms: Representations::prepare(body)?, listings: listings(&files), upstream_etag })
     }
-}
-
-fn gzip(body: &[u8]) -> Result<Bytes, PageError> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::new(6));
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    let mut compressed = written.map_err(|_| PageError::Internal)?;
-    compressed.shrink_to_fit();
-    Ok(Bytes::from(compressed))
 }
 
 fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<Listing>)> {

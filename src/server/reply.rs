@@ -164,8 +164,7 @@ pub(super) fn page(found: PageReply, request: &HeaderMap) -> Reply {
         }
         PageReply::Relayed(word) => return relayed(word),
     };
-    let gzip = page.gzip().filter(|_| encoding::takes_gzip(request));
-    let representation = gzip.unwrap_or(page.plain());
+    let representation = page.forms().choose(encoding::wanted(request));
     let fresh = conditional::not_modified(request, representation.etag.as_bytes());
     let body = if fresh { ReplyBody::empty() } else { ReplyBody::bytes(representation.body.clone()) };
     let mut response = Response::new(body);
@@ -176,8 +175,8 @@ pub(super) fn page(found: PageReply, request: &HeaderMap) -> Reply {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(representation.body.len()));
-        if gzip.is_some() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(coding) = representation.coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
     }
     if let Some(age) = age {

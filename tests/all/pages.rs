@@ -217,8 +217,10 @@ fn r9_head_get_and_conditions_agree_in_every_encoding() {
     let client = reader(&larder);
     let page = path::project_page(42, "many");
     let mut etags = Vec::new();
-    for encoding in ["identity", "gzip"] {
-        let encoding = ("Accept-Encoding", encoding);
+    for (coding, wish) in
+        [(None, "identity"), (Some("gzip"), "gzip, deflate"), (Some("zstd"), "zstd,gzip,deflate")]
+    {
+        let encoding = ("Accept-Encoding", wish);
         for temperature in ["cold", "hot"] {
             let case = format!("{temperature}, {encoding:?}");
             let get = client.get_with(&page, &[encoding]);
@@ -231,7 +233,7 @@ fn r9_head_get_and_conditions_agree_in_every_encoding() {
             };
             assert_eq!(facts(&head), facts(&get), "{case}");
             assert_eq!(get.header("Content-Length"), Some(get.body.len().to_string().as_str()), "{case}");
-            assert_eq!(get.header("Content-Encoding"), (encoding.1 == "gzip").then_some("gzip"), "{case}");
+            assert_eq!(get.header("Content-Encoding"), coding, "{case}");
             assert_eq!(get.header("Cache-Control"), Some("private, no-cache"), "{case}");
             assert!(get.header("Date").is_some(), "{case}");
             let vary = get.header("Vary").unwrap_or_default().to_owned();
@@ -253,13 +255,21 @@ fn r9_head_get_and_conditions_agree_in_every_encoding() {
                 }
             }
             client.get_with(&page, &[encoding, ("If-None-Match", "\"other\"")]).expect(200);
-            etags.push((etag, if encoding.1 == "gzip" { get.gunzipped() } else { get.body.clone() }));
+            let decoded = match coding {
+                None => get.body.clone(),
+                Some("gzip") => get.gunzipped(),
+                _ => zstd::decode_all(&get.body[..]).expect("a zstd body"),
+            };
+            etags.push((etag, decoded));
         }
     }
     assert_eq!(etags[0], etags[1], "cold and hot");
     assert_eq!(etags[2], etags[3], "cold and hot, gzip");
-    assert_ne!(etags[0].0, etags[2].0, "two representations, two tags");
-    assert_eq!(etags[0].1, etags[2].1, "the same page in both");
+    assert_eq!(etags[4], etags[5], "cold and hot, zstd");
+    for (one, other) in [(0, 2), (0, 4), (2, 4)] {
+        assert_ne!(etags[one].0, etags[other].0, "two representations, two tags");
+        assert_eq!(etags[one].1, etags[other].1, "the same page in both");
+    }
     // Another page's tag is no tag of this one's.
     let other = client.get(&path::project_index(42)).header("ETag").expect("one").to_owned();
     client.get_if_none_match(&page, &other).expect(200);
