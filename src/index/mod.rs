@@ -14,79 +14,37 @@ mod config;
 mod error;
 mod freshness;
 mod links;
-mod load;
+mod loader;
 mod memory;
 mod page;
 mod reading;
 mod representation;
+mod request;
 mod settle;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::Semaphore;
-
-use crate::access::{Access, Credential, Fingerprint, Permit, Standing};
+use crate::access::{Access, Standing};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::clock;
-use crate::registry::PageRef;
-use crate::single_flight::{Landed, SingleFlight};
+use crate::single_flight::Landed;
 use crate::store::PageShelf;
-use crate::upstream::{Relayed, Upstream};
+use crate::upstream::Upstream;
 
 pub use config::IndexConfig;
 pub use error::PageError;
-use freshness::{Freshness, Lifetimes, freshness};
-use links::LinkRewriter;
-use load::{LoadKey, Loaded};
-use memory::{Memory, View, ViewKey};
+use freshness::Freshness;
+use loader::Loader;
+use memory::{View, ViewKey};
 pub use page::Page;
 pub use reading::PageStream;
 pub use representation::Coding;
-use settle::Settled;
-
-/// A client's wish for a page.
-#[derive(Clone)]
-pub struct PageRequest {
-    pub credential: Credential,
-    pub who: Fingerprint,
-    pub page: PageRef,
-    /// The client insists on upstream's word (`Cache-Control: no-cache`).
-    pub insists: bool,
-}
-
-/// What a client gets.
-pub enum PageReply {
-    Page {
-        permit: Permit,
-        page: Arc<Page>,
-        status: CacheStatus,
-        /// Set on a page that is shown although upstream could not confirm it.
-        age: Option<Duration>,
-    },
-    /// Too large to keep: rewritten while it passes.
-    Stream(Box<PageStream>),
-    /// GitLab's own word to this caller.
-    Relayed(Relayed),
-}
+pub use request::{PageReply, PageRequest};
+use settle::{Settled, reply, settle};
 
 pub struct Pages {
-    config: IndexConfig,
-    upstream: Arc<Upstream>,
-    access: Arc<Access>,
-    shelf: Option<PageShelf>,
-    memory: Memory,
-    loads: Arc<SingleFlight<LoadKey, Loaded>>,
-    slots: Semaphore,
-    links: LinkRewriter,
-    written: Mutex<Written>,
-}
-
-/// When something last changed upstream through us. Counted as well, so that no load from before is joined after.
-#[derive(Clone, Copy)]
-struct Written {
-    at: Option<Instant>,
-    count: u64,
+    loader: Arc<Loader>,
 }
 
 impl Pages {
@@ -98,18 +56,7 @@ impl Pages {
         shelf: Option<PageShelf>,
         path_prefix: &str,
     ) -> Arc<Self> {
-        let slots = Semaphore::new(config.loads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self {
-            memory: Memory::new(config.memory),
-            links: LinkRewriter::new(upstream.bases().clone(), path_prefix),
-            config,
-            upstream,
-            access,
-            shelf,
-            loads: SingleFlight::new(),
-            slots,
-            written: Mutex::new(Written { at: None, count: 0 }),
-        })
+        Arc::new(Self { loader: Loader::new(config, upstream, access, shelf, path_prefix) })
     }
 
     /// Something was uploaded: no page that was asked for before now counts as fresh.
@@ -117,50 +64,51 @@ impl Pages {
     /// All pages, not only the project's: an upload names its project by number or by path, and groups show it too.
     /// A page that did not change costs one small "not modified".
     pub fn changed_upstream(&self, now: Instant) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        *written = Written { at: Some(now), count: written.count + 1 };
+        self.loader.changed_upstream(now);
     }
 
     /// Loads under way.
     pub fn loading(&self) -> usize {
-        self.loads.len()
+        self.loader.loading()
     }
 
     /// Answers a request for a page.
     ///
     /// # Errors
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands.
-    pub async fn page(self: &Arc<Self>, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+    pub async fn page(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
         let key = ViewKey::new(request.page.clone(), request.who);
-        let standing = self.standing(&request, now);
-        let known = self.memory.view(&key);
+        let standing = self.loader.standing(&request, now);
+        let known = self.loader.memory().view(&key);
         if let (Standing::Proven(permit), Some((view, page)), false) = (standing, &known, request.insists) {
-            let freshness = self.freshness(view, now);
+            let freshness = self.loader.freshness(view, now);
             if freshness <= Freshness::Lapsed {
                 let in_use = view.used();
-                if freshness == Freshness::Lapsed || (freshness == Freshness::Ageing && self.is_hot(in_use)) {
+                if freshness == Freshness::Lapsed
+                    || (freshness == Freshness::Ageing && self.loader.is_hot(in_use))
+                {
                     self.renew_behind(&request, &key, view.asked, standing);
                 }
                 let lapsed = freshness == Freshness::Lapsed;
                 let status = if lapsed { CacheStatus::new(Outcome::Renewing) } else { CacheStatus::HIT };
                 let age = lapsed.then(|| now.saturating_duration_since(view.asked));
-                return Ok(self.reply(&request, permit, Arc::clone(page), status, age));
+                return Ok(reply(&self.loader, &request, permit, Arc::clone(page), status, age));
             }
         }
         let seen = known.as_ref().map(|(view, _)| view.asked);
         let asker = standing.permit().is_none().then_some(request.who);
-        let landed = self.load(&request, &key, asker, seen).await?;
-        let mut settled = self.settle(&request, &key, landed, standing, clock::now());
+        let landed = self.loader.load(&request, &key, asker, seen).await?;
+        let mut settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
         // The load that was joined asked in somebody else's name: ask in our own.
         if matches!(settled, Settled::NotOurs) {
-            let landed = self.load(&request, &key, Some(request.who), seen).await?;
+            let landed = self.loader.load(&request, &key, Some(request.who), seen).await?;
             let landed = Landed { joined: false, ..landed };
-            settled = self.settle(&request, &key, landed, standing, clock::now());
+            settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
         }
         // It gave a stream, which has one taker: ask for one of our own.
         if matches!(settled, Settled::Taken) {
-            let landed = Landed { value: self.ask(&request, &key).await, joined: false };
-            settled = self.settle(&request, &key, landed, standing, clock::now());
+            let landed = Landed { value: self.loader.ask(&request, &key).await, joined: false };
+            settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
         }
         match settled {
             Settled::Reply(reply) => Ok(reply),
@@ -181,55 +129,28 @@ impl Pages {
         why: &dyn std::fmt::Display,
     ) -> Option<PageReply> {
         let now = clock::now();
-        let (view, page) = known.filter(|(view, _)| self.freshness(view, now) != Freshness::Expired)?;
-        let Standing::Proven(permit) = self.standing(request, now) else { return None };
+        let (view, page) =
+            known.filter(|(view, _)| self.loader.freshness(view, now) != Freshness::Expired)?;
+        let Standing::Proven(permit) = self.loader.standing(request, now) else { return None };
         tracing::warn!(%why, "serving a stored page: upstream failed");
         let age = Some(now.saturating_duration_since(view.asked));
-        Some(self.reply(request, permit, page, CacheStatus::new(Outcome::Stale), age))
+        Some(reply(&self.loader, request, permit, page, CacheStatus::new(Outcome::Stale), age))
     }
 
     /// Asks for a page again while the one that is known is served: one such question at a time, in this caller's name.
-    fn renew_behind(
-        self: &Arc<Self>,
-        request: &PageRequest,
-        key: &ViewKey,
-        seen: Instant,
-        standing: Standing,
-    ) {
-        if self.is_loading(key) {
+    fn renew_behind(&self, request: &PageRequest, key: &ViewKey, seen: Instant, standing: Standing) {
+        if self.loader.is_loading(key) {
             return;
         }
-        let (this, request, key) = (Arc::clone(self), request.clone(), key.clone());
+        let (loader, request, key) = (Arc::clone(&self.loader), request.clone(), key.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "a page that is not renewed is asked for by the next caller"
         )]
         tokio::spawn(async move {
-            if let Ok(landed) = this.load(&request, &key, None, Some(seen)).await {
-                this.settle(&request, &key, landed, standing, clock::now());
+            if let Ok(landed) = loader.load(&request, &key, None, Some(seen)).await {
+                settle(&loader, &request, &key, landed, standing, clock::now());
             }
         });
-    }
-
-    fn standing(&self, request: &PageRequest, now: Instant) -> Standing {
-        self.access.page(request.who, &request.page, now)
-    }
-
-    fn freshness(&self, view: &View, now: Instant) -> Freshness {
-        let lifetimes = Lifetimes {
-            fresh_for: self.config.fresh_for.0,
-            while_revalidate: self.config.stale_while_revalidate.0,
-            if_error: self.config.stale_for.0,
-        };
-        freshness(view.asked, now, self.written().at, &lifetimes, view.variant.spread())
-    }
-
-    /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
-    fn is_hot(&self, uses: u32) -> bool {
-        self.config.renew_from_uses > 0 && uses >= self.config.renew_from_uses
-    }
-
-    fn written(&self) -> Written {
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

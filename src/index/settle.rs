@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::error::PageError;
-use super::load::Loaded;
+use super::loader::{Loaded, Loader};
 use super::memory::{View, ViewKey};
 use super::page::Page;
-use super::{PageReply, PageRequest, Pages};
+use super::request::{PageReply, PageRequest};
 use crate::access::{Permit, Standing, Verdict, verdict};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::registry::ScopeKind;
@@ -30,88 +30,86 @@ pub(super) enum Settled {
     Taken,
 }
 
-impl Pages {
-    /// Draws the conclusions of a load for one caller.
-    pub(super) fn settle(
-        &self,
-        request: &PageRequest,
-        key: &ViewKey,
-        landed: Landed<Loaded>,
-        before: Standing,
-        now: Instant,
-    ) -> Settled {
-        // Whose word is this? Ours, unless we shared the load of callers whose right stood already.
-        let ours = !landed.joined || before.permit().is_none();
-        match landed.value {
-            Loaded::Page { page, variant, asked, not_modified } => {
-                let permit = if ours {
-                    self.access.admit_page(request.who, &request.page, page.listings(), asked)
-                } else {
-                    match self.standing(request, now) {
-                        Standing::Proven(permit) => permit,
-                        Standing::Unproven => return Settled::NotOurs,
-                    }
-                };
-                self.memory.show(key, View::new(variant, asked));
-                let outcome = match (not_modified, before) {
-                    _ if landed.joined => CacheStatus::new(Outcome::Joined),
-                    (true, Standing::Proven(_)) => CacheStatus::answered(Outcome::Revalidated, 304),
-                    (true, Standing::Unproven) => CacheStatus::answered(Outcome::Asked, 304),
-                    (false, _) => CacheStatus::answered(Outcome::Miss, 200),
-                };
-                Settled::Reply(self.reply(request, permit, page, outcome, None))
-            }
-            Loaded::Fresh(page) => match self.standing(request, now) {
-                Standing::Proven(permit) => {
-                    Settled::Reply(self.reply(request, permit, page, CacheStatus::HIT, None))
+/// Draws the conclusions of a load for one caller.
+pub(super) fn settle(
+    loader: &Loader,
+    request: &PageRequest,
+    key: &ViewKey,
+    landed: Landed<Loaded>,
+    before: Standing,
+    now: Instant,
+) -> Settled {
+    // Whose word is this? Ours, unless we shared the load of callers whose right stood already.
+    let ours = !landed.joined || before.permit().is_none();
+    match landed.value {
+        Loaded::Page { page, variant, asked, not_modified } => {
+            let permit = if ours {
+                loader.access().admit_page(request.who, &request.page, page.listings(), asked)
+            } else {
+                match loader.standing(request, now) {
+                    Standing::Proven(permit) => permit,
+                    Standing::Unproven => return Settled::NotOurs,
                 }
-                Standing::Unproven => Settled::NotOurs,
-            },
-            Loaded::Oversize(stream) => {
-                // A shared load's stream belongs to whoever began it, in whose name it was asked for.
-                let stream =
-                    if ours { stream.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
-                stream.map_or(Settled::Taken, |stream| Settled::Reply(PageReply::Stream(stream)))
+            };
+            loader.memory().show(key, View::new(variant, asked));
+            let outcome = match (not_modified, before) {
+                _ if landed.joined => CacheStatus::new(Outcome::Joined),
+                (true, Standing::Proven(_)) => CacheStatus::answered(Outcome::Revalidated, 304),
+                (true, Standing::Unproven) => CacheStatus::answered(Outcome::Asked, 304),
+                (false, _) => CacheStatus::answered(Outcome::Miss, 200),
+            };
+            Settled::Reply(reply(loader, request, permit, page, outcome, None))
+        }
+        Loaded::Fresh(page) => match loader.standing(request, now) {
+            Standing::Proven(permit) => {
+                Settled::Reply(reply(loader, request, permit, page, CacheStatus::HIT, None))
             }
-            Loaded::Forward(_) | Loaded::Refused(_) if !ours => Settled::NotOurs,
-            Loaded::Forward(relayed) => {
-                self.gone(request, key, before);
-                Settled::Reply(PageReply::Relayed(relayed))
-            }
-            Loaded::Refused(relayed) if relayed.status == StatusCode::TOO_MANY_REQUESTS => {
-                Settled::Throttled(relayed)
-            }
-            Loaded::Refused(relayed) => {
-                match verdict::verdict(relayed.status, false) {
-                    Verdict::TurnedAway => self.access.turn_away(request.who, now),
-                    Verdict::NotThere => {
-                        self.access.forget_page(request.who, &request.page);
-                        self.gone(request, key, before);
-                    }
-                    Verdict::Admitted | Verdict::NoWord => {}
+            Standing::Unproven => Settled::NotOurs,
+        },
+        Loaded::Oversize(stream) => {
+            // A shared load's stream belongs to whoever began it, in whose name it was asked for.
+            let stream =
+                if ours { stream.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+            stream.map_or(Settled::Taken, |stream| Settled::Reply(PageReply::Stream(stream)))
+        }
+        Loaded::Forward(_) | Loaded::Refused(_) if !ours => Settled::NotOurs,
+        Loaded::Forward(relayed) => {
+            gone(loader, request, key, before);
+            Settled::Reply(PageReply::Relayed(relayed))
+        }
+        Loaded::Refused(relayed) if relayed.status == StatusCode::TOO_MANY_REQUESTS => {
+            Settled::Throttled(relayed)
+        }
+        Loaded::Refused(relayed) => {
+            match verdict::verdict(relayed.status, false) {
+                Verdict::TurnedAway => loader.access().turn_away(request.who, now),
+                Verdict::NotThere => {
+                    loader.access().forget_page(request.who, &request.page);
+                    gone(loader, request, key, before);
                 }
-                Settled::Reply(PageReply::Relayed(relayed))
+                Verdict::Admitted | Verdict::NoWord => {}
             }
-            Loaded::Failed(why) => Settled::Failed(why),
+            Settled::Reply(PageReply::Relayed(relayed))
         }
+        Loaded::Failed(why) => Settled::Failed(why),
     }
+}
 
-    /// A caller who was let in is told that there is no such page: what was shown of it is over.
-    fn gone(&self, request: &PageRequest, key: &ViewKey, before: Standing) {
-        if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
-            self.memory.hide(key);
-        }
+/// A caller who was let in is told that there is no such page: what was shown of it is over.
+fn gone(loader: &Loader, request: &PageRequest, key: &ViewKey, before: Standing) {
+    if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
+        loader.memory().hide(key);
     }
+}
 
-    pub(super) fn reply(
-        &self,
-        request: &PageRequest,
-        permit: Permit,
-        page: Arc<Page>,
-        status: CacheStatus,
-        age: Option<Duration>,
-    ) -> PageReply {
-        self.access.admit_listed(request.who, &request.page, page.listings(), permit);
-        PageReply::Page { permit, page, status, age }
-    }
+pub(super) fn reply(
+    loader: &Loader,
+    request: &PageRequest,
+    permit: Permit,
+    page: Arc<Page>,
+    status: CacheStatus,
+    age: Option<Duration>,
+) -> PageReply {
+    loader.access().admit_listed(request.who, &request.page, page.listings(), permit);
+    PageReply::Page { permit, page, status, age }
 }

@@ -1,23 +1,28 @@
 //! One question to upstream about a page, shared by all who wait for the answer.
 //!
-//! Owns the single flight, the validator that is asked with, and the way of a page between disk and memory. Must not
-//! conclude anything for a caller from an answer that another caller was given; that is `settle`'s.
+//! Owns what is remembered of pages and for how long it counts, the single flight, the validator that is asked with, and
+//! the way of a page between disk and memory. Must not conclude anything for a caller from an answer that another caller
+//! was given; that is `settle`'s.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
+
+use super::config::IndexConfig;
 use super::error::PageError;
-use super::freshness::Freshness;
-use super::memory::{Variant, View, ViewKey};
+use super::freshness::{Freshness, Lifetimes, freshness};
+use super::links::LinkRewriter;
+use super::memory::{Memory, Variant, View, ViewKey};
 use super::page::Page;
 use super::reading::{PageStream, Reading, read};
-use super::{PageRequest, Pages};
-use crate::access::Fingerprint;
+use super::request::PageRequest;
+use crate::access::{Access, Fingerprint, Standing};
 use crate::clock;
 use crate::registry::{PageRef, Route};
-use crate::single_flight::Landed;
-use crate::store::PageMeta;
-use crate::upstream::{self, Ask, Relayed, UpstreamError, Validators};
+use crate::single_flight::{Landed, SingleFlight};
+use crate::store::{PageMeta, PageShelf};
+use crate::upstream::{self, Ask, Relayed, Upstream, UpstreamError, Validators};
 
 /// How a load ended; shared by all who waited for it.
 #[derive(Clone)]
@@ -38,9 +43,89 @@ pub(super) enum Loaded {
 }
 
 /// One load at a time for a view. Callers whose right stands share it; others ask in their own name.
-pub(super) type LoadKey = (ViewKey, Option<Fingerprint>, u64);
+type LoadKey = (ViewKey, Option<Fingerprint>, u64);
 
-impl Pages {
+pub(super) struct Loader {
+    config: IndexConfig,
+    upstream: Arc<Upstream>,
+    access: Arc<Access>,
+    shelf: Option<PageShelf>,
+    memory: Memory,
+    loads: Arc<SingleFlight<LoadKey, Loaded>>,
+    slots: Semaphore,
+    links: LinkRewriter,
+    written: Mutex<Written>,
+}
+
+/// When something last changed upstream through us. Counted as well, so that no load from before is joined after.
+#[derive(Clone, Copy)]
+struct Written {
+    at: Option<Instant>,
+    count: u64,
+}
+
+impl Loader {
+    pub(super) fn new(
+        config: IndexConfig,
+        upstream: Arc<Upstream>,
+        access: Arc<Access>,
+        shelf: Option<PageShelf>,
+        path_prefix: &str,
+    ) -> Arc<Self> {
+        let slots = Semaphore::new(config.loads.clamp(1, Semaphore::MAX_PERMITS));
+        Arc::new(Self {
+            memory: Memory::new(config.memory),
+            links: LinkRewriter::new(upstream.bases().clone(), path_prefix),
+            config,
+            upstream,
+            access,
+            shelf,
+            loads: SingleFlight::new(),
+            slots,
+            written: Mutex::new(Written { at: None, count: 0 }),
+        })
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn changed_upstream(&self, now: Instant) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        *written = Written { at: Some(now), count: written.count + 1 };
+    }
+
+    /// Loads under way.
+    pub(super) fn loading(&self) -> usize {
+        self.loads.len()
+    }
+
+    pub(super) fn standing(&self, request: &PageRequest, now: Instant) -> Standing {
+        self.access.page(request.who, &request.page, now)
+    }
+
+    pub(super) fn freshness(&self, view: &View, now: Instant) -> Freshness {
+        let lifetimes = Lifetimes {
+            fresh_for: self.config.fresh_for.0,
+            while_revalidate: self.config.stale_while_revalidate.0,
+            if_error: self.config.stale_for.0,
+        };
+        freshness(view.asked, now, self.written().at, &lifetimes, view.variant.spread())
+    }
+
+    /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
+    pub(super) fn is_hot(&self, uses: u32) -> bool {
+        self.config.renew_from_uses > 0 && uses >= self.config.renew_from_uses
+    }
+
+    fn written(&self) -> Written {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Loads a page, or waits for the load of it that is under way.
     ///
     /// `asker` is set for a caller whose right is not known, who shares loads with nobody else. `seen` is when the page
