@@ -42,6 +42,23 @@ pub fn is_distribution(filename: &str) -> bool {
         || ARCHIVES.iter().any(|ending| without_ending(filename, ending).is_some_and(dashed))
 }
 
+/// The version that a file of this project has in its name, as written there.
+pub(super) fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> {
+    let belongs = |name: &str| ProjectName::parse(name).is_ok_and(|name| name == *project);
+    if let Some(stem) = without_ending(filename, WHEEL) {
+        let (name, rest) = stem.split_once('-')?;
+        return belongs(name)
+            .then(|| rest.split('-').next())
+            .flatten()
+            .filter(|text| is_like_a_version(text));
+    }
+    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending))?;
+    stem.match_indices('-')
+        .map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]))
+        .find(|(name, version)| belongs(name) && is_like_a_version(version))
+        .map(|(_, version)| version)
+}
+
 /// Every version of PEP 440 starts with a digit once it is normalised.
 fn is_like_a_version(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit())
@@ -96,6 +113,27 @@ mod tests {
         for filename in ["", "a", "a.zip", "a-1.html", "a-1.tar.gz.asc", ".whl", "é"] {
             assert!(!is_distribution(filename), "{filename}");
         }
+    }
+
+    #[test]
+    fn the_version_is_told_by_the_name() -> Result<(), Box<dyn std::error::Error>> {
+        let table = [
+            ("my_pkg-1.0-py3-none-any.whl", Some("1.0")),
+            ("My.Pkg-1.0+cu1-1-py3-none-any.whl", Some("1.0+cu1")),
+            ("my-pkg-1.0-1.tar.gz", Some("1.0-1")),
+            ("my_pkg-2.zip", Some("2")),
+            ("my-pkg-x.zip", None),
+            ("other-1.0.tar.gz", None),
+            ("other-1.0-py3-none-any.whl", None),
+            ("my_pkg-1.0-variants.json", None),
+            ("my_pkg.whl", None),
+            ("", None),
+        ];
+        let project = ProjectName::parse("my-pkg")?;
+        for (filename, expected) in table {
+            assert_eq!(version(filename, &project), expected, "{filename}");
+        }
+        Ok(())
     }
 
     proptest! {

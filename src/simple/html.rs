@@ -1,13 +1,14 @@
-//! Rewrites the links of an HTML page while it streams through, and changes nothing else.
+//! Reads an HTML page (PEP 503) while it streams through, changes its links, and nothing else.
 //!
 //! Owns the driving of the HTML parser, `lol_html`: chunk sizes, the memory limit, and that an error is
-//! final. Must not know which links are changed into what.
+//! final. Must not know which links are changed into what, nor JSON.
 //!
 //! The parser is only asked *where* things are. It never modifies a tag, because it would write a
 //! modified one anew and lose its white space; so its output is the page's own bytes, tag by tag, and
 //! [`splice`] changes a value in passing. For the same reason there is no text handler: text that a
 //! handler has seen is written anew too, with U+FFFD for bytes that are no UTF-8.
 
+mod anchor;
 mod error;
 mod link;
 mod page;
@@ -24,29 +25,30 @@ use lol_html::{MemorySettings, OutputSink, element, send};
 use url::Url;
 
 use self::page::{Heard, Page};
+use super::entry::{Passage, Subject, Visit};
+use super::facts::PageFacts;
 use super::shape::{Element, Shape};
 
 pub use self::error::{HtmlError, PARSER_BYTES_MAX};
-pub use self::link::Link;
+pub(super) use self::value::Quotes;
 
 /// The parser buffers a whole piece beside an unfinished tag, so pieces are kept small.
-pub const WRITE_BYTES_MAX: usize = 64 << 10;
+const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// A page on its way through: write what came, take what is ready.
-pub struct HtmlRewriter {
+pub(super) struct HtmlReader {
     /// `None` once an error was returned; the parser would panic when used again.
     parser: Option<send::HtmlRewriter<'static, Sink>>,
     page: Shared,
     written: usize,
 }
 
-impl HtmlRewriter {
+impl HtmlReader {
     /// `page_url` is where the page was served; links are resolved against it, or against a
-    /// `<base href>`. `rewrite` is given each link once, in order, and answers with the address to
-    /// put in its place, unescaped and without fragment; or with `None`, and the link stays as
-    /// written (made absolute where the removed `<base>` would have changed its meaning).
-    pub fn new(page_url: Url, rewrite: impl FnMut(&Link<'_>) -> Option<String> + Send + 'static) -> Self {
-        let page = Arc::new(Mutex::new(Page::new(page_url, Box::new(rewrite))));
+    /// `<base href>`. `visit` is asked about each link once, in order; when the page is only read,
+    /// about each that is an entry.
+    pub(super) fn new(subject: Subject, page_url: Url, passage: Passage, visit: Visit) -> Self {
+        let page = Arc::new(Mutex::new(Page::new(subject, page_url, passage, visit)));
         let parser = send::HtmlRewriter::new(settings(&page), Sink(Arc::clone(&page)));
         Self { parser: Some(parser), page, written: 0 }
     }
@@ -55,7 +57,7 @@ impl HtmlRewriter {
     ///
     /// # Errors
     /// [`HtmlError`]; from then on only [`HtmlError::Spent`].
-    pub fn write(&mut self, chunk: &[u8]) -> Result<(), HtmlError> {
+    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), HtmlError> {
         for piece in chunk.chunks(WRITE_BYTES_MAX) {
             let parser = self.parser.as_mut().ok_or(HtmlError::Spent)?;
             let parsed = parser.write(piece).map_err(HtmlError::from);
@@ -69,28 +71,27 @@ impl HtmlRewriter {
     }
 
     /// What is ready so far, in one piece; empty when nothing is.
-    pub fn take_output(&mut self) -> Bytes {
+    pub(super) fn take_output(&mut self) -> Bytes {
         lock(&self.page).splicer.take()
     }
 
-    /// How much [`Self::take_output`] would give.
-    #[must_use]
-    pub fn ready_bytes(&self) -> usize {
-        lock(&self.page).splicer.ready_bytes()
-    }
-
-    /// Ends the page; returns its last bytes and what it looked like.
+    /// Ends the page.
     ///
     /// # Errors
     /// [`HtmlError`], also when an earlier write had failed.
-    pub fn finish(mut self) -> Result<(Bytes, Shape), HtmlError> {
+    pub(super) fn finish(mut self) -> Result<HtmlRead, HtmlError> {
         let parser = self.parser.take().ok_or(HtmlError::Spent)?;
         let unfinished = self.held_bytes() > 0;
         parser.end()?;
         let mut page = lock(&self.page);
         page.in_step()?;
         let shape = page.finish(unfinished);
-        Ok((page.splicer.take(), shape))
+        Ok(HtmlRead {
+            rest: page.splicer.take(),
+            marks: page.splicer.take_marks(),
+            shape,
+            facts: std::mem::take(&mut page.facts),
+        })
     }
 
     /// What the parser holds back: the beginning of a tag that has not ended.
@@ -99,9 +100,19 @@ impl HtmlRewriter {
     }
 }
 
-impl std::fmt::Debug for HtmlRewriter {
+/// The end of a page.
+#[derive(Debug)]
+pub(super) struct HtmlRead {
+    pub(super) rest: Bytes,
+    pub(super) marks: Vec<u64>,
+    /// What the page looked like.
+    pub(super) shape: Shape,
+    pub(super) facts: PageFacts,
+}
+
+impl std::fmt::Debug for HtmlReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HtmlRewriter").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("HtmlReader").field("written", &self.written).finish_non_exhaustive()
     }
 }
 
@@ -125,7 +136,12 @@ type Shared = Arc<Mutex<Page>>;
 fn settings(page: &Shared) -> send::Settings<'static, 'static> {
     type Act = fn(&Shared, &mut send::Element<'_, '_>) -> Result<(), HtmlError>;
     let acts: [(&str, Act); 9] = [
-        ("a[href]", |page, el| lock(page).link(el)),
+        ("a", |page, el| {
+            if lock(page).anchor(el)? && !at_end_tag(page, el, Page::anchor_ended) {
+                lock(page).anchor_was_empty(el)?;
+            }
+            Ok(())
+        }),
         ("base[href]", |page, el| lock(page).base(el)),
         ("meta[name]", |page, el| {
             lock(page).meta(el);
@@ -170,23 +186,33 @@ fn settings(page: &Shared) -> send::Settings<'static, 'static> {
 /// Notes that an element was opened, and when its end tag comes, that it was closed.
 fn follow(page: &Shared, el: &mut send::Element<'_, '_>, field: fn(&mut Page) -> &mut Element) {
     *field(&mut lock(page)) = Element::Opened;
-    at_end_tag(page, el, move |page| *field(page) = Element::Closed);
+    at_end_tag(page, el, move |page, _| {
+        *field(page) = Element::Closed;
+        Ok(())
+    });
 }
 
 /// Collects the text of the first such element.
 fn listen(page: &Shared, el: &mut send::Element<'_, '_>, field: fn(&mut Page) -> &mut Heard) {
     if field(&mut lock(page)).begin(el.source_location().bytes().end) {
-        at_end_tag(page, el, move |page| field(page).end());
+        at_end_tag(page, el, move |page, _| {
+            field(page).end();
+            Ok(())
+        });
     }
 }
 
-/// The end tag of an ancestor counts as the element's own.
-fn at_end_tag(page: &Shared, el: &mut send::Element<'_, '_>, act: impl FnOnce(&mut Page) + Send + 'static) {
+/// The end tag of an ancestor counts as the element's own. False when the element can have none.
+fn at_end_tag(
+    page: &Shared,
+    el: &mut send::Element<'_, '_>,
+    act: impl FnOnce(&mut Page, &EndTag<'_>) -> Result<(), HtmlError> + Send + 'static,
+) -> bool {
     let page = Arc::clone(page);
-    if let Some(handlers) = el.end_tag_handlers() {
-        handlers.push(Box::new(move |_: &mut EndTag<'_>| {
-            act(&mut lock(&page));
-            Ok(())
-        }));
+    let handlers = el.end_tag_handlers();
+    let can_end = handlers.is_some();
+    if let Some(handlers) = handlers {
+        handlers.push(Box::new(move |end: &mut EndTag<'_>| Ok(act(&mut lock(&page), end)?)));
     }
+    can_end
 }

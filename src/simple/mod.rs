@@ -1,18 +1,36 @@
-//! The Simple Repository API (PEP 503, 592, 629, 658, 691, 700, 792) as pure data.
+//! The Simple Repository API (PEP 503, 592, 629, 658, 691, 700, 714, 740, 792) as pure data.
 //!
 //! Owns: what a project is called ([`ProjectName`]), what a file name says about its project
-//! ([`project_candidates`]), how the links of an HTML page are rewritten while it streams
-//! ([`HtmlRewriter`]), and what makes a page an index page ([`Shape`]).
+//! ([`project_candidates`]), which type a client gets ([`negotiate`]), and how a page of either format
+//! passes in kind or becomes the other, entry by entry, while it streams ([`Rewriter`]). The formats
+//! meet in [`Entry`]: `html` and `json` read it, `render` writes it.
 //!
 //! Must not know: any registry's routes, HTTP, credentials, the store, the clock. Everything here is
-//! a function of its arguments; which link becomes which is told by the caller's closure.
+//! a function of its arguments; what becomes of an entry is told by the caller's closure.
 
+mod accept;
+mod annotate;
+mod entry;
+mod facts;
 mod filename;
+mod format;
+mod hashes;
 mod html;
+mod json;
 mod name;
+mod output;
+mod render;
+mod rewriter;
 mod shape;
 
+pub use accept::negotiate;
+pub use annotate::annotate;
+pub use entry::{CoreMetadata, Decision, Entry, Replacement, Subject};
+pub use facts::ProjectStatus;
 pub use filename::{is_distribution, project_candidates};
-pub use html::{HtmlError, HtmlRewriter, Link, PARSER_BYTES_MAX, WRITE_BYTES_MAX};
+pub use format::{Format, MediaType};
+pub use html::{HtmlError, PARSER_BYTES_MAX};
+pub use json::JsonError;
 pub use name::{NAME_BYTES_MAX, NameError, ProjectName};
+pub use rewriter::{Finished, RewriteError, Rewriter};
 pub use shape::{Element, NotAnIndex, Shape};

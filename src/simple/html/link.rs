@@ -1,50 +1,20 @@
-//! What becomes of one link.
+//! Where a link leads.
 //!
 //! Owns resolution (RFC 3986 by way of the URL standard): against the page's own address or its
 //! `<base href>`, and what that base means once its tag is gone. Must not know which addresses the
 //! caller wants changed, nor how a value is written back.
 
 use html_escape::decode_html_entities;
-use lol_html::html_content::Attribute;
 use url::{ParseError, Url};
 
 use super::error::HtmlError;
 use super::value::Written;
 
-/// A link of the page, as its reader would follow it.
-#[derive(Debug)]
-pub struct Link<'a> {
-    /// Resolved, without fragment.
-    pub url: &'a Url,
-    /// Without its `#`, character references decoded.
-    pub fragment: Option<&'a str>,
-    pub(super) attributes: &'a [Attribute<'a>],
-}
-
-impl Link<'_> {
-    /// The first attribute of this (lower-case) name, character references decoded.
-    #[must_use]
-    pub fn attribute(&self, name: &str) -> Option<String> {
-        let attribute = self.attributes.iter().find(|attribute| attribute.name() == name)?;
-        Some(decode_html_entities(&attribute.value()).into_owned())
-    }
-
-    /// The last segment of the path, as written there; for a file its (percent-encoded) name.
-    #[must_use]
-    pub fn last_segment(&self) -> &str {
-        self.url.path().rsplit('/').next().unwrap_or_default()
-    }
-}
-
-/// What the caller makes of a link.
-pub(super) type Rewrite = Box<dyn FnMut(&Link<'_>) -> Option<String> + Send>;
-
-/// Resolves the links of one page and asks what each should become.
+/// Resolves the links of one page.
 pub(super) struct Links {
     page_url: Url,
     base: Base,
     relative_seen: bool,
-    rewrite: Rewrite,
 }
 
 /// The first `<base href>` counts for the whole page, also for links before it.
@@ -54,9 +24,9 @@ enum Base {
 }
 
 impl Links {
-    pub(super) fn new(mut page_url: Url, rewrite: Rewrite) -> Self {
+    pub(super) fn new(mut page_url: Url) -> Self {
         page_url.set_fragment(None);
-        Self { page_url, base: Base::Unset, relative_seen: false, rewrite }
+        Self { page_url, base: Base::Unset, relative_seen: false }
     }
 
     /// Whether the address lies one step below the page itself.
@@ -65,6 +35,14 @@ impl Links {
         let step =
             below.and_then(|rest| rest.strip_prefix('/')).map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         step.is_some_and(|step| !step.is_empty() && !step.contains('/'))
+            && url.origin() == self.page_url.origin()
+    }
+
+    /// Whether the address is the page itself or one above it, as in the listings of web servers.
+    pub(super) fn is_upward(&self, url: &Url) -> bool {
+        let above = url.path().trim_end_matches('/');
+        let rest = self.page_url.path().trim_end_matches('/').strip_prefix(above);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             && url.origin() == self.page_url.origin()
     }
 
@@ -82,7 +60,7 @@ impl Links {
         Ok(())
     }
 
-    /// Where a written value leads; `None` when it leads nowhere.
+    /// Where a written value leads, without fragment; `None` when it leads nowhere.
     pub(super) fn resolve(&mut self, written: &Written<'_>) -> Option<Url> {
         match Url::parse(&written.address) {
             Ok(url) => Some(url),
@@ -94,21 +72,15 @@ impl Links {
         }
     }
 
-    /// What should stand in place of the address; `None` to leave it as it is.
-    pub(super) fn replacement(&mut self, written: &Written<'_>, link: &Link<'_>) -> Option<String> {
-        let within_page = written.address.trim_ascii().is_empty();
-        // A bare `#fragment` leads to the page wherever that is served, so nobody need be asked.
-        if within_page && self.is_at_home() {
-            return None;
-        }
-        if let Some(new) = (self.rewrite)(link) {
-            return (new != written.address).then_some(new);
-        }
-        if self.is_at_home() {
-            return None;
-        }
-        let without_base = self.page_url.join(&written.address);
-        (without_base.as_ref() != Ok(link.url)).then(|| link.url.to_string())
+    /// A bare `#fragment` leads to the page wherever that is served.
+    pub(super) fn is_within_page(&self, written: &Written<'_>) -> bool {
+        written.address.trim_ascii().is_empty() && self.is_at_home()
+    }
+
+    /// What must stand in place of an address that is to be kept: `None` for itself, and the whole address where
+    /// a relative one would lead elsewhere, since the page is served elsewhere.
+    pub(super) fn kept(written: &Written<'_>, url: &Url) -> Option<String> {
+        (Url::parse(&written.address) == Err(ParseError::RelativeUrlWithoutBase)).then(|| url.to_string())
     }
 
     fn is_at_home(&self) -> bool {

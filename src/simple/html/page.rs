@@ -1,16 +1,22 @@
 //! One page as it is being rewritten: what the parser's handlers and its output share.
 //!
-//! Owns the gathering of the page's [`Shape`] and the hand-over from a tag that the parser reports to
-//! the change that the splicer makes. Must not drive the parser.
+//! Owns the gathering of the page's [`Shape`] and facts, and the hand-over from a tag that the parser
+//! reports to the change that the splicer makes. Must not drive the parser.
 
+use html_escape::decode_html_entities;
+use lol_html::html_content::EndTag;
 use lol_html::send::Element;
 use url::Url;
 
+use super::anchor;
 use super::error::HtmlError;
-use super::link::{Link, Links, Rewrite};
+use super::link::Links;
 use super::splice::{Change, OutOfStep, Splicer};
 use super::value::Written;
+use crate::simple::entry::{Decision, Entry, Passage, Subject, Visit};
+use crate::simple::facts::{PageFacts, ProjectStatus};
 use crate::simple::filename::is_distribution;
+use crate::simple::name::ProjectName;
 use crate::simple::shape::Shape;
 
 /// Enough of a title to recognise it.
@@ -24,18 +30,26 @@ pub(super) struct Page {
     pub(super) splicer: Splicer,
     pub(super) title: Heard,
     pub(super) heading: Heard,
+    pub(super) facts: PageFacts,
+    subject: Subject,
+    passage: Passage,
     links: Links,
+    visit: Visit,
     out_of_step: bool,
 }
 
 impl Page {
-    pub(super) fn new(page_url: Url, rewrite: Rewrite) -> Self {
+    pub(super) fn new(subject: Subject, page_url: Url, passage: Passage, visit: Visit) -> Self {
         Self {
             shape: Shape::default(),
-            splicer: Splicer::default(),
+            splicer: Splicer::new(passage == Passage::ReadOnly),
             title: Heard::default(),
             heading: Heard::default(),
-            links: Links::new(page_url, rewrite),
+            facts: PageFacts::default(),
+            subject,
+            passage,
+            links: Links::new(page_url),
+            visit,
             out_of_step: false,
         }
     }
@@ -57,26 +71,80 @@ impl Page {
         if self.out_of_step { Err(HtmlError::OutOfStep) } else { Ok(()) }
     }
 
-    /// A start tag `<a href>`; of several `href`s the first counts.
-    pub(super) fn link(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
-        self.shape.anchors += 1;
+    /// A start tag `<a>`; of several `href`s the first counts. True when the anchor is dropped: its end
+    /// is then to be told to [`Self::anchor_ended`].
+    pub(super) fn anchor(&mut self, el: &Element<'_, '_>) -> Result<bool, HtmlError> {
+        let tag = el.source_location().bytes();
+        // An anchor ends the one before it, whether or not that was closed.
+        self.splicer.end_skip(tag.start)?;
         let attributes = el.attributes();
         let Some(href) = attributes.iter().find(|attribute| attribute.name() == "href") else {
-            return Ok(());
+            return Ok(false);
         };
+        self.shape.anchors += 1;
         // `<a href>` and `<a href=>` have no value to change.
-        let Some(place) = href.value_source_location() else { return Ok(()) };
+        let Some(place) = href.value_source_location() else { return Ok(false) };
+        let place = place.bytes();
         let value = href.value();
-        let Some(written) = Written::read(&value) else { return Ok(()) };
-        let Some(url) = self.links.resolve(&written) else { return Ok(()) };
-        let fragment = written.fragment();
-        let link = Link { url: &url, fragment: fragment.as_deref(), attributes };
-        self.count(&link);
-        if let Some(new) = self.links.replacement(&written, &link) {
-            let start = place.bytes().start;
-            self.splicer.schedule(start..start + written.raw_address.len(), Change::Value(new))?;
+        // The parser takes a byte order mark off a value; what it says is then not what stands there.
+        if value.len() != place.len() {
+            return Ok(false);
         }
-        Ok(())
+        let Some(written) = Written::read(&value) else { return Ok(false) };
+        let Some(url) = self.links.resolve(&written) else { return Ok(false) };
+        let fragment = written.fragment();
+        let entry = anchor::entry(&self.subject, &url, fragment.as_deref(), attributes);
+        self.count(&entry);
+        let is_asked = match self.passage {
+            Passage::InKind => !self.links.is_within_page(&written),
+            Passage::ReadOnly => self.is_listed(&entry),
+        };
+        if !is_asked {
+            return Ok(false);
+        }
+        let decision = (self.visit)(&entry, &self.facts);
+        if self.passage == Passage::ReadOnly {
+            return Ok(false);
+        }
+        let new = match decision {
+            Decision::Keep => Links::kept(&written, &url),
+            Decision::Replace(new) => {
+                if new.markable {
+                    // Before all attributes, so that no quotes matter and that it is the first of its name.
+                    self.splicer.schedule_mark(tag.start + "<a".len())?;
+                }
+                (new.address != written.address).then_some(new.address)
+            }
+            Decision::Drop => {
+                self.splicer.begin_skip(tag.start)?;
+                return Ok(true);
+            }
+        };
+        if let Some(new) = new {
+            self.splicer
+                .schedule(place.start..place.start + written.raw_address.len(), Change::Value(new))?;
+        }
+        Ok(false)
+    }
+
+    /// A dropped anchor has ended, by its own end tag or by that of an element around it.
+    pub(super) fn anchor_ended(&mut self, end: &EndTag<'_>) -> Result<(), HtmlError> {
+        let tag = end.source_location().bytes();
+        Ok(self.splicer.end_skip(if end.name() == "a" { tag.end } else { tag.start })?)
+    }
+
+    /// A dropped anchor without content.
+    pub(super) fn anchor_was_empty(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
+        Ok(self.splicer.end_skip(el.source_location().bytes().end)?)
+    }
+
+    /// Whether a reader of the page takes this link for an entry; a listing of a web server has others.
+    fn is_listed(&self, entry: &Entry<'_>) -> bool {
+        let is_name = match self.subject {
+            Subject::Index => ProjectName::parse(&entry.name).is_ok(),
+            Subject::Project(_) => !entry.name.is_empty(),
+        };
+        is_name && !entry.url.cannot_be_a_base() && !self.links.is_upward(entry.url)
     }
 
     /// A start tag `<base href>`: its meaning moves into the links, since the page is served elsewhere.
@@ -86,27 +154,50 @@ impl Page {
         Ok(())
     }
 
+    /// A start tag `<meta name>`; of several with one name the first counts.
     pub(super) fn meta(&mut self, el: &Element<'_, '_>) {
-        let is_version = |name: String| name.trim_ascii().eq_ignore_ascii_case("pypi:repository-version");
-        if el.get_attribute("name").is_some_and(is_version) {
-            let version = el.get_attribute("content").unwrap_or_default();
-            self.shape.repository_version.get_or_insert_with(|| clean(version.as_bytes()));
+        let name = el.get_attribute("name").unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        let content = || {
+            let raw = el.get_attribute("content").unwrap_or_default();
+            decode_html_entities(&raw).into_owned()
+        };
+        match name.as_str() {
+            "pypi:repository-version" => {
+                let version = self.facts.version.get_or_insert_with(content);
+                self.shape.repository_version.get_or_insert_with(|| clean(version.as_bytes()));
+            }
+            "pypi:project-status" => {
+                let status = self.facts.status.get_or_insert_default();
+                if status.status.is_empty() {
+                    status.status = content();
+                }
+            }
+            "pypi:project-status-reason" => {
+                let status = self.facts.status.get_or_insert_default();
+                status.reason.get_or_insert_with(content);
+            }
+            _ => {}
         }
     }
 
     /// The page has ended; `unfinished` when the parser still waited for the end of a tag.
     pub(super) fn finish(&mut self, unfinished: bool) -> Shape {
+        self.splicer.finish();
+        // A reason alone is the reason of nothing.
+        let said = |status: &ProjectStatus| !status.status.trim_ascii().is_empty();
+        self.facts.status = self.facts.status.take().filter(said);
         self.shape.title = self.title.text();
         self.shape.heading = self.heading.text();
         self.shape.cut_in_tag = unfinished;
         std::mem::take(&mut self.shape)
     }
 
-    fn count(&mut self, link: &Link<'_>) {
+    fn count(&mut self, entry: &Entry<'_>) {
         let is_hashed = |fragment: &str| DIGESTS.iter().any(|digest| fragment.starts_with(digest));
-        self.shape.hashed_anchors += usize::from(link.fragment.is_some_and(is_hashed));
-        self.shape.file_anchors += usize::from(is_distribution(link.last_segment()));
-        self.shape.nested_anchors += usize::from(self.links.is_nested(link.url));
+        let segment = entry.url.path().rsplit('/').next().unwrap_or_default();
+        self.shape.hashed_anchors += usize::from(entry.fragment.is_some_and(is_hashed));
+        self.shape.file_anchors += usize::from(is_distribution(segment));
+        self.shape.nested_anchors += usize::from(self.links.is_nested(entry.url));
     }
 }
 

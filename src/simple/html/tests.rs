@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::simple::NotAnIndex;
+use crate::simple::entry::{CoreMetadata, Decision, Entry, Replacement};
+use crate::simple::{NotAnIndex, ProjectName};
 
 mod nasty;
 
@@ -14,15 +15,25 @@ type Failure = Box<dyn Error>;
 const PAGE: &str = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/my-pkg";
 
 /// What the tests do to links: the origin of one host goes.
-fn rootless(link: &Link<'_>) -> Option<String> {
-    (link.url.host_str() == Some("gitlab.example.com")).then(|| match link.url.query() {
-        Some(query) => format!("{}?{query}", link.url.path()),
-        None => link.url.path().to_owned(),
-    })
+fn rootless(entry: &Entry<'_>) -> Decision {
+    if entry.url.host_str() != Some("gitlab.example.com") {
+        return Decision::Keep;
+    }
+    let address = match entry.url.query() {
+        Some(query) => format!("{}?{query}", entry.url.path()),
+        None => entry.url.path().to_owned(),
+    };
+    Decision::Replace(Replacement { address, markable: false })
 }
 
-fn rewriter() -> Result<HtmlRewriter, Failure> {
-    Ok(HtmlRewriter::new(Url::parse(PAGE)?, rootless))
+fn reader(mut decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static) -> Result<HtmlReader, Failure> {
+    let subject = Subject::Project(ProjectName::parse("my-pkg")?);
+    let visit = Box::new(move |entry: &Entry<'_>, _: &PageFacts| decide(entry));
+    Ok(HtmlReader::new(subject, Url::parse(PAGE)?, Passage::InKind, visit))
+}
+
+fn rewriter() -> Result<HtmlReader, Failure> {
+    reader(rootless)
 }
 
 fn rewritten(chunks: &[&[u8]]) -> Result<(Vec<u8>, Shape), Failure> {
@@ -32,9 +43,9 @@ fn rewritten(chunks: &[&[u8]]) -> Result<(Vec<u8>, Shape), Failure> {
         rewriter.write(chunk)?;
         out.extend_from_slice(&rewriter.take_output());
     }
-    let (rest, shape) = rewriter.finish()?;
-    out.extend_from_slice(&rest);
-    Ok((out, shape))
+    let read = rewriter.finish()?;
+    out.extend_from_slice(&read.rest);
+    Ok((out, read.shape))
 }
 
 fn text(page: &str) -> Result<String, Failure> {
@@ -100,6 +111,8 @@ fn links_keep_their_spelling_but_for_the_address() -> Result<(), Failure> {
         // Relative links are resolved first.
         ("<a href=\"../files/x.whl#f\">", "<a href=\"/api/v4/projects/42/packages/pypi/files/x.whl#f\">"),
         ("<a href=\"//gitlab.example.com/f\">", "<a href=\"/f\">"),
+        // What is kept and relative becomes absolute.
+        ("<a href='//index.example/f?a&amp;b#c'>", "<a href='https://index.example/f?a&amp;b#c'>"),
         // What leads nowhere, elsewhere or to the page itself stays as it is.
         ("<a href=\"http://[/\">", "<a href=\"http://[/\">"),
         ("<a href=\"mailto:a@b\">", "<a href=\"mailto:a@b\">"),
@@ -108,6 +121,7 @@ fn links_keep_their_spelling_but_for_the_address() -> Result<(), Failure> {
         ("<a href=''>", "<a href=''>"),
         ("<a href>", "<a href>"),
         ("<a href=>", "<a href=>"),
+        ("<a href='\u{feff}HOST/f'>", "<a href='\u{feff}HOST/f'>"),
         // What is no anchor is no link.
         ("<link href=\"HOST/f\">", "<link href=\"HOST/f\">"),
         ("<!-- <a href=\"HOST/f\"> -->", "<!-- <a href=\"HOST/f\"> -->"),
@@ -160,25 +174,72 @@ fn a_base_moves_into_the_links() -> Result<(), Failure> {
 }
 
 #[test]
-fn a_link_tells_its_fragment_and_attributes() -> Result<(), Failure> {
-    let page = "<a data-yanked='a &amp; b' href='x.whl#sha256=ab&amp;c' DATA-Requires-Python=\"&gt;=3\" data-yanked=2>";
-    let mut rewriter = HtmlRewriter::new(Url::parse(PAGE)?, |link| {
-        Some(format!(
-            "{}|{:?}|{:?}|{:?}|{:?}",
-            link.last_segment(),
-            link.fragment,
-            link.attribute("data-yanked"),
-            link.attribute("data-requires-python"),
-            link.attribute("none"),
-        ))
-    });
+fn a_link_tells_its_facts() -> Result<(), Failure> {
+    let page = "<a data-yanked='a &amp; b' href='x%20y.whl#sha256=ab&amp;c' DATA-Requires-Python=\"&gt;=3\" data-yanked=2 \
+                data-size=12 data-gpg-sig=false data-dist-info-metadata=true>";
+    let mut rewriter = reader(|entry| {
+        assert_eq!((entry.name.as_ref(), entry.fragment), ("x y.whl", Some("sha256=ab&c")));
+        assert_eq!(entry.requires_python.as_deref(), Some(">=3"));
+        assert_eq!((entry.yanked.as_deref(), entry.size), (Some("a & b"), Some(12)));
+        assert_eq!((entry.more.gpg_sig, entry.core_metadata), (Some(false), Some(CoreMetadata::Present)));
+        assert_eq!((entry.upload_time, entry.sha256), (None, None));
+        Decision::Replace(Replacement { address: "seen".to_owned(), markable: false })
+    })?;
     rewriter.write(page.as_bytes())?;
-    let out = String::from_utf8(rewriter.finish()?.0.to_vec())?;
-    assert!(
-        html_escape::decode_html_entities(&out)
-            .contains(r#"'x.whl|Some("sha256=ab&c")|Some("a & b")|Some(">=3")|None#sha256=ab&c'"#),
-        "{out}"
-    );
+    assert_eq!(rewriter.finish()?.rest, page.replace("x%20y.whl", "seen"));
+    Ok(())
+}
+
+#[test]
+fn dropped_anchors_leave_the_rest() -> Result<(), Failure> {
+    let table = [
+        (
+            "<p><a href=drop>x <b>y</b></a><br/>\n<a href=keep>z</a><br/>\n</p>",
+            "<p><a href=keep>z</a><br/>\n</p>",
+        ),
+        ("<a href=drop>1</a><a href=drop>2</a><a href=keep>3</a>", "<a href=keep>3</a>"),
+        ("<a href=drop>1</a ><br><br>\n\n", "<br>\n\n"),
+        ("<p><a href=drop>open</p>after", "<p></p>after"),
+        ("<a href=drop>open <a href=keep>x</a>y", "<a href=keep>x</a>y"),
+        ("<a href=drop>open <a name=x>x</a>y", "<a name=x>x</a>y"),
+        ("<svg><a href=drop /><b/></svg>", "<svg><b/></svg>"),
+        ("<a href=keep><a href=drop></a></a>\n", "<a href=keep></a>\n"),
+        ("<a href=drop>", ""),
+        ("x<a href=drop></a>", "x"),
+    ];
+    for (page, expected) in table {
+        for step in [1, 2, 5, page.len()] {
+            let mut rewriter = reader(|entry| match entry.name.as_ref() {
+                "drop" => Decision::Drop,
+                name => Decision::Replace(Replacement { address: name.to_owned(), markable: false }),
+            })?;
+            for piece in page.as_bytes().chunks(step) {
+                rewriter.write(piece)?;
+            }
+            assert_eq!(String::from_utf8(rewriter.finish()?.rest.to_vec())?, expected, "{page} by {step}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_mark_is_where_attributes_may_stand() -> Result<(), Failure> {
+    let page = "x<A\nhref='a.whl#f'><a href=drop></a><br><a/href=b.whl>";
+    let mut rewriter = reader(|entry| match entry.name.as_ref() {
+        "drop" => Decision::Drop,
+        name => Decision::Replace(Replacement { address: format!("/longer/{name}"), markable: true }),
+    })?;
+    let mut out = Vec::new();
+    for piece in page.as_bytes().chunks(3) {
+        rewriter.write(piece)?;
+        out.extend_from_slice(&rewriter.take_output());
+    }
+    let read = rewriter.finish()?;
+    out.extend_from_slice(&read.rest);
+    let out = String::from_utf8(out)?;
+    assert_eq!(out, "x<A\nhref='/longer/a.whl#f'><a/href=/longer/b.whl>");
+    let ends: Vec<_> = read.marks.iter().filter_map(|mark| out.get(..usize::try_from(*mark).ok()?)).collect();
+    assert_eq!(ends, ["x<A", "x<A\nhref='/longer/a.whl#f'><a"]);
     Ok(())
 }
 
@@ -248,10 +309,10 @@ fn an_error_is_final_and_never_a_panic() -> Result<(), Failure> {
 fn a_long_line_of_links_leaves_no_growing_tail() -> Result<(), Failure> {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let mut rewriter = HtmlRewriter::new(Url::parse(PAGE)?, move |link| {
+    let mut rewriter = reader(move |entry| {
         count.fetch_add(1, Ordering::Relaxed);
-        rootless(link)
-    });
+        rootless(entry)
+    })?;
     let page = gitlab_page(&(0..10_000).map(file_link).collect::<String>());
     let mut out = Vec::new();
     for chunk in page.as_bytes().chunks(1999) {
@@ -259,7 +320,7 @@ fn a_long_line_of_links_leaves_no_growing_tail() -> Result<(), Failure> {
         assert!(rewriter.held_bytes() < 400, "{}", rewriter.held_bytes());
         out.extend_from_slice(&rewriter.take_output());
     }
-    out.extend_from_slice(&rewriter.finish()?.0);
+    out.extend_from_slice(&rewriter.finish()?.rest);
     assert_eq!(asked.load(Ordering::Relaxed), 10_000);
     assert!(out == page.replace(HOST, "").into_bytes());
     Ok(())

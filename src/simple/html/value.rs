@@ -79,7 +79,7 @@ fn reference_length(text: &str) -> usize {
 
 /// How a value is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Quotes {
+pub(in crate::simple) enum Quotes {
     Double,
     Single,
     None,
@@ -98,7 +98,7 @@ impl Quotes {
     /// The text as it must be written between these quotes. Without quotes every character that may
     /// not stand there becomes a reference, so the value stays unquoted; only the empty value
     /// (`alone`: nothing of the old value follows) has no other form than quotes.
-    pub(super) fn spell(self, text: &str, alone: bool) -> String {
+    pub(in crate::simple) fn spell(self, text: &str, alone: bool) -> String {
         if self == Self::None && alone && text.is_empty() {
             return "\"\"".to_owned();
         }

@@ -2,9 +2,8 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use url::Url;
 
-use super::{HtmlRewriter, PAGE, rewritten};
+use super::{Decision, reader, rewritten};
 
 /// A stretch of a page, and what must become of it.
 type Piece = (Vec<u8>, Vec<u8>);
@@ -125,10 +124,28 @@ proptest! {
 
     #[test]
     fn no_bytes_at_all_make_it_panic_or_lose_one(page in prop::collection::vec(select(&b"<a href=\"'/>!-xb\xff \n&#;"[..]), 0..200)) {
-        let mut rewriter = HtmlRewriter::new(Url::parse(PAGE).map_err(|e| TestCaseError::fail(e.to_string()))?, |_| None);
+        let fail = |error: String| TestCaseError::fail(error);
+        let mut rewriter = reader(|_| Decision::Keep).map_err(|error| fail(error.to_string()))?;
         if rewriter.write(&page).is_ok() {
-            let (out, _) = rewriter.finish().map_err(|error| TestCaseError::fail(error.to_string()))?;
-            prop_assert_eq!(&out[..], &page[..]);
+            let read = rewriter.finish().map_err(|error| fail(error.to_string()))?;
+            prop_assert_eq!(&read.rest[..], &page[..]);
         }
+    }
+
+    /// Whatever is dropped, nothing is out of step and nothing new appears.
+    #[test]
+    fn dropping_only_removes(
+        page in prop::collection::vec(select(&["<a href=x>", "<a>", "</a>", "<p>", "</p>", "<br>", "\n", "<br/>", "< ", "t", "<svg>", "/>", "</svg>"][..]), 0..40),
+        step in 1..20_usize,
+    ) {
+        let page = page.concat();
+        let mut rewriter = reader(|_| Decision::Drop).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        for piece in page.as_bytes().chunks(step) {
+            rewriter.write(piece).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        }
+        let read = rewriter.finish().map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let mut original = page.bytes();
+        prop_assert!(read.rest.iter().all(|byte| original.any(|other| other == *byte)), "{:?} of {}", read.rest, page);
+        prop_assert!(!read.rest.windows(10).any(|part| part == b"<a href=x>"), "{:?} of {}", read.rest, page);
     }
 }

@@ -1,0 +1,55 @@
+//! Tells the metadata of files on a page that is ready (PEP 658, PEP 714).
+//!
+//! Owns what is written at a mark. Must not know which file a mark belongs to, nor whether its metadata
+//! can be had.
+
+use bytes::{Bytes, BytesMut};
+
+use super::format::Format;
+use crate::digest::Digest;
+
+/// The page with the sha256 of the metadata told at each of these marks of it, given in their order.
+///
+/// A mark that is none of this page's is passed over rather than harm it.
+#[must_use]
+pub fn annotate(format: Format, body: &[u8], known: &[(u64, Digest)]) -> Bytes {
+    let mut out = BytesMut::with_capacity(body.len() + known.len() * ADDED_BYTES);
+    let mut done = 0;
+    for (mark, digest) in known {
+        let Some(mark) = usize::try_from(*mark).ok().filter(|mark| (done..=body.len()).contains(mark)) else {
+            continue;
+        };
+        let Some((told, replaced)) = told(format, &body[mark..], digest) else { continue };
+        out.extend_from_slice(&body[done..mark]);
+        out.extend_from_slice(told.as_bytes());
+        done = mark + replaced;
+    }
+    out.extend_from_slice(&body[done..]);
+    out.freeze()
+}
+
+/// Roughly what one mark adds; the larger of the formats.
+const ADDED_BYTES: usize = 200;
+
+/// What to write before what follows, and how much of that it replaces.
+fn told(format: Format, follows: &[u8], digest: &Digest) -> Option<(String, usize)> {
+    match format {
+        Format::Html => {
+            let told = format!(
+                " data-core-metadata=\"sha256={digest}\" data-dist-info-metadata=\"sha256={digest}\""
+            );
+            Some((told, 0))
+        }
+        Format::Json => {
+            let table = format!("{{\"sha256\":\"{digest}\"}}");
+            let denied = ["false", "null"].into_iter().find(|word| follows.starts_with(word.as_bytes()));
+            match (denied, follows.first()) {
+                (Some(word), _) => Some((table, word.len())),
+                (None, Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r')) => {
+                    Some((format!(",\"core-metadata\":{table}"), 0))
+                }
+                (None, _) => None,
+            }
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Reads a JSON page (PEP 691) while it streams through, changes its links, and nothing else.
+//!
+//! Owns the splitting: the page's object is walked key by key, its list is handed out one element at a
+//! time, and everything else passes as it came, checked for grammar, in memory that does not grow with
+//! the page. Must not know what is decided about an entry, nor HTML.
+
+mod element;
+mod error;
+mod scanner;
+#[cfg(test)]
+mod tests;
+mod top;
+
+use bytes::Bytes;
+use url::Url;
+
+use self::element::{Address, File};
+use self::error::{ENTRY_BYTES_MAX, SEPARATOR_BYTES_MAX, VALUE_BYTES_MAX};
+use self::scanner::{Scan, Scanner};
+use self::top::{Key, Top};
+use super::entry::{Decision, Entry, Passage, Replacement, Subject, Visit};
+use super::facts::PageFacts;
+use super::name::ProjectName;
+use super::output::Output;
+
+pub use self::error::JsonError;
+
+/// A longer key, every letter of it escaped or not, is none that is read.
+const KEY_BYTES_MAX: usize = 256;
+
+const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
+
+/// A page on its way through: write what came, take what is ready.
+pub(super) struct JsonReader {
+    at: At,
+    scanner: Scanner,
+    /// The key, value or element that is being read.
+    held: Vec<u8>,
+    /// What stands between the last element and the next, until it is known whether that stays.
+    separator: Vec<u8>,
+    /// Bytes of the page that were read.
+    position: u64,
+    elements: u64,
+    any_kept: bool,
+    top: Top,
+    subject: Subject,
+    page_url: Url,
+    visit: Visit,
+    /// `None` when the page is read for its entries only.
+    out: Option<Output>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// The page's object, behind so many bytes of a byte order mark.
+    Start(usize),
+    Key {
+        may_end: bool,
+    },
+    WithinKey,
+    Colon(Option<Key>),
+    Value(Option<Key>),
+    CommaOrEnd,
+    List,
+    ElementOrEnd,
+    Element,
+    WithinElement,
+    ElementCommaOrEnd,
+    End,
+}
+
+/// The end of a page.
+#[derive(Debug)]
+pub(super) struct JsonRead {
+    pub(super) rest: Bytes,
+    pub(super) marks: Vec<u64>,
+    pub(super) facts: PageFacts,
+}
+
+impl JsonReader {
+    /// `page_url` is where the page was served; links are resolved against it. `visit` is asked about
+    /// each entry once, in order.
+    pub(super) fn new(subject: Subject, mut page_url: Url, passage: Passage, visit: Visit) -> Self {
+        page_url.set_fragment(None);
+        Self {
+            at: At::Start(0),
+            scanner: Scanner::new(),
+            held: Vec::new(),
+            separator: Vec::new(),
+            position: 0,
+            elements: 0,
+            any_kept: false,
+            top: Top::new(&subject),
+            subject,
+            page_url,
+            visit,
+            out: (passage == Passage::InKind).then(Output::default),
+        }
+    }
+
+    /// Takes in the next bytes of the page, in pieces of any size. An error is final.
+    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), JsonError> {
+        let mut rest = chunk;
+        while let Some(&byte) = rest.first() {
+            let used = match self.at {
+                At::WithinKey | At::Value(_) | At::WithinElement => self.within(rest)?,
+                _ => self.between(byte)?,
+            };
+            self.position += used as u64;
+            rest = &rest[used..];
+        }
+        Ok(())
+    }
+
+    /// What is ready so far, in one piece; empty when nothing is.
+    pub(super) fn take_output(&mut self) -> Bytes {
+        self.out.as_mut().map(Output::take).unwrap_or_default()
+    }
+
+    /// Ends the page.
+    pub(super) fn finish(mut self) -> Result<JsonRead, JsonError> {
+        if !matches!(self.at, At::End) {
+            return Err(JsonError::Truncated);
+        }
+        self.top.judge()?;
+        let mut out = self.out.take().unwrap_or_default();
+        Ok(JsonRead { rest: out.take(), marks: out.take_marks(), facts: self.top.facts })
+    }
+
+    /// One byte of the page's own grammar; says how many bytes are done with.
+    fn between(&mut self, byte: u8) -> Result<usize, JsonError> {
+        let expected = |expected| Err(JsonError::Syntax { expected, position: self.position });
+        let next = match (self.at, byte) {
+            (At::Start(seen @ 0..3), _) if byte == BYTE_ORDER_MARK[seen] => At::Start(seen + 1),
+            (At::Start(1 | 2), _) => return expected("UTF-8"),
+            (At::Element | At::ElementCommaOrEnd, b' ' | b'\t' | b'\n' | b'\r') => {
+                return self.hold_separator(byte);
+            }
+            (At::Start(_), b' ' | b'\t' | b'\n' | b'\r') => At::Start(BYTE_ORDER_MARK.len()),
+            (at, b' ' | b'\t' | b'\n' | b'\r') => at,
+            (At::Start(_), b'{') => At::Key { may_end: true },
+            (At::Start(_), _) => return expected("an object"),
+            (At::Key { may_end: true } | At::CommaOrEnd, b'}') => At::End,
+            (At::Key { .. }, b'"') => return Ok(self.begin(At::WithinKey)),
+            (At::Key { .. }, _) => return expected("a key"),
+            (At::Colon(Some(Key::List)), b':') => At::List,
+            (At::Colon(key), b':') => {
+                self.begin(At::Value(key));
+                self.at
+            }
+            (At::Colon(_), _) => return expected("a colon"),
+            (At::CommaOrEnd, b',') => At::Key { may_end: false },
+            (At::List, b'[') => At::ElementOrEnd,
+            (At::List, _) => return expected("a list"),
+            (At::ElementOrEnd, b']') => At::CommaOrEnd,
+            (At::ElementCommaOrEnd, b']') => {
+                let separator = std::mem::take(&mut self.separator);
+                self.pass(&separator);
+                At::CommaOrEnd
+            }
+            (At::ElementCommaOrEnd, b',') => {
+                self.at = At::Element;
+                return self.hold_separator(byte);
+            }
+            (At::ElementOrEnd | At::Element, _) => return Ok(self.begin(At::WithinElement)),
+            (At::CommaOrEnd | At::ElementCommaOrEnd, _) => return expected("a comma or a closing bracket"),
+            (At::End | At::WithinKey | At::Value(_) | At::WithinElement, _) => return expected("the end"),
+        };
+        self.at = next;
+        self.pass(&[byte]);
+        Ok(1)
+    }
+
+    /// A new key, value or element begins; nothing of it is read yet.
+    fn begin(&mut self, at: At) -> usize {
+        self.at = at;
+        self.scanner = Scanner::new();
+        self.held.clear();
+        0
+    }
+
+    /// The next bytes of a key, value or element; says how many belong to it.
+    fn within(&mut self, rest: &[u8]) -> Result<usize, JsonError> {
+        let scan = self.scanner.scan(rest, self.position)?;
+        let (part, is_whole) = match scan {
+            Scan::More => (rest, false),
+            Scan::Ended(length) => (&rest[..length], true),
+        };
+        match self.at {
+            At::WithinElement => {
+                self.hold(part, ENTRY_BYTES_MAX).map_err(|TooLong| JsonError::LongEntry)?;
+                if is_whole {
+                    self.element()?;
+                    self.at = At::ElementCommaOrEnd;
+                }
+            }
+            At::WithinKey => {
+                let is_short = self.hold(part, KEY_BYTES_MAX).is_ok();
+                self.pass(part);
+                if is_whole {
+                    let key = if is_short { self.top.key(&self.held)? } else { None };
+                    self.at = At::Colon(key);
+                }
+            }
+            At::Value(Some(key)) => {
+                let name = self.top.name(key);
+                self.hold(part, VALUE_BYTES_MAX).map_err(|TooLong| JsonError::LongValue(name))?;
+                self.pass(part);
+                if is_whole {
+                    self.top.value(key, &self.held)?;
+                    self.at = At::CommaOrEnd;
+                }
+            }
+            _ => {
+                self.pass(part);
+                if is_whole {
+                    self.at = At::CommaOrEnd;
+                }
+            }
+        }
+        Ok(part.len())
+    }
+
+    fn hold(&mut self, part: &[u8], limit: usize) -> Result<(), TooLong> {
+        let room = limit.saturating_sub(self.held.len());
+        self.held.extend_from_slice(&part[..part.len().min(room + 1)]);
+        if self.held.len() > limit { Err(TooLong) } else { Ok(()) }
+    }
+
+    fn hold_separator(&mut self, byte: u8) -> Result<usize, JsonError> {
+        if self.separator.len() == SEPARATOR_BYTES_MAX {
+            return Err(JsonError::LongSeparator);
+        }
+        self.separator.push(byte);
+        Ok(1)
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        if let Some(out) = &mut self.out {
+            out.push(bytes);
+        }
+    }
+
+    /// An element was read whole: asks about it, and writes what became of it.
+    fn element(&mut self) -> Result<(), JsonError> {
+        self.elements += 1;
+        let held = std::mem::take(&mut self.held);
+        let separator = std::mem::take(&mut self.separator);
+        let text = std::str::from_utf8(&held)
+            .map_err(|_| JsonError::Syntax { expected: "UTF-8", position: self.position })?;
+        let becomes = match self.subject {
+            Subject::Index => self.project(text),
+            Subject::Project(_) => self.file(text),
+        };
+        let number = self.elements;
+        let becomes = becomes.map_err(|source| JsonError::Entry { number, source })?;
+        if let (Some(Element { splice, mark }), Some(out)) = (becomes, &mut self.out) {
+            // A comma stands between two elements, so the first that stays has none before it.
+            if self.any_kept {
+                out.push(&separator);
+            }
+            self.any_kept = true;
+            splice.write(text, mark, out);
+        }
+        self.held = held;
+        Ok(())
+    }
+
+    fn project(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
+        let name = element::project(text)?;
+        let Some(url) = below(&self.page_url, &name) else { return Ok(Some(Element::default())) };
+        let entry = Entry::bare(&url, name, None);
+        let decision = (self.visit)(&entry, &self.top.facts);
+        // A project has no address of its own in JSON.
+        Ok((decision != Decision::Drop).then(Element::default))
+    }
+
+    fn file(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
+        let file = File::read(text)?;
+        let Some(address) = file.address(&self.page_url)? else { return Ok(Some(Element::default())) };
+        let entry = file.entry(&address)?;
+        match (self.visit)(&entry, &self.top.facts) {
+            Decision::Drop => Ok(None),
+            Decision::Keep if address.is_absolute => Ok(Some(Element::default())),
+            Decision::Keep => {
+                let new = Replacement { address: address.whole(), markable: false };
+                Ok(Some(Element::replaced(&file, text, &address, &new)))
+            }
+            Decision::Replace(new) => Ok(Some(Element::replaced(&file, text, &address, &new))),
+        }
+    }
+}
+
+impl std::fmt::Debug for JsonReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonReader").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+/// More than is held.
+struct TooLong;
+
+/// What an element that stays becomes.
+#[derive(Default)]
+struct Element {
+    splice: Splice,
+    /// A place in the element as it was.
+    mark: Option<usize>,
+}
+
+/// One stretch of an element, and what stands in its place.
+#[derive(Default)]
+struct Splice {
+    range: std::ops::Range<usize>,
+    new: String,
+}
+
+impl Element {
+    fn replaced(file: &File<'_>, text: &str, address: &Address, new: &Replacement) -> Self {
+        // The fragment may say what nothing else does: some indexes give a file's digest there only.
+        let fragment = address.text.find('#').map_or("", |at| &address.text[at..]);
+        let new_text = format!("{}{fragment}", new.address);
+        let splice = match file.url_range(text) {
+            Some(range) if address.text != new_text => Splice { range, new: quoted(&new_text) },
+            _ => Splice::default(),
+        };
+        Self { splice, mark: if new.markable { file.metadata_place(text) } else { None } }
+    }
+}
+
+impl Splice {
+    fn write(&self, text: &str, mark: Option<usize>, out: &mut Output) {
+        let start = out.position();
+        out.push(&text.as_bytes()[..self.range.start]);
+        out.push(self.new.as_bytes());
+        out.push(&text.as_bytes()[self.range.end..]);
+        if let Some(mark) = mark {
+            let is_behind = mark >= self.range.end;
+            let shifted = if is_behind { mark - self.range.len() + self.new.len() } else { mark };
+            out.mark_at(start + shifted as u64);
+        }
+    }
+}
+
+/// Where a project's page is: one step below the index.
+fn below(page_url: &Url, name: &str) -> Option<Url> {
+    let name = ProjectName::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());
+    let mut url = page_url.clone();
+    url.set_query(None);
+    url.path_segments_mut().ok()?.pop_if_empty().push(&name).push("");
+    Some(url)
+}
+
+/// A text as JSON writes it.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

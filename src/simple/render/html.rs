@@ -1,0 +1,147 @@
+//! Writes a page as HTML (PEP 503, 592, 629, 658, 714, 740, 792; frozen at 1.4 by PEP 833).
+//!
+//! Owns the markup. A project's facts stand in the head, but may come after its files, so its page waits
+//! for its end; the caller bounds pages. An index streams.
+
+use bytes::Bytes;
+
+use super::line::Line;
+use crate::simple::entry::{Entry, Subject};
+use crate::simple::facts::PageFacts;
+use crate::simple::html::Quotes;
+use crate::simple::output::Output;
+
+/// What a page calls itself whose source has not said a version.
+const VERSION: &str = "1.0";
+
+#[derive(Debug)]
+pub(in crate::simple) struct HtmlPage {
+    subject: Subject,
+    out: Output,
+    /// The anchors of a project, until its head is written.
+    anchors: Output,
+    head_written: bool,
+}
+
+impl HtmlPage {
+    pub(super) fn new(subject: Subject) -> Self {
+        Self { subject, out: Output::default(), anchors: Output::default(), head_written: false }
+    }
+
+    pub(super) fn add(&mut self, line: &Line<'_>, facts: &PageFacts) {
+        if self.subject == Subject::Index {
+            self.write_head(facts);
+            anchor(&mut self.out, line);
+        } else {
+            anchor(&mut self.anchors, line);
+        }
+    }
+
+    pub(super) fn take_output(&mut self) -> Bytes {
+        self.out.take()
+    }
+
+    pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
+        self.write_head(facts);
+        let shift = self.out.position();
+        for mark in self.anchors.take_marks() {
+            self.out.mark_at(shift + mark);
+        }
+        self.out.push(&self.anchors.take());
+        self.out.push(b"  </body>\n</html>\n");
+        std::mem::take(&mut self.out)
+    }
+
+    fn write_head(&mut self, facts: &PageFacts) {
+        if std::mem::replace(&mut self.head_written, true) {
+            return;
+        }
+        let title = match &self.subject {
+            Subject::Index => "Simple index".to_owned(),
+            Subject::Project(name) => format!("Links for {name}"),
+        };
+        let version = facts.api_version().map_or_else(|| VERSION.to_owned(), |version| version.of_html());
+        let mut head = String::from("<!DOCTYPE html>\n<html>\n  <head>\n");
+        meta(&mut head, "pypi:repository-version", &version);
+        if let (Subject::Project(_), Some(status)) = (&self.subject, &facts.status) {
+            meta(&mut head, "pypi:project-status", &status.status);
+            if let Some(reason) = &status.reason {
+                meta(&mut head, "pypi:project-status-reason", reason);
+            }
+        }
+        head.push_str(&format!(
+            "    <title>{title}</title>\n  </head>\n  <body>\n    <h1>{title}</h1>\n",
+            title = escaped(&title)
+        ));
+        self.out.push(head.as_bytes());
+    }
+}
+
+fn meta(head: &mut String, name: &str, content: &str) {
+    head.push_str("    <meta name=\"");
+    head.push_str(name);
+    head.push_str("\" content=\"");
+    head.push_str(&escaped(content));
+    head.push_str("\">\n");
+}
+
+fn anchor(out: &mut Output, line: &Line<'_>) {
+    let entry = line.entry;
+    out.push(b"    <a");
+    if line.markable {
+        out.mark();
+    }
+    let href = match entry.more.hashes.best() {
+        Some((algorithm, value)) => format!("{}#{algorithm}={value}", line.address),
+        None => line.address.to_string(),
+    };
+    let mut text = String::new();
+    attribute(&mut text, "href", &href);
+    attributes(&mut text, entry);
+    text.push('>');
+    text.push_str(&escaped(&entry.name));
+    text.push_str("</a><br />\n");
+    out.push(text.as_bytes());
+}
+
+fn attributes(text: &mut String, entry: &Entry<'_>) {
+    if let Some(specifier) = &entry.requires_python {
+        attribute(text, "data-requires-python", specifier);
+    }
+    if let Some(reason) = &entry.yanked {
+        attribute(text, "data-yanked", reason);
+    }
+    if entry.core_metadata.is_some() {
+        let said = match entry.more.metadata_hashes.best() {
+            Some((algorithm, value)) => format!("{algorithm}={value}"),
+            None => "true".to_owned(),
+        };
+        attribute(text, "data-core-metadata", &said);
+        attribute(text, "data-dist-info-metadata", &said);
+    }
+    if let Some(signed) = entry.more.gpg_sig {
+        attribute(text, "data-gpg-sig", if signed { "true" } else { "false" });
+    }
+    if let Some(url) = &entry.more.provenance {
+        attribute(text, "data-provenance", url);
+    }
+    if let Some(size) = entry.size {
+        attribute(text, "data-size", &size.to_string());
+    }
+    if let Some(time) = &entry.more.upload_time {
+        attribute(text, "data-upload-time", time);
+    }
+}
+
+fn attribute(text: &mut String, name: &str, value: &str) {
+    text.push(' ');
+    text.push_str(name);
+    text.push_str("=\"");
+    text.push_str(&escaped(value));
+    text.push('"');
+}
+
+/// Right between double quotes and between tags.
+fn escaped(text: &str) -> String {
+    Quotes::Double.spell(text, false)
+}

@@ -1,0 +1,173 @@
+//! Writes a page as JSON (PEP 691, 592, 700, 714, 740, 792).
+//!
+//! Owns the keys and the version: 1.1 asks for the size of every file and a list of versions, so a page
+//! that lacks a size is 1.0. That is known at the end, which is why `meta` comes last.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::line::Line;
+use crate::simple::entry::{Entry, Subject};
+use crate::simple::facts::PageFacts;
+use crate::simple::filename;
+use crate::simple::hashes::Hashes;
+use crate::simple::json::quoted;
+use crate::simple::name::ProjectName;
+use crate::simple::output::Output;
+
+/// So many projects are remembered, so that one with many links is listed once. Behind them only
+/// neighbours are compared, which is how indexes repeat a project.
+const PROJECTS_REMEMBERED_MAX: usize = 10_000;
+
+/// Of a project with more versions the page is of version 1.0, without a list of them.
+const VERSIONS_MAX: usize = 100_000;
+
+#[derive(Debug)]
+pub(in crate::simple) struct JsonPage {
+    subject: Subject,
+    out: Output,
+    is_first: bool,
+    /// `None` once a file had no size.
+    versions: Option<Versions>,
+    projects: HashSet<ProjectName>,
+    last_project: Option<ProjectName>,
+}
+
+/// In order of first appearance.
+#[derive(Debug, Default)]
+struct Versions {
+    order: Vec<Value>,
+    seen: HashSet<String>,
+}
+
+impl JsonPage {
+    pub(super) fn new(subject: Subject) -> Self {
+        let mut out = Output::default();
+        match &subject {
+            Subject::Index => out.push(b"{\"projects\":["),
+            Subject::Project(name) => {
+                out.push(format!("{{\"name\":{},\"files\":[", quoted(name.as_str())).as_bytes());
+            }
+        }
+        Self {
+            subject,
+            out,
+            is_first: true,
+            versions: Some(Versions::default()),
+            projects: HashSet::new(),
+            last_project: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, line: &Line<'_>) {
+        match self.subject.clone() {
+            Subject::Index => self.add_project(line.entry),
+            Subject::Project(name) => self.add_file(line, &name),
+        }
+    }
+
+    pub(super) fn take_output(&mut self) -> Bytes {
+        self.out.take()
+    }
+
+    pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
+        let mut tail = String::from("]");
+        let mut version = "1.0";
+        if let Subject::Project(_) = self.subject {
+            // A page without files says nothing about sizes.
+            if let Some(versions) = self.versions.take().filter(|_| !self.is_first) {
+                version = "1.1";
+                tail.push_str(&format!(",\"versions\":{}", Value::from(versions.order)));
+            }
+            if let Some(status) = &facts.status {
+                let mut table = Map::new();
+                table.insert("status".to_owned(), status.status.as_str().into());
+                if let Some(reason) = &status.reason {
+                    table.insert("reason".to_owned(), reason.as_str().into());
+                }
+                tail.push_str(&format!(",\"project-status\":{}", Value::from(table)));
+            }
+        }
+        tail.push_str(&format!(",\"meta\":{{\"api-version\":\"{version}\"}}}}"));
+        self.out.push(tail.as_bytes());
+        std::mem::take(&mut self.out)
+    }
+
+    fn add_project(&mut self, entry: &Entry<'_>) {
+        if let Ok(name) = ProjectName::parse(&entry.name) {
+            if self.last_project.as_ref() == Some(&name) || self.projects.contains(&name) {
+                return;
+            }
+            if self.projects.len() < PROJECTS_REMEMBERED_MAX {
+                self.projects.insert(name.clone());
+            }
+            self.last_project = Some(name);
+        }
+        self.comma();
+        self.out.push(format!("{{\"name\":{}}}", quoted(&entry.name)).as_bytes());
+    }
+
+    fn add_file(&mut self, line: &Line<'_>, project: &ProjectName) {
+        let entry = line.entry;
+        self.comma();
+        let link = format!("{{\"filename\":{},\"url\":{}", quoted(&entry.name), quoted(&line.address));
+        self.out.push(link.as_bytes());
+        if line.markable {
+            self.out.mark();
+        }
+        let mut text = format!(",\"hashes\":{}", table(&entry.more.hashes));
+        let mut fact = |key: &str, value: Value| text.push_str(&format!(",\"{key}\":{value}"));
+        if let Some(specifier) = &entry.requires_python {
+            fact("requires-python", specifier.as_ref().into());
+        }
+        if let Some(size) = entry.size {
+            fact("size", size.into());
+        }
+        if let Some(time) = &entry.more.upload_time {
+            fact("upload-time", time.as_ref().into());
+        }
+        if let Some(reason) = &entry.yanked {
+            fact("yanked", if reason.is_empty() { true.into() } else { reason.as_ref().into() });
+        }
+        if entry.core_metadata.is_some() {
+            let hashes = &entry.more.metadata_hashes;
+            fact("core-metadata", if hashes.is_empty() { true.into() } else { table(hashes) });
+        }
+        if let Some(signed) = entry.more.gpg_sig {
+            fact("gpg-sig", signed.into());
+        }
+        if let Some(url) = &entry.more.provenance {
+            fact("provenance", url.as_ref().into());
+        }
+        text.push('}');
+        self.out.push(text.as_bytes());
+        self.note_version(entry, project);
+    }
+
+    fn note_version(&mut self, entry: &Entry<'_>, project: &ProjectName) {
+        let Some(mut versions) = self.versions.take().filter(|_| entry.size.is_some()) else { return };
+        if let Some(version) = filename::version(&entry.name, project)
+            && !versions.seen.contains(version)
+        {
+            if versions.order.len() == VERSIONS_MAX {
+                return;
+            }
+            versions.seen.insert(version.to_owned());
+            versions.order.push(version.into());
+        }
+        self.versions = Some(versions);
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(b",");
+        }
+    }
+}
+
+fn table(hashes: &Hashes) -> Value {
+    let pairs = hashes.iter().map(|(algorithm, value)| (algorithm.to_owned(), value.into()));
+    Value::from(pairs.collect::<Map<_, _>>())
+}
