@@ -3,7 +3,10 @@
 //! Owns which header fields are credentials (`Authorization`, Basic or Bearer, `PRIVATE-TOKEN`, `Deploy-Token`) and their
 //! passage upstream. Must not know which of them GitLab will take: that is GitLab's to say.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -52,6 +55,27 @@ impl Credential {
         Self { fields: vec![(PRIVATE_TOKEN, Secret::new(token))] }
     }
 
+    /// A mirror's own credential, from its `username` and `token_file`: Basic (RFC 7617), or Bearer (RFC 6750) for a token
+    /// that goes without a name.
+    pub fn mirror(username: Option<&str>, token: &[u8]) -> Self {
+        match username {
+            Some(name) => Self::basic(name, token),
+            None => Self { fields: vec![(AUTHORIZATION, Secret::new([b"Bearer ", token].concat()))] },
+        }
+    }
+
+    /// A token as the password of a user (RFC 7617).
+    pub fn basic(user: &str, token: &[u8]) -> Self {
+        let pair = Zeroizing::new([user.as_bytes(), b":", token].concat());
+        let value = [b"Basic ", Zeroizing::new(STANDARD.encode(&pair)).as_bytes()].concat();
+        Self { fields: vec![(AUTHORIZATION, Secret::new(value))] }
+    }
+
+    /// What whoever asks without a credential has.
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+
     pub fn is_anonymous(&self) -> bool {
         self.fields.is_empty()
     }
@@ -92,6 +116,19 @@ mod tests {
         headers.remove("job-token");
         headers.remove("cookie");
         assert_eq!(sent, headers);
+    }
+
+    #[test]
+    fn a_mirrors_credential_is_basic_with_a_name_and_bearer_without() {
+        let sent = |credential: Credential| {
+            let mut headers = HeaderMap::new();
+            credential.apply(&mut headers);
+            headers.get(AUTHORIZATION).map(|value| value.as_bytes().to_owned())
+        };
+        let basic = Credential::mirror(Some("Aladdin"), b"open sesame");
+        assert_eq!(sent(basic).as_deref(), Some(&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..]));
+        assert_eq!(sent(Credential::mirror(None, b"t0ken")).as_deref(), Some(&b"Bearer t0ken"[..]));
+        assert_eq!(sent(Credential::anonymous()), None);
     }
 
     #[test]

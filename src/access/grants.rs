@@ -54,7 +54,8 @@ impl Right {
     fn to(page: &PageRef) -> Self {
         match page.scope.kind() {
             ScopeKind::Project => Self::Project(page.scope.clone()),
-            ScopeKind::Group => Self::Page(page.clone()),
+            // A mirror's page is open to all, and nobody's right to it is ever written down.
+            ScopeKind::Group | ScopeKind::Mirror => Self::Page(page.clone()),
         }
     }
 }
@@ -116,11 +117,17 @@ impl Access {
 
     /// How a caller stands towards a page or an index.
     pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Standing {
+        if page.scope.is_mirror() {
+            return standing(Some(self.word(now)));
+        }
         standing(self.right(who, Right::to(page), now))
     }
 
     /// How a caller stands towards a file.
     pub fn file(&self, who: Fingerprint, file: &FileRef, now: Instant) -> Standing {
+        if file.scope.is_mirror() {
+            return standing(Some(self.word(now)));
+        }
         let names = project_candidates(file.filename.as_str());
         let listed = names.iter().find_map(|name| {
             self.right(who, Right::Listed(file.scope.clone(), name.clone()), now)
@@ -152,6 +159,9 @@ impl Access {
         asked: Instant,
     ) -> Permit {
         let word = self.word(asked);
+        if page.scope.is_mirror() {
+            return word.permit();
+        }
         self.rights.insert((who, Right::to(page)), word.clone());
         if let (Some(name), ScopeKind::Project) = (&page.name, page.scope.kind())
             && let Some((linked, listing)) = vouched(&page.scope, listings)
@@ -172,7 +182,7 @@ impl Access {
         listings: &[(Scope, Arc<Listing>)],
         permit: Permit,
     ) {
-        let Some(name) = &page.name else { return };
+        let Some(name) = page.name.as_ref().filter(|_| !page.scope.is_mirror()) else { return };
         let Some((linked, listing)) = vouched(&page.scope, listings) else { return };
         let key = (who, Right::Listed(linked.clone(), name.clone()));
         let known = self.rights.get(&key).is_some_and(|word| {
@@ -188,6 +198,9 @@ impl Access {
     /// GitLab let this caller have this file, asked for at `asked`.
     pub fn admit_file(&self, who: Fingerprint, file: &FileRef, asked: Instant) -> Permit {
         let word = self.word(asked);
+        if file.scope.is_mirror() {
+            return word.permit();
+        }
         self.rights.insert((who, Right::File(file.clone())), word.clone());
         if file.scope.kind() == ScopeKind::Project {
             self.rights.insert((who, Right::Project(file.scope.clone())), word.clone());

@@ -13,6 +13,9 @@
 //! page or a file answer of the same recent time. A [`Permit`] is the proof that the rule was asked; nothing outside
 //! this room can make one, and a response body with stored bytes takes one by type.
 //!
+//! A mirror is the exception: it is a public index, or one that the operator opens with a credential of its own. That it
+//! is configured is the word, for whoever can connect; what a mirror's pages link to counts for the mirror only.
+//!
 //! Everything here lives in memory and ends with the process. Must not know HTTP statuses beyond [`verdict`], the
 //! disk, or what is stored: local state never decides who may.
 

@@ -118,7 +118,9 @@ impl Bases {
         let below = self.all().find_map(|base| base.below(link));
         match below.map(|path| (path, Route::from_path(path))) {
             // No address of ours has a query, and what would be lost with it is not known.
-            Some((path, Ok(route @ (Route::Page(_) | Route::File(_))))) if link.query().is_none() => {
+            Some((path, Ok(route @ (Route::Page(_) | Route::File(_)))))
+                if link.query().is_none() && route.scope().is_some_and(|scope| !scope.is_mirror()) =>
+            {
                 LinkTarget::Ours { route, path: path.to_owned() }
             }
             Some(_) => LinkTarget::Foreign,
@@ -181,9 +183,14 @@ mod tests {
         let forward =
             "https://gitlab.example.com/api/v4/projects/42/packages/pypi/forward/x/files.example/x.whl";
         let queried = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x?a=b";
-        for link in
-            [empty_digest, forward, queried, "https://gitlab.example.com/api/v4/user", "file:///etc/passwd"]
-        {
+        for link in [
+            empty_digest,
+            forward,
+            queried,
+            "https://gitlab.example.com/api/v4/user",
+            "https://gitlab.example.com/pypi/simple/x/",
+            "file:///etc/passwd",
+        ] {
             assert_eq!(recognise(link), Some(LinkTarget::Foreign), "{link}");
         }
     }

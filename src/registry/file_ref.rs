@@ -1,54 +1,18 @@
 //! A file's address: whose it is, which sha256 it is promised under, and its name.
 //!
-//! Owns the alphabet of file names and the spelling of the digest. Must not know whether the file exists.
+//! Owns the two forms of address: GitLab's, which carries the digest, and a mirror's
+//! own path, whose digest only its pages tell. Must not know whether the file exists.
 
-use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Scope;
+use super::{Filename, MirrorPath, Scope};
 use crate::digest::Digest;
-
-/// Longest file name accepted, in bytes after decoding; what file systems and GitLab's column hold.
-const FILENAME_BYTES_MAX: usize = 255;
 
 /// What stays bare in a path segment: RFC 3986 unreserved, and `+ !` as GitLab and the clients write them.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+').remove(b'!');
-
-/// A distribution's file name, decoded once and known to be a single harmless path segment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Filename(Arc<str>);
-
-impl Filename {
-    /// Reads a raw path segment. `+` and `%2B` are the same; escapes are undone exactly once.
-    pub fn parse(segment: &str) -> Option<Self> {
-        let decoded = percent_decode_str(segment).decode_utf8().ok()?;
-        let known = |b: u8| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'-' | b'_' | b'.' | b'+' | b'!' | b'~' | b'@' | b' ' | b',' | b'=' | b'(' | b')'
-                )
-        };
-        let sound = (1..=FILENAME_BYTES_MAX).contains(&decoded.len())
-            && decoded.bytes().all(known)
-            && !decoded.starts_with('.')
-            && decoded.contains('.');
-        sound.then(|| Self(decoded.into()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Filename {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One file in one scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,8 +20,16 @@ pub struct FileRef {
     pub scope: Scope,
     pub digest: Digest,
     pub filename: Filename,
-    /// The digest as it was written: GitLab compares it as text, so it goes upstream in the same case.
-    written: Arc<str>,
+    written: Written,
+}
+
+/// The address as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Written {
+    /// GitLab's, by its digest: it compares that as text, so it goes upstream in the same case.
+    Digest(Arc<str>),
+    /// A mirror's, which says nothing of the digest.
+    Path(MirrorPath),
 }
 
 impl FileRef {
@@ -66,12 +38,35 @@ impl FileRef {
             scope,
             digest: Digest::parse(digest)?,
             filename: Filename::parse(filename)?,
-            written: digest.into(),
+            written: Written::Digest(digest.into()),
         })
     }
 
+    /// A mirror's file, under the digest that a page of the mirror listed it with.
+    pub fn mirrored(path: &MirrorPath, digest: Digest) -> Self {
+        Self {
+            scope: path.scope().clone(),
+            digest,
+            filename: path.filename().clone(),
+            written: Written::Path(path.clone()),
+        }
+    }
+
+    /// Where on a mirror it is, if it is on one.
+    pub fn mirror_path(&self) -> Option<&MirrorPath> {
+        match &self.written {
+            Written::Path(path) => Some(path),
+            Written::Digest(_) => None,
+        }
+    }
+
     pub(super) fn path(&self) -> String {
-        let filename = utf8_percent_encode(self.filename.as_str(), SEGMENT);
-        format!("{}/files/{}/{filename}", self.scope.path(), self.written)
+        match &self.written {
+            Written::Digest(digest) => {
+                let filename = utf8_percent_encode(self.filename.as_str(), SEGMENT);
+                format!("{}/files/{digest}/{filename}", self.scope.path())
+            }
+            Written::Path(path) => path.path(),
+        }
     }
 }

@@ -1,17 +1,27 @@
-//! What is asked: GitLab's PyPI addresses, as values.
+//! What is asked: addresses of GitLab's PyPI registry and of mirrors, as values.
 //!
-//! One grammar (`route.rs`) reads a client's request line, writes the request to GitLab, and recognises the links on
-//! GitLab's pages. Nothing else in the crate builds or takes apart an address. Must not know HTTP status codes,
+//! One grammar (`route.rs`) reads a client's request line, writes the request upstream, and recognises the links on
+//! upstream's pages. Where GitLab lives is in `base.rs`, where a mirror's pages and files live in `mirror_base.rs`; which
+//! project names are never a mirror's business in `private_names.rs`. Nothing else in the crate builds or takes apart an address. Must not know HTTP status codes,
 //! credentials, the disk, or whether an address leads anywhere.
 
 mod base;
 mod file_ref;
+mod filename;
+mod mirror_base;
+mod mirror_path;
 mod page_ref;
+mod private_names;
+mod raw_path;
 mod route;
 mod scope;
 
 pub use base::{Base, BaseError, Bases, LinkTarget};
-pub use file_ref::{FileRef, Filename};
+pub use file_ref::FileRef;
+pub use filename::Filename;
+pub use mirror_base::{MirrorBase, MirrorBaseError};
+pub use mirror_path::MirrorPath;
 pub use page_ref::PageRef;
+pub use private_names::{NamesConfig, PrivateNames, PrivateNamesError};
 pub use route::{House, Route, RouteError};
 pub use scope::{Scope, ScopeKind};

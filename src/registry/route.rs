@@ -1,15 +1,17 @@
-//! Path ↔ [`Route`]: the one grammar of GitLab's PyPI addresses.
+//! Path ↔ [`Route`]: the one grammar of addresses, GitLab's PyPI registry and mirrors alike.
 //!
 //! A path is taken apart once, from its raw bytes, into typed parts over small alphabets, and is written anew from
 //! those parts ([`Route::path`]); no byte of the client's spelling but a checked id, digest or name goes on. Escapes
-//! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else.
+//! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else. A mirror's file is
+//! the one address that keeps its spelling, because larder knows nothing of what it means there.
 //! Must not know methods' bodies, headers other than through [`Route::parse`]'s verdict, or what GitLab answers.
 
 use std::fmt;
 
 use http::{Method, Uri};
 
-use super::{FileRef, PageRef, Scope, ScopeKind};
+use super::raw_path::check;
+use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
 use crate::simple::ProjectName;
 
 /// Everything that larder answers.
@@ -17,10 +19,12 @@ use crate::simple::ProjectName;
 pub enum Route {
     /// The list of projects of a scope, or the files of one project.
     Page(PageRef),
-    /// A distribution.
+    /// A distribution. One on a mirror is read as [`Route::Mirrored`] until its digest is known.
     File(FileRef),
     /// The PEP 658 metadata of a distribution; the digest in its address is the distribution's.
     Sidecar(FileRef),
+    /// A file of a mirror, distribution or sidecar, at the mirror's own path.
+    Mirrored(MirrorPath),
     /// Where a project takes uploads.
     Upload { scope: Scope },
     /// larder's own pages.
@@ -53,9 +57,6 @@ pub enum RouteError {
 const CREDENTIAL_QUERIES: [&str; 5] =
     ["private_token", "access_token", "bearer_token", "job_token", "deploy_token"];
 
-/// Longest path accepted, in bytes.
-const PATH_BYTES_MAX: usize = 4096;
-
 const READS: &str = "GET, HEAD";
 
 impl Route {
@@ -79,7 +80,7 @@ impl Route {
 
     /// Reads a raw path; the same grammar serves requests and the links on pages.
     pub fn from_path(path: &str) -> Result<Self, RouteError> {
-        check(path)?;
+        check(path).map_err(RouteError::Malformed)?;
         let mut segments: Vec<&str> = path.split('/').skip(1).collect();
         let slashed = segments.last() == Some(&"");
         if slashed {
@@ -93,6 +94,10 @@ impl Route {
             ["api", "v4", "groups", id, "-", "packages", "pypi", rest @ ..] => {
                 ((ScopeKind::Group, *id), rest)
             }
+            [mirror, rest @ ..] => {
+                let scope = Scope::mirror(mirror).ok_or(RouteError::Unknown)?;
+                return below_mirror(scope, rest, slashed).ok_or(RouteError::Unknown);
+            }
             _ => return Err(RouteError::Unknown),
         };
         let scope = Scope::parse(kind.0, kind.1).ok_or(RouteError::Malformed(
@@ -100,11 +105,7 @@ impl Route {
         ))?;
         match rest {
             [] if scope.kind() == ScopeKind::Project => Ok(Self::Upload { scope }),
-            ["simple"] => Ok(Self::Page(PageRef::index(scope))),
-            ["simple", name] => match ProjectName::parse(name) {
-                Ok(name) => Ok(Self::Page(PageRef { scope, name: Some(name) })),
-                Err(_) => Err(RouteError::Unknown),
-            },
+            ["simple", page @ ..] => page_of(scope, page).ok_or(RouteError::Unknown),
             ["files", digest, filename] if !slashed => if let Some(wheel) =
                 filename.strip_suffix(".metadata").filter(|name| name.ends_with(".whl"))
             {
@@ -123,8 +124,20 @@ impl Route {
             Self::Page(page) => page.path(),
             Self::File(file) => file.path(),
             Self::Sidecar(file) => format!("{}.metadata", file.path()),
+            Self::Mirrored(path) => path.path(),
             Self::Upload { scope } => scope.path(),
             Self::House(house) => house.path().to_owned(),
+        }
+    }
+
+    /// Whose packages it is about; larder's own pages are about nobody's.
+    pub fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Page(page) => Some(&page.scope),
+            Self::File(file) | Self::Sidecar(file) => Some(&file.scope),
+            Self::Mirrored(path) => Some(path.scope()),
+            Self::Upload { scope } => Some(scope),
+            Self::House(_) => None,
         }
     }
 
@@ -135,6 +148,8 @@ impl Route {
             Self::Page(_) => "page",
             Self::File(_) => "file",
             Self::Sidecar(_) => "metadata",
+            Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
+            Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
             Self::House(_) => "house",
         }
@@ -172,31 +187,25 @@ impl House {
     }
 }
 
-/// What no path of ours contains, wherever it stands.
-fn check(path: &str) -> Result<(), RouteError> {
-    let refuse = |why| Err(RouteError::Malformed(why));
-    if path.len() > PATH_BYTES_MAX {
-        refuse("longer than 4096 bytes")
-    } else if !path.starts_with('/') {
-        refuse("must begin with a slash")
-    } else if path.contains("//") {
-        refuse("empty path segment")
-    } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#')) {
-        refuse("character that has no place in a path")
-    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
-        refuse("dot segment")
-    } else if path.split('%').skip(1).any(|after| !is_decent_escape(after)) {
-        refuse("escape that has no place in a path")
-    } else {
-        Ok(())
+/// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is a file.
+fn below_mirror(scope: Scope, rest: &[&str], slashed: bool) -> Option<Route> {
+    match rest {
+        ["simple"] | ["simple", _] => page_of(scope, &rest[1..]),
+        [_, ..] if !slashed => MirrorPath::parse(scope, &rest.join("/")).map(Route::Mirrored),
+        _ => None,
     }
 }
 
-/// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
-/// end, or another escape.
-fn is_decent_escape(after: &str) -> bool {
-    let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    escaped.is_some_and(|byte| byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';'))
+/// The page at what follows `simple`.
+fn page_of(scope: Scope, rest: &[&str]) -> Option<Route> {
+    match rest {
+        [] => Some(Route::Page(PageRef::index(scope))),
+        [name] => {
+            let name = ProjectName::parse(name).ok()?;
+            Some(Route::Page(PageRef { scope, name: Some(name) }))
+        }
+        _ => None,
+    }
 }
 
 fn credential_in(query: &str) -> Option<&'static str> {
@@ -246,6 +255,27 @@ mod tests {
     }
 
     #[test]
+    fn a_mirrors_pages_are_routes_like_gitlabs_and_the_rest_are_its_files() {
+        assert_eq!(rewritten("/pypi/simple"), Some("/pypi/simple/".to_owned()));
+        assert_eq!(rewritten("/my-2nd/simple/Foo_.Bar"), Some("/my-2nd/simple/foo-bar/".to_owned()));
+        for path in [
+            "/pypi/packages/aa/bb/cc/a-1-py3-none-any.whl",
+            "/pypi/packages/aa/bb/cc/a-1-py3-none-any.whl.metadata",
+            "/pypi/simple/a/a-1.tar.gz",
+            "/pypi/+f/0a1/b2/torch-1.0+cu118-py3-none-any.whl",
+            "/pypi/~files.example~8443/torch-1.0%2Bcu118-py3-none-any.whl",
+        ] {
+            let route = read(path);
+            assert!(matches!(&route, Ok(Route::Mirrored(_))), "{path}: {route:?}");
+            assert_eq!(rewritten(path).as_deref(), Some(path));
+            assert_eq!(
+                route.ok().and_then(|route| route.scope().map(Scope::to_string)).as_deref(),
+                Some("pypi")
+            );
+        }
+    }
+
+    #[test]
     fn odd_paths_are_refused_before_anybody_is_asked() {
         for path in [
             "/api/v4/projects/acme%2F..%2Fother/packages/pypi/simple/",
@@ -263,6 +293,16 @@ mod tests {
         for path in [
             "/",
             "/api/v4/user",
+            "/api",
+            "/api/simple/",
+            "/Pypi/simple/",
+            "/-pypi/simple/",
+            "/pypi",
+            "/pypi/",
+            "/pypi/simple/-/",
+            "/pypi/packages/a-1.whl/",
+            "/pypi/packages/a%2Fb-1.whl",
+            "/pypi/packages/nothing",
             "/api/v4/projects/42",
             "/api/v4/projects/42/packages/pypi/forward/x/y",
             "/api/v4/projects/42/packages/pypi/files/abc/x.whl",
@@ -303,6 +343,17 @@ mod tests {
                 prop_assert_eq!(read(&written), Ok(route));
                 prop_assert!(!written.contains("..%2F") && !written.contains("//"));
                 prop_assert!(written.starts_with("/api/v4/"));
+            }
+        }
+
+        #[test]
+        fn a_mirrors_address_is_written_as_it_is_read(path in "/[a-z-]{1,5}(/(simple|packages))?(/[A-Za-z0-9%.:@+_-]{1,12}){0,4}/?") {
+            if let Ok(route) = read(&path) {
+                let written = route.path();
+                prop_assert_eq!(read(&written), Ok(route.clone()));
+                if matches!(route, Route::Mirrored(_)) {
+                    prop_assert_eq!(written, path);
+                }
             }
         }
 

@@ -1,6 +1,7 @@
-//! A GitLab project or group, as the client named it.
+//! Whose packages are asked for: a GitLab project or group, or a mirror, as the client named it.
 //!
-//! Owns the id's alphabet and its spelling in a path. Must not know who may read it.
+//! Owns the alphabets of ids and mirror names, and their spelling in a path. Must not know who may read it, or whether
+//! a mirror of that name is configured.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +9,18 @@ use std::sync::Arc;
 /// Longest id accepted, in bytes as written. GitLab's own limit on a full path is 255 characters a segment.
 const ID_BYTES_MAX: usize = 1024;
 
+/// Longest name of a mirror, in bytes.
+const MIRROR_BYTES_MAX: usize = 64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScopeKind {
     Project,
     Group,
+    /// Another index beside GitLab, by the name that the operator gave it.
+    Mirror,
 }
 
-/// A project or group. The id is kept as it was written (`42`, `acme%2Fwidgets`), because GitLab gets it so.
+/// A project, a group or a mirror. An id is kept as it was written (`42`, `acme%2Fwidgets`), because GitLab gets it so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope {
     kind: ScopeKind,
@@ -24,8 +30,12 @@ pub struct Scope {
 impl Scope {
     /// Reads one raw path segment: a number, or a full path whose slashes are written `%2F`.
     ///
-    /// Allowed are GitLab's path characters; `.` and `..` as a part, and any other escape, are not.
+    /// Allowed are GitLab's path characters; `.` and `..` as a part, and any other escape, are not. For a mirror it is
+    /// its name.
     pub fn parse(kind: ScopeKind, segment: &str) -> Option<Self> {
+        if kind == ScopeKind::Mirror {
+            return Self::mirror(segment);
+        }
         if segment.is_empty() || segment.len() > ID_BYTES_MAX {
             return None;
         }
@@ -37,8 +47,22 @@ impl Scope {
         sound.then(|| Self { kind, id: segment.into() })
     }
 
+    /// A mirror by its name: `[a-z0-9][a-z0-9-]*`, which no other first segment of ours is but `api`.
+    pub fn mirror(name: &str) -> Option<Self> {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let sound = (1..=MIRROR_BYTES_MAX).contains(&name.len())
+            && name.bytes().all(known)
+            && !name.starts_with('-')
+            && name != "api";
+        sound.then(|| Self { kind: ScopeKind::Mirror, id: name.into() })
+    }
+
     pub fn kind(&self) -> ScopeKind {
         self.kind
+    }
+
+    pub fn is_mirror(&self) -> bool {
+        self.kind == ScopeKind::Mirror
     }
 
     /// Named by its number, as GitLab does in its links, rather than by its path.
@@ -46,21 +70,23 @@ impl Scope {
         self.id.bytes().all(|b| b.is_ascii_digit())
     }
 
-    /// The scope's registry below the API root, without a trailing slash.
+    /// The scope's registry below the root, without a trailing slash.
     pub(super) fn path(&self) -> String {
         match self.kind {
             ScopeKind::Project => format!("/api/v4/projects/{}/packages/pypi", self.id),
             ScopeKind::Group => format!("/api/v4/groups/{}/-/packages/pypi", self.id),
+            ScopeKind::Mirror => format!("/{}", self.id),
         }
     }
 }
 
-/// As the command line and people write it: `projects/42`, `groups/acme`.
+/// As the command line and people write it: `projects/42`, `groups/acme`, and a mirror by its name alone.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             ScopeKind::Project => write!(f, "projects/{}", self.id),
             ScopeKind::Group => write!(f, "groups/{}", self.id),
+            ScopeKind::Mirror => f.write_str(&self.id),
         }
     }
 }

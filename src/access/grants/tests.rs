@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock;
+use crate::digest::Digest;
 use crate::registry::Route;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -166,4 +167,29 @@ proptest! {
             prop_assert_eq!(proven(world.access.file(world.ann, &wanted, now)), second < 60);
         }
     }
+}
+
+#[test]
+fn a_mirror_is_open_to_whoever_can_connect_and_opens_nothing_else() {
+    let world = world();
+    let mirrored =
+        PageRef { scope: Scope::mirror("pypi").unwrap(), name: Some(ProjectName::parse("my-pkg").unwrap()) };
+    let Ok(Route::Mirrored(path)) = Route::from_path("/pypi/packages/my_pkg-1.0-py3-none-any.whl") else {
+        panic!("no file of a mirror")
+    };
+    let on_mirror = FileRef::mirrored(&path, Digest::parse(SHA).unwrap());
+    assert!(world.access.page(world.ann, &mirrored, world.now).permit().is_some());
+    assert!(world.access.file(world.ann, &on_mirror, world.now).permit().is_some());
+    // Its page may link into GitLab as it likes.
+    let gitlabs = file("projects/42", SHA);
+    let listing = Arc::new(Listing::new([&gitlabs]));
+    let listings = [(gitlabs.scope.clone(), listing)];
+    let permit = world.access.admit_page(world.ann, &mirrored, &listings, world.now);
+    world.access.admit_listed(world.ann, &mirrored, &listings, permit);
+    world.access.admit_file(world.ann, &on_mirror, world.now);
+    assert!(world.access.file(world.ann, &gitlabs, world.now).permit().is_none());
+    assert_eq!(world.access.count(), 0);
+    // A GitLab that turns the caller away has no say over a mirror.
+    world.access.turn_away(world.ann, world.now);
+    assert!(world.access.page(world.ann, &mirrored, world.now).permit().is_some());
 }

@@ -1,0 +1,196 @@
+//! Where a mirror lives: its simple index, and the places that its files come from.
+//!
+//! Owns the mapping between a mirror's URLs and our paths, both ways and exactly inverse:
+//!
+//! ```text
+//! <index>NAME/                 ↔  /MIRROR/simple/NAME/
+//! <first files prefix>REST     ↔  /MIRROR/REST                 a pure swap of prefixes, for URLs in lock files
+//! <further files prefix>…      ↔  /MIRROR/~HOST[~PORT]/PATH    its whole path, below a place named after its origin
+//! ```
+//!
+//! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986 §2.3), so that the place of an origin depends on that origin alone, and not on the order or number
+//! of the others. A URL that could be written in two ways is written in the first that fits, and the other way is no
+//! address; a URL that is not below a prefix is not this mirror's. Must not know sockets, nor what a file is.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use super::{MirrorPath, PageRef, Route, Scope};
+use crate::simple::ProjectName;
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MirrorBaseError {
+    #[error("not an absolute URL such as https://index.example/simple/: {0}")]
+    NotUrl(#[from] url::ParseError),
+    #[error("only http and https are spoken, not `{0}`")]
+    Scheme(String),
+    #[error("a credential does not belong in the URL: use username and token_file")]
+    Credential,
+    #[error("a query or fragment does not belong in the URL")]
+    Trailer,
+    #[error("an IPv6 address cannot stand in a path: give the host a name")]
+    Address,
+    #[error("http and https at one host and port")]
+    Ambiguous,
+}
+
+/// A mirror's name, index and prefixes.
+#[derive(Clone, Debug)]
+pub struct MirrorBase {
+    scope: Scope,
+    index: Url,
+    /// The first is the one whose files lie directly below the mirror's name. Each ends with a slash.
+    files: Vec<Url>,
+}
+
+impl MirrorBase {
+    /// `index` is the URL of the list of projects; `files` where its files may come from, the index's origin if empty.
+    ///
+    /// # Errors
+    /// What is wrong with the index's URL, and which.
+    pub fn parse(scope: Scope, index: &str, files: &[String]) -> Result<Self, (String, MirrorBaseError)> {
+        let parse = |text: &str| prefix(text).map_err(|why| (text.to_owned(), why));
+        let index = parse(index)?;
+        let mut places = files.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+        if places.is_empty() {
+            let mut origin = index.clone();
+            origin.set_path("/");
+            places.push(origin);
+        }
+        for (at, further) in places.iter().enumerate().skip(1) {
+            if matches!(further.host(), Some(Host::Ipv6(_))) {
+                return Err((further.to_string(), MirrorBaseError::Address));
+            }
+            let ambiguous =
+                |other: &&Url| place(other) == place(further) && other.scheme() != further.scheme();
+            if places[1..at].iter().any(|other| ambiguous(&other)) {
+                return Err((further.to_string(), MirrorBaseError::Ambiguous));
+            }
+        }
+        Ok(Self { scope, index, files: places })
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The list of projects.
+    pub fn index(&self) -> &Url {
+        &self.index
+    }
+
+    /// The index's URL and those that files may come from.
+    pub fn places(&self) -> impl Iterator<Item = &Url> {
+        std::iter::once(&self.index).chain(&self.files)
+    }
+
+    /// The URL of one of this mirror's pages, files or sidecars.
+    pub fn url(&self, route: &Route) -> Option<Url> {
+        if route.scope() != Some(&self.scope) {
+            return None;
+        }
+        match route {
+            Route::Page(page) => {
+                let mut url = self.index.clone();
+                let name = page.name.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
+                url.set_path(&format!("{}{name}", self.index.path()));
+                Some(url)
+            }
+            Route::File(file) => self.file_url(file.mirror_path()?),
+            Route::Sidecar(file) => self.file_url(&file.mirror_path()?.metadata()?),
+            Route::Mirrored(path) => self.file_url(path),
+            Route::Upload { .. } | Route::House(_) => None,
+        }
+    }
+
+    /// The file that a link leads to, if it is one of this mirror's. A fragment says nothing of where a file is.
+    pub fn recognise(&self, link: &Url) -> Option<MirrorPath> {
+        let path = MirrorPath::parse(self.scope.clone(), &self.spell(link)?)?;
+        let back = self.locate(path.rest())?;
+        let mut link = link.clone();
+        link.set_fragment(None);
+        (back == link).then_some(path)
+    }
+
+    /// The page that a link leads to, if it is one of this mirror's index.
+    pub fn recognise_page(&self, link: &Url) -> Option<PageRef> {
+        let name = below(&self.index, link)?;
+        if name.is_empty() {
+            return Some(PageRef::index(self.scope.clone()));
+        }
+        let name = ProjectName::parse(name.strip_suffix('/').unwrap_or(name)).ok()?;
+        Some(PageRef { scope: self.scope.clone(), name: Some(name) })
+    }
+
+    fn file_url(&self, path: &MirrorPath) -> Option<Url> {
+        let url = self.locate(path.rest())?;
+        (self.spell(&url)? == path.rest()).then_some(url)
+    }
+
+    /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
+    fn spell(&self, link: &Url) -> Option<String> {
+        let fits =
+            self.files.iter().enumerate().filter_map(|(at, prefix)| Some((at, prefix, below(prefix, link)?)));
+        // Of two equal prefixes the first one counts.
+        let (at, prefix, rest) = fits.min_by_key(|(at, _, rest)| (rest.len(), *at))?;
+        if at == 0 { Some(rest.to_owned()) } else { Some(format!("{}{}", place(prefix), link.path())) }
+    }
+
+    /// The URL of a path below the mirror's name.
+    fn locate(&self, rest: &str) -> Option<Url> {
+        let further = rest.split_once('/').and_then(|(first, path)| {
+            Some((self.files[1..].iter().find(|prefix| place(prefix) == first)?, path))
+        });
+        let (prefix, path) = match further {
+            Some((prefix, path)) => (prefix, format!("/{path}")),
+            None => (&self.files[0], format!("{}{rest}", self.files[0].path())),
+        };
+        let mut url = prefix.clone();
+        url.set_path(&path);
+        Some(url)
+    }
+}
+
+impl fmt::Display for MirrorBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.scope.fmt(f)
+    }
+}
+
+/// A URL whose path ends with a slash and that says nothing but where.
+fn prefix(text: &str) -> Result<Url, MirrorBaseError> {
+    let mut url = Url::parse(text)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(MirrorBaseError::Scheme(url.scheme().to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(MirrorBaseError::Credential);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(MirrorBaseError::Trailer);
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// The part of `link`'s path below a prefix, if it is below, and nothing but a path.
+fn below<'u>(prefix: &Url, link: &'u Url) -> Option<&'u str> {
+    let plain = link.query().is_none() && link.username().is_empty() && link.password().is_none();
+    let below = link.path().strip_prefix(prefix.path());
+    below.filter(|_| plain && link.origin() == prefix.origin())
+}
+
+/// The segment that stands for an origin: `~HOST`, with the port unless it is that of https.
+fn place(prefix: &Url) -> String {
+    let host = prefix.host_str().unwrap_or_default();
+    match prefix.port_or_known_default() {
+        Some(443) | None => format!("~{host}"),
+        Some(port) => format!("~{host}~{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

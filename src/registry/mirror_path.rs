@@ -1,0 +1,180 @@
+//! The address of a file on a mirror: the mirror, and the path below it in the mirror's own spelling.
+//!
+//! Owns what such a path may contain. It is kept as it was written, escapes and all, because it goes upstream by a swap of
+//! prefixes and nothing else. Must not know where the mirror is, or what the file's digest is: only a page tells.
+
+use std::fmt;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+use super::raw_path::check;
+use super::{Filename, Scope};
+
+const METADATA: &str = ".metadata";
+
+/// What stays bare in the canonical spelling: RFC 3986 pchar and the slash.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+
+/// A path below a mirror that ends in a file's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MirrorPath {
+    scope: Scope,
+    /// Without a slash at either end.
+    rest: Arc<str>,
+    filename: Filename,
+}
+
+impl MirrorPath {
+    /// Reads what follows the mirror's name and a slash. `simple/NAME` is a page, never a file.
+    pub(super) fn parse(scope: Scope, rest: &str) -> Option<Self> {
+        // RFC 3986 pchar without what `check` refuses anywhere; a hidden slash would make two paths of one.
+        let known = |b: u8| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+                || matches!(b, b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')
+        };
+        let hidden_slash = rest.contains("%2F") || rest.contains("%2f");
+        let page = rest == "simple" || rest.strip_prefix("simple/").is_some_and(|name| !name.contains('/'));
+        let last = rest.rsplit('/').next()?;
+        if !scope.is_mirror() || page || hidden_slash || !rest.bytes().all(known) {
+            return None;
+        }
+        let path = Self { scope, rest: rest.into(), filename: Filename::parse(last)? };
+        check(&path.path()).ok()?;
+        Some(path)
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub fn filename(&self) -> &Filename {
+        &self.filename
+    }
+
+    /// The path below the mirror, as it was written.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// The same path in the one spelling that all its spellings have in common: clients escape and unescape what they are
+    /// given (RFC 3986 §6.2.2), while upstream is asked in its own.
+    pub fn canonical(&self) -> Self {
+        let decoded: Vec<u8> = percent_decode_str(&self.rest).collect();
+        let rest = percent_encode(&decoded, PATH).to_string();
+        Self { rest: rest.into(), ..self.clone() }
+    }
+
+    /// Another spelling of this path.
+    pub fn spelled(&self, rest: &str) -> Option<Self> {
+        let other = Self::parse(self.scope.clone(), rest)?;
+        (other.canonical() == self.canonical()).then_some(other)
+    }
+
+    /// The wheel whose PEP 658 metadata this is, if it is a wheel's.
+    pub fn metadata_of(&self) -> Option<Self> {
+        let wheel = self.rest.strip_suffix(METADATA).filter(|wheel| wheel.ends_with(".whl"))?;
+        Self::parse(self.scope.clone(), wheel)
+    }
+
+    /// Where the PEP 658 metadata of this file is, if it has any.
+    pub fn metadata(&self) -> Option<Self> {
+        Self::parse(self.scope.clone(), &format!("{}{METADATA}", self.rest))
+    }
+
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.scope.path(), self.rest)
+    }
+}
+
+impl fmt::Display for MirrorPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Digest, Hasher};
+    use crate::registry::{FileRef, Route};
+
+    fn parse(rest: &str) -> Option<MirrorPath> {
+        MirrorPath::parse(Scope::mirror("pypi")?, rest)
+    }
+
+    #[test]
+    fn a_wheels_metadata_knows_its_wheel() {
+        let wheel = parse("packages/aa/a-1-py3-none-any.whl");
+        let metadata = parse("packages/aa/a-1-py3-none-any.whl.metadata");
+        assert!(wheel.is_some());
+        assert_eq!(metadata.as_ref().and_then(MirrorPath::metadata_of), wheel);
+        assert_eq!(wheel.as_ref().and_then(MirrorPath::metadata), metadata);
+        assert_eq!(wheel.as_ref().and_then(MirrorPath::metadata_of), None);
+        assert_eq!(parse("a-1.tar.gz.metadata").and_then(|path| path.metadata_of()), None);
+    }
+
+    #[test]
+    fn all_spellings_of_a_path_have_one_in_common() {
+        let plain = parse("~b.example~81/R&D/torch-1.0+cu118.whl").map(|path| path.canonical());
+        for rest in [
+            "~b.example~81/R&D/torch-1.0+cu118.whl",
+            "%7Eb.example%7e81/R%26D/torch-1.0%2Bcu118.whl",
+            "~b.example~81/R&D/torch%2d1.0%2bcu118%5F.whl",
+        ] {
+            let canonical = parse(rest).map(|path| path.canonical());
+            assert_eq!(canonical == plain, !rest.ends_with("%5F.whl"), "{rest}");
+            assert_eq!(canonical.as_ref().map(MirrorPath::canonical), canonical, "{rest}");
+        }
+        let file = parse("a/torch-1.0+cu118.whl");
+        let spelled = |rest| file.as_ref().and_then(|file| file.spelled(rest)).map(|path| path.to_string());
+        assert_eq!(spelled("a/torch-1.0%2Bcu118.whl").as_deref(), Some("/pypi/a/torch-1.0%2Bcu118.whl"));
+        assert_eq!(spelled("b/torch-1.0%2Bcu118.whl"), None);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_no_path() {
+        for rest in
+            ["", "/", "simple/a-1.whl", "a/../b-1.whl", "a//b-1.whl", "/a-1.whl", "a%2Fb-1.whl", "a%2fb.whl"]
+        {
+            assert_eq!(parse(rest), None, "{rest}");
+        }
+        for rest in
+            ["a/%2e%2e/b-1.whl", "a/b-1.whl?x", "a/b-1.whl#x", "a;x/b-1.whl", "a/b-1.whl/", "a/b", "a/é.whl"]
+        {
+            assert_eq!(parse(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_file_on_a_mirror_is_its_path_and_its_digest() -> Result<(), &'static str> {
+        let path = parse("packages/aa/torch-1.0%2Bcu118.whl").ok_or("no path")?;
+        let digest: Digest = Hasher::new().finish();
+        let file = FileRef::mirrored(&path, digest);
+        assert_eq!(file.filename.as_str(), "torch-1.0+cu118.whl");
+        assert_eq!(file.mirror_path(), Some(&path));
+        assert_eq!(Route::File(file.clone()).path(), "/pypi/packages/aa/torch-1.0%2Bcu118.whl");
+        let mut hasher = Hasher::new();
+        hasher.update(b"other");
+        assert_ne!(file, FileRef::mirrored(&path, hasher.finish()));
+        Ok(())
+    }
+}

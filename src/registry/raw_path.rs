@@ -1,0 +1,34 @@
+//! What no path of ours contains, wherever it stands.
+//!
+//! Owns the first look at raw bytes, before a path is split (RFC 3986 §2.4): nothing that two readers could take for two
+//! things. Must not know what the segments mean.
+
+/// Longest path accepted, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// # Errors
+/// What is wrong with the path, in words for whoever wrote it.
+pub(super) fn check(path: &str) -> Result<(), &'static str> {
+    if path.len() > PATH_BYTES_MAX {
+        Err("longer than 4096 bytes")
+    } else if !path.starts_with('/') {
+        Err("must begin with a slash")
+    } else if path.contains("//") {
+        Err("empty path segment")
+    } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#')) {
+        Err("character that has no place in a path")
+    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
+        Err("dot segment")
+    } else if path.split('%').skip(1).any(|after| !is_decent_escape(after)) {
+        Err("escape that has no place in a path")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
+/// end, or another escape.
+fn is_decent_escape(after: &str) -> bool {
+    let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    escaped.is_some_and(|byte| byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';'))
+}
