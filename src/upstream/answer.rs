@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderValue, StatusCode};
 
-use super::IdleBody;
+use super::body::{BodyError, IdleBody};
 
 /// A head and a body still to be read.
 #[derive(Debug)]
@@ -20,12 +20,32 @@ pub struct Answer {
     pub body: IdleBody,
 }
 
+impl Answer {
+    pub(super) fn location(&self) -> &str {
+        self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// As it may go on, read to its end.
+    pub(super) async fn relayed(self, bytes_max: usize) -> Result<Relayed, BodyError> {
+        let headers = passed(&self.headers);
+        let body = self.body.collect(bytes_max).await?;
+        Ok(Relayed { status: self.status, headers, body })
+    }
+}
+
 /// An answer of GitLab's that goes on as it is: refusals, and what it says of uploads.
 #[derive(Clone, Debug)]
 pub struct Relayed {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+impl Relayed {
+    /// Whether nothing is said but to come back later (RFC 6585 §4).
+    pub fn asks_for_a_pause(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
 }
 
 /// Fields of GitLab's that go on to the client, besides those whose names begin with [`PASSED_PREFIXES`].
@@ -49,7 +69,7 @@ const PASSED: [HeaderName; 14] = [
 const PASSED_PREFIXES: [&str; 2] = ["ratelimit-", "x-gitlab-"];
 
 /// The fields of `headers` that may go on.
-pub(super) fn passed(headers: &HeaderMap) -> HeaderMap {
+fn passed(headers: &HeaderMap) -> HeaderMap {
     let named_by_connection: Vec<String> = headers
         .get_all(http::header::CONNECTION)
         .iter()
@@ -66,6 +86,17 @@ pub(super) fn passed(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| goes_on(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// The fields that say when to come back.
+pub(super) fn throttling(headers: &HeaderMap) -> HeaderMap {
+    let known = |name: &HeaderName| *name == RETRY_AFTER || name.as_str().starts_with(PASSED_PREFIXES[0]);
+    let mut passed = passed(headers);
+    let others: Vec<HeaderName> = passed.keys().filter(|name| !known(name)).cloned().collect();
+    for name in others {
+        passed.remove(name);
+    }
+    passed
 }
 
 /// What upstream gave us to ask "has it changed?" with.

@@ -32,6 +32,10 @@ pub struct GitLabConfig {
     pub retries: u32,
     /// The longest `Retry-After` that is waited out; a longer one goes to the client.
     pub retry_after: Span,
+    /// So many reads in a row that do not reach it, and it is left alone for a while; 0 goes on asking.
+    pub failures: u32,
+    /// The longest it is left alone before one read finds out whether it is well again.
+    pub rest: Span,
     /// Largest body of a refusal that is passed on.
     pub refusal_size: Size,
     /// Idle connections kept for reuse.
@@ -53,6 +57,8 @@ impl Default for GitLabConfig {
             upload_timeout: Span::seconds(300),
             retries: 2,
             retry_after: Span::seconds(3),
+            failures: 5,
+            rest: Span::seconds(30),
             refusal_size: Size::mebibytes(1),
             idle_connections: 32,
         }
@@ -60,11 +66,43 @@ impl Default for GitLabConfig {
 }
 
 /// What becomes of GitLab's redirect to a public index for a package it does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum Forward {
     /// The client gets it, and may follow it.
     Pass,
     /// The client is told that there is no such package.
     Deny,
+    /// The mirror of this name answers in its place.
+    Mirror(String),
+}
+
+const PASS: &str = "pass";
+const DENY: &str = "deny";
+
+impl From<String> for Forward {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            PASS => Self::Pass,
+            DENY => Self::Deny,
+            _ => Self::Mirror(text),
+        }
+    }
+}
+
+impl From<Forward> for String {
+    fn from(forward: Forward) -> Self {
+        match forward {
+            Forward::Pass => PASS.to_owned(),
+            Forward::Deny => DENY.to_owned(),
+            Forward::Mirror(name) => name,
+        }
+    }
+}
+
+impl Forward {
+    /// Whether a mirror of this name could not be told from another choice.
+    pub fn is_taken(name: &str) -> bool {
+        !matches!(Self::from(name.to_owned()), Self::Mirror(_))
+    }
 }

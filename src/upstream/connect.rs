@@ -1,6 +1,6 @@
 //! Connections: names to addresses, TCP, TLS.
 //!
-//! Owns the two hyper clients' connectors. The one for the object store refuses, after resolving, addresses that are
+//! Owns the hyper clients' connectors. The one for the object store refuses, after resolving, addresses that are
 //! not the public Internet, unless the operator named the host; hyper then connects to the very address that was
 //! checked, so that a second answer of the name server cannot matter. Uploads have connections outside the clients, because
 //! those can be dropped. Must not know what is asked.
@@ -8,7 +8,6 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -42,17 +41,17 @@ const UPLOAD_BUFFER_BYTES: usize = 64 * 1024;
 /// Header fields accepted in an answer.
 const ANSWER_FIELDS_MAX: usize = 128;
 
-/// The system's trusted roots and, if configured, more from a file.
+/// The system's trusted roots and, unless its name is empty, more from a file.
 ///
 /// # Errors
 /// What is wrong with the file, or that there is no root at all.
-pub(super) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+pub(super) fn tls(ca_file: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
-    if let Some(path) = ca_file {
-        let at = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|why| at(&why))?;
+    if !ca_file.is_empty() {
+        let at = |why: &dyn std::fmt::Display| format!("{ca_file}: {why}");
+        let certificates = CertificateDer::pem_file_iter(ca_file).map_err(|why| at(&why))?;
         for certificate in certificates {
             let certificate = certificate.map_err(|why| at(&why))?;
             roots.add(certificate).map_err(|why| at(&why))?;
@@ -115,7 +114,8 @@ pub(super) struct GuardedResolver {
 }
 
 impl GuardedResolver {
-    pub(super) fn for_gitlab() -> Self {
+    /// For a peer of which only configured origins are ever asked.
+    pub(super) fn for_configured() -> Self {
         Self { inner: GaiResolver::new(), store: None }
     }
 

@@ -1,21 +1,38 @@
-//! The network: asking GitLab in a caller's name, and following its signed links into the object store.
+//! The network: asking GitLab in a caller's name and following its signed links into the object store; asking mirrors in
+//! nobody's name.
 //!
-//! Every request is built anew from a [`Route`](crate::registry::Route), the caller's credential and an allow-list of
-//! fields; nothing of the client's request line or other headers goes on. A credential goes to the configured GitLab
-//! and nowhere else. Must not know the store, pages or who waits for the answer.
+//! Every request is built anew from a [`Route`](crate::registry::Route), a credential and an allow-list of fields; nothing
+//! of the client's request line or other headers goes on. A caller's credential goes to the configured GitLab and nowhere
+//! else, a mirror's own one to the origin of its index. A peer that cannot be reached rests (`breaker`), and so does a
+//! caller whom GitLab told to wait (`throttle`). Must not know the store, pages or who waits for the answer.
 
 mod answer;
+mod ask;
 mod body;
+mod breaker;
 mod client;
 mod config;
 mod connect;
+mod error;
+mod gitlab;
+mod line;
+mod mirror;
+mod mirror_config;
+mod peer;
 mod redirect;
 mod retry;
 mod sending;
+mod throttle;
 
 pub use answer::{Answer, ContentRange, Relayed, Validators};
+pub use ask::{Ask, FileAnswer, PageAnswer, WantedRange};
 pub use body::{BodyError, IdleBody};
-pub(crate) use client::upload_headers;
-pub use client::{Ask, FileAnswer, PageAnswer, Upstream, UpstreamError, WantedRange};
+pub use breaker::State;
+pub use client::Upstream;
 pub use config::{Forward, GitLabConfig};
+pub use error::UpstreamError;
+pub(crate) use gitlab::upload_headers;
+pub use mirror::Mirror;
+pub use mirror_config::{Hashless, MirrorConfig};
+pub use peer::Peer;
 pub use redirect::StoreOrigins;

@@ -1,8 +1,8 @@
 //! Where a redirect leads, and whether larder goes there.
 //!
 //! Pure. A signed link into the object store is followed without a credential, to listed origins only, or, with none
-//! listed, to any https origin with a public address. Everything else is data for the client or an error. Must not
-//! resolve names.
+//! listed, to any https origin with a public address. A mirror's redirect is followed to origins that the operator named for
+//! it. Everything else is data for the client or an error. Must not resolve names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use url::{Host, Origin, Url};
 
 use crate::registry::Bases;
 
-/// `gitlab.store_origins`.
+/// Origins that an operator listed: `gitlab.store_origins`, a mirror's `redirects`.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOrigins(Vec<Url>);
 
@@ -27,6 +27,10 @@ impl StoreOrigins {
 
     fn list(&self, origin: &Origin) -> bool {
         self.0.iter().any(|listed| listed.origin() == *origin)
+    }
+
+    pub(super) fn origins(&self) -> impl Iterator<Item = Origin> {
+        self.0.iter().map(Url::origin)
     }
 
     /// Whether the operator named this host, so that it may live at a private address.
@@ -104,6 +108,30 @@ pub(super) fn page_redirect(from: &Url, location: &str, bases: &Bases) -> PageRe
         PageRedirect::Forward
     } else {
         PageRedirect::Elsewhere
+    }
+}
+
+/// A mirror's redirect, of a page or a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum MirrorRedirect {
+    Follow(Url),
+    /// To an origin that is not listed, or from https to http; named without path and query.
+    Forbidden(String),
+    Unreadable,
+}
+
+/// `listed` are the origins of the mirror's index, of its files, and those of its `redirects`.
+pub(super) fn mirror_redirect(from: &Url, location: &str, listed: &[Origin]) -> MirrorRedirect {
+    let Ok(mut url) = from.join(location) else { return MirrorRedirect::Unreadable };
+    url.set_fragment(None);
+    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+        return MirrorRedirect::Unreadable;
+    }
+    let downgrade = from.scheme() == "https" && url.scheme() == "http";
+    if listed.contains(&url.origin()) && !downgrade {
+        MirrorRedirect::Follow(url)
+    } else {
+        MirrorRedirect::Forbidden(url.origin().ascii_serialization())
     }
 }
 
@@ -215,6 +243,28 @@ mod tests {
             ["/users/sign_in", "http://gitlab.example.com/simple/x/", "https://sso.example/login"]
         {
             assert_eq!(page_redirect(&from, elsewhere, &bases), PageRedirect::Elsewhere, "{elsewhere}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_mirror_leads_to_listed_origins_only_and_never_from_https_to_http()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let from = Url::parse("https://index.example/simple/Foo/")?;
+        let listed = ["https://index.example", "https://files.example", "http://files.example"]
+            .map(|origin| Url::parse(origin).map(|url| url.origin()))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        let follow = |location: &str| mirror_redirect(&from, location, &listed);
+        let to = |url: &str| Url::parse(url).map(MirrorRedirect::Follow);
+        assert_eq!(follow("/simple/foo/#x"), to("https://index.example/simple/foo/")?);
+        assert_eq!(follow("https://files.example/a?sig=1"), to("https://files.example/a?sig=1")?);
+        let forbidden = |origin: &str| MirrorRedirect::Forbidden(origin.to_owned());
+        assert_eq!(follow("http://files.example/a?sig=1"), forbidden("http://files.example"));
+        assert_eq!(follow("//evil.example/a?sig=1"), forbidden("https://evil.example"));
+        assert_eq!(follow("https://index.example:8443/a"), forbidden("https://index.example:8443"));
+        for odd in ["https://u:p@files.example/a", "file:///etc/passwd", "https://"] {
+            assert_eq!(follow(odd), MirrorRedirect::Unreadable, "{odd}");
         }
         Ok(())
     }

@@ -1,0 +1,127 @@
+//! A read, and what became of it.
+//!
+//! Owns the fields of a request that say what is wanted, and by whom it was asked; which of them a peer gets is for the peer
+//! to say. Must not know connections.
+
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT,
+};
+use url::Url;
+
+use super::answer::{Answer, Relayed, Validators};
+use crate::access::{Credential, Fingerprint};
+use crate::registry::{Route, Scope};
+use crate::simple::Format;
+
+/// A span of bytes to ask upstream for.
+#[derive(Clone, Debug)]
+pub struct WantedRange {
+    /// The value of the `Range` field.
+    pub range: HeaderValue,
+    pub if_range: Option<HeaderValue>,
+}
+
+/// A read in a caller's name.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    pub route: &'a Route,
+    /// Goes to GitLab. A mirror gets its own credential, or none.
+    pub credential: &'a Credential,
+    /// Whose waits these are when GitLab says "later"; without it nobody's.
+    pub who: Option<Fingerprint>,
+    /// The format that a page is wanted in; it may come in the other, if upstream has no choice.
+    pub accept: Format,
+    pub validators: Validators,
+    pub range: Option<WantedRange>,
+    /// On a connection that served nobody before.
+    pub fresh_connection: bool,
+}
+
+impl<'a> Ask<'a> {
+    pub fn plain(route: &'a Route, credential: &'a Credential) -> Self {
+        Self {
+            route,
+            credential,
+            who: None,
+            accept: Format::Html,
+            validators: Validators::default(),
+            range: None,
+            fresh_connection: false,
+        }
+    }
+
+    /// What anybody may know of it: never a credential.
+    pub(super) fn fields(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(wanted) = &self.range {
+            headers.insert(RANGE, wanted.range.clone());
+            if let Some(if_range) = &wanted.if_range {
+                headers.insert(IF_RANGE, if_range.clone());
+            }
+        }
+        headers
+    }
+
+    /// "Has it changed?", for whoever gave the validators.
+    pub(super) fn put_validators(&self, headers: &mut HeaderMap) {
+        if let Some(etag) = &self.validators.etag {
+            headers.insert(IF_NONE_MATCH, etag.clone());
+        }
+        if let Some(date) = &self.validators.last_modified {
+            headers.insert(IF_MODIFIED_SINCE, date.clone());
+        }
+    }
+
+    /// What a page may come as. A GitLab that can speak JSON ignores q values (PEP 691 has them), so that whoever wants HTML
+    /// names nothing else.
+    pub(super) fn put_page_types(&self, headers: &mut HeaderMap) {
+        let types = match self.accept {
+            Format::Html => "text/html",
+            Format::Json => {
+                "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+            }
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(types));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+
+    pub(super) fn put_file_types(headers: &mut HeaderMap) {
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    }
+}
+
+/// What upstream said to a page request.
+pub enum PageAnswer {
+    /// 200 with a body that may be an index page of either format: `Content-Type` tells. `url` is where it was served from,
+    /// redirects followed; relative links are meant from there.
+    Page {
+        answer: Answer,
+        url: Url,
+    },
+    NotModified,
+    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its place, that; `relayed` is
+    /// then what to say about a name that no mirror may be asked for.
+    Forward {
+        relayed: Relayed,
+        mirror: Option<Scope>,
+    },
+    /// A refusal, to be passed on as it is.
+    Refused(Relayed),
+}
+
+/// What upstream said to a file request.
+pub enum FileAnswer {
+    /// 200 or 206, from GitLab or the object store behind it, or from a mirror.
+    Body(Answer),
+    NotModified,
+    /// GitLab let the caller in and pointed at the object store, which was not asked.
+    Admitted(StatusCode),
+    /// 416: the caller is let in, but there is nothing at this range of a file of this length.
+    Unsatisfiable(Option<u64>),
+    /// A refusal, to be passed on as it is.
+    Refused(Relayed),
+}

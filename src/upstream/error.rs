@@ -1,0 +1,75 @@
+//! Why there is no answer to use.
+//!
+//! Messages go to clients: they name the peer and the key to look at, and no addresses; the log has the rest. Must not
+//! know what status a client gets.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::body::BodyError;
+use super::peer::Peer;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("{0} cannot be reached")]
+    Unreachable(Peer),
+    #[error("{0} did not answer within {limit}", limit = humantime::format_duration(*.1))]
+    Silent(Peer, Duration),
+    #[error("{0} broke off while answering")]
+    Broken(Peer),
+    #[error("{0} answered {1}")]
+    Failed(Peer, StatusCode),
+    #[error("{0} could not be reached several times in a row; it is asked again in {wait}", wait = in_seconds(*.1))]
+    Resting(Peer, Duration),
+    #[error(
+        "a request came back to the larder that had sent it: gitlab.url or a mirror's url points at larder"
+    )]
+    Loop,
+    #[error("GitLab refused larder's own token ({0}): check gitlab.token_file")]
+    ServiceToken(StatusCode),
+    #[error("{0} refused larder ({1}): check that mirror's username and token_file")]
+    MirrorCredential(Peer, StatusCode),
+    #[error(
+        "GitLab redirected to another address of its own or to a sign-in page: check gitlab.url, and https in it"
+    )]
+    Elsewhere,
+    #[error("the object store refused the signed link ({0})")]
+    StoreRefused(StatusCode),
+    #[error(
+        "GitLab redirected a file to an origin that is not allowed; the log says which line to add to gitlab.store_origins"
+    )]
+    StoreForbidden,
+    #[error(
+        "{0} redirected to an origin that is not allowed; the log says which line to add to its redirects"
+    )]
+    RedirectForbidden(Peer),
+    #[error("{0} redirected too often, or to something that is not a URL")]
+    Redirects(Peer),
+    #[error("{0}'s answer is larger than limits allow")]
+    TooLarge(Peer),
+    #[error("{0}")]
+    Unusable(&'static str),
+}
+
+impl UpstreamError {
+    /// Nobody answered, as opposed to a bad answer.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Silent(..) | Self::Resting(..))
+    }
+
+    pub fn of_body(peer: &Peer, why: &BodyError) -> Self {
+        let peer = peer.clone();
+        match why {
+            BodyError::Stalled(limit) => Self::Silent(peer, *limit),
+            BodyError::Broken(_) => Self::Broken(peer),
+            BodyError::TooLarge(_) => Self::TooLarge(peer),
+        }
+    }
+}
+
+/// Rounded up: who comes back then is not too early.
+fn in_seconds(wait: Duration) -> humantime::FormattedDuration {
+    let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+    humantime::format_duration(Duration::from_secs(seconds.max(1)))
+}

@@ -1,0 +1,301 @@
+//! GitLab, asked in a caller's name.
+//!
+//! Owns the reading of GitLab's answers: pages and its forward to a public index, files and the signed links to the object
+//! store, refusals that are its word to the caller. Uploads go on a connection of their own and are never sent twice. Must
+//! not know mirrors, nor what the answer will be used for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
+use http::{Method, StatusCode};
+use tokio::time::timeout;
+
+use super::answer::{Answer, Relayed, unsatisfied};
+use super::ask::{Ask, FileAnswer, PageAnswer};
+use super::breaker::{Breaker, Limits, State};
+use super::config::{Forward, GitLabConfig};
+use super::connect::{self, Connector, GuardedResolver};
+use super::error::UpstreamError;
+use super::line::{Line, Patience, log};
+use super::peer::Peer;
+use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
+use super::retry::Policy;
+use super::sending::Sending;
+use super::throttle::{Throttles, Word};
+use crate::access::Credential;
+use crate::clock;
+use crate::registry::{Bases, Route, Scope};
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Redirects followed for one file.
+const HOPS_MAX: usize = 5;
+
+pub(super) struct GitLab {
+    bases: Bases,
+    stores: Arc<StoreOrigins>,
+    line: Line,
+    store: Line,
+    breaker: Breaker,
+    throttles: Throttles,
+    /// To GitLab, for one upload each.
+    uploads: Connector,
+    forward: Forward,
+    upload_timeout: Duration,
+    refusal_bytes_max: usize,
+    via: HeaderValue,
+    /// Whether the credentials it is given are the operator's own.
+    service_token: bool,
+}
+
+impl GitLab {
+    pub(super) fn new(
+        config: &GitLabConfig,
+        bases: Bases,
+        stores: StoreOrigins,
+        via: HeaderValue,
+        service_token: bool,
+    ) -> Result<Self, String> {
+        let tls = connect::tls(&config.ca_file)?;
+        let stores = Arc::new(stores);
+        let patience = Patience {
+            connect: config.connect_timeout.0,
+            header: config.header_timeout.0,
+            idle: config.idle_timeout.0,
+            retry: Policy { retries: config.retries, retry_after_max: config.retry_after.0 },
+            idle_connections: config.idle_connections,
+        };
+        let limits = Limits { failures: config.failures, rest: config.rest.0, probe: patience.probe() };
+        let line = |peer, resolver| Line::new(peer, tls.clone(), patience, resolver);
+        let for_uploads = GuardedResolver::for_configured();
+        Ok(Self {
+            uploads: connect::connector(tls.clone(), patience.connect, for_uploads, false),
+            line: line(Peer::GitLab, GuardedResolver::for_configured()),
+            store: line(Peer::Store, GuardedResolver::for_store(Arc::clone(&stores))),
+            breaker: Breaker::new(limits),
+            throttles: Throttles::new(),
+            bases,
+            stores,
+            forward: config.forward.clone(),
+            upload_timeout: config.upload_timeout.0,
+            refusal_bytes_max: config.refusal_size.bytes(),
+            via,
+            service_token,
+        })
+    }
+
+    pub(super) fn bases(&self) -> &Bases {
+        &self.bases
+    }
+
+    pub(super) fn state(&self, now: Instant) -> State {
+        self.breaker.state(now)
+    }
+
+    pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
+        if let Some(word) = self.told(ask) {
+            return word.map(PageAnswer::Refused);
+        }
+        let url = self.bases.asked().url(ask.route);
+        let mut headers = self.headers(ask);
+        ask.put_page_types(&mut headers);
+        let answer = self.line.read(Some(&self.breaker), &url, &headers, ask.fresh_connection).await?;
+        match answer.status {
+            StatusCode::OK => Ok(PageAnswer::Page { answer, url }),
+            StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(PageAnswer::NotModified),
+            status if status.is_redirection() => match page_redirect(&url, answer.location(), &self.bases) {
+                PageRedirect::Forward => self.forwarded(answer).await,
+                PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
+            },
+            _ => Ok(PageAnswer::Refused(self.refusal(ask, answer).await?)),
+        }
+    }
+
+    async fn forwarded(&self, answer: Answer) -> Result<PageAnswer, UpstreamError> {
+        let (relayed, mirror) = match &self.forward {
+            Forward::Pass => (self.relayed(answer).await?, None),
+            Forward::Deny => (no_such_package(), None),
+            Forward::Mirror(name) => (no_such_package(), Scope::mirror(name)),
+        };
+        Ok(PageAnswer::Forward { relayed, mirror })
+    }
+
+    pub(super) async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+        if let Some(word) = self.told(ask) {
+            return word.map(FileAnswer::Refused);
+        }
+        let first = self.file_once(ask).await;
+        match first {
+            // A signed link that has expired: GitLab signs another one, once.
+            Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) => {
+                self.file_once(ask).await
+            }
+            other => other,
+        }
+    }
+
+    async fn file_once(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+        let mut url = self.bases.asked().url(ask.route);
+        let mut headers = self.headers(ask);
+        Ask::put_file_types(&mut headers);
+        let (mut line, mut breaker) = (&self.line, Some(&self.breaker));
+        for _ in 0..HOPS_MAX {
+            let in_store = breaker.is_none();
+            let answer = line.read(breaker, &url, &headers, ask.fresh_connection).await?;
+            if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED {
+                match file_redirect(&url, answer.location(), &self.bases, &self.stores) {
+                    FileRedirect::Store(_) if !ask.validators.is_empty() => {
+                        return Ok(FileAnswer::Admitted(answer.status));
+                    }
+                    FileRedirect::Store(next) => url = next,
+                    FileRedirect::Elsewhere => return Err(UpstreamError::Elsewhere),
+                    FileRedirect::Forbidden(origin) => {
+                        tracing::warn!(%origin, "GitLab redirected a file to this origin; to allow it, add it to gitlab.store_origins");
+                        return Err(UpstreamError::StoreForbidden);
+                    }
+                    FileRedirect::Unreadable => return Err(UpstreamError::Redirects(Peer::GitLab)),
+                }
+                // Never a credential, and a store that fails says nothing of GitLab.
+                (line, breaker) = (&self.store, None);
+                headers = ask.fields();
+                continue;
+            }
+            return match answer.status {
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(FileAnswer::Body(answer)),
+                StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(FileAnswer::NotModified),
+                StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
+                    Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
+                }
+                status if in_store => Err(UpstreamError::StoreRefused(status)),
+                _ => Ok(FileAnswer::Refused(self.refusal(ask, answer).await?)),
+            };
+        }
+        Err(UpstreamError::Redirects(Peer::GitLab))
+    }
+
+    pub(super) async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
+        if let Some(word) = self.told(ask) {
+            return word;
+        }
+        let url = self.bases.asked().url(ask.route);
+        let headers = self.headers(ask);
+        let answer = self.line.read(Some(&self.breaker), &url, &headers, ask.fresh_connection).await?;
+        if answer.status == StatusCode::OK {
+            self.relayed(answer).await
+        } else {
+            self.refusal(ask, answer).await
+        }
+    }
+
+    pub(super) async fn upload<B>(
+        &self,
+        route: &Route,
+        credential: &Credential,
+        passed_on: HeaderMap,
+        body: B,
+    ) -> Result<Relayed, UpstreamError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let url = self.bases.asked().url(route);
+        let mut headers = passed_on;
+        headers.insert(VIA, self.via.clone());
+        credential.apply(&mut headers);
+        let (body, patience) = Sending::new(body);
+        let whole = self.line.request(Method::POST, &url, headers, body)?;
+        let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
+        let dialled = timeout(self.upload_timeout, connect::dial(&self.uploads, whole.uri())).await;
+        let stream = dialled.map_err(|_| late.clone())?.map_err(|why| {
+            log(why.as_ref(), &url);
+            UpstreamError::Unreachable(Peer::GitLab)
+        })?;
+        let broken = |why: hyper::Error| {
+            log(&why, &url);
+            UpstreamError::Broken(Peer::GitLab)
+        };
+        let (mut line, connection) = connect::shake_hands(stream).await.map_err(broken)?;
+        connect::beside(connection, async {
+            // There is no limit on the whole: a large body may take its time.
+            let response = tokio::select! {
+                response = line.send_request(connect::origin_form(whole, &url)) => response.map_err(broken)?,
+                () = patience.runs_out(self.upload_timeout) => return Err(late),
+            };
+            self.uploaded(self.line.answer(response)).await
+        })
+        .await
+    }
+
+    async fn uploaded(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
+        self.judge_dismissal(&answer)?;
+        self.relayed(answer).await
+    }
+
+    /// A refusal of larder's own token is no word to the caller.
+    fn judge_dismissal(&self, answer: &Answer) -> Result<(), UpstreamError> {
+        match answer.status {
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if self.service_token => {
+                Err(UpstreamError::ServiceToken(status))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
+        let mut headers = ask.fields();
+        headers.insert(VIA, self.via.clone());
+        ask.put_validators(&mut headers);
+        ask.credential.apply(&mut headers);
+        headers
+    }
+
+    /// What this caller is told without asking, because GitLab told it to wait.
+    fn told(&self, ask: &Ask<'_>) -> Option<Word> {
+        self.throttles.told(Some(ask.who?), clock::now())
+    }
+
+    /// An answer that is no success: GitLab's word to the caller, or a failure that is not the caller's.
+    async fn refusal(&self, ask: &Ask<'_>, answer: Answer) -> Result<Relayed, UpstreamError> {
+        self.judge_dismissal(&answer)?;
+        let wait = self.line.long_wait(&answer);
+        let status = answer.status;
+        let word = if status == StatusCode::LOOP_DETECTED {
+            Err(UpstreamError::Loop)
+        } else if status.is_client_error() {
+            self.relayed(answer).await
+        } else {
+            Err(UpstreamError::Failed(Peer::GitLab, status))
+        };
+        if let (Some(wait), Some(who)) = (wait, ask.who) {
+            self.throttles.hold(Some(who), &word, wait, clock::now());
+        }
+        word
+    }
+
+    async fn relayed(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
+        let relayed = answer.relayed(self.refusal_bytes_max).await;
+        relayed.map_err(|why| UpstreamError::of_body(&Peer::GitLab, &why))
+    }
+}
+
+/// What GitLab says when it does not forward.
+fn no_such_package() -> Relayed {
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Relayed {
+        status: StatusCode::NOT_FOUND,
+        headers,
+        body: Bytes::from_static(b"{\"message\":\"404 Package Not Found\"}"),
+    }
+}
+
+/// Fields of an upload that go on: what describes the body, and who sends it.
+pub(crate) fn upload_headers(from: &HeaderMap) -> HeaderMap {
+    const PASSED: [HeaderName; 5] =
+        [http::header::CONTENT_TYPE, CONTENT_LENGTH, USER_AGENT, ACCEPT, http::header::CONTENT_ENCODING];
+    let passed = from.iter().filter(|(name, _)| PASSED.contains(name));
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

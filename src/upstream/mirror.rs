@@ -1,0 +1,218 @@
+//! A mirror: an index beside GitLab, asked in nobody's name.
+//!
+//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`Ask`] carries; its own goes to
+//! the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
+//! goes on in neutral words, because its own would speak of another address; that it refuses larder itself is for the
+//! operator, not for the client. Must not know pages, or what is done with a file.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
+use url::{Origin, Url};
+
+use super::answer::{Answer, Relayed, throttling, unsatisfied};
+use super::ask::{Ask, FileAnswer, PageAnswer};
+use super::body::BodyError;
+use super::breaker::{Breaker, Limits, State};
+use super::connect::{self, GuardedResolver};
+use super::error::UpstreamError;
+use super::line::{Line, Patience};
+use super::mirror_config::MirrorConfig;
+use super::peer::Peer;
+use super::redirect::{MirrorRedirect, StoreOrigins, mirror_redirect};
+use super::retry::Policy;
+use super::throttle::Throttles;
+use crate::access::Credential;
+use crate::clock;
+use crate::registry::{MirrorBase, Scope};
+
+/// Redirects followed for one page or file.
+const HOPS_MAX: usize = 5;
+
+/// The largest body that is passed on whole: a sidecar.
+const PASSED_BYTES_MAX: usize = 4 << 20;
+
+pub struct Mirror {
+    base: MirrorBase,
+    line: Line,
+    credential: Credential,
+    /// One for each origin: a file server that fails says nothing of the index.
+    breakers: Vec<(Origin, Breaker)>,
+    throttles: Throttles,
+    via: HeaderValue,
+}
+
+impl Mirror {
+    /// `credential` is the mirror's own, or anonymous; `via` is this process's name in `Via`.
+    ///
+    /// # Errors
+    /// A sentence that begins with the key that is to blame.
+    pub fn new(
+        scope: Scope,
+        config: &MirrorConfig,
+        credential: Credential,
+        via: HeaderValue,
+    ) -> Result<Self, String> {
+        let peer = Peer::Mirror(scope.clone());
+        let redirects = StoreOrigins::parse(&config.redirects)
+            .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
+        let base = MirrorBase::parse(scope, &config.url, &config.files)
+            .map_err(|(text, why)| format!("url, files: \"{text}\": {why}"))?;
+        let patience = Patience {
+            connect: config.connect_timeout.0,
+            header: config.header_timeout.0,
+            idle: config.idle_timeout.0,
+            retry: Policy { retries: config.retries, retry_after_max: config.retry_after.0 },
+            idle_connections: config.idle_connections,
+        };
+        let limits = Limits { failures: config.failures, rest: config.rest.0, probe: patience.probe() };
+        let mut breakers: Vec<(Origin, Breaker)> = Vec::new();
+        for origin in base.places().map(Url::origin).chain(redirects.origins()) {
+            if !breakers.iter().any(|(known, _)| *known == origin) {
+                breakers.push((origin, Breaker::new(limits)));
+            }
+        }
+        let tls = connect::tls(&config.ca_file).map_err(|why| format!("ca_file: {why}"))?;
+        let line = Line::new(peer, tls, patience, GuardedResolver::for_configured());
+        Ok(Self { base, line, credential, breakers, throttles: Throttles::new(), via })
+    }
+
+    pub fn base(&self) -> &MirrorBase {
+        &self.base
+    }
+
+    /// How the worst of its origins stands.
+    pub(super) fn state(&self, now: Instant) -> State {
+        self.breakers.iter().map(|(_, breaker)| breaker.state(now)).max().unwrap_or(State::Closed)
+    }
+
+    pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
+        let mut headers = self.headers(ask);
+        ask.put_page_types(&mut headers);
+        match self.follow(ask, headers).await? {
+            Followed::Answer(answer, url) if answer.status == StatusCode::OK => {
+                Ok(PageAnswer::Page { answer, url })
+            }
+            Followed::Answer(answer, _) if unchanged(ask, &answer) => Ok(PageAnswer::NotModified),
+            Followed::Answer(answer, _) => self.refusal(&answer).map(PageAnswer::Refused),
+            Followed::Word(word) => Ok(PageAnswer::Refused(word)),
+        }
+    }
+
+    pub(super) async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+        let mut headers = self.headers(ask);
+        Ask::put_file_types(&mut headers);
+        let answer = match self.follow(ask, headers).await? {
+            Followed::Answer(answer, _) => answer,
+            Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
+        };
+        match answer.status {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(FileAnswer::Body(answer)),
+            StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
+                Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
+            }
+            _ if unchanged(ask, &answer) => Ok(FileAnswer::NotModified),
+            _ => self.refusal(&answer).map(FileAnswer::Refused),
+        }
+    }
+
+    pub(super) async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
+        let peer = self.line.peer();
+        match self.file(ask).await? {
+            FileAnswer::Body(answer) => {
+                let relayed = answer.relayed(PASSED_BYTES_MAX).await;
+                relayed.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
+            }
+            FileAnswer::Refused(word) => Ok(word),
+            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::Unsatisfiable(_) => {
+                Err(UpstreamError::Unusable("upstream answered what was not asked"))
+            }
+        }
+    }
+
+    /// Everything but the credential.
+    fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
+        let mut headers = ask.fields();
+        headers.insert(VIA, self.via.clone());
+        ask.put_validators(&mut headers);
+        headers
+    }
+
+    async fn follow(&self, ask: &Ask<'_>, headers: HeaderMap) -> Result<Followed, UpstreamError> {
+        if let Some(word) = self.throttles.told(None, clock::now()) {
+            return word.map(Followed::Word);
+        }
+        // A path that leads below no prefix is nobody's.
+        let Some(mut url) = self.base.url(ask.route) else {
+            return Ok(Followed::Word(self.word(StatusCode::NOT_FOUND, HeaderMap::new())));
+        };
+        for _ in 0..=HOPS_MAX {
+            let mut headers = headers.clone();
+            if url.origin() == self.base.index().origin() {
+                self.credential.apply(&mut headers);
+            }
+            let breaker = self.breakers.iter().find(|(origin, _)| *origin == url.origin());
+            let breaker = breaker.map(|(_, breaker)| breaker);
+            let answer = self.line.read(breaker, &url, &headers, ask.fresh_connection).await?;
+            if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
+                return Ok(Followed::Answer(answer, url));
+            }
+            url = self.next(&url, &answer)?;
+        }
+        Err(UpstreamError::Redirects(self.line.peer().clone()))
+    }
+
+    fn next(&self, from: &Url, answer: &Answer) -> Result<Url, UpstreamError> {
+        let listed: Vec<Origin> = self.breakers.iter().map(|(origin, _)| origin.clone()).collect();
+        match mirror_redirect(from, answer.location(), &listed) {
+            MirrorRedirect::Follow(next) => Ok(next),
+            MirrorRedirect::Forbidden(origin) => {
+                let mirror = self.base.scope();
+                tracing::warn!(%origin, "the mirror redirected to this origin; to allow it, add it to mirrors.{mirror}.redirects");
+                Err(UpstreamError::RedirectForbidden(self.line.peer().clone()))
+            }
+            MirrorRedirect::Unreadable => Err(UpstreamError::Redirects(self.line.peer().clone())),
+        }
+    }
+
+    /// An answer that is no success.
+    fn refusal(&self, answer: &Answer) -> Result<Relayed, UpstreamError> {
+        let (peer, status) = (self.line.peer().clone(), answer.status);
+        let word = match status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(self.word(status, HeaderMap::new())),
+            StatusCode::TOO_MANY_REQUESTS => Ok(self.word(status, throttling(&answer.headers))),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(UpstreamError::MirrorCredential(peer, status))
+            }
+            StatusCode::LOOP_DETECTED => Err(UpstreamError::Loop),
+            _ => Err(UpstreamError::Failed(peer, status)),
+        };
+        if let Some(wait) = self.line.long_wait(answer) {
+            // All callers are one to it.
+            self.throttles.hold(None, &word, wait, clock::now());
+        }
+        word
+    }
+
+    fn word(&self, status: StatusCode, mut headers: HeaderMap) -> Relayed {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let body = Bytes::from(format!("{} answered {status}\n", self.line.peer()));
+        Relayed { status, headers, body }
+    }
+}
+
+/// Where the redirects led, or what is said without asking.
+enum Followed {
+    Answer(Answer, Url),
+    Word(Relayed),
+}
+
+fn unchanged(ask: &Ask<'_>, answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_MODIFIED && !ask.validators.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! `[mirrors.NAME]`: any PEP 503 or PEP 691 index beside GitLab.
+//!
+//! Owns the section; what of it is about pages and files is read by those who own them. Must not know the other sections.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::Span;
+
+/// There is no default for `url`; everything else may stay as it is. Waits are GitLab's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MirrorConfig {
+    /// The list of projects.
+    pub url: String,
+    /// URL prefixes that its files may come from; empty means the index's own origin.
+    pub files: Vec<String>,
+    /// Further origins that its redirects may lead to.
+    pub redirects: Vec<String>,
+    /// A page younger than this is answered without asking.
+    pub fresh_for: Span,
+    /// Files younger than this, by the index's own word, are left out and refused.
+    pub min_age: Span,
+    pub hashless: Hashless,
+    /// With it `token_file` is a Basic password, without it a Bearer token.
+    pub username: String,
+    /// Optional; sent to the index's own origin only.
+    pub token_file: String,
+    /// Further trusted CA certificates, PEM.
+    pub ca_file: String,
+    pub connect_timeout: Span,
+    /// From the request to the answer's head.
+    pub header_timeout: Span,
+    /// Between two pieces of a body; there is no limit on the whole.
+    pub idle_timeout: Span,
+    /// Repeats of a read that failed before its answer.
+    pub retries: u32,
+    /// The longest `Retry-After` that is waited out; a longer one goes to the client.
+    pub retry_after: Span,
+    /// So many reads in a row that do not reach it, and it is left alone for a while; 0 goes on asking.
+    pub failures: u32,
+    /// The longest it is left alone before one read finds out whether it is well again.
+    pub rest: Span,
+    /// Idle connections kept for reuse.
+    pub idle_connections: usize,
+}
+
+impl Default for MirrorConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            files: Vec::new(),
+            redirects: Vec::new(),
+            fresh_for: Span::seconds(600),
+            min_age: Span::seconds(0),
+            hashless: Hashless::Relay,
+            username: String::new(),
+            token_file: String::new(),
+            ca_file: String::new(),
+            connect_timeout: Span::seconds(5),
+            header_timeout: Span::seconds(30),
+            idle_timeout: Span::seconds(30),
+            retries: 2,
+            retry_after: Span::seconds(3),
+            failures: 5,
+            rest: Span::seconds(30),
+            idle_connections: 32,
+        }
+    }
+}
+
+/// What becomes of a file that the index lists without a sha256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hashless {
+    /// It passes through, and is kept nowhere: there is nothing to check it by.
+    Relay,
+    /// It is kept under the sha256 that it turned out to have.
+    Store,
+}

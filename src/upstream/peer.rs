@@ -1,0 +1,32 @@
+//! Who is talked to, as messages name it.
+//!
+//! Must not know addresses: what is written here reaches clients.
+
+use std::fmt;
+
+use crate::registry::Scope;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    GitLab,
+    /// The object store that GitLab's signed links lead to.
+    Store,
+    Mirror(Scope),
+}
+
+impl Peer {
+    /// Who is asked about packages of this scope.
+    pub fn of(scope: &Scope) -> Self {
+        if scope.is_mirror() { Self::Mirror(scope.clone()) } else { Self::GitLab }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GitLab => f.write_str("GitLab"),
+            Self::Store => f.write_str("the object store"),
+            Self::Mirror(name) => write!(f, "the mirror {name}"),
+        }
+    }
+}

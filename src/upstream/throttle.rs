@@ -1,0 +1,147 @@
+//! Callers whom a peer told to come back later, and who are told so again until then without asking.
+//!
+//! GitLab throttles by user, and by address for those without a credential, which from here is one caller too; so what is
+//! remembered of one caller holds no other back. A peer that is asked with a credential of larder's own knows one caller
+//! only: nobody. Bounded in number, and in time by [`REST_MAX`], after which the peer is asked again whatever it had said.
+//! Must not know what was asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use moka::sync::Cache;
+
+use super::answer::Relayed;
+use super::error::UpstreamError;
+use crate::access::Fingerprint;
+
+/// The longest a caller is answered without asking.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// Callers remembered; the least recently seen are forgotten, which costs the peer a request.
+const CALLERS_MAX: u64 = 4096;
+
+/// What a peer said, as it goes to the caller.
+pub(super) type Word = Result<Relayed, UpstreamError>;
+
+#[derive(Clone, Debug)]
+struct Rest {
+    /// Until when nobody asks.
+    until: Instant,
+    /// When the peer said to come back, if it said so in seconds: a date runs down by itself.
+    again: Option<Instant>,
+    word: Word,
+}
+
+impl Rest {
+    fn new(word: Word, wait: Duration, now: Instant) -> Self {
+        let in_seconds = word
+            .as_ref()
+            .ok()
+            .and_then(|relayed| relayed.headers.get(RETRY_AFTER))
+            .is_some_and(|value| value.as_bytes().iter().all(u8::is_ascii_digit));
+        let again = if in_seconds { now.checked_add(wait) } else { None };
+        Self { until: now + wait.min(REST_MAX), again, word }
+    }
+
+    /// The peer's word with what is left of the wait.
+    fn told(&self, now: Instant) -> Option<Word> {
+        if now >= self.until {
+            return None;
+        }
+        let mut word = self.word.clone();
+        if let (Ok(relayed), Some(again)) = (&mut word, self.again) {
+            let left = again.saturating_duration_since(now).as_millis().div_ceil(1000);
+            relayed.headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
+        }
+        Some(word)
+    }
+}
+
+pub(super) struct Throttles(Cache<Option<Fingerprint>, Arc<Rest>>);
+
+impl Throttles {
+    pub(super) fn new() -> Self {
+        Self(Cache::builder().max_capacity(CALLERS_MAX).time_to_live(REST_MAX).build())
+    }
+
+    /// The peer said to this caller to wait for so long.
+    pub(super) fn hold(&self, who: Option<Fingerprint>, word: &Word, wait: Duration, now: Instant) {
+        self.0.insert(who, Arc::new(Rest::new(word.clone(), wait, now)));
+    }
+
+    /// What this caller is told without asking, if it was told to wait and has not.
+    pub(super) fn told(&self, who: Option<Fingerprint>, now: Instant) -> Option<Word> {
+        self.0.get(&who)?.told(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::access::{Credential, FingerprintKey};
+    use crate::clock;
+
+    fn throttled() -> Word {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("12"));
+        headers.insert("ratelimit-remaining", HeaderValue::from_static("0"));
+        Ok(Relayed {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            headers,
+            body: bytes::Bytes::from_static(b"Retry later"),
+        })
+    }
+
+    fn left(word: &Word) -> Option<u64> {
+        word.as_ref().ok()?.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+    }
+
+    proptest! {
+        #[test]
+        fn the_wait_runs_down_and_ends(wait in 1..600u64, passed in 0..700_000u64) {
+            let now = clock::now();
+            let rest = Rest::new(throttled(), Duration::from_secs(wait), now);
+            let told = rest.told(now + Duration::from_millis(passed));
+            prop_assert_eq!(told.is_some(), passed < 1000 * wait.min(REST_MAX.as_secs()));
+            if let Some(word) = told {
+                prop_assert_eq!(left(&word), Some((1000 * wait - passed).div_ceil(1000)));
+                prop_assert!(word.is_ok_and(|word| word.headers["ratelimit-remaining"] == "0"));
+            }
+        }
+    }
+
+    #[test]
+    fn one_callers_wait_holds_no_other_back() {
+        let (throttles, now) = (Throttles::new(), clock::now());
+        let key = FingerprintKey::random();
+        let [ann, bob] =
+            [&b"ann"[..], b"bob"].map(|token| Some(key.fingerprint(&Credential::service(token))));
+        throttles.hold(ann, &throttled(), Duration::from_secs(12), now);
+        assert!(throttles.told(ann, now).is_some());
+        assert!(throttles.told(bob, now).is_none() && throttles.told(None, now).is_none());
+        assert!(throttles.told(ann, now + Duration::from_secs(12)).is_none());
+    }
+
+    #[test]
+    fn a_date_is_told_as_it_came() {
+        let now = clock::now();
+        let date = HeaderValue::from_static("Fri, 02 Jan 2099 03:04:05 GMT");
+        let mut word = throttled();
+        word.iter_mut().for_each(|word| drop(word.headers.insert(RETRY_AFTER, date.clone())));
+        let told = Rest::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
+        assert!(told.is_some_and(|word| word.is_ok_and(|word| word.headers[RETRY_AFTER] == date)));
+    }
+
+    #[test]
+    fn a_wait_without_end_is_asked_about_again_too() {
+        let now = clock::now();
+        let rest = Rest::new(throttled(), Duration::MAX, now);
+        assert_eq!(rest.told(now).as_ref().and_then(left), Some(12));
+        assert!(rest.told(now + REST_MAX).is_none());
+    }
+}
