@@ -8,7 +8,8 @@
 //!   `Permit`.
 //! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions.
 //! - [`store`] is the disk, [`upstream`] the network; they are strangers to each other.
-//! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data.
+//! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data,
+//!   [`wheel`] what an archive says about itself.
 //! - Values that everybody may use: [`digest`], [`secret`], [`quantity`], [`byte_range`], [`cache_status`],
 //!   [`single_flight`],
 //!   [`clock`]. [`telemetry`] is what an operator sees.
@@ -35,3 +36,4 @@ pub mod store;
 pub mod telemetry;
 pub mod upload;
 pub mod upstream;
+pub mod wheel;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::blobs::integrity;
 use super::error::StoreError;
 use super::layout::Layout;
-use crate::registry::{FileRef, Route};
+use crate::digest::Digest;
+use crate::registry::{FileRef, MirrorPath, Route};
 
 /// Addresses remembered in memory; the rest are read from disk when asked for.
 const REMEMBERED_MAX: u64 = 16_384;
@@ -60,6 +61,16 @@ impl Catalog {
         Ok(entry)
     }
 
+    /// The digest of what a mirror's path was last seen to yield.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn digest_at(&self, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
+        let (layout, path) = (Arc::clone(&self.layout), path.clone());
+        let find = tokio::task::spawn_blocking(move || digest_at(&layout, &path));
+        find.await.map_err(|_| StoreError::Interrupted)?
+    }
+
     /// Records what an address yielded, after its bytes were verified. Blocks.
     ///
     /// # Errors
@@ -78,6 +89,11 @@ impl Catalog {
     }
 }
 
-fn key(file: &FileRef) -> String {
+pub(super) fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
+    let found = cacache::index::find(layout.root(), &Route::Mirrored(path.clone()).path())?;
+    Ok(found.and_then(|meta| Digest::parse(&meta.integrity.to_hex().1)))
+}
+
+pub(super) fn key(file: &FileRef) -> String {
     Route::File(file.clone()).path()
 }

@@ -4,7 +4,7 @@
 //! <cache_dir>/
 //!   .lock                                   held exclusively by the daemon
 //!   content-v2/sha256/ab/cd/<60 hex>        blobs, in cacache's layout
-//!   index-v5/…                              cacache's index: the catalogue and the pages
+//!   index-v5/…                              cacache's index: the catalogue, the pages, the sidecars
 //!   tmp/                                    cacache's own half-written files
 //!   spool/                                  flights' half-written files
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
@@ -36,6 +36,11 @@ impl Layout {
             make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
         }
         Ok(layout)
+    }
+
+    /// The folder as it is, if it is there; nothing is made.
+    pub(super) fn existing(root: &Path) -> Option<Self> {
+        root.is_dir().then(|| Self { root: root.to_owned() })
     }
 
     pub(super) fn root(&self) -> &Path {

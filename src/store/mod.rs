@@ -1,8 +1,9 @@
-//! The disk: verified blobs by content, growing files, the catalogue, and stored pages.
+//! The disk: verified blobs by content, growing files, the catalogue, stored pages, and wheels' metadata.
 //!
 //! ```text
 //! spool ──seal──▶ blob (cacache's content layout) ◀── catalogue: address → digest, validators (cacache's index)
 //!   ▲ bytes of a flight      │ open, check, serve            pages: key → body, validator (cacache)
+//!   │                        │                            sidecars: wheel → metadata's digest (cacache's index)
 //! ```
 //!
 //! A question to the store is answered present, absent, or an error; never a bool. What is stored under a digest never
@@ -16,6 +17,8 @@ mod growing;
 mod layout;
 mod ledger;
 mod pages;
+mod peek;
+mod sidecars;
 mod spool;
 
 use std::fs::File;
@@ -29,8 +32,11 @@ pub use error::StoreError;
 pub use growing::{Availability, Cause, Growing, HELD_BACK_BYTES, Span};
 pub use ledger::{Ledger, Reservation};
 pub use pages::{PageMeta, PageShelf};
+pub use peek::{Peek, StoredFile, StoredMetadata, StoredPage};
+pub use sidecars::{Origin, Sidecars, WheelMark};
 pub use spool::{Checked, SealError, Spool, Whole};
 
+use crate::digest::Digest;
 use layout::Layout;
 
 /// How long a disk that failed is left alone.
@@ -41,6 +47,7 @@ pub struct Store {
     pub blobs: Arc<Blobs>,
     pub catalog: Catalog,
     pub pages: PageShelf,
+    pub sidecars: Arc<Sidecars>,
     layout: Arc<Layout>,
     /// After a failed write nothing is written until then.
     resting: Mutex<Option<Instant>>,
@@ -61,6 +68,7 @@ impl Store {
             blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger))),
             catalog: Catalog::new(Arc::clone(&layout)),
             pages: PageShelf::new(Arc::clone(&layout), ledger),
+            sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
             layout,
             resting: Mutex::new(None),
             _lock: lock,
@@ -77,6 +85,38 @@ impl Store {
             return Err(StoreError::Resting);
         }
         Spool::create(&self.layout).inspect_err(|_| self.rest(now))
+    }
+
+    /// Keeps the metadata that was made of a wheel, and says under which digest. Blocks.
+    ///
+    /// # Errors
+    /// When it does not fit, or the folder cannot be written.
+    pub fn keep_sidecar(
+        &self,
+        wheel: WheelMark,
+        metadata: &[u8],
+        origin: Origin,
+        now: Instant,
+    ) -> Result<Digest, StoreError> {
+        let digest = Digest::of(metadata);
+        let record = || self.sidecars.record(wheel, digest, metadata.len(), origin);
+        // The wheels of one version mostly share one METADATA.
+        if self.layout.blob(digest).is_file() {
+            record()?;
+            return Ok(digest);
+        }
+        let reservation = self.blobs.reserve(metadata.len() as u64)?;
+        let mut spool = self.spool(now)?;
+        let written = spool.write(metadata).map_err(|why| match why {
+            SealError::Store(why) => why,
+            SealError::Body(_) => StoreError::Interrupted,
+        });
+        written.inspect_err(|_| self.rest(now))?;
+        match spool.check(digest) {
+            Checked::Whole(whole) => whole.seal(&self.blobs, reservation, record)?,
+            Checked::Wrong(..) => return Err(StoreError::Interrupted),
+        }
+        Ok(digest)
     }
 
     /// The disk failed: for a while files pass through unstored, instead of being cut in the middle again.

@@ -12,12 +12,15 @@ use super::error::StoreError;
 use super::layout::Layout;
 use super::ledger::Ledger;
 use crate::registry::Route;
+use crate::simple::Format;
 
 /// What belongs to a stored body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageMeta {
-    /// Upstream's validator, byte for byte.
+    /// Upstream's validators, byte for byte.
     pub etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_modified: Option<String>,
     /// Where upstream served it from: links are resolved against it.
     pub url: String,
 }
@@ -33,23 +36,16 @@ impl PageShelf {
         Self { layout, ledger }
     }
 
-    /// The page last stored for this route, checked by cacache while it is read.
+    /// The page last stored for this route in this format, checked by cacache while it is read.
     ///
     /// # Errors
     /// When it is there and cannot be read whole.
-    pub async fn load(&self, route: &Route) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
-        let (layout, key) = (Arc::clone(&self.layout), key(route));
+    pub async fn load(&self, route: &Route, format: Format) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
+        let (layout, key) = (Arc::clone(&self.layout), key(route, format));
         let load = move || -> Result<_, StoreError> {
             let Some(found) = cacache::index::find(layout.root(), &key)? else { return Ok(None) };
             let Ok(meta) = serde_json::from_value(found.metadata) else { return Ok(None) };
-            match cacache::read_hash_sync(layout.root(), &found.integrity) {
-                Ok(body) => Ok(Some((meta, Bytes::from(body)))),
-                // Evicted, or swept with a damaged disk: the line without its body is a miss.
-                Err(cacache::Error::IoError(why, _)) if why.kind() == std::io::ErrorKind::NotFound => {
-                    Ok(None)
-                }
-                Err(why) => Err(why.into()),
-            }
+            Ok(body(&layout, &found.integrity)?.map(|body| (meta, body)))
         };
         tokio::task::spawn_blocking(load).await.map_err(|_| StoreError::Interrupted)?
     }
@@ -58,8 +54,14 @@ impl PageShelf {
     ///
     /// # Errors
     /// When the folder cannot be written; the old page then stands.
-    pub async fn store(&self, route: &Route, meta: PageMeta, body: Bytes) -> Result<(), StoreError> {
-        let (layout, ledger, key) = (Arc::clone(&self.layout), Arc::clone(&self.ledger), key(route));
+    pub async fn store(
+        &self,
+        route: &Route,
+        format: Format,
+        meta: PageMeta,
+        body: Bytes,
+    ) -> Result<(), StoreError> {
+        let (layout, ledger, key) = (Arc::clone(&self.layout), Arc::clone(&self.ledger), key(route, format));
         let store = move || -> Result<(), StoreError> {
             let old = cacache::index::find(layout.root(), &key)?;
             let new = cacache::write_hash_sync(layout.root(), &body)?;
@@ -81,6 +83,20 @@ impl PageShelf {
     }
 }
 
-fn key(route: &Route) -> String {
-    format!("html {}", route.path())
+/// A page's bytes, checked while they are read. Evicted, or swept with a damaged disk: the line without its body is a miss.
+pub(super) fn body(layout: &Layout, integrity: &cacache::Integrity) -> Result<Option<Bytes>, StoreError> {
+    match cacache::read_hash_sync(layout.root(), integrity) {
+        Ok(body) => Ok(Some(Bytes::from(body))),
+        Err(cacache::Error::IoError(why, _)) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// By the format that the body is in, whatever was asked for.
+pub(super) fn key(route: &Route, format: Format) -> String {
+    let word = match format {
+        Format::Html => "html",
+        Format::Json => "json",
+    };
+    format!("{word} {}", route.path())
 }

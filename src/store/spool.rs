@@ -107,6 +107,18 @@ impl Spool {
         Checked::Whole(Whole { spool: self, digest })
     }
 
+    /// Takes the bytes for what they are, where nobody promised a digest.
+    ///
+    /// # Errors
+    /// When they are fewer than were announced.
+    pub fn adopt(self) -> Result<Whole, Cause> {
+        let digest = self.hasher.clone().finish();
+        match self.check(digest) {
+            Checked::Whole(whole) => Ok(whole),
+            Checked::Wrong(_, cause) => Err(cause),
+        }
+    }
+
     fn place(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new("the spool"))
     }
@@ -132,6 +144,14 @@ pub struct Whole {
 impl Whole {
     pub fn size(&self) -> u64 {
         self.spool.written
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn file(&self) -> &Arc<File> {
+        &self.spool.file
     }
 
     /// Lets the readers have the rest, makes the bytes a blob, and has `record` write down whose they are.

@@ -1,0 +1,39 @@
+//! The header of `METADATA` (core metadata, RFC 822 fields): whose metadata it is.
+//!
+//! Read strictly, because readers differ in what they make of odd lines. Must not know where the text was found.
+
+use super::name::WheelName;
+use super::unreadable::Unreadable;
+
+/// Checks that a text is the metadata of this wheel.
+pub(super) fn check(metadata: &[u8], wheel: &WheelName) -> Result<(), Unreadable> {
+    let text = std::str::from_utf8(metadata).map_err(|_| Unreadable::Fields)?;
+    let (mut name, mut version) = (None, None);
+    for line in text.split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            break;
+        }
+        if line.contains(['\r', '\0']) {
+            return Err(Unreadable::Fields);
+        }
+        if line.starts_with([' ', '\t']) {
+            // The rest of the field above.
+            continue;
+        }
+        let (field, value) = line.split_once(':').ok_or(Unreadable::Fields)?;
+        if field.is_empty() || !field.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Unreadable::Fields);
+        }
+        let known = match field {
+            field if field.eq_ignore_ascii_case("name") => &mut name,
+            field if field.eq_ignore_ascii_case("version") => &mut version,
+            _ => continue,
+        };
+        if known.replace(value.trim()).is_some() {
+            return Err(Unreadable::Fields);
+        }
+    }
+    let (Some(name), Some(version)) = (name, version) else { return Err(Unreadable::Fields) };
+    wheel.is(name, version).then_some(()).ok_or(Unreadable::OtherProject)
+}

@@ -1,0 +1,108 @@
+//! In which order a wheel is read: its end, its directory, its `METADATA`.
+//!
+//! Asks for spans of bytes and is given them; what the first span holds already is not asked for again. Must not know
+//! where the bytes come from.
+
+use super::directory;
+use super::end::{End, RECORDS_BYTES_MAX};
+use super::member::Member;
+use super::metadata;
+use super::name::WheelName;
+use super::unreadable::Unreadable;
+use crate::byte_range::Extent;
+
+/// The first span that a reader asks for: so many bytes at the end of a wheel, or all of a shorter one.
+///
+/// Enough for every end record, and in most wheels for the directory and METADATA too.
+pub const TAIL_BYTES: u64 = RECORDS_BYTES_MAX as u64;
+
+/// What a reader wants next, or has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    Need(Extent),
+    /// The bytes of METADATA, checked.
+    Metadata(Vec<u8>),
+}
+
+/// One reading of one wheel.
+pub struct Reader {
+    wheel: WheelName,
+    tail: Vec<u8>,
+    tail_span: Extent,
+    stage: Stage,
+}
+
+enum Stage {
+    Tail,
+    Directory(End),
+    Member(Member),
+}
+
+impl Reader {
+    /// Begins to read a wheel of this many bytes.
+    pub fn new(wheel: WheelName, size: u64) -> Self {
+        let tail_span = Extent { start: size.saturating_sub(TAIL_BYTES), end: size };
+        Self { wheel, tail: Vec::new(), tail_span, stage: Stage::Tail }
+    }
+
+    /// The span that is to be given next.
+    pub fn wanted(&self) -> Extent {
+        match &self.stage {
+            Stage::Tail => self.tail_span,
+            Stage::Directory(end) => end.directory,
+            Stage::Member(member) => member.place(),
+        }
+    }
+
+    /// Takes the bytes of the wanted span.
+    ///
+    /// # Errors
+    /// The first thing that speaks against the wheel; the reading is over then.
+    pub fn give(&mut self, bytes: &[u8]) -> Result<Progress, Unreadable> {
+        if bytes.len() as u64 != self.wanted().bytes() {
+            return Err(Unreadable::Short);
+        }
+        self.stage = match &self.stage {
+            Stage::Tail => {
+                bytes.clone_into(&mut self.tail);
+                Stage::Directory(End::find(bytes, self.tail_span.start)?)
+            }
+            Stage::Directory(end) => Stage::Member(directory::find(bytes, end, &self.wheel)?),
+            Stage::Member(member) => {
+                let unpacked = member.unpack(bytes)?;
+                metadata::check(&unpacked, &self.wheel)?;
+                return Ok(Progress::Metadata(unpacked));
+            }
+        };
+        let wanted = self.wanted();
+        match self.in_tail(wanted) {
+            Some(known) => self.give(&known),
+            None => Ok(Progress::Need(wanted)),
+        }
+    }
+
+    fn in_tail(&self, span: Extent) -> Option<Vec<u8>> {
+        let at = |position: u64| usize::try_from(position.checked_sub(self.tail_span.start)?).ok();
+        self.tail.get(at(span.start)?..at(span.end)?).map(<[u8]>::to_vec)
+    }
+}
+
+/// Reads a wheel whose bytes are at hand.
+///
+/// # Errors
+/// What speaks against the wheel, or what `read` failed with.
+pub fn extract<E>(
+    wheel: WheelName,
+    size: u64,
+    mut read: impl FnMut(Extent) -> Result<Vec<u8>, E>,
+) -> Result<Result<Vec<u8>, Unreadable>, E> {
+    let mut reader = Reader::new(wheel, size);
+    loop {
+        let bytes = read(reader.wanted())?;
+        match reader.give(&bytes) {
+            Ok(Progress::Need(_)) => {}
+            Ok(Progress::Metadata(metadata)) => return Ok(Ok(metadata)),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+}
