@@ -12,27 +12,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use super::checked::announced;
 use super::config::FilesConfig;
 use super::error::FileError;
+use super::metadata::{Maker, tell};
+use super::pump::{End, make_room, pump};
 use super::suspects::Suspects;
-use crate::access::Credential;
+use crate::access::{Credential, Fingerprint};
 use crate::clock;
 use crate::registry::{FileRef, Route};
-use crate::store::{
-    Cause, Checked, Entry, Growing, Held, Reservation, SealError, Spool, Store, StoreError, Whole,
-};
-use crate::upstream::{
-    Answer, Ask, BodyError, ContentRange, FileAnswer, Relayed, Upstream, Validators, WantedRange,
-};
-
-/// Pieces on their way from the network to the disk; each is at most what one socket read gave.
-const PIECES_IN_HAND: usize = 8;
+use crate::store::{Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole};
+use crate::upstream::{Answer, Ask, ContentRange, FileAnswer, Relayed, Upstream, Validators, WantedRange};
 
 /// How a flight's first answer turned out.
 #[derive(Clone)]
@@ -122,6 +116,8 @@ impl std::fmt::Debug for Ticket {
 
 pub(super) struct Flights {
     config: FilesConfig,
+    /// Makes the metadata of a wheel that landed.
+    maker: Arc<Maker>,
     upstream: Arc<Upstream>,
     store: Arc<Store>,
     suspects: Arc<Suspects>,
@@ -132,12 +128,18 @@ pub(super) struct Flights {
 impl Flights {
     pub(super) fn new(
         config: FilesConfig,
+        maker: Arc<Maker>,
         upstream: Arc<Upstream>,
         store: Arc<Store>,
         suspects: Arc<Suspects>,
     ) -> Arc<Self> {
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self { config, upstream, store, suspects, running: Mutex::default(), slots })
+        Arc::new(Self { config, maker, upstream, store, suspects, running: Mutex::default(), slots })
+    }
+
+    /// A turn to download, if there is one to be had at once.
+    pub(super) fn try_slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.try_acquire().ok()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -172,6 +174,7 @@ impl Flights {
         self: &Arc<Self>,
         file: &FileRef,
         credential: &Credential,
+        who: Fingerprint,
     ) -> (Arc<Flight>, Ticket, bool) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match running.entry(file.clone()) {
@@ -187,6 +190,7 @@ impl Flights {
                     file: file.clone(),
                     route: Route::File(file.clone()),
                     credential: credential.clone(),
+                    who,
                 };
                 #[expect(
                     clippy::disallowed_methods,
@@ -206,19 +210,13 @@ struct Pilot {
     file: FileRef,
     route: Route,
     credential: Credential,
+    who: Fingerprint,
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
         self.end(Head::Failed(FileError::Internal));
     }
-}
-
-/// Why a body ended.
-enum End {
-    Complete,
-    Broke(Cause),
-    Abandoned,
 }
 
 impl Pilot {
@@ -237,6 +235,10 @@ impl Pilot {
     fn end(&self, head: Head) {
         self.flights.retire(&self.file, &self.flight);
         self.tell(head);
+    }
+
+    fn ask(&self, fresh_connection: bool) -> Ask<'_> {
+        Ask { fresh_connection, who: Some(self.who), ..Ask::plain(&self.route, &self.credential) }
     }
 
     async fn fly(self) {
@@ -268,7 +270,7 @@ impl Pilot {
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
     async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
-        let ask = Ask { fresh_connection, ..Ask::plain(&self.route, &self.credential) };
+        let ask = self.ask(fresh_connection);
         match self.flights.upstream.file(&ask).await {
             Ok(FileAnswer::Body(answer)) if answer.status == StatusCode::OK => {
                 let validators = Validators::of(&answer.headers);
@@ -286,7 +288,7 @@ impl Pilot {
             Ok(size) => size,
             Err(why) => return self.end(Head::Failed(why.into())),
         };
-        let (mut spool, mut reservation) = match self.make_room(size).await {
+        let (mut spool, mut reservation) = match make_room(&self.flights.store, size).await {
             Ok(room) => room,
             Err(why) => {
                 tracing::warn!(%why, "the store cannot take a file; it passes through uncached");
@@ -301,10 +303,12 @@ impl Pilot {
         let cause = loop {
             let skip = if answer.status == StatusCode::OK { spool.written() } else { 0 };
             let end;
-            (spool, reservation, end) = match self.pump(answer, spool, reservation, skip).await {
-                Some(back) => back,
-                None => return,
-            };
+            let give_up = || self.deserted();
+            (spool, reservation, end) =
+                match pump(&self.flights.store, answer, spool, reservation, skip, give_up).await {
+                    Some(back) => back,
+                    None => return,
+                };
             let wrong = match end {
                 End::Complete => match self.check(spool).await {
                     Some(Checked::Whole(whole)) => return self.seal(whole, reservation, &validators).await,
@@ -347,47 +351,6 @@ impl Pilot {
         spool.fail(cause);
     }
 
-    async fn make_room(&self, size: Option<u64>) -> Result<(Spool, Reservation), StoreError> {
-        let store = Arc::clone(&self.flights.store);
-        let make = move || {
-            let reservation = store.blobs.reserve(size.unwrap_or(0))?;
-            Ok((store.spool(clock::now())?, reservation))
-        };
-        tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Interrupted)?
-    }
-
-    /// Carries a body from the network to the disk; `skip` bytes of it are there already.
-    async fn pump(
-        &self,
-        mut answer: Answer,
-        spool: Spool,
-        reservation: Reservation,
-        skip: u64,
-    ) -> Option<(Spool, Reservation, End)> {
-        let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
-        let store = Arc::clone(&self.flights.store);
-        let writer = tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
-        let end = loop {
-            match answer.body.piece().await {
-                Ok(Some(piece)) => {
-                    if pieces.send(piece).await.is_err() {
-                        // The writer gave up; it says why itself.
-                        break End::Complete;
-                    }
-                }
-                Ok(None) => break End::Complete,
-                Err(BodyError::Stalled(_)) => break End::Broke(Cause::Stalled),
-                Err(_) => break End::Broke(Cause::Upstream),
-            }
-            if self.deserted() {
-                break End::Abandoned;
-            }
-        };
-        drop(pieces);
-        let (spool, reservation, written) = writer.await.ok()?;
-        Some((spool, reservation, written.err().map_or(end, End::Broke)))
-    }
-
     /// Nobody reads, and what is left is not worth fetching for nobody.
     fn deserted(&self) -> bool {
         if self.flight.readers.load(Ordering::Acquire) > 0 {
@@ -408,7 +371,7 @@ impl Pilot {
         let written = spool.written();
         let if_range = validators.for_resume()?.clone();
         let range = HeaderValue::try_from(format!("bytes={written}-")).ok()?;
-        let mut ask = Ask { fresh_connection: true, ..Ask::plain(&self.route, &self.credential) };
+        let mut ask = self.ask(true);
         ask.range = (written > 0).then_some(WantedRange { range, if_range: Some(if_range) });
         let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
         let fits = match ContentRange::of(&answer.headers) {
@@ -423,7 +386,7 @@ impl Pilot {
     }
 
     async fn refetch(&self) -> Option<Next> {
-        let ask = Ask { fresh_connection: true, ..Ask::plain(&self.route, &self.credential) };
+        let ask = self.ask(true);
         let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
         let size = announced(&answer).ok()?;
         (answer.status == StatusCode::OK).then_some(Next::Whole(answer, size))
@@ -441,8 +404,18 @@ impl Pilot {
             last_modified: text(&validators.last_modified),
         };
         let (store, file) = (Arc::clone(&self.flights.store), self.file.clone());
-        let seal = move || whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry));
-        let sealed = tokio::task::spawn_blocking(seal).await;
+        let maker = Arc::clone(&self.flights.maker);
+        let make = maker.config().make && file.filename.as_str().ends_with(".whl");
+        let seal = move || {
+            let landed = (Arc::clone(whole.file()), whole.size());
+            whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry))?;
+            // The readers have everything by now; what fails here is tried again when somebody asks.
+            if make && let Err(why) = maker.make(&file, &landed) {
+                tell(&file, &why);
+            }
+            Ok(())
+        };
+        let sealed: Result<Result<(), StoreError>, _> = tokio::task::spawn_blocking(seal).await;
         if let Ok(Err(why)) = sealed {
             tracing::error!(file = %self.route, %why, "a download could not be stored");
         }
@@ -454,36 +427,6 @@ enum Next {
     Rest(Answer),
     /// Another body altogether.
     Whole(Answer, Option<u64>),
-}
-
-/// The blocking side of [`Pilot::pump`].
-fn write(
-    store: &Store,
-    mut spool: Spool,
-    mut reservation: Reservation,
-    mut skip: u64,
-    mut incoming: mpsc::Receiver<Bytes>,
-) -> (Spool, Reservation, Result<(), Cause>) {
-    while let Some(mut piece) = incoming.blocking_recv() {
-        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-        skip -= skipped as u64;
-        let piece = piece.split_off(skipped);
-        let room = store.blobs.grow(&mut reservation, spool.written() + piece.len() as u64);
-        match room.map_err(SealError::Store).and_then(|()| spool.write(&piece)) {
-            Ok(()) => {}
-            Err(SealError::Body(cause)) => return (spool, reservation, Err(cause)),
-            Err(SealError::Store(why @ StoreError::Full { .. })) => {
-                tracing::warn!(%why, "a download of unannounced length outgrew the cache");
-                return (spool, reservation, Err(Cause::Disk));
-            }
-            Err(SealError::Store(why)) => {
-                tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
-                store.rest(clock::now());
-                return (spool, reservation, Err(Cause::Disk));
-            }
-        }
-    }
-    (spool, reservation, Ok(()))
 }
 
 /// Whether a download that nobody reads any more is carried to its end.

@@ -13,12 +13,21 @@
 //! these bytes, because GitLab does not check the digests uploaders declare. Must not know pages or HTTP statuses of
 //! our own.
 
+mod adoption;
+mod ahead;
 mod checked;
 mod config;
 mod error;
 mod flight;
+mod metadata;
+mod metadata_config;
+mod pump;
+mod sidecar;
+mod spans;
 mod suspects;
+mod unverified;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,19 +37,22 @@ use crate::access::{Access, Credential, Fingerprint, Permit, Standing, Verdict, 
 use crate::byte_range::ByteRange;
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::clock;
-use crate::registry::{FileRef, Route};
+use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::single_flight::SingleFlight;
 use crate::store::{Blob, Cause, Growing, Held, Store};
 use crate::upstream::{
     Ask, ContentRange, FileAnswer, IdleBody, Relayed, Upstream, UpstreamError, Validators, WantedRange,
 };
 
+use ahead::ReadAhead;
 pub use checked::CheckedBody;
 use checked::announced;
 pub use config::FilesConfig;
 pub use error::FileError;
 pub use flight::Ticket;
 use flight::{Flight, Flights, Head};
+use metadata::{Maker, Remade};
+pub use metadata_config::MetadataConfig;
 use suspects::Suspects;
 
 /// What of a file a client wants.
@@ -82,8 +94,22 @@ pub enum FileReply {
     Partial { range: ContentRange, body: IdleBody },
     /// The whole, hashed in passing and kept nowhere, because the store cannot take it.
     Checked { permit: Permit, size: Option<u64>, body: Box<CheckedBody> },
-    /// GitLab's own word to this caller.
+    /// As upstream sends it, with nothing to check it by. Without a body, the head alone.
+    Unverified { size: Option<u64>, body: Option<IdleBody> },
+    /// There is nothing at this range of a file of this length.
+    Unsatisfiable { size: Option<u64> },
+    /// Upstream's own word to this caller.
     Relayed(Relayed),
+}
+
+impl FileReply {
+    /// The same without its bytes, for a client that has them.
+    pub fn head(self) -> Self {
+        match self {
+            Self::Open { permit, size: Some(size), status, .. } => Self::Known { permit, size, status },
+            other => other,
+        }
+    }
 }
 
 /// GitLab's word to one caller about one file.
@@ -102,21 +128,45 @@ pub struct Files {
     flights: Arc<Flights>,
     suspects: Arc<Suspects>,
     questions: Arc<SingleFlight<(Fingerprint, FileRef), Word>>,
+    maker: Arc<Maker>,
+    ahead: Arc<ReadAhead>,
+    remaking: Arc<SingleFlight<FileRef, Remade>>,
+    /// Mirrors whose files without a sha256 are kept.
+    adopts: HashSet<Scope>,
+    adopting: Arc<SingleFlight<MirrorPath, ()>>,
 }
 
 /// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next time.
 const ROUNDS_MAX: usize = 4;
 
 impl Files {
+    /// `adopts` are the mirrors whose files without a sha256 are kept under the one they turn out to have.
     pub fn new(
         config: FilesConfig,
+        metadata: MetadataConfig,
+        adopts: HashSet<Scope>,
         upstream: Arc<Upstream>,
         access: Arc<Access>,
         store: Arc<Store>,
     ) -> Arc<Self> {
         let suspects = Arc::new(Suspects::new());
-        let flights = Flights::new(config, Arc::clone(&upstream), Arc::clone(&store), Arc::clone(&suspects));
-        Arc::new(Self { config, upstream, access, store, flights, suspects, questions: SingleFlight::new() })
+        let maker = Arc::new(Maker::new(metadata, Arc::clone(&upstream), Arc::clone(&store)));
+        let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
+        let flights = Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects));
+        Arc::new(Self {
+            config,
+            upstream,
+            access,
+            store,
+            flights,
+            suspects,
+            questions: SingleFlight::new(),
+            ahead: ReadAhead::new(Arc::clone(&maker)),
+            maker,
+            remaking: SingleFlight::new(),
+            adopts,
+            adopting: SingleFlight::new(),
+        })
     }
 
     /// Downloads under way.
@@ -216,7 +266,12 @@ impl Files {
         let running = self.flights.running(&request.file);
         match request.wanted {
             Wanted::Head => self.relay(request, standing, running, now).await,
-            Wanted::Range(range) if !suspect && !rides_along(request, range, running.as_ref()) => {
+            // Where upstream answers no ranges, asking for one is a download thrown away.
+            Wanted::Range(range)
+                if !suspect
+                    && !rides_along(request, range, running.as_ref())
+                    && !self.maker.without_ranges(&request.file.scope) =>
+            {
                 self.relay(request, standing, running, now).await
             }
             Wanted::Whole | Wanted::Range(_) => self.fly(request, standing, suspect, now).await,
@@ -231,7 +286,7 @@ impl Files {
         suspect: bool,
         now: Instant,
     ) -> Result<Round, FileError> {
-        let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential);
+        let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential, request.who);
         match flight.head().await {
             Head::Flying { growing, validators } => {
                 // The wait may have settled it: the first caller's answer speaks for all with its credential.
@@ -280,7 +335,7 @@ impl Files {
     /// Fetches for this caller alone, hashing in passing: the store cannot take the file.
     async fn pass_through(&self, request: &FileRequest, now: Instant) -> Result<Round, FileError> {
         let route = Route::File(request.file.clone());
-        match self.upstream.file(&Ask::plain(&route, &request.credential)).await? {
+        match self.upstream.file(&asked_by(request, &route)).await? {
             FileAnswer::Body(answer) => {
                 let permit = self.access.admit_file(request.who, &request.file, now);
                 let (size, body) = CheckedBody::new(answer, &request.file, &self.suspects)?;
@@ -316,9 +371,8 @@ impl Files {
             Wanted::Range(range) => range,
             Wanted::Head | Wanted::Whole => ByteRange::From { first: 0, last: Some(0) },
         };
-        let mut ask = Ask::plain(&route, &request.credential);
-        ask.range =
-            HeaderValue::try_from(range.field()).ok().map(|range| WantedRange { range, if_range: None });
+        let mut ask = asked_by(request, &route);
+        ask.range = wanted(range);
         let (permit, size) = match self.upstream.file(&ask).await? {
             FileAnswer::Body(answer) => {
                 let permit = self.access.admit_file(request.who, &request.file, now);
@@ -351,10 +405,11 @@ impl Files {
                 Ok(Round::Reply(FileReply::Known { permit, size, status }))
             }
             (Wanted::Head, None) => {
-                Err(UpstreamError::Unusable("GitLab did not say how long the file is").into())
+                Err(UpstreamError::Unusable("upstream did not say how long the file is").into())
             }
             // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
             (Wanted::Range(_) | Wanted::Whole, _) => {
+                self.maker.note_no_ranges(&request.file.scope);
                 let whole = FileRequest { wanted: Wanted::Whole, ..request.clone() };
                 self.fly(&whole, Standing::Proven(permit), false, now).await
             }
@@ -364,7 +419,7 @@ impl Files {
     /// Whoever reads a range of a file now mostly wants the rest soon.
     fn fetch_behind(&self, request: &FileRequest, partial: ContentRange) {
         if partial.whole.is_some_and(|size| size <= self.config.fetch_behind.0) {
-            drop(self.flights.board(&request.file, &request.credential));
+            drop(self.flights.board(&request.file, &request.credential, request.who));
         }
     }
 
@@ -375,20 +430,23 @@ impl Files {
         validators: Validators,
     ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
         let upstream = Arc::clone(&self.upstream);
-        let (file, credential) = (request.file.clone(), request.credential.clone());
+        let (file, credential, who) = (request.file.clone(), request.credential.clone(), request.who);
         let work = move || async move {
             let route = Route::File(file);
             let asked = clock::now();
-            let ask = Ask { validators, ..Ask::plain(&route, &credential) };
+            // Without a validator one byte tells as much as all of them.
+            let one = ByteRange::From { first: 0, last: Some(0) };
+            let range = if validators.is_empty() { wanted(one) } else { None };
+            let ask = Ask { validators, range, who: Some(who), ..Ask::plain(&route, &credential) };
             match upstream.file(&ask).await {
                 // A body is not needed: dropping it closes that connection.
                 Ok(FileAnswer::Body(answer)) => Word::Admitted { asked, status: answer.status },
                 Ok(FileAnswer::NotModified) => Word::Admitted { asked, status: StatusCode::NOT_MODIFIED },
                 Ok(FileAnswer::Admitted(status)) => Word::Admitted { asked, status },
                 Ok(FileAnswer::Refused(relayed)) => Word::Refused(relayed),
-                // Nobody asked for a range.
+                // An empty file.
                 Ok(FileAnswer::Unsatisfiable(_)) => {
-                    Word::Failed(UpstreamError::Unusable("GitLab refused a range that was not asked for"))
+                    Word::Admitted { asked, status: StatusCode::RANGE_NOT_SATISFIABLE }
                 }
                 Err(why) => Word::Failed(why),
             }
@@ -416,6 +474,11 @@ impl Files {
     }
 }
 
+/// A question in the name of whoever made this request.
+fn asked_by<'a>(request: &'a FileRequest, route: &'a Route) -> Ask<'a> {
+    Ask { who: Some(request.who), ..Ask::plain(route, &request.credential) }
+}
+
 enum Round {
     Reply(FileReply),
     Again,
@@ -430,6 +493,11 @@ fn rides_along(request: &FileRequest, range: ByteRange, running: Option<&Arc<Fli
         ByteRange::From { first, last: None } => running.is_some_and(|flight| flight.written() >= first),
         _ => false,
     }
+}
+
+/// The range as a request asks for it.
+fn wanted(range: ByteRange) -> Option<WantedRange> {
+    HeaderValue::try_from(range.field()).ok().map(|range| WantedRange { range, if_range: None })
 }
 
 /// Waits until the source can be answered from, and says how long the file is.

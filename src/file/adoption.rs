@@ -1,0 +1,96 @@
+//! Files that a mirror lists without a sha256, kept under the one they turned out to have.
+//!
+//! Only where the operator says so (`hashless = "store"`): the first transfer is trusted, and every later one is the same
+//! bytes. The first client gets upstream's own bytes unverified while a second transfer is kept behind it; from then on
+//! the address is in the catalogue like any other. Must not know which pages list it.
+
+use std::sync::Arc;
+
+use super::Files;
+use super::checked::announced;
+use super::error::FileError;
+use super::pump::{End, make_room, pump};
+use crate::access::Credential;
+use crate::registry::{FileRef, MirrorPath, Route};
+use crate::store::{Cause, Entry, StoreError};
+use crate::upstream::{Ask, FileAnswer, UpstreamError};
+
+/// Why nothing was kept. The next request tries again.
+#[derive(Debug, thiserror::Error)]
+enum AdoptionError {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Body(Cause),
+    #[error("upstream did not send the whole file")]
+    NotWhole,
+    #[error("larder is busy with other downloads")]
+    Busy,
+}
+
+impl Files {
+    /// The file at this path, if it was kept under the sha256 that it turned out to have.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn adopted(&self, path: &MirrorPath) -> Result<Option<FileRef>, FileError> {
+        if !self.adopts.contains(path.scope()) {
+            return Ok(None);
+        }
+        let digest = self.store.catalog.digest_at(path).await.map_err(|why| {
+            tracing::warn!(%why, "the catalogue cannot be read");
+            FileError::Internal
+        })?;
+        Ok(digest.map(|digest| FileRef::mirrored(path, digest)))
+    }
+
+    /// Keeps the file at this path, behind the answer, once at a time.
+    pub(super) fn adopt_behind(self: &Arc<Self>, path: &MirrorPath) {
+        if !self.adopts.contains(path.scope()) {
+            return;
+        }
+        let (this, path) = (Arc::clone(self), path.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a file that is not kept passes through again, no more"
+        )]
+        tokio::spawn(async move {
+            let files = Arc::clone(&this);
+            let wanted = path.clone();
+            let work = move || async move {
+                if let Err(why) = files.adopt(&wanted).await {
+                    tracing::warn!(file = %wanted, %why, "a file without a sha256 is not kept");
+                }
+            };
+            this.adopting.run(path, work).await;
+        });
+    }
+
+    async fn adopt(&self, path: &MirrorPath) -> Result<(), AdoptionError> {
+        let _slot = self.flights.try_slot().ok_or(AdoptionError::Busy)?;
+        let (route, nobody) = (Route::Mirrored(path.clone()), Credential::anonymous());
+        let answer = match self.upstream.file(&Ask::plain(&route, &nobody)).await? {
+            FileAnswer::Body(answer) if answer.status == http::StatusCode::OK => answer,
+            _ => return Err(AdoptionError::NotWhole),
+        };
+        // Where nothing else tells, only an announced length tells a whole body from a cut one.
+        let size = announced(&answer)?.ok_or(AdoptionError::NotWhole)?;
+        let (mut spool, reservation) = make_room(&self.store, Some(size)).await?;
+        spool.expect(Some(size));
+        let pumped = pump(&self.store, answer, spool, reservation, 0, || false).await;
+        let (spool, reservation) = match pumped.ok_or(StoreError::Interrupted)? {
+            (spool, reservation, End::Complete) => (spool, reservation),
+            (_, _, End::Broke(cause)) => return Err(AdoptionError::Body(cause)),
+            (_, _, End::Abandoned) => return Err(AdoptionError::NotWhole),
+        };
+        let whole = spool.adopt().map_err(AdoptionError::Body)?;
+        let file = FileRef::mirrored(path, whole.digest());
+        let entry = Entry { size, ..Entry::default() };
+        let store = Arc::clone(&self.store);
+        let seal = move || whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry));
+        tokio::task::spawn_blocking(seal).await.map_err(|_| StoreError::Interrupted)??;
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Making a wheel's metadata (PEP 658): from the wheel itself, or from spans of it upstream.
+//!
+//! From the wheel: its bytes had the promised sha256, so that what is made is the wheel's own word, and counts. From
+//! spans: nobody could check the wheel's sha256, but what is advertised can be kept, because the bytes are ours then.
+//! They are stored whole, agreed with the archive's CRC-32 and lengths, name the project and version of the file, and
+//! are delivered under their own sha256, the advertised one. They belong to the address they were read at and are
+//! shown at no other, since another project's file under the same digest may hold anything; whoever can make that
+//! address yield a lying wheel gains nothing, for the wheel then fails its own sha256. As soon as the wheel is verified
+//! at that address, what is made of it takes their place.
+//!
+//! Must not know who may have metadata, or when it is wanted.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::error::FileError;
+use super::metadata_config::MetadataConfig;
+use super::spans::{self, SpansError};
+use crate::access::Credential;
+use crate::byte_range::Extent;
+use crate::clock;
+use crate::digest::Digest;
+use crate::registry::{FileRef, Scope};
+use crate::store::{Held, Origin, Store, StoreError, WheelMark};
+use crate::upstream::{Relayed, Upstream};
+use crate::wheel::{self, Unreadable, WheelName};
+
+/// How long an upstream that knows no ranges is left alone.
+const NO_RANGES_FOR: Duration = Duration::from_secs(600);
+
+/// Scopes remembered to know none.
+const NO_RANGES_MAX: u64 = 1024;
+
+/// A wheel's bytes, verified.
+pub(super) type Verified = (Arc<File>, u64);
+
+/// Why a wheel that is here yields no metadata.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("the wheel cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of metadata that was advertised and is not here.
+#[derive(Clone)]
+pub(super) enum Remade {
+    As(Digest),
+    /// The verified wheel has none.
+    Nothing,
+    Refused(Relayed),
+    Failed(FileError),
+}
+
+/// Makes metadata, and remembers which upstreams are of no help.
+pub(super) struct Maker {
+    config: MetadataConfig,
+    upstream: Arc<Upstream>,
+    store: Arc<Store>,
+    without_ranges: Cache<Scope, ()>,
+    /// One wheel at a time: an archive's directory can be megabytes.
+    making: Mutex<()>,
+}
+
+impl Maker {
+    pub(super) fn new(config: MetadataConfig, upstream: Arc<Upstream>, store: Arc<Store>) -> Self {
+        let without_ranges = Cache::builder().max_capacity(NO_RANGES_MAX).time_to_live(NO_RANGES_FOR).build();
+        Self { config, upstream, store, without_ranges, making: Mutex::default() }
+    }
+
+    pub(super) fn config(&self) -> &MetadataConfig {
+        &self.config
+    }
+
+    /// The digest of the metadata that was made of this wheel.
+    pub(super) async fn known(&self, file: &FileRef) -> Option<Digest> {
+        let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
+        tokio::task::spawn_blocking(move || store.sidecars.find(mark)).await.ok().flatten()
+    }
+
+    /// Makes and keeps the metadata of a wheel whose bytes were verified at this address. Blocks.
+    pub(super) fn make(&self, file: &FileRef, (bytes, size): &Verified) -> Result<Digest, MakeError> {
+        let mark = WheelMark::of(file);
+        let read = |span: Extent| {
+            let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
+            bytes.read_exact_at(&mut piece, span.start).map(|()| piece)
+        };
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let extracted = match WheelName::parse(file.filename.as_str()) {
+            Ok(wheel) => wheel::extract(wheel, *size, read)?,
+            Err(why) => Err(why),
+        };
+        match extracted {
+            Ok(metadata) => Ok(self.store.keep_sidecar(mark, &metadata, Origin::Verified, clock::now())?),
+            Err(why) => {
+                self.store.sidecars.retract(mark)?;
+                Err(why.into())
+            }
+        }
+    }
+
+    /// Of the wheel's own bytes.
+    pub(super) async fn of_wheel(self: &Arc<Self>, file: &FileRef, wheel: Verified) -> Option<Digest> {
+        let (this, owned) = (Arc::clone(self), file.clone());
+        let made = tokio::task::spawn_blocking(move || this.make(&owned, &wheel)).await.ok()?;
+        made.inspect_err(|why| tell(file, why)).ok()
+    }
+
+    /// The wheel, if this address is known to yield it and it is here, checked already.
+    pub(super) async fn held(&self, file: &FileRef, now: Instant) -> Option<Verified> {
+        self.store.catalog.find(file).await.ok()??;
+        match self.store.blobs.open(file.digest, now).ok()? {
+            Held::Whole(blob) => Some((Arc::clone(blob.file()), blob.size())),
+            Held::Checking(growing) => {
+                let size = growing.begin(true).await.ok()??;
+                Some((Arc::clone(growing.file()), size))
+            }
+            Held::Absent => None,
+        }
+    }
+
+    /// Whether upstream was lately found to answer no ranges here.
+    pub(super) fn without_ranges(&self, scope: &Scope) -> bool {
+        self.without_ranges.contains_key(scope)
+    }
+
+    pub(super) fn note_no_ranges(&self, scope: &Scope) {
+        if !self.without_ranges(scope) {
+            tracing::info!(%scope, "upstream answers no ranges: no metadata is read ahead for a while");
+            self.without_ranges.insert(scope.clone(), ());
+        }
+    }
+
+    /// Of spans of the wheel, asked of upstream in this name.
+    pub(super) async fn of_spans(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+    ) -> Result<Digest, SpansError> {
+        if self.without_ranges(&file.scope) {
+            return Err(SpansError::NoRanges);
+        }
+        let read = spans::read(&self.upstream, credential, file, self.config.size.0).await;
+        if matches!(read, Err(SpansError::NoRanges)) {
+            self.note_no_ranges(&file.scope);
+        }
+        let metadata = read?;
+        let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
+        let keep = move || store.keep_sidecar(mark, &metadata, Origin::Read, clock::now());
+        match tokio::task::spawn_blocking(keep).await {
+            Ok(Ok(digest)) => Ok(digest),
+            Ok(Err(why)) => Err(SpansError::Store(why)),
+            Err(_) => Err(SpansError::Store(StoreError::Interrupted)),
+        }
+    }
+}
+
+/// Says why a wheel that is here has no metadata here.
+pub(super) fn tell(file: &FileRef, why: &MakeError) {
+    match why {
+        MakeError::Unreadable(_) => {
+            tracing::info!(wheel = %file.filename, %why, "a wheel yields no metadata")
+        }
+        MakeError::Read(_) | MakeError::Store(_) => {
+            tracing::warn!(wheel = %file.filename, %why, "a wheel's metadata cannot be made");
+        }
+    }
+}

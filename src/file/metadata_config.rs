@@ -1,0 +1,30 @@
+//! `[metadata]`: making wheels' metadata (PEP 658), and reading it ahead.
+//!
+//! Owns the section. Must not know how it is made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::Size;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataConfig {
+    /// Whether metadata is made of wheels at all.
+    pub make: bool,
+    /// Wheels of one page whose metadata is read from upstream after the page was served. Zero reads nothing ahead.
+    pub ahead: usize,
+    /// Wheels that wait to be read; further ones are left for the next time their page is asked for.
+    pub queue: usize,
+    /// Wheels read at one time.
+    pub concurrency: usize,
+    /// Wheels read in a second, at most.
+    pub rate: u32,
+    /// Bytes read of one wheel, at most.
+    pub size: Size,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self { make: true, ahead: 8, queue: 1024, concurrency: 4, rate: 20, size: Size::mebibytes(1) }
+    }
+}

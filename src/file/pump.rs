@@ -1,0 +1,100 @@
+//! Carries a body from the network to the disk.
+//!
+//! Owns the hand-over between the two: pieces wait in a short queue, the disk is written on a blocking thread, and a disk
+//! that fails is left alone for a while. Must not know what the body should be.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
+use crate::upstream::{Answer, BodyError};
+
+/// Pieces on their way from the network to the disk; each is at most what one socket read gave.
+const PIECES_IN_HAND: usize = 8;
+
+/// Why a body ended.
+pub(super) enum End {
+    Complete,
+    Broke(Cause),
+    Abandoned,
+}
+
+/// A place for a body of this length, if it was announced.
+pub(super) async fn make_room(
+    store: &Arc<Store>,
+    size: Option<u64>,
+) -> Result<(Spool, Reservation), StoreError> {
+    let store = Arc::clone(store);
+    let make = move || {
+        let reservation = store.blobs.reserve(size.unwrap_or(0))?;
+        Ok((store.spool(clock::now())?, reservation))
+    };
+    tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Interrupted)?
+}
+
+/// Writes a body down, unless `give_up` says after some piece that nobody wants it any more; `skip` bytes of it are there
+/// already. `None` if the writing thread fell.
+pub(super) async fn pump(
+    store: &Arc<Store>,
+    mut answer: Answer,
+    spool: Spool,
+    reservation: Reservation,
+    skip: u64,
+    give_up: impl Fn() -> bool,
+) -> Option<(Spool, Reservation, End)> {
+    let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
+    let store = Arc::clone(store);
+    let writer = tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
+    let end = loop {
+        match answer.body.piece().await {
+            Ok(Some(piece)) => {
+                if pieces.send(piece).await.is_err() {
+                    // The writer gave up; it says why itself.
+                    break End::Complete;
+                }
+            }
+            Ok(None) => break End::Complete,
+            Err(BodyError::Stalled(_)) => break End::Broke(Cause::Stalled),
+            Err(_) => break End::Broke(Cause::Upstream),
+        }
+        if give_up() {
+            break End::Abandoned;
+        }
+    };
+    drop(pieces);
+    let (spool, reservation, written) = writer.await.ok()?;
+    Some((spool, reservation, written.err().map_or(end, End::Broke)))
+}
+
+/// The blocking side of [`pump`].
+fn write(
+    store: &Store,
+    mut spool: Spool,
+    mut reservation: Reservation,
+    mut skip: u64,
+    mut incoming: mpsc::Receiver<Bytes>,
+) -> (Spool, Reservation, Result<(), Cause>) {
+    while let Some(mut piece) = incoming.blocking_recv() {
+        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+        skip -= skipped as u64;
+        let piece = piece.split_off(skipped);
+        let room = store.blobs.grow(&mut reservation, spool.written() + piece.len() as u64);
+        match room.map_err(SealError::Store).and_then(|()| spool.write(&piece)) {
+            Ok(()) => {}
+            Err(SealError::Body(cause)) => return (spool, reservation, Err(cause)),
+            Err(SealError::Store(why @ StoreError::Full { .. })) => {
+                tracing::warn!(%why, "a download of unannounced length outgrew the cache");
+                return (spool, reservation, Err(Cause::Disk));
+            }
+            Err(SealError::Store(why)) => {
+                tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
+                store.rest(clock::now());
+                return (spool, reservation, Err(Cause::Disk));
+            }
+        }
+    }
+    (spool, reservation, Ok(()))
+}

@@ -1,0 +1,139 @@
+//! A wheel's METADATA read from upstream by ranges (RFC 9110 §14), in a caller's name.
+//!
+//! Owns when the pieces of several answers belong to one file: each is a 206 for exactly what was asked, of one length,
+//! under one validator. An answer that is no such piece ends the reading, its body dropped at once. Must not know what
+//! is remembered of it.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use tokio::time::timeout;
+
+use super::checked::announced;
+use crate::access::Credential;
+use crate::byte_range::{ByteRange, Extent};
+use crate::registry::{FileRef, Route};
+use crate::store::StoreError;
+use crate::upstream::{
+    Ask, ContentRange, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+};
+use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
+
+/// For all pieces of one wheel: a reader ahead waits for nobody that drips.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why upstream's pieces came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpansError {
+    /// Upstream sends the whole where a piece is asked for.
+    #[error("upstream does not answer ranges")]
+    NoRanges,
+    #[error("upstream's pieces do not belong to one file")]
+    Unsteady,
+    #[error("more of the wheel would have to be read than metadata.size allows")]
+    TooMuch,
+    #[error("upstream refused the wheel ({})", .0.status)]
+    Refused(Relayed),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads the METADATA of a wheel, taking at most so many bytes of it.
+pub(super) async fn read(
+    upstream: &Upstream,
+    credential: &Credential,
+    file: &FileRef,
+    bytes_max: u64,
+) -> Result<Vec<u8>, SpansError> {
+    match timeout(PATIENCE, read_patiently(upstream, credential, file, bytes_max)).await {
+        Ok(read) => read,
+        Err(_) => Err(UpstreamError::Silent(Peer::of(&file.scope), PATIENCE).into()),
+    }
+}
+
+async fn read_patiently(
+    upstream: &Upstream,
+    credential: &Credential,
+    file: &FileRef,
+    bytes_max: u64,
+) -> Result<Vec<u8>, SpansError> {
+    let wheel = WheelName::parse(file.filename.as_str())?;
+    let route = Route::File(file.clone());
+    let mut ask = Ask::plain(&route, credential);
+    let mut left = bytes_max.checked_sub(TAIL_BYTES).ok_or(SpansError::TooMuch)?;
+    let tail = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None).await?;
+    let first = Pieces { whole: tail.whole, validator: tail.validator };
+    let mut reader = Reader::new(wheel, first.whole);
+    let mut bytes = tail.bytes;
+    loop {
+        let wanted = match reader.give(&bytes)? {
+            Progress::Metadata(metadata) => return Ok(metadata),
+            Progress::Need(wanted) => wanted,
+        };
+        left = left.checked_sub(wanted.bytes()).ok_or(SpansError::TooMuch)?;
+        // Without a validator nobody can say whether two pieces are of one file.
+        if first.validator.is_none() {
+            return Err(SpansError::Unsteady);
+        }
+        let range = ByteRange::From { first: wanted.start, last: Some(wanted.end - 1) };
+        let next = piece(upstream, &mut ask, range, Some(&first)).await?;
+        if next.whole != first.whole || next.validator != first.validator {
+            return Err(SpansError::Unsteady);
+        }
+        bytes = next.bytes;
+    }
+}
+
+/// What all pieces of one reading share.
+struct Pieces {
+    whole: u64,
+    validator: Option<HeaderValue>,
+}
+
+struct Piece {
+    bytes: Vec<u8>,
+    whole: u64,
+    validator: Option<HeaderValue>,
+}
+
+/// Asks for one piece, of the file that the first one was of.
+async fn piece(
+    upstream: &Upstream,
+    ask: &mut Ask<'_>,
+    range: ByteRange,
+    first: Option<&Pieces>,
+) -> Result<Piece, SpansError> {
+    let field = HeaderValue::try_from(range.field()).map_err(|_| SpansError::Unsteady)?;
+    let if_range = first.and_then(|first| first.validator.clone());
+    ask.range = Some(WantedRange { range: field, if_range });
+    let answer = match upstream.file(ask).await? {
+        FileAnswer::Body(answer) if answer.status == StatusCode::PARTIAL_CONTENT => answer,
+        // With a validator the whole means that it is another file by now.
+        FileAnswer::Body(_) if first.is_some() => return Err(SpansError::Unsteady),
+        FileAnswer::Body(_) => return Err(SpansError::NoRanges),
+        FileAnswer::Refused(relayed) => return Err(SpansError::Refused(relayed)),
+        FileAnswer::Unsatisfiable(_) | FileAnswer::NotModified | FileAnswer::Admitted(_) => {
+            return Err(SpansError::Unsteady);
+        }
+    };
+    announced(&answer)?;
+    let validator = Validators::of(&answer.headers).for_resume().cloned();
+    let told = ContentRange::of(&answer.headers).and_then(|told| Some((told, told.whole?)));
+    let (told, whole) = told.ok_or(SpansError::Unsteady)?;
+    let came = Extent { start: told.first, end: told.last + 1 };
+    if range.on(whole) != Some(came) {
+        return Err(SpansError::Unsteady);
+    }
+    let length = usize::try_from(came.bytes()).map_err(|_| SpansError::Unsteady)?;
+    let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
+    let bytes = answer.body.collect(length).await;
+    let bytes = bytes.map_err(|why| UpstreamError::of_body(&peer, &why))?;
+    if bytes.len() != length {
+        return Err(SpansError::Unsteady);
+    }
+    Ok(Piece { bytes: bytes.into(), whole, validator })
+}
