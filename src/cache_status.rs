@@ -24,11 +24,26 @@ pub enum Outcome {
     Joined,
     /// Passed through without touching the store: refusals, uploads, relayed ranges.
     Bypass,
+    /// Refused by the operator's rules, whatever upstream has.
+    Withheld,
     /// larder's own answer: health, metrics, errors of the request itself.
     Own,
 }
 
 impl Outcome {
+    const ALL: [Self; 10] = [
+        Self::Hit,
+        Self::Renewing,
+        Self::Stale,
+        Self::Revalidated,
+        Self::Asked,
+        Self::Miss,
+        Self::Joined,
+        Self::Bypass,
+        Self::Withheld,
+        Self::Own,
+    ];
+
     /// One word for the log line and the metric.
     pub fn word(self) -> &'static str {
         match self {
@@ -40,6 +55,7 @@ impl Outcome {
             Self::Miss => "miss",
             Self::Joined => "joined",
             Self::Bypass => "bypass",
+            Self::Withheld => "withheld",
             Self::Own => "own",
         }
     }
@@ -63,7 +79,20 @@ impl CacheStatus {
     pub const fn answered(outcome: Outcome, upstream_status: u16) -> Self {
         Self { outcome, upstream_status: Some(upstream_status) }
     }
+
+    /// Reads the value of a `Cache-Status` field that a larder wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        let (words, status) = match text.split_once(FWD_STATUS) {
+            Some((words, status)) => (words, Some(status.parse().ok()?)),
+            None => (text, None),
+        };
+        let outcome = Outcome::ALL.into_iter().find(|outcome| Self::new(*outcome).to_string() == words)?;
+        Some(Self { outcome, upstream_status: status })
+    }
 }
+
+/// Stands before the status that upstream gave.
+const FWD_STATUS: &str = "; fwd-status=";
 
 /// The value of the `Cache-Status` field.
 impl fmt::Display for CacheStatus {
@@ -77,11 +106,29 @@ impl fmt::Display for CacheStatus {
             Outcome::Miss => "larder; fwd=uri-miss",
             Outcome::Joined => "larder; fwd=uri-miss; collapsed",
             Outcome::Bypass => "larder; fwd=bypass",
+            Outcome::Withheld => "larder; detail=withheld",
             Outcome::Own => "larder; detail=own",
         })?;
         match self.upstream_status {
-            Some(status) => write!(f, "; fwd-status={status}"),
+            Some(status) => write!(f, "{FWD_STATUS}{status}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_is_read_back() {
+        for outcome in Outcome::ALL {
+            for status in [CacheStatus::new(outcome), CacheStatus::answered(outcome, 304)] {
+                assert_eq!(CacheStatus::read(&status.to_string()), Some(status));
+            }
+        }
+        for other in ["", "larder", "squid; hit", "larder; hit; fwd-status=x"] {
+            assert_eq!(CacheStatus::read(other), None, "{other}");
         }
     }
 }

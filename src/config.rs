@@ -4,6 +4,7 @@
 //! the code that uses it; this file knows how they hang together, and nothing of what they do. Unknown keys are errors
 //! that name the key and the file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::AccessConfig;
 use crate::cli::Overrides;
-use crate::file::FilesConfig;
+use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::quantity::Size;
-use crate::registry::Base;
+use crate::registry::{Base, MirrorBase, NamesConfig, PrivateNames, Scope};
 use crate::server::ServerLimits;
 use crate::telemetry::LogConfig;
-use crate::upstream::{GitLabConfig, StoreOrigins};
+use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +36,12 @@ pub struct Config {
     /// Allows a service token together with a listener that others can reach.
     pub trust_network: bool,
     pub gitlab: GitLabConfig,
+    /// By name.
+    pub mirrors: BTreeMap<String, MirrorConfig>,
+    pub names: NamesConfig,
     pub index: IndexConfig,
     pub files: FilesConfig,
+    pub metadata: MetadataConfig,
     pub access: AccessConfig,
     pub limits: ServerLimits,
     pub log: LogConfig,
@@ -51,8 +56,11 @@ impl Default for Config {
             public_url: String::new(),
             trust_network: false,
             gitlab: GitLabConfig::default(),
+            mirrors: BTreeMap::new(),
+            names: NamesConfig::default(),
             index: IndexConfig::default(),
             files: FilesConfig::default(),
+            metadata: MetadataConfig::default(),
             access: AccessConfig::default(),
             limits: ServerLimits::default(),
             log: LogConfig::default(),
@@ -72,6 +80,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A key, and what is wrong with its value.
+type Fault = (String, String);
+
 impl Config {
     /// Loads and checks.
     ///
@@ -85,8 +96,8 @@ impl Config {
         if faults.is_empty() {
             return Ok(config);
         }
-        let sourced = |(key, fault): (&str, String)| {
-            let from = figment.find_metadata(key).map(origin).unwrap_or_default();
+        let sourced = |(key, fault): Fault| {
+            let from = figment.find_metadata(&key).map(origin).unwrap_or_default();
             format!("{key}: {fault}{from}")
         };
         Err(ConfigError(faults.into_iter().map(sourced).collect()))
@@ -141,48 +152,106 @@ impl Config {
         Base::parse(&self.public_url).map(|base| base.root().to_owned()).unwrap_or_default()
     }
 
-    fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        let mut base = |key: &'static str, url: &str| {
-            if let Err(why) = Base::parse(url) {
-                faults.push((key, format!("\"{}\": {why}", without_secret(url))));
-            }
-        };
-        base("gitlab.url", &self.gitlab.url);
-        for url in &self.gitlab.external_urls {
-            base("gitlab.external_urls", url);
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.gitlab_faults();
+        for (name, mirror) in &self.mirrors {
+            let of_mirror = self.mirror_faults(name, mirror);
+            faults.extend(of_mirror.into_iter().map(|(key, why)| (format!("mirrors.{name}{key}"), why)));
         }
-        if !self.public_url.is_empty() {
-            base("public_url", &self.public_url);
+        let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
+        if let Err(why) = PrivateNames::parse(&self.names.private) {
+            fault("names.private", why.to_string());
         }
-        if let Err(text) = StoreOrigins::parse(&self.gitlab.store_origins) {
-            faults.push((
-                "gitlab.store_origins",
-                format!("\"{}\" is not an origin such as https://objects.example.net", without_secret(&text)),
-            ));
+        if let Some(why) = base_fault(&self.public_url).filter(|_| !self.public_url.is_empty()) {
+            fault("public_url", why);
         }
         if self.access.grant_for > AccessConfig::GRANT_FOR_MAX {
             let why = "a withdrawn right would live on for too long";
-            faults.push((
-                "access.grant_for",
-                format!("{} is more than {}: {why}", self.access.grant_for, AccessConfig::GRANT_FOR_MAX),
-            ));
+            let most = AccessConfig::GRANT_FOR_MAX;
+            fault("access.grant_for", format!("{} is more than {most}: {why}", self.access.grant_for));
         }
         if !is_address(&self.listen) {
-            faults.push(("listen", format!("\"{}\" is not an address such as 127.0.0.1:3141", self.listen)));
+            fault("listen", format!("\"{}\" is not an address such as 127.0.0.1:3141", self.listen));
         }
         if self.cache_size.0 == 0 {
-            faults.push(("cache_size", "nothing could be cached".to_owned()));
-        }
-        if !self.gitlab.token_file.is_empty() && !self.trust_network && !is_loopback(&self.listen) {
-            let why = "with it every caller has its rights: listen on loopback, or set trust_network = true";
-            faults.push((
-                "gitlab.token_file",
-                format!("set, while listen = \"{}\" is open to the network; {why}", self.listen),
-            ));
+            fault("cache_size", "nothing could be cached".to_owned());
         }
         faults
     }
+
+    fn gitlab_faults(&self) -> Vec<Fault> {
+        let gitlab = &self.gitlab;
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, why: String| faults.push((format!("gitlab.{key}"), why));
+        if let Some(why) = base_fault(&gitlab.url) {
+            fault("url", why);
+        }
+        for why in gitlab.external_urls.iter().filter_map(|url| base_fault(url)) {
+            fault("external_urls", why);
+        }
+        if let Some(why) = origins_fault(&gitlab.store_origins) {
+            fault("store_origins", why);
+        }
+        if let Some(why) = self.open_credential(&gitlab.token_file) {
+            fault("token_file", why);
+        }
+        if let Forward::Mirror(name) = &gitlab.forward
+            && !self.mirrors.contains_key(name)
+        {
+            fault(
+                "forward",
+                format!("\"{name}\" is neither \"pass\" nor \"deny\", nor is there a [mirrors.{name}]"),
+            );
+        }
+        faults
+    }
+
+    /// What is wrong with a mirror, each with the rest of its key.
+    fn mirror_faults(&self, name: &str, mirror: &MirrorConfig) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |key, why| faults.push((key, why));
+        let scope = Scope::mirror(name).filter(|_| !Forward::is_taken(name));
+        match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.files)) {
+            None => fault(
+                "",
+                "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny".to_owned(),
+            ),
+            Some(Err((url, why))) => {
+                let key = if url == mirror.url { ".url" } else { ".files" };
+                fault(key, format!("\"{}\": {why}", without_secret(&url)));
+            }
+            Some(Ok(_)) => {}
+        }
+        if let Some(why) = origins_fault(&mirror.redirects) {
+            fault(".redirects", why);
+        }
+        if let Some(why) = self.open_credential(&mirror.token_file) {
+            fault(".token_file", why);
+        }
+        if mirror.username.contains(|c: char| c == ':' || c.is_control()) {
+            fault(".username", "a colon or a control character has no place in it".to_owned());
+        }
+        if !mirror.username.is_empty() && mirror.token_file.is_empty() {
+            fault(".username", "set without token_file, where its password would be".to_owned());
+        }
+        faults
+    }
+
+    /// With a credential of the operator's every caller has its rights.
+    fn open_credential(&self, token_file: &str) -> Option<String> {
+        let open = !token_file.is_empty() && !self.trust_network && !is_loopback(&self.listen);
+        let why = "with it every caller has its rights: listen on loopback, or set trust_network = true";
+        open.then(|| format!("set, while listen = \"{}\" is open to the network; {why}", self.listen))
+    }
+}
+
+fn base_fault(url: &str) -> Option<String> {
+    Base::parse(url).err().map(|why| format!("\"{}\": {why}", without_secret(url)))
+}
+
+fn origins_fault(origins: &[String]) -> Option<String> {
+    let text = StoreOrigins::parse(origins).err()?;
+    Some(format!("\"{}\" is not an origin such as https://objects.example.net", without_secret(&text)))
 }
 
 /// A URL as it may be shown: what stands before an `@` may be a password.
@@ -280,6 +349,24 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "reads the example")]
+    fn the_examples_mirror_is_the_default() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"));
+        let text = text.unwrap_or_default();
+        let lines = text.lines().skip_while(|line| *line != "# [mirrors.pypi]");
+        let section: String =
+            lines.map_while(|line| line.strip_prefix("# ")).flat_map(|line| [line, "\n"]).collect();
+        let url = "https://index.example/simple/".to_owned();
+        let expected = MirrorConfig { url, ..MirrorConfig::default() };
+        assert_eq!(load(&section).map(|config| config.mirrors.get("pypi").cloned()), Ok(Some(expected)));
+        let mut keys = Vec::new();
+        flatten("", &serde_json::json!(MirrorConfig::default()), &mut keys);
+        for (key, _) in keys {
+            assert!(section.lines().any(|line| line.starts_with(&format!("{key} ="))), "{key}");
+        }
+    }
+
+    #[test]
     fn faults_name_the_key_the_value_and_the_file() {
         let unknown = fault("[gitlab]\nurll = 'x'\n");
         assert!(
@@ -313,6 +400,52 @@ mod tests {
             assert_eq!(with(listen, false), "");
         }
         assert_eq!(with("0.0.0.0:3141", true), "");
+    }
+
+    #[test]
+    fn a_mirrors_faults_name_its_key() {
+        let with = |name: &str, lines: &str| {
+            fault(&format!("[mirrors.{name}]\nurl = 'https://index.example/simple'\n{lines}"))
+        };
+        assert_eq!(with("pypi", ""), "");
+        for name in ["PyPI", "api", "pass", "deny", "-x"] {
+            assert!(with(&format!("'{name}'"), "").starts_with(&format!("mirrors.{name}: ")), "{name}");
+        }
+        for (lines, key) in [
+            ("files = ['https://u:p@files.example/']", "mirrors.pypi.files: "),
+            ("files = ['files.example']", "mirrors.pypi.files: "),
+            ("redirects = ['https://files.example/x']", "mirrors.pypi.redirects: "),
+            ("username = 'ann'", "mirrors.pypi.username: "),
+            ("fresh = '1m'", "fresh"),
+            ("min_age = '7'", "mirrors.pypi.min_age"),
+            ("hashless = 'keep'", "mirrors.pypi.hashless"),
+        ] {
+            let why = with("pypi", lines);
+            assert!(why.contains(key), "{lines}: {why}");
+            assert!(!why.contains("u:p"), "{why}");
+        }
+        assert!(fault("[mirrors.pypi]\nurl = ''\n").starts_with("mirrors.pypi.url: "));
+        let secret =
+            "listen = '0.0.0.0:3141'\n[mirrors.pypi]\nurl = 'https://index.example/'\ntoken_file = '/t'\n";
+        assert!(fault(secret).starts_with("mirrors.pypi.token_file: "));
+        assert_eq!(fault(&format!("trust_network = true\n{secret}")), "");
+    }
+
+    #[test]
+    fn a_forward_leads_to_a_mirror_that_is_there() {
+        let mirror = "[mirrors.pypi]\nurl = 'https://index.example/simple/'\n";
+        assert_eq!(fault(&format!("[gitlab]\nforward = 'pypi'\n{mirror}")), "");
+        let why = fault("[gitlab]\nforward = 'pypi'\n");
+        assert!(why.contains("gitlab.forward") && why.contains("[mirrors.pypi]"), "{why}");
+        assert_eq!(fault("[gitlab]\nforward = 'deny'\n"), "");
+    }
+
+    #[test]
+    fn a_glob_that_matches_nothing_is_a_fault() {
+        assert_eq!(fault("[names]\nprivate = ['acme-*', 'Acme?']\n"), "");
+        for glob in ["", "acme/*"] {
+            assert!(fault(&format!("[names]\nprivate = ['{glob}']\n")).contains("names.private"), "{glob}");
+        }
     }
 
     #[test]

@@ -3,17 +3,51 @@
 //! Messages go to clients: no addresses in them. Must not know statuses.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use super::cooldown::Withheld;
+use crate::simple::ProjectName;
 use crate::upstream::UpstreamError;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PageError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    #[error("GitLab's answer is not an index page: {0}")]
+    #[error("upstream's answer is not an index page: {0}")]
     NotAPage(Arc<str>),
-    #[error("GitLab's page broke off: {0}")]
+    #[error("upstream's page broke off: {0}")]
     Broken(Arc<str>),
+    #[error(
+        "upstream's page is larger than index.page_size, and too large to be turned into the other format"
+    )]
+    TooLarge,
+    #[error("{0} is a private name (names.private): it is never asked for at a mirror")]
+    PrivateName(ProjectName),
+    #[error("no page of this mirror lists this file")]
+    NotListed,
+    #[error("this file is younger than the mirror's min_age: it may be had in {}", humantime::format_duration(*.0))]
+    TooYoung(Duration),
+    #[error(
+        "the mirror does not say when this file was uploaded, and min_age is set: it counts as too young"
+    )]
+    Undated,
     #[error("larder stumbled over this page; the log says more")]
     Internal,
+}
+
+impl PageError {
+    /// A mirror's `min_age` stands between this file and everybody.
+    pub(super) fn withheld(why: Withheld, now: SystemTime) -> Self {
+        match why {
+            Withheld::Undated => Self::Undated,
+            Withheld::Until(ripe) => {
+                let wait = ripe.duration_since(now).unwrap_or_default();
+                Self::TooYoung(Duration::from_secs(wait.as_secs() + 1))
+            }
+        }
+    }
+
+    pub(super) fn not_a_page(why: impl std::fmt::Display) -> Self {
+        Self::NotAPage(why.to_string().into())
+    }
 }

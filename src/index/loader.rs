@@ -5,23 +5,29 @@
 //! was given; that is `settle`'s.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::HeaderValue;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::config::IndexConfig;
 use super::error::PageError;
 use super::freshness::{Freshness, Lifetimes, freshness};
-use super::links::LinkRewriter;
+use super::links::Links;
 use super::memory::{Memory, Variant, View, ViewKey};
-use super::page::Page;
+use super::page::{Page, Rewritten};
 use super::reading::{PageStream, Reading, read};
 use super::request::PageRequest;
+use super::rewriting::{Order, Rewriting};
+use super::sources::Sources;
 use crate::access::{Access, Fingerprint, Standing};
 use crate::clock;
-use crate::registry::{PageRef, Route};
+use crate::registry::{Route, Scope};
+use crate::simple::Format;
 use crate::single_flight::{Landed, SingleFlight};
-use crate::store::{PageMeta, PageShelf};
+use crate::store::{PageMeta, PageShelf, Sidecars};
 use crate::upstream::{self, Ask, Relayed, Upstream, UpstreamError, Validators};
 
 /// How a load ended; shared by all who waited for it.
@@ -37,7 +43,11 @@ pub(super) enum Loaded {
     Fresh(Arc<Page>),
     /// For one taker; the others ask for themselves.
     Oversize(Arc<Mutex<Option<Box<PageStream>>>>),
-    Forward(Relayed),
+    Forward {
+        relayed: Relayed,
+        /// Who answers in GitLab's place.
+        mirror: Option<Scope>,
+    },
     Refused(Relayed),
     Failed(PageError),
 }
@@ -45,15 +55,24 @@ pub(super) enum Loaded {
 /// One load at a time for a view. Callers whose right stands share it; others ask in their own name.
 type LoadKey = (ViewKey, Option<Fingerprint>, u64);
 
+/// Who works for the index room.
+#[derive(Clone)]
+pub struct Parts {
+    pub upstream: Arc<Upstream>,
+    pub access: Arc<Access>,
+    pub shelf: PageShelf,
+    pub sidecars: Arc<Sidecars>,
+    /// Wheels of a page whose metadata is worth having before anybody asks.
+    pub ahead: usize,
+}
+
 pub(super) struct Loader {
     config: IndexConfig,
-    upstream: Arc<Upstream>,
-    access: Arc<Access>,
-    shelf: Option<PageShelf>,
+    parts: Parts,
     memory: Memory,
     loads: Arc<SingleFlight<LoadKey, Loaded>>,
     slots: Semaphore,
-    links: LinkRewriter,
+    sources: Sources,
     written: Mutex<Written>,
 }
 
@@ -65,21 +84,13 @@ struct Written {
 }
 
 impl Loader {
-    pub(super) fn new(
-        config: IndexConfig,
-        upstream: Arc<Upstream>,
-        access: Arc<Access>,
-        shelf: Option<PageShelf>,
-        path_prefix: &str,
-    ) -> Arc<Self> {
+    pub(super) fn new(config: IndexConfig, sources: Sources, parts: Parts) -> Arc<Self> {
         let slots = Semaphore::new(config.loads.clamp(1, Semaphore::MAX_PERMITS));
         Arc::new(Self {
             memory: Memory::new(config.memory),
-            links: LinkRewriter::new(upstream.bases().clone(), path_prefix),
             config,
-            upstream,
-            access,
-            shelf,
+            sources,
+            parts,
             loads: SingleFlight::new(),
             slots,
             written: Mutex::new(Written { at: None, count: 0 }),
@@ -87,7 +98,7 @@ impl Loader {
     }
 
     pub(super) fn access(&self) -> &Access {
-        &self.access
+        &self.parts.access
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -99,27 +110,48 @@ impl Loader {
         *written = Written { at: Some(now), count: written.count + 1 };
     }
 
+    /// Lets a page that is about to be shown find out about new metadata.
+    pub(super) async fn keep_up(&self, page: &Arc<Page>) {
+        page.keep_up(&self.parts.sidecars, clock::now()).await;
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// Loads under way.
     pub(super) fn loading(&self) -> usize {
         self.loads.len()
     }
 
     pub(super) fn standing(&self, request: &PageRequest, now: Instant) -> Standing {
-        self.access.page(request.who, &request.page, now)
+        self.parts.access.page(request.who, &request.page, now)
     }
 
-    pub(super) fn freshness(&self, view: &View, now: Instant) -> Freshness {
-        let lifetimes = Lifetimes {
-            fresh_for: self.config.fresh_for.0,
-            while_revalidate: self.config.stale_while_revalidate.0,
-            if_error: self.config.stale_for.0,
+    pub(super) fn freshness(&self, key: &ViewKey, view: &View, now: Instant) -> Freshness {
+        let (lifetimes, written) = match self.sources.mirror(&key.page().scope) {
+            // An upload goes to GitLab, and changes nothing elsewhere.
+            Some(mirror) => (self.lifetimes(mirror.fresh_for, mirror.fresh_for), None),
+            None => (
+                self.lifetimes(self.config.fresh_for.0, self.config.stale_while_revalidate.0),
+                self.written().at,
+            ),
         };
-        freshness(view.asked, now, self.written().at, &lifetimes, view.variant.spread())
+        freshness(view.asked, now, written, &lifetimes, view.variant.spread())
+    }
+
+    fn lifetimes(&self, fresh_for: Duration, while_revalidate: Duration) -> Lifetimes {
+        Lifetimes { fresh_for, while_revalidate, if_error: self.config.stale_for.0 }
     }
 
     /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
     pub(super) fn is_hot(&self, uses: u32) -> bool {
         self.config.renew_from_uses > 0 && uses >= self.config.renew_from_uses
+    }
+
+    /// When something was last uploaded through us.
+    pub(super) fn written_at(&self) -> Option<Instant> {
+        self.written().at
     }
 
     fn written(&self) -> Written {
@@ -147,7 +179,7 @@ impl Loader {
             }
             let loaded = this.ask(&request, &view).await;
             if let Loaded::Page { page, variant, asked, .. } = &loaded {
-                this.access.admit_page(request.who, &request.page, page.listings(), *asked);
+                this.parts.access.admit_page(request.who, &request.page, page.listings(), *asked);
                 this.memory.show(&view, View::new(*variant, *asked));
             }
             loaded
@@ -171,23 +203,36 @@ impl Loader {
         let (view, page) = self.memory.view(key).filter(|_| !request.insists)?;
         let newer = seen.is_none_or(|seen| view.asked > seen);
         let proven = self.standing(request, now).permit().is_some();
-        (newer && proven && self.freshness(&view, now) <= Freshness::Ageing).then_some(page)
+        (newer
+            && proven
+            && !page.is_ripe(clock::wall())
+            && self.freshness(key, &view, now) <= Freshness::Ageing)
+            .then_some(page)
     }
 
     /// One question to upstream, with the validator of the page that this view, or failing that anybody, last had.
     pub(super) async fn ask(&self, request: &PageRequest, key: &ViewKey) -> Loaded {
-        let route = &Route::Page(key.page().clone());
+        let address = key.page();
+        let route = &Route::Page(address.clone());
+        let Some(links) = self.sources.links(&address.scope) else {
+            return Loaded::Failed(PageError::Internal);
+        };
         let known = match self.memory.latest(key) {
             Some(known) => Some(known),
-            None => self.recall(key.page()).await,
+            None => self.recall(key, links).await,
         };
-        let etag = known.as_ref().and_then(|(_, page)| page.upstream_etag().cloned());
-        let mut ask = Ask::plain(route, &request.credential);
-        ask.validators = Validators { etag, last_modified: None };
+        // A page that lacks a file which has come of age since is made anew, unchanged or not.
+        let askable = known.as_ref().filter(|(_, page)| !page.is_ripe(clock::wall()));
+        let ask = Ask {
+            validators: askable.map(|(_, page)| page.validators().clone()).unwrap_or_default(),
+            accept: self.sources.asked_format(&address.scope, key.format()),
+            who: Some(request.who),
+            ..Ask::plain(route, &request.credential)
+        };
         // Waiting for a turn is bounded: each load ahead has its own time-outs.
         let _slot = self.slots.acquire().await;
         let asked = clock::now();
-        let answer = match self.upstream.page(&ask).await {
+        let answer = match self.parts.upstream.page(&ask).await {
             Ok(answer) => answer,
             Err(why) => return Loaded::Failed(why.into()),
         };
@@ -196,60 +241,107 @@ impl Loader {
                 Some((variant, page)) => Loaded::Page { page, variant, asked, not_modified: true },
                 // A 304 answers only a validator, and there was none: upstream is broken.
                 None => {
-                    Loaded::Failed(UpstreamError::Unusable("GitLab answered 304 to a plain request").into())
+                    Loaded::Failed(UpstreamError::Unusable("upstream answered 304 to a plain request").into())
                 }
             },
-            upstream::PageAnswer::Forward(relayed) => Loaded::Forward(relayed),
+            upstream::PageAnswer::Forward { relayed, mirror } => Loaded::Forward { relayed, mirror },
             upstream::PageAnswer::Refused(relayed) => Loaded::Refused(relayed),
-            upstream::PageAnswer::Page(answer) => {
-                let url = self.upstream.bases().asked().url(route);
-                match read(answer, url, self.links.clone(), self.config.page_size.bytes()).await {
-                    Ok(Reading::Whole { page, upstream_body, meta }) => {
-                        let variant = self.memory.keep(key.page(), &upstream_body, &page);
-                        self.put_away(route.clone(), meta, upstream_body);
-                        Loaded::Page { page, variant, asked, not_modified: false }
-                    }
+            upstream::PageAnswer::Page { answer, url } => {
+                let order = Order {
+                    page: address.clone(),
+                    target: key.format(),
+                    url: url.clone(),
+                    links: links.clone(),
+                };
+                match read(answer, order, self.config.page_size.bytes()).await {
                     Ok(Reading::Oversize(stream)) => Loaded::Oversize(Arc::new(Mutex::new(Some(stream)))),
+                    Ok(Reading::Whole { rewritten, upstream_body, source }) => {
+                        let meta = meta(&url, &rewritten.validators);
+                        match self.prepare(*rewritten).await {
+                            Ok(page) => {
+                                let variant = self.memory.keep(key, &upstream_body, &page);
+                                self.put_away(route.clone(), source, meta, upstream_body);
+                                Loaded::Page { page, variant, asked, not_modified: false }
+                            }
+                            Err(why) => Loaded::Failed(why),
+                        }
+                    }
                     Err(why) => Loaded::Failed(why),
                 }
             }
         }
     }
 
-    /// The page that an earlier process stored, prepared anew.
-    async fn recall(&self, address: &PageRef) -> Option<(Variant, Arc<Page>)> {
-        let route = &Route::Page(address.clone());
-        let stored = self.shelf.as_ref()?.load(route).await;
-        let (meta, body) = match stored {
-            Ok(found) => found?,
-            Err(why) => {
-                tracing::warn!(%why, %route, "a stored page cannot be read");
-                return None;
-            }
-        };
-        match Page::prepare(&meta, &body, self.links.clone()).await {
-            Ok(page) => {
-                let page = Arc::new(page);
-                Some((self.memory.keep(address, &body, &page), page))
-            }
-            Err(why) => {
-                tracing::warn!(%why, %route, "a stored page is not usable any more");
-                None
+    async fn prepare(&self, rewritten: Rewritten) -> Result<Arc<Page>, PageError> {
+        if rewritten.collected.withheld > 0 {
+            tracing::info!(
+                files = rewritten.collected.withheld,
+                "files younger than min_age are left out of a page"
+            );
+        }
+        let (sidecars, ahead) = (Arc::clone(&self.parts.sidecars), self.parts.ahead);
+        let prepare = move || Page::prepare(rewritten, &sidecars, ahead, clock::now());
+        let page = tokio::task::spawn_blocking(prepare).await.map_err(|_| PageError::Internal)??;
+        Ok(Arc::new(page))
+    }
+
+    /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
+    /// anew.
+    async fn recall(&self, key: &ViewKey, links: &Links) -> Option<(Variant, Arc<Page>)> {
+        let route = &Route::Page(key.page().clone());
+        let first = self.sources.asked_format(&key.page().scope, key.format());
+        let second = if first == Format::Json { Format::Html } else { Format::Json };
+        for source in [first, second] {
+            match self.parts.shelf.load(route, source).await {
+                Ok(None) => {}
+                Ok(Some((meta, body))) => match self.prepare_stored(key, links, source, &meta, &body).await {
+                    Ok(page) => return Some((self.memory.keep(key, &body, &page), page)),
+                    Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
+                },
+                Err(why) => tracing::warn!(%why, %route, "a stored page cannot be read"),
             }
         }
+        None
+    }
+
+    async fn prepare_stored(
+        &self,
+        key: &ViewKey,
+        links: &Links,
+        source: Format,
+        meta: &PageMeta,
+        body: &Bytes,
+    ) -> Result<Arc<Page>, PageError> {
+        let url = Url::parse(&meta.url).map_err(|_| PageError::Internal)?;
+        let order = Order { page: key.page().clone(), target: key.format(), url, links: links.clone() };
+        let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        let validators = Validators { etag: value(&meta.etag), last_modified: value(&meta.last_modified) };
+        let body = body.clone();
+        let rewrite = move || Rewriting::whole(&order.job(source), &body, &validators);
+        let rewritten = tokio::task::spawn_blocking(rewrite).await.map_err(|_| PageError::Internal)??;
+        self.prepare(rewritten).await
     }
 
     /// Stores a page behind the answer; a disk that fails costs a reload after the next restart, no more.
-    fn put_away(&self, route: Route, meta: PageMeta, body: bytes::Bytes) {
-        let Some(shelf) = self.shelf.clone() else { return };
+    fn put_away(&self, route: Route, format: Format, meta: PageMeta, body: Bytes) {
+        let shelf = self.parts.shelf.clone();
         #[expect(
             clippy::disallowed_methods,
             reason = "a page that is not put away is asked for again, no more"
         )]
         tokio::spawn(async move {
-            if let Err(why) = shelf.store(&route, meta, body).await {
+            if let Err(why) = shelf.store(&route, format, meta, body).await {
                 tracing::warn!(%why, %route, "a page cannot be stored");
             }
         });
+    }
+}
+
+fn meta(url: &Url, validators: &Validators) -> PageMeta {
+    let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
+    PageMeta {
+        etag: text(&validators.etag),
+        last_modified: text(&validators.last_modified),
+        url: url.to_string(),
     }
 }

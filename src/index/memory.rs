@@ -14,6 +14,7 @@ use crate::access::Fingerprint;
 use crate::digest::{Digest, Hasher};
 use crate::quantity::Size;
 use crate::registry::{PageRef, Route, ScopeKind};
+use crate::simple::Format;
 
 /// Views remembered at once: callers × group pages, and project pages.
 const VIEWS_MAX: u64 = 65_536;
@@ -22,21 +23,27 @@ const VIEWS_MAX: u64 = 65_536;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ViewKey {
     page: PageRef,
+    format: Format,
     /// A project's page is the same for everyone who may read the project; a group's may differ per caller.
     caller: Option<Fingerprint>,
 }
 
 impl ViewKey {
-    pub(super) fn new(page: PageRef, who: Fingerprint) -> Self {
+    pub(super) fn new(page: PageRef, format: Format, who: Fingerprint) -> Self {
         let caller = match page.scope.kind() {
-            ScopeKind::Project => None,
+            ScopeKind::Project | ScopeKind::Mirror => None,
             ScopeKind::Group => Some(who),
         };
-        Self { page, caller }
+        Self { page, format, caller }
     }
 
     pub(super) fn page(&self) -> &PageRef {
         &self.page
+    }
+
+    /// The format that it is shown in.
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 }
 
@@ -50,10 +57,13 @@ impl Variant {
         f64::from(self.0.as_bytes()[0]) / f64::from(u8::MAX)
     }
 
-    fn of(page: &PageRef, upstream_body: &[u8]) -> Self {
+    fn of(key: &ViewKey, upstream_body: &[u8]) -> Self {
         let mut hasher = Hasher::new();
-        hasher.update(Route::Page(page.clone()).path().as_bytes());
-        hasher.update(b"\n");
+        hasher.update(Route::Page(key.page.clone()).path().as_bytes());
+        hasher.update(match key.format {
+            Format::Html => b" html\n",
+            Format::Json => b" json\n",
+        });
         hasher.update(upstream_body);
         Self(hasher.finish())
     }
@@ -81,7 +91,7 @@ impl View {
 pub(super) struct Memory {
     views: Cache<ViewKey, View>,
     pages: Cache<Variant, Arc<Page>>,
-    latest: Cache<PageRef, Variant>,
+    latest: Cache<(PageRef, Format), Variant>,
 }
 
 impl Memory {
@@ -103,14 +113,14 @@ impl Memory {
     /// The page to ask "has it changed?" about: this view's own, or the last one anybody was given.
     pub(super) fn latest(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
         let own = self.views.get(key).map(|view| view.variant);
-        let variant = own.or_else(|| self.latest.get(&key.page))?;
+        let variant = own.or_else(|| self.latest.get(&(key.page.clone(), key.format)))?;
         Some((variant, self.pages.get(&variant)?))
     }
 
-    pub(super) fn keep(&self, address: &PageRef, upstream_body: &[u8], page: &Arc<Page>) -> Variant {
-        let variant = Variant::of(address, upstream_body);
+    pub(super) fn keep(&self, key: &ViewKey, upstream_body: &[u8], page: &Arc<Page>) -> Variant {
+        let variant = Variant::of(key, upstream_body);
         self.pages.insert(variant, Arc::clone(page));
-        self.latest.insert(address.clone(), variant);
+        self.latest.insert((key.page.clone(), key.format), variant);
         variant
     }
 

@@ -10,56 +10,89 @@
 //! is answered from memory while it is fresh; otherwise the request goes upstream in the caller's name with the stored
 //! page's own validator, and is the proof of the caller's right. Must not know files, HTTP statuses or connections.
 
+mod ahead;
 mod config;
+mod cooldown;
 mod error;
+mod forwards;
 mod freshness;
+mod glance;
+mod large_pages;
 mod links;
 mod loader;
 mod memory;
+mod mirror_files;
 mod page;
 mod reading;
 mod representation;
 mod request;
+mod rewriting;
 mod settle;
+mod sources;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::access::{Access, Standing};
+use crate::access::{Credential, Fingerprint, Standing};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::clock;
+use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
+use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates};
 use crate::single_flight::Landed;
-use crate::store::PageShelf;
-use crate::upstream::Upstream;
+use crate::upstream::Relayed;
 
 pub use config::IndexConfig;
 pub use error::PageError;
+use forwards::Forwards;
 use freshness::Freshness;
+pub use glance::{Glance, glance};
+use large_pages::LargePages;
 use loader::Loader;
+pub use loader::Parts;
 use memory::{View, ViewKey};
+use mirror_files::MirrorFile;
 pub use page::Page;
 pub use reading::PageStream;
 pub use representation::Coding;
-pub use request::{PageReply, PageRequest};
+pub use request::{PageReply, PageRequest, Resolved};
 use settle::{Settled, reply, settle};
+pub use sources::{MirrorPages, Sources};
+
+/// A page that a path was looked for on is asked for again if it is older than this and does not list it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 pub struct Pages {
     loader: Arc<Loader>,
+    forwards: Forwards,
+    large: LargePages,
+}
+
+/// What GitLab, or a mirror, has for a caller.
+enum Found {
+    Reply(PageReply),
+    /// GitLab has no such package.
+    Forward {
+        relayed: Relayed,
+        mirror: Option<Scope>,
+    },
+}
+
+/// What is known of a path of a mirror's.
+enum Listed {
+    As(MirrorFile),
+    Nowhere,
+    /// Nobody knows, and it is too early to ask.
+    Throttled(Relayed),
 }
 
 impl Pages {
-    /// `path_prefix` stands before every rewritten link: the path of `public_url`, mostly empty.
-    pub fn new(
-        config: IndexConfig,
-        upstream: Arc<Upstream>,
-        access: Arc<Access>,
-        shelf: Option<PageShelf>,
-        path_prefix: &str,
-    ) -> Arc<Self> {
-        Arc::new(Self { loader: Loader::new(config, upstream, access, shelf, path_prefix) })
+    pub fn new(config: IndexConfig, sources: Sources, parts: Parts) -> Arc<Self> {
+        let forwards = Forwards::new(config.fresh_for.0);
+        let loader = Loader::new(config, sources, parts);
+        Arc::new(Self { loader, forwards, large: LargePages::new() })
     }
 
-    /// Something was uploaded: no page that was asked for before now counts as fresh.
+    /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
     ///
     /// All pages, not only the project's: an upload names its project by number or by path, and groups show it too.
     /// A page that did not change costs one small "not modified".
@@ -67,74 +100,237 @@ impl Pages {
         self.loader.changed_upstream(now);
     }
 
+    /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no address.
+    pub fn serves(&self, scope: &Scope) -> bool {
+        self.loader.sources().links(scope).is_some()
+    }
+
     /// Loads under way.
     pub fn loading(&self) -> usize {
         self.loader.loading()
     }
 
-    /// Answers a request for a page.
+    /// Answers a request for a page. Where GitLab has no such package and a mirror is named to answer in its place, it is
+    /// the mirror's page that is given: public words to a caller whom GitLab was asked about first.
     ///
     /// # Errors
-    /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands.
+    /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
+    /// none of a mirror's business.
     pub async fn page(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
-        let key = ViewKey::new(request.page.clone(), request.who);
-        let standing = self.loader.standing(&request, now);
-        let known = self.loader.memory().view(&key);
+        let found = self.found(request, now).await?;
+        if let PageReply::Page { page, .. } = &found {
+            self.loader.keep_up(page).await;
+        }
+        Ok(found)
+    }
+
+    async fn found(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+        if request.page.scope.is_mirror() {
+            return self.mirrored(request, now).await;
+        }
+        let known = self.forwards.recall(&request, now, self.loader.written_at());
+        let (relayed, mirror) = match known {
+            Some(mirror) => (None, Some(mirror)),
+            None => match self.own(&request, now).await? {
+                Found::Reply(reply) => return Ok(reply),
+                Found::Forward { relayed, mirror } => (Some(relayed), mirror),
+            },
+        };
+        if let Some(name) = request.page.name.as_ref().filter(|name| self.is_private(name)) {
+            return Err(PageError::PrivateName(name.clone()));
+        }
+        match (mirror, relayed) {
+            (Some(mirror), relayed) => {
+                if relayed.is_some() {
+                    self.forwards.remember(&request, mirror.clone(), now);
+                }
+                let page = PageRef { scope: mirror, name: request.page.name.clone() };
+                self.mirrored(PageRequest { page, ..request }, now).await
+            }
+            (None, Some(relayed)) => Ok(PageReply::Relayed(relayed)),
+            (None, None) => Err(PageError::Internal),
+        }
+    }
+
+    /// A mirror's page, for whoever asks.
+    async fn mirrored(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+        if let Some(name) = request.page.name.as_ref().filter(|name| self.is_private(name)) {
+            return Err(PageError::PrivateName(name.clone()));
+        }
+        let request = PageRequest { credential: Credential::anonymous(), ..request };
+        match self.own(&request, now).await? {
+            Found::Reply(reply) => Ok(reply),
+            Found::Forward { .. } => Err(PageError::Internal),
+        }
+    }
+
+    fn is_private(&self, name: &ProjectName) -> bool {
+        self.loader.sources().private().hold(name)
+    }
+
+    /// What a path below a mirror leads to, by the word of the page that lists it. The page is found by the file's name,
+    /// and asked for if nobody has asked for it yet.
+    ///
+    /// # Errors
+    /// When no page lists it, when it must not be had, or when the page cannot be had.
+    pub async fn resolve(
+        &self,
+        path: &MirrorPath,
+        who: Fingerprint,
+        now: Instant,
+    ) -> Result<Resolved, PageError> {
+        let wheel = path.metadata_of();
+        let listed = wheel.as_ref().unwrap_or(path);
+        let names = project_candidates(listed.filename().as_str());
+        if let Some(name) = names.first().filter(|name| self.is_private(name)) {
+            return Err(PageError::PrivateName(name.clone()));
+        }
+        for name in names.into_iter().filter(|name| !self.is_private(name)) {
+            let page = PageRef { scope: path.scope().clone(), name: Some(name) };
+            match self.listed(listed, page, who, now).await? {
+                Listed::As(file) => return self.lead(&file.spell(listed), wheel.is_some(), &file),
+                Listed::Nowhere => {}
+                Listed::Throttled(word) => return Ok(Resolved::Relayed(word)),
+            }
+        }
+        Err(PageError::NotListed)
+    }
+
+    /// What the page says about a path; one that does not know it, and is not quite new, is asked for again.
+    async fn listed(
+        &self,
+        path: &MirrorPath,
+        page: PageRef,
+        who: Fingerprint,
+        now: Instant,
+    ) -> Result<Listed, PageError> {
+        let listing = |page: &Page| page.mirrored(path).map_or(Listed::Nowhere, Listed::As);
+        let credential = Credential::anonymous();
+        let key = ViewKey::new(page.clone(), Format::Json, who);
+        // Whatever its age: a path does not change its digest, and what was taken off a page is found out in time.
+        if let Some((view, known)) = self.loader.memory().view(&key) {
+            let new = now.saturating_duration_since(view.asked) < LOOK_AGAIN_AFTER;
+            if new
+                || (known.mirrored(path).is_some()
+                    && self.loader.freshness(&key, &view, now) <= Freshness::Lapsed)
+            {
+                return Ok(listing(&known));
+            }
+        }
+        if let Some(files) = self.large.recall(&page, now, self.lifetime(&page.scope)) {
+            return Ok(files.find(path).map_or(Listed::Nowhere, Listed::As));
+        }
+        let request =
+            PageRequest { credential, who, page: page.clone(), format: Format::Json, insists: true };
+        match self.own(&request, now).await? {
+            Found::Reply(PageReply::Page { page, .. }) => Ok(listing(&page)),
+            Found::Reply(PageReply::Relayed(word)) if word.asks_for_a_pause() => Ok(Listed::Throttled(word)),
+            Found::Reply(PageReply::Relayed(_)) | Found::Forward { .. } => Ok(Listed::Nowhere),
+            Found::Reply(PageReply::Stream(stream)) => {
+                let files = Arc::new(stream.into_files().await?);
+                let found = files.find(path).map_or(Listed::Nowhere, Listed::As);
+                self.large.remember(page, files, now);
+                Ok(found)
+            }
+        }
+    }
+
+    /// For how long a mirror's pages count.
+    fn lifetime(&self, scope: &Scope) -> Duration {
+        self.loader.sources().mirror(scope).map_or(Duration::ZERO, |mirror| mirror.fresh_for)
+    }
+
+    /// Where a listed path leads, or, if that is asked for, the metadata of the wheel there.
+    fn lead(&self, path: &MirrorPath, metadata: bool, file: &MirrorFile) -> Result<Resolved, PageError> {
+        let min_age = self.loader.sources().mirror(path.scope()).map(|mirror| mirror.min_age);
+        let now = clock::wall();
+        if let Some(why) = file.withheld(min_age.unwrap_or_default(), now) {
+            return Err(PageError::withheld(why, now));
+        }
+        let file_of = |digest| FileRef::mirrored(path, digest);
+        Ok(match (metadata, file.metadata, file.sha256) {
+            (false, _, Some(digest)) => Resolved::File(file_of(digest)),
+            (false, _, None) => Resolved::Unverifiable(path.clone()),
+            (true, None, Some(wheel)) => Resolved::Sidecar(file_of(wheel)),
+            (true, None, None) => return Err(PageError::NotListed),
+            (true, Some(known), _) => {
+                let path = path.metadata().ok_or(PageError::NotListed)?;
+                match known {
+                    CoreMetadata::Sha256(digest) => Resolved::File(FileRef::mirrored(&path, digest)),
+                    CoreMetadata::Present => Resolved::Unverifiable(path),
+                }
+            }
+        })
+    }
+
+    /// What the scope's own upstream has.
+    async fn own(&self, request: &PageRequest, now: Instant) -> Result<Found, PageError> {
+        let loader = &self.loader;
+        let key = ViewKey::new(request.page.clone(), request.format, request.who);
+        let standing = loader.standing(request, now);
+        let known = loader.memory().view(&key);
         if let (Standing::Proven(permit), Some((view, page)), false) = (standing, &known, request.insists) {
-            let freshness = self.loader.freshness(view, now);
-            if freshness <= Freshness::Lapsed {
-                let in_use = view.used();
-                if freshness == Freshness::Lapsed
-                    || (freshness == Freshness::Ageing && self.loader.is_hot(in_use))
-                {
-                    self.renew_behind(&request, &key, view.asked, standing);
+            let freshness = loader.freshness(&key, view, now);
+            if freshness <= Freshness::Lapsed && !page.is_ripe(clock::wall()) {
+                let uses = view.used();
+                if freshness == Freshness::Lapsed || (freshness == Freshness::Ageing && loader.is_hot(uses)) {
+                    self.renew_behind(request, &key, view.asked, standing);
                 }
                 let lapsed = freshness == Freshness::Lapsed;
                 let status = if lapsed { CacheStatus::new(Outcome::Renewing) } else { CacheStatus::HIT };
                 let age = lapsed.then(|| now.saturating_duration_since(view.asked));
-                return Ok(reply(&self.loader, &request, permit, Arc::clone(page), status, age));
+                return Ok(Found::Reply(reply(loader, request, permit, Arc::clone(page), status, age)));
             }
         }
         let seen = known.as_ref().map(|(view, _)| view.asked);
         let asker = standing.permit().is_none().then_some(request.who);
-        let landed = self.loader.load(&request, &key, asker, seen).await?;
-        let mut settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
+        let landed = loader.load(request, &key, asker, seen).await?;
+        let mut settled = settle(loader, request, &key, landed, standing, clock::now());
         // The load that was joined asked in somebody else's name: ask in our own.
         if matches!(settled, Settled::NotOurs) {
-            let landed = self.loader.load(&request, &key, Some(request.who), seen).await?;
+            let landed = loader.load(request, &key, Some(request.who), seen).await?;
             let landed = Landed { joined: false, ..landed };
-            settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
+            settled = settle(loader, request, &key, landed, standing, clock::now());
         }
         // It gave a stream, which has one taker: ask for one of our own.
         if matches!(settled, Settled::Taken) {
-            let landed = Landed { value: self.loader.ask(&request, &key).await, joined: false };
-            settled = settle(&self.loader, &request, &key, landed, standing, clock::now());
+            let landed = Landed { value: loader.ask(request, &key).await, joined: false };
+            settled = settle(loader, request, &key, landed, standing, clock::now());
         }
         match settled {
-            Settled::Reply(reply) => Ok(reply),
-            Settled::Failed(why) => self.in_default(&request, known, &why).ok_or(why),
+            Settled::Reply(reply) => Ok(Found::Reply(reply)),
+            Settled::Forward { relayed, mirror } => Ok(Found::Forward { relayed, mirror }),
+            Settled::Failed(why) => self.in_default(request, &key, known, &why).ok_or(why),
             Settled::Throttled(relayed) => {
-                let before = self.in_default(&request, known, &"GitLab asks for a pause");
-                Ok(before.unwrap_or(PageReply::Relayed(relayed)))
+                let before = self.in_default(request, &key, known, &"upstream asks for a pause");
+                Ok(before.unwrap_or(Found::Reply(PageReply::Relayed(relayed))))
             }
             Settled::NotOurs | Settled::Taken => Err(PageError::Internal),
         }
     }
 
     /// The page of before in place of one that upstream failed to give, if it is usable and the caller's right stands.
+    ///
+    /// A mirror's page that an earlier process stored will do, whatever its age: there is no right to it that could have
+    /// ended meanwhile.
     fn in_default(
         &self,
         request: &PageRequest,
+        key: &ViewKey,
         known: Option<(View, Arc<Page>)>,
         why: &dyn std::fmt::Display,
-    ) -> Option<PageReply> {
+    ) -> Option<Found> {
         let now = clock::now();
-        let (view, page) =
-            known.filter(|(view, _)| self.loader.freshness(view, now) != Freshness::Expired)?;
+        let usable = known.filter(|(view, _)| self.loader.freshness(key, view, now) != Freshness::Expired);
+        let (age, page) = match usable {
+            Some((view, page)) => (Some(now.saturating_duration_since(view.asked)), page),
+            None if request.page.scope.is_mirror() => (None, self.loader.memory().latest(key)?.1),
+            None => return None,
+        };
         let Standing::Proven(permit) = self.loader.standing(request, now) else { return None };
         tracing::warn!(%why, "serving a stored page: upstream failed");
-        let age = Some(now.saturating_duration_since(view.asked));
-        Some(reply(&self.loader, request, permit, page, CacheStatus::new(Outcome::Stale), age))
+        let status = CacheStatus::new(Outcome::Stale);
+        Some(Found::Reply(reply(&self.loader, request, permit, page, status, age)))
     }
 
     /// Asks for a page again while the one that is known is served: one such question at a time, in this caller's name.

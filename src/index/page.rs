@@ -1,35 +1,140 @@
-//! A page as it leaves: rewritten once, and with it the list of its files for rights.
+//! A page as it leaves, and what it says of its files.
 //!
-//! Owns the driving of the rewriter. Must not know who gets it.
+//! Owns the bytes to send, which gain PEP 658 metadata as wheels become known: the places where it may be added are kept
+//! with the page ([`crate::simple::annotate`]), so that neither upstream nor the disk is asked for it again. Must not know
+//! who gets it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
-use url::Url;
+use bytes::Bytes;
+use tokio::time::timeout;
 
+use super::ahead::newest;
 use super::error::PageError;
-use super::links::LinkRewriter;
+use super::links::Collected;
+use super::mirror_files::{MirrorFile, MirrorFiles};
 use super::representation::Representations;
 use crate::access::Listing;
-use crate::registry::{FileRef, Scope};
-use crate::simple::HtmlRewriter;
-use crate::store::PageMeta;
+use crate::registry::{FileRef, MirrorPath, Scope};
+use crate::simple::{Format, annotate};
+use crate::store::{Sidecars, WheelMark};
+use crate::upstream::Validators;
 
 /// Scopes that one page's links may name; GitLab's pages name one.
 const SCOPES_MAX: usize = 8;
 
+/// A page looks for new metadata of its wheels at most this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// So long an answer waits for it, which a page of some hundred files never needs; a longer look goes on behind.
+const LOOK_WAIT: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub struct Page {
-    forms: Representations,
+    format: Format,
+    /// Without the metadata that larder adds.
+    body: Bytes,
+    marks: Box<[(u64, WheelMark)]>,
+    shown: Mutex<Shown>,
+    looking: AtomicBool,
     listings: Vec<(Scope, Arc<Listing>)>,
-    upstream_etag: Option<HeaderValue>,
+    mirrored: MirrorFiles,
+    withheld: usize,
+    ripens: Option<SystemTime>,
+    /// Wheels whose metadata is worth having before anybody asks, once.
+    ahead: Mutex<Vec<FileRef>>,
+    validators: Validators,
+}
+
+/// What is sent, and the state of knowledge it was made from.
+#[derive(Debug)]
+struct Shown {
+    forms: Arc<Representations>,
+    generation: u64,
+    looked: Instant,
+}
+
+/// A rewritten page, before it is prepared.
+pub(super) struct Rewritten {
+    pub format: Format,
+    pub body: Bytes,
+    /// Where metadata may be added: one for each of `collected.marked`.
+    pub marks: Vec<u64>,
+    pub collected: Collected,
+    pub validators: Validators,
 }
 
 impl Page {
+    /// Adds what is known and compresses: run it on a blocking thread.
+    pub(super) fn prepare(
+        rewritten: Rewritten,
+        sidecars: &Sidecars,
+        ahead_max: usize,
+        now: Instant,
+    ) -> Result<Self, PageError> {
+        let Rewritten { format, body, marks, collected, validators } = rewritten;
+        if marks.len() != collected.marked.len() {
+            return Err(PageError::Internal);
+        }
+        let marks: Box<[_]> = marks.into_iter().zip(collected.marked).collect();
+        let generation = sidecars.generation();
+        let forms = Representations::prepare(annotated(format, &body, &marks, sidecars))?;
+        Ok(Self {
+            format,
+            body,
+            marks,
+            shown: Mutex::new(Shown { forms: Arc::new(forms), generation, looked: now }),
+            looking: AtomicBool::new(false),
+            listings: listings(&collected.files),
+            mirrored: MirrorFiles::new(collected.mirrored),
+            withheld: collected.withheld,
+            ripens: collected.ripens,
+            ahead: Mutex::new(newest(collected.wheels, ahead_max)),
+            validators,
+        })
+    }
+
     /// The bytes to send.
-    pub fn forms(&self) -> &Representations {
-        &self.forms
+    pub fn forms(&self) -> Arc<Representations> {
+        Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner).forms)
+    }
+
+    /// Looks whether metadata of its wheels has become known since it was last looked for. Returns when that is done, or
+    /// after [`LOOK_WAIT`]: whoever resolves gets what is known now, and need not ask twice.
+    pub(super) async fn keep_up(self: &Arc<Self>, sidecars: &Arc<Sidecars>, now: Instant) {
+        if self.marks.is_empty() {
+            return;
+        }
+        let due = {
+            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.generation != sidecars.generation()
+                && now.saturating_duration_since(shown.looked) >= LOOK_EVERY
+        };
+        if !due || self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (this, sidecars) = (Arc::clone(self), Arc::clone(sidecars));
+        let look = tokio::task::spawn_blocking(move || {
+            let generation = sidecars.generation();
+            let body = annotated(this.format, &this.body, &this.marks, &sidecars);
+            let known = this.forms();
+            let forms =
+                if known.is_of(&body) { Ok(known) } else { Representations::prepare(body).map(Arc::new) };
+            if let Ok(forms) = forms {
+                *this.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Shown { forms, generation, looked: now };
+            }
+            this.looking.store(false, Ordering::Release);
+        });
+        // However it ends, there is a page to send.
+        let _ = timeout(LOOK_WAIT, look).await;
+    }
+
+    /// The newest wheels without metadata, for the first who asks.
+    pub fn take_ahead(&self) -> Vec<FileRef> {
+        std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The files the page lists, by the scope their links name.
@@ -37,90 +142,38 @@ impl Page {
         &self.listings
     }
 
-    pub(super) fn upstream_etag(&self) -> Option<&HeaderValue> {
-        self.upstream_etag.as_ref()
+    /// What this page of a mirror says about one path.
+    pub(super) fn mirrored(&self, path: &MirrorPath) -> Option<MirrorFile> {
+        self.mirrored.find(path)
+    }
+
+    /// Files left out because they are too young.
+    pub fn withheld(&self) -> usize {
+        self.withheld
+    }
+
+    /// Whether a file that was left out as too young has come of age, so that the page must be made again.
+    pub(super) fn is_ripe(&self, now: SystemTime) -> bool {
+        self.ripens.is_some_and(|ripens| ripens <= now)
+    }
+
+    pub(super) fn validators(&self) -> &Validators {
+        &self.validators
     }
 
     /// Bytes this takes in memory, roughly.
     pub fn weight(&self) -> usize {
         let listings: usize = self.listings.iter().map(|(_, listing)| listing.weight()).sum();
-        self.forms.weight() + listings + 512
-    }
-
-    /// Prepares a page from the bytes upstream once sent.
-    pub(super) async fn prepare(
-        meta: &PageMeta,
-        body: &Bytes,
-        links: LinkRewriter,
-    ) -> Result<Self, PageError> {
-        let url = Url::parse(&meta.url).map_err(|_| PageError::Internal)?;
-        let etag = meta.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
-        let body = body.clone();
-        let prepare = move || {
-            let mut rewriting = Rewriting::new(url, links);
-            rewriting.write(&body)?;
-            rewriting.finish(etag)
-        };
-        tokio::task::spawn_blocking(prepare).await.map_err(|_| PageError::Internal)?
+        let marks = size_of_val(&*self.marks);
+        self.body.len() + self.forms().weight() + listings + marks + self.mirrored.weight() + 1024
     }
 }
 
-/// A page on its way through the rewriter.
-pub(super) struct Rewriting {
-    html: HtmlRewriter,
-    output: BytesMut,
-    /// The files listed so far; `None` when nobody will ask for them.
-    files: Arc<Mutex<Option<Vec<FileRef>>>>,
-}
-
-impl Rewriting {
-    pub(super) fn new(url: Url, links: LinkRewriter) -> Self {
-        let files = Arc::new(Mutex::new(Some(Vec::new())));
-        let seen = Arc::clone(&files);
-        let html = HtmlRewriter::new(url, move |link| {
-            let (replacement, file) = links.rewrite(link.url)?;
-            if let (Some(file), Some(files)) =
-                (file, seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
-            {
-                files.push(file);
-            }
-            Some(replacement)
-        });
-        Self { html, output: BytesMut::new(), files }
-    }
-
-    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), PageError> {
-        self.html.write(chunk).map_err(|why| PageError::NotAPage(why.to_string().into()))?;
-        self.output.extend_from_slice(&self.html.take_output());
-        Ok(())
-    }
-
-    /// Rewritten bytes so far; they are no longer part of the page that [`Self::finish`] makes.
-    pub(super) fn take_output(&mut self) -> Bytes {
-        self.output.split().freeze()
-    }
-
-    /// From here on the page is streamed out, in memory that does not grow with it.
-    pub(super) fn stream(&mut self) {
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Ends a page that was streamed out.
-    pub(super) fn finish_stream(self) -> Result<Bytes, PageError> {
-        let (rest, shape) = self.html.finish().map_err(|why| PageError::NotAPage(why.to_string().into()))?;
-        shape.judge().map_err(|why| PageError::NotAPage(why.to_string().into()))?;
-        let mut output = self.output;
-        output.extend_from_slice(&rest);
-        Ok(output.freeze())
-    }
-
-    /// Judges the page and prepares its representations. Compresses: run it on a blocking thread.
-    pub(super) fn finish(self, upstream_etag: Option<HeaderValue>) -> Result<Page, PageError> {
-        let files = Arc::clone(&self.files);
-        let body = self.finish_stream()?;
-        let files = files.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        Ok(Page { forms: Representations::prepare(body)?, listings: listings(&files), upstream_etag })
-    }
+/// The page with the metadata that is known of its wheels.
+fn annotated(format: Format, body: &Bytes, marks: &[(u64, WheelMark)], sidecars: &Sidecars) -> Bytes {
+    let known: Vec<_> =
+        marks.iter().filter_map(|(offset, wheel)| Some((*offset, sidecars.find(*wheel)?))).collect();
+    if known.is_empty() { body.clone() } else { annotate(format, body, &known) }
 }
 
 fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<Listing>)> {

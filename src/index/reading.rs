@@ -3,22 +3,22 @@
 //! Owns the bound on what is kept. A page that outgrows it is handed on as a stream, in constant memory; a page that
 //! breaks off, or turns out to be no index page, is never completed. Must not know who asked.
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http_body::{Body, Frame};
-use url::Url;
 
 use super::error::PageError;
-use super::links::LinkRewriter;
-use super::page::{Page, Rewriting};
-use crate::store::PageMeta;
-use crate::upstream::{Answer, IdleBody};
+use super::mirror_files::MirrorFiles;
+use super::page::Rewritten;
+use super::rewriting::{Order, Rewriting};
+use crate::simple::Format;
+use crate::upstream::{Answer, IdleBody, Validators};
 
 /// Compressed bytes inflated between two looks at how large they became.
 const GZIP_STEP_BYTES: usize = 4096;
@@ -27,27 +27,20 @@ const GZIP_STEP_BYTES: usize = 4096;
 const INFLATED_BYTES_MAX: usize = 32 << 20;
 
 pub(super) enum Reading {
-    Whole { page: Arc<Page>, upstream_body: Bytes, meta: PageMeta },
+    Whole { rewritten: Box<Rewritten>, upstream_body: Bytes, source: Format },
     Oversize(Box<PageStream>),
 }
 
 /// Reads a 200 to its end, or to the bound.
-pub(super) async fn read(
-    answer: Answer,
-    url: Url,
-    links: LinkRewriter,
-    bytes_max: usize,
-) -> Result<Reading, PageError> {
-    check_type(&answer.headers)?;
-    let etag = answer.headers.get(ETAG).cloned();
-    let meta = PageMeta {
-        etag: etag.as_ref().and_then(|etag| etag.to_str().ok()).map(str::to_owned),
-        url: url.to_string(),
-    };
+pub(super) async fn read(answer: Answer, order: Order, bytes_max: usize) -> Result<Reading, PageError> {
+    let source = source(&answer.headers)?;
+    let validators = Validators::of(&answer.headers);
+    let job = order.job(source);
     let mut stream = PageStream {
         body: answer.body,
         decoder: Decoder::of(&answer.headers)?,
-        rewriting: Some(Rewriting::new(url, links)),
+        rewriting: Some(Rewriting::new(job.clone())),
+        files: MirrorFiles::default(),
     };
     let mut upstream_body = BytesMut::new();
     while let Some(piece) =
@@ -59,6 +52,10 @@ pub(super) async fn read(
         }
         upstream_body.extend_from_slice(&decoded);
         if upstream_body.len() > bytes_max {
+            // A project's page is turned into HTML as a whole: what its head says may come last in the JSON.
+            if job.turns_into_html() {
+                return Err(PageError::TooLarge);
+            }
             if let Some(rewriting) = &mut stream.rewriting {
                 rewriting.stream();
             }
@@ -68,21 +65,21 @@ pub(super) async fn read(
     let rest = stream.decoder.finish()?;
     upstream_body.extend_from_slice(&rest);
     let Some(mut rewriting) = stream.rewriting.take() else { return Err(PageError::Internal) };
+    let upstream_body = upstream_body.freeze();
+    let body = upstream_body.clone();
     let finish = move || {
         rewriting.write(&rest)?;
-        rewriting.finish(etag)
+        rewriting.finish(&job, &body, &validators)
     };
-    let page = tokio::task::spawn_blocking(finish).await.map_err(|_| PageError::Internal)??;
-    Ok(Reading::Whole { page: Arc::new(page), upstream_body: upstream_body.freeze(), meta })
+    let rewritten = tokio::task::spawn_blocking(finish).await.map_err(|_| PageError::Internal)??;
+    Ok(Reading::Whole { rewritten: Box::new(rewritten), upstream_body, source })
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), PageError> {
+/// A bare index that is no page: what else it may be is told by its type.
+fn source(headers: &HeaderMap) -> Result<Format, PageError> {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match kind.as_str() {
-        "text/html" | "application/vnd.pypi.simple.v1+html" => Ok(()),
-        _ => Err(PageError::NotAPage(format!("its type is \"{kind}\", not text/html").into())),
-    }
+    Format::of_content_type(text)
+        .ok_or_else(|| PageError::not_a_page(format!("its type is \"{text}\", none of the Simple API")))
 }
 
 /// A page too large to keep, rewritten while it passes. Its body ends with an error unless upstream's ended well.
@@ -90,6 +87,8 @@ pub struct PageStream {
     body: IdleBody,
     decoder: Decoder,
     rewriting: Option<Rewriting>,
+    /// Known when it has ended.
+    files: MirrorFiles,
 }
 
 impl Body for PageStream {
@@ -121,8 +120,22 @@ impl Body for PageStream {
             // Spent either way: nothing follows the last bytes, and nothing follows an error.
             let Some(rewriting) = this.rewriting.take() else { return Poll::Ready(None) };
             let last = last.and_then(|()| rewriting.finish_stream());
-            return Poll::Ready(Some(last.map(Frame::data)));
+            let last = last.map(|(bytes, files)| {
+                this.files = files;
+                Frame::data(bytes)
+            });
+            return Poll::Ready(Some(last));
         }
+    }
+}
+
+impl PageStream {
+    /// Reads to the end for nothing but the files that the page lists of a mirror.
+    pub(super) async fn into_files(mut self: Box<Self>) -> Result<MirrorFiles, PageError> {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+            frame?;
+        }
+        Ok(self.files)
     }
 }
 

@@ -77,6 +77,11 @@ impl Representations {
         wanted.into_iter().find_map(find).unwrap_or(&self.plain)
     }
 
+    /// Whether they are forms of these bytes.
+    pub(super) fn is_of(&self, body: &[u8]) -> bool {
+        self.plain.body == body
+    }
+
     /// Bytes this takes in memory.
     pub(super) fn weight(&self) -> usize {
         self.plain.body.len() + self.compressed.iter().map(|form| form.body.len()).sum::<usize>()

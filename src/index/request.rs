@@ -9,7 +9,8 @@ use super::page::Page;
 use super::reading::PageStream;
 use crate::access::{Credential, Fingerprint, Permit};
 use crate::cache_status::CacheStatus;
-use crate::registry::PageRef;
+use crate::registry::{FileRef, MirrorPath, PageRef};
+use crate::simple::Format;
 use crate::upstream::Relayed;
 
 /// A client's wish for a page.
@@ -18,6 +19,7 @@ pub struct PageRequest {
     pub credential: Credential,
     pub who: Fingerprint,
     pub page: PageRef,
+    pub format: Format,
     /// The client insists on upstream's word (`Cache-Control: no-cache`).
     pub insists: bool,
 }
@@ -34,5 +36,18 @@ pub enum PageReply {
     /// Too large to keep: rewritten while it passes.
     Stream(Box<PageStream>),
     /// GitLab's own word to this caller.
+    Relayed(Relayed),
+}
+
+/// What a path below a mirror leads to, in the spelling of the page that lists it.
+#[derive(Debug)]
+pub enum Resolved {
+    /// A file, or upstream's own metadata of a wheel, of this sha256.
+    File(FileRef),
+    /// The metadata of this wheel, which upstream does not offer: larder's own to make.
+    Sidecar(FileRef),
+    /// A file that upstream lists without a sha256: there is nothing to check it by.
+    Unverifiable(MirrorPath),
+    /// Its page cannot be asked for now, in upstream's own words.
     Relayed(Relayed),
 }

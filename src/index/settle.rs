@@ -6,8 +6,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
 use super::error::PageError;
 use super::loader::{Loaded, Loader};
 use super::memory::{View, ViewKey};
@@ -15,13 +13,18 @@ use super::page::Page;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Permit, Standing, Verdict, verdict};
 use crate::cache_status::{CacheStatus, Outcome};
-use crate::registry::ScopeKind;
+use crate::registry::{Scope, ScopeKind};
 use crate::single_flight::Landed;
 use crate::upstream::Relayed;
 
 pub(super) enum Settled {
     Reply(PageReply),
     Failed(PageError),
+    /// GitLab has no such package, for this caller.
+    Forward {
+        relayed: Relayed,
+        mirror: Option<Scope>,
+    },
     /// GitLab's word is to come back later.
     Throttled(Relayed),
     /// Said to somebody else.
@@ -72,14 +75,12 @@ pub(super) fn settle(
                 if ours { stream.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
             stream.map_or(Settled::Taken, |stream| Settled::Reply(PageReply::Stream(stream)))
         }
-        Loaded::Forward(_) | Loaded::Refused(_) if !ours => Settled::NotOurs,
-        Loaded::Forward(relayed) => {
+        Loaded::Forward { .. } | Loaded::Refused(_) if !ours => Settled::NotOurs,
+        Loaded::Forward { relayed, mirror } => {
             gone(loader, request, key, before);
-            Settled::Reply(PageReply::Relayed(relayed))
+            Settled::Forward { relayed, mirror }
         }
-        Loaded::Refused(relayed) if relayed.status == StatusCode::TOO_MANY_REQUESTS => {
-            Settled::Throttled(relayed)
-        }
+        Loaded::Refused(relayed) if relayed.asks_for_a_pause() => Settled::Throttled(relayed),
         Loaded::Refused(relayed) => {
             match verdict::verdict(relayed.status, false) {
                 Verdict::TurnedAway => loader.access().turn_away(request.who, now),

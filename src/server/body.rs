@@ -63,7 +63,8 @@ impl ReplyBody {
         Self::from(Inner::File(Box::new(body)))
     }
 
-    pub(super) fn relayed(body: IdleBody, bytes: u64) -> Self {
+    /// Upstream's body as it comes, of this length if it was promised.
+    pub(super) fn relayed(body: IdleBody, bytes: Option<u64>) -> Self {
         Self::from(Inner::Relayed(Box::new(Exactly { body, remaining: bytes })))
     }
 
@@ -133,7 +134,7 @@ impl Body for ReplyBody {
             Inner::File(body) => {
                 body.span.end.map_or_else(SizeHint::default, |end| SizeHint::with_exact(end - body.position))
             }
-            Inner::Relayed(body) => SizeHint::with_exact(body.remaining),
+            Inner::Relayed(body) => body.remaining.map_or_else(SizeHint::default, SizeHint::with_exact),
             Inner::Checked(body) => body.size_hint(),
             Inner::Page(_) => SizeHint::default(),
         }
@@ -298,10 +299,10 @@ impl Drop for Buffer {
     }
 }
 
-/// Upstream's body, held to the length that was promised for it.
+/// Upstream's body, held to the length that was promised for it, if one was.
 struct Exactly {
     body: IdleBody,
-    remaining: u64,
+    remaining: Option<u64>,
 }
 
 impl Exactly {
@@ -310,16 +311,18 @@ impl Exactly {
             return Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let Ok(piece) = frame.into_data() else { continue };
-                    match self.remaining.checked_sub(piece.len() as u64) {
-                        Some(remaining) => {
-                            self.remaining = remaining;
+                    match self.remaining.map(|remaining| remaining.checked_sub(piece.len() as u64)) {
+                        Some(None) => Some(Err(Cause::Long.into())),
+                        remaining => {
+                            self.remaining = remaining.flatten();
                             Some(Ok(piece))
                         }
-                        None => Some(Err(Cause::Long.into())),
                     }
                 }
                 Some(Err(why)) => Some(Err(why.into())),
-                None if self.remaining > 0 => Some(Err(Cause::Short.into())),
+                None if self.remaining.is_some_and(|remaining| remaining > 0) => {
+                    Some(Err(Cause::Short.into()))
+                }
                 None => None,
             });
         }

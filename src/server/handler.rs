@@ -11,7 +11,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA,
+};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -21,17 +23,18 @@ use super::conditional;
 use super::reply::{self, Refusal, Reply};
 use crate::access::{Access, Credential};
 use crate::clock;
-use crate::file::{FileReply, FileRequest, Files, Wanted};
-use crate::index::{PageReply, PageRequest, Pages};
-use crate::registry::{FileRef, House, PageRef, Route};
+use crate::file::{FileReply, FileRequest, Files, Source, Wanted};
+use crate::index::{PageReply, PageRequest, Pages, Resolved};
+use crate::registry::{FileRef, House, MirrorPath, PageRef, Route, RouteError};
+use crate::simple::negotiate;
 use crate::telemetry::{Gauges, Line, Metrics, Tally};
 use crate::upload::Uploads;
-use crate::upstream::{Ask, Upstream};
+
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Everything a request may need.
 pub struct Services {
     pub access: Arc<Access>,
-    pub upstream: Arc<Upstream>,
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub uploads: Uploads,
@@ -48,7 +51,7 @@ impl Services {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let now = clock::now();
         let (parts, body) = request.into_parts();
-        let route = Route::parse(&parts.method, &parts.uri);
+        let route = Route::parse(&parts.method, &parts.uri).and_then(|route| self.served(route));
         let word = route.as_ref().map_or("none", Route::word);
         let path = route.as_ref().map_or_else(|_| parts.uri.path().to_owned(), Route::path);
         let head = parts.method == Method::HEAD;
@@ -70,6 +73,12 @@ impl Services {
         response.map(|body| body.tallied(tally))
     }
 
+    /// A mirror that is not configured is no address.
+    fn served(&self, route: Route) -> Result<Route, RouteError> {
+        let known = route.scope().is_none_or(|scope| self.pages.serves(scope));
+        if known { Ok(route) } else { Err(RouteError::Unknown) }
+    }
+
     async fn walk(
         &self,
         parts: &Parts,
@@ -88,10 +97,8 @@ impl Services {
         match route {
             Route::Page(page) => self.page(parts, credential, page, now).await,
             Route::File(file) => self.file(parts, credential, file, now).await,
-            Route::Sidecar(_) => {
-                let word = self.upstream.pass(&Ask::plain(&route, &credential)).await?;
-                Ok(reply::relayed(word))
-            }
+            Route::Mirrored(path) => self.mirrored(parts, path, now).await,
+            Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
             Route::Upload { scope } => {
                 let word = self.uploads.pass_on(scope, &credential, &parts.headers, body).await?;
                 Ok(reply::relayed(word))
@@ -108,13 +115,50 @@ impl Services {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let who = self.access.fingerprint(&credential);
+        let asker = credential.clone();
+        let accept = parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let media = negotiate(accept).ok_or(Refusal::NotAcceptable)?;
         let insists = insists(&parts.headers);
-        let request = PageRequest { credential, who, page, insists };
+        let request = PageRequest { credential, who, page, format: media.format(), insists };
         let found = self.pages.page(request, now).await?;
         if parts.version < Version::HTTP_11 && matches!(found, PageReply::Stream(_)) {
             return Err(Refusal::NoLength);
         }
-        Ok(reply::page(found, &parts.headers))
+        if let PageReply::Page { page, .. } = &found {
+            let wheels = page.take_ahead();
+            if !wheels.is_empty() {
+                self.files.read_ahead(&asker, who, wheels);
+            }
+        }
+        Ok(reply::page(found, media, &parts.headers))
+    }
+
+    /// A path below a mirror, whose digest the mirror's own page tells.
+    async fn mirrored(&self, parts: &Parts, path: MirrorPath, now: Instant) -> Result<Reply, Refusal> {
+        let nobody = Credential::anonymous();
+        let who = self.access.fingerprint(&nobody);
+        match self.pages.resolve(&path, who, now).await? {
+            Resolved::File(file) => self.file(parts, nobody, file, now).await,
+            Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await,
+            Resolved::Relayed(word) => Ok(reply::relayed(word)),
+            Resolved::Unverifiable(path) => {
+                if let Some(file) = self.files.adopted(&path).await? {
+                    return self.file(parts, nobody, file, now).await;
+                }
+                let range = conditional::range(&parts.headers, b"");
+                let wanted = match range {
+                    _ if parts.method == Method::HEAD => Wanted::Head,
+                    Some(range) => Wanted::Range(range),
+                    None => Wanted::Whole,
+                };
+                let found = self.files.unverified(&path, wanted).await?;
+                let endless = matches!(found, FileReply::Unverified { size: None, body: Some(_) });
+                if parts.version < Version::HTTP_11 && endless {
+                    return Err(Refusal::NoLength);
+                }
+                Ok(reply::file(found, "", false, range))
+            }
+        }
     }
 
     async fn file(
@@ -147,11 +191,39 @@ impl Services {
         Ok(reply::file(found, &etag, unchanged, range))
     }
 
+    async fn sidecar(
+        &self,
+        parts: &Parts,
+        credential: Credential,
+        wheel: FileRef,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let who = self.access.fingerprint(&credential);
+        let request = FileRequest {
+            credential,
+            who,
+            file: wheel,
+            wanted: Wanted::Whole,
+            resumes: false,
+            needs_length: true,
+        };
+        let found = self.files.sidecar(request, now).await?;
+        let FileReply::Open { source: Source::Blob(metadata), .. } = &found else {
+            return Ok(reply::file(found, "", false, None));
+        };
+        let etag = reply::file_etag(metadata.digest());
+        let unchanged = conditional::not_modified(&parts.headers, etag.as_bytes());
+        let found = if unchanged { found.head() } else { found };
+        let range = conditional::range(&parts.headers, etag.as_bytes());
+        let range = range.filter(|_| parts.method == Method::GET);
+        Ok(reply::file(found, &etag, unchanged, range))
+    }
+
     fn house(&self, house: House) -> Reply {
         match house {
-            House::Live | House::Ready => {
-                reply::own(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned())
-            }
+            House::Live => reply::own(StatusCode::OK, PLAIN_TEXT, "ok\n".to_owned()),
+            // Without an upstream there is still what is here: ready, and less than well.
+            House::Ready => reply::own(StatusCode::OK, PLAIN_TEXT, readiness(&(self.gauges)())),
             House::Metrics => {
                 let text = self.metrics.encode(&(self.gauges)());
                 reply::own(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
@@ -163,6 +235,16 @@ impl Services {
         let own = self.via.as_bytes();
         let lists = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
         lists.into_iter().any(|list| list.split(|b| *b == b',').any(|hop| hop.trim_ascii() == own))
+    }
+}
+
+/// One line that says `ok`, or what is not.
+fn readiness(gauges: &Gauges) -> String {
+    let resting: Vec<&str> =
+        gauges.resting.iter().filter(|(_, resting)| *resting).map(|(peer, _)| peer.as_str()).collect();
+    match resting.as_slice() {
+        [] => "ok\n".to_owned(),
+        peers => format!("degraded: cannot reach {}\n", peers.join(", ")),
     }
 }
 

@@ -6,7 +6,8 @@
 //! | GitLab's own word | as it came |
 //! | nobody answered upstream | 504: one request in pip, where 502 and 503 cost eight seconds |
 //! | a broken or wrong answer upstream | 502 |
-//! | a request that is not ours, or breaks off | 400, 404, 405, 408, 431, 505, 508 |
+//! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
+//! | a request that is not ours, or breaks off | 400, 404, 405, 406, 408, 431, 505, 508 |
 //!
 //! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
 //! `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
@@ -28,6 +29,7 @@ use crate::digest::Digest;
 use crate::file::{FileError, FileReply};
 use crate::index::{PageError, PageReply};
 use crate::registry::RouteError;
+use crate::simple::MediaType;
 use crate::upload::UploadError;
 use crate::upstream::{Relayed, UpstreamError};
 
@@ -57,6 +59,8 @@ pub(super) enum Refusal {
         "the length of this answer is not known, and without one HTTP/1.0 cannot tell a break: use HTTP/1.1"
     )]
     NoLength,
+    #[error("pages are text/html or application/vnd.pypi.simple.v1+json, and Accept names neither")]
+    NotAcceptable,
     #[error("this request came through this larder before: gitlab.url points back at it")]
     Loop,
     #[error(transparent)]
@@ -96,7 +100,10 @@ impl Refusal {
                     StatusCode::BAD_GATEWAY
                 }
             }
-            Self::Page(PageError::NotAPage(_) | PageError::Broken(_))
+            Self::Page(PageError::PrivateName(_) | PageError::NotListed) => StatusCode::NOT_FOUND,
+            Self::Page(PageError::TooYoung(_) | PageError::Undated) => StatusCode::FORBIDDEN,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
             Self::File(FileError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
@@ -108,6 +115,12 @@ impl Refusal {
     /// Whether upstream was at fault, as the access log tells it.
     fn outcome(&self) -> CacheStatus {
         match self {
+            Self::Page(
+                PageError::PrivateName(_)
+                | PageError::TooYoung(_)
+                | PageError::Undated
+                | PageError::NotListed,
+            ) => CacheStatus::new(Outcome::Withheld),
             Self::Page(_) | Self::File(_) | Self::Upload(_) | Self::Upstream(_) => {
                 CacheStatus::new(Outcome::Bypass)
             }
@@ -154,22 +167,23 @@ pub(super) fn relayed(relayed: Relayed) -> Reply {
     (response, status)
 }
 
-pub(super) fn page(found: PageReply, request: &HeaderMap) -> Reply {
+pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> Reply {
     let (page, status, age) = match found {
         PageReply::Page { page, status, age, permit: _ } => (page, status, age),
         PageReply::Stream(stream) => {
             let mut response = Response::new(ReplyBody::page(stream));
-            page_headers(response.headers_mut());
+            page_headers(response.headers_mut(), media);
             return (response, CacheStatus::answered(Outcome::Bypass, 200));
         }
         PageReply::Relayed(word) => return relayed(word),
     };
-    let representation = page.forms().choose(encoding::wanted(request));
+    let forms = page.forms();
+    let representation = forms.choose(encoding::wanted(request));
     let fresh = conditional::not_modified(request, representation.etag.as_bytes());
     let body = if fresh { ReplyBody::empty() } else { ReplyBody::bytes(representation.body.clone()) };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    page_headers(headers);
+    page_headers(headers, media);
     headers.insert(ETAG, representation.etag.clone());
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -185,8 +199,8 @@ pub(super) fn page(found: PageReply, request: &HeaderMap) -> Reply {
     (response, status)
 }
 
-fn page_headers(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+fn page_headers(headers: &mut HeaderMap, media: MediaType) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.as_str()));
     headers.insert(CACHE_CONTROL, PAGE_CACHE_CONTROL);
     headers.insert(VARY, PAGE_VARY);
 }
@@ -231,21 +245,42 @@ pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option
             }
             (response, CacheStatus::answered(Outcome::Bypass, 200))
         }
+        FileReply::Unverified { size, body } => {
+            let body = body.map_or_else(ReplyBody::empty, |body| ReplyBody::relayed(body, size));
+            let mut response = Response::new(body);
+            unchecked(response.headers_mut());
+            if let Some(size) = size {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+            }
+            (response, CacheStatus::answered(Outcome::Bypass, 200))
+        }
+        FileReply::Unsatisfiable { size } => {
+            let mut response = Response::new(ReplyBody::empty());
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            let size = size.map_or_else(|| "*".to_owned(), |size| size.to_string());
+            unchecked(response.headers_mut());
+            content_range(response.headers_mut(), &format!("bytes */{size}"));
+            (response, CacheStatus::answered(Outcome::Bypass, 416))
+        }
         FileReply::Partial { range, body } => {
             let bytes = range.last - range.first + 1;
-            let mut response = Response::new(ReplyBody::relayed(body, bytes));
+            let mut response = Response::new(ReplyBody::relayed(body, Some(bytes)));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let headers = response.headers_mut();
-            file_headers(headers, etag);
-            // Nobody here has checked these bytes: the tag that vouches for them is not put on them.
-            headers.remove(ETAG);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            unchecked(headers);
             let whole = range.whole.map_or_else(|| "*".to_owned(), |whole| whole.to_string());
             content_range(headers, &format!("bytes {}-{}/{whole}", range.first, range.last));
             headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
             (response, CacheStatus::answered(Outcome::Bypass, 206))
         }
     }
+}
+
+/// Bytes that nobody has checked: no tag vouches for them, and nobody keeps them.
+fn unchecked(headers: &mut HeaderMap) {
+    file_headers(headers, "");
+    headers.remove(ETAG);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
 }
 
 /// The head of a file of known size, and the part that is to follow.

@@ -26,11 +26,20 @@ pub(super) struct ByteLabels {
     pub cache: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+}
+
 /// Numbers that are looked at, not counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gauges {
+    /// Upstreams by name (`gitlab`, a mirror's), and whether each rests because it could not be reached.
+    pub resting: Vec<(String, bool)>,
     pub downloads: u64,
     pub page_loads: u64,
+    /// Wheels whose metadata is to be read ahead.
+    pub wheels_ahead: u64,
     pub grants: u64,
     /// Bytes stored or promised to downloads.
     pub store_bytes: u64,
@@ -42,8 +51,10 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     bytes: Family<ByteLabels, Counter>,
     broken: Counter,
+    resting: Family<PeerLabels, Gauge<u64, AtomicU64>>,
     downloads: Gauge<u64, AtomicU64>,
     page_loads: Gauge<u64, AtomicU64>,
+    wheels_ahead: Gauge<u64, AtomicU64>,
     grants: Gauge<u64, AtomicU64>,
     store: Gauge<u64, AtomicU64>,
     budget: Gauge<u64, AtomicU64>,
@@ -67,6 +78,12 @@ impl Default for Metrics {
         );
         let broken = Counter::default();
         registry.register("responses_broken", "Answers that were cut short", broken.clone());
+        let resting = Family::default();
+        registry.register(
+            "upstream_resting",
+            "Whether an upstream that could not be reached is left alone for a while",
+            resting.clone(),
+        );
         let mut gauge = |name: &str, help: &str, unit: Option<Unit>| {
             let gauge = Gauge::<u64, AtomicU64>::default();
             match unit {
@@ -79,8 +96,10 @@ impl Default for Metrics {
             requests,
             bytes,
             broken,
+            resting,
             downloads: gauge("downloads", "Downloads from upstream under way", None),
             page_loads: gauge("page_loads", "Page requests to upstream under way", None),
+            wheels_ahead: gauge("wheels_ahead", "Wheels whose metadata is to be read ahead", None),
             grants: gauge("grants", "Rights of callers remembered, roughly", None),
             store: gauge("store", "Bytes stored or promised to downloads", Some(Unit::Bytes)),
             budget: gauge("store_budget", "Bytes the store may take", Some(Unit::Bytes)),
@@ -104,8 +123,12 @@ impl Metrics {
 
     /// The text that a scraper reads.
     pub fn encode(&self, gauges: &Gauges) -> String {
+        for (peer, resting) in &gauges.resting {
+            self.resting.get_or_create(&PeerLabels { peer: peer.clone() }).set(u64::from(*resting));
+        }
         self.downloads.set(gauges.downloads);
         self.page_loads.set(gauges.page_loads);
+        self.wheels_ahead.set(gauges.wheels_ahead);
         self.grants.set(gauges.grants);
         self.store.set(gauges.store_bytes);
         self.budget.set(gauges.store_budget_bytes);

@@ -1,0 +1,45 @@
+//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh.
+//!
+//! Per caller, because GitLab says so of what this caller may see; and gone with the next upload. Must not know what the
+//! mirror has.
+
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::request::PageRequest;
+use crate::access::Fingerprint;
+use crate::registry::{PageRef, Scope};
+
+/// Words remembered at once.
+const FORWARDS_MAX: u64 = 16_384;
+
+pub(super) struct Forwards {
+    known: Cache<(PageRef, Fingerprint), (Scope, Instant)>,
+    fresh_for: Duration,
+}
+
+impl Forwards {
+    pub(super) fn new(fresh_for: Duration) -> Self {
+        Self { known: Cache::new(FORWARDS_MAX), fresh_for }
+    }
+
+    /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
+    /// with which the package may have come.
+    pub(super) fn recall(
+        &self,
+        request: &PageRequest,
+        now: Instant,
+        written: Option<Instant>,
+    ) -> Option<Scope> {
+        let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
+        let fresh = now.saturating_duration_since(asked) < self.fresh_for;
+        let overtaken = written.is_some_and(|written| asked <= written);
+        (fresh && !overtaken && !request.insists).then_some(mirror)
+    }
+
+    /// `asked` is when the request was begun that GitLab answered so.
+    pub(super) fn remember(&self, request: &PageRequest, mirror: Scope, asked: Instant) {
+        self.known.insert((request.page.clone(), request.who), (mirror, asked));
+    }
+}

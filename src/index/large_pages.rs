@@ -1,0 +1,42 @@
+//! What a mirror's pages list that are too large to keep.
+//!
+//! Such a page passes by; which path is which digest is remembered of it, because its files are asked for next, and to
+//! read it through for each of them would cost more than most of them weigh. Must not know the network or the disk.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::mirror_files::MirrorFiles;
+use crate::registry::PageRef;
+
+/// Bytes of all that is remembered.
+const MEMORY_BYTES_MAX: u64 = 8 << 20;
+
+type Known = (Arc<MirrorFiles>, Instant);
+
+pub(super) struct LargePages(Cache<PageRef, Known>);
+
+impl LargePages {
+    pub(super) fn new() -> Self {
+        let weight = |_: &PageRef, (files, _): &Known| u32::try_from(files.weight()).unwrap_or(u32::MAX);
+        Self(Cache::builder().max_capacity(MEMORY_BYTES_MAX).weigher(weight).build())
+    }
+
+    /// What the page lists, if it was asked for so lately.
+    pub(super) fn recall(
+        &self,
+        page: &PageRef,
+        now: Instant,
+        lifetime: Duration,
+    ) -> Option<Arc<MirrorFiles>> {
+        let (files, asked) = self.0.get(page)?;
+        (now.saturating_duration_since(asked) < lifetime).then_some(files)
+    }
+
+    /// `asked` is when the request was begun that gave the page.
+    pub(super) fn remember(&self, page: PageRef, files: Arc<MirrorFiles>, asked: Instant) {
+        self.0.insert(page, (files, asked));
+    }
+}

@@ -1,0 +1,75 @@
+//! Where pages come from: GitLab, and the mirrors by name.
+//!
+//! Owns what the index room has to know of each: how its links are judged, how long its pages count, and in which format
+//! it is asked. Must not know how it is reached.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::links::{Links, MirrorRules};
+use crate::registry::{Bases, MirrorBase, PrivateNames, Scope};
+use crate::simple::Format;
+
+/// What an operator says of one mirror's pages.
+#[derive(Clone, Debug)]
+pub struct MirrorPages {
+    pub base: MirrorBase,
+    pub fresh_for: Duration,
+    /// Files younger than this are left out and refused.
+    pub min_age: Duration,
+}
+
+pub(super) struct Mirror {
+    pub fresh_for: Duration,
+    pub min_age: Duration,
+    links: Links,
+}
+
+pub struct Sources {
+    gitlab: Links,
+    mirrors: HashMap<Scope, Mirror>,
+    private: Arc<PrivateNames>,
+}
+
+impl Sources {
+    /// `path_prefix` stands before every rewritten link: the path of `public_url`, mostly empty.
+    pub fn new(
+        bases: Bases,
+        mirrors: impl IntoIterator<Item = MirrorPages>,
+        private: PrivateNames,
+        path_prefix: &str,
+    ) -> Self {
+        let private = Arc::new(private);
+        let (mut known, mut rules) = (HashMap::new(), Vec::new());
+        for MirrorPages { base, fresh_for, min_age } in mirrors {
+            let scope = base.scope().clone();
+            let rule = MirrorRules { base: Arc::new(base), min_age, private: Arc::clone(&private) };
+            let links = Links::of_mirror(rule.clone(), path_prefix);
+            rules.push(rule);
+            known.insert(scope, Mirror { fresh_for, min_age, links });
+        }
+        Self { gitlab: Links::of_gitlab(bases, rules.into(), path_prefix), mirrors: known, private }
+    }
+
+    pub(super) fn private(&self) -> &PrivateNames {
+        &self.private
+    }
+
+    pub(super) fn mirror(&self, scope: &Scope) -> Option<&Mirror> {
+        self.mirrors.get(scope)
+    }
+
+    pub(super) fn links(&self, scope: &Scope) -> Option<&Links> {
+        if scope.is_mirror() { self.mirror(scope).map(|mirror| &mirror.links) } else { Some(&self.gitlab) }
+    }
+
+    /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a cooldown
+    /// needs.
+    pub(super) fn asked_format(&self, scope: &Scope, wanted: Format) -> Format {
+        match self.mirror(scope) {
+            Some(mirror) if !mirror.min_age.is_zero() => Format::Json,
+            _ => wanted,
+        }
+    }
+}
