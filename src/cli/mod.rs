@@ -3,6 +3,7 @@
 //! Owns the arguments and what commands print. Must not know how the daemon is put together: a command is handed what
 //! it needs.
 
+mod explain;
 mod serve;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+pub use explain::{Explain, Ground, Told, explain};
 pub use serve::banner;
 
 /// A read-through cache in front of a GitLab PyPI registry: streamed, verified, by the caller's own rights.
@@ -36,8 +38,10 @@ pub struct Everywhere {
 pub enum Command {
     /// Run the daemon.
     Serve(Serve),
-    /// Check the configuration and say what is wrong with it.
+    /// Check the configuration and the files it names, and say what is wrong with them.
     CheckConfig,
+    /// Say how an address is answered, and from what.
+    Explain(Explain),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -79,9 +83,13 @@ impl Cli {
     pub fn overrides(&self) -> Overrides {
         let mut overrides =
             Overrides { cache_dir: self.everywhere.cache_dir.clone(), ..Overrides::default() };
-        if let Command::Serve(serve) = &self.command {
-            overrides.listen.clone_from(&serve.listen);
-            overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
+        match &self.command {
+            Command::Serve(serve) => {
+                overrides.listen.clone_from(&serve.listen);
+                overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
+            }
+            Command::Explain(explain) => overrides.listen.clone_from(&explain.listen),
+            Command::CheckConfig | Command::Config(_) => {}
         }
         overrides
     }

@@ -1,0 +1,161 @@
+//! `larder explain URL`: how larder would answer, and from what.
+//!
+//! Two parts. The first needs no daemon: it reads the configuration and looks at the cache folder, which it neither
+//! locks nor makes. The second, if a daemon answers where the configuration says it listens, asks it that very
+//! question. Owns the order of what is told. Must not know how the daemon is put together, and never shows a credential.
+
+mod address;
+mod daemon;
+mod explanation;
+mod ground;
+mod rules;
+mod stored;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::access::Credential;
+use crate::registry::{MirrorBase, Route, RouteError};
+use crate::simple::Format;
+use crate::store::Peek;
+use address::{Address, Given};
+use explanation::{Explanation, Verdict};
+pub use ground::Ground;
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// An address of larder's, or of the GitLab or a mirror that it stands in front of.
+    pub url: String,
+    /// The token to ask a running daemon with. Without it, it is asked without a credential.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    #[arg(long, value_name = "NAME", requires = "token_file")]
+    pub user: Option<String>,
+    /// The format in which a client would want a page.
+    #[arg(long, value_enum, default_value_t = PageFormat::Json)]
+    pub format: PageFormat,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the daemon listens.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PageFormat {
+    Html,
+    Json,
+}
+
+impl From<PageFormat> for Format {
+    fn from(format: PageFormat) -> Self {
+        match format {
+            PageFormat::Html => Self::Html,
+            PageFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// What is printed, and whether the answer is yes.
+pub struct Told {
+    pub text: String,
+    pub is_no: bool,
+}
+
+/// Explains how an address is answered.
+///
+/// # Errors
+/// A sentence, when what was given is no address.
+pub async fn explain(asked: &Explain, ground: &Ground, credential: &Credential) -> Result<Told, String> {
+    let bases: Vec<MirrorBase> = ground.mirrors.iter().map(|(base, _)| base.clone()).collect();
+    let address = address::read(&asked.url, &ground.bases, &bases, &ground.path_prefix)
+        .map_err(|why| format!("\"{}\" is {why}", shown(&asked.url)))?;
+    let format = asked.format.into();
+    let mut explanation = conclude(&address, format, ground);
+    if let Ok(route) = &address.route
+        && !matches!(route, Route::Upload { .. })
+    {
+        let question =
+            daemon::Question { listen: &ground.listen, path: &explanation.address, format, credential };
+        match daemon::ask(&question).await {
+            Ok(answer) => explanation.daemon = Some(answer),
+            Err(why) => explanation.no_daemon = Some(why),
+        }
+    }
+    let is_no = explanation.is_no();
+    let text = if asked.json {
+        serde_json::to_string(&explanation).map_err(|why| why.to_string())? + "\n"
+    } else {
+        explanation.to_string()
+    };
+    Ok(Told { text, is_no })
+}
+
+/// What can be told without asking anybody.
+fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
+    let mut explanation = Explanation {
+        address: address.path.clone(),
+        route: address.route.as_ref().map_or("none", Route::word),
+        what: String::new(),
+        notes: notes(address),
+        right: None,
+        upstream: None,
+        asked_as: None,
+        rules: Vec::new(),
+        stored: Vec::new(),
+        verdict: Verdict::Depends,
+        why: String::new(),
+        daemon: None,
+        no_daemon: None,
+    };
+    let unknown = |route: &Route| {
+        route.scope().filter(|scope| scope.is_mirror() && ground.mirror(scope).is_none()).cloned()
+    };
+    let route = match &address.route {
+        Ok(route) => route,
+        Err(why) => {
+            explanation.what = "nothing that larder serves".to_owned();
+            explanation.deny(refused(why));
+            return explanation;
+        }
+    };
+    if let Some(mirror) = unknown(route) {
+        explanation.what = "nothing that larder serves".to_owned();
+        explanation.deny(format!("there is no [mirrors.{mirror}] in the configuration (404)"));
+        return explanation;
+    }
+    rules::apply(&mut explanation, route, format, ground);
+    match Peek::at(&ground.cache_dir) {
+        Some(peek) => stored::look(&mut explanation, route, ground, &peek),
+        None => explanation.stored.push(format!("{} is not there yet", ground.cache_dir.display())),
+    }
+    explanation
+}
+
+fn notes(address: &Address) -> Vec<String> {
+    let whose = match &address.given {
+        Given::Larder => None,
+        Given::GitLab => Some("GitLab's URL; larder serves it under this path".to_owned()),
+        Given::Mirror(name) => Some(format!("the mirror {name}'s URL; larder serves it under this path")),
+    };
+    let credential = "the credential in the URL was left out: give it with --token-file";
+    whose.into_iter().chain(address.had_credential.then(|| credential.to_owned())).collect()
+}
+
+fn refused(why: &RouteError) -> String {
+    let status = match why {
+        RouteError::Unknown => 404,
+        RouteError::Malformed(_) | RouteError::CredentialInQuery(_) => 400,
+        RouteError::Method(_) => 405,
+    };
+    format!("{why} ({status})")
+}
+
+/// What was given, without what may be a password or a token in it.
+fn shown(text: &str) -> &str {
+    let text = text.rsplit('@').next().unwrap_or_default();
+    text.split(['?', '#']).next().unwrap_or_default()
+}

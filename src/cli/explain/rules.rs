@@ -1,0 +1,160 @@
+//! Who decides about an address, who would be asked in whose name, and which rules of the configuration apply.
+//!
+//! Pure: the configuration alone tells. Must not know what is stored.
+
+use super::explanation::{Explanation, Verdict};
+use super::ground::Ground;
+use crate::registry::{House, PageRef, Route, Scope, ScopeKind};
+use crate::simple::{Format, ProjectName, project_candidates};
+use crate::upstream::{Forward, MirrorConfig};
+
+/// Fills in everything that follows from the configuration.
+pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format, ground: &Ground) {
+    explanation.what = what(route);
+    explanation.upstream = ground.url(route);
+    let Some(scope) = route.scope() else {
+        explanation.verdict = Verdict::Yes;
+        explanation.why = match route {
+            Route::House(House::Metrics) => "numbers about larder itself, for whoever can connect",
+            _ => "whether larder itself is well, for whoever can connect",
+        }
+        .to_owned();
+        return;
+    };
+    match ground.mirror(scope) {
+        Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, ground),
+        None => of_gitlab(explanation, route, ground),
+    }
+    if let Route::Page(page) = route {
+        let json = scope.is_mirror() && ground.mirror(scope).is_some_and(|(_, m)| !m.min_age.0.is_zero());
+        let asked = if json || format == Format::Json { "JSON first" } else { "HTML only" };
+        explanation.rules.push(format!("upstream is asked for {asked}; the client gets {}", word(format)));
+        let fresh_for = match ground.mirror(&page.scope) {
+            Some((base, mirror)) => format!("mirrors.{base}.fresh_for = {}", mirror.fresh_for),
+            None => format!("index.fresh_for = {}", ground.index.fresh_for),
+        };
+        explanation.rules.push(format!("{fresh_for}: a younger page is answered without asking"));
+        explanation.rules.push(format!(
+            "index.stale_for = {}: if upstream fails, a page up to this age will do",
+            ground.index.stale_for
+        ));
+    }
+    if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
+        let made = if ground.metadata.make { "is made" } else { "is not made" };
+        explanation.rules.push(format!(
+            "metadata.make = {}: where upstream has no metadata of a wheel, it {made} here",
+            ground.metadata.make
+        ));
+    }
+}
+
+fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
+    let service = !ground.gitlab.token_file.is_empty();
+    explanation.right = Some(if service {
+        "GitLab decides, by gitlab.token_file: every caller has its rights".to_owned()
+    } else {
+        "GitLab decides, for each caller by the caller's own token".to_owned()
+    });
+    explanation.asked_as = Some(if service {
+        "the operator's token (gitlab.token_file)".to_owned()
+    } else {
+        "the caller: the caller's own credential, as it came".to_owned()
+    });
+    explanation.why = match route {
+        Route::Upload { .. } => "an upload is passed on byte for byte, and GitLab's answer comes back",
+        _ => "GitLab's answer to this caller, or what is kept of it while its word holds",
+    }
+    .to_owned();
+    if matches!(route, Route::Upload { .. }) {
+        return;
+    }
+    let grant = ground.access.grant_for;
+    explanation.rules.push(if grant.0.is_zero() {
+        "access.grant_for = 0: GitLab is asked each time".to_owned()
+    } else {
+        format!("access.grant_for = {grant}: so long GitLab's last word about a caller holds")
+    });
+    let Route::Page(PageRef { name: Some(name), .. }) = route else { return };
+    let forward = match &ground.gitlab.forward {
+        _ if ground.private.hold(name) => private(name, "if GitLab does not have it, the answer is 404"),
+        Forward::Pass => {
+            "gitlab.forward = \"pass\": if GitLab redirects to a public index, so does larder".to_owned()
+        }
+        Forward::Deny => {
+            "gitlab.forward = \"deny\": if GitLab redirects to a public index, the answer is 404".to_owned()
+        }
+        Forward::Mirror(mirror) => format!(
+            "gitlab.forward = \"{mirror}\": if GitLab redirects to a public index, this mirror's page is served in its place"
+        ),
+    };
+    explanation.rules.push(forward);
+}
+
+fn of_mirror(
+    explanation: &mut Explanation,
+    route: &Route,
+    scope: &Scope,
+    mirror: &MirrorConfig,
+    ground: &Ground,
+) {
+    explanation.right = Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
+    explanation.asked_as = Some(match (mirror.token_file.is_empty(), mirror.username.is_empty()) {
+        (true, _) => "nobody: no credential goes to a mirror".to_owned(),
+        (false, true) => format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only"),
+        (false, false) => {
+            format!("larder: mirrors.{scope}.username and token_file as Basic, at the index's origin only")
+        }
+    });
+    explanation.why = "what the mirror has, or what is kept of it".to_owned();
+    if !mirror.min_age.0.is_zero() {
+        explanation.rules.push(format!(
+            "mirrors.{scope}.min_age = {}: younger files, and files without a date, are left out of pages and refused",
+            mirror.min_age
+        ));
+    }
+    let name = match route {
+        Route::Page(page) => page.name.clone(),
+        Route::Mirrored(path) => {
+            let listed = path.metadata_of().unwrap_or_else(|| path.clone());
+            project_candidates(listed.filename().as_str()).into_iter().next()
+        }
+        Route::File(_) | Route::Sidecar(_) | Route::Upload { .. } | Route::House(_) => None,
+    };
+    if let Some(name) = name.filter(|name| ground.private.hold(name)) {
+        explanation.upstream = None;
+        explanation.asked_as = None;
+        explanation.rules.push(private(&name, "no mirror is ever asked for it"));
+        explanation.deny(format!("{name} is a private name, and this address is a mirror's (404)"));
+    }
+}
+
+fn private(name: &ProjectName, then: &str) -> String {
+    format!("names.private holds {name}: {then}")
+}
+
+fn what(route: &Route) -> String {
+    let whose = route.scope().map(|scope| match scope.kind() {
+        ScopeKind::Project | ScopeKind::Group => format!("GitLab {scope}"),
+        ScopeKind::Mirror => format!("the mirror {scope}"),
+    });
+    let whose = whose.unwrap_or_default();
+    match route {
+        Route::Page(PageRef { name: Some(name), .. }) => format!("the page of {name} in {whose}"),
+        Route::Page(_) => format!("the list of projects of {whose}"),
+        Route::File(file) => format!("the file {} of {whose}", file.filename),
+        Route::Sidecar(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename),
+        Route::Mirrored(path) => match path.metadata_of() {
+            Some(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename()),
+            None => format!("the file {} of {whose}", path.filename()),
+        },
+        Route::Upload { .. } => format!("where {whose} takes uploads (POST)"),
+        Route::House(_) => "a page about larder itself".to_owned(),
+    }
+}
+
+pub(super) fn word(format: Format) -> &'static str {
+    match format {
+        Format::Html => "HTML",
+        Format::Json => "JSON",
+    }
+}
