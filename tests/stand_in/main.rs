@@ -1,5 +1,5 @@
-//! The stand-in for GitLab, tested by itself: it must answer as GitLab does, and misbehave exactly as
-//! planned.
+//! The stand-ins, tested by themselves: they must answer as GitLab and public indexes do, and misbehave exactly
+//! as planned.
 
 #![allow(
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod packages;
 mod pages;
+mod public_index;
 mod rights;
 mod uploads;
 

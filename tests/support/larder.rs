@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::gitlab::GitLab;
+use super::public_index::PublicIndex;
 
 const START_SECONDS_MAX: u64 = 10;
 const STOP_SECONDS_MAX: u64 = 10;
@@ -49,6 +50,30 @@ impl Builder {
         self.sections.push_str(toml);
         self.sections.push('\n');
         self
+    }
+
+    /// A section `[mirrors.NAME]` for this index: where it is and where its files are.
+    pub fn mirror(self, name: &str, index: &PublicIndex) -> Self {
+        self.mirror_with(name, index, "")
+    }
+
+    /// The same with more lines, as `min_age = "7d"`.
+    pub fn mirror_with(self, name: &str, index: &PublicIndex, lines: &str) -> Self {
+        self.sections(&format!(
+            "[mirrors.{name}]\nurl = {:?}\nfiles = [{:?}]\n{lines}",
+            index.url(),
+            index.files_prefix()
+        ))
+    }
+
+    /// What GitLab does not have is served in place by this mirror (or "pass", or "deny").
+    pub fn forward(self, to: &str) -> Self {
+        self.gitlab_setting(&format!("forward = {to:?}"))
+    }
+
+    /// Globs of names that no mirror is asked for.
+    pub fn private_names(self, globs: &[&str]) -> Self {
+        self.sections(&format!("[names]\nprivate = {globs:?}\n"))
     }
 
     /// One more argument of `serve`.
@@ -95,9 +120,11 @@ impl Builder {
         }
     }
 
+    /// Without a word about metadata nothing is read ahead: tests count what upstream was asked.
     fn config(&self, cache: &Path) -> String {
+        let quiet = if self.sections.contains("[metadata]") { "" } else { "[metadata]\nahead = 0" };
         format!(
-            "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}",
+            "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}\n{quiet}",
             self.settings, self.gitlab, self.gitlab_settings, self.sections
         )
     }

@@ -1,4 +1,4 @@
-//! The test bench: a stand-in for GitLab, a raw client, a driver of the real binary, packages and Python
+//! The test bench: stand-ins for GitLab and for a public index, a raw client, a driver of the real binary, packages and Python
 //! clients.
 //!
 //! Everything stays on 127.0.0.1, except that [`python`] installs its pinned clients once from wherever pip
@@ -50,20 +50,31 @@
 
 pub mod base64;
 pub mod client;
+pub mod corpus;
 pub mod gitlab;
+pub mod http;
 pub mod larder;
+pub mod md5;
+pub mod oracle;
+pub mod public_index;
 pub mod python;
+pub mod relay;
 pub mod reply;
 pub mod store_listing;
 pub mod wheel;
 
 pub use self::client::{Client, Exchange, Wire};
 pub use self::gitlab::{
-    Act, Answer, BASIC_CHALLENGE, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, GitLab, Kind,
-    NewFile, Place, Registry, RequestLog, Role, Settings, Site, Storage, Token, TokenKind, TokenState,
+    BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind, TokenState,
     Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
 };
+pub use self::http::{
+    Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, Kind, RequestLog, Site,
+};
 pub use self::larder::Larder;
+pub use self::public_index::{
+    Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,
+};
 pub use self::python::{Outcome, Workbench};
 pub use self::reply::{Ending, Reply};
 pub use self::store_listing::StoreListing;

@@ -1,4 +1,4 @@
-//! The real clients pip, uv and twine, pinned, in a virtual environment made once per machine; and commands
+//! The real clients pip, uv, twine and poetry, pinned, in virtual environments made once per machine; and commands
 //! run with nothing inherited.
 
 use std::fs::File;
@@ -13,13 +13,19 @@ use tempfile::TempDir;
 
 /// What is installed. The folder's name changes with it, so that an old environment is never taken for a
 /// new one.
-const PINNED: [&str; 3] = ["pip==26.3", "uv==0.13.9", "twine==7.0.0"];
+const PINNED: [&str; 4] = ["pip==26.3", "uv==0.13.9", "twine==7.0.0", "pypi-simple==1.8.0"];
+
+/// The oldest pip that runs on every Python these tests run on: HTML alone, and whole wheels for their metadata.
+const OLD_PIP: [&str; 1] = ["pip==21.3.1"];
+
+/// Apart from the others, because it brings half an index of its own.
+const POETRY: [&str; 1] = ["poetry==2.5.1"];
 
 /// The folder of the clients' programs; makes it on first use. `Err` says why it cannot be made, so that a
 /// test can skip.
 pub fn clients() -> Result<&'static Path, &'static str> {
     static CLIENTS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    CLIENTS.get_or_init(make_clients).as_deref().map_err(String::as_str)
+    CLIENTS.get_or_init(|| environment(&PINNED)).as_deref().map_err(String::as_str)
 }
 
 /// A program of the environment: `pip`, `uv`, `twine`, `python`.
@@ -28,12 +34,22 @@ pub fn program(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-fn make_clients() -> Result<PathBuf, String> {
+/// A pip of 2021.
+pub fn old_pip() -> PathBuf {
+    environment(&OLD_PIP).unwrap_or_else(|reason| panic!("no old pip: {reason}")).join("pip")
+}
+
+pub fn poetry() -> PathBuf {
+    environment(&POETRY).unwrap_or_else(|reason| panic!("no poetry: {reason}")).join("poetry")
+}
+
+/// The folder of programs of the environment that holds these; makes it on first use.
+fn environment(pinned: &[&str]) -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     let folder = target.join("clients");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let environment = folder.join(PINNED.join("-").replace("==", "-"));
+    let environment = folder.join(pinned.join("-").replace("==", "-"));
     let programs = environment.join("bin");
     let finished = environment.join("finished");
 
@@ -47,7 +63,7 @@ fn make_clients() -> Result<PathBuf, String> {
     // The machine's own settings for pip stay in force here, and only here: they say where packages come
     // from.
     set_up(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    set_up(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet"]).args(PINNED))?;
+    set_up(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet"]).args(pinned))?;
     File::create(finished).map_err(|error| error.to_string())?;
     Ok(programs)
 }

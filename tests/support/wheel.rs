@@ -31,6 +31,7 @@ pub struct Distribution {
     requires_python: String,
     dependencies: Vec<String>,
     payload_bytes: usize,
+    description_bytes: usize,
 }
 
 impl Distribution {
@@ -41,6 +42,7 @@ impl Distribution {
             requires_python: String::new(),
             dependencies: Vec::new(),
             payload_bytes: 0,
+            description_bytes: 0,
         }
     }
 
@@ -58,6 +60,12 @@ impl Distribution {
     /// Adds a file of this many incompressible bytes, the same on every run.
     pub fn payload(mut self, bytes: usize) -> Self {
         self.payload_bytes = bytes;
+        self
+    }
+
+    /// Lengthens the metadata by so many bytes of a description that packs to a third or so.
+    pub fn description(mut self, bytes: usize) -> Self {
+        self.description_bytes = bytes;
         self
     }
 
@@ -141,6 +149,10 @@ impl Distribution {
             text.push_str(&format!("Requires-Dist: {requirement}\n"));
         }
         text.push_str("\nMade for a test.\n");
+        let seed = format!("{} {} in words", self.name, self.version);
+        for line in hex(&noise(&seed, self.description_bytes / 3)).as_bytes().chunks(64) {
+            text.push_str(&format!("of {}\n", String::from_utf8_lossy(line)));
+        }
         text
     }
 }

@@ -1,8 +1,7 @@
 //! Who is calling, and what the caller may read or upload.
 
 use super::super::base64;
-use super::answer::Answer;
-use super::request::Head;
+use super::super::http::{Answer, Head};
 use super::settings::Settings;
 use super::token::{Place, Role, Token, TokenKind, TokenState};
 use super::universe::{Group, Project, Registry, Universe, Visibility, lies_in};

@@ -1,56 +1,12 @@
 //! Answers as GitLab words them. Nothing here decides who gets which.
 
-use std::time::SystemTime;
-
-use bytes::Bytes;
-
+use super::super::http::Answer;
 use super::super::wheel::sha256_hex;
 
 /// The challenge of the package registry.
 pub const BASIC_CHALLENGE: &str = "Basic realm=\"GitLab Packages Registry\"";
 
-/// A whole answer. Framing (`Content-Length`, chunks, `Connection`) is added when it is sent.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    /// Where the body begins in the file it is a range of.
-    pub(super) body_starts_at: u64,
-    /// HEAD on a page says no length.
-    pub(super) length_unsaid: bool,
-}
-
 impl Answer {
-    pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new(), body_starts_at: 0, length_unsaid: false }
-    }
-
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
-        self
-    }
-
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    pub(super) fn remove_header(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-    }
-
-    pub(super) fn header_value(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    pub(super) fn succeeded(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
     /// The headers of every answer that comes out of Rails.
     pub(super) fn by_rails(self) -> Self {
         self.header("X-Content-Type-Options", "nosniff").header("X-Frame-Options", "SAMEORIGIN")
@@ -136,15 +92,6 @@ impl Answer {
             .body("Retry later")
     }
 
-    /// An HTML page of nginx or Workhorse in front, as for 502.
-    pub fn html(status: u16) -> Self {
-        let reason = reason(status);
-        Self::new(status).header("Content-Type", "text/html").body(format!(
-            "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n<center><h1>{status} {reason}</h1></center>\r\n\
-             <hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-        ))
-    }
-
     pub(super) fn redirect(location: &str, head: bool) -> Self {
         let answer = Self::new(if head { 303 } else { 302 })
             .header("Location", location)
@@ -181,19 +128,4 @@ impl Answer {
                 .body(body)
         }
     }
-
-    /// An error of the object store.
-    pub(super) fn xml(status: u16, code: &str, message: &str) -> Self {
-        Self::new(status).header("Content-Type", "application/xml").body(format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        ))
-    }
-}
-
-pub(super) fn reason(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unknown")
-}
-
-pub(super) fn http_date(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
 }

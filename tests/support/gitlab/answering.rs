@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 
+use super::super::http::entity::Entity;
+use super::super::http::{Answer, Head};
 use super::super::wheel::normalise;
 use super::access::{self, Caller, Intent, Rights};
-use super::answer::Answer;
-use super::entity::Entity;
 use super::object_store;
 use super::pages;
-use super::request::{Head, Route, Scope};
+use super::request::{Route, Scope};
 use super::settings::{Settings, Storage};
 use super::state::State;
 use super::universe::{Package, Project, StoredFile, Universe};

@@ -7,20 +7,14 @@
 mod access;
 mod answer;
 mod answering;
-mod delivery;
-mod entity;
-mod fault;
-mod log;
 mod object_store;
 mod pages;
 mod request;
-mod server;
 mod settings;
 mod state;
 pub mod token;
 mod universe;
 mod upload;
-mod wire;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -28,16 +22,14 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use self::fault::Faults;
 use self::object_store::Signatures;
-use self::server::Listening;
 use self::state::State;
+use super::http::fault::Faults;
+use super::http::server::{self, Listening};
+use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site};
 use super::wheel::Artifact;
 
-pub use self::answer::{Answer, BASIC_CHALLENGE};
-pub use self::fault::{Act, FOR_EVER, Fault, Gate, PlannedFault, Site};
-pub use self::log::{Door, Ended, Entry, FileBodies, RequestLog};
-pub use self::request::{Head, Kind};
+pub use self::answer::BASIC_CHALLENGE;
 pub use self::settings::{Settings, Storage, UploadKeeping, UploadLimit};
 pub use self::token::{Place, Role, Token, TokenKind, TokenState};
 pub use self::universe::{Group, NewFile, Package, Project, Registry, StoredFile, Universe, Visibility};

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::super::http::entity::Entity;
+use super::super::http::{Answer, Head};
 use super::super::wheel::sha256_hex;
-use super::answer::Answer;
-use super::entity::Entity;
-use super::request::Head;
 use super::universe::{StoredFile, Universe};
 
 /// What an object's key keeps as it is.
@@ -60,7 +59,7 @@ impl Signatures {
         let signature = request.query("X-Amz-Signature").and_then(|signature| signed.get(&signature));
         match signature {
             Some(known) if known.path == request.path() && known.method == request.method => {
-                if Instant::now() < known.until { Ok(()) } else { Err(expired()) }
+                if Instant::now() < known.until { Ok(()) } else { Err(Answer::expired_signature()) }
             }
             _ => Err(Answer::xml(
                 403,
@@ -105,10 +104,6 @@ pub(super) fn serve(file: &StoredFile, request: &Head) -> Answer {
     }
     Answer::xml(416, "InvalidRange", "The requested range is not satisfiable")
         .header("Content-Range", format!("bytes */{}", file.bytes.len()))
-}
-
-pub(super) fn expired() -> Answer {
-    Answer::xml(403, "AccessDenied", "Request has expired")
 }
 
 /// As long as an MD5 and, like it, no sha256 of the content.

@@ -7,15 +7,14 @@ use std::io;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::super::http::connection::{Connection, RequestBody, find};
+use super::super::http::server::Received;
+use super::super::http::{Act, Answer, Head};
 use super::super::wheel::{hex, normalise};
 use super::access::{self, Intent, Rights};
-use super::answer::Answer;
-use super::fault::Act;
-use super::request::Head;
 use super::settings::{Settings, UploadKeeping, UploadLimit};
 use super::state::State;
 use super::universe::NewFile;
-use super::wire::{Connection, RequestBody, find};
 
 /// One upload request as it came, whatever became of it.
 #[derive(Clone, Debug)]
@@ -34,13 +33,6 @@ pub struct Upload {
     pub fields: BTreeMap<String, String>,
     /// GitLab's answer.
     pub status: u16,
-}
-
-/// How receiving ended.
-pub(super) enum Received {
-    Answer(Answer),
-    /// A planned fault wants a RST now.
-    Reset,
 }
 
 /// An upload that is being received.

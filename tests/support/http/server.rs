@@ -1,5 +1,9 @@
-//! The two listeners: accepts connections and walks each request from its head to its logged answer.
+//! The listeners: accepts connections and walks each request from its head to its logged answer.
+//!
+//! What is answered is the [`Host`]'s business; what goes wrong on the way is planned in [`Faults`].
 
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -9,20 +13,54 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::answer::Answer;
-use super::answering;
+use super::connection::{Connection, RequestBody};
 use super::delivery::Delivery;
-use super::fault::{Act, Asked, Phase};
-use super::log::{Door, Ended, Entry, Record};
-use super::object_store;
-use super::request::{Head, Kind, Route};
-use super::settings::Storage;
-use super::state::State;
-use super::upload::{Incoming, Received};
-use super::wire::{Connection, RequestBody};
+use super::fault::{Act, Asked, Faults, Phase};
+use super::head::Head;
+use super::kind::{Door, Kind};
+use super::log::{Ended, Entry, Record, RequestLog};
+
+/// Who answers behind the listeners of a stand-in.
+pub(in crate::support) trait Host: Send + Sync + 'static {
+    fn faults(&self) -> &Faults;
+
+    fn log(&self) -> &RequestLog;
+
+    /// What is asked for; [`Kind::Unknown`] if larder has no reason to ask.
+    fn kind(&self, door: Door, head: &Head) -> Kind;
+
+    /// A successful GET of this would carry a file's bytes.
+    fn carries_file(&self, kind: Kind) -> bool;
+
+    /// What of this request must never have been sent here, though its address is a good one.
+    fn oddity(&self, door: Door, head: &Head) -> Option<String>;
+
+    /// The right answer to anything but an upload.
+    fn answer(&self, door: Door, head: &Head) -> impl Future<Output = Answer> + Send;
+
+    /// The right answer to a [`Kind::Upload`], whose body is still to be read.
+    fn receive(
+        &self,
+        _head: &Head,
+        _faults: &[Act],
+        _connection: &mut Connection,
+        _body: &mut RequestBody,
+        _record: &Record,
+    ) -> impl Future<Output = io::Result<Received>> + Send {
+        std::future::ready(Ok(Received::Answer(Answer::new(405))))
+    }
+}
+
+/// How receiving a request ended.
+pub(in crate::support) enum Received {
+    Answer(Answer),
+    /// A planned fault wants a RST now.
+    Reset,
+}
 
 /// A listening address that can be closed and opened again.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub(in crate::support) struct Listening {
     door: Door,
     address: SocketAddr,
     task: Mutex<Option<AbortHandle>>,
@@ -30,19 +68,24 @@ pub(super) struct Listening {
 
 impl Listening {
     /// `listener` accepts at once.
-    pub(super) fn start(runtime: &Handle, state: &Arc<State>, door: Door, listener: TcpListener) -> Self {
+    pub(in crate::support) fn start(
+        runtime: &Handle,
+        host: &Arc<impl Host>,
+        door: Door,
+        listener: TcpListener,
+    ) -> Self {
         let address = listener.local_addr().expect("a listening socket");
         let listening = Self { door, address, task: Mutex::new(None) };
-        listening.accept_on(runtime, state, listener);
+        listening.accept_on(runtime, host, listener);
         listening
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::support) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Closes the listener and every connection that came through it.
-    pub(super) fn stop(&self) {
+    pub(in crate::support) fn stop(&self) {
         if let Some(task) = self.task.lock().expect("no panic holds it").take() {
             task.abort();
             // The port is free once the task has been dropped.
@@ -53,18 +96,18 @@ impl Listening {
     }
 
     /// Opens the same address again.
-    pub(super) fn resume(&self, runtime: &Handle, state: &Arc<State>) {
-        self.accept_on(runtime, state, listen(runtime, self.address));
+    pub(in crate::support) fn resume(&self, runtime: &Handle, host: &Arc<impl Host>) {
+        self.accept_on(runtime, host, listen(runtime, self.address));
     }
 
-    fn accept_on(&self, runtime: &Handle, state: &Arc<State>, listener: TcpListener) {
-        let (state, door) = (Arc::clone(state), self.door);
+    fn accept_on(&self, runtime: &Handle, host: &Arc<impl Host>, listener: TcpListener) {
+        let (host, door) = (Arc::clone(host), self.door);
         let task = runtime.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                        connections.spawn(serve(Arc::clone(&state), door, Connection::new(stream)));
+                        connections.spawn(serve(Arc::clone(&host), door, Connection::new(stream)));
                     },
                     Some(_) = connections.join_next() => {}
                 }
@@ -75,7 +118,7 @@ impl Listening {
 }
 
 /// Listens with a queue long enough for a herd: a refused or repeated SYN would cost a test a second.
-pub(super) fn listen(runtime: &Handle, address: SocketAddr) -> TcpListener {
+pub(in crate::support) fn listen(runtime: &Handle, address: SocketAddr) -> TcpListener {
     let _in_runtime = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_reuseaddr(true).expect("a fresh socket");
@@ -84,13 +127,13 @@ pub(super) fn listen(runtime: &Handle, address: SocketAddr) -> TcpListener {
 }
 
 /// One connection, request after request.
-async fn serve(state: Arc<State>, door: Door, mut connection: Connection) {
-    let open = state.log.connection();
+async fn serve(host: Arc<impl Host>, door: Door, mut connection: Connection) {
+    let open = host.log().connection();
     loop {
         let head = match connection.read_head().await {
             Ok(Some(Ok(head))) => head,
             Ok(Some(Err(flaw))) => {
-                state.log.report(format!("{door:?}: {flaw}"));
+                host.log().report(format!("{door:?}: {flaw}"));
                 let _ = connection
                     .write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                     .await;
@@ -98,7 +141,7 @@ async fn serve(state: Arc<State>, door: Door, mut connection: Connection) {
             }
             Ok(None) | Err(_) => return,
         };
-        let exchange = Exchange::begin(&state, door, open.id, head);
+        let exchange = Exchange::begin(&*host, door, open.id, head);
         match exchange.run(connection).await {
             Some(reusable) => connection = reusable,
             None => return,
@@ -107,11 +150,10 @@ async fn serve(state: Arc<State>, door: Door, mut connection: Connection) {
 }
 
 /// One request and its answer.
-struct Exchange<'a> {
-    state: &'a State,
+struct Exchange<'a, H> {
+    host: &'a H,
     door: Door,
     head: Head,
-    route: Option<Route>,
     kind: Kind,
     carries_file: bool,
     /// A fault wants the answer to have none.
@@ -119,16 +161,11 @@ struct Exchange<'a> {
     record: Record,
 }
 
-impl<'a> Exchange<'a> {
-    fn begin(state: &'a State, door: Door, connection: u64, head: Head) -> Self {
-        let route = match door {
-            Door::GitLab => Route::parse(head.path(), &state.root),
-            Door::Store => None,
-        };
-        let kind = kind(door, &head, route.as_ref());
-        let carries_file =
-            kind == Kind::Object || (kind == Kind::File && state.settings().storage != Storage::Redirect);
-        let record = state.log.begin(Entry {
+impl<'a, H: Host> Exchange<'a, H> {
+    fn begin(host: &'a H, door: Door, connection: u64, head: Head) -> Self {
+        let kind = host.kind(door, &head);
+        let carries_file = host.carries_file(kind);
+        let record = host.log().begin(Entry {
             door,
             kind,
             connection,
@@ -140,27 +177,20 @@ impl<'a> Exchange<'a> {
             ended: Ended::NotYet,
             carries_file,
         });
-        let exchange =
-            Self { state, door, head, route, kind, carries_file, without_validators: false, record };
-        exchange.report_oddities();
-        exchange
-    }
-
-    fn report_oddities(&self) {
-        if self.kind == Kind::Unknown {
-            self.state.log.report(format!("{:?}: {}", self.door, self.head));
+        if kind == Kind::Unknown {
+            host.log().report(format!("{door:?}: {head}"));
         }
-        let secrets = ["Authorization", "PRIVATE-TOKEN", "Deploy-Token", "JOB-TOKEN", "Cookie"];
-        if self.door == Door::Store && secrets.iter().any(|name| self.head.header(name).is_some()) {
-            self.state.log.report(format!("a credential at the object store: {}", self.head));
+        if let Some(oddity) = host.oddity(door, &head) {
+            host.log().report(format!("{door:?}: {oddity}: {head}"));
         }
+        Self { host, door, head, kind, carries_file, without_validators: false, record }
     }
 
     async fn run(mut self, mut connection: Connection) -> Option<Connection> {
         let mut body = match RequestBody::of(&self.head) {
             Ok(body) => body,
             Err(flaw) => {
-                self.state.log.report(format!("{:?}: {}: {flaw}", self.door, self.head));
+                self.host.log().report(format!("{:?}: {}: {flaw}", self.door, self.head));
                 return self.send(connection, Answer::new(400), false).await;
             }
         };
@@ -184,7 +214,7 @@ impl<'a> Exchange<'a> {
     }
 
     async fn send(&self, connection: Connection, answer: Answer, body_was_read: bool) -> Option<Connection> {
-        let acts = self.state.faults.take(fitting(&answer, &self.head), &self.asked());
+        let acts = self.host.faults().take(fitting(&answer, &self.head), &self.asked());
         let delivery = Delivery { request: &self.head, acts, body_was_read, record: &self.record };
         delivery.send(connection, answer).await
     }
@@ -192,12 +222,12 @@ impl<'a> Exchange<'a> {
     /// Faults that concern the request: some stand in for the answer, some change what is asked.
     fn replaced(&mut self) -> Option<Answer> {
         let mut replacement = None;
-        for act in self.state.faults.take(&[Phase::Request], &self.asked()) {
+        for act in self.host.faults().take(&[Phase::Request], &self.asked()) {
             match act {
                 Act::Status(status) => replacement = Some(Answer::html(status)),
                 Act::Answer(answer) => replacement = Some(answer),
                 Act::ExpiredSignature if self.door == Door::Store => {
-                    replacement = Some(object_store::expired());
+                    replacement = Some(Answer::expired_signature());
                 }
                 Act::IgnoreRange => self.head.remove_header("Range"),
                 Act::NoValidators => {
@@ -214,28 +244,15 @@ impl<'a> Exchange<'a> {
         replacement
     }
 
-    async fn answer(&self, connection: &mut Connection, body: &mut RequestBody) -> std::io::Result<Received> {
-        if let (Some(Route::Upload { project }), "POST") = (&self.route, self.head.method.as_str()) {
-            let latency = self.state.settings().latency;
-            let faults = self.state.faults.take(&[Phase::UploadBody], &self.asked());
-            let incoming = Incoming::new(self.state, &self.head, project, &faults);
-            let received = incoming.receive(connection, body, |bytes| self.count(bytes)).await;
-            tokio::time::sleep(latency).await;
-            return received;
+    async fn answer(&self, connection: &mut Connection, body: &mut RequestBody) -> io::Result<Received> {
+        if self.kind == Kind::Upload {
+            let faults = self.host.faults().take(&[Phase::UploadBody], &self.asked());
+            return self.host.receive(&self.head, &faults, connection, body, &self.record).await;
         }
         while let Some(piece) = body.next(connection).await? {
-            self.count(piece.len() as u64);
+            self.record.lock().expect("no panic holds it").body_received += piece.len() as u64;
         }
-        let mut answer = match (self.door, &self.route) {
-            (Door::Store, _) => {
-                object_store::answer(&self.state.universe(), &self.state.signatures, &self.head)
-            }
-            (Door::GitLab, Some(route)) => {
-                tokio::time::sleep(self.state.settings().latency).await;
-                answering::answer(self.state, &self.head, route)
-            }
-            (Door::GitLab, None) => Answer::error(404, "404 Not Found"),
-        };
+        let mut answer = self.host.answer(self.door, &self.head).await;
         if self.without_validators {
             answer.remove_header("ETag");
             answer.remove_header("Last-Modified");
@@ -252,26 +269,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn count(&self, bytes: u64) {
-        self.record.lock().expect("no panic holds it").body_received += bytes;
-    }
-
     fn end(&self, ended: Ended) {
         self.record.lock().expect("no panic holds it").ended = ended;
-    }
-}
-
-fn kind(door: Door, head: &Head, route: Option<&Route>) -> Kind {
-    let kind = match (door, route) {
-        (Door::Store, _) if head.path().starts_with("/bucket/") => Kind::Object,
-        (Door::GitLab, Some(route)) => route.kind(),
-        _ => Kind::Unknown,
-    };
-    match (kind, head.method.as_str()) {
-        (Kind::Upload, "POST") => kind,
-        (Kind::Upload, _) => Kind::Unknown,
-        (_, "GET" | "HEAD") => kind,
-        _ => Kind::Unknown,
     }
 }
 
@@ -279,7 +278,7 @@ fn kind(door: Door, head: &Head, route: Option<&Route>) -> Kind {
 fn fitting(answer: &Answer, head: &Head) -> &'static [Phase] {
     if !answer.succeeded() {
         &[Phase::AnyAnswer]
-    } else if head.is_head() || answer.body.is_empty() {
+    } else if head.is_head() || !answer.has_body() {
         &[Phase::AnyAnswer, Phase::Success]
     } else {
         &[Phase::AnyAnswer, Phase::Success, Phase::SuccessWithBody]

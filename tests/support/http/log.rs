@@ -1,18 +1,12 @@
-//! The exact record of every request that reached the stand-in.
+//! The exact record of every request that reached a stand-in.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::request::{Head, Kind};
-
-/// The two addresses of the stand-in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    GitLab,
-    Store,
-}
+use super::head::Head;
+use super::kind::{Door, Kind};
 
 /// How the answer to a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +31,7 @@ pub struct Entry {
     pub status: Option<u16>,
     pub body_sent: u64,
     pub ended: Ended,
-    pub(super) carries_file: bool,
+    pub(in crate::support) carries_file: bool,
 }
 
 impl Entry {
@@ -55,7 +49,7 @@ pub struct FileBodies {
 }
 
 /// An entry that is still being filled in.
-pub(super) type Record = Arc<Mutex<Entry>>;
+pub(in crate::support) type Record = Arc<Mutex<Entry>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct RequestLog(Arc<LogState>);
@@ -137,8 +131,8 @@ impl RequestLog {
         self.0.unexpected.lock().expect("no panic holds it").clear();
     }
 
-    /// Requests that larder must never send: unknown paths and methods, broken framing, credentials at the
-    /// object store.
+    /// Requests that larder must never send: unknown paths and methods, broken framing, credentials where they
+    /// do not belong, private names at a public index.
     pub fn unexpected(&self) -> Vec<String> {
         self.0.unexpected.lock().expect("no panic holds it").clone()
     }
@@ -157,23 +151,23 @@ impl RequestLog {
         }
     }
 
-    pub(super) fn begin(&self, entry: Entry) -> Record {
+    pub(in crate::support) fn begin(&self, entry: Entry) -> Record {
         let record = Arc::new(Mutex::new(entry));
         self.0.entries.lock().expect("no panic holds it").push(Arc::clone(&record));
         record
     }
 
-    pub(super) fn report(&self, oddity: String) {
+    pub(in crate::support) fn report(&self, oddity: String) {
         self.0.unexpected.lock().expect("no panic holds it").push(oddity);
     }
 
     /// Counts a connection for as long as the guard lives.
-    pub(super) fn connection(&self) -> OpenConnection {
+    pub(in crate::support) fn connection(&self) -> OpenConnection {
         OpenConnection { id: self.0.opened.fetch_add(1, Ordering::SeqCst) + 1, log: self.clone() }
     }
 }
 
-pub(super) struct OpenConnection {
+pub(in crate::support) struct OpenConnection {
     pub id: u64,
     log: RequestLog,
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::answer::{Answer, http_date, reason};
+use super::connection::Connection;
 use super::fault::{Act, Gate};
+use super::head::Head;
 use super::log::{Ended, Record};
-use super::request::Head;
-use super::wire::Connection;
 
 /// Sent at a time when nothing slows the body down.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -98,6 +98,9 @@ impl Plan {
             }
         }
         plan.stops.sort_by_key(|(at, _)| *at);
+        if answer.generated.is_some() && plan.framing == Framing::Length {
+            plan.framing = Framing::Chunked { with_end: true };
+        }
         plan
     }
 
@@ -108,7 +111,7 @@ impl Plan {
 }
 
 /// All that decides how one answer is sent, but the answer itself.
-pub(super) struct Delivery<'a> {
+pub(in crate::support) struct Delivery<'a> {
     pub request: &'a Head,
     pub acts: Vec<Act>,
     /// Otherwise the connection is closed, with patience for a peer that is still sending.
@@ -118,7 +121,11 @@ pub(super) struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// Sends the answer; gives the connection back if another request may follow on it.
-    pub(super) async fn send(self, mut connection: Connection, mut answer: Answer) -> Option<Connection> {
+    pub(in crate::support) async fn send(
+        self,
+        mut connection: Connection,
+        mut answer: Answer,
+    ) -> Option<Connection> {
         let Self { request, acts, body_was_read, record } = self;
         let plan = Plan::of(acts, &mut answer);
         let close =
@@ -175,11 +182,22 @@ async fn send_body(
     plan: &Plan,
     record: &Record,
 ) -> Result<(), Broken> {
-    let body = damaged(answer, &plan.flips);
+    let mut pieces: Box<dyn Iterator<Item = Bytes> + Send> = match &answer.generated {
+        Some(generated) => Box::new(generated.pieces()),
+        None => Box::new(std::iter::once(damaged(answer, &plan.flips))),
+    };
     let mut stops = plan.stops.iter().peekable();
     let mut at = 0;
+    let mut piece = Bytes::new();
     loop {
-        while let Some((_, stop)) = stops.next_if(|(stop_at, _)| *stop_at <= at as u64 || at == body.len()) {
+        let mut ended = false;
+        while piece.is_empty() && !ended {
+            match pieces.next() {
+                Some(next) => piece = next,
+                None => ended = true,
+            }
+        }
+        while let Some((_, stop)) = stops.next_if(|(stop_at, _)| *stop_at <= at || ended) {
             match stop {
                 Stop::Stall(time) => connection.while_peer_stays(tokio::time::sleep(*time)).await?,
                 Stop::Gate(gate) => connection.while_peer_stays(gate.pass()).await?,
@@ -187,15 +205,15 @@ async fn send_body(
                 Stop::Close => return Err(Broken::Close),
             }
         }
-        if at == body.len() {
+        if ended {
             break;
         }
-        let piece = plan.pace.map_or(PIECE_BYTES, |(bytes, _)| bytes);
-        let stop = stops.peek().map_or(body.len(), |(at, _)| usize::try_from(*at).unwrap_or(usize::MAX));
-        let until = (at + piece).min(stop).min(body.len());
-        send_piece(connection, &body.slice(at..until), plan.framing).await?;
-        record.lock().expect("no panic holds it").body_sent += (until - at) as u64;
-        at = until;
+        let most = plan.pace.map_or(PIECE_BYTES, |(bytes, _)| bytes);
+        let stop = stops.peek().map_or(most, |(stop_at, _)| usize::try_from(stop_at - at).unwrap_or(most));
+        let part = piece.split_to(most.min(stop).min(piece.len()));
+        send_piece(connection, &part, plan.framing).await?;
+        at += part.len() as u64;
+        record.lock().expect("no panic holds it").body_sent += part.len() as u64;
         if let Some((_, pause)) = plan.pace {
             connection.while_peer_stays(tokio::time::sleep(pause)).await?;
         }

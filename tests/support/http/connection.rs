@@ -9,23 +9,23 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::request::Head;
+use super::head::Head;
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-pub(super) struct Connection {
+pub(in crate::support) struct Connection {
     stream: TcpStream,
     buffer: BytesMut,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(in crate::support) fn new(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
         Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
     }
 
     /// The next request's head; `None` when the peer has closed between requests.
-    pub(super) async fn read_head(&mut self) -> io::Result<Option<Result<Head, String>>> {
+    pub(in crate::support) async fn read_head(&mut self) -> io::Result<Option<Result<Head, String>>> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.split_to(end + 4);
@@ -47,12 +47,15 @@ impl Connection {
         }
     }
 
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::support) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
     /// Waits for something, but not longer than the peer stays.
-    pub(super) async fn while_peer_stays<T>(&self, wait: impl Future<Output = T>) -> io::Result<T> {
+    pub(in crate::support) async fn while_peer_stays<T>(
+        &self,
+        wait: impl Future<Output = T>,
+    ) -> io::Result<T> {
         tokio::select! {
             done = wait => Ok(done),
             () = self.peer_left() => Err(ErrorKind::BrokenPipe.into()),
@@ -60,19 +63,19 @@ impl Connection {
     }
 
     /// Ends with RST. What was written before is given a moment to arrive.
-    pub(super) async fn reset(self) {
+    pub(in crate::support) async fn reset(self) {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let _ = self.stream.set_zero_linger();
     }
 
     /// Ends with FIN.
-    pub(super) async fn close(mut self) {
+    pub(in crate::support) async fn close(mut self) {
         let _ = self.stream.shutdown().await;
     }
 
     /// Ends with FIN although the peer is still sending: reads on for half a second, so that the answer is
     /// not lost to a RST.
-    pub(super) async fn close_with_patience(mut self) {
+    pub(in crate::support) async fn close_with_patience(mut self) {
         let _ = self.stream.shutdown().await;
         let mut waste = vec![0; 64 * 1024];
         let drain = async { while matches!(self.stream.read(&mut waste).await, Ok(1..)) {} };
@@ -112,7 +115,7 @@ impl Connection {
 
 /// A request's body as it arrives, without its framing.
 #[derive(Debug)]
-pub(super) enum RequestBody {
+pub(in crate::support) enum RequestBody {
     Length(u64),
     /// Bytes left of the chunk at hand.
     Chunked(u64),
@@ -121,7 +124,7 @@ pub(super) enum RequestBody {
 
 impl RequestBody {
     /// Says what is wrong where the framing is not beyond doubt.
-    pub(super) fn of(head: &Head) -> Result<Self, String> {
+    pub(in crate::support) fn of(head: &Head) -> Result<Self, String> {
         let lengths: Vec<&str> = values(head, "Content-Length");
         let codings: Vec<&str> = values(head, "Transfer-Encoding");
         match (lengths.as_slice(), codings.as_slice()) {
@@ -137,7 +140,10 @@ impl RequestBody {
     }
 
     /// The next piece; `None` once the body has ended.
-    pub(super) async fn next(&mut self, connection: &mut Connection) -> io::Result<Option<Bytes>> {
+    pub(in crate::support) async fn next(
+        &mut self,
+        connection: &mut Connection,
+    ) -> io::Result<Option<Bytes>> {
         match self {
             Self::Ended => Ok(None),
             Self::Length(left) => {
@@ -171,7 +177,7 @@ impl RequestBody {
         }
     }
 
-    pub(super) fn ended(&self) -> bool {
+    pub(in crate::support) fn ended(&self) -> bool {
         matches!(self, Self::Ended)
     }
 }
@@ -193,7 +199,7 @@ fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
 }
 
 /// Where a sequence of bytes begins.
-pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+pub(in crate::support) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     let first = *part.first()?;
     let mut from = 0;
     loop {

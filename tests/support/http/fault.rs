@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::answer::Answer;
-use super::request::Kind;
+use super::kind::Kind;
 
 /// What goes wrong. Offsets count bytes of the response body as sent, unless said otherwise; one beyond the
 /// end counts as the end.
@@ -171,7 +171,7 @@ impl Fault {
 }
 
 /// What the faults need to know about a request.
-pub(super) struct Asked<'a> {
+pub(in crate::support) struct Asked<'a> {
     pub kind: Kind,
     pub method: &'a str,
     pub target: &'a str,
@@ -181,7 +181,7 @@ pub(super) struct Asked<'a> {
 
 /// When an act is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::support) enum Phase {
     Request,
     UploadBody,
     AnyAnswer,
@@ -198,22 +198,22 @@ struct Planned {
 
 /// The faults in force.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Arc<Mutex<Vec<Planned>>>);
+pub(in crate::support) struct Faults(Arc<Mutex<Vec<Planned>>>);
 
 impl Faults {
-    pub(super) fn plan(&self, fault: Fault) -> PlannedFault {
+    pub(in crate::support) fn plan(&self, fault: Fault) -> PlannedFault {
         let mut planned = self.0.lock().expect("no panic holds it");
         let id = planned.last().map_or(1, |last| last.id + 1);
         planned.push(Planned { id, fault, hits: 0 });
         PlannedFault { faults: self.clone(), id }
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::support) fn clear(&self) {
         self.0.lock().expect("no panic holds it").clear();
     }
 
     /// The acts of a phase for a request; each counts as one hit.
-    pub(super) fn take(&self, phases: &[Phase], asked: &Asked<'_>) -> Vec<Act> {
+    pub(in crate::support) fn take(&self, phases: &[Phase], asked: &Asked<'_>) -> Vec<Act> {
         let mut planned = self.0.lock().expect("no panic holds it");
         let mut acts = Vec::new();
         for Planned { fault, hits, .. } in planned.iter_mut() {
@@ -301,7 +301,7 @@ impl Gate {
         }
     }
 
-    pub(super) async fn pass(&self) {
+    pub(in crate::support) async fn pass(&self) {
         *self.0.arrived.lock().expect("no panic holds it") += 1;
         self.0.arrival.notify_all();
         // The sender lives as long as `self`.

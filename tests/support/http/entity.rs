@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::answer::{Answer, http_date};
-use super::request::Head;
+use super::head::Head;
 
 const BOUNDARY: &str = "5f1c9d2e7b3a4860a1b2c3d4e5f60718";
 
-pub(super) struct Entity<'a> {
+pub(in crate::support) struct Entity<'a> {
     pub bytes: &'a Bytes,
     pub etag: Option<String>,
     pub modified: SystemTime,
@@ -20,7 +20,7 @@ pub(super) struct Entity<'a> {
 
 impl Entity<'_> {
     /// 200, 206, 304, 412 or 416, with the entity's own headers only. HEAD is answered as GET.
-    pub(super) fn answer(&self, request: &Head) -> Answer {
+    pub(in crate::support) fn answer(&self, request: &Head) -> Answer {
         if self.precondition_fails(request) {
             return Answer::new(412);
         }
