@@ -23,7 +23,7 @@ const HOUSE: House = House {
         &["index", "file"],
         &["upstream"],
         &["access", "store"],
-        &["registry"],
+        &["registry", "wheel"],
         &["simple"],
         &["telemetry"],
         &["values"],

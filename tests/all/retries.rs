@@ -66,40 +66,53 @@ fn r16_a_short_retry_after_is_waited_out() {
 }
 
 #[test]
-fn r16_a_long_retry_after_goes_to_the_client_as_it_came() {
+fn r16_a_long_retry_after_goes_to_the_client_as_it_came_and_is_kept_for_it() {
     for storage in MODES {
-        let (gitlab, file, _larder, client) = start(storage);
-        let throttled = Answer::throttled(600);
-        gitlab.set(|settings| settings.throttle = Some(600));
+        let (_, file, ..) = start(storage);
         let sidecar = format!("{}.metadata", path::project_file(42, &file));
-        let mut addresses: Vec<String> = reads(&file).into_iter().map(|read| read.path).collect();
-        addresses.push(sidecar);
-        for address in addresses {
-            for (method, range) in [("GET", None), ("HEAD", None), ("GET", Some("bytes=0-99"))] {
-                let case = format!("{storage:?} {method} {address} {range:?}");
-                gitlab.log().clear();
+        let reads: Vec<String> = reads(&file).into_iter().map(|read| read.path).collect();
+        for first in reads.iter().chain([&sidecar]) {
+            let (gitlab, _, larder, client) = start(storage);
+            let throttled = Answer::throttled(600);
+            gitlab.set(|settings| settings.throttle = Some(600));
+
+            let reply: Reply = client.get(first);
+
+            assert!(reply.status == 429 && reply.is_complete(), "{storage:?} {first}: {reply:?}");
+            assert_eq!(reply.body, b"Retry later", "{storage:?} {first}");
+            for (name, value) in &throttled.headers {
+                assert_eq!(reply.headers_named(name), [value], "{first}: {name} in {reply:?}");
+            }
+            assert_eq!(gitlab.log().len(), 1, "{storage:?} {first}: asked again");
+            if *first == sidecar {
+                continue;
+            }
+            // Until then this caller is told so without a question, whatever it wants.
+            for (address, method, range) in reads.iter().flat_map(|read| {
+                [(read, "GET", None), (read, "HEAD", None), (read, "GET", Some("bytes=0-99"))]
+            }) {
+                let case = format!("{storage:?} {method} {address} {range:?} after {first}");
                 let headers: Vec<_> = range.map(|range| ("Range", range)).into_iter().collect();
-
-                let reply: Reply = client.request(method, &address, &headers);
-
+                let reply: Reply = client.request(method, address, &headers);
                 assert!(reply.status == 429 && reply.is_complete(), "{case}: {reply:?}");
-                let body: &[u8] = if method == "HEAD" { b"" } else { b"Retry later" };
-                assert_eq!(reply.body, body, "{case}");
-                for (name, value) in &throttled.headers {
+                let wait: u64 = reply.header("Retry-After").and_then(|wait| wait.parse().ok()).unwrap_or(0);
+                assert!((540..=600).contains(&wait), "{case}: {wait}");
+                for (name, value) in throttled.headers.iter().filter(|(name, _)| name != "Retry-After") {
                     assert_eq!(reply.headers_named(name), [value], "{case}: {name} in {reply:?}");
                 }
-                assert_eq!(gitlab.log().len(), 1, "{case}: asked again");
             }
+            assert_eq!(gitlab.log().len(), 1, "{storage:?} {first}: asked in between");
+            // Nobody else is; and a throttled answer is nobody's page.
+            gitlab.set(|settings| settings.throttle = None);
+            let other = larder.client().token(token::DEVELOPER);
+            assert_eq!(other.get(&path::project_file(42, &file)).expect(200), &file.bytes[..], "{storage:?}");
         }
-        // A throttled answer is nobody's page: the next one is right.
-        gitlab.set(|settings| settings.throttle = None);
-        assert_eq!(client.get(&path::project_file(42, &file)).expect(200), &file.bytes[..], "{storage:?}");
     }
 }
 
 #[test]
 fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
-    let (gitlab, _, _larder, client) = start(Storage::Disk);
+    let (gitlab, _, larder, client) = start(Storage::Disk);
     let page = path::project_page(42, "big");
     let throttled = |after: Option<&str>| {
         let answer = Answer::new(429).header("Content-Type", "text/plain").body("Retry later");
@@ -109,11 +122,13 @@ fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
         }
     };
     // A date long past is a wait of nothing; one far ahead, a word, or none is for the client.
-    for (after, requests) in [
-        (Some("Tue, 02 Jan 2024 03:04:05 GMT"), 2),
-        (Some("Fri, 02 Jan 2099 03:04:05 GMT"), 1),
-        (Some("soon"), 1),
-        (None, 1),
+    // Once there is a page it would stand in for the caller to whom it was shown: the last one is another.
+    let other = larder.client().token(token::DEVELOPER);
+    for (client, after, requests) in [
+        (&client, Some("soon"), 1),
+        (&client, None, 1),
+        (&client, Some("Tue, 02 Jan 2024 03:04:05 GMT"), 2),
+        (&other, Some("Fri, 02 Jan 2099 03:04:05 GMT"), 1),
     ] {
         gitlab.log().clear();
         gitlab.plan(Act::Answer(throttled(after)).at(Kind::Page).once());
@@ -276,9 +291,48 @@ fn r16_a_gitlab_that_is_away_is_answered_for_at_once_and_found_again() {
         assert!(!text.contains(&gitlab.address().to_string()), "{path}: upstream's address in {text}");
     }
     gitlab.resume();
+    // So many failures in a row have it left alone; the first pause is the shortest.
+    std::thread::sleep(Duration::from_secs(1));
     for Read { path, .. } in reads(&file) {
         client.get(&path).expect(200);
     }
+}
+
+#[test]
+fn r16_a_gitlab_that_fails_is_left_alone_and_one_read_finds_out_when_it_is_well() {
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab).gitlab_setting("retries = 0\nfailures = 3").start();
+    let client = larder.client().token(token::DEVELOPER);
+    let page = path::project_page(42, "my-pkg");
+    let looks_well = || {
+        let ready = client.get("/-/health/ready").text();
+        let resting = larder.metric("larder_upstream_resting{peer=\"gitlab\"}");
+        assert_eq!(resting, Some(if ready == "ok\n" { 0.0 } else { 1.0 }), "{ready}");
+        ready == "ok\n" || !ready.contains("degraded: cannot reach gitlab")
+    };
+    assert!(looks_well());
+    gitlab.plan(Act::Status(502).at(Site::Anywhere));
+    for _ in 0..3 {
+        assert_eq!(client.get(&page).status, 502);
+    }
+    assert_eq!(gitlab.log().len(), 3);
+    assert!(!looks_well(), "degraded, and it does not say so");
+    let reply = client.get(&page);
+    assert!(reply.status == 504 && reply.text().contains("it is asked again in 1s"), "{reply:?}");
+    assert_eq!(gitlab.log().len(), 3, "asked while it rests");
+    // An upload is the caller's to risk.
+    let reply = client.post(&path::upload(42), "multipart/form-data; boundary=x", b"--x--\r\n");
+    assert_eq!((reply.status, gitlab.log().posts()), (502, 1), "{reply:?}");
+    // One read goes and fails; the next pause is longer.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(client.get(&page).status, 502);
+    assert_eq!(client.get(&page).status, 504);
+    assert_eq!(gitlab.log().len(), 5);
+    gitlab.behave();
+    std::thread::sleep(Duration::from_secs(2));
+    client.get(&page).expect(200);
+    client.get(&path::project_index(42)).expect(200);
+    assert!(looks_well());
 }
 
 #[test]

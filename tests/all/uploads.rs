@@ -10,12 +10,12 @@ use crate::support::{
 /// A boundary with every kind of letter that RFC 2046 allows.
 const BOUNDARY: &str = "----'()+_,-./:=?x7";
 
-fn content_type() -> String {
+pub(crate) fn content_type() -> String {
     format!("multipart/form-data; boundary=\"{BOUNDARY}\"")
 }
 
 /// A form as twine sends it: the fields, then the file.
-fn form(file: &Artifact) -> Vec<u8> {
+pub(crate) fn form(file: &Artifact) -> Vec<u8> {
     let mut body = Vec::new();
     let fields = [
         (":action", "file_upload"),
