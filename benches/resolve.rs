@@ -1,0 +1,262 @@
+//! What a resolver is sent, and how long it takes, directly from GitLab and through larder.
+//!
+//! ```text
+//! cargo bench --bench resolve                  # release build; three rounds, some five minutes
+//! cargo bench --bench resolve -- --rounds 1
+//! ```
+//!
+//! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in temporary folders. It
+//! needs Python, for the pinned uv of the tests.
+//!
+//! 40 packages that depend on each other, in three versions each, lie in the tests' stand-in for GitLab, whose every
+//! answer begins 30 ms late and whose index has no metadata. One of the newest versions does not fit the others, so
+//! that the resolver has to step back. `uv lock` reads the index and metadata only; `uv pip install` fetches the
+//! wheels as well. uv's own cache is empty each time. A relay in front of whichever server uv talks to counts its
+//! requests and what it is sent, heads included; what GitLab was asked meanwhile is read from the stand-in's log, with
+//! bodies only. *Cold* is a larder with an empty store, *warm* the same larder once it has come to rest.
+//! Figures are medians of the rounds, and comparable within one run only.
+
+#![expect(clippy::disallowed_methods, reason = "a program of its own: it owns its clock and its folders")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fmt;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use support::relay::{Passed, Relay};
+use support::{Act, Distribution, GitLab, Kind, Larder, Outcome, Workbench, path, python, token};
+
+const PACKAGES: usize = 40;
+const VERSIONS: [&str; 3] = ["1.0", "2.0", "3.0"];
+const PROJECT: u64 = 42;
+const DISTANCE: Duration = Duration::from_millis(30);
+/// Of the wheels, in turn.
+const SIZES: [usize; 10] =
+    [50_000, 60_000, 80_000, 120_000, 200_000, 350_000, 600_000, 1_100_000, 2_500_000, 4_000_000];
+/// Of their descriptions, in turn: most of a real METADATA.
+const DESCRIPTIONS: [usize; 4] = [2_000, 6_000, 15_000, 40_000];
+/// Needs what no other package can live with, in its newest version.
+const AT_ODDS: usize = 7;
+/// Without a request for so long, larder has come to rest.
+const REST: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let rounds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => 3,
+        ["--rounds", rounds] if rounds.parse::<usize>().is_ok_and(|rounds| rounds > 0) => {
+            rounds.parse().unwrap_or(3)
+        }
+        _ => {
+            eprintln!("usage: cargo bench --bench resolve -- [--rounds N]");
+            return ExitCode::from(2);
+        }
+    };
+    if let Err(reason) = python::clients() {
+        eprintln!("no uv: {reason}");
+        return ExitCode::FAILURE;
+    }
+    let gitlab = GitLab::builder().set(|settings| settings.latency = DISTANCE).start();
+    let names = publish(&gitlab);
+    let mut rows = Vec::new();
+    for ranges in [true, false] {
+        gitlab.behave();
+        if !ranges {
+            gitlab.plan(Act::IgnoreRange.at(Kind::File));
+            gitlab.plan(Act::NoAcceptRanges.at(Kind::File));
+        }
+        for command in [Command::Lock, Command::Install] {
+            let samples: Vec<Vec<Sample>> = (0..rounds).map(|_| round(&gitlab, command, &names)).collect();
+            for way in 0..samples[0].len() {
+                let of_way = samples.iter().map(|round| round[way].clone()).collect();
+                rows.push(Row { ranges, command, sample: median(of_way) });
+            }
+        }
+    }
+    print(&rows, rounds);
+    ExitCode::SUCCESS
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Lock,
+    Install,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "`uv lock`",
+            Self::Install => "`uv pip install`",
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Sample {
+    way: &'static str,
+    client: Passed,
+    upstream: Passed,
+    took: Duration,
+}
+
+struct Row {
+    ranges: bool,
+    command: Command,
+    sample: Sample,
+}
+
+/// Fills the project with the packages, and gives their names.
+fn publish(gitlab: &GitLab) -> Vec<String> {
+    let names: Vec<String> = (0..PACKAGES).map(|number| format!("part-{number:02}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        for version in VERSIONS {
+            let mut package = Distribution::new(name, version)
+                .requires_python(">=3.8")
+                .description(DESCRIPTIONS[number % DESCRIPTIONS.len()])
+                .payload(SIZES[number % SIZES.len()]);
+            for needed in needs(number) {
+                let odd = number == AT_ODDS && version == "3.0";
+                let range = if odd { "<2" } else { ">=2,<4" };
+                package = package.depends_on(&format!("{}{range}", names[needed]));
+            }
+            gitlab.publish(PROJECT, package.wheel());
+        }
+    }
+    names
+}
+
+/// The packages that one needs: always later ones, more of them at the top, none at the bottom.
+fn needs(number: usize) -> Vec<usize> {
+    let steps: &[usize] = match number {
+        0..16 => &[1, 3, 8, 13],
+        16..32 => &[1, 8],
+        _ => &[],
+    };
+    steps.iter().map(|step| number + step).collect()
+}
+
+/// One command directly, through a cold larder, and through the same one warm.
+fn round(gitlab: &GitLab, command: Command, names: &[String]) -> Vec<Sample> {
+    let relay = Relay::start(gitlab.address());
+    gitlab.set(|settings| settings.external_url = Some(relay.url()));
+    let direct = measure("direct", gitlab, &relay, command, names);
+    gitlab.set(|settings| settings.external_url = None);
+
+    // With its own settings for metadata, which are off in the tests.
+    let larder = Larder::builder(gitlab).sections("[metadata]").start();
+    let relay = Relay::start(larder.address());
+    let cold = measure("larder, cold", gitlab, &relay, command, names);
+    come_to_rest(gitlab);
+    let warm = measure("larder, warm", gitlab, &relay, command, names);
+    come_to_rest(gitlab);
+    vec![direct, cold, warm]
+}
+
+fn measure(way: &'static str, gitlab: &GitLab, relay: &Relay, command: Command, names: &[String]) -> Sample {
+    gitlab.log().clear();
+    relay.take();
+    let started = Instant::now();
+    run(command, &relay.url(), names).expect_success();
+    let took = started.elapsed();
+    let client = relay.take();
+    let entries = gitlab.log().entries();
+    let bytes = entries.iter().map(|entry| entry.body_sent).sum();
+    Sample { way, client, upstream: Passed { requests: entries.len() as u64, bytes }, took }
+}
+
+/// The command as a new user runs it, with nothing in any cache of theirs.
+fn run(command: Command, server: &str, names: &[String]) -> Outcome {
+    let user = Workbench::new();
+    let host = server.trim_start_matches("http://");
+    let index = format!("http://__token__:{}@{host}{}", token::READER, path::project_index(PROJECT));
+    let python = python::program("python").to_string_lossy().into_owned();
+    // Between them they need all the others.
+    let wanted = &names[..8];
+    match command {
+        Command::Lock => {
+            user.write(
+                "pyproject.toml",
+                format!(
+                    "[project]\nname = \"whole\"\nversion = \"1\"\nrequires-python = \">=3.11\"\ndependencies = {wanted:?}\n"
+                ),
+            );
+            let done = user.uv(&["lock", "--python", &python, "--default-index", &index]);
+            let lock = std::fs::read_to_string(user.folder().join("uv.lock")).unwrap_or_default();
+            let locked = lock.matches("[[package]]").count();
+            assert_eq!(locked, PACKAGES + 1, "{done:#?}");
+            done
+        }
+        Command::Install => {
+            let target = user.folder().join("site").to_string_lossy().into_owned();
+            let mut arguments =
+                vec!["pip", "install", "--python", &python, "--target", &target, "--default-index", &index];
+            arguments.extend(wanted.iter().map(String::as_str));
+            user.uv(&arguments)
+        }
+    }
+}
+
+/// Waits until larder has nothing more to ask.
+fn come_to_rest(gitlab: &GitLab) {
+    let mut asked = gitlab.log().len();
+    let mut since = Instant::now();
+    while since.elapsed() < REST {
+        std::thread::sleep(Duration::from_millis(20));
+        let now = gitlab.log().len();
+        if now != asked {
+            (asked, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// Each figure's own median.
+fn median(samples: Vec<Sample>) -> Sample {
+    let middle = |figure: fn(&Sample) -> u64| {
+        let mut figures: Vec<u64> = samples.iter().map(figure).collect();
+        figures.sort_unstable();
+        figures[figures.len() / 2]
+    };
+    Sample {
+        way: samples[0].way,
+        client: Passed { requests: middle(|s| s.client.requests), bytes: middle(|s| s.client.bytes) },
+        upstream: Passed { requests: middle(|s| s.upstream.requests), bytes: middle(|s| s.upstream.bytes) },
+        took: Duration::from_micros(middle(|s| u64::try_from(s.took.as_micros()).unwrap_or(u64::MAX))),
+    }
+}
+
+fn print(rows: &[Row], rounds: usize) {
+    println!(
+        "{PACKAGES} packages, {} ms to GitLab, no metadata there; medians of {rounds}.\n",
+        DISTANCE.as_millis()
+    );
+    println!(
+        "| GitLab | command | | requests of uv | bytes to uv | seconds | requests to GitLab | bytes from GitLab |"
+    );
+    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for Row { ranges, command, sample } in rows {
+        println!(
+            "| {} | {command} | {} | {} | {} | {:.2} | {} | {} |",
+            if *ranges { "answers ranges" } else { "no ranges" },
+            sample.way,
+            sample.client.requests,
+            thousands(sample.client.bytes),
+            sample.took.as_secs_f64(),
+            sample.upstream.requests,
+            thousands(sample.upstream.bytes),
+        );
+    }
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
