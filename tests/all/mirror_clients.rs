@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bodies::kept;
+use crate::bodies::{eventually, kept};
 use crate::mirrored::AHEAD;
 use crate::support::wheel::real_wheels;
 use crate::support::{
@@ -161,6 +161,7 @@ fn settle(larder: &Larder) {
         kept(larder, &wheel);
     }
     kept(larder, &private());
+    eventually("nothing is read ahead any more", || larder.metric("larder_wheels_ahead") == Some(0.0));
 }
 
 fn installs_by_one_url(case: &str, install: Install) {
