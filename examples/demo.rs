@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use larder::app::App;
 use larder::config::Config;
+use larder::file::MetadataConfig;
 use larder::upstream::GitLabConfig;
 use support::{
     Act, Artifact, Client, Distribution, FileBodies, GitLab, Reply, Site, path, real_wheels, token,
@@ -239,6 +240,8 @@ impl Stage {
                 store_origins: vec![gitlab.store_url().to_owned()],
                 ..GitLabConfig::default()
             },
+            // The report counts each file once; what is read ahead of need would be counted with it.
+            metadata: MetadataConfig { ahead: 0, ..MetadataConfig::default() },
             ..Config::default()
         };
         let runtime = Runtime::new().map_err(|why| why.to_string())?;
