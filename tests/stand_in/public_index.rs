@@ -108,7 +108,7 @@ fn formats_are_negotiated_by_weight_or_fixed() {
 #[test]
 fn every_kind_of_link_leads_to_its_file() {
     let wheel = gizmo();
-    for (path, folder) in [("/simple/", "packages"), ("/root/pypi/+simple/", "+f")] {
+    for (path, folder) in [("/simple/", "packages"), ("/team/pypi/+simple/", "+f")] {
         let index = PublicIndex::builder().offering(&wheel).at(path).files_in(folder).start();
         for links in [Links::Absolute, Links::Relative, Links::RootRelative, Links::Beside] {
             index.set(|settings| settings.links = links);

@@ -26,13 +26,13 @@ fn the_first_prefix_is_swapped_for_the_mirrors_name() {
 
 #[test]
 fn without_prefixes_files_come_from_the_indexs_origin() {
-    let devpi = mirror("https://devpi.example:8443/root/pypi/+simple/", &[]);
-    let link = "https://devpi.example:8443/root/pypi/+f/0a1/2b3/a-1.tar.gz";
-    assert_eq!(swapped(&devpi, link).as_deref(), Some("/pypi/root/pypi/+f/0a1/2b3/a-1.tar.gz"));
+    let devpi = mirror("https://devpi.example:8443/team/pypi/+simple/", &[]);
+    let link = "https://devpi.example:8443/team/pypi/+f/0a1/2b3/a-1.tar.gz";
+    assert_eq!(swapped(&devpi, link).as_deref(), Some("/pypi/team/pypi/+f/0a1/2b3/a-1.tar.gz"));
     let page = Route::from_path("/pypi/simple/foo-bar/").unwrap();
-    assert_eq!(devpi.url(&page).unwrap().as_str(), "https://devpi.example:8443/root/pypi/+simple/foo-bar/");
+    assert_eq!(devpi.url(&page).unwrap().as_str(), "https://devpi.example:8443/team/pypi/+simple/foo-bar/");
     let index = Route::from_path("/pypi/simple/").unwrap();
-    assert_eq!(devpi.url(&index).unwrap().as_str(), "https://devpi.example:8443/root/pypi/+simple/");
+    assert_eq!(devpi.url(&index).unwrap().as_str(), "https://devpi.example:8443/team/pypi/+simple/");
     let beside = mirror("https://index.example/simple/", &[]);
     let link = "https://index.example/simple/a/a-1.tar.gz";
     assert_eq!(swapped(&beside, link).as_deref(), Some("/pypi/simple/a/a-1.tar.gz"));

@@ -149,11 +149,11 @@ fn bytes_that_are_no_utf8_survive_everywhere() -> Result<(), Failure> {
 
 #[test]
 fn a_base_moves_into_the_links() -> Result<(), Failure> {
-    let base = "<head> <base href='https://index.example/root/'> </head>";
+    let base = "<head> <base href='https://index.example/sub/'> </head>";
     assert_eq!(
         text(&format!("{base}<a href=\"a/b.whl#f\">a</a><a href='{HOST}/x'>b</a><a href=#top>c</a>"))?,
-        "<head>  </head><a href=\"https://index.example/root/a/b.whl#f\">a</a><a href='/x'>b</a>\
-         <a href=https://index.example/root/#top>c</a>"
+        "<head>  </head><a href=\"https://index.example/sub/a/b.whl#f\">a</a><a href='/x'>b</a>\
+         <a href=https://index.example/sub/#top>c</a>"
     );
     // Relative itself; the first counts; one that changes nothing changes no link.
     assert_eq!(text("<base href=/r/><base href=/s/><a href=x>")?, "<a href=/r/x>");

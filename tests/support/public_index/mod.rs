@@ -56,7 +56,7 @@ impl Builder {
         self
     }
 
-    /// Where the pages live, with both slashes: `/simple/` unless told, `/root/pypi/+simple/` at a devpi.
+    /// Where the pages live, with both slashes: `/simple/` unless told, `/team/pypi/+simple/` at a devpi.
     pub fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self
