@@ -1,7 +1,8 @@
 //! Reading wheels' metadata before anybody asks for it.
 //!
 //! After a page was served, the wheels on it that have no metadata yet are read in the background, in that caller's
-//! name, so that the next page is richer. Bounded in number, rate and bytes by `[metadata]`; what failed is left alone
+//! name, so that the next page is richer. They are left to that caller for a moment first: a wheel that it downloads
+//! yields its metadata anyway. Bounded in number, rate and bytes by `[metadata]`; what failed is left alone
 //! for [`LEFT_ALONE_FOR`]. Must not know which wheels are worth it: the caller names them in order.
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
+use super::flight::Flights;
 use super::metadata::Maker;
 use super::spans::SpansError;
 use crate::access::{Credential, Fingerprint};
@@ -26,6 +28,7 @@ const FAILURES_MAX: u64 = 16_384;
 
 pub(super) struct ReadAhead {
     maker: Arc<Maker>,
+    flights: Arc<Flights>,
     waiting: Mutex<HashSet<WheelMark>>,
     /// What failed for everybody, or was refused to one.
     failed: Cache<(WheelMark, Option<Fingerprint>), ()>,
@@ -35,10 +38,10 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn new(maker: Arc<Maker>) -> Arc<Self> {
+    pub(super) fn new(maker: Arc<Maker>, flights: Arc<Flights>) -> Arc<Self> {
         let turns = Semaphore::new(maker.config().concurrency.clamp(1, Semaphore::MAX_PERMITS));
         let failed = Cache::builder().max_capacity(FAILURES_MAX).time_to_live(LEFT_ALONE_FOR).build();
-        Arc::new(Self { maker, waiting: Mutex::default(), failed, turns, next: Mutex::new(None) })
+        Arc::new(Self { maker, flights, waiting: Mutex::default(), failed, turns, next: Mutex::new(None) })
     }
 
     /// Wheels in line, or being read.
@@ -72,8 +75,10 @@ impl ReadAhead {
     }
 
     async fn read(&self, credential: &Credential, who: Fingerprint, wheel: &FileRef) {
+        tokio::time::sleep(self.maker.config().delay.0).await;
         let Ok(_turn) = self.turns.acquire().await else { return };
-        if self.maker.known(wheel).await.is_some() {
+        // A flight makes it when it lands.
+        if self.maker.known(wheel).await.is_some() || self.flights.running(wheel).is_some() {
             return;
         }
         let mark = WheelMark::of(wheel);

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quantity::Size;
+use crate::quantity::{Size, Span};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +13,8 @@ pub struct MetadataConfig {
     pub make: bool,
     /// Wheels of one page whose metadata is read from upstream after the page was served. Zero reads nothing ahead.
     pub ahead: usize,
+    /// How long the page's reader may be at the wheels alone, before they are read ahead of the next one.
+    pub delay: Span,
     /// Wheels that wait to be read; further ones are left for the next time their page is asked for.
     pub queue: usize,
     /// Wheels read at one time.
@@ -25,6 +27,14 @@ pub struct MetadataConfig {
 
 impl Default for MetadataConfig {
     fn default() -> Self {
-        Self { make: true, ahead: 8, queue: 1024, concurrency: 4, rate: 20, size: Size::mebibytes(1) }
+        Self {
+            make: true,
+            ahead: 8,
+            delay: Span::seconds(1),
+            queue: 1024,
+            concurrency: 4,
+            rate: 20,
+            size: Size::mebibytes(1),
+        }
     }
 }

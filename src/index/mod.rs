@@ -116,7 +116,7 @@ impl Pages {
     /// # Errors
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
     /// none of a mirror's business.
-    pub async fn page(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+    pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         let found = self.found(request, now).await?;
         if let PageReply::Page { page, .. } = &found {
             self.loader.keep_up(page).await;
@@ -124,14 +124,14 @@ impl Pages {
         Ok(found)
     }
 
-    async fn found(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+    async fn found(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         if request.page.scope.is_mirror() {
             return self.mirrored(request, now).await;
         }
-        let known = self.forwards.recall(&request, now, self.loader.written_at());
+        let known = self.forwards.recall(request, now, self.loader.written_at());
         let (relayed, mirror) = match known {
             Some(mirror) => (None, Some(mirror)),
-            None => match self.own(&request, now).await? {
+            None => match self.own(request, now).await? {
                 Found::Reply(reply) => return Ok(reply),
                 Found::Forward { relayed, mirror } => (Some(relayed), mirror),
             },
@@ -142,10 +142,10 @@ impl Pages {
         match (mirror, relayed) {
             (Some(mirror), relayed) => {
                 if relayed.is_some() {
-                    self.forwards.remember(&request, mirror.clone(), now);
+                    self.forwards.remember(request, mirror.clone(), now);
                 }
                 let page = PageRef { scope: mirror, name: request.page.name.clone() };
-                self.mirrored(PageRequest { page, ..request }, now).await
+                self.mirrored(&PageRequest { page, ..request.clone() }, now).await
             }
             (None, Some(relayed)) => Ok(PageReply::Relayed(relayed)),
             (None, None) => Err(PageError::Internal),
@@ -153,12 +153,12 @@ impl Pages {
     }
 
     /// A mirror's page, for whoever asks.
-    async fn mirrored(&self, request: PageRequest, now: Instant) -> Result<PageReply, PageError> {
+    async fn mirrored(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         if let Some(name) = request.page.name.as_ref().filter(|name| self.is_private(name)) {
             return Err(PageError::PrivateName(name.clone()));
         }
-        let request = PageRequest { credential: Credential::anonymous(), ..request };
-        match self.own(&request, now).await? {
+        let nobodys = PageRequest { credential: Credential::anonymous(), ..request.clone() };
+        match self.own(&nobodys, now).await? {
             Found::Reply(reply) => Ok(reply),
             Found::Forward { .. } => Err(PageError::Internal),
         }
@@ -209,12 +209,11 @@ impl Pages {
         let key = ViewKey::new(page.clone(), Format::Json, who);
         // Whatever its age: a path does not change its digest, and what was taken off a page is found out in time.
         if let Some((view, known)) = self.loader.memory().view(&key) {
+            let found = listing(&known);
             let new = now.saturating_duration_since(view.asked) < LOOK_AGAIN_AFTER;
-            if new
-                || (known.mirrored(path).is_some()
-                    && self.loader.freshness(&key, &view, now) <= Freshness::Lapsed)
-            {
-                return Ok(listing(&known));
+            let counts = self.loader.freshness(&key, &view, now) <= Freshness::Lapsed;
+            if new || (counts && matches!(found, Listed::As(_))) {
+                return Ok(found);
             }
         }
         if let Some(files) = self.large.recall(&page, now, self.lifetime(&page.scope)) {

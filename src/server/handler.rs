@@ -115,19 +115,18 @@ impl Services {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let who = self.access.fingerprint(&credential);
-        let asker = credential.clone();
         let accept = parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let media = negotiate(accept).ok_or(Refusal::NotAcceptable)?;
         let insists = insists(&parts.headers);
         let request = PageRequest { credential, who, page, format: media.format(), insists };
-        let found = self.pages.page(request, now).await?;
+        let found = self.pages.page(&request, now).await?;
         if parts.version < Version::HTTP_11 && matches!(found, PageReply::Stream(_)) {
             return Err(Refusal::NoLength);
         }
         if let PageReply::Page { page, .. } = &found {
             let wheels = page.take_ahead();
             if !wheels.is_empty() {
-                self.files.read_ahead(&asker, who, wheels);
+                self.files.read_ahead(&request.credential, who, wheels);
             }
         }
         Ok(reply::page(found, media, &parts.headers))

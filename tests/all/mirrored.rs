@@ -12,7 +12,7 @@ pub const FORMATS: [&str; 2] = [HTML, JSON];
 pub const NEVER_FRESH: &str = "fresh_for = \"0s\"";
 
 /// Metadata is read ahead, as it is where nobody configured anything.
-pub const AHEAD: &str = "[metadata]\nahead = 8";
+pub const AHEAD: &str = "[metadata]\nahead = 8\ndelay = \"0s\"";
 
 pub fn page(name: &str) -> String {
     format!("/pypi/simple/{name}/")

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use larder::access::{Access, AccessConfig, Credential, Fingerprint};
 use larder::file::{Files, FilesConfig, MetadataConfig};
+use larder::quantity::Span;
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
 use larder::upstream::{GitLabConfig, StoreOrigins, Upstream};
@@ -14,6 +15,11 @@ use larder::upstream::{GitLabConfig, StoreOrigins, Upstream};
 use crate::bodies::{MODES, eventually};
 use crate::support::wheel::{noise, sha256_hex};
 use crate::support::{Act, Artifact, Distribution, GitLab, Kind, Site, path, token};
+
+/// Begins at once: these wheels are downloaded by nobody.
+fn prompt() -> MetadataConfig {
+    MetadataConfig { delay: Span::seconds(0), ..MetadataConfig::default() }
+}
 
 struct Ahead {
     runtime: tokio::runtime::Runtime,
@@ -93,7 +99,7 @@ fn talkative(dependency: &str) -> Artifact {
 fn metadata_is_read_ahead_by_ranges() {
     for storage in MODES {
         let gitlab = GitLab::builder().storage(storage).start();
-        let ahead = Ahead::new(&gitlab, MetadataConfig::default());
+        let ahead = Ahead::new(&gitlab, prompt());
         let mut wheels = published(&gitlab, 4);
         wheels.push(talkative("chatty"));
         wheels.push(Distribution::new("tiny", "1.0").wheel());
@@ -125,16 +131,16 @@ fn metadata_is_read_ahead_by_ranges() {
 fn reading_ahead_is_bounded_and_gives_up() {
     let gitlab = GitLab::start();
     let wheels = published(&gitlab, 20);
-    let ahead = Ahead::new(&gitlab, MetadataConfig { ahead: 2, ..MetadataConfig::default() });
+    let ahead = Ahead::new(&gitlab, MetadataConfig { ahead: 2, ..prompt() });
     ahead.read(&wheels);
     ahead.settle();
     assert_eq!(gitlab.log().count(Kind::File), 2, "wheels of one page");
 
-    let off = Ahead::new(&gitlab, MetadataConfig { ahead: 0, ..MetadataConfig::default() });
+    let off = Ahead::new(&gitlab, MetadataConfig { ahead: 0, ..prompt() });
     off.read(&wheels);
     assert_eq!(off.files.reading_ahead(), 0);
 
-    let rate = MetadataConfig { ahead: 20, queue: 5, rate: 10, ..MetadataConfig::default() };
+    let rate = MetadataConfig { ahead: 20, queue: 5, rate: 10, ..prompt() };
     let paced = Ahead::new(&gitlab, rate);
     gitlab.log().clear();
     let since = std::time::Instant::now();
@@ -161,7 +167,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
 fn an_upstream_without_ranges_or_with_odd_ones_is_left_alone() {
     for storage in MODES {
         let gitlab = GitLab::builder().storage(storage).start();
-        let one_by_one = MetadataConfig { concurrency: 1, ..MetadataConfig::default() };
+        let one_by_one = MetadataConfig { concurrency: 1, ..prompt() };
         let wheels = published(&gitlab, 4);
         gitlab.plan(Act::IgnoreRange.at(Site::FileBody));
         let ahead = Ahead::new(&gitlab, one_by_one);
@@ -205,7 +211,7 @@ fn two_versions_of_a_wheel_are_never_mixed_when_read_ahead() {
         let gitlab = GitLab::builder().storage(storage).start();
         let (old, new) = (talkative("chatty"), talkative("gossip"));
         gitlab.publish(42, &old);
-        let ahead = Ahead::new(&gitlab, MetadataConfig::default());
+        let ahead = Ahead::new(&gitlab, prompt());
         let gate = gitlab.hold(Site::FileBody, 10_000);
         ahead.read(std::slice::from_ref(&old));
         gate.wait_for(1);

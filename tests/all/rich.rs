@@ -17,7 +17,8 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const FORMATS: [&str; 2] = [HTML, JSON];
 
 /// Nothing expires by itself while a test runs, and wheels are read ahead.
-const AHEAD: &str = "[metadata]\nahead = 8\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
+const AHEAD: &str =
+    "[metadata]\nahead = 8\ndelay = \"0s\"\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
 /// The same, but nothing is read before somebody asks.
 const NOT_AHEAD: &str =
     "[metadata]\nahead = 0\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
@@ -237,6 +238,30 @@ fn pages_stay_poor_where_that_is_wanted() {
             stays(&client, page, &BTreeMap::new(), switch);
         }
     }
+}
+
+/// A pip takes its wheels right after their page: reading them ahead as well would only cost.
+#[test]
+fn wheels_that_the_pages_reader_takes_at_once_are_not_read_ahead() {
+    let gitlab = GitLab::start();
+    let wheels = publish(&gitlab);
+    let sections = AHEAD.replace("delay = \"0s\"", "delay = \"1s\"");
+    let larder = Larder::builder(&gitlab).sections(&sections).start();
+    let client = larder.client().token(token::READER);
+    let (page, file) = &places()[0];
+    get_as(&client, page, JSON).expect(200);
+    // One is there before its turn comes, the other is still on its way.
+    assert_eq!(client.get(&file(&wheels[0])).expect(200), &wheels[0].bytes[..]);
+    let gate = gitlab.hold(Site::FileBody, 100_000);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| client.get(&file(&wheels[1])));
+        gate.wait_for(1);
+        eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+        gate.open();
+        assert_eq!(slow.join().expect("a reader").expect(200), &wheels[1].bytes[..]);
+    });
+    assert_eq!(gitlab.log().file_bodies().transfers, 2, "each wheel once, and nothing of it by ranges");
+    becomes(&client, page, JSON, &all_of(&wheels, file));
 }
 
 #[test]
