@@ -13,6 +13,7 @@ mod support;
 mod bookkeeping;
 mod faults;
 mod files;
+mod isolated;
 mod packages;
 mod pages;
 mod public_index;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::gitlab::GitLab;
+use super::isolated::Isolated;
 use super::public_index::PublicIndex;
 
 const START_SECONDS_MAX: u64 = 10;
@@ -28,6 +29,8 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     home: Option<Arc<TempDir>>,
+    machine: Option<Arc<Isolated>>,
+    port: u16,
 }
 
 impl Builder {
@@ -99,6 +102,18 @@ impl Builder {
         self
     }
 
+    /// In place of a port that is free; 0 is that again.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// On a machine without a way out; no client outside of it reaches this larder.
+    pub fn on(mut self, machine: &Arc<Isolated>) -> Self {
+        self.machine = Some(Arc::clone(machine));
+        self
+    }
+
     /// Starts it and waits until it listens; panics with its output if it does not.
     pub fn start(self) -> Larder {
         let home = self
@@ -118,6 +133,14 @@ impl Builder {
             Err(log) => log,
             Ok(larder) => panic!("larder listens although it should refuse to:\n{}", larder.log()),
         }
+    }
+
+    /// The binary, on its machine.
+    fn program(&self) -> Command {
+        clean(match &self.machine {
+            Some(machine) => machine.command(&self.binary),
+            None => Command::new(&self.binary),
+        })
     }
 
     /// Without a word about metadata nothing is read ahead: tests count what upstream was asked.
@@ -161,17 +184,20 @@ impl Larder {
             arguments: Vec::new(),
             environment: Vec::new(),
             home: None,
+            machine: None,
+            port: 0,
         }
     }
 
     fn spawn(builder: Builder, home: Arc<TempDir>) -> Result<Self, String> {
         let config = home.path().join("larder.toml");
         std::fs::write(&config, builder.config(&home.path().join("cache"))).expect("a writable folder");
-        let mut process = clean_command(&builder.binary)
+        let mut process = builder
+            .program()
             .arg("serve")
             .arg("--config")
             .arg(&config)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &format!("127.0.0.1:{}", builder.port)])
             .args(&builder.arguments)
             .env("RUST_BACKTRACE", "1")
             .envs(builder.environment.iter().map(|(name, value)| (name, value)))
@@ -180,6 +206,9 @@ impl Larder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", builder.binary.display()));
+        if let Some(machine) = &builder.machine {
+            machine.watch(process.id());
+        }
         let said = Said::default();
         said.listen_to(process.stdout.take().expect("piped"));
         said.listen_to(process.stderr.take().expect("piped"));
@@ -331,13 +360,15 @@ impl Larder {
 
     /// Runs another command of the binary with the same configuration, to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
-        clean_command(&self.builder.binary)
-            .args(arguments)
-            .arg("--config")
-            .arg(self.config_file())
-            .stdin(Stdio::null())
-            .output()
-            .expect("the binary runs")
+        self.start_command(arguments).output().expect("the binary runs")
+    }
+
+    /// Another command of the binary with the same configuration, its output piped.
+    pub fn start_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.builder.program();
+        command.arg("--config").arg(self.config_file()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn memory(&self, field: &str) -> u64 {
@@ -373,8 +404,7 @@ pub fn binary() -> PathBuf {
 }
 
 /// Without the variables that larder would take for its configuration.
-fn clean_command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
+fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
             command.env_remove(name);

@@ -53,7 +53,9 @@ pub mod client;
 pub mod corpus;
 pub mod gitlab;
 pub mod http;
+pub mod isolated;
 pub mod larder;
+pub mod locks;
 pub mod md5;
 pub mod oracle;
 pub mod public_index;
@@ -71,6 +73,7 @@ pub use self::gitlab::{
 pub use self::http::{
     Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, Kind, RequestLog, Site,
 };
+pub use self::isolated::Isolated;
 pub use self::larder::Larder;
 pub use self::public_index::{
     Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,

@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::isolated::Isolated;
 
 /// What is installed. The folder's name changes with it, so that an old environment is never taken for a
 /// new one.
@@ -41,6 +43,16 @@ pub fn old_pip() -> PathBuf {
 
 pub fn poetry() -> PathBuf {
     environment(&POETRY).unwrap_or_else(|reason| panic!("no poetry: {reason}")).join("poetry")
+}
+
+/// Only for making the lock files in `tests/locks`.
+pub fn pdm() -> PathBuf {
+    environment(&["pdm[locked]==2.29.3"]).unwrap_or_else(|reason| panic!("no pdm: {reason}")).join("pdm")
+}
+
+/// Only for making the lock files in `tests/locks`.
+pub fn pipenv() -> PathBuf {
+    environment(&["pipenv==2026.10.3"]).unwrap_or_else(|reason| panic!("no pipenv: {reason}")).join("pipenv")
 }
 
 /// The folder of programs of the environment that holds these; makes it on first use.
@@ -111,17 +123,24 @@ pub struct Workbench {
     home: TempDir,
     environment: Vec<(String, String)>,
     patience: Duration,
+    machine: Option<Arc<Isolated>>,
 }
 
 impl Workbench {
     pub fn new() -> Self {
         let home = TempDir::with_prefix("larder-user-").expect("a temporary folder");
         std::fs::create_dir(home.path().join("work")).expect("a fresh folder");
-        Self { home, environment: Vec::new(), patience: Duration::from_mins(2) }
+        Self { home, environment: Vec::new(), patience: Duration::from_mins(2), machine: None }
     }
 
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// At a machine without a way out.
+    pub fn on(mut self, machine: &Arc<Isolated>) -> Self {
+        self.machine = Some(Arc::clone(machine));
         self
     }
 
@@ -156,7 +175,10 @@ impl Workbench {
 
     pub fn run(&self, program: &Path, arguments: &[&str]) -> Outcome {
         let home = self.home.path();
-        let mut command = Command::new(program);
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(program),
+            None => Command::new(program),
+        };
         command
             .args(arguments)
             .current_dir(self.folder())
@@ -181,6 +203,9 @@ impl Workbench {
             .stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        if let Some(machine) = &self.machine {
+            machine.watch(child.id());
+        }
         let stdout = gather(child.stdout.take().expect("piped"));
         let stderr = gather(child.stderr.take().expect("piped"));
         let status = wait(&mut child, self.patience);

@@ -32,6 +32,15 @@ pub struct Distribution {
     dependencies: Vec<String>,
     payload_bytes: usize,
     description_bytes: usize,
+    tag: String,
+    packing: Packing,
+}
+
+/// How the members of an archive are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Deflated,
+    Stored,
 }
 
 impl Distribution {
@@ -43,7 +52,21 @@ impl Distribution {
             dependencies: Vec::new(),
             payload_bytes: 0,
             description_bytes: 0,
+            tag: "py3-none-any".to_owned(),
+            packing: Packing::Deflated,
         }
+    }
+
+    /// In place of `py3-none-any`; compressed tag sets may stand here.
+    pub fn tagged(mut self, tag: &str) -> Self {
+        tag.clone_into(&mut self.tag);
+        self
+    }
+
+    /// Nothing is compressed: the bytes, and so the digests, do not depend on the version of a compressor.
+    pub fn stored(mut self) -> Self {
+        self.packing = Packing::Stored;
+        self
     }
 
     pub fn requires_python(mut self, specifier: &str) -> Self {
@@ -69,7 +92,7 @@ impl Distribution {
         self
     }
 
-    /// A `py3-none-any` wheel with one module of the project's name.
+    /// A wheel with one module of the project's name, `py3-none-any` unless told.
     pub fn wheel(&self) -> Artifact {
         let module = self.module();
         let info = format!("{module}-{}.dist-info", self.version);
@@ -83,11 +106,7 @@ impl Distribution {
             members.push((format!("{module}/payload.bin"), noise(&seed, self.payload_bytes)));
         }
         members.push((format!("{info}/METADATA"), metadata.clone().into_bytes()));
-        members.push((
-            format!("{info}/WHEEL"),
-            b"Wheel-Version: 1.0\nGenerator: larder-tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-                .to_vec(),
-        ));
+        members.push((format!("{info}/WHEEL"), self.wheel_file().into_bytes()));
         members.push((format!("{info}/top_level.txt"), format!("{module}\n").into_bytes()));
 
         let mut record = String::new();
@@ -98,8 +117,22 @@ impl Distribution {
         record.push_str(&format!("{info}/RECORD,,\n"));
         members.push((format!("{info}/RECORD"), record.into_bytes()));
 
-        let filename = format!("{module}-{}-py3-none-any.whl", self.version);
-        self.artifact(filename, zip(&members), metadata)
+        let filename = format!("{module}-{}-{}.whl", self.version, self.tag);
+        self.artifact(filename, zip(&members, self.packing), metadata)
+    }
+
+    /// WHEEL: a line for each tag that the compressed one stands for.
+    fn wheel_file(&self) -> String {
+        let mut text = "Wheel-Version: 1.0\nGenerator: larder-tests\nRoot-Is-Purelib: true\n".to_owned();
+        let sets: Vec<Vec<&str>> = self.tag.split('-').map(|set| set.split('.').collect()).collect();
+        for python in &sets[0] {
+            for abi in &sets[1] {
+                for platform in &sets[2] {
+                    text.push_str(&format!("Tag: {python}-{abi}-{platform}\n"));
+                }
+            }
+        }
+        text
     }
 
     /// A `.tar.gz` with a PKG-INFO and a pyproject.toml for setuptools.
@@ -120,7 +153,7 @@ impl Distribution {
         if self.payload_bytes > 0 {
             members.push((format!("{root}/{module}/payload.bin"), noise(&root, self.payload_bytes)));
         }
-        self.artifact(format!("{root}.tar.gz"), tar_gz(&members), metadata)
+        self.artifact(format!("{root}.tar.gz"), tar_gz(&members, self.packing), metadata)
     }
 
     fn artifact(&self, filename: String, bytes: Vec<u8>, metadata: String) -> Artifact {
@@ -248,11 +281,11 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
 type Member = (String, Vec<u8>);
 
 /// A zip archive: text members deflated, `.bin` members stored.
-fn zip(members: &[Member]) -> Vec<u8> {
+fn zip(members: &[Member], packing: Packing) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut directory = Vec::new();
     for (path, content) in members {
-        let stored = path.ends_with("/payload.bin");
+        let stored = packing == Packing::Stored || path.ends_with("/payload.bin");
         let packed = if stored { content.clone() } else { deflate(content) };
         let mut sum = flate2::Crc::new();
         sum.update(content);
@@ -304,8 +337,12 @@ fn deflate(content: &[u8]) -> Vec<u8> {
     encoder.finish().expect("writing to memory")
 }
 
-fn tar_gz(members: &[Member]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+fn tar_gz(members: &[Member], packing: Packing) -> Vec<u8> {
+    let level = match packing {
+        Packing::Deflated => flate2::Compression::fast(),
+        Packing::Stored => flate2::Compression::none(),
+    };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     let mut put = |bytes: &[u8]| encoder.write_all(bytes).expect("writing to memory");
     for (path, content) in members {
         put(&tar_header(path, content.len()));
