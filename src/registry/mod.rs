@@ -8,6 +8,7 @@
 mod base;
 mod file_ref;
 mod filename;
+mod house_base;
 mod mirror_base;
 mod mirror_path;
 mod page_ref;
@@ -15,13 +16,16 @@ mod private_names;
 mod raw_path;
 mod route;
 mod scope;
+mod swap;
 
 pub use base::{Base, BaseError, Bases, LinkTarget};
 pub use file_ref::FileRef;
 pub use filename::Filename;
+pub use house_base::{HOUSE, house_url, is_house, recognise_house};
 pub use mirror_base::{MirrorBase, MirrorBaseError};
 pub use mirror_path::MirrorPath;
 pub use page_ref::PageRef;
 pub use private_names::{NamesConfig, PrivateNames, PrivateNamesError};
 pub use route::{House, Route, RouteError};
 pub use scope::{Scope, ScopeKind};
+pub use swap::{Swap, Swapped};

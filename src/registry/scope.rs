@@ -57,6 +57,16 @@ impl Scope {
         sound.then(|| Self { kind: ScopeKind::Mirror, id: name.into() })
     }
 
+    /// As the command line and people write it; the slashes of a full path may stand bare: `projects/acme/widgets`.
+    pub fn named(text: &str) -> Option<Self> {
+        match text.split_once('/') {
+            Some(("projects", id)) => Self::parse(ScopeKind::Project, &id.replace('/', "%2F")),
+            Some(("groups", id)) => Self::parse(ScopeKind::Group, &id.replace('/', "%2F")),
+            Some(_) => None,
+            None => Self::mirror(text),
+        }
+    }
+
     pub fn kind(&self) -> ScopeKind {
         self.kind
     }

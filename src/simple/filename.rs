@@ -43,7 +43,7 @@ pub fn is_distribution(filename: &str) -> bool {
 }
 
 /// The version that a file of this project has in its name, as written there.
-pub(super) fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> {
+pub fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> {
     let belongs = |name: &str| ProjectName::parse(name).is_ok_and(|name| name == *project);
     if let Some(stem) = without_ending(filename, WHEEL) {
         let (name, rest) = stem.split_once('-')?;

@@ -1,0 +1,305 @@
+//! One file's two addresses: upstream's URL and larder's, swapped as text, so that what follows the prefix stays byte for byte.
+//!
+//! For files that record absolute URLs. A URL is changed only if the way back would give the same text again; the one exception
+//! is a further external URL of GitLab's, which comes back below the URL that is asked. A user name in a URL stays with
+//! GitLab's addresses, because larder passes it on; one at a mirror is left alone. Must not know what the URLs stand in.
+
+use url::{Host, Url};
+
+use super::{Base, Bases, LinkTarget, MirrorBase, Route};
+
+/// The configuration, as far as it decides whose URL one is.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    pub bases: Bases,
+    pub mirrors: Vec<MirrorBase>,
+    /// Where larder is known to listen. On a loopback address it is recognised on any port.
+    pub houses: Vec<Base>,
+}
+
+/// What became of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    To(String),
+    /// It leads where it should.
+    Already,
+    /// Nobody's that is configured.
+    Foreign,
+}
+
+impl Swap {
+    /// From upstream, or from another address of larder's, to larder at `house`.
+    pub fn to_house(&self, url: &str, house: &Base) -> Swapped {
+        let Some(parts) = Parts::of(url) else { return Swapped::Foreign };
+        if parts.path_below(house).is_some_and(|path| self.serves(path)) {
+            return Swapped::Already;
+        }
+        let path = self.upstream_path(&parts).or_else(|| self.house_path(&parts).map(str::to_owned));
+        match path {
+            Some(path) if parts.may_move(&path) => parts.moved(&house.to_string(), &path),
+            _ => Swapped::Foreign,
+        }
+    }
+
+    /// From larder to where it asks.
+    pub fn to_upstream(&self, url: &str) -> Swapped {
+        let Some(parts) = Parts::of(url) else { return Swapped::Foreign };
+        if self.upstream_path(&parts).is_some() {
+            return Swapped::Already;
+        }
+        match self.house_path(&parts) {
+            Some(path) if parts.may_move(path) => match self.upstream_url(path) {
+                Some((base, rest)) => parts.moved(&base, &rest),
+                None => Swapped::Foreign,
+            },
+            _ => Swapped::Foreign,
+        }
+    }
+
+    /// Whether the path of a URL looks like larder's, whoever's it is: worth a hint.
+    pub fn looks_like_ours(&self, url: &str) -> bool {
+        Parts::of(url).is_some_and(|parts| self.serves(parts.path))
+    }
+
+    /// larder's path for a URL of GitLab's or a mirror's.
+    fn upstream_path(&self, parts: &Parts<'_>) -> Option<String> {
+        let bare = parts.bare();
+        let url = Url::parse(&bare).ok()?;
+        if let LinkTarget::Ours { path, .. } = self.bases.recognise(&url) {
+            let asked = self.bases.asked().to_string();
+            let exact = bare.strip_prefix(&asked) == Some(&path) || !bare.starts_with(&asked);
+            return parts.path.ends_with(&path).then_some(path).filter(|_| exact);
+        }
+        let path = self.mirrors.iter().find_map(|mirror| {
+            let index = mirror.index().as_str();
+            let page = if Some(bare.as_str()) == index.strip_suffix('/') {
+                Some("")
+            } else {
+                mirror.recognise_page(&url).and_then(|_| bare.strip_prefix(index.strip_suffix('/')?))
+            };
+            match page {
+                Some(rest) => Some(format!("/{mirror}/simple{rest}")),
+                None => Some(Route::Mirrored(mirror.recognise(&url)?).path()),
+            }
+        })?;
+        let (base, rest) = self.upstream_url(&path)?;
+        (format!("{base}{rest}") == bare).then_some(path)
+    }
+
+    /// The path of a URL of larder's.
+    fn house_path<'u>(&self, parts: &Parts<'u>) -> Option<&'u str> {
+        let known = self.houses.iter().find_map(|house| parts.path_below(house));
+        let known = known.or_else(|| {
+            let root = self.houses.iter().find_map(|house| parts.path.strip_prefix(house.root()));
+            parts.is_loopback().then_some(root.filter(|path| path.starts_with('/')).unwrap_or(parts.path))
+        });
+        known.filter(|path| self.serves(path))
+    }
+
+    /// Whether it is an address of pages or files here.
+    fn serves(&self, path: &str) -> bool {
+        match Route::from_path(path) {
+            Ok(route @ (Route::Page(_) | Route::File(_) | Route::Mirrored(_))) => {
+                route.scope().is_some_and(|scope| {
+                    !scope.is_mirror() || self.mirrors.iter().any(|known| known.scope() == scope)
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// Upstream's URL for a path of larder's, in two parts.
+    fn upstream_url(&self, path: &str) -> Option<(String, String)> {
+        let route = Route::from_path(path).ok()?;
+        let scope = route.scope()?;
+        if !scope.is_mirror() {
+            return Some((self.bases.asked().to_string(), path.to_owned()));
+        }
+        let mirror = self.mirrors.iter().find(|mirror| mirror.scope() == scope)?;
+        match path.strip_prefix(&format!("/{mirror}/simple")).filter(|_| matches!(route, Route::Page(_))) {
+            Some(rest) => Some((mirror.index().as_str().trim_end_matches('/').to_owned(), rest.to_owned())),
+            None => Some((mirror.url(&route)?.into(), String::new())),
+        }
+    }
+}
+
+/// An http URL as text.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'u> {
+    scheme: &'u str,
+    /// With the `@`; mostly empty.
+    user: &'u str,
+    host: &'u str,
+    /// With its slash.
+    path: &'u str,
+    /// With the `#`; mostly empty.
+    fragment: &'u str,
+}
+
+impl<'u> Parts<'u> {
+    /// `None` if it is none, or has a query: no address of ours has one.
+    fn of(url: &'u str) -> Option<Self> {
+        let (scheme, rest) =
+            url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+        let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        (!rest.contains('?') && !host.is_empty()).then_some(Self { scheme, user, host, path, fragment })
+    }
+
+    /// Without user and fragment.
+    fn bare(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.host, self.path)
+    }
+
+    fn path_below(&self, base: &Base) -> Option<&'u str> {
+        let root = format!("{}://{}{}", self.scheme, self.host, base.root());
+        let path = self.path.strip_prefix(base.root()).filter(|path| path.starts_with('/'))?;
+        (root == base.to_string()).then_some(path)
+    }
+
+    fn is_loopback(&self) -> bool {
+        let url = Url::parse(&self.bare()).ok();
+        match url.as_ref().and_then(Url::host) {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+
+    /// A credential for a mirror is not larder's business.
+    fn may_move(&self, path: &str) -> bool {
+        let of_mirror = Route::from_path(path).ok().and_then(|route| Some(route.scope()?.is_mirror()));
+        self.user.is_empty() || of_mirror == Some(false)
+    }
+
+    /// The same below another base.
+    fn moved(&self, base: &str, path: &str) -> Swapped {
+        let Some((scheme, rest)) = base.split_once("://") else { return Swapped::Foreign };
+        Swapped::To(format!("{scheme}://{}{rest}{path}{}", self.user, self.fragment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registry::Scope;
+
+    const SHA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn swap() -> Swap {
+        let base = |text: &str| Base::parse(text).expect("a base");
+        let mirror = |name: &str, index: &str, files: &[&str]| {
+            let files: Vec<String> = files.iter().map(|text| (*text).to_owned()).collect();
+            MirrorBase::parse(Scope::mirror(name).expect("a name"), index, &files).expect("a mirror")
+        };
+        Swap {
+            bases: Bases::new(base("https://host.example/gitlab"), vec![base("https://gitlab.example")]),
+            mirrors: vec![
+                mirror("pypi", "https://index.example/simple/", &["https://files.example/"]),
+                mirror(
+                    "torch",
+                    "https://wheels.example/team/+simple/",
+                    &["https://wheels.example/team/", "https://cdn.example:8443/x/"],
+                ),
+            ],
+            houses: vec![base("https://larder.example/cache")],
+        }
+    }
+
+    fn there(url: &str) -> Swapped {
+        swap().to_house(url, &Base::parse("http://localhost:3141").expect("a base"))
+    }
+
+    fn to(text: &str) -> Swapped {
+        Swapped::To(text.to_owned())
+    }
+
+    #[test]
+    fn upstreams_urls_become_larders_and_come_back_as_they_were() {
+        let file =
+            format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1%2Bcpu-py3-none-any.whl#sha256={SHA}");
+        for (upstream, path) in [
+            (format!("https://host.example/gitlab{file}"), file.as_str()),
+            (
+                "https://host.example/gitlab/api/v4/groups/a%2Fb/-/packages/pypi/simple".into(),
+                "/api/v4/groups/a%2Fb/-/packages/pypi/simple",
+            ),
+            ("https://index.example/simple/".into(), "/pypi/simple/"),
+            ("https://index.example/simple".into(), "/pypi/simple"),
+            ("https://index.example/simple/anvil/".into(), "/pypi/simple/anvil/"),
+            ("https://files.example/packages/aa/bb/a-1.whl".into(), "/pypi/packages/aa/bb/a-1.whl"),
+            ("https://wheels.example/team/+simple/".into(), "/torch/simple/"),
+            ("https://wheels.example/team/+f/a-1.whl".into(), "/torch/+f/a-1.whl"),
+            ("https://cdn.example:8443/x/a-1.whl".into(), "/torch/~cdn.example~8443/x/a-1.whl"),
+        ] {
+            assert_eq!(there(&upstream), to(&format!("http://localhost:3141{path}")), "{upstream}");
+            for house in ["http://localhost:3141", "http://127.0.0.1:1", "https://larder.example/cache"] {
+                assert_eq!(swap().to_upstream(&format!("{house}{path}")), to(&upstream), "{house}{path}");
+            }
+            assert_eq!(there(&format!("http://localhost:3141{path}")), Swapped::Already);
+            assert_eq!(
+                there(&format!("https://larder.example/cache{path}")),
+                to(&format!("http://localhost:3141{path}"))
+            );
+            assert_eq!(swap().to_upstream(&upstream), Swapped::Already);
+        }
+    }
+
+    #[test]
+    fn what_is_nobodys_stays() {
+        for url in [
+            "https://elsewhere.example/simple/".to_owned(),
+            format!("https://elsewhere.example/api/v4/projects/42/packages/pypi/files/{SHA}/a-1.whl"),
+            "https://elsewhere.example/pypi/simple/".to_owned(),
+            "https://index.example/simple/?x=y".to_owned(),
+            "https://user:word@localhost:3141/pypi/simple/".to_owned(),
+            "http://localhost/other/simple/".to_owned(),
+            "http://localhost".to_owned(),
+            "https://INDEX.example/simple/".to_owned(),
+            "git+https://host.example/gitlab/x".to_owned(),
+        ] {
+            assert_eq!(there(&url), Swapped::Foreign, "{url}");
+            assert_eq!(swap().to_upstream(&url), Swapped::Foreign, "{url}");
+        }
+        assert_eq!(
+            there("https://user:word@index.example/simple/"),
+            Swapped::Foreign,
+            "a mirror's credential"
+        );
+    }
+
+    #[test]
+    fn a_user_stays_with_gitlabs_urls_and_an_external_url_comes_back_as_the_one_that_is_asked() {
+        let page = "/api/v4/projects/42/packages/pypi/simple";
+        let house = format!("http://__token__:word@localhost:3141{page}");
+        assert_eq!(there(&format!("https://__token__:word@host.example/gitlab{page}")), to(&house));
+        assert_eq!(
+            swap().to_upstream(&house),
+            to(&format!("https://__token__:word@host.example/gitlab{page}"))
+        );
+        assert_eq!(
+            there(&format!("https://gitlab.example{page}")),
+            to(&format!("http://localhost:3141{page}"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back_is_the_same_text(
+            host in prop::sample::select(vec![
+                "https://host.example/gitlab/api/v4/projects/42/packages/pypi/", "https://index.example/simple", "https://files.example/",
+                "https://wheels.example/team/", "https://cdn.example:8443/x/", "https://user@index.example/", "http://localhost:3141/pypi/",
+            ]),
+            rest in "[a-zA-Z0-9/.%+_~:@#?-]{0,24}",
+        ) {
+            let url = format!("{host}{rest}");
+            if !host.contains("localhost") && let Swapped::To(house) = there(&url) {
+                prop_assert_eq!(swap().to_upstream(&house), Swapped::To(url));
+            }
+        }
+    }
+}
