@@ -7,20 +7,24 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
-use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use moka::sync::Cache;
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
+use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
+use super::changes::Changes;
 use super::error::StoreError;
 use super::growing::{Cause, Growing};
 use super::layout::Layout;
 use super::ledger::{Candidate, Ledger, Reservation, victims};
+use super::sets::Sets;
 use crate::clock;
 use crate::digest::{Digest, Hasher};
 
@@ -115,17 +119,31 @@ pub struct Blobs {
     handles: Cache<Digest, Arc<Blob>>,
     checks: Mutex<HashMap<Digest, Weak<Growing>>>,
     evicting: Mutex<()>,
+    /// Nothing makes way for anything.
+    keeps_everything: AtomicBool,
+    changes: Changes,
 }
 
 impl Blobs {
-    pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>, changes: Changes) -> Self {
         Self {
             layout,
             ledger,
             handles: Cache::new(HANDLES_MAX),
             checks: Mutex::default(),
             evicting: Mutex::default(),
+            keeps_everything: AtomicBool::default(),
+            changes,
         }
+    }
+
+    /// From now on nothing makes way for anything: nobody could fetch it again.
+    pub fn keep_everything(&self) {
+        self.keeps_everything.store(true, Ordering::Relaxed);
+    }
+
+    fn keeps_everything(&self) -> bool {
+        self.keeps_everything.load(Ordering::Relaxed)
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -134,6 +152,11 @@ impl Blobs {
 
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Where it is counted that a blob came or went.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     pub(super) fn remember(&self, blob: Blob) -> Arc<Blob> {
@@ -202,10 +225,13 @@ impl Blobs {
         }
     }
 
-    fn set_aside(&self, digest: Digest, damaged: &Growing) {
+    pub(super) fn set_aside(&self, digest: Digest, damaged: &Growing) {
         self.handles.invalidate(&digest);
         match self.layout.set_aside(digest, damaged.file()) {
-            Ok(()) => self.ledger.removed(damaged.size().unwrap_or(0)),
+            Ok(()) => {
+                self.ledger.removed(damaged.size().unwrap_or(0));
+                self.changes.note();
+            }
             Err(why) => tracing::error!(%digest, %why, "cannot set the damaged file aside"),
         }
     }
@@ -251,14 +277,25 @@ impl Blobs {
     fn evict(&self, needed: u64) -> Result<(), StoreError> {
         let _one_at_a_time = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
         let excess = self.ledger.excess(needed);
-        if excess == 0 {
+        if excess == 0 || self.keeps_everything() {
             return Ok(());
         }
-        for victim in victims(self.list()?, excess) {
+        let wanted = Sets::new(Arc::clone(&self.layout)).digests().unwrap_or_else(|why| {
+            tracing::warn!(%why, "cannot read which files belong to sets: they are evicted like others");
+            HashSet::new()
+        });
+        let candidates = self.every()?.into_iter().map(|blob| Candidate {
+            key: blob.digest,
+            bytes: blob.bytes,
+            used: blob.used,
+            wanted: wanted.contains(&blob.digest),
+        });
+        for victim in victims(candidates.collect(), excess) {
             self.handles.invalidate(&victim.key);
             // An open reader keeps its bytes: unlinking takes only the name.
             cacache::remove_hash_sync(self.layout.root(), &integrity(victim.key))?;
             self.ledger.removed(victim.bytes);
+            self.changes.note();
             tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
         }
         Ok(())
@@ -269,12 +306,15 @@ impl Blobs {
     /// # Errors
     /// When the folder cannot be read.
     pub fn take_stock(&self) -> Result<(), StoreError> {
-        let bytes = self.list()?.iter().map(|candidate| candidate.bytes).sum();
-        self.ledger.found(bytes);
+        self.ledger.found(self.bytes_on_disk()?);
         Ok(())
     }
 
-    fn list(&self) -> Result<Vec<Candidate<Digest>>, StoreError> {
+    pub(super) fn bytes_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(self.every()?.iter().map(|blob| blob.bytes).sum())
+    }
+
+    pub(super) fn every(&self) -> Result<Vec<StoredBlob>, StoreError> {
         let mut found = Vec::new();
         let mut folders = vec![self.layout.content()];
         while let Some(folder) = folders.pop() {
@@ -288,12 +328,125 @@ impl Blobs {
                 if meta.is_dir() {
                     folders.push(entry.path());
                 } else if let Some(key) = self.layout.digest_of(&entry.path()) {
-                    let used = meta.accessed().or_else(|_| meta.modified()).unwrap_or(std::time::UNIX_EPOCH);
-                    found.push(Candidate { key, bytes: meta.len(), used });
+                    let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                    let used = meta.accessed().unwrap_or(written);
+                    found.push(StoredBlob { digest: key, bytes: meta.len(), used, written });
                 }
             }
         }
         Ok(found)
+    }
+}
+
+/// Opens a file so that reading it is no use of it, where the system lets us.
+fn open_unnoted(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NOATIME.bits()).unwrap_or_default();
+    let unnoted = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    unnoted.or_else(|_| File::open(path))
+}
+
+/// Bytes under a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    pub digest: Digest,
+    pub bytes: u64,
+    pub used: SystemTime,
+    /// When it was put in.
+    pub written: SystemTime,
+}
+
+/// What became of something that was to be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// So many bytes are free.
+    Away(u64),
+    /// It is not there, or not the same any more.
+    Changed,
+    /// The store was written all the time.
+    Busy,
+}
+
+/// What hashing a blob again came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehashed {
+    Right,
+    /// It was wrong or could not be read, and is set aside.
+    SetAside,
+    Gone,
+}
+
+impl Blobs {
+    /// Hashes a blob again, and sets it aside if it is wrong. `step` is told of each piece of bytes, and may break off.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// What `step` says.
+    pub fn rehash<E>(
+        &self,
+        digest: Digest,
+        mut step: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Rehashed, E> {
+        let Ok(file) = open_unnoted(&self.layout.blob(digest)) else { return Ok(Rehashed::Gone) };
+        let mut hasher = Hasher::new();
+        let mut chunk = vec![0; CHECK_CHUNK_BYTES];
+        let mut position = 0;
+        let right = loop {
+            match file.read_at(&mut chunk, position) {
+                Ok(0) => break hasher.finish() == digest,
+                Ok(read) => {
+                    hasher.update(chunk.get(..read).unwrap_or_default());
+                    position += read as u64;
+                    step(read as u64)?;
+                }
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => {
+                    tracing::error!(%digest, %why, "a stored file cannot be read");
+                    break false;
+                }
+            }
+        };
+        if right {
+            return Ok(Rehashed::Right);
+        }
+        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        let bytes = file.metadata().map(|meta| meta.len()).ok();
+        let damaged = Growing::new(Arc::new(file));
+        damaged.expect(bytes);
+        self.set_aside(digest, &damaged);
+        Ok(Rehashed::SetAside)
+    }
+
+    /// Takes a blob away, if it is still the one that was listed.
+    pub(super) fn take(&self, blob: &StoredBlob) -> Result<Taken, StoreError> {
+        let path = self.layout.blob(blob.digest);
+        let same = path.metadata().is_ok_and(|meta| {
+            meta.len() == blob.bytes && meta.modified().is_ok_and(|written| written == blob.written)
+        });
+        if !same {
+            return Ok(Taken::Changed);
+        }
+        self.handles.invalidate(&blob.digest);
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        self.ledger.removed(blob.bytes);
+        self.changes.note();
+        Ok(Taken::Away(blob.bytes))
+    }
+
+    /// Who would have to make way for the budget to hold, with so many bytes of others: the longest unused first;
+    /// nobody where everything is kept.
+    pub fn over_budget(&self, blobs: Vec<StoredBlob>, others: u64) -> Vec<StoredBlob> {
+        if self.keeps_everything() {
+            return Vec::new();
+        }
+        let total: u64 = blobs.iter().map(|blob| blob.bytes).sum();
+        let excess = total.saturating_add(others).saturating_sub(self.ledger.budget());
+        let candidates = blobs.into_iter().map(|blob| Candidate {
+            key: blob,
+            bytes: blob.bytes,
+            used: blob.used,
+            wanted: false,
+        });
+        victims(candidates.collect(), excess).into_iter().map(|victim| victim.key).collect()
     }
 }
 
@@ -346,7 +499,7 @@ mod tests {
     fn a_blob_that_is_hit_all_day_does_not_look_unused() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let ledger = Arc::new(Ledger::new(1 << 20));
-        let blobs = Arc::new(Blobs::new(Arc::new(Layout::make(dir.path())?), ledger));
+        let blobs = Arc::new(Blobs::new(Arc::new(Layout::make(dir.path())?), ledger, Changes::default()));
         let file = File::create(dir.path().join("blob"))?;
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         file.set_times(FileTimes::new().set_accessed(long_ago))?;

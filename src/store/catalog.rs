@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::integrity;
+use super::changes::Changes;
 use super::error::StoreError;
 use super::layout::Layout;
 use crate::digest::Digest;
@@ -32,11 +33,12 @@ pub struct Entry {
 pub struct Catalog {
     layout: Arc<Layout>,
     remembered: Cache<FileRef, Arc<Entry>>,
+    changes: Changes,
 }
 
 impl Catalog {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, remembered: Cache::new(REMEMBERED_MAX) }
+    pub(super) fn new(layout: Arc<Layout>, changes: Changes) -> Self {
+        Self { layout, remembered: Cache::new(REMEMBERED_MAX), changes }
     }
 
     /// What this address was seen to yield under its digest, if ever.
@@ -47,12 +49,19 @@ impl Catalog {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
-        let (layout, key, digest) = (Arc::clone(&self.layout), key(file), file.digest);
-        let found = tokio::task::spawn_blocking(move || cacache::index::find(layout.root(), &key))
-            .await
-            .map_err(|_| StoreError::Interrupted)??;
+        let (this, file) = (self.clone(), file.clone());
+        let look = tokio::task::spawn_blocking(move || this.look(&file));
+        look.await.map_err(|_| StoreError::Interrupted)?
+    }
+
+    /// The same. Blocks.
+    pub(super) fn look(&self, file: &FileRef) -> Result<Option<Arc<Entry>>, StoreError> {
+        if let Some(entry) = self.remembered.get(file) {
+            return Ok(Some(entry));
+        }
+        let found = cacache::index::find(self.layout.root(), &key(file))?;
         let entry = found
-            .filter(|meta| meta.integrity == integrity(digest))
+            .filter(|meta| meta.integrity == integrity(file.digest))
             .and_then(|meta| serde_json::from_value::<Entry>(meta.metadata).ok())
             .map(Arc::new);
         if let Some(entry) = &entry {
@@ -71,6 +80,12 @@ impl Catalog {
         find.await.map_err(|_| StoreError::Interrupted)?
     }
 
+    /// Whether this address is known to yield its digest. Blocks.
+    pub(super) fn is_recorded(&self, file: &FileRef) -> Result<bool, StoreError> {
+        let found = cacache::index::find(self.layout.root(), &key(file))?;
+        Ok(found.is_some_and(|found| found.integrity == integrity(file.digest)))
+    }
+
     /// Records what an address yielded, after its bytes were verified. Blocks.
     ///
     /// # Errors
@@ -79,12 +94,26 @@ impl Catalog {
         if self.remembered.get(file).is_some_and(|known| *known == entry) {
             return Ok(());
         }
+        let _inside = self.layout.gate().enter(Some(file.digest));
         let options = cacache::WriteOpts::new()
             .integrity(integrity(file.digest))
             .size(usize::try_from(entry.size).unwrap_or(usize::MAX))
             .metadata(serde_json::json!(entry));
         cacache::index::insert(self.layout.root(), &key(file), options)?;
         self.remembered.insert(file.clone(), Arc::new(entry));
+        self.changes.note();
+        Ok(())
+    }
+
+    /// Forgets what an address yielded. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub(super) fn forget(&self, file: &FileRef) -> Result<(), StoreError> {
+        let _inside = self.layout.gate().enter(None);
+        cacache::index::delete(self.layout.root(), &key(file))?;
+        self.remembered.invalidate(file);
+        self.changes.note();
         Ok(())
     }
 }

@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::set_name::{FILES_MAX, SetName};
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the cache folder {0} is in use by another larder; stop it, or set another cache_dir")]
@@ -15,6 +17,14 @@ pub enum StoreError {
     Index(#[from] cacache::Error),
     #[error("the cache is full: {needed} bytes do not fit into its budget")]
     Full { needed: u64 },
+    #[error(
+        "{needed} bytes more do not fit: {taken} of {budget} are taken, and nothing is removed to make room; set cache_size to at least {enough}"
+    )]
+    NoRoom { needed: u64, taken: u64, budget: u64, enough: u64 },
+    #[error("the set {0} would have more than {max} files", max = FILES_MAX)]
+    SetTooLarge(SetName),
+    #[error("another import is under way")]
+    Importing,
     #[error("the disk failed a moment ago and is left alone for a while")]
     Resting,
     #[error("a task of the store ended early")]

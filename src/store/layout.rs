@@ -3,10 +3,13 @@
 //! ```text
 //! <cache_dir>/
 //!   .lock                                   held exclusively by the daemon
+//!   .control                                its socket for orders
 //!   content-v2/sha256/ab/cd/<60 hex>        blobs, in cacache's layout
 //!   index-v5/…                              cacache's index: the catalogue, the pages, the sidecars
 //!   tmp/                                    cacache's own half-written files
 //!   spool/                                  flights' half-written files
+//!   staging/                                what an import has brought, until all of it is known to be right
+//!   sets/<name>                             named sets of files
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
 //! ```
 //!
@@ -20,18 +23,24 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::gate::Gate;
+use super::set_name::SetName;
 use crate::digest::Digest;
 
 /// Damaged blobs kept for a person to look at; older ones make way.
 const QUARANTINE_MAX: usize = 16;
 
+/// The socket for orders, below the cache folder.
+pub(super) const CONTROL_SOCKET: &str = ".control";
+
 pub(super) struct Layout {
     root: PathBuf,
+    gate: Gate,
 }
 
 impl Layout {
     pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned() };
+        let layout = Self { root: root.to_owned(), gate: Gate::default() };
         for dir in [layout.root.clone(), layout.spool(), layout.quarantine(), layout.content()] {
             make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
         }
@@ -40,11 +49,20 @@ impl Layout {
 
     /// The folder as it is, if it is there; nothing is made.
     pub(super) fn existing(root: &Path) -> Option<Self> {
-        root.is_dir().then(|| Self { root: root.to_owned() })
+        root.is_dir().then(|| Self { root: root.to_owned(), gate: Gate::default() })
     }
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// For whoever changes what lies here.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join("index-v5")
     }
 
     pub(super) fn spool(&self) -> PathBuf {
@@ -53,6 +71,25 @@ impl Layout {
 
     pub(super) fn content(&self) -> PathBuf {
         self.root.join("content-v2").join("sha256")
+    }
+
+    /// What an import has brought so far.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// A blob on its way in.
+    pub(super) fn staged(&self, digest: Digest) -> PathBuf {
+        self.staging().join(digest.to_string())
+    }
+
+    pub(super) fn sets(&self) -> PathBuf {
+        self.root.join("sets")
+    }
+
+    /// The file of a set, by its checked name.
+    pub(super) fn set(&self, name: &SetName) -> PathBuf {
+        self.sets().join(name.as_str())
     }
 
     /// Where cacache looks for this content (pinned by a test).
@@ -68,7 +105,7 @@ impl Layout {
         Digest::parse(&hex)
     }
 
-    fn quarantine(&self) -> PathBuf {
+    pub(super) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
@@ -118,7 +155,7 @@ impl Layout {
 
     /// Removes what a process that was killed left half-written.
     pub(super) fn sweep(&self) -> Result<(), StoreError> {
-        for dir in [self.spool(), self.root.join("tmp")] {
+        for dir in [self.spool(), self.staging(), self.root.join("tmp")] {
             let entries = match fs::read_dir(&dir) {
                 Ok(entries) => entries,
                 Err(why) if why.kind() == io::ErrorKind::NotFound => continue,

@@ -103,11 +103,13 @@ pub(super) struct Candidate<K> {
     pub key: K,
     pub bytes: u64,
     pub used: SystemTime,
+    /// Somebody named it in a set.
+    pub wanted: bool,
 }
 
-/// Who makes way: the longest unused first, until `excess` bytes are gone.
+/// Who makes way: what nobody named first, of that the longest unused first, until `excess` bytes are gone.
 pub(super) fn victims<K>(mut candidates: Vec<Candidate<K>>, excess: u64) -> Vec<Candidate<K>> {
-    candidates.sort_by_key(|candidate| candidate.used);
+    candidates.sort_by_key(|candidate| (candidate.wanted, candidate.used));
     let mut gone = 0;
     candidates
         .into_iter()
@@ -140,16 +142,17 @@ mod tests {
 
         #[test]
         fn just_enough_of_the_longest_unused_make_way(
-            sizes in prop::collection::vec(1..100u64, 0..50),
+            sizes in prop::collection::vec((1..100u64, prop::bool::weighted(0.3)), 0..50),
             excess in 0..3000u64,
         ) {
             let candidates: Vec<_> = sizes
                 .iter()
                 .enumerate()
-                .map(|(age, bytes)| Candidate {
+                .map(|(age, (bytes, wanted))| Candidate {
                     key: age,
                     bytes: *bytes,
                     used: SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age as u64),
+                    wanted: *wanted,
                 })
                 .collect();
             let gone = victims(candidates, excess);
@@ -158,8 +161,12 @@ mod tests {
             if let Some(last) = gone.last() {
                 prop_assert!(freed - last.bytes < excess);
             }
-            let oldest_first = gone.windows(2).all(|pair| pair[0].used <= pair[1].used);
-            prop_assert!(oldest_first);
+            let in_order = gone.windows(2).all(|pair| (pair[0].wanted, pair[0].used) <= (pair[1].wanted, pair[1].used));
+            prop_assert!(in_order);
+            let unnamed = sizes.iter().filter(|(_, wanted)| !wanted).count();
+            if gone.iter().any(|victim| victim.wanted) {
+                prop_assert_eq!(gone.iter().filter(|victim| !victim.wanted).count(), unnamed);
+            }
         }
     }
 

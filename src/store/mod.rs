@@ -11,32 +11,55 @@
 //! process it hands out only behind a [`Growing`]'s watermark. cacache is named nowhere else.
 
 mod blobs;
+mod bucket;
 mod catalog;
+mod changes;
+mod control_socket;
 mod error;
+mod gate;
 mod growing;
+mod holdings;
+mod index_file;
+mod inspection;
+mod inventory;
 mod layout;
 mod ledger;
 mod pages;
 mod peek;
+mod reading;
+mod set_name;
+mod sets;
 mod sidecars;
 mod spool;
+mod staging;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use blobs::{Blob, Blobs, Held};
+pub use blobs::{Blob, Blobs, Held, Rehashed, StoredBlob, Taken};
 pub use catalog::{Catalog, Entry};
+pub use control_socket::ControlSocket;
 pub use error::StoreError;
 pub use growing::{Availability, Cause, Growing, HELD_BACK_BYTES, Span};
+pub use holdings::{Holdings, Projects};
+pub use index_file::{IndexFile, IndexLine, Subject};
+pub use inspection::Beside;
+pub use inventory::{HeldFile, HeldMetadata, Inventory};
 pub use ledger::{Ledger, Reservation};
 pub use pages::{PageMeta, PageShelf};
 pub use peek::{Peek, StoredFile, StoredMetadata, StoredPage};
+pub use reading::ReadEnd;
+pub use set_name::{SetName, SetNameError};
+pub use sets::Sets;
 pub use sidecars::{Origin, Sidecars, WheelMark};
 pub use spool::{Checked, SealError, Spool, Whole};
+pub use staging::{Arrived, Staging};
 
 use crate::digest::Digest;
+use changes::Changes;
 use layout::Layout;
 
 /// How long a disk that failed is left alone.
@@ -48,9 +71,13 @@ pub struct Store {
     pub catalog: Catalog,
     pub pages: PageShelf,
     pub sidecars: Arc<Sidecars>,
+    pub sets: Sets,
     layout: Arc<Layout>,
+    changes: Changes,
     /// After a failed write nothing is written until then.
     resting: Mutex<Option<Instant>>,
+    /// One import at a time.
+    staging: Arc<AtomicBool>,
     _lock: File,
 }
 
@@ -64,15 +91,24 @@ impl Store {
         let lock = layout.lock()?;
         layout.sweep()?;
         let ledger = Arc::new(Ledger::new(budget_bytes));
+        let changes = Changes::default();
         Ok(Self {
-            blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger))),
-            catalog: Catalog::new(Arc::clone(&layout)),
-            pages: PageShelf::new(Arc::clone(&layout), ledger),
+            blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger), changes.clone())),
+            catalog: Catalog::new(Arc::clone(&layout), changes.clone()),
+            pages: PageShelf::new(Arc::clone(&layout), ledger, changes.clone()),
             sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
+            sets: Sets::new(Arc::clone(&layout)),
             layout,
+            changes,
             resting: Mutex::new(None),
+            staging: Arc::default(),
             _lock: lock,
         })
+    }
+
+    /// What is here, to be asked without asking anybody else.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::new(Arc::clone(&self.layout), self.catalog.clone(), self.changes.clone())
     }
 
     /// A new file for one flight's bytes.
@@ -100,6 +136,7 @@ impl Store {
     ) -> Result<Digest, StoreError> {
         let digest = Digest::of(metadata);
         let record = || self.sidecars.record(wheel, digest, metadata.len(), origin);
+        let _inside = self.layout.gate().enter(Some(digest));
         // The wheels of one version mostly share one METADATA.
         if self.layout.blob(digest).is_file() {
             record()?;

@@ -64,9 +64,8 @@ impl Peek {
         let Some(found) = found else { return Ok(None) };
         let stored =
             SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(found.time).unwrap_or_default());
-        let body = pages::body(&self.layout, &found.integrity)?;
-        let meta = serde_json::from_value(found.metadata);
-        Ok(meta.ok().map(|meta| StoredPage { meta, stored, body }))
+        let read = pages::read(&self.layout, found)?;
+        Ok(read.map(|(meta, body)| StoredPage { meta, stored, body }))
     }
 
     /// What the catalogue says of a file's address. Blocks.

@@ -20,6 +20,9 @@ use crate::registry::{FileRef, Route};
 /// Wheels about which it is remembered what is known, or that nothing is; the rest are looked up on disk.
 const REMEMBERED_MAX: u64 = 65_536;
 
+/// What a wheel's key in the index begins with.
+const KEY_PREFIX: &str = "metadata ";
+
 /// A wheel's address in sixteen bytes, for pages that list thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WheelMark([u8; 16]);
@@ -84,7 +87,7 @@ impl Sidecars {
         *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fact(&self, wheel: WheelMark) -> Option<Fact> {
+    pub(super) fn fact(&self, wheel: WheelMark) -> Option<Fact> {
         if let Some(known) = self.remembered.get(&wheel) {
             return known;
         }
@@ -125,6 +128,7 @@ impl Sidecars {
             }
             _ => {}
         }
+        let _inside = self.layout.gate().enter(Some(metadata));
         let line = Line { verified: origin == Origin::Verified };
         let options = cacache::WriteOpts::new()
             .integrity(integrity(metadata))
@@ -143,6 +147,19 @@ impl Sidecars {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = self.fact(wheel) else { return Ok(()) };
         tracing::error!(metadata = %known.metadata, "the metadata of a wheel is withdrawn: the verified wheel has none");
+        let _inside = self.layout.gate().enter(None);
+        cacache::index::delete(self.layout.root(), &key(wheel))?;
+        self.change(wheel, None, true);
+        Ok(())
+    }
+
+    /// Forgets what was known of this wheel, because it is cleared away. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub(super) fn forget(&self, wheel: WheelMark) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _inside = self.layout.gate().enter(None);
         cacache::index::delete(self.layout.root(), &key(wheel))?;
         self.change(wheel, None, true);
         Ok(())
@@ -163,8 +180,14 @@ pub(super) fn fact_of(found: &cacache::Metadata) -> Option<Fact> {
     Some(Fact { metadata, origin })
 }
 
+/// The wheel that a key of the index is about.
+pub(super) fn wheel_of(key: &str) -> Option<WheelMark> {
+    let hex = key.strip_prefix(KEY_PREFIX).filter(|hex| hex.len() == 32)?;
+    Some(WheelMark(u128::from_str_radix(hex, 16).ok()?.to_be_bytes()))
+}
+
 pub(super) fn key(wheel: WheelMark) -> String {
-    format!("metadata {:032x}", u128::from_be_bytes(wheel.0))
+    format!("{KEY_PREFIX}{:032x}", u128::from_be_bytes(wheel.0))
 }
 
 #[cfg(test)]

@@ -173,6 +173,7 @@ impl Whole {
             self.spool.growing.take_back();
             return Err(StoreError::io("sync", self.spool.place())(why));
         }
+        let _inside = blobs.layout().gate().enter(Some(self.digest));
         self.keep(blobs, reservation)?;
         record()
     }
@@ -192,6 +193,7 @@ impl Whole {
         blobs.ledger().removed(replaced);
         sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         blobs.remember(blob);
+        blobs.changes().note();
         Ok(())
     }
 }
@@ -202,6 +204,6 @@ impl Drop for Spool {
     }
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

@@ -1,0 +1,170 @@
+//! The files of cacache's index: what their lines say, and the same lines without those that count no more.
+//!
+//! cacache lists its index too, but stumbles over a line that it did not write, and never shortens a file. A line is
+//! `\n<sha256 of the JSON>\t<JSON>`; the last line of a key counts, one without `integrity` is its end. Pinned by a
+//! test against cacache. Pure: must not touch the disk.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+
+/// What one line says.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct RawLine {
+    pub key: String,
+    pub integrity: Option<String>,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    #[serde(default)]
+    pub metadata: serde_json::Value,
+}
+
+/// One file of the index.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// Those that count, in the order of the file.
+    pub live: Vec<RawLine>,
+    /// Replaced by a later line.
+    pub superseded: usize,
+    /// Torn or damaged.
+    pub unreadable: usize,
+    /// The file as it could be: the live lines alone.
+    pub compact: Vec<u8>,
+}
+
+impl Bucket {
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let mut bucket = Self::default();
+        let mut lines: Vec<(RawLine, &[u8])> = Vec::new();
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match read_line(line) {
+                Some(read) => lines.push((read, line)),
+                None => bucket.unreadable += 1,
+            }
+        }
+        let last: HashMap<&str, usize> =
+            lines.iter().enumerate().map(|(at, (line, _))| (line.key.as_str(), at)).collect();
+        let counts: Vec<bool> = lines
+            .iter()
+            .enumerate()
+            .map(|(at, (line, _))| line.integrity.is_some() && last.get(line.key.as_str()) == Some(&at))
+            .collect();
+        for ((line, text), counts) in lines.into_iter().zip(counts) {
+            if counts {
+                bucket.compact.push(b'\n');
+                bucket.compact.extend_from_slice(text);
+                bucket.live.push(line);
+            } else {
+                bucket.superseded += 1;
+            }
+        }
+        bucket
+    }
+}
+
+fn read_line(line: &[u8]) -> Option<RawLine> {
+    let mut parts = line.splitn(2, |byte| *byte == b'\t');
+    let (sum, json) = (parts.next()?, parts.next()?);
+    // As text: in capitals it is no line to cacache.
+    (sum == Digest::of(json).to_string().as_bytes()).then(|| serde_json::from_slice(json).ok())?
+}
+
+impl RawLine {
+    /// The sha256 that it names, if it names one.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let integrity: cacache::Integrity = self.integrity.as_deref()?.parse().ok()?;
+        // `to_hex` of one without a hash panics.
+        integrity.hashes.first()?;
+        let (algorithm, hex) = integrity.to_hex();
+        Digest::parse(&hex).filter(|_| algorithm == cacache::Algorithm::Sha256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A folder's index with these keys written or deleted in turn, as the bytes of its only possible files.
+    #[expect(clippy::disallowed_methods, reason = "looks at what cacache wrote")]
+    fn written(changes: &[(u8, bool)]) -> (tempfile::TempDir, Vec<Vec<u8>>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (number, (key, live)) in changes.iter().enumerate() {
+            let key = format!("key {key}");
+            if *live {
+                let options = cacache::WriteOpts::new()
+                    .integrity(cacache::Integrity::from(number.to_string().as_bytes()))
+                    .metadata(serde_json::json!({ "number": number }));
+                cacache::index::insert(dir.path(), &key, options).expect("written");
+            } else {
+                cacache::index::delete(dir.path(), &key).expect("written");
+            }
+        }
+        let mut files = Vec::new();
+        let mut folders = vec![dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    files.push(std::fs::read(entry.path()).expect("a file"));
+                }
+            }
+        }
+        (dir, files)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_counts_is_what_cacache_finds_and_survives_compaction(
+            changes in prop::collection::vec((0..4u8, prop::bool::weighted(0.8)), 0..20),
+        ) {
+            let (dir, files) = written(&changes);
+            let mut live = 0;
+            for file in &files {
+                let bucket = Bucket::read(file);
+                for line in &bucket.live {
+                    let found = cacache::index::find(dir.path(), &line.key).expect("readable").expect("there");
+                    prop_assert_eq!(&found.metadata, &line.metadata);
+                    prop_assert_eq!(Digest::parse(&found.integrity.to_hex().1), line.digest());
+                }
+                live += bucket.live.len();
+                let again = Bucket::read(&bucket.compact);
+                prop_assert_eq!((again.superseded, again.unreadable), (0, 0));
+                prop_assert_eq!(again.live.len(), bucket.live.len());
+                prop_assert_eq!(bucket.superseded > 0, bucket.compact.len() < file.len());
+            }
+            let found = (0..4).filter(|key| matches!(cacache::index::find(dir.path(), &format!("key {key}")), Ok(Some(_))));
+            prop_assert_eq!(live, found.count());
+        }
+
+        #[test]
+        fn a_flipped_byte_costs_no_other_line(at in 0..1000usize, bit in 0..8u8) {
+            let (_dir, files) = written(&[(1, true), (1, true)]);
+            let mut file = files[0].clone();
+            let at = 1 + at % (file.len() - 1);
+            file[at] ^= 1 << bit;
+            let bucket = Bucket::read(&file);
+            prop_assert!(bucket.live.len() <= 1);
+            prop_assert!(bucket.unreadable >= 1);
+        }
+    }
+
+    #[test]
+    fn no_integrity_makes_it_stumble() {
+        for integrity in ["", "sha256", "sha256-", "sha1-deadbeef", "sha256-AA==", "x-y z"] {
+            let line = RawLine {
+                key: String::new(),
+                integrity: Some(integrity.to_owned()),
+                time: 0,
+                metadata: serde_json::Value::Null,
+            };
+            assert_eq!(line.digest(), None, "{integrity}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Who may put something into the store while it is looked after.
+//!
+//! Whoever makes a blob reachable (places its bytes, writes the line that names it) is inside the gate meanwhile, any
+//! number at a time. What must not meet them, the removal of what nothing refers to and the rewriting of index files,
+//! closes the gate for a moment. Going in twice is fine: nobody waits for one who is inside. Must not know the disk.
+
+use std::collections::HashSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::digest::Digest;
+
+#[derive(Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    inside: usize,
+    closed: bool,
+    /// What was put in since somebody began to watch.
+    watched: Option<HashSet<Digest>>,
+}
+
+/// Being inside.
+pub(super) struct Inside<'a>(&'a Gate);
+
+/// The gate, closed and with nobody inside.
+pub(super) struct Closed<'a>(&'a Gate);
+
+/// While this lives, what is put in is noted.
+pub(super) struct Watch<'a>(&'a Gate);
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes in to put something in, or to write about it. Blocks while the gate is closed, which is never for long.
+    pub(super) fn enter(&self, digest: Option<Digest>) -> Inside<'_> {
+        let state = self.state();
+        let mut state =
+            self.changed.wait_while(state, |state| state.closed).unwrap_or_else(PoisonError::into_inner);
+        state.inside += 1;
+        if let (Some(watched), Some(digest)) = (&mut state.watched, digest) {
+            watched.insert(digest);
+        }
+        Inside(self)
+    }
+
+    /// Closes the gate in a moment at which nobody is inside; `None` if there was none for so long.
+    pub(super) fn close(&self, most: Duration) -> Option<Closed<'_>> {
+        let busy = |state: &mut State| state.inside > 0 || state.closed;
+        let waited = self.changed.wait_timeout_while(self.state(), most, busy);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && busy(&mut state) {
+            return None;
+        }
+        state.closed = true;
+        Some(Closed(self))
+    }
+
+    /// Begins to note what is put in. One watch at a time.
+    pub(super) fn watch(&self) -> Watch<'_> {
+        self.state().watched = Some(HashSet::new());
+        Watch(self)
+    }
+}
+
+impl Closed<'_> {
+    /// Whether this was put in since the watch began.
+    pub(super) fn is_new(&self, digest: Digest) -> bool {
+        self.0.state().watched.as_ref().is_some_and(|watched| watched.contains(&digest))
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.state().inside -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.state().closed = false;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.state().watched = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(5);
+
+    #[test]
+    fn it_closes_only_when_nobody_is_inside_and_notes_who_came_in() {
+        let gate = Gate::default();
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        drop(gate.enter(Some(other)));
+        let watch = gate.watch();
+        let inside = gate.enter(Some(one));
+        let again = gate.enter(None);
+        assert!(gate.close(MOMENT).is_none());
+        drop((inside, again));
+        let closed = gate.close(MOMENT).expect("nobody is inside");
+        assert!(closed.is_new(one) && !closed.is_new(other));
+        assert!(gate.close(MOMENT).is_none(), "once at a time");
+        drop((closed, watch));
+        assert!(gate.close(MOMENT).is_some_and(|closed| !closed.is_new(one)));
+    }
+
+    #[test]
+    fn who_comes_to_a_closed_gate_waits_until_it_opens() {
+        let gate = Gate::default();
+        let closed = gate.close(MOMENT).expect("nobody is inside");
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| drop(gate.enter(None)));
+            std::thread::sleep(MOMENT);
+            assert!(!waiting.is_finished());
+            drop(closed);
+        });
+    }
+}

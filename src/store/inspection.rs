@@ -1,0 +1,167 @@
+//! The store as a whole, for whoever looks after it: what there is, what is said of it, and taking it away again.
+//!
+//! Everything here blocks and walks the folder; it may run beside clients, whose work it never touches: what is being
+//! put in is inside the [`Gate`](super::gate::Gate). Must not decide what should go.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::NamedTempFile;
+
+use super::Store;
+use super::blobs::{StoredBlob, Taken};
+use super::bucket::Bucket;
+use super::error::StoreError;
+use super::index_file::{self, IndexFile, IndexLine, Subject, entries, read};
+use crate::registry::Route;
+
+/// For a moment at which nobody puts anything in.
+const QUIET_WITHIN: Duration = Duration::from_secs(2);
+
+/// A file beside the store proper: set aside, or under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Every blob: files, pages' bodies, metadata.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn every_blob(&self) -> Result<Vec<StoredBlob>, StoreError> {
+        self.blobs.every()
+    }
+
+    /// Shows every file of the index, one at a time.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or whatever the visitor says.
+    pub fn every_line<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(IndexFile) -> Result<(), E>,
+    ) -> Result<(), E> {
+        index_file::every_line(&self.layout, visit)
+    }
+
+    /// Rewrites a file of the index without the lines that count no more.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; the file is as before then.
+    pub fn compact(&self, file: &IndexFile) -> Result<Taken, StoreError> {
+        let Some(_closed) = self.layout.gate().close(QUIET_WITHIN) else { return Ok(Taken::Busy) };
+        let path = &file.path;
+        let Some(before) = read(path)? else { return Ok(Taken::Changed) };
+        let mut bucket = Bucket::read(&before);
+        if bucket.live.iter().any(|line| line.digest().is_none()) {
+            bucket = without_senseless(&bucket);
+        }
+        let freed = before.len().saturating_sub(bucket.compact.len()) as u64;
+        if bucket.live.is_empty() {
+            fs::remove_file(path).map_err(StoreError::io("remove", path))?;
+            return Ok(Taken::Away(freed));
+        }
+        let folder = path.parent().unwrap_or(path);
+        let spool = self.layout.spool();
+        let mut new = NamedTempFile::new_in(&spool).map_err(StoreError::io("make a file in", &spool))?;
+        let written = new.write_all(&bucket.compact).and_then(|()| new.as_file().sync_data());
+        written.map_err(StoreError::io("write", new.path()))?;
+        new.persist(path).map_err(|why| StoreError::io("rename into place", path)(why.error))?;
+        super::spool::sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
+        Ok(Taken::Away(freed))
+    }
+
+    /// Takes a line out of the index, and out of what is remembered of it.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn forget(&self, line: &IndexLine) -> Result<(), StoreError> {
+        match &line.subject {
+            Subject::File { file, .. } => self.catalog.forget(file),
+            Subject::Metadata { wheel } => self.sidecars.forget(*wheel),
+            Subject::Page { page, format, .. } => self.pages.forget(&Route::Page(page.clone()), *format),
+            Subject::Unknown => Ok(()),
+        }
+    }
+
+    /// What is put in while the work runs is not taken away by [`Self::take_blob`].
+    pub fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _watch = self.layout.gate().watch();
+        work()
+    }
+
+    /// Takes a blob away, unless somebody has put it in anew since the list was made or refers to it since
+    /// [`Self::watched`] began. Who reads it reads on.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn take_blob(&self, blob: &StoredBlob) -> Result<Taken, StoreError> {
+        let Some(closed) = self.layout.gate().close(QUIET_WITHIN) else { return Ok(Taken::Busy) };
+        if closed.is_new(blob.digest) {
+            return Ok(Taken::Changed);
+        }
+        self.blobs.take(blob)
+    }
+
+    /// Damaged files that were set aside.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn quarantined(&self) -> Result<Beside, StoreError> {
+        beside(&self.layout.quarantine())
+    }
+
+    /// Files under way.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn under_way(&self) -> Result<Beside, StoreError> {
+        beside(&self.layout.spool())
+    }
+
+    /// Removes what was set aside before `until`, or only counts it.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn clear_quarantine(&self, until: SystemTime, dry_run: bool) -> Result<Beside, StoreError> {
+        let mut gone = Beside::default();
+        for path in entries(&self.layout.quarantine())? {
+            // `rename` changes the time of the inode, not of the bytes.
+            let Ok(meta) = path.symlink_metadata() else { continue };
+            if changed(&meta) >= until {
+                continue;
+            }
+            if !dry_run {
+                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            }
+            gone = Beside { count: gone.count + 1, bytes: gone.bytes + meta.len() };
+        }
+        Ok(gone)
+    }
+}
+
+/// Lines whose integrity is none are as good as torn.
+fn without_senseless(bucket: &Bucket) -> Bucket {
+    let lines = bucket.compact.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut kept = Vec::new();
+    for (text, _) in lines.zip(&bucket.live).filter(|(_, line)| line.digest().is_some()) {
+        kept.push(b'\n');
+        kept.extend_from_slice(text);
+    }
+    Bucket::read(&kept)
+}
+
+fn changed(meta: &fs::Metadata) -> SystemTime {
+    use std::os::unix::fs::MetadataExt;
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or_default())
+}
+
+fn beside(folder: &Path) -> Result<Beside, StoreError> {
+    let sizes = entries(folder)?.into_iter().filter_map(|path| Some(path.symlink_metadata().ok()?.len()));
+    Ok(sizes.fold(Beside::default(), |sum, bytes| Beside { count: sum.count + 1, bytes: sum.bytes + bytes }))
+}

@@ -1,0 +1,77 @@
+//! Everything that is held, listed: files at their addresses, and pages.
+//!
+//! For whoever carries it elsewhere. Walks the whole index: run it on a blocking thread. Must not know what for.
+
+use super::Store;
+use super::error::StoreError;
+use super::index_file::Subject;
+use super::sidecars::{Origin, WheelMark};
+use crate::digest::Digest;
+use crate::registry::{FileRef, PageRef};
+use crate::simple::Format;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    pub files: Vec<HeldFile>,
+    /// Projects' pages, in the formats they are stored in.
+    pub pages: Vec<(PageRef, Format)>,
+}
+
+/// A file whose address was seen to yield it, and whose blob is there.
+#[derive(Clone, Debug)]
+pub struct HeldFile {
+    pub file: FileRef,
+    /// In bytes.
+    pub size: u64,
+    /// Its metadata, if that is known and there.
+    pub metadata: Option<HeldMetadata>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HeldMetadata {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    pub origin: Origin,
+}
+
+impl Store {
+    /// Lists what is held now. Blobs are looked for, not hashed. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn inventory(&self) -> Result<Inventory, StoreError> {
+        let mut found = Inventory::default();
+        self.every_line::<StoreError>(|index| {
+            for line in index.lines {
+                match line.subject {
+                    Subject::Page { page, format, .. } if page.name.is_some() => {
+                        found.pages.push((page, format))
+                    }
+                    Subject::File { file, .. } => {
+                        if let Some(size) = self.blob_size(file.digest) {
+                            let metadata = self.metadata_of(&file);
+                            found.files.push(HeldFile { file, size, metadata });
+                        }
+                    }
+                    Subject::Page { .. } | Subject::Metadata { .. } | Subject::Unknown => {}
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The size of a blob that is there. Blocks.
+    pub fn blob_size(&self, digest: Digest) -> Option<u64> {
+        self.layout.blob(digest).metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())
+    }
+
+    fn metadata_of(&self, file: &FileRef) -> Option<HeldMetadata> {
+        let wheel = file.filename.as_str().ends_with(".whl");
+        let fact = wheel.then(|| self.sidecars.fact(WheelMark::of(file))).flatten()?;
+        let size = self.blob_size(fact.metadata)?;
+        Some(HeldMetadata { digest: fact.metadata, size, origin: fact.origin })
+    }
+}
