@@ -25,6 +25,13 @@ pub struct Credential {
     fields: Vec<(HeaderName, Secret)>,
 }
 
+/// What a field of a credential shows, whatever its form.
+pub(super) struct Shown {
+    /// Of a Basic pair.
+    pub user: Option<String>,
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     #[error("more than one `{0}` header: which one is meant?")]
@@ -89,6 +96,30 @@ impl Credential {
                 headers.insert(name, value);
             }
         }
+    }
+
+    /// The secrets in it, for whoever has to judge them here instead of at GitLab. A field that cannot be read shows none.
+    pub(super) fn shown(&self) -> Vec<Shown> {
+        let bare = |secret: &[u8]| Some(Shown { user: None, secret: Zeroizing::new(secret.to_vec()) });
+        let read = |(name, secret): &(HeaderName, Secret)| {
+            if *name != AUTHORIZATION {
+                return bare(secret.expose());
+            }
+            let at = secret.expose().iter().position(|byte| *byte == b' ')?;
+            let (scheme, rest) = secret.expose().split_at(at);
+            let rest = rest.trim_ascii();
+            if scheme.eq_ignore_ascii_case(b"bearer") {
+                return bare(rest);
+            }
+            if !scheme.eq_ignore_ascii_case(b"basic") {
+                return None;
+            }
+            let pair = Zeroizing::new(STANDARD.decode(rest).ok()?);
+            let colon = pair.iter().position(|byte| *byte == b':')?;
+            let user = String::from_utf8(pair[..colon].to_vec()).ok()?;
+            Some(Shown { user: Some(user), secret: Zeroizing::new(pair[colon + 1..].to_vec()) })
+        };
+        self.fields.iter().filter_map(read).collect()
     }
 
     /// The fields in a fixed order, for the fingerprint.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::{Credential, Fingerprint, FingerprintKey, Listing, Permit, Standing};
+use super::door::{Door, DoorError};
+use super::{Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing};
 use crate::quantity::Span;
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
@@ -23,6 +24,12 @@ pub struct AccessConfig {
     pub grant_for: Span,
     /// Rights remembered at once; the least recently used are forgotten, which costs a question.
     pub grants: u64,
+    /// Offline, who gets GitLab's packages.
+    pub offline: OfflineRule,
+    /// An htpasswd file (bcrypt) of those who do, whatever the rule.
+    pub offline_users: String,
+    /// A file of tokens, one a line, that do as well.
+    pub offline_tokens: String,
 }
 
 impl AccessConfig {
@@ -32,7 +39,13 @@ impl AccessConfig {
 
 impl Default for AccessConfig {
     fn default() -> Self {
-        Self { grant_for: Span::seconds(60), grants: 65_536 }
+        Self {
+            grant_for: Span::seconds(60),
+            grants: 65_536,
+            offline: OfflineRule::Deny,
+            offline_users: String::new(),
+            offline_tokens: String::new(),
+        }
     }
 }
 
@@ -96,6 +109,8 @@ pub struct Access {
     witnesses: Cache<Witness, Word>,
     /// When a caller was last turned away: what was said before no longer counts for it.
     turned_away: Cache<Fingerprint, Instant>,
+    /// Offline, who decides in GitLab's place.
+    door: Option<Door>,
 }
 
 impl Access {
@@ -108,6 +123,34 @@ impl Access {
             rights: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             witnesses: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             turned_away: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+            door: None,
+        }
+    }
+
+    /// The same offline: `keys` decide in GitLab's place.
+    pub fn offline(config: &AccessConfig, keys: Keys) -> Self {
+        let access = Self::new(config);
+        let lasts = access.grant_for.max(Duration::from_secs(1));
+        let door = Door::new(keys, &access.key, lasts, config.grants);
+        Self { door: Some(door), ..access }
+    }
+
+    /// Whether a caller may read of this scope, where that can be said without GitLab: offline of GitLab's packages,
+    /// otherwise always, because GitLab will say.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn let_in(
+        &self,
+        credential: &Credential,
+        scope: Option<&Scope>,
+        now: Instant,
+    ) -> Result<(), DoorError> {
+        match &self.door {
+            Some(door) if scope.is_some_and(|scope| !scope.is_mirror()) => {
+                door.let_in(credential, self.fingerprint(credential), &self.key, now).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -117,7 +160,7 @@ impl Access {
 
     /// How a caller stands towards a page or an index.
     pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Standing {
-        if page.scope.is_mirror() {
+        if self.decides(who, &page.scope) {
             return standing(Some(self.word(now)));
         }
         standing(self.right(who, Right::to(page), now))
@@ -125,7 +168,7 @@ impl Access {
 
     /// How a caller stands towards a file.
     pub fn file(&self, who: Fingerprint, file: &FileRef, now: Instant) -> Standing {
-        if file.scope.is_mirror() {
+        if self.decides(who, &file.scope) {
             return standing(Some(self.word(now)));
         }
         let names = project_candidates(file.filename.as_str());
@@ -235,6 +278,11 @@ impl Access {
         // Without it the number is that of the last time there was something to tidy up: often 0.
         self.rights.run_pending_tasks();
         self.rights.entry_count()
+    }
+
+    /// Whether GitLab is not asked about this: a mirror is for everybody, and offline the door decides.
+    fn decides(&self, who: Fingerprint, scope: &Scope) -> bool {
+        scope.is_mirror() || self.door.as_ref().is_some_and(|door| door.knows(who))
     }
 
     fn word(&self, asked: Instant) -> Word {

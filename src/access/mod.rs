@@ -16,19 +16,25 @@
 //! A mirror is the exception: it is a public index, or one that the operator opens with a credential of its own. That it
 //! is configured is the word, for whoever can connect; what a mirror's pages link to counts for the mirror only.
 //!
+//! Offline there is nobody to ask, and the operator's own words stand in for GitLab's (`door`).
+//!
 //! Everything here lives in memory and ends with the process. Must not know HTTP statuses beyond [`verdict`], the
 //! disk, or what is stored: local state never decides who may.
 
 mod credential;
+mod door;
 mod fingerprint;
 mod grants;
+mod keys;
 mod listing;
 mod permit;
 pub mod verdict;
 
 pub use credential::{Credential, CredentialError};
+pub use door::DoorError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use grants::{Access, AccessConfig};
+pub use keys::{Keys, KeysError, OfflineRule};
 pub use listing::Listing;
 pub use permit::{Permit, Standing};
 pub use verdict::Verdict;

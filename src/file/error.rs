@@ -2,6 +2,8 @@
 //!
 //! Messages go to clients: no addresses in them. Must not know statuses.
 
+use std::sync::Arc;
+
 use crate::store::Cause;
 use crate::upstream::UpstreamError;
 
@@ -15,6 +17,18 @@ pub enum FileError {
     Shunned,
     #[error("too many downloads are waiting already")]
     Busy,
+    #[error("{0} is not in the cache, and larder is offline")]
+    NotHeld(Arc<str>),
     #[error("larder stumbled over this file; the log says more")]
     Internal,
+}
+
+impl FileError {
+    /// The same about a file of this name. Offline, what is not here is nowhere.
+    pub(super) fn about(self, filename: &str) -> Self {
+        match self {
+            Self::Upstream(UpstreamError::Offline) => Self::NotHeld(filename.into()),
+            why => why,
+        }
+    }
 }

@@ -124,14 +124,18 @@ impl Files {
     /// # Errors
     /// When there are no right bytes to be had.
     pub async fn file(self: &Arc<Self>, request: FileRequest, now: Instant) -> Result<FileReply, FileError> {
+        self.found(&request, now).await.map_err(|why| why.about(request.file.filename.as_str()))
+    }
+
+    async fn found(self: &Arc<Self>, request: &FileRequest, now: Instant) -> Result<FileReply, FileError> {
         let mut status = CacheStatus::HIT;
         for _ in 0..ROUNDS_MAX {
             let standing = self.access.file(request.who, &request.file, now);
             let round = match self.held(&request.file, now).await {
                 Some((source, validators)) => {
-                    self.serve_held(&request, standing, source, validators, status).await
+                    self.serve_held(request, standing, source, validators, status).await
                 }
-                None => self.serve_cold(&request, standing, now).await,
+                None => self.serve_cold(request, standing, now).await,
             };
             match round? {
                 Round::Reply(reply) => return Ok(reply),
@@ -139,7 +143,7 @@ impl Files {
             }
         }
         // The last resort: the caller's own request, passed through and verified.
-        match self.pass_through(&request, now).await? {
+        match self.pass_through(request, now).await? {
             Round::Reply(reply) => Ok(reply),
             Round::Again => Err(FileError::Internal),
         }

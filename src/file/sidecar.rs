@@ -35,6 +35,16 @@ impl Files {
         request: FileRequest,
         now: Instant,
     ) -> Result<FileReply, FileError> {
+        let wheel = request.file.filename.clone();
+        let found = self.found_sidecar(request, now).await;
+        found.map_err(|why| why.about(&format!("{}.metadata", wheel.as_str())))
+    }
+
+    async fn found_sidecar(
+        self: &Arc<Self>,
+        request: FileRequest,
+        now: Instant,
+    ) -> Result<FileReply, FileError> {
         if !self.maker.config().make {
             return self.upstreams_word(&request).await;
         }

@@ -39,7 +39,8 @@ impl Files {
         ask.range = range
             .and_then(|range| HeaderValue::try_from(range.field()).ok())
             .map(|range| WantedRange { range, if_range: None });
-        match self.upstream.file(&ask).await? {
+        let answer = self.upstream.file(&ask).await.map_err(FileError::from);
+        match answer.map_err(|why| why.about(path.filename().as_str()))? {
             FileAnswer::Body(answer) => {
                 let length = announced(&answer)?;
                 let partial = ContentRange::of(&answer.headers)

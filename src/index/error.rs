@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::cooldown::Withheld;
+use crate::registry::{Filename, PageRef, Scope};
 use crate::simple::ProjectName;
 use crate::upstream::UpstreamError;
 
@@ -31,6 +32,12 @@ pub enum PageError {
         "the mirror does not say when this file was uploaded, and min_age is set: it counts as too young"
     )]
     Undated,
+    #[error("no package {0} here, and larder is offline")]
+    NoPackage(ProjectName),
+    #[error("nothing of {0} is here, and larder is offline")]
+    NothingOf(Scope),
+    #[error("{0} is not in the cache, and larder is offline")]
+    NotHeld(Filename),
     #[error("larder stumbled over this page; the log says more")]
     Internal,
 }
@@ -44,6 +51,14 @@ impl PageError {
                 let wait = ripe.duration_since(now).unwrap_or_default();
                 Self::TooYoung(Duration::from_secs(wait.as_secs() + 1))
             }
+        }
+    }
+
+    /// Offline there is no such page, and nobody to ask.
+    pub(super) fn absent(page: &PageRef) -> Self {
+        match &page.name {
+            Some(name) => Self::NoPackage(name.clone()),
+            None => Self::NothingOf(page.scope.clone()),
         }
     }
 

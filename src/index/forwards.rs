@@ -38,6 +38,10 @@ impl Forwards {
         (fresh && !overtaken && !request.insists).then_some(mirror)
     }
 
+    pub(super) fn clear(&self) {
+        self.known.invalidate_all();
+    }
+
     /// `asked` is when the request was begun that GitLab answered so.
     pub(super) fn remember(&self, request: &PageRequest, mirror: Scope, asked: Instant) {
         self.known.insert((request.page.clone(), request.who), (mirror, asked));

@@ -38,8 +38,8 @@ pub fn glance(
     (url, source, body): (&str, Format, &Bytes),
     now: SystemTime,
 ) -> Result<Option<Glance>, PageError> {
+    let links = sources.links_of(&page.scope, url).ok_or(PageError::Internal)?;
     let url = Url::parse(url).map_err(PageError::not_a_page)?;
-    let links = sources.links(&page.scope).ok_or(PageError::Internal)?.clone();
     let job = Order { page: page.clone(), target: source, url, links }.job(source);
     let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
     let min_age = sources.mirror(&page.scope).map(|mirror| mirror.min_age).unwrap_or_default();

@@ -35,6 +35,10 @@ impl LargePages {
         (now.saturating_duration_since(asked) < lifetime).then_some(files)
     }
 
+    pub(super) fn clear(&self) {
+        self.0.invalidate_all();
+    }
+
     /// `asked` is when the request was begun that gave the page.
     pub(super) fn remember(&self, page: PageRef, files: Arc<MirrorFiles>, asked: Instant) {
         self.0.insert(page, (files, asked));

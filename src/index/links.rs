@@ -3,18 +3,25 @@
 //! A link to a configured base that is one of our routes becomes a root-relative link with the path exactly as upstream
 //! spelled it; every other link stays. Root-relative, so that no `Host` a client sends can ever be part of a page. From a
 //! mirror's page are left out: files younger than the mirror's `min_age`, whatever bears a private name, and everything
-//! if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). Must not know formats.
+//! if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
+//! links are routes already, and the same is left out of them. Offline everything is left out that is not held. Must not
+//! know formats.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use url::Url;
+
 use super::cooldown::{Withheld, withheld};
 use super::mirror_files::MirrorFile;
 use crate::clock;
-use crate::registry::{Bases, FileRef, Filename, LinkTarget, MirrorBase, PageRef, PrivateNames, Route};
+use crate::registry::{
+    Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route, Scope,
+    recognise_house,
+};
 use crate::simple::{Decision, Entry, ProjectName, Replacement, project_candidates};
-use crate::store::WheelMark;
+use crate::store::{Holdings, WheelMark};
 
 /// Bases that were warned about; more are only counted as seen.
 const WARNED_MAX: usize = 64;
@@ -27,6 +34,8 @@ const PASSING_MAX: usize = 65_536;
 pub(super) struct Links {
     rules: Rules,
     path_prefix: Arc<str>,
+    /// Offline: only what is in here is listed.
+    held: Option<Holdings>,
     warned: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -34,6 +43,7 @@ pub(super) struct Links {
 enum Rules {
     GitLab { bases: Bases, mirrors: Arc<[MirrorRules]> },
     Mirror(MirrorRules),
+    House { mirrors: Arc<[MirrorRules]>, private: Arc<PrivateNames> },
 }
 
 /// What is a mirror's, and may come from it.
@@ -72,8 +82,40 @@ impl Links {
         Self::new(Rules::Mirror(rules), path_prefix)
     }
 
+    /// Of pages that were carried here. A mirror's files need no such mirror to be configured; if it is, its rules hold.
+    pub(super) fn of_house(
+        mirrors: Arc<[MirrorRules]>,
+        private: Arc<PrivateNames>,
+        path_prefix: &str,
+    ) -> Self {
+        Self::new(Rules::House { mirrors, private }, path_prefix)
+    }
+
     fn new(rules: Rules, path_prefix: &str) -> Self {
-        Self { rules, path_prefix: path_prefix.trim_end_matches('/').into(), warned: Arc::default() }
+        let path_prefix = path_prefix.trim_end_matches('/').into();
+        Self { rules, path_prefix, held: None, warned: Arc::default() }
+    }
+
+    /// The same offline. To decide then blocks.
+    pub(super) fn held(self, holdings: Holdings) -> Self {
+        Self { held: Some(holdings), ..self }
+    }
+
+    /// Our address of the file that a link leads to, if it leads through larder.
+    pub(super) fn file_address(&self, link: &Url) -> Option<String> {
+        let mirrored = |mirror: &MirrorRules| mirror.base.recognise(link).map(|path| path.to_string());
+        match &self.rules {
+            Rules::Mirror(rules) => mirrored(rules),
+            Rules::GitLab { bases, mirrors } => match bases.recognise(link) {
+                LinkTarget::Ours { route: route @ Route::File(_), .. } => Some(route.path()),
+                LinkTarget::Ours { .. } | LinkTarget::UnknownBase { .. } => None,
+                LinkTarget::Foreign => mirrors.iter().find_map(mirrored),
+            },
+            Rules::House { .. } => match recognise_house(link)? {
+                route @ (Route::File(_) | Route::Mirrored(_)) => Some(route.path()),
+                _ => None,
+            },
+        }
     }
 
     /// Decides about one entry, and notes what it is in `collected`; without that nothing is promised of metadata.
@@ -83,10 +125,19 @@ impl Links {
         entry: &Entry<'_>,
         collected: Option<&mut Collected>,
     ) -> Decision {
-        match &self.rules {
+        let decision = match &self.rules {
             Rules::GitLab { bases, mirrors } => self.on_gitlab(bases, mirrors, entry, collected),
             Rules::Mirror(rules) if page.name.is_some() => self.on_mirror(rules, entry, collected),
             Rules::Mirror(rules) => self.on_mirror_index(&rules.base, &rules.private, entry),
+            Rules::House { mirrors, private } if page.name.is_some() => {
+                self.on_house(page, mirrors, private, entry, collected)
+            }
+            Rules::House { private, .. } => self.on_house_index(&page.scope, private, entry),
+        };
+        match decision {
+            // Offline it leads nowhere.
+            Decision::Keep if self.held.is_some() => Decision::Drop,
+            decision => decision,
         }
     }
 
@@ -120,34 +171,84 @@ impl Links {
         &self,
         rules: &MirrorRules,
         entry: &Entry<'_>,
-        mut collected: Option<&mut Collected>,
+        collected: Option<&mut Collected>,
     ) -> Decision {
         let MirrorRules { base, min_age, private } = rules;
-        if bears_private_name(private, entry) {
-            return Decision::Drop;
-        }
         let path = base.recognise(entry.url);
+        let unknown = || {
+            self.warn_once(&origin(entry), &format!("mirrors.{base}.files"));
+            Decision::Keep
+        };
+        self.mirrored(path, *min_age, private, entry, collected).unwrap_or_else(unknown)
+    }
+
+    /// About a file of a mirror's; nothing, if its address is none of the mirror's.
+    fn mirrored(
+        &self,
+        path: Option<MirrorPath>,
+        min_age: Duration,
+        private: &PrivateNames,
+        entry: &Entry<'_>,
+        mut collected: Option<&mut Collected>,
+    ) -> Option<Decision> {
+        if bears_private_name(private, entry) {
+            return Some(Decision::Drop);
+        }
         if let (Some(path), Some(collected)) = (&path, collected.as_deref_mut()) {
             let file = MirrorFile::new(path, entry.sha256, entry.core_metadata, entry.upload_time);
             if !collected.passing || collected.mirrored.len() < PASSING_MAX {
                 collected.mirrored.push(file);
             }
         }
-        if let Some(why) = withheld(entry.upload_time, *min_age, clock::wall()) {
+        if let Some(why) = withheld(entry.upload_time, min_age, clock::wall()) {
             if let Some(collected) = collected {
                 collected.withheld += 1;
                 if let Withheld::Until(ripe) = why {
                     collected.ripens = Some(collected.ripens.map_or(ripe, |known| known.min(ripe)));
                 }
             }
+            return Some(Decision::Drop);
+        }
+        let path = path?;
+        let file = match (entry.sha256, &self.held) {
+            (Some(digest), _) => Some(FileRef::mirrored(&path, digest)),
+            // What it turned out to have when it was kept.
+            (None, Some(held)) => held.at(&path),
+            (None, None) => None,
+        };
+        Some(self.lead(&path.to_string(), file, entry, collected))
+    }
+
+    /// A link that is one of our routes already.
+    fn on_house(
+        &self,
+        page: &PageRef,
+        mirrors: &[MirrorRules],
+        private: &PrivateNames,
+        entry: &Entry<'_>,
+        collected: Option<&mut Collected>,
+    ) -> Decision {
+        match recognise_house(entry.url) {
+            Some(Route::File(file)) if !page.scope.is_mirror() => {
+                self.lead(entry.url.path(), Some(file), entry, collected)
+            }
+            Some(Route::Mirrored(path)) if !page.scope.is_mirror() || *path.scope() == page.scope => {
+                let configured = mirrors.iter().find(|mirror| mirror.base.scope() == path.scope());
+                let min_age = configured.map(|mirror| mirror.min_age).unwrap_or_default();
+                self.mirrored(Some(path), min_age, private, entry, collected).unwrap_or(Decision::Drop)
+            }
+            _ => Decision::Drop,
+        }
+    }
+
+    fn on_house_index(&self, scope: &Scope, private: &PrivateNames, entry: &Entry<'_>) -> Decision {
+        let Ok(name) = ProjectName::parse(&entry.name) else { return Decision::Drop };
+        if scope.is_mirror() && private.hold(&name) {
             return Decision::Drop;
         }
-        let Some(path) = path else {
-            self.warn_once(&origin(entry), &format!("mirrors.{base}.files"));
-            return Decision::Keep;
-        };
-        let file = entry.sha256.map(|digest| FileRef::mirrored(&path, digest));
-        self.lead(&path.to_string(), file, entry, collected)
+        let page = Route::Page(PageRef { scope: scope.clone(), name: Some(name) });
+        let address = format!("{}{page}", self.path_prefix);
+        Decision::Replace(Replacement { address, markable: false })
     }
 
     fn on_mirror_index(&self, base: &MirrorBase, private: &PrivateNames, entry: &Entry<'_>) -> Decision {
@@ -170,6 +271,9 @@ impl Links {
         collected: Option<&mut Collected>,
     ) -> Decision {
         let mut markable = false;
+        if self.held.as_ref().is_some_and(|held| !file.as_ref().is_some_and(|file| held.holds(file))) {
+            return Decision::Drop;
+        }
         if let (Some(file), Some(collected)) = (file, collected.filter(|collected| !collected.passing)) {
             markable = entry.core_metadata.is_none() && file.filename.as_str().ends_with(".whl");
             if markable {

@@ -15,7 +15,6 @@ use url::Url;
 use super::config::IndexConfig;
 use super::error::PageError;
 use super::freshness::{Freshness, Lifetimes, freshness};
-use super::links::Links;
 use super::memory::{Memory, Variant, View, ViewKey};
 use super::page::{Page, Rewritten};
 use super::reading::{PageStream, Reading, read};
@@ -27,8 +26,11 @@ use crate::clock;
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
 use crate::single_flight::{Landed, SingleFlight};
-use crate::store::{PageMeta, PageShelf, Sidecars};
+use crate::store::{Holdings, PageMeta, PageShelf, Sidecars};
 use crate::upstream::{self, Ask, Relayed, Upstream, UpstreamError, Validators};
+
+/// How often somebody who waits for pages to be put away looks.
+const PUT_BY_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How a load ended; shared by all who waited for it.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ pub struct Parts {
     pub sidecars: Arc<Sidecars>,
     /// Wheels of a page whose metadata is worth having before anybody asks.
     pub ahead: usize,
+    /// Offline: what is here is all there is.
+    pub held: Option<Holdings>,
 }
 
 pub(super) struct Loader {
@@ -74,6 +78,8 @@ pub(super) struct Loader {
     slots: Semaphore,
     sources: Sources,
     written: Mutex<Written>,
+    /// Held by whoever is putting a page on the shelf.
+    putting: Arc<()>,
 }
 
 /// When something last changed upstream through us. Counted as well, so that no load from before is joined after.
@@ -94,6 +100,7 @@ impl Loader {
             loads: SingleFlight::new(),
             slots,
             written: Mutex::new(Written { at: None, count: 0 }),
+            putting: Arc::default(),
         })
     }
 
@@ -101,8 +108,17 @@ impl Loader {
         &self.parts.access
     }
 
+    pub(super) fn shelf(&self) -> &PageShelf {
+        &self.parts.shelf
+    }
+
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// How many bytes prepared pages may take.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.config.memory.0
     }
 
     pub(super) fn changed_upstream(&self, now: Instant) {
@@ -219,7 +235,7 @@ impl Loader {
         };
         let known = match self.memory.latest(key) {
             Some(known) => Some(known),
-            None => self.recall(key, links).await,
+            None => self.recall(key).await,
         };
         // A page that lacks a file which has come of age since is made anew, unchanged or not.
         let askable = known.as_ref().filter(|(_, page)| !page.is_ripe(clock::wall()));
@@ -287,14 +303,14 @@ impl Loader {
 
     /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
     /// anew.
-    async fn recall(&self, key: &ViewKey, links: &Links) -> Option<(Variant, Arc<Page>)> {
+    async fn recall(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
         let route = &Route::Page(key.page().clone());
         let first = self.sources.asked_format(&key.page().scope, key.format());
         let second = if first == Format::Json { Format::Html } else { Format::Json };
         for source in [first, second] {
             match self.parts.shelf.load(route, source).await {
                 Ok(None) => {}
-                Ok(Some((meta, body))) => match self.prepare_stored(key, links, source, &meta, &body).await {
+                Ok(Some((meta, body))) => match self.stored(key, source, &meta, &body).await {
                     Ok(page) => return Some((self.memory.keep(key, &body, &page), page)),
                     Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
                 },
@@ -304,19 +320,30 @@ impl Loader {
         None
     }
 
-    async fn prepare_stored(
+    async fn stored(
         &self,
         key: &ViewKey,
-        links: &Links,
         source: Format,
         meta: &PageMeta,
         body: &Bytes,
     ) -> Result<Arc<Page>, PageError> {
+        let page = key.page().clone();
         let url = Url::parse(&meta.url).map_err(|_| PageError::Internal)?;
-        let order = Order { page: key.page().clone(), target: key.format(), url, links: links.clone() };
+        let links = self.sources.links_of(&page.scope, &meta.url).ok_or(PageError::Internal)?;
+        let order = Order { page, target: key.format(), url, links };
         let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
         let validators = Validators { etag: value(&meta.etag), last_modified: value(&meta.last_modified) };
-        let body = body.clone();
+        self.prepare_stored(order, source, validators, body.clone()).await
+    }
+
+    /// Prepares a page that lies here whole, in the format `source`.
+    pub(super) async fn prepare_stored(
+        &self,
+        order: Order,
+        source: Format,
+        validators: Validators,
+        body: Bytes,
+    ) -> Result<Arc<Page>, PageError> {
         let rewrite = move || Rewriting::whole(&order.job(source), &body, &validators);
         let rewritten = tokio::task::spawn_blocking(rewrite).await.map_err(|_| PageError::Internal)??;
         self.prepare(rewritten).await
@@ -324,7 +351,7 @@ impl Loader {
 
     /// Stores a page behind the answer; a disk that fails costs a reload after the next restart, no more.
     fn put_away(&self, route: Route, format: Format, meta: PageMeta, body: Bytes) {
-        let shelf = self.parts.shelf.clone();
+        let (shelf, putting) = (self.parts.shelf.clone(), Arc::clone(&self.putting));
         #[expect(
             clippy::disallowed_methods,
             reason = "a page that is not put away is asked for again, no more"
@@ -333,7 +360,15 @@ impl Loader {
             if let Err(why) = shelf.store(&route, format, meta, body).await {
                 tracing::warn!(%why, %route, "a page cannot be stored");
             }
+            drop(putting);
         });
+    }
+
+    /// Returns when every page that was answered with is on the shelf.
+    pub(super) async fn put_by(&self) {
+        while Arc::strong_count(&self.putting) > 1 {
+            tokio::time::sleep(PUT_BY_LOOK_EVERY).await;
+        }
     }
 }
 

@@ -131,6 +131,13 @@ impl Memory {
         }
     }
 
+    /// As if nobody had ever asked.
+    pub(super) fn clear(&self) {
+        self.views.invalidate_all();
+        self.latest.invalidate_all();
+        self.pages.invalidate_all();
+    }
+
     pub(super) fn hide(&self, key: &ViewKey) {
         self.views.invalidate(key);
     }

@@ -17,8 +17,10 @@ mod error;
 mod forwards;
 mod freshness;
 mod glance;
+mod held;
 mod large_pages;
 mod links;
+mod listing;
 mod loader;
 mod memory;
 mod mirror_files;
@@ -39,13 +41,14 @@ use crate::clock;
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates};
 use crate::single_flight::Landed;
-use crate::upstream::Relayed;
+use crate::upstream::{Relayed, UpstreamError};
 
 pub use config::IndexConfig;
 pub use error::PageError;
 use forwards::Forwards;
 use freshness::Freshness;
 pub use glance::{Glance, glance};
+use held::HeldPages;
 use large_pages::LargePages;
 use loader::Loader;
 pub use loader::Parts;
@@ -65,6 +68,8 @@ pub struct Pages {
     loader: Arc<Loader>,
     forwards: Forwards,
     large: LargePages,
+    /// Offline, in place of everybody who could be asked.
+    held: Option<Arc<HeldPages>>,
 }
 
 /// What GitLab, or a mirror, has for a caller.
@@ -88,8 +93,13 @@ enum Listed {
 impl Pages {
     pub fn new(config: IndexConfig, sources: Sources, parts: Parts) -> Arc<Self> {
         let forwards = Forwards::new(config.fresh_for.0);
+        let (holdings, forward) = (parts.held.clone(), parts.upstream.forward());
         let loader = Loader::new(config, sources, parts);
-        Arc::new(Self { loader, forwards, large: LargePages::new() })
+        let held = holdings.map(|holdings| {
+            let memory = loader.memory_bytes();
+            HeldPages::new(Arc::clone(&loader), holdings, forward, memory)
+        });
+        Arc::new(Self { loader, forwards, large: LargePages::new(), held })
     }
 
     /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
@@ -100,9 +110,24 @@ impl Pages {
         self.loader.changed_upstream(now);
     }
 
-    /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no address.
+    /// Forgets what is in memory of all pages, as a restart would: what was taken from the disk is not shown from there.
+    ///
+    /// All pages, because the same files are shown by projects, by groups, and in place of others.
+    pub fn forget(&self) {
+        self.loader.memory().clear();
+        self.forwards.clear();
+        self.large.clear();
+    }
+
+    /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no address. Offline there is
+    /// what there is, under the name it was fetched by.
     pub fn serves(&self, scope: &Scope) -> bool {
-        self.loader.sources().links(scope).is_some()
+        self.held.is_some() || self.loader.sources().links(scope).is_some()
+    }
+
+    /// Returns when every page that was answered with is on the disk: for whoever is about to stop.
+    pub async fn put_by(&self) {
+        self.loader.put_by().await;
     }
 
     /// Loads under way.
@@ -117,11 +142,42 @@ impl Pages {
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
     /// none of a mirror's business.
     pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
-        let found = self.found(request, now).await?;
+        let found = match &self.held {
+            Some(held) => self.held(held, request, now).await?,
+            None => self.found(request, now).await?,
+        };
         if let PageReply::Page { page, .. } = &found {
             self.loader.keep_up(page).await;
         }
         Ok(found)
+    }
+
+    /// Offline: the right first, then the page of what is held, always fresh, or else that of the mirror in its place.
+    async fn held(
+        &self,
+        held: &Arc<HeldPages>,
+        request: &PageRequest,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
+        let asked = &request.page;
+        let Standing::Proven(permit) = self.loader.standing(request, now) else {
+            return Err(UpstreamError::Offline.into());
+        };
+        let private = asked.name.as_ref().filter(|name| self.is_private(name));
+        if let Some(name) = private.filter(|_| asked.scope.is_mirror()) {
+            return Err(PageError::PrivateName(name.clone()));
+        }
+        let mut found = held.page(asked, request.format).await?;
+        let forward = held.forward().filter(|_| !asked.scope.is_mirror() && asked.name.is_some());
+        if let (None, Some(mirror)) = (&found, forward) {
+            if let Some(name) = private {
+                return Err(PageError::PrivateName(name.clone()));
+            }
+            let in_place = PageRef { scope: mirror.clone(), name: asked.name.clone() };
+            found = held.page(&in_place, request.format).await?;
+        }
+        let page = found.ok_or_else(|| PageError::absent(asked))?;
+        Ok(PageReply::Page { permit, page, status: CacheStatus::HIT, age: None })
     }
 
     async fn found(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
@@ -164,7 +220,8 @@ impl Pages {
         }
     }
 
-    fn is_private(&self, name: &ProjectName) -> bool {
+    /// Whether this name is never a mirror's business.
+    pub fn is_private(&self, name: &ProjectName) -> bool {
         self.loader.sources().private().hold(name)
     }
 
@@ -188,12 +245,15 @@ impl Pages {
         for name in names.into_iter().filter(|name| !self.is_private(name)) {
             let page = PageRef { scope: path.scope().clone(), name: Some(name) };
             match self.listed(listed, page, who, now).await? {
-                Listed::As(file) => return self.lead(&file.spell(listed), wheel.is_some(), &file),
+                Listed::As(file) => return self.lead(&file.spell(listed), wheel.is_some(), &file).await,
                 Listed::Nowhere => {}
                 Listed::Throttled(word) => return Ok(Resolved::Relayed(word)),
             }
         }
-        Err(PageError::NotListed)
+        Err(match &self.held {
+            Some(_) => PageError::NotHeld(path.filename().clone()),
+            None => PageError::NotListed,
+        })
     }
 
     /// What the page says about a path; one that does not know it, and is not quite new, is asked for again.
@@ -204,6 +264,9 @@ impl Pages {
         who: Fingerprint,
         now: Instant,
     ) -> Result<Listed, PageError> {
+        if let Some(held) = &self.held {
+            return Ok(held.listed(path, &page).await?.map_or(Listed::Nowhere, Listed::As));
+        }
         let listing = |page: &Page| page.mirrored(path).map_or(Listed::Nowhere, Listed::As);
         let credential = Credential::anonymous();
         let key = ViewKey::new(page.clone(), Format::Json, who);
@@ -240,7 +303,12 @@ impl Pages {
     }
 
     /// Where a listed path leads, or, if that is asked for, the metadata of the wheel there.
-    fn lead(&self, path: &MirrorPath, metadata: bool, file: &MirrorFile) -> Result<Resolved, PageError> {
+    async fn lead(
+        &self,
+        path: &MirrorPath,
+        metadata: bool,
+        file: &MirrorFile,
+    ) -> Result<Resolved, PageError> {
         let min_age = self.loader.sources().mirror(path.scope()).map(|mirror| mirror.min_age);
         let now = clock::wall();
         if let Some(why) = file.withheld(min_age.unwrap_or_default(), now) {
@@ -252,11 +320,19 @@ impl Pages {
             (false, _, None) => Resolved::Unverifiable(path.clone()),
             (true, None, Some(wheel)) => Resolved::Sidecar(file_of(wheel)),
             (true, None, None) => return Err(PageError::NotListed),
-            (true, Some(known), _) => {
+            (true, Some(known), wheel) => {
+                let wheel = wheel.map(file_of);
                 let path = path.metadata().ok_or(PageError::NotListed)?;
-                match known {
-                    CoreMetadata::Sha256(digest) => Resolved::File(FileRef::mirrored(&path, digest)),
-                    CoreMetadata::Present => Resolved::Unverifiable(path),
+                match (known, &self.held, wheel) {
+                    (CoreMetadata::Sha256(digest), Some(held), Some(wheel)) => {
+                        let own = FileRef::mirrored(&path, digest);
+                        // It is advertised, and the wheel that it was taken from may be all there is.
+                        let here = held.holds(own.clone()).await;
+                        if here { Resolved::File(own) } else { Resolved::Sidecar(wheel) }
+                    }
+                    (CoreMetadata::Present, Some(_), Some(wheel)) => Resolved::Sidecar(wheel),
+                    (CoreMetadata::Sha256(digest), ..) => Resolved::File(FileRef::mirrored(&path, digest)),
+                    (CoreMetadata::Present, ..) => Resolved::Unverifiable(path),
                 }
             }
         })

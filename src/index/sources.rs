@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::links::{Links, MirrorRules};
-use crate::registry::{Bases, MirrorBase, PrivateNames, Scope};
+use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_house};
 use crate::simple::Format;
 
 /// What an operator says of one mirror's pages.
@@ -28,6 +28,8 @@ pub(super) struct Mirror {
 
 pub struct Sources {
     gitlab: Links,
+    /// Of pages whose links are larder's own.
+    house: Links,
     mirrors: HashMap<Scope, Mirror>,
     private: Arc<PrivateNames>,
 }
@@ -49,7 +51,13 @@ impl Sources {
             rules.push(rule);
             known.insert(scope, Mirror { fresh_for, min_age, links });
         }
-        Self { gitlab: Links::of_gitlab(bases, rules.into(), path_prefix), mirrors: known, private }
+        let rules: Arc<[MirrorRules]> = rules.into();
+        Self {
+            house: Links::of_house(Arc::clone(&rules), Arc::clone(&private), path_prefix),
+            gitlab: Links::of_gitlab(bases, rules, path_prefix),
+            mirrors: known,
+            private,
+        }
     }
 
     pub(super) fn private(&self) -> &PrivateNames {
@@ -62,6 +70,11 @@ impl Sources {
 
     pub(super) fn links(&self, scope: &Scope) -> Option<&Links> {
         if scope.is_mirror() { self.mirror(scope).map(|mirror| &mirror.links) } else { Some(&self.gitlab) }
+    }
+
+    /// The same for a stored page that came from `url`. One that was carried here needs nothing to be configured.
+    pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<Links> {
+        if is_house(url) { Some(self.house.clone()) } else { self.links(scope).cloned() }
     }
 
     /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a cooldown

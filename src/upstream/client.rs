@@ -1,6 +1,7 @@
 //! Who is asked: GitLab, or the mirror that a route names.
 //!
-//! Owns the peers. Must not know how any of them is asked.
+//! Owns the peers, and the one place that every request to any of them passes: offline it ends there. Must not know how a
+//! peer is asked.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,13 @@ use crate::registry::{Bases, MirrorBase, Route, Scope};
 pub struct Upstream {
     gitlab: GitLab,
     mirrors: BTreeMap<Scope, Mirror>,
+    offline: bool,
+}
+
+/// Who is asked.
+enum Asked<'a> {
+    GitLab(&'a GitLab),
+    Mirror(&'a Mirror),
 }
 
 impl Upstream {
@@ -39,13 +47,29 @@ impl Upstream {
         service_token: bool,
     ) -> Result<Self, String> {
         let gitlab = GitLab::new(config, bases, stores, via, service_token)?;
-        Ok(Self { gitlab, mirrors: BTreeMap::new() })
+        Ok(Self { gitlab, mirrors: BTreeMap::new(), offline: false })
     }
 
     #[must_use]
     pub fn with_mirrors(self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
         let mirrors = mirrors.into_iter().map(|mirror| (mirror.base().scope().clone(), mirror));
         Self { mirrors: mirrors.collect(), ..self }
+    }
+
+    /// With `offline` nobody is asked anything, whatever for: no connection is ever opened.
+    #[must_use]
+    pub fn offline(self, offline: bool) -> Self {
+        Self { offline, ..self }
+    }
+
+    /// Whether nobody is asked.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// The mirror that answers for a package GitLab does not have.
+    pub fn forward(&self) -> Option<Scope> {
+        self.gitlab.forward()
     }
 
     /// Where GitLab lives.
@@ -83,9 +107,9 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
     pub async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
-        match self.mirror_of(ask)? {
-            Some(mirror) => mirror.page(ask).await,
-            None => self.gitlab.page(ask).await,
+        match self.asked(ask.route)? {
+            Asked::Mirror(mirror) => mirror.page(ask).await,
+            Asked::GitLab(gitlab) => gitlab.page(ask).await,
         }
     }
 
@@ -94,9 +118,9 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
     pub async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
-        match self.mirror_of(ask)? {
-            Some(mirror) => mirror.file(ask).await,
-            None => self.gitlab.file(ask).await,
+        match self.asked(ask.route)? {
+            Asked::Mirror(mirror) => mirror.file(ask).await,
+            Asked::GitLab(gitlab) => gitlab.file(ask).await,
         }
     }
 
@@ -105,9 +129,9 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to pass on.
     pub async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
-        match self.mirror_of(ask)? {
-            Some(mirror) => mirror.pass(ask).await,
-            None => self.gitlab.pass(ask).await,
+        match self.asked(ask.route)? {
+            Asked::Mirror(mirror) => mirror.pass(ask).await,
+            Asked::GitLab(gitlab) => gitlab.pass(ask).await,
         }
     }
 
@@ -127,17 +151,23 @@ impl Upstream {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        self.gitlab.upload(route, credential, passed_on, body).await
+        match self.asked(route)? {
+            Asked::GitLab(gitlab) => gitlab.upload(route, credential, passed_on, body).await,
+            Asked::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
+        }
     }
 
-    /// The mirror that a route names; none is GitLab's.
-    fn mirror_of(&self, ask: &Ask<'_>) -> Result<Option<&Mirror>, UpstreamError> {
-        match ask.route.scope() {
+    /// Whom a route names: every request to anybody passes here.
+    fn asked(&self, route: &Route) -> Result<Asked<'_>, UpstreamError> {
+        if self.offline {
+            return Err(UpstreamError::Offline);
+        }
+        match route.scope() {
             Some(scope) if scope.is_mirror() => {
-                let mirror = self.mirrors.get(scope);
-                mirror.map(Some).ok_or(UpstreamError::Unusable("no mirror of this name is configured"))
+                let mirror = self.mirrors.get(scope).map(Asked::Mirror);
+                mirror.ok_or(UpstreamError::Unusable("no mirror of this name is configured"))
             }
-            _ => Ok(None),
+            _ => Ok(Asked::GitLab(&self.gitlab)),
         }
     }
 }

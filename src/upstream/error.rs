@@ -48,6 +48,8 @@ pub enum UpstreamError {
     Redirects(Peer),
     #[error("{0}'s answer is larger than limits allow")]
     TooLarge(Peer),
+    #[error("larder is offline, and asks nobody")]
+    Offline,
     #[error("{0}")]
     Unusable(&'static str),
 }
@@ -55,7 +57,7 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Nobody answered, as opposed to a bad answer.
     pub fn is_silence(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Silent(..) | Self::Resting(..))
+        matches!(self, Self::Unreachable(_) | Self::Silent(..) | Self::Resting(..) | Self::Offline)
     }
 
     pub fn of_body(peer: &Peer, why: &BodyError) -> Self {

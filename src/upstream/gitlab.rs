@@ -90,6 +90,14 @@ impl GitLab {
         &self.bases
     }
 
+    /// The mirror that answers in its place.
+    pub(super) fn forward(&self) -> Option<Scope> {
+        match &self.forward {
+            Forward::Mirror(name) => Scope::mirror(name),
+            Forward::Pass | Forward::Deny => None,
+        }
+    }
+
     pub(super) fn state(&self, now: Instant) -> State {
         self.breaker.state(now)
     }
@@ -117,7 +125,7 @@ impl GitLab {
         let (relayed, mirror) = match &self.forward {
             Forward::Pass => (self.relayed(answer).await?, None),
             Forward::Deny => (no_such_package(), None),
-            Forward::Mirror(name) => (no_such_package(), Scope::mirror(name)),
+            Forward::Mirror(_) => (no_such_package(), self.forward()),
         };
         Ok(PageAnswer::Forward { relayed, mirror })
     }

@@ -36,3 +36,4 @@ pub use mirror::Mirror;
 pub use mirror_config::{Hashless, MirrorConfig};
 pub use peer::Peer;
 pub use redirect::StoreOrigins;
+pub use retry::retry_after;

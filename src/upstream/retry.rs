@@ -49,7 +49,7 @@ impl Policy {
 }
 
 /// `Retry-After` in either form (RFC 9110 §10.2.3): seconds, or a date seen from `now`.
-pub(super) fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> {
+pub fn retry_after(value: &str, now: std::time::SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

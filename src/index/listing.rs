@@ -1,0 +1,30 @@
+//! A stored page with larder's own addresses, to be carried to another larder or merged with what came from one.
+//!
+//! Judged by the same links as pages that are served, but nothing is left out for its age: the other side has its own
+//! rules, and is told the dates. Must not know where the page was stored.
+
+use url::Url;
+
+use super::Pages;
+use super::error::PageError;
+use crate::registry::PageRef;
+use crate::simple::{Entry, Format, Listing};
+
+impl Pages {
+    /// Reads a project's page that was stored in `format` and came from `url`. Blocks for as long as parsing takes.
+    ///
+    /// # Errors
+    /// When it is no project's page.
+    pub fn listing(
+        &self,
+        page: &PageRef,
+        (url, format, body): (&str, Format, &[u8]),
+    ) -> Result<Listing, PageError> {
+        // A mirror that is no longer configured has no addresses but those that a page was carried with.
+        let links = self.loader.sources().links_of(&page.scope, url);
+        let url = Url::parse(url).map_err(PageError::not_a_page)?;
+        let project = page.name.clone().ok_or(PageError::Internal)?;
+        let address = move |entry: &Entry<'_>| links.as_ref()?.file_address(entry.url);
+        Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)
+    }
+}
