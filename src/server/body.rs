@@ -14,6 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
@@ -48,6 +50,7 @@ enum Inner {
     Relayed(Box<Exactly>),
     Checked(Box<CheckedBody>),
     Page(Box<PageStream>),
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
 impl ReplyBody {
@@ -74,6 +77,11 @@ impl ReplyBody {
 
     pub(super) fn page(stream: Box<PageStream>) -> Self {
         Self::from(Inner::Page(stream))
+    }
+
+    /// What an order over the control socket yields, for as long as it does.
+    pub(super) fn stream(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
+        Self::from(Inner::Stream(body.map_err(Into::into).boxed_unsync()))
     }
 
     pub(super) fn tallied(mut self, tally: Tally) -> Self {
@@ -109,6 +117,7 @@ impl Body for ReplyBody {
             Inner::Page(body) => {
                 ready!(Pin::new(&mut **body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
             }
+            Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
         };
         if let Some(tally) = &mut this.tally {
             match &frame {
@@ -136,7 +145,7 @@ impl Body for ReplyBody {
             }
             Inner::Relayed(body) => body.remaining.map_or_else(SizeHint::default, SizeHint::with_exact),
             Inner::Checked(body) => body.size_hint(),
-            Inner::Page(_) => SizeHint::default(),
+            Inner::Page(_) | Inner::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! 1. The request line becomes a [`Route`], or is refused.
 //! 2. The credential is read, and known from here on by its fingerprint.
-//! 3. The service that owns the route answers; it settles the caller's right with GitLab.
-//! 4. [`reply`] turns what was found into HTTP.
-//! 5. One line is logged and one counter moves, when the body has ended.
+//! 3. Offline, it is the operator's word that lets the caller in; otherwise GitLab's, which the service asks for.
+//! 4. The service that owns the route answers; it settles the caller's right with GitLab.
+//! 5. [`reply`] turns what was found into HTTP.
+//! 6. One line is logged and one counter moves, when the body has ended.
 //!
 //! Must not decide anything itself.
 
@@ -22,12 +23,14 @@ use super::body::ReplyBody;
 use super::conditional;
 use super::reply::{self, Refusal, Reply};
 use crate::access::{Access, Credential};
+use crate::airgap::Exchange;
 use crate::clock;
 use crate::file::{FileReply, FileRequest, Files, Source, Wanted};
 use crate::index::{PageReply, PageRequest, Pages, Resolved};
 use crate::registry::{FileRef, House, MirrorPath, PageRef, Route, RouteError};
 use crate::simple::negotiate;
 use crate::telemetry::{Gauges, Line, Metrics, Tally};
+use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -38,6 +41,8 @@ pub struct Services {
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub uploads: Uploads,
+    pub upkeep: Arc<Upkeep>,
+    pub exchange: Arc<Exchange>,
     pub metrics: Arc<Metrics>,
     /// Reads the numbers that are not counted but looked at.
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
@@ -94,6 +99,8 @@ impl Services {
         }
         let own = Credential::read(&parts.headers)?;
         let credential = self.service.clone().unwrap_or(own);
+        let read = route.scope().filter(|_| !matches!(route, Route::Upload { .. }));
+        self.access.let_in(&credential, read, now).await?;
         match route {
             Route::Page(page) => self.page(parts, credential, page, now).await,
             Route::File(file) => self.file(parts, credential, file, now).await,
@@ -242,6 +249,7 @@ fn readiness(gauges: &Gauges) -> String {
     let resting: Vec<&str> =
         gauges.resting.iter().filter(|(_, resting)| *resting).map(|(peer, _)| peer.as_str()).collect();
     match resting.as_slice() {
+        _ if gauges.offline => "ok, offline\n".to_owned(),
         [] => "ok\n".to_owned(),
         peers => format!("degraded: cannot reach {}\n", peers.join(", ")),
     }

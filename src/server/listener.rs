@@ -4,85 +4,88 @@
 //! builder waits for the first bytes without end. Must not know what is asked.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::ServerLimits;
+use super::body::ReplyBody;
+use super::control;
+use super::door::{ControlDoor, Door, NetworkDoor};
+use super::handler::Services;
 use super::patience::PatientStream;
-use super::{ServerLimits, Services};
+use super::shutdown::Shutdown;
 
 /// A pause after a failed accept: with no file descriptor left, spinning helps nobody.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After so long without traffic, TCP asks whether the peer is still there.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-
 /// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-pub struct Listener {
-    socket: TcpListener,
+/// One place where clients come in.
+pub struct Listener<D> {
+    door: D,
     limits: ServerLimits,
+    slots: Arc<Semaphore>,
 }
 
-/// Tells a listener to stop.
+/// Tells how many connections of a listener are open.
 #[derive(Clone)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
+pub struct Occupancy {
+    slots: Arc<Semaphore>,
+    all: usize,
+}
 
-impl Default for Shutdown {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+impl Occupancy {
+    /// Whether nobody is connected. The slot that the listener holds ready for the next client does not count.
+    pub fn is_idle(&self) -> bool {
+        self.slots.available_permits() + 1 >= self.all
     }
 }
 
-impl Shutdown {
-    pub fn begin(&self) {
-        self.0.send_replace(true);
+impl<D: Door> Listener<D> {
+    pub fn new(door: D, limits: ServerLimits) -> Self {
+        Self { door, limits, slots: Arc::new(Semaphore::new(slots(limits))) }
     }
 
-    async fn begun(&self) {
-        // The sender lives in self: waiting can only end well.
-        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
-    }
-}
-
-impl Listener {
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub async fn bind(address: &str, limits: ServerLimits) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, limits })
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy { slots: Arc::clone(&self.slots), all: slots(self.limits) }
     }
 
-    /// # Errors
-    /// When the system does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    /// Serves until told to stop, then until the last connection is done or the drain limit is over.
-    pub async fn serve(self, services: Arc<Services>, shutdown: Shutdown) {
+    /// Accepts until told to stop, and returns when the last connection is done or the drain limit is over.
+    async fn accept_all<F, A>(self, shutdown: Shutdown, answer: F)
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
         let limits = self.limits;
-        let slots = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
         loop {
             let accepted = tokio::select! {
                 () = shutdown.begun() => break,
-                accepted = accept(&self.socket, &slots) => accepted,
+                accepted = accept(&self.door, &self.slots) => accepted,
             };
             match accepted {
                 Ok((stream, slot)) => {
-                    let (services, shutdown) = (Arc::clone(&services), shutdown.clone());
+                    let (answer, shutdown) = (answer.clone(), shutdown.clone());
                     #[expect(clippy::disallowed_methods, reason = "its slot is what the drain waits for")]
                     tokio::spawn(async move {
-                        connection(stream, services, shutdown, limits).await;
+                        let begun = tokio::select! {
+                            begun = D::first_byte(&stream, limits.first_byte_timeout.0) => begun,
+                            () = shutdown.begun() => false,
+                        };
+                        if begun {
+                            connection(stream, answer, shutdown, limits).await;
+                        }
                         drop(slot);
                     });
                 }
@@ -92,41 +95,55 @@ impl Listener {
                 }
             }
         }
-        drop(self.socket);
-        let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-        if timeout(limits.drain_timeout.0, slots.acquire_many(all)).await.is_err() {
+        drop(self.door);
+        let all = u32::try_from(slots(limits)).unwrap_or(u32::MAX);
+        if timeout(limits.drain_timeout.0, self.slots.acquire_many(all)).await.is_err() {
             tracing::warn!("stopping with connections still open: the drain limit is over");
         }
     }
 }
 
-async fn accept(
-    socket: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = socket.accept().await?;
-    Ok((stream, slot))
+impl Listener<NetworkDoor> {
+    /// Serves until told to stop, then until the last connection is done or the drain limit is over.
+    pub async fn serve(self, services: Arc<Services>, shutdown: Shutdown) {
+        let answer = move |request| {
+            let services = Arc::clone(&services);
+            async move { services.handle(request).await }
+        };
+        self.accept_all(shutdown, answer).await;
+    }
 }
 
-async fn connection(stream: TcpStream, services: Arc<Services>, shutdown: Shutdown, limits: ServerLimits) {
-    // Small answers must not wait for a full packet, and a peer that is gone must not hold its slot. A socket that
-    // refuses either is about to fail anyway.
-    let _ = stream.set_nodelay(true);
-    let _ = set_socket_keepalive(&stream, true).and_then(|()| set_tcp_keepidle(&stream, KEEPALIVE_IDLE));
-    // Not `readable()`: it may say yes, and on a fresh socket does, when there is nothing yet.
-    let mut first = [0];
-    tokio::select! {
-        first = timeout(limits.first_byte_timeout.0, stream.peek(&mut first)) => {
-            if !matches!(first, Ok(Ok(1))) {
-                return;
-            }
-        }
-        () = shutdown.begun() => return,
+impl Listener<ControlDoor> {
+    /// The same, with orders.
+    pub async fn serve(self, services: Arc<Services>, shutdown: Shutdown) {
+        let stop = shutdown.clone();
+        let answer = move |request| {
+            let (services, stop) = (Arc::clone(&services), stop.clone());
+            async move { control::handle(services, request, &stop).await }
+        };
+        self.accept_all(shutdown, answer).await;
     }
+}
+
+fn slots(limits: ServerLimits) -> usize {
+    limits.connections.clamp(1, Semaphore::MAX_PERMITS)
+}
+
+async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> io::Result<(D::Stream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    Ok((door.accept().await?, slot))
+}
+
+async fn connection<S, F, A>(stream: S, answer: F, shutdown: Shutdown, limits: ServerLimits)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response<ReplyBody>>,
+{
     let service = service_fn(move |request| {
-        let services = Arc::clone(&services);
-        async move { Ok::<_, Infallible>(services.handle(request).await) }
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -7,6 +7,7 @@
 //! | nobody answered upstream | 504: one request in pip, where 502 and 503 cost eight seconds |
 //! | a broken or wrong answer upstream | 502 |
 //! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
+//! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
 //! | a request that is not ours, or breaks off | 400, 404, 405, 406, 408, 431, 505, 508 |
 //!
 //! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
@@ -15,14 +16,14 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::body::{FileBody, ReplyBody};
 use super::{conditional, encoding};
-use crate::access::CredentialError;
+use crate::access::{CredentialError, DoorError};
 use crate::byte_range::{ByteRange, Extent};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::digest::Digest;
@@ -46,6 +47,9 @@ const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-ca
 /// The bytes under a digest never change; the right to them does, hence private.
 const FILE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
+/// Offline, where larder asks for a credential itself; without a challenge clients send none.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\"");
+
 /// Why a request ends without a service's answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -63,6 +67,10 @@ pub(super) enum Refusal {
     NotAcceptable,
     #[error("this request came through this larder before: gitlab.url points back at it")]
     Loop,
+    #[error("the order cannot be read: {0}")]
+    Order(String),
+    #[error(transparent)]
+    Door(#[from] DoorError),
     #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -78,9 +86,9 @@ impl Refusal {
         match self {
             Self::Route(RouteError::Unknown) => StatusCode::NOT_FOUND,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_)) | Self::BodyOnRead => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
+            | Self::BodyOnRead
+            | Self::Order(_) => StatusCode::BAD_REQUEST,
             Self::Credential(CredentialError::Repeated(_)) => StatusCode::BAD_REQUEST,
             Self::Credential(CredentialError::TooLong(_)) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -100,12 +108,23 @@ impl Refusal {
                     StatusCode::BAD_GATEWAY
                 }
             }
-            Self::Page(PageError::PrivateName(_) | PageError::NotListed) => StatusCode::NOT_FOUND,
-            Self::Page(PageError::TooYoung(_) | PageError::Undated) => StatusCode::FORBIDDEN,
+            Self::Page(
+                PageError::PrivateName(_)
+                | PageError::NotListed
+                | PageError::NoPackage(_)
+                | PageError::NothingOf(_)
+                | PageError::NotHeld(_),
+            )
+            | Self::File(FileError::NotHeld(_)) => StatusCode::NOT_FOUND,
+            // twine sends again what a 5xx answers.
+            Self::Page(PageError::TooYoung(_) | PageError::Undated)
+            | Self::Door(DoorError::Denied)
+            | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
+            Self::Door(DoorError::Unknown) => StatusCode::UNAUTHORIZED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
-            Self::File(FileError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::File(FileError::Busy) | Self::Door(DoorError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -121,6 +140,10 @@ impl Refusal {
                 | PageError::Undated
                 | PageError::NotListed,
             ) => CacheStatus::new(Outcome::Withheld),
+            // Offline: nobody was asked.
+            Self::Page(PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_))
+            | Self::File(FileError::NotHeld(_))
+            | Self::Upload(UploadError::Offline) => CacheStatus::OWN,
             Self::Page(_) | Self::File(_) | Self::Upload(_) | Self::Upstream(_) => {
                 CacheStatus::new(Outcome::Bypass)
             }
@@ -141,6 +164,9 @@ pub(super) fn refusal(why: &Refusal) -> Reply {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Refusal::Route(RouteError::Method(allowed)) = why {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if matches!(why, Refusal::Door(DoorError::Unknown)) {
+        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if matches!(why, Refusal::BodyOnRead) {
         // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
@@ -328,6 +354,15 @@ pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) 
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (response, CacheStatus::OWN)
+}
+
+/// What an order over the control socket tells while it is carried out.
+pub(super) fn events(body: ReplyBody) -> Reply {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (response, CacheStatus::OWN)
 }
 

@@ -1,0 +1,87 @@
+//! Looking after the store: verify, gc, stats, ls, purge; each as a plan first, then done.
+//!
+//! Works beside clients and never touches what is under way. Everything blocks, runs on one thread, and ends when nobody
+//! wants to hear of it any more; what was done by then stays done and leaves the store whole. Must not know who asked.
+
+mod census;
+mod error;
+mod gc;
+mod ls;
+mod purge;
+mod stats;
+mod verify;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::control::{Cleared, Gc, Listed, Ls, Purge, Purged, Reporter, Totals, Verified};
+use crate::index::Pages;
+use crate::store::Store;
+pub use error::UpkeepError;
+
+/// Obeys the orders about the store. All methods block: run them on a blocking thread.
+pub struct Upkeep {
+    store: Arc<Store>,
+    pages: Arc<Pages>,
+    /// What takes something away does so one after another: each judges by what it has seen.
+    taking: Mutex<()>,
+}
+
+impl Upkeep {
+    pub fn new(store: Arc<Store>, pages: Arc<Pages>) -> Self {
+        Self { store, pages, taking: Mutex::default() }
+    }
+
+    /// Says what the store holds.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn stats(&self, out: &Reporter<Totals>) -> Result<(), UpkeepError> {
+        stats::run(&self.store, out)
+    }
+
+    /// Tells each file that is known.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or the order names nothing that could be.
+    pub fn ls(&self, order: &Ls, out: &Reporter<Listed>) -> Result<(), UpkeepError> {
+        ls::run(&self.store, order, out)
+    }
+
+    /// Hashes everything again, and sets aside what is wrong.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or mended.
+    pub fn verify(&self, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+        let _turn = self.turn();
+        verify::run(&self.store, out)
+    }
+
+    /// Removes what nobody needs. Files of a named set stay, whatever else is said of them.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn gc(&self, order: Gc, now: SystemTime, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
+        let _turn = self.turn();
+        let is_served = |scope: &_| self.pages.serves(scope);
+        let kept = &self.store.sets.digests()?;
+        gc::Collection { store: &self.store, is_served: &is_served, kept, now, order }.run(out)
+    }
+
+    /// Removes what is named, and all pages from memory.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written, or the order names nothing that could be.
+    pub fn purge(&self, order: &Purge, out: &Reporter<Purged>) -> Result<(), UpkeepError> {
+        let _turn = self.turn();
+        let purged = purge::run(&self.store, order, out);
+        if !order.dry_run {
+            self.pages.forget();
+        }
+        purged
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

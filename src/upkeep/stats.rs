@@ -1,0 +1,66 @@
+//! `stats`: counts by kind and scope.
+//!
+//! Must not change anything.
+
+use std::collections::HashMap;
+
+use super::census::{Census, seconds};
+use super::error::UpkeepError;
+use crate::control::{Amount, Reporter, Totals};
+use crate::digest::Digest;
+use crate::store::{Beside, Store, Subject};
+
+/// What a body is, by whoever refers to it; of several the first of these counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    File,
+    Page,
+    Metadata,
+}
+
+pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepError> {
+    let census = Census::take(store)?;
+    let mut totals = Totals {
+        budget_bytes: store.blobs.ledger().budget(),
+        quarantine: amount(store.quarantined()?),
+        spool: amount(store.under_way()?),
+        ..Totals::default()
+    };
+    let mut kinds: HashMap<Digest, Kind> = HashMap::new();
+    store.every_line::<UpkeepError>(|file| {
+        totals.index.add(file.bytes);
+        totals.superseded_lines += file.superseded as u64;
+        for line in &file.lines {
+            let Some(blob) = census.blobs.get(&line.digest) else { continue };
+            let kind = match &line.subject {
+                Subject::File { file, .. } => {
+                    totals.scopes.entry(file.scope.to_string()).or_default().add(blob.bytes);
+                    Kind::File
+                }
+                Subject::Page { .. } => Kind::Page,
+                Subject::Metadata { .. } | Subject::Unknown => Kind::Metadata,
+            };
+            let known = kinds.entry(line.digest).or_insert(kind);
+            *known = (*known).min(kind);
+        }
+        Ok(())
+    })?;
+    for blob in census.blobs.values() {
+        let amount = match kinds.get(&blob.digest) {
+            Some(Kind::File) => &mut totals.files,
+            Some(Kind::Page) => &mut totals.pages,
+            Some(Kind::Metadata) => &mut totals.metadata,
+            None => &mut totals.unreferenced,
+        };
+        amount.add(blob.bytes);
+        totals.stored_bytes += blob.bytes;
+    }
+    let used = || census.blobs.values().map(|blob| blob.used);
+    totals.oldest_use = used().min().and_then(seconds);
+    totals.newest_use = used().max().and_then(seconds);
+    Ok(out.tell(totals)?)
+}
+
+pub(super) fn amount(beside: Beside) -> Amount {
+    Amount { count: beside.count, bytes: beside.bytes }
+}

@@ -1,0 +1,125 @@
+//! `verify`: every body is hashed again, every line of the index read again.
+//!
+//! What is wrong is set aside, and what was said of it withdrawn, so that it is fetched again. Must not judge what is
+//! needed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::error::UpkeepError;
+use crate::control::{Reporter, Verified};
+use crate::digest::Digest;
+use crate::store::{IndexLine, Rehashed, Store, Subject};
+
+/// Something is told at least every so many bytes, which is also how soon a break is noticed.
+const TOLD_EVERY_BYTES: u64 = 16 << 20;
+
+/// And every so many bodies.
+const TOLD_EVERY_BODIES: u64 = 256;
+
+/// Addresses told of one damaged body.
+const ADDRESSES_MAX: usize = 16;
+
+struct Count {
+    bodies: u64,
+    of_bodies: u64,
+    bytes: u64,
+    of_bytes: u64,
+    told_bytes: u64,
+    faults: u64,
+}
+
+impl Count {
+    fn progress(&mut self, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+        self.told_bytes = self.bytes;
+        let Self { bodies, of_bodies, bytes, of_bytes, .. } = *self;
+        Ok(out.tell(Verified::Progress { bodies, of_bodies, bytes, of_bytes })?)
+    }
+}
+
+pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+    let blobs = store.every_blob()?;
+    let mut count = Count {
+        bodies: 0,
+        of_bodies: blobs.len() as u64,
+        bytes: 0,
+        of_bytes: blobs.iter().map(|blob| blob.bytes).sum(),
+        told_bytes: 0,
+        faults: 0,
+    };
+    let mut damaged: BTreeMap<Digest, (u64, Vec<String>)> = BTreeMap::new();
+    let mut sizes = HashMap::with_capacity(blobs.len());
+    count.progress(out)?;
+    for blob in blobs {
+        let rehashed = store.blobs.rehash(blob.digest, |bytes| {
+            count.bytes += bytes;
+            if count.bytes - count.told_bytes >= TOLD_EVERY_BYTES {
+                count.progress(out)?;
+            }
+            // Clients come first: a thread that only computes gives way after each piece.
+            std::thread::yield_now();
+            Ok::<_, UpkeepError>(())
+        })?;
+        count.bodies += 1;
+        match rehashed {
+            Rehashed::Right => drop(sizes.insert(blob.digest, blob.bytes)),
+            Rehashed::SetAside => drop(damaged.insert(blob.digest, (blob.bytes, Vec::new()))),
+            Rehashed::Gone => {}
+        }
+        if count.bodies.is_multiple_of(TOLD_EVERY_BODIES) {
+            count.progress(out)?;
+        }
+    }
+    let lines = check_lines(store, &sizes, &mut damaged, &mut count, out)?;
+    for (digest, (bytes, addresses)) in damaged {
+        count.faults += 1;
+        out.tell(Verified::Damaged { sha256: digest.to_string(), bytes, addresses })?;
+    }
+    count.progress(out)?;
+    let Count { bodies, bytes, faults, .. } = count;
+    Ok(out.tell(Verified::Summary { bodies, bytes, lines, faults })?)
+}
+
+/// What the index says, held against what was found.
+fn check_lines(
+    store: &Store,
+    sizes: &HashMap<Digest, u64>,
+    damaged: &mut BTreeMap<Digest, (u64, Vec<String>)>,
+    count: &mut Count,
+    out: &Reporter<Verified>,
+) -> Result<u64, UpkeepError> {
+    let mut lines = 0;
+    store.every_line::<UpkeepError>(|file| {
+        for line in &file.lines {
+            lines += 1;
+            if let Some((_, addresses)) = damaged.get_mut(&line.digest) {
+                if addresses.len() < ADDRESSES_MAX {
+                    addresses.push(line.name().to_owned());
+                }
+                // A page's line would vouch for a page that nobody has; a file's goes on telling what it should be.
+                if matches!(line.subject, Subject::Page { .. }) {
+                    store.forget(line)?;
+                }
+            } else if is_misrecorded(line, sizes.get(&line.digest).copied()) {
+                count.faults += 1;
+                store.forget(line)?;
+                let (address, sha256) = (line.name().to_owned(), line.digest.to_string());
+                out.tell(Verified::Misrecorded { address, sha256 })?;
+            }
+        }
+        if file.unreadable > 0 {
+            count.faults += 1;
+            store.compact(&file)?;
+            out.tell(Verified::UnreadableLines { lines: file.unreadable as u64 })?;
+        }
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// Whether a file's line tells another length than its bytes have.
+fn is_misrecorded(line: &IndexLine, bytes: Option<u64>) -> bool {
+    match &line.subject {
+        Subject::File { entry, .. } => bytes.is_some_and(|bytes| bytes != entry.size),
+        _ => false,
+    }
+}
