@@ -1,0 +1,64 @@
+//! What follows the front of a bundle: its pages and blobs, and their names in the tar.
+//!
+//! Must not know how they are written.
+
+use super::manifest::Manifest;
+use crate::digest::Digest;
+
+/// What follows the front of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// The page of the manifest at this index.
+    Page {
+        index: usize,
+        sha256: Digest,
+        size: u64,
+    },
+    Blob {
+        sha256: Digest,
+        size: u64,
+    },
+}
+
+impl Item {
+    pub fn sha256(&self) -> Digest {
+        match self {
+            Self::Page { sha256, .. } | Self::Blob { sha256, .. } => *sha256,
+        }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Page { size, .. } | Self::Blob { size, .. } => *size,
+        }
+    }
+
+    pub fn is_page(&self) -> bool {
+        matches!(self, Self::Page { .. })
+    }
+
+    /// Its name in the tar.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Page { sha256, index, .. } => format!("pages/{index:06}-{}.json", short(*sha256)),
+            Self::Blob { sha256, .. } => {
+                let hex = sha256.to_string();
+                format!("blobs/sha256/{}/{hex}", hex.get(..2).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Enough of a digest to tell pages apart; the whole one is in the manifest.
+fn short(digest: Digest) -> String {
+    digest.to_string().get(..16).unwrap_or_default().to_owned()
+}
+
+/// What a part carries, in order; of all parts without a number.
+pub fn items(manifest: &Manifest, part: Option<u32>) -> impl Iterator<Item = Item> + '_ {
+    let pages = manifest.pages().iter().enumerate();
+    let pages = pages.map(|(index, page)| Item::Page { index, sha256: page.sha256, size: page.size });
+    let blobs = manifest.blobs().iter().filter(move |blob| part.is_none() || blob.part == part);
+    pages.chain(blobs.map(|blob| Item::Blob { sha256: blob.sha256, size: blob.size }))
+}

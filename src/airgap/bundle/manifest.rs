@@ -1,0 +1,260 @@
+//! The manifest: every file, page and blob of a bundle, a JSON line each.
+//!
+//! Owns what the lines say and that they agree with each other: whatever was read as a [`Manifest`] names only addresses of
+//! ours, and each of its contents once. Must not know which of them are there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::description::PARTS_MAX;
+use super::fault::Fault;
+use super::{LINE_BYTES_MAX, LINES_MAX, MANIFEST, PAGE_BYTES_MAX};
+use crate::digest::Digest;
+use crate::registry::{FileRef, PageRef, Route};
+
+/// A distribution at its address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FileLine {
+    /// `projects/42`, `groups/acme`, or a mirror's name.
+    pub scope: String,
+    /// larder's own, from the root.
+    pub address: String,
+    pub project: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    pub filename: String,
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where the index had it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub requires_python: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub yanked: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upload_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<MetadataLine>,
+}
+
+/// A wheel's metadata, made where the bundle was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataLine {
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Made of the verified wheel, rather than read from spans of it.
+    pub verified: bool,
+}
+
+/// A project's page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageLine {
+    pub scope: String,
+    pub project: String,
+    /// larder's own, from the root.
+    pub address: String,
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Bytes that the bundle is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobLine {
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// The part that has it, from 1; `None`: the base has it.
+    pub part: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Line {
+    File(FileLine),
+    Page(PageLine),
+    Blob(BlobLine),
+}
+
+/// All lines of a bundle, each kind sorted: files and pages by address, blobs by digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    files: Vec<FileLine>,
+    pages: Vec<PageLine>,
+    blobs: Vec<BlobLine>,
+}
+
+impl Manifest {
+    /// The manifest of these files and pages. All contents are in part 1 until [`Self::place`] says otherwise.
+    ///
+    /// # Errors
+    /// When a line is no line of a bundle.
+    pub fn new(mut files: Vec<FileLine>, mut pages: Vec<PageLine>) -> Result<Self, Fault> {
+        files.sort_by(|one, other| one.address.cmp(&other.address));
+        pages.sort_by(|one, other| one.address.cmp(&other.address));
+        let blobs = contents_of(&files)?;
+        let blobs =
+            blobs.into_iter().map(|(sha256, size)| BlobLine { sha256, size, part: Some(1) }).collect();
+        let made = Self { files, pages, blobs };
+        made.check()?;
+        Ok(made)
+    }
+
+    pub fn files(&self) -> &[FileLine] {
+        &self.files
+    }
+
+    pub fn pages(&self) -> &[PageLine] {
+        &self.pages
+    }
+
+    pub fn blobs(&self) -> &[BlobLine] {
+        &self.blobs
+    }
+
+    /// Says of each blob where it is.
+    pub fn place(&mut self, mut part: impl FnMut(&BlobLine) -> Option<u32>) {
+        self.blobs.iter_mut().for_each(|blob| blob.part = part(blob));
+    }
+
+    /// The first file that has this content, for people.
+    pub fn name_of(&self, blob: Digest) -> Option<&str> {
+        let holds = |file: &&FileLine| {
+            file.sha256 == blob || file.metadata.is_some_and(|metadata| metadata.sha256 == blob)
+        };
+        self.files.iter().find(holds).map(|file| file.filename.as_str())
+    }
+
+    pub fn to_lines(&self) -> Result<Vec<u8>, Fault> {
+        let files = self.files.iter().cloned().map(Line::File);
+        let pages = self.pages.iter().cloned().map(Line::Page);
+        let blobs = self.blobs.iter().copied().map(Line::Blob);
+        let mut text = Vec::new();
+        for line in files.chain(pages).chain(blobs) {
+            serde_json::to_writer(&mut text, &line).map_err(|why| Fault::invalid(MANIFEST, why))?;
+            text.push(b'\n');
+        }
+        Ok(text)
+    }
+
+    /// Reads and checks the lines of a manifest.
+    ///
+    /// # Errors
+    /// The first line that is wrong, by its number.
+    pub fn read(text: &[u8]) -> Result<Self, Fault> {
+        let mut read = Self::default();
+        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let at =
+                |why: &dyn std::fmt::Display| Fault::invalid(MANIFEST, format!("line {}: {why}", index + 1));
+            if index >= LINES_MAX {
+                return Err(at(&format!("more than {LINES_MAX} lines")));
+            }
+            if line.len() > LINE_BYTES_MAX {
+                return Err(at(&format!("longer than {LINE_BYTES_MAX} bytes")));
+            }
+            match serde_json::from_slice(line).map_err(|why| at(&why))? {
+                Line::File(file) => read.files.push(file),
+                Line::Page(page) => read.pages.push(page),
+                Line::Blob(blob) => read.blobs.push(blob),
+            }
+        }
+        read.check()?;
+        Ok(read)
+    }
+
+    /// Everything that later steps rely on.
+    fn check(&self) -> Result<(), Fault> {
+        for file in &self.files {
+            let found = file.file_ref().ok_or_else(|| wrong(&file.address, "is no address of this file"))?;
+            if found.scope.to_string() != file.scope || found.filename.as_str() != file.filename {
+                return Err(wrong(&file.address, "belongs to another scope or file"));
+            }
+        }
+        for page in &self.pages {
+            let found = page.page_ref().ok_or_else(|| wrong(&page.address, "is no address of this page"))?;
+            if found.scope.to_string() != page.scope {
+                return Err(wrong(&page.address, "belongs to another scope"));
+            }
+            if page.size > PAGE_BYTES_MAX {
+                return Err(Fault::TooLarge { item: page.address.clone(), limit: PAGE_BYTES_MAX });
+            }
+        }
+        sorted(self.files.iter().map(|file| &file.address))?;
+        sorted(self.pages.iter().map(|page| &page.address))?;
+        sorted(self.blobs.iter().map(|blob| blob.sha256))?;
+        let listed: BTreeMap<Digest, u64> = self.blobs.iter().map(|blob| (blob.sha256, blob.size)).collect();
+        let wanted = contents_of(&self.files)?;
+        if let Some((blob, _)) = wanted.iter().find(|(blob, size)| listed.get(blob) != Some(size)) {
+            return Err(wrong(&blob.to_string(), "has no line of this size"));
+        }
+        if let Some(blob) = self.blobs.iter().find(|blob| !wanted.contains_key(&blob.sha256)) {
+            return Err(wrong(&blob.sha256.to_string(), "belongs to no file"));
+        }
+        if let Some(blob) =
+            self.blobs.iter().find(|blob| blob.part.is_some_and(|part| part == 0 || part > PARTS_MAX))
+        {
+            return Err(wrong(&blob.sha256.to_string(), "is in no part"));
+        }
+        Ok(())
+    }
+}
+
+impl FileLine {
+    /// The address as a value; `None` if it is none of a file with this sha256.
+    pub fn file_ref(&self) -> Option<FileRef> {
+        let file = match Route::from_path(&self.address).ok()? {
+            Route::File(file) => file,
+            Route::Mirrored(path) => FileRef::mirrored(&path, self.sha256),
+            _ => return None,
+        };
+        let canonical = Route::File(file.clone()).path() == self.address;
+        (canonical && file.digest == self.sha256).then_some(file)
+    }
+}
+
+impl PageLine {
+    /// The address as a value; `None` if it is none of a project's page.
+    pub fn page_ref(&self) -> Option<PageRef> {
+        let Ok(Route::Page(page)) = Route::from_path(&self.address) else { return None };
+        let canonical = Route::Page(page.clone()).path() == self.address;
+        let named = page.name.as_ref().is_some_and(|name| name.as_str() == self.project);
+        (canonical && named).then_some(page)
+    }
+}
+
+/// The contents of files and their metadata, with their sizes.
+fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, Fault> {
+    let mut contents = BTreeMap::new();
+    for file in files {
+        let metadata = file.metadata.map(|metadata| (metadata.sha256, metadata.size));
+        for (digest, size) in [Some((file.sha256, file.size)), metadata].into_iter().flatten() {
+            if contents.insert(digest, size).is_some_and(|known| known != size) {
+                return Err(wrong(&file.address, "has another size than a file with the same sha256"));
+            }
+        }
+    }
+    Ok(contents)
+}
+
+fn sorted<T: PartialOrd + std::fmt::Display>(keys: impl Iterator<Item = T>) -> Result<(), Fault> {
+    let mut before = None;
+    for key in keys {
+        if before.as_ref().is_some_and(|before| *before >= key) {
+            return Err(wrong(&key.to_string(), "is listed twice, or out of order"));
+        }
+        before = Some(key);
+    }
+    Ok(())
+}
+
+fn wrong(what: &str, why: &str) -> Fault {
+    Fault::invalid(MANIFEST, format!("{what} {why}"))
+}

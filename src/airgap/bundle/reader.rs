@@ -1,0 +1,190 @@
+//! Reads a bundle, and believes nothing of it: every byte is either compared with the only one it may be, or part of
+//! something whose sha256 is known.
+//!
+//! Must not know what becomes of the items.
+
+use std::io::{self, Read};
+
+use super::archive::{BLOCK_BYTES, END, header, padding, size_of};
+use super::description::Description;
+use super::fault::Fault;
+use super::item::{Item, items};
+use super::manifest::Manifest;
+use super::{
+    CONTENTS, CONTENTS_BYTES_MAX, DESCRIPTION, DESCRIPTION_BYTES_MAX, MANIFEST, MANIFEST_BYTES_MAX,
+    SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums,
+};
+use crate::digest::{Digest, Hasher};
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The front of a bundle, agreed with its own sums.
+#[derive(Debug)]
+pub struct Opening {
+    pub description: Description,
+    pub manifest: Manifest,
+    /// What is signed.
+    pub sums: Vec<u8>,
+    pub signature: Option<Vec<u8>>,
+}
+
+/// A bundle behind its front.
+pub struct Reader<R> {
+    source: R,
+    /// A header that was read already.
+    ahead: Option<[u8; BLOCK_BYTES]>,
+    chunk: Vec<u8>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the front.
+    ///
+    /// # Errors
+    /// [`Fault`], naming what is wrong.
+    pub fn open(source: R) -> Result<(Opening, Self), Fault> {
+        let mut this = Self { source, ahead: None, chunk: vec![0; CHUNK_BYTES] };
+        let description = this.front_entry(DESCRIPTION, DESCRIPTION_BYTES_MAX)?;
+        let lines = this.front_entry(MANIFEST, MANIFEST_BYTES_MAX)?;
+        let contents = this.front_entry(CONTENTS, CONTENTS_BYTES_MAX)?;
+        let sums = sums::front(&description, &lines, &contents);
+        let header = this.block(SUMS)?;
+        expect(&header, SUMS, sums.len() as u64)?;
+        let found = this.exactly(SUMS, sums.len() as u64)?;
+        if let Some(item) = sums::first_difference(&sums, &found) {
+            return Err(Fault::invalid(SUMS, format!("{item} does not have the sha256 that is given here")));
+        }
+        let description = Description::read(&description)?;
+        if description.id != Digest::of(&lines) {
+            return Err(Fault::invalid(DESCRIPTION, "the id is not the sha256 of the manifest"));
+        }
+        let manifest = Manifest::read(&lines)?;
+        let here: Vec<Item> = items(&manifest, Some(description.part.number)).collect();
+        let names: Vec<String> = here.iter().map(Item::name).collect();
+        let expected = sums::write(here.iter().map(Item::sha256).zip(names.iter().map(String::as_str)));
+        if let Some(item) = sums::first_difference(&expected, &contents) {
+            return Err(Fault::invalid(CONTENTS, format!("{item} is not as the manifest has it")));
+        }
+        let signature = this.signature(here.first())?;
+        Ok((Opening { description, manifest, sums, signature }, this))
+    }
+
+    /// Reads one item, which must be the next, giving its bytes to `keep` before their sha256 is known to be right.
+    ///
+    /// # Errors
+    /// [`Fault`], naming the item; [`Fault::Keep`] when `keep` failed.
+    pub fn item(&mut self, item: &Item, mut keep: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), Fault> {
+        let name = item.name();
+        let header = match self.ahead.take() {
+            Some(header) => header,
+            None => self.block(&name)?,
+        };
+        expect(&header, &name, item.size())?;
+        let (mut left, mut hasher) = (item.size(), Hasher::new());
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let chunk = self.chunk.get_mut(..wanted).unwrap_or_default();
+            fill(&mut self.source, chunk, &name)?;
+            hasher.update(chunk);
+            keep(chunk).map_err(|why| Fault::Keep { item: name.clone(), why })?;
+            left -= wanted as u64;
+        }
+        if hasher.finish() != item.sha256() {
+            return Err(Fault::Digest(name));
+        }
+        self.padding(&name, item.size())
+    }
+
+    /// Reads the end.
+    ///
+    /// # Errors
+    /// [`Fault::End`] when it is not there, or something follows it.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        let mut end = END;
+        let from = self.ahead.take().map_or(0, |block| {
+            end[..BLOCK_BYTES].copy_from_slice(&block);
+            BLOCK_BYTES
+        });
+        let rest = end.get_mut(from..).unwrap_or_default();
+        self.source.read_exact(rest).map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => Fault::End("it is missing"),
+            _ => Fault::Read(why),
+        })?;
+        if end != END {
+            return Err(Fault::End("it is not zeros"));
+        }
+        let mut more = [0; 1];
+        match self.source.read(&mut more).map_err(Fault::Read)? {
+            0 => Ok(()),
+            _ => Err(Fault::End("something follows it")),
+        }
+    }
+
+    /// The signature, if the next entry is one rather than the first item or the end.
+    fn signature(&mut self, first: Option<&Item>) -> Result<Option<Vec<u8>>, Fault> {
+        let next = first.map_or_else(|| "the end".to_owned(), Item::name);
+        let block = self.block(&next)?;
+        let unsigned = match first {
+            Some(item) => header(&item.name(), item.size()).is_some_and(|expected| expected == block),
+            None => block == [0; BLOCK_BYTES],
+        };
+        if unsigned {
+            self.ahead = Some(block);
+            return Ok(None);
+        }
+        let Some(size) = size_of(&block) else { return Err(Fault::Header(next)) };
+        if header(SIGNATURE, size) != Some(block) {
+            return Err(Fault::Header(format!("{SIGNATURE} or {next}")));
+        }
+        self.sized(SIGNATURE, size, SIGNATURE_BYTES_MAX).map(Some)
+    }
+
+    /// An entry whose size its own header tells.
+    fn front_entry(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, Fault> {
+        let block = self.block(name)?;
+        let size = size_of(&block).ok_or_else(|| Fault::Header(name.to_owned()))?;
+        expect(&block, name, size)?;
+        self.sized(name, size, limit)
+    }
+
+    fn sized(&mut self, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, Fault> {
+        if size > limit {
+            return Err(Fault::TooLarge { item: name.to_owned(), limit });
+        }
+        self.exactly(name, size)
+    }
+
+    fn exactly(&mut self, name: &str, size: u64) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        let read = (&mut self.source).take(size).read_to_end(&mut bytes).map_err(Fault::Read)?;
+        if read as u64 != size {
+            return Err(Fault::Cut(name.to_owned()));
+        }
+        self.padding(name, size)?;
+        Ok(bytes)
+    }
+
+    fn block(&mut self, name: &str) -> Result<[u8; BLOCK_BYTES], Fault> {
+        let mut block = [0; BLOCK_BYTES];
+        fill(&mut self.source, &mut block, name)?;
+        Ok(block)
+    }
+
+    fn padding(&mut self, name: &str, size: u64) -> Result<(), Fault> {
+        let mut block = [0; BLOCK_BYTES];
+        let zeros = block.get_mut(..padding(size)).unwrap_or_default();
+        fill(&mut self.source, zeros, name)?;
+        if zeros.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Fault::Padding(name.to_owned())) }
+    }
+}
+
+fn expect(found: &[u8; BLOCK_BYTES], name: &str, size: u64) -> Result<(), Fault> {
+    if header(name, size).as_ref() == Some(found) { Ok(()) } else { Err(Fault::Header(name.to_owned())) }
+}
+
+fn fill(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<(), Fault> {
+    source.read_exact(buffer).map_err(|why| match why.kind() {
+        io::ErrorKind::UnexpectedEof => Fault::Cut(name.to_owned()),
+        _ => Fault::Read(why),
+    })
+}

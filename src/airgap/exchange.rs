@@ -1,0 +1,57 @@
+//! The daemon's side of the gap: what it is made of, and what all its orders share.
+//!
+//! Must not know how orders and bytes travel. All methods block.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::index::{PageError, Pages};
+use crate::registry::{PageRef, Route};
+use crate::simple::{Format, Listing};
+use crate::store::{Store, StoreError};
+
+/// Obeys export, import and sets.
+pub struct Exchange {
+    pub(super) store: Arc<Store>,
+    pub(super) pages: Arc<Pages>,
+    /// The keys that a bundle must be signed with; `None`: it need not be.
+    pub(super) allowed_signers: Option<PathBuf>,
+}
+
+impl Exchange {
+    pub fn new(store: Arc<Store>, pages: Arc<Pages>, allowed_signers: Option<PathBuf>) -> Self {
+        Self { store, pages, allowed_signers }
+    }
+
+    /// A project's page as it is stored, in whichever formats. One that cannot be read counts as none.
+    pub(super) fn listing(&self, page: &PageRef) -> Result<Option<Listing>, StoreError> {
+        let route = Route::Page(page.clone());
+        let mut found: Option<Listing> = None;
+        for format in [Format::Html, Format::Json] {
+            let stored = block_on(self.store.pages.load(&route, format));
+            let Ok(Some((meta, body))) = stored else { continue };
+            let read: Result<Listing, PageError> = self.pages.listing(page, (&meta.url, format, &body));
+            match (read, &mut found) {
+                (Ok(read), None) => found = Some(read),
+                // Of two formats that disagree, the one that upstream is asked for in earnest counts.
+                (Ok(read), Some(known)) => {
+                    if known.merge(read.clone()).is_err() {
+                        *known = read;
+                    }
+                }
+                (Err(why), _) => tracing::warn!(page = %route, %why, "a stored page cannot be read"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Pages changed on disk: those in memory count no more.
+    pub(super) fn changed(&self) {
+        self.pages.forget();
+    }
+}
+
+/// Waits on a blocking thread of the runtime.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(work)
+}

@@ -1,0 +1,236 @@
+//! `export`: what a bundle would hold, and the bytes it is made of.
+//!
+//! The daemon says what there is; whoever asked writes, splits and signs the bundle, with the keys and onto the disk that are
+//! theirs. Must not know tars.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::bundle::{FileLine, MetadataLine};
+use super::exchange::Exchange;
+use crate::control::{Gone, Order, Reporter};
+use crate::digest::Digest;
+use crate::registry::{MirrorPath, PageRef, Route};
+use crate::simple::{ListedFile, Listing, file_version, project_candidates};
+use crate::store::{HeldFile, HeldMetadata, Origin, ReadEnd, SetName, SetNameError, StoreError};
+
+/// Longest piece of a page in one event, in bytes before JSON escapes it.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Files that are named when a set is not whole.
+const MISSING_NAMED_MAX: usize = 10;
+
+/// Everything held, or a set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    pub set: Option<String>,
+}
+
+impl Order for Export {
+    const NAME: &'static str = "export";
+    type Event = Exported;
+}
+
+/// What is to be carried, in order: a page, its body in pieces; then the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exported {
+    Page {
+        scope: String,
+        project: String,
+        address: String,
+    },
+    /// Of the last page.
+    Body(String),
+    File(Box<FileLine>),
+}
+
+/// The bytes of one content follow as they are: `POST /-/control/content/<sha256>`.
+pub const CONTENT: &str = "content/";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Name(#[from] SetNameError),
+    #[error("there is no set {0}")]
+    NoSet(SetName),
+    #[error("{count} files of the set {set} are not held; warm it again. {named}")]
+    Missing { set: SetName, count: usize, named: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+impl Exchange {
+    /// Says what an export would hold.
+    ///
+    /// # Errors
+    /// When the set is none, or not whole; when the folder cannot be read.
+    pub fn export(&self, order: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
+        let holdings = self.store.inventory()?;
+        let held = holdings.files.into_iter().map(|held| (Route::File(held.file.clone()).path(), held));
+        let (published, mut held): (BTreeMap<String, HeldFile>, BTreeMap<String, HeldFile>) =
+            held.partition(|(_, held)| is_published_metadata(held));
+        if let Some(set) = &order.set {
+            self.keep_set(&SetName::parse(set)?, &mut held, &published)?;
+        }
+        let pages = holdings.pages.into_iter().map(|(page, _)| (Route::Page(page.clone()).path(), page));
+        let pages: BTreeMap<String, PageRef> = pages.collect();
+        let (mut carried, mut met) = (BTreeMap::new(), BTreeSet::new());
+        for (path, page) in pages {
+            if page.scope.is_mirror() && page.name.as_ref().is_some_and(|name| self.pages.is_private(name)) {
+                continue;
+            }
+            let Some(mut listing) = self.listing(&page)? else { continue };
+            met.extend(listing.files.values().map(|file| (file.address.clone(), file.sha256)));
+            if listing.is_quarantined() {
+                continue;
+            }
+            listing.files.retain(|_, file| match held.get(&file.address) {
+                Some(held) => held.file.digest == file.sha256,
+                None => false,
+            });
+            if !listing.files.is_empty() {
+                carried.insert(path, (page, listing));
+            }
+        }
+        self.add_unlisted(&held, &met, &mut carried);
+        for (_, listing) in carried.values() {
+            prefer_published(listing, &mut held, &published);
+        }
+        tell(&mut carried, &held, out)
+    }
+
+    /// Narrows what is held to a set.
+    fn keep_set(
+        &self,
+        set: &SetName,
+        held: &mut BTreeMap<String, HeldFile>,
+        published: &BTreeMap<String, HeldFile>,
+    ) -> Result<(), ExportError> {
+        let wanted = self.store.sets.read(set)?.ok_or_else(|| ExportError::NoSet(set.clone()))?;
+        held.retain(|address, held| wanted.get(address) == Some(&held.file.digest));
+        let absent = |address: &&String| !held.contains_key(*address) && !published.contains_key(*address);
+        let missing: Vec<&str> = wanted.keys().filter(absent).map(String::as_str).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let named = missing.iter().take(MISSING_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        Err(ExportError::Missing { set: set.clone(), count: missing.len(), named })
+    }
+
+    /// Files that are on no stored page get one made of what is known of them.
+    fn add_unlisted(
+        &self,
+        held: &BTreeMap<String, HeldFile>,
+        met: &BTreeSet<(String, Digest)>,
+        carried: &mut BTreeMap<String, (PageRef, Listing)>,
+    ) {
+        for (address, held) in
+            held.iter().filter(|(address, held)| !met.contains(&((*address).clone(), held.file.digest)))
+        {
+            let filename = held.file.filename.as_str();
+            let Some(project) = project_candidates(filename).into_iter().next() else {
+                tracing::warn!(file = address, "is on no page, and its name tells no project: not exported");
+                continue;
+            };
+            let scope = held.file.scope.clone();
+            if scope.is_mirror() && self.pages.is_private(&project) {
+                continue;
+            }
+            let page = PageRef { scope, name: Some(project.clone()) };
+            let path = Route::Page(page.clone()).path();
+            let (_, listing) = carried.entry(path).or_insert_with(|| (page, Listing::new(project)));
+            let file = ListedFile { address: address.clone(), ..ListedFile::bare(held.file.digest) };
+            listing.files.entry(filename.to_owned()).or_insert(file);
+        }
+    }
+
+    /// Reads one content; `take` says whether it wants more.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn content(&self, digest: Digest, take: impl FnMut(Vec<u8>) -> bool) -> Result<ReadEnd, StoreError> {
+        self.store.read(digest, take)
+    }
+}
+
+/// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a distribution.
+fn is_published_metadata(held: &HeldFile) -> bool {
+    held.file.mirror_path().is_some_and(|path| path.metadata_of().is_some())
+}
+
+/// Where the page says which metadata the mirror itself publishes, that is what is carried, if it is held.
+fn prefer_published(
+    listing: &Listing,
+    held: &mut BTreeMap<String, HeldFile>,
+    published: &BTreeMap<String, HeldFile>,
+) {
+    for file in listing.files.values() {
+        let Some(wheel) = held.get_mut(&file.address) else { continue };
+        let own = wheel.file.mirror_path().and_then(MirrorPath::metadata).map(|path| path.to_string());
+        let own = own.and_then(|address| published.get(&address));
+        if let Some(own) = own.filter(|own| Some(own.file.digest) == file.metadata) {
+            let (digest, size) = (own.file.digest, own.size);
+            wheel.metadata = Some(HeldMetadata { digest, size, origin: Origin::Read });
+        }
+    }
+}
+
+/// Tells pages and files, with what is known here: size and metadata.
+fn tell(
+    carried: &mut BTreeMap<String, (PageRef, Listing)>,
+    held: &BTreeMap<String, HeldFile>,
+    out: &Reporter<Exported>,
+) -> Result<(), ExportError> {
+    let mut files: BTreeMap<String, FileLine> = BTreeMap::new();
+    for (address, (page, listing)) in carried {
+        for (filename, file) in &mut listing.files {
+            let Some(held) = held.get(&file.address) else { continue };
+            file.size = Some(held.size);
+            file.metadata = held.metadata.map(|metadata| metadata.digest);
+            let line = || file_line(filename, file, held, &listing.project);
+            files.entry(file.address.clone()).or_insert_with(line);
+        }
+        let (scope, project) = (page.scope.to_string(), listing.project.to_string());
+        out.tell(Exported::Page { scope, project, address: address.clone() })?;
+        let body = String::from_utf8(listing.to_json()).unwrap_or_default();
+        let mut rest = body.as_str();
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES.min(rest.len())));
+            out.tell(Exported::Body(piece.to_owned()))?;
+            rest = more;
+        }
+    }
+    files.into_values().try_for_each(|file| Ok(out.tell(Exported::File(Box::new(file)))?))
+}
+
+fn file_line(
+    filename: &str,
+    file: &ListedFile,
+    held: &HeldFile,
+    project: &crate::simple::ProjectName,
+) -> FileLine {
+    let outside = |origin: &&String| origin.starts_with("https:") || origin.starts_with("http:");
+    FileLine {
+        scope: held.file.scope.to_string(),
+        address: file.address.clone(),
+        project: project.to_string(),
+        version: file_version(filename, project).map(str::to_owned),
+        filename: held.file.filename.as_str().to_owned(),
+        sha256: held.file.digest,
+        size: held.size,
+        origin: file.origin.as_ref().filter(outside).cloned(),
+        requires_python: file.requires_python.clone(),
+        yanked: file.yanked.clone(),
+        upload_time: file.upload_time.clone(),
+        metadata: held.metadata.map(|metadata| MetadataLine {
+            sha256: metadata.digest,
+            size: metadata.size,
+            verified: metadata.origin == Origin::Verified,
+        }),
+    }
+}

@@ -1,0 +1,302 @@
+//! One request to the daemon, until it is answered: how often, how long, how patiently.
+//!
+//! Asks by GET as any client does, so that the daemon's own services fetch, verify and keep. Owns the waits: a throttled
+//! upstream is waited for, a failure is tried again twice, and what then fails is named. Must not know what is asked for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+
+use crate::cache_status::{CacheStatus, Outcome};
+use crate::clock;
+use crate::digest::{Digest, Hasher};
+use crate::registry::Route;
+use crate::upstream::retry_after;
+
+/// For an answer to begin: the daemon may have to look at a large page, or wait in its turn.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Between two pieces of a body.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The largest page that is read.
+const PAGE_BYTES_MAX: usize = 256 << 20;
+
+/// The largest body of an error that is read.
+const PROBLEM_BYTES_MAX: usize = 64 << 10;
+
+/// Pauses before a failed request is sent again, so twice.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// The longest `Retry-After` that is waited out, what an answer without one means, and how often for one request.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_BY_DEFAULT: Duration = Duration::from_secs(2);
+const WAITS_MAX: usize = 20;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/vnd.pypi.simple.v1+json");
+
+/// The daemon that holds the folder, as a client sees it.
+pub trait Daemon: Clone + Send + Sync + 'static {
+    /// Sends one request. No limit of time on the body; the error is a sentence.
+    fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, String>> + Send;
+}
+
+/// Why a request failed, when nothing more is tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("not there (404)")]
+    NotThere,
+    #[error("{}", refusal(.status, .detail.as_deref()))]
+    Refused { status: u16, detail: Option<String> },
+    #[error("throttled: upstream asks to come back in {}", humantime::format_duration(*.0))]
+    Throttled(Duration),
+    #[error("{0}")]
+    Broken(String),
+}
+
+fn refusal(status: &u16, detail: Option<&str>) -> String {
+    match detail {
+        Some(detail) => format!("the index refused: {status} ({detail})"),
+        None => format!("the index refused: {status}"),
+    }
+}
+
+/// A body that was read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Got {
+    pub size: u64,
+    pub sha256: Digest,
+    pub from: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Cache,
+    Upstream,
+}
+
+impl Origin {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// Asks in one caller's name.
+#[derive(Clone, Debug)]
+pub struct Asker<D> {
+    daemon: D,
+    /// The fields of the caller's credential.
+    credential: HeaderMap,
+    /// What a proxy in front adds to larder's paths.
+    prefix: String,
+}
+
+/// One attempt that failed.
+#[derive(Debug)]
+enum Trouble {
+    Final(Failure),
+    Busy(Duration),
+    Again(String),
+}
+
+impl<D: Daemon> Asker<D> {
+    pub fn new(daemon: D, credential: HeaderMap, prefix: String) -> Self {
+        Self { daemon, credential, prefix }
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A page in JSON.
+    ///
+    /// # Errors
+    /// What went wrong in the end.
+    pub async fn page(&self, route: &Route) -> Result<Bytes, Failure> {
+        self.patiently(|| async {
+            let answer = self.ask(route, true).await?;
+            let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect();
+            let body = timeout(PIECE_TIMEOUT, body).await.map_err(|_| silent(PIECE_TIMEOUT))?;
+            Ok(body.map_err(|why| Trouble::Again(format!("the page broke off: {why}")))?.to_bytes())
+        })
+        .await
+    }
+
+    /// Reads a file to its end; `piece` is given each piece. A second attempt begins with `restart`.
+    ///
+    /// # Errors
+    /// What went wrong in the end.
+    pub async fn file(
+        &self,
+        route: &Route,
+        piece: impl Fn(&Bytes) + Send + Sync,
+        restart: impl Fn(u64) + Send + Sync,
+    ) -> Result<Got, Failure> {
+        self.patiently(|| async {
+            let mut size = 0;
+            let read = self.read(route, &mut size, &piece).await;
+            if read.is_err() {
+                restart(size);
+            }
+            read
+        })
+        .await
+    }
+
+    /// The same without a second attempt: pieces that were given cannot be taken back.
+    ///
+    /// # Errors
+    /// What went wrong.
+    pub async fn file_once(
+        &self,
+        route: &Route,
+        piece: impl Fn(&Bytes) + Send + Sync,
+    ) -> Result<Got, Failure> {
+        self.read(route, &mut 0, piece).await.map_err(|trouble| match trouble {
+            Trouble::Final(failure) => failure,
+            Trouble::Busy(wait) => Failure::Throttled(wait),
+            Trouble::Again(why) => Failure::Broken(why),
+        })
+    }
+
+    async fn read(&self, route: &Route, size: &mut u64, piece: impl Fn(&Bytes)) -> Result<Got, Trouble> {
+        let answer = self.ask(route, false).await?;
+        let status = answer.headers().get("cache-status").and_then(|value| value.to_str().ok());
+        let from = match status.and_then(CacheStatus::read).map(|status| status.outcome) {
+            Some(Outcome::Miss | Outcome::Joined | Outcome::Bypass) | None => Origin::Upstream,
+            Some(_) => Origin::Cache,
+        };
+        let (mut body, mut hasher) = (answer.into_body(), Hasher::new());
+        loop {
+            let frame = timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| silent(PIECE_TIMEOUT))?;
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|_| {
+                Trouble::Again(
+                    "the body broke off: upstream's did, or it was not what was promised".to_owned(),
+                )
+            })?;
+            if let Ok(data) = frame.into_data() {
+                *size += data.len() as u64;
+                hasher.update(&data);
+                piece(&data);
+            }
+        }
+        Ok(Got { size: *size, sha256: hasher.finish(), from })
+    }
+
+    async fn ask(&self, route: &Route, is_page: bool) -> Result<Response<Incoming>, Trouble> {
+        let mut request = Request::get(route.path())
+            .header(http::header::HOST, "larder")
+            .body(Empty::new())
+            .map_err(|why| Trouble::Final(Failure::Broken(why.to_string())))?;
+        request.headers_mut().extend(self.credential.clone());
+        if is_page {
+            request.headers_mut().insert(ACCEPT, JSON);
+        }
+        let answer = timeout(ANSWER_TIMEOUT, self.daemon.send(request)).await;
+        let answer = answer.map_err(|_| silent(ANSWER_TIMEOUT))?.map_err(Trouble::Again)?;
+        let status = answer.status();
+        if status == StatusCode::OK {
+            return Ok(answer);
+        }
+        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let after = after.and_then(|text| retry_after(text, clock::wall()));
+        let trouble = judged(status, after);
+        Err(match trouble {
+            Trouble::Final(Failure::Refused { status, .. }) => {
+                Trouble::Final(Failure::Refused { status, detail: detail(answer).await })
+            }
+            Trouble::Again(why) => Trouble::Again(
+                detail(answer).await.map_or(why, |detail| format!("{} ({})", detail, status.as_u16())),
+            ),
+            other => other,
+        })
+    }
+
+    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        loop {
+            match attempt().await {
+                Ok(got) => return Ok(got),
+                Err(Trouble::Final(failure)) => return Err(failure),
+                Err(Trouble::Busy(wait)) if wait > WAIT_MAX || waits >= WAITS_MAX => {
+                    return Err(Failure::Throttled(wait));
+                }
+                Err(Trouble::Busy(wait)) => {
+                    waits += 1;
+                    sleep(wait).await;
+                }
+                Err(Trouble::Again(why)) => match pauses.next() {
+                    Some(pause) => sleep(*pause).await,
+                    None => return Err(Failure::Broken(why)),
+                },
+            }
+        }
+    }
+}
+
+fn silent(limit: Duration) -> Trouble {
+    Trouble::Again(format!("timed out: nothing came for {}", humantime::format_duration(limit)))
+}
+
+/// What a status other than 200 means.
+fn judged(status: StatusCode, after: Option<Duration>) -> Trouble {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Trouble::Final(Failure::NotThere),
+        // GitLab's word that it has none, and that a public index might.
+        _ if status.is_redirection() => Trouble::Final(Failure::NotThere),
+        StatusCode::TOO_MANY_REQUESTS => Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
+        StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
+        _ if status.is_server_error() => Trouble::Again(format!("the daemon answered {}", status.as_u16())),
+        _ => Trouble::Final(Failure::Refused { status: status.as_u16(), detail: None }),
+    }
+}
+
+/// The sentence in larder's own answers (RFC 9457).
+async fn detail(answer: Response<Incoming>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
+    let body = timeout(PIECE_TIMEOUT, body).await.ok()?.ok()?.to_bytes();
+    serde_json::from_slice::<Problem>(&body).ok().map(|problem| problem.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_is_final_or_waited_for_or_tried_again() {
+        let judge = |status: u16, after: Option<u64>| {
+            judged(StatusCode::from_u16(status).unwrap(), after.map(Duration::from_secs))
+        };
+        assert!(matches!(judge(404, None), Trouble::Final(Failure::NotThere)));
+        assert!(matches!(judge(302, None), Trouble::Final(Failure::NotThere)));
+        assert!(matches!(judge(403, None), Trouble::Final(Failure::Refused { status: 403, .. })));
+        assert!(matches!(judge(429, Some(7)), Trouble::Busy(wait) if wait.as_secs() == 7));
+        assert!(matches!(judge(429, None), Trouble::Busy(WAIT_BY_DEFAULT)));
+        assert!(matches!(judge(503, Some(1)), Trouble::Busy(_)));
+        assert!(matches!(judge(503, None), Trouble::Again(_)));
+        assert!(matches!(judge(502, Some(1)), Trouble::Again(_)));
+        let refused = Failure::Refused { status: 403, detail: None }.to_string();
+        assert_eq!(refused, "the index refused: 403");
+    }
+}

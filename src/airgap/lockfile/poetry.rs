@@ -1,0 +1,124 @@
+//! `poetry.lock`, 1.x and 2.x: file names and hashes, no URLs.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::marker::Marker;
+use super::reading::{self, LeftOut, LockError, Origin, Reading};
+use crate::airgap::wanted::{NamedFile, Wanted};
+
+#[derive(Debug, Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<Package>,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Metadata {
+    lock_version: String,
+    /// By name, in 1.x.
+    #[serde(default)]
+    files: BTreeMap<String, Vec<File>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Package {
+    name: String,
+    version: String,
+    python_versions: Option<String>,
+    #[serde(default)]
+    files: Vec<File>,
+    markers: Option<Markers>,
+    source: Option<Source>,
+}
+
+/// One for all groups, or one for each.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Markers {
+    Of(String),
+    OfGroups(BTreeMap<String, String>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Source {
+    r#type: Option<String>,
+    url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct File {
+    file: String,
+    hash: Option<String>,
+}
+
+/// Reads it; `name` is what the file is called in reports.
+pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
+    let lock: Lock = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
+    let version = &lock.metadata.lock_version;
+    if !version.starts_with("1.") && !version.starts_with("2.") {
+        let why = format!("poetry.lock has version {version}, and this larder reads 1.x and 2.x");
+        return Err(LockError::new(name, why));
+    }
+    let mut found = Reading::default();
+    for package in &lock.package {
+        let url = package.source.as_ref().and_then(|source| source.url.as_deref());
+        if let Some(why) = package.elsewhere() {
+            found.left_out.push(LeftOut {
+                project: Some(package.name.clone()),
+                why,
+                url: url.and_then(|url| Url::parse(url).ok()).filter(|_| why == Origin::DirectUrl),
+                sha256: package.files.iter().filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
+                place: name.to_owned(),
+            });
+            continue;
+        }
+        found.index(url);
+        let files = match lock.metadata.files.get(&package.name) {
+            Some(files) if package.files.is_empty() => files,
+            _ => &package.files,
+        };
+        let files = files.iter().map(File::named).collect();
+        let locked = reading::locked(&package.name, Some(&package.version), files, name)?;
+        found.add(Wanted {
+            requires_python: reading::requires_python(package.python_versions.as_deref()),
+            marker: package.marker(name)?,
+            ..locked
+        });
+    }
+    Ok(found)
+}
+
+impl Package {
+    fn elsewhere(&self) -> Option<Origin> {
+        match self.source.as_ref()?.r#type.as_deref()? {
+            "git" | "hg" | "svn" | "bzr" => Some(Origin::Repository),
+            "directory" | "file" => Some(Origin::Path),
+            "url" => Some(Origin::DirectUrl),
+            _ => None,
+        }
+    }
+
+    fn marker(&self, place: &str) -> Result<Option<Marker>, LockError> {
+        match &self.markers {
+            None => Ok(None),
+            Some(Markers::Of(text)) => reading::marker(Some(text), place),
+            Some(Markers::OfGroups(groups)) => {
+                let parts = groups.values().map(|text| reading::marker(Some(text), place));
+                Ok(Marker::any(parts.collect::<Result<Vec<_>, _>>()?))
+            }
+        }
+    }
+}
+
+impl File {
+    fn named(&self) -> NamedFile {
+        let sha256 = self.hash.as_deref().and_then(reading::sha256);
+        NamedFile { filename: self.file.clone(), sha256, size: None, url: None }
+    }
+}

@@ -1,0 +1,112 @@
+//! Under which condition a package of a graph is reached from the roots: markers stand on the edges. Pure.
+
+use std::collections::HashMap;
+
+use super::marker::{COMPARISONS_MAX, Marker};
+
+/// Chains longer than this are taken as unconditional beyond it.
+const DEPTH_MAX: usize = 128;
+
+/// A locked package.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub name: String,
+    pub version: Option<String>,
+    /// What it depends on, extras and groups included.
+    pub edges: Vec<Edge>,
+    /// The parts of a forked resolution that it belongs to; none: all.
+    pub forks: Vec<Option<Marker>>,
+    pub is_root: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub name: String,
+    /// Only where a name alone is ambiguous.
+    pub version: Option<String>,
+    pub marker: Option<Marker>,
+}
+
+/// For each node the condition under which it may be needed, never too narrow; `None`: always.
+pub(super) fn markers(nodes: &[Node]) -> Vec<Option<Marker>> {
+    let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        named.entry(&node.name).or_default().push(at);
+    }
+    let mut incoming: Vec<Vec<(usize, &Option<Marker>)>> = nodes.iter().map(|_| Vec::new()).collect();
+    for (from, node) in nodes.iter().enumerate() {
+        for edge in &node.edges {
+            for &to in named.get(edge.name.as_str()).into_iter().flatten() {
+                let meant =
+                    edge.version.is_none() || nodes.get(to).is_some_and(|node| node.version == edge.version);
+                if let Some(edges) = incoming.get_mut(to).filter(|_| meant) {
+                    edges.push((from, &edge.marker));
+                }
+            }
+        }
+    }
+    let mut walk = Walk { nodes, incoming, known: vec![State::Unseen; nodes.len()] };
+    (0..nodes.len()).map(|at| walk.marker(at, 0)).collect()
+}
+
+#[derive(Clone)]
+enum State {
+    Unseen,
+    /// On the way to itself: a circle adds no condition.
+    Open,
+    Known(Option<Marker>),
+}
+
+struct Walk<'n> {
+    nodes: &'n [Node],
+    /// For each node who depends on it, and when.
+    incoming: Vec<Vec<(usize, &'n Option<Marker>)>>,
+    known: Vec<State>,
+}
+
+impl Walk<'_> {
+    fn marker(&mut self, at: usize, depth: usize) -> Option<Marker> {
+        match self.known.get(at)? {
+            State::Known(marker) => return marker.clone(),
+            State::Open => return None,
+            State::Unseen if depth > DEPTH_MAX => return None,
+            State::Unseen => {}
+        }
+        self.set(at, State::Open);
+        let forks = self.nodes.get(at).map(|node| node.forks.clone()).unwrap_or_default();
+        let forked = if forks.is_empty() { None } else { small(Marker::any(forks)) };
+        let reached = self.reached(at, depth);
+        let marker = small(Marker::all([reached.clone(), forked.clone()])).or(reached).or(forked);
+        self.set(at, State::Known(marker.clone()));
+        marker
+    }
+
+    /// By any of its edges.
+    fn reached(&mut self, at: usize, depth: usize) -> Option<Marker> {
+        let edges = self.incoming.get(at)?.clone();
+        if edges.is_empty() || self.nodes.get(at)?.is_root {
+            return None;
+        }
+        let mut ways = Vec::new();
+        for &(from, marker) in &edges {
+            let parent = self.marker(from, depth + 1);
+            ways.push(Marker::all([parent, marker.clone()]));
+        }
+        let whole = Marker::any(ways);
+        if whole.as_ref().is_some_and(|whole| whole.comparisons() > COMPARISONS_MAX) {
+            return small(Marker::any(edges.into_iter().map(|(_, marker)| marker.clone())));
+        }
+        whole
+    }
+
+    fn set(&mut self, at: usize, state: State) {
+        if let Some(known) = self.known.get_mut(at) {
+            *known = state;
+        }
+    }
+}
+
+/// A condition too large to be kept is none.
+fn small(marker: Option<Marker>) -> Option<Marker> {
+    marker.filter(|marker| marker.comparisons() <= COMPARISONS_MAX)
+}

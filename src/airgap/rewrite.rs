@@ -1,0 +1,153 @@
+//! The URLs in a lock file, swapped as text; everything else stays byte for byte. Pure.
+//!
+//! Owns where in a file of each format a URL stands. Whose URL one is, is the registry's knowledge.
+
+use std::collections::BTreeMap;
+
+use crate::airgap::lockfile::Kind;
+use crate::registry::Swapped;
+
+/// A lock file with other URLs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    pub text: String,
+    pub changed: usize,
+    /// URLs that led where they should before.
+    pub already: usize,
+    /// How many URLs of which hosts were left alone.
+    pub foreign: BTreeMap<String, usize>,
+}
+
+/// Swaps each URL that is a whole value. `swap` says what becomes of one.
+pub fn rewrite(kind: Kind, text: &str, swap: &mut dyn FnMut(&str) -> Swapped) -> Rewritten {
+    let mut done = Rewritten::default();
+    let mut rest = text;
+    let mut before = None;
+    while let Some(at) = next_url(rest) {
+        let (head, tail) = rest.split_at(at);
+        done.text.push_str(head);
+        let last = head.chars().next_back().or(before);
+        let end = tail.find(ends_url).unwrap_or(tail.len());
+        let (url, after) = tail.split_at(end);
+        let mut taken = url;
+        if is_value(kind, last, after.chars().next()) {
+            match swap(url) {
+                Swapped::To(other) => {
+                    done.text.push_str(&other);
+                    done.changed += 1;
+                    taken = "";
+                }
+                Swapped::Already => done.already += 1,
+                Swapped::Foreign => *done.foreign.entry(host(url).to_owned()).or_default() += 1,
+            }
+        }
+        done.text.push_str(taken);
+        before = url.chars().next_back();
+        rest = after;
+    }
+    done.text.push_str(rest);
+    done
+}
+
+fn next_url(text: &str) -> Option<usize> {
+    [text.find("https://"), text.find("http://")].into_iter().flatten().min()
+}
+
+fn ends_url(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '"' | '\'' | '\\' | '`' | '<' | '>' | '{' | '}' | '|' | '^')
+}
+
+/// Whether a URL between these is a value of its own, and no part of a longer text.
+fn is_value(kind: Kind, before: Option<char>, after: Option<char>) -> bool {
+    match kind {
+        Kind::Requirements => {
+            // `-i`, which may have its value attached.
+            before.is_none_or(|c| c.is_whitespace() || matches!(c, '=' | '@' | '"' | '\'' | 'i'))
+        }
+        _ => matches!(before, Some('"' | '\'')) && before == after,
+    }
+}
+
+/// Host and port, without a user's name.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UV: &str = include_str!("../../tests/locks/uv.lock");
+    const PYLOCK: &str = include_str!("../../tests/locks/pylock.uv.toml");
+    const PIPFILE: &str = include_str!("../../tests/locks/Pipfile.lock");
+
+    /// Swaps `A` for `B` at the beginning.
+    fn prefix(from: &'static str, to: &'static str) -> impl FnMut(&str) -> Swapped {
+        move |url| match url.strip_prefix(from) {
+            Some(rest) => Swapped::To(format!("{to}{rest}")),
+            None if url.starts_with(to) => Swapped::Already,
+            None => Swapped::Foreign,
+        }
+    }
+
+    #[test]
+    fn only_urls_that_are_values_change() {
+        let text = "# https://files.example/a\nx = \"see https://files.example/b\"\nurl = \"https://files.example/c\" # \"https://files.example/d\ngit = 'https://git.example/x'\n";
+        let done = rewrite(Kind::Uv, text, &mut prefix("https://files.example", "http://localhost:1"));
+        assert_eq!(done.text, text.replace("\"https://files.example/c", "\"http://localhost:1/c"));
+        assert_eq!((done.changed, done.foreign.get("git.example")), (1, Some(&1)));
+    }
+
+    #[test]
+    fn requirements_have_urls_after_options_and_names() {
+        let text = "-ihttps://index.example/simple\n--index-url=https://index.example/simple\n--extra-index-url https://user:word@other.example/simple\n\
+                    a @ https://index.example/a.whl ; os_name == 'nt'\nb @ git+https://index.example/b\nhttps://index.example/c.whl \\\n  --hash=sha256:00";
+        let done = rewrite(Kind::Requirements, text, &mut prefix("https://index.example", "http://l"));
+        assert_eq!(done.changed, 4);
+        assert_eq!(done.foreign, BTreeMap::from([("other.example".to_owned(), 1)]), "without the password");
+        assert!(
+            done.text.contains("git+https://index.example/b")
+                && done.text.ends_with("http://l/c.whl \\\n  --hash=sha256:00")
+        );
+    }
+
+    #[test]
+    fn a_real_lock_is_still_toml_and_differs_in_its_urls_only() {
+        for (kind, text) in [(Kind::Uv, UV), (Kind::Pylock, PYLOCK)] {
+            let done =
+                rewrite(kind, text, &mut prefix("http://files.example/", "https://larder.example/pypi/"));
+            assert!(done.text.parse::<toml::Table>().is_ok());
+            assert_eq!(done.text, text.replace("http://files.example/", "https://larder.example/pypi/"));
+            assert_eq!(done.changed, text.matches("http://files.example/").count());
+            assert_eq!(done.foreign.keys().collect::<Vec<_>>(), ["index.example"]);
+            let back = rewrite(
+                kind,
+                &done.text,
+                &mut prefix("https://larder.example/pypi/", "http://files.example/"),
+            );
+            assert_eq!(back.text, text);
+        }
+        let done = rewrite(Kind::Pipfile, PIPFILE, &mut prefix("http://index.example", "http://l"));
+        assert_eq!((done.changed, done.text), (1, PIPFILE.replace("http://index.example", "http://l")));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_urls_changes(text in "(\"|'|https://a.example/|http://b|x|=| |\n|é|\\\\){0,20}") {
+            for kind in [Kind::Uv, Kind::Requirements] {
+                let same = rewrite(kind, &text, &mut |url| Swapped::To(url.to_owned()));
+                prop_assert_eq!(&same.text, &text);
+                let there = rewrite(kind, &text, &mut prefix("https://a.example/", "http://house/"));
+                let back = rewrite(kind, &there.text, &mut prefix("http://house/", "https://a.example/"));
+                prop_assert_eq!(&back.text, &text);
+                prop_assert_eq!(there.changed, back.changed);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the filters make of one file, and which versions are taken where the input locks none. Pure.
+//!
+//! Must not know lock files, nor where a page came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use pep440_rs::Version;
+
+use super::listing::Listed;
+use super::tags::WheelTags;
+use super::target::Target;
+use super::wanted::Versions;
+
+/// Endings of source distributions that installers still read.
+const SDISTS: [&str; 6] = [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar"];
+
+/// What is asked for beside the input itself.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub target: Target,
+    pub sdists: Sdists,
+    /// Yanked files too, when the input does not lock them by hash.
+    pub yanked: bool,
+    /// Only files that were uploaded before.
+    pub before: Option<SystemTime>,
+    pub prereleases: bool,
+    /// How many of the newest versions of what the input does not pin; `None` is what the input says, or one.
+    pub newest: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sdists {
+    #[default]
+    Also,
+    Never,
+    /// Only of versions that have no wheel for the machines asked for.
+    IfNoWheel,
+}
+
+/// Why a file was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    Tags,
+    Sdist,
+    HasWheel,
+    Kind,
+    RequiresPython(String),
+    Marker,
+    Yanked,
+    Uploaded,
+    UploadUnknown,
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tags => f.write_str("for other machines"),
+            Self::Sdist => f.write_str("a source distribution"),
+            Self::HasWheel => f.write_str("a source distribution, and there is a wheel"),
+            Self::Kind => f.write_str("neither a wheel nor a source distribution"),
+            Self::RequiresPython(text) => write!(f, "for Python {text}"),
+            Self::Marker => f.write_str("its marker is false on each machine asked for"),
+            Self::Yanked => f.write_str("yanked"),
+            Self::Uploaded => f.write_str("uploaded later"),
+            Self::UploadUnknown => f.write_str("the page does not say when it was uploaded"),
+        }
+    }
+}
+
+/// What the file's name alone tells.
+pub(super) fn by_name(filename: &str, rules: &Rules) -> Result<(), Filter> {
+    if filename.ends_with(".whl") {
+        let fits = WheelTags::of(filename).is_some_and(|tags| rules.target.accepts(&tags));
+        return if fits { Ok(()) } else { Err(Filter::Tags) };
+    }
+    let lower = filename.to_ascii_lowercase();
+    if !SDISTS.iter().any(|ending| lower.ends_with(ending)) {
+        return Err(Filter::Kind);
+    }
+    if rules.sdists == Sdists::Never { Err(Filter::Sdist) } else { Ok(()) }
+}
+
+/// The whole judgement. `is_locked`: the input names this very file by its hash.
+pub(super) fn judge(file: &Listed, is_locked: bool, rules: &Rules) -> Result<(), Filter> {
+    by_name(&file.filename, rules)?;
+    if let Some(text) = file.requires_python.as_deref().filter(|text| !rules.target.may_be(text)) {
+        return Err(Filter::RequiresPython(text.to_owned()));
+    }
+    if file.is_yanked && !is_locked && !rules.yanked {
+        return Err(Filter::Yanked);
+    }
+    match (rules.before, file.uploaded) {
+        (Some(_), None) => Err(Filter::UploadUnknown),
+        (Some(before), Some(uploaded)) if uploaded >= before => Err(Filter::Uploaded),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a version is one of these (PEP 440: a pin without a local part means every local part).
+pub(super) fn is_among(version: &Version, versions: &Versions) -> bool {
+    match versions {
+        Versions::Exactly(exact) if exact.local().is_empty() => version.clone().without_local() == *exact,
+        Versions::Exactly(exact) => version == exact,
+        Versions::Matching(specifiers) => specifiers.contains(version),
+        Versions::Latest(_) | Versions::All => true,
+    }
+}
+
+/// Those of the versions on offer that are taken, given that they are among the wanted ones.
+///
+/// Pre-releases count only when they were asked for, or there is nothing else.
+pub(super) fn taken<'a, T>(
+    offered: BTreeMap<Version, T>,
+    versions: &'a Versions,
+    rules: &Rules,
+) -> impl Iterator<Item = T> + use<'a, T> {
+    let asked = rules.prereleases
+        || match versions {
+            Versions::Exactly(_) => true,
+            Versions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
+            Versions::Latest(_) | Versions::All => false,
+        };
+    let pre = asked || offered.keys().all(Version::any_prerelease);
+    let own = match versions {
+        Versions::Exactly(_) | Versions::All => usize::MAX,
+        Versions::Matching(_) => 1,
+        Versions::Latest(count) => *count,
+    };
+    let count = match versions {
+        Versions::Exactly(_) => own,
+        _ => rules.newest.unwrap_or(own),
+    };
+    let fits = move |(version, of): (Version, T)| (pre || !version.any_prerelease()).then_some(of);
+    offered.into_iter().rev().filter_map(fits).take(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn versions(texts: &[&str]) -> BTreeMap<Version, String> {
+        texts.iter().map(|text| (text.parse().unwrap(), (*text).to_owned())).collect()
+    }
+
+    fn take(texts: &[&str], wanted: &Versions, rules: &Rules) -> Vec<String> {
+        let mut offered = versions(texts);
+        offered.retain(|version, _| is_among(version, wanted));
+        taken(offered, wanted, rules).collect()
+    }
+
+    #[test]
+    fn the_newest_matching_version_is_taken() {
+        let rules = Rules::default();
+        let matching = |text: &str| Versions::Matching(text.parse().unwrap());
+        let offered = ["1.9", "1.10", "2.0rc1", "0.5"];
+        assert_eq!(take(&offered, &Versions::Latest(1), &rules), ["1.10"]);
+        assert_eq!(take(&offered, &Versions::Latest(2), &rules), ["1.10", "1.9"]);
+        assert_eq!(take(&offered, &Versions::All, &rules), ["1.10", "1.9", "0.5"]);
+        assert_eq!(take(&offered, &matching("<1.10"), &rules), ["1.9"]);
+        assert_eq!(take(&offered, &matching(">=2.0rc1"), &rules), ["2.0rc1"]);
+        assert_eq!(take(&["2.0rc1"], &Versions::Latest(1), &rules), ["2.0rc1"], "nothing else");
+        let all = Rules { prereleases: true, newest: Some(usize::MAX), ..Rules::default() };
+        assert_eq!(take(&offered, &matching(">1"), &all), ["2.0rc1", "1.10", "1.9"]);
+        let pin = Versions::Exactly("1.0".parse().unwrap());
+        assert_eq!(take(&["1.0+cpu", "1.0.0", "1.1"], &pin, &rules), ["1.0+cpu", "1.0.0"]);
+        let local = Versions::Exactly("1.0+cpu".parse().unwrap());
+        assert_eq!(take(&["1.0+cpu", "1.0.0", "1.1"], &local, &rules), ["1.0+cpu"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_than_so_many_and_the_newest(numbers in proptest::collection::btree_set(0..40u64, 1..12), count in 1..5usize) {
+            let offered: BTreeMap<Version, u64> = numbers.iter().map(|n| (Version::new([1, *n]), *n)).collect();
+            let found: Vec<u64> = taken(offered, &Versions::Latest(count), &Rules::default()).collect();
+            let expected: Vec<u64> = numbers.iter().rev().take(count).copied().collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

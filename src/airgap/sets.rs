@@ -1,0 +1,88 @@
+//! `set`: which files a named set has.
+//!
+//! The order's body is a line of JSON, then a line for each file: its sha256, two spaces, its address. Must not know how
+//! sets are stored.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::exchange::Exchange;
+use super::feed::Feed;
+use crate::control::Order;
+use crate::digest::Digest;
+use crate::registry::{FileRef, Route};
+use crate::store::{SetName, SetNameError, StoreError};
+
+/// Longest line, in bytes.
+const LINE_BYTES_MAX: usize = 8 << 10;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteSet {
+    pub name: String,
+    /// Forgets what the set had before.
+    pub replace: bool,
+    /// Lines that follow.
+    pub files: usize,
+}
+
+impl Order for WriteSet {
+    const NAME: &'static str = "set";
+    type Event = Recorded;
+}
+
+/// What the set has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    pub files: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    #[error(transparent)]
+    Name(#[from] SetNameError),
+    #[error("line {0} is no file: a sha256, two spaces, an address of larder's")]
+    Line(usize),
+    #[error("the set cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The body of the order that writes a set of these files, as sha256 and address.
+pub fn set_body(name: &SetName, replace: bool, files: &[(Digest, String)]) -> String {
+    let order = WriteSet { name: name.to_string(), replace, files: files.len() };
+    let first = serde_json::to_string(&order).unwrap_or_default();
+    let lines = files.iter().map(|(sum, address)| format!("{sum}  {address}\n"));
+    std::iter::once(first + "\n").chain(lines).collect()
+}
+
+impl Exchange {
+    /// Writes a set. Files of it need not be held.
+    ///
+    /// # Errors
+    /// When the body is no list of files; then the set stays as it was.
+    pub fn write_set(&self, order: &WriteSet, body: &mut Feed) -> Result<Recorded, SetError> {
+        let name = SetName::parse(&order.name)?;
+        let mut files = Vec::new();
+        for number in 1..=order.files {
+            let line = body.line(LINE_BYTES_MAX)?;
+            files.push(file_of(&line).ok_or(SetError::Line(number))?);
+        }
+        let sets = &self.store.sets;
+        let files = if order.replace { sets.replace(&name, &files) } else { sets.add(&name, &files) }?;
+        Ok(Recorded { files })
+    }
+}
+
+fn file_of(line: &[u8]) -> Option<FileRef> {
+    let (sum, address) = std::str::from_utf8(line).ok()?.split_once("  ")?;
+    let digest = Digest::parse(sum)?;
+    match Route::from_path(address).ok()? {
+        Route::File(file) => Some(file).filter(|file| file.digest == digest),
+        Route::Mirrored(path) => Some(FileRef::mirrored(&path, digest)),
+        _ => None,
+    }
+}

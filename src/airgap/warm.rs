@@ -1,0 +1,370 @@
+//! Fetching what a plan names through the daemon: pages first, then files, several at once.
+//!
+//! What the folder holds already is seen on the disk (`store::Peek`) rather than asked for: that costs nobody a request, and
+//! needs no right, because no byte leaves the folder. Whether it still holds all of it is looked at once more at the end,
+//! so that success means that everything is there. Resumable by construction: what is there stays. Must not know how
+//! anything is printed.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::build_requires::{self, Unreadable};
+use super::fetch::{Asker, Daemon, Failure, Got, Origin};
+use super::listing::{Listing, Metadata};
+use super::plan::{Absence, Looked, Missing, Pages, Planned};
+use crate::digest::Digest;
+use crate::registry::{FileRef, PageRef, Route, Scope};
+use crate::simple::ProjectName;
+use crate::store::Peek;
+
+/// Bytes of files are kept just after they were given: so often and so long is it waited for.
+const KEPT_EVERY: Duration = Duration::from_millis(25);
+const KEPT_LOOKS_MAX: usize = 400;
+
+/// Pieces of a body on their way to whoever reads an archive.
+const PIECES_MAX: usize = 16;
+
+/// News while files are fetched.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// So many bytes more were read.
+    Bytes(u64),
+    /// So many of them did not count: the attempt failed.
+    Lost(u64),
+    Done(Box<Fetched>),
+}
+
+/// What became of one file.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub file: Planned,
+    pub result: Result<Here, Absence>,
+}
+
+/// A file that is there now.
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    pub size: u64,
+    pub sha256: Digest,
+    pub from: Origin,
+}
+
+/// What a warm run works with.
+pub struct Warm<D> {
+    pub asker: Asker<D>,
+    /// Requests at once.
+    pub jobs: usize,
+    /// The folder, to see what it holds.
+    pub cache_dir: PathBuf,
+}
+
+impl<D: Daemon> Warm<D> {
+    /// Asks for each project's page in each of its scopes.
+    pub async fn pages(self: &Arc<Self>, asked: &BTreeMap<ProjectName, Vec<Scope>>) -> Pages {
+        let questions: Vec<(ProjectName, Scope)> = asked
+            .iter()
+            .flat_map(|(project, scopes)| scopes.iter().map(|scope| (project.clone(), scope.clone())))
+            .collect();
+        let warm = Arc::clone(self);
+        let looked = each(questions, self.jobs, move |(project, scope)| {
+            let warm = Arc::clone(&warm);
+            async move { (project.clone(), warm.page(&project, scope).await) }
+        });
+        let mut pages = Pages::new();
+        for (project, page) in looked.await {
+            pages.entry(project).or_default().push(page);
+        }
+        pages
+    }
+
+    async fn page(&self, project: &ProjectName, scope: Scope) -> Looked {
+        let route = Route::Page(PageRef { scope: scope.clone(), name: Some(project.clone()) });
+        match self.asker.page(&route).await {
+            Ok(body) => match Listing::read(scope.clone(), project, &body, self.asker.prefix()) {
+                Ok(listing) => Looked::Page(listing),
+                Err(why) => Looked::Failed(scope, why.to_string()),
+            },
+            Err(Failure::NotThere) => Looked::NotThere(scope),
+            Err(why) => Looked::Failed(scope, why.to_string()),
+        }
+    }
+
+    /// Which files the folder holds whole, with their metadata, and which are to be fetched.
+    pub async fn sort(self: &Arc<Self>, files: Vec<Planned>) -> (Vec<Fetched>, Vec<Planned>) {
+        let warm = Arc::clone(self);
+        let looked = each(files, self.jobs, move |file| {
+            let warm = Arc::clone(&warm);
+            async move {
+                let whole = file.metadata == Metadata::Absent || warm.metadata_is_held(&file).await;
+                let here = if whole { warm.held(&file).await } else { None };
+                (file, here)
+            }
+        });
+        let (mut held, mut absent) = (Vec::new(), Vec::new());
+        for (file, here) in looked.await {
+            match here {
+                Some(here) => held.push(Fetched { file, result: Ok(here) }),
+                None => absent.push(file),
+            }
+        }
+        (held, absent)
+    }
+
+    /// Fetches what is not held, and tells of each file when it is done. The outcome of each, in the plan's order.
+    pub async fn fetch(self: &Arc<Self>, files: &[Planned], news: &mpsc::Sender<Event>) -> Vec<Fetched> {
+        let (warm, news) = (Arc::clone(self), news.clone());
+        let mut fetched = each(files.to_vec(), self.jobs, move |file| {
+            let (warm, news) = (Arc::clone(&warm), news.clone());
+            async move {
+                let result = warm.one(&file, &news).await;
+                let fetched = Fetched { file, result };
+                // Whoever listens may have gone; what was fetched stays fetched.
+                let _ = news.send(Event::Done(Box::new(fetched.clone()))).await;
+                fetched
+            }
+        })
+        .await;
+        for one in &mut fetched {
+            if one.result.is_ok() && !self.is_kept(&one.file).await {
+                one.result = Err(Absence::Fetch(not_kept(&one.file)));
+            }
+        }
+        fetched
+    }
+
+    async fn one(&self, file: &Planned, news: &mpsc::Sender<Event>) -> Result<Here, Absence> {
+        let here = match self.held(file).await {
+            Some(here) => here,
+            None => {
+                let got = self.get(&file.route, news).await?;
+                if let Some(expected) = file.sha256.filter(|expected| *expected != got.sha256) {
+                    return Err(Absence::Fetch(format!("its sha256 is {}, not {expected}", got.sha256)));
+                }
+                Here { size: got.size, sha256: got.sha256, from: got.from }
+            }
+        };
+        if file.metadata != Metadata::Absent
+            && let Some(sidecar) = sidecar(file)
+            && !self.metadata_is_held(file).await
+        {
+            let metadata = self.asker.file(&sidecar, |_| (), |_| ()).await;
+            metadata.map_err(|why| Absence::Fetch(format!("its metadata: {why}")))?;
+        }
+        Ok(here)
+    }
+
+    async fn get(&self, route: &Route, news: &mpsc::Sender<Event>) -> Result<Got, Absence> {
+        // A bar that misses a piece is put right by the end of the file.
+        let piece = |bytes: &Bytes| drop(news.try_send(Event::Bytes(bytes.len() as u64)));
+        let lost = |bytes: u64| drop(news.try_send(Event::Lost(bytes)));
+        self.asker.file(route, piece, lost).await.map_err(|why| Absence::Fetch(why.to_string()))
+    }
+
+    /// The file, if the folder holds it at this address.
+    async fn held(&self, file: &Planned) -> Option<Here> {
+        let (dir, route, sha256) = (self.cache_dir.clone(), file.route.clone(), file.sha256);
+        // A look that fails is answered by fetching.
+        let look = move || {
+            let peek = Peek::at(&dir)?;
+            let file = file_ref(&peek, &route, sha256)?;
+            let found = peek.file(&file).ok().flatten().filter(|found| found.is_here)?;
+            Some(Here { size: found.entry.size, sha256: file.digest, from: Origin::Cache })
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten()
+    }
+
+    async fn metadata_is_held(&self, file: &Planned) -> bool {
+        let (dir, file) = (self.cache_dir.clone(), file.clone());
+        let look = move || {
+            let peek = Peek::at(&dir)?;
+            let wheel = file_ref(&peek, &file.route, file.sha256)?;
+            if peek.metadata(&wheel).ok().flatten().is_some_and(|found| found.is_here) {
+                return Some(true);
+            }
+            let Metadata::Hashed(digest) = file.metadata else { return None };
+            let own = FileRef::mirrored(&wheel.mirror_path()?.metadata()?, digest);
+            Some(peek.file(&own).ok().flatten()?.is_here)
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default()
+    }
+
+    /// Whether the folder comes to hold a file that was given just now.
+    async fn is_kept(&self, file: &Planned) -> bool {
+        for _ in 0..KEPT_LOOKS_MAX {
+            if self.held(file).await.is_some() {
+                return true;
+            }
+            if file.sha256.is_none() {
+                return false;
+            }
+            sleep(KEPT_EVERY).await;
+        }
+        false
+    }
+
+    /// What each source distribution says that it is built with. Reads it from the daemon once more, from the cache.
+    pub async fn build_requires(
+        self: &Arc<Self>,
+        sdists: &[Planned],
+    ) -> Vec<(Planned, Result<Vec<String>, String>)> {
+        let warm = Arc::clone(self);
+        each(sdists.to_vec(), self.jobs, move |file| {
+            let warm = Arc::clone(&warm);
+            async move {
+                let read = warm.requires_of(&file).await;
+                (file, read)
+            }
+        })
+        .await
+    }
+
+    async fn requires_of(&self, file: &Planned) -> Result<Vec<String>, String> {
+        build_requires::check_name(&file.filename).map_err(|why| why.to_string())?;
+        let (sender, pieces) = std::sync::mpsc::sync_channel::<Bytes>(PIECES_MAX);
+        let reading: tokio::task::JoinHandle<Result<Vec<String>, Unreadable>> =
+            tokio::task::spawn_blocking(move || {
+                build_requires::requires(Pieces { pieces, rest: Bytes::new() })
+            });
+        // The reader goes when it has seen enough; what comes then is dropped. It only computes, so waiting for room is short.
+        let piece = |bytes: &Bytes| drop(tokio::task::block_in_place(|| sender.send(bytes.clone())));
+        let got = self.asker.file_once(&file.route, piece).await;
+        drop(sender);
+        let read = reading.await.map_err(|why| why.to_string())?;
+        got.map_err(|why| why.to_string())?;
+        read.map_err(|why| why.to_string())
+    }
+}
+
+/// Reads pieces as one stream.
+struct Pieces {
+    pieces: std::sync::mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.recv() {
+                Ok(piece) => self.rest = piece,
+                Err(_) => return Ok(0),
+            }
+        }
+        let count = self.rest.len().min(into.len());
+        let piece = self.rest.split_to(count);
+        into.iter_mut().zip(&piece).for_each(|(to, byte)| *to = *byte);
+        Ok(count)
+    }
+}
+
+/// A route with the digest that a page gives it, or that a hashless file was seen to have.
+fn file_ref(peek: &Peek, route: &Route, sha256: Option<Digest>) -> Option<FileRef> {
+    match route {
+        Route::File(file) => Some(file.clone()),
+        Route::Mirrored(path) => {
+            let digest = sha256.or_else(|| peek.digest_at(path).ok().flatten())?;
+            Some(FileRef::mirrored(path, digest))
+        }
+        _ => None,
+    }
+}
+
+fn sidecar(file: &Planned) -> Option<Route> {
+    match &file.route {
+        Route::File(wheel) => Some(Route::Sidecar(wheel.clone())),
+        Route::Mirrored(path) => path.metadata().map(Route::Mirrored),
+        _ => None,
+    }
+}
+
+fn not_kept(file: &Planned) -> String {
+    if file.sha256.is_none() {
+        return "it came, and is not kept: its page gives no sha256 (see `hashless` of the mirror)"
+            .to_owned();
+    }
+    "it came, and is not kept: is `cache_size` large enough, and the disk not full?".to_owned()
+}
+
+impl Fetched {
+    /// For the list of what is missing.
+    pub fn missing(&self) -> Option<Missing> {
+        let why = self.result.as_ref().err()?.clone();
+        Some(Missing {
+            project: self.file.project.clone(),
+            version: self.file.version.clone(),
+            item: self.file.filename.clone(),
+            why,
+            place: String::new(),
+        })
+    }
+}
+
+/// Does the work of each item, so many at once; results in the items' order. Dropping it ends what is under way.
+async fn each<T, R, F>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> F) -> Vec<R>
+where
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    let mut results: BTreeMap<usize, R> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    for (at, item) in items.into_iter().enumerate() {
+        if running.len() >= jobs.max(1)
+            && let Some(Ok((at, result))) = running.join_next().await
+        {
+            results.insert(at, result);
+        }
+        let work = work(item);
+        running.spawn(async move { (at, work.await) });
+    }
+    while let Some(done) = running.join_next().await {
+        if let Ok((at, result)) = done {
+            results.insert(at, result);
+        }
+    }
+    results.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_than_so_many_work_at_once_and_the_order_stays() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (running, peak) = (Arc::clone(&now), Arc::clone(&most));
+        let results = each((0..40).collect(), 4, move |n: u64| {
+            let (running, peak) = (Arc::clone(&running), Arc::clone(&peak));
+            async move {
+                peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_millis(n % 3)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                n
+            }
+        })
+        .await;
+        assert_eq!(results, (0..40).collect::<Vec<u64>>());
+        assert_eq!(most.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn pieces_are_one_stream() {
+        let (sender, pieces) = std::sync::mpsc::sync_channel(3);
+        for piece in ["ab", "", "cde"] {
+            sender.send(Bytes::from_static(piece.as_bytes())).unwrap();
+        }
+        drop(sender);
+        let mut text = String::new();
+        Pieces { pieces, rest: Bytes::new() }.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abcde");
+    }
+}
