@@ -7,23 +7,43 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::access::{Access, Credential};
-use crate::cli::{Explain, Ground};
+use crate::access::{Access, Credential, Keys};
+use crate::airgap::Exchange;
+use crate::cli::Ground;
+use crate::clock;
 use crate::config::{Config, ConfigError};
+use crate::control::{Client, ClientError};
 use crate::digest;
 use crate::file::Files;
 use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, MirrorBase, PrivateNames, Scope};
-use crate::server::{Listener, Services, Shutdown};
+use crate::server::{ControlDoor, Listener, NetworkDoor, Occupancy, ServerLimits, Services, Shutdown};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Gauges, Metrics};
+use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
-use crate::upstream::{Hashless, Mirror, MirrorConfig, State, StoreOrigins, Upstream};
+use crate::upstream::{GitLabConfig, Hashless, Mirror, MirrorConfig, State, StoreOrigins, Upstream};
+
+/// For a daemon that holds the folder to answer: one may be starting or stopping.
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two attempts to find it.
+const REACH_PAUSE: Duration = Duration::from_millis(50);
+
+/// For pages that were answered with to be put on the disk, when the daemon stops.
+const PUT_BY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a daemon that is about to end looks whether another command still needs it.
+const DESERTED_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// So many looks before it says what it waits for.
+const LOOKS_IN_SILENCE: u32 = 50;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +56,14 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: std::io::Error },
+    #[error("cannot make the control socket in the cache folder: {0}")]
+    ControlSocket(std::io::Error),
+    #[error(
+        "the cache folder {} is held by another process, and it cannot be asked: {why}; \
+         stop it, or set another cache_dir",
+        folder.display()
+    )]
+    Unreachable { folder: PathBuf, why: ClientError },
     #[error("sha256 computes wrong sums on this machine: nothing could be verified")]
     Arithmetic,
 }
@@ -51,86 +79,33 @@ impl StartError {
 pub struct App {
     address: SocketAddr,
     cache_dir: PathBuf,
-    gitlab: String,
-    shutdown: Shutdown,
-    serving: JoinHandle<()>,
+    gitlab: Option<String>,
+    daemon: Daemon,
 }
 
 impl App {
-    /// Opens the store, binds the address and begins to serve.
+    /// Opens the store, binds the address and begins to serve, over the control socket too.
     ///
     /// # Errors
     /// What kept it from starting; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        if !digest::self_test() {
-            return Err(StartError::Arithmetic);
-        }
-        let cache_dir = config.cache_dir()?;
-        let store = Arc::new(Store::open(&cache_dir, config.cache_size.0)?);
-        let blobs = Arc::clone(&store.blobs);
-        let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
-        #[expect(clippy::disallowed_methods, reason = "counting goes on behind the start")]
-        tokio::spawn(async move {
-            if let Ok(Err(why)) = stock.await {
-                tracing::warn!(%why, "cannot count what is stored");
-            }
-        });
-
-        let bases = bases(&config)?;
-        let gitlab = bases.asked().to_string();
-        let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
-            .map_err(|why| StartError::Setting(why.to_string()))?;
-        let service = service(&config)?;
-        let mirrors = config.mirrors.iter().map(|(name, section)| mirror(name, section, &via));
-        let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
-        let upstream = upstream(&config, bases.clone(), &via, service.is_some())?;
-        let upstream = Arc::new(upstream.with_mirrors(mirrors));
-
-        let access = Arc::new(Access::new(&config.access));
-        let sources = sources(&config, bases, private_names(&config)?)?;
-        let parts = Parts {
-            upstream: Arc::clone(&upstream),
-            access: Arc::clone(&access),
-            shelf: store.pages.clone(),
-            sidecars: Arc::clone(&store.sidecars),
-            ahead: config.metadata.ahead,
-        };
-        let pages = Pages::new(config.index.clone(), sources, parts);
-        let (line, rights) = (Arc::clone(&upstream), Arc::clone(&access));
-        let files =
-            Files::new(config.files, config.metadata, adopting(&config), line, rights, Arc::clone(&store));
-        let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), config.limits.body_timeout.0);
-        let gauges = {
-            let (pages, files, access) = (Arc::clone(&pages), Arc::clone(&files), Arc::clone(&access));
-            let (ledger, peers) = (Arc::clone(store.blobs.ledger()), Arc::clone(&upstream));
-            move || Gauges {
-                resting: peers.peers().map(|(name, state)| (name, state != State::Closed)).collect(),
-                wheels_ahead: files.reading_ahead() as u64,
-                downloads: files.downloading() as u64,
-                page_loads: pages.loading() as u64,
-                grants: access.count(),
-                store_bytes: ledger.taken(),
-                store_budget_bytes: ledger.budget(),
-            }
-        };
-        let services = Arc::new(Services {
-            access,
-            pages,
-            files,
-            uploads,
-            metrics: Arc::new(Metrics::default()),
-            gauges: Box::new(gauges),
-            via,
-            service,
-        });
-
+        let services = services(&config)?;
         let refused = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = Listener::bind(&config.listen, config.limits).await.map_err(refused)?;
-        let address = listener.address().map_err(refused)?;
-        let shutdown = Shutdown::default();
-        #[expect(clippy::disallowed_methods, reason = "stop() waits for it")]
-        let serving = tokio::spawn(listener.serve(services, shutdown.clone()));
-        Ok(Self { address, cache_dir, gitlab, shutdown, serving })
+        let door = NetworkDoor::bind(&config.listen).await.map_err(refused)?;
+        let address = door.address().map_err(refused)?;
+        let cache_dir = config.cache_dir()?;
+        let gitlab =
+            (!config.offline).then(|| bases(&config)).transpose()?.map(|bases| bases.asked().to_string());
+        let mut daemon = Daemon::of(&services);
+        match ControlDoor::bind(&cache_dir) {
+            Ok(door) => daemon.obey(door, config.limits, &services),
+            Err(why) => {
+                tracing::warn!(%why, "no control socket: commands cannot reach this daemon while it runs");
+            }
+        }
+        let listener = Listener::new(door, config.limits);
+        daemon.serving.spawn(listener.serve(services, daemon.shutdown.clone()));
+        Ok(Self { address, cache_dir, gitlab, daemon })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -141,17 +116,197 @@ impl App {
         &self.cache_dir
     }
 
-    /// The GitLab that is asked.
-    pub fn gitlab(&self) -> &str {
-        &self.gitlab
+    /// The GitLab that is asked; none offline.
+    pub fn gitlab(&self) -> Option<&str> {
+        self.gitlab.as_deref()
     }
 
     /// Accepts no more, and returns when the last connection is done or the drain limit is over.
     pub async fn stop(self) {
-        self.shutdown.begin();
-        // A panic of the accept loop was logged where it happened.
-        let _ = self.serving.await;
+        self.daemon.stop().await;
     }
+}
+
+/// What serves, over whichever ways in.
+pub struct Daemon {
+    pages: Arc<Pages>,
+    shutdown: Shutdown,
+    serving: JoinSet<()>,
+    control: Option<Occupancy>,
+}
+
+impl Daemon {
+    /// For a command of this process: over the control socket alone.
+    fn embedded(config: &Config) -> Result<Self, StartError> {
+        let services = services(config)?;
+        let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
+        let mut daemon = Self::of(&services);
+        daemon.obey(door, config.limits, &services);
+        Ok(daemon)
+    }
+
+    fn of(services: &Services) -> Self {
+        let pages = Arc::clone(&services.pages);
+        Self { pages, shutdown: Shutdown::default(), serving: JoinSet::new(), control: None }
+    }
+
+    fn obey(&mut self, door: ControlDoor, limits: ServerLimits, services: &Arc<Services>) {
+        let listener = Listener::new(door, limits);
+        self.control = Some(listener.occupancy());
+        self.serving.spawn(listener.serve(Arc::clone(services), self.shutdown.clone()));
+    }
+
+    /// Returns when nobody is connected to the control socket. However long that takes: another command would be cut
+    /// in its middle otherwise, and a second Ctrl-C ends the wait.
+    async fn deserted(&self) {
+        let mut looks = 0;
+        while self.control.as_ref().is_some_and(|control| !control.is_idle()) {
+            looks += 1;
+            if looks == LOOKS_IN_SILENCE {
+                tracing::warn!("another command uses the cache by way of this one: waiting for it to end");
+            }
+            tokio::time::sleep(DESERTED_LOOK_EVERY).await;
+        }
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.begin();
+        // A panic of an accept loop was logged where it happened.
+        while self.serving.join_next().await.is_some() {}
+        // A disk that does not answer must not keep the process.
+        let _ = tokio::time::timeout(PUT_BY_TIMEOUT, self.pages.put_by()).await;
+    }
+}
+
+/// The daemon that holds the cache folder, for a command that needs one.
+pub enum Reached {
+    /// It runs by itself.
+    Running(Client),
+    /// Nobody held the folder: it runs inside this process, for as long as the command does.
+    Embedded(Client, Daemon),
+}
+
+impl Reached {
+    pub fn client(&self) -> &Client {
+        match self {
+            Self::Running(client) | Self::Embedded(client, _) => client,
+        }
+    }
+
+    /// Ends a daemon inside this process, when the other commands that have found it meanwhile are done. All clones of
+    /// the client must be gone.
+    pub async fn stop(self) {
+        if let Self::Embedded(client, daemon) = self {
+            drop(client);
+            daemon.deserted().await;
+            daemon.stop().await;
+        }
+    }
+}
+
+/// Finds the daemon that holds the cache folder, or becomes it.
+///
+/// # Errors
+/// What keeps one from starting; [`StartError::Unreachable`] when the folder is held by one that does not answer.
+pub async fn reach(config: &Config) -> Result<Reached, StartError> {
+    let folder = config.cache_dir()?;
+    let until = clock::now() + REACH_TIMEOUT;
+    // Again, because one that starts or stops holds the folder for a moment without answering.
+    loop {
+        match Daemon::embedded(config) {
+            Ok(daemon) => {
+                let client = Client::connect(&folder).await;
+                return match client {
+                    Ok(client) => Ok(Reached::Embedded(client, daemon)),
+                    Err(why) => Err(StartError::Unreachable { folder, why }),
+                };
+            }
+            Err(StartError::Store(StoreError::InUse(_))) => {}
+            Err(why) => return Err(why),
+        }
+        match Client::connect(&folder).await {
+            Ok(client) => return Ok(Reached::Running(client)),
+            Err(why) if clock::now() >= until => return Err(StartError::Unreachable { folder, why }),
+            Err(_) => tokio::time::sleep(REACH_PAUSE).await,
+        }
+    }
+}
+
+/// All parts, put together and idle.
+fn services(config: &Config) -> Result<Arc<Services>, StartError> {
+    if !digest::self_test() {
+        return Err(StartError::Arithmetic);
+    }
+    let store = Arc::new(Store::open(&config.cache_dir()?, config.cache_size.0)?);
+    if config.offline {
+        store.blobs.keep_everything();
+    }
+    take_stock(&store);
+
+    let bases = bases(config)?;
+    let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
+        .map_err(|why| StartError::Setting(why.to_string()))?;
+    // Offline nobody is shown a credential, nor is anybody's own put aside for it.
+    let service = if config.offline { None } else { service(config)? };
+    let upstream = Arc::new(upstreams(config, &bases, &via, service.is_some())?);
+    let access = Arc::new(match config.offline {
+        true => Access::offline(&config.access, keys(config)?),
+        false => Access::new(&config.access),
+    });
+    let sources = sources(config, bases, private_names(config)?)?;
+    let parts = Parts {
+        upstream: Arc::clone(&upstream),
+        access: Arc::clone(&access),
+        shelf: store.pages.clone(),
+        sidecars: Arc::clone(&store.sidecars),
+        ahead: if config.offline { 0 } else { config.metadata.ahead },
+        held: config.offline.then(|| store.holdings()),
+    };
+    let pages = Pages::new(config.index.clone(), sources, parts);
+    let (line, rights) = (Arc::clone(&upstream), Arc::clone(&access));
+    let files = Files::new(config.files, config.metadata, adopting(config), line, rights, Arc::clone(&store));
+    let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), config.limits.body_timeout.0);
+    let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages)));
+    let signers = Some(&config.import.allowed_signers).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let exchange = Arc::new(Exchange::new(Arc::clone(&store), Arc::clone(&pages), signers));
+    let gauges = {
+        let (pages, files, access) = (Arc::clone(&pages), Arc::clone(&files), Arc::clone(&access));
+        let (ledger, peers) = (Arc::clone(store.blobs.ledger()), Arc::clone(&upstream));
+        move || Gauges {
+            offline: peers.is_offline(),
+            resting: peers.peers().map(|(name, state)| (name, state != State::Closed)).collect(),
+            wheels_ahead: files.reading_ahead() as u64,
+            downloads: files.downloading() as u64,
+            page_loads: pages.loading() as u64,
+            grants: access.count(),
+            store_bytes: ledger.taken(),
+            store_budget_bytes: ledger.budget(),
+        }
+    };
+    Ok(Arc::new(Services {
+        access,
+        pages,
+        files,
+        uploads,
+        upkeep,
+        exchange,
+        metrics: Arc::new(Metrics::default()),
+        gauges: Box::new(gauges),
+        via,
+        service,
+    }))
+}
+
+/// Counts what is stored, behind the start.
+fn take_stock(store: &Store) {
+    let blobs = Arc::clone(&store.blobs);
+    let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
+    #[expect(clippy::disallowed_methods, reason = "counting goes on behind the start")]
+    tokio::spawn(async move {
+        if let Ok(Err(why)) = stock.await {
+            tracing::warn!(%why, "cannot count what is stored");
+        }
+    });
 }
 
 /// What `larder explain` stands on.
@@ -164,6 +319,8 @@ pub fn ground(config: &Config) -> Result<Ground, StartError> {
         config.mirrors.iter().map(|(name, section)| Ok((mirror_base(name, section)?, section.clone())));
     Ok(Ground {
         listen: config.listen.clone(),
+        offline: config.offline,
+        public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         cache_dir: config.cache_dir()?,
         gitlab: config.gitlab.clone(),
@@ -183,14 +340,14 @@ fn adopting(config: &Config) -> HashSet<Scope> {
     kept.filter_map(|(name, _)| Scope::mirror(name)).collect()
 }
 
-/// In whose name `larder explain` asks the daemon.
+/// In whose name a command asks the daemon.
 ///
 /// # Errors
 /// What is wrong with the token's file.
-pub fn caller(asked: &Explain) -> Result<Credential, StartError> {
-    let Some(path) = &asked.token_file else { return Ok(Credential::anonymous()) };
+pub fn caller(user: Option<&str>, token_file: Option<&Path>) -> Result<Credential, StartError> {
+    let Some(path) = token_file else { return Ok(Credential::anonymous()) };
     let token = read_token("--token-file", path)?;
-    Ok(match &asked.user {
+    Ok(match user {
         Some(user) => Credential::basic(user, &token),
         None => Credential::service(&token),
     })
@@ -205,8 +362,17 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
         let token = token(&format!("mirrors.{name}"), &section.token_file).err();
         [token, mirror(name, &without_token, &via).err()]
     });
-    let faults = [service(config).err(), gitlab].into_iter().chain(mirrors);
+    let signers = unreadable_signers(config);
+    let faults = [service(config).err(), gitlab, signers, keys(config).err()].into_iter().chain(mirrors);
     faults.flatten().map(|why| why.to_string()).collect()
+}
+
+/// What is wrong with the file of allowed signers, if one is named.
+fn unreadable_signers(config: &Config) -> Option<StartError> {
+    let path = Some(&config.import.allowed_signers).filter(|path| !path.is_empty())?;
+    #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
+    let why = fs::read(path).err()?;
+    Some(StartError::Setting(format!("import.allowed_signers: {path}: {why}")))
 }
 
 fn bases(config: &Config) -> Result<Bases, StartError> {
@@ -222,6 +388,42 @@ fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
 /// The operator's own credential, if there is one.
 fn service(config: &Config) -> Result<Option<Credential>, StartError> {
     Ok(token("gitlab", &config.gitlab.token_file)?.map(|token| Credential::service(&token)))
+}
+
+/// Who gets GitLab's packages offline.
+fn keys(config: &Config) -> Result<Keys, StartError> {
+    let access = &config.access;
+    let mut keys = Keys::new(access.offline);
+    for (key, path, add) in [
+        ("access.offline_users", &access.offline_users, Keys::with_users as fn(Keys, &[u8]) -> _),
+        ("access.offline_tokens", &access.offline_tokens, Keys::with_tokens),
+    ] {
+        if path.is_empty() {
+            continue;
+        }
+        let fault = |why: &dyn std::fmt::Display| StartError::Setting(format!("{key}: {path}: {why}"));
+        #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
+        let text = Zeroizing::new(fs::read(path).map_err(|why| fault(&why))?);
+        keys = add(keys, &text).map_err(|why| fault(&why))?;
+    }
+    Ok(keys)
+}
+
+/// Everybody who can be asked; offline nobody, and what only they would need is not even opened.
+fn upstreams(
+    config: &Config,
+    bases: &Bases,
+    via: &HeaderValue,
+    service_token: bool,
+) -> Result<Upstream, StartError> {
+    if config.offline {
+        let gitlab = GitLabConfig { ca_file: String::new(), ..config.gitlab.clone() };
+        let config = Config { gitlab, ..config.clone() };
+        return Ok(upstream(&config, bases.clone(), via, service_token)?.offline(true));
+    }
+    let mirrors = config.mirrors.iter().map(|(name, section)| mirror(name, section, via));
+    let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
+    Ok(upstream(config, bases.clone(), via, service_token)?.with_mirrors(mirrors))
 }
 
 /// GitLab alone, without mirrors.

@@ -13,7 +13,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
-use crate::access::AccessConfig;
+use crate::access::{AccessConfig, OfflineRule};
+use crate::airgap::ImportConfig;
 use crate::cli::Overrides;
 use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
@@ -33,8 +34,10 @@ pub struct Config {
     pub cache_size: Size,
     /// Only if a proxy in front adds a path prefix.
     pub public_url: String,
-    /// Allows a service token together with a listener that others can reach.
+    /// Allows a service token, or `access.offline = "open"`, together with a listener that others can reach.
     pub trust_network: bool,
+    /// Nobody is asked: what is here is all there is.
+    pub offline: bool,
     pub gitlab: GitLabConfig,
     /// By name.
     pub mirrors: BTreeMap<String, MirrorConfig>,
@@ -43,6 +46,7 @@ pub struct Config {
     pub files: FilesConfig,
     pub metadata: MetadataConfig,
     pub access: AccessConfig,
+    pub import: ImportConfig,
     pub limits: ServerLimits,
     pub log: LogConfig,
 }
@@ -55,6 +59,7 @@ impl Default for Config {
             cache_size: Size::gibibytes(20),
             public_url: String::new(),
             trust_network: false,
+            offline: false,
             gitlab: GitLabConfig::default(),
             mirrors: BTreeMap::new(),
             names: NamesConfig::default(),
@@ -62,6 +67,7 @@ impl Default for Config {
             files: FilesConfig::default(),
             metadata: MetadataConfig::default(),
             access: AccessConfig::default(),
+            import: ImportConfig::default(),
             limits: ServerLimits::default(),
             log: LogConfig::default(),
         }
@@ -169,6 +175,19 @@ impl Config {
             let why = "a withdrawn right would live on for too long";
             let most = AccessConfig::GRANT_FOR_MAX;
             fault("access.grant_for", format!("{} is more than {most}: {why}", self.access.grant_for));
+        }
+        let open = self.access.offline == OfflineRule::Open;
+        if open && !(self.access.offline_users.is_empty() && self.access.offline_tokens.is_empty()) {
+            let why = "with \"open\" nobody is asked for a user or a token: leave it, or offline_users and offline_tokens, out";
+            fault("access.offline", why.to_owned());
+        }
+        if open && self.offline && !self.trust_network && !is_loopback(&self.listen) {
+            let why =
+                "whoever can connect gets GitLab's packages: listen on loopback, or set trust_network = true";
+            fault(
+                "access.offline",
+                format!("\"open\", while listen = \"{}\" is open to the network; {why}", self.listen),
+            );
         }
         if !is_address(&self.listen) {
             fault("listen", format!("\"{}\" is not an address such as 127.0.0.1:3141", self.listen));
@@ -400,6 +419,19 @@ mod tests {
             assert_eq!(with(listen, false), "");
         }
         assert_eq!(with("0.0.0.0:3141", true), "");
+    }
+
+    #[test]
+    fn offline_open_means_open_and_stays_on_loopback() {
+        let with = |listen: &str, top: &str, access: &str| {
+            fault(&format!("listen = '{listen}'\n{top}\n[access]\noffline = 'open'\n{access}"))
+        };
+        assert!(with("0.0.0.0:3141", "offline = true", "").starts_with("access.offline: "));
+        assert_eq!(with("0.0.0.0:3141", "offline = true\ntrust_network = true", ""), "");
+        assert_eq!(with("0.0.0.0:3141", "", ""), "", "it waits for offline");
+        assert_eq!(with("127.0.0.1:3141", "offline = true", ""), "");
+        assert!(with("127.0.0.1:3141", "", "offline_users = '/users'").contains("offline_users"));
+        assert!(fault("[access]\noffline = 'maybe'\n").contains("access.offline"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! - [`server`] is the wire: connections, the walk of a request, and the one table of statuses.
 //! - [`access`] remembers GitLab's word about each caller. A response with stored bytes cannot be built without its
 //!   `Permit`.
-//! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions.
+//! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions, [`upkeep`] looks
+//!   after the store, [`airgap`] carries packages across.
+//! - [`control`] is how a command talks to the daemon that holds the folder.
 //! - [`store`] is the disk, [`upstream`] the network; they are strangers to each other.
 //! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data,
 //!   [`wheel`] what an archive says about itself.
@@ -17,12 +19,14 @@
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
 pub mod access;
+pub mod airgap;
 pub mod app;
 pub mod byte_range;
 pub mod cache_status;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod digest;
 pub mod file;
 pub mod index;
@@ -34,6 +38,7 @@ pub mod simple;
 pub mod single_flight;
 pub mod store;
 pub mod telemetry;
+pub mod upkeep;
 pub mod upload;
 pub mod upstream;
 pub mod wheel;

@@ -4,10 +4,9 @@
 //! locks nor makes. The second, if a daemon answers where the configuration says it listens, asks it that very
 //! question. Owns the order of what is told. Must not know how the daemon is put together, and never shows a credential.
 
-mod address;
 mod daemon;
 mod explanation;
-mod ground;
+mod offline;
 mod rules;
 mod stored;
 
@@ -15,16 +14,16 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::address::{self, Address, Given};
+use super::ground::Ground;
 use crate::access::Credential;
 use crate::registry::{MirrorBase, Route, RouteError};
 use crate::simple::Format;
 use crate::store::Peek;
-use address::{Address, Given};
 use explanation::{Explanation, Verdict};
-pub use ground::Ground;
 
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArguments {
     /// An address of larder's, or of the GitLab or a mirror that it stands in front of.
     pub url: String,
     /// The token to ask a running daemon with. Without it, it is asked without a credential.
@@ -42,6 +41,9 @@ pub struct Explain {
     /// Where the daemon listens.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// As if the daemon had been started with `--offline`.
+    #[arg(long)]
+    pub offline: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,7 +71,11 @@ pub struct Told {
 ///
 /// # Errors
 /// A sentence, when what was given is no address.
-pub async fn explain(asked: &Explain, ground: &Ground, credential: &Credential) -> Result<Told, String> {
+pub async fn explain(
+    asked: &ExplainArguments,
+    ground: &Ground,
+    credential: &Credential,
+) -> Result<Told, String> {
     let bases: Vec<MirrorBase> = ground.mirrors.iter().map(|(base, _)| base.clone()).collect();
     let address = address::read(&asked.url, &ground.bases, &bases, &ground.path_prefix)
         .map_err(|why| format!("\"{}\" is {why}", shown(&asked.url)))?;
@@ -122,15 +128,22 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
             return explanation;
         }
     };
+    let peek = Peek::at(&ground.cache_dir);
+    if peek.is_none() {
+        explanation.stored.push(format!("{} is not there yet", ground.cache_dir.display()));
+    }
+    if ground.offline {
+        offline::explain(&mut explanation, route, ground, peek.as_ref());
+        return explanation;
+    }
     if let Some(mirror) = unknown(route) {
         explanation.what = "nothing that larder serves".to_owned();
         explanation.deny(format!("there is no [mirrors.{mirror}] in the configuration (404)"));
         return explanation;
     }
     rules::apply(&mut explanation, route, format, ground);
-    match Peek::at(&ground.cache_dir) {
-        Some(peek) => stored::look(&mut explanation, route, ground, &peek),
-        None => explanation.stored.push(format!("{} is not there yet", ground.cache_dir.display())),
+    if let Some(peek) = peek {
+        stored::look(&mut explanation, route, ground, &peek);
     }
     explanation
 }

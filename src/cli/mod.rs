@@ -3,16 +3,43 @@
 //! Owns the arguments and what commands print. Must not know how the daemon is put together: a command is handed what
 //! it needs.
 
+mod address;
+mod bytes;
 mod explain;
+mod export;
+mod gc;
+mod ground;
+mod import;
+mod lines;
+mod ls;
+mod progress;
+mod purge;
+mod rewrite_lock;
 mod serve;
+mod stats;
+mod verify;
+mod warm;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
-pub use explain::{Explain, Ground, Told, explain};
+pub use bytes::in_units;
+pub use explain::{ExplainArguments, Told, explain};
+pub use export::{ExportArguments, export};
+pub use gc::{GcArguments, gc};
+pub use ground::Ground;
+pub use import::{ImportArguments, import};
+pub use lines::{CommandError, json_line, say};
+pub use ls::{LsArguments, ls};
+pub use progress::HowFar;
+pub use purge::{PurgeArguments, purge};
+pub use rewrite_lock::{RewriteLockArguments, RewrittenLock, rewrite_lock};
 pub use serve::banner;
+pub use stats::{StatsArguments, stats};
+pub use verify::{VerifyArguments, verify};
+pub use warm::{Prepared, WarmArguments, prepare, record, warm};
 
 /// A read-through cache in front of a GitLab PyPI registry: streamed, verified, by the caller's own rights.
 #[derive(Debug, Parser)]
@@ -37,11 +64,29 @@ pub struct Everywhere {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon.
-    Serve(Serve),
+    Serve(ServeArguments),
     /// Check the configuration and the files it names, and say what is wrong with them.
     CheckConfig,
     /// Say how an address is answered, and from what.
-    Explain(Explain),
+    Explain(ExplainArguments),
+    /// Fetch what lock files or requirements name, so that it is here when it is needed.
+    Warm(Box<WarmArguments>),
+    /// Make the URLs in a lock file lead to larder, or back to where they led before.
+    RewriteLock(RewriteLockArguments),
+    /// Write what is held, or a set of it, into a bundle that another larder imports.
+    Export(ExportArguments),
+    /// Check a bundle and take it in.
+    Import(ImportArguments),
+    /// Say what the store holds.
+    Stats(StatsArguments),
+    /// List the files that are known, by project.
+    Ls(LsArguments),
+    /// Hash everything again; set aside what is wrong.
+    Verify(VerifyArguments),
+    /// Remove what nobody needs.
+    Gc(GcArguments),
+    /// Remove a project, an address, a sha256, or everything.
+    Purge(PurgeArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -54,13 +99,16 @@ pub enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct Serve {
+pub struct ServeArguments {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The GitLab in front of which to stand.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
+    /// Open no connection to anywhere: what is here is all there is.
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// What the command line says about the configuration. Absent means: as configured elsewhere.
@@ -72,6 +120,8 @@ pub struct Overrides {
     pub cache_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gitlab: Option<GitLabOverrides>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<bool>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,10 +136,14 @@ impl Cli {
         match &self.command {
             Command::Serve(serve) => {
                 overrides.listen.clone_from(&serve.listen);
+                overrides.offline = serve.offline.then_some(true);
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
             }
-            Command::Explain(explain) => overrides.listen.clone_from(&explain.listen),
-            Command::CheckConfig | Command::Config(_) => {}
+            Command::Explain(explain) => {
+                overrides.listen.clone_from(&explain.listen);
+                overrides.offline = explain.offline.then_some(true);
+            }
+            _ => {}
         }
         overrides
     }

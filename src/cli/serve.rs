@@ -6,18 +6,27 @@ use std::fmt::Display;
 
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
 
-/// `gitlab` and `cache` are shown as they are; the token is a placeholder, always.
-pub fn banner(address: &impl Display, gitlab: &impl Display, cache: &impl Display) -> String {
+/// `gitlab` is none offline, when there is nothing to publish to either. What is given is shown as it is; the token is a
+/// placeholder, always.
+pub fn banner(address: &impl Display, gitlab: Option<&str>, cache: &impl Display) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let [upload, index, group] = addresses();
+    let front = gitlab.map_or_else(
+        || "OFFLINE: what is here is all there is".to_owned(),
+        |gitlab| format!("in front of {gitlab}"),
+    );
+    let twine = gitlab.map_or_else(String::new, |_| {
+        format!(
+            "twine  twine upload --repository-url http://{address}{upload} -u __token__ -p TOKEN dist/*\n"
+        )
+    });
     format!(
-        "larder {version} listening on http://{address}, in front of {gitlab}
+        "larder {version} listening on http://{address}, {front}
 cached in {cache}
 
 pip    pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
 uv     uv pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
-twine  twine upload --repository-url http://{address}{upload} -u __token__ -p TOKEN dist/*
-
+{twine}
 ID is a project's number, or its path with %2F for each slash. For a group: {group}
 "
     )

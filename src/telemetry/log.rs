@@ -3,7 +3,7 @@
 //! Owns the subscriber. Lines are written by a thread of their own behind a bounded queue: a slow terminal or journal
 //! must not slow a download; lines that do not fit are dropped. Must not know what is logged.
 
-use std::io::{BufWriter, IsTerminal};
+use std::io::BufWriter;
 
 use serde::{Deserialize, Serialize};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -52,11 +52,7 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
         // One write for all lines that have come in meanwhile.
         .finish(BufWriter::new(std::io::stderr()));
     let lines = match config.format {
-        LogFormat::Text => fmt::layer()
-            .with_writer(writer)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).with_filter(filter).boxed(),
         LogFormat::Json => {
             fmt::layer().json().flatten_event(true).with_writer(writer).with_filter(filter).boxed()
         }

@@ -36,6 +36,8 @@ struct PeerLabels {
 pub struct Gauges {
     /// Upstreams by name (`gitlab`, a mirror's), and whether each rests because it could not be reached.
     pub resting: Vec<(String, bool)>,
+    /// Nobody is asked anything.
+    pub offline: bool,
     pub downloads: u64,
     pub page_loads: u64,
     /// Wheels whose metadata is to be read ahead.
@@ -52,6 +54,7 @@ pub struct Metrics {
     bytes: Family<ByteLabels, Counter>,
     broken: Counter,
     resting: Family<PeerLabels, Gauge<u64, AtomicU64>>,
+    offline: Gauge<u64, AtomicU64>,
     downloads: Gauge<u64, AtomicU64>,
     page_loads: Gauge<u64, AtomicU64>,
     wheels_ahead: Gauge<u64, AtomicU64>,
@@ -97,6 +100,7 @@ impl Default for Metrics {
             bytes,
             broken,
             resting,
+            offline: gauge("offline", "Whether larder is offline and asks nobody", None),
             downloads: gauge("downloads", "Downloads from upstream under way", None),
             page_loads: gauge("page_loads", "Page requests to upstream under way", None),
             wheels_ahead: gauge("wheels_ahead", "Wheels whose metadata is to be read ahead", None),
@@ -126,6 +130,7 @@ impl Metrics {
         for (peer, resting) in &gauges.resting {
             self.resting.get_or_create(&PeerLabels { peer: peer.clone() }).set(u64::from(*resting));
         }
+        self.offline.set(u64::from(gauges.offline));
         self.downloads.set(gauges.downloads);
         self.page_loads.set(gauges.page_loads);
         self.wheels_ahead.set(gauges.wheels_ahead);

@@ -39,6 +39,8 @@ pub enum UploadError {
     Paused(Duration),
     #[error("the upload broke off")]
     BrokeOff,
+    #[error("larder is offline: nothing can be published")]
+    Offline,
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -88,7 +90,10 @@ impl Uploads {
             .is_ok_and(|answer| answer.status.is_client_error() || answer.status.is_redirection());
         doubt.changed = !untouched;
         // A body that the client broke off breaks the request upstream, which is not upstream's fault.
-        answer.map_err(|why| fault.get().cloned().unwrap_or_else(|| why.into()))
+        answer.map_err(|why| match why {
+            UpstreamError::Offline => UploadError::Offline,
+            why => fault.get().cloned().unwrap_or_else(|| why.into()),
+        })
     }
 }
 

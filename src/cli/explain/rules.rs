@@ -2,11 +2,19 @@
 //!
 //! Pure: the configuration alone tells. Must not know what is stored.
 
+use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
-use super::ground::Ground;
 use crate::registry::{House, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
+
+/// What is at an address that is of no index.
+pub(super) fn about_larder(route: &Route) -> &'static str {
+    match route {
+        Route::House(House::Metrics) => "numbers about larder itself, for whoever can connect",
+        _ => "whether larder itself is well, for whoever can connect",
+    }
+}
 
 /// Fills in everything that follows from the configuration.
 pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format, ground: &Ground) {
@@ -14,11 +22,7 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
     explanation.upstream = ground.url(route);
     let Some(scope) = route.scope() else {
         explanation.verdict = Verdict::Yes;
-        explanation.why = match route {
-            Route::House(House::Metrics) => "numbers about larder itself, for whoever can connect",
-            _ => "whether larder itself is well, for whoever can connect",
-        }
-        .to_owned();
+        explanation.why = about_larder(route).to_owned();
         return;
     };
     match ground.mirror(scope) {
@@ -112,6 +116,16 @@ fn of_mirror(
             mirror.min_age
         ));
     }
+    if let Some(name) = private_name(route, ground) {
+        explanation.upstream = None;
+        explanation.asked_as = None;
+        explanation.rules.push(private(&name, "no mirror is ever asked for it"));
+        explanation.deny(format!("{name} is a private name, and this address is a mirror's (404)"));
+    }
+}
+
+/// The name that keeps an address of a mirror from being answered.
+pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName> {
     let name = match route {
         Route::Page(page) => page.name.clone(),
         Route::Mirrored(path) => {
@@ -120,19 +134,15 @@ fn of_mirror(
         }
         Route::File(_) | Route::Sidecar(_) | Route::Upload { .. } | Route::House(_) => None,
     };
-    if let Some(name) = name.filter(|name| ground.private.hold(name)) {
-        explanation.upstream = None;
-        explanation.asked_as = None;
-        explanation.rules.push(private(&name, "no mirror is ever asked for it"));
-        explanation.deny(format!("{name} is a private name, and this address is a mirror's (404)"));
-    }
+    name.filter(|name| ground.private.hold(name))
 }
 
 fn private(name: &ProjectName, then: &str) -> String {
     format!("names.private holds {name}: {then}")
 }
 
-fn what(route: &Route) -> String {
+/// What an address is of, in a few words.
+pub(super) fn what(route: &Route) -> String {
     let whose = route.scope().map(|scope| match scope.kind() {
         ScopeKind::Project | ScopeKind::Group => format!("GitLab {scope}"),
         ScopeKind::Mirror => format!("the mirror {scope}"),

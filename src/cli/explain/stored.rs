@@ -2,8 +2,8 @@
 //!
 //! Owns the words for it. What a mirror's file is, only its page tells, as for the daemon. Must not change anything.
 
+use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
-use super::ground::Ground;
 use super::rules::word;
 use crate::clock;
 use crate::digest::Digest;
@@ -28,9 +28,9 @@ pub(super) fn look(explanation: &mut Explanation, route: &Route, ground: &Ground
     }
 }
 
-type Lines = Result<Vec<String>, StoreError>;
+pub(super) type Lines = Result<Vec<String>, StoreError>;
 
-fn pages(route: &Route, peek: &Peek) -> Lines {
+pub(super) fn pages(route: &Route, peek: &Peek) -> Lines {
     let mut lines = Vec::new();
     for format in [Format::Json, Format::Html] {
         let Some(page) = peek.page(route, format)? else { continue };
@@ -54,7 +54,7 @@ fn line_of(page: &StoredPage, format: Format) -> String {
     format!("{format} page as upstream sent it: {} bytes, {validator}, changed {stored}", body.len())
 }
 
-fn found_file(file: &FileRef, peek: &Peek) -> Lines {
+pub(super) fn found_file(file: &FileRef, peek: &Peek) -> Lines {
     let digest = file.digest;
     Ok(vec![match peek.file(file)? {
         Some(found) if found.is_here => {

@@ -1,0 +1,61 @@
+//! `larder gc`: removes what nobody needs.
+//!
+//! Must not know what that is.
+
+use clap::Args;
+
+use super::bytes::in_units;
+use super::lines::{CommandError, json_line, say};
+use crate::control::{Amount, Cleared, ClearedSummary, Client, Gc};
+
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks the daemon, and says what it said.
+///
+/// # Errors
+/// When the daemon did not come to the end of it.
+pub async fn gc(asked: &GcArguments, client: &Client) -> Result<u8, CommandError> {
+    let mut events = client.order(&Gc { dry_run: asked.dry_run }).await?;
+    while let Some(event) = events.next().await? {
+        say(&if asked.json { json_line(&event)? } else { in_words(&event) })?;
+    }
+    Ok(0)
+}
+
+fn in_words(event: &Cleared) -> String {
+    match event {
+        Cleared::Unreferenced { sha256, bytes } => {
+            format!("sha256:{sha256}  {}  nothing refers to it\n", in_units(*bytes))
+        }
+        Cleared::OverBudget { sha256, bytes } => {
+            format!("sha256:{sha256}  {}  the store is over its budget\n", in_units(*bytes))
+        }
+        Cleared::Line { name, why } => format!("{name}  {why}\n"),
+        Cleared::Summary(summary) => summarised(summary),
+    }
+}
+
+fn summarised(summary: &ClearedSummary) -> String {
+    let amount = |Amount { count, bytes }: Amount| format!("{count} ({})", in_units(bytes));
+    let verb = if summary.dry_run { "would remove" } else { "removed" };
+    let skipped = match summary.skipped {
+        0 => String::new(),
+        skipped => format!("; {skipped} left, because the store was written all the time: run it again"),
+    };
+    format!(
+        "{verb} {} unreferenced, {} over budget, {} set aside, {} needless lines; index files shortened: {}{skipped}\n",
+        amount(summary.unreferenced),
+        amount(summary.over_budget),
+        amount(summary.quarantine),
+        summary.lines,
+        amount(summary.index),
+    )
+}

@@ -1,0 +1,209 @@
+//! `larder import`: hands bundles to the daemon, which checks them and takes them in.
+//!
+//! Must not know what is in a bundle.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads files that the caller named, outside of the cache folder"
+)]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use clap::Args;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::bytes::{counted, in_units};
+use super::lines::{CommandError, json_line, say};
+use super::progress::{HowFar, bar};
+use crate::airgap::{Import, Imported};
+use crate::control::{Client, ClientError};
+
+const STREAM: &str = "-";
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Pieces that wait for the daemon.
+const PIECES_MAX: usize = 8;
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Bundles, or parts of one in any order; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub bundles: Vec<PathBuf>,
+    /// Check everything, change nothing.
+    #[arg(long, visible_alias = "dry-run")]
+    pub check: bool,
+    /// Take a bundle that is not signed although keys are configured.
+    #[arg(long)]
+    pub unsigned: bool,
+    /// Print a line of JSON for each bundle.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportFailure {
+    #[error("{file}: refused, and nothing of it was taken: {why}")]
+    Refused { file: String, why: ClientError },
+    #[error("cannot read {file}: {why}")]
+    Read { file: String, why: io::Error },
+    #[error("{file}: the daemon said nothing of it")]
+    Silent { file: String },
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    file: &'a str,
+    checked_only: bool,
+    #[serde(flatten)]
+    imported: &'a Imported,
+}
+
+impl ImportArguments {
+    /// # Errors
+    /// When the arguments do not fit together, or a file is not there.
+    pub fn check(&self) -> Result<(), String> {
+        let streams = |path: &&PathBuf| path.as_path() == Path::new(STREAM);
+        if self.bundles.iter().filter(streams).count() > 1 {
+            return Err("standard input can be only one of the bundles".to_owned());
+        }
+        match self.bundles.iter().find(|path| !streams(path) && !path.exists()) {
+            Some(path) => Err(format!("cannot read {}: there is no such file", path.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Hands over one bundle after the other, and says what came of each.
+///
+/// # Errors
+/// The first that was refused, and why; those before it are in.
+pub async fn import(asked: &ImportArguments, client: &Client, how_far: &HowFar) -> Result<u8, CommandError> {
+    let mut last = None;
+    for (taken, path) in asked.bundles.iter().enumerate() {
+        let file = path.display().to_string();
+        if !asked.check {
+            let name = if path == Path::new(STREAM) { "standard input" } else { &file };
+            how_far.note(format!("{name} was taken as a whole or not at all: import it again to be sure"));
+        }
+        let imported = hand_over(asked, path, client).await;
+        let imported = imported.map_err(|why| refused(&why, if asked.check { 0 } else { taken }))?;
+        say(&if asked.json {
+            json_line(&Told { file: &file, checked_only: asked.check, imported: &imported })?
+        } else {
+            in_words(asked, &file, &imported)
+        })?;
+        last = Some(imported);
+    }
+    if let Some(Imported { awaited_blobs: awaited @ 1.., part, .. }) = last
+        && !asked.json
+    {
+        say(&format!(
+            "{} to come with other parts of the {}; its pages become visible with the last\n",
+            counted(awaited, "blob is", "blobs are"),
+            part.of
+        ))?;
+    }
+    Ok(0)
+}
+
+/// Why a bundle did not come in, and what of those before it did.
+fn refused(why: &ImportFailure, taken: usize) -> CommandError {
+    let stay = match taken {
+        0 => String::new(),
+        1 => "\nThe bundle or part before it is in and stays".to_owned(),
+        taken => format!("\nThe {taken} bundles or parts before it are in and stay"),
+    };
+    CommandError::Refused(format!("{why}{stay}"))
+}
+
+async fn hand_over(asked: &ImportArguments, path: &Path, client: &Client) -> Result<Imported, ImportFailure> {
+    let file = path.display().to_string();
+    let unread = |why| ImportFailure::Read { file: file.clone(), why };
+    let (source, size): (Box<dyn Read + Send>, u64) = if path == Path::new(STREAM) {
+        (Box::new(io::stdin()), 0)
+    } else {
+        let opened = File::open(path).map_err(unread)?;
+        let size = opened.metadata().map_err(unread)?.len();
+        (Box::new(opened), size)
+    };
+    let bar = bar(size, asked.json || size == 0);
+    let order = Import { check: asked.check, unsigned: asked.unsigned };
+    let first = serde_json::to_string(&order).map_err(|why| unread(why.into()))? + "\n";
+    let (sender, pieces) = mpsc::channel(PIECES_MAX);
+    // A thread that reads a terminal or a pipe cannot be stopped; the process does not wait for it.
+    let reading = bar.clone();
+    std::thread::spawn(move || read_all(source, first, &sender, &reading));
+    let refused = |why| ImportFailure::Refused { file: file.clone(), why };
+    let mut events = client.deliver::<Import>(Sent(pieces).boxed_unsync()).await.map_err(refused)?;
+    let mut imported = None;
+    while let Some(event) = events.next().await.map_err(refused)? {
+        imported = Some(event);
+    }
+    bar.finish_and_clear();
+    imported.ok_or(ImportFailure::Silent { file })
+}
+
+/// Sends the order's line and everything there is to read. Ends early when nobody takes it.
+fn read_all(
+    mut source: impl Read,
+    first: String,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+    bar: &ProgressBar,
+) {
+    let mut next = Ok(Bytes::from(first));
+    loop {
+        let failed = next.is_err();
+        if sender.blocking_send(next).is_err() || failed {
+            return;
+        }
+        let mut chunk = vec![0; CHUNK_BYTES];
+        next = match source.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(read) => {
+                chunk.truncate(read);
+                bar.inc(read as u64);
+                Ok(chunk.into())
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => Ok(Bytes::new()),
+            Err(why) => Err(why),
+        };
+    }
+}
+
+/// A bundle on its way to the daemon.
+struct Sent(mpsc::Receiver<io::Result<Bytes>>);
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
+    }
+}
+
+fn in_words(asked: &ImportArguments, file: &str, imported: &Imported) -> String {
+    let Imported { id, part, signed, files, pages, new_blobs, new_bytes, .. } = imported;
+    let which = if part.of > 1 { format!("part {} of {}, ", part.number, part.of) } else { String::new() };
+    let done = if asked.check { "good; would bring" } else { "imported" };
+    let signature = if *signed { ", signature good" } else { "" };
+    let size = in_units(*new_bytes);
+    let files = counted(*files, "file", "files");
+    let pages = counted(*pages, "page", "pages");
+    let blobs = counted(*new_blobs, "new blob", "new blobs");
+    format!("{file}: {which}{done} {files} on {pages}, {blobs} of {size}{signature}\n  id {id}\n")
+}

@@ -1,0 +1,130 @@
+//! `larder purge WHAT`: removes what is named.
+//!
+//! Owns the reading of WHAT. Must not know how it is removed.
+
+use clap::Args;
+
+use super::bytes::{counted, in_units};
+use super::ground::Ground;
+use super::lines::{CommandError, json_line, say};
+use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
+use crate::digest::Digest;
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true))]
+pub struct PurgeArguments {
+    /// A project in a scope (`projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`), an address of larder's, GitLab's or a
+    /// mirror's, or a sha256.
+    #[arg(value_name = "WHAT", group = "target")]
+    pub what: Option<String>,
+    /// Everything.
+    #[arg(long, group = "target")]
+    pub all: bool,
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl PurgeArguments {
+    /// What is to go.
+    ///
+    /// # Errors
+    /// When WHAT means nothing.
+    pub fn target(&self, ground: &Ground) -> Result<Purgeable, String> {
+        let Some(what) = &self.what else { return Ok(Purgeable::All) };
+        read(what, |address| ground.path(address)).ok_or_else(|| {
+            let forms = "a project such as projects/42/NAME or MIRROR/NAME, an address of larder's, GitLab's or a \
+                         mirror's, or a sha256";
+            format!("\"{what}\" is not {forms}")
+        })
+    }
+}
+
+/// Asks the daemon, and says what it said. 1 if nothing of the kind was there.
+///
+/// # Errors
+/// When the daemon did not come to the end of it.
+pub async fn purge(asked: &PurgeArguments, what: Purgeable, client: &Client) -> Result<u8, CommandError> {
+    let mut events = client.order(&Purge { what, dry_run: asked.dry_run }).await?;
+    let mut found = false;
+    loop {
+        let event = match events.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(u8::from(!found && !asked.all)),
+            Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
+            Err(why) => return Err(why.into()),
+        };
+        found |= !matches!(event, Purged::Summary { .. });
+        say(&if asked.json { json_line(&event)? } else { in_words(&event) })?;
+    }
+}
+
+/// What is meant, by its form alone; `path` tells where larder serves an address.
+fn read(what: &str, path: impl Fn(&str) -> Option<String>) -> Option<Purgeable> {
+    if let Some(digest) = Digest::parse(what.strip_prefix("sha256:").unwrap_or(what)) {
+        return Some(Purgeable::Sha256(digest.to_string()));
+    }
+    if what.starts_with('/') || what.contains("://") {
+        return path(what).map(Purgeable::Address);
+    }
+    let (scope, project) = what.trim_end_matches('/').rsplit_once('/')?;
+    let (scope, project) = (scope.to_owned(), project.to_owned());
+    Some(Purgeable::Project { scope, project })
+}
+
+fn in_words(event: &Purged) -> String {
+    match event {
+        Purged::Line { name, .. } => format!("{name}\n"),
+        Purged::Body { sha256, bytes } => format!("sha256:{sha256}  {}\n", in_units(*bytes)),
+        Purged::Summary { dry_run, lines, bodies, shared, skipped } => {
+            let verb = if *dry_run { "would remove" } else { "removed" };
+            let shared = match shared {
+                0 => String::new(),
+                shared => format!("; {shared} bodies stay, because other addresses lead to them"),
+            };
+            let skipped = match skipped {
+                0 => String::new(),
+                skipped => {
+                    format!("; {skipped} left, because the store was written all the time: run it again")
+                }
+            };
+            let bytes = in_units(bodies.bytes);
+            let lines = counted(*lines, "record", "records");
+            let bodies = counted(bodies.count, "body", "bodies");
+            format!("{verb} {lines} and {bodies} ({bytes}){shared}{skipped}\n")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_is_told_by_its_form() {
+        let project = |scope: &str, project: &str| {
+            Some(Purgeable::Project { scope: scope.to_owned(), project: project.to_owned() })
+        };
+        let address = |path: &str| Some(Purgeable::Address(path.to_owned()));
+        let path = |address: &str| {
+            let below = address.strip_prefix("http://127.0.0.1:3141").unwrap_or(address);
+            below.starts_with('/').then(|| below.to_owned())
+        };
+        let sha = "0".repeat(64);
+        for (what, meant) in [
+            ("projects/42/six", project("projects/42", "six")),
+            ("groups/acme%2Fsub/six/", project("groups/acme%2Fsub", "six")),
+            ("pypi/six", project("pypi", "six")),
+            ("/pypi/simple/six/", address("/pypi/simple/six/")),
+            ("http://127.0.0.1:3141/pypi/packages/a-1.whl", address("/pypi/packages/a-1.whl")),
+            ("ftp://127.0.0.1/", None),
+            (sha.as_str(), Some(Purgeable::Sha256(sha.clone()))),
+            ("six", None),
+        ] {
+            assert_eq!(read(what, path), meant, "{what}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `larder rewrite-lock FILE --to URL`: a lock file's URLs, from upstream's to larder's or back.
+//!
+//! Owns the arguments, the file on the disk and what is said. Which URL becomes which is the registry's, where one stands is
+//! the air gap's.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the file belongs to whoever runs the command, not to the store"
+)]
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::bytes::counted;
+use super::ground::Ground;
+use crate::airgap::lockfile::Kind;
+use crate::airgap::rewrite::{Rewritten, rewrite};
+use crate::registry::{Base, Swap};
+
+/// A lock file larger than this is none.
+const LOCK_BYTES_MAX: u64 = 256 << 20;
+
+/// The word that means the other direction.
+const UPSTREAM: &str = "upstream";
+
+#[derive(Debug, Args)]
+pub struct RewriteLockArguments {
+    /// uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a requirements file; `-` for stdin.
+    pub file: PathBuf,
+    /// Where its URLs are to lead: the address of a larder, as http://localhost:3141, or `upstream` for the way back.
+    #[arg(long, value_name = "URL|upstream")]
+    pub to: String,
+    /// The address that larder has in the file, if it is none that is configured and not on this machine.
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// Replace the file, in one step, in place of printing.
+    #[arg(long)]
+    pub in_place: bool,
+}
+
+/// What is printed where, and whether anything was to be done and nothing was.
+pub struct RewrittenLock {
+    /// For stdout; empty when the file was replaced.
+    pub text: String,
+    /// For stderr.
+    pub report: String,
+    pub in_vain: bool,
+}
+
+/// Rewrites a lock file by the configuration.
+///
+/// # Errors
+/// A sentence: a file that cannot be read or replaced, an address that is none.
+pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<RewrittenLock, String> {
+    let is_stdin = asked.file.as_os_str() == "-";
+    if is_stdin && asked.in_place {
+        return Err("--in-place needs a file, not stdin".to_owned());
+    }
+    let name = asked.file.to_string_lossy();
+    let text = if is_stdin { limited(std::io::stdin().lock()) } else { read(&asked.file) };
+    let text = text.map_err(|why| format!("cannot read {name}: {why}"))?;
+    let kind = Kind::of(&name, &text).map_err(|why| why.to_string())?;
+    let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
+    let swap = Swap {
+        bases: ground.bases.clone(),
+        mirrors: ground.mirrors.iter().map(|(base, _)| base.clone()).collect(),
+        // What is configured is an address that larder has, if it is one at all.
+        houses: [&ground.public_url, &format!("http://{}", ground.listen)]
+            .into_iter()
+            .filter_map(|url| Base::parse(url).ok())
+            .chain(asked.from.as_deref().map(house).transpose()?)
+            .collect(),
+    };
+    let mut hints = Vec::new();
+    let mut note = |url: &str, swapped| {
+        if swapped == crate::registry::Swapped::Foreign && swap.looks_like_ours(url) && hints.is_empty() {
+            hints.push(origin(url));
+        }
+        swapped
+    };
+    let done = if asked.to == UPSTREAM {
+        rewrite(kind, &text, &mut |url| note(url, swap.to_upstream(url)))
+    } else {
+        let to =
+            house(&asked.to).map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
+        rewrite(kind, &text, &mut |url| note(url, swap.to_house(url, &to)))
+    };
+    if asked.in_place && done.text != text {
+        replace(&asked.file, &done.text).map_err(|why| format!("cannot replace {name}: {why}"))?;
+    }
+    Ok(RewrittenLock {
+        report: report(&name, &done, hints.first().map(String::as_str)),
+        in_vain: done.changed == 0 && !done.foreign.is_empty(),
+        text: if asked.in_place { String::new() } else { done.text },
+    })
+}
+
+fn report(name: &str, done: &Rewritten, hint: Option<&str>) -> String {
+    let mut report = format!("{name}: {} changed", urls(done.changed));
+    if done.already > 0 {
+        let _ = write!(report, ", {} led there already", urls(done.already));
+    }
+    report.push('\n');
+    for (host, count) in &done.foreign {
+        let _ = writeln!(
+            report,
+            "{name}: {} at {host} left alone: neither GitLab's nor a mirror's, as configured",
+            urls(*count)
+        );
+    }
+    if let Some(origin) = hint {
+        let _ = writeln!(report, "if a larder is at {origin}, say --from {origin}");
+    }
+    report
+}
+
+fn urls(count: usize) -> String {
+    counted(count as u64, "URL", "URLs")
+}
+
+/// Scheme, host and port; never a password.
+fn origin(url: &str) -> String {
+    url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    limited(std::fs::File::open(path)?)
+}
+
+fn limited(from: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    from.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LOCK_BYTES_MAX {
+        return Err(std::io::Error::other("larger than any lock file"));
+    }
+    Ok(text)
+}
+
+/// Either the old file or the new one is there at any time, with the old one's permissions. A link stays a link.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let permissions = std::fs::metadata(&path)?.permissions();
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().set_permissions(permissions)?;
+    new.as_file().sync_all()?;
+    new.persist(&path).map_err(|failed| failed.error)?;
+    std::fs::File::open(folder)?.sync_all()
+}

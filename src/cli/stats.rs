@@ -1,0 +1,65 @@
+//! `larder stats`: what the store holds.
+//!
+//! Must not know how it is counted.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use super::bytes::in_units;
+use super::lines::{CommandError, json_line, say};
+use crate::control::{Amount, Client, Stats, Totals};
+
+#[derive(Debug, Args)]
+pub struct StatsArguments {
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks the daemon, and says what it said.
+///
+/// # Errors
+/// When the daemon did not come to the end of it.
+pub async fn stats(asked: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
+    let mut events = client.order(&Stats {}).await?;
+    while let Some(totals) = events.next().await? {
+        say(&if asked.json { json_line(&totals)? } else { in_words(&totals) })?;
+    }
+    Ok(0)
+}
+
+fn in_words(totals: &Totals) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut row = |name: &str, Amount { count, bytes }: Amount| {
+        let _ = writeln!(text, "{name:<24}{count:>10}  {:>12}", in_units(bytes));
+    };
+    row("files", totals.files);
+    row("pages", totals.pages);
+    row("metadata", totals.metadata);
+    row("unreferenced", totals.unreferenced);
+    row("quarantine", totals.quarantine);
+    row("downloads under way", totals.spool);
+    row("index", totals.index);
+    for (scope, amount) in &totals.scopes {
+        row(&format!("  in {scope}"), *amount);
+    }
+    let _ = writeln!(
+        text,
+        "stored {} of {}; {} lines of the index count no more",
+        in_units(totals.stored_bytes),
+        in_units(totals.budget_bytes),
+        totals.superseded_lines
+    );
+    if let (Some(oldest), Some(newest)) = (totals.oldest_use, totals.newest_use) {
+        let _ = writeln!(text, "longest unused since {}, last used {}", date(oldest), date(newest));
+    }
+    text
+}
+
+fn date(seconds: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    humantime::format_rfc3339_seconds(time).to_string()
+}

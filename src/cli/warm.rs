@@ -1,0 +1,317 @@
+//! `larder warm`: fetches what inputs name, through the daemon that holds the folder.
+//!
+//! Owns the arguments and the order of what is done. Must not know how the daemon is put together or reached: it is handed
+//! a client of it. Nothing of a package is executed.
+
+mod inputs;
+mod report;
+mod set;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use http::{HeaderMap, Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::ground::Ground;
+use crate::access::Credential;
+use crate::airgap::fetch::{Asker, Daemon};
+use crate::airgap::lockfile;
+use crate::airgap::plan::{Plan, plan};
+use crate::airgap::record::{Recorder, exit_code};
+use crate::airgap::selection::{Rules, Sdists};
+use crate::airgap::target::Target;
+use crate::airgap::wanted::Wanted;
+use crate::airgap::warm::Warm;
+use crate::control;
+use crate::registry::Scope;
+use crate::simple::ProjectName;
+use crate::store::SetName;
+use inputs::Inputs;
+use report::Report;
+
+/// News on their way to the screen.
+const NEWS_MAX: usize = 1024;
+
+/// The most requests at once: an upstream that is asked for more at a time throttles.
+const JOBS_MAX: u16 = 64;
+
+#[derive(Debug, Args)]
+pub struct WarmArguments {
+    /// Lock files, `-` for one on standard input, or requirements such as `name` and `name==1.2`.
+    #[arg(required_unless_present = "record", conflicts_with = "record", value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    /// Where from, the first choice first: a mirror's name, projects/ID, groups/ID. A lock file's URLs may say it too.
+    #[arg(long, value_name = "SOURCE")]
+    pub from: Vec<String>,
+    /// A file with the token to ask with.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    #[arg(long, value_name = "NAME", requires = "token_file")]
+    pub user: Option<String>,
+    /// Only what these Pythons take: 3.11,3.12. Without it, every Python's.
+    #[arg(long, value_name = "RELEASES", value_delimiter = ',')]
+    pub python: Vec<String>,
+    /// Only what these machines take: manylinux_2_28_x86_64,win_amd64,macosx_14_0_arm64. A level includes the older ones.
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Only this implementation: cp, pp or py.
+    #[arg(long, value_name = "TAG")]
+    pub implementation: Option<String>,
+    /// Only these ABIs, as cp313t.
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub abi: Vec<String>,
+    /// No source distributions.
+    #[arg(long, conflicts_with = "sdists")]
+    pub wheels_only: bool,
+    /// Which source distributions.
+    #[arg(long, value_enum, default_value_t = SdistChoice::Also)]
+    pub sdists: SdistChoice,
+    /// Fetch what the source distributions say they are built with, in the newest version that matches.
+    #[arg(long)]
+    pub build_deps: bool,
+    /// Yanked files too; those that a lock file names by hash are fetched anyway.
+    #[arg(long)]
+    pub include_yanked: bool,
+    /// Only what was uploaded before this date, as 2026-01-31 or 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "DATE")]
+    pub before: Option<String>,
+    /// Pre-releases too.
+    #[arg(long)]
+    pub pre: bool,
+    /// The newest so many versions of what is not pinned.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub latest: Option<u16>,
+    /// All versions of what is not pinned.
+    #[arg(long, conflicts_with = "latest")]
+    pub all_versions: bool,
+    /// Requests at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
+    pub jobs: u16,
+    /// Only say what would be fetched; pages are read for it.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print a line of JSON for each file.
+    #[arg(long)]
+    pub json: bool,
+    /// Note the files under this name, beside what it has already: `larder export --set` writes them, `larder gc` keeps them.
+    #[arg(long, value_name = "NAME", conflicts_with = "record")]
+    pub set: Option<String>,
+    /// Run a client with an index of its own in front of the daemon, and note what it fetches under this name:
+    /// `larder warm --record ci --from pypi -- uv sync`.
+    #[arg(long, value_name = "SET", requires = "client")]
+    pub record: Option<String>,
+    /// Where the recording index listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", requires = "record")]
+    pub listen: String,
+    /// The client and its arguments.
+    #[arg(last = true, value_name = "CLIENT", requires = "record")]
+    pub client: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SdistChoice {
+    Also,
+    Never,
+    IfNoWheel,
+}
+
+/// The daemon over its control socket.
+impl Daemon for control::Client {
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
+        let request = request.map(|_| control::empty());
+        control::Client::send(self, request).await.map_err(|why| why.to_string())
+    }
+}
+
+/// An input that was understood, before any daemon is looked for.
+pub struct Prepared {
+    wanted: Vec<Wanted>,
+    left_out: Vec<String>,
+    unlocked: Vec<String>,
+    from: Vec<Scope>,
+    asked: BTreeMap<ProjectName, Vec<Scope>>,
+    rules: Rules,
+    /// Where to note what was fetched.
+    set: Option<SetName>,
+}
+
+/// Reads the arguments and the inputs.
+///
+/// # Errors
+/// A sentence about how they cannot be used.
+pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, String> {
+    let pythons = Target::parse(&asked.python, &asked.platform, asked.implementation.as_deref(), &asked.abi);
+    let before = asked.before.as_deref().map(date).transpose()?;
+    let rules = Rules {
+        target: pythons.map_err(|why| why.to_string())?,
+        sdists: match asked.sdists {
+            _ if asked.wheels_only => Sdists::Never,
+            SdistChoice::Also => Sdists::Also,
+            SdistChoice::Never => Sdists::Never,
+            SdistChoice::IfNoWheel => Sdists::IfNoWheel,
+        },
+        yanked: asked.include_yanked,
+        before,
+        prereleases: asked.pre,
+        newest: if asked.all_versions { Some(usize::MAX) } else { asked.latest.map(usize::from) },
+    };
+    let set = asked.set.as_ref().or(asked.record.as_ref()).map(|name| SetName::parse(name));
+    let set = set.transpose().map_err(|why| why.to_string())?;
+    let told = asked.from.iter().map(|text| inputs::source(text, ground)).collect::<Result<Vec<_>, _>>()?;
+    let Inputs { wanted, left_out, unlocked, indexes } = inputs::read(&asked.inputs, ground)?;
+    let from = if told.is_empty() { indexes } else { told };
+    let asked = inputs::scopes(&wanted, &from, ground)?;
+    Ok(Prepared { wanted, left_out, unlocked, from, asked, rules, set })
+}
+
+/// Fetches; true when all is there.
+///
+/// # Errors
+/// When nothing can be printed.
+pub async fn warm(
+    asked: &WarmArguments,
+    prepared: Prepared,
+    ground: &Ground,
+    client: control::Client,
+    credential: &Credential,
+) -> Result<bool, String> {
+    let mut fields = HeaderMap::new();
+    credential.apply(&mut fields);
+    let warm = Arc::new(Warm {
+        asker: Asker::new(client.clone(), fields, ground.path_prefix.clone()),
+        jobs: usize::from(asked.jobs),
+        cache_dir: ground.cache_dir.clone(),
+    });
+    let mut report = Report::new(asked.json, asked.dry_run);
+    for line in &prepared.left_out {
+        report.remark(line)?;
+    }
+    report.unlocked(&prepared.unlocked, ground)?;
+    let pages = warm.pages(&prepared.asked).await;
+    let first = plan(&prepared.wanted, &pages, &prepared.rules);
+    let sdists: Vec<_> = first.files.iter().filter(|file| !file.is_wheel()).cloned().collect();
+    round(&warm, first, &mut report).await?;
+    if asked.build_deps && asked.dry_run {
+        report
+            .remark("--build-deps: what source distributions are built with is known once they are here")?;
+    } else if asked.build_deps && !sdists.is_empty() {
+        let built = build_requirements(&warm, &sdists, &prepared, &mut report).await?;
+        round(&warm, built, &mut report).await?;
+    }
+    if let (Some(name), false) = (&prepared.set, asked.dry_run) {
+        let has = set::write(&client, name, report.there()).await?;
+        report.noted(name, has)?;
+    }
+    report.finish()
+}
+
+/// Runs a client and notes what it fetched; its exit code.
+///
+/// # Errors
+/// When it cannot be run.
+pub async fn record(
+    asked: &WarmArguments,
+    prepared: Prepared,
+    ground: &Ground,
+    client: control::Client,
+    credential: &Credential,
+) -> Result<u8, String> {
+    let mut fields = HeaderMap::new();
+    credential.apply(&mut fields);
+    let asker = Asker::new(client.clone(), fields.clone(), ground.path_prefix.clone());
+    let listening = Recorder::bind(&asked.listen, client.clone(), fields, ground.path_prefix.clone()).await;
+    let recorder = listening.map_err(|why| format!("cannot listen on {}: {why}", asked.listen))?;
+    let ran = recorder.run(&asked.client, prepared.from.first()).await;
+    let (status, mut recording) =
+        ran.map_err(|why| format!("cannot run {}: {why}", asked.client.first().map_or("", String::as_str)))?;
+    let report = Report::new(asked.json, false);
+    // A client that reads a part has it in mind to use the whole.
+    let parts: Vec<_> = recording.incomplete().cloned().collect();
+    for route in parts {
+        match asker.file(&route, |_| (), |_| ()).await {
+            Ok(got) => drop(recording.whole.insert(route.path(), Some(got.sha256))),
+            Err(why) => report.remark(&format!("{route}: {why}"))?,
+        }
+    }
+    let files = report.recorded(&recording, asked.record.as_deref().unwrap_or_default())?;
+    if let (Some(name), false) = (&prepared.set, files.is_empty()) {
+        report.noted(name, set::write(&client, name, &files).await?)?;
+    }
+    Ok(exit_code(status))
+}
+
+/// One plan, told and carried out.
+async fn round(warm: &Arc<Warm<control::Client>>, plan: Plan, report: &mut Report) -> Result<(), String> {
+    report.planned(&plan)?;
+    for missing in &plan.missing {
+        report.missing(missing)?;
+    }
+    let (held, absent) = warm.sort(plan.files).await;
+    if report.is_dry() {
+        return report.would(&held, &absent);
+    }
+    for file in &held {
+        report.done(file)?;
+    }
+    report.begin(&absent);
+    let (sender, mut news) = mpsc::channel(NEWS_MAX);
+    let mut fetching = std::pin::pin!(warm.fetch(&absent, &sender));
+    let fetched = loop {
+        tokio::select! {
+            Some(event) = news.recv() => report.event(event)?,
+            fetched = &mut fetching => break fetched,
+        }
+    };
+    while let Ok(event) = news.try_recv() {
+        report.event(event)?;
+    }
+    report.settle(&fetched)
+}
+
+/// The newest wheels of what source distributions say they need; not what those need in turn.
+async fn build_requirements(
+    warm: &Arc<Warm<control::Client>>,
+    sdists: &[crate::airgap::plan::Planned],
+    prepared: &Prepared,
+    report: &mut Report,
+) -> Result<Plan, String> {
+    let mut wanted = Vec::new();
+    for (sdist, requires) in warm.build_requires(sdists).await {
+        let texts = match requires {
+            Ok(texts) => texts,
+            Err(why) => {
+                report.unread(&sdist, &why)?;
+                continue;
+            }
+        };
+        for text in texts {
+            match lockfile::read_name(&text, &sdist.filename) {
+                Ok(reading) => wanted.extend(reading.wanted),
+                Err(why) => report.unread(&sdist, &why.to_string())?,
+            }
+        }
+    }
+    let mut scopes: Vec<Scope> = prepared.from.clone();
+    for scope in sdists.iter().filter_map(|sdist| sdist.route.scope()) {
+        if !scopes.contains(scope) {
+            scopes.push(scope.clone());
+        }
+    }
+    let asked = wanted.iter().map(|one| (one.project.clone(), scopes.clone())).collect();
+    let pages = warm.pages(&asked).await;
+    let rules = Rules { sdists: Sdists::IfNoWheel, newest: None, ..prepared.rules.clone() };
+    Ok(plan(&wanted, &pages, &rules))
+}
+
+fn date(text: &str) -> Result<std::time::SystemTime, String> {
+    let full = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    humantime::parse_rfc3339(&full)
+        .map_err(|_| format!("--before {text}: is no date such as 2026-01-31 or 2026-01-31T12:00:00Z"))
+}

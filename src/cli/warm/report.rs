@@ -1,0 +1,315 @@
+//! What `larder warm` prints: a bar on a terminal, a line a file elsewhere, or JSON lines; and the sum at the end.
+//!
+//! Files go to standard output, all else to standard error. Must not know how files are fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Write};
+
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use super::super::bytes::{counted, in_units};
+use super::super::ground::Ground;
+use super::super::progress;
+use crate::airgap::fetch::Origin;
+use crate::airgap::plan::{Missing, Plan, Planned};
+use crate::airgap::record::Recording;
+use crate::airgap::warm::{Event, Fetched};
+use crate::digest::Digest;
+use crate::store::SetName;
+
+/// So many names are told of a long list.
+const NAMES_MAX: usize = 5;
+
+pub(super) struct Report {
+    json: bool,
+    dry: bool,
+    is_terminal: bool,
+    bar: Option<ProgressBar>,
+    /// Sizes that the bar did not know beforehand.
+    files: usize,
+    files_done: usize,
+    fetched: (usize, u64),
+    held: (usize, u64),
+    /// What is there now, as sha256 and address.
+    there: Vec<(Digest, String)>,
+    filtered: usize,
+    /// Names that are missing, once each.
+    missing: BTreeSet<(String, String)>,
+    /// Lines about files that are there but not as asked.
+    unread: usize,
+}
+
+impl Report {
+    pub(super) fn new(json: bool, dry: bool) -> Self {
+        Self {
+            json,
+            dry,
+            is_terminal: std::io::stderr().is_terminal(),
+            bar: None,
+            files: 0,
+            files_done: 0,
+            fetched: (0, 0),
+            held: (0, 0),
+            there: Vec::new(),
+            filtered: 0,
+            missing: BTreeSet::new(),
+            unread: 0,
+        }
+    }
+
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry
+    }
+
+    /// A line for the person.
+    pub(super) fn remark(&self, line: &str) -> Result<(), String> {
+        self.aside(|| writeln!(std::io::stderr(), "{line}"))
+    }
+
+    /// Says that nothing chose the versions but their age.
+    pub(super) fn unlocked(&self, names: &[String], ground: &Ground) -> Result<(), String> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = names.len().saturating_sub(NAMES_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        self.remark(&format!(
+            "not locked: {shown}{more}. The newest matching files are taken, without what they depend on; to lock all of it: \
+             uv pip compile --universal --generate-hashes -i http://{}{}/SOURCE/simple/ requirements.in",
+            ground.listen, ground.path_prefix
+        ))
+    }
+
+    pub(super) fn planned(&mut self, plan: &Plan) -> Result<(), String> {
+        self.filtered += plan.filtered.len();
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for file in &plan.filtered {
+            *reasons.entry(file.why.to_string()).or_default() += 1;
+        }
+        let (bytes, unknown) = plan.bytes();
+        let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
+        self.remark(&format!("{}, {}{unknown}", files(plan.files.len()), in_units(bytes)))?;
+        for (why, count) in reasons {
+            self.remark(&format!("left out: {count} {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// The bar, or nothing where nobody could see it.
+    pub(super) fn begin(&mut self, files: &[Planned]) {
+        self.files = files.len();
+        self.files_done = 0;
+        if !self.is_terminal || files.is_empty() {
+            return;
+        }
+        let bytes = files.iter().filter_map(|file| file.size).sum();
+        let bar = progress::bar(bytes, self.json);
+        bar.set_message(format!("0/{} files", self.files));
+        self.bar = Some(bar);
+    }
+
+    pub(super) fn event(&mut self, event: Event) -> Result<(), String> {
+        match (event, &self.bar) {
+            (Event::Bytes(count), Some(bar)) => bar.inc(count),
+            (Event::Lost(count), Some(bar)) => bar.dec(count),
+            (Event::Done(fetched), _) => {
+                self.files_done += 1;
+                if let Some(bar) = &self.bar {
+                    if let (None, Ok(here)) = (fetched.file.size, &fetched.result) {
+                        bar.inc_length(here.size);
+                    }
+                    bar.set_message(format!("{}/{} files", self.files_done, self.files));
+                }
+                self.done(&fetched)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What became of a file.
+    pub(super) fn done(&mut self, fetched: &Fetched) -> Result<(), String> {
+        let Ok(here) = &fetched.result else {
+            return fetched.missing().map_or(Ok(()), |missing| self.missing(&missing));
+        };
+        let sum = match here.from {
+            Origin::Cache => &mut self.held,
+            Origin::Upstream => &mut self.fetched,
+        };
+        *sum = (sum.0 + 1, sum.1 + here.size);
+        self.there.push((here.sha256, fetched.file.route.path()));
+        if self.json {
+            return self.line(
+                &json!({
+                    "file": fetched.file.filename,
+                    "project": fetched.file.project.as_str(),
+                    "version": fetched.file.version.as_ref().map(ToString::to_string),
+                    "sha256": here.sha256.to_string(),
+                    "size": here.size,
+                    "from": here.from.word(),
+                    "error": null,
+                })
+                .to_string(),
+            );
+        }
+        let word = if here.from == Origin::Cache { "held" } else { "fetched" };
+        self.plain(&format!("{word:8} {}  {}", fetched.file.filename, in_units(here.size)))
+    }
+
+    pub(super) fn missing(&mut self, missing: &Missing) -> Result<(), String> {
+        if !self.missing.insert((missing.project.to_string(), missing.item.clone())) {
+            return Ok(());
+        }
+        let error = missing.why.to_string();
+        if self.json {
+            return self.line(
+                &json!({
+                    "file": missing.item,
+                    "project": missing.project.as_str(),
+                    "version": missing.version.as_ref().map(ToString::to_string),
+                    "sha256": null, "size": null, "from": null,
+                    "error": error,
+                })
+                .to_string(),
+            );
+        }
+        let place = if missing.place.is_empty() { String::new() } else { format!("  ({})", missing.place) };
+        self.line(&format!("missing  {} {}: {error}{place}", missing.project, missing.item))
+    }
+
+    /// What was found to be gone again when all was done.
+    pub(super) fn settle(&mut self, fetched: &[Fetched]) -> Result<(), String> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        for missing in fetched.iter().filter_map(Fetched::missing) {
+            self.missing(&missing)?;
+        }
+        Ok(())
+    }
+
+    /// A source distribution of which it is not known what it is built with.
+    pub(super) fn unread(&mut self, file: &Planned, why: &str) -> Result<(), String> {
+        self.unread += 1;
+        self.remark(&format!("{}: {why}", file.filename))
+    }
+
+    /// The table of a dry run.
+    pub(super) fn would(&mut self, held: &[Fetched], absent: &[Planned]) -> Result<(), String> {
+        if self.json {
+            for (file, from) in held
+                .iter()
+                .map(|one| (&one.file, Origin::Cache))
+                .chain(absent.iter().map(|file| (file, Origin::Upstream)))
+            {
+                self.line(
+                    &json!({
+                        "file": file.filename,
+                        "project": file.project.as_str(),
+                        "version": file.version.as_ref().map(ToString::to_string),
+                        "sha256": file.sha256.map(|digest| digest.to_string()),
+                        "size": file.size,
+                        "from": from.word(),
+                        "error": null,
+                    })
+                    .to_string(),
+                )?;
+            }
+        } else {
+            let mut projects: BTreeMap<&str, (usize, u64, usize)> = BTreeMap::new();
+            for file in absent {
+                let sum = projects.entry(file.project.as_str()).or_default();
+                *sum = (
+                    sum.0 + 1,
+                    sum.1 + file.size.unwrap_or_default(),
+                    sum.2 + usize::from(file.size.is_none()),
+                );
+            }
+            for (project, (files, bytes, unknown)) in projects {
+                let unknown =
+                    if unknown > 0 { format!("  + {unknown} of unknown size") } else { String::new() };
+                self.line(&format!("{project:32} {files:6} files  {:>12}{unknown}", in_units(bytes)))?;
+            }
+        }
+        let bytes: u64 = absent.iter().filter_map(|file| file.size).sum();
+        self.held = (self.held.0 + held.len(), 0);
+        self.remark(&format!("to fetch: {}, {}; held: {}", files(absent.len()), in_units(bytes), held.len()))
+    }
+
+    /// What is there now, as sha256 and address.
+    pub(super) fn there(&self) -> &[(Digest, String)] {
+        &self.there
+    }
+
+    /// How many files a set has after this run.
+    pub(super) fn noted(&self, name: &SetName, has: usize) -> Result<(), String> {
+        self.remark(&format!("the set {name} has {}", files(has)))
+    }
+
+    /// What a client was given; gives what of it larder vouches for, as sha256 and address.
+    pub(super) fn recorded(&self, recording: &Recording, set: &str) -> Result<Vec<(Digest, String)>, String> {
+        let mut files = Vec::new();
+        if recording.is_empty() {
+            self.remark(
+                "nothing was fetched: did the client use $PIP_INDEX_URL or $UV_DEFAULT_INDEX (--from says which index)? \
+                 Its own cache can hide requests too: --no-cache",
+            )?;
+        }
+        for (path, sha256) in &recording.whole {
+            match sha256 {
+                Some(sha256) => files.push((*sha256, path.clone())),
+                None => self.remark(&format!("{path} has no sha256, and is not kept"))?,
+            }
+            let sha256 = sha256.map(|digest| digest.to_string());
+            let name = path.rsplit('/').next().unwrap_or_default();
+            if self.json {
+                self.line(&json!({"file": name, "address": path, "sha256": sha256, "set": set}).to_string())?;
+            } else {
+                self.line(&format!("recorded {name}"))?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// The sum; true when all is there.
+    pub(super) fn finish(&self) -> Result<bool, String> {
+        if !self.dry {
+            let (fetched, held) = (self.fetched, self.held);
+            self.remark(&format!(
+                "fetched {}, {}; {} were held, {}; {} left out; {} missing",
+                files(fetched.0),
+                in_units(fetched.1),
+                held.0,
+                in_units(held.1),
+                self.filtered,
+                self.missing.len()
+            ))?;
+        }
+        Ok(self.missing.is_empty() && self.unread == 0)
+    }
+
+    /// A line a file is for whoever sees no bar.
+    fn plain(&self, line: &str) -> Result<(), String> {
+        if self.is_terminal { Ok(()) } else { self.line(line) }
+    }
+
+    fn line(&self, line: &str) -> Result<(), String> {
+        self.aside(|| writeln!(std::io::stdout(), "{line}"))
+    }
+
+    /// Writes with the bar out of the way.
+    fn aside(&self, write: impl FnOnce() -> std::io::Result<()>) -> Result<(), String> {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+        .map_err(|why| why.to_string())
+    }
+}
+
+/// So many, in words.
+fn files(count: usize) -> String {
+    counted(count as u64, "file", "files")
+}

@@ -1,0 +1,27 @@
+//! Writing down, under a name, which files belong together: one order to the daemon.
+//!
+//! Must not know why they do.
+
+use crate::airgap::{WriteSet, set_body};
+use crate::control::{Client, whole};
+use crate::digest::Digest;
+use crate::store::SetName;
+
+/// Adds files to a set, as sha256 and address; says how many it has then.
+///
+/// # Errors
+/// Why it could not be written.
+pub(super) async fn write(
+    client: &Client,
+    name: &SetName,
+    files: &[(Digest, String)],
+) -> Result<usize, String> {
+    let unwritten = |why: &dyn std::fmt::Display| format!("the set {name} cannot be written: {why}");
+    let body = whole(set_body(name, false, files));
+    let mut events = client.deliver::<WriteSet>(body).await.map_err(|why| unwritten(&why))?;
+    let mut has = None;
+    while let Some(event) = events.next().await.map_err(|why| unwritten(&why))? {
+        has = Some(event.files);
+    }
+    has.ok_or_else(|| unwritten(&"the daemon did not say so"))
+}
