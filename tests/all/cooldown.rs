@@ -110,7 +110,7 @@ fn r34_an_index_that_tells_no_dates_has_nothing_old_enough() {
 #[test]
 fn r34_the_rule_holds_for_what_was_cached_before_it_was_set() {
     let (gitlab, index) = (GitLab::start(), index());
-    let before = larder(&gitlab, &index, "");
+    let mut before = larder(&gitlab, &index, "");
     for version in ["1.0", "2.0", "3.0", "4.0"] {
         before.client().get(&address(&index, version)).expect(200);
         before.client().get(&metadata(&index, &artifact(version).filename)).expect(200);
@@ -120,7 +120,8 @@ fn r34_the_rule_holds_for_what_was_cached_before_it_was_set() {
         assert_eq!(names(&get_as(&before.client(), &page("some-lib"), accept)).len(), 4);
     }
     let after = Larder::builder(&gitlab).mirror_with("pypi", &index, WEEK).at_home_of(&before);
-    drop(before);
+    // Ended in order, so that all pages are put by.
+    before.terminate();
     let mut after = after.start();
     for upstream in ["up", "down"] {
         if upstream == "down" {

@@ -180,7 +180,7 @@ fn r31_the_rule_holds_for_what_was_cached_before_it_was_set() {
     let lures = lures(Formats::Both);
     lures.index.set(|settings| settings.private.clear());
     let gitlab = GitLab::start();
-    let before = Larder::builder(&gitlab).mirror_with("pypi", &lures.index, "").start();
+    let mut before = Larder::builder(&gitlab).mirror_with("pypi", &lures.index, "").start();
     let addresses = [page("acme-tool"), file(&lures.index, &lures.wheel.filename)];
     for address in &addresses {
         before.client().get(address).expect(200);
@@ -191,7 +191,8 @@ fn r31_the_rule_holds_for_what_was_cached_before_it_was_set() {
         .mirror_with("pypi", &lures.index, "")
         .private_names(&["acme-*"])
         .at_home_of(&before);
-    drop(before);
+    // Ended in order, so that all pages are put by.
+    before.terminate();
     let after = after.start();
     for address in &addresses {
         sweep(&after.client(), address, |case, reply| assert_eq!(reply.status, 404, "{case}: {reply:?}"));
