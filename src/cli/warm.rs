@@ -20,14 +20,14 @@ use tokio::sync::mpsc;
 
 use super::ground::Ground;
 use crate::access::Credential;
-use crate::airgap::fetch::{Asker, Daemon};
 use crate::airgap::lockfile;
-use crate::airgap::plan::{Plan, plan};
-use crate::airgap::record::{Recorder, exit_code};
-use crate::airgap::selection::{Rules, Sdists};
-use crate::airgap::target::Target;
 use crate::airgap::wanted::Wanted;
 use crate::airgap::warm::Warm;
+use crate::airgap::warm::fetch::{Asker, Daemon};
+use crate::airgap::warm::plan::{Plan, plan};
+use crate::airgap::warm::record::{Recorder, exit_code};
+use crate::airgap::warm::selection::{Rules, Sdists};
+use crate::airgap::warm::target::Target;
 use crate::control;
 use crate::registry::Scope;
 use crate::simple::ProjectName;
@@ -278,7 +278,7 @@ async fn round(warm: &Arc<Warm<control::Client>>, plan: Plan, report: &mut Repor
 /// The newest wheels of what source distributions say they need; not what those need in turn.
 async fn build_requirements(
     warm: &Arc<Warm<control::Client>>,
-    sdists: &[crate::airgap::plan::Planned],
+    sdists: &[crate::airgap::warm::plan::Planned],
     prepared: &Prepared,
     report: &mut Report,
 ) -> Result<Plan, String> {

@@ -5,6 +5,15 @@
 //! so that success means that everything is there. Resumable by construction: what is there stays. Must not know how
 //! anything is printed.
 
+pub mod build_requires;
+pub mod fetch;
+pub mod listing;
+pub mod plan;
+pub mod record;
+pub mod selection;
+pub mod tags;
+pub mod target;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Read};
@@ -17,14 +26,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::build_requires::{self, Unreadable};
-use super::fetch::{Asker, Daemon, Failure, Got, Origin};
-use super::listing::{Listing, Metadata};
-use super::plan::{Absence, Looked, Missing, Pages, Planned};
 use crate::digest::Digest;
 use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::Peek;
+use build_requires::Unreadable;
+use fetch::{Asker, Daemon, Failure, Got, Origin};
+use listing::{Listing, Metadata};
+use plan::{Absence, Looked, Missing, Pages, Planned};
 
 /// Bytes of files are kept just after they were given: so often and so long is it waited for.
 const KEPT_EVERY: Duration = Duration::from_millis(25);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::airgap::target::Target;
+use crate::airgap::warm::target::Target;
 
 fn scope(name: &str) -> Scope {
     Scope::mirror(name).unwrap()

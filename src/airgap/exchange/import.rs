@@ -10,9 +10,9 @@ use std::io::Read;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
-use super::exchange::{Exchange, block_on};
 use super::signature::{self, SignatureError};
+use super::{Exchange, block_on};
+use crate::airgap::bundle::{Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
 use crate::control::Order;
 use crate::digest::Digest;
 use crate::index::PageError;

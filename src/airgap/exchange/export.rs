@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{FileLine, MetadataLine};
-use super::exchange::Exchange;
+use super::Exchange;
+use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
 use crate::digest::Digest;
 use crate::registry::{MirrorPath, PageRef, Route};

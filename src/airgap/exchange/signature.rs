@@ -63,7 +63,7 @@ pub(super) fn verify(
 ) -> Result<(), SignatureError> {
     canonical(armored)?;
     let mut command = Command::new(PROGRAM);
-    command.args(["-Y", "verify", "-n", super::bundle::NAMESPACE, "-I", PRINCIPAL, "-f"]);
+    command.args(["-Y", "verify", "-n", crate::airgap::bundle::NAMESPACE, "-I", PRINCIPAL, "-f"]);
     command.arg(allowed_signers).arg("-s").arg(signature);
     check(command, message)
 }
@@ -75,7 +75,7 @@ pub(super) fn verify(
 pub(super) fn look_over(message: &[u8], armored: &[u8], signature: &Path) -> Result<(), SignatureError> {
     canonical(armored)?;
     let mut command = Command::new(PROGRAM);
-    command.args(["-Y", "check-novalidate", "-n", super::bundle::NAMESPACE, "-s"]).arg(signature);
+    command.args(["-Y", "check-novalidate", "-n", crate::airgap::bundle::NAMESPACE, "-s"]).arg(signature);
     match check(command, message) {
         Err(SignatureError::NoProgram) => {
             tracing::warn!("ssh-keygen is not installed: the signature is not checked");
@@ -91,7 +91,7 @@ pub(super) fn look_over(message: &[u8], armored: &[u8], signature: &Path) -> Res
 /// [`SignatureError`].
 pub fn sign(message: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
     let mut command = Command::new(PROGRAM);
-    command.args(["-Y", "sign", "-n", super::bundle::NAMESPACE, "-f"]).arg(key);
+    command.args(["-Y", "sign", "-n", crate::airgap::bundle::NAMESPACE, "-f"]).arg(key);
     let mut child = start(command)?;
     give(&mut child, message);
     let done = child.wait_with_output().map_err(|why| SignatureError::Run(PROGRAM, why))?;

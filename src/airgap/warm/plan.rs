@@ -10,7 +10,7 @@ use pep440_rs::Version;
 
 use super::listing::{Listed, Listing, Metadata};
 use super::selection::{self, Filter, Rules, Sdists};
-use super::wanted::{Files, NamedFile, Versions, Wanted};
+use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::digest::Digest;
 use crate::registry::{Route, Scope};
 use crate::simple::ProjectName;

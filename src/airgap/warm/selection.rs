@@ -11,7 +11,7 @@ use pep440_rs::Version;
 use super::listing::Listed;
 use super::tags::WheelTags;
 use super::target::Target;
-use super::wanted::Versions;
+use crate::airgap::wanted::Versions;
 
 /// Endings of source distributions that installers still read.
 const SDISTS: [&str; 6] = [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar"];

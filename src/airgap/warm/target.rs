@@ -5,8 +5,8 @@
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::lockfile::marker::{Marker, Truth, Variable};
 use super::tags::{BadPlatform, Platform, WheelTags};
+use crate::airgap::lockfile::marker::{Marker, Truth, Variable};
 
 /// Micro releases that are tried when only `3.12` was said: `>=3.12.4` may mean a later one of it.
 const MICRO_RELEASES: u64 = 64;

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::exchange::Exchange;
+use super::Exchange;
 use super::feed::Feed;
 use crate::control::Order;
 use crate::digest::Digest;

@@ -2,6 +2,13 @@
 //!
 //! Must not know how orders and bytes travel. All methods block.
 
+mod config;
+mod export;
+mod feed;
+mod import;
+mod sets;
+mod signature;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +16,13 @@ use crate::index::{PageError, Pages};
 use crate::registry::{PageRef, Route};
 use crate::simple::{Format, Listing};
 use crate::store::{Store, StoreError};
+
+pub use config::ImportConfig;
+pub use export::{CONTENT, Export, ExportError, Exported};
+pub use feed::{Feed, Pieces, feed};
+pub use import::{Import, ImportError, Imported};
+pub use sets::{Recorded, SetError, WriteSet, set_body};
+pub use signature::{SignatureError, sign};
 
 /// Obeys export, import and sets.
 pub struct Exchange {
