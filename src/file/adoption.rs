@@ -78,7 +78,7 @@ impl Files {
         // Where nothing else tells, only an announced length tells a whole body from a cut one.
         let size = announced(&answer)?.ok_or(AdoptionError::NotWhole)?;
         let (mut spool, reservation) = make_room(&self.store, Some(size)).await?;
-        spool.expect(Some(size));
+        spool.announce(Some(size));
         let pumped = pump(&self.store, answer, spool, reservation, 0, || false).await;
         let (spool, reservation) = match pumped.ok_or(StoreError::Interrupted)? {
             (spool, reservation, End::Complete) => (spool, reservation),

@@ -295,7 +295,7 @@ impl Pilot {
                 return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(first))))));
             }
         };
-        spool.expect(size);
+        spool.announce(size);
         let growing = Arc::clone(spool.growing());
         self.tell(Head::Flying { growing, validators: validators.clone() });
 
@@ -340,7 +340,7 @@ impl Pilot {
                 Some(Next::Whole(whole, announced)) => {
                     validators = Validators::of(&whole.headers);
                     size = announced;
-                    spool.expect(size);
+                    spool.announce(size);
                     answer = whole;
                 }
                 None => break wrong,

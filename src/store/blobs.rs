@@ -411,7 +411,7 @@ impl Blobs {
         tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
         let bytes = file.metadata().map(|meta| meta.len()).ok();
         let damaged = Growing::new(Arc::new(file));
-        damaged.expect(bytes);
+        damaged.announce(bytes);
         self.set_aside(digest, &damaged);
         Ok(Rehashed::SetAside)
     }
@@ -452,7 +452,7 @@ impl Blobs {
 
 /// Reads a file from end to end, publishing how far the hash has come.
 fn hash_along(growing: &Growing) -> io::Result<Digest> {
-    growing.expect(Some(growing.file().metadata()?.len()));
+    growing.announce(Some(growing.file().metadata()?.len()));
     let mut hasher = Hasher::new();
     let mut chunk = vec![0; CHECK_CHUNK_BYTES];
     let mut position = 0;

@@ -150,7 +150,7 @@ impl Growing {
         self.state.borrow().size
     }
 
-    pub(super) fn expect(&self, size: Option<u64>) {
+    pub(super) fn announce(&self, size: Option<u64>) {
         self.state.send_modify(|state| state.size = size);
     }
 
@@ -268,9 +268,9 @@ mod tests {
     fn an_unseen_beginning_can_be_taken_back_and_a_seen_one_cannot() -> std::io::Result<()> {
         let growing = Growing::new(Arc::new(tempfile::tempfile()?));
         let whole = Span { start: 0, end: Some(100 * HELD_BACK_BYTES) };
-        growing.expect(whole.end);
+        growing.announce(whole.end);
         assert!(growing.start_over());
-        growing.expect(whole.end);
+        growing.announce(whole.end);
         growing.advance(1);
         assert_eq!(growing.availability(whole, 0), Availability::Bytes(1));
         assert!(!growing.start_over());

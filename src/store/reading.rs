@@ -60,7 +60,7 @@ impl Store {
         }
         tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
         let damaged = Growing::new(file);
-        damaged.expect(Some(position));
+        damaged.announce(Some(position));
         self.blobs.set_aside(digest, &damaged);
         Ok(ReadEnd::Damaged)
     }

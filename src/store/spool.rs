@@ -60,9 +60,9 @@ impl Spool {
     }
 
     /// The length that upstream announced.
-    pub fn expect(&mut self, size: Option<u64>) {
+    pub fn announce(&mut self, size: Option<u64>) {
         self.size = size;
-        self.growing.expect(size);
+        self.growing.announce(size);
     }
 
     /// Appends bytes and lets readers see them.
