@@ -56,6 +56,33 @@ pub struct ListedFile {
     pub metadata: Option<Digest>,
 }
 
+/// Reads a whole project's page that was served at `url`: what `take` makes of its entries, in their order, and what the
+/// index says of the project.
+///
+/// # Errors
+/// When it is no whole page of this format.
+pub fn read_entries<T: Send + 'static>(
+    format: Format,
+    project: &ProjectName,
+    url: Url,
+    body: &[u8],
+    take: impl Fn(&Entry<'_>) -> Option<T> + Send + 'static,
+) -> Result<(Vec<T>, Option<ProjectStatus>), RewriteError> {
+    let taken: Arc<Mutex<Vec<T>>> = Arc::default();
+    let seen = Arc::clone(&taken);
+    let note = move |entry: &Entry<'_>| {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).extend(take(entry));
+        Decision::Drop
+    };
+    // Rendered, whatever it was: what is in kind would also be given links that are no entries.
+    let target = if format == Format::Html { Format::Json } else { Format::Html };
+    let mut rewriter = Rewriter::new(format, target, Subject::Project(project.clone()), url, note);
+    rewriter.write(body)?;
+    let finished = rewriter.finish()?;
+    let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((taken, finished.status))
+}
+
 /// One file name with two contents: one of them is not what somebody locked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{filename} of {project} has two contents: sha256 {here} is listed here, and {there} is to come")]
@@ -83,24 +110,16 @@ impl Listing {
         body: &[u8],
         address: impl Fn(&Entry<'_>) -> Option<String> + Send + 'static,
     ) -> Result<Self, RewriteError> {
-        let files: Arc<Mutex<BTreeMap<String, ListedFile>>> = Arc::default();
-        let seen = Arc::clone(&files);
-        let note = move |entry: &Entry<'_>| {
-            if let (Some(sha256), Some(address)) = (entry.sha256, address(entry)) {
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.entry(entry.name.clone().into_owned())
-                    .or_insert_with(|| ListedFile::of(entry, sha256, address));
-            }
-            Decision::Drop
+        let listed = move |entry: &Entry<'_>| {
+            let (sha256, address) = (entry.sha256?, address(entry)?);
+            Some((entry.name.clone().into_owned(), ListedFile::of(entry, sha256, address)))
         };
-        // Rendered, whatever it was: what is in kind would also be given links that are no entries.
-        let subject = Subject::Project(project.clone());
-        let target = if format == Format::Html { Format::Json } else { Format::Html };
-        let mut rewriter = Rewriter::new(format, target, subject, url, note);
-        rewriter.write(body)?;
-        let finished = rewriter.finish()?;
-        let files = std::mem::take(&mut *files.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Self { project, status: finished.status, files })
+        let (entries, status) = read_entries(format, &project, url, body, listed)?;
+        let mut files = BTreeMap::new();
+        for (filename, file) in entries {
+            files.entry(filename).or_insert(file);
+        }
+        Ok(Self { project, status, files })
     }
 
     /// Whether its index says that nothing of it may be offered.

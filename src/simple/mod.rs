@@ -32,7 +32,7 @@ pub use filename::{is_distribution, project_candidates, version as file_version}
 pub use format::{Format, MediaType};
 pub use html::{HtmlError, PARSER_BYTES_MAX};
 pub use json::JsonError;
-pub use listing::{Conflict, ListedFile, Listing};
+pub use listing::{Conflict, ListedFile, Listing, read_entries};
 pub use name::{NAME_BYTES_MAX, NameError, ProjectName};
 pub use rewriter::{Finished, RewriteError, Rewriter};
 pub use shape::{Element, NotAnIndex, Shape};

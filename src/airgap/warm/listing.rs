@@ -2,16 +2,15 @@
 //!
 //! Must not know which of them are wanted, nor how the page was fetched.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use pep440_rs::Version;
-use serde::Deserialize;
-use serde_json::Value;
+use url::Url;
 
 use crate::digest::Digest;
-use crate::registry::{Route, Scope};
-use crate::simple::{ProjectName, file_version};
+use crate::registry::{PageRef, Route, Scope, house_url, recognise_house};
+use crate::simple::{CoreMetadata, Entry, Format, ProjectName, file_version, read_entries};
 
 /// One page in one scope.
 #[derive(Clone, Debug)]
@@ -47,31 +46,10 @@ pub enum Metadata {
 /// A page that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the page is no JSON of the Simple API: {0}")]
-pub struct UnreadablePage(#[from] serde_json::Error);
-
-#[derive(Deserialize)]
-struct Page {
-    files: Vec<File>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct File {
-    filename: String,
-    url: String,
-    #[serde(default)]
-    hashes: BTreeMap<String, Value>,
-    size: Option<u64>,
-    requires_python: Option<String>,
-    #[serde(default)]
-    yanked: Value,
-    upload_time: Option<String>,
-    core_metadata: Option<Value>,
-    dist_info_metadata: Option<Value>,
-}
+pub struct UnreadablePage(String);
 
 impl Listing {
-    /// Reads a page. `prefix` is what a proxy in front adds to larder's paths.
+    /// Reads a page that larder served. `prefix` is what a proxy in front adds to larder's paths.
     ///
     /// # Errors
     /// When it is not the JSON of PEP 691.
@@ -81,46 +59,45 @@ impl Listing {
         json: &[u8],
         prefix: &str,
     ) -> Result<Self, UnreadablePage> {
-        let page: Page = serde_json::from_slice(json)?;
-        let files = page.files.into_iter().map(|file| file.listed(project, prefix)).collect();
+        let page = PageRef { scope: scope.clone(), name: Some(project.clone()) };
+        let url =
+            house_url(&Route::Page(page)).ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
+        let (name, prefix) = (project.clone(), prefix.to_owned());
+        let listed = move |entry: &Entry<'_>| Some(Listed::of(entry, &name, &prefix));
+        let read = read_entries(Format::Json, project, url, json, listed);
+        let (files, _) = read.map_err(|why| UnreadablePage(why.to_string()))?;
         Ok(Self { scope, files })
     }
 }
 
-impl File {
-    fn listed(self, project: &ProjectName, prefix: &str) -> Listed {
-        let sha256 = |hashes: &Value| hashes.get("sha256").and_then(Value::as_str).and_then(Digest::parse);
-        let metadata = match self.core_metadata.or(self.dist_info_metadata) {
-            Some(Value::Bool(true)) => Metadata::Offered,
-            Some(hashes @ Value::Object(_)) => sha256(&hashes).map_or(Metadata::Offered, Metadata::Hashed),
-            _ => Metadata::Absent,
-        };
-        Listed {
-            route: route(&self.url, prefix),
-            version: file_version(&self.filename, project)
-                .and_then(|text| text.replace('_', "-").parse().ok()),
-            sha256: self.hashes.get("sha256").and_then(Value::as_str).and_then(Digest::parse),
-            size: self.size,
-            requires_python: self.requires_python.filter(|text| !text.trim().is_empty()),
-            is_yanked: !matches!(self.yanked, Value::Null | Value::Bool(false)),
-            uploaded: self
-                .upload_time
-                .and_then(|text| humantime::parse_rfc3339(&text.replace("+00:00", "Z")).ok()),
-            metadata,
-            filename: self.filename,
-        }
-    }
-}
-
 /// The route of a link that leads to larder itself.
-fn route(url: &str, prefix: &str) -> Option<Route> {
-    let path = url.split(['#', '?']).next().unwrap_or_default();
-    let below =
-        path.strip_prefix(prefix).filter(|below| below.starts_with('/') && !below.starts_with("//"))?;
-    Route::from_path(below).ok().filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
+fn route(link: &Url, prefix: &str) -> Option<Route> {
+    let below = link.path().strip_prefix(prefix).filter(|below| below.starts_with('/'))?;
+    let mut own = link.clone();
+    own.set_path(below);
+    recognise_house(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
 }
 
 impl Listed {
+    fn of(entry: &Entry<'_>, project: &ProjectName, prefix: &str) -> Self {
+        let version = file_version(&entry.name, project);
+        Self {
+            filename: entry.name.clone().into_owned(),
+            route: route(entry.url, prefix),
+            version: version.and_then(|text| text.replace('_', "-").parse().ok()),
+            sha256: entry.sha256,
+            size: entry.size,
+            requires_python: entry.requires_python.clone().map(Cow::into_owned),
+            is_yanked: entry.yanked.is_some(),
+            uploaded: entry.upload_time,
+            metadata: match entry.core_metadata {
+                None => Metadata::Absent,
+                Some(CoreMetadata::Present) => Metadata::Offered,
+                Some(CoreMetadata::Sha256(digest)) => Metadata::Hashed(digest),
+            },
+        }
+    }
+
     pub fn is_wheel(&self) -> bool {
         self.filename.ends_with(".whl")
     }
@@ -131,6 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::registry::HOUSE;
 
     #[test]
     fn a_page_is_read_with_what_it_says_of_each_file() {
@@ -156,7 +134,9 @@ mod tests {
         fn no_page_makes_it_stumble(page in "\\PC{0,200}", url in "\\PC{0,60}") {
             let project = ProjectName::parse("a").unwrap();
             let _ = Listing::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
-            let _ = route(&url, "/x");
+            if let Ok(url) = Url::parse(HOUSE).unwrap().join(&url) {
+                let _ = route(&url, "/x");
+            }
         }
     }
 }

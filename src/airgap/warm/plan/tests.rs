@@ -25,7 +25,7 @@ fn page(of: &str, filenames: &[&str]) -> Looked {
             "hashes": {"sha256": digest(name).to_string()}, "upload-time": "2024-01-01T00:00:00Z"})
     };
     let files: Vec<_> = filenames.iter().map(file).collect();
-    let json = serde_json::json!({ "files": files }).to_string();
+    let json = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files}).to_string();
     Looked::Page(Listing::read(scope(of), &project(), json.as_bytes(), "").unwrap())
 }
 
