@@ -100,11 +100,12 @@ pub struct WarmArguments {
     /// Print a line of JSON for each file.
     #[arg(long)]
     pub json: bool,
-    /// Note the files under this name, beside what it has already: `larder export --set` writes them, `larder gc` keeps them.
+    /// Name the files as a set, which `larder export --set` writes and `larder gc` keeps: these and no others when all are
+    /// there; when some are missing, the others are added to what it has.
     #[arg(long, value_name = "NAME", conflicts_with = "record")]
     pub set: Option<String>,
-    /// Run a client with an index of its own in front of the daemon, and note what it fetches under this name:
-    /// `larder warm --record ci --from pypi -- uv sync`.
+    /// Run a client with an index of its own in front of the daemon, and name what it fetches as a set:
+    /// `larder warm --record ci --from pypi -- uv sync`. A client that fails adds to the set.
     #[arg(long, value_name = "SET", requires = "client")]
     pub record: Option<String>,
     /// Where the recording index listens.
@@ -133,7 +134,7 @@ impl Daemon for control::Client {
 /// An input that was understood, before any daemon is looked for.
 pub struct Prepared {
     wanted: Vec<Wanted>,
-    left_out: Vec<String>,
+    left_out: Vec<(String, bool)>,
     unlocked: Vec<String>,
     from: Vec<Scope>,
     asked: BTreeMap<ProjectName, Vec<Scope>>,
@@ -190,8 +191,8 @@ pub async fn warm(
         cache_dir: ground.cache_dir.clone(),
     });
     let mut report = Report::new(asked.json, asked.dry_run);
-    for line in &prepared.left_out {
-        report.remark(line)?;
+    for (sentence, is_missing) in &prepared.left_out {
+        report.left_out(sentence, *is_missing)?;
     }
     report.unlocked(&prepared.unlocked, ground)?;
     let pages = warm.pages(&prepared.asked).await;
@@ -205,11 +206,13 @@ pub async fn warm(
         let built = build_requirements(&warm, &sdists, &prepared, &mut report).await?;
         round(&warm, built, &mut report).await?;
     }
+    let is_whole = report.is_whole();
     if let (Some(name), false) = (&prepared.set, asked.dry_run) {
-        let has = set::write(&client, name, report.there()).await?;
-        report.noted(name, has)?;
+        let has = set::write(&client, name, report.there(), is_whole).await?;
+        report.noted(name, has, is_whole)?;
     }
-    report.finish()
+    report.finish()?;
+    Ok(is_whole)
 }
 
 /// Runs a client and notes what it fetched; its exit code.
@@ -242,7 +245,8 @@ pub async fn record(
     }
     let files = report.recorded(&recording, asked.record.as_deref().unwrap_or_default())?;
     if let (Some(name), false) = (&prepared.set, files.is_empty()) {
-        report.noted(name, set::write(&client, name, &files).await?)?;
+        let is_whole = status.success() && files.len() == recording.count();
+        report.noted(name, set::write(&client, name, &files, is_whole).await?, is_whole)?;
     }
     Ok(exit_code(status))
 }

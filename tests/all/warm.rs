@@ -364,17 +364,17 @@ fn what_a_real_client_fetched_is_remembered() {
 }
 
 #[test]
-fn a_named_set_grows_is_exported_by_itself_and_is_no_name_for_a_path() {
+fn a_named_set_is_exported_by_itself_and_is_no_name_for_a_path() {
     let bench = Bench::new();
     for name in ["one", "two", "three"] {
         bench.index.publish(Distribution::new(name, "1.0").wheel());
     }
-    let warm = |set: &str, name: &str| bench.warm(&["--set", set, "--from", "pypi", name]);
-    assert!(said(&warm("tools", "one==1.0")).contains("the set tools has 1 file"));
-    assert!(said(&warm("others", "three==1.0")).contains("the set others has 1 file"));
-    assert!(said(&warm("tools", "two==1.0")).contains("the set tools has 2 files"));
+    let warm = |set: &str, names: &[&str]| bench.warm(&[&["--set", set, "--from", "pypi"], names].concat());
+    assert!(said(&warm("tools", &["one==1.0"])).contains("the set tools has 1 file"));
+    assert!(said(&warm("others", &["three==1.0"])).contains("the set others has 1 file"));
     // What is here already belongs to it as well, and nothing twice.
-    assert!(said(&warm("tools", "two==1.0")).contains("the set tools has 2 files"));
+    assert!(said(&warm("tools", &["one==1.0", "two==1.0"])).contains("the set tools has 2 files"));
+    assert!(said(&warm("tools", &["two==1.0", "two==1.0", "one"])).contains("the set tools has 2 files"));
 
     let bundle = bench.file("tools.tar", "");
     let exported = bench.larder.command(&["export", &bundle, "--set", "tools"]);
@@ -382,8 +382,24 @@ fn a_named_set_grows_is_exported_by_itself_and_is_no_name_for_a_path() {
     let none = bench.larder.command(&["export", &bundle, "--set", "nobody"]);
     assert!(!none.status.success() && said(&none).contains("there is no set nobody"), "{}", said(&none));
 
-    let wrong = warm("../tools", "one==1.0");
+    let wrong = warm("../tools", &["one==1.0"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
     let dry = bench.warm(&["--set", "dry", "--dry-run", "--from", "pypi", "one==1.0"]);
     assert!(dry.status.success() && !said(&dry).contains("the set"), "{}", said(&dry));
+}
+
+#[test]
+fn what_no_index_can_give_is_missing_and_what_lies_on_the_callers_disk_is_not() {
+    let bench = Bench::new();
+    bench.index.publish(Distribution::new("one", "1.0").wheel());
+    let warm = |text: &str| bench.warm(&["--from", "pypi", &bench.file("requirements.txt", text)]);
+    let own = warm("-e .\none==1.0\n");
+    assert!(own.status.success(), "{}", said(&own));
+    let forked = warm("one==1.0\ntool @ git+https://git.example/tool.git@v1\n");
+    assert_eq!(forked.status.code(), Some(1));
+    let text = said(&forked);
+    assert!(
+        text.contains("tool comes from a version control repository") && text.contains("1 missing"),
+        "{text}"
+    );
 }

@@ -44,7 +44,16 @@ fn a_set_has_the_files_that_were_named_and_no_others() {
     let output = warm(&["one", "two", "--set", "ci"]);
     assert!(said(&output).contains("the set ci has 2 files"), "{}", said(&output));
     assert_eq!(exported(&bench, "ci"), wheels(&["one", "two"]));
-    // What came is in the set although something else did not; and what was held counts like what was fetched.
+    assert!(warm(&["three", "--set", "ci", "--dry-run"]).status.success());
+    assert_eq!(exported(&bench, "ci"), wheels(&["one", "two"]), "a dry run wrote it");
+    // What is held already counts like what was fetched.
+    assert!(warm(&["one", "--set", "ci"]).status.success());
+    assert_eq!(exported(&bench, "ci"), wheels(&["one"]), "replaced");
+    let output = warm(&["three", "gone", "--set", "ci"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("the set ci has 2 files; not all came"), "{}", said(&output));
+    assert_eq!(exported(&bench, "ci"), wheels(&["one", "three"]), "added to");
+    // What came is in the set although something else did not.
     let output = warm(&["three", "gone", "--set", "partial"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(exported(&bench, "partial"), wheels(&["three"]));
@@ -84,6 +93,14 @@ fn what_uv_fetched_is_a_set() {
     assert!(output.status.success(), "{}", said(&output));
     let text = said(&output);
     assert!(text.contains("the set ci has 2 files"), "{text}");
+    assert_eq!(exported(&bench, "ci"), wheels(&["one", "two"]));
+    // A client that fails adds to it; one that fetched nothing changes nothing.
+    let fetches_and_fails = format!("{READ_A_PART}\nraise SystemExit(7)");
+    let failed = recorded(&bench, "python", &["-c", &fetches_and_fails]);
+    assert_eq!(failed.status.code(), Some(7));
+    assert!(said(&failed).contains("the set ci has 2 files; not all came"), "{}", said(&failed));
+    let nothing = recorded(&bench, "python", &["-c", "exit(7)"]);
+    assert_eq!(nothing.status.code(), Some(7));
     assert_eq!(exported(&bench, "ci"), wheels(&["one", "two"]));
 }
 

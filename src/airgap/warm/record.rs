@@ -222,6 +222,11 @@ impl Recording {
         self.parts.iter().filter(|(path, _)| !self.whole.contains_key(*path)).map(|(_, route)| route)
     }
 
+    /// All files, whole or not.
+    pub fn count(&self) -> usize {
+        self.whole.len() + self.incomplete().count()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.whole.is_empty() && self.parts.is_empty()
     }

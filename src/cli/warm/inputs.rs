@@ -8,7 +8,7 @@ use std::io::Read;
 use url::Url;
 
 use super::super::ground::Ground;
-use crate::airgap::lockfile::{self, LeftOut, Reading, Surroundings};
+use crate::airgap::lockfile::{self, LeftOut, Origin, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, project_candidates};
@@ -23,8 +23,8 @@ const FILE_ENDINGS: [&str; 5] = [".lock", ".toml", ".txt", ".in", ".json"];
 #[derive(Default)]
 pub(super) struct Inputs {
     pub wanted: Vec<Wanted>,
-    /// What no index can give, a sentence each.
-    pub left_out: Vec<String>,
+    /// What no index can give, a sentence each, and whether it is therefore missing: what lies on the caller's own disk is not.
+    pub left_out: Vec<(String, bool)>,
     /// Projects whose version nothing but its age chooses.
     pub unlocked: Vec<String>,
     /// Those of the indexes that the inputs name which larder serves.
@@ -62,7 +62,8 @@ impl Inputs {
                 None => {
                     let what = left.project.clone().or_else(|| left.url.as_ref().map(shown));
                     let what = what.unwrap_or_else(|| "something".to_owned());
-                    self.left_out.push(format!("left out: {what} {} ({})", left.why.reason(), left.place));
+                    let sentence = format!("left out: {what} {} ({})", left.why.reason(), left.place);
+                    self.left_out.push((sentence, left.why != Origin::Path));
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct Report {
     missing: BTreeSet<(String, String)>,
     /// Lines about files that are there but not as asked.
     unread: usize,
+    /// What would have to come from elsewhere than an index.
+    elsewhere: usize,
 }
 
 impl Report {
@@ -55,6 +57,7 @@ impl Report {
             filtered: 0,
             missing: BTreeSet::new(),
             unread: 0,
+            elsewhere: 0,
         }
     }
 
@@ -244,8 +247,9 @@ impl Report {
     }
 
     /// How many files a set has after this run.
-    pub(super) fn noted(&self, name: &SetName, has: usize) -> Result<(), String> {
-        self.remark(&format!("the set {name} has {}", files(has)))
+    pub(super) fn noted(&self, name: &SetName, has: usize, is_whole: bool) -> Result<(), String> {
+        let added = if is_whole { "" } else { "; not all came, so they were added to what it had" };
+        self.remark(&format!("the set {name} has {}{added}", files(has)))
     }
 
     /// What a client was given; gives what of it larder vouches for, as sha256 and address.
@@ -273,8 +277,19 @@ impl Report {
         Ok(files)
     }
 
-    /// The sum; true when all is there.
-    pub(super) fn finish(&self) -> Result<bool, String> {
+    /// What an input names and no index can give.
+    pub(super) fn left_out(&mut self, sentence: &str, is_missing: bool) -> Result<(), String> {
+        self.elsewhere += usize::from(is_missing);
+        self.remark(sentence)
+    }
+
+    /// Whether all is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.unread == 0 && self.elsewhere == 0
+    }
+
+    /// The sum.
+    pub(super) fn finish(&self) -> Result<(), String> {
         if !self.dry {
             let (fetched, held) = (self.fetched, self.held);
             self.remark(&format!(
@@ -284,10 +299,10 @@ impl Report {
                 held.0,
                 in_units(held.1),
                 self.filtered,
-                self.missing.len()
+                self.missing.len() + self.elsewhere
             ))?;
         }
-        Ok(self.missing.is_empty() && self.unread == 0)
+        Ok(())
     }
 
     /// A line a file is for whoever sees no bar.

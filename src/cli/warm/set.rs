@@ -7,7 +7,8 @@ use crate::control::{Client, whole};
 use crate::digest::Digest;
 use crate::store::SetName;
 
-/// Adds files to a set, as sha256 and address; says how many it has then.
+/// Makes a set of these files, as sha256 and address: `is_whole` says that they are all that belongs to it, otherwise it
+/// keeps what it has beside them. Says how many it has then.
 ///
 /// # Errors
 /// Why it could not be written.
@@ -15,9 +16,10 @@ pub(super) async fn write(
     client: &Client,
     name: &SetName,
     files: &[(Digest, String)],
+    is_whole: bool,
 ) -> Result<usize, String> {
     let unwritten = |why: &dyn std::fmt::Display| format!("the set {name} cannot be written: {why}");
-    let body = whole(set_body(name, false, files));
+    let body = whole(set_body(name, is_whole, files));
     let mut events = client.deliver::<WriteSet>(body).await.map_err(|why| unwritten(&why))?;
     let mut has = None;
     while let Some(event) = events.next().await.map_err(|why| unwritten(&why))? {
