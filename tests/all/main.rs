@@ -28,6 +28,7 @@ mod integrity;
 mod json_rights;
 mod large_index;
 mod locks;
+mod machine;
 mod metadata;
 mod mirror_clients;
 mod mirror_sidecars;
