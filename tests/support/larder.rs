@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -259,17 +259,17 @@ impl Larder {
     /// Blocks until its output contains this; panics after ten seconds.
     pub fn wait_for_log(&self, part: &str) {
         let until = Instant::now() + Duration::from_secs(10);
-        let mut text = self.said.0.text.lock().expect("no panic holds it");
+        let mut text = self.said.0.text.lock().unwrap_or_else(PoisonError::into_inner);
         while !text.contains(part) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "larder has not said {part:?} within ten seconds, but:\n{text}");
-            text = self.said.0.more.wait_timeout(text, left).expect("no panic holds it").0;
+            text = self.said.0.more.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// The text of `/-/metrics`.
+    /// The text of `/-/metrics`, as OpenMetrics.
     pub fn metrics(&self) -> String {
-        let reply = self.client().get("/-/metrics");
+        let reply = self.client().get_with("/-/metrics", &[("Accept", super::openmetrics::OPENMETRICS)]);
         reply.expect(200);
         reply.text()
     }
@@ -403,8 +403,15 @@ pub fn binary() -> PathBuf {
     folder.join("larder")
 }
 
-/// Without the variables that larder would take for its configuration.
+/// Of whoever runs the tests, in either case: nobody's proxy and nobody's certificates have a part in them.
+const FOREIGN: [&str; 7] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Without the variables that larder would take for its configuration, or for the way out.
 fn clean(mut command: Command) -> Command {
+    for name in FOREIGN {
+        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+    }
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
             command.env_remove(name);
@@ -426,30 +433,34 @@ struct SaidState {
 
 impl Said {
     fn listen_to(&self, pipe: impl Read + Send + 'static) {
-        *self.0.listeners.lock().expect("no panic holds it") += 1;
+        *self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let said = self.clone();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(pipe);
             let mut line = Vec::new();
             while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
-                said.0.text.lock().expect("no panic holds it").push_str(&String::from_utf8_lossy(&line));
+                said.0
+                    .text
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push_str(&String::from_utf8_lossy(&line));
                 said.0.more.notify_all();
                 line.clear();
             }
-            *said.0.listeners.lock().expect("no panic holds it") -= 1;
+            *said.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
             said.0.more.notify_all();
         });
     }
 
     fn text(&self) -> String {
-        self.0.text.lock().expect("no panic holds it").clone()
+        self.0.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The address it says it listens on; `None` if it ends or says nothing of the kind in time.
     fn address(&self, process: &mut Child) -> Option<SocketAddr> {
         let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         loop {
-            let text = self.0.text.lock().expect("no panic holds it");
+            let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
             let said = text.split_once("listening on http://").and_then(|(_, rest)| {
                 let end =
                     rest.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':')))?;
@@ -463,14 +474,19 @@ impl Said {
                 return None;
             }
             // Also looks up now and then, because a process may end without a word.
-            drop(self.0.more.wait_timeout(text, Duration::from_millis(20)).expect("no panic holds it"));
+            drop(
+                self.0
+                    .more
+                    .wait_timeout(text, Duration::from_millis(20))
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
         }
     }
 
     /// Until both pipes are closed; a grandchild that holds them open is waited for one second only.
     fn wait_for_the_end(&self) {
         let until = Instant::now() + Duration::from_secs(1);
-        while *self.0.listeners.lock().expect("no panic holds it") > 0 && Instant::now() < until {
+        while *self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

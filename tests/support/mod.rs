@@ -48,37 +48,50 @@
     reason = "the bench fails loudly, and it owns its clock, files and tasks"
 )]
 
+pub mod activated;
+pub mod authority;
 pub mod base64;
 pub mod client;
 pub mod corpus;
+pub mod debian;
 pub mod gitlab;
 pub mod http;
 pub mod isolated;
 pub mod larder;
 pub mod locks;
 pub mod md5;
+pub mod openmetrics;
 pub mod oracle;
+pub mod proxy;
 pub mod public_index;
 pub mod python;
 pub mod relay;
 pub mod reply;
 pub mod store_listing;
+pub mod tls;
+pub mod webdriver;
 pub mod wheel;
 
+pub use self::activated::Activated;
+pub use self::authority::{Authority, Pair};
 pub use self::client::{Client, Exchange, Wire};
 pub use self::gitlab::{
     BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind, TokenState,
     Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
 };
 pub use self::http::{
-    Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, Kind, RequestLog, Site,
+    Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, IDENTIFIED, Kind, PROTOCOL,
+    RequestLog, Site, Tls,
 };
 pub use self::isolated::Isolated;
 pub use self::larder::Larder;
+pub use self::proxy::Proxy;
 pub use self::public_index::{
     Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,
 };
 pub use self::python::{Outcome, Workbench};
 pub use self::reply::{Ending, Reply};
 pub use self::store_listing::StoreListing;
+pub use self::tls::TlsClient;
+pub use self::webdriver::Browser;
 pub use self::wheel::{Artifact, Distribution, real_wheels};

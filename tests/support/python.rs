@@ -55,6 +55,17 @@ pub fn pipenv() -> PathBuf {
     environment(&["pipenv==2026.10.3"]).unwrap_or_else(|reason| panic!("no pipenv: {reason}")).join("pipenv")
 }
 
+/// The text of axe-core, which judges whether a page is accessible: out of a package for Python that carries it, without
+/// what that package needs to run.
+pub fn axe() -> String {
+    let programs = environment(&["--no-deps", "axe-playwright-python==0.1.8"])
+        .unwrap_or_else(|reason| panic!("no axe-core: {reason}"));
+    let find = "import glob, sysconfig; print(glob.glob(sysconfig.get_path('purelib') + '/axe_playwright_python/axe.min.js')[0])";
+    let found = Command::new(programs.join("python")).args(["-c", find]).output().expect("python runs");
+    let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 /// The folder of programs of the environment that holds these; makes it on first use.
 fn environment(pinned: &[&str]) -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR")

@@ -55,7 +55,18 @@ impl<'a> Reading<'a> {
             Route::Page(scope, name) => self.page(scope, name),
             Route::File { scope, sha256, filename } => self.file(scope, sha256, filename),
             Route::Forward { project, name, rest } => self.forward(project, name, rest),
+            Route::Version => self.version(),
             Route::Upload { .. } | Route::Authorize => Err(Answer::not_found()),
+        }
+    }
+
+    /// For whoever is known.
+    fn version(&self) -> Result<Answer, Answer> {
+        match access::identify(self.universe, self.request, Intent::Read)? {
+            Caller::Known(_) => Ok(Answer::new(200)
+                .header("Content-Type", "application/json")
+                .body(r#"{"version":"17.5.0-ee","revision":"0123abc"}"#)),
+            Caller::Anonymous => Err(Answer::unauthorized()),
         }
     }
 

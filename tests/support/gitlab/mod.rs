@@ -26,7 +26,7 @@ use self::object_store::Signatures;
 use self::state::State;
 use super::http::fault::Faults;
 use super::http::server::{self, Listening};
-use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site};
+use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site, Tls};
 use super::wheel::Artifact;
 
 pub use self::answer::BASIC_CHALLENGE;
@@ -51,6 +51,8 @@ pub struct Builder {
     universe: Universe,
     settings: Settings,
     root: String,
+    tls: Option<Tls>,
+    store_tls: Option<Tls>,
 }
 
 impl Builder {
@@ -81,6 +83,17 @@ impl Builder {
         self
     }
 
+    /// Spoken to over https; the object store is another matter.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    pub fn store_tls(mut self, tls: Tls) -> Self {
+        self.store_tls = Some(tls);
+        self
+    }
+
     pub fn start(self) -> GitLab {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -90,10 +103,13 @@ impl Builder {
             .expect("a runtime for the stand-in");
         let handle = runtime.handle();
         let [door, store_door] = [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
-        let address = |door: &TcpListener| door.local_addr().expect("a listening socket");
+        let origin = |door: &TcpListener, tls: &Option<Tls>| {
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", door.local_addr().expect("a listening socket"))
+        };
         let state = Arc::new(State {
-            own_url: format!("http://{}{}", address(&door), self.root),
-            store_url: format!("http://{}", address(&store_door)),
+            own_url: format!("{}{}", origin(&door, &self.tls), self.root),
+            store_url: origin(&store_door, &self.store_tls),
             root: self.root,
             settings: Mutex::new(self.settings),
             universe: Mutex::new(self.universe),
@@ -103,8 +119,8 @@ impl Builder {
             log: RequestLog::default(),
         });
         let doors = [
-            Listening::start(handle, &state, Door::GitLab, door),
-            Listening::start(handle, &state, Door::Store, store_door),
+            Listening::start(handle, &state, Door::GitLab, door, self.tls),
+            Listening::start(handle, &state, Door::Store, store_door, self.store_tls),
         ];
         GitLab { state, doors, runtime: Some(runtime) }
     }
@@ -117,7 +133,13 @@ impl GitLab {
     }
 
     pub fn builder() -> Builder {
-        Builder { universe: Universe::example(), settings: Settings::default(), root: String::new() }
+        Builder {
+            universe: Universe::example(),
+            settings: Settings::default(),
+            root: String::new(),
+            tls: None,
+            store_tls: None,
+        }
     }
 
     /// The base to be configured as `gitlab.url`: relative root included, no slash at the end.

@@ -19,6 +19,7 @@ pub(super) enum Route {
     Forward { project: String, name: String, rest: String },
     Upload { project: String },
     Authorize,
+    Version,
 }
 
 impl Route {
@@ -29,6 +30,7 @@ impl Route {
         let (scope, rest) = match segments.as_slice() {
             ["groups", id, "-", "packages", "pypi", rest @ ..] => (Scope::Group(decode(id)), rest),
             ["projects", id, "packages", "pypi", rest @ ..] => (Scope::Project(decode(id)), rest),
+            ["version"] => return Some(Self::Version),
             _ => return None,
         };
         match (scope, rest) {
@@ -55,6 +57,7 @@ impl Route {
             Self::Forward { .. } => Kind::Forward,
             Self::Upload { .. } => Kind::Upload,
             Self::Authorize => Kind::Unknown,
+            Self::Version => Kind::Version,
         }
     }
 

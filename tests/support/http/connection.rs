@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::head::Head;
@@ -14,14 +14,34 @@ use super::head::Head;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 pub(in crate::support) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: BytesMut,
 }
+
+/// What a connection runs over.
+pub(in crate::support) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// The socket, if its bytes are those of the connection.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl Stream for tokio::io::DuplexStream {}
 
 impl Connection {
     pub(in crate::support) fn new(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::with_capacity(16 * 1024) }
+        Self::over(stream)
+    }
+
+    pub(in crate::support) fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: BytesMut::with_capacity(16 * 1024) }
     }
 
     /// The next request's head; `None` when the peer has closed between requests.
@@ -65,7 +85,9 @@ impl Connection {
     /// Ends with RST. What was written before is given a moment to arrive.
     pub(in crate::support) async fn reset(self) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let _ = self.stream.set_zero_linger();
+        if let Some(socket) = self.stream.socket() {
+            let _ = socket.set_zero_linger();
+        }
     }
 
     /// Ends with FIN.
@@ -84,7 +106,9 @@ impl Connection {
 
     async fn peer_left(&self) {
         let mut byte = [0];
-        match self.stream.peek(&mut byte).await {
+        // Over TLS nobody can tell without reading.
+        let Some(socket) = self.stream.socket() else { return std::future::pending().await };
+        match socket.peek(&mut byte).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,
         }

@@ -244,7 +244,9 @@ fn head_bytes(answer: &Answer, framing: Framing, close: bool) -> Vec<u8> {
     for (name, value) in &answer.headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
-    let _ = write!(head, "Date: {}\r\n", http_date(SystemTime::now()));
+    if answer.header_value("Date").is_none() {
+        let _ = write!(head, "Date: {}\r\n", http_date(SystemTime::now()));
+    }
     match framing {
         _ if answer.length_unsaid || matches!(answer.status, 204 | 304) => {}
         Framing::Length => {

@@ -17,6 +17,8 @@ pub enum Kind {
     Upload,
     /// `.../forward/...` of the Dependency Firewall
     Forward,
+    /// GitLab's own version, of which a daemon has no need
+    Version,
     /// A path or a method that larder has no reason to send
     Unknown,
 }

@@ -10,9 +10,11 @@ mod head;
 mod kind;
 pub(in crate::support) mod log;
 pub(in crate::support) mod server;
+pub(in crate::support) mod tls;
 
 pub use self::answer::Answer;
 pub use self::fault::{Act, FOR_EVER, Fault, Gate, PlannedFault, Site};
 pub use self::head::Head;
 pub use self::kind::{Door, Kind};
 pub use self::log::{Ended, Entry, FileBodies, RequestLog};
+pub use self::tls::{IDENTIFIED, PROTOCOL, Tls};

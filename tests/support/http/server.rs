@@ -19,6 +19,7 @@ use super::fault::{Act, Asked, Faults, Phase};
 use super::head::Head;
 use super::kind::{Door, Kind};
 use super::log::{Ended, Entry, Record, RequestLog};
+use super::tls::{self, Tls};
 
 /// Who answers behind the listeners of a stand-in.
 pub(in crate::support) trait Host: Send + Sync + 'static {
@@ -63,6 +64,7 @@ pub(in crate::support) enum Received {
 pub(in crate::support) struct Listening {
     door: Door,
     address: SocketAddr,
+    tls: Option<Tls>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -73,9 +75,10 @@ impl Listening {
         host: &Arc<impl Host>,
         door: Door,
         listener: TcpListener,
+        tls: Option<Tls>,
     ) -> Self {
         let address = listener.local_addr().expect("a listening socket");
-        let listening = Self { door, address, task: Mutex::new(None) };
+        let listening = Self { door, address, tls, task: Mutex::new(None) };
         listening.accept_on(runtime, host, listener);
         listening
     }
@@ -101,13 +104,17 @@ impl Listening {
     }
 
     fn accept_on(&self, runtime: &Handle, host: &Arc<impl Host>, listener: TcpListener) {
-        let (host, door) = (Arc::clone(host), self.door);
+        let (host, door, tls) = (Arc::clone(host), self.door, self.tls.clone());
         let task = runtime.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                        connections.spawn(serve(Arc::clone(&host), door, Connection::new(stream)));
+                        let host = Arc::clone(&host);
+                        match tls.clone() {
+                            Some(tls) => connections.spawn(tls::serve(tls, host, door, stream)),
+                            None => connections.spawn(serve(host, door, Connection::new(stream))),
+                        };
                     },
                     Some(_) = connections.join_next() => {}
                 }
@@ -127,7 +134,7 @@ pub(in crate::support) fn listen(runtime: &Handle, address: SocketAddr) -> TcpLi
 }
 
 /// One connection, request after request.
-async fn serve(host: Arc<impl Host>, door: Door, mut connection: Connection) {
+pub(super) async fn serve(host: Arc<impl Host>, door: Door, mut connection: Connection) {
     let open = host.log().connection();
     loop {
         let head = match connection.read_head().await {

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use self::state::State;
 use super::http::fault::Faults;
 use super::http::server::{self, Listening};
-use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site};
+use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site, Tls};
 
 pub use self::catalogue::{Catalogue, Hashes, Offer, ProjectStatus, RawPage, Sidecar};
 pub use self::settings::{Formats, Links, Settings, Validators};
@@ -43,6 +43,7 @@ pub struct Builder {
     settings: Settings,
     path: String,
     files_folder: String,
+    tls: Option<Tls>,
 }
 
 impl Builder {
@@ -68,6 +69,12 @@ impl Builder {
         self
     }
 
+    /// Both ports are spoken to over https.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     pub fn start(self) -> PublicIndex {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -77,8 +84,9 @@ impl Builder {
             .expect("a runtime for the stand-in");
         let handle = runtime.handle();
         let listeners = [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         let [origin, files_origin] = [0, 1].map(|door: usize| {
-            format!("http://{}", listeners[door].local_addr().expect("a listening socket"))
+            format!("{scheme}://{}", listeners[door].local_addr().expect("a listening socket"))
         });
         let state = Arc::new(State {
             origin,
@@ -92,8 +100,8 @@ impl Builder {
         });
         let [door, files_door] = listeners;
         let doors = [
-            Listening::start(handle, &state, Door::Index, door),
-            Listening::start(handle, &state, Door::Files, files_door),
+            Listening::start(handle, &state, Door::Index, door, self.tls.clone()),
+            Listening::start(handle, &state, Door::Files, files_door, self.tls),
         ];
         PublicIndex { state, doors, runtime: Some(runtime) }
     }
@@ -111,6 +119,7 @@ impl PublicIndex {
             settings: Settings::default(),
             path: "/simple/".to_owned(),
             files_folder: "packages".to_owned(),
+            tls: None,
         }
     }
 

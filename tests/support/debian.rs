@@ -1,0 +1,228 @@
+//! A bare Debian in a folder, made by debootstrap, and the README's install commands to run in it. Needs root.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::gitlab::{GitLab, token};
+use super::python::Workbench;
+use super::wheel::real_wheels;
+
+/// As `User=nobody` is: the unit's own user has no number until systemd gives it one.
+const SOMEBODY: &str = "65534:65534";
+
+/// From the start of the unit's command to its first answer, on a machine that is busy.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// The indented lines below the paragraph of the install section that begins with `**TITLE**`.
+pub fn readme_commands(title: &str) -> Vec<String> {
+    let readme = include_str!("../../README.md");
+    let install = readme.split("\n## Install\n").nth(1).expect("an install section");
+    let install = install.split("\n## ").next().expect("its text");
+    let below = install.split(&format!("\n**{title}**")).nth(1).unwrap_or_else(|| panic!("no **{title}**"));
+    let commands: Vec<String> = below
+        .lines()
+        .skip_while(|line| !line.starts_with("    "))
+        .take_while(|line| line.starts_with("    "))
+        .map(|line| line.trim().to_owned())
+        .collect();
+    assert!(!commands.is_empty(), "no commands below **{title}**");
+    commands
+}
+
+/// A Debian in a folder, of the same release as this machine, which shares its network.
+#[derive(Debug)]
+pub struct Machine {
+    root: TempDir,
+}
+
+impl Machine {
+    /// A minimal system and these packages, fresh for this test.
+    pub fn new(packages: &[&str]) -> Self {
+        let root = TempDir::with_prefix("larder-machine-").expect("a temporary folder");
+        run(Command::new("tar").arg("-xf").arg(pristine(packages)).arg("-C").arg(root.path()));
+        fs::create_dir_all(root.path().join("src")).expect("a folder of ours");
+        // Whoever the daemon runs as must be able to look into it.
+        run(Command::new("chmod").arg("0755").arg(root.path()));
+        Self { root }
+    }
+
+    /// Files and folders of the repository, to /src, where its commands are run.
+    pub fn bring(&self, names: &[&str]) {
+        for name in names {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            run(Command::new("cp").arg("-r").arg(from).arg(self.root.path().join("src")));
+        }
+    }
+
+    pub fn put(&self, file: &Path, to: &str) {
+        run(Command::new("install").args(["-D", "-m", "0755"]).arg(file).arg(self.root.path().join(to)));
+    }
+
+    /// Runs a line of the README in /src, and gives what it printed; panics if it fails.
+    pub fn shell(&self, line: &str) -> String {
+        let output =
+            self.inside("root", &["sh", "-ec", &format!("cd /src; {line}")]).output().expect("chroot starts");
+        assert!(output.status.success(), "{line}:\n{}", tail(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn inside(&self, user: &str, command: &[&str]) -> Command {
+        let mut inside = Command::new("chroot");
+        inside
+            .arg(format!("--userspec={user}"))
+            .arg(self.root.path())
+            .args(command)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", if user == "root" { "/root" } else { "/" })
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null());
+        inside
+    }
+
+    /// Starts what this unit starts, with the installed configuration, and installs a package through it.
+    pub fn serves_pip(&self, unit: &str) {
+        let unit = fs::read_to_string(self.root.path().join(unit.trim_start_matches('/')))
+            .expect("an installed unit");
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("ExecStart");
+        let command: Vec<&str> = line.split_whitespace().collect();
+        self.shell(&format!(
+            "install -d -m 0700 /var/cache/larder-run && chown {SOMEBODY} /var/cache/larder-run"
+        ));
+
+        let gitlab = GitLab::builder().start();
+        for wheel in &real_wheels() {
+            gitlab.publish(42, wheel);
+        }
+        // The installed configuration and its port may be somebody else's on this machine: the environment beats the file.
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut daemon = Daemon(
+            self.inside(SOMEBODY, &command)
+                .env("CACHE_DIRECTORY", "/var/cache/larder-run")
+                .env("LARDER_LISTEN", format!("127.0.0.1:{port}"))
+                .env("LARDER_GITLAB__URL", gitlab.url())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("chroot starts"),
+        );
+        let address = ([127, 0, 0, 1], port).into();
+        daemon.wait_until_it_listens();
+
+        Client::new(address).get("/-/health/live").expect(200);
+        let user = Workbench::new();
+        let site = user.folder().join("site").to_string_lossy().into_owned();
+        let index =
+            format!("http://__token__:{}@{address}/api/v4/projects/42/packages/pypi/simple/", token::READER);
+        user.pip(&["install", "--target", &site, "--index-url", &index, "six"]).expect_success();
+        assert!(user.folder().join("site/six.py").exists(), "six is installed");
+    }
+}
+
+/// What the unit starts; ends with the test.
+struct Daemon(Child);
+
+impl Daemon {
+    /// It prints where it listens.
+    fn wait_until_it_listens(&mut self) {
+        let stdout = self.0.stdout.take().expect("piped");
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        let until = Instant::now() + START_MAX;
+        while let Ok(line) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if line.contains("http://") {
+                return;
+            }
+        }
+        let _ = self.0.kill();
+        let mut why = String::new();
+        let _ = self.0.stderr.take().expect("piped").read_to_string(&mut why);
+        panic!("the unit's command does not listen; it said:\n{why}");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The system as debootstrap makes it, in a tar; made on first use, and kept beside the build.
+fn pristine(packages: &[&str]) -> PathBuf {
+    let release = fs::read_to_string("/etc/os-release").expect("a Debian");
+    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).expect("a codename");
+    let folder = target_folder().join("bare-debian");
+    fs::create_dir_all(&folder).expect("a writable target folder");
+    let tar = folder.join(format!("{suite}-{}.tar", packages.join("-")));
+    // Held until the end: other tests wait here and then find the work done.
+    let lock = File::create(folder.join("lock")).expect("a writable target folder");
+    lock.lock().expect("a lock");
+    if tar.exists() {
+        return tar;
+    }
+    let root = TempDir::with_prefix_in("making-", &folder).expect("a folder");
+    run(Command::new("debootstrap")
+        .args(["--variant=minbase", &format!("--include={}", packages.join(",")), suite])
+        .arg(root.path())
+        .arg(mirror(suite)));
+    let unfinished = folder.join("unfinished.tar");
+    run(Command::new("tar")
+        .args(["--exclude=./var/cache/apt/archives/*.deb", "-cf"])
+        .arg(&unfinished)
+        .arg("-C")
+        .arg(root.path())
+        .arg("."));
+    fs::rename(unfinished, &tar).expect("the same folder");
+    tar
+}
+
+/// The mirror that this machine's apt is configured with.
+fn mirror(suite: &str) -> String {
+    let output = Command::new("apt-get")
+        .args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Created-By: Packages",
+            &format!("Codename: {suite}"),
+        ])
+        .output();
+    let addresses =
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    addresses
+        .lines()
+        .find(|line| line.starts_with("http"))
+        .unwrap_or("http://deb.debian.org/debian")
+        .to_owned()
+}
+
+fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().expect("the command starts");
+    assert!(output.status.success(), "{:?}:\n{}", command.get_args().collect::<Vec<&OsStr>>(), tail(&output));
+}
+
+/// The last lines of what a command said.
+fn tail(output: &Output) -> String {
+    let said = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+    let lines: Vec<&str> = said.lines().collect();
+    lines.iter().rev().take(20).rev().copied().collect::<Vec<_>>().join("\n")
+}
