@@ -11,8 +11,18 @@ use crate::quantity::{Size, Span};
 pub struct ServerLimits {
     /// Connections at one time; further ones wait to be accepted.
     pub connections: usize,
+    /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6 address. Further ones are
+    /// closed. 0: as many as there are. Unix sockets are exempt.
+    pub connections_per_client: usize,
+    /// For one client, in the long run; further ones are answered with 429. 0: no limit. Health and metrics are exempt, and so
+    /// are unix sockets.
+    pub requests_per_second: u32,
+    /// What a client that has been quiet may send at once.
+    pub requests_burst: u32,
     /// From the connection to its first byte.
     pub first_byte_timeout: Span,
+    /// For a whole TLS handshake.
+    pub handshake_timeout: Span,
     /// For a whole request head, and for the pause between two requests; above what clients keep connections for.
     pub header_timeout: Span,
     /// Between two pieces of an upload's body.
@@ -29,7 +39,11 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_client: 0,
+            requests_per_second: 0,
+            requests_burst: 500,
             first_byte_timeout: Span::seconds(10),
+            handshake_timeout: Span::seconds(10),
             header_timeout: Span::seconds(120),
             body_timeout: Span::seconds(30),
             write_timeout: Span::seconds(600),

@@ -1,9 +1,7 @@
-//! Connections: accepted up to a limit, served by HTTP/1.1, and drained when the daemon stops.
+//! Connections: accepted up to a limit, each served by itself, and drained when the daemon stops.
 //!
-//! `http1::Builder` directly, with its timer: hyper's guard against slow heads is off without one, and its automatic
-//! builder waits for the first bytes without end. Must not know what is asked.
+//! Must not know what is said over them.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -11,26 +9,22 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::ServerLimits;
 use super::body::ReplyBody;
+use super::clients::{ClientAddress, Clients};
+use super::connection::Connection;
+use super::connection_counts::{ConnectionCounts, TurnedAway};
 use super::control;
-use super::door::{ControlDoor, Door, NetworkDoor};
-use super::handler::Services;
-use super::patience::PatientStream;
+use super::door::{self, Arrival, ControlDoor, Door, NetworkDoor};
+use super::in_force::InForce;
 use super::shutdown::Shutdown;
+use crate::clock;
 
 /// A pause after a failed accept: with no file descriptor left, spinning helps nobody.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// One place where clients come in.
 pub struct Listener<D> {
@@ -54,6 +48,7 @@ impl Occupancy {
 }
 
 impl<D: Door> Listener<D> {
+    /// The slots and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
     pub fn new(door: D, limits: ServerLimits) -> Self {
         Self { door, limits, slots: Arc::new(Semaphore::new(slots(limits))) }
     }
@@ -63,41 +58,66 @@ impl<D: Door> Listener<D> {
     }
 
     /// Accepts until told to stop, and returns when the last connection is done or the drain limit is over.
-    async fn accept_all<F, A>(self, shutdown: Shutdown, answer: F)
-    where
+    async fn accept_all<F, A>(
+        self,
+        counts: Arc<ConnectionCounts>,
+        shutdown: Shutdown,
+        in_force: &InForce,
+        answer: F,
+    ) where
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        let limits = self.limits;
+        let per_client = self.limits.connections_per_client;
+        let clients = Clients::new(per_client);
         loop {
             let accepted = tokio::select! {
                 () = shutdown.begun() => break,
                 accepted = accept(&self.door, &self.slots) => accepted,
             };
             match accepted {
-                Ok((stream, slot)) => {
+                Ok((arrival, slot)) => {
+                    let client = arrival.ip.map(ClientAddress::of);
+                    let seat = match clients.admit(client, clock::now()) {
+                        Ok(seat) => seat,
+                        Err(crowded) => {
+                            counts.refused(TurnedAway::PerClient);
+                            if crowded.worth_telling {
+                                let (client, most) = (client.map(|client| client.to_string()), per_client);
+                                tracing::warn!(
+                                    client,
+                                    most,
+                                    "closing a client's further connections: it has as many as it may have"
+                                );
+                            }
+                            continue;
+                        }
+                    };
                     let (answer, shutdown) = (answer.clone(), shutdown.clone());
+                    let connection = Connection { answer, shutdown, limits: in_force.limits(), client };
+                    let (counts, open) = (Arc::clone(&counts), counts.accepted());
                     #[expect(clippy::disallowed_methods, reason = "its slot is what the drain waits for")]
                     tokio::spawn(async move {
-                        let begun = tokio::select! {
-                            begun = D::first_byte(&stream, limits.first_byte_timeout.0) => begun,
-                            () = shutdown.begun() => false,
-                        };
-                        if begun {
-                            connection(stream, answer, shutdown, limits).await;
+                        if D::HURRIES {
+                            if let Err(why) = connection.serve(arrival.stream, arrival.tls).await {
+                                counts.refused(why);
+                            }
+                        } else {
+                            connection.http1(arrival.stream).await;
                         }
-                        drop(slot);
+                        drop((open, seat, slot));
                     });
                 }
                 Err(why) => {
+                    counts.refused(TurnedAway::Accept);
                     tracing::warn!(%why, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
         drop(self.door);
-        let all = u32::try_from(slots(limits)).unwrap_or(u32::MAX);
-        if timeout(limits.drain_timeout.0, self.slots.acquire_many(all)).await.is_err() {
+        let all = u32::try_from(slots(self.limits)).unwrap_or(u32::MAX);
+        if timeout(in_force.limits().drain_timeout.0, self.slots.acquire_many(all)).await.is_err() {
             tracing::warn!("stopping with connections still open: the drain limit is over");
         }
     }
@@ -105,24 +125,27 @@ impl<D: Door> Listener<D> {
 
 impl Listener<NetworkDoor> {
     /// Serves until told to stop, then until the last connection is done or the drain limit is over.
-    pub async fn serve(self, services: Arc<Services>, shutdown: Shutdown) {
+    pub async fn serve(self, in_force: Arc<InForce>, shutdown: Shutdown) {
+        let counts = Arc::clone(&in_force.services().connections);
+        let present = Arc::clone(&in_force);
         let answer = move |request| {
-            let services = Arc::clone(&services);
+            let services = present.services();
             async move { services.handle(request).await }
         };
-        self.accept_all(shutdown, answer).await;
+        self.accept_all(counts, shutdown, &in_force, answer).await;
     }
 }
 
 impl Listener<ControlDoor> {
     /// The same, with orders.
-    pub async fn serve(self, services: Arc<Services>, shutdown: Shutdown) {
-        let stop = shutdown.clone();
+    pub async fn serve(self, in_force: Arc<InForce>, shutdown: Shutdown) {
+        let (stop, present) = (shutdown.clone(), Arc::clone(&in_force));
         let answer = move |request| {
-            let (services, stop) = (Arc::clone(&services), stop.clone());
+            let (services, stop) = (present.services(), stop.clone());
             async move { control::handle(services, request, &stop).await }
         };
-        self.accept_all(shutdown, answer).await;
+        // Clients are those of the network.
+        self.accept_all(Arc::default(), shutdown, &in_force, answer).await;
     }
 }
 
@@ -130,36 +153,7 @@ fn slots(limits: ServerLimits) -> usize {
     limits.connections.clamp(1, Semaphore::MAX_PERMITS)
 }
 
-async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> io::Result<(D::Stream, OwnedSemaphorePermit)> {
+async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> io::Result<(Arrival, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    Ok((door.accept().await?, slot))
-}
-
-async fn connection<S, F, A>(stream: S, answer: F, shutdown: Shutdown, limits: ServerLimits)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> A,
-    A: Future<Output = Response<ReplyBody>>,
-{
-    let service = service_fn(move |request| {
-        let answer = answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout.0)
-        .max_header_size(limits.header_size.bytes())
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(PatientStream::new(stream, limits.write_timeout.0)), service);
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = shutdown.begun() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(why) = served {
-        tracing::debug!(%why, "a connection ended early");
-    }
+    Ok((door::accept(door).await?, slot))
 }

@@ -8,20 +8,24 @@
 //! | a broken or wrong answer upstream | 502 |
 //! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
-//! | a request that is not ours, or breaks off | 400, 404, 405, 406, 408, 431, 505, 508 |
+//! | a request that is not ours, or breaks off | 400, 404, 405, 406, 408, 429, 431, 505, 508 |
 //!
 //! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
 //! `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, VARY, WWW_AUTHENTICATE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::body::{FileBody, ReplyBody};
+use super::status::Document;
 use super::{conditional, encoding};
 use crate::access::{CredentialError, DoorError};
 use crate::byte_range::{ByteRange, Extent};
@@ -30,6 +34,7 @@ use crate::digest::Digest;
 use crate::file::{FileError, FileReply};
 use crate::index::{PageError, PageReply};
 use crate::registry::RouteError;
+use crate::request_id::RequestId;
 use crate::simple::MediaType;
 use crate::upload::UploadError;
 use crate::upstream::{Relayed, UpstreamError};
@@ -38,10 +43,19 @@ pub(super) type Reply = (Response<ReplyBody>, CacheStatus);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// The name of a request in everybody's logs.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The commonest value of it, ready.
+const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
+
 /// Everything that can change a page.
 const PAGE_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, PRIVATE-TOKEN, Deploy-Token");
 const FILE_VARY: HeaderValue = HeaderValue::from_static("Authorization, PRIVATE-TOKEN, Deploy-Token");
+/// Everything that can change what people are shown.
+const DOCUMENT_VARY: HeaderValue =
+    HeaderValue::from_static("Accept, Authorization, PRIVATE-TOKEN, Deploy-Token, Host");
 /// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to nothing.
 const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The bytes under a digest never change; the right to them does, hence private.
@@ -67,6 +81,10 @@ pub(super) enum Refusal {
     NotAcceptable,
     #[error("this request came through this larder before: gitlab.url points back at it")]
     Loop,
+    #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
+    Hasty(Duration),
+    #[error("this address speaks TLS: use https:// in place of http://")]
+    Plaintext,
     #[error("the order cannot be read: {0}")]
     Order(String),
     #[error(transparent)]
@@ -88,6 +106,7 @@ impl Refusal {
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
             | Self::BodyOnRead
+            | Self::Plaintext
             | Self::Order(_) => StatusCode::BAD_REQUEST,
             Self::Credential(CredentialError::Repeated(_)) => StatusCode::BAD_REQUEST,
             Self::Credential(CredentialError::TooLong(_)) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -121,6 +140,7 @@ impl Refusal {
             | Self::Door(DoorError::Denied)
             | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
             Self::Door(DoorError::Unknown) => StatusCode::UNAUTHORIZED,
+            Self::Hasty(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
@@ -152,11 +172,16 @@ impl Refusal {
     }
 }
 
-pub(super) fn refusal(why: &Refusal) -> Reply {
+pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     let status = why.status();
     let detail = why.to_string();
     let title = status.canonical_reason().unwrap_or_default();
-    let problem = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    let problem = serde_json::json!({
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+        "request_id": id.to_string(),
+    });
     let mut response = Response::new(ReplyBody::bytes(Bytes::from(problem.to_string())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -168,7 +193,10 @@ pub(super) fn refusal(why: &Refusal) -> Reply {
     if matches!(why, Refusal::Door(DoorError::Unknown)) {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
-    if matches!(why, Refusal::BodyOnRead) {
+    if let Refusal::Hasty(wait) = why {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
+    }
+    if matches!(why, Refusal::BodyOnRead | Refusal::Plaintext) {
         // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -176,6 +204,19 @@ pub(super) fn refusal(why: &Refusal) -> Reply {
         response.extensions_mut().insert(reason);
     }
     (response, why.outcome())
+}
+
+/// A refusal before anything was understood, ready to be sent.
+pub(super) fn rejection(why: &Refusal) -> Response<ReplyBody> {
+    let id = RequestId::random();
+    let (mut response, status) = refusal(why, &id);
+    finish(&mut response, status, false, &id);
+    response
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: &Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// One printable ASCII line (RFC 9112 §4), not longer than a terminal shows.
@@ -357,6 +398,33 @@ pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) 
     (response, CacheStatus::OWN)
 }
 
+/// A page for people, or the same for machines. Nobody keeps it, nobody frames it, and it names nobody it links to.
+pub(super) fn document(status: StatusCode, document: Document) -> Reply {
+    let (text, content_type, policy) = match document {
+        Document::Html(text, policy) => (text, "text/html; charset=utf-8", Some(policy)),
+        Document::Json(text) => (text, "application/json", None),
+    };
+    let (mut response, outcome) = own(status, content_type, text);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(VARY, DOCUMENT_VARY);
+    headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
+    (response, outcome)
+}
+
+/// To another page of ours, relative to this one.
+pub(super) fn see_other(place: &str) -> Reply {
+    let mut response = Response::new(ReplyBody::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+    if let Ok(place) = HeaderValue::from_str(place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    (response, CacheStatus::OWN)
+}
+
 /// What an order over the control socket tells while it is carried out.
 pub(super) fn events(body: ReplyBody) -> Reply {
     let mut response = Response::new(body);
@@ -367,7 +435,7 @@ pub(super) fn events(body: ReplyBody) -> Reply {
 }
 
 /// What every answer carries.
-pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, head: bool) {
+pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, head: bool, id: &RequestId) {
     if head {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {
@@ -378,7 +446,14 @@ pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, he
         }
         *response.body_mut() = ReplyBody::empty();
     }
-    if let Ok(value) = HeaderValue::try_from(status.to_string()) {
-        response.headers_mut().insert(CACHE_STATUS, value);
+    let status = match status {
+        CacheStatus::HIT => Ok(CACHE_HIT),
+        status => HeaderValue::try_from(status.to_string()),
+    };
+    if let Ok(status) = status {
+        response.headers_mut().insert(CACHE_STATUS, status);
+    }
+    if let Ok(id) = id.with_bytes(HeaderValue::from_bytes) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
     }
 }

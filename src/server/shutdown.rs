@@ -21,6 +21,10 @@ impl Shutdown {
         self.0.send_replace(true);
     }
 
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
     pub(super) async fn begun(&self) {
         // The sender lives in self: waiting can only end well.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;

@@ -1,0 +1,194 @@
+//! What goes on on a connection of many streams, and when it is over.
+//!
+//! HTTP/1.1 has a timer for the next head and one for a socket that takes nothing. Over HTTP/2 both say too little: a client
+//! answers pings without ever asking, or leaves one stream's window shut while the socket goes on. Owns the two decisions,
+//! and the body that watches itself. Must not know what is sent.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::body::ReplyBody;
+use crate::clock;
+
+/// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than this.
+const LOOK_LATER: Duration = Duration::from_millis(100);
+
+/// The streams of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Activity(Arc<Mutex<Streams>>);
+
+#[derive(Debug)]
+struct Streams {
+    open: HashMap<u64, Option<Instant>>,
+    next: u64,
+    /// Since when there has been none.
+    quiet_since: Instant,
+}
+
+/// What a connection's streams say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing can have happened before this.
+    FineUntil(Instant),
+    /// Nobody asked for anything for too long.
+    Idle,
+    /// A client takes nothing of what it asked for.
+    Stalled,
+}
+
+/// How long a client may neither ask nor take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub idle: Duration,
+    pub stall: Duration,
+}
+
+impl Streams {
+    /// Each open stream says since when it has waited for its client, if it does.
+    fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+        if self.open.is_empty() {
+            let until = self.quiet_since + patience.idle;
+            return if until <= now { Verdict::Idle } else { Verdict::FineUntil(until) };
+        }
+        match self.open.values().flatten().min() {
+            Some(since) if *since + patience.stall <= now => Verdict::Stalled,
+            Some(since) => Verdict::FineUntil(*since + patience.stall),
+            None => Verdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
+        }
+    }
+}
+
+impl Activity {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Streams { open: HashMap::new(), next: 0, quiet_since: now })))
+    }
+
+    /// A request came; it is there until this is dropped.
+    pub(super) fn begin(&self) -> StreamGuard {
+        let mut streams = self.streams();
+        let number = streams.next;
+        streams.next += 1;
+        streams.open.insert(number, None);
+        StreamGuard { activity: self.clone(), number }
+    }
+
+    pub(super) fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+        self.streams().verdict(patience, now)
+    }
+
+    /// Whether nothing was ever asked.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.streams().next == 0
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request, from its head to the end of its answer.
+#[derive(Debug)]
+pub(super) struct StreamGuard {
+    activity: Activity,
+    number: u64,
+}
+
+impl StreamGuard {
+    fn waits_for_client(&self, since: Option<Instant>) {
+        if let Some(waits) = self.activity.streams().open.get_mut(&self.number) {
+            *waits = since;
+        }
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        let mut streams = self.activity.streams();
+        streams.open.remove(&self.number);
+        streams.quiet_since = clock::now();
+    }
+}
+
+/// An answer's body that tells when it waits for the client.
+pub(super) struct WatchedBody {
+    inner: ReplyBody,
+    guard: Option<StreamGuard>,
+}
+
+impl WatchedBody {
+    pub(super) fn new(inner: ReplyBody, guard: Option<StreamGuard>) -> Self {
+        Self { inner, guard }
+    }
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = <ReplyBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Some(guard) = &self.guard {
+            // The next piece is asked for when there is room for it: until then it is the client who is waited for.
+            guard.waits_for_client(frame.is_ready().then(clock::now));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests own their clock")]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { idle: Duration::from_secs(10), stall: Duration::from_secs(60) };
+
+    #[test]
+    fn a_connection_without_requests_ends_and_one_with_a_request_does_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let activity = Activity::new(start);
+        assert_eq!(activity.verdict(PATIENCE, at(9)), Verdict::FineUntil(at(10)));
+        assert_eq!(activity.verdict(PATIENCE, at(10)), Verdict::Idle);
+        let stream = activity.begin();
+        assert_eq!(
+            activity.verdict(PATIENCE, at(100)),
+            Verdict::FineUntil(at(110)),
+            "upstream has time of its own"
+        );
+        drop(stream);
+        assert!(matches!(activity.verdict(PATIENCE, at(9)), Verdict::FineUntil(_)));
+    }
+
+    #[test]
+    fn the_client_that_has_been_waited_for_the_longest_counts() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let activity = Activity::new(start);
+        let [one, other] = [(); 2].map(|()| activity.begin());
+        one.waits_for_client(Some(at(5)));
+        other.waits_for_client(Some(at(30)));
+        assert_eq!(activity.verdict(PATIENCE, at(64)), Verdict::FineUntil(at(65)));
+        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::Stalled);
+        one.waits_for_client(None);
+        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::FineUntil(at(90)));
+        drop(other);
+        assert!(matches!(activity.verdict(PATIENCE, at(500)), Verdict::FineUntil(_)));
+    }
+}

@@ -1,0 +1,276 @@
+//! The certificate that larder shows, and its key: from two files, read anew when they change.
+//!
+//! Owns the reading, the swap, and what the log is told of both. Connections go on with what they began with. Must not know
+//! what a pair is.
+
+#![expect(clippy::disallowed_methods, reason = "a certificate and its key live in files of their own")]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use super::config::TlsConfig;
+use super::pair::{Pair, PairError};
+use super::watch::{Step, Watch};
+use crate::clock;
+use crate::digest::Digest;
+use crate::server::shutdown::Shutdown;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// So long before it expires the log begins to warn, daily.
+const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
+
+/// Between two such warnings.
+const WARN_EVERY: Duration = Duration::from_hours(24);
+
+/// A chain of certificates has a few kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Whoever is not in the file's group may read it.
+const OTHERS_READ: u32 = 0o004;
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificatesError {
+    #[error("tls.{key}: {path}: {why}")]
+    Read { key: &'static str, path: String, why: io::Error },
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    #[error("tls: {0}")]
+    Protocol(#[from] rustls::Error),
+}
+
+/// What a reload came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    Unchanged,
+    /// New connections see another certificate.
+    Changed,
+}
+
+/// The pair in use.
+pub struct Certificates {
+    config: TlsConfig,
+    current: Arc<Current>,
+    sessions: Arc<Sessions>,
+    watch: Mutex<Watch<Digest>>,
+    acceptor: TlsAcceptor,
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<Pair>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.load().key))
+    }
+}
+
+/// TLS sessions that clients may resume. They end with their certificate: a resumed one shows none.
+#[derive(Debug)]
+struct Sessions(ArcSwap<Arc<dyn StoresServerSessions>>);
+
+/// Sessions remembered at once.
+const SESSIONS: usize = 1024;
+
+impl Sessions {
+    fn empty() -> Arc<Arc<dyn StoresServerSessions>> {
+        Arc::new(ServerSessionMemoryCache::new(SESSIONS))
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.0.load().put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.load().get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.load().take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.0.load().can_cache()
+    }
+}
+
+/// What the two files hold.
+struct Texts {
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+    /// Of both.
+    mark: Digest,
+    key_is_open: bool,
+}
+
+impl Certificates {
+    /// Reads and checks the two files, and says until when the certificate holds.
+    ///
+    /// # Errors
+    /// What is wrong with them; the key of the configuration is named.
+    pub fn open(config: &TlsConfig) -> Result<Arc<Self>, CertificatesError> {
+        let texts = Texts::read(config)?;
+        let pair = texts.parse()?;
+        tell(&pair, "the certificate is loaded");
+        texts.warn_of_the_key(config);
+        let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
+        let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let sessions = Arc::new(Sessions(ArcSwap::new(Sessions::empty())));
+        server.session_storage = Arc::clone(&sessions) as Arc<dyn StoresServerSessions>;
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let watch = Mutex::new(Watch::new(texts.mark));
+        Ok(Arc::new(Self { config: config.clone(), current, sessions, watch, acceptor }))
+    }
+
+    /// What is wrong with the two files, if anything is.
+    pub fn check(config: &TlsConfig) -> Option<CertificatesError> {
+        Texts::read(config).and_then(|texts| texts.parse()).err()
+    }
+
+    /// Reads both files again. What is in use stays in use when they are no good. Blocks for two small reads.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn reload(&self) -> Result<Reloaded, CertificatesError> {
+        let texts = Texts::read(&self.config)?;
+        let pair = texts.parse()?;
+        let step = self.watch.lock().unwrap_or_else(PoisonError::into_inner).saw(texts.mark, true);
+        if step != Step::Take {
+            return Ok(Reloaded::Unchanged);
+        }
+        self.take(pair, &texts);
+        Ok(Reloaded::Changed)
+    }
+
+    /// When the first certificate of the chain expires.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.current.0.load().not_after
+    }
+
+    /// Looks at the files every few seconds until told to stop.
+    pub async fn keep_up(self: Arc<Self>, shutdown: Shutdown) {
+        let mut warned = clock::now();
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let certificates = Arc::clone(&self);
+            // A panic of a look was logged where it happened.
+            let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
+            if warned + WARN_EVERY <= clock::now() {
+                warned = clock::now();
+                if let Some(left) = self.not_after().and_then(expires_soon) {
+                    tracing::warn!(left, "the certificate expires soon");
+                }
+            }
+        }
+    }
+
+    pub(in crate::server) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.clone()
+    }
+
+    fn look(&self) {
+        // A file that is not there is being replaced, or gone: what is in use goes on, and a restart will tell.
+        let Ok(texts) = Texts::read(&self.config) else { return };
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watch.is_news(&texts.mark) {
+            return;
+        }
+        let parsed = texts.parse();
+        let step = watch.saw(texts.mark, parsed.is_ok());
+        drop(watch);
+        match (step, parsed) {
+            (Step::Take, Ok(pair)) => self.take(pair, &texts),
+            (Step::Tell, Err(why)) => {
+                tracing::error!(%why, "the new certificate or key is no good: the old ones stay in use");
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&self, pair: Pair, texts: &Texts) {
+        let pair = Arc::new(pair);
+        // First, so that what the log says is true when it says it.
+        self.current.0.store(Arc::clone(&pair));
+        self.sessions.0.store(Sessions::empty());
+        tell(&pair, "the certificate has changed: new connections see it");
+        texts.warn_of_the_key(&self.config);
+    }
+}
+
+impl Texts {
+    fn read(config: &TlsConfig) -> Result<Self, CertificatesError> {
+        let (certificate, _) = read("certificate", &config.certificate)?;
+        let (key, mode) = read("key", &config.key)?;
+        let length = certificate.len().to_be_bytes();
+        let mark = Digest::of(&[&length[..], &certificate, &key].concat());
+        Ok(Self { certificate: certificate.to_vec(), key, mark, key_is_open: mode & OTHERS_READ != 0 })
+    }
+
+    fn parse(&self) -> Result<Pair, CertificatesError> {
+        Ok(Pair::parse(&self.certificate, &self.key)?)
+    }
+
+    fn warn_of_the_key(&self, config: &TlsConfig) {
+        if self.key_is_open {
+            let key = &config.key;
+            tracing::warn!(key, "everybody on this machine can read the private key of tls.key: chmod o-r");
+        }
+    }
+}
+
+/// A file, and its mode.
+fn read(key: &'static str, path: &str) -> Result<(Zeroizing<Vec<u8>>, u32), CertificatesError> {
+    let fault = |why| CertificatesError::Read { key, path: path.to_owned(), why };
+    let file = File::open(path).map_err(fault)?;
+    let mode = file.metadata().map_err(fault)?.mode();
+    let mut text = Zeroizing::new(Vec::new());
+    let bytes = file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(fault)?;
+    if bytes as u64 == FILE_BYTES_MAX {
+        return Err(fault(io::Error::other("too large for a PEM file")));
+    }
+    Ok((text, mode))
+}
+
+fn tell(pair: &Pair, what: &'static str) {
+    let Some(not_after) = pair.not_after else {
+        tracing::info!("{what}");
+        return;
+    };
+    let not_after_text = humantime::format_rfc3339_seconds(not_after);
+    match expires_soon(not_after) {
+        Some(left) => tracing::warn!(not_after = %not_after_text, left, "{what}, and expires soon"),
+        None => tracing::info!(not_after = %not_after_text, "{what}"),
+    }
+}
+
+/// In words how long it has, if that is not long.
+fn expires_soon(not_after: SystemTime) -> Option<String> {
+    let day = Duration::from_hours(24).as_secs();
+    match not_after.duration_since(clock::wall()) {
+        Ok(left) if left >= WARN_BEFORE => None,
+        Ok(left) => Some(format!("{} days", left.as_secs() / day)),
+        Err(_) => Some("none: it has expired".to_owned()),
+    }
+}

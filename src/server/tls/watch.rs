@@ -1,0 +1,90 @@
+//! What to do about what was just read of the certificate's files.
+//!
+//! Pure. Owns when a change is taken, and when a fault is told: the two files are rarely replaced in one instant, so that a
+//! pair which does not fit is looked at once more before anybody is told. Must not know the files.
+
+/// What was seen so far, each content known by some mark of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Watch<M> {
+    current: M,
+    refused: Option<(M, Sight)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    First,
+    Told,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing changed, or nobody needs to hear of it yet.
+    Wait,
+    /// Go on with what was read.
+    Take,
+    /// Stay with what there is, and say why.
+    Tell,
+}
+
+impl<M: Clone + PartialEq> Watch<M> {
+    pub(super) fn new(current: M) -> Self {
+        Self { current, refused: None }
+    }
+
+    /// Whether this is something else than what is in use.
+    pub(super) fn is_news(&self, read: &M) -> bool {
+        self.current != *read
+    }
+
+    /// After a look: what was read, and whether it is of use.
+    pub(super) fn saw(&mut self, read: M, is_good: bool) -> Step {
+        if read == self.current {
+            self.refused = None;
+            return Step::Wait;
+        }
+        if is_good {
+            *self = Self::new(read);
+            return Step::Take;
+        }
+        let (sight, step) = match &self.refused {
+            Some((before, Sight::Told)) if *before == read => (Sight::Told, Step::Wait),
+            Some((before, Sight::First)) if *before == read => (Sight::Told, Step::Tell),
+            _ => (Sight::First, Step::Wait),
+        };
+        self.refused = Some((read, sight));
+        step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_at_its_second_sight_and_once() {
+        let mut watch = Watch::new(0);
+        let steps = [(0, true), (1, false), (1, false), (1, false), (2, false), (3, true), (3, true)]
+            .map(|(read, good)| watch.saw(read, good));
+        use Step::{Take, Tell, Wait};
+        assert_eq!(steps, [Wait, Wait, Tell, Wait, Wait, Take, Wait]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_in_use_is_always_the_last_good_one(looks in proptest::collection::vec(0..5_u8, 0..50)) {
+            // Odd ones are of use.
+            let (mut watch, mut current) = (Watch::new(1), 1);
+            for read in looks {
+                let step = watch.saw(read, read % 2 == 1);
+                prop_assert_eq!(step == Step::Take, read % 2 == 1 && read != current);
+                if step == Step::Take {
+                    current = read;
+                }
+                prop_assert!(!watch.is_news(&current));
+            }
+        }
+    }
+}
