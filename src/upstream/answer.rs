@@ -49,7 +49,7 @@ impl Relayed {
 }
 
 /// Fields of GitLab's that go on to the client, besides those whose names begin with [`PASSED_PREFIXES`].
-const PASSED: [HeaderName; 14] = [
+const PASSED: [HeaderName; 13] = [
     CONTENT_TYPE,
     WWW_AUTHENTICATE,
     RETRY_AFTER,
@@ -58,7 +58,6 @@ const PASSED: [HeaderName; 14] = [
     CACHE_CONTROL,
     HeaderName::from_static("content-disposition"),
     HeaderName::from_static("content-language"),
-    HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-content-type-options"),
     HeaderName::from_static("x-frame-options"),
     HeaderName::from_static("deprecation"),
@@ -185,10 +184,11 @@ mod tests {
             "transfer-encoding",
             "ratelimit-reset",
             "x-request-id",
+            "deprecation",
         ] {
             headers.insert(name, HeaderValue::from_static("x"));
         }
-        headers.insert("connection", HeaderValue::from_static("close, X-Request-Id"));
+        headers.insert("connection", HeaderValue::from_static("close, Deprecation"));
         let mut names: Vec<_> = passed(&headers).keys().map(|name| name.as_str().to_owned()).collect();
         names.sort();
         assert_eq!(names, ["content-type", "ratelimit-reset"]);

@@ -6,14 +6,30 @@
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE,
+    USER_AGENT,
 };
 use url::Url;
 
 use super::answer::{Answer, Relayed, Validators};
 use crate::access::{Credential, Fingerprint};
+use crate::correlation;
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
+
+/// Under which both sides name a request.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A read as it is sent to one peer.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// What is asked for, in one word, as it is counted.
+    pub kind: &'static str,
+    pub url: &'a Url,
+    pub headers: &'a HeaderMap,
+    /// On a connection that served nobody before.
+    pub fresh: bool,
+}
 
 /// A span of bytes to ask upstream for.
 #[derive(Clone, Debug)]
@@ -52,6 +68,11 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// The read of a peer that this comes to.
+    pub(super) fn reading<'r>(&self, url: &'r Url, headers: &'r HeaderMap) -> Reading<'r> {
+        Reading { kind: self.route.word(), url, headers, fresh: self.fresh_connection }
+    }
+
     /// What anybody may know of it: never a credential.
     pub(super) fn fields(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -64,6 +85,14 @@ impl<'a> Ask<'a> {
             }
         }
         headers
+    }
+
+    /// The name under which both sides find the request in their logs.
+    pub(super) fn put_request_id(headers: &mut HeaderMap) {
+        let Some(current) = correlation::current() else { return };
+        if let Ok(id) = current.id().with_bytes(HeaderValue::from_bytes) {
+            headers.insert(X_REQUEST_ID, id);
+        }
     }
 
     /// "Has it changed?", for whoever gave the validators.
@@ -89,9 +118,31 @@ impl<'a> Ask<'a> {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
 
+    /// What an inquiry may be answered with, as it is: nothing compressed.
+    pub(super) fn put_types_of(&self, inquiry: Inquiry, headers: &mut HeaderMap) {
+        match inquiry {
+            Inquiry::Page => {
+                self.put_page_types(headers);
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            Inquiry::Version | Inquiry::File => Self::put_file_types(headers),
+        }
+    }
+
     pub(super) fn put_file_types(headers: &mut HeaderMap) {
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     }
+}
+
+/// What is asked by whoever examines a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// GitLab's own version, which it tells to some tokens. A mirror has none: its route is asked for.
+    Version,
+    /// What the route leads to, as a page.
+    Page,
+    /// What the route leads to, as a file.
+    File,
 }
 
 /// What upstream said to a page request.

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::counts::{Counts, Fault};
+use crate::clock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -29,11 +33,12 @@ pub struct IdleBody {
     inner: Incoming,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
+    counts: Arc<Counts>,
 }
 
 impl IdleBody {
-    pub(super) fn new(inner: Incoming, limit: Duration) -> Self {
-        Self { inner, limit, timer: Box::pin(sleep(limit)) }
+    pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<Counts>) -> Self {
+        Self { inner, limit, timer: Box::pin(sleep(limit)), counts }
     }
 
     /// Reads everything, up to a limit in bytes.
@@ -84,10 +89,16 @@ impl Body for IdleBody {
             Poll::Ready(frame) => {
                 #[expect(clippy::disallowed_methods, reason = "tokio's timers want tokio's clock")]
                 this.timer.as_mut().reset(Instant::now() + this.limit);
+                match &frame {
+                    Some(Ok(frame)) => this.counts.received(frame.data_ref().map_or(0, Bytes::len)),
+                    Some(Err(_)) => this.counts.failed(Fault::Broken, clock::now()),
+                    None => {}
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
             Poll::Pending => {
                 ready!(this.timer.as_mut().poll(cx));
+                this.counts.failed(Fault::Stalled, clock::now());
                 Poll::Ready(Some(Err(BodyError::Stalled(this.limit))))
             }
         }

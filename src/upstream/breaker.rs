@@ -25,6 +25,21 @@ pub enum State {
     Open,
 }
 
+/// How a peer stands at a moment, and since and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub state: State,
+    /// For how long it has not been reached, unless the state is closed.
+    pub since: Option<Duration>,
+    /// Until somebody may ask; none while it is asked.
+    pub next_try: Option<Duration>,
+}
+
+impl Condition {
+    /// Asked as usual.
+    pub(super) const WELL: Self = Self { state: State::Closed, since: None, next_try: None };
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// So many failures in a row open it; none ever do with zero.
@@ -57,11 +72,13 @@ struct Circuit {
     limits: Limits,
     phase: Phase,
     probes: u64,
+    /// When it opened first since it was last closed.
+    opened: Option<Instant>,
 }
 
 impl Circuit {
     fn new(limits: Limits) -> Self {
-        Self { limits, phase: Phase::Closed { failures: 0 }, probes: 0 }
+        Self { limits, phase: Phase::Closed { failures: 0 }, probes: 0, opened: None }
     }
 
     fn admit(&mut self, now: Instant) -> Admission {
@@ -80,6 +97,7 @@ impl Circuit {
     /// Whoever reached the peer has shown that it can be reached.
     fn succeeded(&mut self) {
         self.phase = Phase::Closed { failures: 0 };
+        self.opened = None;
     }
 
     /// `jitter` is in 0..=1. Requests from before it opened say nothing new.
@@ -96,6 +114,7 @@ impl Circuit {
         let whole = PAUSE.saturating_mul(2u32.saturating_pow(pauses)).min(self.limits.rest);
         let pause = whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
         self.phase = Phase::Open { until: now + pause, pauses };
+        self.opened = self.opened.or(Some(now));
     }
 
     /// The probe came to no end: the next request is one.
@@ -112,6 +131,19 @@ impl Circuit {
             Phase::Closed { .. } => State::Closed,
             Phase::Open { until, .. } if now < until => State::Open,
             Phase::Open { .. } | Phase::Probing { .. } => State::HalfOpen,
+        }
+    }
+
+    fn condition(&self, now: Instant) -> Condition {
+        let next_try = match self.phase {
+            Phase::Closed { .. } => return Condition::WELL,
+            Phase::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            Phase::Probing { .. } => None,
+        };
+        Condition {
+            state: self.state(now),
+            since: self.opened.map(|opened| now.saturating_duration_since(opened)),
+            next_try,
         }
     }
 }
@@ -137,8 +169,8 @@ impl Breaker {
         }
     }
 
-    pub(super) fn state(&self, now: Instant) -> State {
-        self.circuit().state(now)
+    pub(super) fn condition(&self, now: Instant) -> Condition {
+        self.circuit().condition(now)
     }
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
@@ -287,10 +319,14 @@ mod tests {
             assert_eq!(circuit.admit(now), Admission::Free);
             circuit.failed(None, now, 1.0);
         }
+        let opened = now;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             let until = now + Duration::from_secs(pause);
             assert_eq!(circuit.admit(now), Admission::Refused { until });
             assert_eq!(circuit.state(now), State::Open);
+            let condition = circuit.condition(now);
+            let wait = Some(Duration::from_secs(pause));
+            assert_eq!((condition.since, condition.next_try), (Some(now - opened), wait));
             now = until;
             let Admission::Probe(probe) = circuit.admit(now) else { panic!("no probe after {pause} s") };
             assert!(matches!(circuit.admit(now), Admission::Refused { .. }), "two probes");
@@ -299,7 +335,7 @@ mod tests {
         now += LIMITS.rest;
         assert!(matches!(circuit.admit(now), Admission::Probe(_)));
         circuit.succeeded();
-        assert_eq!((circuit.admit(now), circuit.state(now)), (Admission::Free, State::Closed));
+        assert_eq!((circuit.admit(now), circuit.condition(now)), (Admission::Free, Condition::WELL));
     }
 
     #[test]
@@ -311,7 +347,7 @@ mod tests {
             assert!(probe.is_probe() && breaker.enter(clock::now()).is_err());
         }
         breaker.enter(clock::now()).unwrap().settle(true, clock::now());
-        assert_eq!(breaker.state(clock::now()), State::Closed);
+        assert_eq!(breaker.condition(clock::now()), Condition::WELL);
     }
 
     #[test]

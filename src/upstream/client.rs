@@ -11,12 +11,13 @@ use url::Url;
 
 use super::answer::Relayed;
 use super::ask::{Ask, FileAnswer, PageAnswer};
-use super::breaker::State;
 use super::config::GitLabConfig;
+use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::gitlab::{BoxError, GitLab};
 use super::mirror::Mirror;
 use super::redirect::StoreOrigins;
+use super::transport::Transport;
 use crate::access::Credential;
 use crate::clock;
 use crate::registry::{Bases, MirrorBase, Route, Scope};
@@ -28,7 +29,7 @@ pub struct Upstream {
 }
 
 /// Who is asked.
-enum Asked<'a> {
+pub(super) enum Asked<'a> {
     GitLab(&'a GitLab),
     Mirror(&'a Mirror),
 }
@@ -38,15 +39,16 @@ impl Upstream {
     /// that the credentials it is given are the operator's, whose refusal is no word to the caller.
     ///
     /// # Errors
-    /// A sentence about `ca_file` or the TLS set-up.
+    /// A sentence about the TLS set-up.
     pub fn new(
         config: &GitLabConfig,
+        transport: &Transport,
         bases: Bases,
         stores: StoreOrigins,
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
-        let gitlab = GitLab::new(config, bases, stores, via, service_token)?;
+        let gitlab = GitLab::new(config, transport, bases, stores, via, service_token)?;
         Ok(Self { gitlab, mirrors: BTreeMap::new(), offline: false })
     }
 
@@ -54,6 +56,14 @@ impl Upstream {
     pub fn with_mirrors(self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
         let mirrors = mirrors.into_iter().map(|mirror| (mirror.base().scope().clone(), mirror));
         Self { mirrors: mirrors.collect(), ..self }
+    }
+
+    /// Goes on counting where others of the same names left off.
+    #[must_use]
+    pub fn counting(mut self, counts: &PeerCounts) -> Self {
+        self.gitlab.count_on(counts);
+        self.mirrors.values_mut().for_each(|mirror| mirror.count_on(counts));
+        self
     }
 
     /// With `offline` nobody is asked anything, whatever for: no connection is ever opened.
@@ -95,11 +105,11 @@ impl Upstream {
         }
     }
 
-    /// The peers by name, `gitlab` first, and how they stand.
-    pub fn peers(&self) -> impl Iterator<Item = (String, State)> {
+    /// The peers, `gitlab` first and its `object_store` after it: what they were asked, and how they stand.
+    pub fn peers(&self) -> impl Iterator<Item = PeerReading> {
         let now = clock::now();
-        let gitlab = std::iter::once(("gitlab".to_owned(), self.gitlab.state(now)));
-        gitlab.chain(self.mirrors.iter().map(move |(name, mirror)| (name.to_string(), mirror.state(now))))
+        let gitlab = self.gitlab.readings(now).into_iter();
+        gitlab.chain(self.mirrors.values().map(move |mirror| mirror.reading(now)))
     }
 
     /// Asks for an index or project page.
@@ -158,7 +168,7 @@ impl Upstream {
     }
 
     /// Whom a route names: every request to anybody passes here.
-    fn asked(&self, route: &Route) -> Result<Asked<'_>, UpstreamError> {
+    pub(super) fn asked(&self, route: &Route) -> Result<Asked<'_>, UpstreamError> {
         if self.offline {
             return Err(UpstreamError::Offline);
         }

@@ -8,12 +8,20 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::body::BodyError;
+use super::connect::ConnectError;
+use super::counts::Fault;
 use super::peer::Peer;
+use super::proxy_fault::ProxyFault;
+use super::tls_fault::{TlsFault, cause};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     #[error("{0} cannot be reached")]
     Unreachable(Peer),
+    #[error("there is no TLS with {0}: {why}", why = .1.words(&.0.section()))]
+    Tls(Peer, TlsFault),
+    #[error("{0} cannot be reached: the proxy on the way {why}", why = .1.words(&.0.section()))]
+    Proxy(Peer, ProxyFault),
     #[error("{0} did not answer within {limit}", limit = humantime::format_duration(*.1))]
     Silent(Peer, Duration),
     #[error("{0} broke off while answering")]
@@ -57,7 +65,48 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Nobody answered, as opposed to a bad answer.
     pub fn is_silence(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Silent(..) | Self::Resting(..) | Self::Offline)
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::Tls(..)
+                | Self::Proxy(..)
+                | Self::Silent(..)
+                | Self::Resting(..)
+                | Self::Offline
+        )
+    }
+
+    /// What an error on the way to a peer, or while talking to it, comes to; `is_connect` says that nothing was asked yet.
+    pub(super) fn of_way(peer: Peer, why: &(dyn std::error::Error + 'static), is_connect: bool) -> Self {
+        match cause::<ConnectError>(why) {
+            Some(ConnectError::Proxy { fault, .. }) => Self::Proxy(peer, *fault),
+            _ => match TlsFault::within(why) {
+                Some(fault) => Self::Tls(peer, fault),
+                None if is_connect => Self::Unreachable(peer),
+                None => Self::Broken(peer),
+            },
+        }
+    }
+
+    /// What is counted as to blame; none where nobody was asked, or a head came that was not to be used.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unreachable(_) => Some(Fault::Connect),
+            Self::Tls(..) => Some(Fault::Tls),
+            Self::Proxy(..) => Some(Fault::Proxy),
+            Self::Silent(..) => Some(Fault::Timeout),
+            Self::Broken(_) => Some(Fault::Broken),
+            _ => None,
+        }
+    }
+
+    /// Whether another try may end better.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Tls(..) => false,
+            Self::Proxy(_, fault) => fault.may_pass(),
+            _ => true,
+        }
     }
 
     pub fn of_body(peer: &Peer, why: &BodyError) -> Self {

@@ -10,20 +10,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
 use http::{Method, StatusCode};
-use tokio::time::timeout;
 
 use super::answer::{Answer, Relayed, unsatisfied};
-use super::ask::{Ask, FileAnswer, PageAnswer};
-use super::breaker::{Breaker, Limits, State};
+use super::ask::{Ask, FileAnswer, Inquiry, PageAnswer, Reading};
+use super::breaker::{Breaker, Condition, Limits};
 use super::config::{Forward, GitLabConfig};
-use super::connect::{self, Connector, GuardedResolver};
+use super::connect::{Connector, Target};
+use super::counts::{PeerCounts, PeerReading};
+use super::dial;
 use super::error::UpstreamError;
-use super::line::{Line, Patience, log};
+use super::line::{Line, Patience};
 use super::peer::Peer;
 use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
 use super::retry::Policy;
 use super::sending::Sending;
 use super::throttle::{Throttles, Word};
+use super::transport::Transport;
 use crate::access::Credential;
 use crate::clock;
 use crate::registry::{Bases, Route, Scope};
@@ -32,6 +34,10 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Redirects followed for one file.
 const HOPS_MAX: usize = 5;
+
+/// The names of the two peers, as operators see them; no mirror can have either.
+const GITLAB: &str = "gitlab";
+const OBJECT_STORE: &str = "object_store";
 
 pub(super) struct GitLab {
     bases: Bases,
@@ -53,12 +59,12 @@ pub(super) struct GitLab {
 impl GitLab {
     pub(super) fn new(
         config: &GitLabConfig,
+        transport: &Transport,
         bases: Bases,
         stores: StoreOrigins,
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
-        let tls = connect::tls(&config.ca_file)?;
         let stores = Arc::new(stores);
         let patience = Patience {
             connect: config.connect_timeout.0,
@@ -68,12 +74,12 @@ impl GitLab {
             idle_connections: config.idle_connections,
         };
         let limits = Limits { failures: config.failures, rest: config.rest.0, probe: patience.probe() };
-        let line = |peer, resolver| Line::new(peer, tls.clone(), patience, resolver);
-        let for_uploads = GuardedResolver::for_configured();
+        let connector = |target, http2| Connector::new(transport, target, patience.connect, http2);
+        let to_store = Target::Store(Arc::clone(&stores));
         Ok(Self {
-            uploads: connect::connector(tls.clone(), patience.connect, for_uploads, false),
-            line: line(Peer::GitLab, GuardedResolver::for_configured()),
-            store: line(Peer::Store, GuardedResolver::for_store(Arc::clone(&stores))),
+            uploads: connector(Target::Own, false)?,
+            line: Line::new(Peer::GitLab, connector(Target::Own, true)?, patience),
+            store: Line::new(Peer::Store, connector(to_store, true)?, patience),
             breaker: Breaker::new(limits),
             throttles: Throttles::new(),
             bases,
@@ -98,8 +104,17 @@ impl GitLab {
         }
     }
 
-    pub(super) fn state(&self, now: Instant) -> State {
-        self.breaker.state(now)
+    pub(super) fn count_on(&mut self, counts: &PeerCounts) {
+        self.line.count_on(counts.of(GITLAB.to_owned()));
+        self.store.count_on(counts.of(OBJECT_STORE.to_owned()));
+    }
+
+    /// GitLab's numbers, and those of the object store, which never rests.
+    pub(super) fn readings(&self, now: Instant) -> [PeerReading; 2] {
+        [
+            self.line.reading(GITLAB.to_owned(), self.breaker.condition(now), now),
+            self.store.reading(OBJECT_STORE.to_owned(), Condition::WELL, now),
+        ]
     }
 
     pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
@@ -109,7 +124,7 @@ impl GitLab {
         let url = self.bases.asked().url(ask.route);
         let mut headers = self.headers(ask);
         ask.put_page_types(&mut headers);
-        let answer = self.line.read(Some(&self.breaker), &url, &headers, ask.fresh_connection).await?;
+        let answer = self.line.read(Some(&self.breaker), ask.reading(&url, &headers)).await?;
         match answer.status {
             StatusCode::OK => Ok(PageAnswer::Page { answer, url }),
             StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(PageAnswer::NotModified),
@@ -151,7 +166,7 @@ impl GitLab {
         let (mut line, mut breaker) = (&self.line, Some(&self.breaker));
         for _ in 0..HOPS_MAX {
             let in_store = breaker.is_none();
-            let answer = line.read(breaker, &url, &headers, ask.fresh_connection).await?;
+            let answer = line.read(breaker, ask.reading(&url, &headers)).await?;
             if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED {
                 match file_redirect(&url, answer.location(), &self.bases, &self.stores) {
                     FileRedirect::Store(_) if !ask.validators.is_empty() => {
@@ -189,7 +204,7 @@ impl GitLab {
         }
         let url = self.bases.asked().url(ask.route);
         let headers = self.headers(ask);
-        let answer = self.line.read(Some(&self.breaker), &url, &headers, ask.fresh_connection).await?;
+        let answer = self.line.read(Some(&self.breaker), ask.reading(&url, &headers)).await?;
         if answer.status == StatusCode::OK {
             self.relayed(answer).await
         } else {
@@ -208,32 +223,62 @@ impl GitLab {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        let answered = self.upload_once(route, credential, passed_on, body).await;
+        let status = match &answered {
+            Ok(relayed) => Some(relayed.status),
+            Err(UpstreamError::ServiceToken(status)) => Some(*status),
+            Err(_) => None,
+        };
+        self.line.tally_upload(&answered, status);
+        answered
+    }
+
+    async fn upload_once<B>(
+        &self,
+        route: &Route,
+        credential: &Credential,
+        passed_on: HeaderMap,
+        body: B,
+    ) -> Result<Relayed, UpstreamError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let url = self.bases.asked().url(route);
         let mut headers = passed_on;
         headers.insert(VIA, self.via.clone());
+        Ask::put_request_id(&mut headers);
         credential.apply(&mut headers);
         let (body, patience) = Sending::new(body);
         let whole = self.line.request(Method::POST, &url, headers, body)?;
         let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
-        let dialled = timeout(self.upload_timeout, connect::dial(&self.uploads, whole.uri())).await;
-        let stream = dialled.map_err(|_| late.clone())?.map_err(|why| {
-            log(why.as_ref(), &url);
-            UpstreamError::Unreachable(Peer::GitLab)
-        })?;
-        let broken = |why: hyper::Error| {
-            log(&why, &url);
-            UpstreamError::Broken(Peer::GitLab)
-        };
-        let (mut line, connection) = connect::shake_hands(stream).await.map_err(broken)?;
-        connect::beside(connection, async {
+        let dialled = self.uploads.open(whole.uri()).await;
+        let stream = dialled.map_err(|why| self.line.told(&why, true, &url))?;
+        let for_proxy = stream.is_for_proxy();
+        let broken = |why: hyper::Error| self.line.told(&why, false, &url);
+        let (mut line, connection) = dial::shake_hands(stream).await.map_err(broken)?;
+        dial::beside(connection, async {
             // There is no limit on the whole: a large body may take its time.
             let response = tokio::select! {
-                response = line.send_request(connect::origin_form(whole, &url)) => response.map_err(broken)?,
+                response = line.send_request(dial::in_form(whole, &url, for_proxy)) => response.map_err(broken)?,
                 () = patience.runs_out(self.upload_timeout) => return Err(late),
             };
-            self.uploaded(self.line.answer(response)).await
+            self.uploaded(self.line.answer(response, &url)?).await
         })
         .await
+    }
+
+    /// Asks once, whether or not it rests, and follows nothing.
+    pub(super) async fn hear(&self, inquiry: Inquiry, ask: &Ask<'_>) -> Result<Answer, UpstreamError> {
+        let mut headers = self.headers(ask);
+        let url = match inquiry {
+            Inquiry::Version => self.bases.asked().version_url(),
+            Inquiry::Page | Inquiry::File => self.bases.asked().url(ask.route),
+        };
+        ask.put_types_of(inquiry, &mut headers);
+        self.line
+            .read(None, Reading { kind: ask.route.word(), url: &url, headers: &headers, fresh: true })
+            .await
     }
 
     async fn uploaded(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
@@ -254,6 +299,7 @@ impl GitLab {
     fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
         let mut headers = ask.fields();
         headers.insert(VIA, self.via.clone());
+        Ask::put_request_id(&mut headers);
         ask.put_validators(&mut headers);
         ask.credential.apply(&mut headers);
         headers

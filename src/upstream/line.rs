@@ -3,26 +3,31 @@
 //! Errors say what happened in words without addresses; the log has the rest. Must not know what is asked, or what the
 //! answer will be used for.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, PROXY_AUTHORIZATION, RETRY_AFTER};
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
-use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
 use super::answer::Answer;
+use super::ask::{Reading, X_REQUEST_ID};
 use super::body::IdleBody;
-use super::breaker::Breaker;
-use super::connect::{self, Connector, GuardedResolver};
+use super::breaker::{Breaker, Condition};
+use super::connect::{self, Connector};
+use super::counts::{Counts, Fault, PeerReading, Turnout};
 use super::error::UpstreamError;
 use super::peer::Peer;
+use super::proxy::Proxy;
+use super::proxy_fault::ProxyFault;
 use super::retry::{Policy, Try, retry_after};
-use crate::clock;
+use crate::request_id::RequestId;
+use crate::{clock, correlation};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -49,19 +54,22 @@ impl Patience {
 
 pub(super) struct Line {
     peer: Peer,
+    connector: Connector,
     pooled: Client<Connector, RequestBody>,
     fresh: Client<Connector, RequestBody>,
     patience: Patience,
+    counts: Arc<Counts>,
 }
 
 impl Line {
-    pub(super) fn new(peer: Peer, tls: ClientConfig, patience: Patience, resolver: GuardedResolver) -> Self {
-        let connector = connect::connector(tls, patience.connect, resolver, true);
+    pub(super) fn new(peer: Peer, connector: Connector, patience: Patience) -> Self {
         Self {
             peer,
             pooled: connect::client(connector.clone(), patience.idle_connections),
-            fresh: connect::client(connector, 0),
+            fresh: connect::client(connector.clone(), 0),
+            connector,
             patience,
+            counts: Arc::default(),
         }
     }
 
@@ -73,36 +81,31 @@ impl Line {
     pub(super) async fn read(
         &self,
         breaker: Option<&Breaker>,
-        url: &Url,
-        headers: &HeaderMap,
-        fresh: bool,
+        reading: Reading<'_>,
     ) -> Result<Answer, UpstreamError> {
-        let Some(breaker) = breaker else { return self.tries(url, headers, fresh, false).await };
+        let Some(breaker) = breaker else { return self.tries(reading, false).await };
         let pass =
             breaker.enter(clock::now()).map_err(|wait| UpstreamError::Resting(self.peer.clone(), wait))?;
-        let result = self.tries(url, headers, fresh, pass.is_probe()).await;
+        let result = self.tries(reading, pass.is_probe()).await;
         pass.settle(reached(&result), clock::now());
         result
     }
 
     /// A probe is one try, on a connection that is not left from better days.
-    async fn tries(
-        &self,
-        url: &Url,
-        headers: &HeaderMap,
-        fresh: bool,
-        probe: bool,
-    ) -> Result<Answer, UpstreamError> {
+    async fn tries(&self, reading: Reading<'_>, probe: bool) -> Result<Answer, UpstreamError> {
+        let Reading { url, headers, fresh, .. } = reading;
         let limit = self.patience.header;
         let mut done = 0;
         loop {
             let client = if fresh || probe || done > 0 { &self.fresh } else { &self.pooled };
             let request = self.request(Method::GET, url, headers.clone(), no_body())?;
+            let sent = clock::now();
             let result = match timeout(limit, client.request(request)).await {
-                Ok(Ok(response)) => Ok(self.answer(response)),
-                Ok(Err(why)) => Err(self.told(&why, url)),
+                Ok(Ok(response)) => self.answer(response, url),
+                Ok(Err(why)) => Err(self.told(&why, why.is_connect(), url)),
                 Err(_) => Err(UpstreamError::Silent(self.peer.clone(), limit)),
             };
+            self.tally(&reading, &result, sent);
             done += 1;
             match self.patience.retry.pause(done, outcome(&result), rand::random()) {
                 Some(pause) if !probe => tokio::time::sleep(pause).await,
@@ -122,13 +125,73 @@ impl Line {
         *request.method_mut() = method;
         *request.uri_mut() = url.as_str().parse().map_err(|_| UpstreamError::Redirects(self.peer.clone()))?;
         *request.headers_mut() = headers;
+        if let Some(value) = self.connector.asked_proxy(url).and_then(Proxy::authorization) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
+        }
         Ok(request)
     }
 
-    pub(super) fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Answer {
+    /// What was answered, unless a proxy said it of itself.
+    pub(super) fn answer(
+        &self,
+        response: http::Response<hyper::body::Incoming>,
+        url: &Url,
+    ) -> Result<Answer, UpstreamError> {
         let (head, body) = response.into_parts();
-        let body = IdleBody::new(body, self.patience.idle);
-        Answer { status: head.status, headers: head.headers, body }
+        let wants_credential = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        if let Some(proxy) = self.connector.asked_proxy(url).filter(|_| wants_credential) {
+            let error = UpstreamError::Proxy(self.peer.clone(), ProxyFault::Credential);
+            tracing::warn!(%proxy, reason = %error, "no answer from upstream");
+            return Err(error);
+        }
+        let body = IdleBody::new(body, self.patience.idle, Arc::clone(&self.counts));
+        // The object store's names are nobody's to look up here.
+        if let (Some(id), true) = (head.headers.get(X_REQUEST_ID), self.peer != Peer::Store)
+            && let (Some(current), Some(id)) = (correlation::current(), RequestId::parse(id.as_bytes()))
+        {
+            current.answered_as(id);
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// Counts how one try went.
+    fn tally(&self, reading: &Reading<'_>, result: &Result<Answer, UpstreamError>, sent: Instant) {
+        let now = clock::now();
+        let turnout = match result {
+            Ok(answer) => {
+                self.counts.head_after(now.saturating_duration_since(sent));
+                let conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
+                let conditional = conditional.iter().any(|name| reading.headers.contains_key(name));
+                Turnout::of(answer.status, conditional)
+            }
+            Err(_) => Turnout::Nothing,
+        };
+        let status = result.as_ref().ok().map(|answer| answer.status);
+        self.count_fault(result.as_ref().err(), status, now);
+        self.counts.asked(reading.kind, turnout);
+    }
+
+    /// Counts an upload, which is not read by way of this line.
+    pub(super) fn tally_upload<T>(&self, answered: &Result<T, UpstreamError>, status: Option<StatusCode>) {
+        self.count_fault(answered.as_ref().err(), status, clock::now());
+        let turnout = status.map_or(Turnout::Nothing, |status| Turnout::of(status, false));
+        self.counts.asked("upload", turnout);
+    }
+
+    fn count_fault(&self, error: Option<&UpstreamError>, status: Option<StatusCode>, now: Instant) {
+        let failed = status.filter(StatusCode::is_server_error).map(|_| Fault::Status);
+        if let Some(fault) = error.and_then(UpstreamError::fault).or(failed) {
+            self.counts.failed(fault, now);
+        }
+    }
+
+    pub(super) fn count_on(&mut self, counts: Arc<Counts>) {
+        self.counts = counts;
+    }
+
+    /// The peer's numbers, under a name.
+    pub(super) fn reading(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
+        self.counts.read(name, condition, now)
     }
 
     /// How long the peer wants to be left alone, if that is longer than is waited out.
@@ -138,10 +201,16 @@ impl Line {
     }
 
     /// Logs what went wrong in full, and keeps what a client may know.
-    fn told(&self, why: &hyper_util::client::legacy::Error, url: &Url) -> UpstreamError {
-        log(why, url);
-        let peer = self.peer.clone();
-        if why.is_connect() { UpstreamError::Unreachable(peer) } else { UpstreamError::Broken(peer) }
+    pub(super) fn told(
+        &self,
+        why: &(dyn std::error::Error + 'static),
+        is_connect: bool,
+        url: &Url,
+    ) -> UpstreamError {
+        let error = UpstreamError::of_way(self.peer.clone(), why, is_connect);
+        let origin = url.origin().ascii_serialization();
+        tracing::warn!(%origin, why = %causes(why), reason = %error, "no answer from upstream");
+        error
     }
 }
 
@@ -158,6 +227,7 @@ fn outcome(result: &Result<Answer, UpstreamError>) -> Try {
     match result {
         Ok(answer) => Try::Answered { status: answer.status, retry_after: wait(answer) },
         Err(UpstreamError::Silent(..)) => Try::TimedOut,
+        Err(why) if !why.may_pass() => Try::Hopeless,
         Err(_) => Try::Broken,
     }
 }
@@ -174,12 +244,13 @@ fn reached(result: &Result<Answer, UpstreamError>) -> bool {
     })
 }
 
-pub(super) fn log(why: &(dyn std::error::Error + 'static), url: &Url) {
+/// An error and its causes, for the log. What an `io::Error` carries is in its own words already.
+fn causes(why: &(dyn std::error::Error + 'static)) -> String {
     let mut causes = Vec::new();
     let mut cause = Some(why);
     while let Some(why) = cause {
         causes.push(why.to_string());
         cause = why.source();
     }
-    tracing::warn!(origin = %url.origin().ascii_serialization(), why = %causes.join(": "), "no answer from upstream");
+    causes.join(": ")
 }

@@ -1,7 +1,7 @@
 //! A mirror: an index beside GitLab, asked in nobody's name.
 //!
-//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`Ask`] carries; its own goes to
-//! the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
+//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`Ask`] carries; its own, and larder's
+//! client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
 //! goes on in neutral words, because its own would speak of another address; that it refuses larder itself is for the
 //! operator, not for the client. Must not know pages, or what is done with a file.
 
@@ -13,10 +13,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
 use url::{Origin, Url};
 
 use super::answer::{Answer, Relayed, throttling, unsatisfied};
-use super::ask::{Ask, FileAnswer, PageAnswer};
+use super::ask::{Ask, FileAnswer, Inquiry, PageAnswer, Reading};
 use super::body::BodyError;
-use super::breaker::{Breaker, Limits, State};
-use super::connect::{self, GuardedResolver};
+use super::breaker::{Breaker, Condition, Limits};
+use super::connect::{Connector, Target};
+use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::line::{Line, Patience};
 use super::mirror_config::MirrorConfig;
@@ -24,6 +25,7 @@ use super::peer::Peer;
 use super::redirect::{MirrorRedirect, StoreOrigins, mirror_redirect};
 use super::retry::Policy;
 use super::throttle::Throttles;
+use super::transport::Transport;
 use crate::access::Credential;
 use crate::clock;
 use crate::registry::{MirrorBase, Scope};
@@ -36,7 +38,10 @@ const PASSED_BYTES_MAX: usize = 4 << 20;
 
 pub struct Mirror {
     base: MirrorBase,
+    /// To the origin of its index.
     line: Line,
+    /// To every other origin.
+    elsewhere: Line,
     credential: Credential,
     /// One for each origin: a file server that fails says nothing of the index.
     breakers: Vec<(Origin, Breaker)>,
@@ -52,6 +57,7 @@ impl Mirror {
     pub fn new(
         scope: Scope,
         config: &MirrorConfig,
+        transport: &Transport,
         credential: Credential,
         via: HeaderValue,
     ) -> Result<Self, String> {
@@ -74,9 +80,12 @@ impl Mirror {
                 breakers.push((origin, Breaker::new(limits)));
             }
         }
-        let tls = connect::tls(&config.ca_file).map_err(|why| format!("ca_file: {why}"))?;
-        let line = Line::new(peer, tls, patience, GuardedResolver::for_configured());
-        Ok(Self { base, line, credential, breakers, throttles: Throttles::new(), via })
+        let line = |target| {
+            let connector = Connector::new(transport, target, patience.connect, true);
+            connector.map(|connector| Line::new(peer.clone(), connector, patience))
+        };
+        let (line, elsewhere) = (line(Target::Own)?, line(Target::Named)?);
+        Ok(Self { base, line, elsewhere, credential, breakers, throttles: Throttles::new(), via })
     }
 
     pub fn base(&self) -> &MirrorBase {
@@ -84,8 +93,17 @@ impl Mirror {
     }
 
     /// How the worst of its origins stands.
-    pub(super) fn state(&self, now: Instant) -> State {
-        self.breakers.iter().map(|(_, breaker)| breaker.state(now)).max().unwrap_or(State::Closed)
+    pub(super) fn condition(&self, now: Instant) -> Condition {
+        let all = self.breakers.iter().map(|(_, breaker)| breaker.condition(now));
+        all.max_by_key(|condition| condition.state).unwrap_or(Condition::WELL)
+    }
+
+    pub(super) fn count_on(&mut self, counts: &PeerCounts) {
+        self.line.count_on(counts.of(self.base.scope().to_string()));
+    }
+
+    pub(super) fn reading(&self, now: Instant) -> PeerReading {
+        self.line.reading(self.base.scope().to_string(), self.condition(now), now)
     }
 
     pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
@@ -132,10 +150,25 @@ impl Mirror {
         }
     }
 
+    /// Asks once, whether or not it rests, and follows nothing.
+    pub(super) async fn hear(&self, inquiry: Inquiry, ask: &Ask<'_>) -> Result<Answer, UpstreamError> {
+        let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
+        let url = self.base.url(ask.route).ok_or_else(nowhere)?;
+        let mut headers = self.headers(ask);
+        if url.origin() == self.base.index().origin() {
+            self.credential.apply(&mut headers);
+        }
+        ask.put_types_of(inquiry, &mut headers);
+        self.line
+            .read(None, Reading { kind: ask.route.word(), url: &url, headers: &headers, fresh: true })
+            .await
+    }
+
     /// Everything but the credential.
     fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
         let mut headers = ask.fields();
         headers.insert(VIA, self.via.clone());
+        Ask::put_request_id(&mut headers);
         ask.put_validators(&mut headers);
         headers
     }
@@ -150,12 +183,14 @@ impl Mirror {
         };
         for _ in 0..=HOPS_MAX {
             let mut headers = headers.clone();
-            if url.origin() == self.base.index().origin() {
+            let is_own = url.origin() == self.base.index().origin();
+            if is_own {
                 self.credential.apply(&mut headers);
             }
+            let line = if is_own { &self.line } else { &self.elsewhere };
             let breaker = self.breakers.iter().find(|(origin, _)| *origin == url.origin());
             let breaker = breaker.map(|(_, breaker)| breaker);
-            let answer = self.line.read(breaker, &url, &headers, ask.fresh_connection).await?;
+            let answer = line.read(breaker, ask.reading(&url, &headers)).await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
                 return Ok(Followed::Answer(answer, url));
             }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::transport_config::TransportConfig;
 use crate::quantity::Span;
 
 /// There is no default for `url`; everything else may stay as it is. Waits are GitLab's.
@@ -27,6 +28,15 @@ pub struct MirrorConfig {
     pub token_file: String,
     /// Further trusted CA certificates, PEM.
     pub ca_file: String,
+    /// SHA-256 of certificates, one of which it must show; empty: any that a trusted CA has signed.
+    pub certificate_sha256: Vec<String>,
+    /// PEM files of a client certificate with its chain, and of its key. Shown to the index's own origin only.
+    pub client_certificate: String,
+    pub client_key: String,
+    /// Empty: as the environment says; "none", or a URL.
+    pub proxy: String,
+    /// A file with `user:password`, for `proxy`.
+    pub proxy_credential_file: String,
     pub connect_timeout: Span,
     /// From the request to the answer's head.
     pub header_timeout: Span,
@@ -56,6 +66,11 @@ impl Default for MirrorConfig {
             username: String::new(),
             token_file: String::new(),
             ca_file: String::new(),
+            certificate_sha256: Vec::new(),
+            client_certificate: String::new(),
+            client_key: String::new(),
+            proxy: String::new(),
+            proxy_credential_file: String::new(),
             connect_timeout: Span::seconds(5),
             header_timeout: Span::seconds(30),
             idle_timeout: Span::seconds(30),
@@ -64,6 +79,19 @@ impl Default for MirrorConfig {
             failures: 5,
             rest: Span::seconds(30),
             idle_connections: 32,
+        }
+    }
+}
+
+impl MirrorConfig {
+    pub fn transport(&self) -> TransportConfig<'_> {
+        TransportConfig {
+            ca_file: &self.ca_file,
+            certificate_sha256: &self.certificate_sha256,
+            client_certificate: &self.client_certificate,
+            client_key: &self.client_key,
+            proxy: &self.proxy,
+            proxy_credential_file: &self.proxy_credential_file,
         }
     }
 }

@@ -19,6 +19,14 @@ impl Peer {
     pub fn of(scope: &Scope) -> Self {
         if scope.is_mirror() { Self::Mirror(scope.clone()) } else { Self::GitLab }
     }
+
+    /// The section of the configuration that says how it is reached.
+    pub(super) fn section(&self) -> String {
+        match self {
+            Self::GitLab | Self::Store => "gitlab".to_owned(),
+            Self::Mirror(name) => format!("mirrors.{name}"),
+        }
+    }
 }
 
 impl fmt::Display for Peer {

@@ -13,6 +13,8 @@ pub(super) enum Try {
     Broken,
     /// Waited for as long as is right already.
     TimedOut,
+    /// Another try would end as this one.
+    Hopeless,
     Answered {
         status: StatusCode,
         retry_after: Option<Duration>,
@@ -38,7 +40,7 @@ impl Policy {
         let spread = backoff.mul_f64(0.5 + jitter.clamp(0.0, 1.0));
         match outcome {
             Try::Broken => Some(spread),
-            Try::TimedOut => None,
+            Try::TimedOut | Try::Hopeless => None,
             Try::Answered { status, retry_after } => match (status.as_u16(), retry_after) {
                 (429 | 503, Some(wait)) => (wait <= self.retry_after_max).then_some(wait),
                 (502..=504, _) => Some(spread),

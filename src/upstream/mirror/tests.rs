@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use super::super::proxy::ProxyEnvironment;
+use super::super::transport_config::TransportConfig;
 use super::*;
 use crate::quantity::Span;
 use crate::registry::Route;
@@ -52,7 +54,8 @@ fn config(server: &Server) -> MirrorConfig {
 fn mirror(config: &MirrorConfig) -> Mirror {
     let credential = Credential::mirror(Some("ann"), b"s3cret");
     let via = HeaderValue::from_static("1.1 larder-test");
-    Mirror::new(Scope::mirror("pypi").unwrap(), config, credential, via).unwrap()
+    let transport = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap();
+    Mirror::new(Scope::mirror("pypi").unwrap(), config, &transport, credential, via).unwrap()
 }
 
 fn callers() -> Credential {
@@ -219,13 +222,16 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     let prefixes = vec![format!("{}/", files.url)];
     let limits = MirrorConfig { files: prefixes, failures: 2, rest: Span::seconds(600), ..config(&index) };
     let mirror = mirror(&limits);
-    assert_eq!(mirror.state(clock::now()), State::Closed);
+    assert_eq!(mirror.condition(clock::now()).state, crate::upstream::State::Closed);
     for _ in 0..2 {
         assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Failed(..))));
     }
     let Err(why) = page(&mirror, Format::Html).await else { panic!("a page") };
     assert!(why.is_silence() && why.to_string().contains("asked again in 1s"), "{why}");
-    assert_eq!((index.heads().len(), mirror.state(clock::now())), (2, State::Open));
+    assert_eq!(
+        (index.heads().len(), mirror.condition(clock::now()).state),
+        (2, crate::upstream::State::Open)
+    );
     assert!(matches!(file(&mirror, "/pypi/a-1.whl").await, Ok(FileAnswer::Body(_))));
     // After the pause one read finds out.
     tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
@@ -252,5 +258,5 @@ async fn a_probe_that_is_given_up_leaves_its_place() {
             tokio::time::timeout(std::time::Duration::from_millis(50), page(&mirror, Format::Html));
         assert!(impatient.await.is_err(), "the probe was not let through");
     }
-    assert_eq!(mirror.state(clock::now()), State::HalfOpen);
+    assert_eq!(mirror.condition(clock::now()).state, crate::upstream::State::HalfOpen);
 }

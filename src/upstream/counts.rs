@@ -1,0 +1,220 @@
+//! What a peer was asked, what came of it, and how it last failed, as numbers.
+//!
+//! Owns the words: each is one of a closed set, so that whoever shows them may use them as labels. Must not know who
+//! shows them, nor what an answer meant to a caller.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::breaker::Condition;
+use crate::histogram::{Histogram, HistogramReading};
+
+/// What is asked for; the words of `Route::word`.
+const KINDS: [&str; 5] = ["index", "page", "file", "metadata", "upload"];
+
+/// How one request to a peer turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turnout {
+    Ok,
+    /// A 200 to a question that had a validator: it is not as it was.
+    Changed,
+    /// A 304: it is.
+    NotModified,
+    Redirect,
+    /// The peer's word to the caller, 4xx.
+    Refused,
+    /// 5xx.
+    Failed,
+    /// No answer.
+    Nothing,
+}
+
+impl Turnout {
+    const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Changed,
+        Self::NotModified,
+        Self::Redirect,
+        Self::Refused,
+        Self::Failed,
+        Self::Nothing,
+    ];
+
+    pub(super) fn of(status: StatusCode, conditional: bool) -> Self {
+        match status.as_u16() {
+            304 => Self::NotModified,
+            200 if conditional => Self::Changed,
+            100..300 => Self::Ok,
+            300..400 => Self::Redirect,
+            400..500 => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Changed => "changed",
+            Self::NotModified => "not_modified",
+            Self::Redirect => "redirect",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Nothing => "none",
+        }
+    }
+}
+
+/// Why there was no answer, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection: no such name, nobody there, or too late.
+    Connect,
+    Tls,
+    /// A proxy on the way did not do its part.
+    Proxy,
+    /// No head in time.
+    Timeout,
+    /// The connection ended, or what came is no HTTP.
+    Broken,
+    /// The body stopped in its middle for too long.
+    Stalled,
+    /// A 5xx.
+    Status,
+}
+
+impl Fault {
+    const ALL: [Self; 7] =
+        [Self::Connect, Self::Tls, Self::Proxy, Self::Timeout, Self::Broken, Self::Stalled, Self::Status];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Stalled => "stalled",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// One peer's numbers. Counted without a lock but for a fault, which is rare.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: [[AtomicU64; Turnout::ALL.len()]; KINDS.len()],
+    faults: [AtomicU64; Fault::ALL.len()],
+    last_fault: Mutex<Option<(Fault, Instant)>>,
+    received_bytes: AtomicU64,
+    latency: Histogram,
+}
+
+/// The numbers of all peers by name, for as long as the process lives: who is configured anew goes on counting where the
+/// one before left off. There are as many as there were names.
+#[derive(Debug, Default)]
+pub struct PeerCounts(Mutex<BTreeMap<String, Arc<Counts>>>);
+
+impl PeerCounts {
+    pub(super) fn of(&self, name: String) -> Arc<Counts> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+    }
+}
+
+impl Counts {
+    /// A request to the peer was answered, or was not.
+    pub(super) fn asked(&self, route: &'static str, turnout: Turnout) {
+        let kind = KINDS.iter().position(|kind| *kind == route).unwrap_or_default();
+        let place = Turnout::ALL.iter().position(|known| *known == turnout).unwrap_or_default();
+        if let Some(count) = self.requests.get(kind).and_then(|kind| kind.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The head of an answer came after so long.
+    pub(super) fn head_after(&self, took: Duration) {
+        self.latency.observe(took);
+    }
+
+    pub(super) fn failed(&self, fault: Fault, now: Instant) {
+        let place = Fault::ALL.iter().position(|known| *known == fault).unwrap_or_default();
+        if let Some(count) = self.faults.get(place) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, now));
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
+        let counted = |turnouts: &[AtomicU64; Turnout::ALL.len()]| {
+            turnouts.each_ref().map(|count| count.load(Ordering::Relaxed))
+        };
+        let requests = KINDS.iter().zip(&self.requests).flat_map(|(kind, turnouts)| {
+            let counts = Turnout::ALL.iter().zip(counted(turnouts));
+            counts.filter(|(_, count)| *count > 0).map(|(turnout, count)| (*kind, turnout.word(), count))
+        });
+        let faults = Fault::ALL.iter().zip(&self.faults);
+        let last_fault = *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        PeerReading {
+            name,
+            condition,
+            requests: requests.collect(),
+            faults: faults.map(|(fault, count)| (fault.word(), count.load(Ordering::Relaxed))).collect(),
+            last_fault: last_fault.map(|(fault, at)| (fault.word(), now.saturating_duration_since(at))),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            latency: self.latency.read(),
+        }
+    }
+}
+
+/// One peer at a moment.
+#[derive(Clone, Debug)]
+pub struct PeerReading {
+    /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
+    pub name: String,
+    pub condition: Condition,
+    /// What was asked for, how it turned out, how often; what never happened is left out.
+    pub requests: Vec<(&'static str, &'static str, u64)>,
+    /// Why there was no whole answer, how often.
+    pub faults: Vec<(&'static str, u64)>,
+    /// The last of them, and how long ago.
+    pub last_fault: Option<(&'static str, Duration)>,
+    /// Of bodies.
+    pub received_bytes: u64,
+    /// From a request to the head of its answer.
+    pub latency: HistogramReading,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn what_was_counted_is_read_under_its_own_words() {
+        let counts = Counts::default();
+        let now = clock::now();
+        for kind in KINDS {
+            for status in [200, 206, 304, 302, 404, 502] {
+                counts.asked(
+                    kind,
+                    Turnout::of(StatusCode::from_u16(status).unwrap_or_default(), status == 200),
+                );
+            }
+            counts.asked(kind, Turnout::Nothing);
+        }
+        counts.failed(Fault::Tls, now);
+        counts.received(7);
+        let read = counts.read("gitlab".to_owned(), Condition::WELL, now + Duration::from_secs(2));
+        assert_eq!(read.requests.len(), KINDS.len() * Turnout::ALL.len());
+        assert!(read.requests.iter().all(|(_, _, count)| *count == 1), "{:?}", read.requests);
+        assert_eq!(read.faults.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [&("tls", 1)]);
+        assert_eq!((read.last_fault, read.received_bytes), (Some(("tls", Duration::from_secs(2))), 7));
+    }
+}
