@@ -5,6 +5,7 @@
 //! anybody.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::door::{Door, DoorError};
 use super::{Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing};
+use crate::clock;
 use crate::quantity::Span;
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
@@ -111,6 +113,30 @@ pub struct Access {
     turned_away: Cache<Fingerprint, Instant>,
     /// Offline, who decides in GitLab's place.
     door: Option<Door>,
+    /// What [`Self::void_before`] counts from.
+    since: Instant,
+    /// Words given in answer to a request that was sent earlier are void, in nanoseconds. A revocation moves it, so that
+    /// a word that is on its way just then does not outlive it.
+    void_before: AtomicU64,
+    counts: Arc<GrantCounts>,
+}
+
+/// What went into tables of rights, for as long as somebody counts on.
+#[derive(Debug, Default)]
+pub struct GrantCounts {
+    granted: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The table of rights at a moment, and what went into it.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantReading {
+    /// Rights remembered, roughly.
+    pub held: u64,
+    /// Times that GitLab let a caller in.
+    pub granted: u64,
+    /// Times that it refused a credential, or said that there is nothing for it.
+    pub refused: u64,
 }
 
 impl Access {
@@ -124,7 +150,16 @@ impl Access {
             witnesses: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             turned_away: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             door: None,
+            since: clock::now(),
+            void_before: AtomicU64::new(0),
+            counts: Arc::default(),
         }
+    }
+
+    /// Goes on counting where another table left off.
+    #[must_use]
+    pub fn counting(self, counts: Arc<GrantCounts>) -> Self {
+        Self { counts, ..self }
     }
 
     /// The same offline: `keys` decide in GitLab's place.
@@ -205,6 +240,7 @@ impl Access {
         if page.scope.is_mirror() {
             return word.permit();
         }
+        self.counts.granted.fetch_add(1, Ordering::Relaxed);
         self.rights.insert((who, Right::to(page)), word.clone());
         if let (Some(name), ScopeKind::Project) = (&page.name, page.scope.kind())
             && let Some((linked, listing)) = vouched(&page.scope, listings)
@@ -244,6 +280,7 @@ impl Access {
         if file.scope.is_mirror() {
             return word.permit();
         }
+        self.counts.granted.fetch_add(1, Ordering::Relaxed);
         self.rights.insert((who, Right::File(file.clone())), word.clone());
         if file.scope.kind() == ScopeKind::Project {
             self.rights.insert((who, Right::Project(file.scope.clone())), word.clone());
@@ -254,11 +291,13 @@ impl Access {
 
     /// GitLab refused this credential: whatever was said in its favour before is void.
     pub fn turn_away(&self, who: Fingerprint, now: Instant) {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
         self.turned_away.insert(who, now);
     }
 
     /// GitLab said that this caller's page is not there: the right to it ends, and with it to what it listed.
     pub fn forget_page(&self, who: Fingerprint, page: &PageRef) {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
         self.rights.invalidate(&(who, Right::to(page)));
         if let Some(name) = &page.name {
             self.rights.invalidate(&(who, Right::Listed(page.scope.clone(), name.clone())));
@@ -267,10 +306,25 @@ impl Access {
 
     /// GitLab said that this file is not there for this caller.
     pub fn forget_file(&self, who: Fingerprint, file: &FileRef) {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
         self.rights.invalidate(&(who, Right::File(file.clone())));
         for name in project_candidates(file.filename.as_str()) {
             self.rights.invalidate(&(who, Right::Listed(file.scope.clone(), name)));
         }
+    }
+
+    /// Everything that was said in answer to a request sent up to `now` is void, whoever it was said to: each caller's
+    /// next request asks again. Says how many rights that were, roughly. What is being sent to a client goes on.
+    pub fn revoke_all(&self, now: Instant) -> u64 {
+        let count = self.count();
+        // First, so that nothing is void in the tables and not yet by the clock.
+        self.void_before.fetch_max(self.nanoseconds(now).saturating_add(1), Ordering::SeqCst);
+        self.rights.invalidate_all();
+        self.witnesses.invalidate_all();
+        if let Some(door) = &self.door {
+            door.forget();
+        }
+        count
     }
 
     /// Rights remembered, roughly.
@@ -278,6 +332,14 @@ impl Access {
         // Without it the number is that of the last time there was something to tidy up: often 0.
         self.rights.run_pending_tasks();
         self.rights.entry_count()
+    }
+
+    pub fn reading(&self) -> GrantReading {
+        GrantReading {
+            held: self.count(),
+            granted: self.counts.granted.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether GitLab is not asked about this: a mirror is for everybody, and offline the door decides.
@@ -290,13 +352,23 @@ impl Access {
     }
 
     fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Word> {
-        let word = self.rights.get(&(who, right)).filter(|word| word.holds(now))?;
+        let word = self.rights.get(&(who, right)).filter(|word| word.holds(now) && !self.is_void(word))?;
         let void = self.turned_away.get(&who).is_some_and(|since| word.given <= since);
         (!void).then_some(word)
     }
 
     fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Word> {
-        self.witnesses.get(&witness).filter(|word| word.holds(now) && word.lists(file))
+        let word = self.witnesses.get(&witness).filter(|word| word.holds(now) && word.lists(file))?;
+        (!self.is_void(&word)).then_some(word)
+    }
+
+    /// Whether everything was revoked since the request was sent that this word answers.
+    fn is_void(&self, word: &Word) -> bool {
+        self.nanoseconds(word.given) < self.void_before.load(Ordering::SeqCst)
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

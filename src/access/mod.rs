@@ -33,7 +33,7 @@ pub mod verdict;
 pub use credential::{Credential, CredentialError};
 pub use door::DoorError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use grants::{Access, AccessConfig};
+pub use grants::{Access, AccessConfig, GrantCounts, GrantReading};
 pub use keys::{Keys, KeysError, OfflineRule};
 pub use listing::Listing;
 pub use permit::{Permit, Standing};

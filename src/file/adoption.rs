@@ -11,6 +11,7 @@ use super::checked::announced;
 use super::error::FileError;
 use super::pump::{End, make_room, pump};
 use crate::access::Credential;
+use crate::correlation;
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::store::{Cause, Entry, StoreError};
 use crate::upstream::{Ask, FileAnswer, UpstreamError};
@@ -56,7 +57,7 @@ impl Files {
             clippy::disallowed_methods,
             reason = "a file that is not kept passes through again, no more"
         )]
-        tokio::spawn(async move {
+        tokio::spawn(correlation::carried(async move {
             let files = Arc::clone(&this);
             let wanted = path.clone();
             let work = move || async move {
@@ -65,7 +66,7 @@ impl Files {
                 }
             };
             this.adopting.run(path, work).await;
-        });
+        }));
     }
 
     async fn adopt(&self, path: &MirrorPath) -> Result<(), AdoptionError> {

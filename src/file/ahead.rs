@@ -16,9 +16,9 @@ use super::flight::Flights;
 use super::metadata::Maker;
 use super::spans::SpansError;
 use crate::access::{Credential, Fingerprint};
-use crate::clock;
 use crate::registry::FileRef;
 use crate::store::WheelMark;
+use crate::{clock, correlation};
 
 /// A wheel that yielded nothing is not read again for so long.
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);
@@ -42,6 +42,11 @@ impl ReadAhead {
         let turns = Semaphore::new(maker.config().concurrency.clamp(1, Semaphore::MAX_PERMITS));
         let failed = Cache::builder().max_capacity(FAILURES_MAX).time_to_live(LEFT_ALONE_FOR).build();
         Arc::new(Self { maker, flights, waiting: Mutex::default(), failed, turns, next: Mutex::new(None) })
+    }
+
+    /// Reads no more: whoever waits for a turn gets none.
+    pub(super) fn close(&self) {
+        self.turns.close();
     }
 
     /// Wheels in line, or being read.
@@ -69,7 +74,9 @@ impl ReadAhead {
                     clippy::disallowed_methods,
                     reason = "read for nobody in particular; lost without harm"
                 )]
-                tokio::spawn(async move { place.line.read(&credential, who, &wheel).await });
+                tokio::spawn(correlation::carried(async move {
+                    place.line.read(&credential, who, &wheel).await;
+                }));
             }
         }
     }

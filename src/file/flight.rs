@@ -19,14 +19,17 @@ use tokio::time::timeout;
 use super::checked::announced;
 use super::config::FilesConfig;
 use super::error::FileError;
+use super::flight_counts::{Ended, FlightCounts};
 use super::metadata::{Maker, tell};
+use super::progress::Download;
 use super::pump::{End, make_room, pump};
 use super::suspects::Suspects;
 use crate::access::{Credential, Fingerprint};
-use crate::clock;
+use crate::correlation::Correlation;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole};
 use crate::upstream::{Answer, Ask, ContentRange, FileAnswer, Relayed, Upstream, Validators, WantedRange};
+use crate::{clock, correlation};
 
 /// How a flight's first answer turned out.
 #[derive(Clone)]
@@ -56,6 +59,9 @@ impl Handover {
 pub(super) struct Flight {
     head: watch::Sender<Option<Head>>,
     readers: AtomicUsize,
+    /// The request that began it.
+    begun_by: Option<Arc<Correlation>>,
+    begun: Instant,
 }
 
 impl Flight {
@@ -123,6 +129,7 @@ pub(super) struct Flights {
     suspects: Arc<Suspects>,
     running: Mutex<HashMap<FileRef, Arc<Flight>>>,
     slots: Semaphore,
+    counts: Arc<FlightCounts>,
 }
 
 impl Flights {
@@ -132,9 +139,10 @@ impl Flights {
         upstream: Arc<Upstream>,
         store: Arc<Store>,
         suspects: Arc<Suspects>,
+        counts: Arc<FlightCounts>,
     ) -> Arc<Self> {
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self { config, maker, upstream, store, suspects, running: Mutex::default(), slots })
+        Arc::new(Self { config, maker, upstream, store, suspects, running: Mutex::default(), slots, counts })
     }
 
     /// A turn to download, if there is one to be had at once.
@@ -142,8 +150,28 @@ impl Flights {
         self.slots.try_acquire().ok()
     }
 
+    pub(super) fn counts(&self) -> &FlightCounts {
+        &self.counts
+    }
+
     pub(super) fn len(&self) -> usize {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// All flights, and how far each has come.
+    pub(super) fn progress(&self, now: Instant) -> Vec<Download> {
+        let running: Vec<_> = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.iter().map(|(file, flight)| (file.clone(), Arc::clone(flight))).collect()
+        };
+        let download = |(file, flight): (FileRef, Arc<Flight>)| Download {
+            file,
+            written_bytes: flight.written(),
+            size_bytes: flight.size(),
+            readers: flight.readers.load(Ordering::Relaxed),
+            since: now.saturating_duration_since(flight.begun),
+        };
+        running.into_iter().map(download).collect()
     }
 
     pub(super) fn running(&self, file: &FileRef) -> Option<Arc<Flight>> {
@@ -178,10 +206,21 @@ impl Flights {
     ) -> (Arc<Flight>, Ticket, bool) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match running.entry(file.clone()) {
-            Slot::Occupied(slot) => (Arc::clone(slot.get()), Ticket::new(slot.get()), false),
+            Slot::Occupied(slot) => {
+                let flight = slot.get();
+                self.counts.joined();
+                if let (Some(current), Some(begun_by)) = (correlation::current(), &flight.begun_by) {
+                    current.shares(begun_by);
+                }
+                (Arc::clone(flight), Ticket::new(flight), false)
+            }
             Slot::Vacant(slot) => {
-                let flight =
-                    Arc::new(Flight { head: watch::Sender::new(None), readers: AtomicUsize::new(0) });
+                let flight = Arc::new(Flight {
+                    head: watch::Sender::new(None),
+                    readers: AtomicUsize::new(0),
+                    begun_by: correlation::current(),
+                    begun: clock::now(),
+                });
                 slot.insert(Arc::clone(&flight));
                 let ticket = Ticket::new(&flight);
                 let pilot = Pilot {
@@ -196,7 +235,7 @@ impl Flights {
                     clippy::disallowed_methods,
                     reason = "a flight belongs to no client; what is left at the end is swept at the next start"
                 )]
-                tokio::spawn(pilot.fly());
+                tokio::spawn(correlation::carried(pilot.fly()));
                 (flight, ticket, true)
             }
         }
@@ -276,9 +315,15 @@ impl Pilot {
                 let validators = Validators::of(&answer.headers);
                 return Some((answer, validators));
             }
-            Ok(FileAnswer::Refused(relayed)) => self.end(Head::Refused(relayed)),
+            Ok(FileAnswer::Refused(relayed)) => {
+                self.flights.counts.ended(Ended::Refused);
+                self.end(Head::Refused(relayed));
+            }
             Ok(_) => self.end(Head::Failed(FileError::Internal)),
-            Err(why) => self.end(Head::Failed(why.into())),
+            Err(why) => {
+                self.flights.counts.ended(Ended::Unanswered);
+                self.end(Head::Failed(why.into()));
+            }
         }
         None
     }
@@ -291,6 +336,7 @@ impl Pilot {
         let (mut spool, mut reservation) = match make_room(&self.flights.store, size).await {
             Ok(room) => room,
             Err(why) => {
+                self.flights.counts.ended(Ended::Unstorable);
                 tracing::warn!(%why, "the store cannot take a file; it passes through uncached");
                 return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(first))))));
             }
@@ -346,6 +392,7 @@ impl Pilot {
                 None => break wrong,
             }
         };
+        self.flights.counts.ended(Ended::of(cause));
         tracing::warn!(file = %self.route, %cause, "a download failed");
         self.flights.retire(&self.file, &self.flight);
         spool.fail(cause);
@@ -416,6 +463,11 @@ impl Pilot {
             Ok(())
         };
         let sealed: Result<Result<(), StoreError>, _> = tokio::task::spawn_blocking(seal).await;
+        self.flights.counts.ended(if matches!(sealed, Ok(Ok(()))) {
+            Ended::Landed
+        } else {
+            Ended::Unstorable
+        });
         if let Ok(Err(why)) = sealed {
             tracing::error!(file = %self.route, %why, "a download could not be stored");
         }

@@ -19,8 +19,10 @@ mod checked;
 mod config;
 mod error;
 mod flight;
+mod flight_counts;
 mod metadata;
 mod metadata_config;
+mod progress;
 mod pump;
 mod request;
 mod sidecar;
@@ -52,8 +54,10 @@ pub use config::FilesConfig;
 pub use error::FileError;
 pub use flight::Ticket;
 use flight::{Flight, Flights, Head};
+pub use flight_counts::FlightCounts;
 use metadata::{Maker, Remade};
 pub use metadata_config::MetadataConfig;
+pub use progress::Download;
 pub use request::{FileReply, FileRequest, Source, Wanted};
 use suspects::Suspects;
 
@@ -81,6 +85,27 @@ pub struct Files {
     adopting: Arc<SingleFlight<MirrorPath, ()>>,
 }
 
+/// Who works for the file room.
+pub struct Parts {
+    pub upstream: Arc<Upstream>,
+    pub access: Arc<Access>,
+    pub store: Arc<Store>,
+    pub counts: Arc<FlightCounts>,
+}
+
+/// The numbers of this room at a moment.
+#[derive(Clone, Debug)]
+pub struct FilesReading {
+    /// Readers that came to a download under way.
+    pub joined: u64,
+    /// Downloads that ended, by how: a word of a closed set.
+    pub ended: Vec<(&'static str, u64)>,
+    /// Bodies that were not what their address promises.
+    pub wrong_bodies: u64,
+    /// Addresses that are left alone because of such bodies.
+    pub shunned: u64,
+}
+
 /// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next time.
 const ROUNDS_MAX: usize = 4;
 
@@ -90,14 +115,13 @@ impl Files {
         config: FilesConfig,
         metadata: MetadataConfig,
         adopts: HashSet<Scope>,
-        upstream: Arc<Upstream>,
-        access: Arc<Access>,
-        store: Arc<Store>,
+        parts: Parts,
     ) -> Arc<Self> {
-        let suspects = Arc::new(Suspects::new());
+        let Parts { upstream, access, store, counts } = parts;
+        let suspects = Arc::new(Suspects::new(Arc::clone(&counts)));
         let maker = Arc::new(Maker::new(metadata, Arc::clone(&upstream), Arc::clone(&store)));
         let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
-        let flights = Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects));
+        let flights = Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects), counts);
         Arc::new(Self {
             config,
             upstream,
@@ -117,6 +141,21 @@ impl Files {
     /// Downloads under way.
     pub fn downloading(&self) -> usize {
         self.flights.len()
+    }
+
+    /// How downloads went, and what upstream sent that was wrong.
+    pub fn reading(&self, now: Instant) -> FilesReading {
+        FilesReading {
+            joined: self.flights.counts().readers_joined(),
+            ended: self.flights.counts().endings(),
+            wrong_bodies: self.flights.counts().wrong_bodies(),
+            shunned: self.suspects.shunning(now),
+        }
+    }
+
+    /// The same one by one, in no order.
+    pub fn downloads(&self, now: Instant) -> Vec<Download> {
+        self.flights.progress(now)
     }
 
     /// Answers a request for a file.
@@ -466,5 +505,11 @@ async fn open(
     match (request.wanted, size) {
         (Wanted::Head, Some(size)) => Ok(FileReply::Known { permit, size, status }),
         _ => Ok(FileReply::Open { permit, source, size, status }),
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.ahead.close();
     }
 }

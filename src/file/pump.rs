@@ -91,7 +91,7 @@ fn write(
             }
             Err(SealError::Store(why)) => {
                 tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
-                store.rest(clock::now());
+                store.rest(&why, clock::now());
                 return (spool, reservation, Err(Cause::Disk));
             }
         }

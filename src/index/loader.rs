@@ -4,11 +4,12 @@
 //! the way of a page between disk and memory. Must not conclude anything for a caller from an answer that another caller
 //! was given; that is `settle`'s.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -21,9 +22,10 @@ use super::reading::{PageStream, Reading, read};
 use super::request::PageRequest;
 use super::rewriting::{Order, Rewriting};
 use super::sources::Sources;
+use super::written::WrittenMark;
 use crate::access::{Access, Fingerprint, Standing};
 use crate::clock;
-use crate::registry::{Route, Scope};
+use crate::registry::{PageRef, Route, Scope};
 use crate::simple::Format;
 use crate::single_flight::{Landed, SingleFlight};
 use crate::store::{Holdings, PageMeta, PageShelf, Sidecars};
@@ -31,6 +33,9 @@ use crate::upstream::{self, Ask, Relayed, Upstream, UpstreamError, Validators};
 
 /// How often somebody who waits for pages to be put away looks.
 const PUT_BY_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Pages remembered at once that are to be asked for again.
+const OVERTAKEN_MAX: u64 = 65_536;
 
 /// How a load ended; shared by all who waited for it.
 #[derive(Clone)]
@@ -66,6 +71,8 @@ pub struct Parts {
     pub sidecars: Arc<Sidecars>,
     /// Wheels of a page whose metadata is worth having before anybody asks.
     pub ahead: usize,
+    /// Of uploads through this process.
+    pub written: Arc<WrittenMark>,
     /// Offline: what is here is all there is.
     pub held: Option<Holdings>,
 }
@@ -77,16 +84,10 @@ pub(super) struct Loader {
     loads: Arc<SingleFlight<LoadKey, Loaded>>,
     slots: Semaphore,
     sources: Sources,
-    written: Mutex<Written>,
+    /// Pages that somebody wants asked for again, and since when.
+    overtaken: Cache<PageRef, Instant>,
     /// Held by whoever is putting a page on the shelf.
     putting: Arc<()>,
-}
-
-/// When something last changed upstream through us. Counted as well, so that no load from before is joined after.
-#[derive(Clone, Copy)]
-struct Written {
-    at: Option<Instant>,
-    count: u64,
 }
 
 impl Loader {
@@ -99,7 +100,7 @@ impl Loader {
             parts,
             loads: SingleFlight::new(),
             slots,
-            written: Mutex::new(Written { at: None, count: 0 }),
+            overtaken: Cache::new(OVERTAKEN_MAX),
             putting: Arc::default(),
         })
     }
@@ -122,8 +123,14 @@ impl Loader {
     }
 
     pub(super) fn changed_upstream(&self, now: Instant) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        *written = Written { at: Some(now), count: written.count + 1 };
+        self.parts.written.changed(now);
+    }
+
+    /// From now on this page, and no other, has to be asked for before it counts as fresh.
+    pub(super) fn overtake(&self, page: &PageRef, now: Instant) {
+        self.overtaken.insert(page.clone(), now);
+        // So that no load from before is joined.
+        self.parts.written.part();
     }
 
     /// Lets a page that is about to be shown find out about new metadata.
@@ -150,10 +157,11 @@ impl Loader {
             Some(mirror) => (self.lifetimes(mirror.fresh_for, mirror.fresh_for), None),
             None => (
                 self.lifetimes(self.config.fresh_for.0, self.config.stale_while_revalidate.0),
-                self.written().at,
+                self.written_at(),
             ),
         };
-        freshness(view.asked, now, written, &lifetimes, view.variant.spread())
+        let overtaken = written.max(self.overtaken.get(key.page()));
+        freshness(view.asked, now, overtaken, &lifetimes, view.variant.spread())
     }
 
     fn lifetimes(&self, fresh_for: Duration, while_revalidate: Duration) -> Lifetimes {
@@ -167,11 +175,7 @@ impl Loader {
 
     /// When something was last uploaded through us.
     pub(super) fn written_at(&self) -> Option<Instant> {
-        self.written().at
-    }
-
-    fn written(&self) -> Written {
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.written.read().at
     }
 
     /// Loads a page, or waits for the load of it that is under way.
@@ -187,7 +191,7 @@ impl Loader {
     ) -> Result<Landed<Loaded>, PageError> {
         let this = Arc::clone(self);
         let (request, view) = (request.clone(), key.clone());
-        let load_key = (key.clone(), asker, self.written().count);
+        let load_key = (key.clone(), asker, self.parts.written.read().count);
         let work = move || async move {
             // A load that ended between this caller's look and its turn may have left nothing to ask.
             if let Some(page) = this.renewed_since(seen, &request, &view) {
@@ -205,7 +209,7 @@ impl Loader {
 
     /// Whether a load of this view is under way that callers share whose right stands.
     pub(super) fn is_loading(&self, key: &ViewKey) -> bool {
-        self.loads.is_running(&(key.clone(), None, self.written().count))
+        self.loads.is_running(&(key.clone(), None, self.parts.written.read().count))
     }
 
     /// The page, if it was asked for after `seen`, is fresh, and this caller's right to it stands.
@@ -303,7 +307,7 @@ impl Loader {
 
     /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
     /// anew.
-    async fn recall(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
+    pub(super) async fn recall(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
         let route = &Route::Page(key.page().clone());
         let first = self.sources.asked_format(&key.page().scope, key.format());
         let second = if first == Format::Json { Format::Html } else { Format::Json };

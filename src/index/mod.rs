@@ -11,6 +11,7 @@
 //! page's own validator, and is the proof of the caller's right. Must not know files, HTTP statuses or connections.
 
 mod ahead;
+mod changes;
 mod config;
 mod cooldown;
 mod error;
@@ -26,22 +27,25 @@ mod memory;
 mod mirror_files;
 mod page;
 mod reading;
+mod refresh;
 mod representation;
 mod request;
 mod rewriting;
 mod settle;
 mod sources;
+mod stale;
+mod written;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::{Credential, Fingerprint, Standing};
 use crate::cache_status::{CacheStatus, Outcome};
-use crate::clock;
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates};
 use crate::single_flight::Landed;
 use crate::upstream::{Relayed, UpstreamError};
+use crate::{clock, correlation};
 
 pub use config::IndexConfig;
 pub use error::PageError;
@@ -60,6 +64,9 @@ pub use representation::Coding;
 pub use request::{PageReply, PageRequest, Resolved};
 use settle::{Settled, reply, settle};
 pub use sources::{MirrorPages, Sources};
+pub use stale::StalePages;
+use stale::StaleServed;
+pub use written::WrittenMark;
 
 /// A page that a path was looked for on is asked for again if it is older than this and does not list it.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -68,6 +75,7 @@ pub struct Pages {
     loader: Arc<Loader>,
     forwards: Forwards,
     large: LargePages,
+    stale: StaleServed,
     /// Offline, in place of everybody who could be asked.
     held: Option<Arc<HeldPages>>,
 }
@@ -99,7 +107,7 @@ impl Pages {
             let memory = loader.memory_bytes();
             HeldPages::new(Arc::clone(&loader), holdings, forward, memory)
         });
-        Arc::new(Self { loader, forwards, large: LargePages::new(), held })
+        Arc::new(Self { loader, forwards, large: LargePages::new(), stale: StaleServed::default(), held })
     }
 
     /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
@@ -133,6 +141,11 @@ impl Pages {
     /// Loads under way.
     pub fn loading(&self) -> usize {
         self.loader.loading()
+    }
+
+    /// The pages that were lately given although upstream failed, by upstream.
+    pub fn stale(&self, now: Instant) -> Vec<StalePages> {
+        self.stale.report(now)
     }
 
     /// Answers a request for a page. Where GitLab has no such package and a mirror is named to answer in its place, it is
@@ -404,6 +417,7 @@ impl Pages {
         };
         let Standing::Proven(permit) = self.loader.standing(request, now) else { return None };
         tracing::warn!(%why, "serving a stored page: upstream failed");
+        self.stale.note(&request.page, age, now);
         let status = CacheStatus::new(Outcome::Stale);
         Some(Found::Reply(reply(&self.loader, request, permit, page, status, age)))
     }
@@ -418,10 +432,10 @@ impl Pages {
             clippy::disallowed_methods,
             reason = "a page that is not renewed is asked for by the next caller"
         )]
-        tokio::spawn(async move {
+        tokio::spawn(correlation::carried(async move {
             if let Ok(landed) = loader.load(&request, &key, None, Some(seen)).await {
                 settle(&loader, &request, &key, landed, standing, clock::now());
             }
-        });
+        }));
     }
 }

@@ -229,6 +229,7 @@ impl Blobs {
         self.handles.invalidate(&digest);
         match self.layout.set_aside(digest, damaged.file()) {
             Ok(()) => {
+                self.layout.vitals().set_aside();
                 self.ledger.removed(damaged.size().unwrap_or(0));
                 self.changes.note();
             }
@@ -241,6 +242,12 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::Full`] if the bytes do not fit however much makes way.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, StoreError> {
+        let reserved = self.make_room(bytes);
+        self.layout.vitals().asked_for_room(!matches!(reserved, Err(StoreError::Full { .. })));
+        reserved
+    }
+
+    fn make_room(&self, bytes: u64) -> Result<Reservation, StoreError> {
         if let Some(reservation) = self.ledger.reserve(bytes) {
             return Ok(reservation);
         }
@@ -271,7 +278,16 @@ impl Blobs {
                 }
             }
         }
+        self.layout.vitals().asked_for_room(false);
         Err(StoreError::Full { needed: bytes })
+    }
+
+    /// Lets make way what is over the budget. Blocks while it evicts.
+    ///
+    /// # Errors
+    /// When what is stored cannot be listed or removed.
+    pub(super) fn fit(&self) -> Result<(), StoreError> {
+        self.evict(0)
     }
 
     fn evict(&self, needed: u64) -> Result<(), StoreError> {
@@ -295,6 +311,7 @@ impl Blobs {
             // An open reader keeps its bytes: unlinking takes only the name.
             cacache::remove_hash_sync(self.layout.root(), &integrity(victim.key))?;
             self.ledger.removed(victim.bytes);
+            self.layout.vitals().evicted(victim.bytes, victim.used, clock::wall());
             self.changes.note();
             tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
         }
@@ -306,7 +323,9 @@ impl Blobs {
     /// # Errors
     /// When the folder cannot be read.
     pub fn take_stock(&self) -> Result<(), StoreError> {
-        self.ledger.found(self.bytes_on_disk()?);
+        let found = self.every()?;
+        self.ledger.found(found.iter().map(|blob| blob.bytes).sum());
+        self.layout.vitals().blobs_came(found.len() as u64);
         Ok(())
     }
 
@@ -315,26 +334,7 @@ impl Blobs {
     }
 
     pub(super) fn every(&self) -> Result<Vec<StoredBlob>, StoreError> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.layout.content()];
-        while let Some(folder) = folders.pop() {
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-                Err(why) => return Err(StoreError::io("read", &folder)(why)),
-            };
-            for entry in entries.flatten() {
-                let Ok(meta) = entry.metadata() else { continue };
-                if meta.is_dir() {
-                    folders.push(entry.path());
-                } else if let Some(key) = self.layout.digest_of(&entry.path()) {
-                    let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                    let used = meta.accessed().unwrap_or(written);
-                    found.push(StoredBlob { digest: key, bytes: meta.len(), used, written });
-                }
-            }
-        }
-        Ok(found)
+        every(&self.layout)
     }
 }
 
@@ -428,6 +428,7 @@ impl Blobs {
         self.handles.invalidate(&blob.digest);
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         self.ledger.removed(blob.bytes);
+        self.layout.vitals().blob_went();
         self.changes.note();
         Ok(Taken::Away(blob.bytes))
     }
@@ -486,6 +487,30 @@ fn note_use(file: &File) {
 #[expect(clippy::expect_used, reason = "a Digest prints as 64 hex digits, all that from_hex asks for")]
 pub(super) fn integrity(digest: Digest) -> cacache::Integrity {
     cacache::Integrity::from_hex(digest.to_string(), cacache::Algorithm::Sha256).expect("64 hex digits")
+}
+
+/// Every body that lies there, whoever is at work beside it. Blocks.
+pub(super) fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
+    let mut found = Vec::new();
+    let mut folders = vec![layout.content()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+            Err(why) => return Err(StoreError::io("read", &folder)(why)),
+        };
+        for entry in entries.flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else if let Some(key) = layout.digest_of(&entry.path()) {
+                let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                let used = meta.accessed().unwrap_or(written);
+                found.push(StoredBlob { digest: key, bytes: meta.len(), used, written });
+            }
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::gate::Gate;
 use super::set_name::SetName;
+use super::vitals::Vitals;
 use crate::digest::Digest;
 
 /// Damaged blobs kept for a person to look at; older ones make way.
@@ -36,11 +37,12 @@ pub(super) const CONTROL_SOCKET: &str = ".control";
 pub(super) struct Layout {
     root: PathBuf,
     gate: Gate,
+    vitals: Vitals,
 }
 
 impl Layout {
     pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned(), gate: Gate::default() };
+        let layout = Self { root: root.to_owned(), gate: Gate::default(), vitals: Vitals::default() };
         for dir in [layout.root.clone(), layout.spool(), layout.quarantine(), layout.content()] {
             make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
         }
@@ -49,7 +51,11 @@ impl Layout {
 
     /// The folder as it is, if it is there; nothing is made.
     pub(super) fn existing(root: &Path) -> Option<Self> {
-        root.is_dir().then(|| Self { root: root.to_owned(), gate: Gate::default() })
+        root.is_dir().then(|| Self {
+            root: root.to_owned(),
+            gate: Gate::default(),
+            vitals: Vitals::default(),
+        })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -59,6 +65,11 @@ impl Layout {
     /// For whoever changes what lies here.
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// For whoever finds out how it fares.
+    pub(super) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     pub(super) fn index(&self) -> PathBuf {

@@ -13,7 +13,7 @@ const HEADROOM_SIXTEENTHS: u64 = 1;
 /// One cache folder's budget.
 #[derive(Debug)]
 pub struct Ledger {
-    budget: u64,
+    budget: AtomicU64,
     /// Stored and reserved together: one number, so that two flights cannot both take the last byte.
     taken: AtomicU64,
 }
@@ -27,11 +27,16 @@ pub struct Reservation {
 
 impl Ledger {
     pub fn new(budget: u64) -> Self {
-        Self { budget, taken: AtomicU64::new(0) }
+        Self { budget: AtomicU64::new(budget), taken: AtomicU64::new(0) }
     }
 
     pub fn budget(&self) -> u64 {
-        self.budget
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Changes the budget. One that is spent already lets nothing more in until enough has made way.
+    pub(super) fn set_budget(&self, bytes: u64) {
+        self.budget.store(bytes, Ordering::Relaxed);
     }
 
     /// Bytes stored or promised.
@@ -41,7 +46,8 @@ impl Ledger {
 
     /// Promises `bytes`, if they fit.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        let fits = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.budget);
+        let budget = self.budget();
+        let fits = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= budget);
         self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         Some(Reservation { ledger: Arc::clone(self), bytes })
     }
@@ -59,11 +65,11 @@ impl Ledger {
 
     /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit now.
     pub(super) fn excess(&self, needed: u64) -> u64 {
-        let wanted = self.taken().saturating_add(needed);
-        if wanted <= self.budget {
+        let (wanted, budget) = (self.taken().saturating_add(needed), self.budget());
+        if wanted <= budget {
             return 0;
         }
-        (wanted - self.budget).saturating_add(self.budget / 16 * HEADROOM_SIXTEENTHS)
+        (wanted - budget).saturating_add(budget / 16 * HEADROOM_SIXTEENTHS)
     }
 }
 
@@ -168,6 +174,17 @@ mod tests {
                 prop_assert_eq!(gone.iter().filter(|victim| !victim.wanted).count(), unnamed);
             }
         }
+    }
+
+    #[test]
+    fn a_smaller_budget_lets_nothing_in_until_enough_has_gone() {
+        let ledger = Arc::new(Ledger::new(100));
+        ledger.found(80);
+        ledger.set_budget(64);
+        assert_eq!(ledger.excess(0), 16 + 4);
+        assert!(ledger.reserve(1).is_none());
+        ledger.removed(20);
+        assert_eq!((ledger.excess(0), ledger.reserve(4).is_some()), (0, true));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod catalog;
 mod changes;
 mod control_socket;
 mod error;
+mod folder_facts;
 mod gate;
 mod growing;
 mod holdings;
@@ -32,6 +33,7 @@ mod sets;
 mod sidecars;
 mod spool;
 mod staging;
+mod vitals;
 
 use std::fs::File;
 use std::path::Path;
@@ -43,6 +45,7 @@ pub use blobs::{Blob, Blobs, Held, Rehashed, StoredBlob, Taken};
 pub use catalog::{Catalog, Entry};
 pub use control_socket::ControlSocket;
 pub use error::StoreError;
+pub use folder_facts::{DiskSpeed, Filesystem, FolderFacts};
 pub use growing::{Availability, Cause, Growing, HELD_BACK_BYTES, Span};
 pub use holdings::{Holdings, Projects};
 pub use index_file::{IndexFile, IndexLine, Subject};
@@ -57,6 +60,7 @@ pub use sets::Sets;
 pub use sidecars::{Origin, Sidecars, WheelMark};
 pub use spool::{Checked, SealError, Spool, Whole};
 pub use staging::{Arrived, Staging};
+pub use vitals::{Ailment, StoreReading};
 
 use crate::digest::Digest;
 use changes::Changes;
@@ -64,6 +68,9 @@ use layout::Layout;
 
 /// How long a disk that failed is left alone.
 pub const REST: Duration = Duration::from_secs(30);
+
+/// Written to find out whether a disk works again.
+const PROBE_BYTES: usize = 4096;
 
 /// One cache folder, held exclusively while this lives.
 pub struct Store {
@@ -106,9 +113,29 @@ impl Store {
         })
     }
 
+    /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
+    pub fn set_budget(&self, bytes: u64) {
+        self.blobs.ledger().set_budget(bytes);
+    }
+
+    /// Lets make way what is over the budget. Blocks while it evicts.
+    ///
+    /// # Errors
+    /// When what is stored cannot be listed or removed.
+    pub fn fit(&self) -> Result<(), StoreError> {
+        self.blobs.fit()
+    }
+
     /// What is here, to be asked without asking anybody else.
     pub fn holdings(&self) -> Holdings {
         Holdings::new(Arc::clone(&self.layout), self.catalog.clone(), self.changes.clone())
+    }
+
+    /// Bytes that are free on the disk of the cache folder, for whoever may write there; `None` if the system does not
+    /// tell. Blocks.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(self.layout.root()).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// A new file for one flight's bytes.
@@ -120,7 +147,7 @@ impl Store {
         if resting.is_some_and(|until| now < until) {
             return Err(StoreError::Resting);
         }
-        Spool::create(&self.layout).inspect_err(|_| self.rest(now))
+        Spool::create(&self.layout).inspect_err(|why| self.rest(why, now))
     }
 
     /// Keeps the metadata that was made of a wheel, and says under which digest. Blocks.
@@ -148,7 +175,7 @@ impl Store {
             SealError::Store(why) => why,
             SealError::Body(_) => StoreError::Interrupted,
         });
-        written.inspect_err(|_| self.rest(now))?;
+        written.inspect_err(|why| self.rest(why, now))?;
         match spool.check(digest) {
             Checked::Whole(whole) => whole.seal(&self.blobs, reservation, record)?,
             Checked::Wrong(..) => return Err(StoreError::Interrupted),
@@ -156,8 +183,38 @@ impl Store {
         Ok(digest)
     }
 
+    /// The store's numbers and how the disk fares.
+    pub fn reading(&self, now: Instant) -> StoreReading {
+        self.layout.vitals().read(self.blobs.ledger(), now)
+    }
+
+    /// Finds out whether a disk that failed works again, by writing a little, and ends its rest then; without a failure
+    /// it is not touched. Blocks.
+    pub fn look_after_disk(&self, now: Instant) {
+        if !self.layout.vitals().is_ill() {
+            return;
+        }
+        match Spool::create(&self.layout).and_then(probe) {
+            Ok(()) => {
+                self.layout.vitals().wrote();
+                *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                tracing::info!("the cache folder can be written again");
+            }
+            Err(why) => self.rest(&why, now),
+        }
+    }
+
     /// The disk failed: for a while files pass through unstored, instead of being cut in the middle again.
-    pub fn rest(&self, now: Instant) {
+    pub fn rest(&self, why: &StoreError, now: Instant) {
+        self.layout.vitals().failed(why, now);
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + REST);
     }
+}
+
+fn probe(mut spool: Spool) -> Result<(), StoreError> {
+    let written = spool.write(&[0; PROBE_BYTES]).map_err(|why| match why {
+        SealError::Store(why) => why,
+        SealError::Body(_) => StoreError::Interrupted,
+    });
+    written.and_then(|()| spool.sync())
 }

@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::layout::Layout;
 use super::ledger::Ledger;
 use super::spool::sync_dir;
+use crate::clock;
 use crate::digest::Digest;
 use crate::registry::{PageRef, Route};
 use crate::simple::Format;
@@ -153,7 +154,14 @@ impl PageShelf {
         lasting: Lasting,
     ) -> Result<(), StoreError> {
         let (this, key) = (self.clone(), key(route, format));
-        let put = move || this.put_now(&key, meta, body, lasting);
+        let put = move || {
+            let put = this.put_now(&key, meta, body, lasting);
+            match &put {
+                Ok(()) => this.layout.vitals().wrote(),
+                Err(why) => this.layout.vitals().failed(why, clock::now()),
+            }
+            put
+        };
         tokio::task::spawn_blocking(put).await.map_err(|_| StoreError::Interrupted)?
     }
 
@@ -170,6 +178,7 @@ impl PageShelf {
         let integrity = cacache::write_hash_sync(root, &body)?;
         if is_new {
             self.ledger.found(body.len() as u64);
+            self.layout.vitals().blobs_came(1);
         }
         if lasting == Lasting::Yes {
             let path = self.layout.blob(digest);
@@ -188,7 +197,10 @@ impl PageShelf {
         let path = self.layout.blob(gone);
         let bytes = path.metadata().map(|meta| meta.len()).unwrap_or_default();
         match fs::remove_file(&path) {
-            Ok(()) => self.ledger.removed(bytes),
+            Ok(()) => {
+                self.ledger.removed(bytes);
+                self.layout.vitals().blob_went();
+            }
             // It was evicted.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(StoreError::io("remove", &path)(why)),

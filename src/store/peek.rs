@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::blobs::integrity;
+use super::blobs::{self, integrity};
 use super::catalog::{self, Entry};
 use super::error::StoreError;
 use super::layout::Layout;
@@ -53,6 +53,14 @@ impl Peek {
     /// The folder, if there is one.
     pub fn at(dir: &Path) -> Option<Self> {
         Layout::existing(dir).map(|layout| Self { layout })
+    }
+
+    /// Bytes of all bodies. Blocks, for as long as the folder is large.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn taken(&self) -> Result<u64, StoreError> {
+        Ok(blobs::every(&self.layout)?.iter().map(|blob| blob.bytes).sum())
     }
 
     /// The page last stored for this route in this format. Blocks.

@@ -19,6 +19,7 @@ use super::error::StoreError;
 use super::growing::{Cause, Growing};
 use super::layout::{Layout, make_dir};
 use super::ledger::Reservation;
+use crate::clock;
 use crate::digest::{Digest, Hasher};
 
 /// The writing side of a [`Growing`] file. Dropped before [`Whole::seal`], it leaves its readers a failure.
@@ -30,6 +31,7 @@ pub struct Spool {
     hasher: Hasher,
     written: u64,
     size: Option<u64>,
+    layout: Arc<Layout>,
 }
 
 /// Why a spool did not become a blob.
@@ -42,13 +44,21 @@ pub enum SealError {
 }
 
 impl Spool {
-    pub(super) fn create(layout: &Layout) -> Result<Self, StoreError> {
+    pub(super) fn create(layout: &Arc<Layout>) -> Result<Self, StoreError> {
         let dir = layout.spool();
         let made = NamedTempFile::new_in(&dir).map_err(StoreError::io("make a file in", &dir))?;
         let (file, path) = made.into_parts();
         let file = Arc::new(file);
         let growing = Arc::new(Growing::new(Arc::clone(&file)));
-        Ok(Self { file, path: Some(path), growing, hasher: Hasher::new(), written: 0, size: None })
+        Ok(Self {
+            file,
+            path: Some(path),
+            growing,
+            hasher: Hasher::new(),
+            written: 0,
+            size: None,
+            layout: Arc::clone(layout),
+        })
     }
 
     pub fn growing(&self) -> &Arc<Growing> {
@@ -76,9 +86,15 @@ impl Spool {
         }
         self.file.write_all_at(bytes, self.written).map_err(StoreError::io("write", self.place()))?;
         self.hasher.update(bytes);
+        self.layout.vitals().spooled(bytes.len() as u64);
         self.written = end;
         self.growing.advance(end);
         Ok(())
+    }
+
+    /// Has the disk keep what was written.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(StoreError::io("sync", self.place()))
     }
 
     /// Forgets everything written, if no reader has seen any of it.
@@ -91,6 +107,7 @@ impl Spool {
         }
         self.file.set_len(0).map_err(StoreError::io("empty", self.place()))?;
         self.hasher = Hasher::new();
+        self.layout.vitals().unspooled(self.written);
         self.written = 0;
         self.size = None;
         Ok(true)
@@ -163,6 +180,21 @@ impl Whole {
     /// unless the disk could not take them: what it gives back from then on is anybody's guess, so who has not come to
     /// the end by then is cut.
     pub fn seal(
+        self,
+        blobs: &Blobs,
+        reservation: Reservation,
+        record: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let layout = Arc::clone(&self.spool.layout);
+        let sealed = self.make_last(blobs, reservation, record);
+        match &sealed {
+            Ok(()) => layout.vitals().wrote(),
+            Err(why) => layout.vitals().failed(why, clock::now()),
+        }
+        sealed
+    }
+
+    fn make_last(
         mut self,
         blobs: &Blobs,
         reservation: Reservation,
@@ -185,12 +217,15 @@ impl Whole {
         let file = Arc::clone(&self.spool.file);
         let blob = Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;
         make_dir(folder).map_err(StoreError::io("make the folder", folder))?;
-        let replaced = place.metadata().map_or(0, |meta| meta.len());
+        let replaced = place.metadata().ok().map(|meta| meta.len());
         if let Some(path) = self.spool.path.take() {
             path.persist(&place).map_err(|why| StoreError::io("rename into place", &place)(why.error))?;
         }
         reservation.keep(self.spool.written);
-        blobs.ledger().removed(replaced);
+        match replaced {
+            Some(bytes) => blobs.ledger().removed(bytes),
+            None => blobs.layout().vitals().blobs_came(1),
+        }
         sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         blobs.remember(blob);
         blobs.changes().note();
@@ -200,6 +235,7 @@ impl Whole {
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        self.layout.vitals().unspooled(self.written);
         self.growing.fail(Cause::Abandoned);
     }
 }

@@ -164,9 +164,12 @@ impl Staging {
             make_dir(&folder).map_err(StoreError::io("make the folder", &folder))?;
             let file = File::open(&from).map_err(StoreError::io("open", &from))?;
             let blob = Blob::checked(Arc::new(file), digest).map_err(StoreError::io("stat", &from))?;
-            let replaced = self.store.blob_size(digest).unwrap_or(0);
+            let replaced = self.store.blob_size(digest);
             fs::rename(&from, &place).map_err(StoreError::io("rename into place", &place))?;
-            self.store.blobs.ledger().removed(replaced);
+            match replaced {
+                Some(bytes) => self.store.blobs.ledger().removed(bytes),
+                None => self.store.layout.vitals().blobs_came(1),
+            }
             self.store.blobs.remember(blob);
             bytes += size;
             folders.insert(folder);

@@ -1,16 +1,34 @@
-//! Numbers in the OpenMetrics text format.
+//! Numbers as Prometheus reads them: what the edge counts, and the text of everything.
 //!
-//! Owns the registry and every metric's name, help and labels. Labels are words from closed sets. Must not compute.
+//! Owns the registry and the names, helps and labels of what is counted here; what is only looked at is
+//! `exposition`'s. Labels are words from closed sets. Must not compute.
 
-use std::fmt::Write;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::exposition::{Looked, Process, histogram};
+use super::gauges::Gauges;
+use super::history::Chronicle;
+use super::log::dropped_lines;
+use super::plain_text::{plain_text, wants_openmetrics};
+use super::process::ProcessReading;
+use crate::clock;
+use crate::histogram::Histogram;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a request is counted under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,40 +45,48 @@ pub(super) struct ByteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PeerLabels {
-    peer: String,
+pub(super) struct RouteLabels {
+    pub route: &'static str,
 }
 
-/// Numbers that are looked at, not counted.
-#[derive(Clone, Debug, Default)]
-pub struct Gauges {
-    /// Upstreams by name (`gitlab`, a mirror's), and whether each rests because it could not be reached.
-    pub resting: Vec<(String, bool)>,
-    /// Nobody is asked anything.
-    pub offline: bool,
-    pub downloads: u64,
-    pub page_loads: u64,
-    /// Wheels whose metadata is to be read ahead.
-    pub wheels_ahead: u64,
-    pub grants: u64,
-    /// Bytes stored or promised to downloads.
-    pub store_bytes: u64,
-    pub store_budget_bytes: u64,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
+}
+
+/// A histogram that the registry can hold.
+#[derive(Debug, Default)]
+struct Durations(Histogram);
+
+impl TypedMetric for Durations {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Durations {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        histogram(&mut encoder, &self.0.read())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
 }
 
 pub struct Metrics {
+    /// What the status page draws.
+    pub lately: Chronicle,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     bytes: Family<ByteLabels, Counter>,
+    durations: Family<RouteLabels, Durations>,
     broken: Counter,
-    resting: Family<PeerLabels, Gauge<u64, AtomicU64>>,
-    offline: Gauge<u64, AtomicU64>,
-    downloads: Gauge<u64, AtomicU64>,
-    page_loads: Gauge<u64, AtomicU64>,
-    wheels_ahead: Gauge<u64, AtomicU64>,
-    grants: Gauge<u64, AtomicU64>,
-    store: Gauge<u64, AtomicU64>,
-    budget: Gauge<u64, AtomicU64>,
+    certificates: Family<CertificateLabels, Gauge<f64, AtomicU64>>,
+    reload_succeeded: Gauge<u64, AtomicU64>,
+    reloaded_at: Gauge<f64, AtomicU64>,
+    /// When a configuration was refused, unless a later one was taken.
+    refused_at: Mutex<Option<Instant>>,
+    stale_at: Mutex<Option<Instant>>,
+    started: SystemTime,
 }
 
 impl Default for Metrics {
@@ -79,36 +105,53 @@ impl Default for Metrics {
             Unit::Bytes,
             bytes.clone(),
         );
+        let durations = Family::default();
+        registry.register_with_unit(
+            "request_duration",
+            "From a request to the end of its answer, by route",
+            Unit::Seconds,
+            durations.clone(),
+        );
         let broken = Counter::default();
         registry.register("responses_broken", "Answers that were cut short", broken.clone());
-        let resting = Family::default();
-        registry.register(
-            "upstream_resting",
-            "Whether an upstream that could not be reached is left alone for a while",
-            resting.clone(),
+        let certificates = Family::default();
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When a certificate in use ends, since the epoch",
+            Unit::Seconds,
+            certificates.clone(),
         );
-        let mut gauge = |name: &str, help: &str, unit: Option<Unit>| {
-            let gauge = Gauge::<u64, AtomicU64>::default();
-            match unit {
-                Some(unit) => registry.register_with_unit(name, help, unit, gauge.clone()),
-                None => registry.register(name, help, gauge.clone()),
-            }
-            gauge
-        };
-        Self {
+        let reload_succeeded = Gauge::default();
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the last configuration that was read is in force",
+            reload_succeeded.clone(),
+        );
+        let reloaded_at = Gauge::default();
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in force was read, since the epoch",
+            Unit::Seconds,
+            reloaded_at.clone(),
+        );
+        registry.register("build", "What runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let started = clock::wall();
+        let metrics = Self {
+            registry,
+            lately: Chronicle::default(),
             requests,
             bytes,
+            durations,
             broken,
-            resting,
-            offline: gauge("offline", "Whether larder is offline and asks nobody", None),
-            downloads: gauge("downloads", "Downloads from upstream under way", None),
-            page_loads: gauge("page_loads", "Page requests to upstream under way", None),
-            wheels_ahead: gauge("wheels_ahead", "Wheels whose metadata is to be read ahead", None),
-            grants: gauge("grants", "Rights of callers remembered, roughly", None),
-            store: gauge("store", "Bytes stored or promised to downloads", Some(Unit::Bytes)),
-            budget: gauge("store_budget", "Bytes the store may take", Some(Unit::Bytes)),
-            registry,
-        }
+            certificates,
+            reload_succeeded,
+            reloaded_at,
+            refused_at: Mutex::default(),
+            stale_at: Mutex::default(),
+            started,
+        };
+        metrics.config_taken(started);
+        metrics
     }
 }
 
@@ -121,28 +164,68 @@ impl Metrics {
         self.bytes.get_or_create(labels).inc_by(bytes);
     }
 
+    pub(super) fn took(&self, labels: &RouteLabels, duration: Duration) {
+        self.durations.get_or_create(labels).0.observe(duration);
+    }
+
     pub(super) fn broke(&self) {
         self.broken.inc();
     }
 
-    /// The text that a scraper reads.
-    pub fn encode(&self, gauges: &Gauges) -> String {
-        for (peer, resting) in &gauges.resting {
-            self.resting.get_or_create(&PeerLabels { peer: peer.clone() }).set(u64::from(*resting));
-        }
-        self.offline.set(u64::from(gauges.offline));
-        self.downloads.set(gauges.downloads);
-        self.page_loads.set(gauges.page_loads);
-        self.wheels_ahead.set(gauges.wheels_ahead);
-        self.grants.set(gauges.grants);
-        self.store.set(gauges.store_bytes);
-        self.budget.set(gauges.store_budget_bytes);
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            text.clear();
-            // Writing to a String cannot fail; an empty exposition is still a valid one.
-            let _ = writeln!(text, "# EOF");
-        }
-        text
+    pub(super) fn served_stale(&self, now: Instant) {
+        *self.stale_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
+
+    /// A configuration is in force from now on.
+    pub fn config_taken(&self, wall: SystemTime) {
+        self.reload_succeeded.set(1);
+        self.reloaded_at.set(since_epoch(wall));
+        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A configuration was refused, and the one before it stays in force.
+    pub fn config_refused(&self, now: Instant) {
+        self.reload_succeeded.set(0);
+        self.refused_at.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+    }
+
+    /// A certificate is in use that ends then; `certificate` is one word of a closed set, as `server`.
+    pub fn certificate_ends(&self, certificate: &'static str, not_after: SystemTime) {
+        self.certificates.get_or_create(&CertificateLabels { certificate }).set(since_epoch(not_after));
+    }
+
+    /// What was looked at in the services, together with what only the edge knows.
+    pub fn completed(&self, gauges: Gauges, now: Instant) -> Gauges {
+        let ago = |at: &Mutex<Option<Instant>>| {
+            let at = *at.lock().unwrap_or_else(PoisonError::into_inner);
+            at.map(|at| now.saturating_duration_since(at))
+        };
+        Gauges { config_refused: ago(&self.refused_at), last_stale: ago(&self.stale_at), ..gauges }
+    }
+
+    /// The text that a scraper reads and its media type: OpenMetrics for whoever accepts it, else the text format 0.0.4.
+    pub fn encode<'a>(
+        &self,
+        gauges: Gauges,
+        accept: impl Iterator<Item = &'a str>,
+    ) -> (&'static str, String) {
+        let mut looked = Registry::with_prefix("larder");
+        looked.register_collector(Box::new(Looked(gauges)));
+        let dropped = Counter::<u64>::default();
+        dropped.inc_by(dropped_lines());
+        looked.register("log_lines_dropped", "Log lines lost because they were not taken in time", dropped);
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process(ProcessReading::now(self.started))));
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for registry in [&self.registry, &looked, &process] {
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
+        if wants_openmetrics(accept) { (OPENMETRICS, text) } else { (PLAIN_TEXT, plain_text(&text)) }
+    }
+}
+
+fn since_epoch(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

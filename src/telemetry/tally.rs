@@ -9,8 +9,11 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 
 use super::Metrics;
-use super::metrics::{ByteLabels, RequestLabels};
-use crate::cache_status::CacheStatus;
+use super::history::Served;
+use super::metrics::{ByteLabels, RequestLabels, RouteLabels};
+use crate::cache_status::{CacheStatus, Outcome};
+use crate::clock;
+use crate::correlation::{Correlation, Others};
 
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;
@@ -24,6 +27,7 @@ pub struct Line {
     pub status: StatusCode,
     pub cache: CacheStatus,
     pub since: Instant,
+    pub correlation: Arc<Correlation>,
 }
 
 pub struct Tally {
@@ -61,23 +65,37 @@ impl fmt::Display for Shown<'_> {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Line { method, route, path, status, cache, since } = &self.line;
+        let Line { method, route, path, status, cache, since, correlation } = &self.line;
+        let now = clock::now();
+        let took = now.saturating_duration_since(*since);
+        let line_status = *status;
         let (status, word) = (status.as_u16(), cache.outcome.word());
         self.metrics.request(&RequestLabels { route, cache: word, status });
         self.metrics.sent(&ByteLabels { route, cache: word }, self.bytes);
+        self.metrics.took(&RouteLabels { route }, took);
+        if cache.outcome == Outcome::Stale {
+            self.metrics.served_stale(now);
+        }
         if self.broken.is_some() {
             self.metrics.broke();
         }
+        if let Some(served) = Served::of(route, line_status, cache.outcome, self.bytes) {
+            self.metrics.lately.record(served, now);
+        }
+        let Others { upstream, shared } = correlation.others();
         tracing::info!(
             target: "larder::request",
             %method,
             path = %Shown(path),
             status,
             bytes = self.bytes,
-            us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
+            us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             cache = word,
             upstream_status = cache.upstream_status,
             broken = self.broken.as_deref(),
+            id = %correlation.id(),
+            upstream_id = upstream.as_ref().map(tracing::field::display),
+            shared_id = shared.as_ref().map(tracing::field::display),
         );
     }
 }

@@ -147,7 +147,43 @@ fn with_no_grant_time_every_request_is_a_question() {
     assert!(!proven(access.file(who, &file("projects/42", SHA), now)));
 }
 
+#[test]
+fn a_revocation_ends_every_right_and_says_how_many() {
+    let world = world();
+    for who in [world.ann, world.bob] {
+        admit(&world, who, "projects/42", "projects/42");
+    }
+    let wanted = page("projects/42", "my-pkg");
+    assert!(proven(world.access.page(world.ann, &wanted, world.now)));
+    assert!(world.access.revoke_all(world.now) >= 2);
+    assert_eq!(world.access.count(), 0);
+    for who in [world.ann, world.bob] {
+        assert!(!proven(world.access.page(who, &wanted, world.now)));
+        assert!(!proven(world.access.file(who, &file("projects/42", SHA), world.now)));
+    }
+}
+
 proptest! {
+    /// A question that is under way while everything is revoked was answered by a GitLab that may not have known yet.
+    #[test]
+    fn no_word_asked_for_before_a_revocation_counts_after_it(asked in 0..50_u64, revoked in 0..50_u64, late: bool) {
+        let world = world();
+        let at = |seconds| world.now + Duration::from_secs(seconds);
+        if late {
+            world.access.revoke_all(at(revoked));
+        }
+        world.access.admit_page(world.ann, &page("projects/42", "my-pkg"), &[], at(asked));
+        world.access.admit_file(world.bob, &file("projects/42", SHA), at(asked));
+        if !late {
+            world.access.revoke_all(at(revoked));
+        }
+        let counts = late && asked > revoked;
+        let now = at(50);
+        prop_assert_eq!(proven(world.access.page(world.ann, &page("projects/42", "my-pkg"), now)), counts);
+        prop_assert_eq!(proven(world.access.file(world.bob, &file("projects/42", SHA), now)), counts);
+    }
+
+
     #[test]
     fn a_word_holds_for_its_time_and_use_does_not_prolong_it(uses in prop::collection::vec(0..90u64, 0..20)) {
         let world = world();

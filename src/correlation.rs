@@ -1,0 +1,106 @@
+//! What joins the log lines of one request: its own id, the id that upstream gave it, and the id of the request whose
+//! download or page load it shares.
+//!
+//! It goes along with the work, not through every signature: a task-local that the edge sets, that whoever starts a task
+//! hands on with [`carried`], and that `upstream` reads when it sends. Nothing depends on it but logs and the header
+//! `X-Request-Id`. Must not know who asks whom.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::request_id::RequestId;
+
+tokio::task_local! {
+    static CURRENT: Arc<Correlation>;
+}
+
+#[derive(Debug)]
+pub struct Correlation {
+    id: RequestId,
+    others: Mutex<Others>,
+}
+
+/// Other ids under which a request is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// What upstream called the last request that was sent to it for this one.
+    pub upstream: Option<RequestId>,
+    /// The request that began what this one reads along with.
+    pub shared: Option<RequestId>,
+}
+
+impl Correlation {
+    pub fn new(id: RequestId) -> Arc<Self> {
+        Arc::new(Self { id, others: Mutex::default() })
+    }
+
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    pub fn others(&self) -> Others {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Upstream called it so.
+    pub fn answered_as(&self, id: RequestId) {
+        if id != self.id {
+            self.others.lock().unwrap_or_else(PoisonError::into_inner).upstream = Some(id);
+        }
+    }
+
+    /// It reads along with what another request began.
+    pub fn shares(&self, begun_by: &Self) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).shared = Some(begun_by.id.clone());
+    }
+}
+
+/// Does something for a request.
+pub async fn scope<F: Future>(correlation: Arc<Correlation>, work: F) -> F::Output {
+    CURRENT.scope(correlation, work).await
+}
+
+/// The request that something is done for, if it is done for one.
+pub fn current() -> Option<Arc<Correlation>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+/// Work for the request that it is made in, whoever runs it: what is handed to a task of its own goes through here.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let current = current();
+    async move {
+        match current {
+            Some(current) => CURRENT.scope(current, work).await,
+            None => work.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_for_the_request_that_started_it() {
+        assert!(current().is_none());
+        let request = Correlation::new(RequestId::random());
+        let id = || async { current().map(|current| current.id().clone()) };
+        let seen = scope(Arc::clone(&request), async {
+            let bare = tokio::task::JoinSet::from_iter([id()]).join_all().await;
+            let carried = tokio::task::JoinSet::from_iter([carried(id())]).join_all().await;
+            (bare, carried)
+        });
+        assert_eq!(seen.await, (vec![None], vec![Some(request.id().clone())]));
+    }
+
+    #[test]
+    fn an_upstream_that_takes_our_id_over_has_given_none() {
+        let request = Correlation::new(RequestId::random());
+        request.answered_as(request.id().clone());
+        assert_eq!(request.others(), Others::default());
+        let other = RequestId::random();
+        request.answered_as(other.clone());
+        request.shares(&Correlation::new(other.clone()));
+        assert_eq!(request.others(), Others { upstream: Some(other.clone()), shared: Some(other) });
+    }
+}

@@ -1,0 +1,97 @@
+//! What is different between two states of a project's page.
+//!
+//! Pure. Looks at what decides about an installation: which files there are, their sha256, whether they are yanked. Must
+//! not know where either state came from.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::error::PageError;
+use super::page::Page;
+use crate::control::FileChange;
+use crate::digest::Digest;
+use crate::simple::{Format, ProjectName, read_entries};
+
+/// What a page says of its files, by name.
+pub(super) type Files = BTreeMap<String, File>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct File {
+    sha256: Option<Digest>,
+    yanked: Option<String>,
+}
+
+/// Reads a page that was prepared as JSON.
+pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<Files, PageError> {
+    // Links on a served page have no host, and where they lead does not matter here.
+    let url = Url::parse("http://larder/").map_err(PageError::not_a_page)?;
+    let forms = page.forms();
+    let take = |entry: &crate::simple::Entry<'_>| {
+        let yanked = entry.yanked.clone().map(std::borrow::Cow::into_owned);
+        Some((entry.name.clone().into_owned(), File { sha256: entry.sha256, yanked }))
+    };
+    let (files, _) = read_entries(Format::Json, project, url, &forms.choose([]).body, take)
+        .map_err(PageError::not_a_page)?;
+    Ok(files.into_iter().collect())
+}
+
+/// By name.
+pub(super) fn changes(before: &Files, after: &Files) -> Vec<(String, FileChange)> {
+    let mut changes = BTreeMap::new();
+    for (name, file) in after {
+        let change = match (before.get(name), &file.yanked) {
+            (None, _) => Some(FileChange::Added),
+            (Some(old), _) if old.sha256 != file.sha256 => Some(FileChange::Replaced),
+            (Some(old), now) if old.yanked == *now => None,
+            (Some(_), Some(reason)) => Some(FileChange::Yanked { reason: reason.clone() }),
+            (Some(_), None) => Some(FileChange::Unyanked),
+        };
+        changes.extend(change.map(|change| (name.clone(), change)));
+    }
+    let withdrawn = before.keys().filter(|name| !after.contains_key(*name));
+    changes.extend(withdrawn.map(|name| (name.clone(), FileChange::Withdrawn)));
+    changes.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::btree_map;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn files() -> impl Strategy<Value = Files> {
+        let file = (0..2_u8, option::of("[a-b]?"));
+        btree_map("[a-e]", file, 0..5).prop_map(|files| {
+            let file = |(content, yanked)| File { sha256: Some(Digest::of(&[content])), yanked };
+            files.into_iter().map(|(name, seen)| (name, file(seen))).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_is_unchanged(files in files()) {
+            prop_assert!(changes(&files, &files).is_empty());
+        }
+
+        #[test]
+        fn each_difference_is_told_once(before in files(), after in files()) {
+            let told: BTreeMap<_, _> = changes(&before, &after).into_iter().collect();
+            for name in before.keys().chain(after.keys()) {
+                let expected = match (before.get(name), after.get(name)) {
+                    (None, _) => Some(FileChange::Added),
+                    (_, None) => Some(FileChange::Withdrawn),
+                    (Some(old), Some(new)) if old == new => None,
+                    (Some(old), Some(new)) if old.sha256 != new.sha256 => Some(FileChange::Replaced),
+                    (_, Some(File { yanked: Some(reason), .. })) => {
+                        Some(FileChange::Yanked { reason: reason.clone() })
+                    }
+                    _ => Some(FileChange::Unyanked),
+                };
+                prop_assert_eq!(told.get(name).cloned(), expected, "{}", name);
+            }
+        }
+    }
+}

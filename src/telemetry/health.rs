@@ -1,0 +1,285 @@
+//! Whether larder can do all that it is there for, and if not, why, in words.
+//!
+//! Pure: a judgement of [`Gauges`]. *Degraded* still serves what it can; only a daemon that is about to end is not ready.
+//! The words of the reasons are a closed set, which readiness, the metric and the status page share. Must not know
+//! HTTP.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::gauges::{DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing};
+
+/// A page that was served stale so lately is worth a word.
+const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
+
+/// Why larder is less than well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    UpstreamResting {
+        peer: String,
+        since: Option<Duration>,
+        next_try: Option<Duration>,
+        /// Of the last error.
+        cause: Option<&'static str>,
+    },
+    StoreFull,
+    Disk(DiskTrouble),
+    /// A page was served although upstream did not say that it still stands.
+    StalePages {
+        ago: Duration,
+    },
+    /// So many addresses gave wrong bytes, and are left alone for a while.
+    WrongBodies {
+        addresses: u64,
+    },
+    ConfigRefused {
+        since: Duration,
+    },
+}
+
+/// The words of all reasons, as labels have them.
+pub const REASONS: [&str; 8] = [
+    "upstream_resting",
+    "store_full",
+    "disk_full",
+    "read_only",
+    "disk_failing",
+    "stale_pages",
+    "wrong_bodies",
+    "config_refused",
+];
+
+impl Reason {
+    /// Of [`REASONS`].
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::UpstreamResting { .. } => "upstream_resting",
+            Self::StoreFull => "store_full",
+            Self::Disk(DiskTrouble { kind: DiskTroubleKind::Full, .. }) => "disk_full",
+            Self::Disk(DiskTrouble { kind: DiskTroubleKind::ReadOnly, .. }) => "read_only",
+            Self::Disk(DiskTrouble { kind: DiskTroubleKind::Failing, .. }) => "disk_failing",
+            Self::StalePages { .. } => "stale_pages",
+            Self::WrongBodies { .. } => "wrong_bodies",
+            Self::ConfigRefused { .. } => "config_refused",
+        }
+    }
+
+    fn of_peer(peer: &PeerGauges) -> Option<Self> {
+        (peer.standing != Standing::Well).then(|| Self::UpstreamResting {
+            peer: peer.name.clone(),
+            since: peer.since,
+            next_try: peer.next_try,
+            cause: peer.last_error.map(|error| error.cause),
+        })
+    }
+}
+
+/// A short sentence for a person, without paths, packages or addresses.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpstreamResting { peer, since, next_try, cause } => {
+                write!(f, "cannot reach {peer}")?;
+                if let Some(since) = since {
+                    write!(f, " for {}", Whole(*since))?;
+                }
+                if let Some(cause) = cause {
+                    write!(f, " ({cause})")?;
+                }
+                match next_try {
+                    Some(Duration::ZERO) => write!(f, ", the next request tries it"),
+                    Some(wait) => write!(f, ", next try in {}", Whole(*wait)),
+                    None => Ok(()),
+                }
+            }
+            Self::StoreFull => {
+                f.write_str("the last file did not fit into the cache (cache_size), and passed through")
+            }
+            Self::Disk(DiskTrouble { kind, since, why }) => {
+                let what = match kind {
+                    DiskTroubleKind::Full => "the disk of the cache folder is full",
+                    DiskTroubleKind::ReadOnly => "the cache folder is read-only",
+                    DiskTroubleKind::Failing => "the cache folder cannot be written",
+                };
+                write!(f, "{what} for {} ({why}): files pass through", Whole(*since))
+            }
+            Self::StalePages { ago } => write!(f, "stale pages are served, the last one {} ago", Whole(*ago)),
+            Self::WrongBodies { addresses } => {
+                write!(f, "upstream sent wrong bytes: {addresses} addresses are left alone for a while")
+            }
+            Self::ConfigRefused { since } => {
+                write!(
+                    f,
+                    "the configuration was refused {} ago, the one before it is in force",
+                    Whole(*since)
+                )
+            }
+        }
+    }
+}
+
+/// A duration in whole seconds.
+struct Whole(Duration);
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The daemon is about to end: whoever chooses among several should choose another.
+    pub stopping: bool,
+    pub offline: bool,
+    pub reasons: Vec<Reason>,
+}
+
+impl Health {
+    pub fn of(gauges: &Gauges) -> Self {
+        let mut reasons: Vec<Reason> = Vec::new();
+        if !gauges.offline {
+            reasons.extend(gauges.peers.iter().filter_map(Reason::of_peer));
+        }
+        reasons.extend(gauges.store.disk.clone().map(Reason::Disk));
+        reasons.extend(gauges.store.full.then_some(Reason::StoreFull));
+        let stale = gauges.last_stale.filter(|ago| *ago < STALE_COUNTS_FOR);
+        reasons.extend(stale.map(|ago| Reason::StalePages { ago }));
+        let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
+        reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
+        reasons.extend(gauges.config_refused.map(|since| Reason::ConfigRefused { since }));
+        Self { stopping: gauges.stopping, offline: gauges.offline, reasons }
+    }
+
+    /// Whether requests should be sent here at all.
+    pub fn is_ready(&self) -> bool {
+        !self.stopping
+    }
+
+    /// `ok`, `degraded` or `stopping`.
+    pub fn word(&self) -> &'static str {
+        match self.reasons.as_slice() {
+            _ if self.stopping => "stopping",
+            [] => "ok",
+            _ => "degraded",
+        }
+    }
+
+    /// The same as a JSON object: `status`, `offline`, and `reasons`, each with a `reason`, a sentence as `detail`, and
+    /// what there is of `peer`, `since_seconds`, `next_try_seconds`.
+    pub fn json(&self) -> Value {
+        let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
+        json!({ "status": self.word(), "offline": self.offline, "reasons": reasons })
+    }
+}
+
+fn reason_json(reason: &Reason) -> Value {
+    let mut object = json!({ "reason": reason.word(), "detail": reason.to_string() });
+    let mut put = |key: &str, value: Option<Value>| {
+        if let (Some(value), Some(object)) = (value, object.as_object_mut()) {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    let seconds = |duration: &Duration| Value::from(duration.as_secs());
+    match reason {
+        Reason::UpstreamResting { peer, since, next_try, cause } => {
+            put("peer", Some(peer.as_str().into()));
+            put("since_seconds", since.as_ref().map(seconds));
+            put("next_try_seconds", next_try.as_ref().map(seconds));
+            put("cause", cause.map(Value::from));
+        }
+        Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
+            put("since_seconds", Some(seconds(since)));
+        }
+        Reason::StoreFull | Reason::StalePages { .. } | Reason::WrongBodies { .. } => {}
+    }
+    object
+}
+
+/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        if self.offline {
+            f.write_str(", offline")?;
+        }
+        for (place, reason) in self.reasons.iter().enumerate() {
+            write!(f, "{} {reason}", if place == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::gauges::{FlightGauges, LastError, StoreGauges};
+
+    fn resting(name: &str) -> PeerGauges {
+        PeerGauges {
+            name: name.to_owned(),
+            standing: Standing::Resting,
+            since: Some(Duration::from_millis(12_700)),
+            next_try: Some(Duration::from_secs(3)),
+            last_error: Some(LastError { cause: "timeout", ago: Duration::from_secs(1) }),
+            ..PeerGauges::default()
+        }
+    }
+
+    #[test]
+    fn nothing_amiss_is_ok_and_offline_is_fine() {
+        let mut gauges = Gauges { peers: vec![PeerGauges::default()], ..Gauges::default() };
+        assert_eq!(Health::of(&gauges).to_string(), "ok");
+        gauges.offline = true;
+        gauges.peers.push(resting("gitlab"));
+        let health = Health::of(&gauges);
+        assert_eq!((health.to_string().as_str(), health.is_ready()), ("ok, offline", true));
+    }
+
+    #[test]
+    fn every_reason_is_said_with_a_word_of_the_closed_set() {
+        let disk = |kind| DiskTrouble { kind, since: Duration::from_secs(90), why: "No space".to_owned() };
+        let mut seen = Vec::new();
+        for kind in [DiskTroubleKind::Full, DiskTroubleKind::ReadOnly, DiskTroubleKind::Failing] {
+            let gauges = Gauges {
+                peers: vec![resting("gitlab"), PeerGauges::default(), resting("pypi")],
+                flights: FlightGauges { shunned: 2, ..FlightGauges::default() },
+                store: StoreGauges { full: true, disk: Some(disk(kind)), ..StoreGauges::default() },
+                config_refused: Some(Duration::from_secs(5)),
+                last_stale: Some(Duration::from_secs(7)),
+                ..Gauges::default()
+            };
+            let health = Health::of(&gauges);
+            assert!(health.is_ready() && health.word() == "degraded");
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(7));
+            seen.extend(health.reasons.iter().map(Reason::word));
+        }
+        for word in REASONS {
+            assert!(seen.contains(&word), "{word}");
+        }
+        assert!(seen.iter().all(|word| REASONS.contains(word)));
+    }
+
+    #[test]
+    fn the_line_says_who_for_how_long_why_and_when_next() {
+        let health = Health::of(&Gauges { peers: vec![resting("gitlab")], ..Gauges::default() });
+        assert_eq!(health.to_string(), "degraded: cannot reach gitlab for 12s (timeout), next try in 3s");
+        assert_eq!(health.json()["reasons"][0]["next_try_seconds"], 3);
+    }
+
+    #[test]
+    fn a_daemon_that_is_about_to_end_is_not_ready() {
+        let health =
+            Health::of(&Gauges { stopping: true, peers: vec![resting("gitlab")], ..Gauges::default() });
+        assert!(!health.is_ready());
+        assert!(health.to_string().starts_with("stopping: cannot reach gitlab"));
+    }
+
+    #[test]
+    fn a_stale_page_of_long_ago_is_forgotten() {
+        let gauges = Gauges { last_stale: Some(STALE_COUNTS_FOR), ..Gauges::default() };
+        assert_eq!(Health::of(&gauges), Health::default());
+    }
+}
