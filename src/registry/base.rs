@@ -52,6 +52,13 @@ impl Base {
         url
     }
 
+    /// Where GitLab tells its version.
+    pub fn version_url(&self) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/api/v4/version", self.root));
+        url
+    }
+
     /// The path before `/api/v4`, mostly empty.
     pub fn root(&self) -> &str {
         &self.root

@@ -27,6 +27,8 @@ pub enum Route {
     Mirrored(MirrorPath),
     /// Where a project takes uploads.
     Upload { scope: Scope },
+    /// One project's page as people read it; under a name, always.
+    View(PageRef),
     /// larder's own pages.
     House(House),
 }
@@ -36,6 +38,12 @@ pub enum House {
     Live,
     Ready,
     Metrics,
+    /// The page for people.
+    Home,
+    /// The same as JSON.
+    Status,
+    /// Leads to a [`Route::View`] by what a form says.
+    Find,
 }
 
 /// Why a request line is not one of ours. The client is to blame for each.
@@ -87,6 +95,10 @@ impl Route {
             segments.pop();
         }
         let (kind, rest) = match segments.as_slice() {
+            ["-"] if slashed => return Ok(Self::House(House::Home)),
+            ["-", kind @ ("projects" | "groups" | "mirrors"), id, name] if !slashed => {
+                return view_of(kind, id, name).ok_or(RouteError::Unknown);
+            }
             ["-", house @ ..] if !slashed => {
                 return House::parse(house).map(Self::House).ok_or(RouteError::Unknown);
             }
@@ -126,6 +138,7 @@ impl Route {
             Self::Sidecar(file) => format!("{}.metadata", file.path()),
             Self::Mirrored(path) => path.path(),
             Self::Upload { scope } => scope.path(),
+            Self::View(page) => view_path(page),
             Self::House(house) => house.path().to_owned(),
         }
     }
@@ -133,7 +146,7 @@ impl Route {
     /// Whose packages it is about; larder's own pages are about nobody's.
     pub fn scope(&self) -> Option<&Scope> {
         match self {
-            Self::Page(page) => Some(&page.scope),
+            Self::Page(page) | Self::View(page) => Some(&page.scope),
             Self::File(file) | Self::Sidecar(file) => Some(&file.scope),
             Self::Mirrored(path) => Some(path.scope()),
             Self::Upload { scope } => Some(scope),
@@ -151,7 +164,7 @@ impl Route {
             Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
             Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
-            Self::House(_) => "house",
+            Self::View(_) | Self::House(_) => "house",
         }
     }
 
@@ -172,7 +185,7 @@ impl fmt::Display for Route {
 
 impl House {
     fn parse(segments: &[&str]) -> Option<Self> {
-        [Self::Live, Self::Ready, Self::Metrics].into_iter().find(|house| {
+        [Self::Live, Self::Ready, Self::Metrics, Self::Status, Self::Find].into_iter().find(|house| {
             let mut own = house.path().split('/').skip(2);
             segments.iter().all(|segment| own.next() == Some(segment)) && own.next().is_none()
         })
@@ -183,8 +196,28 @@ impl House {
             Self::Live => "/-/health/live",
             Self::Ready => "/-/health/ready",
             Self::Metrics => "/-/metrics",
+            Self::Home => "/-/",
+            Self::Status => "/-/status",
+            Self::Find => "/-/find",
         }
     }
+}
+
+/// The page that people read of a project.
+fn view_of(kind: &str, id: &str, name: &str) -> Option<Route> {
+    let kind = match kind {
+        "projects" => ScopeKind::Project,
+        "groups" => ScopeKind::Group,
+        _ => ScopeKind::Mirror,
+    };
+    let name = ProjectName::parse(name).ok()?;
+    Some(Route::View(PageRef { scope: Scope::parse(kind, id)?, name: Some(name) }))
+}
+
+fn view_path(page: &PageRef) -> String {
+    let kind = if page.scope.is_mirror() { "mirrors/" } else { "" };
+    let name = page.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("/-/{kind}{}/{name}", page.scope)
 }
 
 /// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is a file.
@@ -276,6 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_for_people_are_routes_of_the_house() {
+        assert_eq!(read("/-/"), Ok(Route::House(House::Home)));
+        assert_eq!(read("/-/status"), Ok(Route::House(House::Status)));
+        for (path, scope) in [
+            ("/-/projects/acme%2Fwidgets/foo-bar", "projects/acme%2Fwidgets"),
+            ("/-/groups/7/foo-bar", "groups/7"),
+            ("/-/mirrors/pypi/foo-bar", "pypi"),
+        ] {
+            let route = read(&path.replace("foo-bar", "Foo_.Bar"));
+            assert!(matches!(&route, Ok(Route::View(page)) if page.scope.to_string() == scope), "{route:?}");
+            assert_eq!(route.map(|route| route.path()).as_deref(), Ok(path));
+        }
+    }
+
+    #[test]
     fn odd_paths_are_refused_before_anybody_is_asked() {
         for path in [
             "/api/v4/projects/acme%2F..%2Fother/packages/pypi/simple/",
@@ -308,8 +356,15 @@ mod tests {
             "/api/v4/projects/42/packages/pypi/files/abc/x.whl",
             "/api/v4/projects/42/packages/pypi/+simple/x/",
             "/api/v4/groups/7/-/packages/pypi",
+            "/-",
             "/-/nothing",
             "/-/health/live/",
+            "/-/projects/42",
+            "/-/projects/42/",
+            "/-/projects/42/a/",
+            "/-/projects/42/-",
+            "/-/mirrors/api/a",
+            "/-/teams/7/a",
         ] {
             assert_eq!(read(path), Err(RouteError::Unknown), "{path}");
         }

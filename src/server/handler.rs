@@ -13,27 +13,40 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
+use super::ServerLimits;
 use super::body::ReplyBody;
-use super::conditional;
+use super::clients::ClientAddress;
+use super::connection::OverTls;
+use super::connection_counts::ConnectionCounts;
+use super::rate::RequestRate;
 use super::reply::{self, Refusal, Reply};
+use super::shutdown::Shutdown;
+use super::status::{self, Snapshot, Visit};
+use super::{conditional, health};
 use crate::access::{Access, Credential};
 use crate::airgap::Exchange;
 use crate::clock;
+use crate::correlation::{self, Correlation};
 use crate::file::{FileReply, FileRequest, Files, Source, Wanted};
-use crate::index::{PageReply, PageRequest, Pages, Resolved};
+use crate::index::{PageError, PageReply, PageRequest, Pages, Resolved};
 use crate::registry::{FileRef, House, MirrorPath, PageRef, Route, RouteError};
-use crate::simple::negotiate;
-use crate::telemetry::{Gauges, Line, Metrics, Tally};
+use crate::request_id::RequestId;
+use crate::simple::{Format, negotiate};
+use crate::store::Holdings;
+use crate::telemetry::{Gauges, Health, Line, Metrics, Tally};
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+/// In the extensions of a request that larder sends to itself: it is neither logged nor counted.
+#[derive(Clone, Copy)]
+pub(super) struct OwnRequest;
 
 /// Everything a request may need.
 pub struct Services {
@@ -41,11 +54,24 @@ pub struct Services {
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub uploads: Uploads,
+    /// Of connections that begin while these are in force.
+    pub limits: ServerLimits,
+    /// How often one client may ask.
+    pub rate: Arc<RequestRate>,
     pub upkeep: Arc<Upkeep>,
     pub exchange: Arc<Exchange>,
     pub metrics: Arc<Metrics>,
     /// Reads the numbers that are not counted but looked at.
     pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
+    pub connections: Arc<ConnectionCounts>,
+    /// Tells whether the daemon is about to end.
+    pub shutdown: Shutdown,
+    /// Looks at everything that the status page shows. Blocks.
+    pub snapshot: Arc<dyn Fn(&Gauges) -> Snapshot + Send + Sync>,
+    /// What is here, for who may see which files there are.
+    pub holdings: Holdings,
+    /// Stands before every link of ours.
+    pub path_prefix: String,
     /// This process's name in `Via`.
     pub via: HeaderValue,
     /// The operator's own credential, which then stands for every caller's.
@@ -60,12 +86,20 @@ impl Services {
         let word = route.as_ref().map_or("none", Route::word);
         let path = route.as_ref().map_or_else(|_| parts.uri.path().to_owned(), Route::path);
         let head = parts.method == Method::HEAD;
+        let own = parts.extensions.get::<OwnRequest>().is_some();
+        let correlation = Correlation::new(request_id(&parts.headers));
         let walked = match route {
-            Ok(route) => self.walk(&parts, route, body, now).await,
+            Ok(route) => {
+                let walk = self.walk(&parts, route, body, now);
+                correlation::scope(Arc::clone(&correlation), walk).await
+            }
             Err(why) => Err(why.into()),
         };
-        let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why));
-        reply::finish(&mut response, status, head);
+        let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
+        reply::finish(&mut response, status, head, correlation.id());
+        if own {
+            return response;
+        }
         let line = Line {
             method: parts.method,
             route: word,
@@ -73,6 +107,7 @@ impl Services {
             status: response.status(),
             cache: status,
             since: now,
+            correlation,
         };
         let tally = Tally::new(Arc::clone(&self.metrics), line);
         response.map(|body| body.tallied(tally))
@@ -91,7 +126,13 @@ impl Services {
         body: Incoming,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        if parts.method != Method::POST && has_body(&parts.headers) {
+        if !matches!(route, Route::House(_)) {
+            let client = parts.extensions.get::<ClientAddress>().copied();
+            self.rate.admit(client, now).map_err(Refusal::Hasty)?;
+        }
+        // Over HTTP/2 a body needs no field that announces it.
+        let goes_on = parts.version == Version::HTTP_2 && !body.is_end_stream();
+        if parts.method != Method::POST && (goes_on || has_body(&parts.headers)) {
             return Err(Refusal::BodyOnRead);
         }
         if self.came_from_here(&parts.headers) {
@@ -110,7 +151,8 @@ impl Services {
                 let word = self.uploads.pass_on(scope, &credential, &parts.headers, body).await?;
                 Ok(reply::relayed(word))
             }
-            Route::House(house) => Ok(self.house(house)),
+            Route::View(page) => self.view(parts, credential, page, now).await,
+            Route::House(house) => self.house(house, parts).await,
         }
     }
 
@@ -225,16 +267,81 @@ impl Services {
         Ok(reply::file(found, &etag, unchanged, range))
     }
 
-    fn house(&self, house: House) -> Reply {
-        match house {
-            House::Live => reply::own(StatusCode::OK, PLAIN_TEXT, "ok\n".to_owned()),
-            // Without an upstream there is still what is here: ready, and less than well.
-            House::Ready => reply::own(StatusCode::OK, PLAIN_TEXT, readiness(&(self.gauges)())),
-            House::Metrics => {
-                let text = self.metrics.encode(&(self.gauges)());
-                reply::own(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+    /// One project for people: whoever is given its page is shown what is on it, and everybody else gets what the page's
+    /// clients would get.
+    async fn view(
+        &self,
+        parts: &Parts,
+        credential: Credential,
+        page: PageRef,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
+        let who = self.access.fingerprint(&credential);
+        let insists = insists(&parts.headers);
+        let request = PageRequest { credential, who, page: page.clone(), format: Format::Json, insists };
+        match self.pages.page(&request, now).await? {
+            PageReply::Page { page: body, age, permit: _, status: outcome } => {
+                let (holdings, prefix) = (self.holdings.clone(), self.path_prefix.clone());
+                let (stale, as_json) = (age.map(|age| age.as_secs()), takes_json(&parts.headers));
+                let shown = tokio::task::spawn_blocking(move || {
+                    status::project(&page, &body, stale, &prefix, as_json, |file| holdings.holds(file))
+                });
+                let shown = shown.await.ok().flatten().ok_or(PageError::Internal)?;
+                Ok((reply::document(StatusCode::OK, shown).0, outcome))
             }
+            PageReply::Stream(_) => Ok(reply::document(StatusCode::OK, status::too_large(&page))),
+            PageReply::Relayed(word) if word.status.is_redirection() => {
+                Ok(reply::document(StatusCode::NOT_FOUND, status::elsewhere(&page)))
+            }
+            PageReply::Relayed(word) => Ok(reply::relayed(word)),
         }
+    }
+
+    /// How it is with larder. A look at the disk is part of it.
+    async fn snapshot(&self) -> Result<Snapshot, Refusal> {
+        let (snapshot, gauges) = (Arc::clone(&self.snapshot), self.gauges());
+        Ok(tokio::task::spawn_blocking(move || snapshot(&gauges)).await.map_err(|_| PageError::Internal)?)
+    }
+
+    async fn house(&self, house: House, parts: &Parts) -> Result<Reply, Refusal> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(match house {
+            House::Home => {
+                let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+                let host = parts.uri.authority().map(Authority::as_str).or(host);
+                let secure = parts.extensions.get::<OverTls>().is_some();
+                let visit = Visit { query, host, secure };
+                reply::document(StatusCode::OK, status::home(&self.snapshot().await?, visit))
+            }
+            House::Status => {
+                // A browser that comes here by itself takes more than HTML; the page's script does not.
+                let as_parts = parts.headers.get(ACCEPT).is_some_and(|accept| accept == "text/html");
+                reply::document(StatusCode::OK, status::status(&self.snapshot().await?, as_parts))
+            }
+            House::Find => reply::see_other(&status::find(query)?),
+            House::Live => health::live(),
+            House::Ready => health::ready(&self.health(), &parts.headers),
+            House::Metrics => {
+                let accept = parts.headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+                let (kind, text) = self.metrics.encode(self.gauges(), accept);
+                reply::own(StatusCode::OK, kind, text)
+            }
+        })
+    }
+
+    /// Everything that can be looked at, at this moment.
+    pub fn gauges(&self) -> Gauges {
+        let looked = Gauges {
+            stopping: self.shutdown.has_begun(),
+            connections: self.connections.read(),
+            ..(self.gauges)()
+        };
+        self.metrics.completed(looked, clock::now())
+    }
+
+    /// Whether all is well, and if not, why.
+    pub fn health(&self) -> Health {
+        Health::of(&self.gauges())
     }
 
     fn came_from_here(&self, headers: &HeaderMap) -> bool {
@@ -244,15 +351,21 @@ impl Services {
     }
 }
 
-/// One line that says `ok`, or what is not.
-fn readiness(gauges: &Gauges) -> String {
-    let resting: Vec<&str> =
-        gauges.resting.iter().filter(|(_, resting)| *resting).map(|(peer, _)| peer.as_str()).collect();
-    match resting.as_slice() {
-        _ if gauges.offline => "ok, offline\n".to_owned(),
-        [] => "ok\n".to_owned(),
-        peers => format!("degraded: cannot reach {}\n", peers.join(", ")),
+/// The client's own name for the request, if it is one and well-formed, or else a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let mut given = headers.get_all(reply::X_REQUEST_ID).iter();
+    match (given.next(), given.next()) {
+        (Some(given), None) => RequestId::parse(given.as_bytes()).unwrap_or_else(RequestId::random),
+        _ => RequestId::random(),
     }
+}
+
+/// A reader of a page for people who wants it for a machine.
+fn takes_json(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
+    let mut types =
+        lists.flat_map(|list| list.split(',')).map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+    types.any(|kind| kind.eq_ignore_ascii_case("application/json"))
 }
 
 /// `no-cache` on a page is a person or a tool that means it (uv `--refresh`); `max-age=0` is pip's habit.

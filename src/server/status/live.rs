@@ -1,0 +1,235 @@
+//! The sections that change while one looks: rendered into the page, and again by themselves whenever its script asks.
+//!
+//! Each is an element with an id and `data-live`, by which the script finds what it replaces. Must not know how a report
+//! came about.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::chart::{self, bars};
+use super::report::{Counts, Download, Period, Report, StaleTold, Upstream};
+use super::words::{counted, grouped, share, size, time};
+
+/// All of them, for the script.
+pub(super) fn all(report: &Report) -> String {
+    let parts = html! {
+        (state(report))
+        (history(report))
+        (upstreams(report))
+        (disk(report))
+        (downloads(report))
+        (stale(report))
+        (about(report))
+    };
+    parts.into_string()
+}
+
+pub(super) fn state(report: &Report) -> Markup {
+    let state = &report.state;
+    html! {
+        section #state data-live class={ "state " (state.word) } aria-label="State" {
+            p.sentence role="status" { span.dot aria-hidden="true" {} (state.sentence) }
+            @if state.reasons.len() > 1 {
+                ul { @for reason in &state.reasons { li { (reason) } } }
+            }
+        }
+    }
+}
+
+pub(super) fn history(report: &Report) -> Markup {
+    let history = &report.history;
+    html! {
+        section #history data-live aria-labelledby="history-title" {
+            h2 #history-title { "Answered from here" }
+            div.periods {
+                (period("hour", "Last hour", "minute", &history.hour))
+                (period("day", "Last 24 hours", "half hour", &history.day))
+                (period("week", "Last 7 days", "day", &history.week))
+            }
+            p.legend {
+                span.key.saved {} "saved: from the store or a shared download "
+                span.key.fetched {} "fetched from upstream"
+            }
+        }
+    }
+}
+
+fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
+    let sum = period.sum;
+    let pairs: Vec<(u64, u64)> = period.pieces.iter().map(saved_and_fetched).collect();
+    let bars = bars(&pairs);
+    let ratio = share(sum.hits, sum.requests).unwrap_or_else(|| "–".to_owned());
+    let told = if sum.requests == 0 {
+        "No package was asked for.".to_owned()
+    } else {
+        format!(
+            "{} of {} hit. {} sent, {} of it saved. One bar a {piece}.",
+            grouped(sum.hits),
+            counted(sum.requests, "answer", "answers"),
+            size(sum.sent_bytes),
+            size(sum.saved_bytes)
+        )
+    };
+    let (described, view) = (format!("{key}-told"), format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT));
+    html! {
+        div.period {
+            h3 { (title) }
+            p.figures {
+                span.figure { b { (ratio) } " hits" }
+                span.figure { b { (size(sum.saved_bytes)) } " saved" }
+            }
+            svg role="img" aria-label={ (title) ", bytes sent" } aria-describedby=(described) viewBox=(view)
+                preserveAspectRatio="none" {
+                path.ground d={ "M0 " (chart::HEIGHT) "h" (chart::WIDTH) } {}
+                path.saved d=(bars.lower) {}
+                path.fetched d=(bars.upper) {}
+            }
+            p.told #(described) { (told) }
+        }
+    }
+}
+
+fn saved_and_fetched(counts: &Counts) -> (u64, u64) {
+    (counts.saved_bytes, counts.sent_bytes.saturating_sub(counts.saved_bytes))
+}
+
+pub(super) fn upstreams(report: &Report) -> Markup {
+    html! {
+        section #upstreams data-live aria-labelledby="upstreams-title" {
+            h2 #upstreams-title { "Upstreams" }
+            ul.plain { @for upstream in &report.upstreams { (one_upstream(upstream)) } }
+        }
+    }
+}
+
+fn one_upstream(upstream: &Upstream) -> Markup {
+    html! {
+        li class={ "upstream " (upstream.state) } {
+            p { b { (upstream.name) } }
+            p { span.dot aria-hidden="true" {} (upstream.sentence) "." }
+            @if let Some(words) = &upstream.last_error {
+                p.told {
+                    "Last error: " (words)
+                    @if let Some(seconds) = upstream.last_error_age_seconds {
+                        ", " (time(Duration::from_secs(seconds))) " ago"
+                    }
+                    "."
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn disk(report: &Report) -> Markup {
+    let disk = &report.disk;
+    html! {
+        section #disk data-live aria-labelledby="disk-title" {
+            h2 #disk-title { "Disk" }
+            progress aria-label="Used of the budget" max=(disk.budget_bytes) value=(disk.stored_bytes) {}
+            p { (disk.sentence) "." }
+            dl.facts {
+                @if let Some(free) = disk.free_bytes {
+                    div { dt { "Free on the disk" } dd { (size(free)) } }
+                }
+                @if let Some(evictions) = disk.evictions {
+                    div { dt { "Made way since the start" } dd { (counted(evictions, "file", "files")) } }
+                }
+                @if let Some(quarantined) = disk.quarantined {
+                    div { dt { "Damaged, set aside" } dd { (counted(quarantined, "file", "files")) } }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn downloads(report: &Report) -> Markup {
+    let (listed, running) = (&report.downloads.listed, report.downloads.running);
+    html! {
+        section #downloads data-live aria-labelledby="downloads-title" {
+            h2 #downloads-title { "Downloads under way" }
+            @if listed.is_empty() {
+                p.told { "None at this moment." }
+            } @else {
+                div.scroll role="region" aria-label="Downloads" tabindex="0" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "What" }
+                                th scope="col" { "Progress" }
+                                th.number scope="col" { "Speed" }
+                                th.number scope="col" { "Readers" }
+                            }
+                        }
+                        tbody { @for download in listed { (one_download(download)) } }
+                    }
+                }
+                @if running > listed.len() {
+                    p.told { "And " (counted((running - listed.len()) as u64, "more", "more")) "." }
+                }
+            }
+        }
+    }
+}
+
+fn one_download(download: &Download) -> Markup {
+    let written = size(download.written_bytes);
+    html! {
+        tr {
+            th scope="row" { (download.what) }
+            td {
+                @match download.size_bytes {
+                    Some(bytes) => {
+                        progress aria-label="Received" max=(bytes) value=(download.written_bytes) {}
+                        span.told { (written) " of " (size(bytes)) }
+                    }
+                    None => span.told { (written) },
+                }
+            }
+            td.number { (size(download.bytes_per_second)) "/s" }
+            td.number { (grouped(download.readers as u64)) }
+        }
+    }
+}
+
+pub(super) fn stale(report: &Report) -> Markup {
+    html! {
+        section #stale data-live aria-labelledby="stale-title" {
+            h2 #stale-title { "Served stale" }
+            @if report.stale.is_empty() {
+                p.told { "Nothing in the last five minutes." }
+            } @else {
+                ul.plain { @for stale in &report.stale { (one_stale(stale)) } }
+                p.told { "Given because an upstream failed, only to callers whose right still stands." }
+            }
+        }
+    }
+}
+
+fn one_stale(stale: &StaleTold) -> Markup {
+    html! { li { (stale.sentence) "." } }
+}
+
+pub(super) fn about(report: &Report) -> Markup {
+    let span = |seconds: u64| match seconds {
+        0 => "not at all".to_owned(),
+        _ => time(Duration::from_secs(seconds)),
+    };
+    html! {
+        section #about data-live aria-labelledby="about-title" {
+            h2 #about-title { "About this larder" }
+            dl.facts {
+                div { dt { "Version" } dd { (report.version) } }
+                div { dt { "Running for" } dd { (time(Duration::from_secs(report.uptime_seconds))) } }
+                div { dt { "Listens on" } dd { (report.listen.join(", ")) } }
+                @if !report.offline {
+                    div { dt { "Rights are remembered for" } dd { (span(report.rules.grant_for_seconds)) } }
+                    div { dt { "Pages count as fresh for" } dd { (span(report.rules.fresh_for_seconds)) } }
+                    div { dt { "If upstream fails, pages do for" } dd { (span(report.rules.stale_for_seconds)) } }
+                }
+                div { dt { "Page requests under way" } dd { (grouped(report.page_loads)) } }
+                div { dt { "Rights remembered now" } dd { "about " (grouped(report.grants)) } }
+            }
+        }
+    }
+}
