@@ -258,7 +258,13 @@ impl Carrier<'_> {
             let name = self.plan.manifest().name_of(sha256).unwrap_or("a file").to_owned();
             ExportFailure::Damaged { name, sha256 }
         };
-        let mut body = self.client.granted(post(&format!("{CONTENT}{sha256}"), empty())).await?.into_body();
+        let answer = self.client.granted(post(&format!("{CONTENT}{sha256}"), empty())).await;
+        // A body that is broken off soon takes the head of its answer with it.
+        let answer = answer.map_err(|why| match why {
+            ClientError::NoAnswer(_) => damaged(),
+            why => why.into(),
+        });
+        let mut body = answer?.into_body();
         while let Some(frame) = body.frame().await {
             let piece = frame.map_err(|_| damaged())?.into_data().unwrap_or_default();
             writer.write(&piece).map_err(|why| or_damaged(why, damaged))?;

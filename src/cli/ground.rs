@@ -11,7 +11,7 @@ use crate::access::AccessConfig;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, Sources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
-use crate::upstream::{GitLabConfig, MirrorConfig};
+use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
 
 /// What such a command stands on: the configuration, understood as the daemon understands it.
 pub struct Ground {
@@ -30,6 +30,7 @@ pub struct Ground {
     pub index: IndexConfig,
     pub metadata: MetadataConfig,
     pub access: AccessConfig,
+    pub proxies: ProxyEnvironment,
 }
 
 impl Ground {
@@ -52,6 +53,17 @@ impl Ground {
     fn address(&self, text: &str) -> Option<Address> {
         let mirrors: Vec<MirrorBase> = self.mirrors.iter().map(|(base, _)| base.clone()).collect();
         address::read(text, &self.bases, &mirrors, &self.path_prefix).ok()
+    }
+
+    /// The proxy by way of which a route is asked for.
+    pub(super) fn proxy(&self, route: &Route) -> Option<String> {
+        let scope = route.scope().filter(|_| !self.offline)?;
+        let url = Url::parse(&self.url(route)?).ok()?;
+        let setting = match self.mirror(scope) {
+            Some((_, mirror)) => &mirror.proxy,
+            None => &self.gitlab.proxy,
+        };
+        proxy_towards(&url, setting, &self.proxies)
     }
 
     /// The URL that is asked for a route.

@@ -5,15 +5,23 @@
 
 mod address;
 mod bytes;
+mod completions;
+mod config;
+mod doctor;
 mod explain;
 mod export;
 mod gc;
 mod ground;
+mod health;
 mod import;
 mod lines;
+mod log_level;
 mod ls;
+mod man;
 mod progress;
 mod purge;
+mod refresh;
+mod revoke;
 mod rewrite_lock;
 mod serve;
 mod stats;
@@ -21,20 +29,31 @@ mod verify;
 mod warm;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+use crate::version::version;
+
 pub use bytes::in_units;
+pub use completions::{CompletionsArguments, completions};
+pub use config::{ConfigCommand, ConfigInitArguments, ConfigShowArguments, config_init};
+pub use doctor::{DoctorArguments, Patient, Ways, doctor};
 pub use explain::{ExplainArguments, Told, explain};
 pub use export::{ExportArguments, export};
 pub use gc::{GcArguments, gc};
 pub use ground::Ground;
+pub use health::{HealthArguments, health};
 pub use import::{ImportArguments, import};
 pub use lines::{CommandError, json_line, say};
+pub use log_level::{LogLevelArguments, log_level};
 pub use ls::{LsArguments, ls};
+pub use man::{ManArguments, man};
 pub use progress::HowFar;
 pub use purge::{PurgeArguments, purge};
+pub use refresh::{RefreshArguments, refresh};
+pub use revoke::{NOTHING_TO_REVOKE, RevokeArguments, revoke};
 pub use rewrite_lock::{RewriteLockArguments, RewrittenLock, rewrite_lock};
 pub use serve::banner;
 pub use stats::{StatsArguments, stats};
@@ -43,7 +62,7 @@ pub use warm::{Prepared, WarmArguments, prepare, record, warm};
 
 /// A read-through cache in front of a GitLab PyPI registry: streamed, verified, by the caller's own rights.
 #[derive(Debug, Parser)]
-#[command(name = "larder", version)]
+#[command(name = "larder", version = env!("CARGO_PKG_VERSION"), long_version = long_version())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -52,6 +71,12 @@ pub struct Cli {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub everywhere: Everywhere,
+}
+
+/// With the commit, where the builder told it.
+fn long_version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(version);
+    &TEXT
 }
 
 #[derive(Debug, Args)]
@@ -87,22 +112,30 @@ pub enum Command {
     Gc(GcArguments),
     /// Remove a project, an address, a sha256, or everything.
     Purge(PurgeArguments),
-    /// Look at the configuration.
+    /// Look for what is wrong, or will be: configuration, disk, limits, clock, and each upstream.
+    Doctor(DoctorArguments),
+    /// Ask for a project's pages again now, and say what changed.
+    Refresh(RefreshArguments),
+    /// Make a running daemon forget every caller's rights: each next request asks GitLab.
+    Revoke(RevokeArguments),
+    /// Show or change what a running daemon logs.
+    LogLevel(LogLevelArguments),
+    /// Say whether the daemon is ready.
+    Health(HealthArguments),
+    /// Look at the configuration, or begin one.
     #[command(subcommand)]
     Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Print the effective values, each with where it came from.
-    Show,
+    /// Print what a shell needs to complete these commands.
+    Completions(CompletionsArguments),
+    /// Print the manual, or write its pages.
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Address and port to listen on.
+    /// Where to listen: an address and port, or unix:/PATH of a socket; may be repeated.
     #[arg(long, value_name = "ADDR")]
-    pub listen: Option<String>,
+    pub listen: Vec<String>,
     /// The GitLab in front of which to stand.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
@@ -114,8 +147,8 @@ pub struct ServeArguments {
 /// What the command line says about the configuration. Absent means: as configured elsewhere.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Overrides {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +173,7 @@ impl Cli {
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
             }
             Command::Explain(explain) => {
-                overrides.listen.clone_from(&explain.listen);
+                overrides.listen.extend(explain.listen.clone());
                 overrides.offline = explain.offline.then_some(true);
             }
             _ => {}

@@ -6,26 +6,28 @@ use std::fmt::Display;
 
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
 
-/// `gitlab` is none offline, when there is nothing to publish to either. What is given is shown as it is; the token is a
-/// placeholder, always.
-pub fn banner(address: &impl Display, gitlab: Option<&str>, cache: &impl Display) -> String {
+/// `urls` are those of the addresses, the one to paste first. `gitlab` is none offline, when there is nothing to publish to
+/// either. What is given is shown as it is; the token is a placeholder, always.
+pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> String {
     let version = env!("CARGO_PKG_VERSION");
+    let (url, others) = urls.split_first().map_or(("nothing", urls), |(url, others)| (url.as_str(), others));
+    let also = if others.is_empty() { String::new() } else { format!("also on {}\n", others.join(", ")) };
     let [upload, index, group] = addresses();
     let front = gitlab.map_or_else(
         || "OFFLINE: what is here is all there is".to_owned(),
         |gitlab| format!("in front of {gitlab}"),
     );
+    let head = format!("larder {version} listening on {url}, {front}\n{also}cached in {cache}\n");
+    // No client takes the path of a socket for an index.
+    let Some((scheme, address)) = url.split_once("://") else { return head };
+    let index = format!("--index-url {scheme}://__token__:TOKEN@{address}{index} PACKAGE");
     let twine = gitlab.map_or_else(String::new, |_| {
-        format!(
-            "twine  twine upload --repository-url http://{address}{upload} -u __token__ -p TOKEN dist/*\n"
-        )
+        format!("twine  twine upload --repository-url {url}{upload} -u __token__ -p TOKEN dist/*\n")
     });
     format!(
-        "larder {version} listening on http://{address}, {front}
-cached in {cache}
-
-pip    pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
-uv     uv pip install --index-url http://__token__:TOKEN@{address}{index} PACKAGE
+        "{head}
+pip    pip install {index}
+uv     uv pip install {index}
 {twine}
 ID is a project's number, or its path with %2F for each slash. For a group: {group}
 "

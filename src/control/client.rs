@@ -26,6 +26,7 @@ use tower_service::Service;
 
 use super::event::{End, Line};
 use super::order::{CONTROL_PATH, Order};
+use crate::access::Credential;
 use crate::store::ControlSocket;
 
 /// For a daemon on this machine to take a connection.
@@ -121,9 +122,22 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoAnswer`], or [`ClientError::Refused`] with the daemon's own sentence.
     pub async fn order<O: Order>(&self, order: &O) -> Result<Events<O::Event>, ClientError> {
+        self.order_as(order, &Credential::anonymous()).await
+    }
+
+    /// Gives an order for which the daemon asks upstream in somebody's name.
+    ///
+    /// # Errors
+    /// As for [`Self::order`].
+    pub async fn order_as<O: Order>(
+        &self,
+        order: &O,
+        credential: &Credential,
+    ) -> Result<Events<O::Event>, ClientError> {
         let body = serde_json::to_vec(order).map_err(|_| ClientError::Garbled)?;
         let mut request = post(O::NAME, whole(body));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        credential.apply(request.headers_mut());
         Ok(Events::of(self.granted(request).await?))
     }
 

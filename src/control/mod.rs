@@ -10,12 +10,17 @@
 
 mod client;
 mod event;
+mod operation;
 mod order;
 mod reporter;
 mod upkeep;
 
 pub use client::{Body, Client, ClientError, Events, empty, post, whole};
 pub use event::{End, Line};
+pub use operation::{
+    About, FileChange, Identity, LogLevelNow, PageRefresh, Refresh, Refreshable, Refreshed, Revoke, Revoked,
+    SetLogLevel,
+};
 pub use order::{CONTROL_PATH, Order};
 pub use reporter::{Gone, Reporter, reporter};
 pub use upkeep::{

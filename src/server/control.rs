@@ -22,14 +22,19 @@ use super::body::ReplyBody;
 use super::handler::Services;
 use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
+use crate::access::Credential;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::clock;
 use crate::control::{
-    CONTROL_PATH, End, Gc, Gone, Line, Ls, Order, Purge, Reporter, Stats, Verify, reporter,
+    About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh, Reporter,
+    Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
 };
 use crate::digest::Digest;
 use crate::registry::RouteError;
+use crate::request_id::RequestId;
 use crate::store::ReadEnd;
+use crate::telemetry::LogLevel;
+use crate::version::version;
 
 /// The largest order; what carries more is a stream.
 const ORDER_BYTES_MAX: usize = 64 << 10;
@@ -48,13 +53,14 @@ pub(super) async fn handle(
     let Some(name) = request.uri().path().strip_prefix(CONTROL_PATH).map(str::to_owned) else {
         return services.handle(request).await;
     };
-    tracing::info!(order = name, "an order over the control socket");
+    let id = RequestId::random();
+    tracing::info!(order = name, %id, "an order over the control socket");
     let obeyed = match *request.method() {
-        Method::POST => obey(&services, &name, request.into_body(), shutdown).await,
+        Method::POST => obey(&services, &name, request, shutdown).await,
         _ => Err(Refusal::Route(RouteError::Method("POST"))),
     };
-    let (mut response, status) = obeyed.unwrap_or_else(|why| reply::refusal(&why));
-    reply::finish(&mut response, status, false);
+    let (mut response, status) = obeyed.unwrap_or_else(|why| reply::refusal(&why, &id));
+    reply::finish(&mut response, status, false, &id);
     response
 }
 
@@ -62,9 +68,10 @@ pub(super) async fn handle(
 async fn obey(
     services: &Arc<Services>,
     name: &str,
-    body: Incoming,
+    request: Request<Incoming>,
     shutdown: &Shutdown,
 ) -> Result<Reply, Refusal> {
+    let (head, body) = request.into_parts();
     let upkeep = Arc::clone(&services.upkeep);
     match name {
         Stats::NAME => {
@@ -87,6 +94,34 @@ async fn obey(
         Purge::NAME => {
             let order: Purge = read(body).await?;
             Ok(blocking::<Purge, _>(shutdown, move |out| upkeep.purge(&order, out)))
+        }
+        About::NAME => {
+            let About {} = read(body).await?;
+            Ok(blocking::<About, _>(shutdown, move |out| out.tell(identity())))
+        }
+        Revoke::NAME => {
+            let Revoke {} = read(body).await?;
+            let access = Arc::clone(&services.access);
+            Ok(blocking::<Revoke, _>(shutdown, move |out| {
+                let rights = access.revoke_all(clock::now());
+                tracing::warn!(rights, "all rights were revoked: every caller's next request asks GitLab");
+                out.tell(Revoked { rights })
+            }))
+        }
+        SetLogLevel::NAME => {
+            let order: SetLogLevel = read(body).await?;
+            Ok(blocking::<SetLogLevel, _>(shutdown, move |out| {
+                out.tell(set_log_level(&order)?).map_err(Failed::of)
+            }))
+        }
+        Refresh::NAME => {
+            let order: Refresh = read(body).await?;
+            let credential = services.service.clone().map_or_else(|| Credential::read(&head.headers), Ok)?;
+            let who = services.access.fingerprint(&credential);
+            let (out, lines) = reporter();
+            #[expect(clippy::disallowed_methods, reason = "ends with the order's answer, or the daemon")]
+            let work = tokio::spawn(async move { end(upkeep.refresh(order, (credential, who), &out).await) });
+            Ok(reply::events(ReplyBody::stream(EventBody::new(lines, work, shutdown))))
         }
         Export::NAME => {
             let (exchange, order) = (Arc::clone(&services.exchange), read::<Export>(body).await?);
@@ -113,7 +148,19 @@ async fn obey(
     }
 }
 
-/// Why an order that came with a stream was not carried out, in one sentence.
+fn identity() -> Identity {
+    Identity { version: version(), process: std::process::id() }
+}
+
+fn set_log_level(order: &SetLogLevel) -> Result<LogLevelNow, Failed> {
+    let log = LogLevel::of_process().ok_or_else(|| Failed::of("this process does not log"))?;
+    if let Some(level) = &order.level {
+        log.set(level).map_err(Failed)?;
+    }
+    log.present().map(|level| LogLevelNow { level }).map_err(Failed)
+}
+
+/// Why an order was not carried out, in one sentence.
 struct Failed(String);
 
 impl Failed {

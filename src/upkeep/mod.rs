@@ -1,25 +1,29 @@
-//! Looking after the store: verify, gc, stats, ls, purge; each as a plan first, then done.
+//! Looking after the store: verify, gc, stats, ls, purge; each as a plan first, then done. And refresh, which asks.
 //!
-//! Works beside clients and never touches what is under way. Everything blocks, runs on one thread, and ends when nobody
-//! wants to hear of it any more; what was done by then stays done and leaves the store whole. Must not know who asked.
+//! Works beside clients and never touches what is under way. Everything but refresh blocks and runs on one thread; all of it
+//! ends when nobody wants to hear of it any more; what was done by then stays done and leaves the store whole. Must not know who asked.
 
 mod census;
 mod error;
 mod gc;
 mod ls;
 mod purge;
+mod refresh;
 mod stats;
 mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::control::{Cleared, Gc, Listed, Ls, Purge, Purged, Reporter, Totals, Verified};
+use crate::access::{Credential, Fingerprint};
+use crate::control::{
+    Cleared, Gc, Listed, Ls, Purge, Purged, Refresh, Refreshed, Reporter, Totals, Verified,
+};
 use crate::index::Pages;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 pub use error::UpkeepError;
 
-/// Obeys the orders about the store. All methods block: run them on a blocking thread.
+/// Obeys the orders about the store. All methods that are not `async` block: run them on a blocking thread.
 pub struct Upkeep {
     store: Arc<Store>,
     pages: Arc<Pages>,
@@ -79,6 +83,22 @@ impl Upkeep {
             self.pages.forget();
         }
         purged
+    }
+
+    /// Asks for pages again, and tells what changed. GitLab is asked in the name of `who`, if there is a credential.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or the order names nothing that could be.
+    pub async fn refresh(
+        &self,
+        order: Refresh,
+        (credential, who): (Credential, Fingerprint),
+        out: &Reporter<Refreshed>,
+    ) -> Result<(), UpkeepError> {
+        let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
+        let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
+        let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
+        refresh::run(&self.pages, wanted, &refresh::Asker { credential, who }, out).await
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

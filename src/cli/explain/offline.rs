@@ -57,7 +57,7 @@ fn look(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
             }
             Found { lines: pages(route, peek)?, held: Some(held) }
         }
-        Route::Page(_) | Route::Upload { .. } | Route::House(_) => Found::default(),
+        Route::Page(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => Found::default(),
         Route::File(file) => of_file(file, peek)?,
         Route::Sidecar(wheel) => of_metadata(wheel, peek)?,
         Route::Mirrored(path) => match (path.metadata_of(), at(path, peek)?) {

@@ -12,6 +12,10 @@ use crate::upstream::{Forward, MirrorConfig};
 pub(super) fn about_larder(route: &Route) -> &'static str {
     match route {
         Route::House(House::Metrics) => "numbers about larder itself, for whoever can connect",
+        Route::House(House::Home | House::Status) => {
+            "how larder is and how to use it, for whoever can connect"
+        }
+        Route::House(House::Find) => "the way of a form to a project's page",
         _ => "whether larder itself is well, for whoever can connect",
     }
 }
@@ -19,7 +23,10 @@ pub(super) fn about_larder(route: &Route) -> &'static str {
 /// Fills in everything that follows from the configuration.
 pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format, ground: &Ground) {
     explanation.what = what(route);
-    explanation.upstream = ground.url(route);
+    explanation.upstream = match route {
+        Route::View(page) => ground.url(&Route::Page(page.clone())),
+        _ => ground.url(route),
+    };
     let Some(scope) = route.scope() else {
         explanation.verdict = Verdict::Yes;
         explanation.why = about_larder(route).to_owned();
@@ -28,6 +35,9 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
     match ground.mirror(scope) {
         Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, ground),
         None => of_gitlab(explanation, route, ground),
+    }
+    if let Some(proxy) = ground.proxy(route).filter(|_| explanation.upstream.is_some()) {
+        explanation.rules.push(format!("it is asked by way of the proxy {proxy}"));
     }
     if let Route::Page(page) = route {
         let json = scope.is_mirror() && ground.mirror(scope).is_some_and(|(_, m)| !m.min_age.0.is_zero());
@@ -132,7 +142,7 @@ pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName
             let listed = path.metadata_of().unwrap_or_else(|| path.clone());
             project_candidates(listed.filename().as_str()).into_iter().next()
         }
-        Route::File(_) | Route::Sidecar(_) | Route::Upload { .. } | Route::House(_) => None,
+        Route::File(_) | Route::Sidecar(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => None,
     };
     name.filter(|name| ground.private.hold(name))
 }
@@ -158,6 +168,7 @@ pub(super) fn what(route: &Route) -> String {
             None => format!("the file {} of {whose}", path.filename()),
         },
         Route::Upload { .. } => format!("where {whose} takes uploads (POST)"),
+        Route::View(page) => format!("what people read of {}", Route::Page(page.clone())),
         Route::House(_) => "a page about larder itself".to_owned(),
     }
 }

@@ -1,0 +1,27 @@
+//! `larder completions SHELL`: what a shell needs to complete larder's commands.
+//!
+//! Must not know any command: the definitions tell.
+
+use std::io;
+
+use clap::{Args, Command};
+use clap_complete::{Shell, generate};
+
+use super::lines::say;
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell that completes.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Prints the script for these definitions.
+///
+/// # Errors
+/// When nobody takes it.
+pub fn completions(asked: &CompletionsArguments, mut definitions: Command) -> io::Result<()> {
+    let mut script = Vec::new();
+    generate(asked.shell, &mut definitions, "larder", &mut script);
+    say(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,300 @@
+//! What a peer's answers mean.
+//!
+//! Pure. Must not ask.
+
+use http::StatusCode;
+use url::Url;
+
+use super::finding::Finding;
+use crate::simple::Format;
+use crate::upstream::Heard;
+
+/// GitLab's answer to the question for its version.
+pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
+    let check = "version";
+    let told = serde_json::from_slice::<serde_json::Value>(&heard.body).ok();
+    let version = told.as_ref().and_then(|told| told.get("version")?.as_str());
+    match (heard.status, version) {
+        (StatusCode::OK, Some(version)) => {
+            let plain: String = version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+            Finding::ok(check, format!("GitLab {plain}"))
+        }
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if has_credential => {
+            let found =
+                "GitLab answers; it does not tell its version to this token, which may be right all the same";
+            Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
+        }
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            let found = "GitLab answers; it tells its version to whoever shows a token (--token-file)";
+            Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
+        }
+        (status, _) if status.is_redirection() => Finding::problem(
+            check,
+            format!("a redirect ({}) {}", status.as_u16(), to_origin(heard)),
+            "gitlab.url must be where GitLab itself answers: check https in it, a relative root, a sign-in page in front",
+        ),
+        (status, _) if status.is_server_error() => Finding::problem(
+            check,
+            format!("GitLab, or what stands in front of it, answered {}", status.as_u16()),
+            "GitLab is not well: its operators' status page or log says why",
+        ),
+        (status, _) => Finding::problem(
+            check,
+            format!("the answer ({}) does not look like GitLab's", status.as_u16()),
+            "check gitlab.url, a relative root included",
+        ),
+    }
+}
+
+/// GitLab's answer for a project's index: whether the credential opens it, and what it is written in.
+pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
+    let check = "credential";
+    let status = heard.status.as_u16();
+    let refused =
+        |found: &str, advice: &str| vec![Finding::problem(check, format!("{found} ({status})"), advice)];
+    match heard.status {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED if !has_credential => {
+            return refused(
+                "GitLab wants a credential",
+                "give one with --token-file, and --user if it is Basic",
+            );
+        }
+        StatusCode::UNAUTHORIZED => {
+            let advice = "expired, revoked, or of another kind: a deploy token and a job token are Basic passwords (--user), a personal token works as PRIVATE-TOKEN too";
+            return refused("GitLab does not take this credential", advice);
+        }
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
+            let advice = "GitLab hides what a caller may not see: check the project, the token's scope (read_api, read_package_registry), and that its package registry is switched on";
+            return refused("this caller sees no such project, or no registry in it", advice);
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            return refused(
+                "GitLab told this caller to wait",
+                "try again later; a larder asks less than its clients would",
+            );
+        }
+        _ => return refused("no index came", "GitLab's log says why"),
+    }
+    let taken = if has_credential { "accepted" } else { "none is needed for this project" };
+    let format = match Format::of_content_type(&heard.content_type) {
+        Some(Format::Json) => Finding::ok("format", "JSON (PEP 691)"),
+        Some(Format::Html) => Finding::ok(
+            "format",
+            "HTML alone: its JSON index is switched off; larder makes JSON of it for its clients",
+        ),
+        None => Finding::problem(
+            "format",
+            format!("no index page, but \"{}\"", heard.content_type.escape_debug()),
+            "is there a sign-in page or a proxy in front of GitLab?",
+        ),
+    };
+    vec![Finding::ok(check, taken), format]
+}
+
+/// GitLab's answer for a file, and what came where it led. `key` allows another origin.
+pub(super) fn file(heard: &Heard, followed: Result<StatusCode, String>) -> Finding {
+    let check = "files";
+    let way = match heard.status {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => "through GitLab itself".to_owned(),
+        status if status.is_redirection() => format!("by a signed link {}", to_origin(heard)),
+        status => format!("GitLab answered {}", status.as_u16()),
+    };
+    match followed {
+        Ok(status) if status.is_success() => Finding::ok(check, format!("{way}: {}", status.as_u16())),
+        Ok(status) => Finding::problem(
+            check,
+            format!("{way}: {}", status.as_u16()),
+            "pages can be had and files cannot: look at GitLab's object store",
+        ),
+        Err(why) => Finding::problem(
+            check,
+            format!("{way}: {why}"),
+            "if the origin is right, add it to gitlab.store_origins; a proxy or firewall may stand before the object store",
+        ),
+    }
+}
+
+/// A mirror's answer for its index. `name` is the mirror's.
+pub(super) fn mirror_index(heard: &Heard, api_version: Option<&str>, name: &str) -> Finding {
+    let check = "index";
+    let status = heard.status;
+    let code = status.as_u16();
+    match status {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            let advice = format!("check mirrors.{name}.username and mirrors.{name}.token_file");
+            return Finding::problem(check, format!("it refuses larder ({code})"), advice);
+        }
+        // Some have projects' pages and no list of them.
+        StatusCode::NOT_FOUND => {
+            let advice =
+                format!("if it has no list of projects this is nothing; otherwise check mirrors.{name}.url");
+            return Finding::warning(check, "there is none (404)", advice);
+        }
+        _ if status.is_redirection() => {
+            let advice = format!(
+                "put where it leads into mirrors.{name}.url, or its origin into mirrors.{name}.redirects"
+            );
+            return Finding::warning(check, format!("a redirect ({code}) {}", to_origin(heard)), advice);
+        }
+        _ => {
+            let advice = "it is not well, or something stands before it";
+            return Finding::problem(check, format!("it answered {code}"), advice);
+        }
+    }
+    let version = api_version.map_or_else(|| "no API version".to_owned(), |told| format!("API {told}"));
+    match Format::of_content_type(&heard.content_type) {
+        Some(Format::Json) => Finding::ok(check, format!("JSON, {version}")),
+        Some(Format::Html) => Finding::ok(check, format!("HTML alone, {version}")),
+        None => Finding::problem(
+            check,
+            format!("no index, but \"{}\"", heard.content_type.escape_debug()),
+            format!("check mirrors.{name}.url: the list of projects, mostly …/simple/"),
+        ),
+    }
+}
+
+/// Where a mirror's page leads: how many of its files go through larder, and the origins of those that do not.
+pub(super) fn mirror_files(all: usize, foreign: &[String], name: &str) -> Finding {
+    let check = "files";
+    if all == 0 {
+        return Finding::ok(check, "the page that was looked at lists none");
+    }
+    if foreign.is_empty() {
+        return Finding::ok(check, format!("all {all} of a page lead through larder"));
+    }
+    let found = format!("of {all} on a page, {} lead past larder, to {}", foreign.len(), distinct(foreign));
+    let advice =
+        format!("clients would fetch them there by themselves: add the prefixes to mirrors.{name}.files");
+    Finding::warning(check, found, advice)
+}
+
+/// A mirror's answer for one byte of a file.
+pub(super) fn ranges(answer: Result<StatusCode, String>) -> Finding {
+    let check = "ranges";
+    match answer {
+        Ok(StatusCode::PARTIAL_CONTENT) => Finding::ok(check, "answered"),
+        Ok(StatusCode::OK) => {
+            let advice =
+                "metadata is made of whole wheels then, and a resumed download begins anew; nothing is wrong";
+            Finding::warning(check, "the whole file is sent instead", advice)
+        }
+        Ok(status) => {
+            let advice = "a file that its page lists cannot be had: it may be one that is gone, or the file server is not well";
+            Finding::warning(check, format!("a listed file is answered {}", status.as_u16()), advice)
+        }
+        Err(why) => {
+            Finding::problem(check, why, "pages can be had and files cannot: look at the file server")
+        }
+    }
+}
+
+/// A signed link is a credential: its origin is all that is shown.
+fn to_origin(heard: &Heard) -> String {
+    let url = heard.location.as_deref().and_then(|location| Url::parse(location).ok());
+    url.map_or_else(
+        || "to another of its own addresses".to_owned(),
+        |url| format!("to {}", url.origin().ascii_serialization()),
+    )
+}
+
+fn distinct(texts: &[String]) -> String {
+    let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+
+    use super::super::finding::Verdict;
+    use super::*;
+
+    fn heard(status: u16, content_type: &str, body: &'static str) -> Heard {
+        Heard {
+            status: StatusCode::from_u16(status).unwrap(),
+            date: None,
+            content_type: content_type.to_owned(),
+            location: Some("https://objects.example/a?X-Amz-Signature=s3cret".to_owned()),
+            body: Bytes::from_static(body.as_bytes()),
+            is_whole: true,
+            at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn gitlab_is_known_by_how_it_answers() {
+        for (status, body, has_credential, verdict, part) in [
+            (200, "{\"version\":\"17.5.0-ee\"}", true, Verdict::Ok, "GitLab 17.5.0-ee"),
+            (200, "{\"version\":\"17\\u001b[2J\"}", true, Verdict::Ok, "GitLab 17[2J"),
+            (401, "", false, Verdict::Ok, "--token-file"),
+            (401, "", true, Verdict::Ok, "may be right"),
+            (302, "", true, Verdict::Problem, "to https://objects.example"),
+            (502, "", true, Verdict::Problem, "502"),
+            (404, "", true, Verdict::Problem, "does not look like"),
+            (200, "<html>", true, Verdict::Problem, "does not look like"),
+        ] {
+            let finding = version(&heard(status, "", body), has_credential);
+            assert_eq!(finding.verdict, verdict, "{finding}");
+            assert!(finding.found.contains(part) && !finding.to_string().contains("s3cret"), "{finding}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_whose_turn_it_is() {
+        for (status, has_credential, part) in [
+            (401, false, "--token-file"),
+            (401, true, "expired, revoked"),
+            (403, true, "read_package_registry"),
+            (404, true, "hides"),
+            (429, true, "later"),
+            (500, true, "log"),
+        ] {
+            let findings = registry(&heard(status, "", ""), has_credential);
+            assert_eq!(findings.len(), 1);
+            assert_eq!(findings[0].verdict, Verdict::Problem);
+            assert!(findings[0].advice.as_deref().unwrap().contains(part), "{}", findings[0]);
+        }
+        let found = |content_type| registry(&heard(200, content_type, ""), true).pop().unwrap();
+        assert!(found("application/vnd.pypi.simple.v1+json").found.contains("JSON (PEP 691)"));
+        assert!(found("text/html").found.contains("switched off"));
+        assert_eq!(found("application/json").verdict, Verdict::Problem);
+    }
+
+    #[test]
+    fn a_signed_link_is_never_shown() {
+        let finding = file(&heard(302, "", ""), Ok(StatusCode::PARTIAL_CONTENT));
+        assert_eq!(finding.found, "by a signed link to https://objects.example: 206");
+        let refused = file(&heard(302, "", ""), Err("the origin is not allowed".to_owned()));
+        assert!(refused.verdict == Verdict::Problem && !refused.to_string().contains("s3cret"));
+        assert_eq!(file(&heard(200, "", ""), Ok(StatusCode::OK)).found, "through GitLab itself: 200");
+    }
+
+    #[test]
+    fn a_mirror_is_judged_by_its_index_its_files_and_its_ranges() {
+        for (status, content_type, verdict) in [
+            (200, "application/vnd.pypi.simple.v1+json", Verdict::Ok),
+            (200, "text/html", Verdict::Ok),
+            (200, "text/plain", Verdict::Problem),
+            (401, "", Verdict::Problem),
+            (404, "", Verdict::Warning),
+            (301, "", Verdict::Warning),
+            (503, "", Verdict::Problem),
+        ] {
+            let finding = mirror_index(&heard(status, content_type, ""), Some("1.1"), "pypi");
+            assert_eq!(finding.verdict, verdict, "{finding}");
+        }
+        assert_eq!(mirror_files(3, &[], "pypi").verdict, Verdict::Ok);
+        let elsewhere = vec!["https://files.example".to_owned(); 2];
+        let finding = mirror_files(3, &elsewhere, "pypi");
+        assert!(finding.found.ends_with("2 lead past larder, to https://files.example"), "{finding}");
+        assert_eq!(ranges(Ok(StatusCode::PARTIAL_CONTENT)).verdict, Verdict::Ok);
+        assert_eq!(ranges(Ok(StatusCode::OK)).verdict, Verdict::Warning);
+        assert_eq!(ranges(Err("x".to_owned())).verdict, Verdict::Problem);
+    }
+}

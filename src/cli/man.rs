@@ -1,0 +1,122 @@
+//! `larder man`: the manual, made of the definitions of the commands.
+//!
+//! Owns the sections that no definition tells. The pages carry no date, so that the same source gives the same pages. Must
+//! not know any command.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command};
+use clap_mangen::Man;
+
+use super::lines::say;
+
+/// What only words can tell, in man(7).
+const MORE: &str = include_str!("man/more.roff");
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// A folder that is there: the main page and one for each command are written into it. Without it the main page is
+    /// printed.
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Prints the main page of these definitions, or writes all pages.
+///
+/// # Errors
+/// When nobody takes it, or the folder cannot be written.
+pub fn man(asked: &ManArguments, definitions: Command) -> io::Result<()> {
+    let whole = whole(definitions);
+    match &asked.folder {
+        None => say(&String::from_utf8_lossy(&main_page(&whole)?)),
+        Some(folder) => pages(&whole)?.into_iter().try_for_each(|(name, page)| write(folder, &name, &page)),
+    }
+}
+
+/// Every page, by the name of its file.
+fn pages(whole: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut pages = vec![("larder.1".to_owned(), main_page(whole)?)];
+    for command in whole.get_subcommands().filter(|command| !command.is_hide_set()) {
+        add(command, "larder", &mut pages)?;
+    }
+    Ok(pages)
+}
+
+/// The page of a command, and those of its own commands.
+fn add(command: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let name = format!("{above}-{}", command.get_name());
+    let page = Man::new(command.clone());
+    let mut text = title(&name);
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        page.render_subcommands_section(&mut text)?;
+    }
+    pages.push((format!("{name}.1"), text));
+    command.get_subcommands().try_for_each(|below| add(below, &name, pages))
+}
+
+fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
+    let page = Man::new(whole.clone());
+    let mut text = title("larder");
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    page.render_subcommands_section(&mut text)?;
+    text.extend_from_slice(MORE.as_bytes());
+    Ok(text)
+}
+
+/// Written here, because the library leaves an empty date out, and everything behind it moves up.
+fn title(name: &str) -> Vec<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(".TH \"{}\" 1 \"\" \"larder {version}\" \"larder\"\n", name.to_uppercase()).into_bytes()
+}
+
+/// The definitions, each command with the options that all have.
+fn whole(definitions: Command) -> Command {
+    let mut command = definitions.disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+#[expect(clippy::disallowed_methods, reason = "pages for whoever packages larder; no part of the store")]
+fn write(folder: &Path, name: &str, page: &[u8]) -> io::Result<()> {
+    let file: PathBuf = [folder, Path::new(name)].iter().collect();
+    std::fs::write(&file, page)
+        .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn there_is_a_page_for_each_command() {
+        let pages = pages(&whole(Cli::command())).unwrap_or_default();
+        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        for name in ["larder.1", "larder-serve.1", "larder-doctor.1", "larder-config-show.1"] {
+            assert!(names.contains(&name), "{name} in {names:?}");
+        }
+        for (name, page) in &pages {
+            let text = String::from_utf8_lossy(page);
+            assert!(text.starts_with(".TH \"LARDER") && text.contains(".SH NAME"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_main_page_has_the_sections_that_operators_look_for() {
+        let page = main_page(&whole(Cli::command())).unwrap_or_default();
+        let text = String::from_utf8_lossy(&page).into_owned();
+        for section in ["FILES", "ENVIRONMENT", "\"EXIT STATUS\"", "SIGNALS"] {
+            assert!(text.contains(&format!(".SH {section}\n")), "{section}");
+        }
+    }
+}

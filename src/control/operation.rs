@@ -1,0 +1,152 @@
+//! The orders about the daemon itself: `about`, `revoke`, `log-level`, `refresh`, and what is told while they are carried
+//! out.
+//!
+//! Each event is a JSON object, shown as it is to whoever asked for JSON. No credential is part of an order: the one in
+//! whose name pages are asked for comes in the fields of the request, as a client sends it. Must not know how anything is
+//! done.
+
+use serde::{Deserialize, Serialize};
+
+use super::order::Order;
+
+/// Asks the daemon which it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {}
+
+impl Order for About {
+    const NAME: &'static str = "about";
+    type Event = Identity;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub version: String,
+    /// The process's number.
+    pub process: u32,
+}
+
+/// Forgets GitLab's word about every caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {}
+
+impl Order for Revoke {
+    const NAME: &'static str = "revoke";
+    type Event = Revoked;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// How many rights were remembered, roughly. A caller may have several.
+    pub rights: u64,
+}
+
+/// Changes which lines are logged, until the daemon reads its configuration again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLogLevel {
+    /// As `log.level`; without it nothing is changed.
+    pub level: Option<String>,
+}
+
+impl Order for SetLogLevel {
+    const NAME: &'static str = "log-level";
+    type Event = LogLevelNow;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLevelNow {
+    pub level: String,
+}
+
+/// Asks for pages again, or sees to it that they are asked for before they are shown again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    pub what: Refreshable,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refreshable {
+    Project {
+        /// As `ls` names it; without it, every scope under which a page of this project is stored.
+        scope: Option<String>,
+        project: String,
+    },
+    /// A page's path of larder's.
+    Address(String),
+}
+
+impl Order for Refresh {
+    const NAME: &'static str = "refresh";
+    type Event = Refreshed;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Refreshed {
+    /// One file of the page that is told of next.
+    File {
+        page: String,
+        filename: String,
+        #[serde(flatten)]
+        change: FileChange,
+    },
+    Page {
+        page: String,
+        #[serde(flatten)]
+        end: PageRefresh,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum FileChange {
+    Added,
+    Withdrawn,
+    /// With the reason, which may be empty.
+    Yanked {
+        reason: String,
+    },
+    Unyanked,
+    /// Another content under the same name.
+    Replaced,
+}
+
+/// What became of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum PageRefresh {
+    /// Nothing of what is looked at is different.
+    Unchanged {
+        files: u64,
+    },
+    Changed {
+        files: u64,
+    },
+    /// There was nothing to compare it with.
+    New {
+        files: u64,
+    },
+    /// Larger than what is kept: it is asked for each time anyway.
+    TooLarge,
+    /// Not asked for now, because there was no credential to do it with: the next caller's request asks.
+    Marked,
+    /// Upstream's own word.
+    Refused {
+        status: u16,
+    },
+    /// A sentence; what was there before stays.
+    Failed {
+        why: String,
+    },
+}
+
+impl PageRefresh {
+    /// Whether what is shown next is upstream's present word, or will be.
+    pub fn is_well(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Failed { .. })
+    }
+}
