@@ -2,6 +2,14 @@
 //!
 //! Owns the order of construction and of stopping. Must not contain behaviour of its own.
 
+mod error;
+mod foundation;
+mod peers;
+mod readings;
+mod reload;
+mod snapshot;
+mod tokens;
+
 use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -11,24 +19,32 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinSet;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::access::{Access, Credential, Keys};
 use crate::airgap::Exchange;
-use crate::cli::Ground;
+use crate::cli::{Ground, Patient, Ways};
 use crate::clock;
-use crate::config::{Config, ConfigError};
-use crate::control::{Client, ClientError};
-use crate::digest;
-use crate::file::Files;
+use crate::config::Config;
+use crate::control::Client;
+use crate::file::{self, Files};
 use crate::index::{MirrorPages, Pages, Parts, Sources};
-use crate::registry::{Base, Bases, MirrorBase, PrivateNames, Scope};
-use crate::server::{ControlDoor, Listener, NetworkDoor, Occupancy, ServerLimits, Services, Shutdown};
-use crate::store::{Store, StoreError};
-use crate::telemetry::{Gauges, Metrics};
+use crate::registry::{Base, Bases, PrivateNames, Scope};
+use crate::server::{
+    Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening, PassedSockets,
+    RequestRate, ServerLimits, Services, Shutdown,
+};
+use crate::store::StoreError;
+use crate::telemetry::Gauges;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
-use crate::upstream::{GitLabConfig, Hashless, Mirror, MirrorConfig, State, StoreOrigins, Upstream};
+use crate::upstream::{Hashless, MirrorConfig, ProxyEnvironment, TransportConfig};
+pub use error::StartError;
+use foundation::Foundation;
+use peers::{gitlab_url, mirror_base, transport, upstreams};
+use snapshot::Looked;
+use tokens::{read_token, token};
 
 /// For a daemon that holds the folder to answer: one may be starting or stopping.
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,71 +61,71 @@ const DESERTED_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// So many looks before it says what it waits for.
 const LOOKS_IN_SILENCE: u32 = 50;
 
-/// Why the daemon did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
-    Setting(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: std::io::Error },
-    #[error("cannot make the control socket in the cache folder: {0}")]
-    ControlSocket(std::io::Error),
-    #[error(
-        "the cache folder {} is held by another process, and it cannot be asked: {why}; \
-         stop it, or set another cache_dir",
-        folder.display()
-    )]
-    Unreachable { folder: PathBuf, why: ClientError },
-    #[error("sha256 computes wrong sums on this machine: nothing could be verified")]
-    Arithmetic,
-}
-
-impl StartError {
-    /// Whether the operator's configuration is to blame.
-    pub fn is_config(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Setting(_))
-    }
-}
-
 /// A running daemon.
 pub struct App {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
+    urls: Vec<String>,
+    certificates: Option<Arc<Certificates>>,
     cache_dir: PathBuf,
     gitlab: Option<String>,
+    /// Where clients really come in.
+    opened: Vec<Address>,
+    config: Config,
+    foundation: Arc<Foundation>,
     daemon: Daemon,
 }
 
 impl App {
-    /// Opens the store, binds the address and begins to serve, over the control socket too.
+    /// Opens the store, opens the addresses, or takes the sockets that were passed on in their place, and begins to serve,
+    /// over the control socket too.
     ///
     /// # Errors
     /// What kept it from starting; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        let services = services(&config)?;
-        let refused = |source| StartError::Listen { address: config.listen.clone(), source };
-        let door = NetworkDoor::bind(&config.listen).await.map_err(refused)?;
-        let address = door.address().map_err(refused)?;
+    pub async fn start(config: Config, passed: PassedSockets) -> Result<Self, StartError> {
+        let foundation = Foundation::lay(&config)?;
+        let in_force = InForce::new(services(&foundation, &config, None)?);
+        let certificates = certificates(&config)?;
+        let opening = Opening {
+            listen: &config.listen,
+            mode: config.listen_mode,
+            tls: &config.tls.listen,
+            certificates: certificates.as_deref(),
+            passed,
+        };
+        let door = NetworkDoor::open(opening).await?;
+        config.check_opened(door.addresses())?;
+        let (address, urls) = (door.tcp_address(), door.urls());
         let cache_dir = config.cache_dir()?;
-        let gitlab =
-            (!config.offline).then(|| bases(&config)).transpose()?.map(|bases| bases.asked().to_string());
-        let mut daemon = Daemon::of(&services);
+        let gitlab = asked_gitlab(&config)?;
+        let opened = door.addresses().cloned().collect();
+        let mut daemon = Daemon::of(in_force);
         match ControlDoor::bind(&cache_dir) {
-            Ok(door) => daemon.obey(door, config.limits, &services),
+            Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
                 tracing::warn!(%why, "no control socket: commands cannot reach this daemon while it runs");
             }
         }
+        if let Some(certificates) = &certificates {
+            daemon.serving.spawn(Arc::clone(certificates).keep_up(daemon.shutdown.clone()));
+        }
         let listener = Listener::new(door, config.limits);
-        daemon.serving.spawn(listener.serve(services, daemon.shutdown.clone()));
-        Ok(Self { address, cache_dir, gitlab, daemon })
+        daemon.serving.spawn(listener.serve(Arc::clone(&daemon.in_force), daemon.shutdown.clone()));
+        Ok(Self { address, urls, certificates, cache_dir, gitlab, opened, config, foundation, daemon })
     }
 
-    pub fn address(&self) -> SocketAddr {
+    /// The first address that speaks HTTP over TCP, with the port it was given.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where it listens, as URLs, or `unix:` and a path; first what most clients can use.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// What is shown to clients that speak TLS.
+    pub fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
     }
 
     pub fn cache_dir(&self) -> &PathBuf {
@@ -121,6 +137,11 @@ impl App {
         self.gitlab.as_deref()
     }
 
+    /// The services that requests are given to.
+    pub fn in_force(&self) -> &Arc<InForce> {
+        &self.daemon.in_force
+    }
+
     /// Accepts no more, and returns when the last connection is done or the drain limit is over.
     pub async fn stop(self) {
         self.daemon.stop().await;
@@ -129,7 +150,7 @@ impl App {
 
 /// What serves, over whichever ways in.
 pub struct Daemon {
-    pages: Arc<Pages>,
+    in_force: Arc<InForce>,
     shutdown: Shutdown,
     serving: JoinSet<()>,
     control: Option<Occupancy>,
@@ -138,22 +159,22 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     fn embedded(config: &Config) -> Result<Self, StartError> {
-        let services = services(config)?;
+        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, None)?);
         let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
-        let mut daemon = Self::of(&services);
-        daemon.obey(door, config.limits, &services);
+        let mut daemon = Self::of(in_force);
+        daemon.obey(door, config.limits);
         Ok(daemon)
     }
 
-    fn of(services: &Services) -> Self {
-        let pages = Arc::clone(&services.pages);
-        Self { pages, shutdown: Shutdown::default(), serving: JoinSet::new(), control: None }
+    fn of(in_force: Arc<InForce>) -> Self {
+        let shutdown = in_force.services().shutdown.clone();
+        Self { in_force, shutdown, serving: JoinSet::new(), control: None }
     }
 
-    fn obey(&mut self, door: ControlDoor, limits: ServerLimits, services: &Arc<Services>) {
+    fn obey(&mut self, door: ControlDoor, limits: ServerLimits) {
         let listener = Listener::new(door, limits);
         self.control = Some(listener.occupancy());
-        self.serving.spawn(listener.serve(Arc::clone(services), self.shutdown.clone()));
+        self.serving.spawn(listener.serve(Arc::clone(&self.in_force), self.shutdown.clone()));
     }
 
     /// Returns when nobody is connected to the control socket. However long that takes: another command would be cut
@@ -174,7 +195,8 @@ impl Daemon {
         // A panic of an accept loop was logged where it happened.
         while self.serving.join_next().await.is_some() {}
         // A disk that does not answer must not keep the process.
-        let _ = tokio::time::timeout(PUT_BY_TIMEOUT, self.pages.put_by()).await;
+        let services = self.in_force.services();
+        let _ = tokio::time::timeout(PUT_BY_TIMEOUT, services.pages.put_by()).await;
     }
 }
 
@@ -232,27 +254,28 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
     }
 }
 
-/// All parts, put together and idle.
-fn services(config: &Config) -> Result<Arc<Services>, StartError> {
-    if !digest::self_test() {
-        return Err(StartError::Arithmetic);
-    }
-    let store = Arc::new(Store::open(&config.cache_dir()?, config.cache_size.0)?);
-    if config.offline {
-        store.blobs.keep_everything();
-    }
-    take_stock(&store);
+/// The GitLab that is asked; none offline.
+fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
+    Ok((!config.offline).then(|| bases(config)).transpose()?.map(|bases| bases.asked().to_string()))
+}
 
+/// All parts of one configuration, put together and idle, on what outlives it; `before` are those they follow.
+fn services(
+    foundation: &Foundation,
+    config: &Config,
+    before: Option<&Services>,
+) -> Result<Services, StartError> {
+    let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
     let bases = bases(config)?;
-    let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
-        .map_err(|why| StartError::Setting(why.to_string()))?;
     // Offline nobody is shown a credential, nor is anybody's own put aside for it.
     let service = if config.offline { None } else { service(config)? };
-    let upstream = Arc::new(upstreams(config, &bases, &via, service.is_some())?);
-    let access = Arc::new(match config.offline {
+    let upstream = upstreams(config, &bases, &via, service.is_some())?;
+    let upstream = Arc::new(upstream.counting(&foundation.peer_counts));
+    let access = match config.offline {
         true => Access::offline(&config.access, keys(config)?),
         false => Access::new(&config.access),
-    });
+    };
+    let access = Arc::new(access.counting(Arc::clone(&foundation.grant_counts)));
     let sources = sources(config, bases, private_names(config)?)?;
     let parts = Parts {
         upstream: Arc::clone(&upstream),
@@ -260,53 +283,58 @@ fn services(config: &Config) -> Result<Arc<Services>, StartError> {
         shelf: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
         ahead: if config.offline { 0 } else { config.metadata.ahead },
+        written: Arc::clone(&foundation.written),
         held: config.offline.then(|| store.holdings()),
     };
     let pages = Pages::new(config.index.clone(), sources, parts);
-    let (line, rights) = (Arc::clone(&upstream), Arc::clone(&access));
-    let files = Files::new(config.files, config.metadata, adopting(config), line, rights, Arc::clone(&store));
+    let parts = file::Parts {
+        upstream: Arc::clone(&upstream),
+        access: Arc::clone(&access),
+        store: Arc::clone(&store),
+        counts: Arc::clone(&foundation.flight_counts),
+    };
+    let files = Files::new(config.files, config.metadata, adopting(config), parts);
     let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), config.limits.body_timeout.0);
     let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages)));
     let signers = Some(&config.import.allowed_signers).filter(|path| !path.is_empty()).map(PathBuf::from);
     let exchange = Arc::new(Exchange::new(Arc::clone(&store), Arc::clone(&pages), signers));
-    let gauges = {
-        let (pages, files, access) = (Arc::clone(&pages), Arc::clone(&files), Arc::clone(&access));
-        let (ledger, peers) = (Arc::clone(store.blobs.ledger()), Arc::clone(&upstream));
-        move || Gauges {
-            offline: peers.is_offline(),
-            resting: peers.peers().map(|(name, state)| (name, state != State::Closed)).collect(),
-            wheels_ahead: files.reading_ahead() as u64,
-            downloads: files.downloading() as u64,
-            page_loads: pages.loading() as u64,
-            grants: access.count(),
-            store_bytes: ledger.taken(),
-            store_budget_bytes: ledger.budget(),
-        }
+    let readings = readings::Sources {
+        access: Arc::clone(&access),
+        files: Arc::clone(&files),
+        pages: Arc::clone(&pages),
+        store: Arc::clone(&store),
+        upstream: Arc::clone(&upstream),
     };
-    Ok(Arc::new(Services {
+    let snapshot = {
+        let looked = Looked {
+            begun: foundation.begun,
+            pages: Arc::clone(&pages),
+            files: Arc::clone(&files),
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&foundation.metrics),
+        };
+        let config = config.clone();
+        move |gauges: &Gauges| snapshot::take(&config, gauges, &looked)
+    };
+    Ok(Services {
         access,
         pages,
         files,
         uploads,
+        limits: config.limits,
+        rate: RequestRate::following(&config.limits, before.map(|before| &before.rate)),
         upkeep,
         exchange,
-        metrics: Arc::new(Metrics::default()),
-        gauges: Box::new(gauges),
+        metrics: Arc::clone(&foundation.metrics),
+        gauges: Box::new(move || readings.look()),
+        connections: Arc::clone(&foundation.connections),
+        shutdown: foundation.shutdown.clone(),
+        snapshot: Arc::new(snapshot),
+        holdings: store.holdings(),
+        path_prefix: config.path_prefix(),
         via,
         service,
-    }))
-}
-
-/// Counts what is stored, behind the start.
-fn take_stock(store: &Store) {
-    let blobs = Arc::clone(&store.blobs);
-    let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
-    #[expect(clippy::disallowed_methods, reason = "counting goes on behind the start")]
-    tokio::spawn(async move {
-        if let Ok(Err(why)) = stock.await {
-            tracing::warn!(%why, "cannot count what is stored");
-        }
-    });
+    })
 }
 
 /// What `larder explain` stands on.
@@ -318,7 +346,7 @@ pub fn ground(config: &Config) -> Result<Ground, StartError> {
     let mirrors =
         config.mirrors.iter().map(|(name, section)| Ok((mirror_base(name, section)?, section.clone())));
     Ok(Ground {
-        listen: config.listen.clone(),
+        listen: config.first_address(),
         offline: config.offline,
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
@@ -331,7 +359,66 @@ pub fn ground(config: &Config) -> Result<Ground, StartError> {
         index: config.index.clone(),
         metadata: config.metadata,
         access: config.access.clone(),
+        proxies: ProxyEnvironment::of_process(),
     })
+}
+
+/// For how long `larder doctor` waits for anybody.
+const EXAMINED_FOR: Duration = Duration::from_secs(5);
+
+/// What `larder doctor` looks at. `credential` is the operator's, in whose name GitLab is asked.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub fn patient(config: &Config, credential: Credential) -> Result<Patient, StartError> {
+    let faults = unusable_files(config);
+    if !faults.is_empty() {
+        return Err(StartError::Setting(faults.join("\n")));
+    }
+    let impatient = impatient(config);
+    let bases = bases(&impatient)?;
+    let via = HeaderValue::from_static("1.1 larder-doctor");
+    let own = if config.offline { None } else { service(config)? };
+    let ways = (!config.offline).then(|| ways(config)).transpose()?;
+    Ok(Patient {
+        ways,
+        ground: ground(config)?,
+        upstream: Arc::new(upstreams(&impatient, &bases, &via, false)?),
+        credential: if credential.is_anonymous() { own.unwrap_or_default() } else { credential },
+        limit: EXAMINED_FOR,
+        cache_size: config.cache_size.0,
+        connections: config.limits.connections,
+        page_memory: config.index.memory.0,
+    })
+}
+
+fn ways(config: &Config) -> Result<Ways, StartError> {
+    let environment = ProxyEnvironment::of_process();
+    let mirror = |(name, section): (&String, &MirrorConfig)| {
+        transport(&format!("mirrors.{name}"), &section.transport(), &environment)
+    };
+    Ok(Ways {
+        gitlab: transport("gitlab", &config.gitlab.transport(), &environment)?,
+        mirrors: config.mirrors.iter().map(mirror).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The same configuration, waiting less and trying once.
+fn impatient(config: &Config) -> Config {
+    let mut config = config.clone();
+    let at_most = |span: &mut crate::quantity::Span| span.0 = span.0.min(EXAMINED_FOR);
+    let gitlab = &mut config.gitlab;
+    gitlab.retries = 0;
+    [&mut gitlab.connect_timeout, &mut gitlab.header_timeout, &mut gitlab.idle_timeout]
+        .into_iter()
+        .for_each(at_most);
+    for mirror in config.mirrors.values_mut() {
+        mirror.retries = 0;
+        [&mut mirror.connect_timeout, &mut mirror.header_timeout, &mut mirror.idle_timeout]
+            .into_iter()
+            .for_each(at_most);
+    }
+    config
 }
 
 /// The mirrors whose files without a sha256 are kept.
@@ -355,16 +442,35 @@ pub fn caller(user: Option<&str>, token_file: Option<&Path>) -> Result<Credentia
 
 /// What is wrong with the files that the configuration names, a line each.
 pub fn unusable_files(config: &Config) -> Vec<String> {
-    let via = HeaderValue::from_static("1.1 larder");
-    let gitlab = bases(config).and_then(|bases| upstream(config, bases, &via, false)).err();
+    let environment = ProxyEnvironment::of_process();
+    let unusable = |section: &str, config: TransportConfig<'_>, url: Result<Url, StartError>| {
+        let transport = match transport(section, &config, &environment) {
+            Ok(transport) => transport,
+            Err(why) => return Some(why),
+        };
+        let lack = url.map(|url| transport.lack(&url));
+        lack.map_or_else(Some, |lack| {
+            lack.map(|why| StartError::Setting(format!("{section}.ca_file: {why}")))
+        })
+    };
+    let url = bases(config).and_then(|bases| gitlab_url(&bases));
+    let gitlab = unusable("gitlab", config.gitlab.transport(), url);
     let mirrors = config.mirrors.iter().flat_map(|(name, section)| {
-        let without_token = MirrorConfig { token_file: String::new(), ..section.clone() };
-        let token = token(&format!("mirrors.{name}"), &section.token_file).err();
-        [token, mirror(name, &without_token, &via).err()]
+        let title = format!("mirrors.{name}");
+        let url = mirror_base(name, section).map(|base| base.index().clone());
+        [token(&title, &section.token_file).err(), unusable(&title, section.transport(), url)]
     });
     let signers = unreadable_signers(config);
-    let faults = [service(config).err(), gitlab, signers, keys(config).err()].into_iter().chain(mirrors);
+    let tls = config.tls.has_certificate().then(|| Certificates::check(&config.tls)).flatten();
+    let tls = tls.map(|why| StartError::Setting(why.to_string()));
+    let faults = [service(config).err(), gitlab, signers, keys(config).err(), tls].into_iter().chain(mirrors);
     faults.flatten().map(|why| why.to_string()).collect()
+}
+
+/// The certificate and key of `[tls]`, if there are any.
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    let wanted = config.tls.has_certificate().then(|| Certificates::open(&config.tls));
+    wanted.transpose().map_err(|why| StartError::Setting(why.to_string()))
 }
 
 /// What is wrong with the file of allowed signers, if one is named.
@@ -409,52 +515,6 @@ fn keys(config: &Config) -> Result<Keys, StartError> {
     Ok(keys)
 }
 
-/// Everybody who can be asked; offline nobody, and what only they would need is not even opened.
-fn upstreams(
-    config: &Config,
-    bases: &Bases,
-    via: &HeaderValue,
-    service_token: bool,
-) -> Result<Upstream, StartError> {
-    if config.offline {
-        let gitlab = GitLabConfig { ca_file: String::new(), ..config.gitlab.clone() };
-        let config = Config { gitlab, ..config.clone() };
-        return Ok(upstream(&config, bases.clone(), via, service_token)?.offline(true));
-    }
-    let mirrors = config.mirrors.iter().map(|(name, section)| mirror(name, section, via));
-    let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
-    Ok(upstream(config, bases.clone(), via, service_token)?.with_mirrors(mirrors))
-}
-
-/// GitLab alone, without mirrors.
-fn upstream(
-    config: &Config,
-    bases: Bases,
-    via: &HeaderValue,
-    service_token: bool,
-) -> Result<Upstream, StartError> {
-    let stores = StoreOrigins::parse(&config.gitlab.store_origins).map_err(StartError::Setting)?;
-    Upstream::new(&config.gitlab, bases, stores, via.clone(), service_token)
-        .map_err(|why| StartError::Setting(format!("gitlab.ca_file: {why}")))
-}
-
-fn mirror(name: &str, section: &MirrorConfig, via: &HeaderValue) -> Result<Mirror, StartError> {
-    let token = token(&format!("mirrors.{name}"), &section.token_file)?;
-    let username = Some(section.username.as_str()).filter(|name| !name.is_empty());
-    let credential = token.map(|token| Credential::mirror(username, &token)).unwrap_or_default();
-    Mirror::new(mirror_scope(name)?, section, credential, via.clone())
-        .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
-}
-
-fn mirror_scope(name: &str) -> Result<Scope, StartError> {
-    Scope::mirror(name).ok_or_else(|| StartError::Setting(format!("mirrors.{name}: no such name")))
-}
-
-fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, StartError> {
-    MirrorBase::parse(mirror_scope(name)?, &section.url, &section.files)
-        .map_err(|(url, why)| StartError::Setting(format!("mirrors.{name}: \"{url}\": {why}")))
-}
-
 /// What the index room has to know of GitLab and of each mirror.
 fn sources(config: &Config, bases: Bases, private: PrivateNames) -> Result<Sources, StartError> {
     let pages = |(name, section): (&String, &MirrorConfig)| {
@@ -463,24 +523,4 @@ fn sources(config: &Config, bases: Bases, private: PrivateNames) -> Result<Sourc
     };
     let mirrors = config.mirrors.iter().map(pages).collect::<Result<Vec<_>, StartError>>()?;
     Ok(Sources::new(bases, mirrors, private, &config.path_prefix()))
-}
-
-/// The token in a section's `token_file`, if it has one.
-fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StartError> {
-    if path.is_empty() {
-        return Ok(None);
-    }
-    read_token(&format!("{section}.token_file"), Path::new(path)).map(Some)
-}
-
-/// The token in a file; `key` is where the file was named.
-fn read_token(key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
-    let fault = |why: &str| StartError::Setting(format!("{key}: {}: {why}", path.display()));
-    #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
-    let text = Zeroizing::new(fs::read(path).map_err(|why| fault(&why.to_string()))?);
-    let token = text.trim_ascii();
-    if token.is_empty() || HeaderValue::from_bytes(token).is_err() {
-        return Err(fault("is not a token"));
-    }
-    Ok(Zeroizing::new(token.to_vec()))
 }

@@ -2,7 +2,8 @@
 //!
 //! A request enters at the top and falls; nothing below calls upwards.
 //!
-//! - [`app`] puts the parts together; [`config`] is what an operator says; [`cli`] is how it is said.
+//! - [`serve`] is the daemon's life between its start and its end.
+//! - [`commands`] says which command does what; [`app`] puts the parts together; [`config`] is what an operator says; [`cli`] is how it is said.
 //! - [`server`] is the wire: connections, the walk of a request, and the one table of statuses.
 //! - [`access`] remembers GitLab's word about each caller. A response with stored bytes cannot be built without its
 //!   `Permit`.
@@ -13,8 +14,8 @@
 //! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data,
 //!   [`wheel`] what an archive says about itself.
 //! - Values that everybody may use: [`digest`], [`secret`], [`quantity`], [`byte_range`], [`cache_status`],
-//!   [`single_flight`],
-//!   [`clock`]. [`telemetry`] is what an operator sees.
+//!   [`single_flight`], [`histogram`], [`request_id`], [`correlation`],
+//!   [`clock`], [`mod@version`]. [`telemetry`] is what an operator sees.
 //!
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
@@ -25,14 +26,19 @@ pub mod byte_range;
 pub mod cache_status;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
+pub mod correlation;
 pub mod digest;
 pub mod file;
+pub mod histogram;
 pub mod index;
 pub mod quantity;
 pub mod registry;
+pub mod request_id;
 pub mod secret;
+pub mod serve;
 pub mod server;
 pub mod simple;
 pub mod single_flight;
@@ -41,4 +47,5 @@ pub mod telemetry;
 pub mod upkeep;
 pub mod upload;
 pub mod upstream;
+pub mod version;
 pub mod wheel;

@@ -10,8 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::correlation::{self, Correlation};
+
 pub struct SingleFlight<K, V> {
-    running: Mutex<HashMap<K, watch::Receiver<Option<V>>>>,
+    running: Mutex<HashMap<K, Running<V>>>,
+}
+
+struct Running<V> {
+    landing: watch::Receiver<Option<V>>,
+    /// The request that began it.
+    begun_by: Option<Arc<Correlation>>,
 }
 
 /// What a run gave, and whether this caller found it already running.
@@ -38,7 +46,12 @@ where
         let (mut landing, joined) = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             match running.get(&key) {
-                Some(landing) => (landing.clone(), true),
+                Some(run) => {
+                    if let (Some(current), Some(begun_by)) = (correlation::current(), &run.begun_by) {
+                        current.shares(begun_by);
+                    }
+                    (run.landing.clone(), true)
+                }
                 None => (self.start(&mut running, key, work()), false),
             }
         };
@@ -48,7 +61,7 @@ where
 
     fn start<F>(
         self: &Arc<Self>,
-        running: &mut HashMap<K, watch::Receiver<Option<V>>>,
+        running: &mut HashMap<K, Running<V>>,
         key: K,
         work: F,
     ) -> watch::Receiver<Option<V>>
@@ -56,15 +69,16 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let (sender, receiver) = watch::channel(None);
-        running.insert(key.clone(), receiver.clone());
+        let begun_by = correlation::current();
+        running.insert(key.clone(), Running { landing: receiver.clone(), begun_by });
         let place = Place { flights: Arc::clone(self), key };
         #[expect(clippy::disallowed_methods, reason = "the run must outlive the caller that started it")]
-        tokio::spawn(async move {
+        tokio::spawn(correlation::carried(async move {
             let value = work.await;
             // Out of the map first: whoever asks from here on asks anew.
             drop(place);
             sender.send_replace(Some(value));
-        });
+        }));
         receiver
     }
 

@@ -1,0 +1,106 @@
+//! What lives as long as the process, whichever configuration is in force.
+//!
+//! Owns the tasks that look after the store. Must not know the services.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::error::StartError;
+use crate::access::GrantCounts;
+use crate::clock;
+use crate::config::Config;
+use crate::digest;
+use crate::file::FlightCounts;
+use crate::index::WrittenMark;
+use crate::server::{ConnectionCounts, Shutdown};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::upstream::PeerCounts;
+
+/// How often it is looked whether a disk that failed works again.
+const DISK_LOOK_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) struct Foundation {
+    /// When the process began to serve.
+    pub begun: Instant,
+    pub store: Arc<Store>,
+    pub metrics: Arc<Metrics>,
+    pub connections: Arc<ConnectionCounts>,
+    pub shutdown: Shutdown,
+    /// This process's name in `Via`.
+    pub via: HeaderValue,
+    pub peer_counts: PeerCounts,
+    pub grant_counts: Arc<GrantCounts>,
+    pub flight_counts: Arc<FlightCounts>,
+    /// Uploads of all configurations.
+    pub written: Arc<WrittenMark>,
+}
+
+impl Foundation {
+    /// Opens the store.
+    pub(super) fn lay(config: &Config) -> Result<Arc<Self>, StartError> {
+        if !digest::self_test() {
+            return Err(StartError::Arithmetic);
+        }
+        let store = Arc::new(Store::open(&config.cache_dir()?, config.cache_size.0)?);
+        if config.offline {
+            store.blobs.keep_everything();
+        }
+        take_stock(&store);
+        look_after_disk(&store);
+        let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
+            .map_err(|why| StartError::Setting(why.to_string()))?;
+        Ok(Arc::new(Self {
+            begun: clock::now(),
+            store,
+            metrics: Arc::new(Metrics::default()),
+            connections: Arc::default(),
+            shutdown: Shutdown::default(),
+            via,
+            peer_counts: PeerCounts::default(),
+            grant_counts: Arc::default(),
+            flight_counts: Arc::default(),
+            written: Arc::default(),
+        }))
+    }
+
+    /// Changes the budget of the store; what is too much for it makes way behind this.
+    pub(super) fn resize(&self, budget_bytes: u64) {
+        self.store.set_budget(budget_bytes);
+        let store = Arc::clone(&self.store);
+        // Nobody waits: what does not make way now does so when room is next asked for.
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(why) = store.fit() {
+                tracing::warn!(%why, "cannot make the store as small as cache_size wants it");
+            }
+        }));
+    }
+}
+
+/// Counts what is stored, behind the start.
+fn take_stock(store: &Store) {
+    let blobs = Arc::clone(&store.blobs);
+    let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
+    #[expect(clippy::disallowed_methods, reason = "counting goes on behind the start")]
+    tokio::spawn(async move {
+        if let Ok(Err(why)) = stock.await {
+            tracing::warn!(%why, "cannot count what is stored");
+        }
+    });
+}
+
+/// Finds out whether a disk that failed works again, for as long as the store is there.
+fn look_after_disk(store: &Arc<Store>) {
+    let store = Arc::downgrade(store);
+    #[expect(clippy::disallowed_methods, reason = "ends with the store, and holds nothing up")]
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(DISK_LOOK_EVERY).await;
+            let Some(store) = store.upgrade() else { return };
+            // A disk that does not answer keeps this task alone waiting.
+            let _ = tokio::task::spawn_blocking(move || store.look_after_disk(clock::now())).await;
+        }
+    });
+}

@@ -1,0 +1,93 @@
+//! What the services say of themselves, as the values that telemetry shows.
+//!
+//! Must not judge, and must not count.
+
+use std::sync::Arc;
+
+use crate::access::Access;
+use crate::clock;
+use crate::file::Files;
+use crate::index::Pages;
+use crate::store::{Ailment, Store, StoreReading};
+use crate::telemetry::{
+    DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges, LastError, PeerGauges, RequestCount,
+    Standing, StoreGauges,
+};
+use crate::upstream::{PeerReading, State, Upstream};
+
+/// Whoever has something to say.
+pub(super) struct Sources {
+    pub access: Arc<Access>,
+    pub files: Arc<Files>,
+    pub pages: Arc<Pages>,
+    pub store: Arc<Store>,
+    pub upstream: Arc<Upstream>,
+}
+
+impl Sources {
+    pub(super) fn look(&self) -> Gauges {
+        let now = clock::now();
+        let (files, grants) = (self.files.reading(now), self.access.reading());
+        Gauges {
+            offline: self.upstream.is_offline(),
+            peers: self.upstream.peers().map(peer).collect(),
+            downloads: self.files.downloading() as u64,
+            flights: FlightGauges {
+                joined: files.joined,
+                ended: files.ended,
+                wrong_bodies: files.wrong_bodies,
+                shunned: files.shunned,
+            },
+            page_loads: self.pages.loading() as u64,
+            wheels_ahead: self.files.reading_ahead() as u64,
+            grants: GrantGauges { held: grants.held, granted: grants.granted, refused: grants.refused },
+            store: store(self.store.reading(now)),
+            ..Gauges::default()
+        }
+    }
+}
+
+fn peer(read: PeerReading) -> PeerGauges {
+    let requests =
+        read.requests.into_iter().map(|(kind, result, count)| RequestCount { kind, result, count });
+    PeerGauges {
+        name: read.name,
+        standing: match read.condition.state {
+            State::Closed => Standing::Well,
+            State::HalfOpen => Standing::Trying,
+            State::Open => Standing::Resting,
+        },
+        since: read.condition.since,
+        next_try: read.condition.next_try,
+        last_error: read.last_fault.map(|(cause, ago)| LastError { cause, ago }),
+        requests: requests.collect(),
+        errors: read.faults,
+        received_bytes: read.received_bytes,
+        latency: read.latency,
+    }
+}
+
+fn store(read: StoreReading) -> StoreGauges {
+    let disk = read.illness.map(|(ailment, since, why)| DiskTrouble {
+        kind: match ailment {
+            Ailment::Full => DiskTroubleKind::Full,
+            Ailment::ReadOnly => DiskTroubleKind::ReadOnly,
+            Ailment::Failing => DiskTroubleKind::Failing,
+        },
+        since,
+        why,
+    });
+    StoreGauges {
+        bytes: read.bytes,
+        budget_bytes: read.budget_bytes,
+        blobs: read.blobs,
+        spool_bytes: read.spool_bytes,
+        evictions: read.evictions,
+        evicted_bytes: read.evicted_bytes,
+        evictions_of_recent: read.evictions_of_recent,
+        quarantined: read.quarantined,
+        failures: read.failures,
+        full: read.full,
+        disk,
+    }
+}

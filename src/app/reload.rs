@@ -1,0 +1,50 @@
+//! Another configuration comes into force while the daemon runs.
+//!
+//! What lives on: the store, the sockets and connections, the certificates (their files are read again), the numbers, when
+//! something was last uploaded, and this process's name in `Via`. What is made anew: rights, prepared pages and whatever
+//! else is only remembered, which costs a question each; connections to upstream; what upstream failed at. Requests and
+//! downloads that run go on to their end with what they began with, so that a file of which one is under way may be
+//! fetched a second time. Owns the order: nothing that can fail comes after the swap.
+
+use std::sync::Arc;
+
+use super::{App, StartError, asked_gitlab, services, unusable_files};
+use crate::config::Config;
+use crate::telemetry::LogLevel;
+
+impl App {
+    /// Brings a configuration that was loaded into force, but for keys that need a restart: these are named.
+    ///
+    /// # Errors
+    /// Why it is no good, each fault a line; everything is as it was before then.
+    pub async fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, StartError> {
+        let (foundation, running) = (Arc::clone(&self.foundation), self.config.clone());
+        let (certificates, opened) = (self.certificates.clone(), self.opened.clone());
+        let before = self.daemon.in_force.services();
+        let making = tokio::task::spawn_blocking(move || {
+            let faults = unusable_files(&config);
+            if !faults.is_empty() {
+                return Err(StartError::Setting(faults.join("\n")));
+            }
+            let (config, waiting) = config.continuing(&running);
+            config.check_opened(opened.iter())?;
+            let gitlab = asked_gitlab(&config)?;
+            let services = services(&foundation, &config, Some(&before))?;
+            if let Some(certificates) = certificates {
+                certificates.reload().map_err(|why| StartError::Setting(why.to_string()))?;
+            }
+            Ok((config, gitlab, services, waiting))
+        });
+        let made = making.await.map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
+        let (config, gitlab, services, waiting) = made?;
+        // Untouched if the configuration says what it said: an order may have changed it for a while.
+        if let Some(log) = LogLevel::of_process().filter(|_| config.log.level != self.config.log.level) {
+            log.set(&config.log.level).map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
+        }
+        self.daemon.in_force.replace(services);
+        self.foundation.resize(config.cache_size.0);
+        self.gitlab = gitlab;
+        self.config = config;
+        Ok(waiting)
+    }
+}

@@ -1,0 +1,178 @@
+//! The values that count, each with where it came from: for people, and as JSON lines.
+//!
+//! Owns the words for a source. What stands before an `@` in a URL is never shown: it may be a password. Must not know what
+//! a value means.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use figment::{Figment, Metadata};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::value_lines::value_lines;
+
+/// One value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Effective {
+    /// Dotted.
+    pub key: String,
+    pub value: Value,
+    #[serde(flatten)]
+    pub source: Source,
+    /// What an empty value comes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub means: Option<String>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum Source {
+    Default,
+    File {
+        file: PathBuf,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+    },
+    Environment {
+        variable: String,
+    },
+    CommandLine,
+    Other {
+        name: String,
+    },
+}
+
+impl Effective {
+    /// Whether somebody wrote it.
+    pub fn is_changed(&self) -> bool {
+        self.source != Source::Default
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { file, line: Some(line) } => write!(f, "in {}:{line}", file.display()),
+            Self::File { file, line: None } => write!(f, "in {}", file.display()),
+            Self::Environment { variable } => write!(f, "in the environment, {variable}"),
+            Self::CommandLine => f.write_str("on the command line"),
+            Self::Other { name } => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({}", self.key, self.value, self.source)?;
+        if let Some(means) = &self.means {
+            write!(f, ": {means}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Who wrote what: the layers, and the lines of the file among them.
+pub(super) struct Sources<'a> {
+    figment: &'a Figment,
+    lines: BTreeMap<String, usize>,
+}
+
+impl<'a> Sources<'a> {
+    /// Without the file, or when it cannot be read any more, there are no lines to tell.
+    pub(super) fn new(figment: &'a Figment, file: Option<&Path>) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
+        let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        Self { figment, lines: value_lines(&text) }
+    }
+
+    /// Of a dotted key.
+    pub(super) fn of(&self, key: &str) -> Source {
+        self.figment.find_metadata(key).map_or(Source::Default, |metadata| self.source(key, metadata))
+    }
+
+    pub(super) fn source(&self, key: &str, metadata: &Metadata) -> Source {
+        match &metadata.source {
+            Some(figment::Source::File(file)) => {
+                Source::File { file: file.clone(), line: self.lines.get(key).copied() }
+            }
+            Some(figment::Source::Code(_)) if metadata.name.contains("Overrides") => Source::CommandLine,
+            Some(figment::Source::Code(_)) => Source::Default,
+            _ if metadata.name.contains("environment") => Source::Environment { variable: variable(key) },
+            _ => Source::Other { name: metadata.name.to_string() },
+        }
+    }
+
+    /// All values, in the order of their keys.
+    pub(super) fn effective(&self, values: &Value) -> Vec<Effective> {
+        let mut all = Vec::new();
+        flatten("", values, &mut all);
+        let effective = |(key, value): (String, Value)| Effective {
+            source: self.of(&key),
+            key,
+            value: shown(value),
+            means: None,
+        };
+        all.into_iter().map(effective).collect()
+    }
+}
+
+/// The variable by which a key is set.
+fn variable(key: &str) -> String {
+    format!("LARDER_{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Each value that is no table, by its dotted key.
+pub(super) fn flatten(above: &str, value: &Value, all: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+                flatten(&key, value, all);
+            }
+        }
+        value => all.push((above.to_owned(), value.clone())),
+    }
+}
+
+fn shown(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_secret(&text)),
+        Value::Array(values) => Value::Array(values.into_iter().map(shown).collect()),
+        other => other,
+    }
+}
+
+/// A URL as it may be shown: what stands before an `@` may be a password.
+pub(super) fn without_secret(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    match url.rfind('@') {
+        Some(at) if at >= after_scheme => format!("{}…{}", &url[..after_scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let values = serde_json::json!({"proxy": {"url": "http://me:s3cret@proxy.example:3128", "list": ["https://s3cret@x/"]}});
+        let figment = Figment::new();
+        for effective in Sources::new(&figment, None).effective(&values) {
+            let text = format!("{effective} {}", serde_json::to_string(&effective).unwrap_or_default());
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_as_it_is_set() {
+        assert_eq!(variable("gitlab.url"), "LARDER_GITLAB__URL");
+        assert_eq!(variable("listen"), "LARDER_LISTEN");
+        assert_eq!(variable("mirrors.pypi.fresh_for"), "LARDER_MIRRORS__PYPI__FRESH_FOR");
+    }
+}

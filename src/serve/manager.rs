@@ -1,0 +1,82 @@
+//! What the service manager is told (sd_notify(3)); nothing where `NOTIFY_SOCKET` is unset.
+//!
+//! Owns the messages and their order. Must not know how the daemon serves: a manager that does not listen changes nothing
+//! about that.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// For what comes after the drain: pages are put by, the last writes end.
+const AFTER_THE_DRAIN: Duration = Duration::from_secs(10);
+
+/// Whoever started this process and wants to hear of it.
+pub(super) struct Manager {
+    listens: bool,
+    /// What it was told last.
+    status: String,
+}
+
+impl Manager {
+    pub(super) fn of_process() -> Self {
+        Self { listens: std::env::var_os("NOTIFY_SOCKET").is_some(), status: String::new() }
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// For how long this process may be silent, if it is watched.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        sd_notify::watchdog_enabled().filter(|_| self.listens)
+    }
+
+    /// The daemon listens and can answer.
+    pub(super) fn ready(&mut self, status: &str) {
+        status.clone_into(&mut self.status);
+        self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// It reads its configuration again; [`Manager::ready`] says that it has.
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(why) => tracing::warn!(%why, "cannot read the clock that the service manager goes by"),
+        }
+    }
+
+    /// How it is, if that has changed.
+    pub(super) fn status(&mut self, status: &str) {
+        if self.status != status {
+            status.clone_into(&mut self.status);
+            self.tell(&[NotifyState::Status(status)]);
+        }
+    }
+
+    /// The daemon accepts no more, and may take `drain` until it ends.
+    pub(super) fn stopping(&self, drain: Duration) {
+        let most = u32::try_from((drain + AFTER_THE_DRAIN).as_micros()).unwrap_or(u32::MAX);
+        self.tell(&[
+            NotifyState::Stopping,
+            NotifyState::ExtendTimeoutUsec(most),
+            NotifyState::Status("finishing running downloads"),
+        ]);
+    }
+
+    fn tell(&self, words: &[NotifyState<'_>]) {
+        if self.listens {
+            tell(words);
+        }
+    }
+}
+
+/// The daemon is alive.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+fn tell(words: &[NotifyState<'_>]) {
+    if let Err(why) = sd_notify::notify(words) {
+        tracing::warn!(%why, "cannot tell the service manager how the daemon is");
+    }
+}

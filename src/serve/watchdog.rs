@@ -1,0 +1,27 @@
+//! A sign of life for the service manager, given only while the daemon really answers.
+//!
+//! Owns how often. A daemon that hangs stays silent, and the manager starts another one. Must not know what an answer is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::manager;
+use crate::server::{InForce, answers};
+
+/// Of the time that the daemon may be silent: after this part it is asked again, and so much it has to answer.
+const PARTS: u32 = 3;
+
+/// Gives a sign of life again and again; `silence` is the longest that the manager bears.
+pub(super) async fn keep_content(in_force: Arc<InForce>, silence: Duration) {
+    let part = silence / PARTS;
+    loop {
+        if answers(Arc::clone(&in_force), part).await {
+            manager::alive();
+        } else {
+            tracing::error!(
+                "the daemon does not answer itself: its service manager is not told that it lives"
+            );
+        }
+        tokio::time::sleep(part).await;
+    }
+}
