@@ -16,6 +16,8 @@ const HOUSE: House = House {
     rows: &[
         &["main"],
         &["lib"],
+        &["serve"],
+        &["commands"],
         &["app"],
         &["config"],
         &["cli", "server"],
@@ -30,7 +32,19 @@ const HOUSE: House = House {
     ],
 
     // The files on the lowest floor: each holds one type, knows no other room, and may be used by every one.
-    values: &["digest", "secret", "cache_status", "clock", "quantity", "byte_range", "single_flight"],
+    values: &[
+        "digest",
+        "secret",
+        "cache_status",
+        "clock",
+        "quantity",
+        "byte_range",
+        "single_flight",
+        "version",
+        "histogram",
+        "request_id",
+        "correlation",
+    ],
 
     // Pairs that the rows alone would allow.
     strangers: &[("upstream", "store", "the network and the disk meet only in the services above them")],
@@ -38,7 +52,7 @@ const HOUSE: House = House {
     // Rooms that not everyone above may use.
     limited: &[Limited {
         room: "telemetry",
-        users: &["main", "lib", "app", "config", "cli", "server"],
+        users: &["main", "lib", "serve", "commands", "app", "config", "cli", "server"],
         reason: "services return what happened; only the edge logs and counts it",
     }],
 

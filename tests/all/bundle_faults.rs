@@ -80,9 +80,14 @@ fn an_import_killed_at_any_instant_can_be_repeated() {
     let near = warmed(&index, &wheels.iter().collect::<Vec<_>>());
     let bundle = path_in(near.home(), "bundle.tar");
     well(&near.command(&["export", "--json", &bundle]));
-    let begun = Instant::now();
-    well(&Machine::new().run(&["import", "--json", &bundle]));
-    let whole = begun.elapsed();
+    // The shortest of three: on a machine that is busy just now one alone may be far too long.
+    let whole = (0..3).map(|_| {
+        let far = Machine::new();
+        let begun = Instant::now();
+        well(&far.run(&["import", "--json", &bundle]));
+        begun.elapsed()
+    });
+    let whole = whole.min().unwrap_or_default();
     let mut cut = 0;
     for kill in 0..KILLS {
         let far = Machine::new();

@@ -13,7 +13,7 @@ use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
 use larder::store::{Checked, Entry, PageMeta, Store};
-use larder::upstream::{GitLabConfig, StoreOrigins, Upstream};
+use larder::upstream::{GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream};
 
 use crate::bodies::{eventually, kept};
 use crate::mirrored::{FORMATS, HTML, JSON, file, get_as, listed, metadata, names, page};
@@ -345,8 +345,10 @@ fn a_page_follows_the_store() {
     let bases = Bases::new(Base::parse("https://gitlab.example").expect("a base"), Vec::new());
     let stores = StoreOrigins::parse(&[]).expect("no origin");
     let via = http::HeaderValue::from_static("1.1 larder-test");
-    let upstream =
-        Upstream::new(&GitLabConfig::default(), bases.clone(), stores, via, false).expect("a client");
+    let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
+    let direct = direct.expect("no files");
+    let upstream = Upstream::new(&GitLabConfig::default(), &direct, bases.clone(), stores, via, false);
+    let upstream = upstream.expect("a client");
     let access = Access::offline(&AccessConfig::default(), Keys::new(OfflineRule::Deny));
     let who = access.fingerprint(&Credential::anonymous());
     let parts = Parts {
@@ -355,6 +357,7 @@ fn a_page_follows_the_store() {
         shelf: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
         ahead: 0,
+        written: Arc::default(),
         held: Some(store.holdings()),
     };
     let private = PrivateNames::parse(&[]).expect("none");

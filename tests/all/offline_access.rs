@@ -97,7 +97,8 @@ fn whoever_may_not_cannot_tell_what_is_here() {
         .iter()
         .map(|path| {
             let reply = client.get(path);
-            (reply.status, reply.body.clone(), reply.header("Cache-Status").map(str::to_owned))
+            let text = reply.text().replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
+            (reply.status, text, reply.header("Cache-Status").map(str::to_owned))
         })
         .collect();
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use larder::access::{Access, AccessConfig, Credential, Fingerprint};
-use larder::file::{Files, FilesConfig, MetadataConfig};
+use larder::file::{Files, FilesConfig, MetadataConfig, Parts};
 use larder::quantity::Span;
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
-use larder::upstream::{GitLabConfig, StoreOrigins, Upstream};
+use larder::upstream::{GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream};
 
 use crate::bodies::{MODES, eventually};
 use crate::support::wheel::{noise, sha256_hex};
@@ -43,16 +43,14 @@ impl Ahead {
         let bases = Bases::new(Base::parse(gitlab.url()).expect("a base"), Vec::new());
         let stores = StoreOrigins::parse(&[gitlab.store_url().to_owned()]).expect("an origin");
         let via = http::HeaderValue::from_static("1.1 larder-test");
-        let upstream = Upstream::new(&GitLabConfig::default(), bases, stores, via, false).expect("a client");
+        let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
+        let direct = direct.expect("no files");
+        let upstream = Upstream::new(&GitLabConfig::default(), &direct, bases, stores, via, false);
+        let upstream = upstream.expect("a client");
         let who = access.fingerprint(&credential);
-        let files = Files::new(
-            FilesConfig::default(),
-            config,
-            HashSet::new(),
-            Arc::new(upstream),
-            access,
-            Arc::clone(&store),
-        );
+        let (upstream, counts) = (Arc::new(upstream), Arc::default());
+        let parts = Parts { upstream, access, store: Arc::clone(&store), counts };
+        let files = Files::new(FilesConfig::default(), config, HashSet::new(), parts);
         Self { runtime, store, files, credential, who, _home: home }
     }
 

@@ -83,7 +83,6 @@ fn foreign_lines(elsewhere: &str) -> Vec<(String, &'static [u16])> {
         "/API/v4/projects/42/packages/pypi/simple/",
         "/api/v4/projects/42/packages/pypi/files/abc/x.whl",
         "/api/v4/projects/42/packages/pypi/files//x.whl",
-        "/-/",
         "/-/nothing",
         "/-/metrics/",
         "/-/health",

@@ -83,6 +83,9 @@ fn assert_is_larders_request(case: &str, gitlab: &GitLab) {
                 ("accept-encoding", _) => value == "gzip" || value == "identity",
                 ("authorization", Door::GitLab) => value == BASIC,
                 ("via", Door::GitLab) => value.starts_with("1.1 larder"),
+                ("x-request-id", Door::GitLab) => {
+                    value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit())
+                }
                 ("range", _) => value == "bytes=0-0" || value == "bytes=0-9",
                 // Only ever what the stand-in itself gave out.
                 ("if-none-match" | "if-modified-since" | "if-range", _) => !value.contains("canary"),
@@ -170,7 +173,8 @@ fn laden(answer: Answer) -> Answer {
     .fold(answer, |answer, (name, value)| answer.header(name, value))
 }
 
-const COMMON: [&str; 5] = ["date", "connection", "cache-status", "content-type", "cache-control"];
+const COMMON: [&str; 6] =
+    ["date", "connection", "cache-status", "content-type", "cache-control", "x-request-id"];
 const OF_PAGES: [&str; 4] = ["vary", "etag", "content-length", "age"];
 const OF_FILES: [&str; 5] = ["vary", "etag", "content-length", "accept-ranges", "content-range"];
 const OF_WORDS: [&str; 7] = [

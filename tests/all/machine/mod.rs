@@ -2,3 +2,10 @@
 //!
 //! Each test is `#[ignore]`d with the Debian packages it needs as the reason, and fails without them. `.ci/run` installs
 //! them and runs `cargo test --test all -- --ignored machine::`.
+
+mod activation;
+mod browser;
+mod fresh_machine;
+mod promtool;
+mod restarts;
+mod systemd;

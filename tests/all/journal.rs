@@ -1,0 +1,120 @@
+//! Lines for the journal, and for everybody else.
+
+use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::fstat;
+use tempfile::TempDir;
+
+use crate::support::larder::binary;
+
+struct Daemon {
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A larder whose standard error is a stream that `JOURNAL_STREAM` names, as systemd does it, or another.
+fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
+    let folder = TempDir::with_prefix("larder-journal-").expect("a temporary folder");
+    let (reader, writer) = pipe().expect("a pipe");
+    let stat = fstat(writer.as_fd()).expect("it is open");
+    let inode = if is_journal { stat.st_ino } else { stat.st_ino + 1 };
+    let config = folder.path().join("larder.toml");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\ncache_dir = {:?}\n[gitlab]\nurl = \"http://127.0.0.1:9\"\n[log]\nlevel = \"debug\"\n\
+         format = {format:?}\n",
+        folder.path().join("cache")
+    );
+    std::fs::write(&config, text).expect("a writable folder");
+    let process = Command::new(binary())
+        .args(["serve", "--config"])
+        .arg(&config)
+        .env("JOURNAL_STREAM", format!("{}:{inode}", stat.st_dev))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .expect("the binary runs");
+    let mut daemon = Daemon { process, _folder: folder };
+    // Its first line on stdout is its address; a request there is logged.
+    let stdout = daemon.process.stdout.take().expect("piped");
+    let address = BufReader::new(stdout)
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once("http://")?.1.split(['/', ' ', ',']).next()?.to_owned()))
+        .expect("it says where it listens");
+    let client = crate::support::Client::new(address.parse().expect("an address"));
+    client.get("/-/health/live").expect(200);
+    // Nobody is at that port: a warning.
+    assert_eq!(client.get("/api/v4/projects/1/packages/pypi/simple/x/").status, 504);
+    (daemon, BufReader::new(reader))
+}
+
+fn lines(from: BufReader<PipeReader>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in from.lines().map_while(Result::ok) {
+        let last = line.contains("simple/x/") && line.contains("504");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    lines
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_time() {
+    let (_daemon, log) = start("text", true);
+    let lines = lines(log);
+    assert!(
+        lines.iter().all(|line| line.starts_with('<') && line.as_bytes().get(2) == Some(&b'>')),
+        "{lines:#?}"
+    );
+    assert!(lines.iter().any(|line| line.starts_with("<6>larder::request: method=GET path=/-/health/live ")));
+    assert!(lines.iter().any(|line| line.starts_with("<4>larder::upstream::line: ")), "{lines:#?}");
+}
+
+#[test]
+fn a_stream_that_is_not_the_journals_gets_the_time_and_the_level() {
+    let (_daemon, log) = start("text", false);
+    let lines = lines(log);
+    assert!(lines.iter().all(|line| line.starts_with("20")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("Z  INFO larder::request: method=GET ")), "{lines:#?}");
+}
+
+#[test]
+fn json_stays_json_with_the_documented_keys() {
+    let (_daemon, log) = start("json", true);
+    let documented =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("a document");
+    let mut requests = 0;
+    for line in lines(log) {
+        let value: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        let keys = value.as_object().expect("an object");
+        for common in ["timestamp", "level", "target"] {
+            assert!(keys[common].is_string(), "{line}");
+        }
+        if value["target"] == "larder::request" {
+            requests += 1;
+            for key in ["method", "path", "status", "bytes", "us", "cache", "id"] {
+                assert!(keys.contains_key(key), "no {key} in {line}");
+            }
+            for key in keys.keys() {
+                assert!(
+                    documented.contains(&format!("| `{key}` |")),
+                    "docs/metrics.md does not tell of {key}"
+                );
+            }
+        }
+    }
+    assert_eq!(requests, 2);
+}
