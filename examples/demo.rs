@@ -10,6 +10,7 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use larder::app::App;
 use larder::config::Config;
 use larder::file::MetadataConfig;
+use larder::server::{Address, PassedSockets};
 use larder::upstream::GitLabConfig;
 use support::{
     Act, Artifact, Client, Distribution, FileBodies, GitLab, Reply, Site, path, real_wheels, token,
@@ -78,8 +80,8 @@ fn demo(keep: bool) -> Told<()> {
 /// The same install four times, each into an empty folder and with no cache of pip's own.
 fn installs(stage: &Stage, pip: &Pip, folder: &Path) -> Told<()> {
     let direct = format!("http://__token__:{}@{}", token::DEVELOPER, stage.gitlab.address());
-    let first = format!("http://__token__:{}@{}", token::DEVELOPER, stage.app.address());
-    let job = format!("http://gitlab-ci-token:{}@{}", token::JOB, stage.app.address());
+    let first = format!("http://__token__:{}@{}", token::DEVELOPER, stage.address);
+    let job = format!("http://gitlab-ci-token:{}@{}", token::JOB, stage.address);
     let wheels = real_wheels();
     let every_wheel_once = FileBodies {
         transfers: wheels.len(),
@@ -127,7 +129,7 @@ fn a_stranger_is_refused(stage: &Stage) -> Told<()> {
                 let client = Client::new(address);
                 who.map_or(client.clone(), |token| client.token(token)).get(&path)
             };
-            let (through, direct) = (ask(stage.app.address()), ask(stage.gitlab.address()));
+            let (through, direct) = (ask(stage.address), ask(stage.gitlab.address()));
             if direct.status < 400 || !alike(&through, &direct) {
                 return Err(format!("{path} for {who:?}: larder says {through:?}, GitLab says {direct:?}"));
             }
@@ -206,6 +208,7 @@ fn form_of(wheel: &Artifact) -> (String, Vec<u8>) {
 struct Stage {
     gitlab: GitLab,
     app: App,
+    address: SocketAddr,
     runtime: Runtime,
 }
 
@@ -233,7 +236,7 @@ impl Stage {
             .start();
         gitlab.plan(Act::StallBeforeHead(DISTANCE).at(Site::Anywhere));
         let config = Config {
-            listen: "127.0.0.1:0".to_owned(),
+            listen: Address::Tcp("127.0.0.1:0".to_owned()).into(),
             cache_dir: folder.join("cache").display().to_string(),
             gitlab: GitLabConfig {
                 url: gitlab.url().to_owned(),
@@ -245,13 +248,15 @@ impl Stage {
             ..Config::default()
         };
         let runtime = Runtime::new().map_err(|why| why.to_string())?;
-        let app =
-            runtime.block_on(App::start(config)).map_err(|why| format!("larder did not start: {why}"))?;
-        Ok(Self { gitlab, app, runtime })
+        let app = runtime
+            .block_on(App::start(config, PassedSockets::default()))
+            .map_err(|why| format!("larder did not start: {why}"))?;
+        let address = app.address().ok_or("larder has no address")?;
+        Ok(Self { gitlab, app, address, runtime })
     }
 
     fn client(&self) -> Client {
-        Client::new(self.app.address()).token(token::DEVELOPER)
+        Client::new(self.address).token(token::DEVELOPER)
     }
 
     /// Read until it stands still: an answer is counted a moment after its last byte.
@@ -268,7 +273,7 @@ impl Stage {
     }
 
     fn counters(&self) -> Served {
-        let metrics = Client::new(self.app.address()).get("/-/metrics").text();
+        let metrics = Client::new(self.address).get("/-/metrics").text();
         let sum = |name: &str| -> u64 {
             let lines = metrics.lines().filter(|line| line.starts_with(name) && !line.contains("\"house\""));
             lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
@@ -281,7 +286,7 @@ impl Stage {
         let wheel = Distribution::new("my-first-upload", "1.0").wheel();
         let dist = folder.join("dist");
         write(&dist.join(&wheel.filename), &wheel.bytes)?;
-        let (address, token) = (self.app.address(), token::DEVELOPER);
+        let (address, token) = (self.address, token::DEVELOPER);
         let index = format!("http://__token__:{token}@{address}{}", path::project_index(PROJECT));
         let uploads = format!("http://{address}{}", path::upload(PROJECT));
         let target = folder.join("mine");
