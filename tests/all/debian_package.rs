@@ -10,7 +10,7 @@ use crate::support::debian::{Machine, readme_commands};
 #[ignore = "needs LARDER_PACKAGE, debootstrap, and root: bash .ci/package --check"]
 fn the_package_installs_upgrades_and_leaves_as_it_should() {
     let package = PathBuf::from(std::env::var_os("LARDER_PACKAGE").expect("LARDER_PACKAGE names a .deb"));
-    let machine = Machine::new(&["systemd", "ca-certificates"]);
+    let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     let name = package.file_name().expect("a file").to_string_lossy().into_owned();
     machine.put(&package, &format!("src/target/debian/{name}"));
 

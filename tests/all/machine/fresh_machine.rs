@@ -10,7 +10,7 @@ use crate::support::debian::{Machine, readme_commands};
 #[test]
 #[ignore = "needs debootstrap, and root"]
 fn the_readme_installs_a_service_on_a_bare_debian() {
-    let machine = Machine::new(&["systemd", "ca-certificates"]);
+    let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["config.example.toml", "systemd"]);
     machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/target/release/larder");
 
@@ -35,7 +35,7 @@ fn the_readme_compiles_with_these_commands_and_no_others() {
     // They are run by whoever builds; here it is seen that nobody changed them without looking.
     assert_eq!(readme_commands("From source"), ["cargo install --path . --locked"]);
     assert_eq!(readme_commands("For yourself").len(), 3);
-    let machine = Machine::new(&["systemd", "ca-certificates"]);
+    let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["systemd"]);
     machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/larder");
     machine.shell("install -D larder ~/.cargo/bin/larder");
