@@ -74,8 +74,11 @@ async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result
             () = signals.end() => break,
             _ = hangup.recv() => {
                 manager.reloading();
-                reload(&mut app, origin).await;
-                manager.ready(&status(&app));
+                tokio::select! {
+                    () = reload(&mut app, origin) => manager.ready(&status(&app)),
+                    // A file that never comes, from a dead network drive say, must not keep it from ending.
+                    () = signals.end() => break,
+                }
             }
             _ = looks.tick(), if manager.listens() => manager.status(&status(&app)),
         }

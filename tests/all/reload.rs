@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::service_manager::Manager;
@@ -116,6 +117,24 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
     let ready = reload(&larder, &manager).pop().unwrap_or_default();
     assert!(!ready.contains("degraded"), "{ready}");
     assert_eq!(larder.metric("larder_config_last_reload_successful"), Some(1.0));
+}
+
+#[test]
+fn a_file_that_never_comes_keeps_nobody_waiting() {
+    let (manager, gitlab) = (Manager::new(), GitLab::start());
+    let mut larder = manager.over(Larder::builder(&gitlab)).start();
+    manager.hears_of("READY=1");
+    // A pipe that nobody writes to is as a network drive that has gone.
+    let signers = larder.config_file().with_file_name("signers");
+    mknodat(CWD, &signers, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    add(&larder, &format!("[import]\nallowed_signers = {signers:?}"));
+    larder.signal(Signal::HUP);
+    manager.hears_of("RELOADING=1");
+    larder.client().get("/-/health/live").expect(200);
+    larder.signal(Signal::TERM);
+    manager.hears_of("STOPPING=1");
+    let status = larder.wait(Duration::from_secs(20));
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", larder.log());
 }
 
 #[test]
