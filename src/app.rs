@@ -83,7 +83,6 @@ impl App {
     /// What kept it from starting; nothing is left running then.
     pub async fn start(config: Config, passed: PassedSockets) -> Result<Self, StartError> {
         let foundation = Foundation::lay(&config)?;
-        let in_force = InForce::new(services(&foundation, &config, None)?);
         let certificates = certificates(&config)?;
         let opening = Opening {
             listen: &config.listen,
@@ -97,8 +96,8 @@ impl App {
         let (address, urls) = (door.tcp_address(), door.urls());
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
-        let opened = door.addresses().cloned().collect();
-        let mut daemon = Daemon::of(in_force);
+        let opened: Vec<_> = door.addresses().cloned().collect();
+        let mut daemon = Daemon::of(InForce::new(services(&foundation, &config, &opened, None)?));
         match ControlDoor::bind(&cache_dir) {
             Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
@@ -159,7 +158,7 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     fn embedded(config: &Config) -> Result<Self, StartError> {
-        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, None)?);
+        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, &[], None)?);
         let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(in_force);
         daemon.obey(door, config.limits);
@@ -259,10 +258,12 @@ fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
     Ok((!config.offline).then(|| bases(config)).transpose()?.map(|bases| bases.asked().to_string()))
 }
 
-/// All parts of one configuration, put together and idle, on what outlives it; `before` are those they follow.
+/// All parts of one configuration, put together and idle, on what outlives it. `opened` is where clients come in, `before`
+/// are those they follow.
 fn services(
     foundation: &Foundation,
     config: &Config,
+    opened: &[Address],
     before: Option<&Services>,
 ) -> Result<Services, StartError> {
     let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
@@ -308,6 +309,7 @@ fn services(
     let snapshot = {
         let looked = Looked {
             begun: foundation.begun,
+            opened: opened.iter().map(ToString::to_string).collect(),
             pages: Arc::clone(&pages),
             files: Arc::clone(&files),
             store: Arc::clone(&store),

@@ -22,6 +22,7 @@ fn is_shown(peer: &PeerGauges) -> bool {
 /// What the status page is a look at, beside the gauges.
 pub(super) struct Looked {
     pub begun: Instant,
+    pub opened: Vec<String>,
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub store: Arc<Store>,
@@ -37,7 +38,7 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
         offline: gauges.offline,
         stopping: gauges.stopping,
         uptime: now.saturating_duration_since(looked.begun),
-        listen: config.listen.iter().chain(config.tls.listen.iter()).map(ToString::to_string).collect(),
+        listen: looked.opened.clone(),
         public_url: config.public_url.clone(),
         mirrors: config.mirrors.keys().filter_map(|name| Scope::mirror(name)).collect(),
         rules: Rules {

@@ -284,7 +284,7 @@ impl Services {
                 let (holdings, prefix) = (self.holdings.clone(), self.path_prefix.clone());
                 let (stale, as_json) = (age.map(|age| age.as_secs()), takes_json(&parts.headers));
                 let shown = tokio::task::spawn_blocking(move || {
-                    status::project(&page, &body, stale, &prefix, as_json, |file| holdings.holds(file))
+                    status::project(&page, &body, stale, &prefix, as_json, |file| holdings.size(file))
                 });
                 let shown = shown.await.ok().flatten().ok_or(PageError::Internal)?;
                 Ok((reply::document(StatusCode::OK, shown).0, outcome))

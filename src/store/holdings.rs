@@ -4,6 +4,7 @@
 //! the bytes are still right is found out when they are served. Must not know callers, or what is made of the answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
 use std::sync::Arc;
 
 use super::catalog::{self, Catalog};
@@ -39,8 +40,15 @@ impl Holdings {
 
     /// Whether this address is known to yield its bytes, and they are here. Blocks.
     pub fn holds(&self, file: &FileRef) -> bool {
+        self.size(file).is_some()
+    }
+
+    /// How many bytes this address is known to yield, if they are here. Blocks.
+    pub fn size(&self, file: &FileRef) -> Option<u64> {
         let known = self.catalog.look(file).inspect_err(|why| tracing::warn!(%why, "cannot be looked up"));
-        known.is_ok_and(|entry| entry.is_some()) && self.layout.blob(file.digest).is_file()
+        known.ok().flatten()?;
+        let blob = fs::metadata(self.layout.blob(file.digest)).ok()?;
+        blob.is_file().then_some(blob.len())
     }
 
     /// The file that a mirror's path was last seen to yield, if it is here. Blocks.
@@ -141,7 +149,7 @@ mod tests {
         }
         let before = holdings.generation();
         cacache::write_hash_sync(dir.path(), b"wheel")?;
-        assert!(holdings.holds(&file(mirrored).ok_or("a file")?));
+        assert_eq!(holdings.size(&file(mirrored).ok_or("a file")?), Some(5));
         assert!(!holdings.holds(&file(absent).ok_or("a file")?), "the bytes of another address");
         let meta = PageMeta { etag: None, last_modified: None, url: "larder:/".to_owned() };
         for page in [

@@ -53,6 +53,11 @@ fn the_status_is_what_docs_status_md_says() {
     assert_eq!(status["schema"], 1);
     assert_eq!(status["state"]["word"], "ok", "{status}");
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        status["listen"],
+        serde_json::json!([larder.address().to_string()]),
+        "where it really listens"
+    );
     for (stretch, pieces, seconds) in [("hour", 60, 60), ("day", 48, 1800), ("week", 7, 86_400)] {
         let stretch = &status["history"][stretch];
         assert_eq!(stretch["pieces"].as_array().map(Vec::len), Some(pieces));
@@ -309,6 +314,10 @@ fn a_project_shows_its_versions_newest_first_and_what_is_held() {
         let held: Vec<_> = releases.iter().map(|release| release["files"][0]["held"] == true).collect();
         // A file is held by its address, and a group's addresses are others.
         assert_eq!(held, [false, address.contains("projects"), false], "{address}: {shown}");
+        let sizes: Vec<_> =
+            releases.iter().map(|release| release["files"][0]["size_bytes"].as_u64()).collect();
+        let size = wheels[1].bytes.len() as u64;
+        assert_eq!(sizes, [None, held[1].then_some(size), None], "GitLab's page tells none: {shown}");
         let first = &releases[0]["files"][0];
         assert_eq!(first["sha256"], wheels[2].sha256.as_str());
         assert_eq!(first["requires_python"], ">=3.8");

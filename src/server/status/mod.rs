@@ -105,20 +105,20 @@ pub(super) fn find(query: &str) -> Result<String, RouteError> {
     path.strip_prefix("/-/").map(str::to_owned).ok_or(RouteError::Unknown)
 }
 
-/// One project, of a page that its reader was given. `holds` may block, and so does this.
+/// One project, of a page that its reader was given. `held_size` may block, and so does this.
 pub(super) fn project(
     page: &PageRef,
     body: &Page,
     stale_for_seconds: Option<u64>,
     path_prefix: &str,
     as_json: bool,
-    holds: impl Fn(&FileRef) -> bool,
+    held_size: impl Fn(&FileRef) -> Option<u64>,
 ) -> Option<Document> {
     let forms = body.forms();
     let plain = forms.choose([]);
     let name = page.name.as_ref()?;
     let shown = Shown { page, name, format: Format::Json, body: &plain.body, path_prefix, stale_for_seconds };
-    let project = Project::read(&shown, holds)
+    let project = Project::read(&shown, held_size)
         .inspect_err(|why| tracing::warn!(%why, "a page of ours cannot be read"))
         .ok()?;
     Some(if as_json { Document::json(&project) } else { Document::html(project_page::project(&project)) })

@@ -80,11 +80,14 @@ pub(super) struct Shown<'p> {
 }
 
 impl Project {
-    /// `holds` may block.
+    /// `held_size` tells of an address how many bytes it yields if they are here, and may block.
     ///
     /// # Errors
     /// When the page cannot be read, which larder's own can.
-    pub(super) fn read(shown: &Shown<'_>, holds: impl Fn(&FileRef) -> bool) -> Result<Self, RewriteError> {
+    pub(super) fn read(
+        shown: &Shown<'_>,
+        held_size: impl Fn(&FileRef) -> Option<u64>,
+    ) -> Result<Self, RewriteError> {
         let base = Url::parse(HOUSE).map_err(|_| RewriteError::Spent)?;
         let prefix = shown.path_prefix.to_owned();
         let (mut found, status) = read_entries(shown.format, shown.name, base, shown.body, move |entry| {
@@ -94,7 +97,11 @@ impl Project {
         found.truncate(FILES_MAX);
         let files: Vec<ProjectFile> = found
             .into_iter()
-            .map(|(file, address)| ProjectFile { held: address.as_ref().is_some_and(&holds), ..file })
+            .map(|(file, address)| match address.as_ref().and_then(&held_size) {
+                // What is here is known better than what the index says of it.
+                Some(size) => ProjectFile { held: true, size_bytes: Some(size), ..file },
+                None => file,
+            })
             .collect();
         Ok(Self {
             schema: super::report::SCHEMA,
@@ -187,7 +194,7 @@ mod tests {
             path_prefix: prefix,
             stale_for_seconds: None,
         };
-        Ok(Project::read(&shown, |file| file.filename.as_str().ends_with(".whl"))?)
+        Ok(Project::read(&shown, |file| file.filename.as_str().ends_with(".whl").then_some(7))?)
     }
 
     fn file(name: &str, url: &str) -> serde_json::Value {
@@ -207,6 +214,8 @@ mod tests {
             .collect();
         assert_eq!(told, [(Some("2rc1"), 1), (Some("1.10"), 2), (Some("1.9"), 1), (None, 1)]);
         assert_eq!((project.files, project.held, project.left_out), (5, 1, 0));
+        let sizes = project.releases.iter().flat_map(|release| &release.files).map(|file| file.size_bytes);
+        assert_eq!(sizes.flatten().collect::<Vec<_>>(), [7], "of the one that is held");
         Ok(())
     }
 
