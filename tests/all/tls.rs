@@ -19,6 +19,7 @@ use crate::support::{
     Act, Artifact, Authority, Client, Distribution, GitLab, Larder, Pair, Site, Storage, StoreListing,
     TlsClient, Workbench, path, real_wheels, token,
 };
+use crate::uploads::{content_type, form};
 
 const LOCAL: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -516,4 +517,23 @@ fn a_thousand_idle_and_slow_tls_connections_cost_little() {
         assert!(took < Duration::from_secs(2), "{took:?}");
     });
     assert_eq!(shown(&run(client.connect()).expect("a handshake")), run(client.certificate()));
+}
+
+#[test]
+fn r32_an_early_answer_to_an_upload_comes_over_http2_too() {
+    let gitlab = GitLab::start();
+    let secured = Secured::start(&gitlab, "");
+    let client = secured.http2();
+    let body = Bytes::from(form(&Artifact::noise("huge", "1.0", 30_000_000)));
+    let mut request = client.request("POST", &path::upload(42), "nobody-knows", body);
+    request.headers_mut().insert("content-type", content_type().parse().expect("a value"));
+    run(async {
+        let mut sender = client.http2().await;
+        let found = read(in_time(sender.send_request(request)).await.expect("an answer")).await;
+        assert!(found.status == 401 && found.is_complete(), "{found:?}");
+        let live = in_time(sender.send_request(client.get("/-/health/live", token::READER))).await;
+        assert_eq!(live.expect("the connection goes on").status(), 200);
+    });
+    let received = gitlab.log().entries().iter().map(|entry| entry.body_received).max();
+    assert!(received < Some(10_000_000), "the refused body was passed on all the same: {received:?}");
 }

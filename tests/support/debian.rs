@@ -178,7 +178,7 @@ fn pristine(packages: &[&str]) -> PathBuf {
     run(Command::new("debootstrap")
         .args(["--variant=minbase", &format!("--include={}", packages.join(",")), suite])
         .arg(root.path())
-        .arg(mirror(suite)));
+        .args(mirror(suite)));
     let unfinished = folder.join("unfinished.tar");
     run(Command::new("tar")
         .args(["--exclude=./var/cache/apt/archives/*.deb", "-cf"])
@@ -190,8 +190,8 @@ fn pristine(packages: &[&str]) -> PathBuf {
     tar
 }
 
-/// The mirror that this machine's apt is configured with.
-fn mirror(suite: &str) -> String {
+/// The mirror that this machine's apt is configured with; without one debootstrap knows its own.
+fn mirror(suite: &str) -> Option<String> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",
@@ -201,13 +201,8 @@ fn mirror(suite: &str) -> String {
             &format!("Codename: {suite}"),
         ])
         .output();
-    let addresses =
-        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    addresses
-        .lines()
-        .find(|line| line.starts_with("http"))
-        .unwrap_or("http://deb.debian.org/debian")
-        .to_owned()
+    let addresses = String::from_utf8(output.ok()?.stdout).ok()?;
+    addresses.lines().find(|line| line.starts_with("http")).map(str::to_owned)
 }
 
 fn target_folder() -> PathBuf {
