@@ -93,6 +93,7 @@ impl App {
         };
         let door = NetworkDoor::open(opening).await?;
         config.check_opened(door.addresses())?;
+        warn_of_the_unopened(&config, &door);
         let (address, urls) = (door.tcp_address(), door.urls());
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
@@ -253,6 +254,23 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
     }
 }
 
+/// Sockets that were passed on stand in place of what is configured, which is easily overlooked.
+fn warn_of_the_unopened(config: &Config, door: &NetworkDoor) {
+    let usual = Config::default().listen;
+    let listen = config.listen.iter().filter(|address| !usual.iter().any(|usual| usual == *address));
+    let keys = listen
+        .map(|address| ("listen", address))
+        .chain(config.tls.listen.iter().map(|address| ("tls.listen", address)));
+    for (key, address) in keys.filter(|(_, address)| door.stands_aside(address)) {
+        tracing::warn!(
+            key,
+            %address,
+            "nothing listens there: the sockets that were passed on stand in place of it; let their unit open it (and name a \
+             socket that is to speak TLS: FileDescriptorName=tls)"
+        );
+    }
+}
+
 /// The GitLab that is asked; none offline.
 fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
     Ok((!config.offline).then(|| bases(config)).transpose()?.map(|bases| bases.asked().to_string()))
@@ -309,7 +327,7 @@ fn services(
     let snapshot = {
         let looked = Looked {
             begun: foundation.begun,
-            opened: opened.iter().map(ToString::to_string).collect(),
+            opened: opened.to_vec(),
             pages: Arc::clone(&pages),
             files: Arc::clone(&files),
             store: Arc::clone(&store),
@@ -336,6 +354,7 @@ fn services(
         path_prefix: config.path_prefix(),
         via,
         service,
+        own_names: config.own_names(),
     })
 }
 

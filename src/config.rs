@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
@@ -27,7 +28,7 @@ use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::quantity::Size;
 use crate::registry::{Base, MirrorBase, NamesConfig, PrivateNames, Scope};
-use crate::server::{Address, Addresses, ServerLimits, SocketMode, TlsConfig};
+use crate::server::{Address, Addresses, OwnNames, ServerLimits, SocketMode, TlsConfig};
 use crate::telemetry::LogConfig;
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
 
@@ -231,6 +232,13 @@ impl Config {
         if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
             fault("limits.requests_burst", "0 would refuse every request".to_owned());
         }
+        if self.limits.header_size > ServerLimits::HEADER_SIZE_MAX {
+            let most = ServerLimits::HEADER_SIZE_MAX;
+            fault(
+                "limits.header_size",
+                format!("{} is more than {most}, for each connection", self.limits.header_size),
+            );
+        }
         faults.extend(self.listen_faults());
         faults.extend(self.exposures(self.listen.iter().chain(&self.tls.listen)));
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
@@ -317,16 +325,8 @@ impl Config {
         faults
     }
 
-    /// What must stay on this machine, while one of these addresses is open to the network.
-    fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a Address>) -> Vec<Fault> {
-        let mut addresses = addresses;
-        let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local()) else {
-            return Vec::new();
-        };
-        let remedy = "listen on loopback or a unix socket, or set trust_network = true";
-        let told = |is: &str, why: &str| {
-            format!("{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}")
-        };
+    /// The keys that give whoever can connect rights, each with its value and what that means.
+    fn giveaways(&self) -> Vec<(String, &'static str, &'static str)> {
         let gitlab = ("gitlab.token_file".to_owned(), &self.gitlab.token_file);
         let mirrors = self.mirrors.iter().flat_map(|(name, mirror)| {
             let key = |key| format!("mirrors.{name}.{key}");
@@ -334,13 +334,34 @@ impl Config {
         });
         // With a credential of the operator's every caller has its rights.
         let tokens = std::iter::once(gitlab).chain(mirrors).filter(|(_, file)| !file.is_empty());
-        let mut faults: Vec<Fault> =
-            tokens.map(|(key, _)| (key, told("set", "with it every caller has its rights"))).collect();
+        let mut found: Vec<_> =
+            tokens.map(|(key, _)| (key, "set", "with it every caller has its rights")).collect();
         if self.offline && self.access.offline == OfflineRule::Open {
             let why = "whoever can connect gets GitLab's packages";
-            faults.push(("access.offline".to_owned(), told("\"open\"", why)));
+            found.push(("access.offline".to_owned(), "\"open\"", why));
         }
-        faults
+        found
+    }
+
+    /// What must stay on this machine, while one of these addresses is open to the network.
+    fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a Address>) -> Vec<Fault> {
+        let mut addresses = addresses;
+        let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local()) else {
+            return Vec::new();
+        };
+        let remedy = "listen on loopback or a unix socket, or set trust_network = true";
+        let told = |(key, is, why)| {
+            (key, format!("{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}"))
+        };
+        self.giveaways().into_iter().map(told).collect()
+    }
+
+    /// The names by which larder must be called because whoever can connect has rights; none if it may be called by any.
+    /// What it listens on are loopback addresses then.
+    pub fn own_names(&self) -> Option<OwnNames> {
+        let matters = !self.trust_network && !self.giveaways().is_empty();
+        let url = Url::parse(&self.public_url).ok();
+        matters.then(|| OwnNames::new(url.as_ref().and_then(Url::host_str)))
     }
 
     /// Whether the addresses that were really opened, which may be a service manager's, are as good as those that were

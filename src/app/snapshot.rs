@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::file::{Download, Files};
 use crate::index::{Pages, StalePages};
 use crate::registry::Scope;
-use crate::server::{Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
+use crate::server::{Address, Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
 use crate::store::Store;
 use crate::telemetry::{Gauges, Health, Metrics, PeerGauges, Standing};
 
@@ -22,7 +22,7 @@ fn is_shown(peer: &PeerGauges) -> bool {
 /// What the status page is a look at, beside the gauges.
 pub(super) struct Looked {
     pub begun: Instant,
-    pub opened: Vec<String>,
+    pub opened: Vec<Address>,
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub store: Arc<Store>,
@@ -38,7 +38,7 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
         offline: gauges.offline,
         stopping: gauges.stopping,
         uptime: now.saturating_duration_since(looked.begun),
-        listen: looked.opened.clone(),
+        listen: looked.opened.iter().map(address).collect(),
         public_url: config.public_url.clone(),
         mirrors: config.mirrors.keys().filter_map(|name| Scope::mirror(name)).collect(),
         rules: Rules {
@@ -59,6 +59,14 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
         stale: looked.pages.stale(now).into_iter().map(stale).collect(),
         page_loads: gauges.page_loads,
         grants: gauges.grants.held,
+    }
+}
+
+/// Without a path of the disk.
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.clone(),
+        Address::Unix(_) => "unix socket".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::ReplyBody;
 use crate::clock;
@@ -36,6 +37,12 @@ struct Streams {
 pub(super) enum Verdict {
     /// Nothing can have happened before this.
     FineUntil(Instant),
+    Over(Over),
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
     /// Nobody asked for anything for too long.
     Idle,
     /// A client takes nothing of what it asked for.
@@ -54,10 +61,12 @@ impl Streams {
     fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
         if self.open.is_empty() {
             let until = self.quiet_since + patience.idle;
-            return if until <= now { Verdict::Idle } else { Verdict::FineUntil(until) };
+            // A request that comes in the next moment may be stalled so much later.
+            let look = until.min(now + patience.stall);
+            return if until <= now { Verdict::Over(Over::Idle) } else { Verdict::FineUntil(look) };
         }
         match self.open.values().flatten().min() {
-            Some(since) if *since + patience.stall <= now => Verdict::Stalled,
+            Some(since) if *since + patience.stall <= now => Verdict::Over(Over::Stalled),
             Some(since) => Verdict::FineUntil(*since + patience.stall),
             None => Verdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
         }
@@ -115,15 +124,16 @@ impl Drop for StreamGuard {
     }
 }
 
-/// An answer's body that tells when it waits for the client.
+/// An answer's body that tells when it waits for the client, and keeps its room until it ends.
 pub(super) struct WatchedBody {
     inner: ReplyBody,
-    guard: Option<StreamGuard>,
+    guard: StreamGuard,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl WatchedBody {
-    pub(super) fn new(inner: ReplyBody, guard: Option<StreamGuard>) -> Self {
-        Self { inner, guard }
+    pub(super) fn new(inner: ReplyBody, guard: StreamGuard, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { inner, guard, _room: room }
     }
 }
 
@@ -136,10 +146,8 @@ impl Body for WatchedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Some(guard) = &self.guard {
-            // The next piece is asked for when there is room for it: until then it is the client who is waited for.
-            guard.waits_for_client(frame.is_ready().then(clock::now));
-        }
+        // The next piece is asked for when there is room for it: until then it is the client who is waited for.
+        self.guard.waits_for_client(frame.is_ready().then(clock::now));
         frame
     }
 
@@ -165,7 +173,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let activity = Activity::new(start);
         assert_eq!(activity.verdict(PATIENCE, at(9)), Verdict::FineUntil(at(10)));
-        assert_eq!(activity.verdict(PATIENCE, at(10)), Verdict::Idle);
+        assert_eq!(activity.verdict(PATIENCE, at(10)), Verdict::Over(Over::Idle));
         let stream = activity.begin();
         assert_eq!(
             activity.verdict(PATIENCE, at(100)),
@@ -185,7 +193,7 @@ mod tests {
         one.waits_for_client(Some(at(5)));
         other.waits_for_client(Some(at(30)));
         assert_eq!(activity.verdict(PATIENCE, at(64)), Verdict::FineUntil(at(65)));
-        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::Stalled);
+        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::Over(Over::Stalled));
         one.waits_for_client(None);
         assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::FineUntil(at(90)));
         drop(other);

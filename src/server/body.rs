@@ -29,11 +29,14 @@ use crate::upstream::IdleBody;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Bytes read from disk at a time, per connection.
+/// Bytes read from disk at a time, for one answer.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// A shorter read is copied out of its buffer.
-const COPIED_BELOW_BYTES: usize = CHUNK_BYTES / 8;
+/// The same where one connection has many answers at a time.
+const SMALL_CHUNK_BYTES: usize = 64 * 1024;
+
+/// A read of no more than this is copied out of its buffer.
+const COPIED_BYTES_MAX: usize = SMALL_CHUNK_BYTES;
 
 /// Buffers kept for reuse by all connections together.
 const POOLED_MAX: usize = 32;
@@ -82,6 +85,14 @@ impl ReplyBody {
     /// What an order over the control socket yields, for as long as it does.
     pub(super) fn stream(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
         Self::from(Inner::Stream(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// For a connection that has many answers at a time.
+    pub(super) fn in_small_pieces(mut self) -> Self {
+        if let Inner::File(body) = &mut self.inner {
+            body.chunk_bytes = SMALL_CHUNK_BYTES;
+        }
+        self
     }
 
     pub(super) fn tallied(mut self, tally: Tally) -> Self {
@@ -156,6 +167,7 @@ pub(super) struct FileBody {
     file: Arc<File>,
     span: Span,
     position: u64,
+    chunk_bytes: usize,
     pending: Pending,
     _permit: Permit,
 }
@@ -175,7 +187,8 @@ impl FileBody {
             Source::Blob(blob) => Arc::clone(blob.file()),
             Source::Growing(growing, _) => Arc::clone(growing.file()),
         };
-        Self { source, file, position: span.start, span, pending: Pending::Nothing, _permit: permit }
+        let (position, chunk_bytes) = (span.start, CHUNK_BYTES);
+        Self { source, file, position, span, chunk_bytes, pending: Pending::Nothing, _permit: permit }
     }
 
     fn available(&self) -> Availability {
@@ -214,7 +227,7 @@ impl FileBody {
                         Pending::Wait(Box::pin(Arc::clone(growing).wait(self.span, self.position)));
                 }
                 Availability::Bytes(bytes) => {
-                    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+                    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.chunk_bytes);
                     match read_cached(&self.file, self.position, wanted) {
                         Some(bytes) => return Poll::Ready(Some(self.took(Ok(bytes)))),
                         None => {
@@ -285,7 +298,7 @@ impl Buffer {
     /// A few bytes must not hold a whole buffer for as long as a slow client takes them: along a slow download, hyper
     /// would queue one after another.
     fn filled(mut self, bytes: usize) -> Bytes {
-        if bytes < COPIED_BELOW_BYTES {
+        if bytes <= COPIED_BYTES_MAX {
             return Bytes::copy_from_slice(&self.bytes[..bytes]);
         }
         self.filled = bytes;

@@ -11,16 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::ServerLimits;
-use super::activity::{Activity, Patience, Verdict, WatchedBody};
+use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
 use super::body::ReplyBody;
 use super::clients::ClientAddress;
 use super::connection_counts::TurnedAway;
@@ -28,7 +29,7 @@ use super::lingering::LingeringStream;
 use super::patience::PatientStream;
 use super::reply::{self, Refusal};
 use super::shutdown::Shutdown;
-use super::stream::Stream;
+use super::stream::{First, Stream};
 use crate::clock;
 
 /// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
@@ -70,6 +71,9 @@ pub(super) struct Connection<F> {
     pub shutdown: Shutdown,
     pub limits: ServerLimits,
     pub client: Option<ClientAddress>,
+    /// Of all connections together, for their requests over HTTP/2: as many as there may be connections, so that what a
+    /// request takes is bounded alike over both protocols.
+    pub streams: Arc<Semaphore>,
 }
 
 impl<F, A> Connection<F>
@@ -82,8 +86,11 @@ where
     /// # Errors
     /// Why there was nothing to serve.
     pub(super) async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) -> Result<(), TurnedAway> {
-        let Some(first) = self.first_byte(&stream).await else {
-            return if self.shutdown.has_begun() { Ok(()) } else { Err(TurnedAway::Silent) };
+        let first = match self.first_byte(&stream).await {
+            First::Byte(first) => first,
+            First::End => return Ok(()),
+            First::Silence if self.shutdown.has_begun() => return Ok(()),
+            First::Silence => return Err(TurnedAway::Silent),
         };
         let Some(tls) = tls else {
             self.http1(stream).await;
@@ -91,8 +98,8 @@ where
         };
         if first != TLS_HANDSHAKE {
             let told = |_| async { reply::rejection(&Refusal::Plaintext) };
-            let connection =
-                Connection { answer: told, shutdown: self.shutdown, limits: self.limits, client: None };
+            let Self { shutdown, limits, streams, .. } = self;
+            let connection = Connection { answer: told, shutdown, limits, client: None, streams };
             connection.http1(stream).await;
             return Err(TurnedAway::Tls);
         }
@@ -123,7 +130,7 @@ where
         self.http1_watched(stream, false).await;
     }
 
-    async fn first_byte(&self, stream: &Stream) -> Option<u8> {
+    async fn first_byte(&self, stream: &Stream) -> First {
         tokio::select! {
             biased;
             first = stream.first_byte(self.limits.first_byte_timeout.0) => first,
@@ -136,12 +143,14 @@ where
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         over_tls: bool,
     ) {
-        let Self { answer, shutdown, limits, client } = self;
+        let Self { answer, shutdown, limits, client, .. } = self;
         let has_asked = Arc::new(AtomicBool::new(false));
-        let (asked, stop) = (Arc::clone(&has_asked), shutdown.clone());
+        let may_be_sending = Arc::new(AtomicBool::new(false));
+        let (asked, sends, stop) = (Arc::clone(&has_asked), Arc::clone(&may_be_sending), shutdown.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             note(&mut request, client, over_tls);
             asked.store(true, Ordering::Relaxed);
+            sends.store(!request.body().is_end_stream(), Ordering::Relaxed);
             let (answer, stop) = (answer(request), stop.clone());
             async move {
                 let mut response = answer.await;
@@ -155,8 +164,8 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout.0)
             .max_header_size(limits.header_size.bytes())
-            .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .max_buf_size(BUFFER_BYTES.max(limits.header_size.bytes()))
+            .serve_connection(TokioIo::new(LingeringStream::if_sending(stream, may_be_sending)), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -175,15 +184,26 @@ where
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { answer, shutdown, limits, client } = self;
+        let Self { answer, shutdown, limits, client, streams: room } = self;
         let activity = Activity::new(clock::now());
         let streams = activity.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             note(&mut request, client, true);
             origin_form(&mut request);
             let guard = streams.begin();
-            let answer = answer(request);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| WatchedBody::new(body, Some(guard)))) }
+            // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
+            let (answer, room) = (Box::pin(answer(request)), Arc::clone(&room));
+            async move {
+                let Some(room) = find_room(room, limits.queue_timeout.0).await else {
+                    return Ok(
+                        reply::rejection(&Refusal::Crowded).map(|body| WatchedBody::new(body, guard, None))
+                    );
+                };
+                let answer = answer.await;
+                Ok::<_, Infallible>(
+                    answer.map(|body| WatchedBody::new(body.in_small_pieces(), guard, Some(room))),
+                )
+            }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -201,13 +221,15 @@ where
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     served = connection => served,
-                    () = over(&activity, patience) => return tracing::debug!("a client stopped reading"),
+                    _ = over(&activity, patience) => return tracing::debug!("a client stopped reading"),
                 }
             }
-            () = over(&activity, patience) => {
+            over = over(&activity, patience) => {
                 connection.as_mut().graceful_shutdown();
-                // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take.
-                let last = if activity.is_fresh() { FAREWELL } else { limits.write_timeout.0 };
+                // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take, and
+                // whoever takes nothing has had his time.
+                let in_vain = matches!(over, Over::Stalled) || activity.is_fresh();
+                let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
                 let Ok(served) = timeout(last, connection).await else { return };
                 served
             }
@@ -217,10 +239,17 @@ where
 }
 
 /// Returns when a connection has been idle, or its client has taken nothing, for too long.
-async fn over(activity: &Activity, patience: Patience) {
-    while let Verdict::FineUntil(until) = activity.verdict(patience, clock::now()) {
-        sleep_until(until.into()).await;
+async fn over(activity: &Activity, patience: Patience) -> Over {
+    loop {
+        match activity.verdict(patience, clock::now()) {
+            Verdict::FineUntil(until) => sleep_until(until.into()).await,
+            Verdict::Over(over) => return over,
+        }
     }
+}
+
+async fn find_room(room: Arc<Semaphore>, limit: Duration) -> Option<OwnedSemaphorePermit> {
+    timeout(limit, room.acquire_owned()).await.ok()?.ok()
 }
 
 /// Tells the handler whose request it is.
@@ -233,9 +262,13 @@ fn note(request: &mut Request<Incoming>, client: Option<ClientAddress>, over_tls
     }
 }
 
-/// HTTP/2 splits a URL into fields; what is asked of larder is its path, as over HTTP/1.1. A request without one stays as it
-/// is and is refused.
+/// HTTP/2 splits a URL into fields; what is asked of larder is its path, as over HTTP/1.1, and its authority stands in place
+/// of `Host` (RFC 9113 §8.3.1). A request without a path stays as it is and is refused.
 fn origin_form(request: &mut Request<Incoming>) {
+    let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    if let Some(Ok(authority)) = authority {
+        request.headers_mut().insert(header::HOST, authority);
+    }
     if let Some(path) = request.uri().path_and_query().cloned()
         && request.method() != http::Method::CONNECT
     {

@@ -83,6 +83,7 @@ pub struct Opening<'a> {
 /// All addresses where clients come in.
 pub struct NetworkDoor {
     entrances: Vec<Entrance>,
+    were_passed: bool,
     /// Who is asked first, in turns, so that a busy address does not starve the others.
     turn: AtomicUsize,
 }
@@ -108,7 +109,8 @@ impl NetworkDoor {
     pub async fn open(opening: Opening<'_>) -> Result<Self, ListenError> {
         let acceptor = || opening.certificates.map(Certificates::acceptor).ok_or(ListenError::NoCertificate);
         let mut entrances = Vec::new();
-        if opening.passed.is_empty() {
+        let were_passed = !opening.passed.is_empty();
+        if !were_passed {
             let plain = opening.listen.iter().map(|address| (address, false));
             for (address, speaks_tls) in plain.chain(opening.tls.iter().map(|address| (address, true))) {
                 let tls = speaks_tls.then(acceptor).transpose()?;
@@ -124,12 +126,17 @@ impl NetworkDoor {
             };
             entrances.push(Entrance::adopt(passed.socket, tls).map_err(refused)?);
         }
-        Ok(Self { entrances, turn: AtomicUsize::new(0) })
+        Ok(Self { entrances, were_passed, turn: AtomicUsize::new(0) })
     }
 
     /// Where it is open, each with the port it was given.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.entrances.iter().map(|entrance| &entrance.address)
+    }
+
+    /// Whether sockets that were passed on stand in place of this address.
+    pub fn stands_aside(&self, address: &Address) -> bool {
+        self.were_passed && !self.addresses().any(|opened| opened == address)
     }
 
     /// The first that speaks HTTP over TCP.

@@ -22,6 +22,7 @@ use hyper::body::{Body, Incoming};
 
 use super::ServerLimits;
 use super::body::ReplyBody;
+use super::browser::{self, OwnNames};
 use super::clients::ClientAddress;
 use super::connection::OverTls;
 use super::connection_counts::ConnectionCounts;
@@ -76,6 +77,8 @@ pub struct Services {
     pub via: HeaderValue,
     /// The operator's own credential, which then stands for every caller's.
     pub service: Option<Credential>,
+    /// Set where whoever can connect has rights: only called by one of these is anything but larder's own shown.
+    pub own_names: Option<OwnNames>,
 }
 
 impl Services {
@@ -126,9 +129,14 @@ impl Services {
         body: Incoming,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        if !matches!(route, Route::House(_)) {
-            let client = parts.extensions.get::<ClientAddress>().copied();
+        // None over a unix socket, where no browser comes in.
+        let client = parts.extensions.get::<ClientAddress>().copied();
+        if !matches!(route, Route::House(House::Live | House::Ready | House::Metrics)) {
             self.rate.admit(client, now).map_err(Refusal::Hasty)?;
+        }
+        let own_names = self.own_names.as_ref().filter(|_| client.is_some() && route.scope().is_some());
+        if let Some(name) = own_names.and_then(|names| names.foreign(&parts.headers)) {
+            return Err(Refusal::ForeignName(name));
         }
         // Over HTTP/2 a body needs no field that announces it.
         let goes_on = parts.version == Version::HTTP_2 && !body.is_end_stream();
@@ -147,6 +155,7 @@ impl Services {
             Route::File(file) => self.file(parts, credential, file, now).await,
             Route::Mirrored(path) => self.mirrored(parts, path, now).await,
             Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
+            Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => Err(Refusal::FromAPage),
             Route::Upload { scope } => {
                 let word = self.uploads.pass_on(scope, &credential, &parts.headers, body).await?;
                 Ok(reply::relayed(word))

@@ -9,7 +9,7 @@ use crate::quantity::{Size, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// Connections at one time; further ones wait to be accepted.
+    /// Connections at one time; further ones wait to be accepted. Over HTTP/2 so many requests too, over all connections.
     pub connections: usize,
     /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6 address. Further ones are
     /// closed. 0: as many as there are. Unix sockets are exempt.
@@ -23,6 +23,8 @@ pub struct ServerLimits {
     pub first_byte_timeout: Span,
     /// For a whole TLS handshake.
     pub handshake_timeout: Span,
+    /// For a request over HTTP/2 to find room among `connections`; then it is answered with 503.
+    pub queue_timeout: Span,
     /// For a whole request head, and for the pause between two requests; above what clients keep connections for.
     pub header_timeout: Span,
     /// Between two pieces of an upload's body.
@@ -31,8 +33,13 @@ pub struct ServerLimits {
     pub write_timeout: Span,
     /// For downloads to finish after a stop was asked for.
     pub drain_timeout: Span,
-    /// A whole request head.
+    /// A whole request head; at most 1 MiB.
     pub header_size: Size,
+}
+
+impl ServerLimits {
+    /// For a request head: each connection may hold one.
+    pub const HEADER_SIZE_MAX: Size = Size(1 << 20);
 }
 
 impl Default for ServerLimits {
@@ -44,6 +51,7 @@ impl Default for ServerLimits {
             requests_burst: 500,
             first_byte_timeout: Span::seconds(10),
             handshake_timeout: Span::seconds(10),
+            queue_timeout: Span::seconds(10),
             header_timeout: Span::seconds(120),
             body_timeout: Span::seconds(30),
             write_timeout: Span::seconds(600),

@@ -2,10 +2,13 @@
 //! read and thrown away until it closes too, or a moment has passed (RFC 9112 §9.6).
 //!
 //! To close a socket with unread bytes resets it, and a reset takes from the client what it has not read yet. Over HTTP/2
-//! there are such bytes at nearly every end: the window updates for the last frames. Must not know what is said over it.
+//! there are such bytes at nearly every end: the window updates for the last frames; over HTTP/1.1 after a body that nobody
+//! wanted. Must not know what is said over it.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,13 +24,20 @@ const SINK_BYTES: usize = 4 * 1024;
 /// A stream that lingers when it is shut down.
 pub(super) struct LingeringStream<S> {
     inner: S,
+    /// Whether the client may be sending still.
+    may_be_sending: Arc<AtomicBool>,
     /// Once our side is closed.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> LingeringStream<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, until: None }
+        Self::if_sending(inner, Arc::new(AtomicBool::new(true)))
+    }
+
+    /// It lingers only if this is set by then.
+    pub(super) fn if_sending(inner: S, may_be_sending: Arc<AtomicBool>) -> Self {
+        Self { inner, may_be_sending, until: None }
     }
 }
 
@@ -68,6 +78,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
             Some(until) => until,
             None => {
                 ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+                if !this.may_be_sending.load(Ordering::Relaxed) {
+                    return Poll::Ready(Ok(()));
+                }
                 this.until.insert(Box::pin(sleep(LINGER)))
             }
         };
@@ -112,5 +125,9 @@ mod tests {
         LingeringStream::new(ours).shutdown().await.unwrap();
         assert_eq!(begun.elapsed(), LINGER);
         drop(theirs);
+
+        let (ours, _theirs) = duplex(64);
+        LingeringStream::if_sending(ours, Arc::default()).shutdown().await.unwrap();
+        assert_eq!(begun.elapsed(), LINGER, "whoever has sent all of it is not waited for");
     }
 }

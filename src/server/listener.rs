@@ -31,6 +31,7 @@ pub struct Listener<D> {
     door: D,
     limits: ServerLimits,
     slots: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 /// Tells how many connections of a listener are open.
@@ -50,7 +51,8 @@ impl Occupancy {
 impl<D: Door> Listener<D> {
     /// The slots and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
     pub fn new(door: D, limits: ServerLimits) -> Self {
-        Self { door, limits, slots: Arc::new(Semaphore::new(slots(limits))) }
+        let [slots, streams] = [(); 2].map(|()| Arc::new(Semaphore::new(slots(limits))));
+        Self { door, limits, slots, streams }
     }
 
     pub fn occupancy(&self) -> Occupancy {
@@ -94,7 +96,8 @@ impl<D: Door> Listener<D> {
                         }
                     };
                     let (answer, shutdown) = (answer.clone(), shutdown.clone());
-                    let connection = Connection { answer, shutdown, limits: in_force.limits(), client };
+                    let (limits, streams) = (in_force.limits(), Arc::clone(&self.streams));
+                    let connection = Connection { answer, shutdown, limits, client, streams };
                     let (counts, open) = (Arc::clone(&counts), counts.accepted());
                     #[expect(clippy::disallowed_methods, reason = "its slot is what the drain waits for")]
                     tokio::spawn(async move {

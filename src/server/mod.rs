@@ -13,6 +13,7 @@ mod activation;
 mod activity;
 mod address;
 mod body;
+mod browser;
 mod clients;
 mod conditional;
 mod connection;
@@ -39,6 +40,7 @@ mod unix_socket;
 
 pub use activation::{ActivationError, PassedSockets};
 pub use address::{Address, Addresses};
+pub use browser::OwnNames;
 pub use connection_counts::{ConnectionCounts, TurnedAway};
 pub use door::{ControlDoor, ListenError, NetworkDoor, Opening};
 pub use handler::Services;

@@ -8,7 +8,7 @@
 //! | a broken or wrong answer upstream | 502 |
 //! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
-//! | a request that is not ours, or breaks off | 400, 404, 405, 406, 408, 429, 431, 505, 508 |
+//! | a request that is not ours, or breaks off | 400, 403, 404, 405, 406, 408, 421, 429, 431, 503, 505, 508 |
 //!
 //! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
 //! `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
@@ -61,6 +61,11 @@ const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-ca
 /// The bytes under a digest never change; the right to them does, hence private.
 const FILE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
+/// For what is not larder's own writing and may reach a browser: GitLab's words, a mirror's page, a file. It is shown, and
+/// nothing in it runs, lest it act in the name of whoever looks at it.
+const FOREIGN_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
+const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
+
 /// Offline, where larder asks for a credential itself; without a challenge clients send none.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\"");
 
@@ -81,6 +86,17 @@ pub(super) enum Refusal {
     NotAcceptable,
     #[error("this request came through this larder before: gitlab.url points back at it")]
     Loop,
+    #[error(
+        "a page in a browser may not upload (Origin, Sec-Fetch-Site): whatever page a person looks at could do it in his name"
+    )]
+    FromAPage,
+    #[error(
+        "\"{0}\" is no name of this larder, which gives whoever can connect rights: call it by its address or localhost, or name \
+         it in public_url"
+    )]
+    ForeignName(String),
+    #[error("too many requests are under way over HTTP/2 (limits.connections): come again in a moment")]
+    Crowded,
     #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
     Hasty(Duration),
     #[error("this address speaks TLS: use https:// in place of http://")]
@@ -140,7 +156,10 @@ impl Refusal {
             | Self::Door(DoorError::Denied)
             | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
             Self::Door(DoorError::Unknown) => StatusCode::UNAUTHORIZED,
+            Self::FromAPage => StatusCode::FORBIDDEN,
+            Self::ForeignName(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Hasty(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
@@ -406,7 +425,6 @@ pub(super) fn document(status: StatusCode, document: Document) -> Reply {
     };
     let (mut response, outcome) = own(status, content_type, text);
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(VARY, DOCUMENT_VARY);
     headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
@@ -446,6 +464,9 @@ pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, he
         }
         *response.body_mut() = ReplyBody::empty();
     }
+    // Larder's own documents bring theirs; of upstream's fields this one never goes on.
+    response.headers_mut().entry(CONTENT_SECURITY_POLICY).or_insert(FOREIGN_POLICY);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
     let status = match status {
         CacheStatus::HIT => Ok(CACHE_HIT),
         status => HeaderValue::try_from(status.to_string()),

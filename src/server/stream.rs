@@ -18,9 +18,19 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// It is still there to be read.
+    Byte(u8),
+    /// The client has left, as a balancer does that only looks whether somebody listens.
+    End,
+    /// Nothing within the limit.
+    Silence,
+}
+
 impl Stream {
-    /// A client's first byte, if it comes within the limit; it is still there to be read.
-    pub(super) async fn first_byte(&self, limit: Duration) -> Option<u8> {
+    pub(super) async fn first_byte(&self, limit: Duration) -> First {
         // Not `readable()`: it may say yes, and on a fresh socket does, when there is nothing yet.
         let mut first = [0];
         let read = match self {
@@ -30,7 +40,11 @@ impl Stream {
                 timeout(limit, stream.async_io(Interest::READABLE, peek)).await
             }
         };
-        matches!(read, Ok(Ok(1))).then_some(first[0])
+        match read {
+            Ok(Ok(1)) => First::Byte(first[0]),
+            Ok(_) => First::End,
+            Err(_) => First::Silence,
+        }
     }
 }
 

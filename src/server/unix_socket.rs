@@ -8,10 +8,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use tokio::net::UnixListener;
 
 use super::socket_mode::SocketMode;
@@ -55,12 +57,17 @@ fn clear(path: &Path) -> io::Result<()> {
         let why = "something that is not a socket lies there";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
     }
-    match UnixStream::connect(path) {
-        Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        // Not ours to connect to, or its queue is full: somebody may well be there.
-        Err(why) => Err(why),
+    // Without waiting: the queue of an owner that hangs is full for ever.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
+        Err(Errno::NOENT) => Ok(()),
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"))
+        }
+        // Not ours to connect to: somebody may well be there.
+        Err(why) => Err(why.into()),
     }
 }
 
@@ -80,9 +87,25 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn an_owner_that_takes_nobody_is_not_waited_for() -> Checked {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("larder.sock");
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        bind(&socket, &SocketAddrUnix::new(&path)?)?;
+        listen(&socket, 0)?;
+        let _waits = UnixStream::connect(&path)?;
+        assert_eq!(clear(&path).err().map(|why| why.kind()), Some(io::ErrorKind::AddrInUse));
+        assert!(path.exists());
+        Ok(())
+    }
 
     #[tokio::test]
     async fn a_dead_owners_socket_is_replaced_and_a_living_ones_is_not() -> Checked {

@@ -72,6 +72,8 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
             client.get(house).expect(200);
         }
     }
+    let looks: Vec<u16> = (0..8).map(|_| client.get("/-/status").status).collect();
+    assert!(looks.contains(&429), "the status page looks at the disk: {looks:?}");
     std::thread::sleep(Duration::from_millis(1100));
     assert_eq!(client.get(&file).expect(200), wheel.bytes, "after the wait that was told");
 }
@@ -97,4 +99,31 @@ fn too_few_file_descriptors_are_warned_of() {
     assert!(!enough.log().contains(warning), "{}", enough.log());
     let few = Larder::builder(&gitlab).sections("[limits]\nconnections = 2000000000").start();
     few.wait_for_log(warning);
+}
+
+#[test]
+fn who_only_looks_whether_somebody_listens_is_no_refusal() {
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab).sections("[limits]\nfirst_byte_timeout = \"300ms\"").start();
+    let silent = "larder_connections_refused_total{reason=\"silent\"}";
+    for _ in 0..5 {
+        drop(larder.client().connect());
+    }
+    let mut idle = larder.client().connect();
+    assert!(idle.closes_within(Duration::from_secs(5)));
+    let until = Instant::now() + Duration::from_secs(5);
+    while larder.metric(silent) != Some(1.0) {
+        assert!(Instant::now() < until, "{silent} {:?}, and only one was silent", larder.metric(silent));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_large_head_is_taken_if_it_may_be_large() {
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab).sections("[limits]\nheader_size = \"256KiB\"").start();
+    let client = larder.client().header("X-Padding", &"x".repeat(200_000));
+    client.get("/-/health/live").expect(200);
+    let client = larder.client().header("X-Padding", &"x".repeat(300_000));
+    client.get("/-/health/live").expect(431);
 }

@@ -152,6 +152,9 @@ fn a_socket_that_was_passed_on_stands_in_place_of_listen() {
     let mut first = Activated::start(&gitlab, dup(), "larder.socket", &[&listen]);
     Client::new(address).get("/-/health/live").expect(200);
     first.terminate();
+    let log = first.log();
+    let aside = &listen["--listen=".len()..];
+    assert!(log.contains("nothing listens there") && log.contains(aside), "{aside}: {log}");
 
     // Between two daemons the kernel keeps who comes.
     let mut waiting = Client::new(address).connect();

@@ -50,6 +50,12 @@ impl Activated {
         Self { process: command.spawn().expect("the binary runs"), home: None }
     }
 
+    /// What it has said; empty if its folder is somebody else's.
+    pub fn log(&self) -> String {
+        let log = self.home.as_ref().map(|home| std::fs::read_to_string(home.path().join("log")));
+        log.and_then(Result::ok).unwrap_or_default()
+    }
+
     /// SIGTERM; panics if it has not ended ten seconds later.
     pub fn terminate(&mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.process), Signal::TERM).expect("a process of ours");

@@ -151,10 +151,11 @@ impl Certificates {
     /// # Errors
     /// What is wrong with them.
     pub fn reload(&self) -> Result<Reloaded, CertificatesError> {
+        // Held while the files are read, so that of two looks the later one counts.
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = Texts::read(&self.config)?;
         let pair = texts.parse()?;
-        let step = self.watch.lock().unwrap_or_else(PoisonError::into_inner).saw(texts.mark, true);
-        if step != Step::Take {
+        if watch.saw(texts.mark, true) != Step::Take {
             return Ok(Reloaded::Unchanged);
         }
         self.take(pair, &texts);
@@ -191,21 +192,25 @@ impl Certificates {
     }
 
     fn look(&self) {
-        // A file that is not there is being replaced, or gone: what is in use goes on, and a restart will tell.
-        let Ok(texts) = Texts::read(&self.config) else { return };
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if !watch.is_news(&texts.mark) {
-            return;
-        }
-        let parsed = texts.parse();
-        let step = watch.saw(texts.mark, parsed.is_ok());
-        drop(watch);
-        match (step, parsed) {
-            (Step::Take, Ok(pair)) => self.take(pair, &texts),
-            (Step::Tell, Err(why)) => {
-                tracing::error!(%why, "the new certificate or key is no good: the old ones stay in use");
+        let fault = match Texts::read(&self.config) {
+            Ok(texts) if !watch.is_news(&texts.mark) => {
+                watch.saw(texts.mark, true);
+                return;
             }
-            _ => {}
+            Ok(texts) => match texts.parse() {
+                Ok(pair) if watch.saw(texts.mark, true) == Step::Take => return self.take(pair, &texts),
+                Ok(_) => return,
+                Err(why) => Some((texts.mark, why)),
+            },
+            // A file that is not there is being replaced, or gone: what is in use goes on, and a restart will tell.
+            Err(CertificatesError::Read { why, .. }) if why.kind() == io::ErrorKind::NotFound => None,
+            Err(why) => Some((Digest::of(why.to_string().as_bytes()), why)),
+        };
+        if let Some((mark, why)) = fault
+            && watch.saw(mark, false) == Step::Tell
+        {
+            tracing::error!(%why, "the new certificate or key is no good: the old ones stay in use");
         }
     }
 
