@@ -131,7 +131,7 @@ fn config_show(
     overrides: &Overrides,
 ) -> Result<ExitCode, Failure> {
     let effective = Config::effective(file, overrides).map_err(|why| bad_config(&why))?;
-    for value in effective.iter().filter(|value| !asked.changed || value.is_changed()) {
+    for value in effective.iter().filter(|value| !asked.changed || value.is_changed) {
         let line = if asked.json { cli::json_line(value) } else { Ok(format!("{value}\n")) };
         print(&line.map_err(|why| (NO, why.to_string()))?)?;
     }

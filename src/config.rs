@@ -165,8 +165,10 @@ impl Config {
     pub fn effective(file: Option<&Path>, overrides: &Overrides) -> Result<Vec<Effective>, ConfigError> {
         let config = Self::read(file, overrides)?;
         let figment = Self::figment(file, overrides)?;
-        let values = serde_json::to_value(&config).map_err(|why| ConfigError(vec![why.to_string()]))?;
-        let mut effective = Sources::new(&figment, file).effective(&values);
+        let written =
+            |config: &Self| serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]));
+        let (values, defaults) = (written(&config)?, written(&Self::default())?);
+        let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
         for value in
             effective.iter_mut().filter(|value| value.key == "cache_dir" && config.cache_dir.is_empty())
         {
@@ -234,6 +236,12 @@ impl Config {
         if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
             fault("limits.requests_burst", "0 would refuse every request".to_owned());
         }
+        if self.limits.connections == 0 {
+            fault("limits.connections", "0 would let nobody in".to_owned());
+        }
+        if let Some(why) = self.log.level_fault() {
+            fault("log.level", why);
+        }
         if self.limits.header_size > ServerLimits::HEADER_SIZE_MAX {
             let most = ServerLimits::HEADER_SIZE_MAX;
             fault(
@@ -256,6 +264,14 @@ impl Config {
         let mut fault = |key: &str, why: String| faults.push((format!("gitlab.{key}"), why));
         if let Some(why) = base_fault(&gitlab.url) {
             fault("url", why);
+        } else if gitlab.url.trim_end_matches('/').ends_with("/api/v4") {
+            fault(
+                "url",
+                format!(
+                    "\"{}\": GitLab's own address is wanted, without /api/v4",
+                    without_secret(&gitlab.url)
+                ),
+            );
         }
         for why in gitlab.external_urls.iter().filter_map(|url| base_fault(url)) {
             fault("external_urls", why);

@@ -24,6 +24,9 @@ pub struct Effective {
     /// What an empty value comes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub means: Option<String>,
+    /// Whether it is another one than if nobody had written it.
+    #[serde(skip)]
+    pub is_changed: bool,
 }
 
 /// Where a value came from.
@@ -43,13 +46,6 @@ pub enum Source {
     Other {
         name: String,
     },
-}
-
-impl Effective {
-    /// Whether somebody wrote it.
-    pub fn is_changed(&self) -> bool {
-        self.source != Source::Default
-    }
 }
 
 impl fmt::Display for Source {
@@ -106,15 +102,18 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// All values, in the order of their keys.
-    pub(super) fn effective(&self, values: &Value) -> Vec<Effective> {
-        let mut all = Vec::new();
-        flatten("", values, &mut all);
-        let effective = |(key, value): (String, Value)| Effective {
-            source: self.of(&key),
-            key,
-            value: shown(value),
-            means: None,
+    /// All values, in the order of their keys; `defaults` are those of nobody's writing.
+    pub(super) fn effective(&self, values: &Value, defaults: &Value) -> Vec<Effective> {
+        let [all, defaults] = [values, defaults].map(|values| {
+            let mut all = Vec::new();
+            flatten("", values, &mut all);
+            all
+        });
+        let defaults: BTreeMap<String, Value> = defaults.into_iter().collect();
+        let effective = |(key, value): (String, Value)| {
+            let source = self.of(&key);
+            let is_changed = source != Source::Default && defaults.get(&key) != Some(&value);
+            Effective { source, key, value: shown(value), means: None, is_changed }
         };
         all.into_iter().map(effective).collect()
     }
@@ -163,7 +162,7 @@ mod tests {
     fn a_password_is_never_shown() {
         let values = serde_json::json!({"proxy": {"url": "http://me:s3cret@proxy.example:3128", "list": ["https://s3cret@x/"]}});
         let figment = Figment::new();
-        for effective in Sources::new(&figment, None).effective(&values) {
+        for effective in Sources::new(&figment, None).effective(&values, &Value::Null) {
             let text = format!("{effective} {}", serde_json::to_string(&effective).unwrap_or_default());
             assert!(!text.contains("s3cret"), "{text}");
         }

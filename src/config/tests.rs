@@ -126,6 +126,19 @@ fn a_mirrors_faults_name_its_key() {
 }
 
 #[test]
+fn what_would_serve_nobody_is_a_fault() {
+    for (toml, key) in [
+        ("[limits]\nconnections = 0\n", "limits.connections: "),
+        ("[limits]\nheader_size = '2MiB'\n", "limits.header_size: "),
+        ("[log]\nlevel = 'verbose'\n", "log.level: "),
+        ("[gitlab]\nurl = 'https://gitlab.example/api/v4/'\n", "gitlab.url: "),
+    ] {
+        let why = fault(toml);
+        assert!(why.starts_with(key), "{toml}: {why}");
+    }
+}
+
+#[test]
 fn how_a_peer_is_reached_is_checked_in_either_section() {
     let mirror = "[mirrors.pypi]\nurl = 'https://index.example/simple'\n";
     for (line, key) in [

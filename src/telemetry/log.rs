@@ -36,6 +36,13 @@ impl Default for LogConfig {
     }
 }
 
+impl LogConfig {
+    /// What is wrong with `level`, if anything is.
+    pub fn level_fault(&self) -> Option<String> {
+        targets(&self.level).err()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

@@ -69,6 +69,11 @@ fn each_value_is_shown_with_the_line_or_the_variable_it_came_from() {
     }
     let changed = show(&["--changed"]);
     assert_eq!(changed.lines().count(), 4, "{changed}");
+    // What `config init` writes is all there and changes nothing.
+    let written = folder.path().join("written.toml").to_string_lossy().into_owned();
+    assert_eq!(binary(&["config", "init", &written], &[]).0, Some(0));
+    let said = binary(&["config", "show", "--changed", "--config", &written], &[]);
+    assert_eq!(said, (Some(0), String::new()));
     let json: Vec<Value> =
         show(&["--json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(json.len(), all.lines().count());

@@ -34,6 +34,7 @@ impl Browser {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
