@@ -310,6 +310,7 @@ fn services(
         upstream: Arc::clone(&upstream),
         access: Arc::clone(&access),
         store: Arc::clone(&store),
+        running: Arc::clone(&foundation.running_flights),
         counts: Arc::clone(&foundation.flight_counts),
     };
     let files = Files::new(config.files, config.metadata, adopting(config), parts);

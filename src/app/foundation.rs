@@ -12,7 +12,7 @@ use crate::access::GrantCounts;
 use crate::clock;
 use crate::config::Config;
 use crate::digest;
-use crate::file::FlightCounts;
+use crate::file::{FlightCounts, RunningFlights};
 use crate::index::WrittenMark;
 use crate::server::{ConnectionCounts, Shutdown};
 use crate::store::Store;
@@ -33,6 +33,8 @@ pub(super) struct Foundation {
     pub via: HeaderValue,
     pub peer_counts: PeerCounts,
     pub grant_counts: Arc<GrantCounts>,
+    /// Downloads of all configurations.
+    pub running_flights: Arc<RunningFlights>,
     pub flight_counts: Arc<FlightCounts>,
     /// Uploads of all configurations.
     pub written: Arc<WrittenMark>,
@@ -61,6 +63,7 @@ impl Foundation {
             via,
             peer_counts: PeerCounts::default(),
             grant_counts: Arc::default(),
+            running_flights: Arc::default(),
             flight_counts: Arc::default(),
             written: Arc::default(),
         }))

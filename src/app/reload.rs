@@ -1,10 +1,10 @@
 //! Another configuration comes into force while the daemon runs.
 //!
-//! What lives on: the store, the sockets and connections, the certificates (their files are read again), the numbers, when
-//! something was last uploaded, and this process's name in `Via`. What is made anew: rights, prepared pages and whatever
-//! else is only remembered, which costs a question each; connections to upstream; what upstream failed at. Requests and
-//! downloads that run go on to their end with what they began with, so that a file of which one is under way may be
-//! fetched a second time. Owns the order: nothing that can fail comes after the swap.
+//! What lives on: the store, the sockets and connections, the certificates (their files are read again), the numbers, the
+//! downloads under way, when something was last uploaded, and this process's name in `Via`. What is made anew: rights,
+//! prepared pages and whatever else is only remembered, which costs a question each; connections to upstream; what
+//! upstream failed at. Requests and downloads that run go on to their end with what they began with, and whoever comes now
+//! shares them. Owns the order: nothing that can fail comes after the swap.
 
 use std::sync::Arc;
 

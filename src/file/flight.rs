@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderValue, StatusCode};
@@ -120,6 +120,16 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
+/// The downloads under way. It outlives the services of one configuration, as they do.
+#[derive(Default)]
+pub struct RunningFlights(Mutex<HashMap<FileRef, Arc<Flight>>>);
+
+impl RunningFlights {
+    fn table(&self) -> MutexGuard<'_, HashMap<FileRef, Arc<Flight>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(super) struct Flights {
     config: FilesConfig,
     /// Makes the metadata of a wheel that landed.
@@ -127,7 +137,7 @@ pub(super) struct Flights {
     upstream: Arc<Upstream>,
     store: Arc<Store>,
     suspects: Arc<Suspects>,
-    running: Mutex<HashMap<FileRef, Arc<Flight>>>,
+    running: Arc<RunningFlights>,
     slots: Semaphore,
     counts: Arc<FlightCounts>,
 }
@@ -139,10 +149,10 @@ impl Flights {
         upstream: Arc<Upstream>,
         store: Arc<Store>,
         suspects: Arc<Suspects>,
-        counts: Arc<FlightCounts>,
+        (running, counts): (Arc<RunningFlights>, Arc<FlightCounts>),
     ) -> Arc<Self> {
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self { config, maker, upstream, store, suspects, running: Mutex::default(), slots, counts })
+        Arc::new(Self { config, maker, upstream, store, suspects, running, slots, counts })
     }
 
     /// A turn to download, if there is one to be had at once.
@@ -155,13 +165,13 @@ impl Flights {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.running.table().len()
     }
 
     /// All flights, and how far each has come.
     pub(super) fn progress(&self, now: Instant) -> Vec<Download> {
         let running: Vec<_> = {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = self.running.table();
             running.iter().map(|(file, flight)| (file.clone(), Arc::clone(flight))).collect()
         };
         let download = |(file, flight): (FileRef, Arc<Flight>)| Download {
@@ -175,12 +185,12 @@ impl Flights {
     }
 
     pub(super) fn running(&self, file: &FileRef) -> Option<Arc<Flight>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned()
+        self.running.table().get(file).cloned()
     }
 
     /// Takes a flight out of the map, if it is still this one that stands there.
     fn retire(&self, file: &FileRef, flight: &Arc<Flight>) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.table();
         if running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             running.remove(file);
         }
@@ -189,7 +199,7 @@ impl Flights {
     /// Takes a flight out of the map, if nobody sits in it. Seats are taken under the same lock: nobody boards a flight
     /// that is being given up.
     fn retire_deserted(&self, file: &FileRef, flight: &Arc<Flight>) -> bool {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.table();
         let deserted = flight.readers.load(Ordering::Acquire) == 0;
         if deserted && running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             running.remove(file);
@@ -204,7 +214,7 @@ impl Flights {
         credential: &Credential,
         who: Fingerprint,
     ) -> (Arc<Flight>, Ticket, bool) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.table();
         match running.entry(file.clone()) {
             Slot::Occupied(slot) => {
                 let flight = slot.get();

@@ -52,6 +52,7 @@ pub use checked::CheckedBody;
 use checked::announced;
 pub use config::FilesConfig;
 pub use error::FileError;
+pub use flight::RunningFlights;
 pub use flight::Ticket;
 use flight::{Flight, Flights, Head};
 pub use flight_counts::FlightCounts;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub upstream: Arc<Upstream>,
     pub access: Arc<Access>,
     pub store: Arc<Store>,
+    /// What was begun before goes on, and is shared with who comes now.
+    pub running: Arc<RunningFlights>,
     pub counts: Arc<FlightCounts>,
 }
 
@@ -117,11 +120,12 @@ impl Files {
         adopts: HashSet<Scope>,
         parts: Parts,
     ) -> Arc<Self> {
-        let Parts { upstream, access, store, counts } = parts;
+        let Parts { upstream, access, store, running, counts } = parts;
         let suspects = Arc::new(Suspects::new(Arc::clone(&counts)));
         let maker = Arc::new(Maker::new(metadata, Arc::clone(&upstream), Arc::clone(&store)));
         let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
-        let flights = Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects), counts);
+        let flights =
+            Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects), (running, counts));
         Arc::new(Self {
             config,
             upstream,

@@ -49,7 +49,7 @@ impl Ahead {
         let upstream = upstream.expect("a client");
         let who = access.fingerprint(&credential);
         let (upstream, counts) = (Arc::new(upstream), Arc::default());
-        let parts = Parts { upstream, access, store: Arc::clone(&store), counts };
+        let parts = Parts { upstream, access, store: Arc::clone(&store), running: Arc::default(), counts };
         let files = Files::new(FilesConfig::default(), config, HashSet::new(), parts);
         Self { runtime, store, files, credential, who, _home: home }
     }

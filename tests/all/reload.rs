@@ -69,13 +69,15 @@ fn a_good_configuration_takes_effect_and_cuts_nobody() {
     client.get("/extra/simple/public/").expect(200);
     kept.send(client.head_text("GET", "/extra/simple/public/", &[]).as_bytes());
     kept.reply_to("GET").expect(200);
-    // Found on its way or fetched again, the file is the same to whoever asks now.
+    // Whoever asks now shares the download that was begun before.
+    assert_eq!(larder.metric("larder_downloads"), Some(1.0));
     let mut second = client.start("GET", &path::project_file(42, &wheel), &[]);
     assert_eq!(second.status(), 200);
     gate.open();
     for reader in [reader, second] {
         assert!(reader.finish().expect(200) == wheel.bytes, "other bytes");
     }
+    assert_eq!(gitlab.log().file_bodies().transfers, 1, "it was fetched again");
 }
 
 #[test]
