@@ -29,7 +29,7 @@ pub(super) async fn make_room(
 ) -> Result<(Spool, Reservation), StoreError> {
     let store = Arc::clone(store);
     let make = move || {
-        let reservation = store.blobs.reserve(size.unwrap_or(0))?;
+        let reservation = store.reserve(size, clock::now())?;
         Ok((store.spool(clock::now())?, reservation))
     };
     tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Interrupted)?
@@ -91,7 +91,8 @@ fn write(
             }
             Err(SealError::Store(why)) => {
                 tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
-                store.rest(&why, clock::now());
+                let reached = spool.written() + piece.len() as u64;
+                store.fail(&why, reservation.bytes().max(reached), clock::now());
                 return (spool, reservation, Err(Cause::Disk));
             }
         }

@@ -102,19 +102,23 @@ impl FolderFacts {
             free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
             inodes: space.f_files,
             free_inodes: space.f_favail,
-            speed: sample(looked_at).map_err(|why| why.to_string()),
+            speed: sample(looked_at, space.f_bavail.saturating_mul(space.f_frsize))
+                .map_err(|why| why.to_string()),
             looked_at: looked_at.to_owned(),
         })
     }
 }
 
-fn sample(folder: &Path) -> std::io::Result<DiskSpeed> {
+/// Writes and reads a little, and no more than a tenth of what is free: a daemon may need the rest.
+fn sample(folder: &Path, free_bytes: u64) -> std::io::Result<DiskSpeed> {
+    let tenth = usize::try_from(free_bytes / 10).unwrap_or(usize::MAX);
+    let pieces = (tenth / PIECE_BYTES).clamp(1, SAMPLE_BYTES / PIECE_BYTES);
     // Not zeros: some file systems keep those in no time.
     let mut piece = vec![0_u8; PIECE_BYTES];
     rand::Rng::fill(&mut rand::rng(), piece.as_mut_slice());
     let mut file = tempfile::tempfile_in(folder)?;
     let begun = clock::now();
-    for _ in 0..SAMPLE_BYTES / PIECE_BYTES {
+    for _ in 0..pieces {
         file.write_all(&piece)?;
     }
     file.sync_all()?;
@@ -122,7 +126,7 @@ fn sample(folder: &Path) -> std::io::Result<DiskSpeed> {
     file.seek(SeekFrom::Start(0))?;
     let begun = clock::now();
     while file.read(&mut piece)? > 0 {}
-    Ok(DiskSpeed { bytes: SAMPLE_BYTES as u64, written_in, read_in: begun.elapsed() })
+    Ok(DiskSpeed { bytes: (pieces * PIECE_BYTES) as u64, written_in, read_in: begun.elapsed() })
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod staging;
 mod vitals;
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,6 +139,21 @@ impl Store {
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    /// Room for a body of this size, within the budget and on the disk; of an unknown one nothing is said. Blocks.
+    ///
+    /// # Errors
+    /// When there is none; the disk is given a rest then, until there is.
+    pub fn reserve(&self, size: Option<u64>, now: Instant) -> Result<Reservation, StoreError> {
+        let reservation = self.blobs.reserve(size.unwrap_or(0))?;
+        let size = size.unwrap_or(0);
+        if self.free_bytes().is_some_and(|free| free < size) {
+            let why = StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
+            self.fail(&why, size, now);
+            return Err(why);
+        }
+        Ok(reservation)
+    }
+
     /// A new file for one flight's bytes.
     ///
     /// # Errors
@@ -188,11 +204,15 @@ impl Store {
         self.layout.vitals().read(self.blobs.ledger(), now)
     }
 
-    /// Finds out whether a disk that failed works again, by writing a little, and ends its rest then; without a failure
-    /// it is not touched. Blocks.
+    /// Finds out whether a disk that failed works again, and ends its rest then: a full one by looking whether what did not
+    /// fit would fit now, any by writing a little. Without a failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
         if !self.layout.vitals().is_ill() {
             return;
+        }
+        let wanted = self.layout.vitals().wanted();
+        if self.free_bytes().is_some_and(|free| free < wanted) {
+            return self.leave_alone(now);
         }
         match Spool::create(&self.layout).and_then(probe) {
             Ok(()) => {
@@ -204,9 +224,18 @@ impl Store {
         }
     }
 
-    /// The disk failed: for a while files pass through unstored, instead of being cut in the middle again.
+    /// The disk failed at something small: for a while files pass through unstored, instead of being cut in the middle again.
     pub fn rest(&self, why: &StoreError, now: Instant) {
-        self.layout.vitals().failed(why, now);
+        self.fail(why, 0, now);
+    }
+
+    /// The same for a body of so many bytes: a full disk counts as one until they would fit.
+    pub fn fail(&self, why: &StoreError, bytes: u64, now: Instant) {
+        self.layout.vitals().failed(why, bytes, now);
+        self.leave_alone(now);
+    }
+
+    fn leave_alone(&self, now: Instant) {
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + REST);
     }
 }
@@ -217,4 +246,32 @@ fn probe(mut spool: Spool) -> Result<(), StoreError> {
         SealError::Body(_) => StoreError::Interrupted,
     });
     written.and_then(|()| spool.sync())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_full_until_what_did_not_fit_would_fit() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::open(dir.path(), u64::MAX)?;
+        let now = crate::clock::now();
+        let ill = |store: &Store| store.reading(now).illness.map(|(ailment, ..)| ailment);
+        assert!(store.reserve(None, now).is_ok() && store.reserve(Some(1), now).is_ok());
+        assert!(ill(&store).is_none());
+        // More than any disk has.
+        assert!(store.reserve(Some(1 << 60), now).is_err());
+        assert_eq!(ill(&store), Some(Ailment::Full));
+        store.look_after_disk(now);
+        assert_eq!(ill(&store), Some(Ailment::Full), "a little fits, and that is not the question");
+        assert!(matches!(store.spool(now + REST - Duration::from_millis(1)), Err(StoreError::Resting)));
+        let full = StoreError::io("write", dir.path())(io::ErrorKind::StorageFull.into());
+        store.layout.vitals().wrote();
+        store.fail(&full, 1, now);
+        store.look_after_disk(now);
+        assert!(ill(&store).is_none(), "what did not fit would fit");
+        assert!(store.spool(now).is_ok());
+        Ok(())
+    }
 }

@@ -158,7 +158,7 @@ impl PageShelf {
             let put = this.put_now(&key, meta, body, lasting);
             match &put {
                 Ok(()) => this.layout.vitals().wrote(),
-                Err(why) => this.layout.vitals().failed(why, clock::now()),
+                Err(why) => this.layout.vitals().failed(why, 0, clock::now()),
             }
             put
         };

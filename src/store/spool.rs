@@ -189,7 +189,7 @@ impl Whole {
         let sealed = self.make_last(blobs, reservation, record);
         match &sealed {
             Ok(()) => layout.vitals().wrote(),
-            Err(why) => layout.vitals().failed(why, clock::now()),
+            Err(why) => layout.vitals().failed(why, 0, clock::now()),
         }
         sealed
     }

@@ -48,6 +48,8 @@ struct Illness {
     since: Instant,
     /// In the system's words, without a path.
     why: String,
+    /// The most that was to be written when the disk was full.
+    wanted_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -132,8 +134,8 @@ impl Vitals {
         self.full.store(!got_it, Ordering::Relaxed);
     }
 
-    /// A write failed. That there is no room within the budget is no failure of the disk.
-    pub(super) fn failed(&self, why: &StoreError, now: Instant) {
+    /// A write failed, of a body of so many bytes. That there is no room within the budget is no failure of the disk.
+    pub(super) fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
         let (ailment, text) = match why {
             StoreError::Io { source, .. } => (Ailment::of(source), words(source)),
             StoreError::Index(cacache::Error::IoError(source, _)) => (Ailment::of(source), words(source)),
@@ -143,12 +145,20 @@ impl Vitals {
         add(&self.failures, 1);
         let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
         let since = illness.as_ref().map_or(now, |before| before.since);
-        *illness = Some(Illness { ailment, since, why: text });
+        let wanted = illness.as_ref().map_or(0, |before| before.wanted_bytes);
+        let wanted_bytes = if ailment == Ailment::Full { wanted.max(bytes) } else { 0 };
+        *illness = Some(Illness { ailment, since, why: text, wanted_bytes });
     }
 
     /// A write lasts.
     pub(super) fn wrote(&self) {
         *self.illness.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What has to fit on the disk before it counts as well again, in bytes.
+    pub(super) fn wanted(&self) -> u64 {
+        let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
+        illness.as_ref().map_or(0, |illness| illness.wanted_bytes)
     }
 
     pub(super) fn is_ill(&self) -> bool {
@@ -196,15 +206,16 @@ mod tests {
             (2, ErrorKind::PermissionDenied, Ailment::ReadOnly),
             (3, ErrorKind::NotADirectory, Ailment::Failing),
         ] {
-            vitals.failed(&io(kind), start + Duration::from_secs(after));
+            vitals.failed(&io(kind), 7, start + Duration::from_secs(after));
+            assert_eq!(vitals.wanted(), if ailment == Ailment::Full { 7 } else { 0 });
             let (known, since, why) = illness(10).expect("it is ill");
             assert_eq!((known, since), (ailment, Duration::from_secs(10)));
             assert!(!why.contains("spool"), "a path in {why}");
         }
         vitals.wrote();
         assert!(illness(11).is_none() && !vitals.is_ill());
-        vitals.failed(&StoreError::Full { needed: 2 }, start);
-        vitals.failed(&StoreError::Resting, start);
+        vitals.failed(&StoreError::Full { needed: 2 }, 2, start);
+        vitals.failed(&StoreError::Resting, 2, start);
         assert!(!vitals.is_ill(), "that is no failure of the disk");
         assert_eq!(vitals.read(&ledger, start).failures, 4);
     }
