@@ -315,7 +315,8 @@ fn services(
     };
     let files = Files::new(config.files, config.metadata, adopting(config), parts);
     let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), config.limits.body_timeout.0);
-    let upkeep = Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages)));
+    let upkeep =
+        Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages), Arc::clone(&foundation.taking)));
     let signers = Some(&config.import.allowed_signers).filter(|path| !path.is_empty()).map(PathBuf::from);
     let exchange = Arc::new(Exchange::new(Arc::clone(&store), Arc::clone(&pages), signers));
     let readings = readings::Sources {
@@ -482,10 +483,13 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
         let url = mirror_base(name, section).map(|base| base.index().clone());
         [token(&title, &section.token_file).err(), unusable(&title, section.transport(), url)]
     });
+    // Offline nobody is asked: what only they would need is not even opened.
+    let asked = if config.offline { Vec::new() } else { vec![service(config).err(), gitlab] };
+    let asked = asked.into_iter().chain(mirrors.filter(|_| !config.offline));
     let signers = unreadable_signers(config);
     let tls = config.tls.has_certificate().then(|| Certificates::check(&config.tls)).flatten();
     let tls = tls.map(|why| StartError::Setting(why.to_string()));
-    let faults = [service(config).err(), gitlab, signers, keys(config).err(), tls].into_iter().chain(mirrors);
+    let faults = asked.chain([signers, keys(config).err(), tls]);
     faults.flatten().map(|why| why.to_string()).collect()
 }
 

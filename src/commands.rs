@@ -4,7 +4,7 @@
 //! command prints.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -14,10 +14,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app;
 use crate::cli::{
     self, Cli, Command, CommandError, ConfigCommand, ConfigShowArguments, DoctorArguments, ExplainArguments,
-    HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments, say,
+    HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments,
 };
 use crate::config::Config;
-use crate::control::{Client, ClientError};
+use crate::control::Client;
 use crate::telemetry::LogConfig;
 
 /// Exit code for bad configuration; scripts tell it from a daemon that could not start.
@@ -45,7 +45,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = Ok(ExitCode::SUCCESS);
     match &cli.command {
         Command::Serve(_) => Err((BAD_USAGE, "serve is no command that ends".to_owned())),
-        Command::CheckConfig => check_config(&load()?),
+        Command::CheckConfig => check_config(file, &load()?),
         Command::Explain(asked) => explain(asked, &load()?),
         Command::Warm(asked) => warm(asked, &load()?),
         Command::RewriteLock(asked) => rewrite_lock(asked, &load()?),
@@ -82,17 +82,18 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(asked) => doctor(asked, load()),
         Command::Refresh(asked) => refresh(asked, &load()?),
         Command::Revoke(asked) => with_running(
-            &load()?,
+            &folder(file, &overrides)?,
+            "nothing was revoked: rights live in a daemon's memory",
             async |client| cli::revoke(asked, client).await,
-            |_| say(cli::NOTHING_TO_REVOKE).map(|()| 0).map_err(CommandError::Output),
         ),
-        Command::LogLevel(asked) => with_running(
-            &load()?,
-            async |client| cli::log_level(asked, client).await,
-            |why| Err(CommandError::Refused(format!("no running daemon has a log to change: {why}"))),
-        ),
+        Command::LogLevel(asked) => {
+            with_running(&folder(file, &overrides)?, "there is no log to change", async |client| {
+                cli::log_level(asked, client).await
+            })
+        }
         Command::Health(asked) => {
-            let folder = load()?.cache_dir().map_err(|why| bad_config(&why))?;
+            // An address needs no folder.
+            let folder = if asked.url.is_some() { PathBuf::new() } else { folder(file, &overrides)? };
             ended(runtime()?.block_on(cli::health(asked, &folder)))
         }
         Command::Config(ConfigCommand::Show(asked)) => config_show(asked, file, &overrides),
@@ -116,12 +117,26 @@ pub fn bad_config(why: &dyn std::fmt::Display) -> Failure {
     (BAD_CONFIG, format!("bad configuration\n{why}"))
 }
 
-fn check_config(config: &Config) -> Result<ExitCode, Failure> {
+/// The cache folder, for what a running daemon is asked: it is as good as it was when the file on the disk is no more.
+fn folder(file: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, Failure> {
+    let (folder, why) = Config::folder(file, overrides).map_err(|why| bad_config(&why))?;
+    if let Some(why) = why {
+        // Nobody is left to be told if this fails.
+        let _ = writeln!(std::io::stderr(), "larder: of a bad configuration only cache_dir was taken\n{why}");
+    }
+    Ok(folder)
+}
+
+fn check_config(file: Option<&Path>, config: &Config) -> Result<ExitCode, Failure> {
     let faults = app::unusable_files(config);
     if !faults.is_empty() {
         return Err(bad_config(&faults.join("\n")));
     }
-    print("the configuration is good\n")?;
+    let of = file.map_or_else(
+        || "no file was given (--config): the defaults".to_owned(),
+        |file| file.display().to_string(),
+    );
+    print(&format!("the configuration is good: {of}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -166,17 +181,22 @@ fn ended(done: Result<u8, CommandError>) -> Result<ExitCode, Failure> {
     done.map(ExitCode::from).map_err(|why| (failure(&why), why.to_string()))
 }
 
-/// Does something by way of a daemon that runs by itself, or says something else where there is none.
+/// Does something by way of a daemon that runs by itself; where there is none, `without` says what that means.
 fn with_running(
-    config: &Config,
+    folder: &Path,
+    without: &str,
     work: impl AsyncFnOnce(&Client) -> Result<u8, CommandError>,
-    without: impl FnOnce(ClientError) -> Result<u8, CommandError>,
 ) -> Result<ExitCode, Failure> {
-    let folder = config.cache_dir().map_err(|why| bad_config(&why))?;
     ended(runtime()?.block_on(async {
-        match Client::connect(&folder).await {
+        match Client::connect(folder).await {
             Ok(client) => work(&client).await,
-            Err(why) => without(why),
+            Err(why) => {
+                let place = folder.display();
+                let hint = "is it another folder (--config, --cache-dir)?";
+                Err(CommandError::Refused(format!(
+                    "no daemon answers for {place}: {without}; {hint} ({why})"
+                )))
+            }
         }
     }))
 }

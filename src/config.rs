@@ -190,6 +190,24 @@ impl Config {
         Ok(figment.merge(environment).merge(Serialized::defaults(overrides)))
     }
 
+    /// Where the cache lives, whatever else may be wrong with the configuration; and what is wrong with it.
+    ///
+    /// # Errors
+    /// When there is no home to put it into.
+    pub fn folder(
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<(PathBuf, Option<ConfigError>), ConfigError> {
+        let why = match Self::load(file, overrides) {
+            Ok(config) => return Ok((config.cache_dir()?, None)),
+            Err(why) => why,
+        };
+        // Of a file that is no TOML nothing is known.
+        let told = |file| Self::figment(file, overrides).ok()?.extract_inner("cache_dir").ok();
+        let cache_dir = told(file).or_else(|| told(None)).unwrap_or_default();
+        Ok((Self { cache_dir, ..Self::default() }.cache_dir()?, Some(why)))
+    }
+
     /// Where the cache lives: as configured, else systemd's folder, else the user's.
     ///
     /// # Errors
@@ -328,6 +346,14 @@ impl Config {
         if self.listen.is_empty() && self.tls.listen.is_empty() {
             fault("listen", "nobody could connect: set it, or tls.listen");
         }
+        if let Some(twice) = self.tls.listen.iter().find(|address| {
+            let port_is_free = matches!(address, Address::Tcp(address) if address.ends_with(":0"));
+            !port_is_free && self.listen.iter().any(|plain| plain == *address)
+        }) {
+            let why = format!("\"{twice}\" is in listen too: one address speaks TLS or does not");
+            faults.push(("tls.listen".to_owned(), why));
+        }
+        let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
         let tls = &self.tls;
         match (tls.certificate.is_empty(), tls.key.is_empty()) {
             (true, true) if !tls.listen.is_empty() => {

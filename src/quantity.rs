@@ -73,6 +73,10 @@ impl fmt::Display for Size {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = written(from, "a size with its unit, such as \"64KiB\" or \"20GiB\"")?;
+        if text != "0" && !text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+            let why = "a size needs its unit, such as \"64KiB\" or \"20GiB\"; bytes are \"B\"";
+            return Err(de::Error::custom(format!("\"{text}\" has none: {why}")));
+        }
         text.parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64())).map_err(|why| {
             de::Error::custom(format!("\"{text}\" is not a size such as \"64KiB\" or \"20GiB\": {why}"))
         })

@@ -2,7 +2,7 @@
 //!
 //! Owns the tasks that look after the store. Must not know the services.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -36,6 +36,8 @@ pub(super) struct Foundation {
     /// Downloads of all configurations.
     pub running_flights: Arc<RunningFlights>,
     pub flight_counts: Arc<FlightCounts>,
+    /// Held by whoever takes from the store.
+    pub taking: Arc<Mutex<()>>,
     /// Uploads of all configurations.
     pub written: Arc<WrittenMark>,
 }
@@ -65,6 +67,7 @@ impl Foundation {
             grant_counts: Arc::default(),
             running_flights: Arc::default(),
             flight_counts: Arc::default(),
+            taking: Arc::default(),
             written: Arc::default(),
         }))
     }

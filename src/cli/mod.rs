@@ -53,7 +53,7 @@ pub use man::{ManArguments, man};
 pub use progress::HowFar;
 pub use purge::{PurgeArguments, purge};
 pub use refresh::{RefreshArguments, refresh};
-pub use revoke::{NOTHING_TO_REVOKE, RevokeArguments, revoke};
+pub use revoke::{RevokeArguments, revoke};
 pub use rewrite_lock::{RewriteLockArguments, RewrittenLock, rewrite_lock};
 pub use serve::banner;
 pub use stats::{StatsArguments, stats};

@@ -15,9 +15,6 @@ pub struct RevokeArguments {
     pub json: bool,
 }
 
-/// What there is to say where no daemon runs.
-pub const NOTHING_TO_REVOKE: &str = "no daemon runs on this cache folder: there is nothing to revoke, because rights live in its memory alone\n";
-
 /// Asks the daemon, and says how many rights there were.
 ///
 /// # Errors

@@ -131,6 +131,8 @@ fn what_would_serve_nobody_is_a_fault() {
         ("[limits]\nconnections = 0\n", "limits.connections: "),
         ("[limits]\nheader_size = '2MiB'\n", "limits.header_size: "),
         ("[log]\nlevel = 'verbose'\n", "log.level: "),
+        ("cache_size = '20'\n", "cache_size: "),
+        ("listen = '127.0.0.1:3141'\n[tls]\nlisten = '127.0.0.1:3141'\n", "tls."),
         ("[gitlab]\nurl = 'https://gitlab.example/api/v4/'\n", "gitlab.url: "),
     ] {
         let why = fault(toml);

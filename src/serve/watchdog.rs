@@ -17,11 +17,13 @@ pub(super) async fn keep_content(in_force: Arc<InForce>, silence: Duration) {
     loop {
         if answers(Arc::clone(&in_force), part).await {
             manager::alive();
+            tokio::time::sleep(part).await;
         } else {
             tracing::error!(
                 "the daemon does not answer itself: its service manager is not told that it lives"
             );
+            // Soon again: what was said last is a good part of the silence ago.
+            tokio::time::sleep(part / PARTS).await;
         }
-        tokio::time::sleep(part).await;
     }
 }

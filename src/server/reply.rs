@@ -61,7 +61,7 @@ const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-ca
 /// The bytes under a digest never change; the right to them does, hence private.
 const FILE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// For what is not larder's own writing and may reach a browser: GitLab's words, a mirror's page, a file. It is shown, and
+/// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
 /// nothing in it runs, lest it act in the name of whoever looks at it.
 const FOREIGN_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
@@ -452,6 +452,12 @@ pub(super) fn events(body: ReplyBody) -> Reply {
     (response, CacheStatus::OWN)
 }
 
+/// Whether a browser that is not to guess makes nothing of this type that could run.
+fn is_inert(content_type: &HeaderValue) -> bool {
+    let kind = content_type.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    kind.ends_with(b"json") || [&b"application/octet-stream"[..], b"text/plain"].contains(&kind)
+}
+
 /// What every answer carries.
 pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, head: bool, id: &RequestId) {
     if head {
@@ -464,9 +470,12 @@ pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, he
         }
         *response.body_mut() = ReplyBody::empty();
     }
-    // Larder's own documents bring theirs; of upstream's fields this one never goes on.
-    response.headers_mut().entry(CONTENT_SECURITY_POLICY).or_insert(FOREIGN_POLICY);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+    if !headers.get(CONTENT_TYPE).is_some_and(is_inert) {
+        // Larder's own documents bring theirs; of upstream's fields this one never goes on.
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(FOREIGN_POLICY);
+    }
     let status = match status {
         CacheStatus::HIT => Ok(CACHE_HIT),
         status => HeaderValue::try_from(status.to_string()),

@@ -28,12 +28,13 @@ pub struct Upkeep {
     store: Arc<Store>,
     pages: Arc<Pages>,
     /// What takes something away does so one after another: each judges by what it has seen.
-    taking: Mutex<()>,
+    taking: Arc<Mutex<()>>,
 }
 
 impl Upkeep {
-    pub fn new(store: Arc<Store>, pages: Arc<Pages>) -> Self {
-        Self { store, pages, taking: Mutex::default() }
+    /// `taking` is one for all that take from this store, whatever configuration they are of.
+    pub fn new(store: Arc<Store>, pages: Arc<Pages>, taking: Arc<Mutex<()>>) -> Self {
+        Self { store, pages, taking }
     }
 
     /// Says what the store holds.

@@ -5,6 +5,7 @@
 //! goes on in neutral words, because its own would speak of another address; that it refuses larder itself is for the
 //! operator, not for the client. Must not know pages, or what is done with a file.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -99,7 +100,9 @@ impl Mirror {
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
-        self.line.count_on(counts.of(self.base.scope().to_string()));
+        let counts = counts.of(self.base.scope().to_string());
+        self.line.count_on(Arc::clone(&counts));
+        self.elsewhere.count_on(counts);
     }
 
     pub(super) fn reading(&self, now: Instant) -> PeerReading {

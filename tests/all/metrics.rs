@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bodies::eventually;
 use crate::support::openmetrics::{Family, families, samples};
 use crate::support::{
-    Act, Artifact, GitLab, Larder, Place, PublicIndex, Role, Site, Storage, Token, path, token,
+    Act, Artifact, Distribution, GitLab, Kind, Larder, Place, PublicIndex, Role, Site, Storage, Token, path,
+    token,
 };
 
 /// Every label that there is, and what it may say. Names of mirrors come from the configuration.
@@ -237,6 +238,34 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     gitlab.publish(42, Artifact::noise("shared", "2.0", 1_000));
     client.get(&page).expect(200);
     assert_eq!((asked("ok"), asked("not_modified"), asked("changed")), (1.0, 1.0, 1.0));
+}
+
+#[test]
+fn a_mirrors_files_count_wherever_they_lie() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("public", "1.0").payload(300_000).wheel();
+    let index = PublicIndex::builder().offering(wheel.clone()).start();
+    assert_ne!(index.origin(), index.files_origin());
+    let larder = Larder::builder(&gitlab).mirror_with("pypi", &index, "retries = 0").start();
+    let client = larder.client();
+    let file = index.file_path(&wheel.filename);
+    client.get("/pypi/simple/public/").expect(200);
+    client.get(&format!("/pypi/{file}")).expect(200);
+    let value = |series: &str| larder.metric(series).unwrap_or_default();
+    assert!(value("larder_upstream_received_bytes_total{peer=\"pypi\"}") > wheel.bytes.len() as f64);
+    assert_eq!(value("larder_upstream_requests_total{peer=\"pypi\",kind=\"file\",result=\"ok\"}"), 1.0);
+
+    let another = Distribution::new("other", "2.0").payload(300_000).wheel();
+    index.publish(another.clone());
+    client.get("/pypi/simple/other/").expect(200);
+    index.plan(Act::CutHead { after: 0 }.at(Kind::File));
+    let broken = client.get(&format!("/pypi/{}", index.file_path(&another.filename)));
+    assert!(broken.status >= 500, "{broken:?}");
+    let errors: f64 = ["connect", "broken", "timeout"]
+        .map(|cause| value(&format!("larder_upstream_errors_total{{peer=\"pypi\",cause=\"{cause}\"}}")))
+        .iter()
+        .sum();
+    assert!(errors > 0.0, "a file host that breaks off is counted nowhere");
 }
 
 #[test]

@@ -124,7 +124,25 @@ fn revoke_ends_a_right_that_stood_and_the_next_request_asks() {
     assert_eq!(gitlab.log().count(Kind::Page), 2);
     says(&larder, &["revoke"], 0, &["revoked 0 rights", "next request asks GitLab"]);
     larder.terminate();
-    says(&larder, &["revoke"], 0, &["nothing to revoke"]);
+    says(&larder, &["revoke"], 1, &["no daemon answers for ", "nothing was revoked"]);
+}
+
+#[test]
+fn a_bad_file_on_the_disk_takes_no_daemon_away_from_its_operator() {
+    let gitlab = GitLab::start();
+    let larder = Larder::start(&gitlab);
+    let good = std::fs::read_to_string(larder.config_file()).expect("its configuration");
+    for bad in ["\n[log]\nlevl = \"info\"\n", "\n[log\n"] {
+        std::fs::write(larder.config_file(), format!("{good}{bad}")).expect("a writable folder");
+        let url = larder.url();
+        says(&larder, &["check-config"], 64, &[]);
+        says(&larder, &["health", "--url", &url], 0, &["ok"]);
+        if bad.contains("levl") {
+            says(&larder, &["health"], 0, &["ok", "only cache_dir was taken", "levl"]);
+            says(&larder, &["log-level"], 0, &["info"]);
+            says(&larder, &["revoke"], 0, &["revoked 0 rights"]);
+        }
+    }
 }
 
 #[test]
@@ -144,7 +162,7 @@ fn the_logs_level_changes_while_the_daemon_runs() {
     let since = larder.log().get(before..).unwrap_or_default().to_owned();
     assert!(!since.contains("/-/health/live"), "nothing is written while it is off: {since:.800}");
     larder.terminate();
-    says(&larder, &["log-level"], 1, &["no running daemon"]);
+    says(&larder, &["log-level"], 1, &["no daemon answers for ", "no log to change"]);
 }
 
 #[test]

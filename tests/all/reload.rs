@@ -140,6 +140,22 @@ fn a_file_that_never_comes_keeps_nobody_waiting() {
 }
 
 #[test]
+fn offline_nothing_that_only_an_upstream_would_need_is_missed() {
+    let (manager, gitlab) = (Manager::new(), GitLab::start());
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .setting("offline = true")
+        .gitlab_setting("token_file = \"/nowhere/token\"\nca_file = \"/nowhere/ca\"")
+        .environment("ALL_PROXY", "socks5://127.0.0.1:1")
+        .start();
+    manager.hears_of("READY=1");
+    add(&larder, "[log]\nlevel = \"debug\"");
+    let ready = reload(&larder, &manager).pop().unwrap_or_default();
+    assert!(!ready.contains("refused"), "{ready}\n{}", larder.log());
+    larder.wait_for_log("the configuration was read again and is in force");
+}
+
+#[test]
 fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     let larder = manager.over(Larder::builder(&gitlab)).setting("listen_mode = \"0600\"").start();

@@ -175,9 +175,12 @@ fn laden(answer: Answer) -> Answer {
 
 const COMMON: [&str; 6] =
     ["date", "connection", "cache-status", "content-type", "cache-control", "x-request-id"];
-const OF_PAGES: [&str; 4] = ["vary", "etag", "content-length", "age"];
-const OF_FILES: [&str; 5] = ["vary", "etag", "content-length", "accept-ranges", "content-range"];
-const OF_WORDS: [&str; 7] = [
+const OF_PAGES: [&str; 6] =
+    ["vary", "etag", "content-length", "age", "content-security-policy", "x-content-type-options"];
+const OF_FILES: [&str; 6] =
+    ["vary", "etag", "content-length", "accept-ranges", "content-range", "x-content-type-options"];
+const OF_WORDS: [&str; 8] = [
+    "content-security-policy",
     "content-length",
     "location",
     "www-authenticate",

@@ -11,6 +11,9 @@ use crate::store::{DiskSpeed, Filesystem, FolderFacts};
 /// Below it a download waits for the disk rather than for the line. Bytes a second.
 const SLOW_BYTES_PER_SECOND: u64 = 20 << 20;
 
+/// With less than this nothing can be written.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
+
 /// Pages and index lines are files of their own: a store of 20 GiB has some ten thousand.
 const FEW_INODES: u64 = 50_000;
 
@@ -21,8 +24,14 @@ pub(super) fn judge(facts: &FolderFacts, dir: &Path, budget: u64, taken: u64, us
     findings.push(match &facts.speed {
         Ok(speed) => fast(*speed),
         Err(why) => {
-            let advice =
-                format!("let user {user} write in {}, or set another cache_dir", facts.looked_at.display());
+            let place = facts.looked_at.display();
+            let advice = if facts.free_bytes < ROOM_BYTES_MIN {
+                format!("the disk of {place} is full: make room, or set another cache_dir")
+            } else {
+                format!(
+                    "let user {user} write in {place} (is it mounted read-only?), or set another cache_dir"
+                )
+            };
             Finding::problem("disk speed", format!("nothing can be written: {why}"), advice)
         }
     });
