@@ -142,13 +142,13 @@ impl Store {
     /// Room for a body of this size, within the budget and on the disk; of an unknown one nothing is said. Blocks.
     ///
     /// # Errors
-    /// When there is none; the disk is given a rest then, until there is.
+    /// When there is none. Smaller bodies may still find some: the disk is given no rest for it.
     pub fn reserve(&self, size: Option<u64>, now: Instant) -> Result<Reservation, StoreError> {
         let reservation = self.blobs.reserve(size.unwrap_or(0))?;
         let size = size.unwrap_or(0);
         if self.free_bytes().is_some_and(|free| free < size) {
             let why = StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
-            self.fail(&why, size, now);
+            self.layout.vitals().failed(&why, size, now);
             return Err(why);
         }
         Ok(reservation)
@@ -205,14 +205,15 @@ impl Store {
     }
 
     /// Finds out whether a disk that failed works again, and ends its rest then: a full one by looking whether what did not
-    /// fit would fit now, any by writing a little. Without a failure it is not touched. Blocks.
+    /// fit would fit now, any by writing a little. Until then it counts as failing; its rest ends by itself. Without a
+    /// failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
         if !self.layout.vitals().is_ill() {
             return;
         }
         let wanted = self.layout.vitals().wanted();
         if self.free_bytes().is_some_and(|free| free < wanted) {
-            return self.leave_alone(now);
+            return;
         }
         match Spool::create(&self.layout).and_then(probe) {
             Ok(()) => {
@@ -265,8 +266,12 @@ mod tests {
         assert_eq!(ill(&store), Some(Ailment::Full));
         store.look_after_disk(now);
         assert_eq!(ill(&store), Some(Ailment::Full), "a little fits, and that is not the question");
-        assert!(matches!(store.spool(now + REST - Duration::from_millis(1)), Err(StoreError::Resting)));
+        assert!(store.reserve(Some(1), now).is_ok() && store.spool(now).is_ok(), "smaller bodies are stored");
         let full = StoreError::io("write", dir.path())(io::ErrorKind::StorageFull.into());
+        store.fail(&full, 1 << 60, now);
+        store.look_after_disk(now);
+        assert!(matches!(store.spool(now + REST - Duration::from_millis(1)), Err(StoreError::Resting)));
+        assert!(store.spool(now + REST).is_ok() && ill(&store).is_some());
         store.layout.vitals().wrote();
         store.fail(&full, 1, now);
         store.look_after_disk(now);
