@@ -126,4 +126,8 @@ fn a_large_head_is_taken_if_it_may_be_large() {
     client.get("/-/health/live").expect(200);
     let client = larder.client().header("X-Padding", &"x".repeat(300_000));
     client.get("/-/health/live").expect(431);
+    // What the log keeps of a head is bounded as well.
+    larder.client().request(&"A".repeat(60_000), "/-/health/live", &[]);
+    larder.wait_for_log("method=OTHER");
+    assert!(larder.log().lines().all(|line| line.len() < 10_000), "a line as long as its client liked");
 }
