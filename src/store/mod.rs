@@ -144,9 +144,9 @@ impl Store {
     /// # Errors
     /// When there is none. Smaller bodies may still find some: the disk is given no rest for it.
     pub fn reserve(&self, size: Option<u64>, now: Instant) -> Result<Reservation, StoreError> {
-        let reservation = self.blobs.reserve(size.unwrap_or(0))?;
         let size = size.unwrap_or(0);
-        if self.free_bytes().is_some_and(|free| free < size) {
+        let reservation = self.blobs.reserve(size)?;
+        if size > 0 && self.free_bytes().is_some_and(|free| free < size) {
             let why = StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
             self.layout.vitals().failed(&why, size, now);
             return Err(why);
