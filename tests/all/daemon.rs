@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::bodies::eventually;
 use crate::support::openmetrics::{OPENMETRICS, samples};
 use crate::support::{
     Act, Answer, Client, Distribution, Ending, Gate, GitLab, Kind, Larder, Site, Storage, Workbench, path,
@@ -46,14 +47,6 @@ fn refuses_connections(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_err()
 }
 
-fn wait_until(what: &str, mut satisfied: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !satisfied() {
-        assert!(Instant::now() < until, "not within ten seconds: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 // ---- Stopping.
 
 #[test]
@@ -80,7 +73,7 @@ fn r20_a_signal_ends_the_accepting_at_once_and_lets_downloads_finish() {
 
             larder.signal(signal);
 
-            wait_until("new connections are refused", || refuses_connections(larder.address()));
+            eventually("new connections are refused", || refuses_connections(larder.address()));
             assert!(idle.closes_within(Duration::from_secs(5)), "{case}: an idle connection is kept");
             assert!(
                 larder.wait(Duration::from_millis(200)).is_none(),
@@ -118,7 +111,7 @@ fn r20_an_upload_under_way_is_finished_too() {
     });
     gate.wait_for(1);
     larder.signal(Signal::TERM);
-    wait_until("new connections are refused", || refuses_connections(larder.address()));
+    eventually("new connections are refused", || refuses_connections(larder.address()));
     gate.open();
     upload.join().expect("no panic").expect(201);
     assert_eq!(larder.wait(Duration::from_secs(10)).and_then(|status| status.code()), Some(0));
@@ -571,7 +564,7 @@ fn r18_two_hundred_silent_connections_delay_nobody_and_are_closed() {
         assert!(wire.closes_within(Duration::from_secs(10)), "a silent connection is kept");
         assert!(wire.leftover().is_empty(), "something was said to one who said nothing");
     }
-    wait_until("their descriptors are free", || larder.open_files() <= before + 2);
+    eventually("their descriptors are free", || larder.open_files() <= before + 2);
 }
 
 #[test]

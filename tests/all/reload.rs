@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
+use crate::bodies::eventually;
 use crate::service_manager::Manager;
 use crate::support::{Act, Distribution, Gate, GitLab, Kind, Larder, PublicIndex, Site, path, token};
 use crate::uploads::{content_type, form};
@@ -31,14 +32,6 @@ fn add(larder: &Larder, lines: &str) {
 fn reload(larder: &Larder, manager: &Manager) -> Vec<String> {
     larder.signal(Signal::HUP);
     manager.hears_of("READY=1")
-}
-
-fn wait_until(what: &str, mut satisfied: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !satisfied() {
-        assert!(Instant::now() < until, "not within ten seconds: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -204,12 +197,12 @@ fn the_level_of_the_log_and_the_budget_of_the_store_change_at_once() {
         assert!(client.get(&path::project_file(42, wheel)).expect(200) == wheel.bytes, "other bytes");
     }
     let bytes = || larder.metric("larder_store_bytes").expect("a gauge");
-    wait_until("all are stored", || bytes() > 1_200_000.0);
+    eventually("all are stored", || bytes() > 1_200_000.0);
 
     replace(&larder, "cache_size = \"10MiB\"", "cache_size = \"1000KiB\"");
     add(&larder, "[log]\nlevel = \"warn\"");
     reload(&larder, &manager);
-    wait_until("two have made way", || bytes() < 1_024_000.0);
+    eventually("two have made way", || bytes() < 1_024_000.0);
     assert_eq!(larder.metric("larder_store_budget_bytes"), Some(1_024_000.0));
     client.get("/not-logged").expect(404);
 
@@ -239,7 +232,7 @@ fn an_upload_that_ends_after_a_reload_is_seen_at_once() {
     uploading.send(client.head_text("POST", &path::upload(42), &headers).as_bytes());
     let (sooner, later) = body.split_at(50_000);
     uploading.send(sooner);
-    wait_until("the upload has come to GitLab", || gitlab.log().count(Kind::Upload) > 0);
+    eventually("the upload has come to GitLab", || gitlab.log().count(Kind::Upload) > 0);
 
     reload(&larder, &manager);
     assert!(!client.get(&page).text().contains(&second.filename));
@@ -291,7 +284,7 @@ fn many_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
         for turn in 0..RELOADS {
             let before = requests.load(Ordering::Relaxed);
             reload(&larder, &manager);
-            wait_until("requests go on", || requests.load(Ordering::Relaxed) > before + 7);
+            eventually("requests go on", || requests.load(Ordering::Relaxed) > before + 7);
             if turn == RELOADS / 3 {
                 (memory, threads) = (larder.resident_bytes(), thread_count(&larder));
             }
