@@ -1,7 +1,7 @@
 //! SIGHUP: another configuration comes into force, and nobody who is connected notices.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
