@@ -20,7 +20,6 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::task::JoinSet;
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::access::{Access, Credential, Keys};
 use crate::airgap::Exchange;
@@ -31,6 +30,7 @@ use crate::control::Client;
 use crate::file::{self, Files};
 use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
+use crate::secret_file::SecretFile;
 use crate::server::{
     Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening, PassedSockets,
     RequestRate, ServerLimits, Services, Shutdown,
@@ -534,9 +534,8 @@ fn keys(config: &Config) -> Result<Keys, StartError> {
             continue;
         }
         let fault = |why: &dyn std::fmt::Display| StartError::Setting(format!("{key}: {path}: {why}"));
-        #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
-        let text = Zeroizing::new(fs::read(path).map_err(|why| fault(&why))?);
-        keys = add(keys, &text).map_err(|why| fault(&why))?;
+        let file = SecretFile::read(Path::new(path)).map_err(|why| fault(&why))?;
+        keys = add(keys, &file.text).map_err(|why| fault(&why))?;
     }
     Ok(keys)
 }

@@ -13,7 +13,7 @@
 //! - [`store`] is the disk, [`upstream`] the network; they are strangers to each other.
 //! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data,
 //!   [`wheel`] what an archive says about itself.
-//! - Values that everybody may use: [`digest`], [`secret`], [`quantity`], [`byte_range`], [`cache_status`],
+//! - Values that everybody may use: [`digest`], [`secret`], [`secret_file`], [`quantity`], [`byte_range`], [`cache_status`],
 //!   [`single_flight`], [`histogram`], [`request_id`], [`correlation`],
 //!   [`clock`], [`mod@version`]. [`telemetry`] is what an operator sees.
 //!
@@ -38,6 +38,7 @@ pub mod quantity;
 pub mod registry;
 pub mod request_id;
 pub mod secret;
+pub mod secret_file;
 pub mod serve;
 pub mod server;
 pub mod simple;

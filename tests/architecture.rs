@@ -35,6 +35,7 @@ const HOUSE: House = House {
     values: &[
         "digest",
         "secret",
+        "secret_file",
         "cache_status",
         "clock",
         "quantity",

@@ -2,13 +2,13 @@
 //!
 //! Must not know whose they are.
 
-use std::fs;
 use std::path::Path;
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::error::StartError;
+use crate::secret_file::SecretFile;
 
 /// The token in a section's `token_file`, if it has one.
 pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StartError> {
@@ -21,8 +21,7 @@ pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8
 /// The token in a file; `key` is where the file was named.
 pub(super) fn read_token(key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
     let fault = |why: &str| StartError::Setting(format!("{key}: {}: {why}", path.display()));
-    #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
-    let text = Zeroizing::new(fs::read(path).map_err(|why| fault(&why.to_string()))?);
+    let text = SecretFile::read(path).map_err(|why| fault(&why.to_string()))?.text;
     let token = text.trim_ascii();
     if token.is_empty() || HeaderValue::from_bytes(token).is_err() {
         return Err(fault("is not a token"));

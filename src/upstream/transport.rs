@@ -3,6 +3,7 @@
 //! Opens the files that the keys name, once. The client certificate and the pins are for the peer's own origin: an object
 //! store or a redirect to elsewhere sees an ordinary client that trusts ordinary CAs, and so does a proxy. Must not connect.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -17,6 +18,7 @@ use super::proxy::{Proxies, ProxyEnvironment};
 use super::transport_config::{TransportConfig, pins};
 use crate::digest::Digest;
 use crate::secret::Secret;
+use crate::secret_file::SecretFile;
 
 /// Protocols by ALPN (RFC 7301).
 const HTTP_1: &[u8] = b"http/1.1";
@@ -141,7 +143,8 @@ fn identity(
     }
     let chain = certificates("client_certificate", config.client_certificate)?;
     let blame = |why: &dyn std::fmt::Display| format!("client_key: {}: {why}", config.client_key);
-    let key = PrivateKeyDer::from_pem_file(config.client_key).map_err(|why| blame(&why))?;
+    let file = SecretFile::read(Path::new(config.client_key)).map_err(|why| blame(&why))?;
+    let key = PrivateKeyDer::from_pem_slice(&file.text).map_err(|why| blame(&why))?;
     let identity = CertifiedKey::from_der(chain, key, provider).map_err(|why| match why {
         rustls::Error::InconsistentKeys(_) => {
             blame(&format!("is not the key of {}", config.client_certificate))
@@ -154,7 +157,8 @@ fn identity(
 /// At least one.
 fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let blame = |why: &dyn std::fmt::Display| format!("{key}: {path}: {why}");
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|why| blame(&why))?;
+    let file = SecretFile::read(Path::new(path)).map_err(|why| blame(&why))?;
+    let certificates = CertificateDer::pem_slice_iter(&file.text);
     let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|why| blame(&why))?;
     if certificates.is_empty() {
         return Err(blame(&"holds no certificate in PEM format"));

@@ -139,6 +139,22 @@ fn a_file_that_opens_nothing_is_named() {
     assert!(offline.start_in_vain().contains("htpasswd -B"));
 }
 
+#[test]
+fn a_byte_order_mark_disables_neither_the_first_user_nor_the_first_token() {
+    let town = Town::new();
+    let filled = town.filled(JSON);
+    let hash = bcrypt::hash(SECRET, 4).expect("a hash");
+    let [users, tokens] = ["users", "tokens"].map(|name| filled.home().join(name));
+    std::fs::write(&users, format!("\u{feff}ann:{hash}\n")).expect("a folder");
+    std::fs::write(&tokens, format!("\u{feff}{}\n", token::READER)).expect("a folder");
+    let lines = format!("[access]\noffline_users = {users:?}\noffline_tokens = {tokens:?}");
+    let larder = town.offline(&filled, &lines);
+    let page = path::project_page(42, "acme-app");
+    larder.client().basic("ann", SECRET).get(&page).expect(200);
+    larder.client().private_token(token::READER).get(&page).expect(200);
+    larder.client().basic("\u{feff}ann", SECRET).get(&page).expect(401);
+}
+
 /// What `check-config` says of a file.
 fn larder_said(gitlab: &GitLab, toml: &str) -> String {
     let larder = Larder::start(gitlab);

@@ -3,11 +3,8 @@
 //! Owns the reading, the swap, and what the log is told of both. Connections go on with what they began with. Must not know
 //! what a pair is.
 
-#![expect(clippy::disallowed_methods, reason = "a certificate and its key live in files of their own")]
-
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +21,7 @@ use super::pair::{Pair, PairError};
 use super::watch::{Step, Watch};
 use crate::clock;
 use crate::digest::Digest;
+use crate::secret_file::SecretFile;
 use crate::server::shutdown::Shutdown;
 
 /// How often the files are looked at.
@@ -34,9 +32,6 @@ const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 /// Between two such warnings.
 const WARN_EVERY: Duration = Duration::from_hours(24);
-
-/// A chain of certificates has a few kilobytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Whoever is not in the file's group may read it.
 const OTHERS_READ: u32 = 0o004;
@@ -248,14 +243,8 @@ impl Texts {
 /// A file, and its mode.
 fn read(key: &'static str, path: &str) -> Result<(Zeroizing<Vec<u8>>, u32), CertificatesError> {
     let fault = |why| CertificatesError::Read { key, path: path.to_owned(), why };
-    let file = File::open(path).map_err(fault)?;
-    let mode = file.metadata().map_err(fault)?.mode();
-    let mut text = Zeroizing::new(Vec::new());
-    let bytes = file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(fault)?;
-    if bytes as u64 == FILE_BYTES_MAX {
-        return Err(fault(io::Error::other("too large for a PEM file")));
-    }
-    Ok((text, mode))
+    let file = SecretFile::read(Path::new(path)).map_err(fault)?;
+    Ok((file.text, file.mode))
 }
 
 fn tell(pair: &Pair, what: &'static str) {
