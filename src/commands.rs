@@ -127,11 +127,20 @@ fn folder(file: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, Failure
     Ok(folder)
 }
 
+/// Beside what a command prints, so that nothing that reads its output is disturbed.
+fn remark_on_the_environment() {
+    for remark in Config::environment_remarks() {
+        // Nobody is left to be told if this fails.
+        let _ = writeln!(std::io::stderr(), "larder: {remark}");
+    }
+}
+
 fn check_config(file: Option<&Path>, config: &Config) -> Result<ExitCode, Failure> {
     let faults = app::unusable_files(config);
     if !faults.is_empty() {
         return Err(bad_config(&faults.join("\n")));
     }
+    remark_on_the_environment();
     let of = file.map_or_else(
         || "no file was given (--config): the defaults".to_owned(),
         |file| file.display().to_string(),
@@ -146,6 +155,7 @@ fn config_show(
     overrides: &Overrides,
 ) -> Result<ExitCode, Failure> {
     let effective = Config::effective(file, overrides).map_err(|why| bad_config(&why))?;
+    remark_on_the_environment();
     for value in effective.iter().filter(|value| !asked.changed || value.is_changed) {
         let line = if asked.json { cli::json_line(value) } else { Ok(format!("{value}\n")) };
         print(&line.map_err(|why| (NO, why.to_string()))?)?;

@@ -7,8 +7,10 @@
 mod continuing;
 mod credentials;
 mod effective;
+mod environment;
 #[cfg(test)]
 mod tests;
+mod toml_file;
 mod value_lines;
 
 use std::collections::BTreeMap;
@@ -16,12 +18,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::error::{Actual, Kind};
+use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
+use environment::Environment;
+use toml_file::TomlFile;
 
 use crate::access::{AccessConfig, OfflineRule};
 use crate::airgap::ImportConfig;
@@ -180,14 +185,26 @@ impl Config {
     fn figment(file: Option<&Path>, overrides: &Overrides) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
-            if !path.is_file() {
-                return Err(ConfigError(vec![format!("{}: there is no such file", path.display())]));
-            }
-            figment = figment.merge(Toml::file_exact(path));
+            figment = figment.merge(TomlFile::read(path).map_err(|why| ConfigError(vec![why]))?);
         }
-        // LARDER_COMMIT is for the build (`version.rs`), and may still be there when what was built is run.
-        let environment = Env::prefixed("LARDER_").ignore(&["commit"]).split("__");
+        let environment = Self::environment();
+        if !environment.faults.is_empty() {
+            return Err(ConfigError(environment.faults));
+        }
         Ok(figment.merge(environment).merge(Serialized::defaults(overrides)))
+    }
+
+    fn environment() -> Environment {
+        // Both take a list as well as a single address, and nothing else tells that they do.
+        let addresses = || Addresses(Vec::new());
+        let tls = TlsConfig { listen: addresses(), ..TlsConfig::default() };
+        let shape = Self { listen: addresses(), tls, ..Self::default() };
+        Environment::of_process(&serde_json::json!(shape), &serde_json::json!(MirrorConfig::default()))
+    }
+
+    /// What the environment says to larder and larder does not take, each a sentence.
+    pub fn environment_remarks() -> Vec<String> {
+        Self::environment().remarks
     }
 
     /// Where the cache lives, whatever else may be wrong with the configuration; and what is wrong with it.
@@ -442,7 +459,24 @@ fn told(why: &figment::Error, sources: &Sources<'_>) -> String {
     let key = why.path.join(".");
     let from = why.metadata.as_ref().map(|metadata| sources.source(&key, metadata));
     let from = from.map(written).unwrap_or_default();
-    if key.is_empty() { format!("{}{from}", why.kind) } else { format!("{key}: {}{from}", why.kind) }
+    let fault = in_words(&why.kind);
+    if key.is_empty() { format!("{fault}{from}") } else { format!("{key}: {fault}{from}") }
+}
+
+/// What is wrong with a value, without the value where only its kind matters: a password may stand in the wrong place.
+fn in_words(kind: &Kind) -> String {
+    match kind {
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let found = match found {
+                Actual::Char(_) | Actual::Str(_) => "a text".to_owned(),
+                Actual::Seq => "a list".to_owned(),
+                Actual::Map => "a section".to_owned(),
+                other => other.to_string(),
+            };
+            format!("{found} is not {expected}")
+        }
+        kind => without_secret(&kind.to_string()),
+    }
 }
 
 /// Where a value was written, for people; nothing for a default.

@@ -11,6 +11,7 @@ use figment::{Figment, Metadata};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::environment::variable_of;
 use super::value_lines::value_lines;
 
 /// One value.
@@ -97,7 +98,7 @@ impl<'a> Sources<'a> {
             }
             Some(figment::Source::Code(_)) if metadata.name.contains("Overrides") => Source::CommandLine,
             Some(figment::Source::Code(_)) => Source::Default,
-            _ if metadata.name.contains("environment") => Source::Environment { variable: variable(key) },
+            _ if metadata.name.contains("environment") => Source::Environment { variable: variable_of(key) },
             _ => Source::Other { name: metadata.name.to_string() },
         }
     }
@@ -117,11 +118,6 @@ impl<'a> Sources<'a> {
         };
         all.into_iter().map(effective).collect()
     }
-}
-
-/// The variable by which a key is set.
-fn variable(key: &str) -> String {
-    format!("LARDER_{}", key.replace('.', "__").to_uppercase())
 }
 
 /// Each value that is no table, by its dotted key.
@@ -166,12 +162,5 @@ mod tests {
             let text = format!("{effective} {}", serde_json::to_string(&effective).unwrap_or_default());
             assert!(!text.contains("s3cret"), "{text}");
         }
-    }
-
-    #[test]
-    fn a_variable_is_named_as_it_is_set() {
-        assert_eq!(variable("gitlab.url"), "LARDER_GITLAB__URL");
-        assert_eq!(variable("listen"), "LARDER_LISTEN");
-        assert_eq!(variable("mirrors.pypi.fresh_for"), "LARDER_MIRRORS__PYPI__FRESH_FOR");
     }
 }

@@ -43,6 +43,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let origin = Origin::of(cli);
     let config = origin.load().map_err(|why| bad_config(&why))?;
     let _log = crate::telemetry::start(&config.log).map_err(|why| bad_config(&why))?;
+    for remark in Config::environment_remarks() {
+        tracing::warn!("{remark}");
+    }
     raise_open_files();
     warn_of_few_files(config.limits.connections);
     let runtime = tokio::runtime::Runtime::new().map_err(|why| (1, why.to_string()))?;

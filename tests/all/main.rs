@@ -23,6 +23,7 @@ mod crowds;
 mod daemon;
 mod debian_package;
 mod doctor;
+mod environment;
 mod explain;
 mod flights;
 mod forward;

@@ -1,0 +1,91 @@
+//! The configuration's file as a layer.
+//!
+//! Owns what is said of a file that is no TOML: the line, the column and what was expected there, never the text itself,
+//! which may hold a password. Must not know any key.
+
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Metadata, Profile, Provider, Source};
+
+/// A file that was read.
+pub(super) struct TomlFile {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl TomlFile {
+    /// # Errors
+    /// That there is no such file, that it cannot be read, or where it stops being TOML.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        if !path.is_file() {
+            return Err(format!("{}: there is no such file", path.display()));
+        }
+        #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
+        let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        let table = parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+        Ok(Self { path: path.to_owned(), table })
+    }
+}
+
+impl Provider for TomlFile {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("TOML file", Source::File(self.path.clone()))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let values = Value::serialize(&self.table)?.into_dict().unwrap_or_default();
+        Ok(Profile::Default.collect(values))
+    }
+}
+
+/// A byte order mark, which some editors write, is no part of the text.
+fn parse(text: &str) -> Result<toml::Table, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.parse().map_err(|why: toml::de::Error| {
+        let before = why.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        let expected: Vec<&str> = why.message().lines().map(str::trim).collect();
+        format!("line {line}, column {column}: this is not TOML: {}", expected.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_has_a_place_and_quotes_nothing() {
+        for (text, place) in [
+            ("listen = 'x'\n[gitlab]\npassword = hunter2\n", "line 3, column 12: "),
+            ("token = \"hunter2\n", "line 1, "),
+            ("hunter2\n", "line 1, "),
+            ("a = 'ü' hunter2\n", "line 1, column 9: "),
+            ("a = 1\na = 'hunter2'\n", "line 2, "),
+            ("a = [1, hunter2", "line 1, "),
+        ] {
+            let why = parse(text).err().unwrap_or_default();
+            assert!(
+                why.starts_with(place) && !why.contains("hunter2") && !why.contains('\n'),
+                "{text}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(parse("\u{feff}a = 1"), parse("a = 1"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_that_is_no_toml_is_never_quoted(secret in "[a-z]{8,20}[0-9]{4}[a-z]{8}") {
+            prop_assume!(!["true", "false"].contains(&secret.as_str()));
+            let why = parse(&format!("key = {secret}")).err().unwrap_or_default();
+            prop_assert!(!why.is_empty() && !why.contains(&secret), "{}", why);
+        }
+    }
+}
