@@ -56,6 +56,7 @@ pub mod corpus;
 pub mod debian;
 pub mod gitlab;
 pub mod http;
+pub mod index_server;
 pub mod isolated;
 pub mod larder;
 pub mod locks;

@@ -50,7 +50,11 @@ pub fn pdm() -> PathBuf {
     environment(&["pdm[locked]==2.29.3"]).unwrap_or_else(|reason| panic!("no pdm: {reason}")).join("pdm")
 }
 
-/// Only for making the lock files in `tests/locks`.
+/// A program of the environment that holds these.
+pub fn tool(pinned: &[&str], name: &str) -> PathBuf {
+    environment(pinned).unwrap_or_else(|reason| panic!("no {}: {reason}", pinned.join(", "))).join(name)
+}
+
 pub fn pipenv() -> PathBuf {
     environment(&["pipenv==2026.10.3"]).unwrap_or_else(|reason| panic!("no pipenv: {reason}")).join("pipenv")
 }
