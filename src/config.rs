@@ -6,6 +6,7 @@
 
 mod continuing;
 mod credentials;
+mod dotted;
 mod effective;
 mod environment;
 #[cfg(test)]

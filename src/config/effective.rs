@@ -11,6 +11,7 @@ use figment::{Figment, Metadata};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::dotted::flatten;
 use super::environment::variable_of;
 use super::value_lines::value_lines;
 
@@ -117,19 +118,6 @@ impl<'a> Sources<'a> {
             Effective { source, key, value: shown(value), means: None, is_changed }
         };
         all.into_iter().map(effective).collect()
-    }
-}
-
-/// Each value that is no table, by its dotted key.
-pub(super) fn flatten(above: &str, value: &Value, all: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Object(table) => {
-            for (key, value) in table {
-                let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
-                flatten(&key, value, all);
-            }
-        }
-        value => all.push((above.to_owned(), value.clone())),
     }
 }
 

@@ -11,6 +11,8 @@ use figment::value::{Dict, Map, Value as Layered};
 use figment::{Error, Metadata, Profile, Provider};
 use serde_json::{Map as Object, Value};
 
+use super::dotted::flatten;
+
 /// What all names begin with.
 const PREFIX: &str = "LARDER_";
 
@@ -139,9 +141,9 @@ impl Keys<'_> {
     /// The dotted key that was meant, if one slip of the pen explains the name.
     fn nearest(&self, key: &[String]) -> Option<String> {
         let mut all = Vec::new();
-        super::effective::flatten("", self.shape, &mut all);
+        flatten("", self.shape, &mut all);
         if let [_, name, _, ..] = key {
-            super::effective::flatten(&format!("mirrors.{name}"), self.entry, &mut all);
+            flatten(&format!("mirrors.{name}"), self.entry, &mut all);
         }
         let written = key.join("__");
         let meant = all.into_iter().map(|(key, _)| key);

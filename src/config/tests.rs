@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::effective::flatten;
+use super::dotted::flatten;
 use super::*;
 
 fn load(toml: &str) -> Result<Config, ConfigError> {

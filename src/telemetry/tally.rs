@@ -85,7 +85,7 @@ impl Drop for Tally {
         let Others { upstream, shared } = correlation.others();
         tracing::info!(
             target: "larder::request",
-            method = known(method),
+            method = %known(method),
             path = %Shown(path),
             status,
             bytes = self.bytes,
