@@ -4,8 +4,9 @@
 //! spelled it; every other link stays. Root-relative, so that no `Host` a client sends can ever be part of a page. From a
 //! mirror's page are left out: files younger than the mirror's `min_age`, whatever bears a private name, and everything
 //! if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
-//! links are routes already, and the same is left out of them. Offline everything is left out that is not held. Must not
-//! know formats.
+//! links are routes already, and the same is left out of them. Offline everything is left out that is not held. A link
+//! through larder must be one that is found again by its path alone ([`super::Pages::resolve`]); where that is not so, it
+//! stays as it is and the log says why. Must not know formats.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +15,26 @@ use std::time::{Duration, SystemTime};
 use url::Url;
 
 use super::cooldown::{Withheld, withheld};
-use super::mirror_files::MirrorFile;
+use super::mirror_files::{MirrorFile, Noted};
 use crate::clock;
 use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route, Scope,
-    recognise_house,
+    Stranger, recognise_house,
 };
-use crate::simple::{Decision, Entry, ProjectName, Replacement, project_candidates};
+use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
 use crate::store::{Holdings, WheelMark};
 
-/// Bases that were warned about; more are only counted as seen.
+/// Things that were warned about, each once; more are not told.
 const WARNED_MAX: usize = 64;
+
+/// Of a file's name, as much as the log needs.
+const TOLD_CHARS_MAX: usize = 100;
+
+/// A path leads to a page of the project in the file's name, and to no other.
+const OTHER_PROJECT: Stranger = Stranger::Unfit("a file name of another project than its page");
+
+/// An address has no query, so that it can stand for one of them only.
+const OTHER_QUERY: Stranger = Stranger::Unfit("a path that is on its page with another query before");
 
 /// Files that are noted of a page too large to keep; some 100 bytes each.
 const PASSING_MAX: usize = 65_536;
@@ -61,7 +71,7 @@ pub(super) struct Collected {
     pub passing: bool,
     /// Those whose digest is known, under the addresses they are listed by.
     pub files: Vec<FileRef>,
-    pub mirrored: Vec<MirrorFile>,
+    pub mirrored: Noted,
     /// The wheels that metadata may be added to, in the order of the marks.
     pub marked: Vec<WheelMark>,
     /// The same wheels by their addresses.
@@ -101,9 +111,12 @@ impl Links {
         Self { held: Some(holdings), ..self }
     }
 
-    /// Our address of the file that a link leads to, if it leads through larder.
-    pub(super) fn file_address(&self, link: &Url) -> Option<String> {
-        let mirrored = |mirror: &MirrorRules| mirror.base.recognise(link).map(|path| path.to_string());
+    /// Our address of the file that a link on this page leads to, if it leads through larder.
+    pub(super) fn file_address(&self, page: &PageRef, link: &Url) -> Option<String> {
+        let mirrored = |mirror: &MirrorRules| {
+            let path = mirror.base.recognise(link)?;
+            is_found_by_name(page, &path).then(|| path.to_string())
+        };
         match &self.rules {
             Rules::Mirror(rules) => mirrored(rules),
             Rules::GitLab { bases, mirrors } => match bases.recognise(link) {
@@ -126,8 +139,8 @@ impl Links {
         collected: Option<&mut Collected>,
     ) -> Decision {
         let decision = match &self.rules {
-            Rules::GitLab { bases, mirrors } => self.on_gitlab(bases, mirrors, entry, collected),
-            Rules::Mirror(rules) if page.name.is_some() => self.on_mirror(rules, entry, collected),
+            Rules::GitLab { bases, mirrors } => self.on_gitlab(page, bases, mirrors, entry, collected),
+            Rules::Mirror(rules) if page.name.is_some() => self.on_mirror(page, rules, entry, collected),
             Rules::Mirror(rules) => self.on_mirror_index(&rules.base, &rules.private, entry),
             Rules::House { mirrors, private } if page.name.is_some() => {
                 self.on_house(page, mirrors, private, entry, collected)
@@ -143,6 +156,7 @@ impl Links {
 
     fn on_gitlab(
         &self,
+        page: &PageRef,
         bases: &Bases,
         mirrors: &[MirrorRules],
         entry: &Entry<'_>,
@@ -157,47 +171,50 @@ impl Links {
                 self.lead(&path, file, entry, collected)
             }
             LinkTarget::UnknownBase { base } => {
-                self.warn_once(&base, "gitlab.external_urls, if it is this GitLab's external URL");
+                self.tell_unknown(&base, "gitlab.external_urls, if it is this GitLab's external URL");
                 Decision::Keep
             }
             LinkTarget::Foreign => {
                 let owner = mirrors.iter().find(|mirror| mirror.base.recognise(entry.url).is_some());
-                owner.map_or(Decision::Keep, |mirror| self.on_mirror(mirror, entry, collected))
+                owner.map_or(Decision::Keep, |mirror| self.on_mirror(page, mirror, entry, collected))
             }
         }
     }
 
     fn on_mirror(
         &self,
+        page: &PageRef,
         rules: &MirrorRules,
         entry: &Entry<'_>,
         collected: Option<&mut Collected>,
     ) -> Decision {
         let MirrorRules { base, min_age, private } = rules;
-        let path = base.recognise(entry.url);
-        let unknown = || {
-            self.warn_once(&origin(entry), &format!("mirrors.{base}.files"));
+        let path = base
+            .judge(entry.url)
+            .and_then(|path| if is_found_by_name(page, &path) { Ok(path) } else { Err(OTHER_PROJECT) });
+        self.mirrored(path, *min_age, private, entry, collected).unwrap_or_else(|why| {
+            self.tell_past(base, entry, why);
             Decision::Keep
-        };
-        self.mirrored(path, *min_age, private, entry, collected).unwrap_or_else(unknown)
+        })
     }
 
-    /// About a file of a mirror's; nothing, if its address is none of the mirror's.
+    /// About a file of a mirror's; why there is nothing to decide, if it has no address here.
     fn mirrored(
         &self,
-        path: Option<MirrorPath>,
+        mut path: Result<MirrorPath, Stranger>,
         min_age: Duration,
         private: &PrivateNames,
         entry: &Entry<'_>,
         mut collected: Option<&mut Collected>,
-    ) -> Option<Decision> {
+    ) -> Result<Decision, Stranger> {
         if bears_private_name(private, entry) {
-            return Some(Decision::Drop);
+            return Ok(Decision::Drop);
         }
-        if let (Some(path), Some(collected)) = (&path, collected.as_deref_mut()) {
-            let file = MirrorFile::new(path, entry.sha256, entry.core_metadata, entry.upload_time);
-            if !collected.passing || collected.mirrored.len() < PASSING_MAX {
-                collected.mirrored.push(file);
+        if let (Ok(known), Some(collected)) = (&path, collected.as_deref_mut()) {
+            let file = MirrorFile::new(known, entry.sha256, entry.core_metadata, entry.upload_time);
+            let max = if collected.passing { PASSING_MAX } else { usize::MAX };
+            if !collected.mirrored.add(file, max) {
+                path = Err(OTHER_QUERY);
             }
         }
         if let Some(why) = withheld(entry.upload_time, min_age, clock::wall()) {
@@ -207,7 +224,7 @@ impl Links {
                     collected.ripens = Some(collected.ripens.map_or(ripe, |known| known.min(ripe)));
                 }
             }
-            return Some(Decision::Drop);
+            return Ok(Decision::Drop);
         }
         let path = path?;
         let file = match (entry.sha256, &self.held) {
@@ -216,7 +233,7 @@ impl Links {
             (None, Some(held)) => held.at(&path),
             (None, None) => None,
         };
-        Some(self.lead(&path.to_string(), file, entry, collected))
+        Ok(self.lead(&path.to_string(), file, entry, collected))
     }
 
     /// A link that is one of our routes already.
@@ -235,7 +252,7 @@ impl Links {
             Some(Route::Mirrored(path)) if !page.scope.is_mirror() || *path.scope() == page.scope => {
                 let configured = mirrors.iter().find(|mirror| mirror.base.scope() == path.scope());
                 let min_age = configured.map(|mirror| mirror.min_age).unwrap_or_default();
-                self.mirrored(Some(path), min_age, private, entry, collected).unwrap_or(Decision::Drop)
+                self.mirrored(Ok(path), min_age, private, entry, collected).unwrap_or(Decision::Drop)
             }
             _ => Decision::Drop,
         }
@@ -285,16 +302,58 @@ impl Links {
         Decision::Replace(Replacement { address: format!("{}{path}", self.path_prefix), markable })
     }
 
-    fn warn_once(&self, base: &str, key: &str) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.len() < WARNED_MAX && !warned.contains(base) {
+    /// Why a file's link goes past larder. Neither path nor query is told, which may hold a secret.
+    fn tell_past(&self, base: &MirrorBase, entry: &Entry<'_>, why: Stranger) {
+        let origin = entry.url.origin().ascii_serialization();
+        match why {
+            Stranger::Elsewhere if entry.url.has_host() => {
+                self.tell_unknown(&origin, &format!("mirrors.{base}.files"));
+            }
+            Stranger::Elsewhere => {}
+            Stranger::Unfit(why) => {
+                if self.is_first(format!("{origin} {why}")) {
+                    let file: String = entry.name.chars().take(TOLD_CHARS_MAX).collect();
+                    tracing::warn!(
+                        %origin, ?file, %why,
+                        "a page links to a file that can have no address here, so this link goes past larder, as do others of the kind"
+                    );
+                }
+            }
+        }
+    }
+
+    fn tell_unknown(&self, base: &str, key: &str) {
+        if self.is_first(base.to_owned()) {
             tracing::warn!(
                 %base,
                 "pages link to a base that is not configured, so these links go past larder; the line to add it to is {key}"
             );
-            warned.insert(base.to_owned());
         }
     }
+
+    /// Says what a page is served without.
+    pub(super) fn tell_left_out(&self, page: &PageRef, left_out: &LeftOut) {
+        let Some(first) = &left_out.first else { return };
+        let page = Route::Page(page.clone());
+        if self.is_first(page.path()) {
+            tracing::warn!(
+                %page, entries = left_out.entries, %first,
+                "a page has entries that cannot be used, and is served without them"
+            );
+        }
+    }
+
+    /// Whether this was not told before, and may be.
+    fn is_first(&self, told: String) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        warned.len() < WARNED_MAX && warned.insert(told)
+    }
+}
+
+/// Whether who has a path alone finds the page that lists it, which is done by the file's name.
+fn is_found_by_name(page: &PageRef, path: &MirrorPath) -> bool {
+    let is_its = |name: &ProjectName| project_candidates(path.filename().as_str()).contains(name);
+    page.name.as_ref().is_none_or(is_its)
 }
 
 /// Whether a file's most likely project is none of a mirror's business. A page may call a file otherwise than its address
@@ -307,8 +366,4 @@ fn bears_private_name(private: &PrivateNames, entry: &Entry<'_>) -> bool {
         .into_iter()
         .flatten()
         .any(|filename| project_candidates(filename).first().is_some_and(|name| private.hold(name)))
-}
-
-fn origin(entry: &Entry<'_>) -> String {
-    entry.url.origin().ascii_serialization()
 }

@@ -24,7 +24,8 @@ impl Pages {
         let links = self.loader.sources().links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
         let project = page.name.clone().ok_or(PageError::Internal)?;
-        let address = move |entry: &Entry<'_>| links.as_ref()?.file_address(entry.url);
+        let page = page.clone();
+        let address = move |entry: &Entry<'_>| links.as_ref()?.file_address(&page, entry.url);
         Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)
     }
 }

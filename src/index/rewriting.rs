@@ -54,6 +54,8 @@ pub(super) struct Rewriting {
     target: Format,
     rewriter: Rewriter,
     output: BytesMut,
+    page: PageRef,
+    links: Links,
     /// `None` when nobody will ask for it.
     collected: Arc<Mutex<Option<Collected>>>,
 }
@@ -74,15 +76,16 @@ impl Rewriting {
         let Job { source, order: Order { page, target, url, links } } = job;
         let collected = Arc::new(Mutex::new(Some(Collected::default())));
         let seen = Arc::clone(&collected);
+        let (told, judge) = (page.clone(), links.clone());
         let subject = page.name.clone().map_or(Subject::Index, Subject::Project);
         let decide = move |entry: &crate::simple::Entry<'_>| {
             if !offered {
                 return Decision::Drop;
             }
-            links.decide(&page, entry, seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
+            judge.decide(&told, entry, seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
         };
         let rewriter = Rewriter::new(source, target, subject, url, decide);
-        Self { target, rewriter, output: BytesMut::new(), collected }
+        Self { target, rewriter, output: BytesMut::new(), page, links, collected }
     }
 
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), PageError> {
@@ -106,6 +109,7 @@ impl Rewriting {
     /// Ends a page that was streamed out: its last bytes, and the files of a mirror that it lists.
     pub(super) fn finish_stream(self) -> Result<(Bytes, MirrorFiles), PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
+        self.links.tell_left_out(&self.page, &finished.left_out);
         let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner).take();
         let offered = collected.filter(|_| !is_quarantined(finished.status.as_ref()));
         let mut output = self.output;
@@ -123,6 +127,7 @@ impl Rewriting {
         validators: &Validators,
     ) -> Result<Rewritten, PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
+        self.links.tell_left_out(&self.page, &finished.left_out);
         let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner).take();
         let collected = collected.unwrap_or_default();
         if is_quarantined(finished.status.as_ref())

@@ -10,14 +10,20 @@
 //!
 //! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986 §2.3), so that the place of an origin depends on that origin alone, and not on the order or number
 //! of the others. A URL that could be written in two ways is written in the first that fits, and the other way is no
-//! address; a URL that is not below a prefix is not this mirror's. Must not know sockets, nor what a file is.
+//! address; a URL that is not below a prefix is not this mirror's. A query goes along with a path, unseen, and back into the
+//! URL. Must not know sockets, nor what a file is.
+//!
+//! Where nobody says where files come from, the first prefix is the folder that holds the index, so that what stands above
+//! it (some servers want a token in the path) is in no address of ours; the origin is the second.
 
 use std::fmt;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 use super::{MirrorPath, PageRef, Route, Scope};
-use crate::simple::ProjectName;
+use crate::secret::Secret;
+use crate::simple::{ProjectName, without_index_document};
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorBaseError {
@@ -35,6 +41,18 @@ pub enum MirrorBaseError {
     Ambiguous,
 }
 
+/// Why a link has no address here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// It leads below no prefix.
+    Elsewhere,
+    /// It leads below one, but this is the matter with it.
+    Unfit(&'static str),
+}
+
+/// How the folder of a list of projects is called; devpi writes it with a plus.
+const INDEX_FOLDERS: [&str; 2] = ["simple", "+simple"];
+
 /// A mirror's name, index and prefixes.
 #[derive(Clone, Debug)]
 pub struct MirrorBase {
@@ -45,7 +63,8 @@ pub struct MirrorBase {
 }
 
 impl MirrorBase {
-    /// `index` is the URL of the list of projects; `files` where its files may come from, the index's origin if empty.
+    /// `index` is the URL of the list of projects; `files` where its files may come from. If that is empty, the folder that
+    /// holds the index, and then anything at its origin.
     ///
     /// # Errors
     /// What is wrong with the index's URL, and which.
@@ -54,9 +73,7 @@ impl MirrorBase {
         let index = parse(index)?;
         let mut places = files.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
         if places.is_empty() {
-            let mut origin = index.clone();
-            origin.set_path("/");
-            places.push(origin);
+            places = default_places(&index);
         }
         for (at, further) in places.iter().enumerate().skip(1) {
             if matches!(further.host(), Some(Host::Ipv6(_))) {
@@ -106,16 +123,28 @@ impl MirrorBase {
 
     /// The file that a link leads to, if it is one of this mirror's. A fragment says nothing of where a file is.
     pub fn recognise(&self, link: &Url) -> Option<MirrorPath> {
-        let path = MirrorPath::parse(self.scope.clone(), &self.spell(link)?)?;
-        let back = self.locate(path.rest())?;
-        let mut link = link.clone();
-        link.set_fragment(None);
-        (back == link).then_some(path)
+        self.judge(link).ok()
+    }
+
+    /// The same, for whoever says why.
+    ///
+    /// # Errors
+    /// Why the link is none of this mirror's.
+    pub fn judge(&self, link: &Url) -> Result<MirrorPath, Stranger> {
+        let mut place = link.clone();
+        place.set_fragment(None);
+        place.set_query(None);
+        let rest = self.spell(&place).ok_or(Stranger::Elsewhere)?;
+        let path = MirrorPath::read(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
+        if self.locate(path.rest()) != Some(place) {
+            return Err(Stranger::Unfit("an address that could be written in two ways"));
+        }
+        Ok(path.asked_with(link.query().map(|query| Arc::new(Secret::new(query)))))
     }
 
     /// The page that a link leads to, if it is one of this mirror's index.
     pub fn recognise_page(&self, link: &Url) -> Option<PageRef> {
-        let name = below(&self.index, link)?;
+        let name = without_index_document(below(&self.index, link)?);
         if name.is_empty() {
             return Some(PageRef::index(self.scope.clone()));
         }
@@ -124,8 +153,11 @@ impl MirrorBase {
     }
 
     fn file_url(&self, path: &MirrorPath) -> Option<Url> {
-        let url = self.locate(path.rest())?;
-        (self.spell(&url)? == path.rest()).then_some(url)
+        let mut url = self.locate(path.rest())?;
+        let is_its_own = self.spell(&url)? == path.rest();
+        let query = path.query().and_then(|query| std::str::from_utf8(query.expose()).ok());
+        url.set_query(query);
+        is_its_own.then_some(url)
     }
 
     /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
@@ -174,6 +206,26 @@ fn prefix(text: &str) -> Result<Url, MirrorBaseError> {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
+}
+
+/// Where files are looked for when nobody says where they are: beside the index's folder, and elsewhere at its origin.
+fn default_places(index: &Url) -> Vec<Url> {
+    let at = |path: &str| {
+        let mut place = index.clone();
+        place.set_path(path);
+        place
+    };
+    let folder = index.path().trim_end_matches('/');
+    let holder = match folder.rsplit_once('/') {
+        Some((holder, name)) if INDEX_FOLDERS.contains(&name) => holder,
+        _ => folder,
+    };
+    let mut places = vec![at(&format!("{holder}/"))];
+    // The place of an origin is in its name.
+    if places[0].path() != "/" && !matches!(index.host(), Some(Host::Ipv6(_))) {
+        places.push(at("/"));
+    }
+    places
 }
 
 /// The part of `link`'s path below a prefix, if it is below, and nothing but a path.

@@ -1,15 +1,19 @@
 //! The address of a file on a mirror: the mirror, and the path below it in the mirror's own spelling.
 //!
 //! Owns what such a path may contain. It is kept as it was written, escapes and all, because it goes upstream by a swap of
-//! prefixes and nothing else. Must not know where the mirror is, or what the file's digest is: only a page tells.
+//! prefixes and nothing else. A query that a page has behind it is told to upstream and to nobody else: it may be a
+//! signature, so it is no part of the address, and two paths that differ in it are the same. Must not know where the mirror
+//! is, or what the file's digest is: only a page tells.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::raw_path::check;
 use super::{Filename, Scope};
+use crate::secret::Secret;
 
 const METADATA: &str = ".metadata";
 
@@ -34,32 +38,75 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// A path below a mirror that ends in a file's name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct MirrorPath {
     scope: Scope,
     /// Without a slash at either end.
     rest: Arc<str>,
     filename: Filename,
+    /// What upstream is told behind the path.
+    query: Option<Arc<Secret>>,
+}
+
+impl PartialEq for MirrorPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.scope == other.scope && self.rest == other.rest
+    }
+}
+
+impl Eq for MirrorPath {}
+
+impl Hash for MirrorPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.scope.hash(state);
+        self.rest.hash(state);
+    }
 }
 
 impl MirrorPath {
     /// Reads what follows the mirror's name and a slash. `simple/NAME` is a page, never a file.
     pub(super) fn parse(scope: Scope, rest: &str) -> Option<Self> {
-        // RFC 3986 pchar without what `check` refuses anywhere; a hidden slash would make two paths of one.
+        Self::read(scope, rest).ok()
+    }
+
+    /// The same, for whoever says why.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(scope: Scope, rest: &str) -> Result<Self, &'static str> {
+        // RFC 3986 pchar without what `check` refuses anywhere, and what the URL standard leaves bare in a path.
         let known = |b: u8| {
             b.is_ascii_alphanumeric()
                 || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
-                || matches!(b, b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')
+                || matches!(b, b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/' | b'[' | b']' | b'|' | b'^')
         };
-        let hidden_slash = rest.contains("%2F") || rest.contains("%2f");
         let page = rest == "simple" || rest.strip_prefix("simple/").is_some_and(|name| !name.contains('/'));
-        let last = rest.rsplit('/').next()?;
-        if !scope.is_mirror() || page || hidden_slash || !rest.bytes().all(known) {
-            return None;
+        if !scope.is_mirror() || page {
+            return Err("the address of a page");
         }
-        let path = Self { scope, rest: rest.into(), filename: Filename::parse(last)? };
-        check(&path.path()).ok()?;
-        Some(path)
+        let filename = Filename::read(rest.rsplit('/').next().unwrap_or_default())?;
+        if rest.contains("%2F") || rest.contains("%2f") {
+            return Err("an escaped slash, which would make two paths of one");
+        }
+        if !rest.bytes().all(known) {
+            return Err("character that has no place in a path");
+        }
+        let path = Self { scope, rest: rest.into(), filename, query: None };
+        let whole = path.path();
+        if whole.contains("//") {
+            return Err("empty path segment");
+        }
+        check(&whole)?;
+        Ok(path)
+    }
+
+    /// The same path, with what upstream is told behind it.
+    pub fn asked_with(self, query: Option<Arc<Secret>>) -> Self {
+        Self { query, ..self }
+    }
+
+    pub fn query(&self) -> Option<&Arc<Secret>> {
+        self.query.as_ref()
     }
 
     pub fn scope(&self) -> &Scope {
@@ -95,9 +142,10 @@ impl MirrorPath {
         Self::parse(self.scope.clone(), wheel)
     }
 
-    /// Where the PEP 658 metadata of this file is, if it has any.
+    /// Where the PEP 658 metadata of this file is, if it has any. The ending belongs to the path, wherever a query follows.
     pub fn metadata(&self) -> Option<Self> {
-        Self::parse(self.scope.clone(), &format!("{}{METADATA}", self.rest))
+        let path = Self::parse(self.scope.clone(), &format!("{}{METADATA}", self.rest))?;
+        Some(path.asked_with(self.query.clone()))
     }
 
     pub(super) fn path(&self) -> String {
@@ -161,6 +209,21 @@ mod tests {
             ["a/%2e%2e/b-1.whl", "a/b-1.whl?x", "a/b-1.whl#x", "a;x/b-1.whl", "a/b-1.whl/", "a/b", "a/é.whl"]
         {
             assert_eq!(parse(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_no_part_of_the_address() {
+        let plain = parse("a/b-1-py3-none-any.whl");
+        let query = Arc::new(Secret::new("sig=s3cret"));
+        let asked = plain.clone().map(|path| path.asked_with(Some(query)));
+        assert_eq!(asked, plain);
+        let metadata = asked.as_ref().and_then(MirrorPath::metadata);
+        for path in [&asked, &metadata, &asked.as_ref().map(MirrorPath::canonical)] {
+            let told = path.as_ref().and_then(|path| path.query()).map(|query| query.expose().to_vec());
+            assert_eq!(told.as_deref(), Some(&b"sig=s3cret"[..]));
+            assert!(!format!("{path:?}").contains("s3cret"));
+            assert!(path.as_ref().is_some_and(|path| !path.to_string().contains('?')));
         }
     }
 

@@ -22,7 +22,7 @@ pub use base::{Base, BaseError, Bases, LinkTarget};
 pub use file_ref::FileRef;
 pub use filename::Filename;
 pub use house_base::{HOUSE, house_url, is_house, recognise_house};
-pub use mirror_base::{MirrorBase, MirrorBaseError};
+pub use mirror_base::{MirrorBase, MirrorBaseError, Stranger};
 pub use mirror_path::MirrorPath;
 pub use page_ref::PageRef;
 pub use private_names::{NamesConfig, PrivateNames, PrivateNamesError};

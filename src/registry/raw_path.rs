@@ -1,7 +1,7 @@
 //! What no path of ours contains, wherever it stands.
 //!
 //! Owns the first look at raw bytes, before a path is split (RFC 3986 §2.4): nothing that two readers could take for two
-//! things. Must not know what the segments mean.
+//! things. Must not know what the segments mean, nor where an empty one may stand.
 
 /// Longest path accepted, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
@@ -13,8 +13,6 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
         Err("longer than 4096 bytes")
     } else if !path.starts_with('/') {
         Err("must begin with a slash")
-    } else if path.contains("//") {
-        Err("empty path segment")
     } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#')) {
         Err("character that has no place in a path")
     } else if path.split('/').any(|segment| segment == "." || segment == "..") {

@@ -3,7 +3,8 @@
 //! A path is taken apart once, from its raw bytes, into typed parts over small alphabets, and is written anew from
 //! those parts ([`Route::path`]); no byte of the client's spelling but a checked id, digest or name goes on. Escapes
 //! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else. A mirror's file is
-//! the one address that keeps its spelling, because larder knows nothing of what it means there.
+//! the one address that keeps its spelling, because larder knows nothing of what it means there. Empty segments below a
+//! scope are nobody's, as in front of GitLab, whose web server merges slashes: clients join URLs carelessly.
 //! Must not know methods' bodies, headers other than through [`Route::parse`]'s verdict, or what GitLab answers.
 
 use std::fmt;
@@ -94,6 +95,11 @@ impl Route {
         if slashed {
             segments.pop();
         }
+        let below = segments.split_off(above(&segments));
+        if segments.contains(&"") {
+            return Err(RouteError::Malformed("empty path segment"));
+        }
+        segments.extend(below.into_iter().filter(|segment| !segment.is_empty()));
         let (kind, rest) = match segments.as_slice() {
             ["-"] if slashed => return Ok(Self::House(House::Home)),
             ["-", kind @ ("projects" | "groups" | "mirrors"), id, name] if !slashed => {
@@ -200,6 +206,16 @@ impl House {
             Self::Status => "/-/status",
             Self::Find => "/-/find",
         }
+    }
+}
+
+/// How many segments stand before what lies below a scope; all of them where there is none.
+fn above(segments: &[&str]) -> usize {
+    match segments {
+        ["api", "v4", "projects", _, "packages", "pypi", ..] => 6,
+        ["api", "v4", "groups", _, "-", "packages", "pypi", ..] => 7,
+        [] | ["api" | "-", ..] => segments.len(),
+        [_mirror, ..] => 1,
     }
 }
 
@@ -366,6 +382,42 @@ mod tests {
             "/-/mirrors/api/a",
             "/-/teams/7/a",
         ] {
+            assert_eq!(read(path), Err(RouteError::Unknown), "{path}");
+        }
+    }
+
+    #[test]
+    fn empty_segments_below_a_scope_are_nobodys() {
+        let file = format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1.tar.gz");
+        for (path, canonical) in [
+            (
+                "/api/v4/projects/42/packages/pypi//simple/click/",
+                "/api/v4/projects/42/packages/pypi/simple/click/",
+            ),
+            (
+                "/api/v4/projects/42/packages/pypi/simple//click",
+                "/api/v4/projects/42/packages/pypi/simple/click/",
+            ),
+            ("/api/v4/groups/7/-/packages/pypi/simple///", "/api/v4/groups/7/-/packages/pypi/simple/"),
+            ("/api/v4/projects/42/packages/pypi//", "/api/v4/projects/42/packages/pypi"),
+            (&file.replace("/files/", "//files//"), &file),
+            ("/pypi//simple//click//", "/pypi/simple/click/"),
+            ("/pypi//packages//a-1.tar.gz", "/pypi/packages/a-1.tar.gz"),
+        ] {
+            assert_eq!(rewritten(path).as_deref(), Some(canonical), "{path}");
+        }
+        for path in [
+            "//pypi/simple/",
+            "//api/v4/projects/42/packages/pypi/simple/",
+            "/api//v4/projects/42/packages/pypi/simple/",
+            "/api/v4/groups/7//-/packages/pypi/simple/",
+            "/api/v4/projects/acme%2F%2Fx/packages/pypi/simple/",
+            "/api/v4/projects/acme%2F/packages/pypi/simple/",
+            "/-//status",
+        ] {
+            assert!(matches!(read(path), Err(RouteError::Malformed(_))), "{path}");
+        }
+        for path in ["/pypi/simple/%2F/click/", "/pypi/simple/%2Fclick/", "/pypi/packages/a-1.tar.gz//"] {
             assert_eq!(read(path), Err(RouteError::Unknown), "{path}");
         }
     }

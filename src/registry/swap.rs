@@ -137,14 +137,20 @@ struct Parts<'u> {
 }
 
 impl<'u> Parts<'u> {
-    /// `None` if it is none, or has a query: no address of ours has one.
+    /// `None` if it is none, or has a query or an empty segment: no address of ours has one.
     fn of(url: &'u str) -> Option<Self> {
         let (scheme, rest) =
             url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
         let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        (!rest.contains('?') && !host.is_empty()).then_some(Self { scheme, user, host, path, fragment })
+        (!rest.contains('?') && !path.contains("//") && !host.is_empty()).then_some(Self {
+            scheme,
+            user,
+            host,
+            path,
+            fragment,
+        })
     }
 
     /// Without user and fragment.

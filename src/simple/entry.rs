@@ -82,6 +82,14 @@ pub struct Replacement {
     pub markable: bool,
 }
 
+/// Entries that no reader can use, and that a page is served without.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    pub entries: u64,
+    /// What is wrong with the first of them.
+    pub first: Option<String>,
+}
+
 /// What becomes of a page's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passage {

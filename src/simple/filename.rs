@@ -2,7 +2,7 @@
 //!
 //! Owns the readings of `NAME-VERSION…`: exact for wheels (the binary distribution format, where a
 //! name has no dash), a guess for source distributions older than PEP 625, where name and version
-//! may both hold dashes. Must not know whether a file exists; a guess is a hint, never a proof.
+//! may both hold dashes. A space stands for a dash, as build tools write it (setuptools' `safe_name`). Must not know whether a file exists; a guess is a hint, never a proof.
 
 use super::name::ProjectName;
 
@@ -21,17 +21,17 @@ const ARCHIVES: [&str; 11] =
 pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
     if let Some(stem) = without_ending(filename, WHEEL) {
         let name = stem.split_once('-').map_or(stem, |(name, _)| name);
-        return ProjectName::parse(name).into_iter().collect();
+        return project(name).into_iter().collect();
     }
     let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending)).unwrap_or(filename);
     let splits = || stem.rmatch_indices('-').map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]));
     let versioned = splits().filter(|(_, version)| is_like_a_version(version));
     let others = splits().filter(|(_, version)| !version.is_empty() && !is_like_a_version(version));
-    versioned
-        .chain(others)
-        .filter_map(|(name, _)| ProjectName::parse(name).ok())
-        .take(CANDIDATES_MAX)
-        .collect()
+    versioned.chain(others).filter_map(|(name, _)| project(name)).take(CANDIDATES_MAX).collect()
+}
+
+fn project(name: &str) -> Option<ProjectName> {
+    ProjectName::parse(&name.replace(' ', "-")).ok()
 }
 
 /// Whether a file of this name is a wheel, a source distribution or one of their forerunners.
@@ -76,12 +76,13 @@ mod tests {
 
     #[test]
     fn the_likely_project_comes_first() {
-        let table: [(&str, &[&str]); 14] = [
+        let table: [(&str, &[&str]); 15] = [
             ("my_pkg-1.0.0-py3-none-any.whl", &["my-pkg"]),
             ("torch-1.0+cu118-cp311-cp311-linux_x86_64.whl", &["torch"]),
             ("My.Pkg-1.0-py3-none-any.WHL", &["my-pkg"]),
             ("my_pkg-1.0.0.tar.gz", &["my-pkg"]),
             ("my-pkg-1.0.0.zip", &["my-pkg", "my"]),
+            ("My Pkg-1.0.zip", &["my-pkg"]),
             ("foo-2-1.0.tar.gz", &["foo-2", "foo"]),
             ("foo-1.0-1.tar.gz", &["foo-1-0", "foo"]),
             ("foo-1.0-beta.tar.bz2", &["foo", "foo-1-0"]),

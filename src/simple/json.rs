@@ -2,7 +2,8 @@
 //!
 //! Owns the splitting: the page's object is walked key by key, its list is handed out one element at a
 //! time, and everything else passes as it came, checked for grammar, in memory that does not grow with
-//! the page. Must not know what is decided about an entry, nor HTML.
+//! the page. An element that is no entry is left out, because some clients refuse a whole page for it. Must not know what is
+//! decided about an entry, nor HTML.
 
 mod element;
 mod error;
@@ -18,7 +19,7 @@ use self::element::{Address, File};
 use self::error::{ENTRY_BYTES_MAX, SEPARATOR_BYTES_MAX, VALUE_BYTES_MAX};
 use self::scanner::{Scan, Scanner};
 use self::top::{Key, Top};
-use super::entry::{Decision, Entry, Passage, Replacement, Subject, Visit};
+use super::entry::{Decision, Entry, LeftOut, Passage, Replacement, Subject, Visit};
 use super::facts::PageFacts;
 use super::name::ProjectName;
 use super::output::Output;
@@ -42,6 +43,7 @@ pub(super) struct JsonReader {
     position: u64,
     elements: u64,
     any_kept: bool,
+    left_out: LeftOut,
     top: Top,
     subject: Subject,
     page_url: Url,
@@ -76,6 +78,7 @@ pub(super) struct JsonRead {
     pub(super) rest: Bytes,
     pub(super) marks: Vec<u64>,
     pub(super) facts: PageFacts,
+    pub(super) left_out: LeftOut,
 }
 
 impl JsonReader {
@@ -91,6 +94,7 @@ impl JsonReader {
             position: 0,
             elements: 0,
             any_kept: false,
+            left_out: LeftOut::default(),
             top: Top::new(&subject),
             subject,
             page_url,
@@ -125,7 +129,8 @@ impl JsonReader {
         }
         self.top.judge()?;
         let mut out = self.out.take().unwrap_or_default();
-        Ok(JsonRead { rest: out.take(), marks: out.take_marks(), facts: self.top.facts })
+        let (marks, left_out) = (out.take_marks(), self.left_out);
+        Ok(JsonRead { rest: out.take(), marks, facts: self.top.facts, left_out })
     }
 
     /// One byte of the page's own grammar; says how many bytes are done with.
@@ -253,8 +258,11 @@ impl JsonReader {
             Subject::Index => self.project(text),
             Subject::Project(_) => self.file(text),
         };
-        let number = self.elements;
-        let becomes = becomes.map_err(|source| JsonError::Entry { number, source })?;
+        let becomes = becomes.unwrap_or_else(|why| {
+            self.left_out.entries += 1;
+            self.left_out.first.get_or_insert_with(|| format!("entry {}: {why}", self.elements));
+            None
+        });
         if let (Some(Element { splice, mark }), Some(out)) = (becomes, &mut self.out) {
             // A comma stands between two elements, so the first that stays has none before it.
             if self.any_kept {

@@ -83,6 +83,13 @@ pub fn read_entries<T: Send + 'static>(
     Ok((taken, finished.status))
 }
 
+/// An address as it is carried elsewhere: a query may be a signature.
+fn origin(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.into()
+}
+
 /// One file name with two contents: one of them is not what somebody locked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{filename} of {project} has two contents: sha256 {here} is listed here, and {there} is to come")]
@@ -187,7 +194,7 @@ impl ListedFile {
     fn of(entry: &Entry<'_>, sha256: Digest, address: String) -> Self {
         Self {
             address,
-            origin: Some(entry.url.as_str().to_owned()),
+            origin: Some(origin(entry.url)),
             sha256,
             size: entry.size,
             requires_python: entry.requires_python.as_deref().map(str::to_owned),

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use url::Url;
 
-use super::entry::{Decision, Entry, Passage, Subject, Visit};
+use super::entry::{Decision, Entry, LeftOut, Passage, Subject, Visit};
 use super::facts::{PageFacts, ProjectStatus};
 use super::format::Format;
 use super::html::{HtmlError, HtmlReader};
@@ -60,6 +60,7 @@ pub struct Finished {
     /// [`super::annotate`].
     pub marks: Vec<u64>,
     pub status: Option<ProjectStatus>,
+    pub left_out: LeftOut,
 }
 
 impl Rewriter {
@@ -118,15 +119,16 @@ impl Rewriter {
     /// # Errors
     /// [`RewriteError`], also when an earlier write had failed.
     pub fn finish(self) -> Result<Finished, RewriteError> {
-        let (rest, marks, facts) = match self.reader.ok_or(RewriteError::Spent)? {
+        let (rest, marks, facts, left_out) = match self.reader.ok_or(RewriteError::Spent)? {
             Reader::Html(reader) => {
                 let read = reader.finish()?;
                 read.shape.judge()?;
-                (read.rest, read.marks, read.facts)
+                // An anchor that leads nowhere harms no reader, and passes.
+                (read.rest, read.marks, read.facts, LeftOut::default())
             }
             Reader::Json(reader) => {
                 let read = reader.finish()?;
-                (read.rest, read.marks, read.facts)
+                (read.rest, read.marks, read.facts, read.left_out)
             }
         };
         let (rest, marks) = match &self.renderer {
@@ -139,7 +141,7 @@ impl Rewriter {
                 lock(renderer).finish(&facts)
             }
         };
-        Ok(Finished { rest, marks, status: facts.status })
+        Ok(Finished { rest, marks, status: facts.status, left_out })
     }
 }
 

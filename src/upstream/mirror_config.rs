@@ -13,7 +13,7 @@ use crate::quantity::Span;
 pub struct MirrorConfig {
     /// The list of projects.
     pub url: String,
-    /// URL prefixes that its files may come from; empty means the index's own origin.
+    /// URL prefixes that its files may come from; empty means the folder that holds the index, and then its origin.
     pub files: Vec<String>,
     /// Further origins that its redirects may lead to.
     pub redirects: Vec<String>,

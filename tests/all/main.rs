@@ -38,6 +38,7 @@ mod journal;
 mod json_rights;
 mod large_index;
 mod limits;
+mod links;
 mod listeners;
 mod locks;
 mod machine;

@@ -299,7 +299,7 @@ fn what_is_no_mirror_is_no_address_and_nobody_is_asked() {
     {
         assert_eq!(larder.client().get(path).status, 404, "{path}");
     }
-    for path in ["/pypi/simple/..%2f..%2fsecret/", "/pypi/packages/../../simple/x-1.whl", "/pypi/a//b-1.whl"]
+    for path in ["/pypi/simple/..%2f..%2fsecret/", "/pypi/packages/../../simple/x-1.whl", "//pypi/a/b-1.whl"]
     {
         assert!(matches!(larder.client().get(path).status, 400 | 404), "{path}");
     }

@@ -331,7 +331,6 @@ fn r8_json_that_is_no_index_is_never_taken_for_one_nor_kept() {
         ("no files", JSON, replaced("\"files\"", "\"filez\"")),
         ("files that are no list", JSON, replaced("\"files\":[", "\"files\":7, \"f\":[")),
         ("an index for a page", JSON, b"{\"meta\":{\"api-version\":\"1.0\"},\"projects\":[]}".to_vec()),
-        ("a file without a link", JSON, replaced("\"url\" :", "\"uri\" :")),
         ("more behind the end", JSON, format!("{good}{{}}").into_bytes()),
         ("a comma too many", JSON, replaced("\"1.0\"]", "\"1.0\",]")),
         ("no UTF-8", JSON, {

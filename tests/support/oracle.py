@@ -51,13 +51,15 @@ class Page:
         scheme, netloc, path, query, _ = urllib.parse.urlsplit(url)
         path = urllib.parse.urljoin(path, path)  # which takes the dot segments out
         path = urllib.parse.quote(urllib.parse.unquote(path), safe="/+!~")
+        if any(url.startswith(place) for place in self.served):
+            query = ""  # which larder tells upstream, and nobody else
         return urllib.parse.urlunsplit((scheme, netloc, path, query, ""))
 
     def leads_past_larder(self, url):
         """Whether a link stayed with the original's host though larder serves that prefix."""
         url = urllib.parse.urljoin(self.url, url.strip()).partition("#")[0]
-        # What has a query, or a hole in its path, is no address that larder serves.
-        return "?" not in url and any(url.startswith(place) and "//" not in url[8:] for place in self.served)
+        # What has a hole in its path is no address that larder serves.
+        return any(url.startswith(place) and "//" not in url[8:] for place in self.served)
 
 
 def utc(time):
@@ -212,12 +214,15 @@ def projects(page):
     names = []
     for anchor in reader.anchors:
         path = urllib.parse.urlsplit(urllib.parse.urljoin(page.url, anchor["href"])).path
+        path = re.sub(r"/index\.html$", "/", path)
         names.append(normalised(urllib.parse.unquote(posixpath.basename(path.rstrip("/")))))
     return list(dict.fromkeys(names))
 
 
 def addresses(page):
-    return [page.canonical(anchor["href"]).rstrip("/") for anchor in read_html(page).anchors]
+    """Of the projects' pages; a document of a folder stands for the folder."""
+    found = [page.canonical(anchor["href"]) for anchor in read_html(page).anchors]
+    return [re.sub(r"/index\.html$", "/", address).rstrip("/") for address in found]
 
 
 def with_pypi_simple_index(page):

@@ -25,10 +25,33 @@ fn the_first_prefix_is_swapped_for_the_mirrors_name() {
 }
 
 #[test]
-fn without_prefixes_files_come_from_the_indexs_origin() {
+fn without_prefixes_files_come_from_the_folder_that_holds_the_index_and_from_its_origin() {
+    for (index, link, path) in [
+        ("https://h.example/simple/", "https://h.example/packages/a-1.zip", "packages/a-1.zip"),
+        ("https://h.example/simple/", "https://h.example/simple/a/a-1.zip", "simple/a/a-1.zip"),
+        ("https://h.example", "https://h.example/a/a-1.zip", "a/a-1.zip"),
+        ("https://h.example/t0ken/simple", "https://h.example/t0ken/a/a-1.zip", "a/a-1.zip"),
+        ("https://h.example/t0ken/", "https://h.example/t0ken/a/a-1.zip", "a/a-1.zip"),
+        ("https://h.example/root/+simple/", "https://h.example/root/+f/a-1.zip", "+f/a-1.zip"),
+        // devpi's indexes show the files of those that they inherit from.
+        ("https://h.example/dev/+simple/", "https://h.example/root/+f/a-1.zip", "~h.example/root/+f/a-1.zip"),
+        ("http://h.example:81/x/simple/", "http://h.example:81/y/a-1.zip", "~h.example~81/y/a-1.zip"),
+        ("http://[::1]:81/x/simple/", "http://[::1]:81/x/a-1.zip", "a-1.zip"),
+    ] {
+        let base = mirror(index, &[]);
+        let path = format!("/pypi/{path}");
+        assert_eq!(swapped(&base, link).as_ref(), Some(&path), "{index} {link}");
+        let route = Route::from_path(&path).unwrap();
+        assert_eq!(base.url(&route).unwrap().as_str(), link, "{index} {link}");
+    }
+    let token = mirror("https://h.example/t0ken/simple/", &[]);
+    let around = Route::from_path("/pypi/~h.example/t0ken/a-1.zip").unwrap();
+    assert_eq!(token.url(&around), None, "a second way to write it");
+    let bare = Url::parse("http://[::1]:81/y/a-1.zip").unwrap();
+    assert_eq!(mirror("http://[::1]:81/x/simple/", &[]).judge(&bare), Err(Stranger::Elsewhere));
     let devpi = mirror("https://devpi.example:8443/team/pypi/+simple/", &[]);
     let link = "https://devpi.example:8443/team/pypi/+f/0a1/2b3/a-1.tar.gz";
-    assert_eq!(swapped(&devpi, link).as_deref(), Some("/pypi/team/pypi/+f/0a1/2b3/a-1.tar.gz"));
+    assert_eq!(swapped(&devpi, link).as_deref(), Some("/pypi/+f/0a1/2b3/a-1.tar.gz"));
     let page = Route::from_path("/pypi/simple/foo-bar/").unwrap();
     assert_eq!(devpi.url(&page).unwrap().as_str(), "https://devpi.example:8443/team/pypi/+simple/foo-bar/");
     let index = Route::from_path("/pypi/simple/").unwrap();
@@ -60,7 +83,6 @@ fn what_is_not_exactly_below_a_prefix_is_not_the_mirrors() {
         "https://files.example:8443/packages/a-1.whl",
         "https://files.example/packagesX/a-1.whl",
         "https://files.example/a-1.whl",
-        "https://files.example/packages/a-1.whl?token=1",
         "https://user@files.example/packages/a-1.whl",
         "https://files.example.evil.example/packages/a-1.whl",
         "https://index.example/packages/a-1.whl",
@@ -87,6 +109,55 @@ fn links_of_the_index_lead_to_its_pages() {
         ["https://index.example/foo/", "https://index.example/simple/a/b/", "https://files.example/simple/a/"]
     {
         assert_eq!(page(link), None, "{link}");
+    }
+    // As generators of static indexes write it.
+    assert_eq!(page("https://index.example/simple/Foo/index.html").as_deref(), Some("/pypi/simple/foo/"));
+    assert_eq!(page("https://index.example/simple/index.html").as_deref(), Some("/pypi/simple/"));
+}
+
+#[test]
+fn a_query_goes_upstream_and_is_in_no_address() {
+    let base = mirror("https://index.example/simple/", &["https://a.example/x/", "https://b.example/"]);
+    for (link, path) in [
+        ("https://a.example/x/a-1.whl?download=true", "/pypi/a-1.whl"),
+        ("https://b.example/y/a-1.whl?X-Sig=a%2Fb&c", "/pypi/~b.example/y/a-1.whl"),
+        ("https://a.example/x/a-1.whl?", "/pypi/a-1.whl"),
+    ] {
+        let recognised = base.recognise(&Url::parse(&format!("{link}#sha256=00")).unwrap()).unwrap();
+        assert_eq!(recognised.to_string(), path);
+        let route = Route::Mirrored(recognised);
+        assert_eq!(base.url(&route).unwrap().as_str(), link);
+        assert_eq!(route, Route::from_path(path).unwrap());
+    }
+}
+
+#[test]
+fn a_link_without_an_address_is_told_why() {
+    let base = mirror("https://index.example/simple/", &["https://a.example/x/"]);
+    let long = format!("https://a.example/x/{}.whl", "a".repeat(252));
+    for (link, why) in [
+        ("https://a.example/y/a-1.whl", None),
+        ("https://user@a.example/x/a-1.whl", None),
+        ("mailto:a-1.whl", None),
+        ("https://a.example/x/a-1%25.whl", Some("servers read in several ways")),
+        ("https://a.example/x/a-1;b.whl", Some("servers read in several ways")),
+        ("https://a.example/x/y//a-1.whl", Some("empty path segment")),
+        ("https://a.example/x/download", Some("the name of a file")),
+        ("https://a.example/x/a%2Fb/a-1.whl", Some("escaped slash")),
+        ("https://a.example/x/simple/a-1.whl", Some("the address of a page")),
+        (&long, Some("255 bytes")),
+    ] {
+        match (base.judge(&Url::parse(link).unwrap()), why) {
+            (Err(Stranger::Elsewhere), None) => {}
+            (Err(Stranger::Unfit(said)), Some(why)) => assert!(said.contains(why), "{link}: {said}"),
+            (judged, _) => panic!("{link}: {judged:?}"),
+        }
+    }
+    for name in ["a-1-it's.zip", "a-1-[x].zip", "a-1-%23.zip", "a-1-&$*.zip", "a-1-%C3%A9.zip", "a-1-^|.zip"]
+    {
+        let link = Url::parse(&format!("https://a.example/x/{name}")).unwrap();
+        let path = base.judge(&link).unwrap();
+        assert_eq!(base.url(&Route::Mirrored(path)).as_ref(), Some(&link), "{name}");
     }
 }
 

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::simple::entry::{Entry, Subject};
 use crate::simple::hashes::Hashes;
+use crate::simple::index_document::without_index_document;
 
 /// The entry that this anchor is on a page of this subject.
 pub(super) fn entry<'a>(
@@ -47,10 +48,10 @@ pub(super) fn entry<'a>(
     entry
 }
 
-/// The last segment of the path: of a file as it is, of a project without the slash behind it.
+/// The last segment of the path: of a file as it is, of a project without the slash or the document behind it.
 fn name<'a>(subject: &Subject, url: &'a Url) -> Cow<'a, str> {
     let path = match subject {
-        Subject::Index => url.path().trim_end_matches('/'),
+        Subject::Index => without_index_document(url.path()).trim_end_matches('/'),
         Subject::Project(_) => url.path(),
     };
     let segment = path.rsplit('/').next().unwrap_or_default();

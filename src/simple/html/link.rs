@@ -9,6 +9,7 @@ use url::{ParseError, Url};
 
 use super::error::HtmlError;
 use super::value::Written;
+use crate::simple::index_document::without_index_document;
 
 /// Resolves the links of one page.
 pub(super) struct Links {
@@ -31,7 +32,7 @@ impl Links {
 
     /// Whether the address lies one step below the page itself.
     pub(super) fn is_nested(&self, url: &Url) -> bool {
-        let below = url.path().strip_prefix(self.page_url.path().trim_end_matches('/'));
+        let below = without_index_document(url.path()).strip_prefix(folder(&self.page_url));
         let step =
             below.and_then(|rest| rest.strip_prefix('/')).map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         step.is_some_and(|step| !step.is_empty() && !step.contains('/'))
@@ -40,8 +41,7 @@ impl Links {
 
     /// Whether the address is the page itself or one above it, as in the listings of web servers.
     pub(super) fn is_upward(&self, url: &Url) -> bool {
-        let above = url.path().trim_end_matches('/');
-        let rest = self.page_url.path().trim_end_matches('/').strip_prefix(above);
+        let rest = folder(&self.page_url).strip_prefix(folder(url));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             && url.origin() == self.page_url.origin()
     }
@@ -93,4 +93,9 @@ impl Links {
             _ => &self.page_url,
         }
     }
+}
+
+/// The path without the slash behind it, or the document that stands for it.
+fn folder(url: &Url) -> &str {
+    without_index_document(url.path()).trim_end_matches('/')
 }

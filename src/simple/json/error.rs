@@ -24,8 +24,6 @@ pub enum JsonError {
     LongValue(&'static str),
     #[error("the page has more than {SEPARATOR_BYTES_MAX} bytes between two entries")]
     LongSeparator,
-    #[error("entry {number} of the page cannot be read: {source}")]
-    Entry { number: u64, source: serde_json::Error },
     #[error("the page's {key:?} cannot be read: {source}")]
     Value { key: &'static str, source: serde_json::Error },
     #[error("the page has {0:?} twice")]

@@ -158,9 +158,38 @@ fn what_is_no_page_is_refused_in_words() -> Result<(), Failure> {
         let error = text(&page).err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some(words), "{page}");
     }
-    for entry in ["1", "[]", r#"{"filename":"a"}"#, r#"{"filename":"a","url":null}"#] {
-        let error = text(&format!(r#"{{"files":[{file},{entry}]}}"#)).err().map(|error| error.to_string());
-        assert!(error.as_ref().is_some_and(|words| words.starts_with("entry 2 of the page")), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_entry_is_left_out_and_told() -> Result<(), Failure> {
+    let page = |subject: &Subject, list: &str| {
+        let key = if *subject == Subject::Index { "projects" } else { "files" };
+        format!(r#"{{"meta":{{"api-version":"1.0"}},"{key}":[{list}]}}"#)
+    };
+    let kept = r#"{"filename":"a","url":"https://files.example/b"}"#;
+    let files = [
+        "1",
+        "[]",
+        r#"{"filename":"demo-0.1.tar.gz","hashes":{}}"#,
+        r#"{"filename":"a","url":null}"#,
+        r#"{"url":"a"}"#,
+        r#"{"filename":"a","url":"b","url":"c"}"#,
+        r#"{"filename":"\ud800","url":"b"}"#,
+    ];
+    let projects = ["1", "{}", r#"{"name":1}"#];
+    let of_project = files.map(|entry| (project().map(|subject| (subject, kept)), entry));
+    let of_index = projects.map(|entry| (Ok((Subject::Index, r#"{"name":"a"}"#)), entry));
+    for (subject, entry) in of_project.into_iter().chain(of_index) {
+        let (subject, kept) = subject?;
+        for list in [format!("{entry},{kept}"), format!("{kept},{entry}"), format!("{entry},{kept},{entry}")]
+        {
+            let (out, read) = read(subject.clone(), [page(&subject, &list).as_bytes()])?;
+            assert_eq!(out, page(&subject, kept), "{list}");
+            assert_eq!(read.left_out.entries, list.matches(entry).count() as u64, "{list}");
+            assert!(read.left_out.first.is_some_and(|first| first.starts_with("entry ")), "{list}");
+        }
+        assert_eq!(read(subject.clone(), [page(&subject, entry).as_bytes()])?.0, page(&subject, ""));
     }
     Ok(())
 }

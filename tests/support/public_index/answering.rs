@@ -32,6 +32,10 @@ pub(super) fn answer(state: &State, door: Door, request: &Head) -> Answer {
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Answer::html(405).header("Allow", "GET, HEAD");
     }
+    let of_file = matches!(address, Address::File(_) | Address::Metadata(_));
+    if of_file && guard::query(request).unwrap_or_default() != settings.query {
+        return Answer::html(404);
+    }
     let reading = Reading { state, settings: &settings, request };
     let catalogue = state.catalogue();
     let answer = match address {
@@ -85,7 +89,12 @@ impl Reading<'_> {
             return Ok(self.described(&raw.content_type, raw.body.to_vec()));
         }
         let offers = catalogue.offers(&name).ok_or(404_u16)?;
-        let files = offers.iter().map(|offer| (offer, self.state.link(self.settings.links, offer))).collect();
+        let query = &self.settings.query;
+        let link = |offer| {
+            let link = self.state.link(self.settings.links, offer);
+            if query.is_empty() { link } else { format!("{link}?{query}") }
+        };
+        let files = offers.iter().map(|offer| (offer, link(offer))).collect();
         let page = Page { settings: self.settings, name: &name, status: catalogue.status.get(&name), files };
         let media_type = self.media_type()?;
         let body = if media_type == pages::V1_JSON { page.json() } else { page.html() };

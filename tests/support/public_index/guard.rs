@@ -30,7 +30,7 @@ pub(super) fn oddity(settings: &Settings, door: Door, head: &Head) -> Option<Str
     if let Some(name) = told {
         return Some(format!("the field {name}"));
     }
-    if head.target.contains('?') {
+    if query(head).is_some_and(|query| settings.query.is_empty() || query != settings.query) {
         return Some("a query".to_owned());
     }
     let segments = head.path().split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
@@ -40,6 +40,11 @@ pub(super) fn oddity(settings: &Settings, door: Door, head: &Head) -> Option<Str
         }
     }
     None
+}
+
+/// What stands behind a request's path.
+pub(super) fn query(head: &Head) -> Option<&str> {
+    head.target.split_once('?').map(|(_, query)| query)
 }
 
 /// The `Authorization` of a Basic credential.

@@ -59,6 +59,8 @@ pub struct Settings {
     pub credential: Option<(String, String)>,
     /// The root page lists so many made-up projects in place of the catalogue's, generated while it is sent.
     pub generated_projects: Option<u64>,
+    /// What stands behind each file's address on its page, and without which no file is given; empty: nothing.
+    pub query: String,
     /// Names that must never be asked for here.
     pub private: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Default for Settings {
             redirects: true,
             credential: None,
             generated_projects: None,
+            query: String::new(),
             private: Vec::new(),
         }
     }
