@@ -12,6 +12,7 @@ mod folder;
 mod judgement;
 mod machine;
 mod peers;
+mod secret_segment;
 
 use std::sync::Arc;
 use std::time::Duration;

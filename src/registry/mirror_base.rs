@@ -134,7 +134,15 @@ impl MirrorBase {
         let mut place = link.clone();
         place.set_fragment(None);
         place.set_query(None);
-        let rest = self.spell(&place).ok_or(Stranger::Elsewhere)?;
+        let Some(rest) = self.spell(&place) else {
+            let is_named = place.set_username("").is_ok() && place.set_password(None).is_ok();
+            let is_below = is_named && self.spell(&place).is_some();
+            return Err(if is_below {
+                Stranger::Unfit("a user name in an address")
+            } else {
+                Stranger::Elsewhere
+            });
+        };
         let path = MirrorPath::read(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
         if self.locate(path.rest()) != Some(place) {
             return Err(Stranger::Unfit("an address that could be written in two ways"));

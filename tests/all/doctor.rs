@@ -215,6 +215,25 @@ fn a_mirror_that_leads_past_larder_or_wants_a_credential_is_seen() {
 }
 
 #[test]
+fn a_mirrors_path_that_looks_like_a_secret_is_pointed_at() {
+    let gitlab = GitLab::start();
+    let secret = "9fK2xLq7Zr4TnB8wQ1";
+    for (path, verdict) in
+        [(format!("/api/pypi/{secret}/simple/"), Some("warning")), ("/simple/".to_owned(), None)]
+    {
+        let index = PublicIndex::builder().at(&path).start();
+        index.publish(Distribution::new("small", "1.0").wheel());
+        let bench = Bench::in_front_of(&gitlab, &format!("[mirrors.pypi]\nurl = {:?}\n", index.url()));
+        let found = bench.examine(&[]);
+        match verdict {
+            Some(verdict) => found.says("mirrors.pypi: path", verdict, "9fK2… (18 characters)"),
+            None => assert!(!format!("{:?}", found.all).contains("mirrors.pypi: path"), "{:?}", found.all),
+        }
+        assert!(!format!("{:?}", found.all).contains(secret), "{:?}", found.all);
+    }
+}
+
+#[test]
 fn a_bad_configuration_and_an_unwritable_folder_are_problems() {
     let bad = Bench::new("[index]\nfresh_for = \"30 parsecs\"\n").examine(&[]);
     assert_eq!((bad.code, bad.all.len()), (Some(1), 1));

@@ -6,6 +6,7 @@ use http::StatusCode;
 use url::Url;
 
 use super::finding::Finding;
+use super::secret_segment::{looks_like_a_secret, shortened};
 use crate::simple::Format;
 use crate::upstream::Heard;
 
@@ -155,19 +156,43 @@ pub(super) fn mirror_index(heard: &Heard, api_version: Option<&str>, name: &str)
     }
 }
 
-/// Where a mirror's page leads: how many of its files go through larder, and the origins of those that do not.
-pub(super) fn mirror_files(all: usize, foreign: &[String], name: &str) -> Finding {
+/// Where a mirror's page leads: how many of its files go through larder, the origins of those that do not, and why others
+/// cannot.
+pub(super) fn mirror_files(all: usize, foreign: &[String], unfit: &[String], name: &str) -> Finding {
     let check = "files";
     if all == 0 {
         return Finding::ok(check, "the page that was looked at lists none");
     }
-    if foreign.is_empty() {
+    if foreign.is_empty() && unfit.is_empty() {
         return Finding::ok(check, format!("all {all} of a page lead through larder"));
+    }
+    if foreign.is_empty() {
+        let found = format!("of {all} on a page, {} lead past larder: {}", unfit.len(), distinct(unfit));
+        let advice = "clients fetch them there by themselves; only the index can give them other names";
+        return Finding::warning(check, found, advice);
     }
     let found = format!("of {all} on a page, {} lead past larder, to {}", foreign.len(), distinct(foreign));
     let advice =
         format!("clients would fetch them there by themselves: add the prefixes to mirrors.{name}.files");
     Finding::warning(check, found, advice)
+}
+
+/// Segments of the paths of a mirror's URL and of those that its files come from, as far as they look like secrets.
+pub(super) fn mirror_paths<'u>(places: impl Iterator<Item = &'u Url>, name: &str) -> Option<Finding> {
+    let segments = places.filter_map(Url::path_segments).flatten();
+    let mut secrets: Vec<&str> = segments.filter(|segment| looks_like_a_secret(segment)).collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    if secrets.is_empty() {
+        return None;
+    }
+    let shown: Vec<String> = secrets.iter().map(|secret| shortened(secret)).collect();
+    let found = format!("the path of its URL looks as if it held a secret: {}", shown.join(", "));
+    let advice = format!(
+        "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that the first of mirrors.{name}.files \
+         begins with it, as it does where files is left out: else it is in clients' links, in lock files and in logs"
+    );
+    Some(Finding::warning("path", found, advice))
 }
 
 /// A mirror's answer for one byte of a file.
@@ -289,9 +314,9 @@ mod tests {
             let finding = mirror_index(&heard(status, content_type, ""), Some("1.1"), "pypi");
             assert_eq!(finding.verdict, verdict, "{finding}");
         }
-        assert_eq!(mirror_files(3, &[], "pypi").verdict, Verdict::Ok);
+        assert_eq!(mirror_files(3, &[], &[], "pypi").verdict, Verdict::Ok);
         let elsewhere = vec!["https://files.example".to_owned(); 2];
-        let finding = mirror_files(3, &elsewhere, "pypi");
+        let finding = mirror_files(3, &elsewhere, &[], "pypi");
         assert!(finding.found.ends_with("2 lead past larder, to https://files.example"), "{finding}");
         assert_eq!(ranges(Ok(StatusCode::PARTIAL_CONTENT)).verdict, Verdict::Ok);
         assert_eq!(ranges(Ok(StatusCode::OK)).verdict, Verdict::Warning);

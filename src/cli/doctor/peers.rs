@@ -14,7 +14,7 @@ use super::finding::Finding;
 use super::{connection, judgement, machine};
 use crate::access::Credential;
 use crate::clock;
-use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope};
+use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
     Ask, ConnectionFacts, FileAnswer, Heard, Inquiry, Transport, Upstream, UpstreamError, WantedRange,
@@ -108,6 +108,7 @@ impl MirrorCheck {
         let mut findings = Vec::new();
         let name = self.base.scope().to_string();
         let section = format!("mirrors.{name}");
+        findings.extend(judgement::mirror_paths(self.base.places(), &name));
         if reach(self.base.index(), &self.way, &section, self.limit, &mut findings).await {
             self.questions(&name, &mut findings).await;
         }
@@ -130,13 +131,15 @@ impl MirrorCheck {
         let Some(url) = self.base.url(&page) else { return };
         let Ok(heard) = self.hear(&json(&Ask::plain(&page, &nobody)), PAGE_BYTES_MAX).await else { return };
         let links = links(&heard, &first, &url);
-        let is_ours = |link: &Url| self.base.recognise(link).is_some();
-        let foreign: Vec<String> = links
-            .iter()
-            .filter(|link| !is_ours(link))
-            .map(|link| link.origin().ascii_serialization())
-            .collect();
-        findings.push(judgement::mirror_files(links.len(), &foreign, name));
+        let (mut foreign, mut unfit) = (Vec::new(), Vec::new());
+        for link in &links {
+            match self.base.judge(link) {
+                Ok(_) => {}
+                Err(Stranger::Elsewhere) => foreign.push(link.origin().ascii_serialization()),
+                Err(Stranger::Unfit(why)) => unfit.push(why.to_owned()),
+            }
+        }
+        findings.push(judgement::mirror_files(links.len(), &foreign, &unfit, name));
         let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else { return };
         let file = Route::Mirrored(path);
         findings.push(judgement::ranges(

@@ -137,7 +137,8 @@ fn a_link_without_an_address_is_told_why() {
     let long = format!("https://a.example/x/{}.whl", "a".repeat(252));
     for (link, why) in [
         ("https://a.example/y/a-1.whl", None),
-        ("https://user@a.example/x/a-1.whl", None),
+        ("https://user@a.example/x/a-1.whl", Some("a user name")),
+        ("https://user@a.example/y/a-1.whl", None),
         ("mailto:a-1.whl", None),
         ("https://a.example/x/a-1%25.whl", Some("servers read in several ways")),
         ("https://a.example/x/a-1;b.whl", Some("servers read in several ways")),

@@ -1,0 +1,106 @@
+//! Whether a segment of a URL's path looks like a secret.
+//!
+//! Some servers take a token in the path. Nothing tells it from a name but its looks, so this is a guess, for whoever may
+//! warn and do no more. Must not know whose URL it is.
+
+use percent_encoding::percent_decode_str;
+
+/// A token that can be guessed is none; names of so many letters and digits without a separator are rare.
+const RUN_CHARS_MIN: usize = 16;
+
+/// In a name, letters and digits come in stretches longer than this.
+const STRETCH_CHARS: usize = 4;
+
+/// How tokens of servers begin that say so: GitLab, GitHub, Artifactory, JSON Web Tokens, macaroons of the public index.
+const BEGINNINGS: [&str; 9] =
+    ["glpat-", "gldt-", "glcbt-", "gloas-", "ghp_", "github_pat_", "AKCp", "eyJ", "pypi-AgE"];
+
+/// Of a secret, as much as tells which it is.
+const SHOWN_CHARS: usize = 4;
+
+/// Whether it looks like one: it begins as tokens do, is a UUID, or is a long run of letters and digits in no order.
+pub(super) fn looks_like_a_secret(segment: &str) -> bool {
+    let text = percent_decode_str(segment).decode_utf8_lossy();
+    let begins = BEGINNINGS.iter().any(|begin| text.strip_prefix(begin).is_some_and(|rest| rest.len() >= 8));
+    begins || is_uuid(&text) || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_disorderly)
+}
+
+/// It without most of it, to be shown.
+pub(super) fn shortened(segment: &str) -> String {
+    let shown: String = segment.chars().take(SHOWN_CHARS).collect();
+    format!("{shown}… ({} characters)", segment.chars().count())
+}
+
+/// 8-4-4-4-12 hexadecimal digits (RFC 9562 §4).
+fn is_uuid(text: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    let lengths = text.split('-').map(|part| if is_hex(part) { part.len() } else { 0 });
+    lengths.eq([8, 4, 4, 4, 12])
+}
+
+/// Whether the kind of character changes as often as by chance. That a capital begins a word is no change.
+fn is_disorderly(run: &str) -> bool {
+    let is_mixed = run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());
+    let kinds: Vec<Kind> = run.bytes().map(Kind::of).collect();
+    let is_change =
+        |pair: &&[Kind]| pair[0] != pair[1] && !(pair[0] == Kind::Capital && pair[1] == Kind::Small);
+    let changes = kinds.windows(2).filter(is_change).count();
+    run.len() >= RUN_CHARS_MIN && is_mixed && changes * STRETCH_CHARS >= run.len()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Small,
+    Capital,
+    Digit,
+}
+
+impl Kind {
+    fn of(byte: u8) -> Self {
+        match byte {
+            b'0'..=b'9' => Self::Digit,
+            b'A'..=b'Z' => Self::Capital,
+            _ => Self::Small,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_told_from_names() {
+        for secret in [
+            "9fK2xLq7Zr4TnB8w",
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "0b6f3c1e-52a7-4d0e-9c1b-7f2a8d3e4c5f",
+            "glpat-abcdefghijklmnopqrst",
+            "eyJhbGciOiJIUzI1NiJ9",
+            "token-9fK2xLq7Zr4TnB8wQ1",
+            "9fK2xLq7%5AZr4TnB8w",
+        ] {
+            assert!(looks_like_a_secret(secret), "{secret}");
+        }
+        for name in [
+            "",
+            "simple",
+            "+simple",
+            "api",
+            "pypi",
+            "artifactory",
+            "python-packages-release-2024",
+            "releasecandidate2024build",
+            "PyTorchNightlyCu118Wheels",
+            "acme-internal-python-virtual",
+            "cu118",
+            "manylinux2014x8664",
+            "my.long.namespace.with.dots.v2",
+            "12345678901234567890",
+            "supercalifragilisticexpialidocious",
+        ] {
+            assert!(!looks_like_a_secret(name), "{name}");
+        }
+        assert_eq!(shortened("9fK2xLq7Zr4TnB8w"), "9fK2… (16 characters)");
+    }
+}
