@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
+use super::Parts;
 use super::checked::announced;
 use super::config::FilesConfig;
 use super::error::FileError;
@@ -24,7 +25,7 @@ use super::metadata::{Maker, tell};
 use super::progress::Download;
 use super::pump::{End, make_room, pump};
 use super::suspects::Suspects;
-use crate::access::{Credential, Fingerprint};
+use crate::access::{Access, Credential, Fingerprint};
 use crate::correlation::Correlation;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole};
@@ -135,6 +136,7 @@ pub(super) struct Flights {
     /// Makes the metadata of a wheel that landed.
     maker: Arc<Maker>,
     upstream: Arc<Upstream>,
+    access: Arc<Access>,
     store: Arc<Store>,
     suspects: Arc<Suspects>,
     running: Arc<RunningFlights>,
@@ -146,13 +148,12 @@ impl Flights {
     pub(super) fn new(
         config: FilesConfig,
         maker: Arc<Maker>,
-        upstream: Arc<Upstream>,
-        store: Arc<Store>,
         suspects: Arc<Suspects>,
-        (running, counts): (Arc<RunningFlights>, Arc<FlightCounts>),
+        parts: Parts,
     ) -> Arc<Self> {
+        let Parts { upstream, access, store, running, counts } = parts;
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self { config, maker, upstream, store, suspects, running, slots, counts })
+        Arc::new(Self { config, maker, upstream, access, store, suspects, running, slots, counts })
     }
 
     /// A turn to download, if there is one to be had at once.
@@ -319,9 +320,11 @@ impl Pilot {
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
     async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
-        let ask = self.ask(fresh_connection);
+        let (ask, asked) = (self.ask(fresh_connection), clock::now());
         match self.flights.upstream.file(&ask).await {
             Ok(FileAnswer::Body(answer)) if answer.status == StatusCode::OK => {
+                // Before anybody is told: whoever waits with the same credential finds its right proven.
+                self.flights.access.admit_file(self.who, &self.file, asked);
                 let validators = Validators::of(&answer.headers);
                 return Some((answer, validators));
             }

@@ -120,12 +120,11 @@ impl Files {
         adopts: HashSet<Scope>,
         parts: Parts,
     ) -> Arc<Self> {
-        let Parts { upstream, access, store, running, counts } = parts;
-        let suspects = Arc::new(Suspects::new(Arc::clone(&counts)));
+        let suspects = Arc::new(Suspects::new(Arc::clone(&parts.counts)));
+        let (upstream, access) = (Arc::clone(&parts.upstream), Arc::clone(&parts.access));
+        let store = Arc::clone(&parts.store);
         let maker = Arc::new(Maker::new(metadata, Arc::clone(&upstream), Arc::clone(&store)));
-        let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
-        let flights =
-            Flights::new(config, Arc::clone(&maker), line, kept, Arc::clone(&suspects), (running, counts));
+        let flights = Flights::new(config, Arc::clone(&maker), Arc::clone(&suspects), parts);
         Arc::new(Self {
             config,
             upstream,
@@ -281,14 +280,14 @@ impl Files {
         let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential, request.who);
         match flight.head().await {
             Head::Flying { growing, validators } => {
-                // The wait may have settled it: the first caller's answer speaks for all with its credential.
+                // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
                     Standing::Unproven => self.access.file(request.who, &request.file, now),
                     proven @ Standing::Proven(_) => proven,
                 };
                 let permit = match standing {
-                    _ if leads => self.access.admit_file(request.who, &request.file, now),
                     Standing::Proven(permit) => permit,
+                    Standing::Unproven if leads => self.access.admit_file(request.who, &request.file, now),
                     Standing::Unproven => match self.question(request, validators).await? {
                         Ok((permit, _)) => permit,
                         Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
