@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use super::Files;
-use super::checked::announced;
 use super::error::FileError;
 use super::pump::{End, make_room, pump};
 use crate::access::Credential;
@@ -72,12 +71,12 @@ impl Files {
     async fn adopt(&self, path: &MirrorPath) -> Result<(), AdoptionError> {
         let _slot = self.flights.try_slot().ok_or(AdoptionError::Busy)?;
         let (route, nobody) = (Route::Mirrored(path.clone()), Credential::anonymous());
-        let answer = match self.upstream.file(&Ask::plain(&route, &nobody)).await? {
-            FileAnswer::Body(answer) if answer.status == http::StatusCode::OK => answer,
-            _ => return Err(AdoptionError::NotWhole),
+        let FileAnswer::Whole(answer) = self.upstream.file(&Ask::plain(&route, &nobody)).await? else {
+            return Err(AdoptionError::NotWhole);
         };
+        let answer = answer.uncoded()?;
         // Where nothing else tells, only an announced length tells a whole body from a cut one.
-        let size = announced(&answer)?.ok_or(AdoptionError::NotWhole)?;
+        let size = answer.length().ok_or(AdoptionError::NotWhole)?;
         let (mut spool, reservation) = make_room(&self.store, Some(size)).await?;
         spool.announce(Some(size));
         let pumped = pump(&self.store, answer, spool, reservation, 0, || false).await;

@@ -9,18 +9,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 
+use super::error::FileError;
 use super::suspects::Suspects;
 use crate::clock;
 use crate::digest::Hasher;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, HELD_BACK_BYTES};
-use crate::upstream::{Answer, BodyError, IdleBody, UpstreamError};
+use crate::upstream::{Answer, BodyError, IdleBody};
 
 pub struct CheckedBody {
     body: IdleBody,
+    /// Its label says that the bytes are not the file's.
+    coded: bool,
     hasher: Hasher,
     file: FileRef,
     suspects: Arc<Suspects>,
@@ -33,14 +35,16 @@ pub struct CheckedBody {
 }
 
 impl CheckedBody {
-    /// Takes a 200 of upstream's, and says how long it will be.
-    pub(super) fn new(
+    /// Takes a 200 of upstream's, and says how long it will be; once there are bytes to give, so that one that is wrong or
+    /// breaks off before is told in place of a head.
+    pub(super) async fn begun(
         answer: Answer,
         file: &FileRef,
         suspects: &Arc<Suspects>,
-    ) -> Result<(Option<u64>, Box<Self>), UpstreamError> {
-        let size = announced(&answer)?;
-        let body = Self {
+    ) -> Result<(Option<u64>, Box<Self>), FileError> {
+        let size = answer.length();
+        let mut body = Self {
+            coded: answer.is_coded(),
             body: answer.body,
             hasher: Hasher::new(),
             file: file.clone(),
@@ -51,6 +55,7 @@ impl CheckedBody {
             held_bytes: 0,
             judged: false,
         };
+        std::future::poll_fn(|cx| body.poll_ready(cx)).await.map_err(FileError::Body)?;
         Ok((size, Box::new(body)))
     }
 
@@ -62,22 +67,43 @@ impl CheckedBody {
         if std::mem::take(&mut self.hasher).finish() != self.file.digest {
             self.suspects.strike(&self.file, clock::now());
             let route = Route::File(self.file.clone());
-            tracing::error!(file = %route, cause = %Cause::WrongDigest, "upstream sent a wrong body");
-            return Err(Cause::WrongDigest);
+            let cause = Cause::WrongDigest.of_coded(self.coded);
+            tracing::error!(file = %route, %cause, "upstream sent a wrong body");
+            return Err(cause);
         }
         self.suspects.acquit(&self.file);
         Ok(())
     }
-}
 
-/// The length of a file's 200, which must not be encoded in any way.
-pub(super) fn announced(answer: &Answer) -> Result<Option<u64>, UpstreamError> {
-    let encoding = answer.headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes);
-    if !matches!(encoding, None | Some(b"identity")) {
-        return Err(UpstreamError::Unusable("upstream sent the file in an encoding that was not asked for"));
+    /// Reads until there are bytes that may go, or all was judged.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        loop {
+            let first = self.held.front();
+            let spare = first.is_some_and(|first| self.held_bytes - first.len() as u64 >= HELD_BACK_BYTES);
+            if self.judged || spare {
+                return Poll::Ready(Ok(()));
+            }
+            let wrong = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(piece) = frame.into_data() else { continue };
+                    self.hasher.update(&piece);
+                    self.seen += piece.len() as u64;
+                    self.held_bytes += piece.len() as u64;
+                    self.held.push_back(piece);
+                    continue;
+                }
+                Some(Err(BodyError::Stalled(_))) => Cause::Stalled,
+                Some(Err(_)) => Cause::Upstream,
+                None => match self.judge() {
+                    Ok(()) => continue,
+                    Err(cause) => cause,
+                },
+            };
+            self.held.clear();
+            self.judged = true;
+            return Poll::Ready(Err(wrong));
+        }
     }
-    let length = answer.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    Ok(length.and_then(|digits| digits.parse().ok()))
 }
 
 impl Body for CheckedBody {
@@ -88,41 +114,12 @@ impl Body for CheckedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
-        let this = &mut *self;
-        loop {
-            let spare = this
-                .held
-                .front()
-                .is_some_and(|first| this.held_bytes - first.len() as u64 >= HELD_BACK_BYTES);
-            if (this.judged || spare)
-                && let Some(first) = this.held.pop_front()
-            {
-                this.held_bytes -= first.len() as u64;
-                return Poll::Ready(Some(Ok(Frame::data(first))));
-            }
-            if this.judged {
-                return Poll::Ready(None);
-            }
-            let wrong = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else { continue };
-                    this.hasher.update(&piece);
-                    this.seen += piece.len() as u64;
-                    this.held_bytes += piece.len() as u64;
-                    this.held.push_back(piece);
-                    continue;
-                }
-                Some(Err(BodyError::Stalled(_))) => Cause::Stalled,
-                Some(Err(_)) => Cause::Upstream,
-                None => match this.judge() {
-                    Ok(()) => continue,
-                    Err(cause) => cause,
-                },
-            };
-            this.held.clear();
-            this.judged = true;
-            return Poll::Ready(Some(Err(wrong)));
+        if let Err(cause) = ready!(self.poll_ready(cx)) {
+            return Poll::Ready(Some(Err(cause)));
         }
+        let Some(first) = self.held.pop_front() else { return Poll::Ready(None) };
+        self.held_bytes -= first.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(first))))
     }
 
     fn size_hint(&self) -> SizeHint {

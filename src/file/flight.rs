@@ -17,7 +17,6 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use super::Parts;
-use super::checked::announced;
 use super::config::FilesConfig;
 use super::error::FileError;
 use super::flight_counts::{Ended, FlightCounts};
@@ -26,10 +25,11 @@ use super::progress::Download;
 use super::pump::{End, make_room, pump};
 use super::suspects::Suspects;
 use crate::access::{Access, Credential, Fingerprint};
+use crate::byte_range::ByteRange;
 use crate::correlation::Correlation;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole};
-use crate::upstream::{Answer, Ask, ContentRange, FileAnswer, Relayed, Upstream, Validators, WantedRange};
+use crate::upstream::{Answer, Ask, FileAnswer, Relayed, Upstream, Validators, WantedRange};
 use crate::{clock, correlation};
 
 /// How a flight's first answer turned out.
@@ -322,7 +322,7 @@ impl Pilot {
     async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
         let (ask, asked) = (self.ask(fresh_connection), clock::now());
         match self.flights.upstream.file(&ask).await {
-            Ok(FileAnswer::Body(answer)) if answer.status == StatusCode::OK => {
+            Ok(FileAnswer::Whole(answer)) => {
                 // Before anybody is told: whoever waits with the same credential finds its right proven.
                 self.flights.access.admit_file(self.who, &self.file, asked);
                 let validators = Validators::of(&answer.headers);
@@ -342,10 +342,7 @@ impl Pilot {
     }
 
     async fn land(&self, first: Answer, mut validators: Validators) {
-        let mut size = match announced(&first) {
-            Ok(size) => size,
-            Err(why) => return self.end(Head::Failed(why.into())),
-        };
+        let mut size = first.length();
         let (mut spool, mut reservation) = match make_room(&self.flights.store, size).await {
             Ok(room) => room,
             Err(why) => {
@@ -361,6 +358,7 @@ impl Pilot {
         let (mut answer, mut mended, mut refetched) = (first, false, false);
         let cause = loop {
             let skip = if answer.status == StatusCode::OK { spool.written() } else { 0 };
+            let coded = answer.is_coded();
             let end;
             let give_up = || self.deserted();
             (spool, reservation, end) =
@@ -373,7 +371,7 @@ impl Pilot {
                     Some(Checked::Whole(whole)) => return self.seal(whole, reservation, &validators).await,
                     Some(Checked::Wrong(back, cause)) => {
                         spool = back;
-                        cause
+                        cause.of_coded(coded)
                     }
                     None => return,
                 },
@@ -385,7 +383,7 @@ impl Pilot {
                     mended = true;
                     self.resume(&spool, size, &validators).await
                 }
-                Cause::WrongDigest | Cause::Long => {
+                Cause::WrongDigest | Cause::Coded | Cause::Long => {
                     self.flights.suspects.strike(&self.file, clock::now());
                     tracing::error!(file = %self.route, cause = %wrong, "upstream sent a wrong body");
                     let unseen = !refetched && spool.start_over().unwrap_or(false);
@@ -429,17 +427,18 @@ impl Pilot {
     /// Asks for what is missing after a break, once, with a validator so that two bodies are never spliced.
     async fn resume(&self, spool: &Spool, size: Option<u64>, validators: &Validators) -> Option<Next> {
         let written = spool.written();
-        let if_range = validators.for_resume()?.clone();
-        let range = HeaderValue::try_from(format!("bytes={written}-")).ok()?;
+        let if_range = Some(validators.for_resume()?.clone());
+        let range = ByteRange::From { first: written, last: None };
         let mut ask = self.ask(true);
-        ask.range = (written > 0).then_some(WantedRange { range, if_range: Some(if_range) });
-        let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
-        let fits = match ContentRange::of(&answer.headers) {
-            Some(range) if answer.status == StatusCode::PARTIAL_CONTENT => {
-                range.first == written && (size.is_none() || range.whole == size)
-            }
+        ask.range = (written > 0).then_some(WantedRange { range, if_range });
+        let (answer, fits) = match self.flights.upstream.file(&ask).await.ok()? {
+            FileAnswer::Part(part, answer) => (answer, size.is_none() || part.whole == size),
             // The whole again: what is there already is skipped, and the digest judges the sum.
-            _ => answer.status == StatusCode::OK && announced(&answer).is_ok_and(|whole| whole == size),
+            FileAnswer::Whole(answer) => {
+                let fits = answer.length() == size;
+                (answer, fits)
+            }
+            _ => return None,
         };
         tracing::info!(file = %self.route, written, resumed = fits, "a download broke off");
         fits.then_some(Next::Rest(answer))
@@ -447,9 +446,9 @@ impl Pilot {
 
     async fn refetch(&self) -> Option<Next> {
         let ask = self.ask(true);
-        let FileAnswer::Body(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
-        let size = announced(&answer).ok()?;
-        (answer.status == StatusCode::OK).then_some(Next::Whole(answer, size))
+        let FileAnswer::Whole(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
+        let size = answer.length();
+        Some(Next::Whole(answer, size))
     }
 
     /// Makes the file lasting: blob first, then the address, so that no address ever names bytes that are not there.

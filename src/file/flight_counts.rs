@@ -38,7 +38,7 @@ impl Ended {
 
     pub(super) fn of(cause: Cause) -> Self {
         match cause {
-            Cause::WrongDigest | Cause::Long => Self::Wrong,
+            Cause::WrongDigest | Cause::Coded | Cause::Long => Self::Wrong,
             Cause::Short | Cause::Upstream | Cause::Stalled => Self::Broken,
             Cause::Disk => Self::Unstorable,
             Cause::Abandoned => Self::Abandoned,

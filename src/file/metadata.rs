@@ -14,27 +14,20 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use moka::sync::Cache;
+use std::time::Instant;
 
 use super::error::FileError;
 use super::metadata_config::MetadataConfig;
+use super::ranges::Ranges;
 use super::spans::{self, SpansError};
 use crate::access::Credential;
 use crate::byte_range::Extent;
 use crate::clock;
 use crate::digest::Digest;
-use crate::registry::{FileRef, Scope};
+use crate::registry::FileRef;
 use crate::store::{Held, Origin, Store, StoreError, WheelMark};
 use crate::upstream::{Relayed, Upstream};
 use crate::wheel::{self, Unreadable, WheelName};
-
-/// How long an upstream that knows no ranges is left alone.
-const NO_RANGES_FOR: Duration = Duration::from_secs(600);
-
-/// Scopes remembered to know none.
-const NO_RANGES_MAX: u64 = 1024;
 
 /// A wheel's bytes, verified.
 pub(super) type Verified = (Arc<File>, u64);
@@ -60,20 +53,24 @@ pub(super) enum Remade {
     Failed(FileError),
 }
 
-/// Makes metadata, and remembers which upstreams are of no help.
+/// Makes metadata, and knows which upstreams are of no help.
 pub(super) struct Maker {
     config: MetadataConfig,
     upstream: Arc<Upstream>,
     store: Arc<Store>,
-    without_ranges: Cache<Scope, ()>,
+    ranges: Arc<Ranges>,
     /// One wheel at a time: an archive's directory can be megabytes.
     making: Mutex<()>,
 }
 
 impl Maker {
-    pub(super) fn new(config: MetadataConfig, upstream: Arc<Upstream>, store: Arc<Store>) -> Self {
-        let without_ranges = Cache::builder().max_capacity(NO_RANGES_MAX).time_to_live(NO_RANGES_FOR).build();
-        Self { config, upstream, store, without_ranges, making: Mutex::default() }
+    pub(super) fn new(
+        config: MetadataConfig,
+        upstream: Arc<Upstream>,
+        store: Arc<Store>,
+        ranges: Arc<Ranges>,
+    ) -> Self {
+        Self { config, upstream, store, ranges, making: Mutex::default() }
     }
 
     pub(super) fn config(&self) -> &MetadataConfig {
@@ -127,30 +124,18 @@ impl Maker {
         }
     }
 
-    /// Whether upstream was lately found to answer no ranges here.
-    pub(super) fn without_ranges(&self, scope: &Scope) -> bool {
-        self.without_ranges.contains_key(scope)
-    }
-
-    pub(super) fn note_no_ranges(&self, scope: &Scope) {
-        if !self.without_ranges(scope) {
-            tracing::info!(%scope, "upstream answers no ranges: no metadata is read ahead for a while");
-            self.without_ranges.insert(scope.clone(), ());
-        }
-    }
-
     /// Of spans of the wheel, asked of upstream in this name.
     pub(super) async fn of_spans(
         &self,
         file: &FileRef,
         credential: &Credential,
     ) -> Result<Digest, SpansError> {
-        if self.without_ranges(&file.scope) {
+        if self.ranges.none(&file.scope) {
             return Err(SpansError::NoRanges);
         }
-        let read = spans::read(&self.upstream, credential, file, self.config.size.0).await;
+        let read = spans::read((&self.upstream, &self.ranges), credential, file, self.config.size.0).await;
         if matches!(read, Err(SpansError::NoRanges)) {
-            self.note_no_ranges(&file.scope);
+            self.ranges.note_none(&file.scope);
         }
         let metadata = read?;
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));

@@ -24,6 +24,7 @@ mod metadata;
 mod metadata_config;
 mod progress;
 mod pump;
+mod ranges;
 mod request;
 mod sidecar;
 mod spans;
@@ -44,12 +45,11 @@ use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::single_flight::SingleFlight;
 use crate::store::{Cause, Held, Store};
 use crate::upstream::{
-    Ask, ContentRange, FileAnswer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+    Ask, ContentRange, FileAnswer, IdleBody, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
 };
 
 use ahead::ReadAhead;
 pub use checked::CheckedBody;
-use checked::announced;
 pub use config::FilesConfig;
 pub use error::FileError;
 pub use flight::RunningFlights;
@@ -59,6 +59,7 @@ pub use flight_counts::FlightCounts;
 use metadata::{Maker, Remade};
 pub use metadata_config::MetadataConfig;
 pub use progress::Download;
+use ranges::{FIRST_BYTE, Ranges};
 pub use request::{FileReply, FileRequest, Source, Wanted};
 use suspects::Suspects;
 
@@ -79,6 +80,7 @@ pub struct Files {
     suspects: Arc<Suspects>,
     questions: Arc<SingleFlight<(Fingerprint, FileRef), Word>>,
     maker: Arc<Maker>,
+    ranges: Arc<Ranges>,
     ahead: Arc<ReadAhead>,
     remaking: Arc<SingleFlight<FileRef, Remade>>,
     /// Mirrors whose files without a sha256 are kept.
@@ -123,7 +125,9 @@ impl Files {
         let suspects = Arc::new(Suspects::new(Arc::clone(&parts.counts)));
         let (upstream, access) = (Arc::clone(&parts.upstream), Arc::clone(&parts.access));
         let store = Arc::clone(&parts.store);
-        let maker = Arc::new(Maker::new(metadata, Arc::clone(&upstream), Arc::clone(&store)));
+        let ranges = Arc::new(Ranges::new());
+        let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
+        let maker = Arc::new(Maker::new(metadata, line, kept, Arc::clone(&ranges)));
         let flights = Flights::new(config, Arc::clone(&maker), Arc::clone(&suspects), parts);
         Arc::new(Self {
             config,
@@ -135,6 +139,7 @@ impl Files {
             ahead: ReadAhead::new(Arc::clone(&maker), Arc::clone(&flights)),
             flights,
             maker,
+            ranges,
             remaking: SingleFlight::new(),
             adopts,
             adopting: SingleFlight::new(),
@@ -261,7 +266,7 @@ impl Files {
             Wanted::Range(range)
                 if !suspect
                     && !rides_along(request, range, running.as_ref())
-                    && !self.maker.without_ranges(&request.file.scope) =>
+                    && !self.ranges.none(&request.file.scope) =>
             {
                 self.relay(request, standing, running, now).await
             }
@@ -315,7 +320,7 @@ impl Files {
             Head::Unstorable(answer) if leads => {
                 let Some(answer) = answer.take() else { return Err(FileError::Internal) };
                 let permit = self.access.admit_file(request.who, &request.file, now);
-                let (size, body) = CheckedBody::new(answer, &request.file, &self.suspects)?;
+                let (size, body) = CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
             }
             Head::Unstorable(_) => self.pass_through(request, now).await,
@@ -327,18 +332,16 @@ impl Files {
     async fn pass_through(&self, request: &FileRequest, now: Instant) -> Result<Round, FileError> {
         let route = Route::File(request.file.clone());
         match self.upstream.file(&asked_by(request, &route)).await? {
-            FileAnswer::Body(answer) => {
+            FileAnswer::Whole(answer) => {
                 let permit = self.access.admit_file(request.who, &request.file, now);
-                let (size, body) = CheckedBody::new(answer, &request.file, &self.suspects)?;
+                let (size, body) = CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
             }
             FileAnswer::Refused(relayed) => {
                 self.refused(request, &relayed, now);
                 Ok(Round::Reply(FileReply::Relayed(relayed)))
             }
-            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::Unsatisfiable(_) => {
-                Err(FileError::Internal)
-            }
+            _ => Err(FileError::Internal),
         }
     }
 
@@ -357,33 +360,39 @@ impl Files {
             return Ok(Round::Reply(FileReply::Known { permit, size, status }));
         }
         let route = Route::File(request.file.clone());
-        // One byte tells the length; a HEAD would not, on a link that is signed for GET.
-        let range = match request.wanted {
-            Wanted::Range(range) => range,
-            Wanted::Head | Wanted::Whole => ByteRange::From { first: 0, last: Some(0) },
-        };
         let mut ask = asked_by(request, &route);
-        ask.range = wanted(range);
-        let (permit, size) = match self.upstream.file(&ask).await? {
-            FileAnswer::Body(answer) => {
+        let (permit, size) = match self.part(&mut ask, request.wanted).await {
+            Ok(FileAnswer::Part(part, answer)) => {
                 let permit = self.access.admit_file(request.who, &request.file, now);
-                let length = announced(&answer)?;
-                let partial = ContentRange::of(&answer.headers)
-                    .filter(|_| answer.status == StatusCode::PARTIAL_CONTENT);
-                if let (Wanted::Range(_), Some(partial)) = (request.wanted, partial) {
-                    self.fetch_behind(request, partial);
-                    return Ok(Round::Reply(FileReply::Partial { range: partial, body: answer.body }));
+                match request.wanted {
+                    // What a coded part is a part of, and of how much, only the whole can tell.
+                    Wanted::Range(_) if answer.is_coded() => {
+                        return self.fly(request, Standing::Proven(permit), true, now).await;
+                    }
+                    Wanted::Range(_) => {
+                        let body = passed_on(answer.body, Some(part.bytes()), &request.file.scope).await?;
+                        self.fetch_behind(request, part);
+                        return Ok(Round::Reply(FileReply::Partial { range: part, body }));
+                    }
+                    Wanted::Head | Wanted::Whole => (permit, part.whole),
                 }
-                (permit, partial.map_or(length, |range| range.whole))
             }
-            FileAnswer::Unsatisfiable(size) => {
+            Ok(FileAnswer::Whole(answer)) => {
+                (self.access.admit_file(request.who, &request.file, now), answer.length())
+            }
+            Ok(FileAnswer::Unsatisfiable(size)) => {
                 (self.access.admit_file(request.who, &request.file, now), size)
             }
-            FileAnswer::Refused(relayed) => {
+            Ok(FileAnswer::Refused(relayed)) => {
                 self.refused(request, &relayed, now);
                 return Ok(Round::Reply(FileReply::Relayed(relayed)));
             }
-            FileAnswer::NotModified | FileAnswer::Admitted(_) => return Err(FileError::Internal),
+            // The range is cut from the file, or the whole is refused in upstream's own words.
+            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) => {
+                return self.fly(request, standing, false, now).await;
+            }
+            Ok(FileAnswer::NotModified | FileAnswer::Admitted(_)) => return Err(FileError::Internal),
+            Err(why) => return Err(why.into()),
         };
         match (request.wanted, size) {
             // The head alone, or a range behind the end: the length is all there is to tell.
@@ -400,10 +409,23 @@ impl Files {
             }
             // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
             (Wanted::Range(_) | Wanted::Whole, _) => {
-                self.maker.note_no_ranges(&request.file.scope);
+                self.ranges.note_none(&request.file.scope);
                 let whole = FileRequest { wanted: Wanted::Whole, ..request.clone() };
                 self.fly(&whole, Standing::Proven(permit), false, now).await
             }
+        }
+    }
+
+    /// Asks for the range that is wanted; for a head, for what tells the length.
+    async fn part(&self, ask: &mut Ask<'_>, of: Wanted) -> Result<FileAnswer, UpstreamError> {
+        // One byte tells it; a HEAD would not, on a link that is signed for GET.
+        let range = if let Wanted::Range(range) = of { range } else { FIRST_BYTE };
+        match self.ranges.ask(&self.upstream, ask, wanted(range)).await {
+            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) if of == Wanted::Head => {
+                ask.range = None;
+                self.upstream.file(ask).await
+            }
+            answered => answered,
         }
     }
 
@@ -422,22 +444,33 @@ impl Files {
     ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
         let upstream = Arc::clone(&self.upstream);
         let (file, credential, who) = (request.file.clone(), request.credential.clone(), request.who);
+        let one_tells_nothing = self.ranges.none(&file.scope);
         let work = move || async move {
+            let of = file.scope.clone();
             let route = Route::File(file);
             let asked = clock::now();
             // Without a validator one byte tells as much as all of them.
-            let one = ByteRange::From { first: 0, last: Some(0) };
-            let range = if validators.is_empty() { wanted(one) } else { None };
-            let ask = Ask { validators, range, who: Some(who), ..Ask::plain(&route, &credential) };
-            match upstream.file(&ask).await {
+            let range = (validators.is_empty() && !one_tells_nothing).then(|| wanted(FIRST_BYTE));
+            let mut ask = Ask { validators, range, who: Some(who), ..Ask::plain(&route, &credential) };
+            let mut answered = upstream.file(&ask).await;
+            if matches!(answered, Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_))) {
+                ask.range = None;
+                answered = upstream.file(&ask).await;
+            }
+            match answered {
                 // A body is not needed: dropping it closes that connection.
-                Ok(FileAnswer::Body(answer)) => Word::Admitted { asked, status: answer.status },
+                Ok(FileAnswer::Whole(answer) | FileAnswer::Part(_, answer)) => {
+                    Word::Admitted { asked, status: answer.status }
+                }
                 Ok(FileAnswer::NotModified) => Word::Admitted { asked, status: StatusCode::NOT_MODIFIED },
                 Ok(FileAnswer::Admitted(status)) => Word::Admitted { asked, status },
                 Ok(FileAnswer::Refused(relayed)) => Word::Refused(relayed),
                 // An empty file.
                 Ok(FileAnswer::Unsatisfiable(_)) => {
                     Word::Admitted { asked, status: StatusCode::RANGE_NOT_SATISFIABLE }
+                }
+                Ok(FileAnswer::RangeRefused(status)) => {
+                    Word::Failed(UpstreamError::Failed(Peer::of(&of), status))
                 }
                 Err(why) => Word::Failed(why),
             }
@@ -487,8 +520,18 @@ fn rides_along(request: &FileRequest, range: ByteRange, running: Option<&Arc<Fli
 }
 
 /// The range as a request asks for it.
-fn wanted(range: ByteRange) -> Option<WantedRange> {
-    HeaderValue::try_from(range.field()).ok().map(|range| WantedRange { range, if_range: None })
+fn wanted(range: ByteRange) -> WantedRange {
+    WantedRange { range, if_range: None }
+}
+
+/// A body that goes on as it comes, of so many bytes if that was promised, once its first ones are here: for what breaks
+/// before there is an answer of our own.
+async fn passed_on(mut body: IdleBody, bytes: Option<u64>, of: &Scope) -> Result<IdleBody, FileError> {
+    let begun = body.begin().await.map_err(|why| UpstreamError::of_body(&Peer::of(of), &why))?;
+    if !begun && bytes.is_some_and(|bytes| bytes > 0) {
+        return Err(FileError::Body(Cause::Short));
+    }
+    Ok(body)
 }
 
 /// Waits until the source can be answered from, and says how long the file is.

@@ -6,17 +6,15 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use tokio::time::timeout;
 
-use super::checked::announced;
+use super::ranges::Ranges;
 use crate::access::Credential;
 use crate::byte_range::{ByteRange, Extent};
 use crate::registry::{FileRef, Route};
 use crate::store::StoreError;
-use crate::upstream::{
-    Ask, ContentRange, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
-};
+use crate::upstream::{Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange};
 use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
 
 /// For all pieces of one wheel: a reader ahead waits for nobody that drips.
@@ -44,7 +42,7 @@ pub(super) enum SpansError {
 
 /// Reads the METADATA of a wheel, taking at most so many bytes of it.
 pub(super) async fn read(
-    upstream: &Upstream,
+    upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
     bytes_max: u64,
@@ -56,7 +54,7 @@ pub(super) async fn read(
 }
 
 async fn read_patiently(
-    upstream: &Upstream,
+    upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
     bytes_max: u64,
@@ -102,32 +100,27 @@ struct Piece {
 
 /// Asks for one piece, of the file that the first one was of.
 async fn piece(
-    upstream: &Upstream,
+    (upstream, ranges): (&Upstream, &Ranges),
     ask: &mut Ask<'_>,
     range: ByteRange,
     first: Option<&Pieces>,
 ) -> Result<Piece, SpansError> {
-    let field = HeaderValue::try_from(range.field()).map_err(|_| SpansError::Unsteady)?;
     let if_range = first.and_then(|first| first.validator.clone());
-    ask.range = Some(WantedRange { range: field, if_range });
-    let answer = match upstream.file(ask).await? {
-        FileAnswer::Body(answer) if answer.status == StatusCode::PARTIAL_CONTENT => answer,
+    let (told, answer) = match ranges.ask(upstream, ask, WantedRange { range, if_range }).await? {
+        FileAnswer::Part(told, answer) => (told, answer),
         // With a validator the whole means that it is another file by now.
-        FileAnswer::Body(_) if first.is_some() => return Err(SpansError::Unsteady),
-        FileAnswer::Body(_) => return Err(SpansError::NoRanges),
+        FileAnswer::Whole(_) if first.is_some() => return Err(SpansError::Unsteady),
+        FileAnswer::Whole(_) | FileAnswer::RangeRefused(_) => return Err(SpansError::NoRanges),
         FileAnswer::Refused(relayed) => return Err(SpansError::Refused(relayed)),
         FileAnswer::Unsatisfiable(_) | FileAnswer::NotModified | FileAnswer::Admitted(_) => {
             return Err(SpansError::Unsteady);
         }
     };
-    announced(&answer)?;
+    // Nothing tells whether a piece is coded as it says.
+    let answer = answer.uncoded()?;
     let validator = Validators::of(&answer.headers).for_resume().cloned();
-    let told = ContentRange::of(&answer.headers).and_then(|told| Some((told, told.whole?)));
-    let (told, whole) = told.ok_or(SpansError::Unsteady)?;
+    let whole = told.whole.ok_or(SpansError::Unsteady)?;
     let came = Extent { start: told.first, end: told.last + 1 };
-    if range.on(whole) != Some(came) {
-        return Err(SpansError::Unsteady);
-    }
     let length = usize::try_from(came.bytes()).map_err(|_| SpansError::Unsteady)?;
     let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
     let bytes = answer.body.collect(length).await;

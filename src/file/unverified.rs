@@ -5,14 +5,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
-
-use super::checked::announced;
-use super::{FileError, FileReply, Files, Wanted};
+use super::ranges::FIRST_BYTE;
+use super::{FileError, FileReply, Files, Wanted, passed_on};
 use crate::access::Credential;
-use crate::byte_range::ByteRange;
 use crate::registry::{MirrorPath, Route};
-use crate::upstream::{Ask, ContentRange, FileAnswer, UpstreamError, WantedRange};
+use crate::upstream::{Ask, FileAnswer, UpstreamError, WantedRange};
 
 impl Files {
     /// Relays a file, or a range of it, as upstream sends it.
@@ -34,29 +31,44 @@ impl Files {
         let range = match wanted {
             Wanted::Whole => None,
             Wanted::Range(range) => Some(range),
-            Wanted::Head => Some(ByteRange::From { first: 0, last: Some(0) }),
+            Wanted::Head => Some(FIRST_BYTE),
         };
-        ask.range = range
-            .and_then(|range| HeaderValue::try_from(range.field()).ok())
-            .map(|range| WantedRange { range, if_range: None });
-        let answer = self.upstream.file(&ask).await.map_err(FileError::from);
-        match answer.map_err(|why| why.about(path.filename().as_str()))? {
-            FileAnswer::Body(answer) => {
-                let length = announced(&answer)?;
-                let partial = ContentRange::of(&answer.headers)
-                    .filter(|_| answer.status == StatusCode::PARTIAL_CONTENT);
-                Ok(match (wanted, partial) {
-                    (Wanted::Head, partial) => {
-                        let size = partial.map_or(length, |range| range.whole);
-                        FileReply::Unverified { size, body: None }
+        let range = range.filter(|_| !self.ranges.none(path.scope()));
+        let answered = match range.map(|range| WantedRange { range, if_range: None }) {
+            None => self.upstream.file(&ask).await,
+            Some(range) => match self.ranges.ask(&self.upstream, &mut ask, range).await {
+                // All of it may be the answer to a range (RFC 9110 §14.2).
+                Ok(FileAnswer::RangeRefused(_)) => {
+                    ask.range = None;
+                    self.upstream.file(&ask).await
+                }
+                answered => answered,
+            },
+        };
+        let answered = answered.map_err(FileError::from);
+        match answered.map_err(|why| why.about(path.filename().as_str()))? {
+            FileAnswer::Whole(answer) => {
+                let answer = answer.uncoded()?;
+                let size = answer.length();
+                let body = match wanted {
+                    Wanted::Head => None,
+                    Wanted::Whole | Wanted::Range(_) => {
+                        Some(passed_on(answer.body, size, path.scope()).await?)
                     }
-                    (_, Some(range)) => FileReply::Partial { range, body: answer.body },
-                    (_, None) => FileReply::Unverified { size: length, body: Some(answer.body) },
-                })
+                };
+                Ok(FileReply::Unverified { size, body })
+            }
+            FileAnswer::Part(range, answer) => {
+                let answer = answer.uncoded()?;
+                if wanted == Wanted::Head {
+                    return Ok(FileReply::Unverified { size: range.whole, body: None });
+                }
+                let body = passed_on(answer.body, Some(range.bytes()), path.scope()).await?;
+                Ok(FileReply::Partial { range, body })
             }
             FileAnswer::Refused(relayed) => Ok(FileReply::Relayed(relayed)),
             FileAnswer::Unsatisfiable(size) => Ok(FileReply::Unsatisfiable { size }),
-            FileAnswer::NotModified | FileAnswer::Admitted(_) => {
+            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::RangeRefused(_) => {
                 Err(UpstreamError::Unusable("upstream answered a question that was not asked").into())
             }
         }

@@ -349,7 +349,7 @@ pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option
             (response, CacheStatus::answered(Outcome::Bypass, 416))
         }
         FileReply::Partial { range, body } => {
-            let bytes = range.last - range.first + 1;
+            let bytes = range.bytes();
             let mut response = Response::new(ReplyBody::relayed(body, Some(bytes)));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let headers = response.headers_mut();

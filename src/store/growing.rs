@@ -19,6 +19,8 @@ pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 pub enum Cause {
     #[error("the bytes do not have the promised sha256")]
     WrongDigest,
+    #[error("the bytes came in an encoding that was not asked for, and do not have the promised sha256")]
+    Coded,
     #[error("the body ended before its announced length")]
     Short,
     #[error("the body went on past its announced length")]
@@ -31,6 +33,17 @@ pub enum Cause {
     Disk,
     #[error("nobody waited for it any longer")]
     Abandoned,
+}
+
+impl Cause {
+    /// The same about a body that was labelled as coded, or was not.
+    #[must_use]
+    pub fn of_coded(self, coded: bool) -> Self {
+        match self {
+            Self::WrongDigest if coded => Self::Coded,
+            other => other,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,14 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, StatusCode};
 
 use super::body::{BodyError, IdleBody};
+use super::error::UpstreamError;
+use crate::byte_range::{ByteRange, Extent};
 
 /// A head and a body still to be read.
 #[derive(Debug)]
@@ -23,6 +25,36 @@ pub struct Answer {
 impl Answer {
     pub(super) fn location(&self) -> &str {
         self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The length that is announced for the body.
+    pub fn length(&self) -> Option<u64> {
+        let digits = self.headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+        digits.parse().ok()
+    }
+
+    /// Whether the body is labelled as coded (RFC 9110 §8.4), though nobody asked for that. What object stores keep of an
+    /// upload's own framing says nothing: an empty field, and `aws-chunked`.
+    pub fn is_coded(&self) -> bool {
+        let codings = self.headers.get_all(CONTENT_ENCODING).iter();
+        codings.flat_map(|list| list.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).any(|coding| {
+            !coding.is_empty()
+                && !coding.eq_ignore_ascii_case(b"identity")
+                && !coding.eq_ignore_ascii_case(b"aws-chunked")
+        })
+    }
+
+    /// For where nothing tells whether a label is true.
+    ///
+    /// # Errors
+    /// When it has one.
+    pub fn uncoded(self) -> Result<Self, UpstreamError> {
+        if self.is_coded() {
+            return Err(UpstreamError::Unusable(
+                "upstream sent the file in an encoding that was not asked for",
+            ));
+        }
+        Ok(self)
     }
 
     /// As it may go on, read to its end.
@@ -142,6 +174,23 @@ impl ContentRange {
         let sound = range.first <= range.last && whole.is_none_or(|whole| range.last < whole);
         sound.then_some(range)
     }
+
+    pub fn bytes(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// Whether this is the answer to `wanted`. Of a file whose length is not told, what may be one is.
+    pub fn answers(self, wanted: ByteRange) -> bool {
+        match (wanted, self.whole) {
+            (_, Some(whole)) => wanted.on(whole) == Some(Extent { start: self.first, end: self.last + 1 }),
+            (ByteRange::From { first, last }, None) => {
+                self.first == first && last.is_none_or(|last| self.last <= last)
+            }
+            (ByteRange::Suffix(length), None) => {
+                self.bytes() == length || self.first == 0 && self.bytes() < length
+            }
+        }
+    }
 }
 
 /// `Content-Range: bytes */whole`: the length that a 416 tells.
@@ -171,6 +220,25 @@ mod tests {
             prop_assert_eq!(range(&format!("bytes {first}-{last}/{whole}")), Some(ContentRange { first, last, whole: Some(whole) }));
             prop_assert_eq!(range(&format!("bytes {first}-{last}/*")), Some(ContentRange { first, last, whole: None }));
             prop_assert_eq!(range(&format!("bytes {first}-{last}/{last}")), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_what_was_asked_for_answers_a_range(size in 1..50u64, first in 0..60u64, more in 0..60u64, told in 0..50u64, length in 1..50u64) {
+            let told = ContentRange { first: told, last: told + length - 1, whole: Some(size) };
+            prop_assume!(told.last < size);
+            for wanted in [
+                ByteRange::From { first, last: Some(first + more) },
+                ByteRange::From { first, last: None },
+                ByteRange::Suffix(more),
+            ] {
+                let right = wanted.on(size).map(|extent| (extent.start, extent.end - 1));
+                prop_assert_eq!(told.answers(wanted), right == Some((told.first, told.last)));
+                // Without the length, whatever is right is believed.
+                let without = ContentRange { whole: None, ..told };
+                prop_assert!(without.answers(wanted) || !told.answers(wanted));
+            }
         }
     }
 

@@ -11,8 +11,11 @@ use http::header::{
 };
 use url::Url;
 
-use super::answer::{Answer, Relayed, Validators};
+use super::answer::{Answer, ContentRange, Relayed, Validators};
+use super::error::UpstreamError;
+use super::peer::Peer;
 use crate::access::{Credential, Fingerprint};
+use crate::byte_range::ByteRange;
 use crate::correlation;
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
@@ -34,8 +37,7 @@ pub(super) struct Reading<'a> {
 /// A span of bytes to ask upstream for.
 #[derive(Clone, Debug)]
 pub struct WantedRange {
-    /// The value of the `Range` field.
-    pub range: HeaderValue,
+    pub range: ByteRange,
     pub if_range: Option<HeaderValue>,
 }
 
@@ -79,12 +81,32 @@ impl<'a> Ask<'a> {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(wanted) = &self.range {
-            headers.insert(RANGE, wanted.range.clone());
+            headers.extend(HeaderValue::try_from(wanted.range.field()).ok().map(|field| (RANGE, field)));
             if let Some(if_range) = &wanted.if_range {
                 headers.insert(IF_RANGE, if_range.clone());
             }
         }
         headers
+    }
+
+    /// Whether a status refuses the range that was asked for, and perhaps not the file (RFC 9110 §14.2 lets a server
+    /// support none; such as support some say this of the others).
+    pub(super) fn is_refused_by(&self, status: StatusCode) -> bool {
+        const REFUSALS: [StatusCode; 3] =
+            [StatusCode::BAD_REQUEST, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+        self.range.is_some() && REFUSALS.contains(&status)
+    }
+
+    /// What a 200 or 206 is to whoever asked this. A 206 is nothing unless it is for what was asked: taken for another
+    /// part, or for all, its bytes would be put where they do not belong.
+    pub(super) fn success(&self, peer: Peer, answer: Answer) -> Result<FileAnswer, UpstreamError> {
+        if answer.status == StatusCode::OK {
+            return Ok(FileAnswer::Whole(answer));
+        }
+        match (&self.range, ContentRange::of(&answer.headers)) {
+            (Some(wanted), Some(part)) if part.answers(wanted.range) => Ok(FileAnswer::Part(part, answer)),
+            _ => Err(UpstreamError::WrongPart(peer)),
+        }
     }
 
     /// The name under which both sides find the request in their logs.
@@ -166,8 +188,12 @@ pub enum PageAnswer {
 
 /// What upstream said to a file request.
 pub enum FileAnswer {
-    /// 200 or 206, from GitLab or the object store behind it, or from a mirror.
-    Body(Answer),
+    /// 200: all of it, from GitLab or the object store behind it, or from a mirror.
+    Whole(Answer),
+    /// 206, for the range that was asked for.
+    Part(ContentRange, Answer),
+    /// The range was refused, though perhaps not the file.
+    RangeRefused(StatusCode),
     NotModified,
     /// GitLab let the caller in and pointed at the object store, which was not asked.
     Admitted(StatusCode),

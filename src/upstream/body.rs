@@ -30,6 +30,8 @@ pub enum BodyError {
 /// An incoming body with an idle limit.
 #[derive(Debug)]
 pub struct IdleBody {
+    /// What was waited for in advance.
+    first: Option<Bytes>,
     inner: Incoming,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
@@ -38,7 +40,19 @@ pub struct IdleBody {
 
 impl IdleBody {
     pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<Counts>) -> Self {
-        Self { inner, limit, timer: Box::pin(sleep(limit)), counts }
+        Self { first: None, inner, limit, timer: Box::pin(sleep(limit)), counts }
+    }
+
+    /// Waits for the first bytes, and keeps them: what breaks before can still be told in place of a head. False if there
+    /// are none.
+    ///
+    /// # Errors
+    /// When upstream stalls or breaks off.
+    pub async fn begin(&mut self) -> Result<bool, BodyError> {
+        if self.first.is_none() {
+            self.first = self.piece().await?;
+        }
+        Ok(self.first.is_some())
     }
 
     /// Reads everything, up to a limit in bytes.
@@ -85,6 +99,9 @@ impl Body for IdleBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 #[expect(clippy::disallowed_methods, reason = "tokio's timers want tokio's clock")]
@@ -105,10 +122,13 @@ impl Body for IdleBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.first.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.first {
+            Some(_) => SizeHint::default(),
+            None => self.inner.size_hint(),
+        }
     }
 }

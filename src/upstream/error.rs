@@ -54,6 +54,8 @@ pub enum UpstreamError {
     RedirectForbidden(Peer),
     #[error("{0} redirected too often, or to something that is not a URL")]
     Redirects(Peer),
+    #[error("{0} sent another part of the file than was asked for")]
+    WrongPart(Peer),
     #[error("{0}'s answer is larger than limits allow")]
     TooLarge(Peer),
     #[error("larder is offline, and asks nobody")]

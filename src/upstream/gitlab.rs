@@ -149,11 +149,14 @@ impl GitLab {
         if let Some(word) = self.told(ask) {
             return word.map(FileAnswer::Refused);
         }
-        let first = self.file_once(ask).await;
-        match first {
-            // A signed link that has expired: GitLab signs another one, once.
-            Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) => {
-                self.file_once(ask).await
+        let mut answered = self.file_once(ask).await;
+        // A signed link that has expired: GitLab signs another one, once.
+        if let Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) = answered {
+            answered = self.file_once(ask).await;
+        }
+        match answered {
+            Err(UpstreamError::StoreRefused(status)) if ask.is_refused_by(status) => {
+                Ok(FileAnswer::RangeRefused(status))
             }
             other => other,
         }
@@ -186,12 +189,13 @@ impl GitLab {
                 continue;
             }
             return match answer.status {
-                StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(FileAnswer::Body(answer)),
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT => ask.success(line.peer().clone(), answer),
                 StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(FileAnswer::NotModified),
                 StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
                     Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
                 }
                 status if in_store => Err(UpstreamError::StoreRefused(status)),
+                status if ask.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
                 _ => Ok(FileAnswer::Refused(self.refusal(ask, answer).await?)),
             };
         }
@@ -206,7 +210,7 @@ impl GitLab {
         let headers = self.headers(ask);
         let answer = self.line.read(Some(&self.breaker), ask.reading(&url, &headers)).await?;
         if answer.status == StatusCode::OK {
-            self.relayed(answer).await
+            self.relayed(answer.uncoded()?).await
         } else {
             self.refusal(ask, answer).await
         }

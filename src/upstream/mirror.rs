@@ -130,11 +130,12 @@ impl Mirror {
             Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
         };
         match answer.status {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(FileAnswer::Body(answer)),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => ask.success(self.line.peer().clone(), answer),
             StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
                 Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
             }
             _ if unchanged(ask, &answer) => Ok(FileAnswer::NotModified),
+            status if ask.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
             _ => self.refusal(&answer).map(FileAnswer::Refused),
         }
     }
@@ -142,14 +143,12 @@ impl Mirror {
     pub(super) async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
         let peer = self.line.peer();
         match self.file(ask).await? {
-            FileAnswer::Body(answer) => {
-                let relayed = answer.relayed(PASSED_BYTES_MAX).await;
+            FileAnswer::Whole(answer) => {
+                let relayed = answer.uncoded()?.relayed(PASSED_BYTES_MAX).await;
                 relayed.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
             }
             FileAnswer::Refused(word) => Ok(word),
-            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::Unsatisfiable(_) => {
-                Err(UpstreamError::Unusable("upstream answered what was not asked"))
-            }
+            _ => Err(UpstreamError::Unusable("upstream answered what was not asked")),
         }
     }
 

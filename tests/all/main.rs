@@ -49,6 +49,7 @@ mod mirror_sidecars;
 mod mirrored;
 mod mirrors;
 mod names;
+mod odd_answers;
 mod offline;
 mod offline_access;
 mod once;

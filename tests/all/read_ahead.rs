@@ -204,6 +204,40 @@ fn an_upstream_without_ranges_or_with_odd_ones_is_left_alone() {
 }
 
 #[test]
+fn an_upstream_that_refuses_ranges_from_the_end_is_asked_with_both_ends() {
+    for storage in MODES {
+        for status in [405, 501] {
+            let gitlab = GitLab::builder().storage(storage).start();
+            let wheels = published(&gitlab, 4);
+            let refused = gitlab.plan(Act::RefuseRangesFromTheEnd(status).at(Site::FileBody));
+            let ahead = Ahead::new(&gitlab, MetadataConfig { concurrency: 1, ..prompt() });
+            ahead.read(&wheels);
+            ahead.settle();
+            for wheel in &wheels {
+                assert_eq!(ahead.known(wheel), Some(sha256_hex(&wheel.metadata)), "{storage:?} {status}");
+            }
+            refused.remove();
+            let from_the_end = |range: &str| range.starts_with("bytes=-");
+            let asked = gitlab.log().entries();
+            let asked = asked.iter().filter(|entry| entry.head.header("Range").is_some_and(from_the_end));
+            assert_eq!(
+                asked.filter(|entry| entry.carries_file).count(),
+                1,
+                "{storage:?} {status}: remembered"
+            );
+        }
+        let gitlab = GitLab::builder().storage(storage).start();
+        let wheels = published(&gitlab, 8);
+        gitlab.plan(Act::RefuseRanges(501).at(Site::FileBody));
+        let ahead = Ahead::new(&gitlab, MetadataConfig { concurrency: 1, ..prompt() });
+        ahead.read(&wheels);
+        ahead.settle();
+        let refused = gitlab.log().entries().iter().filter(|entry| entry.carries_file).count();
+        assert_eq!(refused, 2, "{storage:?}: from the end, and from the beginning; then it is left alone");
+    }
+}
+
+#[test]
 fn two_versions_of_a_wheel_are_never_mixed_when_read_ahead() {
     for storage in MODES {
         let gitlab = GitLab::builder().storage(storage).start();

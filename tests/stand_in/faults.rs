@@ -1,5 +1,7 @@
 //! Each fault does what it says, in each storage mode.
 
+use std::io::Read;
+
 use super::*;
 
 /// Plans one act for file bodies in each storage mode and hands the answer to a check.
@@ -81,6 +83,27 @@ fn headers_lie_or_are_missing() {
         let big = big(&gitlab);
         gitlab.plan(Act::IgnoreRange.at(Site::FileBody));
         assert_eq!(fetch(&gitlab, &big, &[("Range", "bytes=0-9")]).expect(200), &big.bytes[..]);
+        gitlab.behave();
+        gitlab.plan(Act::AnotherRange("bytes=5-9").at(Site::FileBody));
+        for asked in [&[("Range", "bytes=0-9")][..], &[]] {
+            assert_eq!(fetch(&gitlab, &big, asked).expect(206), &big.bytes[5..10]);
+        }
+        gitlab.plan(Act::NoContentRange.at(Site::FileBody));
+        assert_eq!(fetch(&gitlab, &big, &[]).header("Content-Range"), None);
+        gitlab.behave();
+        gitlab.plan(Act::RefuseRangesFromTheEnd(501).at(Site::FileBody));
+        assert_eq!(fetch(&gitlab, &big, &[("Range", "bytes=-9")]).status, 501);
+        assert_eq!(fetch(&gitlab, &big, &[("Range", "bytes=0-9")]).status, 206);
+        gitlab.plan(Act::RefuseRanges(400).at(Site::FileBody));
+        assert_eq!(fetch(&gitlab, &big, &[("Range", "bytes=0-9")]).status, 400);
+        assert_eq!(fetch(&gitlab, &big, &[]).status, 200);
+        gitlab.behave();
+        gitlab.plan(Act::Gzipped.at(Site::FileBody));
+        let coded = fetch(&gitlab, &big, &[]);
+        assert_eq!(coded.header("Content-Encoding"), Some("gzip"));
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&coded.body[..]).read_to_end(&mut plain).expect("gzip");
+        assert!(plain == big.bytes);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::time::timeout;
 use url::Url;
 
@@ -13,6 +13,7 @@ use super::beginning::{api_version, first_project};
 use super::finding::Finding;
 use super::{connection, judgement, machine};
 use crate::access::Credential;
+use crate::byte_range::ByteRange;
 use crate::clock;
 use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
@@ -195,14 +196,16 @@ async fn hear(
 
 /// Asks for the first byte of a file, by the way that a client's bytes take.
 async fn first_byte(upstream: &Upstream, ask: Ask<'_>, limit: Duration) -> Result<StatusCode, String> {
-    let range = WantedRange { range: HeaderValue::from_static("bytes=0-0"), if_range: None };
+    let range = WantedRange { range: ByteRange::From { first: 0, last: Some(0) }, if_range: None };
     let ask = Ask { range: Some(range), fresh_connection: true, ..ask };
     match timeout(limit, upstream.file(&ask)).await {
-        Ok(Ok(FileAnswer::Body(answer))) => Ok(answer.status),
+        Ok(Ok(FileAnswer::Whole(_))) => Ok(StatusCode::OK),
         Ok(Ok(FileAnswer::Refused(word))) => Ok(word.status),
-        Ok(Ok(FileAnswer::Admitted(status))) => Ok(status),
+        Ok(Ok(FileAnswer::Admitted(status) | FileAnswer::RangeRefused(status))) => Ok(status),
         // An empty file has no first byte.
-        Ok(Ok(FileAnswer::NotModified | FileAnswer::Unsatisfiable(_))) => Ok(StatusCode::PARTIAL_CONTENT),
+        Ok(Ok(FileAnswer::Part(..) | FileAnswer::NotModified | FileAnswer::Unsatisfiable(_))) => {
+            Ok(StatusCode::PARTIAL_CONTENT)
+        }
         Ok(Err(why)) => Err(why.to_string()),
         Err(_) => Err(format!("no answer within {}", humantime::format_duration(limit))),
     }

@@ -92,7 +92,7 @@ async fn only_its_own_credential_goes_to_it_and_to_its_index_only() {
     assert_eq!((answer.status, url.path()), (StatusCode::OK, "/simple/foo/"));
     let place = files.url.replace("http://", "+");
     for path in ["/pypi/packages/a-1.whl".to_owned(), format!("/pypi/{place}/x/a-1.whl")] {
-        assert!(matches!(file(&mirror, &path).await, Ok(FileAnswer::Body(_))), "{path}");
+        assert!(matches!(file(&mirror, &path).await, Ok(FileAnswer::Whole(_))), "{path}");
     }
 
     for head in index.heads() {
@@ -232,7 +232,7 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
         (index.heads().len(), mirror.condition(clock::now()).state),
         (2, crate::upstream::State::Open)
     );
-    assert!(matches!(file(&mirror, "/pypi/a-1.whl").await, Ok(FileAnswer::Body(_))));
+    assert!(matches!(file(&mirror, "/pypi/a-1.whl").await, Ok(FileAnswer::Whole(_))));
     // After the pause one read finds out.
     tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
     assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Failed(..))));

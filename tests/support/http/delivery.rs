@@ -76,6 +76,11 @@ impl Plan {
                     answer.headers.push(("Content-Encoding".to_owned(), coding.to_owned()));
                 }
                 Act::Header(name, value) => answer.headers.push((name.to_owned(), value)),
+                Act::Gzipped => {
+                    answer.headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+                    answer.body = gzipped(&answer.body);
+                }
+                Act::NoContentRange => answer.remove_header("Content-Range"),
                 Act::NoAcceptRanges => answer.remove_header("Accept-Ranges"),
                 Act::StallAfter { bytes, time } => plan.stops.push((bytes, Stop::Stall(time))),
                 Act::Gate { after, gate } => plan.stops.push((after, Stop::Gate(gate))),
@@ -91,6 +96,9 @@ impl Plan {
                 Act::Status(_)
                 | Act::Answer(_)
                 | Act::IgnoreRange
+                | Act::AnotherRange(_)
+                | Act::RefuseRanges(_)
+                | Act::RefuseRangesFromTheEnd(_)
                 | Act::NoValidators
                 | Act::ExpiredSignature
                 | Act::StallUpload { .. }
@@ -260,6 +268,12 @@ fn head_bytes(answer: &Answer, framing: Framing, close: bool) -> Vec<u8> {
     }
     head.extend_from_slice(b"\r\n");
     head
+}
+
+fn gzipped(body: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).expect("writing to memory");
+    encoder.finish().expect("writing to memory").into()
 }
 
 /// The body with the wanted bits turned.

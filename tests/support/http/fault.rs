@@ -19,6 +19,12 @@ pub enum Act {
     Answer(Answer),
     /// A `Range` is overlooked: 200 with the whole file.
     IgnoreRange,
+    /// This range is answered, whatever was asked for.
+    AnotherRange(&'static str),
+    /// Whoever asks for a range gets this status.
+    RefuseRanges(u16),
+    /// Whoever asks for a range from the end gets this status.
+    RefuseRangesFromTheEnd(u16),
     /// No `ETag`, no `Last-Modified`, and conditions are overlooked.
     NoValidators,
     /// The object store finds the URL expired.
@@ -41,7 +47,10 @@ pub enum Act {
     },
     /// A `Content-Encoding` that is not true.
     Encoding(&'static str),
+    /// The body is compressed, and says so.
+    Gzipped,
     NoAcceptRanges,
+    NoContentRange,
     /// One more header.
     Header(&'static str, String),
 
@@ -103,11 +112,18 @@ impl Act {
             Self::Status(_)
             | Self::Answer(_)
             | Self::IgnoreRange
+            | Self::AnotherRange(_)
+            | Self::RefuseRanges(_)
+            | Self::RefuseRangesFromTheEnd(_)
             | Self::NoValidators
             | Self::ExpiredSignature => Phase::Request,
             Self::StallUpload { .. } | Self::ResetUpload { .. } => Phase::UploadBody,
             Self::StallBeforeHead(_) | Self::CutHead { .. } => Phase::AnyAnswer,
-            Self::Encoding(_) | Self::NoAcceptRanges | Self::Header(..) => Phase::Success,
+            Self::Encoding(_)
+            | Self::Gzipped
+            | Self::NoAcceptRanges
+            | Self::NoContentRange
+            | Self::Header(..) => Phase::Success,
             _ => Phase::SuccessWithBody,
         }
     }

@@ -31,7 +31,8 @@ pub struct Entry {
     pub status: Option<u16>,
     pub body_sent: u64,
     pub ended: Ended,
-    pub(in crate::support) carries_file: bool,
+    /// A successful GET of this would carry the bytes of a file.
+    pub carries_file: bool,
 }
 
 impl Entry {

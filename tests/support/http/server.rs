@@ -237,6 +237,19 @@ impl<'a, H: Host> Exchange<'a, H> {
                     replacement = Some(Answer::expired_signature());
                 }
                 Act::IgnoreRange => self.head.remove_header("Range"),
+                Act::AnotherRange(range) => {
+                    self.head.remove_header("Range");
+                    self.head.remove_header("If-Range");
+                    self.head.headers.push(("Range".to_owned(), range.to_owned()));
+                }
+                Act::RefuseRanges(status) if self.head.header("Range").is_some() => {
+                    replacement = Some(Answer::html(status));
+                }
+                Act::RefuseRangesFromTheEnd(status)
+                    if self.head.header("Range").is_some_and(|range| range.starts_with("bytes=-")) =>
+                {
+                    replacement = Some(Answer::html(status));
+                }
                 Act::NoValidators => {
                     for name in
                         ["If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"]
