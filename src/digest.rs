@@ -72,7 +72,7 @@ fn nibble(digit: u8) -> Option<u8> {
 }
 
 /// A running sha256.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {

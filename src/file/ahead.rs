@@ -96,6 +96,9 @@ impl ReadAhead {
             return;
         }
         tokio::time::sleep(self.pause(clock::now())).await;
+        if !self.maker.can_keep(clock::now()) {
+            return;
+        }
         match self.maker.of_spans(wheel, credential).await {
             Ok(_) | Err(SpansError::NoRanges) => {}
             Err(why) => {

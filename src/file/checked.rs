@@ -27,6 +27,8 @@ pub struct CheckedBody {
     file: FileRef,
     suspects: Arc<Suspects>,
     size: Option<u64>,
+    /// So many bytes are there already, and come again.
+    skip: u64,
     seen: u64,
     held: VecDeque<Bytes>,
     held_bytes: u64,
@@ -43,20 +45,40 @@ impl CheckedBody {
         suspects: &Arc<Suspects>,
     ) -> Result<(Option<u64>, Box<Self>), FileError> {
         let size = answer.length();
-        let mut body = Self {
+        let mut body = Self::new(answer, file, suspects, size);
+        std::future::poll_fn(|cx| body.poll_ready(cx)).await.map_err(FileError::Body)?;
+        Ok((size, Box::new(body)))
+    }
+
+    pub(super) fn new(answer: Answer, file: &FileRef, suspects: &Arc<Suspects>, size: Option<u64>) -> Self {
+        Self {
             coded: answer.is_coded(),
             body: answer.body,
             hasher: Hasher::new(),
             file: file.clone(),
             suspects: Arc::clone(suspects),
             size,
+            skip: 0,
             seen: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             judged: false,
-        };
-        std::future::poll_fn(|cx| body.poll_ready(cx)).await.map_err(FileError::Body)?;
-        Ok((size, Box::new(body)))
+        }
+    }
+
+    /// The same behind so many bytes that were seen before: `hasher` has them, the body repeats `skip` of them, and the
+    /// last of them, `kept`, are still to go.
+    pub(super) fn continuing(mut self, hasher: Hasher, seen: u64, skip: u64, kept: Bytes) -> Self {
+        (self.hasher, self.seen, self.skip) = (hasher, seen, skip);
+        self.hold(kept);
+        self
+    }
+
+    fn hold(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.held_bytes += piece.len() as u64;
+            self.held.push_back(piece);
+        }
     }
 
     fn judge(&mut self) -> Result<(), Cause> {
@@ -85,11 +107,13 @@ impl CheckedBody {
             }
             let wrong = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else { continue };
+                    let Ok(mut piece) = frame.into_data() else { continue };
+                    let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+                    self.skip -= skipped as u64;
+                    let piece = piece.split_off(skipped);
                     self.hasher.update(&piece);
                     self.seen += piece.len() as u64;
-                    self.held_bytes += piece.len() as u64;
-                    self.held.push_back(piece);
+                    self.hold(piece);
                     continue;
                 }
                 Some(Err(BodyError::Stalled(_))) => Cause::Stalled,

@@ -23,6 +23,7 @@ use super::flight_counts::{Ended, FlightCounts};
 use super::metadata::{Maker, tell};
 use super::progress::Download;
 use super::pump::{End, make_room, pump};
+use super::rest::Rest;
 use super::suspects::Suspects;
 use crate::access::{Access, Credential, Fingerprint};
 use crate::byte_range::ByteRange;
@@ -100,18 +101,32 @@ impl Flight {
 }
 
 /// A reader's seat: as long as one is held, the download goes on.
-pub struct Ticket(Arc<Flight>);
+pub struct Ticket {
+    flight: Arc<Flight>,
+    rest: Option<Box<Rest>>,
+}
 
 impl Ticket {
     fn new(flight: &Arc<Flight>) -> Self {
         flight.readers.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(flight))
+        Self { flight: Arc::clone(flight), rest: None }
+    }
+
+    /// The same with a way to go on alone.
+    pub(super) fn with(mut self, rest: Rest) -> Self {
+        self.rest = Some(Box::new(rest));
+        self
+    }
+
+    /// The way to go on alone, once.
+    pub fn take_rest(&mut self) -> Option<Box<Rest>> {
+        self.rest.take()
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.readers.fetch_sub(1, Ordering::AcqRel);
+        self.flight.readers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

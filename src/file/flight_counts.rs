@@ -40,7 +40,7 @@ impl Ended {
         match cause {
             Cause::WrongDigest | Cause::Coded | Cause::Long => Self::Wrong,
             Cause::Short | Cause::Upstream | Cause::Stalled => Self::Broken,
-            Cause::Disk => Self::Unstorable,
+            Cause::Disk | Cause::Full => Self::Unstorable,
             Cause::Abandoned => Self::Abandoned,
         }
     }

@@ -124,6 +124,11 @@ impl Maker {
         }
     }
 
+    /// Whether what is made could be kept just now.
+    pub(super) fn can_keep(&self, now: Instant) -> bool {
+        !self.store.rests(now)
+    }
+
     /// Of spans of the wheel, asked of upstream in this name.
     pub(super) async fn of_spans(
         &self,

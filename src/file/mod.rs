@@ -26,6 +26,7 @@ mod progress;
 mod pump;
 mod ranges;
 mod request;
+mod rest;
 mod sidecar;
 mod spans;
 mod suspects;
@@ -61,6 +62,7 @@ pub use metadata_config::MetadataConfig;
 pub use progress::Download;
 use ranges::{FIRST_BYTE, Ranges};
 pub use request::{FileReply, FileRequest, Source, Wanted};
+use rest::Rest;
 use suspects::Suspects;
 
 /// GitLab's word to one caller about one file.
@@ -285,6 +287,8 @@ impl Files {
         let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential, request.who);
         match flight.head().await {
             Head::Flying { growing, validators } => {
+                let (upstream, suspects) = (Arc::clone(&self.upstream), Arc::clone(&self.suspects));
+                let rest = Rest::new(upstream, suspects, request.clone(), validators.clone());
                 // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
                     Standing::Unproven => self.access.file(request.who, &request.file, now),
@@ -302,9 +306,13 @@ impl Files {
                 let mut request = request.clone();
                 // After wrong bytes nothing is promised before it is verified.
                 request.needs_length |= suspect;
-                let source = Source::Growing(growing, Some(ticket));
-                let reply = open(&request, permit, source, CacheStatus::new(outcome)).await;
-                reply.map(Round::Reply).map_err(FileError::Body)
+                let source = Source::Growing(growing, Some(ticket.with(rest)));
+                match open(&request, permit, source, CacheStatus::new(outcome)).await {
+                    Ok(reply) => Ok(Round::Reply(reply)),
+                    // Nobody has seen a byte, and upstream is not to blame.
+                    Err(Cause::Disk | Cause::Full) => self.pass_through(&request, now).await,
+                    Err(cause) => Err(FileError::Body(cause)),
+                }
             }
             Head::Here => Ok(Round::Again),
             Head::Refused(relayed) if leads => {

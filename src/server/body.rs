@@ -169,6 +169,8 @@ pub(super) struct FileBody {
     position: u64,
     chunk_bytes: usize,
     pending: Pending,
+    /// What follows where the download found no more room.
+    rest: Option<Box<CheckedBody>>,
     _permit: Permit,
 }
 
@@ -176,7 +178,10 @@ enum Pending {
     Nothing,
     Read(JoinHandle<io::Result<Bytes>>),
     Wait(Pin<Box<dyn Future<Output = Availability> + Send>>),
+    Rest(Following),
 }
+
+type Following = Pin<Box<dyn Future<Output = Result<Box<CheckedBody>, Cause>> + Send>>;
 
 impl FileBody {
     /// `extent`: the part to send; `None` is all of a file whose length is not known yet.
@@ -188,7 +193,8 @@ impl FileBody {
             Source::Growing(growing, _) => Arc::clone(growing.file()),
         };
         let (position, chunk_bytes) = (span.start, CHUNK_BYTES);
-        Self { source, file, position, span, chunk_bytes, pending: Pending::Nothing, _permit: permit }
+        let pending = Pending::Nothing;
+        Self { source, file, position, span, chunk_bytes, pending, rest: None, _permit: permit }
     }
 
     fn available(&self) -> Availability {
@@ -203,7 +209,23 @@ impl FileBody {
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
         loop {
+            if let Some(rest) = &mut self.rest {
+                let frame = ready!(Pin::new(&mut **rest).poll_frame(cx));
+                let piece = frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
+                self.position +=
+                    piece.as_ref().and_then(|piece| piece.as_ref().ok()).map_or(0, Bytes::len) as u64;
+                return Poll::Ready(piece);
+            }
             let availability = match &mut self.pending {
+                Pending::Rest(rest) => {
+                    let rest = ready!(rest.as_mut().poll(cx));
+                    self.pending = Pending::Nothing;
+                    match rest {
+                        Ok(rest) => self.rest = Some(rest),
+                        Err(cause) => return Poll::Ready(Some(Err(cause))),
+                    }
+                    continue;
+                }
                 Pending::Read(read) => {
                     let read = ready!(Pin::new(read).poll(cx));
                     self.pending = Pending::Nothing;
@@ -220,7 +242,10 @@ impl FileBody {
             };
             match availability {
                 Availability::End => return Poll::Ready(None),
-                Availability::Failed(cause) => return Poll::Ready(Some(Err(cause))),
+                Availability::Failed(cause) => match self.following(cause) {
+                    Some(rest) => self.pending = Pending::Rest(rest),
+                    None => return Poll::Ready(Some(Err(cause))),
+                },
                 Availability::Wait => {
                     let Source::Growing(growing, _) = &self.source else { return Poll::Ready(None) };
                     self.pending =
@@ -239,6 +264,16 @@ impl FileBody {
                 }
             }
         }
+    }
+
+    /// How a reader of all that is left goes on where only room was lacking.
+    fn following(&mut self, cause: Cause) -> Option<Following> {
+        let Source::Growing(growing, Some(ticket)) = &mut self.source else { return None };
+        let to_the_end = self.span.end.is_none_or(|end| growing.size() == Some(end));
+        if cause != Cause::Full || !to_the_end {
+            return None;
+        }
+        Some(Box::pin(ticket.take_rest()?.follow(Arc::clone(growing), self.position)))
     }
 
     fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Bytes, Cause> {

@@ -32,6 +32,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether only room is lacking: what is written already is good.
+    pub fn is_lack_of_room(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the folder is not ours to write, while it may be read.
+    pub(super) fn is_refusal_to_write(&self) -> bool {
+        let refused = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied];
+        matches!(self, Self::Io { source, .. } if refused.contains(&source.kind()))
+    }
+
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }

@@ -6,10 +6,12 @@
 //! Must not know where the bytes come from.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
+
+use crate::digest::Hasher;
 
 /// What a reader is kept from until the digest agrees: the last so many bytes of its own span.
 pub const HELD_BACK_BYTES: u64 = 64 * 1024;
@@ -31,6 +33,9 @@ pub enum Cause {
     Stalled,
     #[error("the cache folder could not be written or read")]
     Disk,
+    /// What was written is good, and more does not fit.
+    #[error("there was no more room for it in the cache")]
+    Full,
     #[error("nobody waited for it any longer")]
     Abandoned,
 }
@@ -62,6 +67,14 @@ struct State {
     phase: Phase,
 }
 
+impl State {
+    /// Whether there are bytes for a reader of the whole, although not all of them are known to be right.
+    fn may_begin(&self) -> bool {
+        let going = matches!(self.phase, Phase::Filling | Phase::Failed(Cause::Full));
+        going && releasable(self.written, Span { start: 0, end: self.size }) > 0
+    }
+}
+
 /// The part of a file a reader wants: from `start` to before `end`, or to the end of a file of unknown length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -86,12 +99,19 @@ pub struct Growing {
     state: watch::Sender<State>,
     /// Whether any reader has been given a byte, or the length.
     released: AtomicBool,
+    /// What was written before there was no more room, and its hash.
+    left_off: OnceLock<(Hasher, u64)>,
 }
 
 impl Growing {
     pub(super) fn new(file: Arc<File>) -> Self {
         let state = State { size: None, written: 0, phase: Phase::Filling };
-        Self { file, state: watch::Sender::new(state), released: AtomicBool::new(false) }
+        Self {
+            file,
+            state: watch::Sender::new(state),
+            released: AtomicBool::new(false),
+            left_off: OnceLock::new(),
+        }
     }
 
     pub fn file(&self) -> &Arc<File> {
@@ -107,20 +127,17 @@ impl Growing {
     pub async fn begin(&self, sealed_only: bool) -> Result<Option<u64>, Cause> {
         let mut watch = self.state.subscribe();
         let begun = watch
-            .wait_for(|state| match state.phase {
-                Phase::Filling => {
-                    let span = Span { start: 0, end: state.size };
-                    let ready = !sealed_only && releasable(state.written, span) > 0;
-                    if ready {
-                        self.released.store(true, Ordering::Release);
-                    }
-                    ready
+            .wait_for(|state| {
+                let may = !sealed_only && state.may_begin();
+                if may {
+                    self.released.store(true, Ordering::Release);
                 }
-                Phase::Sealed | Phase::Failed(_) => true,
+                may || state.phase != Phase::Filling
             })
             .await;
         match begun {
             Ok(state) => match state.phase {
+                Phase::Failed(Cause::Full) if !sealed_only && state.may_begin() => Ok(state.size),
                 Phase::Failed(cause) => Err(cause),
                 _ => Ok(state.size),
             },
@@ -187,6 +204,18 @@ impl Growing {
         });
     }
 
+    /// There is no more room: so much was written, and that is its hash.
+    pub(super) fn leave_off(&self, hasher: Hasher, written: u64) {
+        // A second time would be about the same file.
+        let _ = self.left_off.set((hasher, written));
+        self.fail(Cause::Full);
+    }
+
+    /// How far it came before there was no more room, and the hash of that.
+    pub fn left_off(&self) -> Option<(Hasher, u64)> {
+        self.left_off.get().cloned()
+    }
+
     /// The disk lost what was sealed.
     pub(super) fn take_back(&self) {
         self.state.send_modify(|state| state.phase = Phase::Failed(Cause::Disk));
@@ -217,6 +246,10 @@ fn releasable(written: u64, span: Span) -> u64 {
 
 fn availability(state: State, span: Span, position: u64) -> Availability {
     let reach = match state.phase {
+        // Whoever is behind the end of what was written reads on, as if more were to come.
+        Phase::Failed(Cause::Full) if releasable(state.written, span) > position => {
+            releasable(state.written, span)
+        }
         Phase::Failed(cause) => return Availability::Failed(cause),
         Phase::Sealed => span.end.unwrap_or(state.written).min(state.written),
         Phase::Filling => releasable(state.written, span),
@@ -235,7 +268,7 @@ mod tests {
     use super::*;
 
     fn state() -> impl Strategy<Value = (State, Span, u64)> {
-        (1..1_000_000u64, any::<bool>(), 0..3u8, 0.0..1.0f64, 0.0..1.0f64, 0.0..=1.0f64).prop_map(
+        (1..1_000_000u64, any::<bool>(), 0..4u8, 0.0..1.0f64, 0.0..1.0f64, 0.0..=1.0f64).prop_map(
             |(size, known, phase, start, length, part)| {
                 let of = |whole: u64, part: f64| (whole as f64 * part) as u64;
                 let start = of(size, start);
@@ -243,6 +276,7 @@ mod tests {
                 let phase = match phase {
                     0 => Phase::Filling,
                     1 => Phase::Sealed,
+                    2 => Phase::Failed(Cause::Full),
                     _ => Phase::Failed(Cause::Upstream),
                 };
                 let written = if phase == Phase::Sealed { size } else { of(size, part) };
@@ -261,7 +295,7 @@ mod tests {
                 match span.end {
                     Some(end) if state.phase == Phase::Sealed => prop_assert!(reached <= end),
                     Some(end) => prop_assert!(reached < end),
-                    None if state.phase == Phase::Filling => prop_assert!(reached + HELD_BACK_BYTES <= state.written),
+                    None if state.phase != Phase::Sealed => prop_assert!(reached + HELD_BACK_BYTES <= state.written),
                     None => {}
                 }
             }

@@ -147,6 +147,19 @@ impl Layout {
         }
     }
 
+    /// The lock of a folder that cannot be written; none if it has none, and so was never anybody's.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process holds the lock.
+    pub(super) fn lock_unwritten(&self) -> Result<Option<File>, StoreError> {
+        let Ok(file) = File::open(self.root.join(".lock")) else { return Ok(None) };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.root.clone())),
+            // Of another's file, or on a share that knows no locks: nothing is written here anyway.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
+        }
+    }
+
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
     pub(super) fn lock(&self) -> Result<File, StoreError> {

@@ -63,6 +63,7 @@ pub use spool::{Checked, SealError, Spool, Whole};
 pub use staging::{Arrived, Staging};
 pub use vitals::{Ailment, StoreReading};
 
+use crate::clock;
 use crate::digest::Digest;
 use changes::Changes;
 use layout::Layout;
@@ -86,21 +87,52 @@ pub struct Store {
     resting: Mutex<Option<Instant>>,
     /// One import at a time.
     staging: Arc<AtomicBool>,
-    _lock: File,
+    lock: Mutex<Lock>,
+}
+
+/// How the folder is held.
+enum Lock {
+    Held {
+        _file: File,
+    },
+    /// It could not be written at the start. What it lacks is made when it can be.
+    Unwritten {
+        _file: Option<File>,
+    },
 }
 
 impl Store {
-    /// Opens or makes the folder, takes its lock, and removes what an earlier process left half-written.
+    /// Opens or makes the folder, takes its lock, and removes what an earlier process left half-written. A folder that is
+    /// there and cannot be written is opened as it is: what it holds can be read, and nothing is stored until
+    /// [`Self::look_after_disk`] finds that it can be.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
     pub fn open(dir: &Path, budget_bytes: u64) -> Result<Self, StoreError> {
-        let layout = Arc::new(Layout::make(dir)?);
-        let lock = layout.lock()?;
-        layout.sweep()?;
+        let (layout, lock, refusal) = match held(dir) {
+            Ok((layout, lock)) => (layout, Lock::Held { _file: lock }, None),
+            Err(why) if why.is_refusal_to_write() => match Layout::existing(dir) {
+                Some(layout) => {
+                    let lock = Lock::Unwritten { _file: layout.lock_unwritten()? };
+                    (layout, lock, Some(why))
+                }
+                None => return Err(why),
+            },
+            Err(why) => return Err(why),
+        };
+        let store = Self::of(layout, lock, budget_bytes);
+        if let Some(why) = refusal {
+            tracing::warn!(%why, "the cache folder cannot be written: what it holds is served, and all else passes through");
+            store.rest(&why, clock::now());
+        }
+        Ok(store)
+    }
+
+    fn of(layout: Layout, lock: Lock, budget_bytes: u64) -> Self {
+        let layout = Arc::new(layout);
         let ledger = Arc::new(Ledger::new(budget_bytes));
         let changes = Changes::default();
-        Ok(Self {
+        Self {
             blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger), changes.clone())),
             catalog: Catalog::new(Arc::clone(&layout), changes.clone()),
             pages: PageShelf::new(Arc::clone(&layout), ledger, changes.clone()),
@@ -110,8 +142,8 @@ impl Store {
             changes,
             resting: Mutex::new(None),
             staging: Arc::default(),
-            _lock: lock,
-        })
+            lock: Mutex::new(lock),
+        }
     }
 
     /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
@@ -154,13 +186,18 @@ impl Store {
         Ok(reservation)
     }
 
+    /// Whether the disk failed less than [`REST`] ago: nothing new is stored.
+    pub fn rests(&self, now: Instant) -> bool {
+        let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.is_some_and(|until| now < until)
+    }
+
     /// A new file for one flight's bytes.
     ///
     /// # Errors
     /// When it cannot be made, or the disk failed less than [`REST`] ago.
     pub fn spool(&self, now: Instant) -> Result<Spool, StoreError> {
-        let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.is_some_and(|until| now < until) {
+        if self.rests(now) {
             return Err(StoreError::Resting);
         }
         Spool::create(&self.layout).inspect_err(|why| self.rest(why, now))
@@ -215,7 +252,7 @@ impl Store {
         if self.free_bytes().is_some_and(|free| free < wanted) {
             return;
         }
-        match Spool::create(&self.layout).and_then(probe) {
+        match self.hold().and_then(|()| Spool::create(&self.layout)).and_then(probe) {
             Ok(()) => {
                 self.layout.vitals().wrote();
                 *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -223,6 +260,18 @@ impl Store {
             }
             Err(why) => self.rest(&why, now),
         }
+    }
+
+    /// Makes up for what could not be done at the start, if there is anything.
+    fn hold(&self) -> Result<(), StoreError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*lock, Lock::Unwritten { .. }) {
+            // First, because the lock is not to be had twice.
+            *lock = Lock::Unwritten { _file: None };
+            let (_, file) = held(self.layout.root())?;
+            *lock = Lock::Held { _file: file };
+        }
+        Ok(())
     }
 
     /// The disk failed at something small: for a while files pass through unstored, instead of being cut in the middle again.
@@ -239,6 +288,14 @@ impl Store {
     fn leave_alone(&self, now: Instant) {
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + REST);
     }
+}
+
+/// The folder with all that it needs, held by this process alone, and nothing half-written in it.
+fn held(dir: &Path) -> Result<(Layout, File), StoreError> {
+    let layout = Layout::make(dir)?;
+    let lock = layout.lock()?;
+    layout.sweep()?;
+    Ok((layout, lock))
 }
 
 fn probe(mut spool: Spool) -> Result<(), StoreError> {

@@ -142,6 +142,9 @@ impl Spool {
 
     /// Tells the readers why nothing more will come.
     pub fn fail(self, cause: Cause) {
+        if cause == Cause::Full {
+            self.growing.leave_off(self.hasher.clone(), self.written);
+        }
         self.growing.fail(cause);
     }
 }

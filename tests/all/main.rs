@@ -22,6 +22,7 @@ mod credentials;
 mod crowds;
 mod daemon;
 mod debian_package;
+mod disk_trouble;
 mod doctor;
 mod environment;
 mod explain;

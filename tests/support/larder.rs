@@ -128,7 +128,10 @@ impl Builder {
 
     /// Starts it in the hope that it refuses: gives what it said, or panics because it listens.
     pub fn start_in_vain(self) -> String {
-        let home = Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder"));
+        let home = self
+            .home
+            .clone()
+            .unwrap_or_else(|| Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder")));
         match Larder::spawn(self, home) {
             Err(log) => log,
             Ok(larder) => panic!("larder listens although it should refuse to:\n{}", larder.log()),

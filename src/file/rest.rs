@@ -1,0 +1,85 @@
+//! The rest of a file, for one reader whose download found no more room on the disk.
+//!
+//! What was written is there to be read, and its hash has come as far: what is behind it comes from upstream, asked for
+//! again in the reader's own name, and is judged together with it. Must not know who reads, or how far.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::checked::CheckedBody;
+use super::suspects::Suspects;
+use super::{FileRequest, asked_by};
+use crate::byte_range::ByteRange;
+use crate::registry::Route;
+use crate::store::{Cause, Growing};
+use crate::upstream::{FileAnswer, Upstream, Validators, WantedRange};
+
+pub struct Rest {
+    upstream: Arc<Upstream>,
+    suspects: Arc<Suspects>,
+    request: FileRequest,
+    validators: Validators,
+}
+
+impl Rest {
+    pub(super) fn new(
+        upstream: Arc<Upstream>,
+        suspects: Arc<Suspects>,
+        request: FileRequest,
+        validators: Validators,
+    ) -> Self {
+        Self { upstream, suspects, request, validators }
+    }
+
+    /// Goes on at `position`, which is what the watermark let through of `growing`.
+    ///
+    /// # Errors
+    /// When nothing is to be had that continues it; a body that turns out not to breaks later.
+    pub async fn follow(self, growing: Arc<Growing>, position: u64) -> Result<Box<CheckedBody>, Cause> {
+        let (hasher, written) = growing.left_off().ok_or(Cause::Full)?;
+        let kept = kept(&growing, position, written).await?;
+        let route = Route::File(self.request.file.clone());
+        let mut ask = asked_by(&self.request, &route);
+        ask.range = self.validators.for_resume().map(|validator| WantedRange {
+            range: ByteRange::From { first: written, last: None },
+            if_range: Some(validator.clone()),
+        });
+        let (answer, size) = match self.upstream.file(&ask).await {
+            Ok(FileAnswer::Part(part, answer)) => (answer, part.whole),
+            Ok(FileAnswer::Whole(answer)) => {
+                let size = answer.length();
+                (answer, size)
+            }
+            _ => return Err(Cause::Full),
+        };
+        let promised = growing.size();
+        if promised.is_some() && size.is_some() && promised != size {
+            return Err(Cause::Upstream);
+        }
+        let skip = if answer.status == StatusCode::OK { written } else { 0 };
+        tracing::info!(file = %route, written, "a reader goes on without the disk");
+        let body = CheckedBody::new(answer, &self.request.file, &self.suspects, promised.or(size));
+        Ok(Box::new(body.continuing(hasher, written, skip, kept)))
+    }
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rest")
+    }
+}
+
+/// What of the written bytes the watermark held back.
+async fn kept(growing: &Arc<Growing>, position: u64, written: u64) -> Result<Bytes, Cause> {
+    let bytes = written.checked_sub(position).and_then(|bytes| usize::try_from(bytes).ok());
+    let mut piece = vec![0; bytes.ok_or(Cause::Full)?];
+    let file = Arc::clone(growing.file());
+    let read = tokio::task::spawn_blocking(move || file.read_exact_at(&mut piece, position).map(|()| piece));
+    match read.await {
+        Ok(Ok(piece)) => Ok(piece.into()),
+        Ok(Err(_)) | Err(_) => Err(Cause::Disk),
+    }
+}
