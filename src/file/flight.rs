@@ -16,7 +16,6 @@ use http::{HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
-use super::Parts;
 use super::config::FilesConfig;
 use super::error::FileError;
 use super::flight_counts::{Ended, FlightCounts};
@@ -164,9 +163,9 @@ impl Flights {
         config: FilesConfig,
         maker: Arc<Maker>,
         suspects: Arc<Suspects>,
-        parts: Parts,
+        (upstream, access, store): (Arc<Upstream>, Arc<Access>, Arc<Store>),
+        (running, counts): (Arc<RunningFlights>, Arc<FlightCounts>),
     ) -> Arc<Self> {
-        let Parts { upstream, access, store, running, counts } = parts;
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
         Arc::new(Self { config, maker, upstream, access, store, suspects, running, slots, counts })
     }

@@ -124,13 +124,14 @@ impl Files {
         adopts: HashSet<Scope>,
         parts: Parts,
     ) -> Arc<Self> {
-        let suspects = Arc::new(Suspects::new(Arc::clone(&parts.counts)));
-        let (upstream, access) = (Arc::clone(&parts.upstream), Arc::clone(&parts.access));
-        let store = Arc::clone(&parts.store);
+        let Parts { upstream, access, store, running, counts } = parts;
+        let suspects = Arc::new(Suspects::new(Arc::clone(&counts)));
         let ranges = Arc::new(Ranges::new());
         let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
         let maker = Arc::new(Maker::new(metadata, line, kept, Arc::clone(&ranges)));
-        let flights = Flights::new(config, Arc::clone(&maker), Arc::clone(&suspects), parts);
+        let asked = (Arc::clone(&upstream), Arc::clone(&access), Arc::clone(&store));
+        let flights =
+            Flights::new(config, Arc::clone(&maker), Arc::clone(&suspects), asked, (running, counts));
         Arc::new(Self {
             config,
             upstream,
@@ -288,7 +289,8 @@ impl Files {
         match flight.head().await {
             Head::Flying { growing, validators } => {
                 let (upstream, suspects) = (Arc::clone(&self.upstream), Arc::clone(&self.suspects));
-                let rest = Rest::new(upstream, suspects, request.clone(), validators.clone());
+                let reader = (request.file.clone(), request.credential.clone(), request.who);
+                let rest = Rest::new(upstream, suspects, reader, validators.clone());
                 // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
                     Standing::Unproven => self.access.file(request.who, &request.file, now),

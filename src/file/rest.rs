@@ -11,16 +11,18 @@ use http::StatusCode;
 
 use super::checked::CheckedBody;
 use super::suspects::Suspects;
-use super::{FileRequest, asked_by};
+use crate::access::{Credential, Fingerprint};
 use crate::byte_range::ByteRange;
-use crate::registry::Route;
+use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Growing};
-use crate::upstream::{FileAnswer, Upstream, Validators, WantedRange};
+use crate::upstream::{Ask, FileAnswer, Upstream, Validators, WantedRange};
 
 pub struct Rest {
     upstream: Arc<Upstream>,
     suspects: Arc<Suspects>,
-    request: FileRequest,
+    file: FileRef,
+    credential: Credential,
+    who: Fingerprint,
     validators: Validators,
 }
 
@@ -28,10 +30,10 @@ impl Rest {
     pub(super) fn new(
         upstream: Arc<Upstream>,
         suspects: Arc<Suspects>,
-        request: FileRequest,
+        (file, credential, who): (FileRef, Credential, Fingerprint),
         validators: Validators,
     ) -> Self {
-        Self { upstream, suspects, request, validators }
+        Self { upstream, suspects, file, credential, who, validators }
     }
 
     /// Goes on at `position`, which is what the watermark let through of `growing`.
@@ -41,12 +43,12 @@ impl Rest {
     pub async fn follow(self, growing: Arc<Growing>, position: u64) -> Result<Box<CheckedBody>, Cause> {
         let (hasher, written) = growing.left_off().ok_or(Cause::Full)?;
         let kept = kept(&growing, position, written).await?;
-        let route = Route::File(self.request.file.clone());
-        let mut ask = asked_by(&self.request, &route);
-        ask.range = self.validators.for_resume().map(|validator| WantedRange {
+        let route = Route::File(self.file.clone());
+        let range = self.validators.for_resume().map(|validator| WantedRange {
             range: ByteRange::From { first: written, last: None },
             if_range: Some(validator.clone()),
         });
+        let ask = Ask { who: Some(self.who), range, ..Ask::plain(&route, &self.credential) };
         let (answer, size) = match self.upstream.file(&ask).await {
             Ok(FileAnswer::Part(part, answer)) => (answer, part.whole),
             Ok(FileAnswer::Whole(answer)) => {
@@ -61,7 +63,7 @@ impl Rest {
         }
         let skip = if answer.status == StatusCode::OK { written } else { 0 };
         tracing::info!(file = %route, written, "a reader goes on without the disk");
-        let body = CheckedBody::new(answer, &self.request.file, &self.suspects, promised.or(size));
+        let body = CheckedBody::new(answer, &self.file, &self.suspects, promised.or(size));
         Ok(Box::new(body.continuing(hasher, written, skip, kept)))
     }
 }

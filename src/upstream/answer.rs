@@ -225,9 +225,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_what_was_asked_for_answers_a_range(size in 1..50u64, first in 0..60u64, more in 0..60u64, told in 0..50u64, length in 1..50u64) {
-            let told = ContentRange { first: told, last: told + length - 1, whole: Some(size) };
-            prop_assume!(told.last < size);
+        fn only_what_was_asked_for_answers_a_range(start in 0..9u64, length in 1..9u64, behind in 0..9u64, first in 0..20u64, more in 0..20u64) {
+            let size = start + length + behind;
+            let told = ContentRange { first: start, last: start + length - 1, whole: Some(size) };
             for wanted in [
                 ByteRange::From { first, last: Some(first + more) },
                 ByteRange::From { first, last: None },
