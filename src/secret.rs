@@ -2,6 +2,7 @@
 //!
 //! Owns the type that cannot be shown by accident and wipes itself. Must not know what the secret opens.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -24,5 +25,66 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
+    }
+}
+
+/// Text that somebody else wrote, for a message: its URLs without user, password and query.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
+        let (url, tail) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""));
+        out.push_str(before);
+        out.push_str("://");
+        let shown = url.get(behind_the_user(url)..).unwrap_or_default();
+        match shown.split_once('?') {
+            Some((path, _)) => out.extend([path, "?…"]),
+            None => out.push_str(shown),
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Where the host begins in what follows `://`. A password may hold a slash that should have been escaped.
+fn behind_the_user(url: &str) -> usize {
+    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Some(at) = authority.rfind('@') {
+        return at + 1;
+    }
+    let is_port = |text: &str| text.ends_with(']') || text.bytes().all(|b| b.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !is_port(port) => url.rfind('@').map_or(0, |at| at + 1),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_in_a_message_has_neither_user_nor_query() {
+        for (text, shown) in [
+            (
+                "https://user:word@host.example/r.txt is not fetched",
+                "https://host.example/r.txt is not fetched",
+            ),
+            (
+                "`git+https://token@h/x` and 'http://a:b@[::1]:80/y'",
+                "`git+https://h/x` and 'http://[::1]:80/y'",
+            ),
+            ("https://user:wo/rd@h/x", "https://h/x"),
+            ("https://user:wo#r@d@h/x", "https://h/x"),
+            ("https://h:8080/a@b?token=word#c d", "https://h:8080/a@b?… d"),
+            ("x@y.z: no URL?", "x@y.z: no URL?"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
     }
 }

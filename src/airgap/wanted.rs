@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use pep440_rs::{Version, VersionSpecifiers};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::lockfile::marker::Marker;
@@ -21,6 +22,8 @@ pub struct Wanted {
     pub requires_python: Option<VersionSpecifiers>,
     /// Where it is needed at all; `None`: everywhere.
     pub marker: Option<Marker>,
+    /// Whether the input lets pre-releases count; `None`: only where nothing else matches.
+    pub prereleases: Option<bool>,
     /// Where it is named, for reports: `uv.lock`, `requirements.txt:12`.
     pub place: String,
 }
@@ -52,4 +55,12 @@ pub struct NamedFile {
     pub size: Option<u64>,
     /// Where the lock file says it is; clients that go by it pass every proxy.
     pub url: Option<Url>,
+}
+
+impl NamedFile {
+    /// What its URL calls it.
+    pub fn url_filename(&self) -> Option<String> {
+        let last = self.url.as_ref()?.path_segments()?.next_back()?;
+        Some(percent_decode_str(last).decode_utf8_lossy().into_owned())
+    }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::bytes::counted;
 use super::ground::Ground;
-use crate::airgap::lockfile::Kind;
+use crate::airgap::lockfile::{Kind, decode};
 use crate::airgap::rewrite::{Rewritten, rewrite};
 use crate::registry::{Base, Swap};
 
@@ -59,8 +59,13 @@ pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<Rew
         return Err("--in-place needs a file, not stdin".to_owned());
     }
     let name = asked.file.to_string_lossy();
-    let text = if is_stdin { limited(std::io::stdin().lock()) } else { read(&asked.file) };
-    let text = text.map_err(|why| format!("cannot read {name}: {why}"))?;
+    let bytes = if is_stdin { limited(std::io::stdin().lock()) } else { read(&asked.file) };
+    let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
+    // What is no URL stays byte for byte, so nothing is turned into another encoding.
+    let text = String::from_utf8(bytes).map_err(|why| match decode(&name, why.as_bytes()) {
+        Ok(_) => format!("{name}: it is not in UTF-8: save it so first"),
+        Err(why) => why.to_string(),
+    })?;
     let kind = Kind::of(&name, &text).map_err(|why| why.to_string())?;
     let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
     let swap = Swap {
@@ -125,17 +130,17 @@ fn origin(url: &str) -> String {
     url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     limited(std::fs::File::open(path)?)
 }
 
-fn limited(from: impl Read) -> std::io::Result<String> {
-    let mut text = String::new();
-    from.take(LOCK_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LOCK_BYTES_MAX {
+fn limited(from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(LOCK_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LOCK_BYTES_MAX {
         return Err(std::io::Error::other("larger than any lock file"));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Either the old file or the new one is there at any time, with the old one's permissions. A link stays a link.

@@ -136,6 +136,7 @@ pub struct Prepared {
     wanted: Vec<Wanted>,
     left_out: Vec<(String, bool)>,
     unlocked: Vec<String>,
+    remarks: Vec<String>,
     from: Vec<Scope>,
     asked: BTreeMap<ProjectName, Vec<Scope>>,
     rules: Rules,
@@ -166,10 +167,11 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
     let set = asked.set.as_ref().or(asked.record.as_ref()).map(|name| SetName::parse(name));
     let set = set.transpose().map_err(|why| why.to_string())?;
     let told = asked.from.iter().map(|text| inputs::source(text, ground)).collect::<Result<Vec<_>, _>>()?;
-    let Inputs { wanted, left_out, unlocked, indexes } = inputs::read(&asked.inputs, ground)?;
+    let Inputs { wanted, left_out, unlocked, indexes, remarks } =
+        inputs::read(&asked.inputs, &rules.target, ground)?;
     let from = if told.is_empty() { indexes } else { told };
     let asked = inputs::scopes(&wanted, &from, ground)?;
-    Ok(Prepared { wanted, left_out, unlocked, from, asked, rules, set })
+    Ok(Prepared { wanted, left_out, unlocked, remarks, from, asked, rules, set })
 }
 
 /// Fetches; true when all is there.
@@ -193,6 +195,9 @@ pub async fn warm(
     let mut report = Report::new(asked.json, asked.dry_run);
     for (sentence, is_missing) in &prepared.left_out {
         report.left_out(sentence, *is_missing)?;
+    }
+    for remark in &prepared.remarks {
+        report.remark(remark)?;
     }
     report.unlocked(&prepared.unlocked, ground)?;
     let pages = warm.pages(&prepared.asked).await;

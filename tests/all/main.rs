@@ -81,6 +81,7 @@ mod uploads;
 mod upstream_proxy;
 mod upstream_tls;
 mod warm;
+mod warm_inputs;
 mod warm_locks;
 mod warm_patience;
 mod warm_sets;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::foreign;
 use super::reading::LockError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,22 +15,13 @@ pub enum Kind {
     Requirements,
 }
 
-/// Files that a person may name by mistake, and what to do instead.
-const UNLOCKED: [(&str, &str); 5] = [
-    ("pyproject.toml", "lock it first, with `uv lock`, `poetry lock` or `pdm lock`, and name the lock file"),
-    ("Pipfile", "lock it first, with `pipenv lock`, and name Pipfile.lock"),
-    ("setup.py", "it is never executed: lock the project, and name the lock file"),
-    ("setup.cfg", "lock the project, and name the lock file"),
-    ("environment.yml", "larder carries Python packages only: export a requirements.txt"),
-];
-
 impl Kind {
     /// # Errors
     /// A file that is known to lock nothing.
     pub fn of(name: &str, text: &str) -> Result<Self, LockError> {
         let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-        if let Some((_, instead)) = UNLOCKED.iter().find(|(unlocked, _)| *unlocked == last) {
-            return Err(LockError::new(name, format!("not a lock file: {instead}")));
+        if let Some(what) = foreign::by_name(last) {
+            return Err(LockError::new(name, what));
         }
         let pylock = last == "pylock.toml" || (last.starts_with("pylock.") && last.ends_with(".toml"));
         Ok(match last {
@@ -39,19 +31,27 @@ impl Kind {
             "Pipfile.lock" => Self::Pipfile,
             _ if pylock => Self::Pylock,
             _ if last.ends_with(".txt") || last.ends_with(".in") => Self::Requirements,
-            _ => Self::of_content(text),
+            _ => return Self::of_content(text).map_err(|what| LockError::new(name, what)),
         })
     }
 
-    fn of_content(text: &str) -> Self {
-        if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
-            return Self::Pipfile;
+    fn of_content(text: &str) -> Result<Self, &'static str> {
+        if let Some(what) = foreign::by_json(text) {
+            return Err(what);
         }
-        let Ok(table) = text.parse::<toml::Table>() else { return Self::Requirements };
+        if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+            return Ok(Self::Pipfile);
+        }
+        let Ok(table) = text.parse::<toml::Table>() else {
+            return foreign::by_yaml(text).map_or(Ok(Self::Requirements), Err);
+        };
+        if let Some(what) = foreign::by_toml(&table) {
+            return Err(what);
+        }
         let metadata = |key: &str| table.get("metadata").is_some_and(|metadata| metadata.get(key).is_some());
-        if table.contains_key("lock-version") {
+        Ok(if table.contains_key("lock-version") {
             Self::Pylock
-        } else if metadata("lock-version") {
+        } else if metadata("lock-version") || metadata("content-hash") {
             Self::Poetry
         } else if metadata("lock_version") {
             Self::Pdm
@@ -59,7 +59,7 @@ impl Kind {
             Self::Uv
         } else {
             Self::Requirements
-        }
+        })
     }
 }
 

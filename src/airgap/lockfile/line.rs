@@ -11,11 +11,20 @@ pub(super) enum Line {
     Requirements(String),
     Constraints(String),
     Editable(String),
+    /// Which pre-releases count: an option and its value.
+    Releases(Releases, String),
     /// A requirement with the values of its `--hash`.
     Requirement {
         text: String,
         hashes: Vec<String>,
     },
+}
+
+/// Options about pre-releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Releases {
+    All,
+    OnlyFinal,
 }
 
 /// Options with a value that do not change which files are needed.
@@ -32,16 +41,19 @@ const VALUED: [&str; 9] = [
 ];
 
 /// The same without a value.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 7] = [
     "--no-index",
     "--prefer-binary",
     "--require-hashes",
-    "--pre",
     "--no-use-pep517",
     "--use-pep517",
     "--no-build-isolation",
     "--always-unzip",
 ];
+
+/// In place of names.
+pub(super) const EVERY: &str = ":all:";
+pub(super) const NONE: &str = ":none:";
 
 /// The lines that a file has once those that end in `\` are joined, each with the number of its first line.
 pub(super) fn logical(text: &str) -> Vec<(usize, String)> {
@@ -121,11 +133,16 @@ pub(super) fn read(text: &str, place: &str) -> Result<Line, LockError> {
 fn option_line(text: &str, place: &str) -> Result<Line, LockError> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let (option, attached) = split(word);
-    let value = attached.unwrap_or(rest).trim().trim_matches(['"', '\'']);
+    let value = attached.unwrap_or(rest).trim();
+    let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    let value = inner('"').or_else(|| inner('\'')).unwrap_or(value);
     let line: fn(String) -> Line = match option {
         "-r" | "--requirement" => Line::Requirements,
         "-c" | "--constraint" => Line::Constraints,
         "-e" | "--editable" => Line::Editable,
+        "--pre" => return Ok(Line::Releases(Releases::All, EVERY.to_owned())),
+        "--all-releases" => |names| Line::Releases(Releases::All, names),
+        "--only-final" => |names| Line::Releases(Releases::OnlyFinal, names),
         "-i" | "--index-url" | "--pypi-url" | "--extra-index-url" => Line::Index,
         _ if VALUED.contains(&option) || FLAGS.contains(&option) => return Ok(Line::Nothing),
         _ => return Err(unknown(option, place)),

@@ -4,6 +4,8 @@
 //! at; unknown ones are ignored, unknown versions are errors that say so. Nothing is resolved. Must not know the disk, the
 //! network, or what an index has.
 
+mod constraints;
+mod foreign;
 mod kind;
 mod line;
 pub mod marker;
@@ -13,16 +15,19 @@ mod poetry;
 mod pylock;
 mod reach;
 mod reading;
+mod releases;
 mod requirement;
 mod requirements;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod text;
 mod uv;
 
 pub use kind::Kind;
-pub use reading::{LeftOut, LockError, Origin, Reading, Unlocked};
+pub use reading::{LeftOut, LockError, Origin, Reading, Uncompared, Unlocked};
 pub use surroundings::Surroundings;
+pub use text::decode;
 
 /// Reads an input; `name` is its path as it was given (`-` for stdin), for telling its format, for reports, and for finding the
 /// files that it names.

@@ -69,6 +69,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     why,
                     url: url.and_then(|url| Url::parse(url).ok()),
                     sha256: hashes.filter_map(reading::sha256).next(),
+                    marker: reading::marker(package.marker.as_deref(), name)?,
                     place: name.to_owned(),
                 });
             }
@@ -76,8 +77,16 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         }
         let text = package.version.as_deref().unwrap_or_default();
         let older = lock.metadata.files.get(&format!("{} {text}", package.name));
-        let files = package.files.iter().chain(older.into_iter().flatten()).filter_map(File::named).collect();
-        let locked = reading::locked(&package.name, Some(text), files, name)?;
+        let files = package.files.iter().chain(older.into_iter().flatten());
+        let locked = reading::locked(
+            &package.name,
+            Some(text),
+            files.clone().filter_map(File::named).collect(),
+            name,
+        )?;
+        for file in files {
+            found.compare(&locked.project, file.hash.as_deref().into_iter(), name);
+        }
         found.add(Wanted {
             requires_python: reading::requires_python(package.requires_python.as_deref()),
             marker: reading::marker(package.marker.as_deref(), name)?,

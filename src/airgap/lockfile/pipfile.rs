@@ -76,6 +76,7 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
                 why,
                 url: url.and_then(|url| Url::parse(url).ok()),
                 sha256: package.hashes.iter().filter_map(|hash| reading::sha256(hash)).next(),
+                marker: reading::marker(package.markers.as_deref(), place)?,
                 place: place.to_owned(),
             });
         }
@@ -84,12 +85,14 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
     let project = reading::project(project, place)?;
     let pinned = package.version.as_deref().unwrap_or_default().trim_start_matches('=');
     let hashes: BTreeSet<_> = package.hashes.iter().filter_map(|hash| reading::sha256(hash)).collect();
+    found.compare(&project, package.hashes.iter().map(String::as_str), place);
     found.add(Wanted {
         versions: Versions::Exactly(reading::version(&project, pinned, place)?),
         project,
         files: if hashes.is_empty() { Files::Any } else { Files::Hashed(hashes) },
         requires_python: None,
         marker: reading::marker(package.markers.as_deref(), place)?,
+        prereleases: None,
         place: place.to_owned(),
     });
     Ok(())

@@ -69,6 +69,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     why,
                     url: url.and_then(|url| Url::parse(url).ok()),
                     sha256: file.and_then(|file| reading::sha256_of(&file.hashes)),
+                    marker: reading::marker(package.marker.as_deref(), name)?,
                     place: name.to_owned(),
                 });
             }
@@ -77,6 +78,10 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         found.index(package.index.as_deref());
         let files = package.sdist.iter().chain(&package.wheels).filter_map(File::named).collect();
         let locked = reading::locked(&package.name, package.version.as_deref(), files, name)?;
+        for file in package.sdist.iter().chain(&package.wheels) {
+            let algorithms: Vec<String> = file.hashes.keys().map(|name| format!("{name}:")).collect();
+            found.compare(&locked.project, algorithms.iter().map(String::as_str), name);
+        }
         found.add(Wanted {
             requires_python: reading::requires_python(package.requires_python.as_deref()),
             marker: reading::marker(package.marker.as_deref(), name)?,

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::{Version, VersionSpecifiers, VersionSpecifiersParseError};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::marker::Marker;
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::digest::Digest;
+use crate::secret::without_credentials;
 use crate::simple::ProjectName;
 
 /// A lock file, read.
@@ -22,6 +23,8 @@ pub struct Reading {
     pub left_out: Vec<LeftOut>,
     /// Those of `wanted` that are neither pinned nor hashed: what a client takes may be another file tomorrow.
     pub unlocked: Vec<Unlocked>,
+    /// Those of `wanted` with files that are locked by digests other than sha256 alone.
+    pub uncompared: Vec<Uncompared>,
     /// The indexes that it names, each once, in their order.
     pub indexes: Vec<String>,
 }
@@ -35,6 +38,8 @@ pub struct LeftOut {
     /// Where it is. The URL may be one of our own addresses after all: the caller knows them.
     pub url: Option<Url>,
     pub sha256: Option<Digest>,
+    /// Where it is needed at all; `None`: everywhere.
+    pub marker: Option<Marker>,
     pub place: String,
 }
 
@@ -63,6 +68,15 @@ pub struct Unlocked {
     pub place: String,
 }
 
+/// A project whose files larder cannot tell by the digests that its input gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncompared {
+    pub project: ProjectName,
+    /// `sha512`.
+    pub algorithm: String,
+    pub place: String,
+}
+
 /// Why an input cannot be taken. Whoever wrote it is to blame, or this version of larder, which then says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {why}")]
@@ -74,7 +88,9 @@ pub struct LockError {
 
 impl LockError {
     pub(super) fn new(place: &str, why: impl std::fmt::Display) -> Self {
-        Self { place: place.to_owned(), why: why.to_string() }
+        // Both may quote a URL of the input's.
+        let shown = |text: &str| without_credentials(text).into_owned();
+        Self { place: shown(place), why: shown(&why.to_string()) }
     }
 
     /// TOML that is none, or not of the shape that the format has.
@@ -97,6 +113,25 @@ impl Reading {
         }
     }
 
+    /// Notes a project of which a file has digests, as `sha512:HEX`, but no sha256.
+    pub(super) fn compare<'h>(
+        &mut self,
+        project: &ProjectName,
+        hashes: impl Iterator<Item = &'h str> + Clone,
+        place: &str,
+    ) {
+        let algorithm = |hash: &'h str| Some(hash.trim().split_once(':')?.0);
+        let mut algorithms = hashes.filter_map(algorithm).filter(|name| !name.is_empty());
+        if algorithms.clone().any(|name| name == "sha256") {
+            return;
+        }
+        let Some(algorithm) = algorithms.next().map(str::to_owned) else { return };
+        if !self.uncompared.iter().any(|known| known.project == *project) {
+            let (project, place) = (project.clone(), place.to_owned());
+            self.uncompared.push(Uncompared { project, algorithm, place });
+        }
+    }
+
     /// Adds what one project needs. A format that names the same files twice (once for each extra) means either.
     pub(super) fn add(&mut self, wanted: Wanted) {
         let known = self.wanted.iter_mut().rev().find(|known| {
@@ -104,6 +139,7 @@ impl Reading {
                 && known.versions == wanted.versions
                 && known.files == wanted.files
                 && known.requires_python == wanted.requires_python
+                && known.prereleases == wanted.prereleases
         });
         match known {
             Some(known) => known.marker = Marker::any([known.marker.take(), wanted.marker]),
@@ -130,6 +166,7 @@ pub(super) fn locked(
         files: if files.is_empty() { Files::Any } else { Files::Named(files) },
         requires_python: None,
         marker: None,
+        prereleases: None,
         place: place.to_owned(),
     })
 }
@@ -150,7 +187,13 @@ pub(super) fn marker(text: Option<&str>, place: &str) -> Result<Option<Marker>, 
 
 /// `>=3.8`; what is not of PEP 440 (`*`, `^3.8`) says nothing here.
 pub(super) fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
-    VersionSpecifiers::from_str(text?).ok().filter(|specifiers| !specifiers.is_empty())
+    specifiers(text?).ok().filter(|specifiers| !specifiers.is_empty())
+}
+
+/// `>=1,<2`; as for packaging, a comma may stand at the end.
+pub(super) fn specifiers(text: &str) -> Result<VersionSpecifiers, VersionSpecifiersParseError> {
+    let text = text.trim();
+    VersionSpecifiers::from_str(text.strip_suffix(',').unwrap_or(text))
 }
 
 /// `sha256:HEX`; other digests are of no use to larder.

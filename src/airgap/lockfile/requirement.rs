@@ -1,7 +1,5 @@
 //! One requirement of PEP 508: `name[extras] >=1,<2 ; marker`, `name @ URL`, or a bare URL or path.
 
-use std::str::FromStr;
-
 use pep440_rs::{Operator, VersionSpecifier, VersionSpecifiers};
 use url::Url;
 
@@ -23,6 +21,7 @@ pub(super) enum Requirement {
         name: Option<String>,
         why: Origin,
         url: Option<Url>,
+        marker: Option<Marker>,
     },
 }
 
@@ -32,8 +31,10 @@ const ARCHIVES: [&str; 6] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".ta
 /// Reads one; extras are ignored, since a lock names what they bring.
 pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let text = text.trim();
-    if let Some((why, url)) = bare(text) {
-        return Ok(Requirement::Elsewhere { name: named_in_fragment(text), why, url });
+    let (target, marker) = without_marker(text);
+    if let Some((why, url)) = bare(target) {
+        let marker = reading::marker(marker, place)?;
+        return Ok(Requirement::Elsewhere { name: named_in_fragment(target), why, url, marker });
     }
     let end = text
         .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
@@ -41,10 +42,10 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let rest = after_extras(rest.trim_start(), place)?;
     if let Some(target) = rest.strip_prefix('@') {
-        // Before a marker there must be a blank, because a URL may have a semicolon.
-        let target = target.trim_start().split([' ', '\t']).next().unwrap_or_default();
+        let (target, marker) = without_marker(target.trim_start());
         let (why, url) = bare(target).unwrap_or((Origin::Path, None));
-        return Ok(Requirement::Elsewhere { name: Some(name.to_owned()), why, url });
+        let marker = reading::marker(marker, place)?;
+        return Ok(Requirement::Elsewhere { name: Some(name.to_owned()), why, url, marker });
     }
     let project = ProjectName::parse(name)
         .map_err(|why| LockError::new(place, format!("`{text}` is not a requirement: {why}")))?;
@@ -53,7 +54,7 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let specifiers =
         specifiers.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(specifiers);
     Ok(Requirement::Project {
-        specifiers: VersionSpecifiers::from_str(specifiers).map_err(|why| {
+        specifiers: reading::specifiers(specifiers).map_err(|why| {
             LockError::new(place, format!("`{text}` is not a requirement: {}", one_line(&why.to_string())))
         })?,
         marker: reading::marker(marker, place)?,
@@ -71,6 +72,19 @@ pub(super) fn versions(specifiers: &VersionSpecifiers) -> Versions {
     }
 }
 
+/// A URL or path, and the marker behind it. A URL may have a semicolon of its own: one begins a marker where a blank stands
+/// beside it, as pip and packaging have it, or where what follows is a marker.
+fn without_marker(text: &str) -> (&str, Option<&str>) {
+    for (at, _) in text.match_indices(';') {
+        let Some((before, marker)) = text.get(..at).zip(text.get(at + 1..)) else { continue };
+        let apart = before.ends_with(char::is_whitespace) || marker.starts_with(char::is_whitespace);
+        if apart || marker.is_empty() || Marker::parse(marker).is_ok() {
+            return (before.trim_end(), Some(marker));
+        }
+    }
+    (text, None)
+}
+
 /// A URL or path that stands alone.
 fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
     let word = text.split([' ', '\t']).next().unwrap_or_default();
@@ -81,7 +95,7 @@ fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
             _ => (Origin::Repository, None),
         });
     }
-    let (before, _) = word.split_once('@').unwrap_or((word, ""));
+    let before = word.split(['@', '[']).next().unwrap_or_default();
     let is_path = word.starts_with(['.', '/', '~', '\\'])
         || before.contains(['/', '\\'])
         || ARCHIVES.iter().any(|ending| before.ends_with(ending));

@@ -5,13 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pep440_rs::VersionSpecifiers;
+use url::Url;
 
+use super::constraints::{self, Constraint};
 use super::line::{self, Line};
-use super::reading::{LeftOut, LockError, Origin, Reading, Unlocked, sha256};
+use super::marker::Marker;
+use super::reading::{self, LeftOut, LockError, Origin, Reading, Unlocked, sha256};
+use super::releases::ReleaseControl;
 use super::requirement::{self, Requirement};
 use super::surroundings::Surroundings;
 use crate::airgap::wanted::{Files, Versions, Wanted};
 use crate::digest::Digest;
+use crate::secret::without_credentials;
 use crate::simple::ProjectName;
 
 /// Files within files.
@@ -32,18 +37,19 @@ enum Purpose {
 struct Named {
     project: ProjectName,
     specifiers: VersionSpecifiers,
-    marker: Option<super::marker::Marker>,
+    marker: Option<Marker>,
     hashes: Vec<String>,
     place: String,
 }
 
 struct Walk<'a, 's> {
     surroundings: &'a mut Surroundings<'s>,
-    /// The files being read, each named by the one before it.
+    /// The files being read, each named by the one before it; here and in `seen` without detours.
     open: Vec<String>,
     seen: BTreeSet<(Purpose, String)>,
     named: Vec<Named>,
-    constraints: BTreeMap<ProjectName, Vec<Named>>,
+    constraints: BTreeMap<ProjectName, Vec<Constraint>>,
+    releases: ReleaseControl,
     found: Reading,
 }
 
@@ -55,10 +61,11 @@ pub(super) fn read(
 ) -> Result<Reading, LockError> {
     let mut walk = Walk {
         surroundings,
-        open: vec![name.to_owned()],
-        seen: BTreeSet::from([(Purpose::Requirements, name.to_owned())]),
+        open: vec![direct(name)],
+        seen: BTreeSet::from([(Purpose::Requirements, direct(name))]),
         named: Vec::new(),
         constraints: BTreeMap::new(),
+        releases: ReleaseControl::default(),
         found: Reading::default(),
     };
     walk.file(name, text, Purpose::Requirements)?;
@@ -76,6 +83,7 @@ pub(super) fn read_one(text: &str, place: &str) -> Result<Reading, LockError> {
         seen: BTreeSet::new(),
         named: Vec::new(),
         constraints: BTreeMap::new(),
+        releases: ReleaseControl::default(),
         found: Reading::default(),
     };
     walk.requirement(text, Vec::new(), Purpose::Requirements, place)?;
@@ -91,6 +99,7 @@ impl Walk<'_, '_> {
                 Line::Nothing => {}
                 Line::Index(url) => self.found.index(Some(&url)),
                 Line::Editable(target) => self.editable(&target, &place),
+                Line::Releases(option, names) => self.releases.add(option, &names, &place)?,
                 Line::Requirements(nested) => {
                     self.nested(name, &nested, Purpose::Requirements.max(purpose), &place)?
                 }
@@ -103,19 +112,21 @@ impl Walk<'_, '_> {
 
     fn nested(&mut self, from: &str, nested: &str, purpose: Purpose, place: &str) -> Result<(), LockError> {
         if nested.contains("://") {
+            let shown = without_credentials(nested);
             return Err(LockError::new(
                 place,
-                format!("{nested} is not fetched: save it, and name the file here"),
+                format!("{shown} is not fetched: save it, and name the file here"),
             ));
         }
         let path = beside(from, nested);
-        if self.open.contains(&path) {
+        let identity = direct(&path);
+        if self.open.contains(&identity) {
             return Err(LockError::new(
                 place,
-                format!("{path} names itself, by way of {}", self.open.join(", ")),
+                format!("{identity} names itself, by way of {}", self.open.join(", ")),
             ));
         }
-        if !self.seen.insert((purpose, path.clone())) {
+        if !self.seen.insert((purpose, identity.clone())) {
             return Ok(());
         }
         if self.open.len() > DEPTH_MAX || self.seen.len() > FILES_MAX {
@@ -124,18 +135,19 @@ impl Walk<'_, '_> {
         }
         let text = (self.surroundings.read)(&path)
             .map_err(|why| LockError::new(place, format!("cannot read {path}: {why}")))?;
-        self.open.push(path.clone());
+        self.open.push(identity);
         self.file(&path, &text, purpose)?;
         self.open.pop();
         Ok(())
     }
 
     fn editable(&mut self, target: &str, place: &str) {
-        let (name, why, url) = match requirement::read(target, place) {
-            Ok(Requirement::Elsewhere { name, why, url }) => (name, why, url),
-            _ => (None, Origin::Path, None),
+        let (project, why, url, marker) = match requirement::read(target, place) {
+            Ok(Requirement::Elsewhere { name, why, url, marker }) => (name, why, url, marker),
+            _ => (None, Origin::Path, None, None),
         };
-        self.found.left_out.push(LeftOut { project: name, why, url, sha256: None, place: place.to_owned() });
+        let place = place.to_owned();
+        self.found.left_out.push(LeftOut { project, why, url, sha256: None, marker, place });
     }
 
     fn requirement(
@@ -146,61 +158,110 @@ impl Walk<'_, '_> {
         place: &str,
     ) -> Result<(), LockError> {
         let place = place.to_owned();
-        match requirement::read(text, &place)? {
-            Requirement::Project { project, specifiers, marker } => {
-                let named = Named { project, specifiers, marker, hashes, place };
-                match purpose {
-                    Purpose::Requirements => self.named.push(named),
-                    Purpose::Constraints => {
-                        self.constraints.entry(named.project.clone()).or_default().push(named);
-                    }
-                }
+        match (requirement::read(text, &place)?, purpose) {
+            (Requirement::Project { project, specifiers, marker }, Purpose::Requirements) => {
+                self.named.push(Named { project, specifiers, marker, hashes, place });
             }
-            Requirement::Elsewhere { name, why, url } if purpose == Purpose::Requirements => {
-                let sha256 =
-                    hashes.iter().find_map(|hash| sha256(hash)).or_else(|| in_fragment(url.as_ref()));
-                self.found.left_out.push(LeftOut { project: name, why, url, sha256, place });
+            (Requirement::Project { project, specifiers, marker }, Purpose::Constraints) => {
+                let constraint = Constraint { specifiers, marker, hashes, elsewhere: None };
+                self.constraints.entry(project).or_default().push(constraint);
             }
-            Requirement::Elsewhere { .. } => {}
+            (Requirement::Elsewhere { name, why, url, marker }, Purpose::Requirements) => {
+                self.found.left_out.push(left_out(name, (why, url), &hashes, marker, place));
+            }
+            (Requirement::Elsewhere { name, why, url, marker }, Purpose::Constraints) => {
+                // pip refuses a constraint without a name.
+                let Some(name) = name else { return Ok(()) };
+                let specifiers = VersionSpecifiers::empty();
+                let constraint = Constraint { specifiers, marker, hashes, elsewhere: Some((why, url)) };
+                self.constraints.entry(reading::project(&name, &place)?).or_default().push(constraint);
+            }
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Reading, LockError> {
+        let constraints = std::mem::take(&mut self.constraints);
         for named in std::mem::take(&mut self.named) {
-            let constraints = self.constraints.get(&named.project).map(Vec::as_slice).unwrap_or_default();
-            // One under a marker does not hold everywhere, and an input is read for several machines at once.
-            let holding = || constraints.iter().filter(|constraint| constraint.marker.is_none());
-            let specifiers: VersionSpecifiers = named
-                .specifiers
-                .iter()
-                .chain(holding().flat_map(|constraint| constraint.specifiers.iter()))
-                .cloned()
-                .collect();
-            let hashes: Vec<&String> =
-                named.hashes.iter().chain(holding().flat_map(|constraint| &constraint.hashes)).collect();
-            let versions = requirement::versions(&specifiers);
-            let pinned = matches!(versions, Versions::Exactly(_));
-            if !pinned && !named.hashes.is_empty() {
-                let why = format!("with --hash a requirement must be pinned, as in {}==1.2", named.project);
-                return Err(LockError::new(&named.place, why));
-            }
-            let digests: BTreeSet<Digest> = hashes.iter().filter_map(|hash| sha256(hash)).collect();
-            if !pinned && digests.is_empty() {
-                let (project, place) = (named.project.clone(), named.place.clone());
-                self.found.unlocked.push(Unlocked { project, place });
-            }
-            self.found.add(Wanted {
-                project: named.project,
-                versions,
-                files: if digests.is_empty() { Files::Any } else { Files::Hashed(digests) },
-                requires_python: None,
-                marker: named.marker,
-                place: named.place,
-            });
+            let own = constraints.get(&named.project).map(Vec::as_slice).unwrap_or_default();
+            self.add(&named, own)?;
         }
         Ok(self.found)
     }
+
+    /// What one requirement means wherever other constraints hold.
+    fn add(&mut self, named: &Named, constraints: &[Constraint]) -> Result<(), LockError> {
+        let (mut pinned_somewhere, mut is_locked) = (false, true);
+        for held in constraints::sets(named.marker.as_ref(), constraints, &named.place)? {
+            let under = || held.constraints.iter();
+            let hashes: Vec<String> = named
+                .hashes
+                .iter()
+                .chain(under().flat_map(|constraint| &constraint.hashes))
+                .cloned()
+                .collect();
+            if let Some(elsewhere) = under().find_map(|constraint| constraint.elsewhere.clone()) {
+                let project = Some(named.project.to_string());
+                let place = named.place.clone();
+                self.found.left_out.push(left_out(project, elsewhere, &hashes, held.marker, place));
+                pinned_somewhere = true;
+                continue;
+            }
+            let own = named.specifiers.iter();
+            let specifiers: VersionSpecifiers =
+                own.chain(under().flat_map(|constraint| constraint.specifiers.iter())).cloned().collect();
+            let versions = requirement::versions(&specifiers);
+            let pinned = matches!(versions, Versions::Exactly(_));
+            let digests: BTreeSet<Digest> = hashes.iter().filter_map(|hash| sha256(hash)).collect();
+            pinned_somewhere |= pinned;
+            is_locked &= pinned || !digests.is_empty();
+            self.found.compare(&named.project, hashes.iter().map(String::as_str), &named.place);
+            self.found.add(Wanted {
+                project: named.project.clone(),
+                versions,
+                files: if digests.is_empty() { Files::Any } else { Files::Hashed(digests) },
+                requires_python: None,
+                marker: held.marker,
+                prereleases: self.releases.prereleases(&named.project),
+                place: named.place.clone(),
+            });
+        }
+        if !pinned_somewhere && !named.hashes.is_empty() {
+            let why = format!("with --hash a requirement must be pinned, as in {}==1.2", named.project);
+            return Err(LockError::new(&named.place, why));
+        }
+        if !is_locked {
+            let (project, place) = (named.project.clone(), named.place.clone());
+            self.found.unlocked.push(Unlocked { project, place });
+        }
+        Ok(())
+    }
+}
+
+fn left_out(
+    project: Option<String>,
+    (why, url): (Origin, Option<Url>),
+    hashes: &[String],
+    marker: Option<Marker>,
+    place: String,
+) -> LeftOut {
+    let sha256 = hashes.iter().find_map(|hash| sha256(hash)).or_else(|| in_fragment(url.as_ref()));
+    LeftOut { project, why, url, sha256, marker, place }
+}
+
+/// A path without `.` and `..`, as far as its text tells: by this a file is known again.
+fn direct(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." if segments.last().is_some_and(|last| !matches!(*last, ".." | "")) => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    segments.join("/")
 }
 
 /// The name that a nested file has for the caller: relative to the file that names it.
@@ -213,6 +274,6 @@ fn beside(from: &str, nested: &str) -> String {
     }
 }
 
-fn in_fragment(url: Option<&url::Url>) -> Option<Digest> {
+fn in_fragment(url: Option<&Url>) -> Option<Digest> {
     Digest::parse(url?.fragment()?.split('&').find_map(|pair| pair.strip_prefix("sha256="))?)
 }

@@ -9,6 +9,8 @@ use super::*;
 use crate::airgap::wanted::{Files, Versions, Wanted};
 use crate::digest::Digest;
 
+mod shapes;
+
 const UV: &str = include_str!("../../../tests/locks/uv.lock");
 const PYLOCK: &str = include_str!("../../../tests/locks/pylock.uv.toml");
 const PYLOCK_OF_PIP: &str = include_str!("../../../tests/locks/pylock.pip.toml");

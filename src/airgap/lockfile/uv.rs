@@ -102,6 +102,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     why,
                     url: Url::parse(at).ok().filter(|_| why == Origin::DirectUrl),
                     sha256: files.filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
+                    marker: reached,
                     place: name.to_owned(),
                 });
             }
@@ -110,6 +111,9 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         found.index(source.registry.as_deref());
         let files = package.sdist.iter().chain(&package.wheels).filter_map(File::named).collect();
         let locked = reading::locked(&package.name, package.version.as_deref(), files, name)?;
+        for file in package.sdist.iter().chain(&package.wheels) {
+            found.compare(&locked.project, file.hash.as_deref().into_iter(), name);
+        }
         found.add(Wanted { marker: reached, ..locked });
     }
     Ok(found)

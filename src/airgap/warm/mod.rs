@@ -8,6 +8,7 @@
 pub mod build_requires;
 pub mod fetch;
 pub mod listing;
+mod locked_file;
 pub mod plan;
 pub mod record;
 pub mod selection;

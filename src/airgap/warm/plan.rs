@@ -9,6 +9,7 @@ use std::fmt;
 use pep440_rs::Version;
 
 use super::listing::{Listed, Listing, Metadata};
+use super::locked_file::{self, Unfound};
 use super::selection::{self, Filter, Rules, Sdists};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::digest::Digest;
@@ -82,6 +83,15 @@ pub enum Absence {
     Fetch(String),
 }
 
+impl From<Unfound> for Absence {
+    fn from(why: Unfound) -> Self {
+        match why {
+            Unfound::Name => Self::NoSuchFile,
+            Unfound::Sha256(other) => Self::OtherHash(other),
+        }
+    }
+}
+
 impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -138,18 +148,22 @@ impl One<'_> {
         match &self.wanted.files {
             Files::Hashed(digests) => {
                 for digest in digests {
-                    let found = self.find(|file| file.sha256 == Some(*digest));
+                    let found = self.listed().find(|file| file.sha256 == Some(*digest));
                     let item = || format!("sha256:{digest}");
                     self.locked(found.ok_or(Absence::NoSuchHash), item, Some(*digest), plan, &mut kept);
                 }
             }
             Files::Named(files) => {
                 for file in files {
-                    match selection::by_name(&file.filename, self.rules) {
-                        Err(why) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
-                        Ok(()) => {
-                            let item = || file.filename.clone();
-                            self.locked(self.named(file), item, file.sha256, plan, &mut kept);
+                    let item = || file.filename.clone();
+                    match (
+                        locked_file::find(file, self.listed()),
+                        selection::by_name(&file.filename, self.rules),
+                    ) {
+                        (Err(_), Err(why)) => plan.filtered.push(self.filtered(item(), why)),
+                        (found, _) => {
+                            let found = found.map_err(Absence::from);
+                            self.locked(found, item, file.sha256, plan, &mut kept);
                         }
                     }
                 }
@@ -162,23 +176,11 @@ impl One<'_> {
         plan.files.append(&mut kept);
     }
 
-    /// The file of this name, with the locked sha256 if there is one.
-    fn named(&self, named: &NamedFile) -> Result<&Listed, Absence> {
-        let is_it = |file: &Listed| file.filename == named.filename;
-        let Some(sha256) = named.sha256 else { return self.find(is_it).ok_or(Absence::NoSuchFile) };
-        // Without a sha256 on the page, the body's own is compared when it was read.
-        let agrees = |file: &Listed| is_it(file) && file.sha256.is_none_or(|on_page| on_page == sha256);
-        self.find(agrees).ok_or_else(|| {
-            let other = self.find(is_it).and_then(|file| file.sha256);
-            other.map_or(Absence::NoSuchFile, Absence::OtherHash)
-        })
+    fn listed(&self) -> impl Iterator<Item = &Listed> + Clone {
+        self.listings().flat_map(|listing| &listing.files)
     }
 
-    fn find(&self, is_it: impl Fn(&Listed) -> bool) -> Option<&Listed> {
-        self.listings().flat_map(|listing| &listing.files).find(|file| is_it(file))
-    }
-
-    fn listings(&self) -> impl Iterator<Item = &Listing> {
+    fn listings(&self) -> impl Iterator<Item = &Listing> + Clone {
         self.looked.iter().filter_map(|looked| match looked {
             Looked::Page(listing) => Some(listing),
             Looked::NotThere(_) | Looked::Failed(..) => None,
@@ -254,7 +256,14 @@ impl One<'_> {
             let why = if is_there { Absence::NothingFits } else { Absence::NoVersion };
             return plan.missing.push(self.missing(item, why));
         }
-        for file in selection::taken(offered, &self.wanted.versions, self.rules).flatten() {
+        let Wanted { versions, prereleases, .. } = self.wanted;
+        let taken: Vec<&Listed> =
+            selection::taken(offered, versions, *prereleases, self.rules).flatten().collect();
+        if taken.is_empty() {
+            // There are pre-releases alone, and the input wants none.
+            return plan.missing.push(self.missing(item, Absence::NoVersion));
+        }
+        for file in taken {
             match self.planned(file, None) {
                 Some(planned) => kept.push(planned),
                 None => plan.missing.push(self.missing(file.filename.clone(), Absence::Elsewhere)),
@@ -289,7 +298,8 @@ impl One<'_> {
 
     fn locked_size(&self, file: &Listed) -> Option<u64> {
         let Files::Named(files) = &self.wanted.files else { return None };
-        files.iter().find(|named| named.filename == file.filename)?.size
+        let is_it = |named: &&NamedFile| locked_file::find(named, std::iter::once(file)).is_ok();
+        files.iter().find(is_it)?.size
     }
 
     fn filtered(&self, item: String, why: Filter) -> Filtered {

@@ -110,19 +110,21 @@ pub(super) fn is_among(version: &Version, versions: &Versions) -> bool {
 
 /// Those of the versions on offer that are taken, given that they are among the wanted ones.
 ///
-/// Pre-releases count only when they were asked for, or there is nothing else.
+/// Pre-releases count when they were asked for, or the input says nothing of them and there is nothing else.
 pub(super) fn taken<'a, T>(
     offered: BTreeMap<Version, T>,
     versions: &'a Versions,
+    prereleases: Option<bool>,
     rules: &Rules,
 ) -> impl Iterator<Item = T> + use<'a, T> {
-    let asked = rules.prereleases
-        || match versions {
-            Versions::Exactly(_) => true,
-            Versions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
-            Versions::Latest(_) | Versions::All => false,
-        };
-    let pre = asked || offered.keys().all(Version::any_prerelease);
+    let asked = match versions {
+        Versions::Exactly(_) => true,
+        Versions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
+        Versions::Latest(_) | Versions::All => false,
+    };
+    let pre = rules.prereleases
+        || prereleases.unwrap_or_else(|| asked || offered.keys().all(Version::any_prerelease))
+        || matches!(versions, Versions::Exactly(_));
     let own = match versions {
         Versions::Exactly(_) | Versions::All => usize::MAX,
         Versions::Matching(_) => 1,
@@ -149,7 +151,7 @@ mod tests {
     fn take(texts: &[&str], wanted: &Versions, rules: &Rules) -> Vec<String> {
         let mut offered = versions(texts);
         offered.retain(|version, _| is_among(version, wanted));
-        taken(offered, wanted, rules).collect()
+        taken(offered, wanted, None, rules).collect()
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
         #[test]
         fn no_more_than_so_many_and_the_newest(numbers in proptest::collection::btree_set(0..40u64, 1..12), count in 1..5usize) {
             let offered: BTreeMap<Version, u64> = numbers.iter().map(|n| (Version::new([1, *n]), *n)).collect();
-            let found: Vec<u64> = taken(offered, &Versions::Latest(count), &Rules::default()).collect();
+            let found: Vec<u64> = taken(offered, &Versions::Latest(count), None, &Rules::default()).collect();
             let expected: Vec<u64> = numbers.iter().rev().take(count).copied().collect();
             prop_assert_eq!(found, expected);
         }

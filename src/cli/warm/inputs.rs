@@ -10,7 +10,9 @@ use url::Url;
 use super::super::ground::Ground;
 use crate::airgap::lockfile::{self, LeftOut, Origin, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
+use crate::airgap::warm::target::Target;
 use crate::registry::{Route, Scope};
+use crate::secret::without_credentials;
 use crate::simple::{ProjectName, project_candidates};
 
 /// The largest input.
@@ -29,10 +31,12 @@ pub(super) struct Inputs {
     pub unlocked: Vec<String>,
     /// Those of the indexes that the inputs name which larder serves.
     pub indexes: Vec<Scope>,
+    /// What else there is to be said of them, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// Reads every input.
-pub(super) fn read(words: &[String], ground: &Ground) -> Result<Inputs, String> {
+pub(super) fn read(words: &[String], target: &Target, ground: &Ground) -> Result<Inputs, String> {
     let mut inputs = Inputs::default();
     for word in words {
         let reading = match text_of(word)? {
@@ -47,16 +51,24 @@ pub(super) fn read(words: &[String], ground: &Ground) -> Result<Inputs, String> 
                 format!("{why}; it is no file either, and requirements look like name==1.2")
             })?,
         };
-        inputs.add(reading, ground);
+        inputs.add(reading, target, ground);
     }
     Ok(inputs)
 }
 
 impl Inputs {
-    fn add(&mut self, reading: Reading, ground: &Ground) {
+    fn add(&mut self, reading: Reading, target: &Target, ground: &Ground) {
         self.wanted.extend(reading.wanted);
         self.unlocked.extend(reading.unlocked.iter().map(|one| one.project.to_string()));
-        for left in reading.left_out {
+        for other in &reading.uncompared {
+            self.remarks.push(format!(
+                "not compared: {} is locked by {} alone, and larder compares sha256: what the page has under its name and \
+                 version is taken ({})",
+                other.project, other.algorithm, other.place
+            ));
+        }
+        let needed = |left: &LeftOut| left.marker.as_ref().is_none_or(|marker| !target.rules_out(marker));
+        for left in reading.left_out.into_iter().filter(needed) {
             match served(&left, ground) {
                 Some(wanted) => self.wanted.push(wanted),
                 None => {
@@ -98,7 +110,8 @@ fn served(left: &LeftOut, ground: &Ground) -> Option<Wanted> {
         versions: Versions::All,
         files: Files::Named(vec![file]),
         requires_python: None,
-        marker: None,
+        marker: left.marker.clone(),
+        prereleases: None,
         place: left.place.clone(),
     })
 }
@@ -110,18 +123,19 @@ fn shown(url: &Url) -> String {
 
 /// The content of a word that is a file.
 fn text_of(word: &str) -> Result<Option<String>, String> {
-    let fault = |why: std::io::Error| format!("{word}: {why}");
-    let mut text = String::new();
+    let fault = |why: std::io::Error| format!("{}: {why}", without_credentials(word));
+    let text = |bytes: &[u8]| lockfile::decode(word, bytes).map(Some).map_err(|why| why.to_string());
+    let mut bytes = Vec::new();
     if word == "-" {
-        std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fault)?;
-        return Ok(Some(text));
+        std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut bytes).map_err(fault)?;
+        return text(&bytes);
     }
     #[expect(clippy::disallowed_methods, reason = "an input of the user's, named on the command line")]
     let opened = std::fs::File::open(word);
     match opened {
         Ok(file) => {
-            file.take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fault)?;
-            Ok(Some(text))
+            file.take(INPUT_BYTES_MAX).read_to_end(&mut bytes).map_err(fault)?;
+            text(&bytes)
         }
         Err(_) if !word.contains('/') && !FILE_ENDINGS.iter().any(|ending| word.ends_with(ending)) => {
             Ok(None)

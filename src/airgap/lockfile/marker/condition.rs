@@ -17,6 +17,8 @@ pub struct Marker(pub(super) Arc<Condition>);
 pub(super) enum Condition {
     All(Vec<Marker>),
     Any(Vec<Marker>),
+    /// Not in the grammar of markers.
+    Not(Marker),
     Compare(Comparison),
     /// Two literals or two variables: legal, and nobody's business.
     Unclear(String),
@@ -29,6 +31,7 @@ impl Marker {
         match &*self.0 {
             Condition::Compare(comparison) => comparison.truth(environment),
             Condition::Unclear(_) => Truth::Unknown,
+            Condition::Not(part) => part.truth(environment).not(),
             Condition::All(parts) => {
                 parts.iter().map(|part| part.truth(environment)).fold(Truth::Yes, Truth::and)
             }
@@ -67,12 +70,18 @@ impl Marker {
         }
     }
 
+    /// A condition that holds where this one does not.
+    pub fn negated(self) -> Self {
+        Self(Arc::new(Condition::Not(self)))
+    }
+
     /// How many comparisons it has.
     pub fn comparisons(&self) -> usize {
         match &*self.0 {
             Condition::All(parts) | Condition::Any(parts) => {
                 parts.iter().map(Self::comparisons).fold(0, usize::saturating_add)
             }
+            Condition::Not(part) => part.comparisons(),
             Condition::Compare(_) | Condition::Unclear(_) => 1,
         }
     }
@@ -83,6 +92,7 @@ impl fmt::Display for Marker {
         let (parts, word) = match &*self.0 {
             Condition::Compare(comparison) => return comparison.fmt(f),
             Condition::Unclear(text) => return f.write_str(text),
+            Condition::Not(part) => return write!(f, "not ({part})"),
             Condition::All(parts) => (parts, " and "),
             Condition::Any(parts) => (parts, " or "),
         };
@@ -91,7 +101,7 @@ impl fmt::Display for Marker {
                 f.write_str(word)?;
             }
             match &*part.0 {
-                Condition::Compare(_) | Condition::Unclear(_) => part.fmt(f)?,
+                Condition::Compare(_) | Condition::Unclear(_) | Condition::Not(_) => part.fmt(f)?,
                 Condition::All(_) | Condition::Any(_) => write!(f, "({part})")?,
             }
         }

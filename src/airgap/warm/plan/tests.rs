@@ -36,6 +36,7 @@ fn want(versions: Versions, files: Files) -> Wanted {
         files,
         requires_python: None,
         marker: None,
+        prereleases: None,
         place: "test".to_owned(),
     }
 }

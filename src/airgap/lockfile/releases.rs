@@ -1,0 +1,57 @@
+//! Which pre-releases a requirements file lets count: `--pre`, `--all-releases`, `--only-final`, as pip 26 reads them.
+
+use std::collections::BTreeSet;
+
+use super::line::{EVERY, NONE, Releases};
+use super::reading::{self, LockError};
+use crate::simple::ProjectName;
+
+#[derive(Debug, Default)]
+pub(super) struct ReleaseControl {
+    all_releases: Chosen,
+    only_final: Chosen,
+}
+
+/// Projects, or all but those that the other option names.
+#[derive(Debug, Default)]
+struct Chosen {
+    every: bool,
+    named: BTreeSet<ProjectName>,
+}
+
+impl ReleaseControl {
+    /// One option with its names, separated by commas; what is named later counts.
+    pub(super) fn add(&mut self, option: Releases, names: &str, place: &str) -> Result<(), LockError> {
+        let (chosen, other) = match option {
+            Releases::All => (&mut self.all_releases, &mut self.only_final),
+            Releases::OnlyFinal => (&mut self.only_final, &mut self.all_releases),
+        };
+        for name in names.split(',').map(str::trim) {
+            match name {
+                EVERY => {
+                    *other = Chosen::default();
+                    *chosen = Chosen { every: true, named: BTreeSet::new() };
+                }
+                NONE => *chosen = Chosen::default(),
+                name => {
+                    let project = reading::project(name, place)?;
+                    other.named.remove(&project);
+                    chosen.named.insert(project);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether they count for this project; `None`: nothing is said.
+    pub(super) fn prereleases(&self, project: &ProjectName) -> Option<bool> {
+        let (all, finals) = (&self.all_releases, &self.only_final);
+        let order = [
+            (all.named.contains(project), true),
+            (finals.named.contains(project), false),
+            (all.every, true),
+            (finals.every, false),
+        ];
+        order.into_iter().find_map(|(holds, answer)| holds.then_some(answer))
+    }
+}
