@@ -129,18 +129,6 @@ impl Staging {
         self.arrived.contains_key(&digest) || self.store.blob_size(digest) == Some(size)
     }
 
-    /// The bytes of a file for a moment: somebody else's tool wants a path.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn scratch(&self, bytes: &[u8]) -> Result<tempfile::NamedTempFile, StoreError> {
-        let folder = self.store.layout.staging();
-        let mut file =
-            tempfile::NamedTempFile::new_in(&folder).map_err(StoreError::io("make a file in", &folder))?;
-        file.write_all(bytes).map_err(StoreError::io("write", file.path()))?;
-        Ok(file)
-    }
-
     /// Puts every blob into its place, then records whose they are. Killed in between, it leaves a good store, and can be
     /// repeated.
     ///

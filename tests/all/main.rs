@@ -71,6 +71,7 @@ mod rights;
 mod routes;
 mod secrets;
 mod service_manager;
+mod signatures;
 mod smoke;
 mod status;
 mod store;

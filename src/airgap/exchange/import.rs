@@ -101,7 +101,7 @@ impl Exchange {
         });
         let needed = new.map(Item::size).sum();
         let mut staging = self.store.stage(needed)?;
-        let signed = self.check_signature(order, &opening, &staging)?;
+        let signed = self.check_signature(order, &opening)?;
 
         let addresses: BTreeMap<&str, &FileLine> =
             opening.manifest.files().iter().map(|file| (file.address.as_str(), file)).collect();
@@ -156,22 +156,16 @@ impl Exchange {
     }
 
     /// Whether one of the configured keys signed it.
-    fn check_signature(
-        &self,
-        order: Import,
-        opening: &Opening,
-        staging: &Staging,
-    ) -> Result<bool, ImportError> {
+    fn check_signature(&self, order: Import, opening: &Opening) -> Result<bool, ImportError> {
         let Some(armored) = &opening.signature else {
             return match self.allowed_signers {
                 Some(_) if !order.unsigned => Err(SignatureError::Unsigned.into()),
                 _ => Ok(false),
             };
         };
-        let file = staging.scratch(armored)?;
         match &self.allowed_signers {
-            Some(keys) => signature::verify(&opening.sums, armored, file.path(), keys).map(|()| true),
-            None => signature::look_over(&opening.sums, armored, file.path()).map(|()| false),
+            Some(keys) => signature::verify(&opening.sums, armored, keys).map(|()| true),
+            None => signature::look_over(&opening.sums, armored).map(|()| false),
         }
         .map_err(Into::into)
     }

@@ -2,12 +2,15 @@
 //!
 //! Must not know how orders and bytes travel. All methods block.
 
+mod allowed_signers;
 mod config;
 mod export;
 mod feed;
 mod import;
 mod sets;
 mod signature;
+mod sshsig;
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,187 @@
+//! Signatures as `ssh-keygen -Y sign` makes them (OpenSSH, PROTOCOL.sshsig): taken apart, and checked against the key inside.
+//!
+//! The cryptography is that of TLS here. Must not know who may sign, nor bundles. Pure.
+
+use aws_lc_rs::digest::{self, SHA256, SHA512};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::wire::{Truncated, Wire};
+
+const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
+const END: &str = "-----END SSH SIGNATURE-----\n";
+
+/// Characters of one line of a signature, as OpenSSH writes it.
+const ARMOR_WIDTH: usize = 70;
+
+const MAGIC: &[u8] = b"SSHSIG";
+const VERSION: u32 = 1;
+
+/// Why a signature is none, or not of this message; as a clause.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SignatureFault {
+    #[error("is not written as ssh-keygen writes one")]
+    Form,
+    #[error("is for {0}, not for bundles of larder")]
+    Namespace(String),
+    #[error("is of a kind that larder cannot check ({0}): sign with an ed25519, ecdsa or rsa key")]
+    Unsupported(String),
+    #[error("does not belong to this bundle, or was changed")]
+    Wrong,
+}
+
+impl From<Truncated> for SignatureFault {
+    fn from(_: Truncated) -> Self {
+        Self::Form
+    }
+}
+
+/// A signature, taken apart.
+#[derive(Debug)]
+pub(super) struct SshSignature {
+    /// The public key, as `allowed_signers` has it in base64.
+    pub key: Vec<u8>,
+    namespace: Vec<u8>,
+    reserved: Vec<u8>,
+    hash: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl SshSignature {
+    /// From its armor. It has one spelling, so that no byte of it can change unnoticed.
+    pub(super) fn read(armored: &[u8]) -> Result<Self, SignatureFault> {
+        let bytes = unarmored(armored).ok_or(SignatureFault::Form)?;
+        let mut wire = Wire(bytes.strip_prefix(MAGIC).ok_or(SignatureFault::Form)?);
+        if wire.number()? != VERSION {
+            return Err(SignatureFault::Form);
+        }
+        let mut field = || Ok::<_, Truncated>(wire.string()?.to_vec());
+        let (key, namespace, reserved) = (field()?, field()?, field()?);
+        let (hash, signature) = (field()?, field()?);
+        wire.end()?;
+        Ok(Self { key, namespace, reserved, hash, signature })
+    }
+
+    /// Whether the key inside made it over this message, for this purpose.
+    pub(super) fn check(&self, message: &[u8], namespace: &str) -> Result<(), SignatureFault> {
+        if self.namespace != namespace.as_bytes() {
+            return Err(SignatureFault::Namespace(shown(&self.namespace)));
+        }
+        let hash = match &*self.hash {
+            b"sha512" => &SHA512,
+            b"sha256" => &SHA256,
+            other => return Err(SignatureFault::Unsupported(shown(other))),
+        };
+        let mut signed = MAGIC.to_vec();
+        for field in [&self.namespace, &self.reserved, &self.hash, digest::digest(hash, message).as_ref()] {
+            // A digest and fields of a signature that was read are far shorter than 4 GiB.
+            signed.extend((field.len() as u32).to_be_bytes());
+            signed.extend(field);
+        }
+        verify(&self.key, &self.signature, &signed)
+    }
+}
+
+fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(armored).ok()?;
+    let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let bytes = STANDARD.decode(body.replace('\n', "")).ok()?;
+    let encoded = STANDARD.encode(&bytes).into_bytes();
+    let lines = encoded.chunks(ARMOR_WIDTH).flat_map(|line| line.iter().copied().chain([b'\n']));
+    lines.eq(body.bytes()).then_some(bytes)
+}
+
+/// Checks a signature of SSH (RFC 4253 §6.6, RFC 5656, RFC 8332, RFC 8709; OpenSSH, PROTOCOL.u2f) by its key.
+fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
+    let (mut key, mut signature) = (Wire(key), Wire(signature));
+    let (kind, algorithm) = (key.string()?, signature.string()?);
+    let unsupported = || SignatureFault::Unsupported(shown(if kind == algorithm { kind } else { algorithm }));
+    match (kind, algorithm) {
+        (b"ssh-ed25519", b"ssh-ed25519") => {
+            let (point, value) = (key.last_string()?, signature.last_string()?);
+            by(&ED25519, point, signed, value)
+        }
+        (b"ssh-rsa", b"rsa-sha2-256" | b"rsa-sha2-512") => {
+            let (exponent, modulus) = (key.positive()?, key.positive()?);
+            key.end()?;
+            let value = padded(signature.last_string()?, modulus.len())?;
+            let hash = if algorithm == b"rsa-sha2-256" {
+                &RSA_PKCS1_2048_8192_SHA256
+            } else {
+                &RSA_PKCS1_2048_8192_SHA512
+            };
+            let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+            key.verify(hash, signed, &value).map_err(|_| SignatureFault::Wrong)
+        }
+        (b"ecdsa-sha2-nistp256" | b"ecdsa-sha2-nistp384" | b"ecdsa-sha2-nistp521", _)
+            if kind == algorithm =>
+        {
+            let (curve, point) = (key.string()?, key.last_string()?);
+            let (by_curve, width): (&'static dyn VerificationAlgorithm, usize) = match (kind, curve) {
+                (b"ecdsa-sha2-nistp256", b"nistp256") => (&ECDSA_P256_SHA256_FIXED, 32),
+                (b"ecdsa-sha2-nistp384", b"nistp384") => (&ECDSA_P384_SHA384_FIXED, 48),
+                (b"ecdsa-sha2-nistp521", b"nistp521") => (&ECDSA_P521_SHA512_FIXED, 66),
+                _ => return Err(SignatureFault::Form),
+            };
+            by(by_curve, point, signed, &pair(signature.last_string()?, width)?)
+        }
+        (b"sk-ssh-ed25519@openssh.com", _) if kind == algorithm => {
+            let (point, application) = (key.string()?, key.last_string()?);
+            let value = signature.string()?;
+            by(&ED25519, point, &by_hardware(application, &mut signature, signed)?, value)
+        }
+        (b"sk-ecdsa-sha2-nistp256@openssh.com", _) if kind == algorithm => {
+            let (curve, point, application) = (key.string()?, key.string()?, key.last_string()?);
+            if curve != b"nistp256" {
+                return Err(SignatureFault::Form);
+            }
+            let value = pair(signature.string()?, 32)?;
+            by(&ECDSA_P256_SHA256_FIXED, point, &by_hardware(application, &mut signature, signed)?, &value)
+        }
+        _ => Err(unsupported()),
+    }
+}
+
+fn by(
+    algorithm: &'static dyn VerificationAlgorithm,
+    point: &[u8],
+    signed: &[u8],
+    value: &[u8],
+) -> Result<(), SignatureFault> {
+    UnparsedPublicKey::new(algorithm, point).verify(signed, value).map_err(|_| SignatureFault::Wrong)
+}
+
+/// What a security key signs: it adds its flags and its counter, which end the signature.
+fn by_hardware(
+    application: &[u8],
+    signature: &mut Wire<'_>,
+    signed: &[u8],
+) -> Result<Vec<u8>, SignatureFault> {
+    let told = signature.take(1 + 4)?;
+    signature.end()?;
+    let (application, message) = (digest::digest(&SHA256, application), digest::digest(&SHA256, signed));
+    Ok([application.as_ref(), told, message.as_ref()].concat())
+}
+
+/// The two numbers of an ECDSA signature, each this wide.
+fn pair(value: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
+    let mut wire = Wire(value);
+    let (r, s) = (padded(wire.positive()?, width)?, padded(wire.positive()?, width)?);
+    wire.end()?;
+    Ok([r, s].concat())
+}
+
+fn padded(number: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
+    let zeros = width.checked_sub(number.len()).ok_or(SignatureFault::Form)?;
+    Ok([vec![0; zeros].as_slice(), number].concat())
+}
+
+/// A name out of a signature, for a message.
+fn shown(name: &[u8]) -> String {
+    name.escape_ascii().take(80).map(char::from).collect()
+}
