@@ -15,13 +15,14 @@
 //!   [`wheel`] what an archive says about itself.
 //! - Values that everybody may use: [`digest`], [`secret`], [`secret_file`], [`quantity`], [`byte_range`], [`cache_status`],
 //!   [`single_flight`], [`histogram`], [`request_id`], [`correlation`],
-//!   [`clock`], [`mod@version`]. [`telemetry`] is what an operator sees.
+//!   [`awaited_parts`], [`clock`], [`mod@version`]. [`telemetry`] is what an operator sees.
 //!
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
 pub mod access;
 pub mod airgap;
 pub mod app;
+pub mod awaited_parts;
 pub mod byte_range;
 pub mod cache_status;
 pub mod cli;

@@ -36,6 +36,7 @@ const HOUSE: House = House {
         "digest",
         "secret",
         "secret_file",
+        "awaited_parts",
         "cache_status",
         "clock",
         "quantity",

@@ -42,6 +42,7 @@ impl Sources {
             wheels_ahead: self.files.reading_ahead() as u64,
             grants: GrantGauges { held: grants.held, granted: grants.granted, refused: grants.refused },
             store: store(self.store.reading(now)),
+            awaited_parts: self.store.awaited.all(clock::wall()),
             ..Gauges::default()
         }
     }

@@ -25,6 +25,7 @@ use super::bytes::{counted, in_units};
 use super::lines::{CommandError, json_line, say};
 use super::progress::{HowFar, bar};
 use crate::airgap::{Import, Imported};
+use crate::awaited_parts::drawn_together;
 use crate::control::{Client, ClientError};
 
 const STREAM: &str = "-";
@@ -105,12 +106,14 @@ pub async fn import(asked: &ImportArguments, client: &Client, how_far: &HowFar) 
         })?;
         last = Some(imported);
     }
-    if let Some(Imported { awaited_blobs: awaited @ 1.., part, .. }) = last
+    if let Some(Imported { awaited_blobs: awaited @ 1.., part, awaited_parts, .. }) = last
         && !asked.json
     {
         say(&format!(
-            "{} to come with other parts of the {}; its pages become visible with the last\n",
+            "{} to come with {} {} of {}; its pages become visible with the last\n",
             counted(awaited, "blob is", "blobs are"),
+            if awaited_parts.len() == 1 { "part" } else { "parts" },
+            drawn_together(&awaited_parts),
             part.of
         ))?;
     }

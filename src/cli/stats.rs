@@ -56,6 +56,9 @@ fn in_words(totals: &Totals) -> String {
     if let (Some(oldest), Some(newest)) = (totals.oldest_use, totals.newest_use) {
         let _ = writeln!(text, "longest unused since {}, last used {}", date(oldest), date(newest));
     }
+    for awaited in &totals.awaited_parts {
+        let _ = writeln!(text, "waiting since {} for {awaited}", date(awaited.since));
+    }
     text
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
+use crate::awaited_parts::AwaitedParts;
 
 /// Says what the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub struct Totals {
     pub budget_bytes: u64,
     pub oldest_use: Option<u64>,
     pub newest_use: Option<u64>,
+    /// Split bundles that were imported in part.
+    pub awaited_parts: Vec<AwaitedParts>,
 }
 
 /// Lists the files that are known.

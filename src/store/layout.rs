@@ -10,6 +10,7 @@
 //!   spool/                                  flights' half-written files
 //!   staging/                                what an import has brought, until all of it is known to be right
 //!   sets/<name>                             named sets of files
+//!   awaited/<bundle>                        split bundles of which not all parts have come
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
 //! ```
 //!
@@ -101,6 +102,15 @@ impl Layout {
     /// The file of a set, by its checked name.
     pub(super) fn set(&self, name: &SetName) -> PathBuf {
         self.sets().join(name.as_str())
+    }
+
+    pub(super) fn awaited(&self) -> PathBuf {
+        self.root.join("awaited")
+    }
+
+    /// The note about a bundle, by its id.
+    pub(super) fn awaited_bundle(&self, bundle: &str) -> PathBuf {
+        self.awaited().join(bundle)
     }
 
     /// Where cacache looks for this content (pinned by a test).

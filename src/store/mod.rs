@@ -10,6 +10,7 @@
 //! changes. The store decides nothing about callers and knows no HTTP and no network; bytes it has not checked in this
 //! process it hands out only behind a [`Growing`]'s watermark. cacache is named nowhere else.
 
+mod awaited;
 mod blobs;
 mod bucket;
 mod catalog;
@@ -42,6 +43,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use awaited::AwaitedBundles;
 pub use blobs::{Blob, Blobs, Held, Rehashed, StoredBlob, Taken};
 pub use catalog::{Catalog, Entry};
 pub use control_socket::ControlSocket;
@@ -81,6 +83,7 @@ pub struct Store {
     pub pages: PageShelf,
     pub sidecars: Arc<Sidecars>,
     pub sets: Sets,
+    pub awaited: AwaitedBundles,
     layout: Arc<Layout>,
     changes: Changes,
     /// After a failed write nothing is written until then.
@@ -138,6 +141,7 @@ impl Store {
             pages: PageShelf::new(Arc::clone(&layout), ledger, changes.clone()),
             sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
             sets: Sets::new(Arc::clone(&layout)),
+            awaited: AwaitedBundles::read(Arc::clone(&layout)),
             layout,
             changes,
             resting: Mutex::new(None),

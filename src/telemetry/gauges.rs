@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::awaited_parts::AwaitedParts;
 use crate::histogram::HistogramReading;
 
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Gauges {
     pub config_refused: Option<Duration>,
     /// Since the last page that was served stale.
     pub last_stale: Option<Duration>,
+    /// Split bundles that were imported in part.
+    pub awaited_parts: Vec<AwaitedParts>,
 }
 
 /// How an upstream stands.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::gauges::{DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing};
+use crate::awaited_parts::AwaitedParts;
 
 /// A page that was served stale so lately is worth a word.
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
@@ -135,6 +136,8 @@ pub struct Health {
     pub stopping: bool,
     pub offline: bool,
     pub reasons: Vec<Reason>,
+    /// Split bundles that were imported in part. Nothing is amiss: whoever carries them is on the way.
+    pub awaited_parts: Vec<AwaitedParts>,
 }
 
 impl Health {
@@ -150,7 +153,8 @@ impl Health {
         let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
         reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
         reasons.extend(gauges.config_refused.map(|since| Reason::ConfigRefused { since }));
-        Self { stopping: gauges.stopping, offline: gauges.offline, reasons }
+        let awaited_parts = gauges.awaited_parts.clone();
+        Self { stopping: gauges.stopping, offline: gauges.offline, reasons, awaited_parts }
     }
 
     /// Whether requests should be sent here at all.
@@ -168,10 +172,16 @@ impl Health {
     }
 
     /// The same as a JSON object: `status`, `offline`, and `reasons`, each with a `reason`, a sentence as `detail`, and
-    /// what there is of `peer`, `since_seconds`, `next_try_seconds`.
+    /// what there is of `peer`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some.
     pub fn json(&self) -> Value {
         let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
-        json!({ "status": self.word(), "offline": self.offline, "reasons": reasons })
+        let mut object = json!({ "status": self.word(), "offline": self.offline, "reasons": reasons });
+        if !self.awaited_parts.is_empty()
+            && let Some(object) = object.as_object_mut()
+        {
+            object.insert("awaited_parts".to_owned(), json!(self.awaited_parts));
+        }
+        object
     }
 }
 
@@ -198,7 +208,7 @@ fn reason_json(reason: &Reason) -> Value {
     object
 }
 
-/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`.
+/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it what bundles wait for.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
@@ -208,7 +218,7 @@ impl fmt::Display for Health {
         for (place, reason) in self.reasons.iter().enumerate() {
             write!(f, "{} {reason}", if place == 0 { ":" } else { ";" })?;
         }
-        Ok(())
+        self.awaited_parts.iter().try_for_each(|awaited| write!(f, "; waiting for {awaited}"))
     }
 }
 
@@ -275,6 +285,15 @@ mod tests {
             Health::of(&Gauges { stopping: true, peers: vec![resting("gitlab")], ..Gauges::default() });
         assert!(!health.is_ready());
         assert!(health.to_string().starts_with("stopping: cannot reach gitlab"));
+    }
+
+    #[test]
+    fn parts_that_are_waited_for_are_said_and_nothing_is_amiss() {
+        let awaited = AwaitedParts { bundle: "3f2a".to_owned(), of: 4, parts: vec![2, 3, 4], since: 7 };
+        let health = Health::of(&Gauges { awaited_parts: vec![awaited], ..Gauges::default() });
+        assert_eq!(health.to_string(), "ok; waiting for parts 2-4 of 4 of bundle 3f2a");
+        assert_eq!(health.json()["awaited_parts"][0]["parts"], json!([2, 3, 4]));
+        assert!(Health::default().json().get("awaited_parts").is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::census::{Census, seconds};
 use super::error::UpkeepError;
+use crate::clock;
 use crate::control::{Amount, Reporter, Totals};
 use crate::digest::Digest;
 use crate::store::{Beside, Store, Subject};
@@ -58,6 +59,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
     let used = || census.blobs.values().map(|blob| blob.used);
     totals.oldest_use = used().min().and_then(seconds);
     totals.newest_use = used().max().and_then(seconds);
+    totals.awaited_parts = store.awaited.all(clock::wall());
     Ok(out.tell(totals)?)
 }
 

@@ -222,6 +222,19 @@ fn parts_come_in_any_order_and_pages_with_the_last() {
         assert!(!is_visible(&far.cache(), "one"), "after {done} parts");
         let imported = well(&far.run(&["import", "--json", name]));
         assert_eq!(imported[0]["awaited_blobs"] == 0, done + 1 == names.len(), "{imported:?}");
+        // They came from behind.
+        let awaited: Vec<usize> = (1..names.len() - done).collect();
+        assert_eq!(imported[0]["awaited_parts"], serde_json::json!(awaited));
+        let stats = well(&far.run(&["stats", "--json"]));
+        let told = stats[0]["awaited_parts"].as_array().expect("a list");
+        if awaited.is_empty() {
+            assert!(told.is_empty(), "{told:?}");
+        } else {
+            assert_eq!(
+                (&told[0]["parts"], &told[0]["bundle"]),
+                (&serde_json::json!(awaited), &parts[0]["id"])
+            );
+        }
     }
     assert!(is_visible(&far.cache(), "one"));
 
@@ -232,6 +245,41 @@ fn parts_come_in_any_order_and_pages_with_the_last() {
     refused(&near.command(&["export", "--split", "1KiB", &bundle]), &["does not fit", "larger parts"]);
     let usage = near.command(&["export", "--split", "1GiB", "-"]);
     assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn a_running_daemon_says_which_parts_it_waits_for() {
+    let wheels: Vec<Artifact> =
+        (0..4).map(|n| Distribution::new("one", &format!("{n}.0")).payload(100_000).wheel()).collect();
+    let index =
+        wheels.iter().fold(PublicIndex::builder(), |index, wheel| index.offering(wheel.clone())).start();
+    let near = warmed(&index, &wheels.iter().collect::<Vec<_>>());
+    let bundle = path_in(near.home(), "bundle.tar");
+    let parts = well(&near.command(&["export", "--json", "--split", "150KiB", &bundle]));
+    assert!(parts.len() > 3, "{parts:?}");
+    let names: Vec<&str> = parts.iter().filter_map(|part| part["file"].as_str()).collect();
+    let id = parts[0]["id"].as_str().expect("an id");
+    let last = names.len();
+
+    let far = Larder::start(&GitLab::start());
+    let said = |far: &Larder, command: &str| {
+        let output = far.command(&[command]);
+        assert!(output.status.success(), "{command}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(said(&far, "health").trim(), "ok");
+    let imported = far.command(&["import", names[1]]);
+    let told =
+        format!("parts 1, 3{} of {last}", if last > 4 { format!("-{last}") } else { ", 4".to_owned() });
+    assert!(String::from_utf8_lossy(&imported.stdout).contains(&format!("to come with {}", told)));
+    let waiting = format!("waiting for {told} of bundle {id}");
+    assert_eq!(said(&far, "health").trim(), format!("ok; {waiting}"), "and it is ready");
+    assert!(said(&far, "stats").contains(&format!("for {told} of bundle {id}")), "{}", said(&far, "stats"));
+    let far = far.restart();
+    assert_eq!(said(&far, "health").trim(), format!("ok; {waiting}"), "after a restart, too");
+    well(&far.command(&[&["import", "--json"], &names[..]].concat()));
+    assert_eq!(said(&far, "health").trim(), "ok");
+    assert!(!said(&far, "stats").contains("waiting"));
 }
 
 #[test]

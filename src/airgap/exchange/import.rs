@@ -4,8 +4,9 @@
 //! that is right nothing of the store has changed. A part of a split bundle brings its files; pages become visible with
 //! the part that makes the bundle whole. Nothing is ever removed or evicted. Must not know how bytes travel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::signature::{self, SignatureError};
 use super::{Exchange, block_on};
 use crate::airgap::bundle::{Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
+use crate::clock;
 use crate::control::Order;
 use crate::digest::Digest;
 use crate::index::PageError;
@@ -50,6 +52,8 @@ pub struct Imported {
     pub new_bytes: u64,
     /// Blobs that other parts have yet to bring; pages become visible when there are none.
     pub awaited_blobs: u64,
+    /// These parts, in order.
+    pub awaited_parts: Vec<u32>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,7 @@ impl Exchange {
         reader.finish()?;
 
         let awaited = opening.manifest.blobs().iter().filter(|blob| !staging.holds(blob.sha256, blob.size));
+        let parts: BTreeSet<u32> = awaited.clone().filter_map(|blob| blob.part).collect();
         let told = Imported {
             id: opening.description.id,
             part,
@@ -132,12 +137,15 @@ impl Exchange {
             new_blobs,
             new_bytes,
             awaited_blobs: awaited.count() as u64,
+            awaited_parts: parts.into_iter().collect(),
         };
         if !order.check {
             self.settle(staging, &opening.manifest)?;
             if told.awaited_blobs == 0 {
                 pages.into_iter().try_for_each(|merged| self.show(merged))?;
             }
+            let since = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            self.store.awaited.note(told.id, part.of, &told.awaited_parts, since)?;
             self.store.sync()?;
             self.changed();
         }
