@@ -9,6 +9,7 @@ pub mod build_requires;
 pub mod fetch;
 pub mod listing;
 mod locked_file;
+pub mod need;
 pub mod plan;
 pub mod record;
 pub mod selection;
@@ -312,6 +313,7 @@ impl Fetched {
             version: self.file.version.clone(),
             item: self.file.filename.clone(),
             why,
+            target: None,
             place: String::new(),
         })
     }

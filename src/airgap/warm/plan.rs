@@ -10,7 +10,9 @@ use pep440_rs::Version;
 
 use super::listing::{Listed, Listing, Metadata};
 use super::locked_file::{self, Unfound};
-use super::selection::{self, Filter, Rules, Sdists};
+use super::need::Need;
+use super::selection::{self, Filter, Machine, Rules, Sdists};
+use super::target::Target;
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::digest::Digest;
 use crate::registry::{Route, Scope};
@@ -34,6 +36,8 @@ pub struct Plan {
     pub files: Vec<Planned>,
     pub filtered: Vec<Filtered>,
     pub missing: Vec<Missing>,
+    /// What each machine needs, whether anything of it was found or not.
+    pub needs: Vec<Need>,
 }
 
 /// A file to be there in the end.
@@ -65,6 +69,8 @@ pub struct Missing {
     /// A file's name, a sha256, or the versions that were wanted.
     pub item: String,
     pub why: Absence,
+    /// The machine that lacks it; `None`: not of one machine.
+    pub target: Option<String>,
     pub place: String,
 }
 
@@ -76,6 +82,8 @@ pub enum Absence {
     OtherHash(Digest),
     NoVersion,
     NothingFits,
+    /// Of the files that an input locks, none; why each was left out, and how many for this cause.
+    NoneFits(BTreeMap<String, usize>),
     Elsewhere,
     /// A scope that could not be asked.
     Unasked(Scope, String),
@@ -104,6 +112,11 @@ impl fmt::Display for Absence {
             Self::OtherHash(digest) => write!(f, "the page says another sha256: {digest}"),
             Self::NoVersion => f.write_str("no version matches"),
             Self::NothingFits => f.write_str("no file of a matching version passes the filters"),
+            Self::NoneFits(reasons) => {
+                let reasons: Vec<String> =
+                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                write!(f, "none of the locked files fits ({})", reasons.join(", "))
+            }
             Self::Elsewhere => f.write_str(
                 "the page's link leads to a place that larder does not serve: add it to the mirror's `files`",
             ),
@@ -116,9 +129,11 @@ impl fmt::Display for Absence {
 /// Decides about everything that is wanted; what is wanted twice is planned once.
 pub fn plan(wanted: &[Wanted], pages: &Pages, rules: &Rules) -> Plan {
     let mut plan = Plan::default();
+    let targets = rules.target.machines();
+    let all: Vec<Machine<'_>> = targets.iter().enumerate().collect();
     for one in wanted {
         let looked = pages.get(&one.project).map(Vec::as_slice).unwrap_or_default();
-        One { wanted: one, looked, rules }.add_to(&mut plan);
+        One { wanted: one, looked, rules, machines: Vec::new() }.add_to(&mut plan, &all);
     }
     plan.merge();
     plan
@@ -129,51 +144,100 @@ struct One<'a> {
     wanted: &'a Wanted,
     looked: &'a [Looked],
     rules: &'a Rules,
+    /// Those that may need it.
+    machines: Vec<Machine<'a>>,
 }
 
-impl One<'_> {
-    fn add_to(&self, plan: &mut Plan) {
+/// What was found of one wanted project.
+#[derive(Default)]
+struct Found {
+    /// Each file with the machines that take it.
+    kept: Vec<(Planned, BTreeSet<usize>)>,
+    /// Machines for which something that was not found may have been.
+    excused: BTreeSet<usize>,
+}
+
+impl<'a> One<'a> {
+    fn add_to(mut self, plan: &mut Plan, all: &[Machine<'a>]) {
+        let item = versions(&self.wanted.versions);
         let requires = self.wanted.requires_python.as_ref();
-        if let Some(requires) = requires.filter(|text| !self.rules.target.may_be_among(text)) {
-            plan.filtered.push(
-                self.filtered(versions(&self.wanted.versions), Filter::RequiresPython(requires.to_string())),
-            );
+        let released = all.iter().filter(|(_, target)| requires.is_none_or(|text| target.may_be_among(text)));
+        let released: Vec<Machine<'a>> = released.copied().collect();
+        if let (Some(requires), true) = (requires, released.is_empty()) {
+            plan.filtered.push(self.filtered(item, Filter::RequiresPython(requires.to_string())));
             return;
         }
-        if self.wanted.marker.as_ref().is_some_and(|marker| self.rules.target.rules_out(marker)) {
-            plan.filtered.push(self.filtered(versions(&self.wanted.versions), Filter::Marker));
+        let marker = self.wanted.marker.as_ref();
+        let rules_out = |target: &Target| marker.is_some_and(|marker| target.rules_out(marker));
+        self.machines = released.into_iter().filter(|(_, target)| !rules_out(target)).collect();
+        if self.machines.is_empty() {
+            plan.filtered.push(self.filtered(item, Filter::Marker));
             return;
         }
-        let mut kept: Vec<Planned> = Vec::new();
+        let left_out_before = plan.filtered.len();
+        let mut found = self.find_files(plan);
+        if self.rules.sdists == Sdists::IfNoWheel {
+            self.drop_built(plan, &mut found);
+        }
+        let left_out = plan.filtered.split_off(left_out_before);
+        for (at, target) in &self.machines {
+            if !rules_out(&target.with_implementation()) {
+                self.add_need(plan, &found, &left_out, (*at, target));
+            }
+        }
+        plan.filtered.extend(left_out);
+        plan.files.extend(found.kept.into_iter().map(|(file, _)| file));
+    }
+
+    fn find_files(&self, plan: &mut Plan) -> Found {
+        let mut found = Found::default();
+        let every = || self.machines.iter().map(|(at, _)| *at).collect();
         match &self.wanted.files {
             Files::Hashed(digests) => {
                 for digest in digests {
-                    let found = self.listed().find(|file| file.sha256 == Some(*digest));
-                    let item = || format!("sha256:{digest}");
-                    self.locked(found.ok_or(Absence::NoSuchHash), item, Some(*digest), plan, &mut kept);
+                    let file = self.listed().find(|file| file.sha256 == Some(*digest));
+                    let file = file.ok_or(Absence::NoSuchHash);
+                    self.locked(file, (format!("sha256:{digest}"), every()), Some(*digest), plan, &mut found);
                 }
             }
             Files::Named(files) => {
                 for file in files {
-                    let item = || file.filename.clone();
-                    match (
-                        locked_file::find(file, self.listed()),
-                        selection::by_name(&file.filename, self.rules),
-                    ) {
-                        (Err(_), Err(why)) => plan.filtered.push(self.filtered(item(), why)),
-                        (found, _) => {
-                            let found = found.map_err(Absence::from);
-                            self.locked(found, item, file.sha256, plan, &mut kept);
+                    let by_name = selection::by_name(&file.filename, self.rules, &self.machines);
+                    match (locked_file::find(file, self.listed()), by_name) {
+                        (Err(_), Err(why)) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
+                        (listed, by_name) => {
+                            let item = (file.filename.clone(), by_name.unwrap_or_else(|_| every()));
+                            let listed = listed.map_err(Absence::from);
+                            self.locked(listed, item, file.sha256, plan, &mut found);
                         }
                     }
                 }
             }
-            Files::Any => self.choose(plan, &mut kept),
+            Files::Any => self.choose(plan, &mut found),
         }
-        if self.rules.sdists == Sdists::IfNoWheel {
-            self.drop_built(plan, &mut kept);
+        found
+    }
+
+    /// What one machine needs; missing if there is no file for it, and nothing was said that explains it.
+    fn add_need(
+        &self,
+        plan: &mut Plan,
+        found: &Found,
+        left_out: &[Filtered],
+        (at, target): (usize, &Target),
+    ) {
+        let fitting = found.kept.iter().filter(|(_, fits)| fits.contains(&at));
+        let files: BTreeSet<String> = fitting.map(|(file, _)| file.route.path()).collect();
+        if files.is_empty() && !found.excused.contains(&at) {
+            let why = match &self.wanted.files {
+                Files::Any => Absence::NothingFits,
+                Files::Hashed(_) | Files::Named(_) => Absence::NoneFits(reasons(left_out, &found.kept)),
+            };
+            let missing = self.missing(versions(&self.wanted.versions), why);
+            plan.missing.push(Missing { target: Some(target.to_string()), ..missing });
         }
-        plan.files.append(&mut kept);
+        let item = versions(&self.wanted.versions);
+        plan.needs.push(Need { machine: at, project: self.wanted.project.clone(), item, files });
     }
 
     fn listed(&self) -> impl Iterator<Item = &Listed> + Clone {
@@ -189,22 +253,24 @@ impl One<'_> {
 
     fn locked(
         &self,
-        found: Result<&Listed, Absence>,
-        item: impl Fn() -> String,
+        file: Result<&Listed, Absence>,
+        (item, may_fit): (String, BTreeSet<usize>),
         sha256: Option<Digest>,
         plan: &mut Plan,
-        kept: &mut Vec<Planned>,
+        found: &mut Found,
     ) {
-        match found {
-            Err(why) => plan.missing.push(self.missing(item(), self.absence(why))),
-            Ok(file) => match selection::judge(file, sha256.is_some(), self.rules) {
-                Err(why) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
-                Ok(()) => match self.planned(file, sha256) {
-                    Some(planned) => kept.push(planned),
-                    None => plan.missing.push(self.missing(item(), Absence::Elsewhere)),
-                },
+        let judged =
+            file.map(|file| (file, selection::judge(file, sha256.is_some(), self.rules, &self.machines)));
+        let why = match judged {
+            Err(why) => self.absence(why),
+            Ok((file, Err(why))) => return plan.filtered.push(self.filtered(file.filename.clone(), why)),
+            Ok((file, Ok(fits))) => match self.planned(file, sha256) {
+                Some(planned) => return found.kept.push((planned, fits)),
+                None => Absence::Elsewhere,
             },
-        }
+        };
+        plan.missing.push(self.missing(item, why));
+        found.excused.extend(may_fit);
     }
 
     /// What was not found on any page may be on one that could not be read.
@@ -230,53 +296,80 @@ impl One<'_> {
         self.looked.iter().map(scope).collect()
     }
 
-    /// Files of the newest matching versions. The first scope that has the project has all of it: what another one offers
-    /// under its name may be somebody else's.
-    fn choose(&self, plan: &mut Plan, kept: &mut Vec<Planned>) {
-        let item = versions(&self.wanted.versions);
-        let first = self.looked.iter().find(|looked| !matches!(looked, Looked::NotThere(_)));
-        let listing = match first {
-            Some(Looked::Page(listing)) => listing,
-            _ => return plan.missing.push(self.missing(item, self.absence(Absence::NoVersion))),
+    /// Files of the newest matching versions, for each machine those that it takes.
+    fn choose(&self, plan: &mut Plan, found: &mut Found) {
+        let Some(listing) = self.chosen_page() else {
+            found.excused.extend(self.machines.iter().map(|(at, _)| *at));
+            let item = versions(&self.wanted.versions);
+            return plan.missing.push(self.missing(item, self.absence(Absence::NoVersion)));
         };
-        let mut is_there = false;
-        let mut offered: BTreeMap<Version, Vec<&Listed>> = BTreeMap::new();
-        for file in &listing.files {
-            let Some(version) = &file.version else { continue };
-            if !selection::is_among(version, &self.wanted.versions) {
-                continue;
-            }
-            is_there = true;
-            match selection::judge(file, false, self.rules) {
-                Ok(()) => offered.entry(version.clone()).or_default().push(file),
+        let mut offered: BTreeMap<Version, Vec<(&Listed, BTreeSet<usize>)>> = BTreeMap::new();
+        for (file, version) in self.matching(listing) {
+            match selection::judge(file, false, self.rules, &self.machines) {
+                Ok(fits) => offered.entry(version.clone()).or_default().push((file, fits)),
                 Err(why) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
             }
         }
-        if offered.is_empty() {
-            let why = if is_there { Absence::NothingFits } else { Absence::NoVersion };
-            return plan.missing.push(self.missing(item, why));
+        let mut taken: BTreeSet<&Version> = BTreeSet::new();
+        for (at, _) in &self.machines {
+            let for_it = offered.iter().filter(|(_, files)| files.iter().any(|(_, fits)| fits.contains(at)));
+            let for_it: BTreeMap<Version, &Version> =
+                for_it.map(|(version, _)| (version.clone(), version)).collect();
+            let Wanted { versions, prereleases, .. } = self.wanted;
+            taken.extend(selection::taken(for_it, versions, *prereleases, self.rules));
         }
-        let Wanted { versions, prereleases, .. } = self.wanted;
-        let taken: Vec<&Listed> =
-            selection::taken(offered, versions, *prereleases, self.rules).flatten().collect();
-        if taken.is_empty() {
+        if taken.is_empty() && !offered.is_empty() {
             // There are pre-releases alone, and the input wants none.
+            found.excused.extend(self.machines.iter().map(|(at, _)| *at));
+            let item = versions(&self.wanted.versions);
             return plan.missing.push(self.missing(item, Absence::NoVersion));
         }
-        for file in taken {
-            match self.planned(file, None) {
-                Some(planned) => kept.push(planned),
-                None => plan.missing.push(self.missing(file.filename.clone(), Absence::Elsewhere)),
+        for (_, files) in offered.iter().rev().filter(|(version, _)| taken.contains(version)) {
+            for (file, fits) in files {
+                match self.planned(file, None) {
+                    Some(planned) => found.kept.push((planned, fits.clone())),
+                    None => {
+                        plan.missing.push(self.missing(file.filename.clone(), Absence::Elsewhere));
+                        found.excused.extend(fits);
+                    }
+                }
             }
         }
     }
 
-    /// Leaves out the sdists of versions that have a wheel.
-    fn drop_built(&self, plan: &mut Plan, kept: &mut Vec<Planned>) {
-        let wheels: BTreeSet<Option<Version>> =
-            kept.iter().filter(|file| file.is_wheel()).map(|file| file.version.clone()).collect();
-        kept.retain(|file| {
-            let goes = !file.is_wheel() && wheels.contains(&file.version);
+    /// The page that a project without hashes is taken from, if it has a matching version. The first scope that has the
+    /// project has all of it: what another one offers under its name may be somebody else's. A pin with a local version
+    /// (PEP 440: no index for everybody takes one) names a build that one index alone may have, and is looked for in all.
+    fn chosen_page(&self) -> Option<&Listing> {
+        let is_local =
+            matches!(&self.wanted.versions, Versions::Exactly(version) if !version.local().is_empty());
+        let is_there = |listing: &&Listing| self.matching(listing).next().is_some();
+        for looked in self.looked {
+            match looked {
+                Looked::NotThere(_) => {}
+                Looked::Page(listing) if is_local && !is_there(&listing) => {}
+                Looked::Page(listing) => return Some(listing).filter(is_there),
+                // It may have it.
+                Looked::Failed(..) => return None,
+            }
+        }
+        None
+    }
+
+    fn matching<'l>(&self, listing: &'l Listing) -> impl Iterator<Item = (&'l Listed, &'l Version)> {
+        let with_version = listing.files.iter().filter_map(|file| Some((file, file.version.as_ref()?)));
+        with_version.filter(|(_, version)| selection::is_among(version, &self.wanted.versions))
+    }
+
+    /// Leaves out the sdists of versions that have a wheel for each machine that would build it.
+    fn drop_built(&self, plan: &mut Plan, found: &mut Found) {
+        let mut built: BTreeMap<Option<Version>, BTreeSet<usize>> = BTreeMap::new();
+        for (wheel, fits) in found.kept.iter().filter(|(file, _)| file.is_wheel()) {
+            built.entry(wheel.version.clone()).or_default().extend(fits);
+        }
+        found.kept.retain(|(file, fits)| {
+            let goes =
+                !file.is_wheel() && built.get(&file.version).is_some_and(|built| fits.is_subset(built));
             if goes {
                 plan.filtered.push(self.filtered(file.filename.clone(), Filter::HasWheel));
             }
@@ -311,7 +404,14 @@ impl One<'_> {
             Versions::Exactly(version) => Some(version.clone()),
             _ => None,
         };
-        Missing { project: self.wanted.project.clone(), version, item, why, place: self.wanted.place.clone() }
+        Missing {
+            project: self.wanted.project.clone(),
+            version,
+            item,
+            why,
+            target: None,
+            place: self.wanted.place.clone(),
+        }
     }
 }
 
@@ -334,8 +434,19 @@ impl Plan {
         let mut seen = BTreeSet::new();
         self.filtered.retain(|file| seen.insert((file.project.clone(), file.item.clone())));
         let mut seen = BTreeSet::new();
-        self.missing.retain(|file| seen.insert((file.project.clone(), file.item.clone())));
+        self.missing
+            .retain(|file| seen.insert((file.project.clone(), file.item.clone(), file.target.clone())));
     }
+}
+
+/// Why files were left out, and how many for each cause; those that are kept are so for other machines.
+fn reasons(left_out: &[Filtered], kept: &[(Planned, BTreeSet<usize>)]) -> BTreeMap<String, usize> {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let of_others = kept.iter().map(|_| &Filter::Tags);
+    for why in left_out.iter().map(|one| &one.why).chain(of_others) {
+        *reasons.entry(why.to_string()).or_default() += 1;
+    }
+    reasons
 }
 
 /// In the words of a requirement.

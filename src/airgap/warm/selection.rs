@@ -2,7 +2,7 @@
 //!
 //! Must not know lock files, nor where a page came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -35,7 +35,7 @@ pub enum Sdists {
     #[default]
     Also,
     Never,
-    /// Only of versions that have no wheel for the machines asked for.
+    /// Only of versions that have no wheel for one of the machines asked for.
     IfNoWheel,
 }
 
@@ -69,24 +69,47 @@ impl fmt::Display for Filter {
     }
 }
 
-/// What the file's name alone tells.
-pub(super) fn by_name(filename: &str, rules: &Rules) -> Result<(), Filter> {
+/// A machine by its place among those asked for.
+pub(super) type Machine<'a> = (usize, &'a Target);
+
+/// What the file's name alone tells: which of the machines could take it.
+pub(super) fn by_name(
+    filename: &str,
+    rules: &Rules,
+    machines: &[Machine<'_>],
+) -> Result<BTreeSet<usize>, Filter> {
     if filename.ends_with(".whl") {
-        let fits = WheelTags::of(filename).is_some_and(|tags| rules.target.accepts(&tags));
-        return if fits { Ok(()) } else { Err(Filter::Tags) };
+        let tags = WheelTags::of(filename);
+        let takes = |machine: &Target| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
+        let fits: BTreeSet<usize> =
+            machines.iter().filter(|(_, machine)| takes(machine)).map(|(at, _)| *at).collect();
+        return if fits.is_empty() { Err(Filter::Tags) } else { Ok(fits) };
     }
     let lower = filename.to_ascii_lowercase();
     if !SDISTS.iter().any(|ending| lower.ends_with(ending)) {
         return Err(Filter::Kind);
     }
-    if rules.sdists == Sdists::Never { Err(Filter::Sdist) } else { Ok(()) }
+    if rules.sdists == Sdists::Never {
+        return Err(Filter::Sdist);
+    }
+    Ok(machines.iter().map(|(at, _)| *at).collect())
 }
 
-/// The whole judgement. `is_locked`: the input names this very file by its hash.
-pub(super) fn judge(file: &Listed, is_locked: bool, rules: &Rules) -> Result<(), Filter> {
-    by_name(&file.filename, rules)?;
-    if let Some(text) = file.requires_python.as_deref().filter(|text| !rules.target.may_be(text)) {
-        return Err(Filter::RequiresPython(text.to_owned()));
+/// The whole judgement: which of the machines take it. `is_locked`: the input names this very file by its hash.
+pub(super) fn judge(
+    file: &Listed,
+    is_locked: bool,
+    rules: &Rules,
+    machines: &[Machine<'_>],
+) -> Result<BTreeSet<usize>, Filter> {
+    let mut fits = by_name(&file.filename, rules, machines)?;
+    if let Some(text) = file.requires_python.as_deref() {
+        let may_be: BTreeSet<usize> =
+            machines.iter().filter(|(_, machine)| machine.may_be(text)).map(|(at, _)| *at).collect();
+        fits.retain(|at| may_be.contains(at));
+        if fits.is_empty() {
+            return Err(Filter::RequiresPython(text.to_owned()));
+        }
     }
     if file.is_yanked && !is_locked && !rules.yanked {
         return Err(Filter::Yanked);
@@ -94,7 +117,7 @@ pub(super) fn judge(file: &Listed, is_locked: bool, rules: &Rules) -> Result<(),
     match (rules.before, file.uploaded) {
         (Some(_), None) => Err(Filter::UploadUnknown),
         (Some(before), Some(uploaded)) if uploaded >= before => Err(Filter::Uploaded),
-        _ => Ok(()),
+        _ => Ok(fits),
     }
 }
 

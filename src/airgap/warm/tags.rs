@@ -3,6 +3,8 @@
 //! Owns the families of platforms and which of their releases include which. Must not know Python releases that files
 //! require, nor any page.
 
+use std::fmt;
+
 /// Levels of the names that came before PEP 600.
 const LEGACY_LEVELS: [(&str, (u32, u32)); 3] =
     [("manylinux1_", (2, 5)), ("manylinux2010_", (2, 12)), ("manylinux2014_", (2, 17))];
@@ -124,6 +126,19 @@ impl Platform {
                 },
             },
         }
+    }
+}
+
+/// The tag that it was read from, an old name by its new one.
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (family, (major, minor), machine) = match self {
+            Self::Manylinux { level, machine } => ("manylinux", level, machine),
+            Self::Musllinux { level, machine } => ("musllinux", level, machine),
+            Self::MacOs { release, machine } => ("macosx", release, machine),
+            Self::Exactly(tag) => return f.write_str(tag),
+        };
+        write!(f, "{family}_{major}_{minor}_{machine}")
     }
 }
 

@@ -3,6 +3,8 @@
 //! Owns which wheels one of them could install. Must not know any project, page or lock file. What is not said does not
 //! restrict: with no filter at all every file counts.
 
+use std::fmt;
+
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::tags::{BadPlatform, Platform, WheelTags};
@@ -107,6 +109,26 @@ impl Target {
             implementation: implementation.map(str::to_owned),
             abis: abis.iter().map(|abi| abi.to_ascii_lowercase()).collect(),
         })
+    }
+
+    /// The single machines that it means: each Python with each platform. What was not said stays unsaid, so that there is
+    /// always one.
+    pub fn machines(&self) -> Vec<Self> {
+        let platforms = some_or_unknown(&self.platforms);
+        let with = |python: Option<Python>| {
+            platforms.iter().map(move |platform| Self {
+                pythons: python.into_iter().collect(),
+                platforms: platform.clone().into_iter().collect(),
+                ..self.clone()
+            })
+        };
+        some_or_unknown(&self.pythons).into_iter().flat_map(with).collect()
+    }
+
+    /// With the implementation that is meant when only a release was said, as for wheels: CPython.
+    pub fn with_implementation(&self) -> Self {
+        let meant = (!self.pythons.is_empty()).then(|| "cp".to_owned());
+        Self { implementation: self.implementation.clone().or(meant), ..self.clone() }
     }
 
     /// Whether one of the Pythons may be among these. Text that is no specifier restricts nothing, as in pip.
@@ -238,6 +260,25 @@ impl Target {
     }
 }
 
+/// As it was asked for: `3.12 manylinux_2_28_x86_64`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pythons = self.pythons.iter().map(Python::to_string);
+        let platforms = self.platforms.iter().map(Platform::to_string);
+        let words = pythons.chain(self.implementation.clone()).chain(self.abis.clone()).chain(platforms);
+        let words: Vec<String> = words.collect();
+        f.write_str(if words.is_empty() { "every machine" } else { "" })?;
+        f.write_str(&words.join(" "))
+    }
+}
+
+impl fmt::Display for Python {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        self.micro.map_or(Ok(()), |micro| write!(f, ".{micro}"))
+    }
+}
+
 /// Each of them, or one that nothing is known of.
 fn some_or_unknown<T: Clone>(known: &[T]) -> Vec<Option<T>> {
     if known.is_empty() { vec![None] } else { known.iter().cloned().map(Some).collect() }
@@ -355,6 +396,24 @@ mod tests {
             assert_eq!(two.rules_out(&marker(text)), expected, "{text}");
             assert!(!Target::default().rules_out(&marker(text)), "{text}");
         }
+    }
+
+    #[test]
+    fn each_python_with_each_platform_is_a_machine() {
+        let two = target("3.11,3.12.4", "manylinux2014_x86_64,win_amd64,macosx_14_0_arm64", None, "");
+        let names: Vec<String> = two.machines().iter().map(Target::to_string).collect();
+        assert_eq!(names.len(), 6);
+        assert_eq!(names[0], "3.11 manylinux_2_17_x86_64");
+        assert_eq!(names[5], "3.12.4 macosx_14_0_arm64");
+        assert_eq!(Target::default().machines(), [Target::default()]);
+        assert_eq!(Target::default().to_string(), "every machine");
+        assert_eq!(
+            target("3.13", "musllinux_1_2_aarch64", Some("cp"), "cp313t").machines()[0].to_string(),
+            "3.13 cp cp313t musllinux_1_2_aarch64"
+        );
+        let pypy = Marker::parse("implementation_name == 'pypy'").unwrap();
+        assert!(!two.rules_out(&pypy) && two.with_implementation().rules_out(&pypy));
+        assert!(!target("", "win_amd64", None, "").with_implementation().rules_out(&pypy));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::airgap::lockfile::marker::Marker;
 use crate::airgap::warm::target::Target;
 
 fn scope(name: &str) -> Scope {
@@ -143,7 +144,143 @@ fn filters_leave_out_and_say_why() {
     assert!(plan.files.is_empty() && plan.missing.is_empty() && plan.filtered.len() == 1);
 }
 
+const LINUX: &str = "a-1.0-cp312-cp312-manylinux_2_17_x86_64.whl";
+const WINDOWS: &str = "a-1.0-cp311-cp311-win_amd64.whl";
+
+/// For 3.11 and 3.12, on Linux and Windows.
+fn four_machines(sdists: Sdists) -> Rules {
+    let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let target = Target::parse(&words("3.11,3.12"), &words("manylinux_2_28_x86_64,win_amd64"), None, &[]);
+    Rules { target: target.unwrap(), sdists, ..Rules::default() }
+}
+
+/// The machines that lack something, and those that need anything.
+fn short(plan: &Plan) -> (Vec<&str>, usize) {
+    (plan.missing.iter().filter_map(|missing| missing.target.as_deref()).collect(), plan.needs.len())
+}
+
+#[test]
+fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
+    let locked = |filenames: &[&str]| {
+        let file = |name: &&str| NamedFile {
+            filename: (*name).to_owned(),
+            sha256: Some(digest(name)),
+            size: None,
+            url: None,
+        };
+        want(pin("1.0"), Files::Named(filenames.iter().map(file).collect()))
+    };
+    let looked = || vec![page("one", &[LINUX, WINDOWS, SDIST])];
+    let rules = four_machines(Sdists::Also);
+    let plan = made(locked(&[LINUX, WINDOWS]), looked(), &rules);
+    assert_eq!(short(&plan), (vec!["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"], 4));
+    assert_eq!(whys(&plan)[0], "none of the locked files fits (2 for other machines)");
+    assert_eq!(short(&made(locked(&[LINUX, WINDOWS, SDIST]), looked(), &rules)), (vec![], 4), "can be built");
+    let never = made(locked(&[LINUX, WINDOWS, SDIST]), looked(), &four_machines(Sdists::Never));
+    assert_eq!(short(&never).0.len(), 2);
+    assert_eq!(
+        whys(&never)[0],
+        "none of the locked files fits (1 a source distribution, 2 for other machines)"
+    );
+
+    // Where its marker is false nobody lacks it, and where it is not for this Python.
+    let marked = |marker: &str| Wanted { marker: Marker::parse(marker).ok(), ..locked(&[LINUX]) };
+    let linux = "python_version >= '3.12' and sys_platform == 'linux'";
+    assert_eq!(short(&made(marked(linux), looked(), &rules)), (vec![], 1));
+    assert_eq!(
+        short(&made(marked("sys_platform == 'linux'"), looked(), &rules)),
+        (vec!["3.11 manylinux_2_28_x86_64"], 2)
+    );
+    assert_eq!(short(&made(marked("implementation_name == 'pypy'"), looked(), &rules)), (vec![], 0));
+    let python = Wanted { requires_python: ">=3.12".parse().ok(), ..locked(&[LINUX]) };
+    assert_eq!(short(&made(python, looked(), &rules)), (vec!["3.12 win_amd64"], 2));
+
+    // What is missing by name explains the machine that it is for, and no other.
+    let gone = made(locked(&[LINUX, WINDOWS]), vec![page("one", &[LINUX])], &rules);
+    assert_eq!(short(&gone).0, ["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"]);
+    assert!(whys(&gone).contains(&"no file on the page has this name".to_owned()) && gone.missing.len() == 3);
+    // A hash does not tell what it is for.
+    let hashes = want(pin("1.0"), Files::Hashed([digest(LINUX), digest("gone")].into()));
+    assert_eq!(short(&made(hashes, looked(), &rules)), (vec![], 4));
+    let hashes = want(pin("1.0"), Files::Hashed([digest(LINUX)].into()));
+    assert_eq!(short(&made(hashes, looked(), &rules)).0.len(), 3);
+}
+
+#[test]
+fn an_sdist_is_left_out_where_each_machine_has_a_wheel() {
+    let looked = |filenames: &[&str]| vec![page("one", filenames)];
+    let rules = four_machines(Sdists::IfNoWheel);
+    let any = || want(pin("1.0"), Files::Any);
+    assert_eq!(names(&made(any(), looked(&[LINUX, WINDOWS, SDIST]), &rules)), [LINUX, WINDOWS, SDIST]);
+    assert_eq!(names(&made(any(), looked(&[WHEEL, SDIST]), &rules)), [WHEEL]);
+}
+
+#[test]
+fn each_machine_gets_the_newest_version_that_it_takes() {
+    let older = "a-0.9-py3-none-any.whl";
+    let any = || want(Versions::Latest(1), Files::Any);
+    let looked = || vec![page("one", &[LINUX, older, "a-0.8-py3-none-any.whl"])];
+    let plan = made(any(), looked(), &four_machines(Sdists::Also));
+    assert_eq!((names(&plan), short(&plan)), (vec![LINUX, older], (vec![], 4)));
+    let pinned = made(want(pin("1.0"), Files::Any), looked(), &four_machines(Sdists::Also));
+    assert_eq!(short(&pinned).0.len(), 3);
+    assert_eq!(whys(&pinned)[0], "no file of a matching version passes the filters");
+}
+
+#[test]
+fn a_local_version_is_looked_for_in_every_scope() {
+    let cpu = "a-2.0+cpu-py3-none-any.whl";
+    let rules = Rules::default();
+    let pinned = |version: &str, looked| made(want(pin(version), Files::Any), looked, &rules);
+    let two = || page("two", &[cpu, "a-2.0-py3-none-any.whl"]);
+    let plan = pinned("2.0+cpu", vec![page("one", &["a-2.0-py3-none-any.whl"]), two()]);
+    assert_eq!(names(&plan), [cpu]);
+    assert!(plan.files[0].route.path().starts_with("/two/"));
+    let refused = Looked::Failed(scope("one"), "timed out".to_owned());
+    assert_eq!(whys(&pinned("2.0+cpu", vec![refused, two()])), ["one: timed out"], "it may have it");
+    assert_eq!(whys(&pinned("2.0+rocm", vec![two()])), ["no version matches"]);
+    // Any other version is that of whoever has the project first.
+    assert_eq!(whys(&pinned("2.0", vec![page("one", &[WHEEL]), two()])), ["no version matches"]);
+}
+
 proptest! {
+    #[test]
+    fn a_machine_lacks_a_package_or_has_a_file_that_it_takes(
+        on_page in proptest::collection::btree_set((0..5usize, 6..9u64), 0..8),
+        platforms in proptest::collection::btree_set(0..3usize, 1..4),
+        pythons in proptest::collection::btree_set(6..9u64, 1..3),
+        named in any::<bool>(),
+    ) {
+        const PLATFORMS: [&str; 3] = ["manylinux_2_28_x86_64", "win_amd64", "macosx_14_0_arm64"];
+        let name = |(kind, minor): &(usize, u64)| match kind {
+            3 => "a-1.0-py3-none-any.whl".to_owned(),
+            4 => "a-1.0.tar.gz".to_owned(),
+            at => format!("a-1.0-cp3{minor}-cp3{minor}-{}.whl", PLATFORMS[*at]),
+        };
+        let filenames: BTreeSet<String> = on_page.iter().map(name).collect();
+        let filenames: Vec<&str> = filenames.iter().map(String::as_str).collect();
+        let file = |name: &&str| NamedFile { filename: (*name).to_owned(), sha256: Some(digest(name)), size: None, url: None };
+        let files = if named { Files::Named(filenames.iter().map(file).collect()) } else { Files::Any };
+        let words: Vec<String> = pythons.iter().map(|minor| format!("3.{minor}")).collect();
+        let tags: Vec<String> = platforms.iter().map(|at| PLATFORMS[*at].to_owned()).collect();
+        let target = Target::parse(&words, &tags, None, &[]).unwrap();
+        let rules = Rules { target: target.clone(), ..Rules::default() };
+        prop_assume!(!filenames.is_empty());
+        let plan = made(want(pin("1.0"), files), vec![page("one", &filenames)], &rules);
+        let everybody = on_page.iter().any(|(kind, _)| *kind > 2);
+        for (at, machine) in target.machines().iter().enumerate() {
+            let (minor, platform) = (pythons.iter().nth(at / tags.len()).unwrap(), platforms.iter().nth(at % tags.len()).unwrap());
+            let has_file = everybody || on_page.contains(&(*platform, *minor));
+            let need = plan.needs.iter().find(|need| need.machine == at).unwrap();
+            prop_assert_eq!(!need.files.is_empty(), has_file);
+            let label = machine.to_string();
+            prop_assert_eq!(plan.missing.iter().any(|missing| missing.target.as_ref() == Some(&label)), !has_file);
+            for address in &need.files {
+                prop_assert!(plan.files.iter().any(|file| file.route.path() == *address));
+            }
+        }
+    }
+
     #[test]
     fn each_locked_hash_is_planned_left_out_or_missing_once(
         on_page in proptest::collection::btree_set(0..12u8, 0..8),
@@ -165,7 +302,11 @@ proptest! {
         let found: BTreeSet<String> = plan.files.iter().map(|file| file.filename.clone()).collect();
         prop_assert_eq!(plan.files.len(), found.len());
         prop_assert_eq!(found, expected);
-        prop_assert_eq!(plan.missing.len(), locked.difference(&on_page).count());
-        prop_assert_eq!(plan.files.len() + plan.filtered.len() + plan.missing.len(), locked.len());
+        let (of_machines, of_files): (Vec<&Missing>, Vec<&Missing>) =
+            plan.missing.iter().partition(|missing| missing.target.is_some());
+        prop_assert_eq!(of_files.len(), locked.difference(&on_page).count());
+        prop_assert_eq!(plan.files.len() + plan.filtered.len() + of_files.len(), locked.len());
+        // With all that it locks left out, nobody has it.
+        prop_assert_eq!(of_machines.len(), usize::from(plan.files.is_empty() && of_files.is_empty()));
     }
 }
