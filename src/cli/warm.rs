@@ -3,9 +3,14 @@
 //! Owns the arguments and the order of what is done. Must not know how the daemon is put together or reached: it is handed
 //! a client of it. Nothing of a package is executed.
 
+mod allowed;
 mod inputs;
+mod left_out;
+mod outside;
 mod report;
 mod set;
+mod taken;
+mod unserved;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,8 +25,7 @@ use tokio::sync::mpsc;
 
 use super::ground::Ground;
 use crate::access::Credential;
-use crate::airgap::lockfile;
-use crate::airgap::wanted::Wanted;
+use crate::airgap::lockfile::{self, Choice};
 use crate::airgap::warm::Warm;
 use crate::airgap::warm::fetch::{Asker, Daemon};
 use crate::airgap::warm::plan::{Plan, plan};
@@ -32,6 +36,7 @@ use crate::control;
 use crate::registry::Scope;
 use crate::simple::ProjectName;
 use crate::store::SetName;
+use allowed::Allowed;
 use inputs::Inputs;
 use report::Report;
 
@@ -73,6 +78,24 @@ pub struct WarmArguments {
     /// Which source distributions.
     #[arg(long, value_enum, default_value_t = SdistChoice::Also)]
     pub sdists: SdistChoice,
+    /// Of a lock's groups only this one, beside the project's own dependencies; may be repeated. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
+    /// Not this group; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub no_group: Vec<String>,
+    /// Not the groups dev and develop.
+    #[arg(long)]
+    pub no_dev: bool,
+    /// Of a lock's extras only this one; may be repeated. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub extra: Vec<String>,
+    /// Not this extra; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub no_extra: Vec<String>,
+    /// What may be missing: a project, or the URL or path of an entry; @FILE for a list of them, one a line. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub allow_missing: Vec<String>,
     /// Fetch what the source distributions say they are built with, in the newest version that matches.
     #[arg(long)]
     pub build_deps: bool,
@@ -97,7 +120,7 @@ pub struct WarmArguments {
     /// Only say what would be fetched; pages are read for it.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print a line of JSON for each file.
+    /// Print a line of JSON for each file, for each entry that no index can give, and for each machine.
     #[arg(long)]
     pub json: bool,
     /// Name the files as a set, which `larder export --set` writes and `larder gc` keeps: these and no others when all are
@@ -133,10 +156,8 @@ impl Daemon for control::Client {
 
 /// An input that was understood, before any daemon is looked for.
 pub struct Prepared {
-    wanted: Vec<Wanted>,
-    left_out: Vec<(String, bool)>,
-    unlocked: Vec<String>,
-    remarks: Vec<String>,
+    inputs: Inputs,
+    allowed: Allowed,
     from: Vec<Scope>,
     asked: BTreeMap<ProjectName, Vec<Scope>>,
     rules: Rules,
@@ -167,11 +188,13 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
     let set = asked.set.as_ref().or(asked.record.as_ref()).map(|name| SetName::parse(name));
     let set = set.transpose().map_err(|why| why.to_string())?;
     let told = asked.from.iter().map(|text| inputs::source(text, ground)).collect::<Result<Vec<_>, _>>()?;
-    let Inputs { wanted, left_out, unlocked, indexes, remarks } =
-        inputs::read(&asked.inputs, &rules.target, ground)?;
-    let from = if told.is_empty() { indexes } else { told };
-    let asked = inputs::scopes(&wanted, &from, ground)?;
-    Ok(Prepared { wanted, left_out, unlocked, remarks, from, asked, rules, set })
+    let choice = Choice::new(&asked.group, &asked.no_group, &asked.extra, &asked.no_extra, asked.no_dev);
+    let inputs = inputs::read(&asked.inputs, ground, &choice, &rules.target)?;
+    let from = if told.is_empty() { inputs.indexes.clone() } else { told };
+    let file = |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
+    let allowed = Allowed::read(&asked.allow_missing, &file)?;
+    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, ground)?;
+    Ok(Prepared { inputs, allowed, from, asked, rules, set })
 }
 
 /// Fetches; true when all is there.
@@ -180,7 +203,7 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
 /// When nothing can be printed.
 pub async fn warm(
     asked: &WarmArguments,
-    prepared: Prepared,
+    mut prepared: Prepared,
     ground: &Ground,
     client: control::Client,
     credential: &Credential,
@@ -192,16 +215,10 @@ pub async fn warm(
         jobs: usize::from(asked.jobs),
         cache_dir: ground.cache_dir.clone(),
     });
-    let mut report = Report::new(asked.json, asked.dry_run);
-    for (sentence, is_missing) in &prepared.left_out {
-        report.left_out(sentence, *is_missing)?;
-    }
-    for remark in &prepared.remarks {
-        report.remark(remark)?;
-    }
-    report.unlocked(&prepared.unlocked, ground)?;
+    let mut report = Report::new(asked.json, asked.dry_run, std::mem::take(&mut prepared.allowed));
+    report.inputs(&prepared.inputs, ground)?;
     let pages = warm.pages(&prepared.asked).await;
-    let first = plan(&prepared.wanted, &pages, &prepared.rules);
+    let first = plan(&prepared.inputs.wanted, &pages, &prepared.rules);
     let sdists: Vec<_> = first.files.iter().filter(|file| !file.is_wheel()).cloned().collect();
     round(&warm, first, &mut report).await?;
     if asked.build_deps && asked.dry_run {
@@ -216,7 +233,7 @@ pub async fn warm(
         let has = set::write(&client, name, report.there(), is_whole).await?;
         report.noted(name, has, is_whole)?;
     }
-    report.finish()?;
+    report.finish(&prepared.inputs.taken, &prepared.rules.target)?;
     Ok(is_whole)
 }
 
@@ -239,7 +256,7 @@ pub async fn record(
     let ran = recorder.run(&asked.client, prepared.from.first()).await;
     let (status, mut recording) =
         ran.map_err(|why| format!("cannot run {}: {why}", asked.client.first().map_or("", String::as_str)))?;
-    let report = Report::new(asked.json, false);
+    let report = Report::new(asked.json, false, Allowed::default());
     // A client that reads a part has it in mind to use the whole.
     let parts: Vec<_> = recording.incomplete().cloned().collect();
     for route in parts {
@@ -257,8 +274,8 @@ pub async fn record(
 }
 
 /// One plan, told and carried out.
-async fn round(warm: &Arc<Warm<control::Client>>, plan: Plan, report: &mut Report) -> Result<(), String> {
-    report.planned(&plan)?;
+async fn round(warm: &Arc<Warm<control::Client>>, mut plan: Plan, report: &mut Report) -> Result<(), String> {
+    report.planned(&mut plan)?;
     for missing in &plan.missing {
         report.missing(missing)?;
     }

@@ -35,7 +35,7 @@ impl Bench {
         bench
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    pub fn file(&self, name: &str, text: &str) -> String {
         let path: PathBuf = self.larder.home().join(name);
         std::fs::write(&path, text).expect("a writable folder");
         path.to_string_lossy().into_owned()
@@ -45,8 +45,15 @@ impl Bench {
         self.larder.command(&[&["warm"], arguments].concat())
     }
 
-    /// With `--json` and from the mirror: the exit code, and the lines.
+    /// With `--json` and from the mirror: the exit code, and the lines about files.
     pub fn told(&self, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+        let (code, mut lines) = self.told_all(arguments);
+        lines.retain(|line| line["file"].is_string());
+        (code, lines)
+    }
+
+    /// The same with the lines about all else.
+    pub fn told_all(&self, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
         let output = self.warm(&[&["--json", "--from", "pypi"], arguments].concat());
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines = lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();

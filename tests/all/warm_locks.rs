@@ -37,7 +37,7 @@ impl Bench {
 }
 
 fn fetched(lines: &[Value]) -> Vec<String> {
-    let good = lines.iter().filter(|line| line["error"].is_null());
+    let good = lines.iter().filter(|line| line["file"].is_string() && line["error"].is_null());
     let mut names: Vec<String> =
         good.map(|line| line["file"].as_str().unwrap_or_default().to_owned()).collect();
     names.sort();
@@ -50,6 +50,10 @@ fn each_lock_file_warms_exactly_what_it_locks() {
         let bench = Bench::new();
         let (code, lines) = bench.warm(lock, &["--from", "pypi"]);
         assert_eq!((code, fetched(&lines)), (Some(0), lock.files()), "{lock:?}");
+        let supplies: Vec<&Value> = lines.iter().filter(|line| line["packages"].is_number()).collect();
+        assert_eq!(supplies.len(), 1, "{lock:?}: {supplies:?}");
+        assert!(supplies[0]["target"] == "every machine" && supplies[0]["without"] == serde_json::json!([]));
+        assert!(supplies[0]["packages"].as_u64() >= Some(4), "{lock:?}: {supplies:?}");
         assert_eq!(bench.transfers(), lock.files().len(), "{lock:?}: transfers");
         let kept = StoreListing::of(&bench.larder.cache_dir());
         for offer in locks::offers() {

@@ -59,6 +59,7 @@ pub mod http;
 pub mod index_server;
 pub mod isolated;
 pub mod larder;
+pub mod lock_text;
 pub mod locks;
 pub mod md5;
 pub mod openmetrics;

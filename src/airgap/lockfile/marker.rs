@@ -6,6 +6,7 @@
 mod compare;
 mod condition;
 mod grammar;
+mod narrowed;
 #[cfg(test)]
 mod tests;
 mod truth;
@@ -13,4 +14,5 @@ mod truth;
 pub use compare::Variable;
 pub use condition::{COMPARISONS_MAX, Marker};
 pub use grammar::MarkerError;
+pub use narrowed::Narrowed;
 pub use truth::Truth;

@@ -4,7 +4,9 @@
 //! at; unknown ones are ignored, unknown versions are errors that say so. Nothing is resolved. Must not know the disk, the
 //! network, or what an index has.
 
+mod choice;
 mod constraints;
+mod coverage;
 mod foreign;
 mod kind;
 mod line;
@@ -24,6 +26,8 @@ mod tests;
 mod text;
 mod uv;
 
+pub use choice::{Choice, Offered, narrowed, offered};
+pub use coverage::{Coverage, coverage};
 pub use kind::Kind;
 pub use reading::{LeftOut, LockError, Origin, Reading, Uncompared, Unlocked};
 pub use surroundings::Surroundings;

@@ -68,6 +68,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     project: Some(package.name.clone()),
                     why,
                     url: url.and_then(|url| Url::parse(url).ok()),
+                    at: package.location().map(str::to_owned),
                     sha256: hashes.filter_map(reading::sha256).next(),
                     marker: reading::marker(package.marker.as_deref(), name)?,
                     place: name.to_owned(),
@@ -97,6 +98,12 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
 }
 
 impl Package {
+    /// The URL or path of what comes from no index.
+    fn location(&self) -> Option<&str> {
+        let places = [&self.git, &self.hg, &self.svn, &self.url, &self.path];
+        places.into_iter().find_map(|place| place.as_deref())
+    }
+
     fn elsewhere(&self) -> Option<Origin> {
         if self.git.is_some() || self.hg.is_some() || self.svn.is_some() {
             return Some(Origin::Repository);

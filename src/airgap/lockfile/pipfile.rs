@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use url::Url;
 
@@ -40,9 +39,9 @@ struct Package {
     #[serde(default)]
     hashes: Vec<String>,
     markers: Option<String>,
-    git: Option<IgnoredAny>,
-    hg: Option<IgnoredAny>,
-    svn: Option<IgnoredAny>,
+    git: Option<String>,
+    hg: Option<String>,
+    svn: Option<String>,
     file: Option<String>,
     path: Option<String>,
 }
@@ -75,6 +74,7 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
                 project: Some(project.to_owned()),
                 why,
                 url: url.and_then(|url| Url::parse(url).ok()),
+                at: package.location().map(str::to_owned),
                 sha256: package.hashes.iter().filter_map(|hash| reading::sha256(hash)).next(),
                 marker: reading::marker(package.markers.as_deref(), place)?,
                 place: place.to_owned(),
@@ -99,6 +99,12 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
 }
 
 impl Package {
+    /// The URL or path of what comes from no index.
+    fn location(&self) -> Option<&str> {
+        let places = [&self.git, &self.hg, &self.svn, &self.file, &self.path];
+        places.into_iter().find_map(|place| place.as_deref())
+    }
+
     fn elsewhere(&self) -> Option<(Origin, Option<&str>)> {
         if self.git.is_some() || self.hg.is_some() || self.svn.is_some() {
             return Some((Origin::Repository, None));

@@ -83,6 +83,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                 project: Some(package.name.clone()),
                 why,
                 url: url.and_then(|url| Url::parse(url).ok()).filter(|_| why == Origin::DirectUrl),
+                at: url.map(str::to_owned),
                 sha256: package.files.iter().filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
                 marker: package.marker(name)?,
                 place: name.to_owned(),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use url::Url;
 
 use super::reading::{self, LeftOut, LockError, Origin, Reading};
@@ -32,12 +31,13 @@ struct Package {
     wheels: Vec<File>,
     sdist: Option<File>,
     archive: Option<File>,
-    vcs: Option<IgnoredAny>,
-    directory: Option<Directory>,
+    vcs: Option<Place>,
+    directory: Option<Place>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Directory {
+struct Place {
+    url: Option<String>,
     path: Option<String>,
 }
 
@@ -68,6 +68,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     project: Some(package.name.clone()),
                     why,
                     url: url.and_then(|url| Url::parse(url).ok()),
+                    at: package.location().map(str::to_owned),
                     sha256: file.and_then(|file| reading::sha256_of(&file.hashes)),
                     marker: reading::marker(package.marker.as_deref(), name)?,
                     place: name.to_owned(),
@@ -92,6 +93,14 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
 }
 
 impl Package {
+    /// The URL or path of what comes from no index.
+    fn location(&self) -> Option<&str> {
+        let place = self.vcs.as_ref().or(self.directory.as_ref());
+        let place = place.map(|place| (&place.url, &place.path));
+        let (url, path) = place.or_else(|| self.archive.as_ref().map(|file| (&file.url, &file.path)))?;
+        url.as_deref().or(path.as_deref())
+    }
+
     /// Where it comes from, if not from an index.
     fn elsewhere(&self) -> Option<(Origin, Option<&File>)> {
         if self.vcs.is_some() {

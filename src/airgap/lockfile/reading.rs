@@ -37,6 +37,8 @@ pub struct LeftOut {
     pub why: Origin,
     /// Where it is. The URL may be one of our own addresses after all: the caller knows them.
     pub url: Option<Url>,
+    /// The URL or path as written; it may hold a credential.
+    pub at: Option<String>,
     pub sha256: Option<Digest>,
     /// Where it is needed at all; `None`: everywhere.
     pub marker: Option<Marker>,

@@ -85,6 +85,13 @@ fn without_marker(text: &str) -> (&str, Option<&str>) {
     (text, None)
 }
 
+/// The URL or path of a requirement that is of no index, without what stands around it.
+pub(super) fn location(text: &str) -> &str {
+    let (target, _) = without_marker(text);
+    let behind_name = target.split_once(" @ ").map_or(target, |(_, target)| target);
+    behind_name.trim().split([' ', '\t']).next().unwrap_or_default()
+}
+
 /// A URL or path that stands alone.
 fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
     let word = text.split([' ', '\t']).next().unwrap_or_default();

@@ -146,8 +146,8 @@ impl Walk<'_, '_> {
             Ok(Requirement::Elsewhere { name, why, url, marker }) => (name, why, url, marker),
             _ => (None, Origin::Path, None, None),
         };
-        let place = place.to_owned();
-        self.found.left_out.push(LeftOut { project, why, url, sha256: None, marker, place });
+        let (place, at) = (place.to_owned(), Some(requirement::location(target).to_owned()));
+        self.found.left_out.push(LeftOut { project, why, url, at, sha256: None, marker, place });
     }
 
     fn requirement(
@@ -167,7 +167,9 @@ impl Walk<'_, '_> {
                 self.constraints.entry(project).or_default().push(constraint);
             }
             (Requirement::Elsewhere { name, why, url, marker }, Purpose::Requirements) => {
-                self.found.left_out.push(left_out(name, (why, url), &hashes, marker, place));
+                let mut left = left_out(name, (why, url), &hashes, marker, place);
+                left.at = Some(requirement::location(text).to_owned());
+                self.found.left_out.push(left);
             }
             (Requirement::Elsewhere { name, why, url, marker }, Purpose::Constraints) => {
                 // pip refuses a constraint without a name.
@@ -246,7 +248,8 @@ fn left_out(
     place: String,
 ) -> LeftOut {
     let sha256 = hashes.iter().find_map(|hash| sha256(hash)).or_else(|| in_fragment(url.as_ref()));
-    LeftOut { project, why, url, sha256, marker, place }
+    let at = url.as_ref().map(Url::to_string);
+    LeftOut { project, why, url, at, sha256, marker, place }
 }
 
 /// A path without `.` and `..`, as far as its text tells: by this a file is known again.

@@ -97,10 +97,12 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         if let Some((why, at)) = source.elsewhere() {
             if !source.is_own(&package.name, &lock.manifest.members) {
                 let files = package.sdist.iter().chain(&package.wheels);
+                let file = files.clone().find_map(|file| file.path.as_deref());
                 found.left_out.push(LeftOut {
                     project: Some(package.name.clone()),
                     why,
                     url: Url::parse(at).ok().filter(|_| why == Origin::DirectUrl),
+                    at: Some(file.unwrap_or(at).to_owned()),
                     sha256: files.filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
                     marker: reached,
                     place: name.to_owned(),

@@ -8,7 +8,11 @@ use std::io::Read;
 use url::Url;
 
 use super::super::ground::Ground;
-use crate::airgap::lockfile::{self, LeftOut, Origin, Reading, Surroundings};
+use super::left_out::LeftBehind;
+use super::outside::{self, Outside};
+use super::taken::{self, Lock};
+use super::unserved::Unserved;
+use crate::airgap::lockfile::{self, Choice, LeftOut, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::airgap::warm::target::Target;
 use crate::registry::{Route, Scope};
@@ -25,39 +29,75 @@ const FILE_ENDINGS: [&str; 5] = [".lock", ".toml", ".txt", ".in", ".json"];
 #[derive(Default)]
 pub(super) struct Inputs {
     pub wanted: Vec<Wanted>,
-    /// What no index can give, a sentence each, and whether it is therefore missing: what lies on the caller's own disk is not.
-    pub left_out: Vec<(String, bool)>,
+    /// What no index can give.
+    pub left_out: Vec<LeftBehind>,
+    /// Machines that were asked for and that a lock is not for.
+    pub outside: Vec<Outside>,
+    /// A sentence for each lock with groups or extras: which of them are taken.
+    pub taken: Vec<String>,
     /// Projects whose version nothing but its age chooses.
     pub unlocked: Vec<String>,
     /// Those of the indexes that the inputs name which larder serves.
     pub indexes: Vec<Scope>,
+    /// The others.
+    pub unserved: Vec<Unserved>,
     /// What else there is to be said of them, a sentence each.
     pub remarks: Vec<String>,
 }
 
-/// Reads every input.
-pub(super) fn read(words: &[String], target: &Target, ground: &Ground) -> Result<Inputs, String> {
-    let mut inputs = Inputs::default();
-    for word in words {
-        let reading = match text_of(word)? {
-            Some(text) => {
-                let mut nested =
-                    |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
-                let variable = |name: &str| std::env::var(name).ok();
-                let mut surroundings = Surroundings { read: &mut nested, variable: &variable };
-                lockfile::read(word, &text, &mut surroundings).map_err(|why| why.to_string())?
-            }
+/// Reads every input: of what has groups and extras as much as was chosen.
+pub(super) fn read(
+    words: &[String],
+    ground: &Ground,
+    choice: &Choice,
+    target: &Target,
+) -> Result<Inputs, String> {
+    let texts = words.iter().map(|word| Ok((word, text_of(word)?))).collect::<Result<Vec<_>, String>>()?;
+    let locks: Vec<Lock<'_>> = texts
+        .iter()
+        .filter_map(|(word, text)| {
+            Some(lockfile::offered(word, text.as_ref()?).map(|offered| Lock { name: word, offered }))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|why| why.to_string())?;
+    taken::check(choice, &locks)?;
+    let mut inputs = Inputs { taken: taken::sentences(choice, &locks), ..Inputs::default() };
+    for (word, text) in &texts {
+        let reading = match text {
+            Some(text) => inputs.lock(word, text, choice, target).map_err(|why| why.to_string())?,
             None => lockfile::read_name(word, word).map_err(|why| {
                 format!("{why}; it is no file either, and requirements look like name==1.2")
             })?,
         };
-        inputs.add(reading, target, ground);
+        inputs.add(reading, word, target, ground);
     }
     Ok(inputs)
 }
 
 impl Inputs {
-    fn add(&mut self, reading: Reading, target: &Target, ground: &Ground) {
+    /// Reads one lock file, for the machines that it is for.
+    fn lock(
+        &mut self,
+        name: &str,
+        text: &str,
+        choice: &Choice,
+        target: &Target,
+    ) -> Result<Reading, lockfile::LockError> {
+        let mut nested = |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
+        let variable = |name: &str| std::env::var(name).ok();
+        let mut surroundings = Surroundings { read: &mut nested, variable: &variable };
+        let chosen = lockfile::narrowed(name, text, choice)?;
+        let mut reading = lockfile::read(name, &chosen, &mut surroundings)?;
+        // Only now is it known to be of a version that can be read.
+        let coverage = lockfile::coverage(name, text)?;
+        for wanted in &mut reading.wanted {
+            coverage.restrict(wanted);
+        }
+        self.outside.extend(outside::of(name, &coverage, target));
+        Ok(reading)
+    }
+
+    fn add(&mut self, reading: Reading, place: &str, target: &Target, ground: &Ground) {
         self.wanted.extend(reading.wanted);
         self.unlocked.extend(reading.unlocked.iter().map(|one| one.project.to_string()));
         for other in &reading.uncompared {
@@ -71,12 +111,7 @@ impl Inputs {
         for left in reading.left_out.into_iter().filter(needed) {
             match served(&left, ground) {
                 Some(wanted) => self.wanted.push(wanted),
-                None => {
-                    let what = left.project.clone().or_else(|| left.url.as_ref().map(shown));
-                    let what = what.unwrap_or_else(|| "something".to_owned());
-                    let sentence = format!("left out: {what} {} ({})", left.why.reason(), left.place);
-                    self.left_out.push((sentence, left.why != Origin::Path));
-                }
+                None => self.left_out.push(left.into()),
             }
         }
         let urls = reading
@@ -84,11 +119,20 @@ impl Inputs {
             .iter()
             .filter_map(|url| Url::parse(&format!("{}/", url.trim_end_matches('/'))).ok());
         for url in urls {
-            if let Some(Route::Page(page)) = ground.route(&url)
-                && !self.indexes.contains(&page.scope)
-            {
-                self.indexes.push(page.scope);
+            match ground.route(&url) {
+                Some(Route::Page(page)) if self.indexes.contains(&page.scope) => {}
+                Some(Route::Page(page)) => self.indexes.push(page.scope),
+                _ => self.not_served(&url, place, ground),
             }
+        }
+    }
+
+    fn not_served(&mut self, url: &Url, place: &str, ground: &Ground) {
+        let has = |name: &str| ground.mirrors.iter().any(|(base, _)| base.to_string() == name);
+        let is_taken = |name: &str| has(name) || self.unserved.iter().any(|known| known.name == name);
+        let unserved = Unserved::new(url, place, &is_taken);
+        if !self.unserved.iter().any(|known| known.url == unserved.url) {
+            self.unserved.push(unserved);
         }
     }
 }
@@ -116,13 +160,8 @@ fn served(left: &LeftOut, ground: &Ground) -> Option<Wanted> {
     })
 }
 
-/// Without what may be a password or a token in it.
-fn shown(url: &Url) -> String {
-    format!("{}{}", url.host_str().unwrap_or_default(), url.path())
-}
-
 /// The content of a word that is a file.
-fn text_of(word: &str) -> Result<Option<String>, String> {
+pub(super) fn text_of(word: &str) -> Result<Option<String>, String> {
     let fault = |why: std::io::Error| format!("{}: {why}", without_credentials(word));
     let text = |bytes: &[u8]| lockfile::decode(word, bytes).map(Some).map_err(|why| why.to_string());
     let mut bytes = Vec::new();
@@ -164,6 +203,7 @@ fn mirrors(ground: &Ground) -> String {
 pub(super) fn scopes(
     wanted: &[Wanted],
     from: &[Scope],
+    unserved: &[Unserved],
     ground: &Ground,
 ) -> Result<BTreeMap<ProjectName, Vec<Scope>>, String> {
     let of_url = |url: &Url| ground.route(url)?.scope().cloned();
@@ -184,9 +224,11 @@ pub(super) fn scopes(
         let told: Vec<Scope> = from.iter().filter(|scope| !scopes.contains(scope)).cloned().collect();
         scopes.extend(told);
         if scopes.is_empty() {
+            let advice: Vec<String> = unserved.iter().map(|one| format!("\n{}", one.sentence())).collect();
             return Err(format!(
-                "{project}: from where? --from takes projects/ID, groups/ID or a mirror's name ({})",
-                mirrors(ground)
+                "{project}: from where? --from takes projects/ID, groups/ID or a mirror's name ({}){}",
+                mirrors(ground),
+                advice.concat()
             ));
         }
     }

@@ -11,9 +11,14 @@ use serde_json::json;
 use super::super::bytes::{counted, in_units};
 use super::super::ground::Ground;
 use super::super::progress;
+use super::allowed::Allowed;
+use super::inputs::Inputs;
+use super::left_out::LeftBehind;
 use crate::airgap::warm::fetch::Origin;
+use crate::airgap::warm::need::{self, Need, Supply};
 use crate::airgap::warm::plan::{Missing, Plan, Planned};
 use crate::airgap::warm::record::Recording;
+use crate::airgap::warm::target::Target;
 use crate::airgap::warm::{Event, Fetched};
 use crate::digest::Digest;
 use crate::store::SetName;
@@ -34,8 +39,17 @@ pub(super) struct Report {
     /// What is there now, as sha256 and address.
     there: Vec<(Digest, String)>,
     filtered: usize,
-    /// Names that are missing, once each.
-    missing: BTreeSet<(String, String)>,
+    /// What is missing, once each: the project, what of it, and for which machine.
+    missing: BTreeSet<(String, String, Option<String>)>,
+    allowed: Allowed,
+    /// The same, of what is accepted.
+    accepted: BTreeSet<(String, String, Option<String>)>,
+    /// What the machines need.
+    needs: Vec<Need>,
+    /// Addresses of what a dry run would have in the end.
+    would: BTreeSet<String>,
+    /// Machines that were asked for and that a lock is not for.
+    outside: usize,
     /// Lines about files that are there but not as asked.
     unread: usize,
     /// What would have to come from elsewhere than an index.
@@ -43,7 +57,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(json: bool, dry: bool) -> Self {
+    pub(super) fn new(json: bool, dry: bool, allowed: Allowed) -> Self {
         Self {
             json,
             dry,
@@ -56,6 +70,11 @@ impl Report {
             there: Vec::new(),
             filtered: 0,
             missing: BTreeSet::new(),
+            allowed,
+            accepted: BTreeSet::new(),
+            needs: Vec::new(),
+            would: BTreeSet::new(),
+            outside: 0,
             unread: 0,
             elsewhere: 0,
         }
@@ -70,8 +89,31 @@ impl Report {
         self.aside(|| writeln!(std::io::stderr(), "{line}"))
     }
 
+    /// What is to be said of the inputs before anything is asked for.
+    pub(super) fn inputs(&mut self, inputs: &Inputs, ground: &Ground) -> Result<(), String> {
+        for left in &inputs.left_out {
+            self.left_out(left)?;
+        }
+        for outside in &inputs.outside {
+            self.outside += 1;
+            self.told(&outside.json(), &outside.sentence())?;
+        }
+        for unserved in &inputs.unserved {
+            self.told(&unserved.json(), &unserved.sentence())?;
+        }
+        for remark in &inputs.remarks {
+            self.remark(remark)?;
+        }
+        self.unlocked(&inputs.unlocked, ground)
+    }
+
+    /// A line of JSON where these are asked for, and a sentence for the person elsewhere.
+    fn told(&self, json: &serde_json::Value, sentence: &str) -> Result<(), String> {
+        if self.json { self.line(&json.to_string()) } else { self.remark(sentence) }
+    }
+
     /// Says that nothing chose the versions but their age.
-    pub(super) fn unlocked(&self, names: &[String], ground: &Ground) -> Result<(), String> {
+    fn unlocked(&self, names: &[String], ground: &Ground) -> Result<(), String> {
         if names.is_empty() {
             return Ok(());
         }
@@ -85,7 +127,8 @@ impl Report {
         ))
     }
 
-    pub(super) fn planned(&mut self, plan: &Plan) -> Result<(), String> {
+    pub(super) fn planned(&mut self, plan: &mut Plan) -> Result<(), String> {
+        self.needs.append(&mut plan.needs);
         self.filtered += plan.filtered.len();
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for file in &plan.filtered {
@@ -162,7 +205,9 @@ impl Report {
     }
 
     pub(super) fn missing(&mut self, missing: &Missing) -> Result<(), String> {
-        if !self.missing.insert((missing.project.to_string(), missing.item.clone())) {
+        let is_accepted = self.allowed.accepts([missing.project.as_str()]);
+        let known = if is_accepted { &mut self.accepted } else { &mut self.missing };
+        if !known.insert((missing.project.to_string(), missing.item.clone(), missing.target.clone())) {
             return Ok(());
         }
         let error = missing.why.to_string();
@@ -174,12 +219,16 @@ impl Report {
                     "version": missing.version.as_ref().map(ToString::to_string),
                     "sha256": null, "size": null, "from": null,
                     "error": error,
+                    "target": missing.target,
+                    "accepted": is_accepted,
                 })
                 .to_string(),
             );
         }
+        let word = if is_accepted { "accepted" } else { "missing " };
         let place = if missing.place.is_empty() { String::new() } else { format!("  ({})", missing.place) };
-        self.line(&format!("missing  {} {}: {error}{place}", missing.project, missing.item))
+        let target = missing.target.as_ref().map(|target| format!(" for {target}")).unwrap_or_default();
+        self.line(&format!("{word} {} {}{target}: {error}{place}", missing.project, missing.item))
     }
 
     /// What was found to be gone again when all was done.
@@ -201,6 +250,7 @@ impl Report {
 
     /// The table of a dry run.
     pub(super) fn would(&mut self, held: &[Fetched], absent: &[Planned]) -> Result<(), String> {
+        self.would.extend(held.iter().map(|one| &one.file).chain(absent).map(|file| file.route.path()));
         if self.json {
             for (file, from) in held
                 .iter()
@@ -278,18 +328,22 @@ impl Report {
     }
 
     /// What an input names and no index can give.
-    pub(super) fn left_out(&mut self, sentence: &str, is_missing: bool) -> Result<(), String> {
-        self.elsewhere += usize::from(is_missing);
-        self.remark(sentence)
+    fn left_out(&mut self, left: &LeftBehind) -> Result<(), String> {
+        let is_accepted = left.is_missing() && self.allowed.accepts(left.names());
+        self.elsewhere += usize::from(left.is_missing() && !is_accepted);
+        self.told(&left.json(is_accepted), &left.sentence(is_accepted))
     }
 
     /// Whether all is there.
     pub(super) fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.unread == 0 && self.elsewhere == 0
+        self.missing.is_empty() && self.unread == 0 && self.elsewhere == 0 && self.outside == 0
     }
 
-    /// The sum.
-    pub(super) fn finish(&self) -> Result<(), String> {
+    /// The sum, and a line for each machine.
+    pub(super) fn finish(&self, taken: &[String], target: &Target) -> Result<(), String> {
+        for name in self.allowed.unused() {
+            self.remark(&format!("--allow-missing {name}: nothing of this name is missing"))?;
+        }
         if !self.dry {
             let (fetched, held) = (self.fetched, self.held);
             self.remark(&format!(
@@ -302,7 +356,24 @@ impl Report {
                 self.missing.len() + self.elsewhere
             ))?;
         }
+        for sentence in taken {
+            self.remark(sentence)?;
+        }
+        let there: BTreeSet<&str> = self.there.iter().map(|(_, path)| path.as_str()).collect();
+        let is_there = |path: &str| there.contains(path) || self.would.contains(path);
+        for supply in need::supplies(&target.machines(), &self.needs, &is_there) {
+            self.supply(&supply)?;
+        }
         Ok(())
+    }
+
+    /// For how much of what one machine needs there is a file.
+    fn supply(&self, supply: &Supply) -> Result<(), String> {
+        let (packages, with_file) = (supply.packages, supply.with_file());
+        let json = json!({
+            "target": supply.target, "packages": packages, "with_file": with_file, "without": supply.without,
+        });
+        self.told(&json, &format!("{}: {with_file} of {packages} packages have a file", supply.target))
     }
 
     /// A line a file is for whoever sees no bar.

@@ -100,7 +100,7 @@ impl Variable {
     }
 
     /// What a machine is does not tell which extras somebody installs.
-    fn is_chosen(self) -> bool {
+    pub(super) fn is_chosen(self) -> bool {
         matches!(self, Self::Extra | Self::Extras | Self::DependencyGroups)
     }
 }

@@ -1,0 +1,25 @@
+//! `pylock.toml` (PEP 751): markers with `extras` and `dependency_groups`.
+
+use toml::Table;
+
+use super::{Choice, Offered, narrow_marker, normalised, retain, texts};
+use crate::airgap::lockfile::marker::Variable;
+use crate::airgap::lockfile::reading::LockError;
+
+/// The default groups are the project's own dependencies, whatever they are called.
+pub(super) fn offered(lock: &Table) -> Offered {
+    let mut offered = Offered::new(texts(lock, "dependency-groups"), texts(lock, "extras"));
+    for own in texts(lock, "default-groups") {
+        offered.groups.remove(&normalised(own));
+    }
+    offered
+}
+
+pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(), LockError> {
+    let own: Vec<String> = texts(lock, "default-groups").map(normalised).collect();
+    let is_out = |variable: Variable, literal: &str| {
+        let is_own = variable == Variable::DependencyGroups && own.contains(&normalised(literal));
+        !is_own && choice.is_out(variable, literal)
+    };
+    retain(lock, "packages", |package| narrow_marker(package, "marker", &is_out, place))
+}

@@ -1,0 +1,141 @@
+//! What an input names and no index can give: whether the far side lacks it, and what to do about it. Pure.
+//!
+//! Must not know any lock format.
+
+use serde_json::{Value, json};
+
+use crate::airgap::lockfile::{LeftOut, Origin};
+use crate::secret::without_credentials;
+
+/// Endings of what an installer takes as a file; a path without one is a folder of sources.
+const ARCHIVES: [&str; 8] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".egg"];
+
+/// Something of no index, fit to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// As the input calls it; a bare URL or path has none.
+    name: Option<String>,
+    /// Its URL or path, without any credential.
+    at: Option<String>,
+    why: Origin,
+    place: String,
+}
+
+impl From<LeftOut> for LeftBehind {
+    fn from(left: LeftOut) -> Self {
+        let at = left.at.or_else(|| left.url.map(String::from));
+        let at = at.map(|at| without_credentials(&at).into_owned());
+        Self { name: left.project, at, why: left.why, place: left.place }
+    }
+}
+
+impl LeftBehind {
+    /// Whether the far side needs it and has it not. A folder of sources is the caller's own project, which comes along by
+    /// itself; a wheel or an archive on the caller's disk does not.
+    pub(super) fn is_missing(&self) -> bool {
+        self.why != Origin::Path || self.at.as_deref().is_some_and(is_archive)
+    }
+
+    /// By what it can be accepted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.name.as_deref().into_iter().chain(self.at.as_deref())
+    }
+
+    fn shown(&self) -> &str {
+        self.name.as_deref().or(self.at.as_deref()).unwrap_or("something")
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.why {
+            Origin::Repository => {
+                "build a wheel of it, upload that to GitLab, and pin its version in place of the repository"
+            }
+            Origin::DirectUrl => "download it, upload it to GitLab, and pin its version in place of the URL",
+            Origin::Path if self.is_missing() => {
+                "upload it to GitLab, and pin its version in place of the path"
+            }
+            Origin::Path => "carry the folder yourself, or build a wheel of it and upload that to GitLab",
+        }
+    }
+
+    pub(super) fn sentence(&self, is_accepted: bool) -> String {
+        let at = self.at.as_deref().filter(|_| self.name.is_some());
+        let at = at.map(|at| format!(", {at}")).unwrap_or_default();
+        let (what, why, place) = (self.shown(), self.why.reason(), &self.place);
+        if is_accepted {
+            return format!("left out, and accepted: {what} {why}{at} ({place})");
+        }
+        let accept =
+            if self.is_missing() { format!(", or accept it: --allow-missing {what}") } else { String::new() };
+        format!("left out: {what} {why}{at} ({place}): {}{accept}", self.remedy())
+    }
+
+    pub(super) fn json(&self, is_accepted: bool) -> Value {
+        json!({
+            "left_out": self.shown(),
+            "project": self.name,
+            "at": self.at,
+            "why": self.why.reason(),
+            "remedy": self.remedy(),
+            "place": self.place,
+            "missing": self.is_missing(),
+            "accepted": is_accepted,
+        })
+    }
+}
+
+fn is_archive(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_ascii_lowercase();
+    ARCHIVES.iter().any(|ending| path.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(why: Origin, name: Option<&str>, at: &str) -> LeftBehind {
+        LeftBehind::from(LeftOut {
+            project: name.map(str::to_owned),
+            why,
+            url: None,
+            at: Some(at.to_owned()),
+            sha256: None,
+            marker: None,
+            place: "uv.lock".to_owned(),
+        })
+    }
+
+    #[test]
+    fn only_a_folder_of_sources_is_not_missed() {
+        for (why, at, is_missing) in [
+            (Origin::Path, ".", false),
+            (Origin::Path, "../libraries/core", false),
+            (Origin::Path, "./vendor/core-1.0-py3-none-any.WHL", true),
+            (Origin::Path, "file:///srv/core-1.0.tar.gz#sha256=00", true),
+            (Origin::DirectUrl, "https://files.example/core", true),
+            (Origin::Repository, "ssh://git@git.example/core", true),
+        ] {
+            assert_eq!(left(why, None, at).is_missing(), is_missing, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_names_the_entry_its_place_and_the_way_out() {
+        let one = left(
+            Origin::DirectUrl,
+            Some("core"),
+            "https://user:word@files.example/core-1.0.zip?token=secret",
+        );
+        assert_eq!(
+            one.sentence(false),
+            "left out: core is a URL of its own, not a file of an index, https://files.example/core-1.0.zip?… (uv.lock): \
+             download it, upload it to GitLab, and pin its version in place of the URL, or accept it: --allow-missing core"
+        );
+        assert!(!one.json(true).to_string().contains("word") && one.json(true)["accepted"] == true);
+        let bare = left(Origin::Path, None, "./vendor/core-1.0.tar.gz");
+        assert!(bare.sentence(false).ends_with("--allow-missing ./vendor/core-1.0.tar.gz"));
+        assert!(
+            bare.sentence(true).starts_with("left out, and accepted: ./vendor/core-1.0.tar.gz is a path")
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! An index that an input names and larder does not serve: which lines of the configuration would make it. Pure.
+//!
+//! Must not know the configuration beyond the names that it has.
+
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::registry::Scope;
+
+/// Segments that say nothing of an index but that it is one.
+const COMMON_SEGMENTS: [&str; 5] = ["simple", "+simple", "pypi", "index", "packages"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// Without any credential.
+    pub(super) url: String,
+    /// A name that no mirror has.
+    pub(super) name: String,
+    /// The input that names it.
+    place: String,
+}
+
+impl Unserved {
+    pub(super) fn new(url: &Url, place: &str, is_taken: &dyn Fn(&str) -> bool) -> Self {
+        let mut shown = url.clone();
+        // Neither can fail for a URL with a host, which an http URL has.
+        let _ = (shown.set_username(""), shown.set_password(None));
+        shown.set_query(None);
+        shown.set_fragment(None);
+        let base = name_for(&shown);
+        let further = (2..).map(|count| format!("{base}-{count}"));
+        let name = std::iter::once(base.clone()).chain(further).find(|name| !is_taken(name)).unwrap_or(base);
+        Self { url: shown.into(), name, place: place.to_owned() }
+    }
+
+    fn configuration(&self) -> String {
+        format!("[mirrors.{}]\nurl = \"{}\"", self.name, self.url)
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        let (place, url, lines) = (&self.place, &self.url, self.configuration());
+        format!(
+            "{place} names the index {url}, which larder does not serve; to have its packages, add to the configuration\n\
+             {lines}"
+        )
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({"index": self.url, "served": false, "place": self.place, "configuration": self.configuration()})
+    }
+}
+
+/// `https://download.example.org/whl/cpu/` → `example-cpu`.
+fn name_for(url: &Url) -> String {
+    let host = match url.host() {
+        Some(Host::Domain(domain)) => {
+            let labels: Vec<&str> = domain.split('.').collect();
+            labels.get(labels.len().saturating_sub(2)).copied().unwrap_or_default().to_owned()
+        }
+        _ => "mirror".to_owned(),
+    };
+    let mut segments = url.path_segments().into_iter().flatten();
+    let last = segments.rfind(|segment| !segment.is_empty() && !COMMON_SEGMENTS.contains(segment));
+    let name = last.map_or_else(|| host.clone(), |last| format!("{host}-{last}"));
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    Some(name.trim_matches('-').to_owned())
+        .filter(|name| Scope::mirror(name).is_some())
+        .unwrap_or_else(|| "mirror".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_have_a_free_name_and_no_credential() {
+        for (url, taken, lines) in [
+            (
+                "https://user:word@download.example.org/whl/cpu/?token=x#y",
+                &[][..],
+                "[mirrors.example-cpu]\nurl = \"https://download.example.org/whl/cpu/\"",
+            ),
+            (
+                "https://index.example/simple/",
+                &["index"],
+                "[mirrors.index-2]\nurl = \"https://index.example/simple/\"",
+            ),
+            ("http://127.0.0.1:9/simple/", &[], "[mirrors.mirror]\nurl = \"http://127.0.0.1:9/simple/\""),
+            ("http://local/a%20b/", &[], "[mirrors.local-a-20b]\nurl = \"http://local/a%20b/\""),
+        ] {
+            let is_taken = |name: &str| taken.contains(&name);
+            let unserved = Unserved::new(&Url::parse(url).unwrap(), "requirements.txt", &is_taken);
+            assert_eq!(unserved.configuration(), lines);
+            assert!(unserved.sentence().starts_with("requirements.txt names the index http"));
+            assert!(!unserved.sentence().contains("word") && !unserved.json().to_string().contains("token"));
+        }
+    }
+}
