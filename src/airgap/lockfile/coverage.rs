@@ -98,10 +98,14 @@ pub fn coverage(name: &str, text: &str) -> Result<Coverage, LockError> {
     for alternatives in forks {
         all.push(any_of(alternatives, name)?);
     }
-    let targets: Vec<String> = lock.metadata.targets.iter().filter_map(PdmTarget::marker).collect();
-    if targets.len() == lock.metadata.targets.len() {
-        all.push(any_of(&targets, name)?);
+    let mut targets = Vec::new();
+    for target in &lock.metadata.targets {
+        let conditions = target.conditions();
+        let conditions = conditions.iter().map(|text| reading::marker(Some(text), name));
+        targets.push(Marker::all(conditions.collect::<Result<Vec<_>, _>>()?));
     }
+    // One that says nothing is everywhere.
+    all.push(Some(targets).filter(|targets| !targets.is_empty()).and_then(Marker::any));
     Ok(Coverage { requires_python: reading::requires_python(requires), environments: Marker::all(all) })
 }
 
@@ -121,8 +125,8 @@ fn of_pipfile(name: &str, text: &str) -> Result<Coverage, LockError> {
 }
 
 impl PdmTarget {
-    /// As a marker; a platform that is not known to be of one system restricts nothing.
-    fn marker(&self) -> Option<String> {
+    /// As markers that all hold; a platform that is not known to be of one system restricts nothing.
+    fn conditions(&self) -> Vec<String> {
         let specifiers = reading::requires_python(self.requires_python.as_deref());
         let mut parts: Vec<String> = specifiers
             .iter()
@@ -142,7 +146,7 @@ impl PdmTarget {
         .find(|(prefix, _)| platform.starts_with(prefix));
         parts.extend(system.map(|(_, system)| format!("sys_platform == '{system}'")));
         parts.extend(self.implementation.as_deref().map(|name| format!("implementation_name == '{name}'")));
-        (!parts.is_empty()).then(|| parts.join(" and "))
+        parts
     }
 }
 

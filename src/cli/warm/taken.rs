@@ -65,8 +65,10 @@ fn both(groups: &Vec<&String>, extras: &Vec<&String>) -> String {
     let of = |what: &str, names: &Vec<&String>| {
         (!names.is_empty()).then(|| format!("{what} ({})", listed(names.iter().copied())))
     };
-    let parts: Vec<String> = [of("groups", groups), of("extras", extras)].into_iter().flatten().collect();
-    parts.join(" and ")
+    match (of("groups", groups), of("extras", extras)) {
+        (Some(groups), Some(extras)) => format!("{groups} and {extras}"),
+        (one, other) => one.or(other).unwrap_or_default(),
+    }
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n String>) -> String {

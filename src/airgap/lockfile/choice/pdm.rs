@@ -2,7 +2,8 @@
 
 use toml::{Table, Value};
 
-use super::{Choice, Offered, texts};
+use super::asked::{Choice, Offered};
+use super::lists::texts;
 
 pub(super) fn offered(lock: &Table) -> Offered {
     let packages = lock.get("package").and_then(Value::as_array).into_iter().flatten();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Choice, Offered};
+use super::asked::{Choice, Offered};
 use crate::airgap::lockfile::reading::LockError;
 
 /// Not a category.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::{Choice, Offered, narrow_marker, normalised, retain, text, texts};
+use super::asked::{Choice, Offered, normalised};
+use super::lists::{narrow_marker, retain, text, texts};
 use crate::airgap::lockfile::marker::Variable;
 use crate::airgap::lockfile::reading::LockError;
 

@@ -2,7 +2,8 @@
 
 use toml::Table;
 
-use super::{Choice, Offered, narrow_marker, normalised, retain, texts};
+use super::asked::{Choice, Offered, normalised};
+use super::lists::{narrow_marker, retain, texts};
 use crate::airgap::lockfile::marker::Variable;
 use crate::airgap::lockfile::reading::LockError;
 

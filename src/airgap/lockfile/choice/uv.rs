@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use toml::{Table, Value};
 
-use super::{Choice, Offered, narrow_marker, normalised, retain, text, texts};
+use super::asked::{Choice, Offered, normalised};
+use super::lists::{narrow_marker, retain, text, texts};
 use crate::airgap::lockfile::marker::{Narrowed, Variable};
 use crate::airgap::lockfile::reading::{self, LockError};
 

@@ -1,0 +1,54 @@
+//! Lists and markers of a lock in TOML. Pure.
+//!
+//! Must not know any format.
+
+use toml::{Table, Value};
+
+use crate::airgap::lockfile::marker::{Narrowed, Variable};
+use crate::airgap::lockfile::reading::{self, LockError};
+
+/// Takes out of a list of tables what `keep` does not want.
+pub(super) fn retain(
+    table: &mut Table,
+    key: &str,
+    mut keep: impl FnMut(&mut Table) -> Result<bool, LockError>,
+) -> Result<(), LockError> {
+    let Some(Value::Array(items)) = table.get_mut(key) else { return Ok(()) };
+    let mut kept = Vec::new();
+    for mut item in std::mem::take(items) {
+        let stays = item.as_table_mut().map_or(Ok(true), &mut keep)?;
+        if stays {
+            kept.push(item);
+        }
+    }
+    *items = kept;
+    Ok(())
+}
+
+/// The texts of a list.
+pub(super) fn texts<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+    table.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+pub(super) fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
+    table.get(key).and_then(Value::as_str)
+}
+
+/// Narrows the marker under a key; false if it never holds.
+pub(super) fn narrow_marker(
+    table: &mut Table,
+    key: &str,
+    is_out: &dyn Fn(Variable, &str) -> bool,
+    place: &str,
+) -> Result<bool, LockError> {
+    let Some(marker) = reading::marker(text(table, key), place)? else { return Ok(true) };
+    match marker.narrowed(is_out) {
+        Narrowed::Never => return Ok(false),
+        Narrowed::Always => drop(table.remove(key)),
+        Narrowed::Where(left) if left != marker => {
+            table.insert(key.to_owned(), Value::String(left.to_string()));
+        }
+        Narrowed::Where(_) => {}
+    }
+    Ok(true)
+}
