@@ -243,7 +243,8 @@ impl Blobs {
     /// [`StoreError::Full`] if the bytes do not fit however much makes way.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, StoreError> {
         let reserved = self.make_room(bytes);
-        self.layout.vitals().asked_for_room(!matches!(reserved, Err(StoreError::Full { .. })));
+        let got_it = !matches!(reserved, Err(StoreError::Full { .. }));
+        self.layout.vitals().asked_for_room(bytes, got_it, clock::now());
         reserved
     }
 
@@ -278,7 +279,7 @@ impl Blobs {
                 }
             }
         }
-        self.layout.vitals().asked_for_room(false);
+        self.layout.vitals().asked_for_room(bytes, false, clock::now());
         Err(StoreError::Full { needed: bytes })
     }
 

@@ -153,6 +153,7 @@ impl Store {
     /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
     pub fn set_budget(&self, bytes: u64) {
         self.blobs.ledger().set_budget(bytes);
+        self.layout.vitals().budget_changed(bytes);
     }
 
     /// Lets make way what is over the budget. Blocks while it evicts.
@@ -252,13 +253,13 @@ impl Store {
         if !self.layout.vitals().is_ill() {
             return;
         }
-        let wanted = self.layout.vitals().wanted();
+        let wanted = self.layout.vitals().wanted(now);
         if self.free_bytes().is_some_and(|free| free < wanted) {
             return;
         }
         match self.hold().and_then(|()| Spool::create(&self.layout)).and_then(probe) {
             Ok(()) => {
-                self.layout.vitals().wrote();
+                self.layout.vitals().recovered();
                 *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 tracing::info!("the cache folder can be written again");
             }
@@ -333,7 +334,7 @@ mod tests {
         store.look_after_disk(now);
         assert!(matches!(store.spool(now + REST - Duration::from_millis(1)), Err(StoreError::Resting)));
         assert!(store.spool(now + REST).is_ok() && ill(&store).is_some());
-        store.layout.vitals().wrote();
+        store.layout.vitals().recovered();
         store.fail(&full, 1, now);
         store.look_after_disk(now);
         assert!(ill(&store).is_none(), "what did not fit would fit");

@@ -154,10 +154,11 @@ impl PageShelf {
         lasting: Lasting,
     ) -> Result<(), StoreError> {
         let (this, key) = (self.clone(), key(route, format));
+        let bytes = body.len() as u64;
         let put = move || {
             let put = this.put_now(&key, meta, body, lasting);
             match &put {
-                Ok(()) => this.layout.vitals().wrote(),
+                Ok(()) => this.layout.vitals().wrote(bytes),
                 Err(why) => this.layout.vitals().failed(why, 0, clock::now()),
             }
             put

@@ -188,10 +188,10 @@ impl Whole {
         reservation: Reservation,
         record: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let layout = Arc::clone(&self.spool.layout);
+        let (layout, bytes) = (Arc::clone(&self.spool.layout), self.spool.written);
         let sealed = self.make_last(blobs, reservation, record);
         match &sealed {
-            Ok(()) => layout.vitals().wrote(),
+            Ok(()) => layout.vitals().wrote(bytes),
             Err(why) => layout.vitals().failed(why, 0, clock::now()),
         }
         sealed

@@ -1,10 +1,10 @@
 //! What the store has been through, as numbers, and how the disk fares, by what writing to it met.
 //!
 //! Nothing here is asked of the disk: a write that fails says what is wrong, the next one that lasts says that it is
-//! over. Must not know who shows it.
+//! over, unless it is smaller than one that did not fit. Must not know who shows it.
 
 use std::io::{self, ErrorKind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +13,10 @@ use super::ledger::Ledger;
 
 /// An eviction of what was used so lately says that the budget is too small for the work.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
+
+/// So long after the last body that did not fit the store counts as full for its kind, though smaller ones fit. Longer than
+/// an alert waits, so that one that comes now and then is told of.
+const FULL_COUNTS_FOR: Duration = Duration::from_secs(3600);
 
 /// What is wrong with the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,31 @@ struct Illness {
     why: String,
     /// The most that was to be written when the disk was full.
     wanted_bytes: u64,
+    /// When it last failed.
+    last: Instant,
+}
+
+/// What found no room within the budget, whatever made way.
+#[derive(Clone, Copy, Debug)]
+struct Shortage {
+    wanted_bytes: u64,
+    last: Instant,
+}
+
+impl Shortage {
+    /// After a body of so many bytes got room, or did not.
+    fn after(before: Option<Self>, bytes: u64, got_it: bool, now: Instant) -> Option<Self> {
+        let before = before.filter(|before| before.counts(now));
+        let wanted = before.map_or(0, |before| before.wanted_bytes);
+        match got_it {
+            false => Some(Self { wanted_bytes: wanted.max(bytes), last: now }),
+            true => before.filter(|before| before.wanted_bytes > bytes),
+        }
+    }
+
+    fn counts(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) < FULL_COUNTS_FOR
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +90,7 @@ pub(super) struct Vitals {
     evictions_of_recent: AtomicU64,
     quarantined: AtomicU64,
     failures: AtomicU64,
-    full: AtomicBool,
+    shortage: Mutex<Option<Shortage>>,
     illness: Mutex<Option<Illness>>,
 }
 
@@ -83,7 +112,7 @@ pub struct StoreReading {
     pub quarantined: u64,
     /// Writes that failed.
     pub failures: u64,
-    /// The last body that wanted room found none, whatever made way.
+    /// A body that wanted room found none, whatever made way, and would find none now.
     pub full: bool,
     pub illness: Option<(Ailment, Duration, String)>,
 }
@@ -129,9 +158,16 @@ impl Vitals {
         self.blob_went();
     }
 
-    /// Whether the last body that wanted room got it.
-    pub(super) fn asked_for_room(&self, got_it: bool) {
-        self.full.store(!got_it, Ordering::Relaxed);
+    /// Whether a body of so many bytes got room within the budget.
+    pub(super) fn asked_for_room(&self, bytes: u64, got_it: bool, now: Instant) {
+        let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        *shortage = Shortage::after(*shortage, bytes, got_it, now);
+    }
+
+    /// The budget is another one.
+    pub(super) fn budget_changed(&self, budget_bytes: u64) {
+        let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        *shortage = shortage.filter(|shortage| shortage.wanted_bytes > budget_bytes);
     }
 
     /// A write failed, of a body of so many bytes. That there is no room within the budget is no failure of the disk.
@@ -147,18 +183,25 @@ impl Vitals {
         let since = illness.as_ref().map_or(now, |before| before.since);
         let wanted = illness.as_ref().map_or(0, |before| before.wanted_bytes);
         let wanted_bytes = if ailment == Ailment::Full { wanted.max(bytes) } else { 0 };
-        *illness = Some(Illness { ailment, since, why: text, wanted_bytes });
+        *illness = Some(Illness { ailment, since, why: text, wanted_bytes, last: now });
     }
 
-    /// A write lasts.
-    pub(super) fn wrote(&self) {
+    /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for more.
+    pub(super) fn wrote(&self, bytes: u64) {
+        let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
+        *illness = illness.take().filter(|illness| illness.wanted_bytes > bytes);
+    }
+
+    /// It was looked at, and is well.
+    pub(super) fn recovered(&self) {
         *self.illness.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What has to fit on the disk before it counts as well again, in bytes.
-    pub(super) fn wanted(&self) -> u64 {
+    pub(super) fn wanted(&self, now: Instant) -> u64 {
         let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
-        illness.as_ref().map_or(0, |illness| illness.wanted_bytes)
+        let lately = |illness: &&Illness| now.saturating_duration_since(illness.last) < FULL_COUNTS_FOR;
+        illness.as_ref().filter(lately).map_or(0, |illness| illness.wanted_bytes)
     }
 
     pub(super) fn is_ill(&self) -> bool {
@@ -168,6 +211,7 @@ impl Vitals {
     pub(super) fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shortage = *self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
         StoreReading {
             bytes: ledger.taken(),
             budget_bytes: ledger.budget(),
@@ -178,7 +222,9 @@ impl Vitals {
             evictions_of_recent: load(&self.evictions_of_recent),
             quarantined: load(&self.quarantined),
             failures: load(&self.failures),
-            full: self.full.load(Ordering::Relaxed),
+            full: shortage.is_some_and(|shortage| {
+                shortage.counts(now) && ledger.budget().saturating_sub(ledger.taken()) < shortage.wanted_bytes
+            }),
             illness: illness
                 .map(|illness| (illness.ailment, now.saturating_duration_since(illness.since), illness.why)),
         }
@@ -207,17 +253,52 @@ mod tests {
             (3, ErrorKind::NotADirectory, Ailment::Failing),
         ] {
             vitals.failed(&io(kind), 7, start + Duration::from_secs(after));
-            assert_eq!(vitals.wanted(), if ailment == Ailment::Full { 7 } else { 0 });
+            assert_eq!(vitals.wanted(start), if ailment == Ailment::Full { 7 } else { 0 });
             let (known, since, why) = illness(10).expect("it is ill");
             assert_eq!((known, since), (ailment, Duration::from_secs(10)));
             assert!(!why.contains("spool"), "a path in {why}");
         }
-        vitals.wrote();
+        vitals.wrote(1);
         assert!(illness(11).is_none() && !vitals.is_ill());
         vitals.failed(&StoreError::Full { needed: 2 }, 2, start);
         vitals.failed(&StoreError::Resting, 2, start);
         assert!(!vitals.is_ill(), "that is no failure of the disk");
         assert_eq!(vitals.read(&ledger, start).failures, 4);
+    }
+
+    #[test]
+    fn what_is_full_stays_full_for_as_much_as_did_not_fit() {
+        let (vitals, ledger, start) = (Vitals::default(), Ledger::new(100), clock::now());
+        let full = |after: Duration| vitals.read(&ledger, start + after).full;
+        let hour = FULL_COUNTS_FOR;
+        // More than the budget: smaller bodies that fit change nothing.
+        vitals.asked_for_room(200, false, start);
+        vitals.asked_for_room(10, true, start);
+        vitals.asked_for_room(150, false, start + hour / 2);
+        vitals.asked_for_room(199, true, start + hour / 2);
+        assert!(full(Duration::ZERO) && full(hour), "counted from the last one");
+        assert!(!full(hour * 3 / 2), "nobody wants it any more");
+        vitals.asked_for_room(200, true, start + hour / 2);
+        assert!(!full(hour / 2), "as much has found room");
+        // The budget is raised; or what was in the way has gone.
+        vitals.asked_for_room(200, false, start);
+        vitals.budget_changed(199);
+        assert!(full(Duration::ZERO));
+        vitals.budget_changed(200);
+        assert!(!full(Duration::ZERO));
+        vitals.asked_for_room(60, false, start);
+        assert!(!full(Duration::ZERO), "it would fit now");
+        // What long ago did not fit is not what has to fit today.
+        vitals.asked_for_room(200, false, start);
+        vitals.asked_for_room(120, false, start + hour);
+        vitals.asked_for_room(120, true, start + hour);
+        assert!(!full(hour));
+        // The same of the disk.
+        vitals.failed(&io(ErrorKind::StorageFull), 50, start);
+        vitals.wrote(49);
+        assert_eq!((vitals.is_ill(), vitals.wanted(start), vitals.wanted(start + hour)), (true, 50, 0));
+        vitals.wrote(50);
+        assert!(!vitals.is_ill());
     }
 
     #[test]
