@@ -164,6 +164,7 @@ impl Counts {
         PeerReading {
             name,
             condition,
+            refused: None,
             requests: requests.collect(),
             faults: faults.map(|(fault, count)| (fault.word(), count.load(Ordering::Relaxed))).collect(),
             last_fault: last_fault.map(|(fault, at)| (fault.word(), now.saturating_duration_since(at))),
@@ -179,6 +180,8 @@ pub struct PeerReading {
     /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
     pub name: String,
     pub condition: Condition,
+    /// For how long it has refused larder's own credential.
+    pub refused: Option<Duration>,
     /// What was asked for, how it turned out, how often; what never happened is left out.
     pub requests: Vec<(&'static str, &'static str, u64)>,
     /// Why there was no whole answer, how often.

@@ -78,7 +78,8 @@ impl GitLab {
         let to_store = Target::Store(Arc::clone(&stores));
         Ok(Self {
             uploads: connector(Target::Own, false)?,
-            line: Line::new(Peer::GitLab, connector(Target::Own, true)?, patience),
+            line: Line::new(Peer::GitLab, connector(Target::Own, true)?, patience)
+                .with_own_credential(service_token),
             store: Line::new(Peer::Store, connector(to_store, true)?, patience),
             breaker: Breaker::new(limits),
             throttles: Throttles::new(),

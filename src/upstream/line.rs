@@ -22,6 +22,7 @@ use super::breaker::{Breaker, Condition};
 use super::connect::{self, Connector};
 use super::counts::{Counts, Fault, PeerReading, Turnout};
 use super::error::UpstreamError;
+use super::own_credential::OwnCredential;
 use super::peer::Peer;
 use super::proxy::Proxy;
 use super::proxy_fault::ProxyFault;
@@ -59,6 +60,8 @@ pub(super) struct Line {
     fresh: Client<Connector, RequestBody>,
     patience: Patience,
     counts: Arc<Counts>,
+    /// If what is sent over it carries larder's own credential.
+    own_credential: Option<OwnCredential>,
 }
 
 impl Line {
@@ -70,7 +73,14 @@ impl Line {
             connector,
             patience,
             counts: Arc::default(),
+            own_credential: None,
         }
+    }
+
+    /// The same, and every request carries larder's own credential, if it `does`.
+    #[must_use]
+    pub(super) fn with_own_credential(self, does: bool) -> Self {
+        Self { own_credential: does.then(OwnCredential::default), ..self }
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -167,18 +177,22 @@ impl Line {
             Err(_) => Turnout::Nothing,
         };
         let status = result.as_ref().ok().map(|answer| answer.status);
-        self.count_fault(result.as_ref().err(), status, now);
+        self.hear(result.as_ref().err(), status, now);
         self.counts.asked(reading.kind, turnout);
     }
 
     /// Counts an upload, which is not read by way of this line.
     pub(super) fn tally_upload<T>(&self, answered: &Result<T, UpstreamError>, status: Option<StatusCode>) {
-        self.count_fault(answered.as_ref().err(), status, clock::now());
+        self.hear(answered.as_ref().err(), status, clock::now());
         let turnout = status.map_or(Turnout::Nothing, |status| Turnout::of(status, false));
         self.counts.asked("upload", turnout);
     }
 
-    fn count_fault(&self, error: Option<&UpstreamError>, status: Option<StatusCode>, now: Instant) {
+    /// Draws from one answer what it says of the peer.
+    fn hear(&self, error: Option<&UpstreamError>, status: Option<StatusCode>, now: Instant) {
+        if let (Some(own), Some(status)) = (&self.own_credential, status) {
+            own.answered(&self.peer, status, now);
+        }
         let failed = status.filter(StatusCode::is_server_error).map(|_| Fault::Status);
         if let Some(fault) = error.and_then(UpstreamError::fault).or(failed) {
             self.counts.failed(fault, now);
@@ -191,7 +205,8 @@ impl Line {
 
     /// The peer's numbers, under a name.
     pub(super) fn reading(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
-        self.counts.read(name, condition, now)
+        let refused = self.own_credential.as_ref().and_then(|own| own.refused_for(now));
+        PeerReading { refused, ..self.counts.read(name, condition, now) }
     }
 
     /// How long the peer wants to be left alone, if that is longer than is waited out.

@@ -85,7 +85,8 @@ impl Mirror {
             let connector = Connector::new(transport, target, patience.connect, true);
             connector.map(|connector| Line::new(peer.clone(), connector, patience))
         };
-        let (line, elsewhere) = (line(Target::Own)?, line(Target::Named)?);
+        let own = line(Target::Own)?.with_own_credential(!credential.is_anonymous());
+        let (line, elsewhere) = (own, line(Target::Named)?);
         Ok(Self { base, line, elsewhere, credential, breakers, throttles: Throttles::new(), via })
     }
 

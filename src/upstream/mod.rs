@@ -22,6 +22,7 @@ mod line;
 mod mirror;
 mod mirror_config;
 mod no_proxy;
+mod own_credential;
 mod peer;
 mod pinned;
 mod proxy;
