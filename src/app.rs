@@ -40,6 +40,7 @@ use crate::telemetry::Gauges;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upstream::{Hashless, MirrorConfig, ProxyEnvironment, TransportConfig};
+use crate::validity::Validity;
 pub use error::StartError;
 use foundation::Foundation;
 use peers::{gitlab_url, mirror_base, transport, upstreams};
@@ -98,7 +99,8 @@ impl App {
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
         let opened: Vec<_> = door.addresses().cloned().collect();
-        let mut daemon = Daemon::of(InForce::new(services(&foundation, &config, &opened, None)?));
+        let mut daemon =
+            Daemon::of(InForce::new(services(&foundation, &config, (&opened, certificates.clone()), None)?));
         match ControlDoor::bind(&cache_dir) {
             Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
@@ -159,7 +161,7 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     fn embedded(config: &Config) -> Result<Self, StartError> {
-        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, &[], None)?);
+        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, (&[], None), None)?);
         let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(in_force);
         daemon.obey(door, config.limits);
@@ -276,12 +278,12 @@ fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
     Ok((!config.offline).then(|| bases(config)).transpose()?.map(|bases| bases.asked().to_string()))
 }
 
-/// All parts of one configuration, put together and idle, on what outlives it. `opened` is where clients come in, `before`
-/// are those they follow.
+/// All parts of one configuration, put together and idle, on what outlives it. `opened` is where clients come in, and what
+/// those are shown who speak TLS; `before` are those they follow.
 fn services(
     foundation: &Foundation,
     config: &Config,
-    opened: &[Address],
+    (opened, certificates): (&[Address], Option<Arc<Certificates>>),
     before: Option<&Services>,
 ) -> Result<Services, StartError> {
     let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
@@ -325,6 +327,7 @@ fn services(
         pages: Arc::clone(&pages),
         store: Arc::clone(&store),
         upstream: Arc::clone(&upstream),
+        certificates,
     };
     let snapshot = {
         let looked = Looked {
@@ -412,6 +415,7 @@ pub fn patient(config: &Config, credential: Credential) -> Result<Patient, Start
         cache_size: config.cache_size.0,
         connections: config.limits.connections,
         page_memory: config.index.memory.0,
+        certificate: certificate_validity(config)?,
     })
 }
 
@@ -487,9 +491,7 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
     let asked = if config.offline { Vec::new() } else { vec![service(config).err(), gitlab] };
     let asked = asked.into_iter().chain(mirrors.filter(|_| !config.offline));
     let signers = unreadable_signers(config);
-    let tls = config.tls.has_certificate().then(|| Certificates::check(&config.tls)).flatten();
-    let tls = tls.map(|why| StartError::Setting(why.to_string()));
-    let faults = asked.chain([signers, keys(config).err(), tls]);
+    let faults = asked.chain([signers, keys(config).err(), certificate_validity(config).err()]);
     faults.flatten().map(|why| why.to_string()).collect()
 }
 
@@ -497,6 +499,15 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
     let wanted = config.tls.has_certificate().then(|| Certificates::open(&config.tls));
     wanted.transpose().map_err(|why| StartError::Setting(why.to_string()))
+}
+
+/// The dates of the certificate of `[tls]`, if there is one and they can be read.
+///
+/// # Errors
+/// When it or its key is no good.
+pub fn certificate_validity(config: &Config) -> Result<Option<Validity>, StartError> {
+    let checked = config.tls.has_certificate().then(|| Certificates::check(&config.tls));
+    Ok(checked.transpose().map_err(|why| StartError::Setting(why.to_string()))?.flatten())
 }
 
 /// What is wrong with the file of allowed signers, if one is named.

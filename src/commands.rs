@@ -16,9 +16,11 @@ use crate::cli::{
     self, Cli, Command, CommandError, ConfigCommand, ConfigShowArguments, DoctorArguments, ExplainArguments,
     HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments,
 };
+use crate::clock;
 use crate::config::Config;
 use crate::control::Client;
 use crate::telemetry::LogConfig;
+use crate::validity::Judgement;
 
 /// Exit code for bad configuration; scripts tell it from a daemon that could not start.
 pub const BAD_CONFIG: u8 = 64;
@@ -141,12 +143,34 @@ fn check_config(file: Option<&Path>, config: &Config) -> Result<ExitCode, Failur
         return Err(bad_config(&faults.join("\n")));
     }
     remark_on_the_environment();
+    remark_on_the_certificate(config)?;
     let of = file.map_or_else(
         || "no file was given (--config): the defaults".to_owned(),
         |file| file.display().to_string(),
     );
     print(&format!("the configuration is good: {of}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that larder's own certificate ends soon; one that clients refuse is a fault.
+fn remark_on_the_certificate(config: &Config) -> Result<(), Failure> {
+    let Some(validity) = app::certificate_validity(config).map_err(|why| bad_config(&why))? else {
+        return Ok(());
+    };
+    let judgement = validity.judge(clock::wall());
+    let until = humantime::format_rfc3339_seconds(validity.until());
+    let told = format!("tls.certificate: it {judgement} ({until})");
+    match judgement {
+        Judgement::Good { .. } => {}
+        Judgement::EndsSoon { .. } => {
+            // Nobody is left to be told if this fails.
+            let _ = writeln!(std::io::stderr(), "larder: warning: {told}: renew it");
+        }
+        Judgement::Expired { .. } | Judgement::NotYet { .. } => {
+            return Err(bad_config(&format!("{told}: clients refuse it")));
+        }
+    }
+    Ok(())
 }
 
 fn config_show(

@@ -15,7 +15,7 @@
 //!   [`wheel`] what an archive says about itself.
 //! - Values that everybody may use: [`digest`], [`secret`], [`secret_file`], [`quantity`], [`byte_range`], [`cache_status`],
 //!   [`single_flight`], [`histogram`], [`request_id`], [`correlation`],
-//!   [`awaited_parts`], [`clock`], [`mod@version`]. [`telemetry`] is what an operator sees.
+//!   [`awaited_parts`], [`clock`], [`validity`], [`mod@version`]. [`telemetry`] is what an operator sees.
 //!
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
@@ -49,5 +49,6 @@ pub mod telemetry;
 pub mod upkeep;
 pub mod upload;
 pub mod upstream;
+pub mod validity;
 pub mod version;
 pub mod wheel;

@@ -44,6 +44,7 @@ const HOUSE: House = House {
         "single_flight",
         "version",
         "histogram",
+        "validity",
         "request_id",
         "correlation",
     ],

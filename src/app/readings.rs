@@ -8,10 +8,11 @@ use crate::access::Access;
 use crate::clock;
 use crate::file::Files;
 use crate::index::Pages;
+use crate::server::Certificates;
 use crate::store::{Ailment, Store, StoreReading};
 use crate::telemetry::{
-    DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges, LastError, PeerGauges, RequestCount,
-    Standing, StoreGauges,
+    CertificateGauges, DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges, LastError,
+    PeerGauges, RequestCount, Standing, StoreGauges,
 };
 use crate::upstream::{PeerReading, State, Upstream};
 
@@ -22,6 +23,8 @@ pub(super) struct Sources {
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
     pub upstream: Arc<Upstream>,
+    /// What TLS clients are shown.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 impl Sources {
@@ -43,9 +46,15 @@ impl Sources {
             grants: GrantGauges { held: grants.held, granted: grants.granted, refused: grants.refused },
             store: store(self.store.reading(now)),
             awaited_parts: self.store.awaited.all(clock::wall()),
+            certificate: self.certificates.as_deref().and_then(certificate),
             ..Gauges::default()
         }
     }
+}
+
+fn certificate(shown: &Certificates) -> Option<CertificateGauges> {
+    let validity = shown.validity()?;
+    Some(CertificateGauges { not_after: validity.until(), judgement: validity.judge(clock::wall()) })
 }
 
 fn peer(read: PeerReading) -> PeerGauges {
@@ -60,6 +69,7 @@ fn peer(read: PeerReading) -> PeerGauges {
         },
         since: read.condition.since,
         next_try: read.condition.next_try,
+        refused: read.refused,
         last_error: read.last_fault.map(|(cause, ago)| LastError { cause, ago }),
         requests: requests.collect(),
         errors: read.faults,

@@ -29,7 +29,7 @@ impl App {
             let (config, waiting) = config.continuing(&running);
             config.check_opened(opened.iter())?;
             let gitlab = asked_gitlab(&config)?;
-            let services = services(&foundation, &config, &opened, Some(&before))?;
+            let services = services(&foundation, &config, (&opened, certificates.clone()), Some(&before))?;
             if let Some(certificates) = certificates {
                 certificates.reload().map_err(|why| StartError::Setting(why.to_string()))?;
             }

@@ -48,6 +48,7 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
         },
         lately: looked.metrics.lately.read(now),
         peers: gauges.peers.iter().filter(|peer| is_shown(peer)).map(peer_state).collect(),
+        certificate: gauges.certificate,
         disk: Disk {
             stored_bytes: gauges.store.bytes,
             budget_bytes: gauges.store.budget_bytes,

@@ -5,6 +5,7 @@
 //! of their own. Shows no credential and no signed link.
 
 mod beginning;
+mod certificate;
 mod connection;
 mod daemon;
 mod finding;
@@ -24,9 +25,11 @@ use tokio::time::timeout;
 use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
 use crate::access::Credential;
+use crate::clock;
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
 use crate::upstream::{Transport, Upstream};
+use crate::validity::Validity;
 use finding::{Finding, Verdict};
 
 #[derive(Debug, Args)]
@@ -76,6 +79,8 @@ pub struct Patient {
     pub connections: usize,
     /// What prepared pages may take, in bytes.
     pub page_memory: u64,
+    /// Of the certificate that TLS clients are shown.
+    pub certificate: Option<Validity>,
 }
 
 /// How each peer is reached.
@@ -116,6 +121,13 @@ pub async fn doctor(asked: &DoctorArguments, patient: Result<Patient, String>) -
                 machine::judge_open_files(machine::open_files(), patient.connections),
                 machine::judge_memory(machine::memory_limit(), patient.page_memory),
             ])?;
+            tell(
+                patient
+                    .certificate
+                    .map(|dates| certificate::judge(dates, clock::wall()))
+                    .into_iter()
+                    .collect(),
+            )?;
             tell(daemon::examine(&patient.ground, patient.limit).await)?;
             if patient.ground.offline {
                 tell(vec![Finding::ok("upstreams", "offline: nobody is asked")])?;

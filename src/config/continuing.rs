@@ -19,6 +19,7 @@ impl Config {
             ("tls.listen", keep(&mut tls.listen, &running.tls.listen)),
             ("tls.certificate", keep(&mut tls.certificate, &running.tls.certificate)),
             ("tls.key", keep(&mut tls.key, &running.tls.key)),
+            ("tls.min_version", keep(&mut tls.min_version, &running.tls.min_version)),
             ("limits.connections", keep(&mut limits.connections, &running.limits.connections)),
             (
                 "limits.connections_per_client",

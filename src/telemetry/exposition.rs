@@ -3,6 +3,7 @@
 //! Every label's values are words of closed sets or configured names. Must not compute, nor look anything up.
 
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -81,7 +82,8 @@ impl Collector for Looked {
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
         store(all, &mut families)?;
-        callers(all, &mut families)
+        callers(all, &mut families)?;
+        certificate(all, &mut families)
     }
 }
 
@@ -112,6 +114,14 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
             Some(Unit::Seconds),
         ),
         peers.iter().map(|peer| (of(peer), peer.since.unwrap_or_default().as_secs_f64())),
+    )?;
+    families.gauges(
+        (
+            "upstream_credential_refused",
+            "Whether an upstream refuses the credential that is larder's own there",
+            None,
+        ),
+        peers.iter().map(|peer| (of(peer), truth(peer.refused.is_some()))),
     )?;
     families.counters(
         ("upstream_requests", "Requests sent upstream, by upstream, kind and result", None),
@@ -209,6 +219,21 @@ fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.counters(
         ("connections_refused", "Connections of clients turned away, by why", None),
         all.connections.refused.iter().map(|(why, count)| (vec![("reason", *why)], *count)),
+    )
+}
+
+fn certificate(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    let ends = all.certificate.map(|certificate| {
+        let since_epoch = certificate.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+        (vec![("certificate", "server")], since_epoch.as_secs_f64())
+    });
+    families.gauges(
+        (
+            "certificate_expiry_timestamp",
+            "When a certificate in use ends, since the epoch",
+            Some(Unit::Seconds),
+        ),
+        ends,
     )
 }
 

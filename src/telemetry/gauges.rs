@@ -4,10 +4,11 @@
 //! Instants have become durations from the moment of looking. Must not know the services: who puts the parts together
 //! fills it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::awaited_parts::AwaitedParts;
 use crate::histogram::HistogramReading;
+use crate::validity::Judgement;
 
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
@@ -26,6 +27,8 @@ pub struct Gauges {
     pub grants: GrantGauges,
     pub store: StoreGauges,
     pub connections: ConnectionGauges,
+    /// Of the certificate that TLS clients are shown now, if there is one.
+    pub certificate: Option<CertificateGauges>,
     /// For how long the newest configuration has been refused and an older one is in force.
     pub config_refused: Option<Duration>,
     /// Since the last page that was served stale.
@@ -56,6 +59,8 @@ pub struct PeerGauges {
     /// Until it is asked again; zero if the next request asks it.
     pub next_try: Option<Duration>,
     pub last_error: Option<LastError>,
+    /// For how long it has refused larder's own credential.
+    pub refused: Option<Duration>,
     pub requests: Vec<RequestCount>,
     /// By cause.
     pub errors: Vec<(&'static str, u64)>,
@@ -142,4 +147,11 @@ pub struct ConnectionGauges {
     pub accepted: u64,
     /// Turned away, by why.
     pub refused: Vec<(&'static str, u64)>,
+}
+
+/// A certificate, and what its dates mean now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateGauges {
+    pub not_after: SystemTime,
+    pub judgement: Judgement,
 }

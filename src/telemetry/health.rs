@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::gauges::{DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing};
+use super::gauges::{CertificateGauges, DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing};
 use crate::awaited_parts::AwaitedParts;
+use crate::validity::Judgement;
 
 /// A page that was served stale so lately is worth a word.
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
@@ -25,6 +26,11 @@ pub enum Reason {
         /// Of the last error.
         cause: Option<&'static str>,
     },
+    /// Larder's own credential is no good there: whoever needs it is answered 502.
+    CredentialRefused {
+        peer: String,
+        since: Duration,
+    },
     StoreFull,
     Disk(DiskTrouble),
     /// A page was served although upstream did not say that it still stands.
@@ -38,11 +44,14 @@ pub enum Reason {
     ConfigRefused {
         since: Duration,
     },
+    /// TLS clients are shown one that ends soon, or that they do not take.
+    Certificate(Judgement),
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 8] = [
+pub const REASONS: [&str; 11] = [
     "upstream_resting",
+    "credential_refused",
     "store_full",
     "disk_full",
     "read_only",
@@ -50,6 +59,8 @@ pub const REASONS: [&str; 8] = [
     "stale_pages",
     "wrong_bodies",
     "config_refused",
+    "certificate_ends",
+    "certificate_invalid",
 ];
 
 impl Reason {
@@ -57,6 +68,7 @@ impl Reason {
     pub fn word(&self) -> &'static str {
         match self {
             Self::UpstreamResting { .. } => "upstream_resting",
+            Self::CredentialRefused { .. } => "credential_refused",
             Self::StoreFull => "store_full",
             Self::Disk(DiskTrouble { kind: DiskTroubleKind::Full, .. }) => "disk_full",
             Self::Disk(DiskTrouble { kind: DiskTroubleKind::ReadOnly, .. }) => "read_only",
@@ -64,7 +76,13 @@ impl Reason {
             Self::StalePages { .. } => "stale_pages",
             Self::WrongBodies { .. } => "wrong_bodies",
             Self::ConfigRefused { .. } => "config_refused",
+            Self::Certificate(judgement) if judgement.holds() => "certificate_ends",
+            Self::Certificate(_) => "certificate_invalid",
         }
+    }
+
+    fn of_credential(peer: &PeerGauges) -> Option<Self> {
+        peer.refused.map(|since| Self::CredentialRefused { peer: peer.name.clone(), since })
     }
 
     fn of_peer(peer: &PeerGauges) -> Option<Self> {
@@ -74,6 +92,10 @@ impl Reason {
             next_try: peer.next_try,
             cause: peer.last_error.map(|error| error.cause),
         })
+    }
+
+    fn of_certificate(CertificateGauges { judgement, .. }: CertificateGauges) -> Option<Self> {
+        (!matches!(judgement, Judgement::Good { .. })).then_some(Self::Certificate(judgement))
     }
 }
 
@@ -95,8 +117,17 @@ impl fmt::Display for Reason {
                     None => Ok(()),
                 }
             }
+            Self::CredentialRefused { peer, since } => {
+                let section = if peer == "gitlab" { peer.clone() } else { format!("mirrors.{peer}") };
+                write!(
+                    f,
+                    "{peer} has refused larder's own credential ({section}.token_file) for {}: put a good one \
+                     there and reload",
+                    Whole(*since)
+                )
+            }
             Self::StoreFull => {
-                f.write_str("the last file did not fit into the cache (cache_size), and passed through")
+                f.write_str("a file did not fit into the cache (cache_size), and passed through")
             }
             Self::Disk(DiskTrouble { kind, since, why }) => {
                 let what = match kind {
@@ -116,6 +147,9 @@ impl fmt::Display for Reason {
                     "the configuration was refused {} ago, the one before it is in force",
                     Whole(*since)
                 )
+            }
+            Self::Certificate(judgement) => {
+                write!(f, "the certificate that TLS clients are shown {judgement}")
             }
         }
     }
@@ -145,6 +179,7 @@ impl Health {
         let mut reasons: Vec<Reason> = Vec::new();
         if !gauges.offline {
             reasons.extend(gauges.peers.iter().filter_map(Reason::of_peer));
+            reasons.extend(gauges.peers.iter().filter_map(Reason::of_credential));
         }
         reasons.extend(gauges.store.disk.clone().map(Reason::Disk));
         reasons.extend(gauges.store.full.then_some(Reason::StoreFull));
@@ -153,6 +188,7 @@ impl Health {
         let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
         reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
         reasons.extend(gauges.config_refused.map(|since| Reason::ConfigRefused { since }));
+        reasons.extend(gauges.certificate.and_then(Reason::of_certificate));
         let awaited_parts = gauges.awaited_parts.clone();
         Self { stopping: gauges.stopping, offline: gauges.offline, reasons, awaited_parts }
     }
@@ -203,7 +239,14 @@ fn reason_json(reason: &Reason) -> Value {
         Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
             put("since_seconds", Some(seconds(since)));
         }
-        Reason::StoreFull | Reason::StalePages { .. } | Reason::WrongBodies { .. } => {}
+        Reason::CredentialRefused { peer, since } => {
+            put("peer", Some(peer.as_str().into()));
+            put("since_seconds", Some(seconds(since)));
+        }
+        Reason::Certificate(_)
+        | Reason::StoreFull
+        | Reason::StalePages { .. }
+        | Reason::WrongBodies { .. } => {}
     }
     object
 }
@@ -224,6 +267,8 @@ impl fmt::Display for Health {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::telemetry::gauges::{FlightGauges, LastError, StoreGauges};
 
@@ -251,10 +296,23 @@ mod tests {
     #[test]
     fn every_reason_is_said_with_a_word_of_the_closed_set() {
         let disk = |kind| DiskTrouble { kind, since: Duration::from_secs(90), why: "No space".to_owned() };
+        let refused = |name: &str| PeerGauges {
+            name: name.to_owned(),
+            refused: Some(Duration::from_secs(3)),
+            ..PeerGauges::default()
+        };
+        let day = Duration::from_hours(24);
+        let certificates = [
+            Judgement::EndsSoon { left: 3 * day },
+            Judgement::Expired { ago: day },
+            Judgement::NotYet { wait: day },
+        ];
+        let kinds = [DiskTroubleKind::Full, DiskTroubleKind::ReadOnly, DiskTroubleKind::Failing];
         let mut seen = Vec::new();
-        for kind in [DiskTroubleKind::Full, DiskTroubleKind::ReadOnly, DiskTroubleKind::Failing] {
+        for (kind, judgement) in kinds.into_iter().zip(certificates) {
             let gauges = Gauges {
-                peers: vec![resting("gitlab"), PeerGauges::default(), resting("pypi")],
+                peers: vec![resting("gitlab"), PeerGauges::default(), resting("pypi"), refused("other")],
+                certificate: Some(CertificateGauges { not_after: SystemTime::UNIX_EPOCH, judgement }),
                 flights: FlightGauges { shunned: 2, ..FlightGauges::default() },
                 store: StoreGauges { full: true, disk: Some(disk(kind)), ..StoreGauges::default() },
                 config_refused: Some(Duration::from_secs(5)),
@@ -263,7 +321,7 @@ mod tests {
             };
             let health = Health::of(&gauges);
             assert!(health.is_ready() && health.word() == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(7));
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(9));
             seen.extend(health.reasons.iter().map(Reason::word));
         }
         for word in REASONS {
@@ -277,6 +335,22 @@ mod tests {
         let health = Health::of(&Gauges { peers: vec![resting("gitlab")], ..Gauges::default() });
         assert_eq!(health.to_string(), "degraded: cannot reach gitlab for 12s (timeout), next try in 3s");
         assert_eq!(health.json()["reasons"][0]["next_try_seconds"], 3);
+    }
+
+    #[test]
+    fn a_good_certificate_is_no_reason_and_a_refused_credential_says_which_key() {
+        let good = Judgement::Good { left: Duration::from_hours(480) };
+        let certificate = CertificateGauges { not_after: SystemTime::UNIX_EPOCH, judgement: good };
+        let peer = PeerGauges {
+            name: "gitlab".to_owned(),
+            refused: Some(Duration::from_secs(61)),
+            ..PeerGauges::default()
+        };
+        let gauges = Gauges { certificate: Some(certificate), peers: vec![peer], ..Gauges::default() };
+        assert_eq!(
+            Health::of(&gauges).to_string(),
+            "degraded: gitlab has refused larder's own credential (gitlab.token_file) for 1m 1s: put a good one there and reload"
+        );
     }
 
     #[test]

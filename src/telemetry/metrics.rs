@@ -49,11 +49,6 @@ pub(super) struct RouteLabels {
     pub route: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CertificateLabels {
-    certificate: &'static str,
-}
-
 /// A histogram that the registry can hold.
 #[derive(Debug, Default)]
 struct Durations(Histogram);
@@ -80,7 +75,6 @@ pub struct Metrics {
     bytes: Family<ByteLabels, Counter>,
     durations: Family<RouteLabels, Durations>,
     broken: Counter,
-    certificates: Family<CertificateLabels, Gauge<f64, AtomicU64>>,
     reload_succeeded: Gauge<u64, AtomicU64>,
     reloaded_at: Gauge<f64, AtomicU64>,
     /// When a configuration was refused, unless a later one was taken.
@@ -114,13 +108,6 @@ impl Default for Metrics {
         );
         let broken = Counter::default();
         registry.register("responses_broken", "Answers that were cut short", broken.clone());
-        let certificates = Family::default();
-        registry.register_with_unit(
-            "certificate_expiry_timestamp",
-            "When a certificate in use ends, since the epoch",
-            Unit::Seconds,
-            certificates.clone(),
-        );
         let reload_succeeded = Gauge::default();
         registry.register(
             "config_last_reload_successful",
@@ -143,7 +130,6 @@ impl Default for Metrics {
             bytes,
             durations,
             broken,
-            certificates,
             reload_succeeded,
             reloaded_at,
             refused_at: Mutex::default(),
@@ -187,11 +173,6 @@ impl Metrics {
     pub fn config_refused(&self, now: Instant) {
         self.reload_succeeded.set(0);
         self.refused_at.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
-    }
-
-    /// A certificate is in use that ends then; `certificate` is one word of a closed set, as `server`.
-    pub fn certificate_ends(&self, certificate: &'static str, not_after: SystemTime) {
-        self.certificates.get_or_create(&CertificateLabels { certificate }).set(since_epoch(not_after));
     }
 
     /// What was looked at in the services, together with what only the edge knows.

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::bodies::{eventually, right};
-use crate::support::{Act, Artifact, GitLab, Larder, Site, Storage, path, token};
+use crate::support::{
+    Act, Artifact, Distribution, GitLab, Kind, Larder, PublicIndex, Site, Storage, TokenState, path, token,
+};
 
 fn json(larder: &Larder) -> serde_json::Value {
     let reply = larder.client().get_with("/-/health/ready", &[("Accept", "application/json")]);
@@ -96,7 +100,7 @@ fn r35_a_folder_that_cannot_be_written_is_said_and_the_word_goes_when_it_can() {
 }
 
 #[test]
-fn r35_a_file_that_does_not_fit_is_said_until_another_one_fits() {
+fn r35_a_file_that_does_not_fit_is_said_until_it_would_fit() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
     let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
     let client = larder.client().token(token::READER);
@@ -106,7 +110,90 @@ fn r35_a_file_that_does_not_fit_is_said_until_another_one_fits() {
     assert!(right(&client.get(&path::project_file(42, &large)), &large, "passes through"));
     assert_eq!(words(&larder), ["store_full"]);
     assert_eq!(degraded(&larder, "store_full"), Some(1.0));
+    // A small one fits, and changes nothing for the large one.
     client.get(&path::project_file(42, &small)).expect(200);
+    eventually("it is stored", || larder.metric("larder_store_blobs") == Some(1.0));
+    assert_eq!(words(&larder), ["store_full"]);
+    let text = fs::read_to_string(larder.config_file()).expect("its configuration");
+    fs::write(larder.config_file(), text.replace("1MiB", "8MiB")).expect("a writable folder");
+    larder.signal(Signal::HUP);
+    eventually("the large one would fit", || ready(&larder) == "ok\n");
+    client.get(&path::project_file(42, &large)).expect(200);
+    eventually("it is stored", || larder.metric("larder_store_blobs") == Some(2.0));
+}
+
+#[test]
+fn r35_a_credential_of_larders_own_that_is_refused_is_said_until_it_is_taken() {
+    let gitlab = GitLab::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let secret = folder.path().join("token");
+    // Revoked: 401. Without the scope: 403, and nothing was ever given for it.
+    for dead in [token::REVOKED, token::NARROW] {
+        fs::write(&secret, dead).expect("a writable folder");
+        let larder = Larder::builder(&gitlab).gitlab_setting(&format!("token_file = {secret:?}")).start();
+        assert_eq!(ready(&larder), "ok\n", "nobody has asked yet");
+        for _ in 0..3 {
+            assert_eq!(larder.client().get(&path::project_page(42, "my-pkg")).status, 502);
+        }
+        let told = json(&larder);
+        let reason = &told["reasons"][0];
+        assert_eq!((&reason["reason"], &reason["peer"]), (&"credential_refused".into(), &"gitlab".into()));
+        assert!(reason["detail"].as_str().is_some_and(|words| words.contains("gitlab.token_file")), "{told}");
+        let refused = || larder.metric("larder_upstream_credential_refused{peer=\"gitlab\"}");
+        assert_eq!((refused(), degraded(&larder, "credential_refused")), (Some(1.0), Some(1.0)));
+        let line = "larder's own credential (token_file) is refused";
+        larder.wait_for_log(line);
+        assert_eq!(larder.log().matches(line).count(), 1, "{}", larder.log());
+        fs::write(&secret, token::DEVELOPER).expect("a writable folder");
+        larder.signal(Signal::HUP);
+        eventually("GitLab takes it", || {
+            larder.client().get(&path::project_page(42, "my-pkg")).status == 200
+        });
+        assert_eq!((ready(&larder).as_str(), refused()), ("ok\n", Some(0.0)));
+    }
+    // One that GitLab takes, and that sees no such project.
+    fs::write(&secret, token::DEVELOPER).expect("a writable folder");
+    let larder = Larder::builder(&gitlab).gitlab_setting(&format!("token_file = {secret:?}")).start();
+    larder.client().get(&path::project_page(42, "my-pkg")).expect(200);
+    larder.client().get(&path::project_page(999, "my-pkg"));
+    assert_eq!(ready(&larder), "ok\n");
+    // It dies, comes back by itself, and that is said as well.
+    gitlab.change(|universe| universe.token_mut(token::DEVELOPER).state = TokenState::Expired);
+    eventually("it is found out", || {
+        larder.client().get(&path::project_page(42, "another"));
+        words(&larder) == ["credential_refused"]
+    });
+    gitlab.change(|universe| universe.token_mut(token::DEVELOPER).state = TokenState::Active);
+    eventually("and that it is over", || {
+        larder.client().get(&path::project_index(42));
+        ready(&larder) == "ok\n"
+    });
+    larder.wait_for_log("larder's own credential is taken again");
+}
+
+#[test]
+fn r35_a_mirrors_credential_that_is_refused_is_said_in_the_same_words() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("public", "1.0").wheel();
+    let index = PublicIndex::builder().offering(wheel).start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let secret = folder.path().join("token");
+    fs::write(&secret, "dead").expect("a writable folder");
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, &format!("token_file = {secret:?}\nfresh_for = \"0s\""))
+        .start();
+    index.plan(Act::Status(401).at(Kind::Page));
+    larder.client().get("/pypi/simple/public/");
+    assert_eq!(words(&larder), ["credential_refused"]);
+    assert_eq!(larder.metric("larder_upstream_credential_refused{peer=\"pypi\"}"), Some(1.0));
+    assert!(ready(&larder).contains("mirrors.pypi.token_file"), "{}", ready(&larder));
+    index.behave();
+    larder.client().get("/pypi/simple/public/").expect(200);
+    assert_eq!(ready(&larder), "ok\n");
+    // Without a credential of larder's own a 401 is a word about the project.
+    let larder = Larder::builder(&gitlab).mirror("pypi", &index).start();
+    index.plan(Act::Status(401).at(Kind::Page));
+    larder.client().get("/pypi/simple/public/");
     assert_eq!(ready(&larder), "ok\n");
 }
 

@@ -24,6 +24,7 @@ mod daemon;
 mod debian_package;
 mod disk_trouble;
 mod doctor;
+mod documented;
 mod environment;
 mod explain;
 mod flights;

@@ -5,13 +5,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::bodies::eventually;
 use crate::support::larder::Builder;
 use crate::support::tls::{Fetched, in_time, read, run, shown};
 use crate::support::{
@@ -19,12 +21,12 @@ use crate::support::{
     real_wheels, token,
 };
 
-const LOCAL: [&str; 2] = ["127.0.0.1", "localhost"];
+pub const LOCAL: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// A larder that speaks TLS beside plain HTTP, and whom to trust.
 pub struct Secured {
     pub larder: Larder,
-    authority: Authority,
+    pub authority: Authority,
     folder: TempDir,
     pub address: SocketAddr,
 }
@@ -43,7 +45,7 @@ impl Secured {
         Self { larder, authority, folder, address }
     }
 
-    fn client(&self, offers: &[&str]) -> TlsClient {
+    pub fn client(&self, offers: &[&str]) -> TlsClient {
         TlsClient::new(self.address, &self.authority.pem(), offers)
     }
 
@@ -51,7 +53,7 @@ impl Secured {
         self.client(&["h2"])
     }
 
-    fn replace(&self, pair: &Pair) {
+    pub fn replace(&self, pair: &Pair) {
         pair.write(self.folder.path(), "larder");
     }
 }
@@ -168,7 +170,9 @@ fn a_certificate_changes_while_connections_run() {
         let answer = in_time(sender.send_request(request)).await.expect("an answer");
 
         secured.replace(&secured.authority.server_for(&LOCAL, Duration::from_hours(13 * 24)));
-        secured.larder.wait_for_log("the certificate has changed: new connections see it, and expires soon");
+        secured
+            .larder
+            .wait_for_log("the certificate has changed: new connections see it, and ends in 12 days");
         let second = client.certificate().await;
         assert_ne!(second, first);
         gate.open();
@@ -320,6 +324,10 @@ fn faults_of_the_section_are_told_by_check_config() {
         (section(listen, &(key.clone(), key.clone())), "tls.certificate: there is no certificate"),
         (section(listen, &(certificate.clone(), certificate.clone())), "tls.key: there is no private key"),
         (section(listen, &(certificate.clone(), "/nowhere".into())), "tls.key: /nowhere"),
+        (
+            format!("{}min_version = \"1.1\"\n", section(listen, &(certificate.clone(), key.clone()))),
+            "tls.min_version",
+        ),
         ("[tls]\nlisten = \"127.0.0.1:0\"\n".to_owned(), "tls.certificate: tls.listen is set"),
         (format!("[tls]\nkey = {key:?}\n"), "tls.certificate: tls.key is set without it"),
         (format!("[tls]\ncertificate = {certificate:?}\n"), "tls.key: tls.certificate is set without it"),
@@ -337,6 +345,94 @@ fn faults_of_the_section_are_told_by_check_config() {
     ] {
         let (code, said) = check(&toml);
         assert!(code == Some(64) && said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn only_the_versions_that_are_configured_are_spoken() {
+    let gitlab = GitLab::start();
+    let (folder, authority) =
+        (tempfile::tempdir().expect("a temporary folder"), Authority::new("larder's tests"));
+    let files = authority.server(&LOCAL).write(folder.path(), "larder");
+    for (oldest, speaks_the_older) in
+        [("", true), ("min_version = \"1.2\"", true), ("min_version = \"1.3\"", false)]
+    {
+        let tls = format!("{}{oldest}\n", section("127.0.0.1:0", &files));
+        let larder = Larder::builder(&gitlab).sections(&tls).start();
+        let speaks = |version| {
+            let address = secure_address(&larder);
+            run(TlsClient::speaking(&[version], address, &authority.pem(), &["h2"]).connect()).is_ok()
+        };
+        assert_eq!((speaks(&TLS12), speaks(&TLS13)), (speaks_the_older, true), "{oldest}");
+    }
+}
+
+#[test]
+fn sessions_are_resumed_after_a_reload_and_after_a_renewal() {
+    let gitlab = GitLab::start();
+    for version in [&TLS13, &TLS12] {
+        let secured = Secured::start(&gitlab, "");
+        let client =
+            TlsClient::speaking(&[version], secured.address, &secured.authority.pem(), &["http/1.1"]);
+        assert!(!run(client.resumes()), "nobody knows it yet");
+        assert!(run(client.resumes()), "{version:?}");
+        secured.larder.signal(Signal::HUP);
+        secured.larder.wait_for_log("the configuration was read again and is in force");
+        assert!(run(client.resumes()), "{version:?}: after a reload");
+        let before = run(client.certificate());
+        secured.replace(&secured.authority.server(&LOCAL));
+        secured.larder.wait_for_log("the certificate has changed");
+        assert_ne!(run(client.certificate()), before, "a stranger is shown the new one");
+        assert!(run(client.resumes()), "{version:?}: after a renewal");
+    }
+}
+
+#[test]
+fn until_when_the_certificate_is_good_is_told_everywhere() {
+    const DAY: u32 = 24 * 3600;
+    let gitlab = GitLab::start();
+    let secured = Secured::start(&gitlab, "");
+    let (larder, authority) = (&secured.larder, &secured.authority);
+    let lasting = |days: u64| authority.server_for(&LOCAL, Duration::from_hours(days * 24));
+    let json = |path: &str| {
+        let reply = larder.client().get_with(path, &[("Accept", "application/json")]);
+        serde_json::from_slice::<serde_json::Value>(reply.expect(200)).expect("it is JSON")
+    };
+    for (pair, left, state, reason, code, verdict) in [
+        (lasting(100), f64::from(100 * DAY), "good", None, 0, "ok"),
+        (lasting(5), f64::from(5 * DAY), "ends_soon", Some("certificate_ends"), 0, "warning"),
+        (authority.server_expired(&LOCAL), -3600.0, "expired", Some("certificate_invalid"), 64, "problem"),
+        (
+            authority.server_of_tomorrow(&LOCAL),
+            f64::from(365 * DAY),
+            "not_yet",
+            Some("certificate_invalid"),
+            64,
+            "problem",
+        ),
+    ] {
+        secured.replace(&pair);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        eventually("the number is that of the new one", || {
+            let ends = larder.metric("larder_certificate_expiry_timestamp_seconds{certificate=\"server\"}");
+            ends.is_some_and(|ends| (ends - now - left).abs() < 120.0)
+        });
+        assert_eq!(json("/-/status")["certificate"]["state"], state);
+        let ready = json("/-/health/ready");
+        assert_eq!(ready["reasons"][0]["reason"].as_str(), reason, "{ready}");
+        let told = json("/-/status")["certificate"].clone();
+        let until = told["not_after"].as_str().expect("a date").to_owned();
+        assert!(until.ends_with('Z') && until.len() == 20, "{told}");
+        let page = larder.client().get_with("/-/", &[("Accept", "text/html")]).text();
+        assert!(page.contains("Certificate") && page.contains(&until), "{state}: {page}");
+        let checked = larder.command(&["check-config"]);
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.code(), Some(code), "{state}: {said}");
+        assert_eq!(said.contains("tls.certificate: it ") && said.contains(&until), state != "good", "{said}");
+        let examined = String::from_utf8_lossy(&larder.command(&["doctor", "--json"]).stdout).into_owned();
+        let line =
+            examined.lines().find(|line| line.contains("\"check\":\"certificate\"")).expect("a finding");
+        assert!(line.contains(&format!("\"verdict\":\"{verdict}\"")) && line.contains(&until), "{line}");
     }
 }
 

@@ -14,10 +14,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -57,10 +59,20 @@ pub struct TlsClient {
 impl TlsClient {
     /// `authority` is its certificate, PEM; `offers` goes by ALPN.
     pub fn new(address: SocketAddr, authority: &str, offers: &[&str]) -> Self {
+        Self::speaking(rustls::ALL_VERSIONS, address, authority, offers)
+    }
+
+    /// The same with no other versions of TLS than these.
+    pub fn speaking(
+        versions: &[&'static SupportedProtocolVersion],
+        address: SocketAddr,
+        authority: &str,
+        offers: &[&str],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM")).expect("an authority");
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -74,9 +86,24 @@ impl TlsClient {
         in_time(async { self.connector.connect(name, TcpStream::connect(self.address).await?).await }).await
     }
 
-    /// The server's own certificate, DER, as it is shown now.
+    /// The server's own certificate, DER, as it is shown now to whoever comes for the first time.
     pub async fn certificate(&self) -> Vec<u8> {
-        shown(&self.connect().await.expect("a handshake"))
+        let mut config = self.connector.config().as_ref().clone();
+        config.resumption = Resumption::disabled();
+        let stranger = Self { connector: TlsConnector::from(Arc::new(config)), ..self.clone() };
+        shown(&stranger.connect().await.expect("a handshake"))
+    }
+
+    /// Asks something over HTTP/1.1, and tells whether that went on with a session of an earlier connection. Tickets come
+    /// behind the handshake.
+    pub async fn resumes(&self) -> bool {
+        let mut stream = self.connect().await.expect("a handshake");
+        let request = b"GET /-/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        in_time(stream.write_all(request)).await.expect("a request is taken");
+        let mut answer = Vec::new();
+        in_time(stream.read_to_end(&mut answer)).await.expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     pub async fn http1(&self) -> http1::SendRequest<Full<Bytes>> {

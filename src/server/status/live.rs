@@ -222,6 +222,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 div { dt { "Version" } dd { (report.version) } }
                 div { dt { "Running for" } dd { (time(Duration::from_secs(report.uptime_seconds))) } }
                 div { dt { "Listens on" } dd { (report.listen.join(", ")) } }
+                @if let Some(certificate) = &report.certificate {
+                    div { dt { "Certificate" } dd { (certificate.sentence) } }
+                }
                 @if !report.offline {
                     div { dt { "Rights are remembered for" } dd { (span(report.rules.grant_for_seconds)) } }
                     div { dt { "Pages count as fresh for" } dd { (span(report.rules.fresh_for_seconds)) } }

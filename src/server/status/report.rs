@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::snapshot::{Disk, PeerState, Reach, Snapshot, Stale, Transfer};
 use super::words::{counted, share, size, time};
 use crate::registry::Scope;
-use crate::telemetry::{Served, Stretch};
+use crate::telemetry::{CertificateGauges, Served, Stretch};
 
 pub(super) const SCHEMA: u32 = 1;
 
@@ -29,6 +29,8 @@ pub(super) struct Report {
     pub rules: RulesTold,
     pub history: HistoryTold,
     pub upstreams: Vec<Upstream>,
+    /// Null without TLS.
+    pub certificate: Option<CertificateTold>,
     pub disk: DiskTold,
     pub downloads: Downloads,
     pub stale: Vec<StaleTold>,
@@ -87,6 +89,17 @@ pub(super) struct Upstream {
     pub next_try_seconds: Option<u64>,
     pub last_error: Option<String>,
     pub last_error_age_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CertificateTold {
+    /// `good`, `ends_soon`, `expired` or `not_yet`.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub not_after: String,
+    /// Zero once it has expired; null before it is valid.
+    pub left_seconds: Option<u64>,
+    pub sentence: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +165,7 @@ impl Report {
                 week: Period::of(&snapshot.lately.week),
             },
             upstreams: snapshot.peers.iter().map(|peer| Upstream::of(peer, snapshot.offline)).collect(),
+            certificate: snapshot.certificate.map(CertificateTold::of),
             disk: DiskTold::of(&snapshot.disk),
             downloads: Downloads::of(&snapshot.downloads),
             stale: snapshot.stale.iter().map(StaleTold::of).collect(),
@@ -221,6 +235,18 @@ impl Upstream {
             next_try_seconds: peer.next_try.map(|wait| wait.as_secs()),
             last_error: peer.last_error.as_ref().map(|error| error.words.clone()),
             last_error_age_seconds: peer.last_error.as_ref().map(|error| error.ago.as_secs()),
+        }
+    }
+}
+
+impl CertificateTold {
+    fn of(shown: CertificateGauges) -> Self {
+        let not_after = humantime::format_rfc3339_seconds(shown.not_after).to_string();
+        Self {
+            state: shown.judgement.word(),
+            left_seconds: shown.judgement.left().map(|left| left.as_secs()),
+            sentence: format!("It {} ({not_after})", shown.judgement),
+            not_after,
         }
     }
 }
@@ -313,6 +339,7 @@ mod tests {
             rules: Rules { grant_for: second, fresh_for: second, stale_for: second },
             lately: Lately { hour: stretch.clone(), day: stretch.clone(), week: stretch },
             peers: Vec::new(),
+            certificate: None,
             disk: Disk::default(),
             downloads,
             stale: Vec::new(),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::registry::Scope;
-use crate::telemetry::Lately;
+use crate::telemetry::{CertificateGauges, Lately};
 
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub lately: Lately,
     /// GitLab first.
     pub peers: Vec<PeerState>,
+    /// Of the certificate that TLS clients are shown.
+    pub certificate: Option<CertificateGauges>,
     pub disk: Disk,
     pub downloads: Vec<Transfer>,
     pub stale: Vec<Stale>,

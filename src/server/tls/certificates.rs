@@ -6,12 +6,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
@@ -23,14 +23,12 @@ use crate::clock;
 use crate::digest::Digest;
 use crate::secret_file::SecretFile;
 use crate::server::shutdown::Shutdown;
+use crate::validity::{Judgement, Validity};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// So long before it expires the log begins to warn, daily.
-const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
-
-/// Between two such warnings.
+/// Between two warnings of a certificate that ends soon, or is of no use to clients.
 const WARN_EVERY: Duration = Duration::from_hours(24);
 
 /// Whoever is not in the file's group may read it.
@@ -59,7 +57,6 @@ pub enum Reloaded {
 pub struct Certificates {
     config: TlsConfig,
     current: Arc<Current>,
-    sessions: Arc<Sessions>,
     watch: Mutex<Watch<Digest>>,
     acceptor: TlsAcceptor,
 }
@@ -70,37 +67,6 @@ struct Current(ArcSwap<Pair>);
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.load().key))
-    }
-}
-
-/// TLS sessions that clients may resume. They end with their certificate: a resumed one shows none.
-#[derive(Debug)]
-struct Sessions(ArcSwap<Arc<dyn StoresServerSessions>>);
-
-/// Sessions remembered at once.
-const SESSIONS: usize = 1024;
-
-impl Sessions {
-    fn empty() -> Arc<Arc<dyn StoresServerSessions>> {
-        Arc::new(ServerSessionMemoryCache::new(SESSIONS))
-    }
-}
-
-impl StoresServerSessions for Sessions {
-    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.0.load().put(key, value)
-    }
-
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.load().get(key)
-    }
-
-    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.load().take(key)
-    }
-
-    fn can_cache(&self) -> bool {
-        self.0.load().can_cache()
     }
 }
 
@@ -125,20 +91,25 @@ impl Certificates {
         texts.warn_of_the_key(config);
         let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
         let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_protocol_versions(config.min_version.and_newer())?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let sessions = Arc::new(Sessions(ArcSwap::new(Sessions::empty())));
-        server.session_storage = Arc::clone(&sessions) as Arc<dyn StoresServerSessions>;
+        // Tickets that the client keeps, under keys of this process: they outlive a swapped pair, so that a renewal sends
+        // nobody back to a whole handshake. Who resumes has been shown the certificate of the session's beginning.
+        server.ticketer = Ticketer::new()?;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let watch = Mutex::new(Watch::new(texts.mark));
-        Ok(Arc::new(Self { config: config.clone(), current, sessions, watch, acceptor }))
+        Ok(Arc::new(Self { config: config.clone(), current, watch, acceptor }))
     }
 
-    /// What is wrong with the two files, if anything is.
-    pub fn check(config: &TlsConfig) -> Option<CertificatesError> {
-        Texts::read(config).and_then(|texts| texts.parse()).err()
+    /// Whether the two files are of use, and the dates of what they hold, if they can be read.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn check(config: &TlsConfig) -> Result<Option<Validity>, CertificatesError> {
+        Ok(Texts::read(config)?.parse()?.validity)
     }
 
     /// Reads both files again. What is in use stays in use when they are no good. Blocks for two small reads.
@@ -157,9 +128,9 @@ impl Certificates {
         Ok(Reloaded::Changed)
     }
 
-    /// When the first certificate of the chain expires.
-    pub fn not_after(&self) -> Option<SystemTime> {
-        self.current.0.load().not_after
+    /// The dates of what is shown now, if they can be read.
+    pub fn validity(&self) -> Option<Validity> {
+        self.current.0.load().validity
     }
 
     /// Looks at the files every few seconds until told to stop.
@@ -175,8 +146,9 @@ impl Certificates {
             let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
             if warned + WARN_EVERY <= clock::now() {
                 warned = clock::now();
-                if let Some(left) = self.not_after().and_then(expires_soon) {
-                    tracing::warn!(left, "the certificate expires soon");
+                match self.validity().map(|validity| validity.judge(clock::wall())) {
+                    None | Some(Judgement::Good { .. }) => {}
+                    Some(judgement) => tracing::warn!("the certificate {judgement}"),
                 }
             }
         }
@@ -213,7 +185,6 @@ impl Certificates {
         let pair = Arc::new(pair);
         // First, so that what the log says is true when it says it.
         self.current.0.store(Arc::clone(&pair));
-        self.sessions.0.store(Sessions::empty());
         tell(&pair, "the certificate has changed: new connections see it");
         texts.warn_of_the_key(&self.config);
     }
@@ -248,23 +219,13 @@ fn read(key: &'static str, path: &str) -> Result<(Zeroizing<Vec<u8>>, u32), Cert
 }
 
 fn tell(pair: &Pair, what: &'static str) {
-    let Some(not_after) = pair.not_after else {
+    let Some(validity) = pair.validity else {
         tracing::info!("{what}");
         return;
     };
-    let not_after_text = humantime::format_rfc3339_seconds(not_after);
-    match expires_soon(not_after) {
-        Some(left) => tracing::warn!(not_after = %not_after_text, left, "{what}, and expires soon"),
-        None => tracing::info!(not_after = %not_after_text, "{what}"),
-    }
-}
-
-/// In words how long it has, if that is not long.
-fn expires_soon(not_after: SystemTime) -> Option<String> {
-    let day = Duration::from_hours(24).as_secs();
-    match not_after.duration_since(clock::wall()) {
-        Ok(left) if left >= WARN_BEFORE => None,
-        Ok(left) => Some(format!("{} days", left.as_secs() / day)),
-        Err(_) => Some("none: it has expired".to_owned()),
+    let not_after = humantime::format_rfc3339_seconds(validity.until());
+    match validity.judge(clock::wall()) {
+        Judgement::Good { .. } => tracing::info!(%not_after, "{what}"),
+        judgement => tracing::warn!(%not_after, "{what}, and {judgement}"),
     }
 }

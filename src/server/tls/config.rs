@@ -2,6 +2,8 @@
 //!
 //! Owns the section. Must not know what the files hold.
 
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
 use serde::{Deserialize, Serialize};
 
 use super::super::address::Addresses;
@@ -15,6 +17,30 @@ pub struct TlsConfig {
     pub certificate: String,
     /// Path of a PEM file: the certificate's private key.
     pub key: String,
+    /// Older versions of TLS are not spoken.
+    pub min_version: MinVersion,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MinVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+static FROM_1_2: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static FROM_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+
+impl MinVersion {
+    pub(super) fn and_newer(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => FROM_1_2,
+            Self::Tls13 => FROM_1_3,
+        }
+    }
 }
 
 impl TlsConfig {

@@ -1,9 +1,9 @@
 //! A certificate and its private key, as two PEM texts hold them.
 //!
-//! Pure. Owns whether they are of use, and until when. Must not know where they come from.
+//! Pure. Owns whether they are of use, and from when until when. Must not know where they come from.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnc
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 
+use crate::validity::Validity;
+
 /// Later than any date that a certificate can carry: the year 10000.
 const END_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
 
@@ -20,8 +22,8 @@ const END_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub key: Arc<CertifiedKey>,
-    /// When the first of its certificates expires; none when no date can be read.
-    pub not_after: Option<SystemTime>,
+    /// Of all its certificates together; none when no date can be read.
+    pub validity: Option<Validity>,
 }
 
 /// Why two texts are of no use to a server.
@@ -57,7 +59,7 @@ impl Pair {
             let encrypted = key.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
             if encrypted { PairError::Encrypted } else { PairError::NoKey }
         })?;
-        let not_after = chain.iter().filter_map(not_after).min();
+        let validity = chain.iter().filter_map(validity).reduce(Validity::and);
         let provider = aws_lc_rs::default_provider();
         let signing =
             provider.key_provider.load_private_key(private).map_err(|why| PairError::Key(why.to_string()))?;
@@ -67,16 +69,30 @@ impl Pair {
             Err(Error::InconsistentKeys(_)) => return Err(PairError::Mismatch),
             Err(why) => return Err(PairError::Certificate(why.to_string())),
         }
-        Ok(Self { key: Arc::new(key), not_after })
+        Ok(Self { key: Arc::new(key), validity })
     }
 }
 
 /// In the label of PKCS #8 and in the header of older forms.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
-/// The end of a certificate's validity. It is what a verifier complains of first when it is asked at the end of time, and
-/// so needs no second reader of X.509.
-fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+/// A certificate's two dates. They are what a verifier complains of first when it is asked at the beginning and at the end
+/// of time, and so need no second reader of X.509.
+fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+    let at = |time: UnixTime| UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
+    let until = match complaint(certificate, END_OF_TIME)? {
+        CertificateError::ExpiredContext { not_after, .. } => at(not_after)?,
+        _ => return None,
+    };
+    let from = match complaint(certificate, UnixTime::since_unix_epoch(Duration::ZERO))? {
+        CertificateError::NotValidYetContext { not_before, .. } => at(not_before)?,
+        // One from before 1970, as some write who mean always.
+        _ => UNIX_EPOCH,
+    };
+    Some(Validity::new(from, until))
+}
+
+fn complaint(certificate: &CertificateDer<'_>, at: UnixTime) -> Option<CertificateError> {
     let nobody = TrustAnchor {
         subject: Der::from_slice(&[]),
         subject_public_key_info: Der::from_slice(&[]),
@@ -86,38 +102,43 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build().ok()?;
     let name = ServerName::try_from("larder.invalid").ok()?;
-    match verifier.verify_server_cert(certificate, &[], &name, &[], END_OF_TIME) {
-        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
-            UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs()))
-        }
+    match verifier.verify_server_cert(certificate, &[], &name, &[], at) {
+        Err(Error::InvalidCertificate(why)) => Some(why),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 
+    const FROM: u64 = 1_500_000_000;
+
     fn made(until: SystemTime) -> Result<(String, String), rcgen::Error> {
         let mut params = CertificateParams::new(vec!["larder.example".to_owned()])?;
+        params.not_before = (UNIX_EPOCH + Duration::from_secs(FROM)).into();
         params.not_after = until.into();
         let key = KeyPair::generate()?;
         Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
     }
 
     #[test]
-    fn a_pair_is_read_and_its_first_expiry_told() -> Checked {
-        let [late, soon] = [2_000_000_000, 1_900_000_000].map(|at| UNIX_EPOCH + Duration::from_secs(at));
+    fn a_pair_is_read_and_its_dates_told() -> Checked {
+        let [from, late, soon] =
+            [FROM, 2_000_000_000, 1_900_000_000].map(|at| UNIX_EPOCH + Duration::from_secs(at));
         let (certificate, key) = made(late)?;
         let pair = Pair::parse(certificate.as_bytes(), key.as_bytes())?;
-        assert_eq!(pair.not_after, Some(late));
+        assert_eq!(pair.validity, Some(Validity::new(from, late)));
         let chain = format!("{certificate}{}", made(soon)?.0);
         let pair = Pair::parse(chain.as_bytes(), key.as_bytes())?;
-        assert_eq!((pair.not_after, pair.key.cert.len()), (Some(soon), 2));
+        let first_to_end = pair.validity.map(|validity| validity.until());
+        assert_eq!((first_to_end, pair.key.cert.len()), (Some(soon), 2));
         // One file may hold both.
         let both = format!("{key}{certificate}");
         assert!(Pair::parse(both.as_bytes(), both.as_bytes()).is_ok());
