@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
@@ -43,6 +44,8 @@ pub enum DoorError {
 struct Word {
     admitted: bool,
     until: Instant,
+    /// The generation in which the judgement began.
+    generation: u64,
 }
 
 pub(super) struct Door {
@@ -52,6 +55,8 @@ pub(super) struct Door {
     users: Arc<HashMap<String, String>>,
     tokens: HashSet<Fingerprint>,
     known: Cache<Fingerprint, Word>,
+    /// Moves when everything is forgotten: a judgement that is on its way just then is not remembered after it.
+    generation: AtomicU64,
     lasts: Duration,
     turns: Semaphore,
 }
@@ -68,6 +73,7 @@ impl Door {
             users: Arc::new(users),
             tokens,
             known,
+            generation: AtomicU64::new(0),
             lasts,
             turns: Semaphore::new(VERIFIED_AT_ONCE),
         }
@@ -75,12 +81,17 @@ impl Door {
 
     /// Whether this caller was let in lately.
     pub(super) fn knows(&self, who: Fingerprint) -> bool {
-        self.open || self.known.get(&who).is_some_and(|word| word.admitted)
+        self.open || self.known.get(&who).is_some_and(|word| word.admitted && self.is_current(&word))
     }
 
     /// Nobody was let in lately: each caller is judged again.
     pub(super) fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
         self.known.invalidate_all();
+    }
+
+    fn is_current(&self, word: &Word) -> bool {
+        word.generation == self.generation.load(Ordering::SeqCst)
     }
 
     /// Lets a caller in that shows what opens the door.
@@ -100,12 +111,13 @@ impl Door {
         if credential.is_anonymous() {
             return Err(DoorError::Unknown);
         }
+        let generation = self.generation.load(Ordering::SeqCst);
         if let Some(word) = self.word(who, now) {
             return judged(word);
         }
         let shown = credential.shown();
         if shown.iter().any(|shown| self.tokens.contains(&fingerprint(key, &shown.secret))) {
-            return judged(self.remember(who, true, now));
+            return judged(self.remember(who, true, generation, now));
         }
         let mut admitted = false;
         for pair in shown.into_iter().filter(|shown| shown.user.is_some() && !self.users.is_empty()) {
@@ -119,15 +131,15 @@ impl Door {
             let verify = tokio::task::spawn_blocking(move || verifies(&users, &pair));
             admitted |= verify.await.unwrap_or(false);
         }
-        judged(self.remember(who, admitted, now))
+        judged(self.remember(who, admitted, generation, now))
     }
 
     fn word(&self, who: Fingerprint, now: Instant) -> Option<Word> {
-        self.known.get(&who).filter(|word| now < word.until)
+        self.known.get(&who).filter(|word| now < word.until && self.is_current(word))
     }
 
-    fn remember(&self, who: Fingerprint, admitted: bool, now: Instant) -> Word {
-        let word = Word { admitted, until: now + self.lasts };
+    fn remember(&self, who: Fingerprint, admitted: bool, generation: u64, now: Instant) -> Word {
+        let word = Word { admitted, until: now + self.lasts, generation };
         self.known.insert(who, word);
         word
     }
@@ -231,6 +243,20 @@ mod tests {
         assert!(house.door.word(who, now + LASTS - Duration::from_secs(1)).is_some());
         assert!(house.door.word(who, now + LASTS).is_none(), "verified again from then on");
         assert_eq!(house.ask(&ann, now + LASTS).await, Ok(()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_judgement_that_began_before_all_was_forgotten_is_not_remembered() -> Checked {
+        let house = House::new(keys()?);
+        let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
+        let who = house.key.fingerprint(&ann);
+        let begun = house.door.generation.load(Ordering::SeqCst);
+        house.door.forget();
+        house.door.remember(who, true, begun, now);
+        assert!(!house.door.knows(who) && house.door.word(who, now).is_none());
+        assert_eq!(house.ask(&ann, now).await, Ok(()));
+        assert!(house.door.knows(who));
         Ok(())
     }
 

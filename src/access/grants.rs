@@ -4,6 +4,7 @@
 //! end and is judged against a `now` that the caller brings; the tables' own expiry only frees memory. Must not ask
 //! anybody.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -111,6 +112,9 @@ pub struct Access {
     witnesses: Cache<Witness, Word>,
     /// When a caller was last turned away: what was said before no longer counts for it.
     turned_away: Cache<Fingerprint, Instant>,
+    /// The same for one right. A time and not an entry taken out, so that an answer which is on its way just then, to a
+    /// question from before, does not bring back what ended.
+    denied: Cache<(Fingerprint, Right), Instant>,
     /// Offline, who decides in GitLab's place.
     door: Option<Door>,
     /// What [`Self::void_before`] counts from.
@@ -149,6 +153,7 @@ impl Access {
             rights: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             witnesses: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             turned_away: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+            denied: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
             door: None,
             since: clock::now(),
             void_before: AtomicU64::new(0),
@@ -292,25 +297,31 @@ impl Access {
     /// GitLab refused this credential: whatever was said in its favour before is void.
     pub fn turn_away(&self, who: Fingerprint, now: Instant) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        self.turned_away.insert(who, now);
+        note_end(&self.turned_away, who, now);
     }
 
     /// GitLab said that this caller's page is not there: the right to it ends, and with it to what it listed.
-    pub fn forget_page(&self, who: Fingerprint, page: &PageRef) {
+    pub fn forget_page(&self, who: Fingerprint, page: &PageRef, now: Instant) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        self.rights.invalidate(&(who, Right::to(page)));
+        self.deny(who, Right::to(page), now);
         if let Some(name) = &page.name {
-            self.rights.invalidate(&(who, Right::Listed(page.scope.clone(), name.clone())));
+            self.deny(who, Right::Listed(page.scope.clone(), name.clone()), now);
         }
     }
 
     /// GitLab said that this file is not there for this caller.
-    pub fn forget_file(&self, who: Fingerprint, file: &FileRef) {
+    pub fn forget_file(&self, who: Fingerprint, file: &FileRef, now: Instant) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        self.rights.invalidate(&(who, Right::File(file.clone())));
+        self.deny(who, Right::File(file.clone()), now);
         for name in project_candidates(file.filename.as_str()) {
-            self.rights.invalidate(&(who, Right::Listed(file.scope.clone(), name)));
+            self.deny(who, Right::Listed(file.scope.clone(), name), now);
         }
+    }
+
+    fn deny(&self, who: Fingerprint, right: Right, now: Instant) {
+        let key = (who, right);
+        self.rights.invalidate(&key);
+        note_end(&self.denied, key, now);
     }
 
     /// Everything that was said in answer to a request sent up to `now` is void, whoever it was said to: each caller's
@@ -325,6 +336,17 @@ impl Access {
             door.forget();
         }
         count
+    }
+
+    /// Moves with each revocation: who comes after one joins nobody's question from before.
+    pub fn generation(&self) -> u64 {
+        self.void_before.load(Ordering::SeqCst)
+    }
+
+    /// Whether what GitLab said to this caller, in answer to a request that was sent then, no longer counts: everything was
+    /// revoked since, or the caller turned away.
+    pub fn is_void(&self, who: Fingerprint, asked: Instant) -> bool {
+        self.is_revoked(asked) || self.turned_away.get(&who).is_some_and(|since| asked <= since)
     }
 
     /// Rights remembered, roughly.
@@ -352,24 +374,30 @@ impl Access {
     }
 
     fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Word> {
-        let word = self.rights.get(&(who, right)).filter(|word| word.holds(now) && !self.is_void(word))?;
-        let void = self.turned_away.get(&who).is_some_and(|since| word.given <= since);
-        (!void).then_some(word)
+        let key = (who, right);
+        let word = self.rights.get(&key).filter(|word| word.holds(now) && !self.is_void(who, word.given))?;
+        let denied = self.denied.get(&key).is_some_and(|since| word.given <= since);
+        (!denied).then_some(word)
     }
 
     fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Word> {
         let word = self.witnesses.get(&witness).filter(|word| word.holds(now) && word.lists(file))?;
-        (!self.is_void(&word)).then_some(word)
+        (!self.is_revoked(word.given)).then_some(word)
     }
 
-    /// Whether everything was revoked since the request was sent that this word answers.
-    fn is_void(&self, word: &Word) -> bool {
-        self.nanoseconds(word.given) < self.void_before.load(Ordering::SeqCst)
+    /// Whether everything was revoked since a request was sent.
+    fn is_revoked(&self, asked: Instant) -> bool {
+        self.nanoseconds(asked) < self.void_before.load(Ordering::SeqCst)
     }
 
     fn nanoseconds(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// Two refusals may come in out of their order: the later one counts.
+fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key: K, now: Instant) {
+    ends.entry(key).and_upsert_with(|known| known.map_or(now, |known| known.into_value().max(now)));
 }
 
 /// The links that a page of this scope can vouch for: those of its own scope.

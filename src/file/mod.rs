@@ -80,7 +80,8 @@ pub struct Files {
     store: Arc<Store>,
     flights: Arc<Flights>,
     suspects: Arc<Suspects>,
-    questions: Arc<SingleFlight<(Fingerprint, FileRef), Word>>,
+    /// By caller, file, and the generation of rights in which they were begun.
+    questions: Arc<SingleFlight<(Fingerprint, FileRef, u64), Word>>,
     maker: Arc<Maker>,
     ranges: Arc<Ranges>,
     ahead: Arc<ReadAhead>,
@@ -485,7 +486,7 @@ impl Files {
                 Err(why) => Word::Failed(why),
             }
         };
-        let key = (request.who, request.file.clone());
+        let key = (request.who, request.file.clone(), self.access.generation());
         let landed = self.questions.run(key, work).await.ok_or(FileError::Internal)?;
         match landed.value {
             Word::Admitted { asked, status } => {
@@ -502,7 +503,7 @@ impl Files {
     fn refused(&self, request: &FileRequest, relayed: &Relayed, now: Instant) {
         match verdict::verdict(relayed.status, false) {
             Verdict::TurnedAway => self.access.turn_away(request.who, now),
-            Verdict::NotThere => self.access.forget_file(request.who, &request.file),
+            Verdict::NotThere => self.access.forget_file(request.who, &request.file, now),
             Verdict::Admitted | Verdict::NoWord => {}
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 
 use super::request::PageRequest;
-use crate::access::Fingerprint;
+use crate::access::{Access, Fingerprint};
 use crate::registry::{PageRef, Scope};
 
 /// Words remembered at once.
@@ -25,16 +25,17 @@ impl Forwards {
     }
 
     /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
-    /// with which the package may have come.
+    /// with which the package may have come, and if its words to this caller count.
     pub(super) fn recall(
         &self,
         request: &PageRequest,
         now: Instant,
         written: Option<Instant>,
+        access: &Access,
     ) -> Option<Scope> {
         let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
         let fresh = now.saturating_duration_since(asked) < self.fresh_for;
-        let overtaken = written.is_some_and(|written| asked <= written);
+        let overtaken = written.is_some_and(|written| asked <= written) || access.is_void(request.who, asked);
         (fresh && !overtaken && !request.insists).then_some(mirror)
     }
 

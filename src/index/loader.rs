@@ -59,8 +59,9 @@ pub(super) enum Loaded {
     Failed(PageError),
 }
 
-/// One load at a time for a view. Callers whose right stands share it; others ask in their own name.
-type LoadKey = (ViewKey, Option<Fingerprint>, u64);
+/// One load at a time for a view. Callers whose right stands share it; others ask in their own name. Nobody joins one that was
+/// begun before an upload, or before rights were revoked.
+type LoadKey = (ViewKey, Option<Fingerprint>, [u64; 2]);
 
 /// Who works for the index room.
 #[derive(Clone)]
@@ -191,7 +192,7 @@ impl Loader {
     ) -> Result<Landed<Loaded>, PageError> {
         let this = Arc::clone(self);
         let (request, view) = (request.clone(), key.clone());
-        let load_key = (key.clone(), asker, self.parts.written.read().count);
+        let load_key = (key.clone(), asker, self.era());
         let work = move || async move {
             // A load that ended between this caller's look and its turn may have left nothing to ask.
             if let Some(page) = this.renewed_since(seen, &request, &view) {
@@ -209,7 +210,12 @@ impl Loader {
 
     /// Whether a load of this view is under way that callers share whose right stands.
     pub(super) fn is_loading(&self, key: &ViewKey) -> bool {
-        self.loads.is_running(&(key.clone(), None, self.parts.written.read().count))
+        self.loads.is_running(&(key.clone(), None, self.era()))
+    }
+
+    /// What a load must have been begun in to be joined now.
+    fn era(&self) -> [u64; 2] {
+        [self.parts.written.read().count, self.parts.access.generation()]
     }
 
     /// The page, if it was asked for after `seen`, is fresh, and this caller's right to it stands.

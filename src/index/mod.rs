@@ -197,7 +197,7 @@ impl Pages {
         if request.page.scope.is_mirror() {
             return self.mirrored(request, now).await;
         }
-        let known = self.forwards.recall(request, now, self.loader.written_at());
+        let known = self.forwards.recall(request, now, self.loader.written_at(), self.loader.access());
         let (relayed, mirror) = match known {
             Some(mirror) => (None, Some(mirror)),
             None => match self.own(request, now).await? {

@@ -85,7 +85,7 @@ pub(super) fn settle(
             match verdict::verdict(relayed.status, false) {
                 Verdict::TurnedAway => loader.access().turn_away(request.who, now),
                 Verdict::NotThere => {
-                    loader.access().forget_page(request.who, &request.page);
+                    loader.access().forget_page(request.who, &request.page, now);
                     gone(loader, request, key, before);
                 }
                 Verdict::Admitted | Verdict::NoWord => {}

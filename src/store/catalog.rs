@@ -4,7 +4,7 @@
 //! digest. A blob is therefore shared between callers of one address, but a second *address* of the same digest must
 //! once have yielded the bytes itself before it counts as held. Must not know callers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -33,12 +33,15 @@ pub struct Entry {
 pub struct Catalog {
     layout: Arc<Layout>,
     remembered: Cache<FileRef, Arc<Entry>>,
+    /// Counts what was recorded or forgotten. Held while what is remembered changes, so that a look on the disk from before a
+    /// change is not remembered after it.
+    generation: Arc<Mutex<u64>>,
     changes: Changes,
 }
 
 impl Catalog {
     pub(super) fn new(layout: Arc<Layout>, changes: Changes) -> Self {
-        Self { layout, remembered: Cache::new(REMEMBERED_MAX), changes }
+        Self { layout, remembered: Cache::new(REMEMBERED_MAX), generation: Arc::default(), changes }
     }
 
     /// What this address was seen to yield under its digest, if ever.
@@ -59,15 +62,28 @@ impl Catalog {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
+        let before = *self.generation();
         let found = cacache::index::find(self.layout.root(), &key(file))?;
         let entry = found
             .filter(|meta| meta.integrity == integrity(file.digest))
             .and_then(|meta| serde_json::from_value::<Entry>(meta.metadata).ok())
             .map(Arc::new);
         if let Some(entry) = &entry {
-            self.remembered.insert(file.clone(), Arc::clone(entry));
+            self.keep(file, entry, before);
         }
         Ok(entry)
+    }
+
+    /// Remembers what was found on the disk in that generation.
+    fn keep(&self, file: &FileRef, entry: &Arc<Entry>, found_in: u64) {
+        let generation = self.generation();
+        if *generation == found_in {
+            self.remembered.insert(file.clone(), Arc::clone(entry));
+        }
+    }
+
+    fn generation(&self) -> MutexGuard<'_, u64> {
+        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digest of what a mirror's path was last seen to yield.
@@ -100,7 +116,10 @@ impl Catalog {
             .size(usize::try_from(entry.size).unwrap_or(usize::MAX))
             .metadata(serde_json::json!(entry));
         cacache::index::insert(self.layout.root(), &key(file), options)?;
+        let mut generation = self.generation();
+        *generation += 1;
         self.remembered.insert(file.clone(), Arc::new(entry));
+        drop(generation);
         self.changes.note();
         Ok(())
     }
@@ -112,7 +131,10 @@ impl Catalog {
     pub(super) fn forget(&self, file: &FileRef) -> Result<(), StoreError> {
         let _inside = self.layout.gate().enter(None);
         cacache::index::delete(self.layout.root(), &key(file))?;
+        let mut generation = self.generation();
+        *generation += 1;
         self.remembered.invalidate(file);
+        drop(generation);
         self.changes.note();
         Ok(())
     }
@@ -125,4 +147,30 @@ pub(super) fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Dig
 
 pub(super) fn key(file: &FileRef) -> String {
     Route::File(file.clone()).path()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn a_look_from_before_an_address_was_forgotten_is_not_remembered_after_it()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::open(dir.path(), 1 << 20)?;
+        let digest = "0123456789abcdef".repeat(4);
+        let path = format!("/api/v4/projects/42/packages/pypi/files/{digest}/demo-1.0.tar.gz");
+        let Ok(Route::File(file)) = Route::from_path(&path) else { return Err(path.into()) };
+        let entry = Entry { size: 3, ..Entry::default() };
+        store.catalog.record(&file, entry.clone())?;
+        assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));
+        let found_in = *store.catalog.generation();
+        store.catalog.forget(&file)?;
+        store.catalog.keep(&file, &Arc::new(entry.clone()), found_in);
+        assert_eq!(store.catalog.look(&file)?, None);
+        store.catalog.record(&file, entry.clone())?;
+        assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));
+        Ok(())
+    }
 }

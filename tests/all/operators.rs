@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bodies::eventually;
-use crate::support::{Distribution, GitLab, Kind, Larder, PublicIndex, path, token};
+use crate::support::{Act, Distribution, GitLab, Kind, Larder, PublicIndex, path, token};
 
 /// Exit code and all that was said.
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -125,6 +125,55 @@ fn revoke_ends_a_right_that_stood_and_the_next_request_asks() {
     says(&larder, &["revoke"], 0, &["revoked 0 rights", "next request asks GitLab"]);
     larder.terminate();
     says(&larder, &["revoke"], 1, &["no daemon answers for ", "nothing was revoked"]);
+}
+
+#[test]
+fn who_comes_after_a_revocation_is_served_by_no_answer_to_a_question_from_before() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("big", "1.0").payload(100_000).wheel();
+    gitlab.publish(42, wheel.clone());
+    let larder = Larder::start(&gitlab);
+    let client = larder.client().token(token::READER);
+    let (page, file) = (path::project_page(42, "big"), path::project_file(42, &wheel));
+    // GitLab has answered, and the answer is still on its way when all is revoked: there, and here.
+    let gate = gitlab.hold(Kind::Page, 0);
+    let before = client.start("GET", &page, &[]);
+    gate.wait_for(1);
+    gitlab.revoke(token::READER);
+    says(&larder, &["revoke"], 0, &["revoked"]);
+    assert_eq!(client.get(&page).status, 401, "GitLab's own word, not the answer that is on its way");
+    gate.open();
+    before.finish().expect(200);
+    assert_eq!(client.get(&page).status, 401, "the late answer has given no right");
+
+    // The same of a file that is here, where the question has no body.
+    larder.client().token(token::DEVELOPER).get(&file).expect(200);
+    crate::bodies::kept(&larder, &wheel);
+    let client = larder.client().token(token::DEPLOY);
+    let stall = gitlab.plan(Act::StallBeforeHead(Duration::from_secs(2)).at(Kind::File).once());
+    let before = client.start("GET", &file, &[]);
+    eventually("GitLab has decided", || stall.hits() == 1);
+    gitlab.revoke(token::DEPLOY);
+    says(&larder, &["revoke"], 0, &["revoked"]);
+    let status = client.get(&file).status;
+    assert!(status == 401 || status == 403, "GitLab's own word, not {status}");
+    assert_eq!(before.finish().expect(200), &wheel.bytes[..]);
+    assert_ne!(client.get(&file).status, 200, "the late answer has given no right");
+}
+
+#[test]
+fn a_mirrors_page_in_gitlabs_place_is_given_after_a_revocation_only_if_gitlab_says_so_again() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::builder().offering(Distribution::new("public", "1.0").wheel()).start();
+    let larder = Larder::builder(&gitlab).mirror("pypi", &index).forward("pypi").start();
+    let client = larder.client().token(token::READER);
+    let page = path::project_page(42, "public");
+    client.get(&page).expect(200);
+    client.get(&page).expect(200);
+    assert_eq!(gitlab.log().count(Kind::Page), 1, "its word is remembered");
+    gitlab.revoke(token::READER);
+    says(&larder, &["revoke"], 0, &["revoked"]);
+    assert_eq!(client.get(&page).status, 401, "GitLab's own word");
 }
 
 #[test]

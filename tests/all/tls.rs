@@ -354,16 +354,20 @@ fn only_the_versions_that_are_configured_are_spoken() {
     let (folder, authority) =
         (tempfile::tempdir().expect("a temporary folder"), Authority::new("larder's tests"));
     let files = authority.server(&LOCAL).write(folder.path(), "larder");
-    for (oldest, speaks_the_older) in
-        [("", true), ("min_version = \"1.2\"", true), ("min_version = \"1.3\"", false)]
-    {
-        let tls = format!("{}{oldest}\n", section("127.0.0.1:0", &files));
-        let larder = Larder::builder(&gitlab).sections(&tls).start();
+    let tls = section("127.0.0.1:0", &files);
+    let with = |line: &str| Larder::builder(&gitlab).sections(&format!("{tls}{line}\n"));
+    for (builder, speaks_the_older) in [
+        (with(""), true),
+        (with("min_version = \"1.2\""), true),
+        (with("min_version = \"1.3\""), false),
+        (with("").environment("LARDER_TLS__MIN_VERSION", "1.3"), false),
+    ] {
+        let larder = builder.clone().start();
         let speaks = |version| {
             let address = secure_address(&larder);
             run(TlsClient::speaking(&[version], address, &authority.pem(), &["h2"]).connect()).is_ok()
         };
-        assert_eq!((speaks(&TLS12), speaks(&TLS13)), (speaks_the_older, true), "{oldest}");
+        assert_eq!((speaks(&TLS12), speaks(&TLS13)), (speaks_the_older, true), "{builder:?}");
     }
 }
 

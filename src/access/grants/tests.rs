@@ -183,6 +183,50 @@ proptest! {
         prop_assert_eq!(proven(world.access.file(world.bob, &file("projects/42", SHA), now)), counts);
     }
 
+    /// Questions overlap, and their answers come in any order: no answer brings back what GitLab, or the operator, ended
+    /// after it was asked for. One that was asked for after all of that counts.
+    #[test]
+    fn no_late_answer_brings_back_what_ended_after_its_question(
+        events in prop::collection::vec((0..5_u8, 1..40_u64, any::<bool>()), 1..30),
+    ) {
+        let world = world();
+        let at = |seconds| world.now + Duration::from_secs(seconds);
+        let (wanted, held) = (page("projects/42", "my-pkg"), file("projects/42", SHA));
+        // When ann last heard a no to the page, and to everything.
+        let (mut no_page, mut no) = (0, 0);
+        for (what, second, is_ann) in events {
+            let who = if is_ann { world.ann } else { world.bob };
+            let counts = |last: &mut u64| *last = second.max(*last);
+            match what {
+                0 => drop(world.access.admit_page(who, &wanted, &[], at(second))),
+                1 => drop(world.access.admit_file(who, &held, at(second))),
+                2 => {
+                    world.access.forget_page(who, &wanted, at(second));
+                    if is_ann { counts(&mut no_page) }
+                }
+                3 => world.access.forget_file(who, &held, at(second)),
+                _ if is_ann => {
+                    world.access.turn_away(who, at(second));
+                    counts(&mut no);
+                }
+                _ => {
+                    world.access.revoke_all(at(second));
+                    counts(&mut no);
+                }
+            }
+            let now = at(41);
+            if let Some(permit) = world.access.page(world.ann, &wanted, now).permit() {
+                prop_assert!(permit.given() > at(no.max(no_page)), "{:?}", permit);
+            }
+            if let Some(permit) = world.access.file(world.ann, &held, now).permit() {
+                prop_assert!(permit.given() > at(no), "{:?}", permit);
+            }
+        }
+        world.access.admit_file(world.ann, &held, at(41));
+        world.access.admit_page(world.ann, &wanted, &[], at(41));
+        prop_assert!(proven(world.access.page(world.ann, &wanted, at(41))));
+        prop_assert!(proven(world.access.file(world.ann, &held, at(41))));
+    }
 
     #[test]
     fn a_word_holds_for_its_time_and_use_does_not_prolong_it(uses in prop::collection::vec(0..90u64, 0..20)) {
