@@ -25,17 +25,18 @@ impl Forwards {
     }
 
     /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
-    /// with which the package may have come, and if its words to this caller count.
+    /// with which the package may have come, and if its words to this caller count. `overtaken` is when all words were last
+    /// made void, by an upload say.
     pub(super) fn recall(
         &self,
         request: &PageRequest,
         now: Instant,
-        written: Option<Instant>,
+        overtaken: Option<Instant>,
         access: &Access,
     ) -> Option<Scope> {
         let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
         let fresh = now.saturating_duration_since(asked) < self.fresh_for;
-        let overtaken = written.is_some_and(|written| asked <= written) || access.is_void(request.who, asked);
+        let overtaken = overtaken.is_some_and(|at| asked <= at) || access.is_void(request.who, asked);
         (fresh && !overtaken && !request.insists).then_some(mirror)
     }
 

@@ -4,7 +4,7 @@
 //! the way of a page between disk and memory. Must not conclude anything for a caller from an answer that another caller
 //! was given; that is `settle`'s.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -87,6 +87,8 @@ pub(super) struct Loader {
     sources: Sources,
     /// Pages that somebody wants asked for again, and since when.
     overtaken: Cache<PageRef, Instant>,
+    /// When all pages were last forgotten.
+    forgotten: Mutex<Option<Instant>>,
     /// Held by whoever is putting a page on the shelf.
     putting: Arc<()>,
 }
@@ -102,6 +104,7 @@ impl Loader {
             loads: SingleFlight::new(),
             slots,
             overtaken: Cache::new(OVERTAKEN_MAX),
+            forgotten: Mutex::default(),
             putting: Arc::default(),
         })
     }
@@ -134,6 +137,22 @@ impl Loader {
         self.parts.written.part();
     }
 
+    /// What is in memory counts no more, and neither does what is on its way there.
+    pub(super) fn forget(&self, now: Instant) {
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.parts.written.part();
+        self.memory.clear();
+    }
+
+    fn forgotten_at(&self) -> Option<Instant> {
+        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when GitLab's word has to be for it to count.
+    pub(super) fn overtaken_at(&self) -> Option<Instant> {
+        self.written_at().max(self.forgotten_at())
+    }
+
     /// Lets a page that is about to be shown find out about new metadata.
     pub(super) async fn keep_up(&self, page: &Arc<Page>) {
         page.keep_up(&self.parts.sidecars, clock::now()).await;
@@ -161,7 +180,7 @@ impl Loader {
                 self.written_at(),
             ),
         };
-        let overtaken = written.max(self.overtaken.get(key.page()));
+        let overtaken = written.max(self.overtaken.get(key.page())).max(self.forgotten_at());
         freshness(view.asked, now, overtaken, &lifetimes, view.variant.spread())
     }
 

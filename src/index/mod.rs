@@ -122,7 +122,7 @@ impl Pages {
     ///
     /// All pages, because the same files are shown by projects, by groups, and in place of others.
     pub fn forget(&self) {
-        self.loader.memory().clear();
+        self.loader.forget(clock::now());
         self.forwards.clear();
         self.large.clear();
     }
@@ -197,7 +197,7 @@ impl Pages {
         if request.page.scope.is_mirror() {
             return self.mirrored(request, now).await;
         }
-        let known = self.forwards.recall(request, now, self.loader.written_at(), self.loader.access());
+        let known = self.forwards.recall(request, now, self.loader.overtaken_at(), self.loader.access());
         let (relayed, mirror) = match known {
             Some(mirror) => (None, Some(mirror)),
             None => match self.own(request, now).await? {

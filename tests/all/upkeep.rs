@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::bodies::{eventually, kept};
 use crate::mirrored;
 use crate::support::{
-    Artifact, Client, Distribution, GitLab, Larder, PublicIndex, StoreListing, path, token, wheel::sha256_hex,
+    Artifact, Client, Distribution, GitLab, Kind, Larder, PublicIndex, StoreListing, path, token,
+    wheel::sha256_hex,
 };
 
 fn reader(larder: &Larder) -> Client {
@@ -257,6 +258,40 @@ fn gc_brings_the_store_under_its_budget() {
     assert_eq!(of_kind(&done, "over_budget"), of_kind(&dry, "over_budget"));
     assert!(stored() <= 80 << 10, "{}", stored());
     assert!(stored() > 30_000, "no more than had to: {}", stored());
+}
+
+#[test]
+fn a_page_that_is_on_its_way_while_pages_are_forgotten_is_asked_for_again() {
+    let gitlab = GitLab::start();
+    let larder = Larder::start(&gitlab);
+    fetched(&gitlab, &larder, "one", 3_000);
+    gitlab.publish(42, Distribution::new("two", "1.0").wheel());
+    let (client, page) = (reader(&larder), path::project_page(42, "two"));
+    gitlab.log().clear();
+    let gate = gitlab.hold(Kind::Page, 0);
+    let before = client.start("GET", &page, &[]);
+    gate.wait_for(1);
+    run(&larder, &["purge", "projects/42/one", "--json"], 0);
+    let after = client.start("GET", &page, &[]);
+    gate.wait_for(2);
+    gate.open();
+    before.finish().expect(200);
+    after.finish().expect(200);
+    client.get(&page).expect(200);
+    assert_eq!(
+        gitlab.log().count(Kind::Page),
+        2,
+        "a page from before it was joined, or one from after it was not kept"
+    );
+    // Nobody came meanwhile: what has come in late is no page to be shown.
+    let gate = gitlab.hold(Kind::Page, 0);
+    let late = client.start("GET", &path::project_page(42, "one"), &[]);
+    gate.wait_for(1);
+    run(&larder, &["purge", "projects/42/two", "--json"], 0);
+    gate.open();
+    late.finish().expect(200);
+    client.get(&path::project_page(42, "one")).expect(200);
+    assert_eq!(gitlab.log().count(Kind::Page), 4);
 }
 
 #[test]
