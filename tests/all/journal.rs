@@ -7,10 +7,12 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::fstat;
 use tempfile::TempDir;
 
+use crate::support::Watched;
 use crate::support::larder::binary;
 
 struct Daemon {
     process: Child,
+    _watched: Watched,
     _folder: TempDir,
 }
 
@@ -43,7 +45,7 @@ fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
         .stderr(writer)
         .spawn()
         .expect("the binary runs");
-    let mut daemon = Daemon { process, _folder: folder };
+    let mut daemon = Daemon { _watched: Watched::new(process.id()), process, _folder: folder };
     // Its first line on stdout is its address; a request there is logged.
     let stdout = daemon.process.stdout.take().expect("piped");
     let address = BufReader::new(stdout)

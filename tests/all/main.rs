@@ -39,6 +39,7 @@ mod integrity;
 mod journal;
 mod json_rights;
 mod large_index;
+mod leftovers;
 mod limits;
 mod links;
 mod listeners;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::gitlab::GitLab;
 use super::larder::binary;
+use super::watchdog::Watched;
 
 /// For the end after SIGTERM.
 const STOP_SECONDS_MAX: u64 = 10;
@@ -19,6 +20,7 @@ const STOP_SECONDS_MAX: u64 = 10;
 #[derive(Debug)]
 pub struct Activated {
     process: Child,
+    _watched: Watched,
     /// Goes with it.
     home: Option<TempDir>,
 }
@@ -47,7 +49,8 @@ impl Activated {
             .stdin(Stdio::from(socket))
             .stdout(log())
             .stderr(log());
-        Self { process: command.spawn().expect("the binary runs"), home: None }
+        let process = command.spawn().expect("the binary runs");
+        Self { _watched: Watched::new(process.id()), process, home: None }
     }
 
     /// What it has said; empty if its folder is somebody else's.

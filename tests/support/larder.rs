@@ -14,6 +14,7 @@ use super::client::Client;
 use super::gitlab::GitLab;
 use super::isolated::Isolated;
 use super::public_index::PublicIndex;
+use super::watchdog::Watched;
 
 const START_SECONDS_MAX: u64 = 10;
 const STOP_SECONDS_MAX: u64 = 10;
@@ -160,6 +161,7 @@ impl Builder {
 #[derive(Debug)]
 pub struct Larder {
     process: Child,
+    _watched: Watched,
     address: SocketAddr,
     said: Said,
     home: Arc<TempDir>,
@@ -209,6 +211,7 @@ impl Larder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", builder.binary.display()));
+        let watched = Watched::new(process.id());
         if let Some(machine) = &builder.machine {
             machine.watch(process.id());
         }
@@ -216,7 +219,7 @@ impl Larder {
         said.listen_to(process.stdout.take().expect("piped"));
         said.listen_to(process.stderr.take().expect("piped"));
         if let Some(address) = said.address(&mut process) {
-            return Ok(Self { process, address, said, home, builder });
+            return Ok(Self { process, _watched: watched, address, said, home, builder });
         }
         let _ = process.kill();
         let _ = process.wait();

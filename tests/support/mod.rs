@@ -71,6 +71,7 @@ pub mod relay;
 pub mod reply;
 pub mod store_listing;
 pub mod tls;
+pub mod watchdog;
 pub mod webdriver;
 pub mod wheel;
 
@@ -95,5 +96,6 @@ pub use self::python::{Outcome, Workbench};
 pub use self::reply::{Ending, Reply};
 pub use self::store_listing::StoreListing;
 pub use self::tls::TlsClient;
+pub use self::watchdog::Watched;
 pub use self::webdriver::Browser;
 pub use self::wheel::{Artifact, Distribution, real_wheels};
