@@ -1,23 +1,18 @@
 //! `[log]`: where lines go and which.
 //!
-//! Owns the subscriber, of which a process has one, and its level, which can be changed while it runs. Lines are written
-//! by a thread of their own behind a bounded queue: a slow terminal or journal must not slow a download; lines that do
-//! not fit are dropped. Must not know what is logged.
+//! Owns the subscriber, of which a process has one, and its level, which can be changed while it runs. Lines are queued: a
+//! slow terminal or journal must not slow a download. Must not know what is logged.
 
-use std::io::BufWriter;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
-use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::journal::{JournalLine, is_journal};
-
-/// Lines waiting to be written.
-const QUEUE_LINES: usize = 16 * 1024;
+use super::log_queue::{LogQueue, LogQueueGuard};
 
 /// The level of this process's log. As global as the subscriber itself.
 static LEVEL: OnceLock<LogLevel> = OnceLock::new();
@@ -50,18 +45,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Of the one queue that there is.
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+/// The one that there is.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
 /// Lines that did not fit so far.
 pub(super) fn dropped_lines() -> u64 {
-    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+    QUEUE.get().map_or(0, LogQueue::dropped)
 }
 
 /// Keeps the writing thread; dropped, it writes what is queued.
 pub struct LogGuard {
     #[expect(dead_code, reason = "its drop is its use")]
-    writer: WorkerGuard,
+    queue: LogQueueGuard,
     level: LogLevel,
 }
 
@@ -109,13 +104,9 @@ impl LogLevel {
 pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     let filter = targets(&config.level).map_err(|why| format!("log.level: {why}"))?;
     let (filter, handle) = reload::Layer::new(filter);
-    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
-        .buffered_lines_limit(QUEUE_LINES)
-        .lossy(true)
-        // One write for all lines that have come in meanwhile.
-        .finish(BufWriter::new(std::io::stderr()));
+    let (writer, guard) = LogQueue::start(std::io::stderr()).map_err(|why| why.to_string())?;
     // A second subscriber is refused below, and with it its queue.
-    let _ = DROPPED.set(writer.error_counter());
+    let _ = QUEUE.set(writer.clone());
     let journal = std::env::var("JOURNAL_STREAM").ok();
     let lines = match config.format {
         LogFormat::Text if is_journal(std::io::stderr(), journal.as_deref()) => fmt::layer()
@@ -131,7 +122,7 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     };
     tracing_subscriber::registry().with(lines).try_init().map_err(|why| why.to_string())?;
     let level = LEVEL.get_or_init(|| LogLevel(handle)).clone();
-    Ok(LogGuard { writer: guard, level })
+    Ok(LogGuard { queue: guard, level })
 }
 
 /// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt level would let

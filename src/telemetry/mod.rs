@@ -9,6 +9,7 @@ mod health;
 mod history;
 mod journal;
 mod log;
+mod log_queue;
 mod metrics;
 mod plain_text;
 mod process;

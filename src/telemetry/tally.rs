@@ -100,7 +100,7 @@ impl Drop for Tally {
     }
 }
 
-/// Any word can be a method, of any length; the log's queue is bounded in lines.
+/// Any word can be a method, of any length.
 fn known(method: &Method) -> &str {
     let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
     if known.contains(method) { method.as_str() } else { "OTHER" }

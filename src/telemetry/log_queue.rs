@@ -1,0 +1,216 @@
+//! Lines on their way to standard error, which may take them slowly or not at all.
+//!
+//! Written by a thread of its own, all that have come in meanwhile at once. Bounded in bytes: a line has whatever length those
+//! like who ask. What does not fit is dropped and counted, and of a line that is too long by itself the fields are cut. Must
+//! not know what is logged.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Waiting to be written; as much again may be in the writer's hands.
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// A longer line is cut.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Of each field, in a line of JSON that is cut.
+const FIELD_CHARS_MAX: usize = 512;
+
+/// For what is queued to be written at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Stands for what was cut.
+const CUT: char = '\u{2026}';
+
+/// Takes lines, and never waits for their reader.
+#[derive(Clone)]
+pub(super) struct LogQueue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    dropped: u64,
+    closing: bool,
+    /// The writer has written all and will write no more.
+    done: bool,
+}
+
+/// Dropped, it waits a moment for what is queued to be written.
+pub(super) struct LogQueueGuard(LogQueue);
+
+impl LogQueue {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Self, LogQueueGuard)> {
+        let queue = Self(Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
+        let writer = queue.clone();
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all_to(out))?;
+        Ok((queue.clone(), LogQueueGuard(queue)))
+    }
+
+    /// Lines that did not fit so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, line: &[u8]) {
+        let cut = (line.len() > LINE_BYTES_MAX).then(|| shortened(line));
+        let line = cut.as_deref().unwrap_or(line);
+        let mut state = self.state();
+        if state.lines.len() + line.len() > QUEUE_BYTES {
+            state.dropped += 1;
+            return;
+        }
+        state.lines.extend_from_slice(line);
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    fn write_all_to(self, mut out: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.state();
+            while state.lines.is_empty() && !state.closing {
+                state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.lines.is_empty() {
+                state.done = true;
+                drop(state);
+                return self.0.changed.notify_all();
+            }
+            std::mem::swap(&mut state.lines, &mut lines);
+            drop(state);
+            // There is nobody to tell that nobody can be told.
+            let _ = out.write_all(&lines).and_then(|()| out.flush());
+            lines.clear();
+            // A burst is over: what it took is given back.
+            lines.shrink_to(LINE_BYTES_MAX);
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+/// Each write is a line.
+impl Write for &LogQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogQueueGuard {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closing = true;
+        self.0.0.changed.notify_all();
+        // Past the wait it is lost: a reader that takes nothing must not keep the process.
+        drop(self.0.0.changed.wait_timeout_while(state, FAREWELL, |state| !state.done));
+    }
+}
+
+/// A line that is too long, so that it can still be read by whoever reads the others.
+fn shortened(line: &[u8]) -> Vec<u8> {
+    let mut shortened = if let Ok(mut line) = serde_json::from_slice::<Value>(line) {
+        cut_fields(&mut line);
+        line.to_string()
+    } else {
+        let head = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+        format!("{}{CUT}", String::from_utf8_lossy(head).trim_end_matches(char::REPLACEMENT_CHARACTER))
+    };
+    shortened.push('\n');
+    shortened.into_bytes()
+}
+
+fn cut_fields(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(FIELD_CHARS_MAX) {
+                text.truncate(end);
+                text.push(CUT);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(cut_fields),
+        Value::Object(fields) => fields.values_mut().for_each(cut_fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, pipe};
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_takes_nothing_costs_so_many_bytes_and_no_more() {
+        let (reader, writer) = pipe().unwrap();
+        let (queue, guard) = LogQueue::start(writer).unwrap();
+        let line = [vec![b'x'; 9_999], b"\n".to_vec()].concat();
+        for _ in 0..3_000 {
+            queue.put(&line);
+        }
+        assert!(queue.state().lines.capacity() <= 2 * QUEUE_BYTES);
+        let dropped = queue.dropped();
+        assert!((1..3_000).contains(&dropped), "{dropped} dropped");
+        // Once somebody reads, what was kept comes, each line whole.
+        let read = std::thread::spawn(move || BufReader::new(reader).lines().map_while(Result::ok).count());
+        drop(guard);
+        drop(queue);
+        assert_eq!(read.join().unwrap() as u64 + dropped, 3_000);
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_queued_and_not_for_ever() {
+        let (_reader, writer) = pipe().unwrap();
+        let (queue, guard) = LogQueue::start(writer).unwrap();
+        queue.put(&vec![b'x'; 10_000]);
+        for _ in 0..100 {
+            queue.put(&vec![b'x'; 10_000]);
+        }
+        drop(guard);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_still_a_line_of_its_kind() {
+        let long = "\u{e9}".repeat(40_000);
+        let json = serde_json::json!({ "path": long, "status": 200, "list": ["a", long] }).to_string() + "\n";
+        let cut = shortened(json.as_bytes());
+        let value: Value = serde_json::from_slice(&cut).unwrap();
+        assert_eq!(
+            (&value["status"], value["path"].as_str().unwrap().chars().count()),
+            (&Value::from(200), 513)
+        );
+        assert!(cut.len() < LINE_BYTES_MAX && cut.ends_with(b"\n"), "{}", cut.len());
+        for odd in [0, 1] {
+            let text = "x".repeat(odd) + &long + "\n";
+            let cut = String::from_utf8(shortened(text.as_bytes())).unwrap();
+            assert!(cut.ends_with("\u{e9}\u{2026}\n") && cut.len() <= LINE_BYTES_MAX + 4, "{}", cut.len());
+        }
+    }
+}
