@@ -316,7 +316,8 @@ fn services(
         counts: Arc::clone(&foundation.flight_counts),
     };
     let files = Files::new(config.files, config.metadata, adopting(config), parts);
-    let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), config.limits.body_timeout.0);
+    let idle = config.limits.body_timeout.0;
+    let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), idle, config.path_prefix());
     let upkeep =
         Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages), Arc::clone(&foundation.taking)));
     let signers = Some(&config.import.allowed_signers).filter(|path| !path.is_empty()).map(PathBuf::from);

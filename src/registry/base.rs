@@ -120,6 +120,17 @@ impl Bases {
         std::iter::once(&self.asked).chain(&self.others)
     }
 
+    /// The path of a link below GitLab's root as GitLab spelled it, if it leads to an address that GitLab and larder have in
+    /// common.
+    pub fn shared_path<'u>(&self, link: &'u Url) -> Option<&'u str> {
+        let path = self.all().find_map(|base| base.below(link))?;
+        let route = Route::from_path(path).ok()?;
+        route
+            .scope()
+            .is_some_and(|scope| !scope.is_mirror() && !matches!(route, Route::View(_)))
+            .then_some(path)
+    }
+
     /// Whose link is this?
     pub fn recognise(&self, link: &Url) -> LinkTarget {
         let below = self.all().find_map(|base| base.below(link));

@@ -157,7 +157,7 @@ impl Services {
             Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
             Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => Err(Refusal::FromAPage),
             Route::Upload { scope } => {
-                let word = self.uploads.pass_on(scope, &credential, &parts.headers, body).await?;
+                let word = self.uploads.pass_on(scope, &credential, parts, body).await?;
                 Ok(reply::relayed(word))
             }
             Route::View(page) => self.view(parts, credential, page, now).await,

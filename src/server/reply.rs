@@ -219,9 +219,7 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
         // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(reason) = reason_phrase(&detail) {
-        response.extensions_mut().insert(reason);
-    }
+    put_reason(&mut response, &detail);
     (response, why.outcome())
 }
 
@@ -239,9 +237,12 @@ fn seconds(wait: &Duration) -> u64 {
 }
 
 /// One printable ASCII line (RFC 9112 §4), not longer than a terminal shows.
-fn reason_phrase(text: &str) -> Option<ReasonPhrase> {
+fn put_reason(response: &mut Response<ReplyBody>, text: &str) {
     let line: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect();
-    ReasonPhrase::try_from(line.into_bytes()).ok()
+    let line = line.trim_end();
+    if let (false, Ok(reason)) = (line.is_empty(), ReasonPhrase::try_from(line.as_bytes())) {
+        response.extensions_mut().insert(reason);
+    }
 }
 
 /// GitLab's own words, and nothing that would tell a stranger what is stored here.
@@ -250,6 +251,9 @@ pub(super) fn relayed(relayed: Relayed) -> Reply {
     let mut response = Response::new(ReplyBody::bytes(relayed.body));
     *response.status_mut() = relayed.status;
     *response.headers_mut() = relayed.headers;
+    if let Some(reason) = relayed.reason {
+        put_reason(&mut response, &String::from_utf8_lossy(reason.as_bytes()));
+    }
     (response, status)
 }
 

@@ -1,6 +1,7 @@
 //! Uploads: passed on byte for byte, once, and then the pages are no longer fresh.
 //!
-//! larder does not look into an upload, so it can never disagree with GitLab about one. The client's body is read by a
+//! larder does not look into an upload, so it can never disagree with GitLab about one. A client that waits to be asked for
+//! its body (`Expect: 100-continue`) waits for GitLab's word, not for larder's: a refused body never sets out. It is read by a
 //! task of its own: it feeds upstream, and when upstream answers before the end (a 401, a 413), it goes on reading and
 //! discarding for a while, because a client that is cut while it sends may never read the answer. Must not know
 //! multipart, and must not store anything.
@@ -12,17 +13,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::Version;
+use http::header::{EXPECT, HeaderMap, HeaderValue, LOCATION};
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use url::Url;
 
 use crate::access::Credential;
 use crate::clock;
 use crate::index::Pages;
-use crate::registry::{Route, Scope};
-use crate::upstream::{Relayed, Upstream, UpstreamError, upload_headers};
+use crate::registry::{Bases, Route, Scope};
+use crate::upstream::{Outgoing, Relayed, Upstream, UpstreamError, upload_headers};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -31,6 +35,10 @@ const PIECES_IN_HAND: usize = 4;
 
 /// How long the rest of a body is read and thrown away after upstream has answered.
 const LINGER: Duration = Duration::from_secs(30);
+
+/// How long GitLab may think before a client that waits to be asked for its body is asked all the same: not every server says
+/// 100 (RFC 9110 §10.1.1).
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// Why an upload has no answer of GitLab's.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,12 +57,13 @@ pub struct Uploads {
     upstream: Arc<Upstream>,
     pages: Arc<Pages>,
     idle: Duration,
+    path_prefix: String,
 }
 
 impl Uploads {
-    /// `idle` is the longest a client may pause within its body.
-    pub fn new(upstream: Arc<Upstream>, pages: Arc<Pages>, idle: Duration) -> Self {
-        Self { upstream, pages, idle }
+    /// `idle` is the longest a client may pause within its body; `path_prefix` stands before every address of ours.
+    pub fn new(upstream: Arc<Upstream>, pages: Arc<Pages>, idle: Duration, path_prefix: String) -> Self {
+        Self { upstream, pages, idle, path_prefix }
     }
 
     /// Sends an upload on and hands back GitLab's answer as it is.
@@ -65,7 +74,7 @@ impl Uploads {
         &self,
         scope: Scope,
         credential: &Credential,
-        headers: &HeaderMap,
+        head: &Parts,
         body: B,
     ) -> Result<Relayed, UploadError>
     where
@@ -78,22 +87,55 @@ impl Uploads {
         let passing = Passing { incoming, size: body.size_hint(), whole: Arc::clone(&whole) };
         // Dropped with the answer, or with the client.
         let (_answering, answered) = oneshot::channel();
+        let mut headers = upload_headers(&head.headers);
+        let wanted = Arc::new(Notify::new());
+        if waits_to_be_asked(head, &body) {
+            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        } else {
+            wanted.notify_one();
+        }
+        let outlet =
+            Outlet { pieces, whole, wanted: Arc::clone(&wanted), answered, fault: Arc::clone(&fault) };
         #[expect(
             clippy::disallowed_methods,
             reason = "it goes on reading after the answer; bounded by LINGER"
         )]
-        tokio::spawn(feed(body, Outlet { pieces, whole, answered, fault: Arc::clone(&fault) }, self.idle));
+        tokio::spawn(feed(body, outlet, self.idle));
         let mut doubt = Doubt { pages: &self.pages, changed: true };
-        let answer = self.upstream.upload(&route, credential, upload_headers(headers), passing).await;
+        let answer =
+            self.upstream.upload(&route, credential, Outgoing { headers, body: passing, wanted }).await;
         let untouched = answer
             .as_ref()
             .is_ok_and(|answer| answer.status.is_client_error() || answer.status.is_redirection());
         doubt.changed = !untouched;
         // A body that the client broke off breaks the request upstream, which is not upstream's fault.
-        answer.map_err(|why| match why {
+        let mut word = answer.map_err(|why| match why {
             UpstreamError::Offline => UploadError::Offline,
             why => fault.get().cloned().unwrap_or_else(|| why.into()),
-        })
+        })?;
+        if let Some(asked) = self.upstream.url(&route) {
+            lead_here(&mut word.headers, &asked, self.upstream.bases(), &self.path_prefix);
+        }
+        Ok(word)
+    }
+}
+
+/// An expectation means something with a body only, and nothing in HTTP/1.0 (RFC 9110 §10.1.1).
+fn waits_to_be_asked(head: &Parts, body: &impl Body) -> bool {
+    let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    head.version >= Version::HTTP_11 && head.headers.get(EXPECT).is_some_and(expects) && !body.is_end_stream()
+}
+
+/// Where GitLab sends the client on to an address of its own that is one of larder's too, it is larder's that is meant: the
+/// client may not reach GitLab, and what it does there larder would not see. Any other `Location` stays.
+fn lead_here(headers: &mut HeaderMap, asked: &Url, bases: &Bases, path_prefix: &str) {
+    let target = headers.get(LOCATION).and_then(|location| asked.join(location.to_str().ok()?).ok());
+    let Some(target) = target else { return };
+    let Some(path) = bases.shared_path(&target) else { return };
+    let tail = &target[url::Position::AfterPath..];
+    if let Ok(location) = HeaderValue::try_from(format!("{}{path}{tail}", path_prefix.trim_end_matches('/')))
+    {
+        headers.insert(LOCATION, location);
     }
 }
 
@@ -117,17 +159,27 @@ struct Outlet {
     pieces: mpsc::Sender<Result<Bytes, BoxError>>,
     /// Set when the body has come to its own end.
     whole: Arc<AtomicBool>,
+    /// Told when the body may be asked for.
+    wanted: Arc<Notify>,
     /// Ends when nobody waits for upstream any more.
     answered: oneshot::Receiver<()>,
     fault: Arc<OnceLock<UploadError>>,
 }
 
-/// Reads the client's body to its end, whoever still wants it.
+/// Reads the client's body to its end, whoever still wants it, once somebody does.
 async fn feed<B>(mut body: B, mut outlet: Outlet, idle: Duration)
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    // To read is to ask: the client is told 100 by it.
+    tokio::select! {
+        biased;
+        () = outlet.wanted.notified() => {}
+        // A body that nobody has asked for need not be read to its end.
+        _ = &mut outlet.answered => return,
+        () = sleep(ASK_AFTER) => {}
+    }
     while let Some(piece) = next(&mut body, idle).await {
         let broken = piece.is_err();
         if let Err(why) = &piece {
@@ -204,5 +256,49 @@ impl Body for Passing {
 
     fn is_end_stream(&self) -> bool {
         self.size.exact() == Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Base;
+
+    #[test]
+    fn gitlabs_own_addresses_lead_here_and_others_stay() {
+        let [asked, other] =
+            ["http://127.0.0.1:8080/gitlab", "https://gitlab.example"].map(|base| Base::parse(base).unwrap());
+        let upload = "/api/v4/projects/42/packages/pypi";
+        let (url, bases) = (Url::parse(&format!("{asked}{upload}")).unwrap(), Bases::new(asked, vec![other]));
+        let led = |location: &str| {
+            let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(location).unwrap())]);
+            lead_here(&mut headers, &url, &bases, "/larder/");
+            headers[LOCATION].to_str().unwrap().to_owned()
+        };
+        for (location, leads) in [
+            (
+                "http://127.0.0.1:8080/gitlab/api/v4/projects/43/packages/pypi",
+                "/larder/api/v4/projects/43/packages/pypi",
+            ),
+            (
+                "https://gitlab.example/api/v4/projects/a%2Fb/packages/pypi?x=1#y",
+                "/larder/api/v4/projects/a%2Fb/packages/pypi?x=1#y",
+            ),
+            ("/gitlab/api/v4/projects/43/packages/pypi", "/larder/api/v4/projects/43/packages/pypi"),
+            ("pypi/simple/demo", "/larder/api/v4/projects/42/packages/pypi/simple/demo"),
+        ] {
+            assert_eq!(led(location), leads);
+        }
+        for stays in [
+            "https://gitlab.example/users/sign_in",
+            "https://gitlab.example/pypi/simple/demo/",
+            "https://gitlab.example/-/health/live",
+            "https://gitlab.example:8443/api/v4/projects/43/packages/pypi",
+            "https://sso.example/api/v4/projects/43/packages/pypi",
+            "//sso.example/login",
+            "http://[",
+        ] {
+            assert_eq!(led(stays), stays);
+        }
     }
 }

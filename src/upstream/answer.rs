@@ -9,6 +9,7 @@ use http::header::{
     HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use super::body::{BodyError, IdleBody};
 use super::error::UpstreamError;
@@ -18,6 +19,8 @@ use crate::byte_range::{ByteRange, Extent};
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
+    /// In the status line, if it is not the usual one.
+    pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
     pub body: IdleBody,
 }
@@ -61,7 +64,7 @@ impl Answer {
     pub(super) async fn relayed(self, bytes_max: usize) -> Result<Relayed, BodyError> {
         let headers = passed(&self.headers);
         let body = self.body.collect(bytes_max).await?;
-        Ok(Relayed { status: self.status, headers, body })
+        Ok(Relayed { status: self.status, reason: self.reason, headers, body })
     }
 }
 
@@ -69,6 +72,8 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub struct Relayed {
     pub status: StatusCode,
+    /// All that some clients show.
+    pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
     pub body: Bytes,
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use url::Url;
 
 use super::answer::Relayed;
@@ -17,6 +17,7 @@ use super::error::UpstreamError;
 use super::gitlab::{BoxError, GitLab};
 use super::mirror::Mirror;
 use super::redirect::StoreOrigins;
+use super::sending::Outgoing;
 use super::transport::Transport;
 use crate::access::Credential;
 use crate::clock;
@@ -154,15 +155,14 @@ impl Upstream {
         &self,
         route: &Route,
         credential: &Credential,
-        passed_on: HeaderMap,
-        body: B,
+        upload: Outgoing<B>,
     ) -> Result<Relayed, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         match self.asked(route)? {
-            Asked::GitLab(gitlab) => gitlab.upload(route, credential, passed_on, body).await,
+            Asked::GitLab(gitlab) => gitlab.upload(route, credential, upload).await,
             Asked::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
         }
     }

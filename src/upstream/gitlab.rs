@@ -23,7 +23,7 @@ use super::line::{Line, Patience};
 use super::peer::Peer;
 use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
 use super::retry::Policy;
-use super::sending::Sending;
+use super::sending::{Outgoing, Sending};
 use super::throttle::{Throttles, Word};
 use super::transport::Transport;
 use crate::access::Credential;
@@ -221,14 +221,13 @@ impl GitLab {
         &self,
         route: &Route,
         credential: &Credential,
-        passed_on: HeaderMap,
-        body: B,
+        upload: Outgoing<B>,
     ) -> Result<Relayed, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let answered = self.upload_once(route, credential, passed_on, body).await;
+        let answered = self.upload_once(route, credential, upload).await;
         let status = match &answered {
             Ok(relayed) => Some(relayed.status),
             Err(UpstreamError::ServiceToken(status)) => Some(*status),
@@ -242,20 +241,24 @@ impl GitLab {
         &self,
         route: &Route,
         credential: &Credential,
-        passed_on: HeaderMap,
-        body: B,
+        upload: Outgoing<B>,
     ) -> Result<Relayed, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let url = self.bases.asked().url(route);
-        let mut headers = passed_on;
+        let Outgoing { mut headers, body, wanted } = upload;
         headers.insert(VIA, self.via.clone());
         Ask::put_request_id(&mut headers);
         credential.apply(&mut headers);
         let (body, patience) = Sending::new(body);
-        let whole = self.line.request(Method::POST, &url, headers, body)?;
+        let mut whole = self.line.request(Method::POST, &url, headers, body)?;
+        hyper::ext::on_informational(&mut whole, move |word| {
+            if word.status() == StatusCode::CONTINUE {
+                wanted.notify_one();
+            }
+        });
         let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
         let dialled = self.uploads.open(whole.uri()).await;
         let stream = dialled.map_err(|why| self.line.told(&why, true, &url))?;
@@ -346,6 +349,7 @@ fn no_such_package() -> Relayed {
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Relayed {
         status: StatusCode::NOT_FOUND,
+        reason: None,
         headers,
         body: Bytes::from_static(b"{\"message\":\"404 Package Not Found\"}"),
     }

@@ -161,7 +161,8 @@ impl Line {
         {
             current.answered_as(id);
         }
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        let reason = head.extensions.get().cloned();
+        Ok(Answer { status: head.status, reason, headers: head.headers, body })
     }
 
     /// Counts how one try went.

@@ -238,7 +238,7 @@ impl Mirror {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let body = Bytes::from(format!("{} answered {status}\n", self.line.peer()));
-        Relayed { status, headers, body }
+        Relayed { status, reason: None, headers, body }
     }
 }
 

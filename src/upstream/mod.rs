@@ -54,6 +54,7 @@ pub use proxy::{ProxyEnvironment, proxy_towards};
 pub use proxy_fault::ProxyFault;
 pub use redirect::StoreOrigins;
 pub use retry::retry_after;
+pub use sending::Outgoing;
 pub use tls_fault::TlsFault;
 pub use transport::Transport;
 pub use transport_config::TransportConfig;

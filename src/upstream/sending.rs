@@ -4,13 +4,24 @@
 //! neither to accept the next piece nor to answer after the last. Must not know what the bytes are.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+
+/// An upload as it leaves the house.
+pub struct Outgoing<B> {
+    /// Those of the client's that go on.
+    pub headers: HeaderMap,
+    pub body: B,
+    /// Told when upstream says that it will have the body (100; RFC 9110 §10.1.1).
+    pub wanted: Arc<Notify>,
+}
 
 /// Who is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

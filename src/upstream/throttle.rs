@@ -92,6 +92,7 @@ mod tests {
         headers.insert("ratelimit-remaining", HeaderValue::from_static("0"));
         Ok(Relayed {
             status: StatusCode::TOO_MANY_REQUESTS,
+            reason: None,
             headers,
             body: bytes::Bytes::from_static(b"Retry later"),
         })

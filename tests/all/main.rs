@@ -80,6 +80,7 @@ mod store;
 mod tls;
 mod upkeep;
 mod uploaders;
+mod upload_answers;
 mod uploads;
 mod upstream_proxy;
 mod upstream_tls;

@@ -245,7 +245,9 @@ fn r32_gitlabs_answer_to_an_upload_comes_back_as_it_is() {
             assert_eq!((reply.status, &reply.body[..]), (answer.status, &answer.body[..]), "{case}");
             // The name of the request is the caller's; GitLab's own is in the log.
             for (name, value) in answer.headers.iter().filter(|(name, _)| name != "X-Request-Id") {
-                assert_eq!(reply.headers_named(name), [value], "{case}: {name} in {reply:?}");
+                // An address of GitLab's that larder has too is larder's.
+                let value = value.replace(&format!("{}/api/", gitlab.url()), "/api/");
+                assert_eq!(reply.headers_named(name), [&value], "{case}: {name} in {reply:?}");
             }
             for invented in ["WWW-Authenticate", "Location", "Retry-After"] {
                 let given = answer.headers.iter().filter(|(name, _)| name == invented).count();

@@ -66,6 +66,8 @@ pub struct Settings {
     pub signed_for: Duration,
     /// HEAD is redirected to a URL signed for HEAD (AWS); off: for GET (other stores).
     pub sign_head: bool,
+    /// A client that waits to be asked for its body is asked.
+    pub says_continue: bool,
 }
 
 impl Default for Settings {
@@ -88,6 +90,7 @@ impl Default for Settings {
             upload_keeping: UploadKeeping::Whole,
             signed_for: Duration::from_mins(10),
             sign_head: true,
+            says_continue: true,
         }
     }
 }

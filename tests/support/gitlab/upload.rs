@@ -97,7 +97,7 @@ impl<'a> Incoming<'a> {
                 "content is missing, name is missing, version is missing",
             )));
         };
-        if self.head.header_contains("Expect", "100-continue") {
+        if self.settings.says_continue && self.head.header_contains("Expect", "100-continue") {
             connection.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         while let Some(piece) = body.next(connection).await? {

@@ -10,6 +10,8 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    /// In place of the usual one.
+    pub reason: Option<&'static str>,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
     /// Sent in place of `body`, in chunks, and never held as a whole.
@@ -24,12 +26,18 @@ impl Answer {
     pub fn new(status: u16) -> Self {
         Self {
             status,
+            reason: None,
             headers: Vec::new(),
             body: Bytes::new(),
             generated: None,
             body_starts_at: 0,
             length_unsaid: false,
         }
+    }
+
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {

@@ -248,7 +248,12 @@ async fn send_piece(connection: &mut Connection, piece: &Bytes, framing: Framing
 fn head_bytes(answer: &Answer, framing: Framing, close: bool) -> Vec<u8> {
     let mut head = Vec::with_capacity(1024);
     // Writing to memory cannot fail.
-    let _ = write!(head, "HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
+    let _ = write!(
+        head,
+        "HTTP/1.1 {} {}\r\n",
+        answer.status,
+        answer.reason.unwrap_or_else(|| reason(answer.status))
+    );
     for (name, value) in &answer.headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
