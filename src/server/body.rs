@@ -95,7 +95,8 @@ impl ReplyBody {
         self
     }
 
-    pub(super) fn tallied(mut self, tally: Tally) -> Self {
+    pub(super) fn tallied(mut self, mut tally: Tally) -> Self {
+        tally.promised(self.size_hint().exact());
         self.tally = Some(tally);
         self
     }
@@ -134,7 +135,7 @@ impl Body for ReplyBody {
             match &frame {
                 Some(Ok(frame)) => tally.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
                 Some(Err(why)) => tally.broke(why.as_ref()),
-                None => {}
+                None => tally.ended(),
             }
         }
         Poll::Ready(frame)

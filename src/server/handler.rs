@@ -91,6 +91,12 @@ impl Services {
         let head = parts.method == Method::HEAD;
         let own = parts.extensions.get::<OwnRequest>().is_some();
         let correlation = Correlation::new(request_id(&parts.headers));
+        // Dropped before it is told of an answer if the client leaves meanwhile.
+        let tally = (!own).then(|| {
+            let (method, correlation) = (parts.method.clone(), Arc::clone(&correlation));
+            let line = Line { method, route: word, path, since: now, correlation };
+            Tally::new(Arc::clone(&self.metrics), line)
+        });
         let walked = match route {
             Ok(route) => {
                 let walk = self.walk(&parts, route, body, now);
@@ -100,19 +106,8 @@ impl Services {
         };
         let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
         reply::finish(&mut response, status, head, correlation.id());
-        if own {
-            return response;
-        }
-        let line = Line {
-            method: parts.method,
-            route: word,
-            path,
-            status: response.status(),
-            cache: status,
-            since: now,
-            correlation,
-        };
-        let tally = Tally::new(Arc::clone(&self.metrics), line);
+        let Some(mut tally) = tally else { return response };
+        tally.answered(response.status(), status);
         response.map(|body| body.tallied(tally))
     }
 

@@ -75,6 +75,7 @@ pub struct Metrics {
     bytes: Family<ByteLabels, Counter>,
     durations: Family<RouteLabels, Durations>,
     broken: Counter,
+    abandoned: Counter,
     reload_succeeded: Gauge<u64, AtomicU64>,
     reloaded_at: Gauge<f64, AtomicU64>,
     /// When a configuration was refused, unless a later one was taken.
@@ -108,6 +109,12 @@ impl Default for Metrics {
         );
         let broken = Counter::default();
         registry.register("responses_broken", "Answers that were cut short", broken.clone());
+        let abandoned = Counter::default();
+        registry.register(
+            "responses_abandoned",
+            "Answers whose client left before their end",
+            abandoned.clone(),
+        );
         let reload_succeeded = Gauge::default();
         registry.register(
             "config_last_reload_successful",
@@ -130,6 +137,7 @@ impl Default for Metrics {
             bytes,
             durations,
             broken,
+            abandoned,
             reload_succeeded,
             reloaded_at,
             refused_at: Mutex::default(),
@@ -156,6 +164,10 @@ impl Metrics {
 
     pub(super) fn broke(&self) {
         self.broken.inc();
+    }
+
+    pub(super) fn abandoned(&self) {
+        self.abandoned.inc();
     }
 
     pub(super) fn served_stale(&self, now: Instant) {

@@ -18,14 +18,15 @@ use crate::correlation::{Correlation, Others};
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;
 
-/// What is known of a request when its answer begins.
+/// In place of a status where there was nobody to answer any more; nginx's word for it.
+const CLIENT_LEFT: u16 = 499;
+
+/// What is known of a request when it comes.
 pub struct Line {
     pub method: Method,
     pub route: &'static str,
     /// Logged escaped; never has a query.
     pub path: String,
-    pub status: StatusCode,
-    pub cache: CacheStatus,
     pub since: Instant,
     pub correlation: Arc<Correlation>,
 }
@@ -33,17 +34,36 @@ pub struct Line {
 pub struct Tally {
     metrics: Arc<Metrics>,
     line: Line,
+    answer: Option<(StatusCode, CacheStatus)>,
+    /// The body's length, where it is known beforehand.
+    promised: Option<u64>,
     bytes: u64,
+    ended: bool,
     broken: Option<String>,
 }
 
 impl Tally {
     pub fn new(metrics: Arc<Metrics>, line: Line) -> Self {
-        Self { metrics, line, bytes: 0, broken: None }
+        Self { metrics, line, answer: None, promised: None, bytes: 0, ended: false, broken: None }
+    }
+
+    /// The answer's head is about to be sent. Without this word the client did not wait for it.
+    pub fn answered(&mut self, status: StatusCode, cache: CacheStatus) {
+        self.answer = Some((status, cache));
+    }
+
+    /// How long the body will be; nobody asks for more after its last byte.
+    pub fn promised(&mut self, bytes: Option<u64>) {
+        self.promised = bytes;
     }
 
     pub fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// There is no more of the body.
+    pub fn ended(&mut self) {
+        self.ended = true;
     }
 
     pub fn broke(&mut self, why: &dyn std::error::Error) {
@@ -65,23 +85,30 @@ impl fmt::Display for Shown<'_> {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Line { method, route, path, status, cache, since, correlation } = &self.line;
+        let Line { method, route, path, since, correlation } = &self.line;
         let now = clock::now();
         let took = now.saturating_duration_since(*since);
-        let line_status = *status;
-        let (status, word) = (status.as_u16(), cache.outcome.word());
+        let cache = self.answer.map_or(CacheStatus::OWN, |(_, cache)| cache);
+        let status = self.answer.map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
+        let word = cache.outcome.word();
         self.metrics.request(&RequestLabels { route, cache: word, status });
         self.metrics.sent(&ByteLabels { route, cache: word }, self.bytes);
         self.metrics.took(&RouteLabels { route }, took);
         if cache.outcome == Outcome::Stale {
             self.metrics.served_stale(now);
         }
-        if self.broken.is_some() {
+        let sent = self.ended || self.promised == Some(self.bytes);
+        let left = self.broken.is_none() && !(self.answer.is_some() && sent);
+        if left {
+            self.metrics.abandoned();
+        } else if self.broken.is_some() {
             self.metrics.broke();
         }
-        if let Some(served) = Served::of(route, line_status, cache.outcome, self.bytes) {
+        let served = self.answer.and_then(|(status, _)| Served::of(route, status, cache.outcome, self.bytes));
+        if let Some(served) = served {
             self.metrics.lately.record(served, now);
         }
+        let broken = if left { Some("the client left") } else { self.broken.as_deref() };
         let Others { upstream, shared } = correlation.others();
         tracing::info!(
             target: "larder::request",
@@ -92,7 +119,7 @@ impl Drop for Tally {
             us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             cache = word,
             upstream_status = cache.upstream_status,
-            broken = self.broken.as_deref(),
+            broken,
             id = %correlation.id(),
             upstream_id = upstream.as_ref().map(tracing::field::display),
             shared_id = shared.as_ref().map(tracing::field::display),

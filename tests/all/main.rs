@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abandoned;
 mod addresses;
 mod airgap;
 mod bodies;
