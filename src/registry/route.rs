@@ -45,6 +45,8 @@ pub enum House {
     Status,
     /// Leads to a [`Route::View`] by what a form says.
     Find,
+    /// `*`: the server as a whole, asked with OPTIONS for what it can (RFC 9110 §9.3.7).
+    Everything,
 }
 
 /// Why a request line is not one of ours. The client is to blame for each.
@@ -68,11 +70,17 @@ const CREDENTIAL_QUERIES: [&str; 5] =
 
 const READS: &str = "GET, HEAD";
 
+/// The one target that is no path (RFC 9112 §3.2.4).
+const EVERYTHING: &str = "*";
+
 impl Route {
     /// Reads a request line. Only origin-form targets (RFC 9112 §3.2.1) are ours: larder is no forward proxy.
     pub fn parse(method: &Method, target: &Uri) -> Result<Self, RouteError> {
         if target.scheme().is_some() || target.authority().is_some() {
             return Err(RouteError::Malformed("larder is not a forward proxy; send a path"));
+        }
+        if (method, target.path()) == (&Method::OPTIONS, EVERYTHING) {
+            return Ok(Self::House(House::Everything));
         }
         if let Some(name) = target.query().and_then(credential_in) {
             return Err(RouteError::CredentialInQuery(name));
@@ -205,6 +213,7 @@ impl House {
             Self::Home => "/-/",
             Self::Status => "/-/status",
             Self::Find => "/-/find",
+            Self::Everything => EVERYTHING,
         }
     }
 }

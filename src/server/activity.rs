@@ -1,18 +1,19 @@
-//! What goes on on a connection of many streams, and when it is over.
+//! What goes on on a connection, of many streams over HTTP/2 and of one over HTTP/1.1, and when it is over.
 //!
 //! HTTP/1.1 has a timer for the next head and one for a socket that takes nothing. Over HTTP/2 both say too little: a client
 //! answers pings without ever asking, or leaves one stream's window shut while the socket goes on. Owns the two decisions,
-//! and the body that watches itself. Must not know what is sent.
+//! and the body that watches itself; over both protocols, whether anything is under way. Must not know what is sent.
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::body::ReplyBody;
 use crate::clock;
@@ -20,9 +21,17 @@ use crate::clock;
 /// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than this.
 const LOOK_LATER: Duration = Duration::from_millis(100);
 
-/// The streams of one connection.
+/// The requests of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Mutex<Streams>>);
+pub(super) struct Activity(Arc<Connected>);
+
+#[derive(Debug)]
+struct Connected {
+    streams: Mutex<Streams>,
+    /// Told when its place is wanted by somebody else.
+    wanted: Notify,
+    told: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Streams {
@@ -47,6 +56,8 @@ pub(super) enum Over {
     Idle,
     /// A client takes nothing of what it asked for.
     Stalled,
+    /// It is idle, and somebody else wants its place.
+    Wanted,
 }
 
 /// How long a client may neither ask nor take.
@@ -75,7 +86,8 @@ impl Streams {
 
 impl Activity {
     pub(super) fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Streams { open: HashMap::new(), next: 0, quiet_since: now })))
+        let streams = Mutex::new(Streams { open: HashMap::new(), next: 0, quiet_since: now });
+        Self(Arc::new(Connected { streams, wanted: Notify::new(), told: AtomicBool::new(false) }))
     }
 
     /// A request came; it is there until this is dropped.
@@ -96,8 +108,40 @@ impl Activity {
         self.streams().next == 0
     }
 
+    /// It begins only now.
+    pub(super) fn begins(&self, now: Instant) {
+        self.streams().quiet_since = now;
+    }
+
+    /// Since when nothing has been asked; none while something is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let streams = self.streams();
+        streams.open.is_empty().then_some(streams.quiet_since)
+    }
+
+    /// Its place is wanted.
+    pub(super) fn tell_to_go(&self) {
+        self.0.told.store(true, Ordering::Relaxed);
+        self.0.wanted.notify_one();
+    }
+
+    pub(super) fn is_told_to_go(&self) -> bool {
+        self.0.told.load(Ordering::Relaxed)
+    }
+
+    /// Returns when an idle connection is to make room. One that was asked for something meanwhile stays.
+    pub(super) async fn has_to_go(&self) {
+        loop {
+            self.0.wanted.notified().await;
+            if self.idle_since().is_some() {
+                return;
+            }
+            self.0.told.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn streams(&self) -> MutexGuard<'_, Streams> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

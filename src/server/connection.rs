@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -19,14 +19,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::ServerLimits;
 use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
 use super::body::ReplyBody;
 use super::clients::ClientAddress;
-use super::connection_counts::TurnedAway;
+use super::connection_counts::{ConnectionCounts, TurnedAway};
+use super::handler::is_probe;
+use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
+use super::places::Place;
 use super::reply::{self, Refusal};
 use super::shutdown::Shutdown;
 use super::stream::{First, Stream};
@@ -68,12 +72,20 @@ pub(super) struct OverTls;
 /// What one connection is served with.
 pub(super) struct Connection<F> {
     pub answer: F,
-    pub shutdown: Shutdown,
-    pub limits: ServerLimits,
+    pub about: About,
+}
+
+/// The same, but for who answers.
+pub(super) struct About {
     pub client: Option<ClientAddress>,
+    pub limits: ServerLimits,
+    pub shutdown: Shutdown,
+    pub place: Arc<Place>,
+    pub heads: HeadRoom,
     /// Of all connections together, for their requests over HTTP/2: as many as there may be connections, so that what a
     /// request takes is bounded alike over both protocols.
     pub streams: Arc<Semaphore>,
+    pub counts: Arc<ConnectionCounts>,
 }
 
 impl<F, A> Connection<F>
@@ -81,61 +93,37 @@ where
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
-    /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS.
-    ///
-    /// # Errors
-    /// Why there was nothing to serve.
-    pub(super) async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) -> Result<(), TurnedAway> {
-        let first = match self.first_byte(&stream).await {
+    /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS. Counts one that there was
+    /// nothing to serve to.
+    pub(super) async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) {
+        let counts = Arc::clone(&self.about.counts);
+        let first = match self.about.first_byte(&stream).await {
             First::Byte(first) => first,
-            First::End => return Ok(()),
-            First::Silence if self.shutdown.has_begun() => return Ok(()),
-            First::Silence => return Err(TurnedAway::Silent),
+            First::End => return,
+            First::Silence if self.about.shutdown.has_begun() => return,
+            First::Silence => return counts.refused(TurnedAway::Silent),
         };
-        let Some(tls) = tls else {
-            self.http1(stream).await;
-            return Ok(());
-        };
+        let Some(tls) = tls else { return self.http1(stream).await };
         if first != TLS_HANDSHAKE {
             let told = |_| async { reply::rejection(&Refusal::Plaintext) };
-            let Self { shutdown, limits, streams, .. } = self;
-            let connection = Connection { answer: told, shutdown, limits, client: None, streams };
+            let connection = Connection { answer: told, about: About { client: None, ..self.about } };
             connection.http1(stream).await;
-            return Err(TurnedAway::Tls);
+            return counts.refused(TurnedAway::Tls);
         }
-        // Under the TLS, so that the handshake is watched too.
-        let stream = PatientStream::new(stream, self.limits.write_timeout.0);
-        let stream = match timeout(self.limits.handshake_timeout.0, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(why)) => {
-                tracing::debug!(%why, "a TLS handshake failed");
-                return Err(TurnedAway::Tls);
+        match self.about.handshake(stream, tls).await {
+            // Each on the heap, so that no connection takes the room of the other protocol.
+            Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                Box::pin(self.http2(stream)).await;
             }
-            Err(_) => {
-                tracing::debug!("a TLS handshake took too long");
-                return Err(TurnedAway::Tls);
-            }
-        };
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.http2(stream).await;
-        } else {
-            self.http1_watched(stream, true).await;
+            Some(stream) => Box::pin(self.http1_watched(stream, true)).await,
+            None => counts.refused(TurnedAway::Tls),
         }
-        Ok(())
     }
 
     /// Without a hurry, and without TLS.
     pub(super) async fn http1(self, stream: Stream) {
-        let stream = PatientStream::new(stream, self.limits.write_timeout.0);
-        self.http1_watched(stream, false).await;
-    }
-
-    async fn first_byte(&self, stream: &Stream) -> First {
-        tokio::select! {
-            biased;
-            first = stream.first_byte(self.limits.first_byte_timeout.0) => first,
-            () = self.shutdown.begun() => stream.first_byte(LAST_CALL).await,
-        }
+        let stream = PatientStream::new(stream, self.about.limits.write_timeout.0);
+        Box::pin(self.http1_watched(stream, false)).await;
     }
 
     async fn http1_watched(
@@ -143,35 +131,26 @@ where
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         over_tls: bool,
     ) {
-        let Self { answer, shutdown, limits, client, .. } = self;
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let may_be_sending = Arc::new(AtomicBool::new(false));
-        let (asked, sends, stop) = (Arc::clone(&has_asked), Arc::clone(&may_be_sending), shutdown.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            note(&mut request, client, over_tls);
-            asked.store(true, Ordering::Relaxed);
-            sends.store(!request.body().is_end_stream(), Ordering::Relaxed);
-            let (answer, stop) = (answer(request), stop.clone());
-            async move {
-                let mut response = answer.await;
-                if stop.has_begun() {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
+        let Self { answer, about } = self;
+        let (limits, heads, shutdown) = (about.limits, about.heads.clone(), about.shutdown.clone());
+        let activity = about.place.activity.clone();
+        let exchange =
+            Arc::new(Exchange { about, over_tls, may_be_sending: Arc::default(), head: HeadProgress::new() });
+        let stream = HeadStream::new(stream, exchange.head.clone(), heads);
+        let stream = LingeringStream::if_sending(stream, Arc::clone(&exchange.may_be_sending));
+        let service = service_fn(move |request| exchange.answer(request, &answer));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout.0)
             .max_header_size(limits.header_size.bytes())
             .max_buf_size(BUFFER_BYTES.max(limits.header_size.bytes()))
-            .serve_connection(TokioIo::new(LingeringStream::if_sending(stream, may_be_sending)), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = shutdown.begun() => {
                 // hyper's own goodbye closes a connection that waits for a head, whatever its client has just sent.
-                let last = if has_asked.load(Ordering::Relaxed) { NEXT_CALL } else { LAST_CALL };
+                let last = if activity.is_fresh() { LAST_CALL } else { NEXT_CALL };
                 if let Ok(served) = timeout(last, connection.as_mut()).await {
                     served
                 } else {
@@ -179,32 +158,25 @@ where
                     connection.await
                 }
             }
+            () = activity.has_to_go() => {
+                connection.as_mut().graceful_shutdown();
+                // The rest of a head may be under way.
+                match timeout(NEXT_CALL, connection.as_mut()).await {
+                    Ok(served) => served,
+                    Err(_) if activity.idle_since().is_some() => return,
+                    Err(_) => connection.await,
+                }
+            }
         };
         told(served);
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { answer, shutdown, limits, client, streams: room } = self;
-        let activity = Activity::new(clock::now());
-        let streams = activity.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            note(&mut request, client, true);
-            origin_form(&mut request);
-            let guard = streams.begin();
-            // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
-            let (answer, room) = (Box::pin(answer(request)), Arc::clone(&room));
-            async move {
-                let Some(room) = find_room(room, limits.queue_timeout.0).await else {
-                    return Ok(
-                        reply::rejection(&Refusal::Crowded).map(|body| WatchedBody::new(body, guard, None))
-                    );
-                };
-                let answer = answer.await;
-                Ok::<_, Infallible>(
-                    answer.map(|body| WatchedBody::new(body.in_small_pieces(), guard, Some(room))),
-                )
-            }
-        });
+        let Self { answer, about } = self;
+        let (limits, shutdown) = (about.limits, about.shutdown.clone());
+        let activity = about.place.activity.clone();
+        let about = Arc::new(about);
+        let service = service_fn(move |request| about.answer_stream(request, &answer));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
@@ -228,7 +200,7 @@ where
                 connection.as_mut().graceful_shutdown();
                 // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take, and
                 // whoever takes nothing has had his time.
-                let in_vain = matches!(over, Over::Stalled) || activity.is_fresh();
+                let in_vain = !matches!(over, Over::Idle) || activity.is_fresh();
                 let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
                 let Ok(served) = timeout(last, connection).await else { return };
                 served
@@ -238,11 +210,121 @@ where
     }
 }
 
-/// Returns when a connection has been idle, or its client has taken nothing, for too long.
+impl About {
+    async fn first_byte(&self, stream: &Stream) -> First {
+        tokio::select! {
+            biased;
+            first = stream.first_byte(self.limits.first_byte_timeout.0) => first,
+            () = self.shutdown.begun() => stream.first_byte(LAST_CALL).await,
+            () = self.place.activity.has_to_go() => First::End,
+        }
+    }
+
+    /// None if it failed, or took too long, or its place was wanted.
+    async fn handshake(&self, stream: Stream, tls: TlsAcceptor) -> Option<TlsStream<PatientStream<Stream>>> {
+        // Under the TLS, so that the handshake is watched too.
+        let stream = PatientStream::new(stream, self.limits.write_timeout.0);
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(self.limits.handshake_timeout.0, Box::pin(tls.accept(stream))) => shaken,
+            () = self.place.activity.has_to_go() => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(why)) => tracing::debug!(%why, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+        None
+    }
+
+    /// Whether a request may be answered: it waits until its connection has a usual place, unless it asks how larder is.
+    async fn lets_in(&self, request: &Request<Incoming>) -> bool {
+        let place = &self.place;
+        let is_in =
+            place.is_usual() || is_probe(request) || place.becomes_usual(self.limits.queue_timeout.0).await;
+        if !is_in {
+            self.counts.refused(TurnedAway::Crowded);
+        }
+        is_in
+    }
+
+    /// Over HTTP/2.
+    fn answer_stream<F, A>(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        answer: &F,
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
+        note(&mut request, self.client, true);
+        let (about, answer, guard) = (Arc::clone(self), answer.clone(), self.place.activity.begin());
+        async move {
+            let room = match about.lets_in(&request).await {
+                true => find_room(Arc::clone(&about.streams), about.limits.queue_timeout.0).await,
+                false => None,
+            };
+            let Some(room) = room else {
+                let crowded = reply::rejection(&Refusal::Crowded);
+                return Ok(crowded.map(|body| WatchedBody::new(body, guard, None)));
+            };
+            // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
+            let response = Box::pin(answer(request)).await;
+            Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, Some(room))))
+        }
+    }
+}
+
+/// One HTTP/1.1 connection between its stream and its requests.
+struct Exchange {
+    about: About,
+    over_tls: bool,
+    /// Whether the client may be sending a body still.
+    may_be_sending: Arc<AtomicBool>,
+    head: HeadProgress,
+}
+
+impl Exchange {
+    fn answer<F, A>(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        answer: &F,
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
+        note(&mut request, self.about.client, self.over_tls);
+        let has_body = !request.body().is_end_stream();
+        self.may_be_sending.store(has_body, Ordering::Relaxed);
+        self.head.is_whole(has_body);
+        let (exchange, answer) = (Arc::clone(self), answer.clone());
+        let guard = self.about.place.activity.begin();
+        async move {
+            let about = &exchange.about;
+            let mut response = match about.lets_in(&request).await {
+                // An idle connection must not hold the room that an answer takes.
+                true => Box::pin(answer(request)).await,
+                false => reply::rejection(&Refusal::Crowded),
+            };
+            exchange.head.begins();
+            if about.shutdown.has_begun() || !about.place.is_usual() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| WatchedBody::new(body, guard, None)))
+        }
+    }
+}
+
+/// Returns when a connection has been idle, or its client has taken nothing, for too long, or has to make room.
 async fn over(activity: &Activity, patience: Patience) -> Over {
     loop {
         match activity.verdict(patience, clock::now()) {
-            Verdict::FineUntil(until) => sleep_until(until.into()).await,
+            Verdict::FineUntil(until) => tokio::select! {
+                () = sleep_until(until.into()) => {}
+                () = activity.has_to_go() => return Over::Wanted,
+            },
             Verdict::Over(over) => return over,
         }
     }
@@ -259,20 +341,6 @@ fn note(request: &mut Request<Incoming>, client: Option<ClientAddress>, over_tls
     }
     if let Some(client) = client {
         request.extensions_mut().insert(client);
-    }
-}
-
-/// HTTP/2 splits a URL into fields; what is asked of larder is its path, as over HTTP/1.1, and its authority stands in place
-/// of `Host` (RFC 9113 §8.3.1). A request without a path stays as it is and is refused.
-fn origin_form(request: &mut Request<Incoming>) {
-    let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    if let Some(Ok(authority)) = authority {
-        request.headers_mut().insert(header::HOST, authority);
-    }
-    if let Some(path) = request.uri().path_and_query().cloned()
-        && request.method() != http::Method::CONNECT
-    {
-        *request.uri_mut() = Uri::from(path);
     }
 }
 

@@ -18,10 +18,12 @@ pub enum TurnedAway {
     PerClient,
     /// Its TLS handshake failed.
     Tls,
+    /// There was no place for its request in time.
+    Crowded,
 }
 
 impl TurnedAway {
-    const ALL: [Self; 4] = [Self::Accept, Self::Silent, Self::PerClient, Self::Tls];
+    const ALL: [Self; 5] = [Self::Accept, Self::Silent, Self::PerClient, Self::Tls, Self::Crowded];
 
     fn word(self) -> &'static str {
         match self {
@@ -29,6 +31,7 @@ impl TurnedAway {
             Self::Silent => "silent",
             Self::PerClient => "per_client",
             Self::Tls => "tls",
+            Self::Crowded => "crowded",
         }
     }
 }

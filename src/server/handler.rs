@@ -16,7 +16,6 @@ use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
-use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 
@@ -30,6 +29,7 @@ use super::rate::RequestRate;
 use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
 use super::status::{self, Snapshot, Visit};
+use super::target;
 use super::{conditional, health};
 use crate::access::{Access, Credential};
 use crate::airgap::Exchange;
@@ -81,11 +81,18 @@ pub struct Services {
     pub own_names: Option<OwnNames>,
 }
 
+/// Whether it is asked how larder is, which whoever watches it must hear also when nobody else is served.
+pub(super) fn is_probe<B>(request: &Request<B>) -> bool {
+    let route = Route::parse(request.method(), request.uri());
+    matches!(route, Ok(Route::House(House::Live | House::Ready | House::Metrics)))
+}
+
 impl Services {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let now = clock::now();
-        let (parts, body) = request.into_parts();
-        let route = Route::parse(&parts.method, &parts.uri).and_then(|route| self.served(route));
+        let (mut parts, body) = request.into_parts();
+        let settled = target::settle(&mut parts).map_err(Refusal::from);
+        let route = settled.and_then(|()| Ok(self.served(Route::parse(&parts.method, &parts.uri)?)?));
         let word = route.as_ref().map_or("none", Route::word);
         let path = route.as_ref().map_or_else(|_| parts.uri.path().to_owned(), Route::path);
         let head = parts.method == Method::HEAD;
@@ -102,7 +109,7 @@ impl Services {
                 let walk = self.walk(&parts, route, body, now);
                 correlation::scope(Arc::clone(&correlation), walk).await
             }
-            Err(why) => Err(why.into()),
+            Err(why) => Err(why),
         };
         let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
         reply::finish(&mut response, status, head, correlation.id());
@@ -312,7 +319,6 @@ impl Services {
         Ok(match house {
             House::Home => {
                 let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-                let host = parts.uri.authority().map(Authority::as_str).or(host);
                 let secure = parts.extensions.get::<OverTls>().is_some();
                 let visit = Visit { query, host, secure };
                 reply::document(StatusCode::OK, status::home(&self.snapshot().await?, visit))
@@ -323,6 +329,7 @@ impl Services {
                 reply::document(StatusCode::OK, status::status(&self.snapshot().await?, as_parts))
             }
             House::Find => reply::see_other(&status::find(query)?),
+            House::Everything => reply::able(),
             House::Live => health::live(),
             House::Ready => health::ready(&self.health(), &parts.headers),
             House::Metrics => {

@@ -9,7 +9,8 @@ use crate::quantity::{Size, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// Connections at one time; further ones wait to be accepted. Over HTTP/2 so many requests too, over all connections.
+    /// Connections at one time. When all are taken, whoever comes gets the place of the one that has been idle the longest, or
+    /// waits. Over HTTP/2 so many requests too, over all connections.
     pub connections: usize,
     /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6 address. Further ones are
     /// closed. 0: as many as there are. Unix sockets are exempt.
@@ -23,7 +24,7 @@ pub struct ServerLimits {
     pub first_byte_timeout: Span,
     /// For a whole TLS handshake.
     pub handshake_timeout: Span,
-    /// For a request over HTTP/2 to find room among `connections`; then it is answered with 503.
+    /// For a request to find room among `connections`; then it is answered with 503. Health and metrics need none.
     pub queue_timeout: Span,
     /// For a whole request head, and for the pause between two requests; above what clients keep connections for.
     pub header_timeout: Span,

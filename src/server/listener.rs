@@ -1,4 +1,4 @@
-//! Connections: accepted up to a limit, each served by itself, and drained when the daemon stops.
+//! Connections: accepted while there are places, each served by itself, and drained when the daemon stops.
 //!
 //! Must not know what is said over them.
 
@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::ServerLimits;
 use super::body::ReplyBody;
 use super::clients::{ClientAddress, Clients};
-use super::connection::Connection;
+use super::connection::{About, Connection};
 use super::connection_counts::{ConnectionCounts, TurnedAway};
 use super::control;
 use super::door::{self, Arrival, ControlDoor, Door, NetworkDoor};
+use super::heads::HeadRoom;
 use super::in_force::InForce;
+use super::places::{Place, Places};
 use super::shutdown::Shutdown;
 use crate::clock;
 
@@ -30,33 +32,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Listener<D> {
     door: D,
     limits: ServerLimits,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     streams: Arc<Semaphore>,
 }
 
 /// Tells how many connections of a listener are open.
 #[derive(Clone)]
-pub struct Occupancy {
-    slots: Arc<Semaphore>,
-    all: usize,
-}
+pub struct Occupancy(Arc<Places>);
 
 impl Occupancy {
-    /// Whether nobody is connected. The slot that the listener holds ready for the next client does not count.
+    /// Whether nobody is connected. The place that the listener holds ready for the next client does not count.
     pub fn is_idle(&self) -> bool {
-        self.slots.available_permits() + 1 >= self.all
+        self.0.taken() <= 1
     }
 }
 
 impl<D: Door> Listener<D> {
-    /// The slots and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
+    /// The places and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
     pub fn new(door: D, limits: ServerLimits) -> Self {
-        let [slots, streams] = [(); 2].map(|()| Arc::new(Semaphore::new(slots(limits))));
-        Self { door, limits, slots, streams }
+        let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { door, limits, places: Places::new(most), streams: Arc::new(Semaphore::new(most)) }
     }
 
     pub fn occupancy(&self) -> Occupancy {
-        Occupancy { slots: Arc::clone(&self.slots), all: slots(self.limits) }
+        Occupancy(Arc::clone(&self.places))
     }
 
     /// Accepts until told to stop, and returns when the last connection is done or the drain limit is over.
@@ -72,13 +71,15 @@ impl<D: Door> Listener<D> {
     {
         let per_client = self.limits.connections_per_client;
         let clients = Clients::new(per_client);
+        let heads = HeadRoom::new(self.limits.header_size.bytes());
         loop {
             let accepted = tokio::select! {
                 () = shutdown.begun() => break,
-                accepted = accept(&self.door, &self.slots) => accepted,
+                accepted = accept(&self.door, &self.places) => accepted,
             };
             match accepted {
-                Ok((arrival, slot)) => {
+                Ok((arrival, place)) => {
+                    place.is_taken(clock::now());
                     let client = arrival.ip.map(ClientAddress::of);
                     let seat = match clients.admit(client, clock::now()) {
                         Ok(seat) => seat,
@@ -97,18 +98,17 @@ impl<D: Door> Listener<D> {
                     };
                     let (answer, shutdown) = (answer.clone(), shutdown.clone());
                     let (limits, streams) = (in_force.limits(), Arc::clone(&self.streams));
-                    let connection = Connection { answer, shutdown, limits, client, streams };
-                    let (counts, open) = (Arc::clone(&counts), counts.accepted());
-                    #[expect(clippy::disallowed_methods, reason = "its slot is what the drain waits for")]
+                    let (heads, counts, open) = (heads.clone(), Arc::clone(&counts), counts.accepted());
+                    let about = About { client, limits, shutdown, place, heads, streams, counts };
+                    let connection = Connection { answer, about };
+                    #[expect(clippy::disallowed_methods, reason = "its place is what the drain waits for")]
                     tokio::spawn(async move {
                         if D::HURRIES {
-                            if let Err(why) = connection.serve(arrival.stream, arrival.tls).await {
-                                counts.refused(why);
-                            }
+                            connection.serve(arrival.stream, arrival.tls).await;
                         } else {
                             connection.http1(arrival.stream).await;
                         }
-                        drop((open, seat, slot));
+                        drop((open, seat));
                     });
                 }
                 Err(why) => {
@@ -119,8 +119,7 @@ impl<D: Door> Listener<D> {
             }
         }
         drop(self.door);
-        let all = u32::try_from(slots(self.limits)).unwrap_or(u32::MAX);
-        if timeout(in_force.limits().drain_timeout.0, self.slots.acquire_many(all)).await.is_err() {
+        if timeout(in_force.limits().drain_timeout.0, self.places.all_free()).await.is_err() {
             tracing::warn!("stopping with connections still open: the drain limit is over");
         }
     }
@@ -152,11 +151,7 @@ impl Listener<ControlDoor> {
     }
 }
 
-fn slots(limits: ServerLimits) -> usize {
-    limits.connections.clamp(1, Semaphore::MAX_PERMITS)
-}
-
-async fn accept<D: Door>(door: &D, slots: &Arc<Semaphore>) -> io::Result<(Arrival, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    Ok((door::accept(door).await?, slot))
+async fn accept<D: Door>(door: &D, places: &Arc<Places>) -> io::Result<(Arrival, Arc<Place>)> {
+    let place = places.next().await;
+    Ok((door::accept(door).await?, place))
 }

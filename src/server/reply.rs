@@ -26,6 +26,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{FileBody, ReplyBody};
 use super::status::Document;
+use super::target::TargetError;
 use super::{conditional, encoding};
 use crate::access::{CredentialError, DoorError};
 use crate::byte_range::{ByteRange, Extent};
@@ -73,6 +74,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\""
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -95,7 +98,7 @@ pub(super) enum Refusal {
          it in public_url"
     )]
     ForeignName(String),
-    #[error("too many requests are under way over HTTP/2 (limits.connections): come again in a moment")]
+    #[error("too many requests are under way (limits.connections): come again in a moment")]
     Crowded,
     #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
     Hasty(Duration),
@@ -121,6 +124,7 @@ impl Refusal {
             Self::Route(RouteError::Unknown) => StatusCode::NOT_FOUND,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
+            | Self::Target(_)
             | Self::BodyOnRead
             | Self::Plaintext
             | Self::Order(_) => StatusCode::BAD_REQUEST,
@@ -215,7 +219,7 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     if let Refusal::Hasty(wait) = why {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
-    if matches!(why, Refusal::BodyOnRead | Refusal::Plaintext) {
+    if matches!(why, Refusal::Target(_) | Refusal::BodyOnRead | Refusal::Plaintext) {
         // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -433,6 +437,14 @@ pub(super) fn document(status: StatusCode, document: Document) -> Reply {
     headers.insert(VARY, DOCUMENT_VARY);
     headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
     (response, outcome)
+}
+
+/// What larder as a whole can be asked for.
+pub(super) fn able() -> Reply {
+    let mut response = Response::new(ReplyBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
+    (response, CacheStatus::OWN)
 }
 
 /// To another page of ours, relative to this one.

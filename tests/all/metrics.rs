@@ -69,6 +69,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "accept",
                 "silent",
                 "per_client",
+                "crowded",
                 "tls",
             ],
         ),

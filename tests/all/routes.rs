@@ -119,16 +119,21 @@ fn foreign_lines(elsewhere: &str) -> Vec<(String, &'static [u16])> {
     {
         lines.push((format!("GET {project}/files/{sha}/{name}"), &[400, 404]));
     }
-    for prefix in [elsewhere, "http://gitlab.com", "https://127.0.0.1", "ftp://x", "file://"] {
+    for prefix in ["ftp://x", "file://", "http://user:word@x", "http://x:port"] {
         lines.push((format!("GET {prefix}{project}/simple/"), &[400]));
         lines.push((format!("POST {prefix}{project}"), &[400]));
+    }
+    // A URL is larder's own path, whosever name is in it.
+    for prefix in [elsewhere, "http://gitlab.com", "https://127.0.0.1"] {
+        lines.push((format!("GET {prefix}/api/v4/user"), &[404]));
+        lines.push((format!("POST {prefix}{project}/simple/"), &[405]));
     }
     let host = elsewhere.trim_start_matches("http://");
     for (line, statuses) in [
         (format!("CONNECT {host}"), &[400, 404, 405][..]),
         ("CONNECT gitlab.com:443".to_owned(), &[400, 404, 405]),
         (format!("GET {host}"), &[400]),
-        ("OPTIONS *".to_owned(), &[400, 404, 405]),
+        ("OPTIONS *".to_owned(), &[204]),
         ("GET *".to_owned(), &[400]),
         ("GET api/v4/projects/42/packages/pypi/simple/".to_owned(), &[400]),
         ("GET ?x".to_owned(), &[400]),
