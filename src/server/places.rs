@@ -5,6 +5,7 @@
 //! only a question about larder's own health is answered at once. Must not know what is said over a connection.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub(super) struct Place {
 }
 
 struct Permit {
-    _held: OwnedSemaphorePermit,
+    _held: Option<OwnedSemaphorePermit>,
     is_usual: bool,
 }
 
@@ -85,7 +86,7 @@ impl Places {
 
     fn at_once(&self) -> Option<Permit> {
         let permit = |places: &Arc<Semaphore>, is_usual| {
-            Arc::clone(places).try_acquire_owned().ok().map(|held| Permit { _held: held, is_usual })
+            Arc::clone(places).try_acquire_owned().ok().map(|held| Permit { _held: Some(held), is_usual })
         };
         permit(&self.usual, true).or_else(|| permit(&self.spare, false))
     }
@@ -93,18 +94,19 @@ impl Places {
     /// For a place that somebody gives back, or has to.
     async fn wait(&self, spare_will_do: bool) -> Permit {
         let _waiter = Waiter::new(&self.waiting);
+        let [usual, spare] = [&self.usual, &self.spare].map(|places| Arc::clone(places).acquire_owned());
+        // Whoever waits keeps his turn from one look to the next.
+        let (mut usual, mut spare) = (pin!(usual), pin!(spare));
         loop {
             self.show_out(clock::now());
             let (held, is_usual) = tokio::select! {
                 biased;
-                held = Arc::clone(&self.usual).acquire_owned() => (held, true),
-                held = Arc::clone(&self.spare).acquire_owned(), if spare_will_do => (held, false),
+                held = &mut usual => (held, true),
+                held = &mut spare, if spare_will_do => (held, false),
                 () = sleep(LOOK_EVERY) => continue,
             };
-            // It is never closed.
-            if let Ok(held) = held {
-                return Permit { _held: held, is_usual };
-            }
+            // It is never closed: there is a permit.
+            return Permit { _held: held.ok(), is_usual };
         }
     }
 
