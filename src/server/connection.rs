@@ -26,7 +26,7 @@ use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
 use super::body::ReplyBody;
 use super::clients::ClientAddress;
 use super::connection_counts::{ConnectionCounts, TurnedAway};
-use super::handler::is_probe;
+use super::handler::{OverTls, is_probe};
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
@@ -64,10 +64,6 @@ const NEXT_CALL: Duration = Duration::from_millis(200);
 
 /// How every TLS connection begins: a record of the handshake.
 const TLS_HANDSHAKE: u8 = 22;
-
-/// Marks a request that came over TLS.
-#[derive(Clone, Copy)]
-pub(super) struct OverTls;
 
 /// What one connection is served with.
 pub(super) struct Connection<F> {

@@ -23,7 +23,6 @@ use super::ServerLimits;
 use super::body::ReplyBody;
 use super::browser::{self, OwnNames};
 use super::clients::ClientAddress;
-use super::connection::OverTls;
 use super::connection_counts::ConnectionCounts;
 use super::rate::RequestRate;
 use super::reply::{self, Refusal, Reply};
@@ -44,6 +43,10 @@ use crate::store::Holdings;
 use crate::telemetry::{Gauges, Health, Line, Metrics, Tally};
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
+
+/// In the extensions of a request that came over TLS.
+#[derive(Clone, Copy)]
+pub(super) struct OverTls;
 
 /// In the extensions of a request that larder sends to itself: it is neither logged nor counted.
 #[derive(Clone, Copy)]

@@ -129,7 +129,8 @@ fn waits_to_be_asked(head: &Parts, body: &impl Body) -> bool {
 /// Where GitLab sends the client on to an address of its own that is one of larder's too, it is larder's that is meant: the
 /// client may not reach GitLab, and what it does there larder would not see. Any other `Location` stays.
 fn lead_here(headers: &mut HeaderMap, asked: &Url, bases: &Bases, path_prefix: &str) {
-    let target = headers.get(LOCATION).and_then(|location| asked.join(location.to_str().ok()?).ok());
+    let resolve = Url::options().base_url(Some(asked));
+    let target = headers.get(LOCATION).and_then(|location| resolve.parse(location.to_str().ok()?).ok());
     let Some(target) = target else { return };
     let Some(path) = bases.shared_path(&target) else { return };
     let tail = &target[url::Position::AfterPath..];
