@@ -23,7 +23,7 @@ pub fn verdict(status: StatusCode, moved_to_store: bool) -> Verdict {
         200 | 206 | 304 | 416 => Verdict::Admitted,
         302 | 303 | 307 if moved_to_store => Verdict::Admitted,
         401 | 403 => Verdict::TurnedAway,
-        404 | 410 => Verdict::NotThere,
+        404 | 410 | 451 => Verdict::NotThere,
         _ => Verdict::NoWord,
     }
 }

@@ -97,6 +97,7 @@ fn store(read: StoreReading) -> StoreGauges {
         evicted_bytes: read.evicted_bytes,
         evictions_of_recent: read.evictions_of_recent,
         quarantined: read.quarantined,
+        emptied: read.emptied,
         failures: read.failures,
         full: read.full,
         disk,

@@ -52,6 +52,10 @@ fn in_words(event: &Verified) -> String {
             let whose: String = addresses.iter().map(|address| format!("  {address}\n")).collect();
             format!("damaged and set aside: sha256:{sha256}  {}\n{whose}", in_units(*bytes))
         }
+        Verified::Emptied { sha256, addresses } => {
+            let whose: String = addresses.iter().map(|address| format!("  {address}\n")).collect();
+            format!("empty, as a power cut leaves pages, and removed: sha256:{sha256}\n{whose}")
+        }
         Verified::Misrecorded { address, .. } => format!("recorded with a wrong length: {address}\n"),
         Verified::UnreadableLines { lines } => {
             format!("{lines} unreadable lines of the index cleared away\n")

@@ -105,6 +105,8 @@ pub enum Verified {
     Progress { bodies: u64, of_bodies: u64, bytes: u64, of_bytes: u64 },
     /// These bytes were wrong, and are set aside; `addresses` lead to them and will be fetched again.
     Damaged { sha256: String, bytes: u64, addresses: Vec<String> },
+    /// This body had no bytes, as a power cut leaves pages, which are not synced; it is removed and comes again.
+    Emptied { sha256: String, addresses: Vec<String> },
     /// This file was recorded with another length than it has; the record is withdrawn.
     Misrecorded { address: String, sha256: String },
     /// So many lines of one of the index's files could not be read, and are cleared away; what they said is found out

@@ -501,6 +501,10 @@ impl Files {
     }
 
     fn refused(&self, request: &FileRequest, relayed: &Relayed, now: Instant) {
+        // A mirror is asked in nobody's name, and its word says nothing of anybody's rights.
+        if request.file.scope.is_mirror() {
+            return;
+        }
         match verdict::verdict(relayed.status, false) {
             Verdict::TurnedAway => self.access.turn_away(request.who, now),
             Verdict::NotThere => self.access.forget_file(request.who, &request.file, now),

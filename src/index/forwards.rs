@@ -1,4 +1,4 @@
-//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh.
+//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh, and no longer whatever fails.
 //!
 //! Per caller, because GitLab says so of what this caller may see; and gone with the next upload. Must not know what the
 //! mirror has.
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
+use super::freshness::{Known, Lifetimes, Source, Use, Word, decide};
 use super::request::PageRequest;
 use crate::access::{Access, Fingerprint};
 use crate::registry::{PageRef, Scope};
@@ -16,12 +17,14 @@ const FORWARDS_MAX: u64 = 16_384;
 
 pub(super) struct Forwards {
     known: Cache<(PageRef, Fingerprint), (Scope, Instant)>,
-    fresh_for: Duration,
+    lifetimes: Lifetimes,
 }
 
 impl Forwards {
     pub(super) fn new(fresh_for: Duration) -> Self {
-        Self { known: Cache::new(FORWARDS_MAX), fresh_for }
+        let never = Duration::ZERO;
+        let lifetimes = Lifetimes { fresh_for, while_revalidate: never, if_error: never };
+        Self { known: Cache::new(FORWARDS_MAX), lifetimes }
     }
 
     /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
@@ -35,9 +38,13 @@ impl Forwards {
         access: &Access,
     ) -> Option<Scope> {
         let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
-        let fresh = now.saturating_duration_since(asked) < self.fresh_for;
-        let overtaken = overtaken.is_some_and(|at| asked <= at) || access.is_void(request.who, asked);
-        (fresh && !overtaken && !request.insists).then_some(mirror)
+        let known = Known {
+            age: Some(now.saturating_duration_since(asked)),
+            overtaken: overtaken.is_some_and(|at| asked <= at) || access.is_void(request.who, asked),
+            spread: 0.0,
+        };
+        let decided = decide(Source::GitLab, known, Word::Unasked, &self.lifetimes);
+        (matches!(decided, Use::Show { .. }) && !request.insists).then_some(mirror)
     }
 
     pub(super) fn clear(&self) {

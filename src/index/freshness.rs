@@ -1,15 +1,22 @@
-//! Whether a stored page may be shown without asking, and whether it is time to ask behind the answer.
+//! What becomes of a page that is here: shown, asked for first, shown although upstream failed, or ended.
 //!
-//! Pure. GitLab says `max-age=0`, so any freshness is larder's own documented choice (RFC 9111 §4.2 leaves explicit
-//! configuration to the cache); the two ways of being useful past it are those of RFC 5861, stale-while-revalidate and
-//! stale-if-error. Counted from when the request was sent, not from when the answer came. Must not know who asks.
+//! Pure, and the one place where that is decided, whosever page it is: GitLab's, a mirror's, a mirror's in GitLab's place,
+//! a page too large to keep of which only the files are known, GitLab's word that it has no such package. GitLab says
+//! `max-age=0`, so any freshness is larder's own documented choice (RFC 9111 §4.2 leaves explicit configuration to the
+//! cache); the two ways of being useful past it are those of RFC 5861, stale-while-revalidate and stale-if-error. All are
+//! counted from upstream's last word, which is when the request was sent that gave or confirmed the page, not when the
+//! answer came. Must not know who asks.
 //!
 //! ```text
-//! asked ──── Fresh ────┬─ Ageing ─┬── Lapsed ──┬────── Stale ──────┬─ Expired
-//!                     4/5     lifetime   + while_revalidate     if_error
+//! asked ──── Show ─────┬── Show ──┬─ ShowAndAsk ─┬────── Ask ──────      Unasked
+//!                   4/5 due    lifetime   + while_revalidate
+//! asked ─────────────────── ShowStale ─────────────────┬── Nothing       Failed
+//!                                                   if_error
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use http::StatusCode;
 
 /// The last part of a lifetime, in which a page that is in use is renewed before anybody has to wait for it.
 const AGEING_FROM: f64 = 0.8;
@@ -17,17 +24,46 @@ const AGEING_FROM: f64 = 0.8;
 /// By how much of itself a lifetime is shortened at most, so that pages asked for together do not lapse together.
 const JITTER: f64 = 0.1;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Freshness {
-    Fresh,
-    /// Fresh, and soon no more.
-    Ageing,
-    /// To be shown once more, while it is asked for behind the answer.
-    Lapsed,
-    /// To be asked for first, and usable if nobody answers.
-    Stale,
-    /// Not usable unasked, whatever happens upstream.
-    Expired,
+/// Whose word a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// GitLab answers each caller for itself: what it says to one ends nothing for another.
+    GitLab,
+    /// Answers everybody alike.
+    Mirror,
+}
+
+/// What upstream says of a page, other than that it stands: that makes it as old as the question, and who waited gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Nobody has asked yet.
+    Unasked,
+    /// It is not to be had (any more).
+    Ended,
+    /// Nothing that could be used: no answer, an error of its own, a pause, or larder's own trouble.
+    Failed,
+}
+
+impl Word {
+    /// What a refusal says. 404 and 410: there is none; 403 and 451: not to be had, as a curating index says of what it took
+    /// back; 401, where larder showed no credential: not for everybody, and larder is everybody.
+    pub(super) fn of_refusal(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 | 403 | 404 | 410 | 451 => Self::Ended,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What is known of a page without asking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Since upstream's last word of it; `None` if the clock went back behind it, so that nobody can tell.
+    pub age: Option<Duration>,
+    /// Something is known to have changed upstream since.
+    pub overtaken: bool,
+    /// In 0..=1: the page's own share of the jitter.
+    pub spread: f64,
 }
 
 /// How long a page counts.
@@ -40,30 +76,53 @@ pub(super) struct Lifetimes {
     pub if_error: Duration,
 }
 
-/// `asked`: when the request that gave or confirmed the page was sent. `written`: when something last changed
-/// upstream through this larder; a page asked for before that has to be asked for first. `spread`, in 0..=1, is the
-/// page's own share of the jitter.
-pub(super) fn freshness(
-    asked: Instant,
-    now: Instant,
-    written: Option<Instant>,
-    lifetimes: &Lifetimes,
-    spread: f64,
-) -> Freshness {
-    let age = now.saturating_duration_since(asked);
-    let overtaken = written.is_some_and(|written| asked <= written);
-    let lifetime = lifetimes.fresh_for.mul_f64(1.0 - JITTER * spread.clamp(0.0, 1.0));
-    let lapses = lifetime + lifetimes.while_revalidate.min(lifetimes.fresh_for);
-    if overtaken || age >= lapses {
-        let usable = age < lifetimes.if_error.max(lifetimes.fresh_for);
-        return if usable { Freshness::Stale } else { Freshness::Expired };
+/// What becomes of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// `due`: soon no more, and worth renewing if it is in use.
+    Show { due: bool },
+    /// Once more, while it is asked for behind the answer.
+    ShowAndAsk,
+    /// Not before upstream was asked.
+    Ask,
+    /// In place of an answer that upstream did not give, with its age.
+    ShowStale,
+    /// Not at all, though upstream did not say that it is over: the failure is what is told.
+    Nothing,
+    /// Never again, to anybody.
+    End,
+    /// Never again to whoever was told; others have words of their own.
+    EndForCaller,
+}
+
+impl Use {
+    /// Whether nobody need be asked.
+    pub(super) fn is_shown_unasked(self) -> bool {
+        matches!(self, Self::Show { .. } | Self::ShowAndAsk)
     }
-    if age >= lifetime {
-        Freshness::Lapsed
-    } else if age >= lifetime.mul_f64(AGEING_FROM) {
-        Freshness::Ageing
+}
+
+pub(super) fn decide(source: Source, known: Known, word: Word, lifetimes: &Lifetimes) -> Use {
+    match word {
+        Word::Ended if source == Source::Mirror => Use::End,
+        Word::Ended => Use::EndForCaller,
+        Word::Failed => {
+            let usable = known.age.is_some_and(|age| age < lifetimes.if_error);
+            if usable { Use::ShowStale } else { Use::Nothing }
+        }
+        Word::Unasked => unasked(known, lifetimes),
+    }
+}
+
+fn unasked(known: Known, lifetimes: &Lifetimes) -> Use {
+    let Some(age) = known.age.filter(|_| !known.overtaken) else { return Use::Ask };
+    let lifetime = lifetimes.fresh_for.mul_f64(1.0 - JITTER * known.spread.clamp(0.0, 1.0));
+    if age >= lifetime + lifetimes.while_revalidate.min(lifetimes.fresh_for) {
+        Use::Ask
+    } else if age >= lifetime {
+        Use::ShowAndAsk
     } else {
-        Freshness::Fresh
+        Use::Show { due: age >= lifetime.mul_f64(AGEING_FROM) }
     }
 }
 
@@ -72,7 +131,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock;
 
     const LIFETIMES: Lifetimes = Lifetimes {
         fresh_for: Duration::from_secs(30),
@@ -80,57 +138,105 @@ mod tests {
         if_error: Duration::from_secs(600),
     };
 
-    fn aged(seconds: u64, spread: f64) -> Freshness {
-        let asked = clock::now();
-        freshness(asked, asked + Duration::from_secs(seconds), None, &LIFETIMES, spread)
+    const SOURCES: [Source; 2] = [Source::GitLab, Source::Mirror];
+
+    fn aged(seconds: u64) -> Known {
+        Known { age: Some(Duration::from_secs(seconds)), overtaken: false, spread: 0.0 }
     }
 
+    fn overtaken(seconds: u64) -> Known {
+        Known { overtaken: true, ..aged(seconds) }
+    }
+
+    const FROM_THE_FUTURE: Known = Known { age: None, overtaken: false, spread: 0.0 };
+
+    /// source × state × upstream's word × time.
     #[test]
-    fn a_page_goes_through_its_ages_in_order() {
+    fn every_source_goes_by_one_table() {
+        const SHOW: Use = Use::Show { due: false };
+        const DUE: Use = Use::Show { due: true };
+        // What is known, unasked, and when upstream failed.
         let table = [
-            (0, Freshness::Fresh),
-            (23, Freshness::Fresh),
-            (24, Freshness::Ageing),
-            (29, Freshness::Ageing),
-            (30, Freshness::Lapsed),
-            (49, Freshness::Lapsed),
-            (50, Freshness::Stale),
-            (599, Freshness::Stale),
-            (600, Freshness::Expired),
+            (aged(0), SHOW, Use::ShowStale),
+            (aged(23), SHOW, Use::ShowStale),
+            (aged(24), DUE, Use::ShowStale),
+            (aged(29), DUE, Use::ShowStale),
+            (aged(30), Use::ShowAndAsk, Use::ShowStale),
+            (aged(49), Use::ShowAndAsk, Use::ShowStale),
+            (aged(50), Use::Ask, Use::ShowStale),
+            (aged(599), Use::Ask, Use::ShowStale),
+            (aged(600), Use::Ask, Use::Nothing),
+            (aged(10 * 365 * 24 * 3600), Use::Ask, Use::Nothing),
+            (overtaken(0), Use::Ask, Use::ShowStale),
+            (overtaken(599), Use::Ask, Use::ShowStale),
+            (overtaken(600), Use::Ask, Use::Nothing),
+            (FROM_THE_FUTURE, Use::Ask, Use::Nothing),
         ];
-        for (seconds, expected) in table {
-            assert_eq!(aged(seconds, 0.0), expected, "{seconds}");
+        for source in SOURCES {
+            let end = if source == Source::Mirror { Use::End } else { Use::EndForCaller };
+            for (known, unasked, failed) in table {
+                let words = [(Word::Unasked, unasked), (Word::Failed, failed), (Word::Ended, end)];
+                for (word, expected) in words {
+                    assert_eq!(
+                        decide(source, known, word, &LIFETIMES),
+                        expected,
+                        "{source:?} {known:?} {word:?}"
+                    );
+                }
+            }
         }
-        assert_eq!(aged(27, 1.0), Freshness::Lapsed);
-        assert_eq!(aged(26, 1.0), Freshness::Ageing);
     }
 
     #[test]
-    fn nothing_is_fresh_where_nothing_may_be() {
+    fn limits_of_zero_are_limits() {
+        let word = |known, word, lifetimes: &Lifetimes| decide(Source::Mirror, known, word, lifetimes);
         let never = Lifetimes { fresh_for: Duration::ZERO, ..LIFETIMES };
-        let now = clock::now();
-        assert_eq!(freshness(now, now, None, &never, 0.5), Freshness::Stale);
+        assert_eq!(word(aged(0), Word::Unasked, &never), Use::Ask, "never for longer than it was fresh");
+        let at_once = Lifetimes { while_revalidate: Duration::ZERO, ..LIFETIMES };
+        assert_eq!(word(aged(30), Word::Unasked, &at_once), Use::Ask);
+        let strict = Lifetimes { if_error: Duration::ZERO, ..LIFETIMES };
+        assert_eq!(word(aged(0), Word::Failed, &strict), Use::Nothing);
+        // Also where a page is fresh for longer than it may stand in for a failure.
+        let short = Lifetimes { if_error: Duration::from_secs(3), ..LIFETIMES };
+        assert_eq!(word(aged(4), Word::Failed, &short), Use::Nothing);
+        assert_eq!(word(aged(4), Word::Unasked, &short), Use::Show { due: false });
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_and_a_failure_is_none() {
+        for status in (300..600).filter_map(|code| StatusCode::from_u16(code).ok()) {
+            let ends = matches!(status.as_u16(), 401 | 403 | 404 | 410 | 451);
+            assert_eq!(Word::of_refusal(status) == Word::Ended, ends, "{status}");
+        }
+    }
+
+    fn rank(decided: Use) -> u8 {
+        match decided {
+            Use::Show { due } => u8::from(due),
+            Use::ShowAndAsk => 2,
+            Use::Ask => 3,
+            Use::ShowStale => 4,
+            Use::Nothing => 5,
+            Use::End | Use::EndForCaller => 6,
+        }
+    }
+
+    fn at(age: u64, spread: f64, word: Word) -> u8 {
+        rank(decide(Source::Mirror, Known { spread, ..aged(age) }, word, &LIFETIMES))
     }
 
     proptest! {
         #[test]
         fn a_page_only_ever_gets_older(age in 0..1_000u64, more in 0..1_000u64, spread in 0.0..1.0f64) {
-            prop_assert!(aged(age, spread) <= aged(age + more, spread));
+            for word in [Word::Unasked, Word::Failed] {
+                prop_assert!(at(age, spread, word) <= at(age + more, spread, word));
+            }
         }
 
         #[test]
         fn jitter_only_ever_shortens(age in 0..1_000u64, spread in 0.0..1.0f64) {
-            prop_assert!(aged(age, 0.0) <= aged(age, spread));
-            prop_assert!(aged(age, spread) <= aged(age, 1.0));
-        }
-
-        #[test]
-        fn a_page_from_before_an_upload_is_asked_for_first(asked_at in 0..100u64, written_at in 0..100u64, age in 0..24u64) {
-            let start = clock::now();
-            let second = |n| start + Duration::from_secs(n);
-            let page = freshness(second(asked_at), second(asked_at + age), Some(second(written_at)), &LIFETIMES, 0.0);
-            prop_assert_eq!(page == Freshness::Fresh, asked_at > written_at);
-            prop_assert_eq!(page == Freshness::Stale, asked_at <= written_at);
+            prop_assert!(at(age, 0.0, Word::Unasked) <= at(age, spread, Word::Unasked));
+            prop_assert!(at(age, spread, Word::Unasked) <= at(age, 1.0, Word::Unasked));
         }
     }
 }

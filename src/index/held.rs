@@ -96,6 +96,8 @@ impl HeldPages {
     ) -> Result<Option<MirrorFile>, PageError> {
         let listed = match self.page(page, Format::Json).await? {
             Some(page) => page.mirrored(path),
+            // What was found by a page that upstream took back is not found without it.
+            None if self.is_withdrawn(page).await? => None,
             None => Some(MirrorFile::new(path, None, None, None)),
         };
         let Some(mut file) = listed else { return Ok(None) };
@@ -105,6 +107,14 @@ impl HeldPages {
             file.sha256 = found.map_err(|_| PageError::Internal)?.map(|file| file.digest);
         }
         Ok(Some(file).filter(|file| file.sha256.is_some()))
+    }
+
+    async fn is_withdrawn(&self, page: &PageRef) -> Result<bool, PageError> {
+        let route = Route::Page(page.clone());
+        let found = self.loader.shelf().is_withdrawn(&route).await;
+        found
+            .inspect_err(|why| tracing::warn!(%why, %route, "a stored page cannot be read"))
+            .map_err(|_| PageError::Internal)
     }
 
     /// Whether this file is here.

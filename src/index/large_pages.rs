@@ -4,7 +4,7 @@
 //! read it through for each of them would cost more than most of them weigh. Must not know the network or the disk.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use moka::sync::Cache;
 
@@ -14,7 +14,7 @@ use crate::registry::PageRef;
 /// Bytes of all that is remembered.
 const MEMORY_BYTES_MAX: u64 = 8 << 20;
 
-type Known = (Arc<MirrorFiles>, Instant);
+pub(super) type Known = (Arc<MirrorFiles>, Instant);
 
 pub(super) struct LargePages(Cache<PageRef, Known>);
 
@@ -24,15 +24,14 @@ impl LargePages {
         Self(Cache::builder().max_capacity(MEMORY_BYTES_MAX).weigher(weight).build())
     }
 
-    /// What the page lists, if it was asked for so lately.
-    pub(super) fn recall(
-        &self,
-        page: &PageRef,
-        now: Instant,
-        lifetime: Duration,
-    ) -> Option<Arc<MirrorFiles>> {
-        let (files, asked) = self.0.get(page)?;
-        (now.saturating_duration_since(asked) < lifetime).then_some(files)
+    /// What the page lists, and when it was asked for.
+    pub(super) fn recall(&self, page: &PageRef) -> Option<Known> {
+        self.0.get(page)
+    }
+
+    /// Forgets a page; says whether there was anything to forget.
+    pub(super) fn take(&self, page: &PageRef) -> bool {
+        self.0.remove(page).is_some()
     }
 
     pub(super) fn clear(&self) {

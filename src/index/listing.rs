@@ -3,6 +3,9 @@
 //! Judged by the same links as pages that are served, but nothing is left out for its age: the other side has its own
 //! rules, and is told the dates. Must not know where the page was stored.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use url::Url;
 
 use super::Pages;
@@ -11,7 +14,8 @@ use crate::registry::PageRef;
 use crate::simple::{Entry, Format, Listing};
 
 impl Pages {
-    /// Reads a project's page that was stored in `format` and came from `url`. Blocks for as long as parsing takes.
+    /// Reads a project's page that was stored in `format` and came from `url`, and says which addresses it lists, with a
+    /// sha256 or without. Blocks for as long as parsing takes.
     ///
     /// # Errors
     /// When it is no project's page.
@@ -19,13 +23,21 @@ impl Pages {
         &self,
         page: &PageRef,
         (url, format, body): (&str, Format, &[u8]),
-    ) -> Result<Listing, PageError> {
+    ) -> Result<(Listing, HashSet<String>), PageError> {
         // A mirror that is no longer configured has no addresses but those that a page was carried with.
         let links = self.loader.sources().links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
         let project = page.name.clone().ok_or(PageError::Internal)?;
         let page = page.clone();
-        let address = move |entry: &Entry<'_>| links.as_ref()?.file_address(&page, entry.url);
-        Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)
+        let addresses: Arc<Mutex<HashSet<String>>> = Arc::default();
+        let seen = Arc::clone(&addresses);
+        let address = move |entry: &Entry<'_>| {
+            let address = links.as_ref()?.file_address(&page, entry.url)?;
+            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone());
+            Some(address)
+        };
+        let listing = Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)?;
+        let addresses = std::mem::take(&mut *addresses.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((listing, addresses))
     }
 }

@@ -5,7 +5,7 @@
 //! was given; that is `settle`'s.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -15,10 +15,12 @@ use url::Url;
 
 use super::config::IndexConfig;
 use super::error::PageError;
-use super::freshness::{Freshness, Lifetimes, freshness};
-use super::memory::{Memory, Variant, View, ViewKey};
+use super::freshness::{Known, Lifetimes, Source, Use, Word, decide};
+use super::large_pages::LargePages;
+use super::memory::{Latest, Memory, Variant, View, ViewKey};
 use super::page::{Page, Rewritten};
 use super::reading::{PageStream, Reading, read};
+use super::refusals::Refusals;
 use super::request::PageRequest;
 use super::rewriting::{Order, Rewriting};
 use super::sources::Sources;
@@ -29,7 +31,7 @@ use crate::registry::{PageRef, Route, Scope};
 use crate::simple::Format;
 use crate::single_flight::{Landed, SingleFlight};
 use crate::store::{Holdings, PageMeta, PageShelf, Sidecars};
-use crate::upstream::{self, Ask, Relayed, Upstream, UpstreamError, Validators};
+use crate::upstream::{self, Answer, Ask, Relayed, Upstream, UpstreamError, Validators};
 
 /// How often somebody who waits for pages to be put away looks.
 const PUT_BY_LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -82,6 +84,8 @@ pub(super) struct Loader {
     config: IndexConfig,
     parts: Parts,
     memory: Memory,
+    refusals: Refusals,
+    large: LargePages,
     loads: Arc<SingleFlight<LoadKey, Loaded>>,
     slots: Semaphore,
     sources: Sources,
@@ -98,6 +102,8 @@ impl Loader {
         let slots = Semaphore::new(config.loads.clamp(1, Semaphore::MAX_PERMITS));
         Arc::new(Self {
             memory: Memory::new(config.memory),
+            refusals: Refusals::new(config.memory),
+            large: LargePages::new(),
             config,
             sources,
             parts,
@@ -121,6 +127,11 @@ impl Loader {
         &self.memory
     }
 
+    /// What is known of pages that are too large to keep.
+    pub(super) fn large(&self) -> &LargePages {
+        &self.large
+    }
+
     /// How many bytes prepared pages may take.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.config.memory.0
@@ -133,6 +144,7 @@ impl Loader {
     /// From now on this page, and no other, has to be asked for before it counts as fresh.
     pub(super) fn overtake(&self, page: &PageRef, now: Instant) {
         self.overtaken.insert(page.clone(), now);
+        self.refusals.silence(page);
         // So that no load from before is joined.
         self.parts.written.part();
     }
@@ -142,6 +154,8 @@ impl Loader {
         *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.parts.written.part();
         self.memory.clear();
+        self.refusals.clear();
+        self.large.clear();
     }
 
     fn forgotten_at(&self) -> Option<Instant> {
@@ -171,21 +185,44 @@ impl Loader {
         self.parts.access.page(request.who, &request.page, now)
     }
 
-    pub(super) fn freshness(&self, key: &ViewKey, view: &View, now: Instant) -> Freshness {
-        let (lifetimes, written) = match self.sources.mirror(&key.page().scope) {
-            // An upload goes to GitLab, and changes nothing elsewhere.
-            Some(mirror) => (self.lifetimes(mirror.fresh_for, mirror.fresh_for), None),
-            None => (
-                self.lifetimes(self.config.fresh_for.0, self.config.stale_while_revalidate.0),
-                self.written_at(),
-            ),
-        };
-        let overtaken = written.max(self.overtaken.get(key.page())).max(self.forgotten_at());
-        freshness(view.asked, now, overtaken, &lifetimes, view.variant.spread())
+    /// What becomes of a view's page.
+    pub(super) fn decide(&self, key: &ViewKey, view: &View, word: Word, now: Instant) -> Use {
+        self.decide_as_of(key.page(), (Some(view.asked), view.variant.spread()), word, now)
     }
 
-    fn lifetimes(&self, fresh_for: Duration, while_revalidate: Duration) -> Lifetimes {
-        Lifetimes { fresh_for, while_revalidate, if_error: self.config.stale_for.0 }
+    /// What becomes of a page of which upstream last spoke when it was asked at `asked`.
+    pub(super) fn decide_as_of(
+        &self,
+        page: &PageRef,
+        (asked, spread): (Option<Instant>, f64),
+        word: Word,
+        now: Instant,
+    ) -> Use {
+        let (source, lifetimes, written) = match self.sources.mirror(&page.scope) {
+            // An upload goes to GitLab, and changes nothing elsewhere.
+            Some(mirror) => (Source::Mirror, self.lifetimes(mirror.fresh_for), None),
+            None => (Source::GitLab, self.lifetimes(self.config.fresh_for.0), self.written_at()),
+        };
+        let overtaken = written.max(self.overtaken.get(page)).max(self.forgotten_at());
+        let known = Known {
+            age: asked.map(|asked| now.saturating_duration_since(asked)),
+            overtaken: overtaken.is_some_and(|at| asked.is_none_or(|asked| asked <= at)),
+            spread,
+        };
+        // Said meanwhile, to whoever asked in another format.
+        let ended = source == Source::Mirror && self.refusals.overrule(page, asked);
+        decide(source, known, if ended { Word::Ended } else { word }, &lifetimes)
+    }
+
+    /// What a mirror said lately of a page that it does not give.
+    pub(super) fn refused_lately(&self, page: &PageRef, now: Instant) -> Option<Relayed> {
+        let lasts = self.sources.mirror(&page.scope)?.fresh_for.min(self.config.fresh_for.0);
+        self.refusals.recall(page, now, lasts)
+    }
+
+    fn lifetimes(&self, fresh_for: Duration) -> Lifetimes {
+        let IndexConfig { stale_while_revalidate, stale_for, .. } = &self.config;
+        Lifetimes { fresh_for, while_revalidate: stale_while_revalidate.0, if_error: stale_for.0 }
     }
 
     /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
@@ -251,12 +288,12 @@ impl Loader {
         (newer
             && proven
             && !page.is_ripe(clock::wall())
-            && self.freshness(key, &view, now) <= Freshness::Ageing)
-            .then_some(page)
+            && matches!(self.decide(key, &view, Word::Unasked, now), Use::Show { .. }))
+        .then_some(page)
     }
 
     /// One question to upstream, with the validator of the page that this view, or failing that anybody, last had.
-    pub(super) async fn ask(&self, request: &PageRequest, key: &ViewKey) -> Loaded {
+    pub(super) async fn ask(self: &Arc<Self>, request: &PageRequest, key: &ViewKey) -> Loaded {
         let address = key.page();
         let route = &Route::Page(address.clone());
         let Some(links) = self.sources.links(&address.scope) else {
@@ -267,52 +304,90 @@ impl Loader {
             None => self.recall(key).await,
         };
         // A page that lacks a file which has come of age since is made anew, unchanged or not.
-        let askable = known.as_ref().filter(|(_, page)| !page.is_ripe(clock::wall()));
+        let askable = known.as_ref().filter(|known| !known.page.is_ripe(clock::wall()));
         let ask = Ask {
-            validators: askable.map(|(_, page)| page.validators().clone()).unwrap_or_default(),
+            validators: askable.map(|known| known.page.validators().clone()).unwrap_or_default(),
             accept: self.sources.asked_format(&address.scope, key.format()),
             who: Some(request.who),
             ..Ask::plain(route, &request.credential)
         };
         // Waiting for a turn is bounded: each load ahead has its own time-outs.
         let _slot = self.slots.acquire().await;
-        let asked = clock::now();
+        let asked = Asked { at: clock::now(), wall: clock::wall() };
         let answer = match self.parts.upstream.page(&ask).await {
             Ok(answer) => answer,
-            Err(why) => return Loaded::Failed(why.into()),
+            Err(why) => {
+                if why.is_refusal_of_what_was_asked() {
+                    self.end(key, None, asked.at).await;
+                }
+                return Loaded::Failed(why.into());
+            }
         };
         match answer {
             upstream::PageAnswer::NotModified => match known {
-                Some((variant, page)) => Loaded::Page { page, variant, asked, not_modified: true },
+                Some(Latest { variant, page, .. }) => {
+                    self.confirmed(address, &page, asked);
+                    Loaded::Page { page, variant, asked: asked.at, not_modified: true }
+                }
                 // A 304 answers only a validator, and there was none: upstream is broken.
                 None => {
                     Loaded::Failed(UpstreamError::Unusable("upstream answered 304 to a plain request").into())
                 }
             },
             upstream::PageAnswer::Forward { relayed, mirror } => Loaded::Forward { relayed, mirror },
-            upstream::PageAnswer::Refused(relayed) => Loaded::Refused(relayed),
-            upstream::PageAnswer::Page { answer, url } => {
-                let order = Order {
-                    page: address.clone(),
-                    target: key.format(),
-                    url: url.clone(),
-                    links: links.clone(),
-                };
-                match read(answer, order, self.config.page_size.bytes()).await {
-                    Ok(Reading::Oversize(stream)) => Loaded::Oversize(Arc::new(Mutex::new(Some(stream)))),
-                    Ok(Reading::Whole { rewritten, upstream_body, source }) => {
-                        let meta = meta(&url, &rewritten.validators);
-                        match self.prepare(*rewritten).await {
-                            Ok(page) => {
-                                let variant = self.memory.keep(key, &upstream_body, &page);
-                                self.put_away(route.clone(), source, meta, upstream_body);
-                                Loaded::Page { page, variant, asked, not_modified: false }
-                            }
-                            Err(why) => Loaded::Failed(why),
-                        }
-                    }
-                    Err(why) => Loaded::Failed(why),
+            upstream::PageAnswer::Refused(relayed) => {
+                let word = Word::of_refusal(relayed.status);
+                if self.decide_as_of(address, (None, 0.0), word, asked.at) == Use::End {
+                    self.end(key, Some(relayed.clone()), asked.at).await;
                 }
+                Loaded::Refused(relayed)
+            }
+            upstream::PageAnswer::Page { answer, url } => {
+                let order = Order { page: address.clone(), target: key.format(), url, links: links.clone() };
+                self.take_in(key, answer, order, asked).await
+            }
+        }
+    }
+
+    /// Reads a page that came, and keeps it if it is not too large.
+    async fn take_in(self: &Arc<Self>, key: &ViewKey, answer: Answer, order: Order, asked: Asked) -> Loaded {
+        let (address, url) = (key.page(), order.url.clone());
+        let (rewritten, upstream_body, source) =
+            match read(answer, order, self.config.page_size.bytes()).await {
+                Ok(Reading::Whole { rewritten, upstream_body, source }) => (rewritten, upstream_body, source),
+                Ok(Reading::Oversize(stream)) => {
+                    self.refusals.lift(address, asked.at);
+                    return Loaded::Oversize(Arc::new(Mutex::new(Some(stream))));
+                }
+                Err(why) => return Loaded::Failed(why),
+            };
+        let meta = meta(&url, &rewritten.validators);
+        let page = match self.prepare(*rewritten).await {
+            Ok(page) => page,
+            Err(why) => return Loaded::Failed(why),
+        };
+        self.refusals.lift(address, asked.at);
+        let variant = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
+        self.put_away(address, source, (meta, upstream_body), asked);
+        Loaded::Page { page, variant, asked: asked.at, not_modified: false }
+    }
+
+    /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk, before anybody is told.
+    async fn end(&self, key: &ViewKey, word: Option<Relayed>, asked: Instant) {
+        let page = key.page();
+        // First, so that nothing that is under way puts it up again.
+        self.refusals.note(page, word, asked);
+        self.memory.end(key);
+        self.withdraw(page, self.large.take(page)).await;
+    }
+
+    async fn withdraw(&self, page: &PageRef, known: bool) {
+        let route = Route::Page(page.clone());
+        match self.parts.shelf.withdraw(&route, known).await {
+            Ok(true) => tracing::info!(%route, "upstream took a page back: what was stored of it is over"),
+            Ok(false) => {}
+            Err(why) => {
+                tracing::error!(%why, %route, "a page that upstream took back cannot be taken off the disk");
             }
         }
     }
@@ -331,16 +406,22 @@ impl Loader {
     }
 
     /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
-    /// anew.
-    pub(super) async fn recall(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
+    /// anew, and as old as it is.
+    pub(super) async fn recall(&self, key: &ViewKey) -> Option<Latest> {
         let route = &Route::Page(key.page().clone());
         let first = self.sources.asked_format(&key.page().scope, key.format());
         let second = if first == Format::Json { Format::Html } else { Format::Json };
         for source in [first, second] {
+            // Before the page: of one that is replaced meanwhile the older time counts.
+            let spoken = self.parts.shelf.last_word(route, source).await.ok().flatten();
             match self.parts.shelf.load(route, source).await {
                 Ok(None) => {}
                 Ok(Some((meta, body))) => match self.stored(key, source, &meta, &body).await {
-                    Ok(page) => return Some((self.memory.keep(key, &body, &page), page)),
+                    Ok(page) => {
+                        let asked = spoken.and_then(|spoken| ago(spoken, clock::wall(), clock::now()));
+                        let variant = self.memory.keep(key, &body, &page, asked);
+                        return Some(Latest { variant, asked, page });
+                    }
                     Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
                 },
                 Err(why) => tracing::warn!(%why, %route, "a stored page cannot be read"),
@@ -379,16 +460,50 @@ impl Loader {
     }
 
     /// Stores a page behind the answer; a disk that fails costs a reload after the next restart, no more.
-    fn put_away(&self, route: Route, format: Format, meta: PageMeta, body: Bytes) {
-        let (shelf, putting) = (self.parts.shelf.clone(), Arc::clone(&self.putting));
+    fn put_away(
+        self: &Arc<Self>,
+        page: &PageRef,
+        format: Format,
+        (meta, body): (PageMeta, Bytes),
+        asked: Asked,
+    ) {
+        let (this, page) = (Arc::clone(self), page.clone());
+        self.behind(async move {
+            let route = Route::Page(page.clone());
+            if let Err(why) = this.parts.shelf.store(&route, format, meta, body, asked.wall).await {
+                tracing::warn!(%why, %route, "a page cannot be stored");
+            }
+            // It was taken back while it was put away.
+            if page.scope.is_mirror() && this.refusals.overrule(&page, Some(asked.at)) {
+                this.withdraw(&page, false).await;
+            }
+        });
+    }
+
+    /// Notes on the disk, behind the answer, that a page was confirmed which is shown from there when upstream fails. Of
+    /// GitLab's none is: the rights that it could be shown by end with the process.
+    fn confirmed(self: &Arc<Self>, page: &PageRef, confirmed: &Page, asked: Asked) {
+        if !page.scope.is_mirror() {
+            return;
+        }
+        let (this, route, format) = (Arc::clone(self), Route::Page(page.clone()), confirmed.source());
+        let validators = confirmed.validators();
+        let validators = (text(validators.etag.as_ref()), text(validators.last_modified.as_ref()));
+        self.behind(async move {
+            if let Err(why) = this.parts.shelf.confirm(&route, format, validators, asked.wall).await {
+                tracing::warn!(%why, %route, "that a page still stands cannot be noted");
+            }
+        });
+    }
+
+    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let putting = Arc::clone(&self.putting);
         #[expect(
             clippy::disallowed_methods,
             reason = "a page that is not put away is asked for again, no more"
         )]
         tokio::spawn(async move {
-            if let Err(why) = shelf.store(&route, format, meta, body).await {
-                tracing::warn!(%why, %route, "a page cannot be stored");
-            }
+            work.await;
             drop(putting);
         });
     }
@@ -401,11 +516,26 @@ impl Loader {
     }
 }
 
+/// When a question was sent, by both clocks: what the disk remembers has to mean something after a restart.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Instant,
+    wall: SystemTime,
+}
+
+/// The instant that a time of the wall clock's is; none for one that is yet to come.
+fn ago(time: SystemTime, wall: SystemTime, now: Instant) -> Option<Instant> {
+    now.checked_sub(wall.duration_since(time).ok()?)
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<String> {
+    Some(value?.to_str().ok()?.to_owned())
+}
+
 fn meta(url: &Url, validators: &Validators) -> PageMeta {
-    let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
     PageMeta {
-        etag: text(&validators.etag),
-        last_modified: text(&validators.last_modified),
+        etag: text(validators.etag.as_ref()),
+        last_modified: text(validators.last_modified.as_ref()),
         url: url.to_string(),
     }
 }

@@ -41,6 +41,11 @@ impl ViewKey {
         &self.page
     }
 
+    /// The same page as the same audience sees it in each format.
+    fn in_all_formats(&self) -> [Self; 2] {
+        [Format::Html, Format::Json].map(|format| Self { format, ..self.clone() })
+    }
+
     /// The format that it is shown in.
     pub(super) fn format(&self) -> Format {
         self.format
@@ -88,10 +93,19 @@ impl View {
     }
 }
 
+/// A body that somebody was given, or that lay on the disk, and when upstream last said that it stands; `None` if nobody can
+/// tell any more.
+#[derive(Clone)]
+pub(super) struct Latest {
+    pub variant: Variant,
+    pub asked: Option<Instant>,
+    pub page: Arc<Page>,
+}
+
 pub(super) struct Memory {
     views: Cache<ViewKey, View>,
     pages: Cache<Variant, Arc<Page>>,
-    latest: Cache<(PageRef, Format), Variant>,
+    latest: Cache<(PageRef, Format), (Variant, Option<Instant>)>,
 }
 
 impl Memory {
@@ -111,16 +125,23 @@ impl Memory {
     }
 
     /// The page to ask "has it changed?" about: this view's own, or the last one anybody was given.
-    pub(super) fn latest(&self, key: &ViewKey) -> Option<(Variant, Arc<Page>)> {
-        let own = self.views.get(key).map(|view| view.variant);
-        let variant = own.or_else(|| self.latest.get(&(key.page.clone(), key.format)))?;
-        Some((variant, self.pages.get(&variant)?))
+    pub(super) fn latest(&self, key: &ViewKey) -> Option<Latest> {
+        let own = self.views.get(key).map(|view| (view.variant, Some(view.asked)));
+        let (variant, asked) = own.or_else(|| self.latest.get(&(key.page.clone(), key.format)))?;
+        Some(Latest { variant, asked, page: self.pages.get(&variant)? })
     }
 
-    pub(super) fn keep(&self, key: &ViewKey, upstream_body: &[u8], page: &Arc<Page>) -> Variant {
+    /// `asked` is when upstream last said that it stands.
+    pub(super) fn keep(
+        &self,
+        key: &ViewKey,
+        upstream_body: &[u8],
+        page: &Arc<Page>,
+        asked: Option<Instant>,
+    ) -> Variant {
         let variant = Variant::of(key, upstream_body);
         self.pages.insert(variant, Arc::clone(page));
-        self.latest.insert((key.page.clone(), key.format), variant);
+        self.latest.insert((key.page.clone(), key.format), (variant, asked));
         variant
     }
 
@@ -131,14 +152,24 @@ impl Memory {
         }
     }
 
+    /// Whoever sees this view sees it no more, in whichever format.
+    pub(super) fn hide(&self, key: &ViewKey) {
+        key.in_all_formats().iter().for_each(|key| self.views.invalidate(key));
+    }
+
+    /// The page is over for everybody.
+    pub(super) fn end(&self, key: &ViewKey) {
+        for key in key.in_all_formats() {
+            let view = self.views.remove(&key).map(|view| view.variant);
+            let latest = self.latest.remove(&(key.page, key.format)).map(|(variant, _)| variant);
+            view.into_iter().chain(latest).for_each(|variant| self.pages.invalidate(&variant));
+        }
+    }
+
     /// As if nobody had ever asked.
     pub(super) fn clear(&self) {
         self.views.invalidate_all();
         self.latest.invalidate_all();
         self.pages.invalidate_all();
-    }
-
-    pub(super) fn hide(&self, key: &ViewKey) {
-        self.views.invalidate(key);
     }
 }

@@ -28,6 +28,7 @@ mod mirror_files;
 mod page;
 mod reading;
 mod refresh;
+mod refusals;
 mod representation;
 mod request;
 mod rewriting;
@@ -42,7 +43,7 @@ use std::time::{Duration, Instant};
 use crate::access::{Credential, Fingerprint, Standing};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
-use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates};
+use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
 use crate::single_flight::Landed;
 use crate::upstream::{Relayed, UpstreamError};
 use crate::{clock, correlation};
@@ -50,10 +51,9 @@ use crate::{clock, correlation};
 pub use config::IndexConfig;
 pub use error::PageError;
 use forwards::Forwards;
-use freshness::Freshness;
+use freshness::{Use, Word};
 pub use glance::{Glance, glance};
 use held::HeldPages;
-use large_pages::LargePages;
 use loader::Loader;
 pub use loader::Parts;
 use memory::{View, ViewKey};
@@ -74,7 +74,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub struct Pages {
     loader: Arc<Loader>,
     forwards: Forwards,
-    large: LargePages,
     stale: StaleServed,
     /// Offline, in place of everybody who could be asked.
     held: Option<Arc<HeldPages>>,
@@ -92,10 +91,20 @@ enum Found {
 
 /// What is known of a path of a mirror's.
 enum Listed {
-    As(MirrorFile),
+    /// By a page of this age, if upstream could not confirm it.
+    As(MirrorFile, Option<Duration>),
     Nowhere,
-    /// Nobody knows, and it is too early to ask.
-    Throttled(Relayed),
+    /// Nobody may know, or it is too early to ask: in upstream's words.
+    Said(Relayed),
+    /// The page has to be asked for.
+    Unsure,
+}
+
+impl Listed {
+    /// What a word that came in place of a page says of its files: none of them are there, or may be had.
+    fn by(word: Relayed) -> Self {
+        if matches!(word.status.as_u16(), 404 | 410) { Self::Nowhere } else { Self::Said(word) }
+    }
 }
 
 impl Pages {
@@ -107,7 +116,7 @@ impl Pages {
             let memory = loader.memory_bytes();
             HeldPages::new(Arc::clone(&loader), holdings, forward, memory)
         });
-        Arc::new(Self { loader, forwards, large: LargePages::new(), stale: StaleServed::default(), held })
+        Arc::new(Self { loader, forwards, stale: StaleServed::default(), held })
     }
 
     /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
@@ -124,7 +133,6 @@ impl Pages {
     pub fn forget(&self) {
         self.loader.forget(clock::now());
         self.forwards.clear();
-        self.large.clear();
     }
 
     /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no address. Offline there is
@@ -238,8 +246,9 @@ impl Pages {
         self.loader.sources().private().hold(name)
     }
 
-    /// What a path below a mirror leads to, by the word of the page that lists it. The page is found by the file's name,
-    /// and asked for if nobody has asked for it yet.
+    /// What a path below a mirror leads to, by the word of the page that lists it, and how old that word is if upstream could
+    /// not confirm it. The page is found by the file's name. Old names can be read in several ways: what is here of their
+    /// pages tells which is meant, and the one that is likeliest is asked for if nobody has asked for it yet.
     ///
     /// # Errors
     /// When no page lists it, when it must not be had, or when the page cannot be had.
@@ -248,28 +257,107 @@ impl Pages {
         path: &MirrorPath,
         who: Fingerprint,
         now: Instant,
-    ) -> Result<Resolved, PageError> {
+    ) -> Result<(Resolved, Option<Duration>), PageError> {
         let wheel = path.metadata_of();
         let listed = wheel.as_ref().unwrap_or(path);
         let names = project_candidates(listed.filename().as_str());
         if let Some(name) = names.first().filter(|name| self.is_private(name)) {
             return Err(PageError::PrivateName(name.clone()));
         }
+        let (mut unsure, mut said) = (Vec::new(), None);
         for name in names.into_iter().filter(|name| !self.is_private(name)) {
             let page = PageRef { scope: path.scope().clone(), name: Some(name) };
-            match self.listed(listed, page, who, now).await? {
-                Listed::As(file) => return self.lead(&file.spell(listed), wheel.is_some(), &file).await,
+            match self.known(listed, &page, who, now).await? {
+                Listed::As(file, age) => {
+                    return self.lead(&file.spell(listed), wheel.is_some(), &file, age).await;
+                }
                 Listed::Nowhere => {}
-                Listed::Throttled(word) => return Ok(Resolved::Relayed(word)),
+                Listed::Said(word) => said = Some(word),
+                Listed::Unsure => unsure.push(page),
             }
         }
-        Err(match &self.held {
-            Some(_) => PageError::NotHeld(path.filename().clone()),
-            None => PageError::NotListed,
+        if let Some(page) = self.likeliest(listed, unsure, who).await {
+            match self.listed(listed, page, who, now).await? {
+                Listed::As(file, age) => {
+                    return self.lead(&file.spell(listed), wheel.is_some(), &file, age).await;
+                }
+                Listed::Said(word) => said = Some(word),
+                Listed::Nowhere | Listed::Unsure => {}
+            }
+        }
+        match (said, &self.held) {
+            (Some(word), _) => Ok((Resolved::Relayed(word), None)),
+            (None, Some(_)) => Err(PageError::NotHeld(path.filename().clone())),
+            (None, None) => Err(PageError::NotListed),
+        }
+    }
+
+    /// Of pages that may list a path the one to ask for: which did when it was last seen, whose name stands in the path, or
+    /// which is the most usual reading of the file's name. One, because whoever makes up paths must not have upstream asked
+    /// for page after page.
+    async fn likeliest(&self, path: &MirrorPath, pages: Vec<PageRef>, who: Fingerprint) -> Option<PageRef> {
+        if pages.len() > 1 {
+            for page in &pages {
+                let known = self.last_known(page, who).await;
+                if known.is_some_and(|known| known.mirrored(path).is_some()) {
+                    return Some(page.clone());
+                }
+            }
+        }
+        let folders: Vec<_> =
+            path.rest().split('/').filter_map(|part| ProjectName::parse(part).ok()).collect();
+        let named = |page: &&PageRef| page.name.as_ref().is_some_and(|name| folders.contains(name));
+        let usual = usual_project(path.filename().as_str());
+        let is_usual = |page: &&PageRef| page.name == usual;
+        pages.iter().find(named).or(pages.iter().find(is_usual)).or(pages.first()).cloned()
+    }
+
+    /// What is known about a path without asking; of a page that does not list it, and is not quite new, nothing.
+    async fn known(
+        &self,
+        path: &MirrorPath,
+        page: &PageRef,
+        who: Fingerprint,
+        now: Instant,
+    ) -> Result<Listed, PageError> {
+        if let Some(held) = &self.held {
+            let found = held.listed(path, page).await?;
+            return Ok(found.map_or(Listed::Nowhere, |file| Listed::As(file, None)));
+        }
+        let loader = &self.loader;
+        if let Some(word) = loader.refused_lately(page, now) {
+            return Ok(Listed::by(word));
+        }
+        let key = ViewKey::new(page.clone(), Format::Json, who);
+        let (found, asked, decided) = if let Some((view, known)) = loader.memory().view(&key) {
+            (known.mirrored(path), view.asked, loader.decide(&key, &view, Word::Unasked, now))
+        } else if let Some((files, asked)) = loader.large().recall(page) {
+            (files.find(path), asked, loader.decide_as_of(page, (Some(asked), 0.0), Word::Unasked, now))
+        } else {
+            return Ok(Listed::Unsure);
+        };
+        let new = now.saturating_duration_since(asked) < LOOK_AGAIN_AFTER;
+        Ok(match found.filter(|_| decided.is_shown_unasked()) {
+            Some(file) => {
+                if decided == Use::ShowAndAsk {
+                    let request = self.asking_for(page, who);
+                    let standing = loader.standing(&request, now);
+                    self.renew_behind(&request, &key, asked, standing);
+                }
+                Listed::As(file, None)
+            }
+            None if decided.is_shown_unasked() && new => Listed::Nowhere,
+            None => Listed::Unsure,
         })
     }
 
-    /// What the page says about a path; one that does not know it, and is not quite new, is asked for again.
+    /// In nobody's name, and upstream's own word.
+    fn asking_for(&self, page: &PageRef, who: Fingerprint) -> PageRequest {
+        let credential = Credential::anonymous();
+        PageRequest { credential, who, page: page.clone(), format: Format::Json, insists: true }
+    }
+
+    /// What the page says about a path when it is asked for.
     async fn listed(
         &self,
         path: &MirrorPath,
@@ -277,42 +365,19 @@ impl Pages {
         who: Fingerprint,
         now: Instant,
     ) -> Result<Listed, PageError> {
-        if let Some(held) = &self.held {
-            return Ok(held.listed(path, &page).await?.map_or(Listed::Nowhere, Listed::As));
-        }
-        let listing = |page: &Page| page.mirrored(path).map_or(Listed::Nowhere, Listed::As);
-        let credential = Credential::anonymous();
-        let key = ViewKey::new(page.clone(), Format::Json, who);
-        // Whatever its age: a path does not change its digest, and what was taken off a page is found out in time.
-        if let Some((view, known)) = self.loader.memory().view(&key) {
-            let found = listing(&known);
-            let new = now.saturating_duration_since(view.asked) < LOOK_AGAIN_AFTER;
-            let counts = self.loader.freshness(&key, &view, now) <= Freshness::Lapsed;
-            if new || (counts && matches!(found, Listed::As(_))) {
-                return Ok(found);
+        match self.own(&self.asking_for(&page, who), now).await? {
+            Found::Reply(PageReply::Page { page, age, .. }) => {
+                Ok(page.mirrored(path).map_or(Listed::Nowhere, |file| Listed::As(file, age)))
             }
-        }
-        if let Some(files) = self.large.recall(&page, now, self.lifetime(&page.scope)) {
-            return Ok(files.find(path).map_or(Listed::Nowhere, Listed::As));
-        }
-        let request =
-            PageRequest { credential, who, page: page.clone(), format: Format::Json, insists: true };
-        match self.own(&request, now).await? {
-            Found::Reply(PageReply::Page { page, .. }) => Ok(listing(&page)),
-            Found::Reply(PageReply::Relayed(word)) if word.asks_for_a_pause() => Ok(Listed::Throttled(word)),
-            Found::Reply(PageReply::Relayed(_)) | Found::Forward { .. } => Ok(Listed::Nowhere),
+            Found::Reply(PageReply::Relayed(word)) => Ok(Listed::by(word)),
+            Found::Forward { .. } => Ok(Listed::Nowhere),
             Found::Reply(PageReply::Stream(stream)) => {
                 let files = Arc::new(stream.into_files().await?);
-                let found = files.find(path).map_or(Listed::Nowhere, Listed::As);
-                self.large.remember(page, files, now);
+                let found = files.find(path).map_or(Listed::Nowhere, |file| Listed::As(file, None));
+                self.loader.large().remember(page, files, now);
                 Ok(found)
             }
         }
-    }
-
-    /// For how long a mirror's pages count.
-    fn lifetime(&self, scope: &Scope) -> Duration {
-        self.loader.sources().mirror(scope).map_or(Duration::ZERO, |mirror| mirror.fresh_for)
     }
 
     /// Where a listed path leads, or, if that is asked for, the metadata of the wheel there.
@@ -321,14 +386,15 @@ impl Pages {
         path: &MirrorPath,
         metadata: bool,
         file: &MirrorFile,
-    ) -> Result<Resolved, PageError> {
+        age: Option<Duration>,
+    ) -> Result<(Resolved, Option<Duration>), PageError> {
         let min_age = self.loader.sources().mirror(path.scope()).map(|mirror| mirror.min_age);
         let now = clock::wall();
         if let Some(why) = file.withheld(min_age.unwrap_or_default(), now) {
             return Err(PageError::withheld(why, now));
         }
         let file_of = |digest| FileRef::mirrored(path, digest);
-        Ok(match (metadata, file.metadata, file.sha256) {
+        let leads = match (metadata, file.metadata, file.sha256) {
             (false, _, Some(digest)) => Resolved::File(file_of(digest)),
             (false, _, None) => Resolved::Unverifiable(path.clone()),
             (true, None, Some(wheel)) => Resolved::Sidecar(file_of(wheel)),
@@ -348,7 +414,8 @@ impl Pages {
                     (CoreMetadata::Present, ..) => Resolved::Unverifiable(path),
                 }
             }
-        })
+        };
+        Ok((leads, age))
     }
 
     /// What the scope's own upstream has.
@@ -356,15 +423,17 @@ impl Pages {
         let loader = &self.loader;
         let key = ViewKey::new(request.page.clone(), request.format, request.who);
         let standing = loader.standing(request, now);
+        if let Some(word) = loader.refused_lately(&request.page, now).filter(|_| !request.insists) {
+            return Ok(Found::Reply(PageReply::Relayed(word)));
+        }
         let known = loader.memory().view(&key);
         if let (Standing::Proven(permit), Some((view, page)), false) = (standing, &known, request.insists) {
-            let freshness = loader.freshness(&key, view, now);
-            if freshness <= Freshness::Lapsed && !page.is_ripe(clock::wall()) {
-                let uses = view.used();
-                if freshness == Freshness::Lapsed || (freshness == Freshness::Ageing && loader.is_hot(uses)) {
+            let decided = loader.decide(&key, view, Word::Unasked, now);
+            if decided.is_shown_unasked() && !page.is_ripe(clock::wall()) {
+                let (uses, lapsed) = (view.used(), decided == Use::ShowAndAsk);
+                if lapsed || (decided == Use::Show { due: true } && loader.is_hot(uses)) {
                     self.renew_behind(request, &key, view.asked, standing);
                 }
-                let lapsed = freshness == Freshness::Lapsed;
                 let status = if lapsed { CacheStatus::new(Outcome::Renewing) } else { CacheStatus::HIT };
                 let age = lapsed.then(|| now.saturating_duration_since(view.asked));
                 return Ok(Found::Reply(reply(loader, request, permit, Arc::clone(page), status, age)));
@@ -399,8 +468,8 @@ impl Pages {
 
     /// The page of before in place of one that upstream failed to give, if it is usable and the caller's right stands.
     ///
-    /// A mirror's page that an earlier process stored will do, whatever its age: there is no right to it that could have
-    /// ended meanwhile.
+    /// A mirror's page that an earlier process stored will do as well: there is no right to it that could have ended
+    /// meanwhile.
     fn in_default(
         &self,
         request: &PageRequest,
@@ -409,13 +478,17 @@ impl Pages {
         why: &dyn std::fmt::Display,
     ) -> Option<Found> {
         let now = clock::now();
-        let usable = known.filter(|(view, _)| self.loader.freshness(key, view, now) != Freshness::Expired);
-        let (age, page) = match usable {
-            Some((view, page)) => (Some(now.saturating_duration_since(view.asked)), page),
-            None if request.page.scope.is_mirror() => (None, self.loader.memory().latest(key)?.1),
-            None => return None,
+        let stored = || self.loader.memory().latest(key).filter(|_| request.page.scope.is_mirror());
+        let (variant, asked, page) = match known {
+            Some((view, page)) => (view.variant, Some(view.asked), page),
+            None => stored().map(|latest| (latest.variant, latest.asked, latest.page))?,
         };
+        let decided = self.loader.decide_as_of(key.page(), (asked, variant.spread()), Word::Failed, now);
+        if decided != Use::ShowStale {
+            return None;
+        }
         let Standing::Proven(permit) = self.loader.standing(request, now) else { return None };
+        let age = asked.map(|asked| now.saturating_duration_since(asked));
         tracing::warn!(%why, "serving a stored page: upstream failed");
         self.stale.note(&request.page, age, now);
         let status = CacheStatus::new(Outcome::Stale);

@@ -34,6 +34,8 @@ const LOOK_WAIT: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Page {
     format: Format,
+    /// The format that upstream sent it in.
+    source: Format,
     /// Without the metadata that larder adds.
     body: Bytes,
     marks: Box<[(u64, WheelMark)]>,
@@ -59,6 +61,8 @@ struct Shown {
 /// A rewritten page, before it is prepared.
 pub(super) struct Rewritten {
     pub format: Format,
+    /// The format that upstream sent it in.
+    pub source: Format,
     pub body: Bytes,
     /// Where metadata may be added: one for each of `collected.marked`.
     pub marks: Vec<u64>,
@@ -74,7 +78,7 @@ impl Page {
         ahead_max: usize,
         now: Instant,
     ) -> Result<Self, PageError> {
-        let Rewritten { format, body, marks, collected, validators } = rewritten;
+        let Rewritten { format, source, body, marks, collected, validators } = rewritten;
         if marks.len() != collected.marked.len() {
             return Err(PageError::Internal);
         }
@@ -83,6 +87,7 @@ impl Page {
         let forms = Representations::prepare(annotated(format, &body, &marks, sidecars))?;
         Ok(Self {
             format,
+            source,
             body,
             marks,
             shown: Mutex::new(Shown { forms: Arc::new(forms), generation, looked: now }),
@@ -155,6 +160,11 @@ impl Page {
     /// Whether a file that was left out as too young has come of age, so that the page must be made again.
     pub(super) fn is_ripe(&self, now: SystemTime) -> bool {
         self.ripens.is_some_and(|ripens| ripens <= now)
+    }
+
+    /// The format that upstream sent it in.
+    pub(super) fn source(&self) -> Format {
+        self.source
     }
 
     pub(super) fn validators(&self) -> &Validators {

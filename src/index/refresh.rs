@@ -29,7 +29,7 @@ impl Pages {
         }
         self.loader.overtake(page, now);
         self.forwards.clear();
-        self.large.clear();
+        self.loader.large().clear();
         Ok(())
     }
 
@@ -88,11 +88,11 @@ impl Pages {
     }
 
     /// The page as it was last shown to this caller, or to anybody, or lies on the disk.
-    async fn last_known(&self, page: &PageRef, who: Fingerprint) -> Option<Arc<Page>> {
+    pub(super) async fn last_known(&self, page: &PageRef, who: Fingerprint) -> Option<Arc<Page>> {
         let key = ViewKey::new(page.clone(), Format::Json, who);
-        if let Some((_, page)) = self.loader.memory().latest(&key) {
-            return Some(page);
+        if let Some(latest) = self.loader.memory().latest(&key) {
+            return Some(latest.page);
         }
-        self.loader.recall(&key).await.map(|(_, page)| page)
+        self.loader.recall(&key).await.map(|latest| latest.page)
     }
 }

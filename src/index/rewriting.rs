@@ -141,6 +141,7 @@ impl Rewriting {
         output.extend_from_slice(&finished.rest);
         Ok(Rewritten {
             format: self.target,
+            source: job.source,
             body: output.freeze(),
             marks: finished.marks,
             collected,

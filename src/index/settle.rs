@@ -83,6 +83,8 @@ pub(super) fn settle(
         Loaded::Refused(relayed) if relayed.asks_for_a_pause() => Settled::Throttled(relayed),
         Loaded::Refused(relayed) => {
             match verdict::verdict(relayed.status, false) {
+                // A mirror is asked in nobody's name, and its word says nothing of anybody's rights.
+                _ if request.page.scope.is_mirror() => {}
                 Verdict::TurnedAway => loader.access().turn_away(request.who, now),
                 Verdict::NotThere => {
                     loader.access().forget_page(request.who, &request.page, now);
@@ -96,7 +98,9 @@ pub(super) fn settle(
     }
 }
 
-/// A caller who was let in is told that there is no such page: what was shown of it is over.
+/// A caller who was let in is told by GitLab that there is no such page: what was shown of it is over, in both formats. What
+/// lies on the disk stays, because it is a word to one caller, and nobody is shown it without a word of his own. (What a
+/// mirror takes back ends in the load, once and for everybody.)
 fn gone(loader: &Loader, request: &PageRequest, key: &ViewKey, before: Standing) {
     if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
         loader.memory().hide(key);

@@ -199,28 +199,36 @@ impl Services {
     async fn mirrored(&self, parts: &Parts, path: MirrorPath, now: Instant) -> Result<Reply, Refusal> {
         let nobody = Credential::anonymous();
         let who = self.access.fingerprint(&nobody);
-        match self.pages.resolve(&path, who, now).await? {
-            Resolved::File(file) => self.file(parts, nobody, file, now).await,
-            Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await,
-            Resolved::Relayed(word) => Ok(reply::relayed(word)),
-            Resolved::Unverifiable(path) => {
-                if let Some(file) = self.files.adopted(&path).await? {
-                    return self.file(parts, nobody, file, now).await;
-                }
-                let range = conditional::range(&parts.headers, b"");
-                let wanted = match range {
-                    _ if parts.method == Method::HEAD => Wanted::Head,
-                    Some(range) => Wanted::Range(range),
-                    None => Wanted::Whole,
-                };
-                let found = self.files.unverified(&path, wanted).await?;
-                let endless = matches!(found, FileReply::Unverified { size: None, body: Some(_) });
-                if parts.version < Version::HTTP_11 && endless {
-                    return Err(Refusal::NoLength);
-                }
-                Ok(reply::file(found, "", false, range))
-            }
+        let (resolved, age) = self.pages.resolve(&path, who, now).await?;
+        let found = match resolved {
+            Resolved::File(file) => self.file(parts, nobody, file, now).await?,
+            Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await?,
+            Resolved::Relayed(word) => reply::relayed(word),
+            Resolved::Unverifiable(path) => self.unverifiable(parts, path, now).await?,
+        };
+        Ok(match age {
+            Some(age) => reply::found_by_stale_page(found, age),
+            None => found,
+        })
+    }
+
+    /// A file of a mirror's that is listed without a sha256.
+    async fn unverifiable(&self, parts: &Parts, path: MirrorPath, now: Instant) -> Result<Reply, Refusal> {
+        if let Some(file) = self.files.adopted(&path).await? {
+            return self.file(parts, Credential::anonymous(), file, now).await;
         }
+        let range = conditional::range(&parts.headers, b"");
+        let wanted = match range {
+            _ if parts.method == Method::HEAD => Wanted::Head,
+            Some(range) => Wanted::Range(range),
+            None => Wanted::Whole,
+        };
+        let found = self.files.unverified(&path, wanted).await?;
+        let endless = matches!(found, FileReply::Unverified { size: None, body: Some(_) });
+        if parts.version < Version::HTTP_11 && endless {
+            return Err(Refusal::NoLength);
+        }
+        Ok(reply::file(found, "", false, range))
     }
 
     async fn file(

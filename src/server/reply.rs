@@ -299,6 +299,16 @@ fn page_headers(headers: &mut HeaderMap, media: MediaType) {
     headers.insert(VARY, PAGE_VARY);
 }
 
+/// A file that was found by a page of this age, which upstream could not confirm: that it is still listed is no fresher.
+pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) -> Reply {
+    if !(response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED) {
+        return (response, status);
+    }
+    response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
+    let from_store = status == CacheStatus::HIT;
+    (response, if from_store { CacheStatus::new(Outcome::Stale) } else { status })
+}
+
 /// The entity tag of a file: its quoted sha256.
 pub(super) fn file_etag(digest: Digest) -> String {
     format!("\"{digest}\"")

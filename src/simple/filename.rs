@@ -34,6 +34,23 @@ fn project(name: &str) -> Option<ProjectName> {
     ProjectName::parse(&name.replace(' ', "-")).ok()
 }
 
+/// Of [`project_candidates`] the one to ask for if only one may be: nobody names a project after a version with a dot, so
+/// that `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might be that of `foo-1.0` and `1`.
+#[must_use]
+pub fn usual_project(filename: &str) -> Option<ProjectName> {
+    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending)).unwrap_or(filename);
+    let ends_in_version = |name: &ProjectName| {
+        stem.rmatch_indices('-')
+            .map(|(dash, _)| &stem[..dash])
+            .find(|text| ProjectName::parse(text).is_ok_and(|read| read == *name))
+            .and_then(|text| text.rsplit_once('-'))
+            .is_some_and(|(_, last)| is_like_a_version(last) && last.contains('.'))
+    };
+    let candidates = project_candidates(filename);
+    let usual = candidates.iter().find(|name| !ends_in_version(name));
+    usual.or(candidates.first()).cloned()
+}
+
 /// Whether a file of this name is a wheel, a source distribution or one of their forerunners.
 #[must_use]
 pub fn is_distribution(filename: &str) -> bool {
@@ -97,6 +114,21 @@ mod tests {
             let found = project_candidates(filename);
             let found: Vec<_> = found.iter().map(ProjectName::as_str).collect();
             assert_eq!(found, expected, "{filename}");
+        }
+    }
+
+    #[test]
+    fn of_several_readings_one_is_usual() {
+        for (filename, expected) in [
+            ("my_pkg-1.0.0-py3-none-any.whl", Some("my-pkg")),
+            ("foo-2-1.0.tar.gz", Some("foo-2")),
+            ("foo-1.0-1.tar.gz", Some("foo")),
+            ("old-dashed-2-1.0-1.tar.gz", Some("old-dashed-2")),
+            ("zope.interface-3.6.0.zip", Some("zope-interface")),
+            ("foo-1.0-beta.tar.bz2", Some("foo")),
+            ("foo.tar.gz", None),
+        ] {
+            assert_eq!(usual_project(filename).as_ref().map(ProjectName::as_str), expected, "{filename}");
         }
     }
 

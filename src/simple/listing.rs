@@ -118,7 +118,9 @@ impl Listing {
         address: impl Fn(&Entry<'_>) -> Option<String> + Send + 'static,
     ) -> Result<Self, RewriteError> {
         let listed = move |entry: &Entry<'_>| {
-            let (sha256, address) = (entry.sha256?, address(entry)?);
+            // Of every entry, also of one that is not kept.
+            let address = address(entry)?;
+            let sha256 = entry.sha256?;
             Some((entry.name.clone().into_owned(), ListedFile::of(entry, sha256, address)))
         };
         let (entries, status) = read_entries(format, &project, url, body, listed)?;

@@ -29,7 +29,7 @@ pub use accept::negotiate;
 pub use annotate::annotate;
 pub use entry::{CoreMetadata, Decision, Entry, LeftOut, Replacement, Subject};
 pub use facts::ProjectStatus;
-pub use filename::{is_distribution, project_candidates, version as file_version};
+pub use filename::{is_distribution, project_candidates, usual_project, version as file_version};
 pub use format::{Format, MediaType};
 pub use html::{HtmlError, PARSER_BYTES_MAX};
 pub use index_document::without_index_document;

@@ -227,6 +227,11 @@ impl Blobs {
 
     pub(super) fn set_aside(&self, digest: Digest, damaged: &Growing) {
         self.handles.invalidate(&digest);
+        // Nothing is left to be looked at.
+        if self.layout.remove_emptied(digest) {
+            self.changes.note();
+            return;
+        }
         match self.layout.set_aside(digest, damaged.file()) {
             Ok(()) => {
                 self.layout.vitals().set_aside();
@@ -373,6 +378,8 @@ pub enum Rehashed {
     Right,
     /// It was wrong or could not be read, and is set aside.
     SetAside,
+    /// It had no bytes, as a power cut leaves what was not synced, and is removed.
+    Emptied,
     Gone,
 }
 
@@ -409,8 +416,14 @@ impl Blobs {
         if right {
             return Ok(Rehashed::Right);
         }
-        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
         let bytes = file.metadata().map(|meta| meta.len()).ok();
+        if bytes == Some(0) && self.layout.remove_emptied(digest) {
+            tracing::warn!(%digest, "a stored body was empty, as a power cut leaves them; removed");
+            self.handles.invalidate(&digest);
+            self.changes.note();
+            return Ok(Rehashed::Emptied);
+        }
+        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
         let damaged = Growing::new(Arc::new(file));
         damaged.announce(bytes);
         self.set_aside(digest, &damaged);

@@ -120,6 +120,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::clock;
     use crate::digest::Digest;
     use crate::registry::Route;
     use crate::simple::Format;
@@ -164,7 +165,7 @@ mod tests {
             "/api/v4/groups/7/-/packages/pypi/simple/both/",
         ] {
             let (route, body) = (Route::from_path(page)?, Bytes::from(page.to_owned()));
-            store.pages.store(&route, Format::Json, meta.clone(), body).await?;
+            store.pages.store(&route, Format::Json, meta.clone(), body, clock::wall()).await?;
         }
         assert!(holdings.generation() > before);
         let listed: Vec<_> = holdings
@@ -192,7 +193,7 @@ mod tests {
         let meta = PageMeta { etag: None, last_modified: None, url: "larder:/".to_owned() };
         assert_eq!(store.pages.formats(&route).await?, []);
         for format in [Format::Json, Format::Html] {
-            store.pages.store(&route, format, meta.clone(), Bytes::from_static(b"x")).await?;
+            store.pages.store(&route, format, meta.clone(), Bytes::from_static(b"x"), clock::wall()).await?;
             assert_eq!(store.pages.formats(&route).await?.first(), Some(&format));
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }

@@ -35,6 +35,8 @@ pub enum Subject {
     File { file: FileRef, entry: Entry },
     /// Upstream's page, in this format.
     Page { page: PageRef, format: Format, meta: PageMeta },
+    /// There was a page in this format, and upstream took it back.
+    Withdrawn { page: PageRef, format: Format },
     /// The metadata that was made of some wheel.
     Metadata { wheel: WheelMark },
     /// Nothing that this version of larder wrote.
@@ -45,7 +47,7 @@ impl IndexLine {
     pub fn route(&self) -> Option<Route> {
         match &self.subject {
             Subject::File { file, .. } => Some(Route::File(file.clone())),
-            Subject::Page { page, .. } => Some(Route::Page(page.clone())),
+            Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => Some(Route::Page(page.clone())),
             Subject::Metadata { .. } | Subject::Unknown => None,
         }
     }
@@ -69,6 +71,9 @@ fn subject(raw: &RawLine, digest: Digest) -> Option<Subject> {
         return Some(Subject::Metadata { wheel });
     }
     if let Some((format, page)) = pages::page_of(&raw.key) {
+        if pages::is_withdrawn_by(&raw.metadata) {
+            return Some(Subject::Withdrawn { page, format });
+        }
         return Some(Subject::Page { page, format, meta: serde_json::from_value(metadata()).ok()? });
     }
     let entry = serde_json::from_value(metadata()).ok()?;

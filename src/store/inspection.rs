@@ -84,7 +84,9 @@ impl Store {
         match &line.subject {
             Subject::File { file, .. } => self.catalog.forget(file),
             Subject::Metadata { wheel } => self.sidecars.forget(*wheel),
-            Subject::Page { page, format, .. } => self.pages.forget(&Route::Page(page.clone()), *format),
+            Subject::Page { page, format, .. } | Subject::Withdrawn { page, format } => {
+                self.pages.forget(&Route::Page(page.clone()), *format)
+            }
             Subject::Unknown => Ok(()),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! For whoever carries it elsewhere. Walks the whole index: run it on a blocking thread. Must not know what for.
 
+use std::collections::HashSet;
+
 use super::Store;
 use super::error::StoreError;
 use super::index_file::Subject;
@@ -16,6 +18,8 @@ pub struct Inventory {
     pub files: Vec<HeldFile>,
     /// Projects' pages, in the formats they are stored in.
     pub pages: Vec<(PageRef, Format)>,
+    /// Those of which there was a page that upstream took back.
+    pub withdrawn: HashSet<PageRef>,
 }
 
 /// A file whose address was seen to yield it, and whose blob is there.
@@ -49,6 +53,7 @@ impl Store {
                     Subject::Page { page, format, .. } if page.name.is_some() => {
                         found.pages.push((page, format))
                     }
+                    Subject::Withdrawn { page, .. } => drop(found.withdrawn.insert(page)),
                     Subject::File { file, .. } => {
                         if let Some(size) = self.blob_size(file.digest) {
                             let metadata = self.metadata_of(&file);
@@ -60,6 +65,10 @@ impl Store {
             }
             Ok(())
         })?;
+        // One format came again, and the other has not been asked for since.
+        for (page, _) in &found.pages {
+            found.withdrawn.remove(page);
+        }
         Ok(found)
     }
 

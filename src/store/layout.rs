@@ -142,6 +142,18 @@ impl Layout {
         self.quarantine_file(digest).or_else(|_| fs::remove_file(&path))
     }
 
+    /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what was not synced. Says
+    /// whether it was one.
+    pub(super) fn remove_emptied(&self, digest: Digest) -> bool {
+        let path = self.blob(digest);
+        let is_empty = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+        let removed = is_empty && digest != Digest::of(b"") && fs::remove_file(&path).is_ok();
+        if removed {
+            self.vitals.emptied();
+        }
+        removed
+    }
+
     fn quarantine_file(&self, digest: Digest) -> io::Result<()> {
         let dir = self.quarantine();
         let mut kept: Vec<PathBuf> =

@@ -147,7 +147,10 @@ mod tests {
             last_modified: None,
             url: "https://gitlab.example/".to_owned(),
         };
-        store.pages.store(&route, Format::Json, meta.clone(), Bytes::from_static(b"{}")).await?;
+        store
+            .pages
+            .store(&route, Format::Json, meta.clone(), Bytes::from_static(b"{}"), clock::wall())
+            .await?;
         let page = peek.page(&route, Format::Json)?.ok_or("a page")?;
         assert_eq!((page.meta, page.body.as_deref()), (meta, Some(&b"{}"[..])));
         assert!(peek.page(&route, Format::Html)?.is_none());

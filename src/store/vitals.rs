@@ -89,6 +89,7 @@ pub(super) struct Vitals {
     evicted_bytes: AtomicU64,
     evictions_of_recent: AtomicU64,
     quarantined: AtomicU64,
+    emptied: AtomicU64,
     failures: AtomicU64,
     shortage: Mutex<Option<Shortage>>,
     illness: Mutex<Option<Illness>>,
@@ -110,6 +111,8 @@ pub struct StoreReading {
     pub evictions_of_recent: u64,
     /// Damaged files that were set aside.
     pub quarantined: u64,
+    /// Bodies that were found without a byte, as a power cut leaves them.
+    pub emptied: u64,
     /// Writes that failed.
     pub failures: u64,
     /// A body that wanted room found none, whatever made way, and would find none now.
@@ -155,6 +158,12 @@ impl Vitals {
 
     pub(super) fn set_aside(&self) {
         add(&self.quarantined, 1);
+        self.blob_went();
+    }
+
+    /// A body was found empty and removed.
+    pub(super) fn emptied(&self) {
+        add(&self.emptied, 1);
         self.blob_went();
     }
 
@@ -221,6 +230,7 @@ impl Vitals {
             evicted_bytes: load(&self.evicted_bytes),
             evictions_of_recent: load(&self.evictions_of_recent),
             quarantined: load(&self.quarantined),
+            emptied: load(&self.emptied),
             failures: load(&self.failures),
             full: shortage.is_some_and(|shortage| {
                 shortage.counts(now) && ledger.budget().saturating_sub(ledger.taken()) < shortage.wanted_bytes

@@ -197,6 +197,7 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
         store.evictions_of_recent,
     )?;
     families.counter("store_quarantined", "Damaged files that were set aside", None, store.quarantined)?;
+    families.counter("store_emptied", "Stored bodies that were found empty", None, store.emptied)?;
     families.counter("store_failures", "Writes to the cache folder that failed", None, store.failures)
 }
 

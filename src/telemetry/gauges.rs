@@ -118,6 +118,8 @@ pub struct StoreGauges {
     pub evictions_of_recent: u64,
     /// Damaged files that were set aside.
     pub quarantined: u64,
+    /// Bodies that were found without a byte.
+    pub emptied: u64,
     /// Writes that failed.
     pub failures: u64,
     /// The last file did not fit, whatever made way.

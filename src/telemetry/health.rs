@@ -236,6 +236,10 @@ fn reason_json(reason: &Reason) -> Value {
             put("next_try_seconds", next_try.as_ref().map(seconds));
             put("cause", cause.map(Value::from));
         }
+        Reason::CredentialRefused { peer, since } => {
+            put("peer", Some(peer.as_str().into()));
+            put("since_seconds", Some(seconds(since)));
+        }
         Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
             put("since_seconds", Some(seconds(since)));
         }

@@ -83,7 +83,9 @@ impl Collection<'_> {
             for line in &file.lines {
                 let is_served = match &line.subject {
                     Subject::File { file, .. } => (self.is_served)(&file.scope),
-                    Subject::Page { page, .. } => (self.is_served)(&page.scope),
+                    Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => {
+                        (self.is_served)(&page.scope)
+                    }
                     Subject::Metadata { .. } | Subject::Unknown => true,
                 };
                 let is_held = held.contains(&line.digest);
@@ -159,6 +161,8 @@ fn why_needless(
         Subject::Page { meta, .. } if !is_served && !is_house(&meta.url) => {
             Some("its mirror is no longer configured")
         }
+        // As long as there may be files that were found by it.
+        Subject::Withdrawn { .. } => (!is_served).then_some("its mirror is no longer configured"),
         // What a mirror's path yielded once is what it must yield again, where its page does not say (`hashless`).
         Subject::File { file, .. } if file.scope.is_mirror() && is_served => None,
         Subject::File { .. } | Subject::Page { .. } | Subject::Metadata { .. } => gone,

@@ -52,10 +52,13 @@ impl Target {
             (Self::Project(scope, name), Subject::File { file, .. }) => {
                 file.scope == *scope && project_of(file).as_ref() == Some(name)
             }
-            (Self::Project(scope, name), Subject::Page { page, .. }) => {
+            (Self::Project(scope, name), Subject::Page { page, .. } | Subject::Withdrawn { page, .. }) => {
                 page.scope == *scope && page.name.as_ref() == Some(name)
             }
-            (Self::Route(Route::Page(wanted)), Subject::Page { page, .. }) => page == wanted,
+            (
+                Self::Route(Route::Page(wanted)),
+                Subject::Page { page, .. } | Subject::Withdrawn { page, .. },
+            ) => page == wanted,
             (Self::Route(Route::File(wanted)), Subject::File { file, .. }) => file == wanted,
             (Self::Path(path), Subject::File { file, .. }) => file.mirror_path() == Some(path),
             _ => false,

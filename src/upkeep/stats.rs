@@ -39,6 +39,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
                     Kind::File
                 }
                 Subject::Page { .. } => Kind::Page,
+                Subject::Withdrawn { .. } => continue,
                 Subject::Metadata { .. } | Subject::Unknown => Kind::Metadata,
             };
             let known = kinds.entry(line.digest).or_insert(kind);

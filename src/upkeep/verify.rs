@@ -46,7 +46,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         told_bytes: 0,
         faults: 0,
     };
-    let mut damaged: BTreeMap<Digest, (u64, Vec<String>)> = BTreeMap::new();
+    let mut damaged: BTreeMap<Digest, Wrong> = BTreeMap::new();
     let mut sizes = HashMap::with_capacity(blobs.len());
     count.progress(out)?;
     for blob in blobs {
@@ -62,7 +62,12 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         count.bodies += 1;
         match rehashed {
             Rehashed::Right => drop(sizes.insert(blob.digest, blob.bytes)),
-            Rehashed::SetAside => drop(damaged.insert(blob.digest, (blob.bytes, Vec::new()))),
+            Rehashed::SetAside => {
+                drop(damaged.insert(blob.digest, Wrong { bytes: blob.bytes, ..Wrong::default() }))
+            }
+            Rehashed::Emptied => {
+                drop(damaged.insert(blob.digest, Wrong { emptied: true, ..Wrong::default() }))
+            }
             Rehashed::Gone => {}
         }
         if count.bodies.is_multiple_of(TOLD_EVERY_BODIES) {
@@ -70,20 +75,36 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         }
     }
     let lines = check_lines(store, &sizes, &mut damaged, &mut count, out)?;
-    for (digest, (bytes, addresses)) in damaged {
+    for (digest, Wrong { bytes, emptied, synced, addresses }) in damaged {
+        let sha256 = digest.to_string();
+        if emptied && !synced {
+            out.tell(Verified::Emptied { sha256, addresses })?;
+            continue;
+        }
         count.faults += 1;
-        out.tell(Verified::Damaged { sha256: digest.to_string(), bytes, addresses })?;
+        out.tell(Verified::Damaged { sha256, bytes, addresses })?;
     }
     count.progress(out)?;
     let Count { bodies, bytes, faults, .. } = count;
     Ok(out.tell(Verified::Summary { bodies, bytes, lines, faults })?)
 }
 
+/// A body that is not what its digest says.
+#[derive(Default)]
+struct Wrong {
+    bytes: u64,
+    /// It had no bytes at all.
+    emptied: bool,
+    /// It was on the disk before anything referred to it, as files are and pages are not: that it is empty is damage.
+    synced: bool,
+    addresses: Vec<String>,
+}
+
 /// What the index says, held against what was found.
 fn check_lines(
     store: &Store,
     sizes: &HashMap<Digest, u64>,
-    damaged: &mut BTreeMap<Digest, (u64, Vec<String>)>,
+    damaged: &mut BTreeMap<Digest, Wrong>,
     count: &mut Count,
     out: &Reporter<Verified>,
 ) -> Result<u64, UpkeepError> {
@@ -91,13 +112,15 @@ fn check_lines(
     store.every_line::<UpkeepError>(|file| {
         for line in &file.lines {
             lines += 1;
-            if let Some((_, addresses)) = damaged.get_mut(&line.digest) {
-                if addresses.len() < ADDRESSES_MAX {
-                    addresses.push(line.name().to_owned());
+            if let Some(wrong) = damaged.get_mut(&line.digest) {
+                if wrong.addresses.len() < ADDRESSES_MAX {
+                    wrong.addresses.push(line.name().to_owned());
                 }
                 // A page's line would vouch for a page that nobody has; a file's goes on telling what it should be.
                 if matches!(line.subject, Subject::Page { .. }) {
                     store.forget(line)?;
+                } else {
+                    wrong.synced = true;
                 }
             } else if is_misrecorded(line, sizes.get(&line.digest).copied()) {
                 count.faults += 1;

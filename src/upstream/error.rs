@@ -78,6 +78,12 @@ impl UpstreamError {
         )
     }
 
+    /// Whether it is an answer about what was asked for, though told as larder's own trouble: a 403 to a credential of
+    /// larder's may be meant for either, and what an index took back must not be shown on the chance.
+    pub fn is_refusal_of_what_was_asked(&self) -> bool {
+        matches!(self, Self::MirrorCredential(_, StatusCode::FORBIDDEN))
+    }
+
     /// What an error on the way to a peer, or while talking to it, comes to; `is_connect` says that nothing was asked yet.
     pub(super) fn of_way(peer: Peer, why: &(dyn std::error::Error + 'static), is_connect: bool) -> Self {
         match cause::<ConnectError>(why) {

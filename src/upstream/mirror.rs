@@ -2,8 +2,9 @@
 //!
 //! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`Ask`] carries; its own, and larder's
 //! client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
-//! goes on in neutral words, because its own would speak of another address; that it refuses larder itself is for the
-//! operator, not for the client. Must not know pages, or what is done with a file.
+//! goes on in neutral words, because its own would speak of another address, and without a challenge, because a client's
+//! credential would not go there; that it refuses a credential of larder's is for the operator, not for the client. Must not
+//! know pages, or what is done with a file.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,6 +45,8 @@ pub struct Mirror {
     /// To every other origin.
     elsewhere: Line,
     credential: Credential,
+    /// Whether the origin of its index is shown anything that says who larder is.
+    shows_itself: bool,
     /// One for each origin: a file server that fails says nothing of the index.
     breakers: Vec<(Origin, Breaker)>,
     throttles: Throttles,
@@ -85,9 +88,10 @@ impl Mirror {
             let connector = Connector::new(transport, target, patience.connect, true);
             connector.map(|connector| Line::new(peer.clone(), connector, patience))
         };
-        let own = line(Target::Own)?.with_own_credential(!credential.is_anonymous());
+        let shows_itself = !credential.is_anonymous() || transport.has_identity();
+        let own = line(Target::Own)?.with_own_credential(shows_itself);
         let (line, elsewhere) = (own, line(Target::Named)?);
-        Ok(Self { base, line, elsewhere, credential, breakers, throttles: Throttles::new(), via })
+        Ok(Self { base, line, elsewhere, credential, shows_itself, breakers, throttles: Throttles::new(), via })
     }
 
     pub fn base(&self) -> &MirrorBase {
@@ -118,7 +122,7 @@ impl Mirror {
                 Ok(PageAnswer::Page { answer, url })
             }
             Followed::Answer(answer, _) if unchanged(ask, &answer) => Ok(PageAnswer::NotModified),
-            Followed::Answer(answer, _) => self.refusal(&answer).map(PageAnswer::Refused),
+            Followed::Answer(answer, url) => self.refusal(&answer, &url).map(PageAnswer::Refused),
             Followed::Word(word) => Ok(PageAnswer::Refused(word)),
         }
     }
@@ -126,8 +130,8 @@ impl Mirror {
     pub(super) async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
         let mut headers = self.headers(ask);
         Ask::put_file_types(&mut headers);
-        let answer = match self.follow(ask, headers).await? {
-            Followed::Answer(answer, _) => answer,
+        let (answer, url) = match self.follow(ask, headers).await? {
+            Followed::Answer(answer, url) => (answer, url),
             Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
         };
         match answer.status {
@@ -137,7 +141,7 @@ impl Mirror {
             }
             _ if unchanged(ask, &answer) => Ok(FileAnswer::NotModified),
             status if ask.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
-            _ => self.refusal(&answer).map(FileAnswer::Refused),
+            _ => self.refusal(&answer, &url).map(FileAnswer::Refused),
         }
     }
 
@@ -158,7 +162,7 @@ impl Mirror {
         let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
         let url = self.base.url(ask.route).ok_or_else(nowhere)?;
         let mut headers = self.headers(ask);
-        if url.origin() == self.base.index().origin() {
+        if self.is_own(&url) {
             self.credential.apply(&mut headers);
         }
         ask.put_types_of(inquiry, &mut headers);
@@ -186,7 +190,7 @@ impl Mirror {
         };
         for _ in 0..=HOPS_MAX {
             let mut headers = headers.clone();
-            let is_own = url.origin() == self.base.index().origin();
+            let is_own = self.is_own(&url);
             if is_own {
                 self.credential.apply(&mut headers);
             }
@@ -215,11 +219,22 @@ impl Mirror {
         }
     }
 
-    /// An answer that is no success.
-    fn refusal(&self, answer: &Answer) -> Result<Relayed, UpstreamError> {
+    /// Whether this is the one origin that may know who larder is.
+    fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.index().origin()
+    }
+
+    /// An answer from `url` that is no success.
+    fn refusal(&self, answer: &Answer, url: &Url) -> Result<Relayed, UpstreamError> {
         let (peer, status) = (self.line.peer().clone(), answer.status);
+        let is_for_everybody = !(self.shows_itself && self.is_own(url));
         let word = match status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(self.word(status, HeaderMap::new())),
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
+                Ok(self.word(status, HeaderMap::new()))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_for_everybody => {
+                Ok(self.word(status, HeaderMap::new()))
+            }
             StatusCode::TOO_MANY_REQUESTS => Ok(self.word(status, throttling(&answer.headers))),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Err(UpstreamError::MirrorCredential(peer, status))

@@ -81,6 +81,11 @@ impl Transport {
         })
     }
 
+    /// Whether the peer is shown a client certificate.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// The proxy towards this URL, as it may be shown.
     pub fn proxy(&self, url: &Url) -> Option<String> {
         self.proxies.towards(url).map(ToString::to_string)

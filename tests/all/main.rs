@@ -78,6 +78,7 @@ mod secrets;
 mod service_manager;
 mod signatures;
 mod smoke;
+mod staleness;
 mod status;
 mod store;
 mod targets;

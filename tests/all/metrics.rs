@@ -55,6 +55,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
             vec![
                 // Why larder is degraded.
                 "upstream_resting",
+                "credential_refused",
                 "store_full",
                 "disk_full",
                 "read_only",

@@ -318,7 +318,13 @@ fn carry_page(runtime: &tokio::runtime::Runtime, store: &Store, page: &str, file
     let name = route.path().rsplit('/').nth(1).map(str::to_owned);
     let body = serde_json::json!({ "meta": { "api-version": "1.1" }, "name": name, "files": links });
     let meta = PageMeta { etag: None, last_modified: None, url: HOUSE.to_owned() };
-    let shelved = store.pages.store(&route, Format::Json, meta, Bytes::from(body.to_string()));
+    let shelved = store.pages.store(
+        &route,
+        Format::Json,
+        meta,
+        Bytes::from(body.to_string()),
+        std::time::SystemTime::now(),
+    );
     runtime.block_on(shelved).expect("a disk");
 }
 

@@ -91,8 +91,9 @@ fn whatever_a_mirror_answers_in_place_of_a_page_is_told_for_what_it_is() {
         (Answer::html(500), 502),
         (Answer::html(502), 502),
         (Answer::html(503), 502),
-        (Answer::html(401).header("WWW-Authenticate", "Basic realm=\"x\""), 502),
-        (Answer::html(403), 502),
+        (Answer::html(401).header("WWW-Authenticate", "Basic realm=\"x\""), 401),
+        (Answer::html(403), 403),
+        (Answer::html(451), 451),
         (Answer::new(429).header("Retry-After", "77").body("slow down"), 429),
         (Answer::new(200).header("Content-Type", HTML).body(login), 502),
         (Answer::new(200).header("Content-Type", "application/octet-stream").body("{}"), 502),
@@ -132,9 +133,9 @@ fn whatever_a_mirror_answers_in_place_of_a_page_is_told_for_what_it_is() {
 }
 
 #[test]
-fn a_page_that_is_here_outlives_every_failure_but_not_a_404() {
+fn a_page_that_is_here_outlives_every_failure_but_no_answer() {
     let gitlab = GitLab::start();
-    for status in [500, 502, 503, 401, 403, 429, 404, 410] {
+    for status in [500, 502, 503, 400, 429, 401, 403, 404, 410, 451] {
         let index = index();
         let larder = larder(&gitlab, &index, NEVER_FRESH);
         warm(&larder, &index);
@@ -143,9 +144,10 @@ fn a_page_that_is_here_outlives_every_failure_but_not_a_404() {
             answer = answer.header("Retry-After", "60");
         }
         index.plan(Act::Answer(answer).at(Kind::Page));
+        let is_an_answer = matches!(status, 401 | 403 | 404 | 410 | 451);
         for accept in FORMATS {
             let reply = get_as(&larder.client(), &page("some-lib"), accept);
-            if matches!(status, 404 | 410) {
+            if is_an_answer {
                 assert_eq!(reply.status, status, "{accept}: {reply:?}");
             } else {
                 assert_eq!(names(&reply).len(), 1, "{status} {accept}");
@@ -153,7 +155,7 @@ fn a_page_that_is_here_outlives_every_failure_but_not_a_404() {
                 assert!(told.contains("upstream-failed"), "{status} {accept}: {reply:?}");
             }
         }
-        if !matches!(status, 404 | 410) {
+        if !is_an_answer {
             larder.client().get(&file(&index, &wheel().filename)).expect(200);
         }
     }

@@ -152,6 +152,31 @@ fn verify_finds_a_flipped_byte_in_a_file_a_page_and_metadata_and_mends_it() {
 }
 
 #[test]
+fn verify_counts_pages_that_a_power_cut_emptied_apart_from_damage() {
+    let gitlab = GitLab::start();
+    let larder = Larder::start(&gitlab);
+    let file = fetched(&gitlab, &larder, "one", 5_000);
+    let empty = |sha256: &str| std::fs::write(blob_path(&larder, sha256), "").expect("a writable folder");
+    let page = bodies_but(&larder, &[&file]).into_iter().find(|sha256| {
+        let body = std::fs::read(blob_path(&larder, sha256)).expect("a readable folder");
+        body.starts_with(b"{") || body.starts_with(b"<")
+    });
+    empty(&page.expect("a page"));
+    let found = run(&larder, &["verify", "--json"], 0);
+    let told = of_kind(&found, "emptied");
+    assert!(told[0]["addresses"][0].as_str().expect("an address").ends_with(&path::project_page(42, "one")));
+    assert_eq!((told.len(), &found.last().expect("an end")["faults"]), (1, &0.into()), "{found:?}");
+    assert_eq!(larder.metric("larder_store_emptied_total"), Some(1.0));
+    assert_eq!(larder.metric("larder_store_quarantined_total"), Some(0.0));
+    // Files are on the disk before anything refers to them: one without a byte is damage.
+    empty(&file.sha256);
+    let found = run(&larder, &["verify", "--json"], 1);
+    assert_eq!((of_kind(&found, "damaged").len(), of_kind(&found, "emptied").len()), (1, 0), "{found:?}");
+    reader(&larder).get(&path::project_page(42, "one")).expect(200);
+    assert_eq!(reader(&larder).get(&path::project_file(42, &file)).expect(200), &file.bytes[..]);
+}
+
+#[test]
 fn verify_clears_a_damaged_line_of_the_index_away() {
     let gitlab = GitLab::start();
     let mut larder = Larder::start(&gitlab);

@@ -3,11 +3,11 @@
 //! The daemon says what there is; whoever asked writes, splits and signs the bundle, with the keys and onto the disk that are
 //! theirs. Must not know tars.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Exchange;
+use super::{Exchange, StoredListing};
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
 use crate::digest::Digest;
@@ -58,6 +58,10 @@ pub enum ExportError {
     NoSet(SetName),
     #[error("{count} files of the set {set} are not held; warm it again. {named}")]
     Missing { set: SetName, count: usize, named: String },
+    #[error(
+        "{count} files of the set {set} were taken back by their index since they were fetched; warm it again, which says which"
+    )]
+    TakenBack { set: SetName, count: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -74,18 +78,25 @@ impl Exchange {
         let held = holdings.files.into_iter().map(|held| (Route::File(held.file.clone()).path(), held));
         let (published, mut held): (BTreeMap<String, HeldFile>, BTreeMap<String, HeldFile>) =
             held.partition(|(_, held)| is_published_metadata(held));
-        if let Some(set) = &order.set {
-            self.keep_set(&SetName::parse(set)?, &mut held, &published)?;
+        let known: HashSet<&PageRef> = holdings.pages.iter().map(|(page, _)| page).collect();
+        let set = order.set.as_deref().map(SetName::parse).transpose()?;
+        if let Some(set) = &set {
+            self.keep_set(set, &mut held, &published)?;
         }
+        let wanted = held.len();
+        held.retain(|_, held| !is_withdrawn(held, &known, &holdings.withdrawn));
         let pages = holdings.pages.into_iter().map(|(page, _)| (Route::Page(page.clone()).path(), page));
         let pages: BTreeMap<String, PageRef> = pages.collect();
         let (mut carried, mut met) = (BTreeMap::new(), BTreeSet::new());
+        let (mut listed, mut read) = (HashSet::new(), HashSet::new());
         for (path, page) in pages {
             if page.scope.is_mirror() && page.name.as_ref().is_some_and(|name| self.pages.is_private(name)) {
                 continue;
             }
-            let Some(mut listing) = self.listing(&page)? else { continue };
+            let Some(StoredListing { mut listing, addresses }) = self.listing(&page)? else { continue };
+            listed.extend(addresses.into_iter().filter(|address| held.contains_key(address)));
             met.extend(listing.files.values().map(|file| (file.address.clone(), file.sha256)));
+            read.insert(page.clone());
             if listing.is_quarantined() {
                 continue;
             }
@@ -96,6 +107,10 @@ impl Exchange {
             if !listing.files.is_empty() {
                 carried.insert(path, (page, listing));
             }
+        }
+        held.retain(|address, held| listed.contains(address) || !was_taken_off(held, &read));
+        if let (Some(set), count @ 1..) = (set, wanted - held.len()) {
+            return Err(ExportError::TakenBack { set, count });
         }
         self.add_unlisted(&held, &met, &mut carried);
         for (_, listing) in carried.values() {
@@ -156,6 +171,24 @@ impl Exchange {
     pub fn content(&self, digest: Digest, take: impl FnMut(Vec<u8>) -> bool) -> Result<ReadEnd, StoreError> {
         self.store.read(digest, take)
     }
+}
+
+/// The pages that may list a file, the likeliest first.
+fn pages_of(held: &HeldFile) -> impl Iterator<Item = PageRef> {
+    let names = project_candidates(held.file.filename.as_str()).into_iter();
+    names.map(|name| PageRef { scope: held.file.scope.clone(), name: Some(name) })
+}
+
+/// Whether upstream took back the project that a file belongs to.
+fn is_withdrawn(held: &HeldFile, known: &HashSet<&PageRef>, withdrawn: &HashSet<PageRef>) -> bool {
+    let page = pages_of(held).find(|page| known.contains(page) || withdrawn.contains(page));
+    page.is_some_and(|page| withdrawn.contains(&page))
+}
+
+/// Whether a file is on no page although the page that would list it is here. A mirror's file is found by its page alone, so
+/// that it was listed once; GitLab's may be newer than its page.
+fn was_taken_off(held: &HeldFile, read: &HashSet<PageRef>) -> bool {
+    held.file.scope.is_mirror() && pages_of(held).any(|page| read.contains(&page))
 }
 
 /// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a distribution.

@@ -197,7 +197,7 @@ impl Exchange {
         let page = opening.manifest.pages().get(*index).and_then(|line| line.page_ref());
         let page = page.ok_or_else(|| Fault::invalid(item.name(), "is in no manifest"))?;
         let named = |why| ImportError::Page { item: item.name(), why };
-        let listing = self.pages.listing(&page, (HOUSE, Format::Json, &body)).map_err(named)?;
+        let (listing, _) = self.pages.listing(&page, (HOUSE, Format::Json, &body)).map_err(named)?;
         let stray = listing.files.iter().find(|(filename, file)| {
             let line = addresses.get(file.address.as_str());
             line.is_none_or(|line| line.sha256 != file.sha256 || line.filename != **filename)
@@ -205,7 +205,8 @@ impl Exchange {
         if let Some((filename, _)) = stray {
             return Err(ImportError::Stray { item: item.name(), filename: filename.clone() });
         }
-        let mut merged = self.listing(&page)?.unwrap_or_else(|| Listing::new(listing.project.clone()));
+        let stored = self.listing(&page)?.map(|stored| stored.listing);
+        let mut merged = stored.unwrap_or_else(|| Listing::new(listing.project.clone()));
         merged
             .merge(listing)
             .map_err(|why| ImportError::Conflict { item: item.name(), why: Box::new(why) })?;

@@ -12,6 +12,7 @@ mod signature;
 mod sshsig;
 mod wire;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +28,13 @@ pub use import::{Import, ImportError, Imported};
 pub use sets::{Recorded, SetError, WriteSet, set_body};
 pub use signature::{SignatureError, sign};
 
+/// What a stored page lists.
+pub(super) struct StoredListing {
+    pub listing: Listing,
+    /// Of all its files, those without a sha256 included.
+    pub addresses: HashSet<String>,
+}
+
 /// Obeys export, import and sets.
 pub struct Exchange {
     pub(super) store: Arc<Store>,
@@ -40,26 +48,33 @@ impl Exchange {
         Self { store, pages, allowed_signers }
     }
 
-    /// A project's page as it is stored, in whichever formats. One that cannot be read counts as none.
-    pub(super) fn listing(&self, page: &PageRef) -> Result<Option<Listing>, StoreError> {
+    /// A project's page as it is stored, in whichever formats. One that cannot be read counts as none. Which files there are
+    /// says the one of which upstream spoke last, for an older one may list what was taken off since.
+    pub(super) fn listing(&self, page: &PageRef) -> Result<Option<StoredListing>, StoreError> {
         let route = Route::Page(page.clone());
-        let mut found: Option<Listing> = None;
+        let mut found = Vec::new();
         for format in [Format::Html, Format::Json] {
+            let spoken = block_on(self.store.pages.last_word(&route, format)).ok().flatten();
             let stored = block_on(self.store.pages.load(&route, format));
             let Ok(Some((meta, body))) = stored else { continue };
-            let read: Result<Listing, PageError> = self.pages.listing(page, (&meta.url, format, &body));
-            match (read, &mut found) {
-                (Ok(read), None) => found = Some(read),
-                // Of two formats that disagree, the one that upstream is asked for in earnest counts.
-                (Ok(read), Some(known)) => {
-                    if known.merge(read.clone()).is_err() {
-                        *known = read;
-                    }
-                }
-                (Err(why), _) => tracing::warn!(page = %route, %why, "a stored page cannot be read"),
+            let read: Result<_, PageError> = self.pages.listing(page, (&meta.url, format, &body));
+            match read {
+                Ok((listing, addresses)) => found.push((spoken, StoredListing { listing, addresses })),
+                Err(why) => tracing::warn!(page = %route, %why, "a stored page cannot be read"),
             }
         }
-        Ok(found)
+        // Of two of one moment the JSON, which says more.
+        found.sort_by_key(|(spoken, _)| *spoken);
+        let Some((_, newest)) = found.pop() else { return Ok(None) };
+        let Some((_, StoredListing { listing: mut older, .. })) = found.pop() else {
+            return Ok(Some(newest));
+        };
+        older.files.retain(|_, file| newest.addresses.contains(&file.address));
+        let listing = match older.merge(newest.listing.clone()) {
+            Ok(()) => older,
+            Err(_) => newest.listing,
+        };
+        Ok(Some(StoredListing { listing, addresses: newest.addresses }))
     }
 
     /// Pages changed on disk: those in memory count no more.
