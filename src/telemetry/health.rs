@@ -243,10 +243,6 @@ fn reason_json(reason: &Reason) -> Value {
         Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
             put("since_seconds", Some(seconds(since)));
         }
-        Reason::CredentialRefused { peer, since } => {
-            put("peer", Some(peer.as_str().into()));
-            put("since_seconds", Some(seconds(since)));
-        }
         Reason::Certificate(_)
         | Reason::StoreFull
         | Reason::StalePages { .. }
