@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use larder::app::App;
 use larder::config::Config;
-use larder::file::MetadataConfig;
 use larder::server::{Address, PassedSockets};
 use larder::upstream::GitLabConfig;
 use support::{
@@ -243,8 +242,6 @@ impl Stage {
                 store_origins: vec![gitlab.store_url().to_owned()],
                 ..GitLabConfig::default()
             },
-            // The report counts each file once; what is read ahead of need would be counted with it.
-            metadata: MetadataConfig { ahead: 0, ..MetadataConfig::default() },
             ..Config::default()
         };
         let runtime = Runtime::new().map_err(|why| why.to_string())?;

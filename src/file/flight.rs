@@ -7,7 +7,7 @@
 //! who may read: that is asked before boarding.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
+use std::collections::hash_map::{Entry as Slot, VacantEntry};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -24,6 +24,7 @@ use super::progress::Download;
 use super::pump::{End, make_room, pump};
 use super::rest::Rest;
 use super::suspects::Suspects;
+use super::tail::{Tail, Tails};
 use crate::access::{Access, Credential, Fingerprint};
 use crate::byte_range::ByteRange;
 use crate::correlation::Correlation;
@@ -106,7 +107,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    fn new(flight: &Arc<Flight>) -> Self {
+    pub(super) fn new(flight: &Arc<Flight>) -> Self {
         flight.readers.fetch_add(1, Ordering::AcqRel);
         Self { flight: Arc::clone(flight), rest: None }
     }
@@ -148,9 +149,11 @@ impl RunningFlights {
 pub(super) struct Flights {
     config: FilesConfig,
     /// Makes the metadata of a wheel that landed.
-    maker: Arc<Maker>,
-    upstream: Arc<Upstream>,
+    pub(super) maker: Arc<Maker>,
+    pub(super) upstream: Arc<Upstream>,
     access: Arc<Access>,
+    /// The ends of wheels of which no more was wanted.
+    pub(super) tails: Tails,
     store: Arc<Store>,
     suspects: Arc<Suspects>,
     running: Arc<RunningFlights>,
@@ -167,7 +170,8 @@ impl Flights {
         (running, counts): (Arc<RunningFlights>, Arc<FlightCounts>),
     ) -> Arc<Self> {
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
-        Arc::new(Self { config, maker, upstream, access, store, suspects, running, slots, counts })
+        let tails = Tails::new();
+        Arc::new(Self { config, maker, upstream, access, tails, store, suspects, running, slots, counts })
     }
 
     /// A turn to download, if there is one to be had at once.
@@ -213,7 +217,7 @@ impl Flights {
 
     /// Takes a flight out of the map, if nobody sits in it. Seats are taken under the same lock: nobody boards a flight
     /// that is being given up.
-    fn retire_deserted(&self, file: &FileRef, flight: &Arc<Flight>) -> bool {
+    pub(super) fn retire_deserted(&self, file: &FileRef, flight: &Arc<Flight>) -> bool {
         let mut running = self.running.table();
         let deserted = flight.readers.load(Ordering::Acquire) == 0;
         if deserted && running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
@@ -240,22 +244,9 @@ impl Flights {
                 (Arc::clone(flight), Ticket::new(flight), false)
             }
             Slot::Vacant(slot) => {
-                let flight = Arc::new(Flight {
-                    head: watch::Sender::new(None),
-                    readers: AtomicUsize::new(0),
-                    begun_by: correlation::current(),
-                    begun: clock::now(),
-                });
-                slot.insert(Arc::clone(&flight));
+                let pilot = self.pilot(slot, credential, who);
+                let flight = Arc::clone(&pilot.flight);
                 let ticket = Ticket::new(&flight);
-                let pilot = Pilot {
-                    flights: Arc::clone(self),
-                    flight: Arc::clone(&flight),
-                    file: file.clone(),
-                    route: Route::File(file.clone()),
-                    credential: credential.clone(),
-                    who,
-                };
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "a flight belongs to no client; what is left at the end is swept at the next start"
@@ -265,16 +256,50 @@ impl Flights {
             }
         }
     }
+
+    /// A flight of this file that is yet to be flown; nothing, if there is one already.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        file: &FileRef,
+        credential: &Credential,
+        who: Fingerprint,
+    ) -> Option<Pilot> {
+        match self.running.table().entry(file.clone()) {
+            Slot::Occupied(_) => None,
+            Slot::Vacant(slot) => Some(self.pilot(slot, credential, who)),
+        }
+    }
+
+    fn pilot(
+        self: &Arc<Self>,
+        slot: VacantEntry<'_, FileRef, Arc<Flight>>,
+        credential: &Credential,
+        who: Fingerprint,
+    ) -> Pilot {
+        let flight = Arc::new(Flight {
+            head: watch::Sender::new(None),
+            readers: AtomicUsize::new(0),
+            begun_by: correlation::current(),
+            begun: clock::now(),
+        });
+        let file = slot.key().clone();
+        slot.insert(Arc::clone(&flight));
+        let route = Route::File(file.clone());
+        let (flights, credential) = (Arc::clone(self), credential.clone());
+        Pilot { flights, flight, file, route, credential, who, tail: None }
+    }
 }
 
 /// The task's own view of its flight. Dropped in whatever way, it takes the flight out of the map.
-struct Pilot {
-    flights: Arc<Flights>,
-    flight: Arc<Flight>,
-    file: FileRef,
+pub(super) struct Pilot {
+    pub(super) flights: Arc<Flights>,
+    pub(super) flight: Arc<Flight>,
+    pub(super) file: FileRef,
     route: Route,
-    credential: Credential,
+    pub(super) credential: Credential,
     who: Fingerprint,
+    /// The end of the file, if a look at it was how this began.
+    pub(super) tail: Option<Arc<Tail>>,
 }
 
 impl Drop for Pilot {
@@ -301,11 +326,11 @@ impl Pilot {
         self.tell(head);
     }
 
-    fn ask(&self, fresh_connection: bool) -> Ask<'_> {
+    pub(super) fn ask(&self, fresh_connection: bool) -> Ask<'_> {
         Ask { fresh_connection, who: Some(self.who), ..Ask::plain(&self.route, &self.credential) }
     }
 
-    async fn fly(self) {
+    pub(super) async fn fly(self) {
         let turn = timeout(self.flights.config.queue_timeout.0, self.flights.slots.acquire());
         let Ok(_slot) = turn.await else { return self.end(Head::Failed(FileError::Busy)) };
         if self.flights.slots.available_permits() == 0
@@ -334,8 +359,8 @@ impl Pilot {
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
     async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
-        let (ask, asked) = (self.ask(fresh_connection), clock::now());
-        match self.flights.upstream.file(&ask).await {
+        let asked = clock::now();
+        match self.asked(fresh_connection).await {
             Ok(FileAnswer::Whole(answer)) => {
                 // Before anybody is told: whoever waits with the same credential finds its right proven.
                 self.flights.access.admit_file(self.who, &self.file, asked);

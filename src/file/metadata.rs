@@ -20,6 +20,7 @@ use super::error::FileError;
 use super::metadata_config::MetadataConfig;
 use super::ranges::Ranges;
 use super::spans::{self, SpansError};
+use super::tail::Tail;
 use crate::access::Credential;
 use crate::byte_range::Extent;
 use crate::clock;
@@ -43,7 +44,7 @@ pub(super) enum MakeError {
     Store(#[from] StoreError),
 }
 
-/// What became of metadata that was advertised and is not here.
+/// What became of metadata that is not here.
 #[derive(Clone)]
 pub(super) enum Remade {
     As(Digest),
@@ -129,20 +130,27 @@ impl Maker {
         !self.store.rests(now)
     }
 
-    /// Of spans of the wheel, asked of upstream in this name.
-    pub(super) async fn of_spans(
-        &self,
-        file: &FileRef,
-        credential: &Credential,
-    ) -> Result<Digest, SpansError> {
+    /// The end of the wheel, asked of upstream in this name.
+    pub(super) async fn tail(&self, file: &FileRef, credential: &Credential) -> Result<Tail, SpansError> {
         if self.ranges.none(&file.scope) {
             return Err(SpansError::NoRanges);
         }
-        let read = spans::read((&self.upstream, &self.ranges), credential, file, self.config.size.0).await;
+        let read = spans::tail((&self.upstream, &self.ranges), credential, file, self.config.size.0).await;
         if matches!(read, Err(SpansError::NoRanges)) {
             self.ranges.note_none(&file.scope);
         }
-        let metadata = read?;
+        read
+    }
+
+    /// Of the wheel's end, and of what of it has to be asked of upstream besides, in this name.
+    pub(super) async fn of_tail(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+        tail: &Tail,
+    ) -> Result<Digest, SpansError> {
+        let upstream = (&*self.upstream, &*self.ranges);
+        let metadata = spans::metadata(upstream, credential, file, tail, self.config.size.0).await?;
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
         let keep = move || store.keep_sidecar(mark, &metadata, Origin::Read, clock::now());
         match tokio::task::spawn_blocking(keep).await {

@@ -11,9 +11,10 @@ use crate::quantity::{Size, Span};
 pub struct MetadataConfig {
     /// Whether metadata is made of wheels at all.
     pub make: bool,
-    /// Wheels of one page whose metadata is read from upstream after the page was served. Zero reads nothing ahead.
+    /// Wheels of one page whose metadata is read from upstream after the page was served, if its reader takes none of the
+    /// project's files. Zero reads nothing ahead.
     pub ahead: usize,
-    /// How long the page's reader may be at the wheels alone, before they are read ahead of the next one.
+    /// So long the page's reader has to rest before wheels are read ahead of the next one.
     pub delay: Span,
     /// Wheels that wait to be read; further ones are left for the next time their page is asked for.
     pub queue: usize,
@@ -29,7 +30,7 @@ impl Default for MetadataConfig {
     fn default() -> Self {
         Self {
             make: true,
-            ahead: 8,
+            ahead: 1,
             delay: Span::seconds(1),
             queue: 1024,
             concurrency: 4,

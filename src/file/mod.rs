@@ -20,6 +20,8 @@ mod config;
 mod error;
 mod flight;
 mod flight_counts;
+mod landed;
+mod look;
 mod metadata;
 mod metadata_config;
 mod progress;
@@ -30,6 +32,7 @@ mod rest;
 mod sidecar;
 mod spans;
 mod suspects;
+mod tail;
 mod unverified;
 
 use std::collections::HashSet;
@@ -140,7 +143,7 @@ impl Files {
             store,
             suspects,
             questions: SingleFlight::new(),
-            ahead: ReadAhead::new(Arc::clone(&maker), Arc::clone(&flights)),
+            ahead: ReadAhead::new(Arc::clone(&flights)),
             flights,
             maker,
             ranges,
@@ -175,6 +178,7 @@ impl Files {
     /// # Errors
     /// When there are no right bytes to be had.
     pub async fn file(self: &Arc<Self>, request: FileRequest, now: Instant) -> Result<FileReply, FileError> {
+        self.ahead.sign(request.who, &request.file);
         self.found(&request, now).await.map_err(|why| why.about(request.file.filename.as_str()))
     }
 

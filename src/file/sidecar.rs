@@ -6,23 +6,32 @@
 //! 3. The wheel is here: its metadata is made of it, again or for the first time.
 //! 4. Known, but neither is here any more: it was advertised, so it is read again from upstream, by spans, or with the
 //!    whole wheel.
-//! 5. Otherwise larder never said a word about it, and GitLab's own is passed on.
+//! 5. Not known: upstream's own, if it has any. If not, it may have been advertised all the same, by another larder of
+//!    the same name or by this one before its store was emptied, and a client that was promised metadata stops without
+//!    it: the wheel is fetched and verified, and what is in it is the answer; a large one is read by spans.
+//! 6. Upstream's word, where the wheel yields nothing.
 //!
-//! Must not know how metadata is made.
+//! Metadata that upstream's own page offers and upstream then has not is made likewise ([`Files::offered`]), and counts
+//! if its sha256 is the one that the page states. Must not know how metadata is made.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flight::Head;
-use super::metadata::{Remade, Verified};
-use super::{FileError, FileReply, FileRequest, Files, Source, asked_by};
+use http::StatusCode;
+
+use super::landed::{made_of, verified};
+use super::look::Look;
+use super::metadata::Remade;
+use super::spans::SpansError;
+use super::{FileError, FileReply, FileRequest, Files, Source, Wanted, asked_by};
 use crate::access::{Credential, Fingerprint, Permit, Standing};
 use crate::cache_status::{CacheStatus, Outcome};
 use crate::clock;
 use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
-use crate::store::{Blob, Held};
-use crate::upstream::Validators;
+use crate::store::{Blob, Cause, Held};
+use crate::upstream::{UpstreamError, Validators};
+use crate::wheel::WheelName;
 
 impl Files {
     /// Answers a request for the metadata of the wheel that it names: with an [`FileReply::Open`] of a whole blob,
@@ -40,6 +49,49 @@ impl Files {
         found.map_err(|why| why.about(&format!("{}.metadata", wheel.as_str())))
     }
 
+    /// Answers a request for metadata that upstream's page offers, of this wheel: as a request for any file, and if upstream
+    /// has it not after all, of the wheel.
+    ///
+    /// # Errors
+    /// When there are no right bytes to be had.
+    pub async fn offered(
+        self: &Arc<Self>,
+        request: FileRequest,
+        wheel: FileRef,
+        now: Instant,
+    ) -> Result<FileReply, FileError> {
+        let (wanted, stated) = (request.wanted, request.file.digest);
+        let in_place = FileRequest { file: wheel, wanted: Wanted::Whole, ..request.clone() };
+        let theirs = self.file(request, now).await;
+        if !Self::is_lacking(&theirs) || !self.maker.config().make {
+            return theirs;
+        }
+        match self.own_sidecar(&in_place, now).await {
+            Ok(Own::Reply(FileReply::Open { source: Source::Blob(blob), permit, size, status }))
+                if blob.digest() == stated =>
+            {
+                let found = FileReply::Open { permit, source: Source::Blob(blob), size, status };
+                Ok(if wanted == Wanted::Head { found.head() } else { found })
+            }
+            _ => theirs,
+        }
+    }
+
+    /// Whether upstream, of a file that a page of it offers, says in effect that it has none. A caller that is not known, or
+    /// comes too often, is told of something else.
+    pub fn is_lacking(theirs: &Result<FileReply, FileError>) -> bool {
+        let of_the_caller = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+        match theirs {
+            Ok(FileReply::Relayed(word)) => {
+                word.status.is_client_error() && !of_the_caller.contains(&word.status)
+            }
+            Err(FileError::Upstream(why)) => {
+                !matches!(why, UpstreamError::Offline | UpstreamError::Loop | UpstreamError::ServiceToken(_))
+            }
+            _ => false,
+        }
+    }
+
     async fn found_sidecar(
         self: &Arc<Self>,
         request: FileRequest,
@@ -48,55 +100,98 @@ impl Files {
         if !self.maker.config().make {
             return self.upstreams_word(&request).await;
         }
+        match self.own_sidecar(&request, now).await? {
+            Own::Reply(reply) => Ok(reply),
+            Own::Nothing(Some(word)) => Ok(word),
+            Own::Nothing(None) => self.upstreams_word(&request).await,
+        }
+    }
+
+    /// What larder itself has to say.
+    async fn own_sidecar(self: &Arc<Self>, request: &FileRequest, now: Instant) -> Result<Own, FileError> {
+        self.ahead.sign(request.who, &request.file);
         let held = self.held(&request.file, now).await;
         let (permit, status) = match self.access.file(request.who, &request.file, now) {
             Standing::Proven(permit) => (permit, None),
             Standing::Unproven => {
                 let validators = held.as_ref().map_or_else(Validators::default, |(_, known)| known.clone());
-                match self.question(&request, validators).await? {
+                match self.question(request, validators).await? {
                     Ok((permit, answer)) => {
                         (permit, Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())))
                     }
-                    Err(refusal) => return Ok(FileReply::Relayed(refusal)),
+                    Err(refusal) => return Ok(Own::Reply(FileReply::Relayed(refusal))),
                 }
             }
         };
         let known = self.maker.known(&request.file).await;
         if let Some(blob) = self.kept(known, now).await {
-            return Ok(answer(permit, blob, status.unwrap_or(CacheStatus::HIT)));
+            return Ok(Own::Reply(answer(permit, blob, status.unwrap_or(CacheStatus::HIT))));
         }
-        if let Some(wheel) = verified(held).await {
+        if let Some((wheel, _)) = held
+            && let Ok(wheel) = verified(wheel).await
+        {
             let made = self.maker.of_wheel(&request.file, wheel).await;
-            return match self.kept(made, now).await {
-                Some(blob) => Ok(answer(permit, blob, status.unwrap_or(CacheStatus::HIT))),
-                None => self.upstreams_word(&request).await,
-            };
+            return Ok(match self.kept(made, now).await {
+                Some(blob) => Own::Reply(answer(permit, blob, status.unwrap_or(CacheStatus::HIT))),
+                None => Own::Nothing(None),
+            });
         }
-        if known.is_none() {
-            return self.upstreams_word(&request).await;
+        let word = match self.is_upstreams(request, known).await {
+            Upstreams::Word(theirs) => return theirs.map(Own::Reply),
+            Upstreams::Lacking(word) => word,
+        };
+        match self.remade(request, known.is_some(), now).await {
+            Remade::As(digest) => {
+                let blob = self.kept(Some(digest), clock::now()).await.ok_or(FileError::Internal)?;
+                Ok(Own::Reply(answer(permit, blob, status.unwrap_or(CacheStatus::new(Outcome::Miss)))))
+            }
+            Remade::Nothing => Ok(Own::Nothing(word)),
+            Remade::Refused(relayed) => {
+                self.refused(request, &relayed, clock::now());
+                Ok(Own::Reply(FileReply::Relayed(relayed)))
+            }
+            // There is no wheel of this sha256, and so nothing to say of it.
+            Remade::Failed(FileError::Body(Cause::WrongDigest | Cause::Long) | FileError::Shunned)
+                if word.is_some() =>
+            {
+                Ok(Own::Nothing(word))
+            }
+            Remade::Failed(why) => Err(why),
+        }
+    }
+
+    /// Whether it is upstream's to answer for metadata that is not here. What larder advertised is not, and what a mirror's
+    /// page does not offer the mirror has not.
+    async fn is_upstreams(&self, request: &FileRequest, known: Option<Digest>) -> Upstreams {
+        let is_wheel = WheelName::parse(request.file.filename.as_str()).is_ok();
+        if is_wheel && (known.is_some() || request.file.scope.is_mirror()) {
+            return Upstreams::Lacking(None);
+        }
+        let theirs = self.upstreams_word(request).await;
+        if is_wheel && Self::is_lacking(&theirs) {
+            Upstreams::Lacking(theirs.ok())
+        } else {
+            Upstreams::Word(theirs)
+        }
+    }
+
+    /// Makes the metadata of a wheel that is not here, once for all who want it.
+    async fn remade(self: &Arc<Self>, request: &FileRequest, advertised: bool, now: Instant) -> Remade {
+        if self.suspects.shunned(&request.file, now) {
+            return Remade::Failed(FileError::Shunned);
         }
         let (this, file, credential) = (Arc::clone(self), request.file.clone(), request.credential.clone());
         let who = request.who;
-        let work = move || async move { this.remake(&file, &credential, who).await };
-        let landed = self.remaking.run(request.file.clone(), work).await.ok_or(FileError::Internal)?;
-        let remade = match landed.value {
+        let work = move || async move { this.remake(&file, &credential, who, advertised).await };
+        let Some(landed) = self.remaking.run(request.file.clone(), work).await else {
+            return Remade::Failed(FileError::Internal);
+        };
+        match landed.value {
             // Somebody else was refused, which says nothing about this caller.
             Remade::Refused(_) if landed.joined => {
-                self.remake(&request.file, &request.credential, request.who).await
+                self.remake(&request.file, &request.credential, request.who, advertised).await
             }
             remade => remade,
-        };
-        match remade {
-            Remade::As(digest) => {
-                let blob = self.kept(Some(digest), clock::now()).await.ok_or(FileError::Internal)?;
-                Ok(answer(permit, blob, status.unwrap_or(CacheStatus::new(Outcome::Miss))))
-            }
-            Remade::Nothing => self.upstreams_word(&request).await,
-            Remade::Refused(relayed) => {
-                self.refused(&request, &relayed, clock::now());
-                Ok(FileReply::Relayed(relayed))
-            }
-            Remade::Failed(why) => Err(why),
         }
     }
 
@@ -124,23 +219,46 @@ impl Files {
         }
     }
 
-    async fn remake(self: &Arc<Self>, file: &FileRef, credential: &Credential, who: Fingerprint) -> Remade {
-        match self.maker.of_spans(file, credential).await {
-            Ok(digest) => return Remade::As(digest),
+    /// By spans what was advertised, or is of a wheel that is too large to be fetched for it; with the whole wheel
+    /// everything else.
+    async fn remake(
+        self: &Arc<Self>,
+        file: &FileRef,
+        credential: &Credential,
+        who: Fingerprint,
+        advertised: bool,
+    ) -> Remade {
+        let fetched_max = self.config.fetch_behind.0;
+        let whole_max = if advertised { 0 } else { fetched_max };
+        let running = || self.flights.running(file).and_then(|flight| flight.size());
+        let look = match self.flights.enter(file, credential, who) {
+            Some(pilot) => pilot.look(whole_max).await,
+            None if running().is_some_and(|size| size > fetched_max) => {
+                self.maker.tail(file, credential).await.map(Look::Tail)
+            }
+            None => {
+                let (flight, ticket, _) = self.flights.board(file, credential, who);
+                Ok(Look::Whole(flight, ticket))
+            }
+        };
+        let read = match look {
+            Ok(Look::Whole(flight, _ticket)) => return made_of(&self.maker, file, &flight).await,
+            Ok(Look::Tail(tail)) => self.maker.of_tail(file, credential, &tail).await,
+            Err(why) => Err(why),
+        };
+        match read {
+            Ok(digest) => Remade::As(digest),
+            Err(SpansError::Unreadable(why)) if !advertised => {
+                tracing::info!(wheel = %file.filename, %why, "a wheel yields no metadata");
+                Remade::Nothing
+            }
+            Err(SpansError::Refused(relayed)) => Remade::Refused(relayed),
             Err(why) => {
-                tracing::info!(wheel = %file.filename, %why, "its metadata comes with the whole wheel")
+                tracing::info!(wheel = %file.filename, %why, "its metadata comes with the whole wheel");
+                let (flight, _ticket, _) = self.flights.board(file, credential, who);
+                made_of(&self.maker, file, &flight).await
             }
         }
-        let (flight, _ticket, _) = self.flights.board(file, credential, who);
-        let wheel = match flight.head().await {
-            Head::Flying { growing, .. } => verified(Some((Source::Growing(growing, None), ()))).await,
-            Head::Here => self.maker.held(file, clock::now()).await,
-            Head::Refused(relayed) => return Remade::Refused(relayed),
-            Head::Unstorable(_) => None,
-            Head::Failed(why) => return Remade::Failed(why),
-        };
-        let Some(wheel) = wheel else { return Remade::Failed(FileError::Internal) };
-        self.maker.of_wheel(file, wheel).await.map_or(Remade::Nothing, Remade::As)
     }
 
     async fn upstreams_word(&self, request: &FileRequest) -> Result<FileReply, FileError> {
@@ -154,13 +272,15 @@ fn answer(permit: Permit, blob: Arc<Blob>, status: CacheStatus) -> FileReply {
     FileReply::Open { permit, size: Some(blob.size()), source: Source::Blob(blob), status }
 }
 
-/// The wheel's bytes, once every one of them is here and right.
-async fn verified<T>(held: Option<(Source, T)>) -> Option<Verified> {
-    match held?.0 {
-        Source::Blob(blob) => Some((Arc::clone(blob.file()), blob.size())),
-        Source::Growing(growing, _) => {
-            let size = growing.begin(true).await.ok()??;
-            Some((Arc::clone(growing.file()), size))
-        }
-    }
+/// What larder itself has of a wheel's metadata.
+enum Own {
+    Reply(FileReply),
+    /// Nothing, and upstream's word if that was asked already.
+    Nothing(Option<FileReply>),
+}
+
+/// What upstream has of it.
+enum Upstreams {
+    Word(Result<FileReply, FileError>),
+    Lacking(Option<FileReply>),
 }

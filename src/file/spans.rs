@@ -4,12 +4,15 @@
 //! under one validator. An answer that is no such piece ends the reading, its body dropped at once. Must not know what
 //! is remembered of it.
 
+use std::future::Future;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::timeout;
 
 use super::ranges::Ranges;
+use super::tail::Tail;
 use crate::access::Credential;
 use crate::byte_range::{ByteRange, Extent};
 use crate::registry::{FileRef, Route};
@@ -40,33 +43,57 @@ pub(super) enum SpansError {
     Store(#[from] StoreError),
 }
 
-/// Reads the METADATA of a wheel, taking at most so many bytes of it.
-pub(super) async fn read(
+/// Reads the end of a wheel, where its METADATA may be.
+pub(super) async fn tail(
     upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
     bytes_max: u64,
+) -> Result<Tail, SpansError> {
+    WheelName::parse(file.filename.as_str())?;
+    bytes_max.checked_sub(TAIL_BYTES).ok_or(SpansError::TooMuch)?;
+    let route = Route::File(file.clone());
+    let mut ask = Ask::plain(&route, credential);
+    let read = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None);
+    let Piece { bytes, whole, headers } = patiently(file, read).await?;
+    Ok(Tail { bytes, whole, headers })
+}
+
+/// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the end among them.
+pub(super) async fn metadata(
+    upstream: (&Upstream, &Ranges),
+    credential: &Credential,
+    file: &FileRef,
+    tail: &Tail,
+    bytes_max: u64,
 ) -> Result<Vec<u8>, SpansError> {
-    match timeout(PATIENCE, read_patiently(upstream, credential, file, bytes_max)).await {
+    patiently(file, pieces(upstream, credential, file, tail, bytes_max)).await
+}
+
+async fn patiently<T>(
+    file: &FileRef,
+    reading: impl Future<Output = Result<T, SpansError>>,
+) -> Result<T, SpansError> {
+    match timeout(PATIENCE, reading).await {
         Ok(read) => read,
         Err(_) => Err(UpstreamError::Silent(Peer::of(&file.scope), PATIENCE).into()),
     }
 }
 
-async fn read_patiently(
+async fn pieces(
     upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
+    tail: &Tail,
     bytes_max: u64,
 ) -> Result<Vec<u8>, SpansError> {
     let wheel = WheelName::parse(file.filename.as_str())?;
     let route = Route::File(file.clone());
     let mut ask = Ask::plain(&route, credential);
     let mut left = bytes_max.checked_sub(TAIL_BYTES).ok_or(SpansError::TooMuch)?;
-    let tail = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None).await?;
-    let first = Pieces { whole: tail.whole, validator: tail.validator };
+    let first = Pieces { whole: tail.whole, validator: tail.validator() };
     let mut reader = Reader::new(wheel, first.whole);
-    let mut bytes = tail.bytes;
+    let mut bytes = tail.bytes.clone();
     loop {
         let wanted = match reader.give(&bytes)? {
             Progress::Metadata(metadata) => return Ok(metadata),
@@ -79,7 +106,8 @@ async fn read_patiently(
         }
         let range = ByteRange::From { first: wanted.start, last: Some(wanted.end - 1) };
         let next = piece(upstream, &mut ask, range, Some(&first)).await?;
-        if next.whole != first.whole || next.validator != first.validator {
+        if next.whole != first.whole || Validators::of(&next.headers).for_resume() != first.validator.as_ref()
+        {
             return Err(SpansError::Unsteady);
         }
         bytes = next.bytes;
@@ -93,9 +121,9 @@ struct Pieces {
 }
 
 struct Piece {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     whole: u64,
-    validator: Option<HeaderValue>,
+    headers: HeaderMap,
 }
 
 /// Asks for one piece, of the file that the first one was of.
@@ -118,15 +146,15 @@ async fn piece(
     };
     // Nothing tells whether a piece is coded as it says.
     let answer = answer.uncoded()?;
-    let validator = Validators::of(&answer.headers).for_resume().cloned();
     let whole = told.whole.ok_or(SpansError::Unsteady)?;
     let came = Extent { start: told.first, end: told.last + 1 };
     let length = usize::try_from(came.bytes()).map_err(|_| SpansError::Unsteady)?;
     let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
+    let headers = answer.headers;
     let bytes = answer.body.collect(length).await;
     let bytes = bytes.map_err(|why| UpstreamError::of_body(&peer, &why))?;
     if bytes.len() != length {
         return Err(SpansError::Unsteady);
     }
-    Ok(Piece { bytes: bytes.into(), whole, validator })
+    Ok(Piece { bytes, whole, headers })
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use url::Url;
 
+use super::ahead::Candidate;
 use super::cooldown::{Withheld, withheld};
 use super::mirror_files::{MirrorFile, Noted};
 use crate::clock;
@@ -74,8 +75,8 @@ pub(super) struct Collected {
     pub mirrored: Noted,
     /// The wheels that metadata may be added to, in the order of the marks.
     pub marked: Vec<WheelMark>,
-    /// The same wheels by their addresses.
-    pub wheels: Vec<FileRef>,
+    /// The same wheels, as they are listed.
+    pub wheels: Vec<Candidate>,
     pub withheld: usize,
     /// When the first of those that are withheld will be old enough.
     pub ripens: Option<SystemTime>,
@@ -295,7 +296,7 @@ impl Links {
             markable = entry.core_metadata.is_none() && file.filename.as_str().ends_with(".whl");
             if markable {
                 collected.marked.push(WheelMark::of(&file));
-                collected.wheels.push(file.clone());
+                collected.wheels.push(Candidate::new(file.clone(), entry));
             }
             collected.files.push(file);
         }

@@ -61,7 +61,7 @@ use mirror_files::MirrorFile;
 pub use page::Page;
 pub use reading::PageStream;
 pub use representation::Coding;
-pub use request::{PageReply, PageRequest, Resolved};
+pub use request::{Offered, PageReply, PageRequest, Resolved};
 use settle::{Settled, reply, settle};
 pub use sources::{MirrorPages, Sources};
 pub use stale::StalePages;
@@ -410,8 +410,17 @@ impl Pages {
                         if here { Resolved::File(own) } else { Resolved::Sidecar(wheel) }
                     }
                     (CoreMetadata::Present, Some(_), Some(wheel)) => Resolved::Sidecar(wheel),
-                    (CoreMetadata::Sha256(digest), ..) => Resolved::File(FileRef::mirrored(&path, digest)),
-                    (CoreMetadata::Present, ..) => Resolved::Unverifiable(path),
+                    (CoreMetadata::Sha256(digest), _, Some(wheel)) => {
+                        let metadata = Offered::File(FileRef::mirrored(&path, digest));
+                        Resolved::Offered { metadata, wheel }
+                    }
+                    (CoreMetadata::Present, _, Some(wheel)) => {
+                        Resolved::Offered { metadata: Offered::Unverifiable(path), wheel }
+                    }
+                    (CoreMetadata::Sha256(digest), _, None) => {
+                        Resolved::File(FileRef::mirrored(&path, digest))
+                    }
+                    (CoreMetadata::Present, _, None) => Resolved::Unverifiable(path),
                 }
             }
         };

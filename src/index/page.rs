@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::ahead::newest;
+use super::ahead::likeliest;
 use super::error::PageError;
 use super::links::Collected;
 use super::mirror_files::{MirrorFile, MirrorFiles};
@@ -96,7 +96,7 @@ impl Page {
             mirrored: MirrorFiles::new(collected.mirrored),
             withheld: collected.withheld,
             ripens: collected.ripens,
-            ahead: Mutex::new(newest(collected.wheels, ahead_max)),
+            ahead: Mutex::new(likeliest(collected.wheels, ahead_max)),
             validators,
         })
     }
@@ -137,7 +137,7 @@ impl Page {
         let _ = timeout(LOOK_WAIT, look).await;
     }
 
-    /// The newest wheels without metadata, for the first who asks.
+    /// The wheels without metadata that are most likely wanted, for the first who asks.
     pub fn take_ahead(&self) -> Vec<FileRef> {
         std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -92,7 +92,12 @@ mod tests {
     }
 
     fn word() -> Option<Relayed> {
-        Some(Relayed { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body: Bytes::new() })
+        Some(Relayed {
+            status: StatusCode::NOT_FOUND,
+            reason: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        })
     }
 
     #[test]

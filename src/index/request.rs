@@ -44,10 +44,21 @@ pub enum PageReply {
 pub enum Resolved {
     /// A file, or upstream's own metadata of a wheel, of this sha256.
     File(FileRef),
+    /// Upstream's own metadata of this wheel.
+    Offered { metadata: Offered, wheel: FileRef },
     /// The metadata of this wheel, which upstream does not offer: larder's own to make.
     Sidecar(FileRef),
     /// A file that upstream lists without a sha256: there is nothing to check it by.
     Unverifiable(MirrorPath),
     /// Its page cannot be asked for now, in upstream's own words.
     Relayed(Relayed),
+}
+
+/// Metadata that upstream's page offers.
+#[derive(Debug)]
+pub enum Offered {
+    /// Of this sha256.
+    File(FileRef),
+    /// Of none that is stated.
+    Unverifiable(MirrorPath),
 }

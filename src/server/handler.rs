@@ -32,10 +32,11 @@ use super::target;
 use super::{conditional, health};
 use crate::access::{Access, Credential};
 use crate::airgap::Exchange;
+use crate::byte_range::ByteRange;
 use crate::clock;
 use crate::correlation::{self, Correlation};
-use crate::file::{FileReply, FileRequest, Files, Source, Wanted};
-use crate::index::{PageError, PageReply, PageRequest, Pages, Resolved};
+use crate::file::{FileError, FileReply, FileRequest, Files, Source, Wanted};
+use crate::index::{Offered, PageError, PageReply, PageRequest, Pages, Resolved};
 use crate::registry::{FileRef, House, MirrorPath, PageRef, Route, RouteError};
 use crate::request_id::RequestId;
 use crate::simple::{Format, negotiate};
@@ -157,7 +158,7 @@ impl Services {
         self.access.let_in(&credential, read, now).await?;
         match route {
             Route::Page(page) => self.page(parts, credential, page, now).await,
-            Route::File(file) => self.file(parts, credential, file, now).await,
+            Route::File(file) => self.file(parts, credential, file, None, now).await,
             Route::Mirrored(path) => self.mirrored(parts, path, now).await,
             Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
             Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => Err(Refusal::FromAPage),
@@ -187,10 +188,7 @@ impl Services {
             return Err(Refusal::NoLength);
         }
         if let PageReply::Page { page, .. } = &found {
-            let wheels = page.take_ahead();
-            if !wheels.is_empty() {
-                self.files.read_ahead(&request.credential, who, wheels);
-            }
+            self.files.read_ahead(&request.credential, who, page.take_ahead());
         }
         Ok(reply::page(found, media, &parts.headers))
     }
@@ -200,30 +198,55 @@ impl Services {
         let nobody = Credential::anonymous();
         let who = self.access.fingerprint(&nobody);
         let (resolved, age) = self.pages.resolve(&path, who, now).await?;
-        let found = match resolved {
-            Resolved::File(file) => self.file(parts, nobody, file, now).await?,
-            Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await?,
-            Resolved::Relayed(word) => reply::relayed(word),
-            Resolved::Unverifiable(path) => self.unverifiable(parts, path, now).await?,
-        };
+        let found = self.resolved(parts, resolved, now).await?;
         Ok(match age {
             Some(age) => reply::found_by_stale_page(found, age),
             None => found,
         })
     }
 
-    /// A file of a mirror's that is listed without a sha256.
-    async fn unverifiable(&self, parts: &Parts, path: MirrorPath, now: Instant) -> Result<Reply, Refusal> {
-        if let Some(file) = self.files.adopted(&path).await? {
-            return self.file(parts, Credential::anonymous(), file, now).await;
+    async fn resolved(&self, parts: &Parts, resolved: Resolved, now: Instant) -> Result<Reply, Refusal> {
+        let nobody = Credential::anonymous();
+        match resolved {
+            Resolved::File(file) => self.file(parts, nobody, file, None, now).await,
+            Resolved::Offered { metadata: Offered::File(own), wheel } => {
+                self.file(parts, nobody, own, Some(wheel), now).await
+            }
+            Resolved::Offered { metadata: Offered::Unverifiable(path), wheel } => {
+                let (found, range) = self.unverified(parts, &path).await;
+                if Files::is_lacking(&found) {
+                    return self.sidecar(parts, nobody, wheel, now).await;
+                }
+                Self::unverifiable(parts, found?, range)
+            }
+            Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await,
+            Resolved::Relayed(word) => Ok(reply::relayed(word)),
+            Resolved::Unverifiable(path) => {
+                if let Some(file) = self.files.adopted(&path).await? {
+                    return self.file(parts, nobody, file, None, now).await;
+                }
+                let (found, range) = self.unverified(parts, &path).await;
+                Self::unverifiable(parts, found?, range)
+            }
         }
+    }
+
+    /// What upstream has at a path that no page gives a sha256 of, and the range that is wanted of it.
+    async fn unverified(
+        &self,
+        parts: &Parts,
+        path: &MirrorPath,
+    ) -> (Result<FileReply, FileError>, Option<ByteRange>) {
         let range = conditional::range(&parts.headers, b"");
         let wanted = match range {
             _ if parts.method == Method::HEAD => Wanted::Head,
             Some(range) => Wanted::Range(range),
             None => Wanted::Whole,
         };
-        let found = self.files.unverified(&path, wanted).await?;
+        (self.files.unverified(path, wanted).await, range)
+    }
+
+    fn unverifiable(parts: &Parts, found: FileReply, range: Option<ByteRange>) -> Result<Reply, Refusal> {
         let endless = matches!(found, FileReply::Unverified { size: None, body: Some(_) });
         if parts.version < Version::HTTP_11 && endless {
             return Err(Refusal::NoLength);
@@ -231,11 +254,13 @@ impl Services {
         Ok(reply::file(found, "", false, range))
     }
 
+    /// A file; one that is metadata which upstream's page offers may be made of its wheel.
     async fn file(
         &self,
         parts: &Parts,
         credential: Credential,
         file: FileRef,
+        wheel: Option<FileRef>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let etag = reply::file_etag(file.digest);
@@ -251,7 +276,10 @@ impl Services {
         let needs_length = parts.version < Version::HTTP_11;
         let resumes = range.is_some() && parts.headers.contains_key(IF_RANGE);
         let request = FileRequest { credential, who, file, wanted, resumes, needs_length };
-        let found = self.files.file(request, now).await?;
+        let found = match wheel {
+            Some(wheel) => self.files.offered(request, wheel, now).await?,
+            None => self.files.file(request, now).await?,
+        };
         let endless =
             matches!(found, FileReply::Open { size: None, .. } | FileReply::Checked { size: None, .. });
         if parts.version < Version::HTTP_11 && endless {

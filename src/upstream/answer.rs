@@ -26,6 +26,18 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer for the whole file, of its end that is here, and of `beginning`: a 206 for all that comes before.
+    pub fn assembled(beginning: Option<Self>, mut headers: HeaderMap, end: Bytes, whole: u64) -> Self {
+        headers.remove(CONTENT_RANGE);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(whole));
+        let missing = whole.saturating_sub(end.len() as u64);
+        let body = match beginning {
+            Some(beginning) => beginning.body.followed_by(missing, end),
+            None => IdleBody::of(end),
+        };
+        Self { status: StatusCode::OK, reason: None, headers, body }
+    }
+
     pub(super) fn location(&self) -> &str {
         self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }

@@ -32,7 +32,10 @@ pub enum BodyError {
 pub struct IdleBody {
     /// What was waited for in advance.
     first: Option<Bytes>,
-    inner: Incoming,
+    /// Comes to its end first.
+    inner: Option<Incoming>,
+    /// What is here already, and how much has to come before it; no more and no less.
+    after: Option<(u64, Bytes)>,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     counts: Arc<Counts>,
@@ -40,7 +43,7 @@ pub struct IdleBody {
 
 impl IdleBody {
     pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<Counts>) -> Self {
-        Self { first: None, inner, limit, timer: Box::pin(sleep(limit)), counts }
+        Self { first: None, inner: Some(inner), after: None, limit, timer: Box::pin(sleep(limit)), counts }
     }
 
     /// Waits for the first bytes, and keeps them: what breaks before can still be told in place of a head. False if there
@@ -53,6 +56,25 @@ impl IdleBody {
             self.first = self.piece().await?;
         }
         Ok(self.first.is_some())
+    }
+
+    /// The same body of `length` bytes, of which none has been taken, and then these, which came before it.
+    pub(super) fn followed_by(self, length: u64, bytes: Bytes) -> Self {
+        Self { after: Some((length, bytes)), ..self }
+    }
+
+    /// A body that is here already.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        let limit = Duration::ZERO;
+        let (after, timer) = (Some((0, bytes)), Box::pin(sleep(limit)));
+        Self { first: None, inner: None, after, limit, timer, counts: Arc::default() }
+    }
+
+    /// What follows a body that has ended, if it was as long as was told.
+    fn rest(&mut self) -> Option<Frame<Bytes>> {
+        self.inner = None;
+        let (missing, bytes) = self.after.take()?;
+        (missing == 0 && !bytes.is_empty()).then(|| Frame::data(bytes))
     }
 
     /// Reads everything, up to a limit in bytes.
@@ -102,12 +124,21 @@ impl Body for IdleBody {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        let Some(inner) = &mut this.inner else { return Poll::Ready(this.rest().map(Ok)) };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(this.rest().map(Ok)),
             Poll::Ready(frame) => {
                 #[expect(clippy::disallowed_methods, reason = "tokio's timers want tokio's clock")]
                 this.timer.as_mut().reset(Instant::now() + this.limit);
                 match &frame {
-                    Some(Ok(frame)) => this.counts.received(frame.data_ref().map_or(0, Bytes::len)),
+                    Some(Ok(frame)) => {
+                        let length = frame.data_ref().map_or(0, Bytes::len);
+                        this.counts.received(length);
+                        if let Some((missing, _)) = &mut this.after {
+                            // One that is longer than was told is followed by nothing.
+                            *missing = missing.checked_sub(length as u64).unwrap_or(u64::MAX);
+                        }
+                    }
                     Some(Err(_)) => this.counts.failed(Fault::Broken, clock::now()),
                     None => {}
                 }
@@ -122,13 +153,18 @@ impl Body for IdleBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.inner.is_end_stream()
+        let is_over = || self.inner.as_ref().is_none_or(Incoming::is_end_stream);
+        self.first.is_none() && self.after.is_none() && is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.first {
-            Some(_) => SizeHint::default(),
-            None => self.inner.size_hint(),
+        match (&self.first, &self.after, &self.inner) {
+            (Some(_), _, _) => SizeHint::default(),
+            (None, Some((missing, bytes)), _) => {
+                SizeHint::with_exact(missing.saturating_add(bytes.len() as u64))
+            }
+            (None, None, Some(inner)) => inner.size_hint(),
+            (None, None, None) => SizeHint::with_exact(0),
         }
     }
 }

@@ -91,7 +91,16 @@ impl Mirror {
         let shows_itself = !credential.is_anonymous() || transport.has_identity();
         let own = line(Target::Own)?.with_own_credential(shows_itself);
         let (line, elsewhere) = (own, line(Target::Named)?);
-        Ok(Self { base, line, elsewhere, credential, shows_itself, breakers, throttles: Throttles::new(), via })
+        Ok(Self {
+            base,
+            line,
+            elsewhere,
+            credential,
+            shows_itself,
+            breakers,
+            throttles: Throttles::new(),
+            via,
+        })
     }
 
     pub fn base(&self) -> &MirrorBase {

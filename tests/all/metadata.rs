@@ -96,17 +96,146 @@ fn real_wheels_yield_their_metadata() {
 }
 
 #[test]
-fn what_larder_never_made_is_gitlabs_to_answer() {
+fn metadata_is_gitlabs_to_answer_where_larder_makes_none() {
     let wheel = wheel();
-    let (gitlab, larder, client) = start(Storage::Disk, &wheel);
+    let (gitlab, _larder, _) = start(Storage::Disk, &wheel);
     let word = Client::new(gitlab.address()).token(token::READER).get(&sidecar(42, &wheel));
-    assert_same_word("cold", &client.get(&sidecar(42, &wheel)), &word);
-    assert!(!StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256), "nothing was fetched for it");
-
     let off = Larder::builder(&gitlab).sections("[metadata]\nmake = false").start();
     let client = off.client().token(token::READER);
-    fetch(&off, &client, &wheel);
-    assert_same_word("off", &client.get(&sidecar(42, &wheel)), &word);
+    for _ in 0..2 {
+        assert_same_word("off", &client.get(&sidecar(42, &wheel)), &word);
+        fetch(&off, &client, &wheel);
+    }
+}
+
+#[test]
+fn metadata_of_what_is_no_wheel_or_is_not_there_is_gitlabs_to_answer() {
+    for storage in MODES {
+        let wheel = wheel();
+        let (gitlab, larder, client) = start(storage, &wheel);
+        // Not published; and published, but with a name that no wheel can have.
+        let absent = Distribution::new("absent", "1.0").wheel();
+        let odd = Artifact::opaque("odd", "1.0", "odd-1.0.whl", wheel.bytes.clone());
+        gitlab.publish(42, &odd);
+        for file in [&absent, &odd] {
+            let word = Client::new(gitlab.address()).token(token::READER).get(&sidecar(42, file));
+            let case = format!("{storage:?} {}", file.filename);
+            assert_same_word(&case, &client.get(&sidecar(42, file)), &word);
+            assert_eq!(word.status, 404, "{case}");
+            assert!(!StoreListing::of(&larder.cache_dir()).holds(&file.sha256), "{case}");
+        }
+    }
+}
+
+/// Another larder of the same name may have advertised it, or this one before its store was emptied: a client that was
+/// promised metadata stops without it.
+#[test]
+fn metadata_of_a_wheel_that_was_never_seen_is_made_when_it_is_asked_for() {
+    for storage in MODES {
+        for payload in [0, 200_000] {
+            let case = format!("{storage:?}, {payload} bytes");
+            let wheel = Distribution::new("My.Pkg", "1.0.0").depends_on("other>=2").payload(payload).wheel();
+            let (gitlab, larder, client) = start(storage, &wheel);
+            let address = sidecar(42, &wheel);
+            let fetched_once = |what: &str, larder: &Larder| {
+                kept(larder, &wheel);
+                let bodies = gitlab.log().file_bodies();
+                // The question for the length is one byte.
+                let most = wheel.bytes.len() as u64 + 1;
+                assert!(bodies.bytes <= most, "{case}, {what}: {bodies:?} of {most}");
+                gitlab.log().clear();
+            };
+            is_metadata(&client.get(&address), &wheel);
+            fetched_once("never seen", &larder);
+            assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..], "{case}");
+            assert_eq!(gitlab.log().file_bodies().bytes, 0, "{case}: it was verified, and is here");
+
+            let purged = larder.command(&["purge", "projects/42/my-pkg"]);
+            assert!(purged.status.success(), "{case}: {purged:?}");
+            assert!(!StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256), "{case}");
+            gitlab.log().clear();
+            let head = client.head(&address);
+            let length = wheel.metadata.len().to_string();
+            assert_eq!((head.status, head.header("Content-Length")), (200, Some(length.as_str())), "{case}");
+            fetched_once("purged", &larder);
+
+            drop(larder);
+            let elsewhere = Larder::builder(&gitlab).sections(LASTING).start();
+            let client = elsewhere.client().token(token::READER);
+            // A page of this process says nothing of it.
+            client.get(&path::project_page(42, "my-pkg")).expect(200);
+            is_metadata(&client.get(&address), &wheel);
+            fetched_once("another folder", &elsewhere);
+            gitlab.log().assert_nothing_unexpected();
+        }
+    }
+}
+
+#[test]
+fn a_crowd_that_wants_metadata_fetches_the_wheel_once() {
+    for storage in MODES {
+        let wheel = wheel();
+        let (gitlab, larder, client) = start(storage, &wheel);
+        client.get(&path::project_page(42, "my-pkg")).expect(200);
+        gitlab.log().clear();
+        let gate = gitlab.hold(Site::FileBody, 10_000);
+        std::thread::scope(|scope| {
+            let crowd: Vec<_> = (0..16).map(|_| scope.spawn(|| client.get(&sidecar(42, &wheel)))).collect();
+            let whole = scope.spawn(|| client.get(&path::project_file(42, &wheel)));
+            gate.wait_for(1);
+            gate.open();
+            for one in crowd {
+                is_metadata(&one.join().expect("a client"), &wheel);
+            }
+            assert_eq!(whole.join().expect("a client").expect(200), &wheel.bytes[..]);
+        });
+        kept(&larder, &wheel);
+        let bytes = gitlab.log().file_bodies().bytes;
+        assert_eq!(bytes, wheel.bytes.len() as u64, "{storage:?}: {:#?}", gitlab.log().entries());
+    }
+}
+
+#[test]
+fn a_wheel_that_is_too_large_to_be_fetched_for_its_metadata_is_read_by_ranges() {
+    for storage in MODES {
+        let wheel = wheel();
+        let gitlab = GitLab::builder().storage(storage).start();
+        gitlab.publish(42, &wheel);
+        let sections = format!("{LASTING}\n[files]\nfetch_behind = \"100KiB\"");
+        let larder = Larder::builder(&gitlab).sections(&sections).start();
+        let client = larder.client().token(token::READER);
+        is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+        let bytes = gitlab.log().file_bodies().bytes;
+        assert!(bytes < 80_000, "{storage:?}: {bytes}");
+        assert!(!StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256), "{storage:?}");
+        // What was read of it is not asked for again.
+        assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..]);
+        let bytes = gitlab.log().file_bodies().bytes;
+        assert!(bytes <= wheel.bytes.len() as u64 + 1, "{storage:?}: {bytes}");
+    }
+}
+
+#[test]
+fn r1_metadata_of_a_wheel_whose_bytes_are_wrong_is_not_made() {
+    for storage in MODES {
+        let wheel = wheel();
+        let (gitlab, larder, client) = start(storage, &wheel);
+        let other = Distribution::new("My.Pkg", "1.0.0").depends_on("evil").payload(200_000).wheel();
+        gitlab.change(|universe| {
+            for stored in universe.files_mut(42, &wheel.filename) {
+                stored.bytes = other.bytes.clone();
+            }
+        });
+        let word = Client::new(gitlab.address()).token(token::READER).get(&sidecar(42, &wheel));
+        for _ in 0..3 {
+            assert_same_word(&format!("{storage:?}"), &client.get(&sidecar(42, &wheel)), &word);
+        }
+        // Two wrong bodies, and it is left alone for a while.
+        let transfers = gitlab.log().file_bodies().transfers;
+        client.get(&sidecar(42, &wheel));
+        assert_eq!(gitlab.log().file_bodies().transfers, transfers, "{storage:?}");
+        StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
+    }
 }
 
 #[test]

@@ -62,16 +62,13 @@ fn the_indexs_own_metadata_is_checked_and_cached() {
 #[test]
 fn r1_metadata_that_is_not_what_the_page_says_is_never_delivered_whole() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
-    for case in ["wrong hash", "flipped", "cut", "missing", "failing"] {
-        let index = index(match case {
-            "wrong hash" => Sidecar::WrongHash,
-            "missing" => Sidecar::Missing,
-            _ => Sidecar::Hashed,
-        });
+    for case in ["wrong hash", "wrong hash and missing", "wrong hash and failing", "flipped", "cut"] {
+        let index = index(if case.starts_with("wrong hash") { Sidecar::WrongHash } else { Sidecar::Hashed });
         let act = match case {
             "flipped" => Some(Act::Flip { at: 100 }),
             "cut" => Some(Act::Close { after: 1000 }),
-            "failing" => Some(Act::Status(500)),
+            "wrong hash and missing" => Some(Act::Status(404)),
+            "wrong hash and failing" => Some(Act::Status(500)),
             _ => None,
         };
         if let Some(act) = act {
@@ -85,13 +82,67 @@ fn r1_metadata_that_is_not_what_the_page_says_is_never_delivered_whole() {
         }
         let listing = StoreListing::of(&larder.cache_dir());
         listing.assert_every_blob_is_right();
-        assert!(!listing.holds(&sha256_hex(&wheel.metadata)), "{case}");
+        // Made of the wheel, and not what the page speaks of.
+        let made = case.starts_with("wrong hash and");
+        assert_eq!(listing.holds(&sha256_hex(&wheel.metadata)), made, "{case}");
         // The wheel itself is not affected.
         assert_eq!(
             larder.client().get(&file(&index, &wheel.filename)).expect(200),
             &wheel.bytes[..],
             "{case}"
         );
+    }
+}
+
+#[test]
+fn metadata_that_the_index_offers_and_lacks_is_made_of_the_wheel() {
+    let (gitlab, wheel) = (GitLab::start(), wheel());
+    for sidecar in [Sidecar::Hashed, Sidecar::True] {
+        for status in [404, 410, 403, 500, 502] {
+            for fetched in [true, false] {
+                let case = format!("{sidecar:?}, {status}, the wheel is here: {fetched}");
+                let index = index(sidecar);
+                index.plan(Act::Status(status).at(Kind::Metadata));
+                let larder = larder(&gitlab, &index, "retries = 0");
+                if fetched {
+                    larder.client().get(&file(&index, &wheel.filename)).expect(200);
+                    kept(&larder, &wheel);
+                }
+                let address = metadata(&index, &wheel.filename);
+                let reply = larder.client().get(&address);
+                assert_eq!(reply.expect(200), &wheel.metadata[..], "{case}");
+                let etag = format!("\"{}\"", sha256_hex(&wheel.metadata));
+                assert_eq!(reply.header("ETag"), Some(etag.as_str()), "{case}");
+                assert_eq!(larder.client().head(&address).status, 200, "{case}");
+                assert_eq!(index.log().file_bodies().bytes, wheel.bytes.len() as u64, "{case}");
+            }
+        }
+    }
+    // Nobody is to be had, and the wheel is here.
+    let index = index(Sidecar::Hashed);
+    let larder = larder(&gitlab, &index, "retries = 0");
+    larder.client().get(&file(&index, &wheel.filename)).expect(200);
+    kept(&larder, &wheel);
+    index.plan(Act::CutHead { after: 0 }.at(Kind::Metadata));
+    assert_eq!(larder.client().get(&metadata(&index, &wheel.filename)).expect(200), &wheel.metadata[..]);
+}
+
+#[test]
+fn metadata_of_a_wheel_on_a_page_that_was_never_asked_for_is_made() {
+    let (gitlab, wheel) = (GitLab::start(), wheel());
+    for formats in [Formats::Html, Formats::Json] {
+        let index = index(Sidecar::None);
+        index.set(|settings| settings.formats = formats);
+        let larder = larder(&gitlab, &index, "");
+        let reply = larder.client().get(&metadata(&index, &wheel.filename));
+        assert_eq!(reply.expect(200), &wheel.metadata[..], "{formats:?}");
+        kept(&larder, &wheel);
+        assert_eq!(index.log().file_bodies().bytes, wheel.bytes.len() as u64, "{formats:?}");
+        // The index is never asked for a file that it never spoke of.
+        assert_eq!(index.log().count(Kind::Metadata), 0, "{formats:?}");
+        let absent = metadata(&index, &wheel.filename).replace("-1.2-", "-9.9-");
+        let absent = larder.client().get(&absent);
+        assert_eq!(absent.status, 404, "{formats:?}: {absent:?}");
     }
 }
 

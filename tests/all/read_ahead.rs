@@ -16,9 +16,9 @@ use crate::bodies::{MODES, eventually};
 use crate::support::wheel::{noise, sha256_hex};
 use crate::support::{Act, Artifact, Distribution, GitLab, Kind, Site, path, token};
 
-/// Begins at once: these wheels are downloaded by nobody.
+/// Begins at once, with many of a page: these wheels are downloaded by nobody.
 fn prompt() -> MetadataConfig {
-    MetadataConfig { delay: Span::seconds(0), ..MetadataConfig::default() }
+    MetadataConfig { ahead: 8, delay: Span::seconds(0), ..MetadataConfig::default() }
 }
 
 struct Ahead {

@@ -264,6 +264,139 @@ fn wheels_that_the_pages_reader_takes_at_once_are_not_read_ahead() {
     becomes(&client, page, JSON, &all_of(&wheels, file));
 }
 
+/// One wheel of a page, by default: the one that a resolver would look at first.
+#[test]
+fn only_the_likeliest_wheel_of_a_page_is_read_ahead() {
+    let gitlab = GitLab::start();
+    let versions = ["0.9", "1.0", "2.0", "2.0.dev1", "3.0rc1"];
+    let wheels = versions.map(rich);
+    for wheel in &wheels {
+        gitlab.publish(42, NewFile::from(wheel).requires_python(">=3.8"));
+    }
+    let needs_new = NewFile::from(&rich("2.1")).requires_python(">=3.99");
+    gitlab.publish(42, needs_new);
+    let foreign =
+        Distribution::new("Rich.Pkg", "2.2").payload(200_000).tagged("cp312-cp312-win_amd64").wheel();
+    gitlab.publish(42, foreign);
+    let larder = Larder::builder(&gitlab)
+        .sections("[metadata]\ndelay = \"0s\"\n[index]\nfresh_for = \"300s\"")
+        .start();
+    let client = larder.client().token(token::READER);
+    let (page, file) = &places()[0];
+    get_as(&client, page, JSON).expect(200);
+    becomes(&client, page, JSON, &all_of(&wheels[2..3], file));
+    stays(&client, page, &all_of(&wheels[2..3], file), "nothing else is read");
+    assert_eq!(gitlab.log().file_bodies().transfers, 1);
+}
+
+/// Whoever takes another file of the project has made its choice.
+#[test]
+fn nothing_is_read_ahead_of_a_project_whose_file_the_pages_reader_takes() {
+    let gitlab = GitLab::start();
+    let wheels = publish(&gitlab);
+    let larder = Larder::builder(&gitlab).sections("[metadata]\nahead = 8\ndelay = \"1s\"").start();
+    let client = larder.client().token(token::READER);
+    let (page, file) = &places()[0];
+    get_as(&client, page, JSON).expect(200);
+    assert_eq!(client.get(&file(&wheels[0])).expect(200), &wheels[0].bytes[..]);
+    eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    let bodies = gitlab.log().file_bodies();
+    assert_eq!((bodies.transfers, bodies.bytes), (1, wheels[0].bytes.len() as u64), "{bodies:?}");
+}
+
+/// A client that is at work may yet come for a wheel whose page it has read.
+#[test]
+fn nothing_is_read_ahead_while_the_pages_reader_is_at_work() {
+    let gitlab = GitLab::start();
+    let wheels = publish(&gitlab);
+    let busy = Distribution::new("busy", "1.0").wheel();
+    gitlab.publish(42, &busy);
+    let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"2s\"").start();
+    let client = larder.client().token(token::READER);
+    client.get(&path::project_file(42, &busy)).expect(200);
+    gitlab.log().clear();
+    let (page, file) = &places()[0];
+    get_as(&client, page, JSON).expect(200);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(4) {
+        client.get(&path::project_file(42, &busy)).expect(200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gitlab.log().file_bodies().transfers, 0);
+    becomes(&client, page, JSON, &all_of(&wheels[1..], file));
+    assert_eq!(gitlab.log().file_bodies().transfers, 1);
+}
+
+/// Whether the wheel comes while its end is being read, or later; a small one is all end.
+#[test]
+fn no_byte_of_a_wheel_is_asked_for_twice() {
+    for storage in MODES {
+        for payload in [0, 70_000, 200_000] {
+            for meanwhile in [true, false] {
+                let case = format!("{storage:?}, {payload} bytes, meanwhile: {meanwhile}");
+                let gitlab = GitLab::builder().storage(storage).start();
+                let wheel = Distribution::new("Rich.Pkg", "1.0").payload(payload).wheel();
+                gitlab.publish(42, &wheel);
+                let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"0s\"").start();
+                let client = larder.client().token(token::READER);
+                let (page, file) = &places()[0];
+                let gate = meanwhile.then(|| gitlab.hold(Site::FileBody, 500));
+                get_as(&client, page, JSON).expect(200);
+                let whole = std::thread::scope(|scope| match gate {
+                    Some(gate) => {
+                        gate.wait_for(1);
+                        let whole = scope.spawn(|| client.get(&file(&wheel)));
+                        std::thread::sleep(Duration::from_millis(200));
+                        gate.open();
+                        whole.join().expect("a reader")
+                    }
+                    None => {
+                        becomes(&client, page, JSON, &all_of(std::slice::from_ref(&wheel), file));
+                        client.get(&file(&wheel))
+                    }
+                });
+                assert_eq!(whole.expect(200), &wheel.bytes[..], "{case}");
+                kept(&larder, &wheel);
+                let bodies = gitlab.log().file_bodies();
+                assert_eq!(bodies.bytes, wheel.bytes.len() as u64, "{case}: {:#?}", gitlab.log().entries());
+                delivers(&client, &file(&wheel), &wheel);
+                gitlab.log().assert_nothing_unexpected();
+            }
+        }
+    }
+}
+
+#[test]
+fn r1_an_end_that_was_read_ahead_is_not_put_to_the_beginning_of_another_file() {
+    for storage in MODES {
+        let gitlab = GitLab::builder().storage(storage).start();
+        let wheel = rich("1.0");
+        gitlab.publish(42, &wheel);
+        let put = |bytes: bytes::Bytes, later: u64| {
+            gitlab.change(|universe| {
+                for stored in universe.files_mut(42, &wheel.filename) {
+                    stored.bytes = bytes.clone();
+                    stored.modified += Duration::from_secs(later);
+                }
+            });
+        };
+        // For a while upstream has another file in its place.
+        let other = Distribution::new("Rich.Pkg", "1.0").depends_on("evil").payload(210_000).wheel();
+        put(other.bytes.clone(), 60);
+        let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"0s\"").start();
+        let client = larder.client().token(token::READER);
+        let (page, file) = &places()[0];
+        get_as(&client, page, JSON).expect(200);
+        eventually("the end was read", || {
+            gitlab.log().file_bodies().transfers == 1 && larder.metric("larder_wheels_ahead") == Some(0.0)
+        });
+        put(wheel.bytes.clone(), 60);
+        assert_eq!(client.get(&file(&wheel)).expect(200), &wheel.bytes[..], "{storage:?}");
+        kept(&larder, &wheel);
+        delivers(&client, &file(&wheel), &wheel);
+    }
+}
+
 #[test]
 fn without_ranges_a_wheel_is_told_of_once_it_was_downloaded() {
     for storage in MODES {

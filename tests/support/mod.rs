@@ -50,6 +50,7 @@
 
 pub mod activated;
 pub mod authority;
+pub mod balancer;
 pub mod base64;
 pub mod client;
 pub mod corpus;
@@ -57,6 +58,7 @@ pub mod debian;
 pub mod gitlab;
 pub mod http;
 pub mod index_server;
+pub mod installer;
 pub mod isolated;
 pub mod larder;
 pub mod lock_text;

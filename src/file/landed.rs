@@ -1,0 +1,40 @@
+//! A wheel that is here or on its way here, once every byte of it is known to be right, and the metadata of it.
+//!
+//! Must not know who wants it.
+
+use std::sync::Arc;
+
+use super::error::FileError;
+use super::flight::{Flight, Head};
+use super::metadata::{Maker, Remade, Verified};
+use super::request::Source;
+use crate::clock;
+use crate::registry::FileRef;
+use crate::store::Cause;
+
+/// Of the wheel that is being downloaded.
+pub(super) async fn made_of(maker: &Arc<Maker>, file: &FileRef, flight: &Flight) -> Remade {
+    let wheel = match flight.head().await {
+        Head::Flying { growing, .. } => match verified(Source::Growing(growing, None)).await {
+            Ok(wheel) => Some(wheel),
+            Err(cause) => return Remade::Failed(FileError::Body(cause)),
+        },
+        Head::Here => maker.held(file, clock::now()).await,
+        Head::Refused(relayed) => return Remade::Refused(relayed),
+        Head::Unstorable(_) => None,
+        Head::Failed(why) => return Remade::Failed(why),
+    };
+    let Some(wheel) = wheel else { return Remade::Failed(FileError::Internal) };
+    maker.of_wheel(file, wheel).await.map_or(Remade::Nothing, Remade::As)
+}
+
+/// The wheel's bytes, once every one of them is here and right.
+pub(super) async fn verified(wheel: Source) -> Result<Verified, Cause> {
+    match wheel {
+        Source::Blob(blob) => Ok((Arc::clone(blob.file()), blob.size())),
+        Source::Growing(growing, _) => {
+            let size = growing.begin(true).await?;
+            Ok((Arc::clone(growing.file()), size.unwrap_or_else(|| growing.written())))
+        }
+    }
+}
