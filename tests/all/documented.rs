@@ -16,9 +16,11 @@ use crate::bodies::{eventually, kept};
 use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Kind, Larder, Site, Storage, StoreListing, path, token,
+    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, Kind, Larder, Site, Storage, StoreListing, path,
+    token,
 };
 use crate::tls::{LOCAL, Secured};
+use crate::upkeep::{blob_path, body_of_a_page};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -46,6 +48,8 @@ const SCENARIOS: &[Scenario] = &[
     OFFLINE,
     AHEAD,
     LOG_LOST,
+    ABANDONED,
+    EMPTIED,
 ];
 
 /// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what it promises.
@@ -580,4 +584,43 @@ const LOG_LOST: Scenario = Scenario {
 #[test]
 fn log_lines_that_are_lost_are_counted() {
     shows(&LOG_LOST);
+}
+
+const ABANDONED: Scenario = Scenario {
+    shows: &["larder_responses_abandoned_total"],
+    play: |look| {
+        let gitlab = GitLab::start();
+        let larder = Larder::start(&gitlab);
+        gitlab.plan(Act::StallBeforeHead(FOR_EVER).at(Kind::Page));
+        let waiting = reader(&larder).start("GET", &path::project_page(42, "any"), &[]);
+        gitlab.log().wait_until("GitLab is asked", |log| log.count(Kind::Page) == 1);
+        drop(waiting);
+        eventually("it is noticed", || larder.metric("larder_responses_abandoned_total") == Some(1.0));
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn clients_that_leave_are_counted() {
+    shows(&ABANDONED);
+}
+
+const EMPTIED: Scenario = Scenario {
+    shows: &["larder_store_emptied_total"],
+    play: |look| {
+        let gitlab = GitLab::start();
+        let larder = Larder::start(&gitlab);
+        let file = published(&gitlab, "file", 5_000);
+        reader(&larder).get(&path::project_page(42, "file")).expect(200);
+        reader(&larder).get(&path::project_file(42, &file)).expect(200);
+        kept(&larder, &file);
+        fs::write(blob_path(&larder, &body_of_a_page(&larder)), "").expect("a writable folder");
+        assert!(larder.command(&["verify"]).status.success());
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn what_a_power_cut_emptied_is_counted() {
+    shows(&EMPTIED);
 }

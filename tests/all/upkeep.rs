@@ -62,7 +62,7 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).expect("a byte");
 }
 
-fn blob_path(larder: &Larder, sha256: &str) -> PathBuf {
+pub fn blob_path(larder: &Larder, sha256: &str) -> PathBuf {
     StoreListing::of(&larder.cache_dir()).blob(sha256).expect("it is stored").path.clone()
 }
 
@@ -151,17 +151,22 @@ fn verify_finds_a_flipped_byte_in_a_file_a_page_and_metadata_and_mends_it() {
     }
 }
 
+/// The sha256 of one that is stored.
+pub fn body_of_a_page(larder: &Larder) -> String {
+    let page = bodies_but(larder, &[]).into_iter().find(|sha256| {
+        let body = std::fs::read(blob_path(larder, sha256)).expect("a readable folder");
+        body.starts_with(b"{") || body.starts_with(b"<")
+    });
+    page.expect("a page")
+}
+
 #[test]
 fn verify_counts_pages_that_a_power_cut_emptied_apart_from_damage() {
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
     let file = fetched(&gitlab, &larder, "one", 5_000);
     let empty = |sha256: &str| std::fs::write(blob_path(&larder, sha256), "").expect("a writable folder");
-    let page = bodies_but(&larder, &[&file]).into_iter().find(|sha256| {
-        let body = std::fs::read(blob_path(&larder, sha256)).expect("a readable folder");
-        body.starts_with(b"{") || body.starts_with(b"<")
-    });
-    empty(&page.expect("a page"));
+    empty(&body_of_a_page(&larder));
     let found = run(&larder, &["verify", "--json"], 0);
     let told = of_kind(&found, "emptied");
     assert!(told[0]["addresses"][0].as_str().expect("an address").ends_with(&path::project_page(42, "one")));
