@@ -1,8 +1,6 @@
 //! Two larders of one name: a balancer in front gives each request to the other one, so that what one has advertised is
 //! asked of the other.
 
-#![expect(clippy::disallowed_methods, reason = "a test looks at what a client has installed")]
-
 use crate::support::balancer::Balancer;
 use crate::support::installer::Installer;
 use crate::support::wheel::real_wheels;

@@ -95,7 +95,7 @@ fn costs_hardly_more_than_without(installer: Installer) {
         direct.requests, direct.bytes, through.requests, through.bytes
     );
     let most = direct.bytes + direct.bytes / 10 + BYTES_A_PROJECT * INSTALLED.len() as u64;
-    let sent: Vec<_> = gitlab.log().entries().iter().map(|entry| told(entry)).collect();
+    let sent: Vec<_> = gitlab.log().entries().iter().map(told).collect();
     assert!(through.bytes <= most, "{installer:?}: {through:?} for {direct:?}: {sent:#?}");
     if installer == Installer::Pip {
         each_wheel_once(&gitlab);
