@@ -36,12 +36,13 @@ try:
         except OSError: time.sleep(0.2)
     token = json.loads(ask("POST", "/+login", {"user": "root", "password": "x"})[1])["result"]["password"]
     key = {"X-Devpi-Auth": base64.b64encode(f"root:{token}".encode()).decode()}
-    ask("PUT", "/root/dev", {"type": "stage", "bases": []}, key)
-    seen = {accept: ask("GET", "/root/dev/+simple/", None, {"Accept": accept})[0]["Content-Type"]
+    ask("PUT", "/team", {"password": "x"}, key)
+    ask("PUT", "/team/dev", {"type": "stage", "bases": []}, key)
+    seen = {accept: ask("GET", "/team/dev/+simple/", None, {"Accept": accept})[0]["Content-Type"]
         for accept in ["text/html", "*/*", "application/vnd.pypi.simple.v1+json", "application/vnd.pypi.simple.v2+json"]}
 finally:
     process.kill()
-print("devpi-server 6.20.3, Content-Type of /root/dev/+simple/ by Accept")
+print("devpi-server 6.20.3, Content-Type of /team/dev/+simple/ by Accept")
 print("expected: text/html or 406 for the last; seen:", seen)
 sys.exit(0 if seen["application/vnd.pypi.simple.v2+json"].startswith("text_html") else "this has changed")
 PY

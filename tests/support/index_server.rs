@@ -33,7 +33,7 @@ impl Program {
     /// Of the index, below its address.
     pub fn index_path(self) -> &'static str {
         match self {
-            Self::Devpi => "/root/mirror/+simple/",
+            Self::Devpi => "/site/mirror/+simple/",
             Self::Proxpi => "/index/",
             _ => "/simple/",
         }
@@ -178,7 +178,8 @@ impl IndexServer {
                 return json.load(request.urlopen(asked))\n\
             token = ask('POST', '/+login', {'user': 'root', 'password': 'x'})['result']['password']\n\
             key = base64.b64encode(f'root:{token}'.encode()).decode()\n\
-            ask('PUT', '/root/mirror', {'type': 'mirror', 'mirror_url': source}, {'X-Devpi-Auth': key})\n";
+            ask('PUT', '/site', {'password': 'x'}, {'X-Devpi-Auth': key})\n\
+            ask('PUT', '/site/mirror', {'type': 'mirror', 'mirror_url': source}, {'X-Devpi-Auth': key})\n";
         let mut command = Command::new(python::program("python"));
         command.args(["-c", script, &format!("http://{}", self.address), source]);
         done(isolated(&mut command, self.folder.path()));
