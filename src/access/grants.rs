@@ -194,6 +194,11 @@ impl Access {
         }
     }
 
+    /// How long a word of GitLab's counts.
+    pub fn grant_for(&self) -> Duration {
+        self.grant_for
+    }
+
     pub fn fingerprint(&self, credential: &Credential) -> Fingerprint {
         self.key.fingerprint(credential)
     }

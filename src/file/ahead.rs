@@ -157,14 +157,14 @@ impl ReadAhead {
         }
         // A flight makes it when it lands.
         let Some(pilot) = self.flights.enter(wheel, credential, place.who) else { return };
-        let made = match pilot.look(0).await {
+        let made = match pilot.look(Some(0)).await {
             Ok(Look::Tail(tail)) => maker.of_tail(wheel, credential, &tail).await.map(Remade::As),
-            Ok(Look::Whole(flight, _ticket)) => Ok(made_of(maker, wheel, &flight).await),
+            Ok(Look::Whole(flight, _ticket)) => Ok(made_of(maker, wheel, &flight, true).await),
             Err(why) => Err(why),
         };
         match made {
-            Ok(Remade::As(_) | Remade::Refused(_) | Remade::Failed(_)) | Err(SpansError::NoRanges) => {}
             Ok(Remade::Nothing) => self.failed.insert((place.mark, None), ()),
+            Ok(_) | Err(SpansError::NoRanges) => {}
             Err(why) => {
                 tracing::debug!(wheel = %wheel.filename, %why, "a wheel's metadata cannot be read ahead");
                 let refused = matches!(why, SpansError::Refused(_)).then_some(place.who);

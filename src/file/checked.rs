@@ -87,14 +87,17 @@ impl CheckedBody {
             return Err(Cause::Short);
         }
         if std::mem::take(&mut self.hasher).finish() != self.file.digest {
-            self.suspects.strike(&self.file, clock::now());
-            let route = Route::File(self.file.clone());
-            let cause = Cause::WrongDigest.of_coded(self.coded);
-            tracing::error!(file = %route, %cause, "upstream sent a wrong body");
-            return Err(cause);
+            return Err(self.strike(Cause::WrongDigest.of_coded(self.coded)));
         }
         self.suspects.acquit(&self.file);
         Ok(())
+    }
+
+    fn strike(&self, cause: Cause) -> Cause {
+        self.suspects.strike(&self.file, clock::now());
+        let route = Route::File(self.file.clone());
+        tracing::error!(file = %route, %cause, "upstream sent a wrong body");
+        cause
     }
 
     /// Reads until there are bytes that may go, or all was judged.
@@ -113,8 +116,13 @@ impl CheckedBody {
                     let piece = piece.split_off(skipped);
                     self.hasher.update(&piece);
                     self.seen += piece.len() as u64;
-                    self.hold(piece);
-                    continue;
+                    // What follows the announced end would be cut off by whoever writes it, and never be judged.
+                    if self.size.is_some_and(|size| size < self.seen) {
+                        self.strike(Cause::Long)
+                    } else {
+                        self.hold(piece);
+                        continue;
+                    }
                 }
                 Some(Err(BodyError::Stalled(_))) => Cause::Stalled,
                 Some(Err(_)) => Cause::Upstream,
@@ -148,5 +156,32 @@ impl Body for CheckedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.size.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method, Uri};
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    /// What a body of these bytes gives, of which so many are announced; the digest is that of the whole.
+    async fn passed(bytes: &'static [u8], announced: u64) -> Result<Bytes, Cause> {
+        let answer = Answer::assembled(None, HeaderMap::new(), Bytes::from_static(bytes), announced);
+        let path = format!("/api/v4/projects/42/packages/pypi/files/{}/a-1.0.tar.gz", Digest::of(bytes));
+        let path = Uri::try_from(path).expect("a path");
+        let Ok(Route::File(file)) = Route::parse(&Method::GET, &path) else { unreachable!("a file") };
+        let body = CheckedBody::new(answer, &file, &Arc::new(Suspects::new(Arc::default())), Some(announced));
+        body.collect().await.map(http_body_util::Collected::to_bytes)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_longer_or_shorter_than_announced_is_never_whole() {
+        let bytes: &'static [u8] = &[7; 200_000];
+        assert_eq!(passed(bytes, 200_000).await.as_deref(), Ok(bytes));
+        assert_eq!(passed(bytes, 100_000).await, Err(Cause::Long));
+        assert_eq!(passed(bytes, 200_001).await, Err(Cause::Short));
     }
 }

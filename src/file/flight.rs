@@ -299,7 +299,7 @@ pub(super) struct Pilot {
     pub(super) credential: Credential,
     who: Fingerprint,
     /// The end of the file, if a look at it was how this began.
-    pub(super) tail: Option<Arc<Tail>>,
+    pub(super) tail: Option<(Arc<Tail>, Instant)>,
 }
 
 impl Drop for Pilot {
@@ -359,8 +359,8 @@ impl Pilot {
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
     async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
-        let asked = clock::now();
-        match self.asked(fresh_connection).await {
+        let (asked, answered) = self.asked(fresh_connection).await;
+        match answered {
             Ok(FileAnswer::Whole(answer)) => {
                 // Before anybody is told: whoever waits with the same credential finds its right proven.
                 self.flights.access.admit_file(self.who, &self.file, asked);

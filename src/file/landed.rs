@@ -12,15 +12,16 @@ use crate::clock;
 use crate::registry::FileRef;
 use crate::store::Cause;
 
-/// Of the wheel that is being downloaded.
-pub(super) async fn made_of(maker: &Arc<Maker>, file: &FileRef, flight: &Flight) -> Remade {
+/// Of the wheel that is being downloaded, by who asks for it or for somebody else.
+pub(super) async fn made_of(maker: &Arc<Maker>, file: &FileRef, flight: &Flight, leads: bool) -> Remade {
     let wheel = match flight.head().await {
         Head::Flying { growing, .. } => match verified(Source::Growing(growing, None)).await {
             Ok(wheel) => Some(wheel),
             Err(cause) => return Remade::Failed(FileError::Body(cause)),
         },
         Head::Here => maker.held(file, clock::now()).await,
-        Head::Refused(relayed) => return Remade::Refused(relayed),
+        Head::Refused(relayed) if leads => return Remade::Refused(relayed),
+        Head::Refused(_) => return Remade::RefusedToAnother,
         Head::Unstorable(_) => None,
         Head::Failed(why) => return Remade::Failed(why),
     };

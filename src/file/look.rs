@@ -5,13 +5,14 @@
 //! made of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::flight::{Flight, Pilot, Ticket};
 use super::spans::SpansError;
 use super::tail::Tail;
 use crate::byte_range::ByteRange;
-use crate::correlation;
 use crate::upstream::{FileAnswer, UpstreamError, WantedRange};
+use crate::{clock, correlation};
 
 /// What a look came to.
 pub(super) enum Look {
@@ -22,11 +23,13 @@ pub(super) enum Look {
 }
 
 impl Pilot {
-    /// Reads the wheel's end, and the rest as well if the wheel is no longer than this or somebody has come for it.
-    pub(super) async fn look(mut self, whole_max: u64) -> Result<Look, SpansError> {
+    /// Reads the wheel's end, and the rest as well if the wheel is all end or no longer than this, or somebody has come for it.
+    /// Without a length the rest is read for nobody else.
+    pub(super) async fn look(mut self, whole_max: Option<u64>) -> Result<Look, SpansError> {
+        let asked = clock::now();
         let read = self.flights.maker.tail(&self.file, &self.credential).await;
         let whole = match &read {
-            Ok(tail) => tail.start() == 0 || tail.whole <= whole_max,
+            Ok(tail) => whole_max.is_some_and(|most| tail.start() == 0 || tail.whole <= most),
             // One that has no end is downloaded for who came for it, without it.
             Err(_) => false,
         };
@@ -38,7 +41,7 @@ impl Pilot {
         }
         let why = match read {
             Ok(tail) => {
-                self.tail = Some(Arc::new(tail));
+                self.tail = Some((Arc::new(tail), asked));
                 None
             }
             Err(why) => Some(why),
@@ -52,20 +55,26 @@ impl Pilot {
         why.map_or(Ok(Look::Whole(flight, ticket)), Err)
     }
 
-    /// Upstream's answer to the question for the whole, or for what is not here of it.
-    pub(super) async fn asked(&self, fresh_connection: bool) -> Result<FileAnswer, UpstreamError> {
-        let kept = || self.flights.tails.take(&self.file);
+    /// Upstream's answer to the question for the whole, or for what is not here of it, and when it was asked: what its word
+    /// about the caller is as old as.
+    pub(super) async fn asked(&self, fresh_connection: bool) -> (Instant, Result<FileAnswer, UpstreamError>) {
+        let now = clock::now();
         // On a fresh connection nothing of before counts.
-        let tail = self.tail.clone().or_else(kept).filter(|_| !fresh_connection);
-        match tail {
+        if !fresh_connection {
             // Read for this flight: a kept one would be no word about whoever leads it.
-            Some(tail) if tail.start() == 0 => Ok(FileAnswer::Whole(tail.after(None))),
-            Some(tail) => match self.beginning(&tail).await? {
-                Some(answer) => Ok(answer),
-                None => self.flights.upstream.file(&self.ask(fresh_connection)).await,
-            },
-            None => self.flights.upstream.file(&self.ask(fresh_connection)).await,
+            if let Some((tail, asked)) = self.tail.as_ref().filter(|(tail, _)| tail.start() == 0) {
+                return (*asked, Ok(FileAnswer::Whole(tail.after(None))));
+            }
+            let own = self.tail.as_ref().map(|(tail, _)| Arc::clone(tail));
+            if let Some(tail) = own.or_else(|| self.flights.tails.take(&self.file)) {
+                match self.beginning(&tail).await {
+                    Ok(None) => {}
+                    Ok(Some(answer)) => return (now, Ok(answer)),
+                    Err(why) => return (now, Err(why)),
+                }
+            }
         }
+        (clock::now(), self.flights.upstream.file(&self.ask(fresh_connection)).await)
     }
 
     /// The answer for the whole, of which the end is here; nothing, if what upstream has does not go with it.
@@ -74,9 +83,14 @@ impl Pilot {
         let Some(validator) = tail.validator() else { return Ok(None) };
         let mut ask = self.ask(false);
         ask.range = Some(WantedRange { range, if_range: Some(validator) });
-        Ok(match self.flights.upstream.file(&ask).await? {
+        let answered = match self.flights.upstream.file(&ask).await {
+            // One that gives less than was asked may give the whole all the same.
+            Err(UpstreamError::WrongPart(_)) => return Ok(None),
+            answered => answered?,
+        };
+        Ok(match answered {
             FileAnswer::Part(told, answer) if tail.is_led_by(told, &answer) => {
-                Some(FileAnswer::Whole(tail.after(Some(answer.uncoded()?))))
+                answer.uncoded().ok().map(|answer| FileAnswer::Whole(tail.after(Some(answer))))
             }
             // Another file by now, whole.
             FileAnswer::Whole(answer) => Some(FileAnswer::Whole(answer)),

@@ -16,6 +16,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::error::FileError;
 use super::metadata_config::MetadataConfig;
 use super::ranges::Ranges;
@@ -51,6 +53,10 @@ pub(super) enum Remade {
     /// The verified wheel has none.
     Nothing,
     Refused(Relayed),
+    /// Who leads the wheel's download was refused, which says nothing about anybody else.
+    RefusedToAnother,
+    /// It is known now, and the store cannot take it.
+    Unkept(Bytes),
     Failed(FileError),
 }
 
@@ -152,12 +158,14 @@ impl Maker {
         let upstream = (&*self.upstream, &*self.ranges);
         let metadata = spans::metadata(upstream, credential, file, tail, self.config.size.0).await?;
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
-        let keep = move || store.keep_sidecar(mark, &metadata, Origin::Read, clock::now());
-        match tokio::task::spawn_blocking(keep).await {
-            Ok(Ok(digest)) => Ok(digest),
-            Ok(Err(why)) => Err(SpansError::Store(why)),
-            Err(_) => Err(SpansError::Store(StoreError::Interrupted)),
-        }
+        let metadata = Bytes::from(metadata);
+        let kept = metadata.clone();
+        let keep = move || store.keep_sidecar(mark, &kept, Origin::Read, clock::now());
+        let kept = tokio::task::spawn_blocking(keep).await.unwrap_or(Err(StoreError::Interrupted));
+        kept.map_err(|why| {
+            tracing::warn!(wheel = %file.filename, %why, "a wheel's metadata was read and cannot be kept");
+            SpansError::Unkept(metadata)
+        })
     }
 }
 

@@ -17,7 +17,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 
 use super::landed::{made_of, verified};
 use super::look::Look;
@@ -30,8 +32,11 @@ use crate::clock;
 use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
 use crate::store::{Blob, Cause, Held};
-use crate::upstream::{UpstreamError, Validators};
+use crate::upstream::{Relayed, UpstreamError, Validators};
 use crate::wheel::WheelName;
+
+/// So many downloads in the names of others may end in their refusal before a caller is told to come again.
+const REFUSALS_OF_OTHERS_MAX: usize = 4;
 
 impl Files {
     /// Answers a request for the metadata of the wheel that it names: with an [`FileReply::Open`] of a whole blob,
@@ -156,6 +161,10 @@ impl Files {
             {
                 Ok(Own::Nothing(word))
             }
+            Remade::Unkept(metadata) => Ok(Own::Reply(unkept(metadata))),
+            // What could not be stored here may be had there.
+            Remade::Failed(FileError::Internal) if word.is_some() => Ok(Own::Nothing(word)),
+            Remade::RefusedToAnother => Err(FileError::Busy),
             Remade::Failed(why) => Err(why),
         }
     }
@@ -180,23 +189,30 @@ impl Files {
         if self.suspects.shunned(&request.file, now) {
             return Remade::Failed(FileError::Shunned);
         }
-        let (this, file, credential) = (Arc::clone(self), request.file.clone(), request.credential.clone());
-        let who = request.who;
-        let work = move || async move { this.remake(&file, &credential, who, advertised).await };
-        let Some(landed) = self.remaking.run(request.file.clone(), work).await else {
-            return Remade::Failed(FileError::Internal);
-        };
-        match landed.value {
-            // Somebody else was refused, which says nothing about this caller.
-            Remade::Refused(_) if landed.joined => {
-                self.remake(&request.file, &request.credential, request.who, advertised).await
+        for _ in 0..REFUSALS_OF_OTHERS_MAX {
+            let (this, who) = (Arc::clone(self), request.who);
+            let (file, credential) = (request.file.clone(), request.credential.clone());
+            let work = move || async move { this.remake(&file, &credential, who, advertised).await };
+            let Some(landed) = self.remaking.run(request.file.clone(), work).await else {
+                return Remade::Failed(FileError::Internal);
+            };
+            match landed.value {
+                // Somebody else was refused, which says nothing about this caller.
+                Remade::Refused(_) if landed.joined => {}
+                Remade::RefusedToAnother => {}
+                remade => return remade,
             }
-            remade => remade,
         }
+        Remade::RefusedToAnother
     }
 
-    /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have none yet.
+    /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have none yet. A mirror knows
+    /// no callers, and its files are asked for in nobody's name: so are their ends.
     pub fn read_ahead(&self, credential: &Credential, who: Fingerprint, wheels: Vec<FileRef>) {
+        if wheels.first().is_some_and(|wheel| wheel.scope.is_mirror()) {
+            let nobody = Credential::anonymous();
+            return self.ahead.queue(&nobody, self.access.fingerprint(&nobody), wheels);
+        }
         self.ahead.queue(credential, who, wheels);
     }
 
@@ -229,7 +245,11 @@ impl Files {
         advertised: bool,
     ) -> Remade {
         let fetched_max = self.config.fetch_behind.0;
-        let whole_max = if advertised { 0 } else { fetched_max };
+        let whole_max = match self.maker.can_keep(clock::now()) {
+            true if advertised => Some(0),
+            true => Some(fetched_max),
+            false => None,
+        };
         let running = || self.flights.running(file).and_then(|flight| flight.size());
         let look = match self.flights.enter(file, credential, who) {
             Some(pilot) => pilot.look(whole_max).await,
@@ -237,12 +257,12 @@ impl Files {
                 self.maker.tail(file, credential).await.map(Look::Tail)
             }
             None => {
-                let (flight, ticket, _) = self.flights.board(file, credential, who);
-                Ok(Look::Whole(flight, ticket))
+                let (flight, _ticket, leads) = self.flights.board(file, credential, who);
+                return made_of(&self.maker, file, &flight, leads).await;
             }
         };
         let read = match look {
-            Ok(Look::Whole(flight, _ticket)) => return made_of(&self.maker, file, &flight).await,
+            Ok(Look::Whole(flight, _ticket)) => return made_of(&self.maker, file, &flight, true).await,
             Ok(Look::Tail(tail)) => self.maker.of_tail(file, credential, &tail).await,
             Err(why) => Err(why),
         };
@@ -253,10 +273,11 @@ impl Files {
                 Remade::Nothing
             }
             Err(SpansError::Refused(relayed)) => Remade::Refused(relayed),
+            Err(SpansError::Unkept(metadata)) => Remade::Unkept(metadata),
             Err(why) => {
                 tracing::info!(wheel = %file.filename, %why, "its metadata comes with the whole wheel");
-                let (flight, _ticket, _) = self.flights.board(file, credential, who);
-                made_of(&self.maker, file, &flight).await
+                let (flight, _ticket, leads) = self.flights.board(file, credential, who);
+                made_of(&self.maker, file, &flight, leads).await
             }
         }
     }
@@ -266,6 +287,17 @@ impl Files {
         let word = self.upstream.pass(&asked_by(request, &route)).await?;
         Ok(FileReply::Relayed(word))
     }
+}
+
+/// Metadata that could not be kept, for a caller whose right is proven.
+fn unkept(metadata: Bytes) -> FileReply {
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
+    FileReply::Relayed(Relayed {
+        status: StatusCode::OK,
+        reason: None,
+        headers: headers.into_iter().collect(),
+        body: metadata,
+    })
 }
 
 fn answer(permit: Permit, blob: Arc<Blob>, status: CacheStatus) -> FileReply {

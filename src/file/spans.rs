@@ -16,7 +16,6 @@ use super::tail::Tail;
 use crate::access::Credential;
 use crate::byte_range::{ByteRange, Extent};
 use crate::registry::{FileRef, Route};
-use crate::store::StoreError;
 use crate::upstream::{Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange};
 use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
 
@@ -39,8 +38,9 @@ pub(super) enum SpansError {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The metadata was read.
+    #[error("the store cannot take the metadata")]
+    Unkept(Bytes),
 }
 
 /// Reads the end of a wheel, where its METADATA may be.

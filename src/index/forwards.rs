@@ -1,4 +1,5 @@
-//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh, and no longer whatever fails.
+//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh and its word to a caller counts, and no
+//! longer whatever fails.
 //!
 //! Per caller, because GitLab says so of what this caller may see; and gone with the next upload. Must not know what the
 //! mirror has.

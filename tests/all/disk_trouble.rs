@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::bodies::{MODES, eventually, kept, right, spooled};
 use crate::support::{
-    Act, Artifact, Client, Exchange, GitLab, Larder, Reply, Site, StoreListing, larder as bench, path, token,
+    Act, Artifact, Client, Distribution, Exchange, GitLab, Larder, Reply, Site, StoreListing,
+    larder as bench, path, token,
 };
 
 fn publish(gitlab: &GitLab, name: &str, size: usize) -> Artifact {
@@ -180,6 +181,13 @@ fn r10_a_folder_that_is_read_only_at_the_start_is_served_and_the_rest_relayed() 
         let reply = client.get(&path::project_file(42, &new));
         assert!(right(&reply, &new, "relayed"), "{reply:?}");
         client.get(&path::project_page(42, "new")).expect(200);
+    }
+    // Metadata that another larder of the same name has advertised is read, and given without being kept.
+    for payload in [0, 300_000] {
+        let wheel = Distribution::new(&format!("told{payload}"), "1.0").payload(payload).wheel();
+        gitlab.publish(42, &wheel);
+        let address = format!("{}.metadata", path::project_file(42, &wheel));
+        assert_eq!(client.get(&address).expect(200), &wheel.metadata[..], "{payload} bytes");
     }
     let ready = larder.client().get("/-/health/ready");
     assert!(ready.status == 200 && ready.text().contains("cache folder is read-only"), "{}", ready.text());

@@ -1,12 +1,13 @@
 //! PEP 658: the METADATA of wheels, made here, and shown to those who may have the wheel.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::bodies::{MODES, kept};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, Site, Storage, StoreListing,
-    path, real_wheels, token,
+    Act, Artifact, Client, Distribution, Entry, GitLab, Kind, Larder, NewFile, Reply, Site, Storage,
+    StoreListing, path, real_wheels, token,
 };
 
 /// Nothing expires by itself while a test runs.
@@ -466,4 +467,62 @@ fn what_a_lying_address_showed_gives_way_to_the_verified_wheel() {
     fetch(&larder, &client, &wheel);
     is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
     assert!(gitlab.log().count(Kind::File) > 0);
+}
+
+/// Whoever began the download of the wheel may be refused; that is no word about who waits for it.
+#[test]
+fn r23_a_refusal_of_whoever_began_the_download_is_told_to_nobody_else() {
+    for storage in MODES {
+        let wheel = wheel();
+        let (gitlab, larder, client) = start(storage, &wheel);
+        let page = path::project_page(42, "my-pkg");
+        client.get(&page).expect(200);
+        let stranger = larder.client().token(token::REVOKED);
+        gitlab.plan(Act::StallBeforeHead(Duration::from_secs(1)).at(Kind::File).once());
+        std::thread::scope(|scope| {
+            let refused = scope.spawn(|| stranger.get(&path::project_file(42, &wheel)));
+            gitlab.log().wait_until("the stranger leads", |log| log.count(Kind::File) == 1);
+            is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+            assert_eq!(refused.join().expect("a client").status, 401, "{storage:?}");
+        });
+        gitlab.log().clear();
+        client.get(&page).expect(200);
+        assert_eq!(gitlab.log().count(Kind::Page), 0, "{storage:?}: the right stands as it stood");
+    }
+}
+
+/// A wheel that was read whole for its metadata waits for a turn to be stored; what GitLab said by giving it does not get
+/// any younger.
+#[test]
+fn r22_a_word_that_waits_for_a_turn_is_as_old_as_it_is() {
+    let gitlab = GitLab::start();
+    let small = Distribution::new("small", "1.0").wheel();
+    let big = Artifact::noise("big", "1.0", 2_000_000);
+    gitlab.publish(42, &small);
+    gitlab.publish(42, &big);
+    let larder = Larder::builder(&gitlab).sections(&format!("{LASTING}\n[files]\ndownloads = 1")).start();
+    let client = larder.client().token(token::READER);
+    let gate = gitlab.hold(Site::FileBody, 100_000);
+    std::thread::scope(|scope| {
+        let other = larder.client().token(token::DEVELOPER);
+        let whole = scope.spawn(move || other.get(&path::project_file(42, &big)));
+        gate.wait_for(1);
+        // Nobody else is held.
+        gitlab.behave();
+        let told = scope.spawn(|| client.get(&sidecar(42, &small)));
+        gitlab.log().wait_until("the wheel's end is read", |log| {
+            let is_end =
+                |entry: &Entry| entry.head.header("Range").is_some_and(|range| range.starts_with("bytes=-"));
+            log.entries().iter().any(is_end)
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(larder.command(&["revoke"]).status.success());
+        gate.open();
+        is_metadata(&told.join().expect("a client"), &small);
+        whole.join().expect("a client").expect(200);
+    });
+    kept(&larder, &small);
+    gitlab.log().clear();
+    assert_eq!(client.get(&path::project_file(42, &small)).expect(200), &small.bytes[..]);
+    gitlab.log().wait_until("what was said before counts no more", |log| log.count(Kind::File) == 1);
 }

@@ -8,7 +8,8 @@ use crate::bodies::{MODES, eventually, kept};
 use crate::metadata::hostile;
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Larder, NewFile, Reply, Site, Storage, path, token,
+    Act, Artifact, Client, Distribution, GitLab, Larder, NewFile, PublicIndex, Reply, Site, Storage, path,
+    token,
 };
 use crate::uploads::{content_type, form};
 
@@ -499,4 +500,43 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
         );
         assert!(grown < 32 << 20, "{grown} bytes more, {ahead} of them by reading ahead");
     }
+}
+
+/// Some caches give less than was asked. What they have of the whole they give all the same.
+#[test]
+fn an_end_that_was_read_ahead_costs_no_download_of_an_upstream_that_gives_other_parts() {
+    for storage in MODES {
+        let gitlab = GitLab::builder().storage(storage).start();
+        let wheel = rich("1.0");
+        gitlab.publish(42, &wheel);
+        let larder = Larder::builder(&gitlab).sections(AHEAD).start();
+        let client = larder.client().token(token::READER);
+        let (page, file) = &places()[0];
+        get_as(&client, page, JSON).expect(200);
+        becomes(&client, page, JSON, &all_of(std::slice::from_ref(&wheel), file));
+        gitlab.plan(Act::AnotherRange("bytes=0-9").at(Site::FileBody).once());
+        assert_eq!(client.get(&file(&wheel)).expect(200), &wheel.bytes[..], "{storage:?}");
+    }
+}
+
+/// A mirror is asked in nobody's name, whoever was shown its page in GitLab's place.
+#[test]
+fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes() {
+    let (gitlab, index) = (GitLab::start(), PublicIndex::start());
+    let wheels = ["1.0", "2.0"].map(|version| Distribution::new("public", version).payload(200_000).wheel());
+    for wheel in &wheels {
+        index.publish(wheel);
+    }
+    let larder = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .forward("pypi")
+        .sections("[metadata]\nahead = 8\ndelay = \"1s\"")
+        .start();
+    let client = larder.client().token(token::READER);
+    client.get(&path::project_page(42, "public")).expect(200);
+    let address = format!("/pypi/{}", index.file_path(&wheels[0].filename).trim_start_matches('/'));
+    assert_eq!(client.get(&address).expect(200), &wheels[0].bytes[..]);
+    eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    let bodies = index.log().file_bodies();
+    assert_eq!((bodies.transfers, bodies.bytes), (1, wheels[0].bytes.len() as u64), "{bodies:?}");
 }
