@@ -194,6 +194,11 @@ impl Links {
             .judge(entry.url)
             .and_then(|path| if is_found_by_name(page, &path) { Ok(path) } else { Err(OTHER_PROJECT) });
         self.mirrored(path, *min_age, private, entry, collected).unwrap_or_else(|why| {
+            // The index itself or another page of it, which a whole address would give away, with whatever its path holds.
+            if let Some(page) = base.recognise_page(entry.url).filter(|_| entry.url.path().ends_with('/')) {
+                let address = format!("{}{}", self.path_prefix, Route::Page(page));
+                return Decision::Replace(Replacement { address, markable: false });
+            }
             self.tell_past(base, entry, why);
             Decision::Keep
         })

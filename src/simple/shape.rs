@@ -21,6 +21,8 @@ pub struct Shape {
     pub file_anchors: usize,
     /// Anchors to a place directly below the page's own address.
     pub nested_anchors: usize,
+    /// Anchors to the page itself, sorted otherwise say, or to a folder above it.
+    pub upward_anchors: usize,
     pub has_form: bool,
     pub has_password_field: bool,
     pub html: Element,
@@ -97,10 +99,11 @@ impl Shape {
         self.file_anchors > 0 && self.file_anchors * 2 >= self.anchors
     }
 
-    /// A list of projects without a title, as static indexes write: every link leads one step down.
+    /// A list of projects without a title, as static indexes write: every link leads one step down, but those of the
+    /// listing itself.
     fn is_bare_list(&self) -> bool {
-        self.anchors > 0
-            && self.nested_anchors == self.anchors
+        self.nested_anchors > 0
+            && self.nested_anchors + self.upward_anchors == self.anchors
             && self.title.is_none()
             && self.heading.is_none()
             && !self.has_form
@@ -171,6 +174,8 @@ mod tests {
         assert_eq!(Shape { anchors: 9, hashed_anchors: 1, ..page("Our wheels") }.judge(), Ok(()));
         assert_eq!(Shape { anchors: 3, file_anchors: 2, ..page("Our wheels") }.judge(), Ok(()));
         assert_eq!(Shape { anchors: 3, nested_anchors: 3, ..page("") }.judge(), Ok(()));
+        assert_eq!(Shape { anchors: 3, nested_anchors: 2, upward_anchors: 1, ..page("") }.judge(), Ok(()));
+        assert!(Shape { anchors: 1, upward_anchors: 1, ..page("") }.judge().is_err());
     }
 
     #[test]

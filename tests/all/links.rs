@@ -222,7 +222,13 @@ fn a_link_that_can_have_no_address_stays_and_is_explained() {
 fn a_root_page_may_link_to_the_documents_of_projects() {
     let gitlab = GitLab::start();
     // Without a title it is known by its links, each of which leads one step down.
-    for (title, up) in [("<title>Simple index</title>\n", "<a href=\"index.html\">up</a>\n"), ("", "")] {
+    for (title, up) in [
+        ("<title>Simple index</title>\n", "<a href=\"index.html\">up</a>\n"),
+        ("", ""),
+        // Listings of web servers lead up, and to themselves in another order.
+        ("", "<a href=\"../\">..</a>\n"),
+        ("", "<a href=\"?C=N;O=D\">Name</a>\n"),
+    ] {
         let index = PublicIndex::start();
         let body = format!(
             "<!DOCTYPE html>\n{title}<a href=\"six/index.html\">six</a>\n<a href=\"Acme.Lib/index.html\">Acme.Lib</a>\n{up}"
@@ -230,7 +236,7 @@ fn a_root_page_may_link_to_the_documents_of_projects() {
         index.serve_verbatim("", HTML, body);
         let larder = Larder::builder(&gitlab).mirror("pypi", &index).private_names(&["acme-*"]).start();
         let json = get_as(&larder.client(), "/pypi/simple/", JSON).json();
-        assert_eq!(json["projects"], serde_json::json!([{ "name": "six" }]), "{title}");
+        assert_eq!(json["projects"], serde_json::json!([{ "name": "six" }]), "{title} {up}");
         let html = get_as(&larder.client(), "/pypi/simple/", HTML).text();
         assert!(html.contains("<a href=\"/pypi/simple/six/\">six</a>"), "{html}");
         assert!(!html.contains("Acme") && !html.contains("six/index.html"), "{html}");
@@ -326,6 +332,32 @@ fn a_token_in_the_path_of_an_index_is_in_no_link() {
             let said: Vec<&str> = said.iter().map(String::as_str).collect();
             assert_untold(TOKEN, &larder, &said);
             index.log().assert_nothing_unexpected();
+        }
+    }
+}
+
+/// Listings of web servers lead up as well, and a page may link to another project's.
+#[test]
+fn links_between_an_indexs_own_pages_do_not_tell_its_address() {
+    const TOKEN: &str = "9fK2xLq7Zr4TnB8wQ1";
+    let gitlab = GitLab::start();
+    let index = PublicIndex::builder().at(&format!("/api/pypi/{TOKEN}/simple/")).start();
+    let wheel = wheel();
+    let body = format!(
+        "<title>Links for some-lib</title><a href=\"../\">..</a>\n<a href=\"../other/\">other</a>\n<a href=\"{}#sha256={}\">{}</a>\n",
+        wheel.filename, wheel.sha256, wheel.filename
+    );
+    index.serve_verbatim("some-lib", HTML, body);
+    let larder =
+        Larder::builder(&gitlab).sections(&format!("[mirrors.pypi]\nurl = {:?}", index.url())).start();
+    for accept in FORMATS {
+        let said = get_as(&larder.client(), &page("some-lib"), accept).text();
+        assert!(!said.contains(TOKEN), "{said}");
+        if accept == HTML {
+            assert!(
+                said.contains("href=\"/pypi/simple/\"") && said.contains("href=\"/pypi/simple/other/\""),
+                "{said}"
+            );
         }
     }
 }

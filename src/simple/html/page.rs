@@ -198,6 +198,7 @@ impl Page {
         self.shape.hashed_anchors += usize::from(entry.fragment.is_some_and(is_hashed));
         self.shape.file_anchors += usize::from(is_distribution(segment));
         self.shape.nested_anchors += usize::from(self.links.is_nested(entry.url));
+        self.shape.upward_anchors += usize::from(self.links.is_upward(entry.url));
     }
 }
 
