@@ -152,7 +152,7 @@ fn check_config(file: Option<&Path>, config: &Config) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says that larder's own certificate ends soon; one that clients refuse is a fault.
+/// Says until when larder's own certificate is good, and that it ends soon; one that clients refuse is a fault.
 fn remark_on_the_certificate(config: &Config) -> Result<(), Failure> {
     let Some(validity) = app::certificate_validity(config).map_err(|why| bad_config(&why))? else {
         return Ok(());
@@ -161,7 +161,7 @@ fn remark_on_the_certificate(config: &Config) -> Result<(), Failure> {
     let until = humantime::format_rfc3339_seconds(validity.until());
     let told = format!("tls.certificate: it {judgement} ({until})");
     match judgement {
-        Judgement::Good { .. } => {}
+        Judgement::Good { .. } => print(&format!("{told}\n"))?,
         Judgement::EndsSoon { .. } => {
             // Nobody is left to be told if this fails.
             let _ = writeln!(std::io::stderr(), "larder: warning: {told}: renew it");

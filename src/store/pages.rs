@@ -260,7 +260,7 @@ impl PageShelf {
         self.put(route, format, meta, body, (Lasting::No, asked)).await
     }
 
-    /// Stores a page that could not be asked for again. Its bytes are on the disk before anything refers to them, and
+    /// Stores a page that could not be asked for again, of which upstream last spoke at `asked`. Its bytes are on the disk before anything refers to them, and
     /// the body it replaces is left to `gc`: after a power loss it may be the one that counts.
     ///
     /// # Errors
@@ -271,8 +271,9 @@ impl PageShelf {
         format: Format,
         meta: PageMeta,
         body: Bytes,
+        asked: SystemTime,
     ) -> Result<(), StoreError> {
-        self.put(route, format, meta, body, (Lasting::Yes, clock::wall())).await
+        self.put(route, format, meta, body, (Lasting::Yes, asked)).await
     }
 
     async fn put(

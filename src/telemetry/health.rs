@@ -172,6 +172,8 @@ pub struct Health {
     pub reasons: Vec<Reason>,
     /// Split bundles that were imported in part. Nothing is amiss: whoever carries them is on the way.
     pub awaited_parts: Vec<AwaitedParts>,
+    /// Larder's own, if it speaks TLS.
+    pub certificate: Option<CertificateGauges>,
 }
 
 impl Health {
@@ -189,8 +191,13 @@ impl Health {
         reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
         reasons.extend(gauges.config_refused.map(|since| Reason::ConfigRefused { since }));
         reasons.extend(gauges.certificate.and_then(Reason::of_certificate));
-        let awaited_parts = gauges.awaited_parts.clone();
-        Self { stopping: gauges.stopping, offline: gauges.offline, reasons, awaited_parts }
+        Self {
+            stopping: gauges.stopping,
+            offline: gauges.offline,
+            reasons,
+            awaited_parts: gauges.awaited_parts.clone(),
+            certificate: gauges.certificate,
+        }
     }
 
     /// Whether requests should be sent here at all.
@@ -208,7 +215,8 @@ impl Health {
     }
 
     /// The same as a JSON object: `status`, `offline`, and `reasons`, each with a `reason`, a sentence as `detail`, and
-    /// what there is of `peer`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some.
+    /// what there is of `peer`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some;
+    /// and the `certificate`, where there is one.
     pub fn json(&self) -> Value {
         let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
         let mut object = json!({ "status": self.word(), "offline": self.offline, "reasons": reasons });
@@ -216,6 +224,11 @@ impl Health {
             && let Some(object) = object.as_object_mut()
         {
             object.insert("awaited_parts".to_owned(), json!(self.awaited_parts));
+        }
+        if let (Some(certificate), Some(object)) = (&self.certificate, object.as_object_mut()) {
+            let not_after = humantime::format_rfc3339_seconds(certificate.not_after).to_string();
+            let told = json!({ "not_after": not_after, "state": certificate.judgement.word() });
+            object.insert("certificate".to_owned(), told);
         }
         object
     }

@@ -230,7 +230,7 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
     for (arguments, part) in [
         (["serve", "--config", &absent], absent.as_str()),
         (["serve", "--gitlab", "nonsense"], "nonsense"),
-        (["serve", "--listen", "nonsense"], "nonsense"),
+        (["serve", "--listen", "nonsense"], "listen: "),
     ] {
         let refused = run(&arguments, &[("HOME", &*folder.path().to_string_lossy())]);
         let said = text(&refused.stderr);

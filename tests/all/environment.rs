@@ -83,6 +83,8 @@ fn a_file_that_is_no_toml_is_placed_and_not_quoted() {
     for text in [
         "[gitlab]\nurl = https://me:s3cret@gitlab.example\n",
         "listen = \"me:s3cret@gitlab.example\"\n",
+        "listen = \"s3cret is no address\"\n",
+        "[tls]\nlisten = [\"unix:s3cret\"]\n",
         "[gitlab]\nretries = \"s3cret\"\n",
     ] {
         std::fs::write(&file, text).expect("a writable folder");

@@ -110,7 +110,7 @@ fn the_addresses_are_checked_one_by_one() {
     assert!(!said.contains("trust_network"), "a unix socket is this machine's: {said}");
     for (listen, part) in [
         ("[]", "listen: nobody could connect: set it, or tls.listen"),
-        ("[\"nonsense\"]", "\"nonsense\" is not an address"),
+        ("[\"nonsense\"]", "listen: a text is not an address"),
         ("[\"127.0.0.1:1\", \"127.0.0.1:1\"]", "twice"),
         ("\"unix:larder.sock\"", "must be absolute"),
         ("3141", "or a list of them"),

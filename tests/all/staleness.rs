@@ -258,6 +258,22 @@ fn r11_the_age_of_a_page_is_on_disk_and_counts_from_the_last_word() {
     assert_expired(&larder, &index, "8 s after the last word, two restarts later");
 }
 
+/// What a bundle carries was said before it was made.
+#[test]
+fn r11_a_page_that_was_carried_here_is_no_younger_than_its_bundle() {
+    let (gitlab, index) = (GitLab::start(), index());
+    let near = larder(&gitlab, &index, NEVER_FRESH, "");
+    warm(&near, &index);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bundle = path_in(folder.path(), "bundle");
+    well(&near.command(&["export", &bundle, "--json"]));
+    std::thread::sleep(Duration::from_millis(4_100));
+    let far = larder(&gitlab, &index, NEVER_FRESH, "stale_for = \"3s\"");
+    well(&far.command(&["import", &bundle, "--json"]));
+    index.stop();
+    assert_expired(&far, &index, "imported 4 s after the bundle was made");
+}
+
 #[test]
 fn the_disk_does_not_grow_when_a_page_is_only_confirmed() {
     let gitlab = GitLab::start();

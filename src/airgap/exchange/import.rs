@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::signature::{self, SignatureError};
 use super::{Exchange, block_on};
-use crate::airgap::bundle::{Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
+use crate::airgap::bundle::{Description, Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
 use crate::clock;
 use crate::control::Order;
 use crate::digest::Digest;
@@ -142,7 +142,8 @@ impl Exchange {
         if !order.check {
             self.settle(staging, &opening.manifest)?;
             if told.awaited_blobs == 0 {
-                pages.into_iter().try_for_each(|merged| self.show(merged))?;
+                let made = made(&opening.description);
+                pages.into_iter().try_for_each(|merged| self.show(merged, made))?;
             }
             let since = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
             self.store.awaited.note(told.id, part.of, &told.awaited_parts, since)?;
@@ -234,7 +235,8 @@ impl Exchange {
         Ok(staging.settle(&files, &metadata)?)
     }
 
-    fn show(&self, merged: Merged) -> Result<(), ImportError> {
+    /// What upstream said of it was said before the bundle was made.
+    fn show(&self, merged: Merged, made: SystemTime) -> Result<(), ImportError> {
         let route = Route::Page(merged.page);
         let meta = PageMeta { etag: None, last_modified: None, url: HOUSE.to_owned() };
         let body = Bytes::from(merged.listing.to_json());
@@ -242,13 +244,19 @@ impl Exchange {
             let shelf = &self.store.pages;
             let unchanged = shelf.load(&route, Format::Json).await.ok().flatten();
             if unchanged.is_none_or(|(known, bytes)| known != meta || bytes != body) {
-                shelf.store_to_last(&route, Format::Json, meta, body).await?;
+                shelf.store_to_last(&route, Format::Json, meta, body, made).await?;
             }
             // What it said is on the merged page.
             shelf.forget(&route, Format::Html)
         })?;
         Ok(())
     }
+}
+
+/// When a bundle was made; no later than now, whatever it says.
+fn made(description: &Description) -> SystemTime {
+    let now = clock::wall();
+    humantime::parse_rfc3339(&description.created).map_or(now, |made| made.min(now))
 }
 
 /// Whether it was new.

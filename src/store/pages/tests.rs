@@ -55,7 +55,7 @@ async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_m
     fs::remove_file(shelf.layout.blob(Digest::of(&new)))?;
     shelf.store(&route, Format::Html, meta(), third.clone(), clock::wall()).await?;
     assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), third.clone())));
-    shelf.store_to_last(&route, Format::Html, meta(), new.clone()).await?;
+    shelf.store_to_last(&route, Format::Html, meta(), new.clone(), clock::wall()).await?;
     assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), new)));
     assert!(shelf.layout.blob(Digest::of(&third)).exists(), "a power loss may bring it back");
     Ok(())
