@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
@@ -42,6 +42,8 @@ pub(super) struct Place {
     number: u64,
     pub(super) activity: Activity,
     permit: Mutex<Permit>,
+    /// Whoever waits for a usual place: one of the connection's requests, for all of them.
+    exchange: AsyncMutex<()>,
 }
 
 struct Permit {
@@ -61,13 +63,16 @@ impl Places {
 
     /// A place for the next who comes, held ready; waits until there is one.
     pub(super) async fn next(self: &Arc<Self>) -> Arc<Place> {
-        let permit = match self.at_once() {
-            Some(permit) => permit,
-            None => self.wait(true).await,
-        };
+        let permit = Mutex::new(self.permit(true).await);
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         let activity = Activity::new(clock::now());
-        Arc::new(Place { places: Arc::clone(self), number, activity, permit: Mutex::new(permit) })
+        Arc::new(Place {
+            places: Arc::clone(self),
+            number,
+            activity,
+            permit,
+            exchange: AsyncMutex::default(),
+        })
     }
 
     /// How many are taken. The one that is held ready for whoever comes next counts too.
@@ -84,14 +89,21 @@ impl Places {
         }
     }
 
-    fn at_once(&self) -> Option<Permit> {
+    /// A place that is free, or else one that somebody gives back, or has to.
+    async fn permit(&self, spare_will_do: bool) -> Permit {
+        match self.at_once(spare_will_do) {
+            Some(permit) => permit,
+            None => self.wait(spare_will_do).await,
+        }
+    }
+
+    fn at_once(&self, spare_will_do: bool) -> Option<Permit> {
         let permit = |places: &Arc<Semaphore>, is_usual| {
             Arc::clone(places).try_acquire_owned().ok().map(|held| Permit { _held: Some(held), is_usual })
         };
-        permit(&self.usual, true).or_else(|| permit(&self.spare, false))
+        permit(&self.usual, true).or_else(|| spare_will_do.then(|| permit(&self.spare, false)).flatten())
     }
 
-    /// For a place that somebody gives back, or has to.
     async fn wait(&self, spare_will_do: bool) -> Permit {
         let _waiter = Waiter::new(&self.waiting);
         let [usual, spare] = [&self.usual, &self.spare].map(|places| Arc::clone(places).acquire_owned());
@@ -110,10 +122,12 @@ impl Places {
         }
     }
 
-    /// Asks whoever has been idle the longest to go, if more wait than are about to go already.
+    /// Asks whoever has been idle the longest to go, if more wait than are about to go already. Who was told and serves a
+    /// request that was under way does not go soon.
     fn show_out(&self, now: Instant) {
         let present = self.present();
-        let going = present.values().filter(|activity| activity.is_told_to_go()).count();
+        let goes = |activity: &&Activity| activity.is_told_to_go() && activity.idle_since().is_some();
+        let going = present.values().filter(goes).count();
         if going >= self.waiting.load(Ordering::Relaxed) {
             return;
         }
@@ -143,14 +157,17 @@ impl Place {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_usual
     }
 
-    /// Waits for a usual place, in exchange for this one. False if there is none in time.
+    /// Waits for a usual place, in exchange for this one: for one only, however many requests want it. False if there is none in
+    /// time.
     pub(super) async fn becomes_usual(&self, limit: Duration) -> bool {
-        if self.is_usual() {
-            return true;
-        }
-        let Ok(found) = timeout(limit, self.places.wait(false)).await else { return false };
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        true
+        let exchanged = async {
+            let _turn = self.exchange.lock().await;
+            if !self.is_usual() {
+                let found = self.places.permit(false).await;
+                *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            }
+        };
+        timeout(limit, exchanged).await.is_ok()
     }
 }
 
@@ -187,6 +204,19 @@ mod tests {
         taken
     }
 
+    /// The same, and they have been idle for long enough.
+    async fn places_idle(count: usize, all: &Arc<Places>) -> Vec<Arc<Place>> {
+        let taken = places(count, all).await;
+        for place in &taken {
+            place.activity.begins(place.activity.idle_since().unwrap() - IDLE_AT_LEAST * 2);
+        }
+        taken
+    }
+
+    fn told(taken: &[Arc<Place>]) -> Vec<bool> {
+        taken.iter().map(|place| place.activity.is_told_to_go()).collect()
+    }
+
     #[tokio::test]
     async fn whoever_was_idle_the_longest_goes_and_only_as_many_as_are_waited_for() {
         let all = Places::new(3);
@@ -201,14 +231,48 @@ mod tests {
         for _ in 0..3 {
             all.show_out(now + IDLE_AT_LEAST * 2);
         }
-        let told = |taken: &[Arc<Place>]| {
-            taken.iter().map(|place| place.activity.is_told_to_go()).collect::<Vec<_>>()
-        };
         assert_eq!(told(&taken), [false, true, false], "the first is busy, and one is waited for");
         let other = Waiter::new(&all.waiting);
         all.show_out(now + IDLE_AT_LEAST * 2);
         assert_eq!(told(&taken), [false, true, true]);
         drop((one, other, busy));
+    }
+
+    #[tokio::test]
+    async fn whoever_serves_again_after_it_was_told_does_not_count_as_going() {
+        let all = Places::new(2);
+        let taken = places(2, &all).await;
+        let later = clock::now() + IDLE_AT_LEAST * 2;
+        let _one = Waiter::new(&all.waiting);
+        all.show_out(later);
+        assert_eq!(told(&taken), [true, false]);
+        let late = taken[0].activity.begin();
+        all.show_out(later);
+        assert_eq!(told(&taken), [true, true], "the first has a request that was under way");
+        drop(late);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_requests_of_one_connection_show_out_one_other() {
+        let all = Places::new(3);
+        let taken = places_idle(3, &all).await;
+        let spare = all.next().await;
+        let wait = || spare.becomes_usual(Duration::from_secs(5));
+        assert_eq!(tokio::join!(wait(), wait(), wait()), (false, false, false));
+        assert_eq!(told(&taken), [true, false, false]);
+        drop(taken);
+        assert_eq!(tokio::join!(wait(), wait(), wait()), (true, true, true));
+        assert_eq!(all.taken(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_goes_while_a_place_is_free() {
+        let all = Places::new(2);
+        let mut taken = places_idle(2, &all).await;
+        let spare = all.next().await;
+        taken.pop();
+        assert!(spare.becomes_usual(Duration::from_secs(5)).await);
+        assert_eq!(told(&taken), [false]);
     }
 
     #[tokio::test(start_paused = true)]
