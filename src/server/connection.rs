@@ -192,14 +192,22 @@ where
                     _ = over(&activity, patience) => return tracing::debug!("a client stopped reading"),
                 }
             }
-            over = over(&activity, patience) => {
+            why = over(&activity, patience) => {
                 connection.as_mut().graceful_shutdown();
                 // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take, and
                 // whoever takes nothing has had his time.
-                let in_vain = !matches!(over, Over::Idle) || activity.is_fresh();
+                let in_vain = !matches!(why, Over::Idle) || activity.is_fresh();
                 let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
-                let Ok(served) = timeout(last, connection).await else { return };
-                served
+                match timeout(last, connection.as_mut()).await {
+                    Ok(served) => served,
+                    Err(_) if matches!(why, Over::Stalled) => return,
+                    // A request that was under way is taken until the client has heard the farewell (RFC 9113 §6.8), and
+                    // what is taken is answered to its end.
+                    Err(_) => tokio::select! {
+                        served = connection => served,
+                        _ = over(&activity, Patience { idle: last, ..patience }) => return,
+                    },
+                }
             }
         };
         told(served);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::support::tls::{in_time, read, run};
 use crate::support::{Act, Artifact, GitLab, Larder, Site, Storage, StoreListing, path, token};
@@ -123,6 +124,88 @@ fn an_http2_client_that_neither_asks_nor_takes_is_ended() {
             }
         }
         assert_eq!(taken, 5_000_000);
+    });
+}
+
+/// One frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A whole request without a body. Every field is a literal (RFC 7541 §6.2.2).
+fn headers(stream: u32, request: &http::Request<http_body_util::Full<Bytes>>) -> Vec<u8> {
+    let text = |text: &str| match u8::try_from(text.len()).expect("a short text") {
+        length @ ..127 => [&[length], text.as_bytes()].concat(),
+        length => [&[127, length - 127], text.as_bytes()].concat(),
+    };
+    let uri = request.uri();
+    let authorization = request.headers()["authorization"].to_str().expect("a text");
+    let fields = [
+        (":method", request.method().as_str()),
+        (":scheme", "https"),
+        (":authority", uri.authority().expect("an authority").as_str()),
+        (":path", uri.path()),
+        ("authorization", authorization),
+    ];
+    let block: Vec<u8> =
+        fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect();
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// What comes up to the first frame of this kind and with these flags: the data in it, all in one.
+async fn data_until(stream: &mut (impl AsyncRead + Unpin), kind: u8, flags: u8) -> Vec<u8> {
+    let mut data = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        in_time(stream.read_exact(&mut head)).await.expect("the connection goes on");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        in_time(stream.read_exact(&mut payload)).await.expect("a whole frame");
+        if head[3] == DATA {
+            data.extend(payload);
+        }
+        if head[3] == kind && head[4] & flags == flags {
+            return data;
+        }
+    }
+}
+
+/// The client answers no ping, so that it may ask until it is cut off.
+#[test]
+fn a_request_that_crosses_the_farewell_is_answered_to_its_end() {
+    let gitlab = GitLab::start();
+    let file = Artifact::noise("big", "1.0", 40_000);
+    gitlab.publish(42, &file);
+    let secured = Secured::start(&gitlab, "[limits]\nconnections = 1");
+    let client = secured.http2();
+    let page = path::project_page(42, "big");
+    let gate = gitlab.hold(Site::FileBody, 1_000);
+    run(async {
+        let mut held = client.connect().await.expect("a handshake");
+        let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[])].concat();
+        let first = headers(1, &client.get(&page, token::READER));
+        in_time(held.write_all(&[hello, first].concat())).await.expect("a request is taken");
+        data_until(&mut held, DATA, END_STREAM).await;
+        let crosses = async {
+            data_until(&mut held, GOAWAY, 0).await;
+            let late = headers(3, &client.get(&path::project_file(42, &file), token::READER));
+            in_time(held.write_all(&late)).await.expect("a request is taken");
+            // For longer than the farewell of a connection that stays idle.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            gate.open();
+            data_until(&mut held, DATA, END_STREAM).await
+        };
+        let (found, waited) = tokio::join!(crosses, fetch(&client, &page));
+        assert!(found == file.bytes, "{} bytes came", found.len());
+        assert_eq!(waited.status, 200, "{waited:?}");
     });
 }
 
