@@ -26,7 +26,7 @@ use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
 use super::body::ReplyBody;
 use super::clients::ClientAddress;
 use super::connection_counts::{ConnectionCounts, TurnedAway};
-use super::handler::{OverTls, is_probe};
+use super::handler::{NoPlace, OverTls, is_probe};
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
@@ -269,13 +269,12 @@ impl About {
                 true => find_room(Arc::clone(&about.streams), about.limits.queue_timeout.0).await,
                 false => None,
             };
-            let Some(room) = room else {
-                let crowded = reply::rejection(&Refusal::Crowded);
-                return Ok(crowded.map(|body| WatchedBody::new(body, guard, None)));
-            };
+            if room.is_none() {
+                request.extensions_mut().insert(NoPlace);
+            }
             // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
             let response = Box::pin(answer(request)).await;
-            Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, Some(room))))
+            Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, room)))
         }
     }
 }
@@ -307,11 +306,11 @@ impl Exchange {
         let guard = self.about.place.activity.begin();
         async move {
             let about = &exchange.about;
-            let mut response = match about.lets_in(&request).await {
-                // An idle connection must not hold the room that an answer takes.
-                true => Box::pin(answer(request)).await,
-                false => reply::rejection(&Refusal::Crowded),
-            };
+            if !about.lets_in(&request).await {
+                request.extensions_mut().insert(NoPlace);
+            }
+            // An idle connection must not hold the room that an answer takes.
+            let mut response = Box::pin(answer(request)).await;
             exchange.head.begins();
             if about.shutdown.has_begun() || !about.place.is_usual() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::body::ReplyBody;
-use super::handler::Services;
+use super::handler::{NoPlace, Services};
 use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
 use crate::access::Credential;
@@ -56,6 +56,7 @@ pub(super) async fn handle(
     let id = RequestId::random();
     tracing::info!(order = name, %id, "an order over the control socket");
     let obeyed = match *request.method() {
+        _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::Crowded),
         Method::POST => obey(&services, &name, request, shutdown).await,
         _ => Err(Refusal::Route(RouteError::Method("POST"))),
     };

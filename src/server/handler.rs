@@ -49,6 +49,10 @@ use crate::upload::Uploads;
 #[derive(Clone, Copy)]
 pub(super) struct OverTls;
 
+/// In the extensions of a request for which there was no place in time: it is refused, and logged like any other.
+#[derive(Clone, Copy)]
+pub(super) struct NoPlace;
+
 /// In the extensions of a request that larder sends to itself: it is neither logged nor counted.
 #[derive(Clone, Copy)]
 pub(super) struct OwnRequest;
@@ -135,6 +139,9 @@ impl Services {
         body: Incoming,
         now: Instant,
     ) -> Result<Reply, Refusal> {
+        if parts.extensions.get::<NoPlace>().is_some() {
+            return Err(Refusal::Crowded);
+        }
         // None over a unix socket, where no browser comes in.
         let client = parts.extensions.get::<ClientAddress>().copied();
         if !matches!(route, Route::House(House::Live | House::Ready | House::Metrics)) {

@@ -100,6 +100,7 @@ fn how_larder_is_can_be_asked_while_nobody_else_is_served() {
     assert_eq!(waits.header("Connection"), Some("close"));
     let counted = larder.metric("larder_connections_refused_total{reason=\"crowded\"}");
     assert_eq!(counted, Some(1.0));
+    larder.wait_for_log(&format!("path={} status=503", page()));
     let waiting = std::thread::spawn({
         let client = client.clone();
         move || client.get(&page())
