@@ -272,3 +272,21 @@ fn the_mirrors_failure_is_said_and_is_not_a_missing_package() {
     let reply = get_as(&reader(&larder), &path::group_page(7, "not-there-either"), HTML);
     assert_eq!(reply.status, 404, "{reply:?}");
 }
+
+/// GitLab says so to one caller, and its word to a caller counts for `access.grant_for`, however long pages are fresh.
+#[test]
+fn r22_a_forward_is_remembered_no_longer_than_gitlabs_word_counts() {
+    let street = Street::new();
+    let page = path::project_page(42, PUBLIC);
+    for (grant_for, questions) in [("0s", 2), ("60s", 1)] {
+        let sections = format!("[access]\ngrant_for = {grant_for:?}\n[index]\nfresh_for = \"60s\"");
+        let larder = street.larder("pypi", &sections);
+        street.forget();
+        for _ in 0..2 {
+            get_as(&reader(&larder), &page, JSON).expect(200);
+        }
+        let asked = street.gitlab.log().count(Kind::Page);
+        assert_eq!(asked, questions, "{grant_for}");
+    }
+    street.assert_innocent();
+}
