@@ -16,7 +16,10 @@
 //! bodies only. *Cold* is a larder with an empty store, *warm* the same larder once it has come to rest.
 //! Figures are medians of the rounds, and comparable within one run only.
 
-#![expect(clippy::disallowed_methods, reason = "a program of its own: it owns its clock and its folders")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own: it owns its clock and its folders"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -33,8 +36,9 @@ const VERSIONS: [&str; 3] = ["1.0", "2.0", "3.0"];
 const PROJECT: u64 = 42;
 const DISTANCE: Duration = Duration::from_millis(30);
 /// Of the wheels, in turn.
-const SIZES: [usize; 10] =
-    [50_000, 60_000, 80_000, 120_000, 200_000, 350_000, 600_000, 1_100_000, 2_500_000, 4_000_000];
+const SIZES: [usize; 10] = [
+    50_000, 60_000, 80_000, 120_000, 200_000, 350_000, 600_000, 1_100_000, 2_500_000, 4_000_000,
+];
 /// Of their descriptions, in turn: most of a real METADATA.
 const DESCRIPTIONS: [usize; 4] = [2_000, 6_000, 15_000, 40_000];
 /// Needs what no other package can live with, in its newest version.
@@ -43,7 +47,10 @@ const AT_ODDS: usize = 7;
 const REST: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let rounds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 3,
         ["--rounds", rounds] if rounds.parse::<usize>().is_ok_and(|rounds| rounds > 0) => {
@@ -58,7 +65,9 @@ fn main() -> ExitCode {
         eprintln!("no uv: {reason}");
         return ExitCode::FAILURE;
     }
-    let gitlab = GitLab::builder().set(|settings| settings.latency = DISTANCE).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.latency = DISTANCE)
+        .start();
     let names = publish(&gitlab);
     let mut rows = Vec::new();
     for ranges in [true, false] {
@@ -68,10 +77,16 @@ fn main() -> ExitCode {
             gitlab.plan(Act::NoAcceptRanges.at(Kind::File));
         }
         for command in [Command::Lock, Command::Install] {
-            let samples: Vec<Vec<Sample>> = (0..rounds).map(|_| round(&gitlab, command, &names)).collect();
+            let samples: Vec<Vec<Sample>> = (0..rounds)
+                .map(|_| round(&gitlab, command, &names))
+                .collect();
             for way in 0..samples[0].len() {
                 let of_way = samples.iter().map(|round| round[way].clone()).collect();
-                rows.push(Row { ranges, command, sample: median(of_way) });
+                rows.push(Row {
+                    ranges,
+                    command,
+                    sample: median(of_way),
+                });
             }
         }
     }
@@ -110,7 +125,9 @@ struct Row {
 
 /// Fills the project with the packages, and gives their names.
 fn publish(gitlab: &GitLab) -> Vec<String> {
-    let names: Vec<String> = (0..PACKAGES).map(|number| format!("part-{number:02}")).collect();
+    let names: Vec<String> = (0..PACKAGES)
+        .map(|number| format!("part-{number:02}"))
+        .collect();
     for (number, name) in names.iter().enumerate() {
         for version in VERSIONS {
             let mut package = Distribution::new(name, version)
@@ -155,7 +172,13 @@ fn round(gitlab: &GitLab, command: Command, names: &[String]) -> Vec<Sample> {
     vec![direct, cold, warm]
 }
 
-fn measure(way: &'static str, gitlab: &GitLab, relay: &Relay, command: Command, names: &[String]) -> Sample {
+fn measure(
+    way: &'static str,
+    gitlab: &GitLab,
+    relay: &Relay,
+    command: Command,
+    names: &[String],
+) -> Sample {
     gitlab.log().clear();
     relay.take();
     let started = Instant::now();
@@ -164,14 +187,26 @@ fn measure(way: &'static str, gitlab: &GitLab, relay: &Relay, command: Command, 
     let client = relay.take();
     let entries = gitlab.log().entries();
     let bytes = entries.iter().map(|entry| entry.body_sent).sum();
-    Sample { way, client, upstream: Passed { requests: entries.len() as u64, bytes }, took }
+    Sample {
+        way,
+        client,
+        upstream: Passed {
+            requests: entries.len() as u64,
+            bytes,
+        },
+        took,
+    }
 }
 
 /// The command as a new user runs it, with nothing in any cache of theirs.
 fn run(command: Command, server: &str, names: &[String]) -> Outcome {
     let user = Workbench::new();
     let host = server.trim_start_matches("http://");
-    let index = format!("http://__token__:{}@{host}{}", token::READER, path::project_index(PROJECT));
+    let index = format!(
+        "http://__token__:{}@{host}{}",
+        token::READER,
+        path::project_index(PROJECT)
+    );
     let python = python::program("python").to_string_lossy().into_owned();
     // Between them they need all the others.
     let wanted = &names[..8];
@@ -191,8 +226,16 @@ fn run(command: Command, server: &str, names: &[String]) -> Outcome {
         }
         Command::Install => {
             let target = user.folder().join("site").to_string_lossy().into_owned();
-            let mut arguments =
-                vec!["pip", "install", "--python", &python, "--target", &target, "--default-index", &index];
+            let mut arguments = vec![
+                "pip",
+                "install",
+                "--python",
+                &python,
+                "--target",
+                &target,
+                "--default-index",
+                &index,
+            ];
             arguments.extend(wanted.iter().map(String::as_str));
             user.uv(&arguments)
         }
@@ -221,9 +264,17 @@ fn median(samples: Vec<Sample>) -> Sample {
     };
     Sample {
         way: samples[0].way,
-        client: Passed { requests: middle(|s| s.client.requests), bytes: middle(|s| s.client.bytes) },
-        upstream: Passed { requests: middle(|s| s.upstream.requests), bytes: middle(|s| s.upstream.bytes) },
-        took: Duration::from_micros(middle(|s| u64::try_from(s.took.as_micros()).unwrap_or(u64::MAX))),
+        client: Passed {
+            requests: middle(|s| s.client.requests),
+            bytes: middle(|s| s.client.bytes),
+        },
+        upstream: Passed {
+            requests: middle(|s| s.upstream.requests),
+            bytes: middle(|s| s.upstream.bytes),
+        },
+        took: Duration::from_micros(middle(|s| {
+            u64::try_from(s.took.as_micros()).unwrap_or(u64::MAX)
+        })),
     }
 }
 
@@ -236,10 +287,19 @@ fn print(rows: &[Row], rounds: usize) {
         "| GitLab | command | | requests of uv | bytes to uv | seconds | requests to GitLab | bytes from GitLab |"
     );
     println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
-    for Row { ranges, command, sample } in rows {
+    for Row {
+        ranges,
+        command,
+        sample,
+    } in rows
+    {
         println!(
             "| {} | {command} | {} | {} | {} | {:.2} | {} | {} |",
-            if *ranges { "answers ranges" } else { "no ranges" },
+            if *ranges {
+                "answers ranges"
+            } else {
+                "no ranges"
+            },
             sample.way,
             sample.client.requests,
             thousands(sample.client.bytes),

@@ -32,8 +32,8 @@ use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
 use crate::secret_file::SecretFile;
 use crate::server::{
-    Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening, PassedSockets,
-    RequestRate, ServerLimits, Services, Shutdown,
+    Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening,
+    PassedSockets, RequestRate, ServerLimits, Services, Shutdown,
 };
 use crate::store::StoreError;
 use crate::telemetry::Gauges;
@@ -99,8 +99,12 @@ impl App {
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
         let opened: Vec<_> = door.addresses().cloned().collect();
-        let mut daemon =
-            Daemon::of(InForce::new(services(&foundation, &config, (&opened, certificates.clone()), None)?));
+        let mut daemon = Daemon::of(InForce::new(services(
+            &foundation,
+            &config,
+            (&opened, certificates.clone()),
+            None,
+        )?));
         match ControlDoor::bind(&cache_dir) {
             Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
@@ -108,11 +112,25 @@ impl App {
             }
         }
         if let Some(certificates) = &certificates {
-            daemon.serving.spawn(Arc::clone(certificates).keep_up(daemon.shutdown.clone()));
+            daemon
+                .serving
+                .spawn(Arc::clone(certificates).keep_up(daemon.shutdown.clone()));
         }
         let listener = Listener::new(door, config.limits);
-        daemon.serving.spawn(listener.serve(Arc::clone(&daemon.in_force), daemon.shutdown.clone()));
-        Ok(Self { address, urls, certificates, cache_dir, gitlab, opened, config, foundation, daemon })
+        daemon
+            .serving
+            .spawn(listener.serve(Arc::clone(&daemon.in_force), daemon.shutdown.clone()));
+        Ok(Self {
+            address,
+            urls,
+            certificates,
+            cache_dir,
+            gitlab,
+            opened,
+            config,
+            foundation,
+            daemon,
+        })
     }
 
     /// The first address that speaks HTTP over TCP, with the port it was given.
@@ -161,7 +179,12 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     fn embedded(config: &Config) -> Result<Self, StartError> {
-        let in_force = InForce::new(services(&*Foundation::lay(config)?, config, (&[], None), None)?);
+        let in_force = InForce::new(services(
+            &*Foundation::lay(config)?,
+            config,
+            (&[], None),
+            None,
+        )?);
         let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(in_force);
         daemon.obey(door, config.limits);
@@ -170,23 +193,35 @@ impl Daemon {
 
     fn of(in_force: Arc<InForce>) -> Self {
         let shutdown = in_force.services().shutdown.clone();
-        Self { in_force, shutdown, serving: JoinSet::new(), control: None }
+        Self {
+            in_force,
+            shutdown,
+            serving: JoinSet::new(),
+            control: None,
+        }
     }
 
     fn obey(&mut self, door: ControlDoor, limits: ServerLimits) {
         let listener = Listener::new(door, limits);
         self.control = Some(listener.occupancy());
-        self.serving.spawn(listener.serve(Arc::clone(&self.in_force), self.shutdown.clone()));
+        self.serving
+            .spawn(listener.serve(Arc::clone(&self.in_force), self.shutdown.clone()));
     }
 
     /// Returns when nobody is connected to the control socket. However long that takes: another command would be cut
     /// in its middle otherwise, and a second Ctrl-C ends the wait.
     async fn deserted(&self) {
         let mut looks = 0;
-        while self.control.as_ref().is_some_and(|control| !control.is_idle()) {
+        while self
+            .control
+            .as_ref()
+            .is_some_and(|control| !control.is_idle())
+        {
             looks += 1;
             if looks == LOOKS_IN_SILENCE {
-                tracing::warn!("another command uses the cache by way of this one: waiting for it to end");
+                tracing::warn!(
+                    "another command uses the cache by way of this one: waiting for it to end"
+                );
             }
             tokio::time::sleep(DESERTED_LOOK_EVERY).await;
         }
@@ -250,7 +285,9 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
         }
         match Client::connect(&folder).await {
             Ok(client) => return Ok(Reached::Running(client)),
-            Err(why) if clock::now() >= until => return Err(StartError::Unreachable { folder, why }),
+            Err(why) if clock::now() >= until => {
+                return Err(StartError::Unreachable { folder, why });
+            }
             Err(_) => tokio::time::sleep(REACH_PAUSE).await,
         }
     }
@@ -259,10 +296,17 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
 /// Sockets that were passed on stand in place of what is configured, which is easily overlooked.
 fn warn_of_the_unopened(config: &Config, door: &NetworkDoor) {
     let usual = Config::default().listen;
-    let listen = config.listen.iter().filter(|address| !usual.iter().any(|usual| usual == *address));
-    let keys = listen
-        .map(|address| ("listen", address))
-        .chain(config.tls.listen.iter().map(|address| ("tls.listen", address)));
+    let listen = config
+        .listen
+        .iter()
+        .filter(|address| !usual.iter().any(|usual| usual == *address));
+    let keys = listen.map(|address| ("listen", address)).chain(
+        config
+            .tls
+            .listen
+            .iter()
+            .map(|address| ("tls.listen", address)),
+    );
     for (key, address) in keys.filter(|(_, address)| door.stands_aside(address)) {
         tracing::warn!(
             key,
@@ -275,7 +319,10 @@ fn warn_of_the_unopened(config: &Config, door: &NetworkDoor) {
 
 /// The GitLab that is asked; none offline.
 fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
-    Ok((!config.offline).then(|| bases(config)).transpose()?.map(|bases| bases.asked().to_string()))
+    Ok((!config.offline)
+        .then(|| bases(config))
+        .transpose()?
+        .map(|bases| bases.asked().to_string()))
 }
 
 /// All parts of one configuration, put together and idle, on what outlives it. `opened` is where clients come in, and what
@@ -289,7 +336,11 @@ fn services(
     let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
     let bases = bases(config)?;
     // Offline nobody is shown a credential, nor is anybody's own put aside for it.
-    let service = if config.offline { None } else { service(config)? };
+    let service = if config.offline {
+        None
+    } else {
+        service(config)?
+    };
     let upstream = upstreams(config, &bases, &via, service.is_some())?;
     let upstream = Arc::new(upstream.counting(&foundation.peer_counts));
     let access = match config.offline {
@@ -303,7 +354,11 @@ fn services(
         access: Arc::clone(&access),
         shelf: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
-        ahead: if config.offline { 0 } else { config.metadata.ahead },
+        ahead: if config.offline {
+            0
+        } else {
+            config.metadata.ahead
+        },
         written: Arc::clone(&foundation.written),
         held: config.offline.then(|| store.holdings()),
     };
@@ -317,11 +372,25 @@ fn services(
     };
     let files = Files::new(config.files, config.metadata, adopting(config), parts);
     let idle = config.limits.body_timeout.0;
-    let uploads = Uploads::new(Arc::clone(&upstream), Arc::clone(&pages), idle, config.path_prefix());
-    let upkeep =
-        Arc::new(Upkeep::new(Arc::clone(&store), Arc::clone(&pages), Arc::clone(&foundation.taking)));
-    let signers = Some(&config.import.allowed_signers).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let exchange = Arc::new(Exchange::new(Arc::clone(&store), Arc::clone(&pages), signers));
+    let uploads = Uploads::new(
+        Arc::clone(&upstream),
+        Arc::clone(&pages),
+        idle,
+        config.path_prefix(),
+    );
+    let upkeep = Arc::new(Upkeep::new(
+        Arc::clone(&store),
+        Arc::clone(&pages),
+        Arc::clone(&foundation.taking),
+    ));
+    let signers = Some(&config.import.allowed_signers)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
+    let exchange = Arc::new(Exchange::new(
+        Arc::clone(&store),
+        Arc::clone(&pages),
+        signers,
+    ));
     let readings = readings::Sources {
         access: Arc::clone(&access),
         files: Arc::clone(&files),
@@ -370,8 +439,10 @@ fn services(
 /// What is wrong with the configuration.
 pub fn ground(config: &Config) -> Result<Ground, StartError> {
     let bases = bases(config)?;
-    let mirrors =
-        config.mirrors.iter().map(|(name, section)| Ok((mirror_base(name, section)?, section.clone())));
+    let mirrors = config
+        .mirrors
+        .iter()
+        .map(|(name, section)| Ok((mirror_base(name, section)?, section.clone())));
     Ok(Ground {
         listen: config.first_address(),
         offline: config.offline,
@@ -405,13 +476,21 @@ pub fn patient(config: &Config, credential: Credential) -> Result<Patient, Start
     let impatient = impatient(config);
     let bases = bases(&impatient)?;
     let via = HeaderValue::from_static("1.1 larder-doctor");
-    let own = if config.offline { None } else { service(config)? };
+    let own = if config.offline {
+        None
+    } else {
+        service(config)?
+    };
     let ways = (!config.offline).then(|| ways(config)).transpose()?;
     Ok(Patient {
         ways,
         ground: ground(config)?,
         upstream: Arc::new(upstreams(&impatient, &bases, &via, false)?),
-        credential: if credential.is_anonymous() { own.unwrap_or_default() } else { credential },
+        credential: if credential.is_anonymous() {
+            own.unwrap_or_default()
+        } else {
+            credential
+        },
         limit: EXAMINED_FOR,
         cache_size: config.cache_size.0,
         connections: config.limits.connections,
@@ -423,11 +502,19 @@ pub fn patient(config: &Config, credential: Credential) -> Result<Patient, Start
 fn ways(config: &Config) -> Result<Ways, StartError> {
     let environment = ProxyEnvironment::of_process();
     let mirror = |(name, section): (&String, &MirrorConfig)| {
-        transport(&format!("mirrors.{name}"), &section.transport(), &environment)
+        transport(
+            &format!("mirrors.{name}"),
+            &section.transport(),
+            &environment,
+        )
     };
     Ok(Ways {
         gitlab: transport("gitlab", &config.gitlab.transport(), &environment)?,
-        mirrors: config.mirrors.iter().map(mirror).collect::<Result<_, _>>()?,
+        mirrors: config
+            .mirrors
+            .iter()
+            .map(mirror)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -437,21 +524,32 @@ fn impatient(config: &Config) -> Config {
     let at_most = |span: &mut crate::quantity::Span| span.0 = span.0.min(EXAMINED_FOR);
     let gitlab = &mut config.gitlab;
     gitlab.retries = 0;
-    [&mut gitlab.connect_timeout, &mut gitlab.header_timeout, &mut gitlab.idle_timeout]
-        .into_iter()
-        .for_each(at_most);
+    [
+        &mut gitlab.connect_timeout,
+        &mut gitlab.header_timeout,
+        &mut gitlab.idle_timeout,
+    ]
+    .into_iter()
+    .for_each(at_most);
     for mirror in config.mirrors.values_mut() {
         mirror.retries = 0;
-        [&mut mirror.connect_timeout, &mut mirror.header_timeout, &mut mirror.idle_timeout]
-            .into_iter()
-            .for_each(at_most);
+        [
+            &mut mirror.connect_timeout,
+            &mut mirror.header_timeout,
+            &mut mirror.idle_timeout,
+        ]
+        .into_iter()
+        .for_each(at_most);
     }
     config
 }
 
 /// The mirrors whose files without a sha256 are kept.
 fn adopting(config: &Config) -> HashSet<Scope> {
-    let kept = config.mirrors.iter().filter(|(_, mirror)| mirror.hashless == Hashless::Store);
+    let kept = config
+        .mirrors
+        .iter()
+        .filter(|(_, mirror)| mirror.hashless == Hashless::Store);
     kept.filter_map(|(name, _)| Scope::mirror(name)).collect()
 }
 
@@ -460,7 +558,9 @@ fn adopting(config: &Config) -> HashSet<Scope> {
 /// # Errors
 /// What is wrong with the token's file.
 pub fn caller(user: Option<&str>, token_file: Option<&Path>) -> Result<Credential, StartError> {
-    let Some(path) = token_file else { return Ok(Credential::anonymous()) };
+    let Some(path) = token_file else {
+        return Ok(Credential::anonymous());
+    };
     let token = read_token("--token-file", path)?;
     Ok(match user {
         Some(user) => Credential::basic(user, &token),
@@ -486,20 +586,36 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
     let mirrors = config.mirrors.iter().flat_map(|(name, section)| {
         let title = format!("mirrors.{name}");
         let url = mirror_base(name, section).map(|base| base.index().clone());
-        [token(&title, &section.token_file).err(), unusable(&title, section.transport(), url)]
+        [
+            token(&title, &section.token_file).err(),
+            unusable(&title, section.transport(), url),
+        ]
     });
     // Offline nobody is asked: what only they would need is not even opened.
-    let asked = if config.offline { Vec::new() } else { vec![service(config).err(), gitlab] };
+    let asked = if config.offline {
+        Vec::new()
+    } else {
+        vec![service(config).err(), gitlab]
+    };
     let asked = asked.into_iter().chain(mirrors.filter(|_| !config.offline));
     let signers = unreadable_signers(config);
-    let faults = asked.chain([signers, keys(config).err(), certificate_validity(config).err()]);
+    let faults = asked.chain([
+        signers,
+        keys(config).err(),
+        certificate_validity(config).err(),
+    ]);
     faults.flatten().map(|why| why.to_string()).collect()
 }
 
 /// The certificate and key of `[tls]`, if there are any.
 fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
-    let wanted = config.tls.has_certificate().then(|| Certificates::open(&config.tls));
-    wanted.transpose().map_err(|why| StartError::Setting(why.to_string()))
+    let wanted = config
+        .tls
+        .has_certificate()
+        .then(|| Certificates::open(&config.tls));
+    wanted
+        .transpose()
+        .map_err(|why| StartError::Setting(why.to_string()))
 }
 
 /// The dates of the certificate of `[tls]`, if there is one and they can be read.
@@ -507,21 +623,38 @@ fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError
 /// # Errors
 /// When it or its key is no good.
 pub fn certificate_validity(config: &Config) -> Result<Option<Validity>, StartError> {
-    let checked = config.tls.has_certificate().then(|| Certificates::check(&config.tls));
-    Ok(checked.transpose().map_err(|why| StartError::Setting(why.to_string()))?.flatten())
+    let checked = config
+        .tls
+        .has_certificate()
+        .then(|| Certificates::check(&config.tls));
+    Ok(checked
+        .transpose()
+        .map_err(|why| StartError::Setting(why.to_string()))?
+        .flatten())
 }
 
 /// What is wrong with the file of allowed signers, if one is named.
 fn unreadable_signers(config: &Config) -> Option<StartError> {
     let path = Some(&config.import.allowed_signers).filter(|path| !path.is_empty())?;
-    #[expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a setting that lives in a file of its own"
+    )]
     let why = fs::read(path).err()?;
-    Some(StartError::Setting(format!("import.allowed_signers: {path}: {why}")))
+    Some(StartError::Setting(format!(
+        "import.allowed_signers: {path}: {why}"
+    )))
 }
 
 fn bases(config: &Config) -> Result<Bases, StartError> {
-    let base = |url: &str| Base::parse(url).map_err(|why| StartError::Setting(format!("{url}: {why}")));
-    let others = config.gitlab.external_urls.iter().map(|url| base(url)).collect::<Result<_, _>>()?;
+    let base =
+        |url: &str| Base::parse(url).map_err(|why| StartError::Setting(format!("{url}: {why}")));
+    let others = config
+        .gitlab
+        .external_urls
+        .iter()
+        .map(|url| base(url))
+        .collect::<Result<_, _>>()?;
     Ok(Bases::new(base(&config.gitlab.url)?, others))
 }
 
@@ -539,13 +672,22 @@ fn keys(config: &Config) -> Result<Keys, StartError> {
     let access = &config.access;
     let mut keys = Keys::new(access.offline);
     for (key, path, add) in [
-        ("access.offline_users", &access.offline_users, Keys::with_users as fn(Keys, &[u8]) -> _),
-        ("access.offline_tokens", &access.offline_tokens, Keys::with_tokens),
+        (
+            "access.offline_users",
+            &access.offline_users,
+            Keys::with_users as fn(Keys, &[u8]) -> _,
+        ),
+        (
+            "access.offline_tokens",
+            &access.offline_tokens,
+            Keys::with_tokens,
+        ),
     ] {
         if path.is_empty() {
             continue;
         }
-        let fault = |why: &dyn std::fmt::Display| StartError::Setting(format!("{key}: {path}: {why}"));
+        let fault =
+            |why: &dyn std::fmt::Display| StartError::Setting(format!("{key}: {path}: {why}"));
         let file = SecretFile::read(Path::new(path)).map_err(|why| fault(&why))?;
         keys = add(keys, &file.text).map_err(|why| fault(&why))?;
     }
@@ -556,8 +698,16 @@ fn keys(config: &Config) -> Result<Keys, StartError> {
 fn sources(config: &Config, bases: Bases, private: PrivateNames) -> Result<Sources, StartError> {
     let pages = |(name, section): (&String, &MirrorConfig)| {
         let base = mirror_base(name, section)?;
-        Ok(MirrorPages { base, fresh_for: section.fresh_for.0, min_age: section.min_age.0 })
+        Ok(MirrorPages {
+            base,
+            fresh_for: section.fresh_for.0,
+            min_age: section.min_age.0,
+        })
     };
-    let mirrors = config.mirrors.iter().map(pages).collect::<Result<Vec<_>, StartError>>()?;
+    let mirrors = config
+        .mirrors
+        .iter()
+        .map(pages)
+        .collect::<Result<Vec<_>, StartError>>()?;
     Ok(Sources::new(bases, mirrors, private, &config.path_prefix()))
 }

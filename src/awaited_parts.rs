@@ -21,8 +21,18 @@ pub struct AwaitedParts {
 /// `parts 2, 4-6 of 9 of bundle 3f2a…`.
 impl fmt::Display for AwaitedParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.parts.len() == 1 { "part" } else { "parts" };
-        write!(f, "{word} {} of {} of bundle {}", drawn_together(&self.parts), self.of, self.bundle)
+        let word = if self.parts.len() == 1 {
+            "part"
+        } else {
+            "parts"
+        };
+        write!(
+            f,
+            "{word} {} of {} of bundle {}",
+            drawn_together(&self.parts),
+            self.of,
+            self.bundle
+        )
     }
 }
 
@@ -31,7 +41,11 @@ pub fn drawn_together(numbers: &[u32]) -> String {
     let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
     let texts = runs.map(|run| match run {
         [first, _, .., last] => format!("{first}-{last}"),
-        run => run.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+        run => run
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     });
     texts.collect::<Vec<_>>().join(", ")
 }
@@ -42,9 +56,12 @@ mod tests {
 
     #[test]
     fn neighbours_are_drawn_together() {
-        for (numbers, expected) in
-            [(&[][..], ""), (&[7], "7"), (&[1, 2], "1, 2"), (&[1, 2, 3, 5, 7, 8], "1-3, 5, 7, 8")]
-        {
+        for (numbers, expected) in [
+            (&[][..], ""),
+            (&[7], "7"),
+            (&[1, 2], "1, 2"),
+            (&[1, 2, 3, 5, 7, 8], "1-3, 5, 7, 8"),
+        ] {
             assert_eq!(drawn_together(numbers), expected);
         }
     }

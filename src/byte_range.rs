@@ -38,7 +38,10 @@ impl ByteRange {
             plain.then(|| digits.parse().unwrap_or(u64::MAX))
         };
         match (number(first), number(last)) {
-            (Some(first), Some(last)) => (first <= last).then_some(Self::From { first, last: Some(last) }),
+            (Some(first), Some(last)) => (first <= last).then_some(Self::From {
+                first,
+                last: Some(last),
+            }),
             (Some(first), None) if last.is_empty() => Some(Self::From { first, last: None }),
             (None, Some(length)) if first.is_empty() => Some(Self::Suffix(length)),
             _ => None,
@@ -48,7 +51,10 @@ impl ByteRange {
     /// Where the range falls on a file of this size; `None` is "not satisfiable".
     pub fn on(self, size: u64) -> Option<Extent> {
         let (start, end) = match self {
-            Self::From { first, last } => (first, last.map_or(size, |last| last.saturating_add(1).min(size))),
+            Self::From { first, last } => (
+                first,
+                last.map_or(size, |last| last.saturating_add(1).min(size)),
+            ),
             Self::Suffix(length) => (size.saturating_sub(length), size),
         };
         (start < end).then_some(Extent { start, end })
@@ -57,7 +63,10 @@ impl ByteRange {
     /// The range in its one spelling, for asking upstream.
     pub fn field(self) -> String {
         match self {
-            Self::From { first, last: Some(last) } => format!("bytes={first}-{last}"),
+            Self::From {
+                first,
+                last: Some(last),
+            } => format!("bytes={first}-{last}"),
             Self::From { first, last: None } => format!("bytes={first}-"),
             Self::Suffix(length) => format!("bytes=-{length}"),
         }
@@ -72,13 +81,17 @@ mod tests {
 
     fn range() -> impl Strategy<Value = ByteRange> {
         prop_oneof![
-            (any::<u64>(), any::<u64>())
-                .prop_map(|(a, b)| ByteRange::From { first: a.min(b), last: Some(a.max(b)) }),
+            (any::<u64>(), any::<u64>()).prop_map(|(a, b)| ByteRange::From {
+                first: a.min(b),
+                last: Some(a.max(b))
+            }),
             any::<u64>().prop_map(|first| ByteRange::From { first, last: None }),
             any::<u64>().prop_map(ByteRange::Suffix),
             (0..3000u64).prop_map(ByteRange::Suffix),
-            (0..3000u64, 0..3000u64)
-                .prop_map(|(first, more)| ByteRange::From { first, last: Some(first + more) }),
+            (0..3000u64, 0..3000u64).prop_map(|(first, more)| ByteRange::From {
+                first,
+                last: Some(first + more)
+            }),
         ]
     }
 

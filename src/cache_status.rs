@@ -73,11 +73,17 @@ impl CacheStatus {
     pub const OWN: Self = Self::new(Outcome::Own);
 
     pub const fn new(outcome: Outcome) -> Self {
-        Self { outcome, upstream_status: None }
+        Self {
+            outcome,
+            upstream_status: None,
+        }
     }
 
     pub const fn answered(outcome: Outcome, upstream_status: u16) -> Self {
-        Self { outcome, upstream_status: Some(upstream_status) }
+        Self {
+            outcome,
+            upstream_status: Some(upstream_status),
+        }
     }
 
     /// Reads the value of a `Cache-Status` field that a larder wrote.
@@ -86,8 +92,13 @@ impl CacheStatus {
             Some((words, status)) => (words, Some(status.parse().ok()?)),
             None => (text, None),
         };
-        let outcome = Outcome::ALL.into_iter().find(|outcome| Self::new(*outcome).to_string() == words)?;
-        Some(Self { outcome, upstream_status: status })
+        let outcome = Outcome::ALL
+            .into_iter()
+            .find(|outcome| Self::new(*outcome).to_string() == words)?;
+        Some(Self {
+            outcome,
+            upstream_status: status,
+        })
     }
 }
 
@@ -123,7 +134,10 @@ mod tests {
     #[test]
     fn every_outcome_is_read_back() {
         for outcome in Outcome::ALL {
-            for status in [CacheStatus::new(outcome), CacheStatus::answered(outcome, 304)] {
+            for status in [
+                CacheStatus::new(outcome),
+                CacheStatus::answered(outcome, 304),
+            ] {
                 assert_eq!(CacheStatus::read(&status.to_string()), Some(status));
             }
         }

@@ -13,8 +13,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app;
 use crate::cli::{
-    self, Cli, Command, CommandError, ConfigCommand, ConfigShowArguments, DoctorArguments, ExplainArguments,
-    HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments,
+    self, Cli, Command, CommandError, ConfigCommand, ConfigShowArguments, DoctorArguments,
+    ExplainArguments, HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments,
 };
 use crate::clock;
 use crate::config::Config;
@@ -63,23 +63,25 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
                 cli::import(asked, client, how_far).await
             })
         }
-        Command::Stats(asked) => {
-            with_daemon(&load()?, CtrlC::Ends, async |client, _| cli::stats(asked, client).await)
-        }
-        Command::Ls(asked) => {
-            with_daemon(&load()?, CtrlC::Ends, async |client, _| cli::ls(asked, client).await)
-        }
+        Command::Stats(asked) => with_daemon(&load()?, CtrlC::Ends, async |client, _| {
+            cli::stats(asked, client).await
+        }),
+        Command::Ls(asked) => with_daemon(&load()?, CtrlC::Ends, async |client, _| {
+            cli::ls(asked, client).await
+        }),
         Command::Verify(asked) => with_daemon(&load()?, CtrlC::Ends, async |client, how_far| {
             cli::verify(asked, client, how_far).await
         }),
-        Command::Gc(asked) => {
-            with_daemon(&load()?, CtrlC::Ends, async |client, _| cli::gc(asked, client).await)
-        }
+        Command::Gc(asked) => with_daemon(&load()?, CtrlC::Ends, async |client, _| {
+            cli::gc(asked, client).await
+        }),
         Command::Purge(asked) => {
             let config = load()?;
             let ground = app::ground(&config).map_err(|why| (BAD_CONFIG, why.to_string()))?;
             let what = asked.target(&ground).map_err(|why| (BAD_USAGE, why))?;
-            with_daemon(&config, CtrlC::Ends, async |client, _| cli::purge(asked, what, client).await)
+            with_daemon(&config, CtrlC::Ends, async |client, _| {
+                cli::purge(asked, what, client).await
+            })
         }
         Command::Doctor(asked) => doctor(asked, load()),
         Command::Refresh(asked) => refresh(asked, &load()?),
@@ -88,14 +90,18 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             "nothing was revoked: rights live in a daemon's memory",
             async |client| cli::revoke(asked, client).await,
         ),
-        Command::LogLevel(asked) => {
-            with_running(&folder(file, &overrides)?, "there is no log to change", async |client| {
-                cli::log_level(asked, client).await
-            })
-        }
+        Command::LogLevel(asked) => with_running(
+            &folder(file, &overrides)?,
+            "there is no log to change",
+            async |client| cli::log_level(asked, client).await,
+        ),
         Command::Health(asked) => {
             // An address needs no folder.
-            let folder = if asked.url.is_some() { PathBuf::new() } else { folder(file, &overrides)? };
+            let folder = if asked.url.is_some() {
+                PathBuf::new()
+            } else {
+                folder(file, &overrides)?
+            };
             ended(runtime()?.block_on(cli::health(asked, &folder)))
         }
         Command::Config(ConfigCommand::Show(asked)) => config_show(asked, file, &overrides),
@@ -124,7 +130,10 @@ fn folder(file: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, Failure
     let (folder, why) = Config::folder(file, overrides).map_err(|why| bad_config(&why))?;
     if let Some(why) = why {
         // Nobody is left to be told if this fails.
-        let _ = writeln!(std::io::stderr(), "larder: of a bad configuration only cache_dir was taken\n{why}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "larder: of a bad configuration only cache_dir was taken\n{why}"
+        );
     }
     Ok(folder)
 }
@@ -180,8 +189,15 @@ fn config_show(
 ) -> Result<ExitCode, Failure> {
     let effective = Config::effective(file, overrides).map_err(|why| bad_config(&why))?;
     remark_on_the_environment();
-    for value in effective.iter().filter(|value| !asked.changed || value.is_changed) {
-        let line = if asked.json { cli::json_line(value) } else { Ok(format!("{value}\n")) };
+    for value in effective
+        .iter()
+        .filter(|value| !asked.changed || value.is_changed)
+    {
+        let line = if asked.json {
+            cli::json_line(value)
+        } else {
+            Ok(format!("{value}\n"))
+        };
         print(&line.map_err(|why| (NO, why.to_string()))?)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -192,7 +208,9 @@ fn refresh(asked: &RefreshArguments, config: &Config) -> Result<ExitCode, Failur
     let what = asked.target(&ground).map_err(|why| (BAD_USAGE, why))?;
     let credential = app::caller(asked.user.as_deref(), asked.token_file.as_deref());
     let credential = credential.map_err(|why| (BAD_USAGE, why.to_string()))?;
-    with_daemon(config, CtrlC::Ends, async |client, _| cli::refresh(asked, what, &credential, client).await)
+    with_daemon(config, CtrlC::Ends, async |client, _| {
+        cli::refresh(asked, what, &credential, client).await
+    })
 }
 
 /// 1 when something is a problem, the configuration among it.
@@ -212,7 +230,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn ended(done: Result<u8, CommandError>) -> Result<ExitCode, Failure> {
-    done.map(ExitCode::from).map_err(|why| (failure(&why), why.to_string()))
+    done.map(ExitCode::from)
+        .map_err(|why| (failure(&why), why.to_string()))
 }
 
 /// Does something by way of a daemon that runs by itself; where there is none, `without` says what that means.
@@ -251,8 +270,15 @@ struct Interruption {
 
 impl Interruption {
     fn listen(ctrl_c: CtrlC) -> std::io::Result<Self> {
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { ctrl_c, interrupt, terminate })
+        let (interrupt, terminate) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        );
+        Ok(Self {
+            ctrl_c,
+            interrupt,
+            terminate,
+        })
     }
 
     async fn comes(&mut self) {
@@ -271,7 +297,10 @@ fn with_daemon(
     work: impl AsyncFnOnce(&Client, &HowFar) -> Result<u8, CommandError>,
 ) -> Result<ExitCode, Failure> {
     // Of the daemon's own log only what a person at a terminal has to know.
-    let log = LogConfig { level: "warn".to_owned(), ..config.log.clone() };
+    let log = LogConfig {
+        level: "warn".to_owned(),
+        ..config.log.clone()
+    };
     let _log = crate::telemetry::start(&log).map_err(|why| (BAD_CONFIG, why))?;
     raise_open_files();
     runtime()?.block_on(async {
@@ -323,7 +352,11 @@ fn warm(asked: &WarmArguments, config: &Config) -> Result<ExitCode, Failure> {
     let credential = app::caller(asked.user.as_deref(), asked.token_file.as_deref());
     let credential = credential.map_err(|why| (BAD_USAGE, why.to_string()))?;
     let prepared = cli::prepare(asked, &ground).map_err(|why| (BAD_USAGE, why))?;
-    let ctrl_c = if asked.record.is_some() { CtrlC::PassesBy } else { CtrlC::Ends };
+    let ctrl_c = if asked.record.is_some() {
+        CtrlC::PassesBy
+    } else {
+        CtrlC::Ends
+    };
     with_daemon(config, ctrl_c, async |client, how_far| {
         let client = client.clone();
         if asked.record.is_some() {
@@ -332,7 +365,8 @@ fn warm(asked: &WarmArguments, config: &Config) -> Result<ExitCode, Failure> {
         }
         how_far.note("what is there stays, and the next run goes on from it");
         let done = cli::warm(asked, prepared, &ground, client, &credential).await;
-        done.map(|is_whole| u8::from(!is_whole)).map_err(CommandError::Refused)
+        done.map(|is_whole| u8::from(!is_whole))
+            .map_err(CommandError::Refused)
     })
 }
 
@@ -349,7 +383,13 @@ fn rewrite_lock(asked: &RewriteLockArguments, config: &Config) -> Result<ExitCod
 /// Each client takes a socket and often a file: as many as the system lets us have.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(why) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+    if let Err(why) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
         tracing::warn!(%why, "cannot raise the limit of open files");
     }
 }
@@ -357,7 +397,9 @@ pub fn raise_open_files() {
 /// Each connection takes a socket, and a download a file; some more are larder's own.
 pub fn warn_of_few_files(connections: usize) {
     let needed = connections.saturating_mul(2).saturating_add(64);
-    let most = getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok());
+    let most = getrlimit(Resource::Nofile)
+        .current
+        .and_then(|most| usize::try_from(most).ok());
     if let Some(most) = most.filter(|most| *most < needed) {
         tracing::warn!(
             most,
@@ -374,5 +416,7 @@ pub fn warn_of_few_files(connections: usize) {
 /// When nobody takes it.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|why| (1, why.to_string()))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|why| (1, why.to_string()))
 }

@@ -124,7 +124,13 @@ impl Config {
 
     /// Every value that may name a credential of systemd's.
     fn secret_files(&mut self) -> Vec<&mut String> {
-        let Self { gitlab, mirrors, access, tls, .. } = self;
+        let Self {
+            gitlab,
+            mirrors,
+            access,
+            tls,
+            ..
+        } = self;
         let mut values = vec![
             &mut gitlab.token_file,
             &mut gitlab.client_certificate,
@@ -150,8 +156,9 @@ impl Config {
     fn read(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let figment = Self::figment(file, overrides)?;
         let sources = Sources::new(&figment, file);
-        let told =
-            |why: figment::Error| ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect());
+        let told = |why: figment::Error| {
+            ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect())
+        };
         let config: Self = figment.extract().map_err(told)?;
         let faults = config.faults();
         if faults.is_empty() {
@@ -168,17 +175,25 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn effective(file: Option<&Path>, overrides: &Overrides) -> Result<Vec<Effective>, ConfigError> {
+    pub fn effective(
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<Vec<Effective>, ConfigError> {
         let config = Self::read(file, overrides)?;
         let figment = Self::figment(file, overrides)?;
-        let written =
-            |config: &Self| serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]));
+        let written = |config: &Self| {
+            serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]))
+        };
         let (values, defaults) = (written(&config)?, written(&Self::default())?);
         let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
-        for value in
-            effective.iter_mut().filter(|value| value.key == "cache_dir" && config.cache_dir.is_empty())
+        for value in effective
+            .iter_mut()
+            .filter(|value| value.key == "cache_dir" && config.cache_dir.is_empty())
         {
-            value.means = config.cache_dir().ok().map(|folder| folder.display().to_string());
+            value.means = config
+                .cache_dir()
+                .ok()
+                .map(|folder| folder.display().to_string());
         }
         Ok(effective)
     }
@@ -192,15 +207,27 @@ impl Config {
         if !environment.faults.is_empty() {
             return Err(ConfigError(environment.faults));
         }
-        Ok(figment.merge(environment).merge(Serialized::defaults(overrides)))
+        Ok(figment
+            .merge(environment)
+            .merge(Serialized::defaults(overrides)))
     }
 
     fn environment() -> Environment {
         // Both take a list as well as a single address, and nothing else tells that they do.
         let addresses = || Addresses(Vec::new());
-        let tls = TlsConfig { listen: addresses(), ..TlsConfig::default() };
-        let shape = Self { listen: addresses(), tls, ..Self::default() };
-        Environment::of_process(&serde_json::json!(shape), &serde_json::json!(MirrorConfig::default()))
+        let tls = TlsConfig {
+            listen: addresses(),
+            ..TlsConfig::default()
+        };
+        let shape = Self {
+            listen: addresses(),
+            tls,
+            ..Self::default()
+        };
+        Environment::of_process(
+            &serde_json::json!(shape),
+            &serde_json::json!(MirrorConfig::default()),
+        )
     }
 
     /// What the environment says to larder and larder does not take, each a sentence.
@@ -221,9 +248,21 @@ impl Config {
             Err(why) => why,
         };
         // Of a file that is no TOML nothing is known.
-        let told = |file| Self::figment(file, overrides).ok()?.extract_inner("cache_dir").ok();
+        let told = |file| {
+            Self::figment(file, overrides)
+                .ok()?
+                .extract_inner("cache_dir")
+                .ok()
+        };
         let cache_dir = told(file).or_else(|| told(None)).unwrap_or_default();
-        Ok((Self { cache_dir, ..Self::default() }.cache_dir()?, Some(why)))
+        Ok((
+            Self {
+                cache_dir,
+                ..Self::default()
+            }
+            .cache_dir()?,
+            Some(why),
+        ))
     }
 
     /// Where the cache lives: as configured, else systemd's folder, else the user's.
@@ -231,26 +270,44 @@ impl Config {
     /// # Errors
     /// When there is no home to put it into.
     pub fn cache_dir(&self) -> Result<PathBuf, ConfigError> {
-        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let var = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         if !self.cache_dir.is_empty() {
             return Ok(PathBuf::from(&self.cache_dir));
         }
         var("CACHE_DIRECTORY")
-            .or_else(|| var("XDG_CACHE_HOME").map(|cache| [cache, "larder".into()].iter().collect()))
-            .or_else(|| var("HOME").map(|home| [home, ".cache".into(), "larder".into()].iter().collect()))
-            .ok_or_else(|| ConfigError(vec!["cache_dir: not set, and there is no home folder".to_owned()]))
+            .or_else(|| {
+                var("XDG_CACHE_HOME").map(|cache| [cache, "larder".into()].iter().collect())
+            })
+            .or_else(|| {
+                var("HOME").map(|home| [home, ".cache".into(), "larder".into()].iter().collect())
+            })
+            .ok_or_else(|| {
+                ConfigError(vec![
+                    "cache_dir: not set, and there is no home folder".to_owned(),
+                ])
+            })
     }
 
     /// The path that a proxy in front of larder adds.
     pub fn path_prefix(&self) -> String {
-        Base::parse(&self.public_url).map(|base| base.root().to_owned()).unwrap_or_default()
+        Base::parse(&self.public_url)
+            .map(|base| base.root().to_owned())
+            .unwrap_or_default()
     }
 
     fn faults(&self) -> Vec<Fault> {
         let mut faults = self.gitlab_faults();
         for (name, mirror) in &self.mirrors {
             let of_mirror = self.mirror_faults(name, mirror);
-            faults.extend(of_mirror.into_iter().map(|(key, why)| (format!("mirrors.{name}{key}"), why)));
+            faults.extend(
+                of_mirror
+                    .into_iter()
+                    .map(|(key, why)| (format!("mirrors.{name}{key}"), why)),
+            );
         }
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
         if let Err(why) = PrivateNames::parse(&self.names.private) {
@@ -262,15 +319,22 @@ impl Config {
         if self.access.grant_for > AccessConfig::GRANT_FOR_MAX {
             let why = "a withdrawn right would live on for too long";
             let most = AccessConfig::GRANT_FOR_MAX;
-            fault("access.grant_for", format!("{} is more than {most}: {why}", self.access.grant_for));
+            fault(
+                "access.grant_for",
+                format!("{} is more than {most}: {why}", self.access.grant_for),
+            );
         }
         let open = self.access.offline == OfflineRule::Open;
-        if open && !(self.access.offline_users.is_empty() && self.access.offline_tokens.is_empty()) {
+        if open && !(self.access.offline_users.is_empty() && self.access.offline_tokens.is_empty())
+        {
             let why = "with \"open\" nobody is asked for a user or a token: leave it, or offline_users and offline_tokens, out";
             fault("access.offline", why.to_owned());
         }
         if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
-            fault("limits.requests_burst", "0 would refuse every request".to_owned());
+            fault(
+                "limits.requests_burst",
+                "0 would refuse every request".to_owned(),
+            );
         }
         if self.limits.connections == 0 {
             fault("limits.connections", "0 would let nobody in".to_owned());
@@ -282,7 +346,10 @@ impl Config {
             let most = ServerLimits::HEADER_SIZE_MAX;
             fault(
                 "limits.header_size",
-                format!("{} is more than {most}, for each connection", self.limits.header_size),
+                format!(
+                    "{} is more than {most}, for each connection",
+                    self.limits.header_size
+                ),
             );
         }
         faults.extend(self.listen_faults());
@@ -309,7 +376,11 @@ impl Config {
                 ),
             );
         }
-        for why in gitlab.external_urls.iter().filter_map(|url| base_fault(url)) {
+        for why in gitlab
+            .external_urls
+            .iter()
+            .filter_map(|url| base_fault(url))
+        {
             fault("external_urls", why);
         }
         if let Some(why) = origins_fault(&gitlab.store_origins) {
@@ -323,7 +394,9 @@ impl Config {
         {
             fault(
                 "forward",
-                format!("\"{name}\" is neither \"pass\" nor \"deny\", nor is there a [mirrors.{name}]"),
+                format!(
+                    "\"{name}\" is neither \"pass\" nor \"deny\", nor is there a [mirrors.{name}]"
+                ),
             );
         }
         faults
@@ -332,13 +405,16 @@ impl Config {
     /// What is wrong with a mirror, each with the rest of its key.
     fn mirror_faults(&self, name: &str, mirror: &MirrorConfig) -> Vec<(String, String)> {
         let of_transport = mirror.transport().faults().into_iter();
-        let mut faults: Vec<_> = of_transport.map(|(key, why)| (format!(".{key}"), why)).collect();
+        let mut faults: Vec<_> = of_transport
+            .map(|(key, why)| (format!(".{key}"), why))
+            .collect();
         let mut fault = |key: &str, why| faults.push((key.to_owned(), why));
         let scope = Scope::mirror(name).filter(|_| !Forward::is_taken(name));
         match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.files)) {
             None => fault(
                 "",
-                "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny".to_owned(),
+                "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny"
+                    .to_owned(),
             ),
             Some(Err((url, why))) => {
                 let key = if url == mirror.url { ".url" } else { ".files" };
@@ -349,11 +425,20 @@ impl Config {
         if let Some(why) = origins_fault(&mirror.redirects) {
             fault(".redirects", why);
         }
-        if mirror.username.contains(|c: char| c == ':' || c.is_control()) {
-            fault(".username", "a colon or a control character has no place in it".to_owned());
+        if mirror
+            .username
+            .contains(|c: char| c == ':' || c.is_control())
+        {
+            fault(
+                ".username",
+                "a colon or a control character has no place in it".to_owned(),
+            );
         }
         if !mirror.username.is_empty() && mirror.token_file.is_empty() {
-            fault(".username", "set without token_file, where its password would be".to_owned());
+            fault(
+                ".username",
+                "set without token_file, where its password would be".to_owned(),
+            );
         }
         faults
     }
@@ -392,12 +477,18 @@ impl Config {
         let gitlab = ("gitlab.token_file".to_owned(), &self.gitlab.token_file);
         let mirrors = self.mirrors.iter().flat_map(|(name, mirror)| {
             let key = |key| format!("mirrors.{name}.{key}");
-            [(key("token_file"), &mirror.token_file), (key("client_certificate"), &mirror.client_certificate)]
+            [
+                (key("token_file"), &mirror.token_file),
+                (key("client_certificate"), &mirror.client_certificate),
+            ]
         });
         // With a credential of the operator's every caller has its rights.
-        let tokens = std::iter::once(gitlab).chain(mirrors).filter(|(_, file)| !file.is_empty());
-        let mut found: Vec<_> =
-            tokens.map(|(key, _)| (key, "set", "with it every caller has its rights")).collect();
+        let tokens = std::iter::once(gitlab)
+            .chain(mirrors)
+            .filter(|(_, file)| !file.is_empty());
+        let mut found: Vec<_> = tokens
+            .map(|(key, _)| (key, "set", "with it every caller has its rights"))
+            .collect();
         if self.offline && self.access.offline == OfflineRule::Open {
             let why = "whoever can connect gets GitLab's packages";
             found.push(("access.offline".to_owned(), "\"open\"", why));
@@ -408,12 +499,18 @@ impl Config {
     /// What must stay on this machine, while one of these addresses is open to the network.
     fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a Address>) -> Vec<Fault> {
         let mut addresses = addresses;
-        let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local()) else {
+        let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local())
+        else {
             return Vec::new();
         };
         let remedy = "listen on loopback or a unix socket, or set trust_network = true";
         let told = |(key, is, why)| {
-            (key, format!("{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}"))
+            (
+                key,
+                format!(
+                    "{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}"
+                ),
+            )
         };
         self.giveaways().into_iter().map(told).collect()
     }
@@ -431,37 +528,59 @@ impl Config {
     ///
     /// # Errors
     /// What must stay on this machine and would not.
-    pub fn check_opened<'a>(&self, addresses: impl Iterator<Item = &'a Address>) -> Result<(), ConfigError> {
+    pub fn check_opened<'a>(
+        &self,
+        addresses: impl Iterator<Item = &'a Address>,
+    ) -> Result<(), ConfigError> {
         let faults = self.exposures(addresses);
         if faults.is_empty() {
             return Ok(());
         }
-        Err(ConfigError(faults.into_iter().map(|(key, why)| format!("{key}: {why}")).collect()))
+        Err(ConfigError(
+            faults
+                .into_iter()
+                .map(|(key, why)| format!("{key}: {why}"))
+                .collect(),
+        ))
     }
 
     /// Where a command looks for the daemon: the first address that HTTP clients can use.
     pub fn first_address(&self) -> String {
         let mut all = self.listen.iter().chain(&self.tls.listen);
         let tcp = all.clone().find(|address| address.is_tcp());
-        tcp.or_else(|| all.next()).map(ToString::to_string).unwrap_or_default()
+        tcp.or_else(|| all.next())
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 }
 
 fn base_fault(url: &str) -> Option<String> {
-    Base::parse(url).err().map(|why| format!("\"{}\": {why}", without_secret(url)))
+    Base::parse(url)
+        .err()
+        .map(|why| format!("\"{}\": {why}", without_secret(url)))
 }
 
 fn origins_fault(origins: &[String]) -> Option<String> {
     let text = StoreOrigins::parse(origins).err()?;
-    Some(format!("\"{}\" is not an origin such as https://objects.example.net", without_secret(&text)))
+    Some(format!(
+        "\"{}\" is not an origin such as https://objects.example.net",
+        without_secret(&text)
+    ))
 }
 
 fn told(why: &figment::Error, sources: &Sources<'_>) -> String {
     let key = why.path.join(".");
-    let from = why.metadata.as_ref().map(|metadata| sources.source(&key, metadata));
+    let from = why
+        .metadata
+        .as_ref()
+        .map(|metadata| sources.source(&key, metadata));
     let from = from.map(written).unwrap_or_default();
     let fault = in_words(&why.kind);
-    if key.is_empty() { format!("{fault}{from}") } else { format!("{key}: {fault}{from}") }
+    if key.is_empty() {
+        format!("{fault}{from}")
+    } else {
+        format!("{key}: {fault}{from}")
+    }
 }
 
 /// What is wrong with a value, without the value where only its kind matters: a password may stand in the wrong place.
@@ -482,5 +601,9 @@ fn in_words(kind: &Kind) -> String {
 
 /// Where a value was written, for people; nothing for a default.
 fn written(source: Source) -> String {
-    if source == Source::Default { String::new() } else { format!(" ({source})") }
+    if source == Source::Default {
+        String::new()
+    } else {
+        format!(" ({source})")
+    }
 }

@@ -31,7 +31,10 @@ pub struct Others {
 
 impl Correlation {
     pub fn new(id: RequestId) -> Arc<Self> {
-        Arc::new(Self { id, others: Mutex::default() })
+        Arc::new(Self {
+            id,
+            others: Mutex::default(),
+        })
     }
 
     pub fn id(&self) -> &RequestId {
@@ -39,19 +42,28 @@ impl Correlation {
     }
 
     pub fn others(&self) -> Others {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.others
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Upstream called it so.
     pub fn answered_as(&self, id: RequestId) {
         if id != self.id {
-            self.others.lock().unwrap_or_else(PoisonError::into_inner).upstream = Some(id);
+            self.others
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .upstream = Some(id);
         }
     }
 
     /// It reads along with what another request began.
     pub fn shares(&self, begun_by: &Self) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).shared = Some(begun_by.id.clone());
+        self.others
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shared = Some(begun_by.id.clone());
     }
 }
 
@@ -87,7 +99,9 @@ mod tests {
         let id = || async { current().map(|current| current.id().clone()) };
         let seen = scope(Arc::clone(&request), async {
             let bare = tokio::task::JoinSet::from_iter([id()]).join_all().await;
-            let carried = tokio::task::JoinSet::from_iter([carried(id())]).join_all().await;
+            let carried = tokio::task::JoinSet::from_iter([carried(id())])
+                .join_all()
+                .await;
             (bare, carried)
         });
         assert_eq!(seen.await, (vec![None], vec![Some(request.id().clone())]));
@@ -101,6 +115,12 @@ mod tests {
         let other = RequestId::random();
         request.answered_as(other.clone());
         request.shares(&Correlation::new(other.clone()));
-        assert_eq!(request.others(), Others { upstream: Some(other.clone()), shared: Some(other) });
+        assert_eq!(
+            request.others(),
+            Others {
+                upstream: Some(other.clone()),
+                shared: Some(other)
+            }
+        );
     }
 }

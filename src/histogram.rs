@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Upper bounds in microseconds: from an answer out of memory to a slow upstream's longest wait.
 const BOUNDS_MICROS: [u64; 15] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000,
-    15_000_000, 60_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
+    5_000_000, 15_000_000, 60_000_000,
 ];
 
 #[derive(Debug, Default)]
@@ -48,7 +48,11 @@ impl Histogram {
         // A measurement under way may be in a bucket and not yet in the count.
         let count = self.count.load(Ordering::Relaxed).max(within);
         buckets.push((f64::INFINITY, count - within));
-        HistogramReading { sum_seconds: seconds(self.micros.load(Ordering::Relaxed)), count, buckets }
+        HistogramReading {
+            sum_seconds: seconds(self.micros.load(Ordering::Relaxed)),
+            count,
+            buckets,
+        }
     }
 }
 

@@ -30,7 +30,9 @@ impl<'de> Deserialize<'de> for Span {
             return Ok(Self(Duration::ZERO));
         }
         humantime::parse_duration(&text).map(Self).map_err(|why| {
-            de::Error::custom(format!("\"{text}\" is not a duration such as \"30s\" or \"7d\": {why}"))
+            de::Error::custom(format!(
+                "\"{text}\" is not a duration such as \"30s\" or \"7d\": {why}"
+            ))
         })
     }
 }
@@ -63,7 +65,10 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-        match units.iter().find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift) {
+        match units
+            .iter()
+            .find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift)
+        {
             Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{}B", self.0),
         }
@@ -77,9 +82,13 @@ impl<'de> Deserialize<'de> for Size {
             let why = "a size needs its unit, such as \"64KiB\" or \"20GiB\"; bytes are \"B\"";
             return Err(de::Error::custom(format!("\"{text}\" has none: {why}")));
         }
-        text.parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64())).map_err(|why| {
-            de::Error::custom(format!("\"{text}\" is not a size such as \"64KiB\" or \"20GiB\": {why}"))
-        })
+        text.parse::<bytesize::ByteSize>()
+            .map(|size| Self(size.as_u64()))
+            .map_err(|why| {
+                de::Error::custom(format!(
+                    "\"{text}\" is not a size such as \"64KiB\" or \"20GiB\": {why}"
+                ))
+            })
     }
 }
 
@@ -144,6 +153,9 @@ mod tests {
     fn a_number_without_a_unit_is_refused_with_an_example() {
         let why = serde_json::from_str::<Span>("30").map_err(|why| why.to_string());
         assert!(why.is_err_and(|text| text.contains("\"30s\"")));
-        assert_eq!(serde_json::from_str::<Span>("0").ok(), Some(Span::seconds(0)));
+        assert_eq!(
+            serde_json::from_str::<Span>("0").ok(),
+            Some(Span::seconds(0))
+        );
     }
 }

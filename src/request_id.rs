@@ -46,7 +46,11 @@ fn hexadecimal(bits: u128) -> [u8; 32] {
     let mut digits = [0; 32];
     for (digit, nibble) in digits.iter_mut().zip((0..32).rev()) {
         let value = u8::try_from((bits >> (4 * nibble)) & 0xf).unwrap_or_default();
-        *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        *digit = if value < 10 {
+            b'0' + value
+        } else {
+            b'a' + value - 10
+        };
     }
     digits
 }

@@ -36,8 +36,11 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
-        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
-        let (url, tail) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""));
+        let end =
+            after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
+        let (url, tail) = after
+            .split_at_checked(end.unwrap_or(after.len()))
+            .unwrap_or((after, ""));
         out.push_str(before);
         out.push_str("://");
         let shown = url.get(behind_the_user(url)..).unwrap_or_default();
@@ -81,7 +84,10 @@ mod tests {
             ),
             ("https://user:wo/rd@h/x", "https://h/x"),
             ("https://user:wo#r@d@h/x", "https://h/x"),
-            ("https://h:8080/a@b?token=word#c d", "https://h:8080/a@b?… d"),
+            (
+                "https://h:8080/a@b?token=word#c d",
+                "https://h:8080/a@b?… d",
+            ),
             ("x@y.z: no URL?", "x@y.z: no URL?"),
         ] {
             assert_eq!(without_credentials(text), shown);

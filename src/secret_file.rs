@@ -5,7 +5,10 @@
 //! editors put before UTF-8 and that would become a part of the token, the user or the PEM label behind it. Must not know
 //! what is in it.
 
-#![expect(clippy::disallowed_methods, reason = "a setting that lives in a file of its own")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a setting that lives in a file of its own"
+)]
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,9 +38,14 @@ impl SecretFile {
         let mut text = Zeroizing::new(Vec::new());
         let bytes = file.take(BYTES_MAX + 1).read_to_end(&mut text)?;
         if bytes as u64 > BYTES_MAX {
-            return Err(io::Error::other("is larger than 1 MiB, and no such file is"));
+            return Err(io::Error::other(
+                "is larger than 1 MiB, and no such file is",
+            ));
         }
-        Ok(Self { text: without_mark(text)?, mode })
+        Ok(Self {
+            text: without_mark(text)?,
+            mode,
+        })
     }
 }
 
@@ -66,7 +74,10 @@ mod tests {
     #[test]
     fn a_mark_is_no_part_of_the_text() {
         assert_eq!(read(b"\xef\xbb\xbfglpat-x\n"), Ok(b"glpat-x\n".to_vec()));
-        assert_eq!(read(b"glpat-x\xef\xbb\xbf"), Ok(b"glpat-x\xef\xbb\xbf".to_vec()));
+        assert_eq!(
+            read(b"glpat-x\xef\xbb\xbf"),
+            Ok(b"glpat-x\xef\xbb\xbf".to_vec())
+        );
         assert_eq!(read(b""), Ok(Vec::new()));
         for mark in UTF_16_MARKS {
             assert!(read(&[mark, b"g\0l\0"].concat()).is_err_and(|why| why.contains("UTF-16")));

@@ -35,7 +35,9 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { running: Mutex::default() })
+        Arc::new(Self {
+            running: Mutex::default(),
+        })
     }
 
     /// Runs `work`, or joins the run that is under way. `None` if the run ended without a value.
@@ -47,7 +49,8 @@ where
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             match running.get(&key) {
                 Some(run) => {
-                    if let (Some(current), Some(begun_by)) = (correlation::current(), &run.begun_by) {
+                    if let (Some(current), Some(begun_by)) = (correlation::current(), &run.begun_by)
+                    {
                         current.shares(begun_by);
                     }
                     (run.landing.clone(), true)
@@ -70,9 +73,21 @@ where
     {
         let (sender, receiver) = watch::channel(None);
         let begun_by = correlation::current();
-        running.insert(key.clone(), Running { landing: receiver.clone(), begun_by });
-        let place = Place { flights: Arc::clone(self), key };
-        #[expect(clippy::disallowed_methods, reason = "the run must outlive the caller that started it")]
+        running.insert(
+            key.clone(),
+            Running {
+                landing: receiver.clone(),
+                begun_by,
+            },
+        );
+        let place = Place {
+            flights: Arc::clone(self),
+            key,
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the run must outlive the caller that started it"
+        )]
         tokio::spawn(correlation::carried(async move {
             let value = work.await;
             // Out of the map first: whoever asks from here on asks anew.
@@ -84,12 +99,18 @@ where
 
     /// Whether a run of this key is under way.
     pub fn is_running(&self, key: &K) -> bool {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
     }
 
     /// Runs under way.
     pub fn len(&self) -> usize {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -105,7 +126,11 @@ struct Place<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Place<K, V> {
     fn drop(&mut self) {
-        self.flights.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 
@@ -133,13 +158,20 @@ mod tests {
         assert!(a.is_some_and(|landed| landed.joined) && b.is_some_and(|landed| landed.joined));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
         assert!(flights.is_empty());
-        assert!(flights.run(7, work).await.is_some_and(|landed| !landed.joined));
+        assert!(
+            flights
+                .run(7, work)
+                .await
+                .is_some_and(|landed| !landed.joined)
+        );
     }
 
     #[tokio::test]
     async fn a_run_that_panics_is_told_and_leaves_no_trace() {
         let flights = SingleFlight::<u8, u8>::new();
-        let fallen = flights.run(7, || async { panic!("as the test wants it") }).await;
+        let fallen = flights
+            .run(7, || async { panic!("as the test wants it") })
+            .await;
         assert!(fallen.is_none());
         assert!(flights.is_empty());
     }

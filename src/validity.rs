@@ -31,8 +31,14 @@ pub enum Judgement {
 impl Validity {
     pub fn new(from: SystemTime, until: SystemTime) -> Self {
         let life = until.duration_since(from).unwrap_or_default();
-        let warn_from = until.checked_sub(WARN_BEFORE.min(life / LIFE_PARTS)).unwrap_or(until);
-        Self { from, until, warn_from }
+        let warn_from = until
+            .checked_sub(WARN_BEFORE.min(life / LIFE_PARTS))
+            .unwrap_or(until);
+        Self {
+            from,
+            until,
+            warn_from,
+        }
     }
 
     /// Of two certificates that are of use only together.
@@ -52,8 +58,13 @@ impl Validity {
 
     pub fn judge(&self, now: SystemTime) -> Judgement {
         // RFC 5280 §4.1.2.5: both dates belong to it.
-        match (self.from.duration_since(now), self.until.duration_since(now)) {
-            (_, Err(past)) => Judgement::Expired { ago: past.duration() },
+        match (
+            self.from.duration_since(now),
+            self.until.duration_since(now),
+        ) {
+            (_, Err(past)) => Judgement::Expired {
+                ago: past.duration(),
+            },
             (Ok(wait), _) if !wait.is_zero() => Judgement::NotYet { wait },
             (_, Ok(left)) if now >= self.warn_from => Judgement::EndsSoon { left },
             (_, Ok(left)) => Judgement::Good { left },
@@ -142,7 +153,11 @@ mod tests {
             (8, 2, "ends_soon"),
         ] {
             let validity = Validity::new(at(1000 - life), at(1000));
-            assert_eq!(validity.judge(at(1000 - left)).word(), word, "{left} of {life} days");
+            assert_eq!(
+                validity.judge(at(1000 - left)).word(),
+                word,
+                "{left} of {life} days"
+            );
         }
     }
 
@@ -150,11 +165,20 @@ mod tests {
     fn both_dates_belong_to_it_and_a_chain_is_as_good_as_its_worst() {
         let second = Duration::from_secs(1);
         let validity = Validity::new(at(100), at(465));
-        assert_eq!(validity.judge(at(100) - second), Judgement::NotYet { wait: second });
+        assert_eq!(
+            validity.judge(at(100) - second),
+            Judgement::NotYet { wait: second }
+        );
         assert!(validity.judge(at(100)).holds() && validity.judge(at(465)).holds());
-        assert_eq!(validity.judge(at(465) + second), Judgement::Expired { ago: second });
+        assert_eq!(
+            validity.judge(at(465) + second),
+            Judgement::Expired { ago: second }
+        );
         let chain = validity.and(Validity::new(at(90), at(400)));
-        assert_eq!((chain.from, chain.until, chain.warn_from), (at(100), at(400), at(386)));
+        assert_eq!(
+            (chain.from, chain.until, chain.warn_from),
+            (at(100), at(400), at(386))
+        );
         assert_eq!(chain.judge(at(390)).to_string(), "ends in 10 days");
         assert_eq!(chain.judge(at(399) + second).to_string(), "ends in 23h 59m");
         assert_eq!(chain.judge(at(403)).to_string(), "expired 3 days ago");

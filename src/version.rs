@@ -8,5 +8,8 @@ pub fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     option_env!("LARDER_COMMIT")
         .filter(|commit| !commit.is_empty())
-        .map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"))
+        .map_or_else(
+            || version.to_owned(),
+            |commit| format!("{version} ({commit})"),
+        )
 }

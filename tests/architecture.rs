@@ -50,12 +50,18 @@ const HOUSE: House = House {
     ],
 
     // Pairs that the rows alone would allow.
-    strangers: &[("upstream", "store", "the network and the disk meet only in the services above them")],
+    strangers: &[(
+        "upstream",
+        "store",
+        "the network and the disk meet only in the services above them",
+    )],
 
     // Rooms that not everyone above may use.
     limited: &[Limited {
         room: "telemetry",
-        users: &["main", "lib", "serve", "commands", "app", "config", "cli", "server"],
+        users: &[
+            "main", "lib", "serve", "commands", "app", "config", "cli", "server",
+        ],
         reason: "services return what happened; only the edge logs and counts it",
     }],
 
@@ -78,9 +84,18 @@ const HOUSE: House = House {
 
     // Where `.join(` may join a path. Everywhere else it may only join text: `.join(", ")`, `.join("")`, or a thread: `.join()`.
     joins: &[
-        ("src/store/layout.rs", "every path on the disk is drawn here"),
-        ("src/simple/html/link.rs", "resolves a link against its page's URL; no path of the disk"),
-        ("src/upstream/redirect.rs", "resolves a Location against the URL asked; no path of the disk"),
+        (
+            "src/store/layout.rs",
+            "every path on the disk is drawn here",
+        ),
+        (
+            "src/simple/html/link.rs",
+            "resolves a link against its page's URL; no path of the disk",
+        ),
+        (
+            "src/upstream/redirect.rs",
+            "resolves a Location against the URL asked; no path of the disk",
+        ),
     ],
 };
 
@@ -89,5 +104,10 @@ fn the_house_is_as_drawn() {
     let tree = source::read_tree(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
     assert!(!tree.is_empty(), "no source found");
     let faults = rules::faults(&tree, &HOUSE);
-    assert!(faults.is_empty(), "{} against docs/architecture.md:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} against docs/architecture.md:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }

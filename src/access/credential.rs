@@ -59,7 +59,9 @@ impl Credential {
 
     /// The operator's own credential, from `gitlab.token_file`.
     pub fn service(token: &[u8]) -> Self {
-        Self { fields: vec![(PRIVATE_TOKEN, Secret::new(token))] }
+        Self {
+            fields: vec![(PRIVATE_TOKEN, Secret::new(token))],
+        }
     }
 
     /// A mirror's own credential, from its `username` and `token_file`: Basic (RFC 7617), or Bearer (RFC 6750) for a token
@@ -67,7 +69,9 @@ impl Credential {
     pub fn mirror(username: Option<&str>, token: &[u8]) -> Self {
         match username {
             Some(name) => Self::basic(name, token),
-            None => Self { fields: vec![(AUTHORIZATION, Secret::new([b"Bearer ", token].concat()))] },
+            None => Self {
+                fields: vec![(AUTHORIZATION, Secret::new([b"Bearer ", token].concat()))],
+            },
         }
     }
 
@@ -75,7 +79,9 @@ impl Credential {
     pub fn basic(user: &str, token: &[u8]) -> Self {
         let pair = Zeroizing::new([user.as_bytes(), b":", token].concat());
         let value = [b"Basic ", Zeroizing::new(STANDARD.encode(&pair)).as_bytes()].concat();
-        Self { fields: vec![(AUTHORIZATION, Secret::new(value))] }
+        Self {
+            fields: vec![(AUTHORIZATION, Secret::new(value))],
+        }
     }
 
     /// What whoever asks without a credential has.
@@ -100,7 +106,12 @@ impl Credential {
 
     /// The secrets in it, for whoever has to judge them here instead of at GitLab. A field that cannot be read shows none.
     pub(super) fn shown(&self) -> Vec<Shown> {
-        let bare = |secret: &[u8]| Some(Shown { user: None, secret: Zeroizing::new(secret.to_vec()) });
+        let bare = |secret: &[u8]| {
+            Some(Shown {
+                user: None,
+                secret: Zeroizing::new(secret.to_vec()),
+            })
+        };
         let read = |(name, secret): &(HeaderName, Secret)| {
             if *name != AUTHORIZATION {
                 return bare(secret.expose());
@@ -117,7 +128,10 @@ impl Credential {
             let pair = Zeroizing::new(STANDARD.decode(rest).ok()?);
             let colon = pair.iter().position(|byte| *byte == b':')?;
             let user = String::from_utf8(pair[..colon].to_vec()).ok()?;
-            Some(Shown { user: Some(user), secret: Zeroizing::new(pair[colon + 1..].to_vec()) })
+            Some(Shown {
+                user: Some(user),
+                secret: Zeroizing::new(pair[colon + 1..].to_vec()),
+            })
         };
         self.fields.iter().filter_map(read).collect()
     }
@@ -154,11 +168,19 @@ mod tests {
         let sent = |credential: Credential| {
             let mut headers = HeaderMap::new();
             credential.apply(&mut headers);
-            headers.get(AUTHORIZATION).map(|value| value.as_bytes().to_owned())
+            headers
+                .get(AUTHORIZATION)
+                .map(|value| value.as_bytes().to_owned())
         };
         let basic = Credential::mirror(Some("Aladdin"), b"open sesame");
-        assert_eq!(sent(basic).as_deref(), Some(&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..]));
-        assert_eq!(sent(Credential::mirror(None, b"t0ken")).as_deref(), Some(&b"Bearer t0ken"[..]));
+        assert_eq!(
+            sent(basic).as_deref(),
+            Some(&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..])
+        );
+        assert_eq!(
+            sent(Credential::mirror(None, b"t0ken")).as_deref(),
+            Some(&b"Bearer t0ken"[..])
+        );
         assert_eq!(sent(Credential::anonymous()), None);
     }
 
@@ -167,6 +189,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
-        assert!(matches!(Credential::read(&headers), Err(CredentialError::Repeated(_))));
+        assert!(matches!(
+            Credential::read(&headers),
+            Err(CredentialError::Repeated(_))
+        ));
     }
 }

@@ -34,7 +34,9 @@ pub enum DoorError {
         "larder is offline and cannot ask GitLab who may have this: set access.offline_users or access.offline_tokens, or access.offline = \"open\""
     )]
     Denied,
-    #[error("larder is offline: show a user of access.offline_users or a token of access.offline_tokens")]
+    #[error(
+        "larder is offline: show a user of access.offline_users or a token of access.offline_tokens"
+    )]
     Unknown,
     #[error("too many passwords are waiting to be verified")]
     Busy,
@@ -64,9 +66,20 @@ pub(super) struct Door {
 impl Door {
     /// A word lasts as long as a grant; so many callers are remembered.
     pub(super) fn new(keys: Keys, key: &FingerprintKey, lasts: Duration, callers: u64) -> Self {
-        let Keys { open, named, users, tokens } = keys;
-        let tokens = tokens.iter().map(|token| fingerprint(key, token.expose())).collect();
-        let known = Cache::builder().max_capacity(callers).time_to_live(lasts + SLACK).build();
+        let Keys {
+            open,
+            named,
+            users,
+            tokens,
+        } = keys;
+        let tokens = tokens
+            .iter()
+            .map(|token| fingerprint(key, token.expose()))
+            .collect();
+        let known = Cache::builder()
+            .max_capacity(callers)
+            .time_to_live(lasts + SLACK)
+            .build();
         Self {
             open,
             named,
@@ -81,7 +94,11 @@ impl Door {
 
     /// Whether this caller was let in lately.
     pub(super) fn knows(&self, who: Fingerprint) -> bool {
-        self.open || self.known.get(&who).is_some_and(|word| word.admitted && self.is_current(&word))
+        self.open
+            || self
+                .known
+                .get(&who)
+                .is_some_and(|word| word.admitted && self.is_current(&word))
     }
 
     /// Nobody was let in lately: each caller is judged again.
@@ -116,13 +133,21 @@ impl Door {
             return judged(word);
         }
         let shown = credential.shown();
-        if shown.iter().any(|shown| self.tokens.contains(&fingerprint(key, &shown.secret))) {
+        if shown
+            .iter()
+            .any(|shown| self.tokens.contains(&fingerprint(key, &shown.secret)))
+        {
             return judged(self.remember(who, true, generation, now));
         }
         let mut admitted = false;
-        for pair in shown.into_iter().filter(|shown| shown.user.is_some() && !self.users.is_empty()) {
+        for pair in shown
+            .into_iter()
+            .filter(|shown| shown.user.is_some() && !self.users.is_empty())
+        {
             let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
-            let Ok(Ok(_turn)) = turn else { return Err(DoorError::Busy) };
+            let Ok(Ok(_turn)) = turn else {
+                return Err(DoorError::Busy);
+            };
             // Whoever stood in line with the same credential has been judged meanwhile.
             if let Some(word) = self.word(who, now) {
                 return judged(word);
@@ -135,18 +160,28 @@ impl Door {
     }
 
     fn word(&self, who: Fingerprint, now: Instant) -> Option<Word> {
-        self.known.get(&who).filter(|word| now < word.until && self.is_current(word))
+        self.known
+            .get(&who)
+            .filter(|word| now < word.until && self.is_current(word))
     }
 
     fn remember(&self, who: Fingerprint, admitted: bool, generation: u64, now: Instant) -> Word {
-        let word = Word { admitted, until: now + self.lasts, generation };
+        let word = Word {
+            admitted,
+            until: now + self.lasts,
+            generation,
+        };
         self.known.insert(who, word);
         word
     }
 }
 
 fn judged(word: Word) -> Result<(), DoorError> {
-    if word.admitted { Ok(()) } else { Err(DoorError::Unknown) }
+    if word.admitted {
+        Ok(())
+    } else {
+        Err(DoorError::Unknown)
+    }
 }
 
 /// A token's keyed hash, whatever form it was shown in.
@@ -157,7 +192,9 @@ fn fingerprint(key: &FingerprintKey, token: &[u8]) -> Fingerprint {
 /// Takes as long for a user that there is not, so that nobody learns who there is. Blocks.
 fn verifies(users: &HashMap<String, String>, shown: &Shown) -> bool {
     let known = shown.user.as_ref().and_then(|user| users.get(user));
-    let Some(hash) = known.or_else(|| users.values().next()) else { return false };
+    let Some(hash) = known.or_else(|| users.values().next()) else {
+        return false;
+    };
     let agrees = bcrypt::verify(shown.secret.as_slice(), hash).unwrap_or(false);
     agrees && known.is_some()
 }
@@ -183,17 +220,24 @@ mod tests {
     impl House {
         fn new(keys: Keys) -> Self {
             let key = FingerprintKey::random();
-            Self { door: Door::new(keys, &key, LASTS, 100), key }
+            Self {
+                door: Door::new(keys, &key, LASTS, 100),
+                key,
+            }
         }
 
         async fn ask(&self, credential: &Credential, now: Instant) -> Result<(), DoorError> {
-            self.door.let_in(credential, self.key.fingerprint(credential), &self.key, now).await
+            self.door
+                .let_in(credential, self.key.fingerprint(credential), &self.key, now)
+                .await
         }
     }
 
     fn keys() -> Result<Keys, Box<dyn std::error::Error>> {
         let line = format!("ann:{}\n", bcrypt::hash("sesame", 4)?);
-        Ok(Keys::new(OfflineRule::Deny).with_users(line.as_bytes())?.with_tokens(b"glpat-1\n")?)
+        Ok(Keys::new(OfflineRule::Deny)
+            .with_users(line.as_bytes())?
+            .with_tokens(b"glpat-1\n")?)
     }
 
     fn header(name: &'static str, value: &'static str) -> Credential {
@@ -227,8 +271,16 @@ mod tests {
             header(AUTHORIZATION.as_str(), "Basic ???"),
             header(AUTHORIZATION.as_str(), "Digest glpat-1"),
         ] {
-            assert_eq!(house.ask(&bad, now).await, Err(DoorError::Unknown), "{bad:?}");
-            assert_eq!(house.ask(&bad, now).await, Err(DoorError::Unknown), "remembered: {bad:?}");
+            assert_eq!(
+                house.ask(&bad, now).await,
+                Err(DoorError::Unknown),
+                "{bad:?}"
+            );
+            assert_eq!(
+                house.ask(&bad, now).await,
+                Err(DoorError::Unknown),
+                "remembered: {bad:?}"
+            );
             assert!(!house.door.knows(house.key.fingerprint(&bad)));
         }
         Ok(())
@@ -240,8 +292,16 @@ mod tests {
         let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
         let who = house.key.fingerprint(&ann);
         assert_eq!(house.ask(&ann, now).await, Ok(()));
-        assert!(house.door.word(who, now + LASTS - Duration::from_secs(1)).is_some());
-        assert!(house.door.word(who, now + LASTS).is_none(), "verified again from then on");
+        assert!(
+            house
+                .door
+                .word(who, now + LASTS - Duration::from_secs(1))
+                .is_some()
+        );
+        assert!(
+            house.door.word(who, now + LASTS).is_none(),
+            "verified again from then on"
+        );
         assert_eq!(house.ask(&ann, now + LASTS).await, Ok(()));
         Ok(())
     }
@@ -265,7 +325,10 @@ mod tests {
         let (nobody, now) = (Credential::anonymous(), clock::now());
         let shut = House::new(Keys::new(OfflineRule::Deny));
         assert_eq!(shut.ask(&nobody, now).await, Err(DoorError::Denied));
-        assert_eq!(shut.ask(&Credential::basic("ann", b"sesame"), now).await, Err(DoorError::Denied));
+        assert_eq!(
+            shut.ask(&Credential::basic("ann", b"sesame"), now).await,
+            Err(DoorError::Denied)
+        );
         assert!(!shut.door.knows(shut.key.fingerprint(&nobody)));
         let open = House::new(Keys::new(OfflineRule::Open));
         assert_eq!(open.ask(&nobody, now).await, Ok(()));

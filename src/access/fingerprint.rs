@@ -65,7 +65,13 @@ mod tests {
         let key = FingerprintKey::random();
         assert_eq!(key.fingerprint(&bearer("a")), key.fingerprint(&bearer("a")));
         assert_ne!(key.fingerprint(&bearer("a")), key.fingerprint(&bearer("b")));
-        assert_ne!(key.fingerprint(&bearer("a")), key.fingerprint(&Credential::default()));
-        assert_ne!(key.fingerprint(&bearer("a")), FingerprintKey::random().fingerprint(&bearer("a")));
+        assert_ne!(
+            key.fingerprint(&bearer("a")),
+            key.fingerprint(&Credential::default())
+        );
+        assert_ne!(
+            key.fingerprint(&bearer("a")),
+            FingerprintKey::random().fingerprint(&bearer("a"))
+        );
     }
 }

@@ -13,7 +13,9 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::door::{Door, DoorError};
-use super::{Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing};
+use super::{
+    Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing,
+};
 use crate::clock;
 use crate::quantity::Span;
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
@@ -100,7 +102,9 @@ impl Word {
     }
 
     fn lists(&self, file: &FileRef) -> bool {
-        self.listing.as_ref().is_none_or(|listing| listing.contains(file))
+        self.listing
+            .as_ref()
+            .is_none_or(|listing| listing.contains(file))
     }
 }
 
@@ -150,10 +154,22 @@ impl Access {
         Self {
             key: FingerprintKey::random(),
             grant_for,
-            rights: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
-            witnesses: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
-            turned_away: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
-            denied: Cache::builder().max_capacity(config.grants).time_to_live(keep).build(),
+            rights: Cache::builder()
+                .max_capacity(config.grants)
+                .time_to_live(keep)
+                .build(),
+            witnesses: Cache::builder()
+                .max_capacity(config.grants)
+                .time_to_live(keep)
+                .build(),
+            turned_away: Cache::builder()
+                .max_capacity(config.grants)
+                .time_to_live(keep)
+                .build(),
+            denied: Cache::builder()
+                .max_capacity(config.grants)
+                .time_to_live(keep)
+                .build(),
             door: None,
             since: clock::now(),
             void_before: AtomicU64::new(0),
@@ -172,7 +188,10 @@ impl Access {
         let access = Self::new(config);
         let lasts = access.grant_for.max(Duration::from_secs(1));
         let door = Door::new(keys, &access.key, lasts, config.grants);
-        Self { door: Some(door), ..access }
+        Self {
+            door: Some(door),
+            ..access
+        }
     }
 
     /// Whether a caller may read of this scope, where that can be said without GitLab: offline of GitLab's packages,
@@ -188,7 +207,8 @@ impl Access {
     ) -> Result<(), DoorError> {
         match &self.door {
             Some(door) if scope.is_some_and(|scope| !scope.is_mirror()) => {
-                door.let_in(credential, self.fingerprint(credential), &self.key, now).await
+                door.let_in(credential, self.fingerprint(credential), &self.key, now)
+                    .await
             }
             _ => Ok(()),
         }
@@ -230,12 +250,17 @@ impl Access {
         let Some(right) = self.right(who, Right::Project(file.scope.clone()), now) else {
             return Standing::Unproven;
         };
-        let witnessed = self.witnessed(Witness::File(file.clone()), file, now).or_else(|| {
-            names
-                .into_iter()
-                .find_map(|name| self.witnessed(Witness::Listed(file.scope.clone(), name), file, now))
-        });
-        standing(witnessed.map(|witness| Word { until: right.until.min(witness.until), ..right }))
+        let witnessed = self
+            .witnessed(Witness::File(file.clone()), file, now)
+            .or_else(|| {
+                names.into_iter().find_map(|name| {
+                    self.witnessed(Witness::Listed(file.scope.clone(), name), file, now)
+                })
+            });
+        standing(witnessed.map(|witness| Word {
+            until: right.until.min(witness.until),
+            ..right
+        }))
     }
 
     /// GitLab answered this caller's page request, sent at `asked`, with a page that lists these files.
@@ -255,8 +280,12 @@ impl Access {
         if let (Some(name), ScopeKind::Project) = (&page.name, page.scope.kind())
             && let Some((linked, listing)) = vouched(&page.scope, listings)
         {
-            let seen = Word { listing: Some(Arc::clone(listing)), ..word.clone() };
-            self.witnesses.insert(Witness::Listed(linked.clone(), name.clone()), seen);
+            let seen = Word {
+                listing: Some(Arc::clone(listing)),
+                ..word.clone()
+            };
+            self.witnesses
+                .insert(Witness::Listed(linked.clone(), name.clone()), seen);
         }
         let permit = word.permit();
         self.admit_listed(who, page, listings, permit);
@@ -271,16 +300,30 @@ impl Access {
         listings: &[(Scope, Arc<Listing>)],
         permit: Permit,
     ) {
-        let Some(name) = page.name.as_ref().filter(|_| !page.scope.is_mirror()) else { return };
-        let Some((linked, listing)) = vouched(&page.scope, listings) else { return };
+        let Some(name) = page.name.as_ref().filter(|_| !page.scope.is_mirror()) else {
+            return;
+        };
+        let Some((linked, listing)) = vouched(&page.scope, listings) else {
+            return;
+        };
         let key = (who, Right::Listed(linked.clone(), name.clone()));
         let known = self.rights.get(&key).is_some_and(|word| {
             word.until >= permit.until()
-                && word.listing.as_ref().is_some_and(|known| Arc::ptr_eq(known, listing))
+                && word
+                    .listing
+                    .as_ref()
+                    .is_some_and(|known| Arc::ptr_eq(known, listing))
         });
         if !known {
             let listing = Some(Arc::clone(listing));
-            self.rights.insert(key, Word { given: permit.given(), until: permit.until(), listing });
+            self.rights.insert(
+                key,
+                Word {
+                    given: permit.given(),
+                    until: permit.until(),
+                    listing,
+                },
+            );
         }
     }
 
@@ -291,10 +334,13 @@ impl Access {
             return word.permit();
         }
         self.counts.granted.fetch_add(1, Ordering::Relaxed);
-        self.rights.insert((who, Right::File(file.clone())), word.clone());
+        self.rights
+            .insert((who, Right::File(file.clone())), word.clone());
         if file.scope.kind() == ScopeKind::Project {
-            self.rights.insert((who, Right::Project(file.scope.clone())), word.clone());
-            self.witnesses.insert(Witness::File(file.clone()), word.clone());
+            self.rights
+                .insert((who, Right::Project(file.scope.clone())), word.clone());
+            self.witnesses
+                .insert(Witness::File(file.clone()), word.clone());
         }
         word.permit()
     }
@@ -334,7 +380,8 @@ impl Access {
     pub fn revoke_all(&self, now: Instant) -> u64 {
         let count = self.count();
         // First, so that nothing is void in the tables and not yet by the clock.
-        self.void_before.fetch_max(self.nanoseconds(now).saturating_add(1), Ordering::SeqCst);
+        self.void_before
+            .fetch_max(self.nanoseconds(now).saturating_add(1), Ordering::SeqCst);
         self.rights.invalidate_all();
         self.witnesses.invalidate_all();
         if let Some(door) = &self.door {
@@ -351,7 +398,11 @@ impl Access {
     /// Whether what GitLab said to this caller, in answer to a request that was sent then, no longer counts: everything was
     /// revoked since, or the caller turned away.
     pub fn is_void(&self, who: Fingerprint, asked: Instant) -> bool {
-        self.is_revoked(asked) || self.turned_away.get(&who).is_some_and(|since| asked <= since)
+        self.is_revoked(asked)
+            || self
+                .turned_away
+                .get(&who)
+                .is_some_and(|since| asked <= since)
     }
 
     /// Rights remembered, roughly.
@@ -375,18 +426,31 @@ impl Access {
     }
 
     fn word(&self, asked: Instant) -> Word {
-        Word { given: asked, until: asked + self.grant_for, listing: None }
+        Word {
+            given: asked,
+            until: asked + self.grant_for,
+            listing: None,
+        }
     }
 
     fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Word> {
         let key = (who, right);
-        let word = self.rights.get(&key).filter(|word| word.holds(now) && !self.is_void(who, word.given))?;
-        let denied = self.denied.get(&key).is_some_and(|since| word.given <= since);
+        let word = self
+            .rights
+            .get(&key)
+            .filter(|word| word.holds(now) && !self.is_void(who, word.given))?;
+        let denied = self
+            .denied
+            .get(&key)
+            .is_some_and(|since| word.given <= since);
         (!denied).then_some(word)
     }
 
     fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Word> {
-        let word = self.witnesses.get(&witness).filter(|word| word.holds(now) && word.lists(file))?;
+        let word = self
+            .witnesses
+            .get(&witness)
+            .filter(|word| word.holds(now) && word.lists(file))?;
         (!self.is_revoked(word.given)).then_some(word)
     }
 
@@ -402,7 +466,8 @@ impl Access {
 
 /// Two refusals may come in out of their order: the later one counts.
 fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key: K, now: Instant) {
-    ends.entry(key).and_upsert_with(|known| known.map_or(now, |known| known.into_value().max(now)));
+    ends.entry(key)
+        .and_upsert_with(|known| known.map_or(now, |known| known.into_value().max(now)));
 }
 
 /// The links that a page of this scope can vouch for: those of its own scope.
@@ -410,7 +475,10 @@ fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key:
 /// GitLab writes what uploaders name their files into its pages unescaped, so that a page may come to link anywhere.
 /// It links by number, whatever the page was asked by: a page asked by path vouches for the one scope of its kind that
 /// it links to, and with two of them nobody knows which is its own. A file without a voucher is asked for by itself.
-fn vouched<'l>(asked: &Scope, listings: &'l [(Scope, Arc<Listing>)]) -> Option<&'l (Scope, Arc<Listing>)> {
+fn vouched<'l>(
+    asked: &Scope,
+    listings: &'l [(Scope, Arc<Listing>)],
+) -> Option<&'l (Scope, Arc<Listing>)> {
     let own = listings.iter().find(|(linked, _)| linked == asked);
     let only = match listings {
         [only] if !asked.is_numbered() && only.0.kind() == asked.kind() => Some(only),

@@ -36,7 +36,9 @@ pub struct Keys {
 pub enum KeysError {
     #[error("line {0} is not USER:HASH")]
     NotALine(usize),
-    #[error("line {0} is not a bcrypt hash, the only kind that is known here: make it with `htpasswd -B`")]
+    #[error(
+        "line {0} is not a bcrypt hash, the only kind that is known here: make it with `htpasswd -B`"
+    )]
     NotBcrypt(usize),
     #[error("line {0} has a user that an earlier line has")]
     Twice(usize),
@@ -49,7 +51,10 @@ pub enum KeysError {
 impl Keys {
     /// What the rule alone says, without any file.
     pub fn new(rule: OfflineRule) -> Self {
-        Self { open: rule == OfflineRule::Open, ..Self::default() }
+        Self {
+            open: rule == OfflineRule::Open,
+            ..Self::default()
+        }
     }
 
     /// Adds the users of an htpasswd file: `USER:HASH` a line, bcrypt alone; empty lines and `#` comments are skipped.
@@ -60,14 +65,20 @@ impl Keys {
         self.named = true;
         for (number, line) in lines(text)? {
             let (user, hash) = line.split_once(':').ok_or(KeysError::NotALine(number))?;
-            let known = ["$2a$", "$2b$", "$2y$"].iter().any(|scheme| hash.starts_with(scheme));
+            let known = ["$2a$", "$2b$", "$2y$"]
+                .iter()
+                .any(|scheme| hash.starts_with(scheme));
             if !known || hash.parse::<bcrypt::HashParts>().is_err() {
                 return Err(KeysError::NotBcrypt(number));
             }
             if user.is_empty() {
                 return Err(KeysError::NotALine(number));
             }
-            if self.users.insert(user.to_owned(), hash.to_owned()).is_some() {
+            if self
+                .users
+                .insert(user.to_owned(), hash.to_owned())
+                .is_some()
+            {
                 return Err(KeysError::Twice(number));
             }
         }
@@ -93,7 +104,11 @@ impl Keys {
 /// The lines that say something, by their numbers.
 fn lines(text: &[u8]) -> Result<impl Iterator<Item = (usize, &str)>, KeysError> {
     let text = std::str::from_utf8(text).map_err(|_| KeysError::NotText)?;
-    let lines = text.lines().map(str::trim).enumerate().map(|(at, line)| (at + 1, line));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .enumerate()
+        .map(|(at, line)| (at + 1, line));
     Ok(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')))
 }
 
@@ -106,27 +121,45 @@ mod tests {
     const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuOr/PbWLwRyNrpm0rM7DCmBoGEfyPVYi";
 
     fn users(text: &str) -> Result<usize, KeysError> {
-        Keys::default().with_users(text.as_bytes()).map(|keys| keys.users.len())
+        Keys::default()
+            .with_users(text.as_bytes())
+            .map(|keys| keys.users.len())
     }
 
     #[test]
     fn a_file_of_users_is_read_or_its_line_is_named() {
         assert_eq!(users(&format!("# CI\n\nann:{HASH}\n bob:{HASH} \n")), Ok(2));
         assert_eq!(users(""), Ok(0));
-        assert_eq!(users(&format!("ann:{HASH}\nann:{HASH}")), Err(KeysError::Twice(2)));
+        assert_eq!(
+            users(&format!("ann:{HASH}\nann:{HASH}")),
+            Err(KeysError::Twice(2))
+        );
         assert_eq!(users("\nann"), Err(KeysError::NotALine(2)));
         assert_eq!(users(&format!(":{HASH}")), Err(KeysError::NotALine(1)));
-        for other in
-            ["$apr1$x$y", "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "rqXexS6ZhobKA", "$2y$04$short", "$1$x$y", ""]
-        {
-            assert_eq!(users(&format!("ann:{other}")), Err(KeysError::NotBcrypt(1)), "{other}");
+        for other in [
+            "$apr1$x$y",
+            "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "rqXexS6ZhobKA",
+            "$2y$04$short",
+            "$1$x$y",
+            "",
+        ] {
+            assert_eq!(
+                users(&format!("ann:{other}")),
+                Err(KeysError::NotBcrypt(1)),
+                "{other}"
+            );
         }
         assert!(KeysError::NotBcrypt(1).to_string().contains("htpasswd -B"));
     }
 
     #[test]
     fn a_file_of_tokens_is_read_or_its_line_is_named() {
-        let tokens = |text: &[u8]| Keys::default().with_tokens(text).map(|keys| keys.tokens.len());
+        let tokens = |text: &[u8]| {
+            Keys::default()
+                .with_tokens(text)
+                .map(|keys| keys.tokens.len())
+        };
         assert_eq!(tokens(b"# agents\n\nglpat-1\r\nglpat-2"), Ok(2));
         assert_eq!(tokens(b"glpat-1\ntwo words"), Err(KeysError::NotAToken(2)));
         assert_eq!(tokens(b"\xff"), Err(KeysError::NotText));

@@ -35,7 +35,9 @@ mod tests {
     #[test]
     fn only_an_answer_that_lets_in_admits() {
         for code in 100..600 {
-            let Ok(status) = StatusCode::from_u16(code) else { continue };
+            let Ok(status) = StatusCode::from_u16(code) else {
+                continue;
+            };
             let admitted = verdict(status, false) == Verdict::Admitted;
             assert_eq!(admitted, matches!(code, 200 | 206 | 304 | 416), "{code}");
         }

@@ -50,13 +50,19 @@ pub fn rewrite(kind: Kind, text: &str, swap: &mut dyn FnMut(&str) -> Swapped) ->
 }
 
 fn next_url(text: &str) -> Option<usize> {
-    [text.find("https://"), text.find("http://")].into_iter().flatten().min()
+    [text.find("https://"), text.find("http://")]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 fn ends_url(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
-        || matches!(c, '"' | '\'' | '\\' | '`' | '<' | '>' | '{' | '}' | '|' | '^')
+        || matches!(
+            c,
+            '"' | '\'' | '\\' | '`' | '<' | '>' | '{' | '}' | '|' | '^'
+        )
 }
 
 /// Whether a URL between these is a value of its own, and no part of a longer text.
@@ -99,18 +105,36 @@ mod tests {
     #[test]
     fn only_urls_that_are_values_change() {
         let text = "# https://files.example/a\nx = \"see https://files.example/b\"\nurl = \"https://files.example/c\" # \"https://files.example/d\ngit = 'https://git.example/x'\n";
-        let done = rewrite(Kind::Uv, text, &mut prefix("https://files.example", "http://localhost:1"));
-        assert_eq!(done.text, text.replace("\"https://files.example/c", "\"http://localhost:1/c"));
-        assert_eq!((done.changed, done.foreign.get("git.example")), (1, Some(&1)));
+        let done = rewrite(
+            Kind::Uv,
+            text,
+            &mut prefix("https://files.example", "http://localhost:1"),
+        );
+        assert_eq!(
+            done.text,
+            text.replace("\"https://files.example/c", "\"http://localhost:1/c")
+        );
+        assert_eq!(
+            (done.changed, done.foreign.get("git.example")),
+            (1, Some(&1))
+        );
     }
 
     #[test]
     fn requirements_have_urls_after_options_and_names() {
         let text = "-ihttps://index.example/simple\n--index-url=https://index.example/simple\n--extra-index-url https://user:word@other.example/simple\n\
                     a @ https://index.example/a.whl ; os_name == 'nt'\nb @ git+https://index.example/b\nhttps://index.example/c.whl \\\n  --hash=sha256:00";
-        let done = rewrite(Kind::Requirements, text, &mut prefix("https://index.example", "http://l"));
+        let done = rewrite(
+            Kind::Requirements,
+            text,
+            &mut prefix("https://index.example", "http://l"),
+        );
         assert_eq!(done.changed, 4);
-        assert_eq!(done.foreign, BTreeMap::from([("other.example".to_owned(), 1)]), "without the password");
+        assert_eq!(
+            done.foreign,
+            BTreeMap::from([("other.example".to_owned(), 1)]),
+            "without the password"
+        );
         assert!(
             done.text.contains("git+https://index.example/b")
                 && done.text.ends_with("http://l/c.whl \\\n  --hash=sha256:00")
@@ -120,10 +144,16 @@ mod tests {
     #[test]
     fn a_real_lock_is_still_toml_and_differs_in_its_urls_only() {
         for (kind, text) in [(Kind::Uv, UV), (Kind::Pylock, PYLOCK)] {
-            let done =
-                rewrite(kind, text, &mut prefix("http://files.example/", "https://larder.example/pypi/"));
+            let done = rewrite(
+                kind,
+                text,
+                &mut prefix("http://files.example/", "https://larder.example/pypi/"),
+            );
             assert!(done.text.parse::<toml::Table>().is_ok());
-            assert_eq!(done.text, text.replace("http://files.example/", "https://larder.example/pypi/"));
+            assert_eq!(
+                done.text,
+                text.replace("http://files.example/", "https://larder.example/pypi/")
+            );
             assert_eq!(done.changed, text.matches("http://files.example/").count());
             assert_eq!(done.foreign.keys().collect::<Vec<_>>(), ["index.example"]);
             let back = rewrite(
@@ -133,8 +163,15 @@ mod tests {
             );
             assert_eq!(back.text, text);
         }
-        let done = rewrite(Kind::Pipfile, PIPFILE, &mut prefix("http://index.example", "http://l"));
-        assert_eq!((done.changed, done.text), (1, PIPFILE.replace("http://index.example", "http://l")));
+        let done = rewrite(
+            Kind::Pipfile,
+            PIPFILE,
+            &mut prefix("http://index.example", "http://l"),
+        );
+        assert_eq!(
+            (done.changed, done.text),
+            (1, PIPFILE.replace("http://index.example", "http://l"))
+        );
     }
 
     proptest! {

@@ -35,6 +35,9 @@ pub enum StartError {
 impl StartError {
     /// Whether the operator's configuration is to blame.
     pub fn is_config(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Setting(_) | Self::Listen(ListenError::NoCertificate))
+        matches!(
+            self,
+            Self::Config(_) | Self::Setting(_) | Self::Listen(ListenError::NoCertificate)
+        )
     }
 }

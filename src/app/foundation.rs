@@ -89,7 +89,10 @@ impl Foundation {
 fn take_stock(store: &Store) {
     let blobs = Arc::clone(&store.blobs);
     let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
-    #[expect(clippy::disallowed_methods, reason = "counting goes on behind the start")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "counting goes on behind the start"
+    )]
     tokio::spawn(async move {
         if let Ok(Err(why)) = stock.await {
             tracing::warn!(%why, "cannot count what is stored");
@@ -100,7 +103,10 @@ fn take_stock(store: &Store) {
 /// Finds out whether a disk that failed works again, for as long as the store is there.
 fn look_after_disk(store: &Arc<Store>) {
     let store = Arc::downgrade(store);
-    #[expect(clippy::disallowed_methods, reason = "ends with the store, and holds nothing up")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the store, and holds nothing up"
+    )]
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(DISK_LOOK_EVERY).await;

@@ -36,7 +36,11 @@ pub(super) fn upstreams(
     };
     let mirrors = config.mirrors.iter().map(|(name, section)| {
         let base = mirror_base(name, section)?;
-        let transport = open(&format!("mirrors.{name}"), &section.transport(), base.index())?;
+        let transport = open(
+            &format!("mirrors.{name}"),
+            &section.transport(),
+            base.index(),
+        )?;
         mirror(name, section, &transport, via)
     });
     let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
@@ -52,7 +56,10 @@ pub(super) fn transport(
 ) -> Result<Transport, StartError> {
     let credential = match config.proxy_credential_file {
         "" => None,
-        path => Some(read_token(&format!("{section}.proxy_credential_file"), Path::new(path))?),
+        path => Some(read_token(
+            &format!("{section}.proxy_credential_file"),
+            Path::new(path),
+        )?),
     };
     let credential = credential.map(|pair| Secret::new(pair.as_slice()));
     Transport::open(config, credential.as_ref(), environment)
@@ -83,8 +90,15 @@ fn upstream(
     service_token: bool,
 ) -> Result<Upstream, StartError> {
     let stores = StoreOrigins::parse(&config.gitlab.store_origins).map_err(StartError::Setting)?;
-    Upstream::new(&config.gitlab, transport, bases, stores, via.clone(), service_token)
-        .map_err(|why| StartError::Setting(format!("gitlab: {why}")))
+    Upstream::new(
+        &config.gitlab,
+        transport,
+        bases,
+        stores,
+        via.clone(),
+        service_token,
+    )
+    .map_err(|why| StartError::Setting(format!("gitlab: {why}")))
 }
 
 fn mirror(
@@ -95,9 +109,17 @@ fn mirror(
 ) -> Result<Mirror, StartError> {
     let token = token(&format!("mirrors.{name}"), &section.token_file)?;
     let username = Some(section.username.as_str()).filter(|name| !name.is_empty());
-    let credential = token.map(|token| Credential::mirror(username, &token)).unwrap_or_default();
-    Mirror::new(mirror_scope(name)?, section, transport, credential, via.clone())
-        .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
+    let credential = token
+        .map(|token| Credential::mirror(username, &token))
+        .unwrap_or_default();
+    Mirror::new(
+        mirror_scope(name)?,
+        section,
+        transport,
+        credential,
+        via.clone(),
+    )
+    .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
 }
 
 pub(super) fn mirror_scope(name: &str) -> Result<Scope, StartError> {

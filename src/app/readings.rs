@@ -43,7 +43,11 @@ impl Sources {
             },
             page_loads: self.pages.loading() as u64,
             wheels_ahead: self.files.reading_ahead() as u64,
-            grants: GrantGauges { held: grants.held, granted: grants.granted, refused: grants.refused },
+            grants: GrantGauges {
+                held: grants.held,
+                granted: grants.granted,
+                refused: grants.refused,
+            },
             store: store(self.store.reading(now)),
             awaited_parts: self.store.awaited.all(clock::wall()),
             certificate: self.certificates.as_deref().and_then(certificate),
@@ -54,12 +58,21 @@ impl Sources {
 
 fn certificate(shown: &Certificates) -> Option<CertificateGauges> {
     let validity = shown.validity()?;
-    Some(CertificateGauges { not_after: validity.until(), judgement: validity.judge(clock::wall()) })
+    Some(CertificateGauges {
+        not_after: validity.until(),
+        judgement: validity.judge(clock::wall()),
+    })
 }
 
 fn peer(read: PeerReading) -> PeerGauges {
-    let requests =
-        read.requests.into_iter().map(|(kind, result, count)| RequestCount { kind, result, count });
+    let requests = read
+        .requests
+        .into_iter()
+        .map(|(kind, result, count)| RequestCount {
+            kind,
+            result,
+            count,
+        });
     PeerGauges {
         name: read.name,
         standing: match read.condition.state {

@@ -29,17 +29,29 @@ impl App {
             let (config, waiting) = config.continuing(&running);
             config.check_opened(opened.iter())?;
             let gitlab = asked_gitlab(&config)?;
-            let services = services(&foundation, &config, (&opened, certificates.clone()), Some(&before))?;
+            let services = services(
+                &foundation,
+                &config,
+                (&opened, certificates.clone()),
+                Some(&before),
+            )?;
             if let Some(certificates) = certificates {
-                certificates.reload().map_err(|why| StartError::Setting(why.to_string()))?;
+                certificates
+                    .reload()
+                    .map_err(|why| StartError::Setting(why.to_string()))?;
             }
             Ok((config, gitlab, services, waiting))
         });
-        let made = making.await.map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
+        let made = making
+            .await
+            .map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
         let (config, gitlab, services, waiting) = made?;
         // Untouched if the configuration says what it said: an order may have changed it for a while.
-        if let Some(log) = LogLevel::of_process().filter(|_| config.log.level != self.config.log.level) {
-            log.set(&config.log.level).map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
+        if let Some(log) =
+            LogLevel::of_process().filter(|_| config.log.level != self.config.log.level)
+        {
+            log.set(&config.log.level)
+                .map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
         }
         self.daemon.in_force.replace(services);
         self.foundation.resize(config.cache_size.0);

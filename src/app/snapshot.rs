@@ -40,14 +40,23 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
         uptime: now.saturating_duration_since(looked.begun),
         listen: looked.opened.iter().map(address).collect(),
         public_url: config.public_url.clone(),
-        mirrors: config.mirrors.keys().filter_map(|name| Scope::mirror(name)).collect(),
+        mirrors: config
+            .mirrors
+            .keys()
+            .filter_map(|name| Scope::mirror(name))
+            .collect(),
         rules: Rules {
             grant_for: config.access.grant_for.0,
             fresh_for: config.index.fresh_for.0,
             stale_for: config.index.stale_for.0,
         },
         lately: looked.metrics.lately.read(now),
-        peers: gauges.peers.iter().filter(|peer| is_shown(peer)).map(peer_state).collect(),
+        peers: gauges
+            .peers
+            .iter()
+            .filter(|peer| is_shown(peer))
+            .map(peer_state)
+            .collect(),
         certificate: gauges.certificate,
         disk: Disk {
             stored_bytes: gauges.store.bytes,
@@ -56,7 +65,12 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
             evictions: Some(gauges.store.evictions),
             quarantined: looked.store.quarantined().ok().map(|beside| beside.count),
         },
-        downloads: looked.files.downloads(now).into_iter().map(transfer).collect(),
+        downloads: looked
+            .files
+            .downloads(now)
+            .into_iter()
+            .map(transfer)
+            .collect(),
         stale: looked.pages.stale(now).into_iter().map(stale).collect(),
         page_loads: gauges.page_loads,
         grants: gauges.grants.held,
@@ -77,11 +91,17 @@ fn peer_state(peer: &PeerGauges) -> PeerState {
         Standing::Trying => Reach::Trying,
         Standing::Resting => Reach::Resting,
     };
-    let last_error = peer
-        .last_error
-        .as_ref()
-        .map(|error| LastError { words: words(error.cause).to_owned(), ago: error.ago });
-    PeerState { name: peer.name.clone(), reach, since: peer.since, next_try: peer.next_try, last_error }
+    let last_error = peer.last_error.as_ref().map(|error| LastError {
+        words: words(error.cause).to_owned(),
+        ago: error.ago,
+    });
+    PeerState {
+        name: peer.name.clone(),
+        reach,
+        since: peer.since,
+        next_try: peer.next_try,
+        last_error,
+    }
 }
 
 /// What a cause means to a person.
@@ -100,7 +120,9 @@ fn words(cause: &str) -> &str {
 
 /// A file's name leaves only if it is a mirror's: what GitLab has is for those who may read it.
 fn transfer(download: Download) -> Transfer {
-    let mirror = Some(&download.file.scope).filter(|scope| scope.is_mirror()).cloned();
+    let mirror = Some(&download.file.scope)
+        .filter(|scope| scope.is_mirror())
+        .cloned();
     Transfer {
         filename: mirror.is_some().then(|| download.file.filename.to_string()),
         mirror,
@@ -111,6 +133,18 @@ fn transfer(download: Download) -> Transfer {
     }
 }
 
-fn stale(StalePages { mirror, pages, oldest, last }: StalePages) -> Stale {
-    Stale { mirror, pages, oldest, last }
+fn stale(
+    StalePages {
+        mirror,
+        pages,
+        oldest,
+        last,
+    }: StalePages,
+) -> Stale {
+    Stale {
+        mirror,
+        pages,
+        oldest,
+        last,
+    }
 }

@@ -21,7 +21,9 @@ pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8
 /// The token in a file; `key` is where the file was named.
 pub(super) fn read_token(key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
     let fault = |why: &str| StartError::Setting(format!("{key}: {}: {why}", path.display()));
-    let text = SecretFile::read(path).map_err(|why| fault(&why.to_string()))?.text;
+    let text = SecretFile::read(path)
+        .map_err(|why| fault(&why.to_string()))?
+        .text;
     let token = text.trim_ascii();
     if token.is_empty() || HeaderValue::from_bytes(token).is_err() {
         return Err(fault("is not a token"));

@@ -52,14 +52,29 @@ pub(super) fn read(
     // Neither can fail for a URL with a host, which one with these schemes has.
     let _ = (url.set_username(""), url.set_password(None));
     if let Some((given, route)) = upstream(&url, bases, mirrors) {
-        return Ok(Address { path: route.path(), route: Ok(route), given, had_credential });
+        return Ok(Address {
+            path: route.path(),
+            route: Ok(route),
+            given,
+            had_credential,
+        });
     }
-    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(own(&format!("{}{query}", url.path()), path_prefix, had_credential))
+    let query = url
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    Ok(own(
+        &format!("{}{query}", url.path()),
+        path_prefix,
+        had_credential,
+    ))
 }
 
 fn own(target: &str, path_prefix: &str, had_credential: bool) -> Address {
-    let below = target.strip_prefix(path_prefix).filter(|below| below.starts_with('/')).unwrap_or(target);
+    let below = target
+        .strip_prefix(path_prefix)
+        .filter(|below| below.starts_with('/'))
+        .unwrap_or(target);
     let route = match below.parse::<Uri>() {
         Err(_) => Err(RouteError::Malformed("it is no request target")),
         Ok(uri) => match Route::parse(&Method::GET, &uri) {
@@ -72,7 +87,12 @@ fn own(target: &str, path_prefix: &str, had_credential: bool) -> Address {
         // What a query holds may be a secret.
         Err(_) => below.split('?').next().unwrap_or_default().to_owned(),
     };
-    Address { path, route, given: Given::Larder, had_credential }
+    Address {
+        path,
+        route,
+        given: Given::Larder,
+        had_credential,
+    }
 }
 
 /// The route that an upstream's URL is served under.
@@ -87,8 +107,13 @@ fn upstream(url: &Url, bases: &Bases, mirrors: &[MirrorBase]) -> Option<(Given, 
     });
     of_mirror.or_else(|| {
         // What no page links to: sidecars, and where uploads go.
-        let below = url.path().strip_prefix(bases.asked().root()).filter(|_| bases.include(&url.origin()))?;
-        let route = Route::from_path(below).ok().filter(|_| url.query().is_none())?;
+        let below = url
+            .path()
+            .strip_prefix(bases.asked().root())
+            .filter(|_| bases.include(&url.origin()))?;
+        let route = Route::from_path(below)
+            .ok()
+            .filter(|_| url.query().is_none())?;
         route.scope().filter(|scope| !scope.is_mirror())?;
         Some((Given::GitLab, route))
     })
@@ -102,8 +127,12 @@ mod tests {
     fn address(text: &str) -> Option<Address> {
         let bases = Bases::new(Base::parse("https://gitlab.example/git").ok()?, Vec::new());
         let files = ["https://files.example/".to_owned()];
-        let mirror =
-            MirrorBase::parse(Scope::mirror("pypi")?, "https://index.example/simple/", &files).ok()?;
+        let mirror = MirrorBase::parse(
+            Scope::mirror("pypi")?,
+            "https://index.example/simple/",
+            &files,
+        )
+        .ok()?;
         read(text, &bases, &[mirror], "/larder").ok()
     }
 
@@ -115,8 +144,16 @@ mod tests {
             (PAGE.to_owned(), PAGE, Given::Larder),
             (format!("/larder{PAGE}"), PAGE, Given::Larder),
             (format!("http://127.0.0.1:3141{PAGE}"), PAGE, Given::Larder),
-            (format!("https://gitlab.example/git{PAGE}"), PAGE, Given::GitLab),
-            ("/pypi/simple/A_b".to_owned(), "/pypi/simple/a-b/", Given::Larder),
+            (
+                format!("https://gitlab.example/git{PAGE}"),
+                PAGE,
+                Given::GitLab,
+            ),
+            (
+                "/pypi/simple/A_b".to_owned(),
+                "/pypi/simple/a-b/",
+                Given::Larder,
+            ),
             (
                 "https://index.example/simple/a-b/".to_owned(),
                 "/pypi/simple/a-b/",
@@ -135,7 +172,9 @@ mod tests {
         ];
         for (text, path, given) in table {
             let found = address(&text);
-            let found = found.as_ref().map(|found| (found.path.as_str(), found.route.is_ok(), &found.given));
+            let found = found
+                .as_ref()
+                .map(|found| (found.path.as_str(), found.route.is_ok(), &found.given));
             assert_eq!(found, Some((path, true, &given)), "{text}");
         }
     }
@@ -149,8 +188,15 @@ mod tests {
             "http://127.0.0.1:3141/nothing?private_token=s3cret",
         ] {
             let found = address(text);
-            assert!(found.is_some() && !format!("{found:?}").contains("s3cret"), "{found:?}");
-            assert_eq!(found.map(|found| found.had_credential), Some(text.contains('@')), "{text}");
+            assert!(
+                found.is_some() && !format!("{found:?}").contains("s3cret"),
+                "{found:?}"
+            );
+            assert_eq!(
+                found.map(|found| found.had_credential),
+                Some(text.contains('@')),
+                "{text}"
+            );
         }
     }
 
@@ -159,6 +205,8 @@ mod tests {
         for text in ["", "numpy", "ftp://files.example/a.whl", "//x/y"] {
             assert!(address(text).is_none(), "{text}");
         }
-        assert!(address("https://elsewhere.example/a.whl").is_some_and(|found| found.route.is_err()));
+        assert!(
+            address("https://elsewhere.example/a.whl").is_some_and(|found| found.route.is_err())
+        );
     }
 }

@@ -44,12 +44,21 @@ pub struct ConfigInitArguments {
 /// # Errors
 /// When there is such a file, or it cannot be written.
 pub fn config_init(asked: &ConfigInitArguments) -> io::Result<()> {
-    let Some(path) = &asked.file else { return say(EXAMPLE) };
+    let Some(path) = &asked.file else {
+        return say(EXAMPLE);
+    };
     create(path).map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }
 
 fn create(path: &Path) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "a file that the operator asked for; no part of the store")]
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a file that the operator asked for; no part of the store"
+    )]
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
     file.write_all(EXAMPLE.as_bytes())
 }

@@ -56,8 +56,14 @@ impl DoctorArguments {
     }
 
     fn project(&self) -> Result<Option<Scope>, String> {
-        let Some(id) = &self.project else { return Ok(None) };
-        let named = if id.starts_with("projects/") { id.clone() } else { format!("projects/{id}") };
+        let Some(id) = &self.project else {
+            return Ok(None);
+        };
+        let named = if id.starts_with("projects/") {
+            id.clone()
+        } else {
+            format!("projects/{id}")
+        };
         let fault = || format!("\"{id}\" is no project: 42, acme/widgets or acme%2Fwidgets");
         Scope::named(&named).map(Some).ok_or_else(fault)
     }
@@ -94,18 +100,28 @@ pub struct Ways {
 ///
 /// # Errors
 /// When nobody takes what there is to say.
-pub async fn doctor(asked: &DoctorArguments, patient: Result<Patient, String>) -> Result<u8, CommandError> {
+pub async fn doctor(
+    asked: &DoctorArguments,
+    patient: Result<Patient, String>,
+) -> Result<u8, CommandError> {
     let mut worst = Verdict::Ok;
     let mut tell = |findings: Vec<Finding>| -> Result<(), CommandError> {
         for finding in findings {
             worst = worst.max(finding.verdict);
-            say(&if asked.json { json_line(&finding)? } else { format!("{finding}\n") })?;
+            say(&if asked.json {
+                json_line(&finding)?
+            } else {
+                format!("{finding}\n")
+            })?;
         }
         Ok(())
     };
     match patient {
         Err(why) => {
-            let why = why.trim_start_matches("bad configuration").trim().to_owned();
+            let why = why
+                .trim_start_matches("bad configuration")
+                .trim()
+                .to_owned();
             tell(vec![Finding::problem(
                 "configuration",
                 why,
@@ -113,7 +129,10 @@ pub async fn doctor(asked: &DoctorArguments, patient: Result<Patient, String>) -
             )])?;
         }
         Ok(patient) => {
-            tell(vec![Finding::ok("configuration", "it can be read, and so can the files it names")])?;
+            tell(vec![Finding::ok(
+                "configuration",
+                "it can be read, and so can the files it names",
+            )])?;
             let project = asked.project().map_err(CommandError::Usage)?;
             let mut peers = start_peers(&patient, project);
             tell(folder(&patient).await)?;
@@ -157,7 +176,9 @@ pub async fn doctor(asked: &DoctorArguments, patient: Result<Patient, String>) -
 /// Everybody at once, because each may have to be waited for.
 fn start_peers(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
     let mut peers = JoinSet::new();
-    let Some(Ways { gitlab, mirrors }) = &patient.ways else { return peers };
+    let Some(Ways { gitlab, mirrors }) = &patient.ways else {
+        return peers;
+    };
     let (upstream, limit) = (&patient.upstream, patient.limit);
     let gitlab = peers::GitLabCheck {
         upstream: Arc::clone(upstream),
@@ -183,7 +204,9 @@ fn start_peers(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize, Vec
 async fn folder(patient: &Patient) -> Vec<Finding> {
     let dir = patient.ground.cache_dir.clone();
     let look = tokio::task::spawn_blocking(move || {
-        let taken = Peek::at(&dir).and_then(|peek| peek.taken().ok()).unwrap_or_default();
+        let taken = Peek::at(&dir)
+            .and_then(|peek| peek.taken().ok())
+            .unwrap_or_default();
         FolderFacts::find(&dir).map(|facts| (facts, taken))
     });
     let dir = &patient.ground.cache_dir;
@@ -199,10 +222,17 @@ async fn folder(patient: &Patient) -> Vec<Finding> {
                 "set another cache_dir, or let this user look into it",
             )]
         }
-        Ok(Err(_)) => vec![Finding::problem("cache folder", "it could not be looked at", "run it again")],
+        Ok(Err(_)) => vec![Finding::problem(
+            "cache folder",
+            "it could not be looked at",
+            "run it again",
+        )],
         Err(_) => vec![Finding::problem(
             "cache folder",
-            format!("the disk did nothing for {}", humantime::format_duration(patient.limit)),
+            format!(
+                "the disk did nothing for {}",
+                humantime::format_duration(patient.limit)
+            ),
             "the disk or the share below it hangs: look at the kernel's log",
         )],
     }

@@ -76,7 +76,11 @@ pub async fn explain(
     ground: &Ground,
     credential: &Credential,
 ) -> Result<Told, String> {
-    let bases: Vec<MirrorBase> = ground.mirrors.iter().map(|(base, _)| base.clone()).collect();
+    let bases: Vec<MirrorBase> = ground
+        .mirrors
+        .iter()
+        .map(|(base, _)| base.clone())
+        .collect();
     let address = address::read(&asked.url, &ground.bases, &bases, &ground.path_prefix)
         .map_err(|why| format!("\"{}\" is {why}", shown(&asked.url)))?;
     let format = asked.format.into();
@@ -84,8 +88,12 @@ pub async fn explain(
     if let Ok(route) = &address.route
         && !matches!(route, Route::Upload { .. })
     {
-        let question =
-            daemon::Question { listen: &ground.listen, path: &explanation.address, format, credential };
+        let question = daemon::Question {
+            listen: &ground.listen,
+            path: &explanation.address,
+            format,
+            credential,
+        };
         match daemon::ask(&question).await {
             Ok(answer) => explanation.daemon = Some(answer),
             Err(why) => explanation.no_daemon = Some(why),
@@ -118,7 +126,10 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
         no_daemon: None,
     };
     let unknown = |route: &Route| {
-        route.scope().filter(|scope| scope.is_mirror() && ground.mirror(scope).is_none()).cloned()
+        route
+            .scope()
+            .filter(|scope| scope.is_mirror() && ground.mirror(scope).is_none())
+            .cloned()
     };
     let route = match &address.route {
         Ok(route) => route,
@@ -130,7 +141,9 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
     };
     let peek = Peek::at(&ground.cache_dir);
     if peek.is_none() {
-        explanation.stored.push(format!("{} is not there yet", ground.cache_dir.display()));
+        explanation
+            .stored
+            .push(format!("{} is not there yet", ground.cache_dir.display()));
     }
     if ground.offline {
         offline::explain(&mut explanation, route, ground, peek.as_ref());
@@ -138,7 +151,9 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
     }
     if let Some(mirror) = unknown(route) {
         explanation.what = "nothing that larder serves".to_owned();
-        explanation.deny(format!("there is no [mirrors.{mirror}] in the configuration (404)"));
+        explanation.deny(format!(
+            "there is no [mirrors.{mirror}] in the configuration (404)"
+        ));
         return explanation;
     }
     rules::apply(&mut explanation, route, format, ground);
@@ -152,10 +167,15 @@ fn notes(address: &Address) -> Vec<String> {
     let whose = match &address.given {
         Given::Larder => None,
         Given::GitLab => Some("GitLab's URL; larder serves it under this path".to_owned()),
-        Given::Mirror(name) => Some(format!("the mirror {name}'s URL; larder serves it under this path")),
+        Given::Mirror(name) => Some(format!(
+            "the mirror {name}'s URL; larder serves it under this path"
+        )),
     };
     let credential = "the credential in the URL was left out: give it with --token-file";
-    whose.into_iter().chain(address.had_credential.then(|| credential.to_owned())).collect()
+    whose
+        .into_iter()
+        .chain(address.had_credential.then(|| credential.to_owned()))
+        .collect()
 }
 
 fn refused(why: &RouteError) -> String {

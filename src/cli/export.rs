@@ -23,7 +23,9 @@ use serde::Serialize;
 use super::bytes::{counted, in_units};
 use super::lines::{CommandError, json_line, say};
 use super::progress::{HowFar, bar};
-use crate::airgap::bundle::{self, Fault, Item, Manifest, PageLine, PartError, Plan, Reader, Writer, items};
+use crate::airgap::bundle::{
+    self, Fault, Item, Manifest, PageLine, PartError, Plan, Reader, Writer, items,
+};
 use crate::airgap::{CONTENT, Export, Exported, SignatureError, sign};
 use crate::clock;
 use crate::control::{Client, ClientError, empty, post};
@@ -108,11 +110,25 @@ impl ExportArguments {
 ///
 /// # Errors
 /// What kept it from being whole; then no file has appeared.
-pub async fn export(asked: &ExportArguments, client: &Client, how_far: &HowFar) -> Result<u8, CommandError> {
-    how_far.note(if asked.streams() { "the bundle is cut" } else { "nothing was written" });
-    let written = write(asked, client).await.map_err(|why| CommandError::Refused(why.to_string()))?;
+pub async fn export(
+    asked: &ExportArguments,
+    client: &Client,
+    how_far: &HowFar,
+) -> Result<u8, CommandError> {
+    how_far.note(if asked.streams() {
+        "the bundle is cut"
+    } else {
+        "nothing was written"
+    });
+    let written = write(asked, client)
+        .await
+        .map_err(|why| CommandError::Refused(why.to_string()))?;
     for written in &written {
-        let told = if asked.json { json_line(written)? } else { in_words(written) };
+        let told = if asked.json {
+            json_line(written)?
+        } else {
+            in_words(written)
+        };
         if asked.streams() {
             // Nobody is left to be told if this fails.
             let _ = io::stderr().write_all(told.as_bytes());
@@ -126,9 +142,20 @@ pub async fn export(asked: &ExportArguments, client: &Client, how_far: &HowFar) 
 async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>, ExportFailure> {
     let (mut manifest, pages) = ask(asked, client).await?;
     let base = asked.since.as_deref().map(read_base).transpose()?;
-    let old: HashSet<Digest> = base.iter().flat_map(|base| base.1.blobs()).map(|blob| blob.sha256).collect();
-    let new: Vec<(Digest, u64)> = manifest.blobs().iter().map(|blob| (blob.sha256, blob.size)).collect();
-    let new: Vec<(Digest, u64)> = new.into_iter().filter(|(blob, _)| !old.contains(blob)).collect();
+    let old: HashSet<Digest> = base
+        .iter()
+        .flat_map(|base| base.1.blobs())
+        .map(|blob| blob.sha256)
+        .collect();
+    let new: Vec<(Digest, u64)> = manifest
+        .blobs()
+        .iter()
+        .map(|blob| (blob.sha256, blob.size))
+        .collect();
+    let new: Vec<(Digest, u64)> = new
+        .into_iter()
+        .filter(|(blob, _)| !old.contains(blob))
+        .collect();
     let sizes: Vec<u64> = new.iter().map(|(_, size)| *size).collect();
     let limit = asked.split.map(|size| size.as_u64());
     let (parts, count) = bundle::assign(&sizes, Plan::overhead(&manifest)?, limit)?;
@@ -136,9 +163,20 @@ async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>,
     manifest.place(|blob| places.get(&blob.sha256).copied());
 
     let created = humantime::format_rfc3339_seconds(clock::wall()).to_string();
-    let plan = Plan::new(manifest, count, base.map(|(id, _)| id), asked.set.clone(), created)?;
+    let plan = Plan::new(
+        manifest,
+        count,
+        base.map(|(id, _)| id),
+        asked.set.clone(),
+        created,
+    )?;
     let bar = bar(sizes.iter().sum(), asked.json);
-    let carrier = Carrier { client, plan: &plan, pages: &pages, bar: &bar };
+    let carrier = Carrier {
+        client,
+        plan: &plan,
+        pages: &pages,
+        bar: &bar,
+    };
     let mut written = Vec::new();
     for number in 1..=count {
         written.push(carrier.part(asked, number).await?);
@@ -156,12 +194,26 @@ async fn ask(
     asked: &ExportArguments,
     client: &Client,
 ) -> Result<(Manifest, HashMap<Digest, String>), ExportFailure> {
-    let mut events = client.order(&Export { set: asked.set.clone() }).await?;
+    let mut events = client
+        .order(&Export {
+            set: asked.set.clone(),
+        })
+        .await?;
     let (mut files, mut pages) = (Vec::new(), Vec::<(PageLine, String)>::new());
     while let Some(event) = events.next().await? {
         match event {
-            Exported::Page { scope, project, address } => {
-                let line = PageLine { scope, project, address, sha256: Digest::of(b""), size: 0 };
+            Exported::Page {
+                scope,
+                project,
+                address,
+            } => {
+                let line = PageLine {
+                    scope,
+                    project,
+                    address,
+                    sha256: Digest::of(b""),
+                    size: 0,
+                };
                 pages.push((line, String::new()));
             }
             Exported::Body(piece) => {
@@ -177,7 +229,11 @@ async fn ask(
     }
     let mut bodies = HashMap::new();
     let lines = pages.into_iter().map(|(line, body)| {
-        let line = PageLine { sha256: Digest::of(body.as_bytes()), size: body.len() as u64, ..line };
+        let line = PageLine {
+            sha256: Digest::of(body.as_bytes()),
+            size: body.len() as u64,
+            ..line
+        };
         bodies.insert(line.sha256, body);
         line
     });
@@ -187,7 +243,10 @@ async fn ask(
 
 /// The id and the manifest of an earlier bundle.
 fn read_base(path: &Path) -> Result<(Digest, Manifest), ExportFailure> {
-    let failed = |why| ExportFailure::File { path: path.display().to_string(), why };
+    let failed = |why| ExportFailure::File {
+        path: path.display().to_string(),
+        why,
+    };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let mut first = [0; 1];
     file.read_exact(&mut first).map_err(failed)?;
@@ -215,13 +274,21 @@ impl Carrier<'_> {
         number: u32,
     ) -> Result<(Written, Option<Place>), ExportFailure> {
         let front = self.plan.front(number)?;
-        let signature = asked.sign.as_deref().map(|key| sign(front.sums(), key)).transpose()?;
-        let place = (!asked.streams()).then(|| Place::of(&asked.bundle, asked.split.map(|_| number)));
+        let signature = asked
+            .sign
+            .as_deref()
+            .map(|key| sign(front.sums(), key))
+            .transpose()?;
+        let place =
+            (!asked.streams()).then(|| Place::of(&asked.bundle, asked.split.map(|_| number)));
         let out: Box<dyn Write + Send> = match &place {
             Some(place) => Box::new(place.begin()?),
             None => Box::new(io::stdout()),
         };
-        let out = Counted { inner: BufWriter::new(out), bytes: 0 };
+        let out = Counted {
+            inner: BufWriter::new(out),
+            bytes: 0,
+        };
         let mut writer = Writer::begin(out, self.plan, &front, signature.as_deref())?;
         let (mut blobs, mut blob_bytes) = (0, 0);
         for item in items(self.plan.manifest(), Some(number)) {
@@ -233,7 +300,10 @@ impl Carrier<'_> {
         let out = writer.finish()?;
         let manifest = self.plan.manifest();
         let written = Written {
-            file: place.as_ref().map_or_else(|| STREAM.to_owned(), |place| place.name.display().to_string()),
+            file: place.as_ref().map_or_else(
+                || STREAM.to_owned(),
+                |place| place.name.display().to_string(),
+            ),
             id: self.plan.id(),
             base: self.plan.base(),
             part: number,
@@ -251,14 +321,27 @@ impl Carrier<'_> {
         let sha256 = item.sha256();
         writer.item(item.clone())?;
         if item.is_page() {
-            writer.write(self.pages.get(&sha256).map(String::as_bytes).unwrap_or_default())?;
+            writer.write(
+                self.pages
+                    .get(&sha256)
+                    .map(String::as_bytes)
+                    .unwrap_or_default(),
+            )?;
             return Ok(writer.end()?);
         }
         let damaged = || {
-            let name = self.plan.manifest().name_of(sha256).unwrap_or("a file").to_owned();
+            let name = self
+                .plan
+                .manifest()
+                .name_of(sha256)
+                .unwrap_or("a file")
+                .to_owned();
             ExportFailure::Damaged { name, sha256 }
         };
-        let answer = self.client.granted(post(&format!("{CONTENT}{sha256}"), empty())).await;
+        let answer = self
+            .client
+            .granted(post(&format!("{CONTENT}{sha256}"), empty()))
+            .await;
         // A body that is broken off soon takes the head of its answer with it.
         let answer = answer.map_err(|why| match why {
             ClientError::NoAnswer(_) => damaged(),
@@ -266,8 +349,13 @@ impl Carrier<'_> {
         });
         let mut body = answer?.into_body();
         while let Some(frame) = body.frame().await {
-            let piece = frame.map_err(|_| damaged())?.into_data().unwrap_or_default();
-            writer.write(&piece).map_err(|why| or_damaged(why, damaged))?;
+            let piece = frame
+                .map_err(|_| damaged())?
+                .into_data()
+                .unwrap_or_default();
+            writer
+                .write(&piece)
+                .map_err(|why| or_damaged(why, damaged))?;
             self.bar.inc(piece.len() as u64);
         }
         writer.end().map_err(|why| or_damaged(why, damaged))
@@ -275,7 +363,11 @@ impl Carrier<'_> {
 }
 
 fn or_damaged(why: Fault, damaged: impl FnOnce() -> ExportFailure) -> ExportFailure {
-    if matches!(why, Fault::Digest(_)) { damaged() } else { why.into() }
+    if matches!(why, Fault::Digest(_)) {
+        damaged()
+    } else {
+        why.into()
+    }
 }
 
 /// Where a file is written, and where it appears; removed if it never does.
@@ -292,7 +384,10 @@ impl Place {
             name.push(ending);
             PathBuf::from(name)
         };
-        Self { name: with(""), partial: with(".partial") }
+        Self {
+            name: with(""),
+            partial: with(".partial"),
+        }
     }
 
     fn begin(&self) -> Result<File, ExportFailure> {
@@ -307,7 +402,10 @@ impl Place {
     }
 
     fn failed(path: &Path, why: io::Error) -> ExportFailure {
-        ExportFailure::File { path: path.display().to_string(), why }
+        ExportFailure::File {
+            path: path.display().to_string(),
+            why,
+        }
     }
 }
 
@@ -336,9 +434,26 @@ impl<W: Write> Write for Counted<W> {
 }
 
 fn in_words(written: &Written) -> String {
-    let Written { file, id, part, parts, files, pages, blobs, blob_bytes, .. } = written;
-    let which = if *parts > 1 { format!("part {part} of {parts}, ") } else { String::new() };
-    let since = written.base.map(|base| format!(", since bundle {base}")).unwrap_or_default();
+    let Written {
+        file,
+        id,
+        part,
+        parts,
+        files,
+        pages,
+        blobs,
+        blob_bytes,
+        ..
+    } = written;
+    let which = if *parts > 1 {
+        format!("part {part} of {parts}, ")
+    } else {
+        String::new()
+    };
+    let since = written
+        .base
+        .map(|base| format!(", since bundle {base}"))
+        .unwrap_or_default();
     let size = in_units(*blob_bytes);
     let files = counted(*files as u64, "file", "files");
     let pages = counted(*pages as u64, "page", "pages");

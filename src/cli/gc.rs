@@ -23,9 +23,17 @@ pub struct GcArguments {
 /// # Errors
 /// When the daemon did not come to the end of it.
 pub async fn gc(asked: &GcArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&Gc { dry_run: asked.dry_run }).await?;
+    let mut events = client
+        .order(&Gc {
+            dry_run: asked.dry_run,
+        })
+        .await?;
     while let Some(event) = events.next().await? {
-        say(&if asked.json { json_line(&event)? } else { in_words(&event) })?;
+        say(&if asked.json {
+            json_line(&event)?
+        } else {
+            in_words(&event)
+        })?;
     }
     Ok(0)
 }
@@ -33,10 +41,16 @@ pub async fn gc(asked: &GcArguments, client: &Client) -> Result<u8, CommandError
 fn in_words(event: &Cleared) -> String {
     match event {
         Cleared::Unreferenced { sha256, bytes } => {
-            format!("sha256:{sha256}  {}  nothing refers to it\n", in_units(*bytes))
+            format!(
+                "sha256:{sha256}  {}  nothing refers to it\n",
+                in_units(*bytes)
+            )
         }
         Cleared::OverBudget { sha256, bytes } => {
-            format!("sha256:{sha256}  {}  the store is over its budget\n", in_units(*bytes))
+            format!(
+                "sha256:{sha256}  {}  the store is over its budget\n",
+                in_units(*bytes)
+            )
         }
         Cleared::Line { name, why } => format!("{name}  {why}\n"),
         Cleared::Summary(summary) => summarised(summary),
@@ -45,10 +59,16 @@ fn in_words(event: &Cleared) -> String {
 
 fn summarised(summary: &ClearedSummary) -> String {
     let amount = |Amount { count, bytes }: Amount| format!("{count} ({})", in_units(bytes));
-    let verb = if summary.dry_run { "would remove" } else { "removed" };
+    let verb = if summary.dry_run {
+        "would remove"
+    } else {
+        "removed"
+    };
     let skipped = match summary.skipped {
         0 => String::new(),
-        skipped => format!("; {skipped} left, because the store was written all the time: run it again"),
+        skipped => {
+            format!("; {skipped} left, because the store was written all the time: run it again")
+        }
     };
     format!(
         "{verb} {} unreferenced, {} over budget, {} set aside, {} needless lines; index files shortened: {}{skipped}\n",

@@ -41,7 +41,9 @@ impl Ground {
     /// The route that a URL of larder's, GitLab's or a mirror's is served under.
     pub(super) fn route(&self, url: &Url) -> Option<Route> {
         let route = self.address(url.as_str())?.route.ok()?;
-        let is_served = route.scope().is_none_or(|scope| !scope.is_mirror() || self.mirror(scope).is_some());
+        let is_served = route
+            .scope()
+            .is_none_or(|scope| !scope.is_mirror() || self.mirror(scope).is_some());
         is_served.then_some(route)
     }
 

@@ -57,32 +57,58 @@ pub async fn health(asked: &HealthArguments, cache_dir: &Path) -> Result<u8, Com
         }
         .map_err(CommandError::Refused)
     };
-    let late =
-        || Err(CommandError::Refused(format!("no answer within {}", humantime::format_duration(LIMIT))));
+    let late = || {
+        Err(CommandError::Refused(format!(
+            "no answer within {}",
+            humantime::format_duration(LIMIT)
+        )))
+    };
     let health = match timeout(LIMIT, answer).await.unwrap_or_else(|_| late()) {
-        Ok((status, says)) => Health { is_ready: status.is_success(), says },
-        Err(CommandError::Refused(says)) => Health { is_ready: false, says },
+        Ok((status, says)) => Health {
+            is_ready: status.is_success(),
+            says,
+        },
+        Err(CommandError::Refused(says)) => Health {
+            is_ready: false,
+            says,
+        },
         Err(why) => return Err(why),
     };
-    say(&if asked.json { json_line(&health)? } else { format!("{}\n", health.says) })?;
+    say(&if asked.json {
+        json_line(&health)?
+    } else {
+        format!("{}\n", health.says)
+    })?;
     Ok(u8::from(!health.is_ready))
 }
 
 /// Where readiness is asked for at a URL.
 fn address(url: &str) -> Result<Uri, String> {
     let fault = || format!("\"{url}\" is not an address such as http://127.0.0.1:3141");
-    let below = url.strip_prefix("http://").ok_or_else(|| match url.starts_with("https://") {
-        true => "over TLS the control socket is the way: leave --url out".to_owned(),
-        false => fault(),
-    })?;
+    let below = url
+        .strip_prefix("http://")
+        .ok_or_else(|| match url.starts_with("https://") {
+            true => "over TLS the control socket is the way: leave --url out".to_owned(),
+            false => fault(),
+        })?;
     let (host, path) = below.split_once('/').unwrap_or((below, ""));
-    let path = if path.is_empty() { READY.trim_start_matches('/') } else { path };
-    format!("http://{host}/{path}").parse().ok().filter(|_| !host.is_empty()).ok_or_else(fault)
+    let path = if path.is_empty() {
+        READY.trim_start_matches('/')
+    } else {
+        path
+    };
+    format!("http://{host}/{path}")
+        .parse()
+        .ok()
+        .filter(|_| !host.is_empty())
+        .ok_or_else(fault)
 }
 
 async fn over_socket(cache_dir: &Path) -> Result<(StatusCode, String), String> {
     let none = |why: String| format!("no daemon answers for {}: {why}", cache_dir.display());
-    let client = Client::connect(cache_dir).await.map_err(|why| none(why.to_string()))?;
+    let client = Client::connect(cache_dir)
+        .await
+        .map_err(|why| none(why.to_string()))?;
     let mut request = Request::new(empty());
     *request.uri_mut() = Uri::from_static(READY);
     let answer = client.send(request).await.map_err(|why| why.to_string())?;
@@ -91,19 +117,28 @@ async fn over_socket(cache_dir: &Path) -> Result<(StatusCode, String), String> {
 
 /// By itself: a proxy that the environment names is for other hosts.
 async fn over_http(uri: &Uri) -> Result<(StatusCode, String), String> {
-    let client = HttpClient::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(HttpConnector::new());
-    let answer = client.get(uri.clone()).await.map_err(|why| match why.is_connect() {
-        true => format!("nothing listens at {uri}"),
-        false => why.to_string(),
-    })?;
+    let client =
+        HttpClient::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(HttpConnector::new());
+    let answer = client
+        .get(uri.clone())
+        .await
+        .map_err(|why| match why.is_connect() {
+            true => format!("nothing listens at {uri}"),
+            false => why.to_string(),
+        })?;
     Ok(words(answer).await)
 }
 
 async fn words(answer: http::Response<Incoming>) -> (StatusCode, String) {
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX).collect().await;
+    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX)
+        .collect()
+        .await;
     let text = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned());
-    let text = text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| status.to_string());
+    let text = text
+        .ok()
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| status.to_string());
     (status, text)
 }
 
@@ -114,9 +149,18 @@ mod tests {
     #[test]
     fn an_address_is_asked_for_readiness_unless_it_names_a_path() {
         let asked = |url: &str| address(url).map(|uri| uri.to_string()).map_err(|_| ());
-        assert_eq!(asked("http://127.0.0.1:3141"), Ok("http://127.0.0.1:3141/-/health/ready".to_owned()));
-        assert_eq!(asked("http://[::1]:3141/"), Ok("http://[::1]:3141/-/health/ready".to_owned()));
-        assert_eq!(asked("http://h/-/health/live"), Ok("http://h/-/health/live".to_owned()));
+        assert_eq!(
+            asked("http://127.0.0.1:3141"),
+            Ok("http://127.0.0.1:3141/-/health/ready".to_owned())
+        );
+        assert_eq!(
+            asked("http://[::1]:3141/"),
+            Ok("http://[::1]:3141/-/health/ready".to_owned())
+        );
+        assert_eq!(
+            asked("http://h/-/health/live"),
+            Ok("http://h/-/health/live".to_owned())
+        );
         for bad in ["127.0.0.1:3141", "https://h/", "http://", "http:///x"] {
             assert_eq!(asked(bad), Err(()), "{bad}");
         }

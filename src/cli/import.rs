@@ -78,8 +78,15 @@ impl ImportArguments {
         if self.bundles.iter().filter(streams).count() > 1 {
             return Err("standard input can be only one of the bundles".to_owned());
         }
-        match self.bundles.iter().find(|path| !streams(path) && !path.exists()) {
-            Some(path) => Err(format!("cannot read {}: there is no such file", path.display())),
+        match self
+            .bundles
+            .iter()
+            .find(|path| !streams(path) && !path.exists())
+        {
+            Some(path) => Err(format!(
+                "cannot read {}: there is no such file",
+                path.display()
+            )),
             None => Ok(()),
         }
     }
@@ -89,30 +96,54 @@ impl ImportArguments {
 ///
 /// # Errors
 /// The first that was refused, and why; those before it are in.
-pub async fn import(asked: &ImportArguments, client: &Client, how_far: &HowFar) -> Result<u8, CommandError> {
+pub async fn import(
+    asked: &ImportArguments,
+    client: &Client,
+    how_far: &HowFar,
+) -> Result<u8, CommandError> {
     let mut last = None;
     for (taken, path) in asked.bundles.iter().enumerate() {
         let file = path.display().to_string();
         if !asked.check {
-            let name = if path == Path::new(STREAM) { "standard input" } else { &file };
-            how_far.note(format!("{name} was taken as a whole or not at all: import it again to be sure"));
+            let name = if path == Path::new(STREAM) {
+                "standard input"
+            } else {
+                &file
+            };
+            how_far.note(format!(
+                "{name} was taken as a whole or not at all: import it again to be sure"
+            ));
         }
         let imported = hand_over(asked, path, client).await;
-        let imported = imported.map_err(|why| refused(&why, if asked.check { 0 } else { taken }))?;
+        let imported =
+            imported.map_err(|why| refused(&why, if asked.check { 0 } else { taken }))?;
         say(&if asked.json {
-            json_line(&Told { file: &file, checked_only: asked.check, imported: &imported })?
+            json_line(&Told {
+                file: &file,
+                checked_only: asked.check,
+                imported: &imported,
+            })?
         } else {
             in_words(asked, &file, &imported)
         })?;
         last = Some(imported);
     }
-    if let Some(Imported { awaited_blobs: awaited @ 1.., part, awaited_parts, .. }) = last
+    if let Some(Imported {
+        awaited_blobs: awaited @ 1..,
+        part,
+        awaited_parts,
+        ..
+    }) = last
         && !asked.json
     {
         say(&format!(
             "{} to come with {} {} of {}; its pages become visible with the last\n",
             counted(awaited, "blob is", "blobs are"),
-            if awaited_parts.len() == 1 { "part" } else { "parts" },
+            if awaited_parts.len() == 1 {
+                "part"
+            } else {
+                "parts"
+            },
             drawn_together(&awaited_parts),
             part.of
         ))?;
@@ -130,9 +161,16 @@ fn refused(why: &ImportFailure, taken: usize) -> CommandError {
     CommandError::Refused(format!("{why}{stay}"))
 }
 
-async fn hand_over(asked: &ImportArguments, path: &Path, client: &Client) -> Result<Imported, ImportFailure> {
+async fn hand_over(
+    asked: &ImportArguments,
+    path: &Path,
+    client: &Client,
+) -> Result<Imported, ImportFailure> {
     let file = path.display().to_string();
-    let unread = |why| ImportFailure::Read { file: file.clone(), why };
+    let unread = |why| ImportFailure::Read {
+        file: file.clone(),
+        why,
+    };
     let (source, size): (Box<dyn Read + Send>, u64) = if path == Path::new(STREAM) {
         (Box::new(io::stdin()), 0)
     } else {
@@ -141,14 +179,23 @@ async fn hand_over(asked: &ImportArguments, path: &Path, client: &Client) -> Res
         (Box::new(opened), size)
     };
     let bar = bar(size, asked.json || size == 0);
-    let order = Import { check: asked.check, unsigned: asked.unsigned };
+    let order = Import {
+        check: asked.check,
+        unsigned: asked.unsigned,
+    };
     let first = serde_json::to_string(&order).map_err(|why| unread(why.into()))? + "\n";
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     // A thread that reads a terminal or a pipe cannot be stopped; the process does not wait for it.
     let reading = bar.clone();
     std::thread::spawn(move || read_all(source, first, &sender, &reading));
-    let refused = |why| ImportFailure::Refused { file: file.clone(), why };
-    let mut events = client.deliver::<Import>(Sent(pieces).boxed_unsync()).await.map_err(refused)?;
+    let refused = |why| ImportFailure::Refused {
+        file: file.clone(),
+        why,
+    };
+    let mut events = client
+        .deliver::<Import>(Sent(pieces).boxed_unsync())
+        .await
+        .map_err(refused)?;
     let mut imported = None;
     while let Some(event) = events.next().await.map_err(refused)? {
         imported = Some(event);
@@ -195,14 +242,33 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
+        self.0
+            .poll_recv(cx)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
     }
 }
 
 fn in_words(asked: &ImportArguments, file: &str, imported: &Imported) -> String {
-    let Imported { id, part, signed, files, pages, new_blobs, new_bytes, .. } = imported;
-    let which = if part.of > 1 { format!("part {} of {}, ", part.number, part.of) } else { String::new() };
-    let done = if asked.check { "good; would bring" } else { "imported" };
+    let Imported {
+        id,
+        part,
+        signed,
+        files,
+        pages,
+        new_blobs,
+        new_bytes,
+        ..
+    } = imported;
+    let which = if part.of > 1 {
+        format!("part {} of {}, ", part.number, part.of)
+    } else {
+        String::new()
+    };
+    let done = if asked.check {
+        "good; would bring"
+    } else {
+        "imported"
+    };
     let signature = if *signed { ", signature good" } else { "" };
     let size = in_units(*new_bytes);
     let files = counted(*files, "file", "files");

@@ -24,10 +24,18 @@ pub struct LogLevelArguments {
 /// # Errors
 /// When the level is none, or the daemon did not change it.
 pub async fn log_level(asked: &LogLevelArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&SetLogLevel { level: asked.level.clone() }).await?;
+    let mut events = client
+        .order(&SetLogLevel {
+            level: asked.level.clone(),
+        })
+        .await?;
     loop {
         match events.next().await {
-            Ok(Some(now)) => say(&if asked.json { json_line(&now)? } else { format!("{}\n", now.level) })?,
+            Ok(Some(now)) => say(&if asked.json {
+                json_line(&now)?
+            } else {
+                format!("{}\n", now.level)
+            })?,
             Ok(None) => return Ok(0),
             Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
             Err(why) => return Err(why.into()),

@@ -23,7 +23,11 @@ pub struct LsArguments {
 /// # Errors
 /// When the daemon did not come to the end of it.
 pub async fn ls(asked: &LsArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&Ls { what: asked.what.clone() }).await?;
+    let mut events = client
+        .order(&Ls {
+            what: asked.what.clone(),
+        })
+        .await?;
     let mut files = Vec::new();
     while let Some(file) = events.next().await? {
         files.push(file);
@@ -47,7 +51,11 @@ fn in_words(files: &[Listed]) -> String {
             heading = Some((&file.scope, &file.project));
             text.push_str(&format!("{}/{}\n", file.scope, file.project));
         }
-        let note = if file.is_held { "" } else { "  (not here any more)" };
+        let note = if file.is_held {
+            ""
+        } else {
+            "  (not here any more)"
+        };
         text.push_str(&format!(
             "  {:>10}  {}  sha256:{}{note}\n",
             in_units(file.size),

@@ -30,14 +30,19 @@ pub fn man(asked: &ManArguments, definitions: Command) -> io::Result<()> {
     let whole = whole(definitions);
     match &asked.folder {
         None => say(&String::from_utf8_lossy(&main_page(&whole)?)),
-        Some(folder) => pages(&whole)?.into_iter().try_for_each(|(name, page)| write(folder, &name, &page)),
+        Some(folder) => pages(&whole)?
+            .into_iter()
+            .try_for_each(|(name, page)| write(folder, &name, &page)),
     }
 }
 
 /// Every page, by the name of its file.
 fn pages(whole: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut pages = vec![("larder.1".to_owned(), main_page(whole)?)];
-    for command in whole.get_subcommands().filter(|command| !command.is_hide_set()) {
+    for command in whole
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+    {
         add(command, "larder", &mut pages)?;
     }
     Ok(pages)
@@ -56,7 +61,9 @@ fn add(command: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io
         page.render_subcommands_section(&mut text)?;
     }
     pages.push((format!("{name}.1"), text));
-    command.get_subcommands().try_for_each(|below| add(below, &name, pages))
+    command
+        .get_subcommands()
+        .try_for_each(|below| add(below, &name, pages))
 }
 
 fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
@@ -74,7 +81,11 @@ fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
 /// Written here, because the library leaves an empty date out, and everything behind it moves up.
 fn title(name: &str) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
-    format!(".TH \"{}\" 1 \"\" \"larder {version}\" \"larder\"\n", name.to_uppercase()).into_bytes()
+    format!(
+        ".TH \"{}\" 1 \"\" \"larder {version}\" \"larder\"\n",
+        name.to_uppercase()
+    )
+    .into_bytes()
 }
 
 /// The definitions, each command with the options that all have.
@@ -84,7 +95,10 @@ fn whole(definitions: Command) -> Command {
     command
 }
 
-#[expect(clippy::disallowed_methods, reason = "pages for whoever packages larder; no part of the store")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "pages for whoever packages larder; no part of the store"
+)]
 fn write(folder: &Path, name: &str, page: &[u8]) -> io::Result<()> {
     let file: PathBuf = [folder, Path::new(name)].iter().collect();
     std::fs::write(&file, page)
@@ -102,12 +116,20 @@ mod tests {
     fn there_is_a_page_for_each_command() {
         let pages = pages(&whole(Cli::command())).unwrap_or_default();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        for name in ["larder.1", "larder-serve.1", "larder-doctor.1", "larder-config-show.1"] {
+        for name in [
+            "larder.1",
+            "larder-serve.1",
+            "larder-doctor.1",
+            "larder-config-show.1",
+        ] {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
         for (name, page) in &pages {
             let text = String::from_utf8_lossy(page);
-            assert!(text.starts_with(".TH \"LARDER") && text.contains(".SH NAME"), "{name}");
+            assert!(
+                text.starts_with(".TH \"LARDER") && text.contains(".SH NAME"),
+                "{name}"
+            );
         }
     }
 

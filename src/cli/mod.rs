@@ -164,8 +164,10 @@ pub struct GitLabOverrides {
 
 impl Cli {
     pub fn overrides(&self) -> Overrides {
-        let mut overrides =
-            Overrides { cache_dir: self.everywhere.cache_dir.clone(), ..Overrides::default() };
+        let mut overrides = Overrides {
+            cache_dir: self.everywhere.cache_dir.clone(),
+            ..Overrides::default()
+        };
         match &self.command {
             Command::Serve(serve) => {
                 overrides.listen.clone_from(&serve.listen);

@@ -17,8 +17,11 @@ pub(super) fn bar(bytes: u64, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(BAR_HERTZ));
-    bar.with_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let bar =
+        ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(BAR_HERTZ));
+    bar.with_style(
+        ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
 }
 
 /// What a command has to say for itself when it is interrupted.

@@ -34,7 +34,9 @@ impl PurgeArguments {
     /// # Errors
     /// When WHAT means nothing.
     pub fn target(&self, ground: &Ground) -> Result<Purgeable, String> {
-        let Some(what) = &self.what else { return Ok(Purgeable::All) };
+        let Some(what) = &self.what else {
+            return Ok(Purgeable::All);
+        };
         read(what, |address| ground.path(address)).ok_or_else(|| {
             let forms = "a project such as projects/42/NAME or MIRROR/NAME, an address of larder's, GitLab's or a \
                          mirror's, or a sha256";
@@ -47,8 +49,17 @@ impl PurgeArguments {
 ///
 /// # Errors
 /// When the daemon did not come to the end of it.
-pub async fn purge(asked: &PurgeArguments, what: Purgeable, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&Purge { what, dry_run: asked.dry_run }).await?;
+pub async fn purge(
+    asked: &PurgeArguments,
+    what: Purgeable,
+    client: &Client,
+) -> Result<u8, CommandError> {
+    let mut events = client
+        .order(&Purge {
+            what,
+            dry_run: asked.dry_run,
+        })
+        .await?;
     let mut found = false;
     loop {
         let event = match events.next().await {
@@ -58,7 +69,11 @@ pub async fn purge(asked: &PurgeArguments, what: Purgeable, client: &Client) -> 
             Err(why) => return Err(why.into()),
         };
         found |= !matches!(event, Purged::Summary { .. });
-        say(&if asked.json { json_line(&event)? } else { in_words(&event) })?;
+        say(&if asked.json {
+            json_line(&event)?
+        } else {
+            in_words(&event)
+        })?;
     }
 }
 
@@ -79,7 +94,13 @@ fn in_words(event: &Purged) -> String {
     match event {
         Purged::Line { name, .. } => format!("{name}\n"),
         Purged::Body { sha256, bytes } => format!("sha256:{sha256}  {}\n", in_units(*bytes)),
-        Purged::Summary { dry_run, lines, bodies, shared, skipped } => {
+        Purged::Summary {
+            dry_run,
+            lines,
+            bodies,
+            shared,
+            skipped,
+        } => {
             let verb = if *dry_run { "would remove" } else { "removed" };
             let shared = match shared {
                 0 => String::new(),
@@ -88,7 +109,9 @@ fn in_words(event: &Purged) -> String {
             let skipped = match skipped {
                 0 => String::new(),
                 skipped => {
-                    format!("; {skipped} left, because the store was written all the time: run it again")
+                    format!(
+                        "; {skipped} left, because the store was written all the time: run it again"
+                    )
                 }
             };
             let bytes = in_units(bodies.bytes);
@@ -106,20 +129,31 @@ mod tests {
     #[test]
     fn what_is_meant_is_told_by_its_form() {
         let project = |scope: &str, project: &str| {
-            Some(Purgeable::Project { scope: scope.to_owned(), project: project.to_owned() })
+            Some(Purgeable::Project {
+                scope: scope.to_owned(),
+                project: project.to_owned(),
+            })
         };
         let address = |path: &str| Some(Purgeable::Address(path.to_owned()));
         let path = |address: &str| {
-            let below = address.strip_prefix("http://127.0.0.1:3141").unwrap_or(address);
+            let below = address
+                .strip_prefix("http://127.0.0.1:3141")
+                .unwrap_or(address);
             below.starts_with('/').then(|| below.to_owned())
         };
         let sha = "0".repeat(64);
         for (what, meant) in [
             ("projects/42/six", project("projects/42", "six")),
-            ("groups/acme%2Fsub/six/", project("groups/acme%2Fsub", "six")),
+            (
+                "groups/acme%2Fsub/six/",
+                project("groups/acme%2Fsub", "six"),
+            ),
             ("pypi/six", project("pypi", "six")),
             ("/pypi/simple/six/", address("/pypi/simple/six/")),
-            ("http://127.0.0.1:3141/pypi/packages/a-1.whl", address("/pypi/packages/a-1.whl")),
+            (
+                "http://127.0.0.1:3141/pypi/packages/a-1.whl",
+                address("/pypi/packages/a-1.whl"),
+            ),
             ("ftp://127.0.0.1/", None),
             (sha.as_str(), Some(Purgeable::Sha256(sha.clone()))),
             ("six", None),

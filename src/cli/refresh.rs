@@ -10,7 +10,9 @@ use super::bytes::counted;
 use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
 use crate::access::Credential;
-use crate::control::{Client, ClientError, FileChange, PageRefresh, Refresh, Refreshable, Refreshed};
+use crate::control::{
+    Client, ClientError, FileChange, PageRefresh, Refresh, Refreshable, Refreshed,
+};
 
 #[derive(Debug, Args)]
 pub struct RefreshArguments {
@@ -67,12 +69,20 @@ pub async fn refresh(
             Err(why) => return Err(why.into()),
         };
         is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
-        say(&if asked.json { json_line(&event)? } else { in_words(&event) })?;
+        say(&if asked.json {
+            json_line(&event)?
+        } else {
+            in_words(&event)
+        })?;
     }
 }
 
 /// What is meant, by its form alone; `path` tells where larder serves an address.
-fn read(what: &str, from: Option<&str>, path: impl Fn(&str) -> Option<String>) -> Option<Refreshable> {
+fn read(
+    what: &str,
+    from: Option<&str>,
+    path: impl Fn(&str) -> Option<String>,
+) -> Option<Refreshable> {
     let is_address = what.starts_with('/') || what.contains("://");
     match (from, is_address) {
         (Some(_), true) => None,
@@ -82,20 +92,28 @@ fn read(what: &str, from: Option<&str>, path: impl Fn(&str) -> Option<String>) -
             project: what.to_owned(),
         }),
         (None, false) => Some(match what.trim_end_matches('/').rsplit_once('/') {
-            Some((scope, project)) => {
-                Refreshable::Project { scope: Some(scope.to_owned()), project: project.to_owned() }
-            }
-            None => Refreshable::Project { scope: None, project: what.to_owned() },
+            Some((scope, project)) => Refreshable::Project {
+                scope: Some(scope.to_owned()),
+                project: project.to_owned(),
+            },
+            None => Refreshable::Project {
+                scope: None,
+                project: what.to_owned(),
+            },
         }),
     }
 }
 
 fn in_words(event: &Refreshed) -> String {
     match event {
-        Refreshed::File { filename, change, .. } => match change {
+        Refreshed::File {
+            filename, change, ..
+        } => match change {
             FileChange::Added => format!("  + {filename}\n"),
             FileChange::Withdrawn => format!("  - {filename}\n"),
-            FileChange::Yanked { reason } if reason.is_empty() => format!("  ! {filename} was yanked\n"),
+            FileChange::Yanked { reason } if reason.is_empty() => {
+                format!("  ! {filename} was yanked\n")
+            }
             // An uploader's text, for a terminal.
             FileChange::Yanked { reason } => {
                 format!("  ! {filename} was yanked: {}\n", reason.escape_debug())
@@ -112,7 +130,9 @@ fn in_words(event: &Refreshed) -> String {
                 PageRefresh::Unchanged { files: count } => format!("unchanged{}", files(count)),
                 PageRefresh::Changed { files: count } => format!("changed{}", files(count)),
                 PageRefresh::New { files: count } => format!("new here{}", files(count)),
-                PageRefresh::TooLarge => "too large to be kept: it is asked for each time".to_owned(),
+                PageRefresh::TooLarge => {
+                    "too large to be kept: it is asked for each time".to_owned()
+                }
                 PageRefresh::Marked => {
                     "marked: its next reader's request asks (--token-file asks now)".to_owned()
                 }
@@ -131,16 +151,27 @@ mod tests {
     #[test]
     fn what_is_meant_is_told_by_its_form() {
         let project = |scope: Option<&str>, project: &str| {
-            Some(Refreshable::Project { scope: scope.map(str::to_owned), project: project.to_owned() })
+            Some(Refreshable::Project {
+                scope: scope.map(str::to_owned),
+                project: project.to_owned(),
+            })
         };
         let path = |address: &str| address.starts_with('/').then(|| address.to_owned());
         for (what, from, meant) in [
             ("six", None, project(None, "six")),
             ("six", Some("pypi"), project(Some("pypi"), "six")),
-            ("six", Some("projects/42"), project(Some("projects/42"), "six")),
+            (
+                "six",
+                Some("projects/42"),
+                project(Some("projects/42"), "six"),
+            ),
             ("projects/42/six", None, project(Some("projects/42"), "six")),
             ("pypi/six/", None, project(Some("pypi"), "six")),
-            ("/pypi/simple/six/", None, Some(Refreshable::Address("/pypi/simple/six/".to_owned()))),
+            (
+                "/pypi/simple/six/",
+                None,
+                Some(Refreshable::Address("/pypi/simple/six/".to_owned())),
+            ),
             ("/pypi/simple/six/", Some("pypi"), None),
             ("pypi/six", Some("pypi"), None),
             ("ftp://x/", None, None),
@@ -151,8 +182,14 @@ mod tests {
 
     #[test]
     fn an_uploaders_words_cannot_drive_the_terminal() {
-        let change = FileChange::Yanked { reason: "\x1b[2Jgone".to_owned() };
-        let event = Refreshed::File { page: "/p".to_owned(), filename: "a.whl".to_owned(), change };
+        let change = FileChange::Yanked {
+            reason: "\x1b[2Jgone".to_owned(),
+        };
+        let event = Refreshed::File {
+            page: "/p".to_owned(),
+            filename: "a.whl".to_owned(),
+            change,
+        };
         assert!(!in_words(&event).contains('\x1b'));
     }
 }

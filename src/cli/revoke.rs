@@ -24,7 +24,11 @@ pub async fn revoke(asked: &RevokeArguments, client: &Client) -> Result<u8, Comm
     while let Some(revoked) = events.next().await? {
         let rights = counted(revoked.rights, "right", "rights");
         let words = format!("revoked {rights}; each caller's next request asks GitLab\n");
-        say(&if asked.json { json_line(&revoked)? } else { words })?;
+        say(&if asked.json {
+            json_line(&revoked)?
+        } else {
+            words
+        })?;
     }
     Ok(0)
 }

@@ -53,13 +53,20 @@ pub struct RewrittenLock {
 ///
 /// # Errors
 /// A sentence: a file that cannot be read or replaced, an address that is none.
-pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<RewrittenLock, String> {
+pub fn rewrite_lock(
+    asked: &RewriteLockArguments,
+    ground: &Ground,
+) -> Result<RewrittenLock, String> {
     let is_stdin = asked.file.as_os_str() == "-";
     if is_stdin && asked.in_place {
         return Err("--in-place needs a file, not stdin".to_owned());
     }
     let name = asked.file.to_string_lossy();
-    let bytes = if is_stdin { limited(std::io::stdin().lock()) } else { read(&asked.file) };
+    let bytes = if is_stdin {
+        limited(std::io::stdin().lock())
+    } else {
+        read(&asked.file)
+    };
     let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
     // What is no URL stays byte for byte, so nothing is turned into another encoding.
     let text = String::from_utf8(bytes).map_err(|why| match decode(&name, why.as_bytes()) {
@@ -70,7 +77,11 @@ pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<Rew
     let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
     let swap = Swap {
         bases: ground.bases.clone(),
-        mirrors: ground.mirrors.iter().map(|(base, _)| base.clone()).collect(),
+        mirrors: ground
+            .mirrors
+            .iter()
+            .map(|(base, _)| base.clone())
+            .collect(),
         // What is configured is an address that larder has, if it is one at all.
         houses: [&ground.public_url, &format!("http://{}", ground.listen)]
             .into_iter()
@@ -80,7 +91,10 @@ pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<Rew
     };
     let mut hints = Vec::new();
     let mut note = |url: &str, swapped| {
-        if swapped == crate::registry::Swapped::Foreign && swap.looks_like_ours(url) && hints.is_empty() {
+        if swapped == crate::registry::Swapped::Foreign
+            && swap.looks_like_ours(url)
+            && hints.is_empty()
+        {
             hints.push(origin(url));
         }
         swapped
@@ -88,8 +102,8 @@ pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<Rew
     let done = if asked.to == UPSTREAM {
         rewrite(kind, &text, &mut |url| note(url, swap.to_upstream(url)))
     } else {
-        let to =
-            house(&asked.to).map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
+        let to = house(&asked.to)
+            .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
         rewrite(kind, &text, &mut |url| note(url, swap.to_house(url, &to)))
     };
     if asked.in_place && done.text != text {
@@ -98,7 +112,11 @@ pub fn rewrite_lock(asked: &RewriteLockArguments, ground: &Ground) -> Result<Rew
     Ok(RewrittenLock {
         report: report(&name, &done, hints.first().map(String::as_str)),
         in_vain: done.changed == 0 && !done.foreign.is_empty(),
-        text: if asked.in_place { String::new() } else { done.text },
+        text: if asked.in_place {
+            String::new()
+        } else {
+            done.text
+        },
     })
 }
 
@@ -127,7 +145,9 @@ fn urls(count: usize) -> String {
 
 /// Scheme, host and port; never a password.
 fn origin(url: &str) -> String {
-    url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    url::Url::parse(url)
+        .map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default()
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

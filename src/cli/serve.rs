@@ -10,8 +10,14 @@ use crate::registry::{PageRef, Route, Scope, ScopeKind};
 /// either. What is given is shown as it is; the token is a placeholder, always.
 pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let (url, others) = urls.split_first().map_or(("nothing", urls), |(url, others)| (url.as_str(), others));
-    let also = if others.is_empty() { String::new() } else { format!("also on {}\n", others.join(", ")) };
+    let (url, others) = urls
+        .split_first()
+        .map_or(("nothing", urls), |(url, others)| (url.as_str(), others));
+    let also = if others.is_empty() {
+        String::new()
+    } else {
+        format!("also on {}\n", others.join(", "))
+    };
     let [upload, index, group] = addresses();
     let front = gitlab.map_or_else(
         || "OFFLINE: what is here is all there is".to_owned(),
@@ -19,7 +25,9 @@ pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> St
     );
     let head = format!("larder {version} listening on {url}, {front}\n{also}cached in {cache}\n");
     // No client takes the path of a socket for an index.
-    let Some((scheme, address)) = url.split_once("://") else { return head };
+    let Some((scheme, address)) = url.split_once("://") else {
+        return head;
+    };
     let index = format!("--index-url {scheme}://__token__:TOKEN@{address}{index} PACKAGE");
     let twine = gitlab.map_or_else(String::new, |_| {
         format!("twine  twine upload --repository-url {url}{upload} -u __token__ -p TOKEN dist/*\n")
@@ -40,7 +48,13 @@ fn addresses() -> [String; 3] {
     let (Some(project), Some(group)) = (scope(ScopeKind::Project), scope(ScopeKind::Group)) else {
         return Default::default();
     };
-    let upload = Route::Upload { scope: project.clone() };
-    [upload, Route::Page(PageRef::index(project)), Route::Page(PageRef::index(group))]
-        .map(|route| route.path())
+    let upload = Route::Upload {
+        scope: project.clone(),
+    };
+    [
+        upload,
+        Route::Page(PageRef::index(project)),
+        Route::Page(PageRef::index(group)),
+    ]
+    .map(|route| route.path())
 }

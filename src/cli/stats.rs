@@ -25,7 +25,11 @@ pub struct StatsArguments {
 pub async fn stats(asked: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client.order(&Stats {}).await?;
     while let Some(totals) = events.next().await? {
-        say(&if asked.json { json_line(&totals)? } else { in_words(&totals) })?;
+        say(&if asked.json {
+            json_line(&totals)?
+        } else {
+            in_words(&totals)
+        })?;
     }
     Ok(0)
 }
@@ -54,7 +58,12 @@ fn in_words(totals: &Totals) -> String {
         totals.superseded_lines
     );
     if let (Some(oldest), Some(newest)) = (totals.oldest_use, totals.newest_use) {
-        let _ = writeln!(text, "longest unused since {}, last used {}", date(oldest), date(newest));
+        let _ = writeln!(
+            text,
+            "longest unused since {}, last used {}",
+            date(oldest),
+            date(newest)
+        );
     }
     for awaited in &totals.awaited_parts {
         let _ = writeln!(text, "waiting since {} for {awaited}", date(awaited.since));

@@ -20,23 +20,38 @@ pub struct VerifyArguments {
 ///
 /// # Errors
 /// When the daemon did not come to the end of it.
-pub async fn verify(asked: &VerifyArguments, client: &Client, how_far: &HowFar) -> Result<u8, CommandError> {
+pub async fn verify(
+    asked: &VerifyArguments,
+    client: &Client,
+    how_far: &HowFar,
+) -> Result<u8, CommandError> {
     let mut events = client.order(&Verify {}).await?;
     let bar = bar(0, asked.json);
     how_far.note("nothing was checked yet");
     let mut faults = 0;
     while let Some(event) = events.next().await? {
         match &event {
-            Verified::Progress { bodies, of_bodies, bytes, of_bytes } => {
+            Verified::Progress {
+                bodies,
+                of_bodies,
+                bytes,
+                of_bytes,
+            } => {
                 bar.set_length(*of_bytes);
                 bar.set_position(*bytes);
                 let (done, all) = (in_units(*bytes), in_units(*of_bytes));
-                how_far.note(format!("{bodies} of {of_bodies} bodies were checked, {done} of {all}"));
+                how_far.note(format!(
+                    "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
+                ));
             }
             Verified::Summary { faults: all, .. } => faults = *all,
             _ => {}
         }
-        let text = if asked.json { json_line(&event)? } else { in_words(&event) };
+        let text = if asked.json {
+            json_line(&event)?
+        } else {
+            in_words(&event)
+        };
         if !text.is_empty() {
             bar.suspend(|| say(&text))?;
         }
@@ -48,23 +63,54 @@ pub async fn verify(asked: &VerifyArguments, client: &Client, how_far: &HowFar) 
 fn in_words(event: &Verified) -> String {
     match event {
         Verified::Progress { .. } => String::new(),
-        Verified::Damaged { sha256, bytes, addresses } => {
-            let whose: String = addresses.iter().map(|address| format!("  {address}\n")).collect();
-            format!("damaged and set aside: sha256:{sha256}  {}\n{whose}", in_units(*bytes))
+        Verified::Damaged {
+            sha256,
+            bytes,
+            addresses,
+        } => {
+            let whose: String = addresses
+                .iter()
+                .map(|address| format!("  {address}\n"))
+                .collect();
+            format!(
+                "damaged and set aside: sha256:{sha256}  {}\n{whose}",
+                in_units(*bytes)
+            )
         }
         Verified::Emptied { sha256, addresses } => {
-            let whose: String = addresses.iter().map(|address| format!("  {address}\n")).collect();
+            let whose: String = addresses
+                .iter()
+                .map(|address| format!("  {address}\n"))
+                .collect();
             format!("empty, as a power cut leaves pages, and removed: sha256:{sha256}\n{whose}")
         }
-        Verified::Misrecorded { address, .. } => format!("recorded with a wrong length: {address}\n"),
+        Verified::Misrecorded { address, .. } => {
+            format!("recorded with a wrong length: {address}\n")
+        }
         Verified::UnreadableLines { lines } => {
             format!("{lines} unreadable lines of the index cleared away\n")
         }
-        Verified::Summary { bodies, bytes, lines, faults: 0 } => {
-            let (bodies, lines) = (counted(*bodies, "body", "bodies"), counted(*lines, "record", "records"));
-            format!("all is right: {bodies} ({}) and {lines}\n", in_units(*bytes))
+        Verified::Summary {
+            bodies,
+            bytes,
+            lines,
+            faults: 0,
+        } => {
+            let (bodies, lines) = (
+                counted(*bodies, "body", "bodies"),
+                counted(*lines, "record", "records"),
+            );
+            format!(
+                "all is right: {bodies} ({}) and {lines}\n",
+                in_units(*bytes)
+            )
         }
-        Verified::Summary { bodies, bytes, lines, faults } => {
+        Verified::Summary {
+            bodies,
+            bytes,
+            lines,
+            faults,
+        } => {
             let bytes = in_units(*bytes);
             format!(
                 "{} in {} ({bytes}) and {}; what was damaged is fetched again\n",

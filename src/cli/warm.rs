@@ -49,7 +49,11 @@ const JOBS_MAX: u16 = 64;
 #[derive(Debug, Args)]
 pub struct WarmArguments {
     /// Lock files, `-` for one on standard input, or requirements such as `name` and `name==1.2`.
-    #[arg(required_unless_present = "record", conflicts_with = "record", value_name = "INPUT")]
+    #[arg(
+        required_unless_present = "record",
+        conflicts_with = "record",
+        value_name = "INPUT"
+    )]
     pub inputs: Vec<String>,
     /// Where from, the first choice first: a mirror's name, projects/ID, groups/ID. A lock file's URLs may say it too.
     #[arg(long, value_name = "SOURCE")]
@@ -132,7 +136,12 @@ pub struct WarmArguments {
     #[arg(long, value_name = "SET", requires = "client")]
     pub record: Option<String>,
     /// Where the recording index listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", requires = "record")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:0",
+        requires = "record"
+    )]
     pub listen: String,
     /// The client and its arguments.
     #[arg(last = true, value_name = "CLIENT", requires = "record")]
@@ -150,7 +159,9 @@ pub enum SdistChoice {
 impl Daemon for control::Client {
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
         let request = request.map(|_| control::empty());
-        control::Client::send(self, request).await.map_err(|why| why.to_string())
+        control::Client::send(self, request)
+            .await
+            .map_err(|why| why.to_string())
     }
 }
 
@@ -170,7 +181,12 @@ pub struct Prepared {
 /// # Errors
 /// A sentence about how they cannot be used.
 pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, String> {
-    let pythons = Target::parse(&asked.python, &asked.platform, asked.implementation.as_deref(), &asked.abi);
+    let pythons = Target::parse(
+        &asked.python,
+        &asked.platform,
+        asked.implementation.as_deref(),
+        &asked.abi,
+    );
     let before = asked.before.as_deref().map(date).transpose()?;
     let rules = Rules {
         target: pythons.map_err(|why| why.to_string())?,
@@ -183,18 +199,48 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
         yanked: asked.include_yanked,
         before,
         prereleases: asked.pre,
-        newest: if asked.all_versions { Some(usize::MAX) } else { asked.latest.map(usize::from) },
+        newest: if asked.all_versions {
+            Some(usize::MAX)
+        } else {
+            asked.latest.map(usize::from)
+        },
     };
-    let set = asked.set.as_ref().or(asked.record.as_ref()).map(|name| SetName::parse(name));
+    let set = asked
+        .set
+        .as_ref()
+        .or(asked.record.as_ref())
+        .map(|name| SetName::parse(name));
     let set = set.transpose().map_err(|why| why.to_string())?;
-    let told = asked.from.iter().map(|text| inputs::source(text, ground)).collect::<Result<Vec<_>, _>>()?;
-    let choice = Choice::new(&asked.group, &asked.no_group, &asked.extra, &asked.no_extra, asked.no_dev);
+    let told = asked
+        .from
+        .iter()
+        .map(|text| inputs::source(text, ground))
+        .collect::<Result<Vec<_>, _>>()?;
+    let choice = Choice::new(
+        &asked.group,
+        &asked.no_group,
+        &asked.extra,
+        &asked.no_extra,
+        asked.no_dev,
+    );
     let inputs = inputs::read(&asked.inputs, ground, &choice, &rules.target)?;
-    let from = if told.is_empty() { inputs.indexes.clone() } else { told };
-    let file = |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
+    let from = if told.is_empty() {
+        inputs.indexes.clone()
+    } else {
+        told
+    };
+    let file =
+        |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
     let allowed = Allowed::read(&asked.allow_missing, &file)?;
     let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, ground)?;
-    Ok(Prepared { inputs, allowed, from, asked, rules, set })
+    Ok(Prepared {
+        inputs,
+        allowed,
+        from,
+        asked,
+        rules,
+        set,
+    })
 }
 
 /// Fetches; true when all is there.
@@ -215,15 +261,25 @@ pub async fn warm(
         jobs: usize::from(asked.jobs),
         cache_dir: ground.cache_dir.clone(),
     });
-    let mut report = Report::new(asked.json, asked.dry_run, std::mem::take(&mut prepared.allowed));
+    let mut report = Report::new(
+        asked.json,
+        asked.dry_run,
+        std::mem::take(&mut prepared.allowed),
+    );
     report.inputs(&prepared.inputs, ground)?;
     let pages = warm.pages(&prepared.asked).await;
     let first = plan(&prepared.inputs.wanted, &pages, &prepared.rules);
-    let sdists: Vec<_> = first.files.iter().filter(|file| !file.is_wheel()).cloned().collect();
+    let sdists: Vec<_> = first
+        .files
+        .iter()
+        .filter(|file| !file.is_wheel())
+        .cloned()
+        .collect();
     round(&warm, first, &mut report).await?;
     if asked.build_deps && asked.dry_run {
-        report
-            .remark("--build-deps: what source distributions are built with is known once they are here")?;
+        report.remark(
+            "--build-deps: what source distributions are built with is known once they are here",
+        )?;
     } else if asked.build_deps && !sdists.is_empty() {
         let built = build_requirements(&warm, &sdists, &prepared, &mut report).await?;
         round(&warm, built, &mut report).await?;
@@ -251,11 +307,21 @@ pub async fn record(
     let mut fields = HeaderMap::new();
     credential.apply(&mut fields);
     let asker = Asker::new(client.clone(), fields.clone(), ground.path_prefix.clone());
-    let listening = Recorder::bind(&asked.listen, client.clone(), fields, ground.path_prefix.clone()).await;
+    let listening = Recorder::bind(
+        &asked.listen,
+        client.clone(),
+        fields,
+        ground.path_prefix.clone(),
+    )
+    .await;
     let recorder = listening.map_err(|why| format!("cannot listen on {}: {why}", asked.listen))?;
     let ran = recorder.run(&asked.client, prepared.from.first()).await;
-    let (status, mut recording) =
-        ran.map_err(|why| format!("cannot run {}: {why}", asked.client.first().map_or("", String::as_str)))?;
+    let (status, mut recording) = ran.map_err(|why| {
+        format!(
+            "cannot run {}: {why}",
+            asked.client.first().map_or("", String::as_str)
+        )
+    })?;
     let report = Report::new(asked.json, false, Allowed::default());
     // A client that reads a part has it in mind to use the whole.
     let parts: Vec<_> = recording.incomplete().cloned().collect();
@@ -268,13 +334,21 @@ pub async fn record(
     let files = report.recorded(&recording, asked.record.as_deref().unwrap_or_default())?;
     if let (Some(name), false) = (&prepared.set, files.is_empty()) {
         let is_whole = status.success() && files.len() == recording.count();
-        report.noted(name, set::write(&client, name, &files, is_whole).await?, is_whole)?;
+        report.noted(
+            name,
+            set::write(&client, name, &files, is_whole).await?,
+            is_whole,
+        )?;
     }
     Ok(exit_code(status))
 }
 
 /// One plan, told and carried out.
-async fn round(warm: &Arc<Warm<control::Client>>, mut plan: Plan, report: &mut Report) -> Result<(), String> {
+async fn round(
+    warm: &Arc<Warm<control::Client>>,
+    mut plan: Plan,
+    report: &mut Report,
+) -> Result<(), String> {
     report.planned(&mut plan)?;
     for missing in &plan.missing {
         report.missing(missing)?;
@@ -330,14 +404,26 @@ async fn build_requirements(
             scopes.push(scope.clone());
         }
     }
-    let asked = wanted.iter().map(|one| (one.project.clone(), scopes.clone())).collect();
+    let asked = wanted
+        .iter()
+        .map(|one| (one.project.clone(), scopes.clone()))
+        .collect();
     let pages = warm.pages(&asked).await;
-    let rules = Rules { sdists: Sdists::IfNoWheel, newest: None, ..prepared.rules.clone() };
+    let rules = Rules {
+        sdists: Sdists::IfNoWheel,
+        newest: None,
+        ..prepared.rules.clone()
+    };
     Ok(plan(&wanted, &pages, &rules))
 }
 
 fn date(text: &str) -> Result<std::time::SystemTime, String> {
-    let full = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    humantime::parse_rfc3339(&full)
-        .map_err(|_| format!("--before {text}: is no date such as 2026-01-31 or 2026-01-31T12:00:00Z"))
+    let full = if text.len() == "2026-01-31".len() {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_owned()
+    };
+    humantime::parse_rfc3339(&full).map_err(|_| {
+        format!("--before {text}: is no date such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    })
 }

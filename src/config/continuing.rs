@@ -13,21 +13,44 @@ impl Config {
         let (tls, limits) = (&mut self.tls, &mut self.limits);
         let stays = [
             ("listen", keep(&mut self.listen, &running.listen)),
-            ("listen_mode", keep(&mut self.listen_mode, &running.listen_mode)),
+            (
+                "listen_mode",
+                keep(&mut self.listen_mode, &running.listen_mode),
+            ),
             ("cache_dir", keep(&mut self.cache_dir, &running.cache_dir)),
             ("offline", keep(&mut self.offline, &running.offline)),
             ("tls.listen", keep(&mut tls.listen, &running.tls.listen)),
-            ("tls.certificate", keep(&mut tls.certificate, &running.tls.certificate)),
+            (
+                "tls.certificate",
+                keep(&mut tls.certificate, &running.tls.certificate),
+            ),
             ("tls.key", keep(&mut tls.key, &running.tls.key)),
-            ("tls.min_version", keep(&mut tls.min_version, &running.tls.min_version)),
-            ("limits.connections", keep(&mut limits.connections, &running.limits.connections)),
+            (
+                "tls.min_version",
+                keep(&mut tls.min_version, &running.tls.min_version),
+            ),
+            (
+                "limits.connections",
+                keep(&mut limits.connections, &running.limits.connections),
+            ),
             (
                 "limits.connections_per_client",
-                keep(&mut limits.connections_per_client, &running.limits.connections_per_client),
+                keep(
+                    &mut limits.connections_per_client,
+                    &running.limits.connections_per_client,
+                ),
             ),
-            ("log.format", keep(&mut self.log.format, &running.log.format)),
+            (
+                "log.format",
+                keep(&mut self.log.format, &running.log.format),
+            ),
         ];
-        waiting.extend(stays.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key));
+        waiting.extend(
+            stays
+                .into_iter()
+                .filter(|(_, differs)| *differs)
+                .map(|(key, _)| key),
+        );
         (self, waiting)
     }
 }
@@ -54,14 +77,23 @@ mod tests {
         next.cache_size = Size::gibibytes(1);
         "debug".clone_into(&mut next.log.level);
         next.limits.header_size = Size(8 << 10);
-        assert_eq!(next.clone().continuing(&running), (next.clone(), Vec::new()));
+        assert_eq!(
+            next.clone().continuing(&running),
+            (next.clone(), Vec::new())
+        );
         let wanted = next.clone();
         "elsewhere".clone_into(&mut next.cache_dir);
         next.offline = true;
         next.log.format = LogFormat::Json;
         next.limits.connections += 1;
         "key.pem".clone_into(&mut next.tls.key);
-        let waiting = vec!["cache_dir", "offline", "tls.key", "limits.connections", "log.format"];
+        let waiting = vec![
+            "cache_dir",
+            "offline",
+            "tls.key",
+            "limits.connections",
+            "log.format",
+        ];
         assert_eq!(next.continuing(&running), (wanted, waiting));
     }
 }

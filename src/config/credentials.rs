@@ -7,17 +7,25 @@ use std::path::{Path, PathBuf};
 
 /// Where systemd put the service's credentials, if it did.
 pub(super) fn directory() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The path of the credential that a value names: one without a slash, of which there is a file in the directory. None if the
 /// value is a path like any other.
-fn path_of(value: &str, directory: Option<&Path>, is_file: impl Fn(&Path) -> bool) -> Option<String> {
+fn path_of(
+    value: &str,
+    directory: Option<&Path>,
+    is_file: impl Fn(&Path) -> bool,
+) -> Option<String> {
     if value.is_empty() || value.contains('/') {
         return None;
     }
     let path: PathBuf = [directory?, Path::new(value)].iter().collect();
-    is_file(&path).then(|| path.into_os_string().into_string().ok()).flatten()
+    is_file(&path)
+        .then(|| path.into_os_string().into_string().ok())
+        .flatten()
 }
 
 /// Puts paths in place of the names of credentials.
@@ -40,8 +48,20 @@ mod tests {
         let directory = Path::new("/run/credentials/larder.service");
         let here = |path: &Path| path == directory.join("token");
         let found = |value| path_of(value, Some(directory), here);
-        assert_eq!(found("token").as_deref(), Some("/run/credentials/larder.service/token"));
-        for path in ["", "other", "/etc/token", "./token", "../larder.service/token", "x/token", "..", "."] {
+        assert_eq!(
+            found("token").as_deref(),
+            Some("/run/credentials/larder.service/token")
+        );
+        for path in [
+            "",
+            "other",
+            "/etc/token",
+            "./token",
+            "../larder.service/token",
+            "x/token",
+            "..",
+            ".",
+        ] {
             assert_eq!(found(path), None, "{path}");
         }
         assert_eq!(path_of("token", None, |_| true), None);
@@ -50,16 +70,26 @@ mod tests {
     #[test]
     fn every_key_that_names_a_secret_may_name_a_credential() {
         let mut config = Config::default();
-        config.mirrors.insert("pypi".to_owned(), MirrorConfig::default());
+        config
+            .mirrors
+            .insert("pypi".to_owned(), MirrorConfig::default());
         for value in config.secret_files() {
             *value = "token".to_owned();
         }
         let shown = serde_json::to_string(&config).unwrap_or_default();
         let named = shown.matches("\"token\"").count();
         let secret = |key: &str| shown.matches(&format!("\"{key}\":\"token\"")).count();
-        let keys = ["token_file", "client_certificate", "client_key", "proxy_credential_file"];
+        let keys = [
+            "token_file",
+            "client_certificate",
+            "client_key",
+            "proxy_credential_file",
+        ];
         assert_eq!(keys.map(secret), [2; 4]);
-        assert_eq!(["offline_users", "offline_tokens", "certificate", "key"].map(secret), [1; 4]);
+        assert_eq!(
+            ["offline_users", "offline_tokens", "certificate", "key"].map(secret),
+            [1; 4]
+        );
         assert_eq!(named, 12);
         // A key that is added with such a name is to be added above.
         let all = shown.matches("_file\":\"\"").count() + shown.matches("_key\":\"\"").count();

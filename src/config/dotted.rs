@@ -7,7 +7,11 @@ pub(super) fn flatten(above: &str, value: &Value, all: &mut Vec<(String, Value)>
     match value {
         Value::Object(table) => {
             for (key, value) in table {
-                let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+                let key = if above.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{above}.{key}")
+                };
                 flatten(&key, value, all);
             }
         }

@@ -54,7 +54,10 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { file, line: Some(line) } => write!(f, "in {}:{line}", file.display()),
+            Self::File {
+                file,
+                line: Some(line),
+            } => write!(f, "in {}:{line}", file.display()),
             Self::File { file, line: None } => write!(f, "in {}", file.display()),
             Self::Environment { variable } => write!(f, "in the environment, {variable}"),
             Self::CommandLine => f.write_str("on the command line"),
@@ -83,24 +86,38 @@ impl<'a> Sources<'a> {
     /// Without the file, or when it cannot be read any more, there are no lines to tell.
     pub(super) fn new(figment: &'a Figment, file: Option<&Path>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
-        let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-        Self { figment, lines: value_lines(&text) }
+        let text = file
+            .and_then(|path| std::fs::read_to_string(path).ok())
+            .unwrap_or_default();
+        Self {
+            figment,
+            lines: value_lines(&text),
+        }
     }
 
     /// Of a dotted key.
     pub(super) fn of(&self, key: &str) -> Source {
-        self.figment.find_metadata(key).map_or(Source::Default, |metadata| self.source(key, metadata))
+        self.figment
+            .find_metadata(key)
+            .map_or(Source::Default, |metadata| self.source(key, metadata))
     }
 
     pub(super) fn source(&self, key: &str, metadata: &Metadata) -> Source {
         match &metadata.source {
-            Some(figment::Source::File(file)) => {
-                Source::File { file: file.clone(), line: self.lines.get(key).copied() }
+            Some(figment::Source::File(file)) => Source::File {
+                file: file.clone(),
+                line: self.lines.get(key).copied(),
+            },
+            Some(figment::Source::Code(_)) if metadata.name.contains("Overrides") => {
+                Source::CommandLine
             }
-            Some(figment::Source::Code(_)) if metadata.name.contains("Overrides") => Source::CommandLine,
             Some(figment::Source::Code(_)) => Source::Default,
-            _ if metadata.name.contains("environment") => Source::Environment { variable: variable_of(key) },
-            _ => Source::Other { name: metadata.name.to_string() },
+            _ if metadata.name.contains("environment") => Source::Environment {
+                variable: variable_of(key),
+            },
+            _ => Source::Other {
+                name: metadata.name.to_string(),
+            },
         }
     }
 
@@ -115,7 +132,13 @@ impl<'a> Sources<'a> {
         let effective = |(key, value): (String, Value)| {
             let source = self.of(&key);
             let is_changed = source != Source::Default && defaults.get(&key) != Some(&value);
-            Effective { source, key, value: shown(value), means: None, is_changed }
+            Effective {
+                source,
+                key,
+                value: shown(value),
+                means: None,
+                is_changed,
+            }
         };
         all.into_iter().map(effective).collect()
     }
@@ -147,7 +170,10 @@ mod tests {
         let values = serde_json::json!({"proxy": {"url": "http://me:s3cret@proxy.example:3128", "list": ["https://s3cret@x/"]}});
         let figment = Figment::new();
         for effective in Sources::new(&figment, None).effective(&values, &Value::Null) {
-            let text = format!("{effective} {}", serde_json::to_string(&effective).unwrap_or_default());
+            let text = format!(
+                "{effective} {}",
+                serde_json::to_string(&effective).unwrap_or_default()
+            );
             assert!(!text.contains("s3cret"), "{text}");
         }
     }

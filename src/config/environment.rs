@@ -33,18 +33,32 @@ impl Environment {
     /// Of this process. `shape` is a configuration that has every key, `entry` a section below `mirrors`.
     pub(super) fn of_process(shape: &Value, entry: &Value) -> Self {
         let text = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
-        let variables = std::env::vars_os().map(|(name, value)| (text(name), value.into_string().ok()));
+        let variables =
+            std::env::vars_os().map(|(name, value)| (text(name), value.into_string().ok()));
         Self::read(variables, shape, entry)
     }
 
     /// A value of `None` is no UTF-8.
-    fn read(variables: impl Iterator<Item = (String, Option<String>)>, shape: &Value, entry: &Value) -> Self {
+    fn read(
+        variables: impl Iterator<Item = (String, Option<String>)>,
+        shape: &Value,
+        entry: &Value,
+    ) -> Self {
         let keys = Keys { shape, entry };
-        let mut environment = Self { values: Value::Object(Object::new()), ..Self::default() };
+        let mut environment = Self {
+            values: Value::Object(Object::new()),
+            ..Self::default()
+        };
         let mut service_links = BTreeSet::new();
         for (variable, value) in variables {
-            let Some(name) = name_of(&variable) else { continue };
-            let key: Vec<String> = name.to_ascii_lowercase().split("__").map(str::to_owned).collect();
+            let Some(name) = name_of(&variable) else {
+                continue;
+            };
+            let key: Vec<String> = name
+                .to_ascii_lowercase()
+                .split("__")
+                .map(str::to_owned)
+                .collect();
             match (keys.find(&key), value) {
                 (Some(Value::Object(_)), _) => environment.remarks.push(format!(
                     "{variable} is passed over: it names a section, and a variable sets one key, as {PREFIX}GITLAB__URL does"
@@ -83,7 +97,9 @@ impl Provider for Environment {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let values = Layered::serialize(&self.values)?.into_dict().unwrap_or_default();
+        let values = Layered::serialize(&self.values)?
+            .into_dict()
+            .unwrap_or_default();
         Ok(Profile::Default.collect(values))
     }
 }
@@ -114,7 +130,9 @@ fn is_service_link(name: &str) -> bool {
         }
         _ => false,
     };
-    let of_service = parts.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]));
+    let of_service = parts
+        .windows(2)
+        .any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]));
     ends_as_port || of_service
 }
 
@@ -147,14 +165,20 @@ impl Keys<'_> {
         }
         let written = key.join("__");
         let meant = all.into_iter().map(|(key, _)| key);
-        meant.into_iter().find(|key| is_one_slip(&written, &key.replace('.', "__")))
+        meant
+            .into_iter()
+            .find(|key| is_one_slip(&written, &key.replace('.', "__")))
     }
 }
 
 /// Whether one letter too many, too few, wrong, or two in the wrong order make the one of the other.
 fn is_one_slip(written: &str, meant: &str) -> bool {
     let [written, meant] = [written.as_bytes(), meant.as_bytes()];
-    let same = written.iter().zip(meant).take_while(|(one, other)| one == other).count();
+    let same = written
+        .iter()
+        .zip(meant)
+        .take_while(|(one, other)| one == other)
+        .count();
     let [one, other] = [&written[same..], &meant[same..]];
     match (one, other) {
         ([], []) => true,
@@ -172,7 +196,9 @@ fn converted(text: &str, like: &Value) -> Value {
     match like {
         Value::Bool(_) => or_text(text.trim().parse().ok().map(Value::Bool)),
         Value::Number(_) => or_text(text.trim().parse::<i64>().ok().map(Value::from)),
-        Value::Array(_) => list(text).unwrap_or_else(|| Value::Array(vec![Value::String(text.to_owned())])),
+        Value::Array(_) => {
+            list(text).unwrap_or_else(|| Value::Array(vec![Value::String(text.to_owned())]))
+        }
         _ => Value::String(text.to_owned()),
     }
 }
@@ -208,17 +234,40 @@ mod tests {
             "gitlab": { "url": "", "retries": 2, "external_urls": [] },
         });
         let entry = json!({ "url": "", "files": [], "username": "" });
-        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), Some(value.to_owned())));
+        let variables = variables
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), Some(value.to_owned())));
         Environment::read(variables, &shape, &entry)
     }
 
     #[test]
     fn a_text_stays_as_it_is() {
-        for text in ["007", ".5", "true", "1e5", "\"quoted\"", " blanks ", "[1]", "{a=1}", "", "'", "#", "ä"]
-        {
-            let found = read(&[("LARDER_MIRRORS__PYPI__USERNAME", text), ("LARDER_CACHE_DIR", text)]);
-            assert_eq!(found.values, json!({"mirrors": {"pypi": {"username": text}}, "cache_dir": text}));
-            assert!(found.faults.is_empty() && found.remarks.is_empty(), "{found:?}");
+        for text in [
+            "007",
+            ".5",
+            "true",
+            "1e5",
+            "\"quoted\"",
+            " blanks ",
+            "[1]",
+            "{a=1}",
+            "",
+            "'",
+            "#",
+            "ä",
+        ] {
+            let found = read(&[
+                ("LARDER_MIRRORS__PYPI__USERNAME", text),
+                ("LARDER_CACHE_DIR", text),
+            ]);
+            assert_eq!(
+                found.values,
+                json!({"mirrors": {"pypi": {"username": text}}, "cache_dir": text})
+            );
+            assert!(
+                found.faults.is_empty() && found.remarks.is_empty(),
+                "{found:?}"
+            );
         }
     }
 
@@ -227,7 +276,10 @@ mod tests {
         let found = read(&[
             ("LARDER_OFFLINE", "true"),
             ("LARDER_GITLAB__RETRIES", " 1"),
-            ("LARDER_GITLAB__EXTERNAL_URLS", "[\"https://a.example\", 'https://b.example']"),
+            (
+                "LARDER_GITLAB__EXTERNAL_URLS",
+                "[\"https://a.example\", 'https://b.example']",
+            ),
             ("LARDER_LISTEN", "[::1]:3141"),
             ("HOME", "/home"),
             ("LARDER_COMMIT", "0123abc"),
@@ -240,8 +292,14 @@ mod tests {
                 "gitlab": { "retries": 1, "external_urls": ["https://a.example", "https://b.example"] },
             })
         );
-        let wrong = read(&[("LARDER_OFFLINE", "yes"), ("LARDER_GITLAB__RETRIES", "many")]);
-        assert_eq!(wrong.values, json!({"offline": "yes", "gitlab": {"retries": "many"}}));
+        let wrong = read(&[
+            ("LARDER_OFFLINE", "yes"),
+            ("LARDER_GITLAB__RETRIES", "many"),
+        ]);
+        assert_eq!(
+            wrong.values,
+            json!({"offline": "yes", "gitlab": {"retries": "many"}})
+        );
     }
 
     #[test]
@@ -258,9 +316,14 @@ mod tests {
             ("LARDER_METRICS_SERVICE_HOST", "10.0.0.2"),
             ("LARDER_METRICS_PORT_9000_TCP_ADDR", "10.0.0.2"),
         ]);
-        assert_eq!((found.faults.len(), found.remarks.len()), (0, 1), "{found:?}");
+        assert_eq!(
+            (found.faults.len(), found.remarks.len()),
+            (0, 1),
+            "{found:?}"
+        );
         assert!(
-            found.remarks[0].contains("LARDER_PORT_3141_TCP_ADDR") && found.remarks[0].contains("Kubernetes")
+            found.remarks[0].contains("LARDER_PORT_3141_TCP_ADDR")
+                && found.remarks[0].contains("Kubernetes")
         );
         assert_eq!(found.values, json!({}));
     }
@@ -277,15 +340,26 @@ mod tests {
         ] {
             let found = read(&[(slip, "x")]);
             assert!(
-                found.faults.iter().any(|fault| fault.ends_with(&format!("did you mean {meant}?"))),
+                found
+                    .faults
+                    .iter()
+                    .any(|fault| fault.ends_with(&format!("did you mean {meant}?"))),
                 "{found:?}"
             );
         }
-        for stranger in
-            ["LARDER_VERSION", "LARDER_IMAGE_TAG", "LARDER_GITLAB", "LARDER_MIRRORS__PYPI", "LARDER_"]
-        {
+        for stranger in [
+            "LARDER_VERSION",
+            "LARDER_IMAGE_TAG",
+            "LARDER_GITLAB",
+            "LARDER_MIRRORS__PYPI",
+            "LARDER_",
+        ] {
             let found = read(&[(stranger, "x")]);
-            assert_eq!((found.faults.len(), found.remarks.len()), (0, 1), "{stranger}: {found:?}");
+            assert_eq!(
+                (found.faults.len(), found.remarks.len()),
+                (0, 1),
+                "{stranger}: {found:?}"
+            );
         }
     }
 
@@ -293,7 +367,10 @@ mod tests {
     fn a_variable_is_named_as_it_is_set() {
         assert_eq!(variable_of("gitlab.url"), "LARDER_GITLAB__URL");
         assert_eq!(variable_of("listen"), "LARDER_LISTEN");
-        assert_eq!(variable_of("mirrors.pypi.fresh_for"), "LARDER_MIRRORS__PYPI__FRESH_FOR");
+        assert_eq!(
+            variable_of("mirrors.pypi.fresh_for"),
+            "LARDER_MIRRORS__PYPI__FRESH_FOR"
+        );
     }
 
     proptest! {

@@ -11,25 +11,36 @@ fn load(toml: &str) -> Result<Config, ConfigError> {
         .suffix(".toml")
         .tempfile()
         .map_err(|_| ConfigError(vec![]))?;
-    file.write_all(toml.as_bytes()).map_err(|_| ConfigError(vec![]))?;
+    file.write_all(toml.as_bytes())
+        .map_err(|_| ConfigError(vec![]))?;
     Config::load(Some(file.path()), &Overrides::default())
 }
 
 fn fault(toml: &str) -> String {
-    load(toml).err().map(|why| why.to_string()).unwrap_or_default()
+    load(toml)
+        .err()
+        .map(|why| why.to_string())
+        .unwrap_or_default()
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "reads the example")]
 fn the_example_is_the_default() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
-    assert_eq!(Config::load(Some(Path::new(example)), &Overrides::default()), Ok(Config::default()));
+    assert_eq!(
+        Config::load(Some(Path::new(example)), &Overrides::default()),
+        Ok(Config::default())
+    );
     let text = std::fs::read_to_string(example).unwrap_or_default();
     let mut keys = Vec::new();
     flatten("", &serde_json::json!(Config::default()), &mut keys);
     for (key, _) in keys {
         let last = key.rsplit('.').next().unwrap_or_default();
-        let named = text.lines().any(|line| line.split('=').next().is_some_and(|name| name.trim() == last));
+        let named = text.lines().any(|line| {
+            line.split('=')
+                .next()
+                .is_some_and(|name| name.trim() == last)
+        });
         assert!(named, "config.example.toml does not mention {key}");
     }
 }
@@ -40,22 +51,38 @@ fn the_examples_mirror_is_the_default() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"));
     let text = text.unwrap_or_default();
     let lines = text.lines().skip_while(|line| *line != "# [mirrors.pypi]");
-    let section: String =
-        lines.map_while(|line| line.strip_prefix("# ")).flat_map(|line| [line, "\n"]).collect();
+    let section: String = lines
+        .map_while(|line| line.strip_prefix("# "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
     let url = "https://index.example/simple/".to_owned();
-    let expected = MirrorConfig { url, ..MirrorConfig::default() };
-    assert_eq!(load(&section).map(|config| config.mirrors.get("pypi").cloned()), Ok(Some(expected)));
+    let expected = MirrorConfig {
+        url,
+        ..MirrorConfig::default()
+    };
+    assert_eq!(
+        load(&section).map(|config| config.mirrors.get("pypi").cloned()),
+        Ok(Some(expected))
+    );
     let mut keys = Vec::new();
     flatten("", &serde_json::json!(MirrorConfig::default()), &mut keys);
     for (key, _) in keys {
-        assert!(section.lines().any(|line| line.starts_with(&format!("{key} ="))), "{key}");
+        assert!(
+            section
+                .lines()
+                .any(|line| line.starts_with(&format!("{key} ="))),
+            "{key}"
+        );
     }
 }
 
 #[test]
 fn faults_name_the_key_the_value_and_the_file() {
     let unknown = fault("[gitlab]\nurll = 'x'\n");
-    assert!(unknown.contains("urll") && unknown.contains("larder") && unknown.contains(".toml"), "{unknown}");
+    assert!(
+        unknown.contains("urll") && unknown.contains("larder") && unknown.contains(".toml"),
+        "{unknown}"
+    );
     let unit = fault("[index]\nfresh_for = '30 parsecs'\n");
     assert!(
         unit.contains("index.fresh_for") && unit.contains("30 parsecs") && unit.contains(".toml"),
@@ -63,7 +90,9 @@ fn faults_name_the_key_the_value_and_the_file() {
     );
     let url = fault("[gitlab]\nurl = 'gitlab.example.com'\n");
     assert!(
-        url.contains("gitlab.url") && url.contains("\"gitlab.example.com\"") && url.contains(".toml"),
+        url.contains("gitlab.url")
+            && url.contains("\"gitlab.example.com\"")
+            && url.contains(".toml"),
         "{url}"
     );
     assert!(fault("[access]\ngrant_for = '10m'\n").contains("access.grant_for"));
@@ -73,7 +102,9 @@ fn faults_name_the_key_the_value_and_the_file() {
 #[test]
 fn a_service_token_stays_on_loopback_unless_the_network_is_trusted() {
     let with = |listen: &str, trust: bool| {
-        fault(&format!("listen = '{listen}'\ntrust_network = {trust}\n[gitlab]\ntoken_file = '/etc/token'\n"))
+        fault(&format!(
+            "listen = '{listen}'\ntrust_network = {trust}\n[gitlab]\ntoken_file = '/etc/token'\n"
+        ))
     };
     assert!(with("0.0.0.0:3141", false).contains("trust_network"));
     assert!(with("[::]:3141", false).contains("trust_network"));
@@ -86,10 +117,15 @@ fn a_service_token_stays_on_loopback_unless_the_network_is_trusted() {
 #[test]
 fn offline_open_means_open_and_stays_on_loopback() {
     let with = |listen: &str, top: &str, access: &str| {
-        fault(&format!("listen = '{listen}'\n{top}\n[access]\noffline = 'open'\n{access}"))
+        fault(&format!(
+            "listen = '{listen}'\n{top}\n[access]\noffline = 'open'\n{access}"
+        ))
     };
     assert!(with("0.0.0.0:3141", "offline = true", "").starts_with("access.offline: "));
-    assert_eq!(with("0.0.0.0:3141", "offline = true\ntrust_network = true", ""), "");
+    assert_eq!(
+        with("0.0.0.0:3141", "offline = true\ntrust_network = true", ""),
+        ""
+    );
     assert_eq!(with("0.0.0.0:3141", "", ""), "", "it waits for offline");
     assert_eq!(with("127.0.0.1:3141", "offline = true", ""), "");
     assert!(with("127.0.0.1:3141", "", "offline_users = '/users'").contains("offline_users"));
@@ -99,16 +135,27 @@ fn offline_open_means_open_and_stays_on_loopback() {
 #[test]
 fn a_mirrors_faults_name_its_key() {
     let with = |name: &str, lines: &str| {
-        fault(&format!("[mirrors.{name}]\nurl = 'https://index.example/simple'\n{lines}"))
+        fault(&format!(
+            "[mirrors.{name}]\nurl = 'https://index.example/simple'\n{lines}"
+        ))
     };
     assert_eq!(with("pypi", ""), "");
     for name in ["PyPI", "api", "pass", "deny", "-x"] {
-        assert!(with(&format!("'{name}'"), "").starts_with(&format!("mirrors.{name}: ")), "{name}");
+        assert!(
+            with(&format!("'{name}'"), "").starts_with(&format!("mirrors.{name}: ")),
+            "{name}"
+        );
     }
     for (lines, key) in [
-        ("files = ['https://u:p@files.example/']", "mirrors.pypi.files: "),
+        (
+            "files = ['https://u:p@files.example/']",
+            "mirrors.pypi.files: ",
+        ),
         ("files = ['files.example']", "mirrors.pypi.files: "),
-        ("redirects = ['https://files.example/x']", "mirrors.pypi.redirects: "),
+        (
+            "redirects = ['https://files.example/x']",
+            "mirrors.pypi.redirects: ",
+        ),
         ("username = 'ann'", "mirrors.pypi.username: "),
         ("fresh = '1m'", "fresh"),
         ("min_age = '7'", "mirrors.pypi.min_age"),
@@ -119,8 +166,7 @@ fn a_mirrors_faults_name_its_key() {
         assert!(!why.contains("u:p"), "{why}");
     }
     assert!(fault("[mirrors.pypi]\nurl = ''\n").starts_with("mirrors.pypi.url: "));
-    let secret =
-        "listen = '0.0.0.0:3141'\n[mirrors.pypi]\nurl = 'https://index.example/'\ntoken_file = '/t'\n";
+    let secret = "listen = '0.0.0.0:3141'\n[mirrors.pypi]\nurl = 'https://index.example/'\ntoken_file = '/t'\n";
     assert!(fault(secret).starts_with("mirrors.pypi.token_file: "));
     assert_eq!(fault(&format!("trust_network = true\n{secret}")), "");
 }
@@ -132,8 +178,14 @@ fn what_would_serve_nobody_is_a_fault() {
         ("[limits]\nheader_size = '2MiB'\n", "limits.header_size: "),
         ("[log]\nlevel = 'verbose'\n", "log.level: "),
         ("cache_size = '20'\n", "cache_size: "),
-        ("listen = '127.0.0.1:3141'\n[tls]\nlisten = '127.0.0.1:3141'\n", "tls."),
-        ("[gitlab]\nurl = 'https://gitlab.example/api/v4/'\n", "gitlab.url: "),
+        (
+            "listen = '127.0.0.1:3141'\n[tls]\nlisten = '127.0.0.1:3141'\n",
+            "tls.",
+        ),
+        (
+            "[gitlab]\nurl = 'https://gitlab.example/api/v4/'\n",
+            "gitlab.url: ",
+        ),
     ] {
         let why = fault(toml);
         assert!(why.starts_with(key), "{toml}: {why}");
@@ -152,14 +204,20 @@ fn how_a_peer_is_reached_is_checked_in_either_section() {
     ] {
         for (section, prefix) in [("[gitlab]\n", "gitlab"), (mirror, "mirrors.pypi")] {
             let why = fault(&format!("{section}{line}\n"));
-            assert!(why.starts_with(&format!("{prefix}.{key}: ")), "{line}: {why}");
+            assert!(
+                why.starts_with(&format!("{prefix}.{key}: ")),
+                "{line}: {why}"
+            );
             assert!(!why.contains("p4ss"), "{why}");
         }
     }
     let identity = "client_certificate = '/c'\nclient_key = '/k'\n";
     let open = "listen = '0.0.0.0:3141'\n";
     let why = fault(&format!("{open}{mirror}{identity}"));
-    assert!(why.starts_with("mirrors.pypi.client_certificate: "), "{why}");
+    assert!(
+        why.starts_with("mirrors.pypi.client_certificate: "),
+        "{why}"
+    );
     assert_eq!(
         fault(&format!("{open}[gitlab]\n{identity}")),
         "",
@@ -172,7 +230,10 @@ fn a_forward_leads_to_a_mirror_that_is_there() {
     let mirror = "[mirrors.pypi]\nurl = 'https://index.example/simple/'\n";
     assert_eq!(fault(&format!("[gitlab]\nforward = 'pypi'\n{mirror}")), "");
     let why = fault("[gitlab]\nforward = 'pypi'\n");
-    assert!(why.contains("gitlab.forward") && why.contains("[mirrors.pypi]"), "{why}");
+    assert!(
+        why.contains("gitlab.forward") && why.contains("[mirrors.pypi]"),
+        "{why}"
+    );
     assert_eq!(fault("[gitlab]\nforward = 'deny'\n"), "");
 }
 
@@ -180,16 +241,28 @@ fn a_forward_leads_to_a_mirror_that_is_there() {
 fn a_glob_that_matches_nothing_is_a_fault() {
     assert_eq!(fault("[names]\nprivate = ['acme-*', 'Acme?']\n"), "");
     for glob in ["", "acme/*"] {
-        assert!(fault(&format!("[names]\nprivate = ['{glob}']\n")).contains("names.private"), "{glob}");
+        assert!(
+            fault(&format!("[names]\nprivate = ['{glob}']\n")).contains("names.private"),
+            "{glob}"
+        );
     }
 }
 
 #[test]
 fn later_layers_win_and_say_so() {
-    let overrides = Overrides { listen: vec!["127.0.0.1:1".to_owned()], ..Overrides::default() };
+    let overrides = Overrides {
+        listen: vec!["127.0.0.1:1".to_owned()],
+        ..Overrides::default()
+    };
     let shown = Config::effective(None, &overrides).unwrap_or_default();
     let lines: Vec<String> = shown.iter().map(ToString::to_string).collect();
-    for line in ["listen = \"127.0.0.1:1\" (on the command line)", "index.fresh_for = \"30s\" (default)"] {
-        assert!(lines.iter().any(|shown| shown == line), "{line} in {lines:?}");
+    for line in [
+        "listen = \"127.0.0.1:1\" (on the command line)",
+        "index.fresh_for = \"30s\" (default)",
+    ] {
+        assert!(
+            lines.iter().any(|shown| shown == line),
+            "{line} in {lines:?}"
+        );
     }
 }

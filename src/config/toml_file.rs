@@ -22,9 +22,13 @@ impl TomlFile {
             return Err(format!("{}: there is no such file", path.display()));
         }
         #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
-        let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
         let table = parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-        Ok(Self { path: path.to_owned(), table })
+        Ok(Self {
+            path: path.to_owned(),
+            table,
+        })
     }
 }
 
@@ -34,7 +38,9 @@ impl Provider for TomlFile {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let values = Value::serialize(&self.table)?.into_dict().unwrap_or_default();
+        let values = Value::serialize(&self.table)?
+            .into_dict()
+            .unwrap_or_default();
         Ok(Profile::Default.collect(values))
     }
 }
@@ -43,11 +49,17 @@ impl Provider for TomlFile {
 fn parse(text: &str) -> Result<toml::Table, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.parse().map_err(|why: toml::de::Error| {
-        let before = why.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let before = why
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
         let expected: Vec<&str> = why.message().lines().map(str::trim).collect();
-        format!("line {line}, column {column}: this is not TOML: {}", expected.join(", "))
+        format!(
+            "line {line}, column {column}: this is not TOML: {}",
+            expected.join(", ")
+        )
     })
 }
 
@@ -60,7 +72,10 @@ mod tests {
     #[test]
     fn a_fault_has_a_place_and_quotes_nothing() {
         for (text, place) in [
-            ("listen = 'x'\n[gitlab]\npassword = hunter2\n", "line 3, column 12: "),
+            (
+                "listen = 'x'\n[gitlab]\npassword = hunter2\n",
+                "line 3, column 12: ",
+            ),
             ("token = \"hunter2\n", "line 1, "),
             ("hunter2\n", "line 1, "),
             ("a = 'ü' hunter2\n", "line 1, column 9: "),

@@ -23,7 +23,9 @@ pub(super) fn value_lines(text: &str) -> BTreeMap<String, usize> {
             first_new = index + 2;
             continue;
         }
-        let Ok(whole) = beginning.parse::<toml::Table>() else { continue };
+        let Ok(whole) = beginning.parse::<toml::Table>() else {
+            continue;
+        };
         note("", &whole, first_new, &mut known);
         first_new = index + 2;
     }
@@ -32,7 +34,11 @@ pub(super) fn value_lines(text: &str) -> BTreeMap<String, usize> {
 
 fn note(above: &str, table: &toml::Table, line: usize, known: &mut BTreeMap<String, usize>) {
     for (key, value) in table {
-        let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        let key = if above.is_empty() {
+            key.clone()
+        } else {
+            format!("{above}.{key}")
+        };
         if let toml::Value::Table(below) = value {
             note(&key, below, line, known);
         }

@@ -89,14 +89,17 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoAnswer`] when there is none, or it is silent.
     pub async fn connect(cache_dir: &Path) -> Result<Self, ClientError> {
-        let socket = ControlSocket::of(cache_dir).map_err(|why| ClientError::NoAnswer(why.to_string()))?;
+        let socket =
+            ControlSocket::of(cache_dir).map_err(|why| ClientError::NoAnswer(why.to_string()))?;
         let inner = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .build(Connector(Arc::new(socket)));
         let client = Self { inner };
         let greeting = client.send(get("/-/health/live"));
-        let answer = timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| silent(GREETING_TIMEOUT))??;
+        let answer = timeout(GREETING_TIMEOUT, greeting)
+            .await
+            .map_err(|_| silent(GREETING_TIMEOUT))??;
         // Read to its end, so that the connection can be used again.
         let _ = timeout(GREETING_TIMEOUT, answer.into_body().collect()).await;
         Ok(client)
@@ -106,8 +109,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::NoAnswer`].
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, ClientError> {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    pub async fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         let target = format!("http://larder{path}").parse::<Uri>();
         *request.uri_mut() = target.map_err(|why| ClientError::NoAnswer(why.to_string()))?;
         match timeout(ANSWER_TIMEOUT, self.inner.request(request)).await {
@@ -136,7 +145,9 @@ impl Client {
     ) -> Result<Events<O::Event>, ClientError> {
         let body = serde_json::to_vec(order).map_err(|_| ClientError::Garbled)?;
         let mut request = post(O::NAME, whole(body));
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         credential.apply(request.headers_mut());
         Ok(Events::of(self.granted(request).await?))
     }
@@ -159,8 +170,12 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect().await;
-        let problem = body.ok().and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
+        let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX)
+            .collect()
+            .await;
+        let problem = body
+            .ok()
+            .and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
         let detail = problem.map_or_else(|| status.to_string(), |problem| problem.detail);
         Err(ClientError::Refused { status, detail })
     }
@@ -188,7 +203,10 @@ fn get(path: &'static str) -> Request<Body> {
 }
 
 fn silent(limit: Duration) -> ClientError {
-    ClientError::NoAnswer(format!("no answer within {}", humantime::format_duration(limit)))
+    ClientError::NoAnswer(format!(
+        "no answer within {}",
+        humantime::format_duration(limit)
+    ))
 }
 
 /// The last of an error's causes, which is the system's own word.
@@ -212,7 +230,12 @@ pub struct Events<E> {
 
 impl<E: DeserializeOwned> Events<E> {
     fn of(answer: Response<Incoming>) -> Self {
-        Self { body: answer.into_body(), rest: BytesMut::new(), looked: 0, events: PhantomData }
+        Self {
+            body: answer.into_body(),
+            rest: BytesMut::new(),
+            looked: 0,
+            events: PhantomData,
+        }
     }
 
     /// The next event; `None` when the order was carried out to its end.

@@ -18,12 +18,12 @@ mod upkeep;
 pub use client::{Body, Client, ClientError, Events, empty, post, whole};
 pub use event::{End, Line};
 pub use operation::{
-    About, FileChange, Identity, LogLevelNow, PageRefresh, Refresh, Refreshable, Refreshed, Revoke, Revoked,
-    SetLogLevel,
+    About, FileChange, Identity, LogLevelNow, PageRefresh, Refresh, Refreshable, Refreshed, Revoke,
+    Revoked, SetLogLevel,
 };
 pub use order::{CONTROL_PATH, Order};
 pub use reporter::{Gone, Reporter, reporter};
 pub use upkeep::{
-    Amount, Cleared, ClearedSummary, Gc, Listed, Ls, Purge, Purgeable, Purged, Stats, Totals, Verified,
-    Verify,
+    Amount, Cleared, ClearedSummary, Gc, Listed, Ls, Purge, Purgeable, Purged, Stats, Totals,
+    Verified, Verify,
 };

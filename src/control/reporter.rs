@@ -27,7 +27,13 @@ pub struct Reporter<E> {
 /// A reporter, and where its lines come out.
 pub fn reporter<E: Serialize>() -> (Reporter<E>, mpsc::Receiver<Bytes>) {
     let (lines, out) = mpsc::channel(LINES_MAX);
-    (Reporter { lines, events: PhantomData }, out)
+    (
+        Reporter {
+            lines,
+            events: PhantomData,
+        },
+        out,
+    )
 }
 
 impl<E: Serialize> Reporter<E> {

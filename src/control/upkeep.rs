@@ -102,18 +102,35 @@ impl Order for Verify {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Verified {
     /// So far.
-    Progress { bodies: u64, of_bodies: u64, bytes: u64, of_bytes: u64 },
+    Progress {
+        bodies: u64,
+        of_bodies: u64,
+        bytes: u64,
+        of_bytes: u64,
+    },
     /// These bytes were wrong, and are set aside; `addresses` lead to them and will be fetched again.
-    Damaged { sha256: String, bytes: u64, addresses: Vec<String> },
+    Damaged {
+        sha256: String,
+        bytes: u64,
+        addresses: Vec<String>,
+    },
     /// This body had no bytes, as a power cut leaves pages, which are not synced; it is removed and comes again.
-    Emptied { sha256: String, addresses: Vec<String> },
+    Emptied {
+        sha256: String,
+        addresses: Vec<String>,
+    },
     /// This file was recorded with another length than it has; the record is withdrawn.
     Misrecorded { address: String, sha256: String },
     /// So many lines of one of the index's files could not be read, and are cleared away; what they said is found out
     /// again.
     UnreadableLines { lines: u64 },
     /// The end.
-    Summary { bodies: u64, bytes: u64, lines: u64, faults: u64 },
+    Summary {
+        bodies: u64,
+        bytes: u64,
+        lines: u64,
+        faults: u64,
+    },
 }
 
 /// Removes what nobody needs.
@@ -194,15 +211,9 @@ impl Order for Purge {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Purged {
     /// An address about which nothing is known any more.
-    Line {
-        name: String,
-        sha256: String,
-    },
+    Line { name: String, sha256: String },
     /// Bytes to which no other address led.
-    Body {
-        sha256: String,
-        bytes: u64,
-    },
+    Body { sha256: String, bytes: u64 },
     Summary {
         dry_run: bool,
         lines: u64,

@@ -71,7 +71,8 @@ impl Files {
     async fn adopt(&self, path: &MirrorPath) -> Result<(), AdoptionError> {
         let _slot = self.flights.try_slot().ok_or(AdoptionError::Busy)?;
         let (route, nobody) = (Route::Mirrored(path.clone()), Credential::anonymous());
-        let FileAnswer::Whole(answer) = self.upstream.file(&Ask::plain(&route, &nobody)).await? else {
+        let FileAnswer::Whole(answer) = self.upstream.file(&Ask::plain(&route, &nobody)).await?
+        else {
             return Err(AdoptionError::NotWhole);
         };
         let answer = answer.uncoded()?;
@@ -87,10 +88,19 @@ impl Files {
         };
         let whole = spool.adopt().map_err(AdoptionError::Body)?;
         let file = FileRef::mirrored(path, whole.digest());
-        let entry = Entry { size, ..Entry::default() };
+        let entry = Entry {
+            size,
+            ..Entry::default()
+        };
         let store = Arc::clone(&self.store);
-        let seal = move || whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry));
-        tokio::task::spawn_blocking(seal).await.map_err(|_| StoreError::Interrupted)??;
+        let seal = move || {
+            whole.seal(&store.blobs, reservation, || {
+                store.catalog.record(&file, entry)
+            })
+        };
+        tokio::task::spawn_blocking(seal)
+            .await
+            .map_err(|_| StoreError::Interrupted)??;
         Ok(())
     }
 }

@@ -63,9 +63,24 @@ type Project = (Scope, ProjectName);
 
 impl ReadAhead {
     pub(super) fn new(flights: Arc<Flights>) -> Arc<Self> {
-        let turns = Semaphore::new(flights.maker.config().concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        let failed = Cache::builder().max_capacity(FAILURES_MAX).time_to_live(LEFT_ALONE_FOR).build();
-        Arc::new(Self { flights, waiting: Mutex::default(), failed, turns, next: Mutex::new(None) })
+        let turns = Semaphore::new(
+            flights
+                .maker
+                .config()
+                .concurrency
+                .clamp(1, Semaphore::MAX_PERMITS),
+        );
+        let failed = Cache::builder()
+            .max_capacity(FAILURES_MAX)
+            .time_to_live(LEFT_ALONE_FOR)
+            .build();
+        Arc::new(Self {
+            flights,
+            waiting: Mutex::default(),
+            failed,
+            turns,
+            next: Mutex::new(None),
+        })
     }
 
     fn maker(&self) -> &Arc<Maker> {
@@ -89,7 +104,9 @@ impl ReadAhead {
     /// Notes that this caller asks for a file.
     pub(super) fn sign(&self, who: Fingerprint, file: &FileRef) {
         let mut waiting = self.waiting();
-        let Some(reader) = waiting.readers.get_mut(&who) else { return };
+        let Some(reader) = waiting.readers.get_mut(&who) else {
+            return;
+        };
         reader.seen = clock::now();
         for name in project_candidates(file.filename.as_str()) {
             if let Some((_, taken)) = reader.projects.get_mut(&(file.scope.clone(), name)) {
@@ -99,7 +116,12 @@ impl ReadAhead {
     }
 
     /// Puts the first of these wheels in line, which this caller has seen on one page.
-    pub(super) fn queue(self: &Arc<Self>, credential: &Credential, who: Fingerprint, wheels: Vec<FileRef>) {
+    pub(super) fn queue(
+        self: &Arc<Self>,
+        credential: &Credential,
+        who: Fingerprint,
+        wheels: Vec<FileRef>,
+    ) {
         let config = self.maker().config();
         if !config.make || wheels.is_empty() {
             return;
@@ -108,9 +130,13 @@ impl ReadAhead {
         if let Some(reader) = self.waiting().readers.get_mut(&who) {
             reader.seen = clock::now();
         }
-        let hopeful = wheels.into_iter().filter(|wheel| !self.has_failed(WheelMark::of(wheel), who));
+        let hopeful = wheels
+            .into_iter()
+            .filter(|wheel| !self.has_failed(WheelMark::of(wheel), who));
         for wheel in hopeful.take(config.ahead) {
-            let Some(place) = self.place(who, &wheel) else { continue };
+            let Some(place) = self.place(who, &wheel) else {
+                continue;
+            };
             let credential = credential.clone();
             #[expect(
                 clippy::disallowed_methods,
@@ -124,23 +150,35 @@ impl ReadAhead {
 
     /// A place in the line, if there is one and the wheel has none.
     fn place(self: &Arc<Self>, who: Fingerprint, wheel: &FileRef) -> Option<Place> {
-        let name = project_candidates(wheel.filename.as_str()).into_iter().next()?;
+        let name = project_candidates(wheel.filename.as_str())
+            .into_iter()
+            .next()?;
         let (mark, project) = (WheelMark::of(wheel), (wheel.scope.clone(), name));
         let mut waiting = self.waiting();
         if waiting.wheels.len() >= self.maker().config().queue || !waiting.wheels.insert(mark) {
             return None;
         }
-        let new = || Reader { seen: clock::now(), projects: HashMap::new() };
+        let new = || Reader {
+            seen: clock::now(),
+            projects: HashMap::new(),
+        };
         let reader = waiting.readers.entry(who).or_insert_with(new);
         reader.projects.entry(project.clone()).or_default().0 += 1;
-        Some(Place { line: Arc::clone(self), who, mark, project })
+        Some(Place {
+            line: Arc::clone(self),
+            who,
+            mark,
+            project,
+        })
     }
 
     async fn read(&self, credential: &Credential, place: &Place, wheel: &FileRef) {
         if !self.is_left(place).await {
             return;
         }
-        let Ok(_turn) = self.turns.acquire().await else { return };
+        let Ok(_turn) = self.turns.acquire().await else {
+            return;
+        };
         let maker = self.maker();
         if maker.known(wheel).await.is_some() {
             return;
@@ -156,9 +194,14 @@ impl ReadAhead {
             return;
         }
         // A flight makes it when it lands.
-        let Some(pilot) = self.flights.enter(wheel, credential, place.who) else { return };
+        let Some(pilot) = self.flights.enter(wheel, credential, place.who) else {
+            return;
+        };
         let made = match pilot.look(Some(0)).await {
-            Ok(Look::Tail(tail)) => maker.of_tail(wheel, credential, &tail).await.map(Remade::As),
+            Ok(Look::Tail(tail)) => maker
+                .of_tail(wheel, credential, &tail)
+                .await
+                .map(Remade::As),
             Ok(Look::Whole(flight, _ticket)) => Ok(made_of(maker, wheel, &flight, true).await),
             Err(why) => Err(why),
         };
@@ -183,7 +226,9 @@ impl ReadAhead {
                 return false;
             }
             let now = clock::now();
-            let rested = place.seen().map_or(delay, |seen| now.saturating_duration_since(seen));
+            let rested = place
+                .seen()
+                .map_or(delay, |seen| now.saturating_duration_since(seen));
             let waited = now.saturating_duration_since(begun);
             if rested >= delay || waited >= delay.saturating_mul(DELAYS_MAX) {
                 return true;
@@ -219,12 +264,18 @@ impl Place {
     fn is_taken(&self) -> bool {
         let waiting = self.line.waiting();
         let reader = waiting.readers.get(&self.who);
-        reader.and_then(|reader| reader.projects.get(&self.project)).is_some_and(|(_, taken)| *taken)
+        reader
+            .and_then(|reader| reader.projects.get(&self.project))
+            .is_some_and(|(_, taken)| *taken)
     }
 
     /// When the caller last asked for anything.
     fn seen(&self) -> Option<Instant> {
-        self.line.waiting().readers.get(&self.who).map(|reader| reader.seen)
+        self.line
+            .waiting()
+            .readers
+            .get(&self.who)
+            .map(|reader| reader.seen)
     }
 }
 
@@ -232,7 +283,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut waiting = self.line.waiting();
         waiting.wheels.remove(&self.mark);
-        let Some(reader) = waiting.readers.get_mut(&self.who) else { return };
+        let Some(reader) = waiting.readers.get_mut(&self.who) else {
+            return;
+        };
         if let Some((count, _)) = reader.projects.get_mut(&self.project) {
             *count -= 1;
             if *count == 0 {

@@ -46,11 +46,18 @@ impl CheckedBody {
     ) -> Result<(Option<u64>, Box<Self>), FileError> {
         let size = answer.length();
         let mut body = Self::new(answer, file, suspects, size);
-        std::future::poll_fn(|cx| body.poll_ready(cx)).await.map_err(FileError::Body)?;
+        std::future::poll_fn(|cx| body.poll_ready(cx))
+            .await
+            .map_err(FileError::Body)?;
         Ok((size, Box::new(body)))
     }
 
-    pub(super) fn new(answer: Answer, file: &FileRef, suspects: &Arc<Suspects>, size: Option<u64>) -> Self {
+    pub(super) fn new(
+        answer: Answer,
+        file: &FileRef,
+        suspects: &Arc<Suspects>,
+        size: Option<u64>,
+    ) -> Self {
         Self {
             coded: answer.is_coded(),
             body: answer.body,
@@ -104,14 +111,19 @@ impl CheckedBody {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         loop {
             let first = self.held.front();
-            let spare = first.is_some_and(|first| self.held_bytes - first.len() as u64 >= HELD_BACK_BYTES);
+            let spare =
+                first.is_some_and(|first| self.held_bytes - first.len() as u64 >= HELD_BACK_BYTES);
             if self.judged || spare {
                 return Poll::Ready(Ok(()));
             }
             let wrong = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let Ok(mut piece) = frame.into_data() else { continue };
-                    let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+                    let Ok(mut piece) = frame.into_data() else {
+                        continue;
+                    };
+                    let skipped = usize::try_from(self.skip)
+                        .unwrap_or(usize::MAX)
+                        .min(piece.len());
                     self.skip -= skipped as u64;
                     let piece = piece.split_off(skipped);
                     self.hasher.update(&piece);
@@ -149,13 +161,16 @@ impl Body for CheckedBody {
         if let Err(cause) = ready!(self.poll_ready(cx)) {
             return Poll::Ready(Some(Err(cause)));
         }
-        let Some(first) = self.held.pop_front() else { return Poll::Ready(None) };
+        let Some(first) = self.held.pop_front() else {
+            return Poll::Ready(None);
+        };
         self.held_bytes -= first.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(first))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.size
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -169,12 +184,25 @@ mod tests {
 
     /// What a body of these bytes gives, of which so many are announced; the digest is that of the whole.
     async fn passed(bytes: &'static [u8], announced: u64) -> Result<Bytes, Cause> {
-        let answer = Answer::assembled(None, HeaderMap::new(), Bytes::from_static(bytes), announced);
-        let path = format!("/api/v4/projects/42/packages/pypi/files/{}/a-1.0.tar.gz", Digest::of(bytes));
+        let answer =
+            Answer::assembled(None, HeaderMap::new(), Bytes::from_static(bytes), announced);
+        let path = format!(
+            "/api/v4/projects/42/packages/pypi/files/{}/a-1.0.tar.gz",
+            Digest::of(bytes)
+        );
         let path = Uri::try_from(path).expect("a path");
-        let Ok(Route::File(file)) = Route::parse(&Method::GET, &path) else { unreachable!("a file") };
-        let body = CheckedBody::new(answer, &file, &Arc::new(Suspects::new(Arc::default())), Some(announced));
-        body.collect().await.map(http_body_util::Collected::to_bytes)
+        let Ok(Route::File(file)) = Route::parse(&Method::GET, &path) else {
+            unreachable!("a file")
+        };
+        let body = CheckedBody::new(
+            answer,
+            &file,
+            &Arc::new(Suspects::new(Arc::default())),
+            Some(announced),
+        );
+        body.collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
     }
 
     #[tokio::test]

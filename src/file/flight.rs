@@ -29,7 +29,9 @@ use crate::access::{Access, Credential, Fingerprint};
 use crate::byte_range::ByteRange;
 use crate::correlation::Correlation;
 use crate::registry::{FileRef, Route};
-use crate::store::{Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole};
+use crate::store::{
+    Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole,
+};
 use crate::upstream::{Answer, Ask, FileAnswer, Relayed, Upstream, Validators, WantedRange};
 use crate::{clock, correlation};
 
@@ -71,7 +73,9 @@ impl Flight {
     pub(super) async fn head(&self) -> Head {
         let mut watch = self.head.subscribe();
         let head = watch.wait_for(Option::is_some).await;
-        head.ok().and_then(|head| head.clone()).unwrap_or(Head::Failed(FileError::Internal))
+        head.ok()
+            .and_then(|head| head.clone())
+            .unwrap_or(Head::Failed(FileError::Internal))
     }
 
     fn growing(&self) -> Option<Arc<Growing>> {
@@ -84,9 +88,10 @@ impl Flight {
     /// The file, once every byte is here and right, though the disk may still be busy with it; and its validators.
     pub(super) fn landed(&self) -> Option<(Arc<Growing>, Validators)> {
         match &*self.head.borrow() {
-            Some(Head::Flying { growing, validators }) if growing.is_sealed() => {
-                Some((Arc::clone(growing), validators.clone()))
-            }
+            Some(Head::Flying {
+                growing,
+                validators,
+            }) if growing.is_sealed() => Some((Arc::clone(growing), validators.clone())),
             _ => None,
         }
     }
@@ -109,7 +114,10 @@ pub struct Ticket {
 impl Ticket {
     pub(super) fn new(flight: &Arc<Flight>) -> Self {
         flight.readers.fetch_add(1, Ordering::AcqRel);
-        Self { flight: Arc::clone(flight), rest: None }
+        Self {
+            flight: Arc::clone(flight),
+            rest: None,
+        }
     }
 
     /// The same with a way to go on alone.
@@ -171,7 +179,18 @@ impl Flights {
     ) -> Arc<Self> {
         let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
         let tails = Tails::new();
-        Arc::new(Self { config, maker, upstream, access, tails, store, suspects, running, slots, counts })
+        Arc::new(Self {
+            config,
+            maker,
+            upstream,
+            access,
+            tails,
+            store,
+            suspects,
+            running,
+            slots,
+            counts,
+        })
     }
 
     /// A turn to download, if there is one to be had at once.
@@ -191,7 +210,10 @@ impl Flights {
     pub(super) fn progress(&self, now: Instant) -> Vec<Download> {
         let running: Vec<_> = {
             let running = self.running.table();
-            running.iter().map(|(file, flight)| (file.clone(), Arc::clone(flight))).collect()
+            running
+                .iter()
+                .map(|(file, flight)| (file.clone(), Arc::clone(flight)))
+                .collect()
         };
         let download = |(file, flight): (FileRef, Arc<Flight>)| Download {
             file,
@@ -210,7 +232,10 @@ impl Flights {
     /// Takes a flight out of the map, if it is still this one that stands there.
     fn retire(&self, file: &FileRef, flight: &Arc<Flight>) {
         let mut running = self.running.table();
-        if running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+        if running
+            .get(file)
+            .is_some_and(|known| Arc::ptr_eq(known, flight))
+        {
             running.remove(file);
         }
     }
@@ -220,7 +245,11 @@ impl Flights {
     pub(super) fn retire_deserted(&self, file: &FileRef, flight: &Arc<Flight>) -> bool {
         let mut running = self.running.table();
         let deserted = flight.readers.load(Ordering::Acquire) == 0;
-        if deserted && running.get(file).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+        if deserted
+            && running
+                .get(file)
+                .is_some_and(|known| Arc::ptr_eq(known, flight))
+        {
             running.remove(file);
         }
         deserted
@@ -238,7 +267,8 @@ impl Flights {
             Slot::Occupied(slot) => {
                 let flight = slot.get();
                 self.counts.joined();
-                if let (Some(current), Some(begun_by)) = (correlation::current(), &flight.begun_by) {
+                if let (Some(current), Some(begun_by)) = (correlation::current(), &flight.begun_by)
+                {
                     current.shares(begun_by);
                 }
                 (Arc::clone(flight), Ticket::new(flight), false)
@@ -286,7 +316,15 @@ impl Flights {
         slot.insert(Arc::clone(&flight));
         let route = Route::File(file.clone());
         let (flights, credential) = (Arc::clone(self), credential.clone());
-        Pilot { flights, flight, file, route, credential, who, tail: None }
+        Pilot {
+            flights,
+            flight,
+            file,
+            route,
+            credential,
+            who,
+            tail: None,
+        }
     }
 }
 
@@ -327,12 +365,21 @@ impl Pilot {
     }
 
     pub(super) fn ask(&self, fresh_connection: bool) -> Ask<'_> {
-        Ask { fresh_connection, who: Some(self.who), ..Ask::plain(&self.route, &self.credential) }
+        Ask {
+            fresh_connection,
+            who: Some(self.who),
+            ..Ask::plain(&self.route, &self.credential)
+        }
     }
 
     pub(super) async fn fly(self) {
-        let turn = timeout(self.flights.config.queue_timeout.0, self.flights.slots.acquire());
-        let Ok(_slot) = turn.await else { return self.end(Head::Failed(FileError::Busy)) };
+        let turn = timeout(
+            self.flights.config.queue_timeout.0,
+            self.flights.slots.acquire(),
+        );
+        let Ok(_slot) = turn.await else {
+            return self.end(Head::Failed(FileError::Busy));
+        };
         if self.flights.slots.available_permits() == 0
             && self.flights.retire_deserted(&self.file, &self.flight)
         {
@@ -354,7 +401,11 @@ impl Pilot {
     async fn is_here(&self, now: Instant) -> bool {
         let store = &self.flights.store;
         let known = matches!(store.catalog.find(&self.file).await, Ok(Some(_)));
-        known && matches!(store.blobs.open(self.file.digest, now), Ok(Held::Whole(_) | Held::Checking(_)))
+        known
+            && matches!(
+                store.blobs.open(self.file.digest, now),
+                Ok(Held::Whole(_) | Held::Checking(_))
+            )
     }
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
@@ -387,27 +438,46 @@ impl Pilot {
             Err(why) => {
                 self.flights.counts.ended(Ended::Unstorable);
                 tracing::warn!(%why, "the store cannot take a file; it passes through uncached");
-                return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(first))))));
+                return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(
+                    first,
+                ))))));
             }
         };
         spool.announce(size);
         let growing = Arc::clone(spool.growing());
-        self.tell(Head::Flying { growing, validators: validators.clone() });
+        self.tell(Head::Flying {
+            growing,
+            validators: validators.clone(),
+        });
 
         let (mut answer, mut mended, mut refetched) = (first, false, false);
         let cause = loop {
-            let skip = if answer.status == StatusCode::OK { spool.written() } else { 0 };
+            let skip = if answer.status == StatusCode::OK {
+                spool.written()
+            } else {
+                0
+            };
             let coded = answer.is_coded();
             let end;
             let give_up = || self.deserted();
-            (spool, reservation, end) =
-                match pump(&self.flights.store, answer, spool, reservation, skip, give_up).await {
-                    Some(back) => back,
-                    None => return,
-                };
+            (spool, reservation, end) = match pump(
+                &self.flights.store,
+                answer,
+                spool,
+                reservation,
+                skip,
+                give_up,
+            )
+            .await
+            {
+                Some(back) => back,
+                None => return,
+            };
             let wrong = match end {
                 End::Complete => match self.check(spool).await {
-                    Some(Checked::Whole(whole)) => return self.seal(whole, reservation, &validators).await,
+                    Some(Checked::Whole(whole)) => {
+                        return self.seal(whole, reservation, &validators).await;
+                    }
                     Some(Checked::Wrong(back, cause)) => {
                         spool = back;
                         cause.of_coded(coded)
@@ -460,14 +530,24 @@ impl Pilot {
 
     async fn check(&self, spool: Spool) -> Option<Checked> {
         let digest = self.file.digest;
-        tokio::task::spawn_blocking(move || spool.check(digest)).await.ok()
+        tokio::task::spawn_blocking(move || spool.check(digest))
+            .await
+            .ok()
     }
 
     /// Asks for what is missing after a break, once, with a validator so that two bodies are never spliced.
-    async fn resume(&self, spool: &Spool, size: Option<u64>, validators: &Validators) -> Option<Next> {
+    async fn resume(
+        &self,
+        spool: &Spool,
+        size: Option<u64>,
+        validators: &Validators,
+    ) -> Option<Next> {
         let written = spool.written();
         let if_range = Some(validators.for_resume()?.clone());
-        let range = ByteRange::From { first: written, last: None };
+        let range = ByteRange::From {
+            first: written,
+            last: None,
+        };
         let mut ask = self.ask(true);
         ask.range = (written > 0).then_some(WantedRange { range, if_range });
         let (answer, fits) = match self.flights.upstream.file(&ask).await.ok()? {
@@ -485,7 +565,9 @@ impl Pilot {
 
     async fn refetch(&self) -> Option<Next> {
         let ask = self.ask(true);
-        let FileAnswer::Whole(answer) = self.flights.upstream.file(&ask).await.ok()? else { return None };
+        let FileAnswer::Whole(answer) = self.flights.upstream.file(&ask).await.ok()? else {
+            return None;
+        };
         let size = answer.length();
         Some(Next::Whole(answer, size))
     }
@@ -494,7 +576,10 @@ impl Pilot {
     async fn seal(&self, whole: Whole, reservation: Reservation, validators: &Validators) {
         self.flights.suspects.acquit(&self.file);
         let text = |value: &Option<HeaderValue>| {
-            value.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+            value
+                .as_ref()
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
         };
         let entry = Entry {
             size: whole.size(),
@@ -506,7 +591,9 @@ impl Pilot {
         let make = maker.config().make && file.filename.as_str().ends_with(".whl");
         let seal = move || {
             let landed = (Arc::clone(whole.file()), whole.size());
-            whole.seal(&store.blobs, reservation, || store.catalog.record(&file, entry))?;
+            whole.seal(&store.blobs, reservation, || {
+                store.catalog.record(&file, entry)
+            })?;
             // The readers have everything by now; what fails here is tried again when somebody asks.
             if make && let Err(why) = maker.make(&file, &landed) {
                 tell(&file, &why);

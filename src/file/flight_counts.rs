@@ -72,7 +72,10 @@ impl FlightCounts {
     }
 
     pub(super) fn ended(&self, how: Ended) {
-        let place = Ended::ALL.iter().position(|known| *known == how).unwrap_or_default();
+        let place = Ended::ALL
+            .iter()
+            .position(|known| *known == how)
+            .unwrap_or_default();
         if let Some(count) = self.ended.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -94,6 +97,8 @@ impl FlightCounts {
     /// Each word, and how often it was so.
     pub(super) fn endings(&self) -> Vec<(&'static str, u64)> {
         let counted = Ended::ALL.iter().zip(&self.ended);
-        counted.map(|(how, count)| (how.word(), count.load(Ordering::Relaxed))).collect()
+        counted
+            .map(|(how, count)| (how.word(), count.load(Ordering::Relaxed)))
+            .collect()
     }
 }

@@ -13,7 +13,12 @@ use crate::registry::FileRef;
 use crate::store::Cause;
 
 /// Of the wheel that is being downloaded, by who asks for it or for somebody else.
-pub(super) async fn made_of(maker: &Arc<Maker>, file: &FileRef, flight: &Flight, leads: bool) -> Remade {
+pub(super) async fn made_of(
+    maker: &Arc<Maker>,
+    file: &FileRef,
+    flight: &Flight,
+    leads: bool,
+) -> Remade {
     let wheel = match flight.head().await {
         Head::Flying { growing, .. } => match verified(Source::Growing(growing, None)).await {
             Ok(wheel) => Some(wheel),
@@ -25,8 +30,13 @@ pub(super) async fn made_of(maker: &Arc<Maker>, file: &FileRef, flight: &Flight,
         Head::Unstorable(_) => None,
         Head::Failed(why) => return Remade::Failed(why),
     };
-    let Some(wheel) = wheel else { return Remade::Failed(FileError::Internal) };
-    maker.of_wheel(file, wheel).await.map_or(Remade::Nothing, Remade::As)
+    let Some(wheel) = wheel else {
+        return Remade::Failed(FileError::Internal);
+    };
+    maker
+        .of_wheel(file, wheel)
+        .await
+        .map_or(Remade::Nothing, Remade::As)
 }
 
 /// The wheel's bytes, once every one of them is here and right.
@@ -35,7 +45,10 @@ pub(super) async fn verified(wheel: Source) -> Result<Verified, Cause> {
         Source::Blob(blob) => Ok((Arc::clone(blob.file()), blob.size())),
         Source::Growing(growing, _) => {
             let size = growing.begin(true).await?;
-            Ok((Arc::clone(growing.file()), size.unwrap_or_else(|| growing.written())))
+            Ok((
+                Arc::clone(growing.file()),
+                size.unwrap_or_else(|| growing.written()),
+            ))
         }
     }
 }

@@ -57,7 +57,10 @@ impl Pilot {
 
     /// Upstream's answer to the question for the whole, or for what is not here of it, and when it was asked: what its word
     /// about the caller is as old as.
-    pub(super) async fn asked(&self, fresh_connection: bool) -> (Instant, Result<FileAnswer, UpstreamError>) {
+    pub(super) async fn asked(
+        &self,
+        fresh_connection: bool,
+    ) -> (Instant, Result<FileAnswer, UpstreamError>) {
         let now = clock::now();
         // On a fresh connection nothing of before counts.
         if !fresh_connection {
@@ -74,24 +77,39 @@ impl Pilot {
                 }
             }
         }
-        (clock::now(), self.flights.upstream.file(&self.ask(fresh_connection)).await)
+        (
+            clock::now(),
+            self.flights
+                .upstream
+                .file(&self.ask(fresh_connection))
+                .await,
+        )
     }
 
     /// The answer for the whole, of which the end is here; nothing, if what upstream has does not go with it.
     async fn beginning(&self, tail: &Tail) -> Result<Option<FileAnswer>, UpstreamError> {
-        let range = ByteRange::From { first: 0, last: Some(tail.start() - 1) };
-        let Some(validator) = tail.validator() else { return Ok(None) };
+        let range = ByteRange::From {
+            first: 0,
+            last: Some(tail.start() - 1),
+        };
+        let Some(validator) = tail.validator() else {
+            return Ok(None);
+        };
         let mut ask = self.ask(false);
-        ask.range = Some(WantedRange { range, if_range: Some(validator) });
+        ask.range = Some(WantedRange {
+            range,
+            if_range: Some(validator),
+        });
         let answered = match self.flights.upstream.file(&ask).await {
             // One that gives less than was asked may give the whole all the same.
             Err(UpstreamError::WrongPart(_)) => return Ok(None),
             answered => answered?,
         };
         Ok(match answered {
-            FileAnswer::Part(told, answer) if tail.is_led_by(told, &answer) => {
-                answer.uncoded().ok().map(|answer| FileAnswer::Whole(tail.after(Some(answer))))
-            }
+            FileAnswer::Part(told, answer) if tail.is_led_by(told, &answer) => answer
+                .uncoded()
+                .ok()
+                .map(|answer| FileAnswer::Whole(tail.after(Some(answer)))),
             // Another file by now, whole.
             FileAnswer::Whole(answer) => Some(FileAnswer::Whole(answer)),
             FileAnswer::Refused(word) => Some(FileAnswer::Refused(word)),

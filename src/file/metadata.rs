@@ -77,7 +77,13 @@ impl Maker {
         store: Arc<Store>,
         ranges: Arc<Ranges>,
     ) -> Self {
-        Self { config, upstream, store, ranges, making: Mutex::default() }
+        Self {
+            config,
+            upstream,
+            store,
+            ranges,
+            making: Mutex::default(),
+        }
     }
 
     pub(super) fn config(&self) -> &MetadataConfig {
@@ -87,11 +93,18 @@ impl Maker {
     /// The digest of the metadata that was made of this wheel.
     pub(super) async fn known(&self, file: &FileRef) -> Option<Digest> {
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
-        tokio::task::spawn_blocking(move || store.sidecars.find(mark)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || store.sidecars.find(mark))
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Makes and keeps the metadata of a wheel whose bytes were verified at this address. Blocks.
-    pub(super) fn make(&self, file: &FileRef, (bytes, size): &Verified) -> Result<Digest, MakeError> {
+    pub(super) fn make(
+        &self,
+        file: &FileRef,
+        (bytes, size): &Verified,
+    ) -> Result<Digest, MakeError> {
         let mark = WheelMark::of(file);
         let read = |span: Extent| {
             let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
@@ -103,7 +116,11 @@ impl Maker {
             Err(why) => Err(why),
         };
         match extracted {
-            Ok(metadata) => Ok(self.store.keep_sidecar(mark, &metadata, Origin::Verified, clock::now())?),
+            Ok(metadata) => {
+                Ok(self
+                    .store
+                    .keep_sidecar(mark, &metadata, Origin::Verified, clock::now())?)
+            }
             Err(why) => {
                 self.store.sidecars.retract(mark)?;
                 Err(why.into())
@@ -112,9 +129,15 @@ impl Maker {
     }
 
     /// Of the wheel's own bytes.
-    pub(super) async fn of_wheel(self: &Arc<Self>, file: &FileRef, wheel: Verified) -> Option<Digest> {
+    pub(super) async fn of_wheel(
+        self: &Arc<Self>,
+        file: &FileRef,
+        wheel: Verified,
+    ) -> Option<Digest> {
         let (this, owned) = (Arc::clone(self), file.clone());
-        let made = tokio::task::spawn_blocking(move || this.make(&owned, &wheel)).await.ok()?;
+        let made = tokio::task::spawn_blocking(move || this.make(&owned, &wheel))
+            .await
+            .ok()?;
         made.inspect_err(|why| tell(file, why)).ok()
     }
 
@@ -137,11 +160,21 @@ impl Maker {
     }
 
     /// The end of the wheel, asked of upstream in this name.
-    pub(super) async fn tail(&self, file: &FileRef, credential: &Credential) -> Result<Tail, SpansError> {
+    pub(super) async fn tail(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+    ) -> Result<Tail, SpansError> {
         if self.ranges.none(&file.scope) {
             return Err(SpansError::NoRanges);
         }
-        let read = spans::tail((&self.upstream, &self.ranges), credential, file, self.config.size.0).await;
+        let read = spans::tail(
+            (&self.upstream, &self.ranges),
+            credential,
+            file,
+            self.config.size.0,
+        )
+        .await;
         if matches!(read, Err(SpansError::NoRanges)) {
             self.ranges.note_none(&file.scope);
         }
@@ -156,12 +189,15 @@ impl Maker {
         tail: &Tail,
     ) -> Result<Digest, SpansError> {
         let upstream = (&*self.upstream, &*self.ranges);
-        let metadata = spans::metadata(upstream, credential, file, tail, self.config.size.0).await?;
+        let metadata =
+            spans::metadata(upstream, credential, file, tail, self.config.size.0).await?;
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
         let metadata = Bytes::from(metadata);
         let kept = metadata.clone();
         let keep = move || store.keep_sidecar(mark, &kept, Origin::Read, clock::now());
-        let kept = tokio::task::spawn_blocking(keep).await.unwrap_or(Err(StoreError::Interrupted));
+        let kept = tokio::task::spawn_blocking(keep)
+            .await
+            .unwrap_or(Err(StoreError::Interrupted));
         kept.map_err(|why| {
             tracing::warn!(wheel = %file.filename, %why, "a wheel's metadata was read and cannot be kept");
             SpansError::Unkept(metadata)

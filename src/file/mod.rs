@@ -49,7 +49,8 @@ use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::single_flight::SingleFlight;
 use crate::store::{Cause, Held, Store};
 use crate::upstream::{
-    Ask, ContentRange, FileAnswer, IdleBody, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+    Ask, ContentRange, FileAnswer, IdleBody, Peer, Relayed, Upstream, UpstreamError, Validators,
+    WantedRange,
 };
 
 use ahead::ReadAhead;
@@ -128,14 +129,29 @@ impl Files {
         adopts: HashSet<Scope>,
         parts: Parts,
     ) -> Arc<Self> {
-        let Parts { upstream, access, store, running, counts } = parts;
+        let Parts {
+            upstream,
+            access,
+            store,
+            running,
+            counts,
+        } = parts;
         let suspects = Arc::new(Suspects::new(Arc::clone(&counts)));
         let ranges = Arc::new(Ranges::new());
         let (line, kept) = (Arc::clone(&upstream), Arc::clone(&store));
         let maker = Arc::new(Maker::new(metadata, line, kept, Arc::clone(&ranges)));
-        let asked = (Arc::clone(&upstream), Arc::clone(&access), Arc::clone(&store));
-        let flights =
-            Flights::new(config, Arc::clone(&maker), Arc::clone(&suspects), asked, (running, counts));
+        let asked = (
+            Arc::clone(&upstream),
+            Arc::clone(&access),
+            Arc::clone(&store),
+        );
+        let flights = Flights::new(
+            config,
+            Arc::clone(&maker),
+            Arc::clone(&suspects),
+            asked,
+            (running, counts),
+        );
         Arc::new(Self {
             config,
             upstream,
@@ -177,18 +193,29 @@ impl Files {
     ///
     /// # Errors
     /// When there are no right bytes to be had.
-    pub async fn file(self: &Arc<Self>, request: FileRequest, now: Instant) -> Result<FileReply, FileError> {
+    pub async fn file(
+        self: &Arc<Self>,
+        request: FileRequest,
+        now: Instant,
+    ) -> Result<FileReply, FileError> {
         self.ahead.sign(request.who, &request.file);
-        self.found(&request, now).await.map_err(|why| why.about(request.file.filename.as_str()))
+        self.found(&request, now)
+            .await
+            .map_err(|why| why.about(request.file.filename.as_str()))
     }
 
-    async fn found(self: &Arc<Self>, request: &FileRequest, now: Instant) -> Result<FileReply, FileError> {
+    async fn found(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        now: Instant,
+    ) -> Result<FileReply, FileError> {
         let mut status = CacheStatus::HIT;
         for _ in 0..ROUNDS_MAX {
             let standing = self.access.file(request.who, &request.file, now);
             let round = match self.held(&request.file, now).await {
                 Some((source, validators)) => {
-                    self.serve_held(request, standing, source, validators, status).await
+                    self.serve_held(request, standing, source, validators, status)
+                        .await
                 }
                 None => self.serve_cold(request, standing, now).await,
             };
@@ -207,7 +234,11 @@ impl Files {
     /// The bytes, if this address is known to yield them and they are here; and the validators to ask about it with.
     async fn held(&self, file: &FileRef, now: Instant) -> Option<(Source, Validators)> {
         // Before the catalogue: a flight that is no longer there has written its line into it.
-        if let Some((growing, validators)) = self.flights.running(file).and_then(|flight| flight.landed()) {
+        if let Some((growing, validators)) = self
+            .flights
+            .running(file)
+            .and_then(|flight| flight.landed())
+        {
             return Some((Source::Growing(growing, None), validators));
         }
         let entry = match self.store.catalog.find(file).await {
@@ -217,8 +248,14 @@ impl Files {
                 return None;
             }
         };
-        let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
-        let validators = Validators { etag: value(&entry.etag), last_modified: value(&entry.last_modified) };
+        let value = |text: &Option<String>| {
+            text.as_deref()
+                .and_then(|text| HeaderValue::from_str(text).ok())
+        };
+        let validators = Validators {
+            etag: value(&entry.etag),
+            last_modified: value(&entry.last_modified),
+        };
         match self.store.blobs.open(file.digest, now) {
             Ok(Held::Whole(blob)) => Some((Source::Blob(blob), validators)),
             Ok(Held::Checking(growing)) => Some((Source::Growing(growing, None), validators)),
@@ -241,7 +278,10 @@ impl Files {
         let (permit, status) = match standing {
             Standing::Proven(permit) => (permit, status),
             Standing::Unproven => match self.question(request, validators).await? {
-                Ok((permit, answer)) => (permit, CacheStatus::answered(Outcome::Asked, answer.as_u16())),
+                Ok((permit, answer)) => (
+                    permit,
+                    CacheStatus::answered(Outcome::Asked, answer.as_u16()),
+                ),
                 Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
             },
         };
@@ -290,11 +330,20 @@ impl Files {
         suspect: bool,
         now: Instant,
     ) -> Result<Round, FileError> {
-        let (flight, ticket, leads) = self.flights.board(&request.file, &request.credential, request.who);
+        let (flight, ticket, leads) =
+            self.flights
+                .board(&request.file, &request.credential, request.who);
         match flight.head().await {
-            Head::Flying { growing, validators } => {
+            Head::Flying {
+                growing,
+                validators,
+            } => {
                 let (upstream, suspects) = (Arc::clone(&self.upstream), Arc::clone(&self.suspects));
-                let reader = (request.file.clone(), request.credential.clone(), request.who);
+                let reader = (
+                    request.file.clone(),
+                    request.credential.clone(),
+                    request.who,
+                );
                 let rest = Rest::new(upstream, suspects, reader, validators.clone());
                 // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
@@ -303,13 +352,19 @@ impl Files {
                 };
                 let permit = match standing {
                     Standing::Proven(permit) => permit,
-                    Standing::Unproven if leads => self.access.admit_file(request.who, &request.file, now),
+                    Standing::Unproven if leads => {
+                        self.access.admit_file(request.who, &request.file, now)
+                    }
                     Standing::Unproven => match self.question(request, validators).await? {
                         Ok((permit, _)) => permit,
                         Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
                     },
                 };
-                let outcome = if leads { Outcome::Miss } else { Outcome::Joined };
+                let outcome = if leads {
+                    Outcome::Miss
+                } else {
+                    Outcome::Joined
+                };
                 let mut request = request.clone();
                 // After wrong bytes nothing is promised before it is verified.
                 request.needs_length |= suspect;
@@ -333,9 +388,12 @@ impl Files {
                 Err(refusal) => Ok(Round::Reply(FileReply::Relayed(refusal))),
             },
             Head::Unstorable(answer) if leads => {
-                let Some(answer) = answer.take() else { return Err(FileError::Internal) };
+                let Some(answer) = answer.take() else {
+                    return Err(FileError::Internal);
+                };
                 let permit = self.access.admit_file(request.who, &request.file, now);
-                let (size, body) = CheckedBody::begun(answer, &request.file, &self.suspects).await?;
+                let (size, body) =
+                    CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
             }
             Head::Unstorable(_) => self.pass_through(request, now).await,
@@ -349,7 +407,8 @@ impl Files {
         match self.upstream.file(&asked_by(request, &route)).await? {
             FileAnswer::Whole(answer) => {
                 let permit = self.access.admit_file(request.who, &request.file, now);
-                let (size, body) = CheckedBody::begun(answer, &request.file, &self.suspects).await?;
+                let (size, body) =
+                    CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
             }
             FileAnswer::Refused(relayed) => {
@@ -368,11 +427,17 @@ impl Files {
         running: Option<Arc<Flight>>,
         now: Instant,
     ) -> Result<Round, FileError> {
-        if let (Wanted::Head, Standing::Proven(permit), Some(size)) =
-            (request.wanted, standing, running.as_ref().and_then(|flight| flight.size()))
-        {
+        if let (Wanted::Head, Standing::Proven(permit), Some(size)) = (
+            request.wanted,
+            standing,
+            running.as_ref().and_then(|flight| flight.size()),
+        ) {
             let status = CacheStatus::new(Outcome::Joined);
-            return Ok(Round::Reply(FileReply::Known { permit, size, status }));
+            return Ok(Round::Reply(FileReply::Known {
+                permit,
+                size,
+                status,
+            }));
         }
         let route = Route::File(request.file.clone());
         let mut ask = asked_by(request, &route);
@@ -385,19 +450,22 @@ impl Files {
                         return self.fly(request, Standing::Proven(permit), true, now).await;
                     }
                     Wanted::Range(_) => {
-                        let body = passed_on(answer.body, Some(part.bytes()), &request.file.scope).await?;
+                        let body =
+                            passed_on(answer.body, Some(part.bytes()), &request.file.scope).await?;
                         self.fetch_behind(request, part);
                         return Ok(Round::Reply(FileReply::Partial { range: part, body }));
                     }
                     Wanted::Head | Wanted::Whole => (permit, part.whole),
                 }
             }
-            Ok(FileAnswer::Whole(answer)) => {
-                (self.access.admit_file(request.who, &request.file, now), answer.length())
-            }
-            Ok(FileAnswer::Unsatisfiable(size)) => {
-                (self.access.admit_file(request.who, &request.file, now), size)
-            }
+            Ok(FileAnswer::Whole(answer)) => (
+                self.access.admit_file(request.who, &request.file, now),
+                answer.length(),
+            ),
+            Ok(FileAnswer::Unsatisfiable(size)) => (
+                self.access.admit_file(request.who, &request.file, now),
+                size,
+            ),
             Ok(FileAnswer::Refused(relayed)) => {
                 self.refused(request, &relayed, now);
                 return Ok(Round::Reply(FileReply::Relayed(relayed)));
@@ -406,18 +474,28 @@ impl Files {
             Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) => {
                 return self.fly(request, standing, false, now).await;
             }
-            Ok(FileAnswer::NotModified | FileAnswer::Admitted(_)) => return Err(FileError::Internal),
+            Ok(FileAnswer::NotModified | FileAnswer::Admitted(_)) => {
+                return Err(FileError::Internal);
+            }
             Err(why) => return Err(why.into()),
         };
         match (request.wanted, size) {
             // The head alone, or a range behind the end: the length is all there is to tell.
             (Wanted::Head, Some(size)) => {
                 let status = CacheStatus::new(Outcome::Bypass);
-                Ok(Round::Reply(FileReply::Known { permit, size, status }))
+                Ok(Round::Reply(FileReply::Known {
+                    permit,
+                    size,
+                    status,
+                }))
             }
             (Wanted::Range(range), Some(size)) if range.on(size).is_none() => {
                 let status = CacheStatus::new(Outcome::Bypass);
-                Ok(Round::Reply(FileReply::Known { permit, size, status }))
+                Ok(Round::Reply(FileReply::Known {
+                    permit,
+                    size,
+                    status,
+                }))
             }
             (Wanted::Head, None) => {
                 Err(UpstreamError::Unusable("upstream did not say how long the file is").into())
@@ -425,7 +503,10 @@ impl Files {
             // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
             (Wanted::Range(_) | Wanted::Whole, _) => {
                 self.ranges.note_none(&request.file.scope);
-                let whole = FileRequest { wanted: Wanted::Whole, ..request.clone() };
+                let whole = FileRequest {
+                    wanted: Wanted::Whole,
+                    ..request.clone()
+                };
                 self.fly(&whole, Standing::Proven(permit), false, now).await
             }
         }
@@ -434,9 +515,15 @@ impl Files {
     /// Asks for the range that is wanted; for a head, for what tells the length.
     async fn part(&self, ask: &mut Ask<'_>, of: Wanted) -> Result<FileAnswer, UpstreamError> {
         // One byte tells it; a HEAD would not, on a link that is signed for GET.
-        let range = if let Wanted::Range(range) = of { range } else { FIRST_BYTE };
+        let range = if let Wanted::Range(range) = of {
+            range
+        } else {
+            FIRST_BYTE
+        };
         match self.ranges.ask(&self.upstream, ask, wanted(range)).await {
-            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) if of == Wanted::Head => {
+            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_))
+                if of == Wanted::Head =>
+            {
                 ask.range = None;
                 self.upstream.file(ask).await
             }
@@ -446,8 +533,14 @@ impl Files {
 
     /// Whoever reads a range of a file now mostly wants the rest soon.
     fn fetch_behind(&self, request: &FileRequest, partial: ContentRange) {
-        if partial.whole.is_some_and(|size| size <= self.config.fetch_behind.0) {
-            drop(self.flights.board(&request.file, &request.credential, request.who));
+        if partial
+            .whole
+            .is_some_and(|size| size <= self.config.fetch_behind.0)
+        {
+            drop(
+                self.flights
+                    .board(&request.file, &request.credential, request.who),
+            );
         }
     }
 
@@ -458,7 +551,11 @@ impl Files {
         validators: Validators,
     ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
         let upstream = Arc::clone(&self.upstream);
-        let (file, credential, who) = (request.file.clone(), request.credential.clone(), request.who);
+        let (file, credential, who) = (
+            request.file.clone(),
+            request.credential.clone(),
+            request.who,
+        );
         let one_tells_nothing = self.ranges.none(&file.scope);
         let work = move || async move {
             let of = file.scope.clone();
@@ -466,24 +563,37 @@ impl Files {
             let asked = clock::now();
             // Without a validator one byte tells as much as all of them.
             let range = (validators.is_empty() && !one_tells_nothing).then(|| wanted(FIRST_BYTE));
-            let mut ask = Ask { validators, range, who: Some(who), ..Ask::plain(&route, &credential) };
+            let mut ask = Ask {
+                validators,
+                range,
+                who: Some(who),
+                ..Ask::plain(&route, &credential)
+            };
             let mut answered = upstream.file(&ask).await;
-            if matches!(answered, Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_))) {
+            if matches!(
+                answered,
+                Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_))
+            ) {
                 ask.range = None;
                 answered = upstream.file(&ask).await;
             }
             match answered {
                 // A body is not needed: dropping it closes that connection.
-                Ok(FileAnswer::Whole(answer) | FileAnswer::Part(_, answer)) => {
-                    Word::Admitted { asked, status: answer.status }
-                }
-                Ok(FileAnswer::NotModified) => Word::Admitted { asked, status: StatusCode::NOT_MODIFIED },
+                Ok(FileAnswer::Whole(answer) | FileAnswer::Part(_, answer)) => Word::Admitted {
+                    asked,
+                    status: answer.status,
+                },
+                Ok(FileAnswer::NotModified) => Word::Admitted {
+                    asked,
+                    status: StatusCode::NOT_MODIFIED,
+                },
                 Ok(FileAnswer::Admitted(status)) => Word::Admitted { asked, status },
                 Ok(FileAnswer::Refused(relayed)) => Word::Refused(relayed),
                 // An empty file.
-                Ok(FileAnswer::Unsatisfiable(_)) => {
-                    Word::Admitted { asked, status: StatusCode::RANGE_NOT_SATISFIABLE }
-                }
+                Ok(FileAnswer::Unsatisfiable(_)) => Word::Admitted {
+                    asked,
+                    status: StatusCode::RANGE_NOT_SATISFIABLE,
+                },
                 Ok(FileAnswer::RangeRefused(status)) => {
                     Word::Failed(UpstreamError::Failed(Peer::of(&of), status))
                 }
@@ -491,11 +601,16 @@ impl Files {
             }
         };
         let key = (request.who, request.file.clone(), self.access.generation());
-        let landed = self.questions.run(key, work).await.ok_or(FileError::Internal)?;
+        let landed = self
+            .questions
+            .run(key, work)
+            .await
+            .ok_or(FileError::Internal)?;
         match landed.value {
-            Word::Admitted { asked, status } => {
-                Ok(Ok((self.access.admit_file(request.who, &request.file, asked), status)))
-            }
+            Word::Admitted { asked, status } => Ok(Ok((
+                self.access.admit_file(request.who, &request.file, asked),
+                status,
+            ))),
             Word::Refused(relayed) => {
                 self.refused(request, &relayed, clock::now());
                 Ok(Err(relayed))
@@ -519,7 +634,10 @@ impl Files {
 
 /// A question in the name of whoever made this request.
 fn asked_by<'a>(request: &'a FileRequest, route: &'a Route) -> Ask<'a> {
-    Ask { who: Some(request.who), ..Ask::plain(route, &request.credential) }
+    Ask {
+        who: Some(request.who),
+        ..Ask::plain(route, &request.credential)
+    }
 }
 
 enum Round {
@@ -532,21 +650,36 @@ enum Round {
 fn rides_along(request: &FileRequest, range: ByteRange, running: Option<&Arc<Flight>>) -> bool {
     match range {
         _ if request.resumes => true,
-        ByteRange::From { first: 0, last: None } => true,
-        ByteRange::From { first, last: None } => running.is_some_and(|flight| flight.written() >= first),
+        ByteRange::From {
+            first: 0,
+            last: None,
+        } => true,
+        ByteRange::From { first, last: None } => {
+            running.is_some_and(|flight| flight.written() >= first)
+        }
         _ => false,
     }
 }
 
 /// The range as a request asks for it.
 fn wanted(range: ByteRange) -> WantedRange {
-    WantedRange { range, if_range: None }
+    WantedRange {
+        range,
+        if_range: None,
+    }
 }
 
 /// A body that goes on as it comes, of so many bytes if that was promised, once its first ones are here: for what breaks
 /// before there is an answer of our own.
-async fn passed_on(mut body: IdleBody, bytes: Option<u64>, of: &Scope) -> Result<IdleBody, FileError> {
-    let begun = body.begin().await.map_err(|why| UpstreamError::of_body(&Peer::of(of), &why))?;
+async fn passed_on(
+    mut body: IdleBody,
+    bytes: Option<u64>,
+    of: &Scope,
+) -> Result<IdleBody, FileError> {
+    let begun = body
+        .begin()
+        .await
+        .map_err(|why| UpstreamError::of_body(&Peer::of(of), &why))?;
     if !begun && bytes.is_some_and(|bytes| bytes > 0) {
         return Err(FileError::Body(Cause::Short));
     }
@@ -568,8 +701,17 @@ async fn open(
         }
     };
     match (request.wanted, size) {
-        (Wanted::Head, Some(size)) => Ok(FileReply::Known { permit, size, status }),
-        _ => Ok(FileReply::Open { permit, source, size, status }),
+        (Wanted::Head, Some(size)) => Ok(FileReply::Known {
+            permit,
+            size,
+            status,
+        }),
+        _ => Ok(FileReply::Open {
+            permit,
+            source,
+            size,
+            status,
+        }),
     }
 }
 

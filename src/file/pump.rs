@@ -32,7 +32,9 @@ pub(super) async fn make_room(
         let reservation = store.reserve(size, clock::now())?;
         Ok((store.spool(clock::now())?, reservation))
     };
-    tokio::task::spawn_blocking(make).await.map_err(|_| StoreError::Interrupted)?
+    tokio::task::spawn_blocking(make)
+        .await
+        .map_err(|_| StoreError::Interrupted)?
 }
 
 /// Writes a body down, unless `give_up` says after some piece that nobody wants it any more; `skip` bytes of it are there
@@ -47,7 +49,8 @@ pub(super) async fn pump(
 ) -> Option<(Spool, Reservation, End)> {
     let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
     let store = Arc::clone(store);
-    let writer = tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
+    let writer =
+        tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
     let end = loop {
         match answer.body.piece().await {
             Ok(Some(piece)) => {
@@ -81,8 +84,13 @@ fn write(
         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
         skip -= skipped as u64;
         let piece = piece.split_off(skipped);
-        let room = store.blobs.grow(&mut reservation, spool.written() + piece.len() as u64);
-        match room.map_err(SealError::Store).and_then(|()| spool.write(&piece)) {
+        let room = store
+            .blobs
+            .grow(&mut reservation, spool.written() + piece.len() as u64);
+        match room
+            .map_err(SealError::Store)
+            .and_then(|()| spool.write(&piece))
+        {
             Ok(()) => {}
             Err(SealError::Body(cause)) => return (spool, reservation, Err(cause)),
             Err(SealError::Store(why @ StoreError::Full { .. })) => {
@@ -93,7 +101,11 @@ fn write(
                 tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
                 let reached = spool.written() + piece.len() as u64;
                 store.fail(&why, reservation.bytes().max(reached), clock::now());
-                let cause = if why.is_lack_of_room() { Cause::Full } else { Cause::Disk };
+                let cause = if why.is_lack_of_room() {
+                    Cause::Full
+                } else {
+                    Cause::Disk
+                };
                 return (spool, reservation, Err(cause));
             }
         }

@@ -19,7 +19,10 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 const SCOPES_MAX: u64 = 1024;
 
 /// The range that costs least; its answer tells the length.
-pub(super) const FIRST_BYTE: ByteRange = ByteRange::From { first: 0, last: Some(0) };
+pub(super) const FIRST_BYTE: ByteRange = ByteRange::From {
+    first: 0,
+    last: Some(0),
+};
 
 pub(super) struct Ranges {
     none: Cache<Scope, ()>,
@@ -28,8 +31,16 @@ pub(super) struct Ranges {
 
 impl Ranges {
     pub(super) fn new() -> Self {
-        let cache = || Cache::builder().max_capacity(SCOPES_MAX).time_to_live(REMEMBERED_FOR).build();
-        Self { none: cache(), none_from_the_end: cache() }
+        let cache = || {
+            Cache::builder()
+                .max_capacity(SCOPES_MAX)
+                .time_to_live(REMEMBERED_FOR)
+                .build()
+        };
+        Self {
+            none: cache(),
+            none_from_the_end: cache(),
+        }
     }
 
     /// Whether upstream was lately found to answer no ranges here.
@@ -70,7 +81,10 @@ impl Ranges {
                 answered => return Ok(answered),
             }
         }
-        let first = WantedRange { range: FIRST_BYTE, ..wanted };
+        let first = WantedRange {
+            range: FIRST_BYTE,
+            ..wanted
+        };
         let (part, answer) = match self.ask_plainly(upstream, ask, first).await? {
             FileAnswer::Part(part, answer) => (part, answer),
             answered => return Ok(answered),
@@ -78,7 +92,9 @@ impl Ranges {
         if let Some(scope) = scope {
             self.note_none_from_the_end(scope);
         }
-        let Some(size) = part.whole else { return Ok(FileAnswer::RangeRefused(answer.status)) };
+        let Some(size) = part.whole else {
+            return Ok(FileAnswer::RangeRefused(answer.status));
+        };
         // Both are of one file, as far as upstream can tell.
         let if_range = Validators::of(&answer.headers).for_resume().cloned();
         // The one byte is read, so that the connection can be used again.
@@ -86,8 +102,12 @@ impl Ranges {
         match ByteRange::Suffix(length).on(size) {
             None => Ok(FileAnswer::Unsatisfiable(Some(size))),
             Some(extent) => {
-                let range = ByteRange::From { first: extent.start, last: Some(extent.end - 1) };
-                self.ask_plainly(upstream, ask, WantedRange { range, if_range }).await
+                let range = ByteRange::From {
+                    first: extent.start,
+                    last: Some(extent.end - 1),
+                };
+                self.ask_plainly(upstream, ask, WantedRange { range, if_range })
+                    .await
             }
         }
     }

@@ -45,15 +45,31 @@ pub enum Source {
 /// What a client gets.
 pub enum FileReply {
     /// Bytes of ours, all or a range.
-    Open { permit: Permit, source: Source, size: Option<u64>, status: CacheStatus },
+    Open {
+        permit: Permit,
+        source: Source,
+        size: Option<u64>,
+        status: CacheStatus,
+    },
     /// The head alone.
-    Known { permit: Permit, size: u64, status: CacheStatus },
+    Known {
+        permit: Permit,
+        size: u64,
+        status: CacheStatus,
+    },
     /// Upstream's own 206, uncached.
     Partial { range: ContentRange, body: IdleBody },
     /// The whole, hashed in passing and kept nowhere, because the store cannot take it.
-    Checked { permit: Permit, size: Option<u64>, body: Box<CheckedBody> },
+    Checked {
+        permit: Permit,
+        size: Option<u64>,
+        body: Box<CheckedBody>,
+    },
     /// As upstream sends it, with nothing to check it by. Without a body, the head alone.
-    Unverified { size: Option<u64>, body: Option<IdleBody> },
+    Unverified {
+        size: Option<u64>,
+        body: Option<IdleBody>,
+    },
     /// There is nothing at this range of a file of this length.
     Unsatisfiable { size: Option<u64> },
     /// Upstream's own word to this caller.
@@ -64,7 +80,16 @@ impl FileReply {
     /// The same without its bytes, for a client that has them.
     pub fn head(self) -> Self {
         match self {
-            Self::Open { permit, size: Some(size), status, .. } => Self::Known { permit, size, status },
+            Self::Open {
+                permit,
+                size: Some(size),
+                status,
+                ..
+            } => Self::Known {
+                permit,
+                size,
+                status,
+            },
             other => other,
         }
     }

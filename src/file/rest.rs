@@ -33,22 +33,40 @@ impl Rest {
         (file, credential, who): (FileRef, Credential, Fingerprint),
         validators: Validators,
     ) -> Self {
-        Self { upstream, suspects, file, credential, who, validators }
+        Self {
+            upstream,
+            suspects,
+            file,
+            credential,
+            who,
+            validators,
+        }
     }
 
     /// Goes on at `position`, which is what the watermark let through of `growing`.
     ///
     /// # Errors
     /// When nothing is to be had that continues it; a body that turns out not to breaks later.
-    pub async fn follow(self, growing: Arc<Growing>, position: u64) -> Result<Box<CheckedBody>, Cause> {
+    pub async fn follow(
+        self,
+        growing: Arc<Growing>,
+        position: u64,
+    ) -> Result<Box<CheckedBody>, Cause> {
         let (hasher, written) = growing.left_off().ok_or(Cause::Full)?;
         let kept = kept(&growing, position, written).await?;
         let route = Route::File(self.file.clone());
         let range = self.validators.for_resume().map(|validator| WantedRange {
-            range: ByteRange::From { first: written, last: None },
+            range: ByteRange::From {
+                first: written,
+                last: None,
+            },
             if_range: Some(validator.clone()),
         });
-        let ask = Ask { who: Some(self.who), range, ..Ask::plain(&route, &self.credential) };
+        let ask = Ask {
+            who: Some(self.who),
+            range,
+            ..Ask::plain(&route, &self.credential)
+        };
         let (answer, size) = match self.upstream.file(&ask).await {
             Ok(FileAnswer::Part(part, answer)) => (answer, part.whole),
             Ok(FileAnswer::Whole(answer)) => {
@@ -61,7 +79,11 @@ impl Rest {
         if promised.is_some() && size.is_some() && promised != size {
             return Err(Cause::Upstream);
         }
-        let skip = if answer.status == StatusCode::OK { written } else { 0 };
+        let skip = if answer.status == StatusCode::OK {
+            written
+        } else {
+            0
+        };
         tracing::info!(file = %route, written, "a reader goes on without the disk");
         let body = CheckedBody::new(answer, &self.file, &self.suspects, promised.or(size));
         Ok(Box::new(body.continuing(hasher, written, skip, kept)))
@@ -76,10 +98,14 @@ impl std::fmt::Debug for Rest {
 
 /// What of the written bytes the watermark held back.
 async fn kept(growing: &Arc<Growing>, position: u64, written: u64) -> Result<Bytes, Cause> {
-    let bytes = written.checked_sub(position).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = written
+        .checked_sub(position)
+        .and_then(|bytes| usize::try_from(bytes).ok());
     let mut piece = vec![0; bytes.ok_or(Cause::Full)?];
     let file = Arc::clone(growing.file());
-    let read = tokio::task::spawn_blocking(move || file.read_exact_at(&mut piece, position).map(|()| piece));
+    let read = tokio::task::spawn_blocking(move || {
+        file.read_exact_at(&mut piece, position).map(|()| piece)
+    });
     match read.await {
         Ok(Ok(piece)) => Ok(piece.into()),
         Ok(Err(_)) | Err(_) => Err(Cause::Disk),

@@ -66,17 +66,33 @@ impl Files {
         now: Instant,
     ) -> Result<FileReply, FileError> {
         let (wanted, stated) = (request.wanted, request.file.digest);
-        let in_place = FileRequest { file: wheel, wanted: Wanted::Whole, ..request.clone() };
+        let in_place = FileRequest {
+            file: wheel,
+            wanted: Wanted::Whole,
+            ..request.clone()
+        };
         let theirs = self.file(request, now).await;
         if !Self::is_lacking(&theirs) || !self.maker.config().make {
             return theirs;
         }
         match self.own_sidecar(&in_place, now).await {
-            Ok(Own::Reply(FileReply::Open { source: Source::Blob(blob), permit, size, status }))
-                if blob.digest() == stated =>
-            {
-                let found = FileReply::Open { permit, source: Source::Blob(blob), size, status };
-                Ok(if wanted == Wanted::Head { found.head() } else { found })
+            Ok(Own::Reply(FileReply::Open {
+                source: Source::Blob(blob),
+                permit,
+                size,
+                status,
+            })) if blob.digest() == stated => {
+                let found = FileReply::Open {
+                    permit,
+                    source: Source::Blob(blob),
+                    size,
+                    status,
+                };
+                Ok(if wanted == Wanted::Head {
+                    found.head()
+                } else {
+                    found
+                })
             }
             _ => theirs,
         }
@@ -90,9 +106,10 @@ impl Files {
             Ok(FileReply::Relayed(word)) => {
                 word.status.is_client_error() && !of_the_caller.contains(&word.status)
             }
-            Err(FileError::Upstream(why)) => {
-                !matches!(why, UpstreamError::Offline | UpstreamError::Loop | UpstreamError::ServiceToken(_))
-            }
+            Err(FileError::Upstream(why)) => !matches!(
+                why,
+                UpstreamError::Offline | UpstreamError::Loop | UpstreamError::ServiceToken(_)
+            ),
             _ => false,
         }
     }
@@ -113,24 +130,35 @@ impl Files {
     }
 
     /// What larder itself has to say.
-    async fn own_sidecar(self: &Arc<Self>, request: &FileRequest, now: Instant) -> Result<Own, FileError> {
+    async fn own_sidecar(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        now: Instant,
+    ) -> Result<Own, FileError> {
         self.ahead.sign(request.who, &request.file);
         let held = self.held(&request.file, now).await;
         let (permit, status) = match self.access.file(request.who, &request.file, now) {
             Standing::Proven(permit) => (permit, None),
             Standing::Unproven => {
-                let validators = held.as_ref().map_or_else(Validators::default, |(_, known)| known.clone());
+                let validators = held
+                    .as_ref()
+                    .map_or_else(Validators::default, |(_, known)| known.clone());
                 match self.question(request, validators).await? {
-                    Ok((permit, answer)) => {
-                        (permit, Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())))
-                    }
+                    Ok((permit, answer)) => (
+                        permit,
+                        Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())),
+                    ),
                     Err(refusal) => return Ok(Own::Reply(FileReply::Relayed(refusal))),
                 }
             }
         };
         let known = self.maker.known(&request.file).await;
         if let Some(blob) = self.kept(known, now).await {
-            return Ok(Own::Reply(answer(permit, blob, status.unwrap_or(CacheStatus::HIT))));
+            return Ok(Own::Reply(answer(
+                permit,
+                blob,
+                status.unwrap_or(CacheStatus::HIT),
+            )));
         }
         if let Some((wheel, _)) = held
             && let Ok(wheel) = verified(wheel).await
@@ -147,8 +175,15 @@ impl Files {
         };
         match self.remade(request, known.is_some(), now).await {
             Remade::As(digest) => {
-                let blob = self.kept(Some(digest), clock::now()).await.ok_or(FileError::Internal)?;
-                Ok(Own::Reply(answer(permit, blob, status.unwrap_or(CacheStatus::new(Outcome::Miss)))))
+                let blob = self
+                    .kept(Some(digest), clock::now())
+                    .await
+                    .ok_or(FileError::Internal)?;
+                Ok(Own::Reply(answer(
+                    permit,
+                    blob,
+                    status.unwrap_or(CacheStatus::new(Outcome::Miss)),
+                )))
             }
             Remade::Nothing => Ok(Own::Nothing(word)),
             Remade::Refused(relayed) => {
@@ -156,11 +191,9 @@ impl Files {
                 Ok(Own::Reply(FileReply::Relayed(relayed)))
             }
             // There is no wheel of this sha256, and so nothing to say of it.
-            Remade::Failed(FileError::Body(Cause::WrongDigest | Cause::Long) | FileError::Shunned)
-                if word.is_some() =>
-            {
-                Ok(Own::Nothing(word))
-            }
+            Remade::Failed(
+                FileError::Body(Cause::WrongDigest | Cause::Long) | FileError::Shunned,
+            ) if word.is_some() => Ok(Own::Nothing(word)),
             Remade::Unkept(metadata) => Ok(Own::Reply(unkept(metadata))),
             // What could not be stored here may be had there.
             Remade::Failed(FileError::Internal) if word.is_some() => Ok(Own::Nothing(word)),
@@ -185,14 +218,20 @@ impl Files {
     }
 
     /// Makes the metadata of a wheel that is not here, once for all who want it.
-    async fn remade(self: &Arc<Self>, request: &FileRequest, advertised: bool, now: Instant) -> Remade {
+    async fn remade(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        advertised: bool,
+        now: Instant,
+    ) -> Remade {
         if self.suspects.shunned(&request.file, now) {
             return Remade::Failed(FileError::Shunned);
         }
         for _ in 0..REFUSALS_OF_OTHERS_MAX {
             let (this, who) = (Arc::clone(self), request.who);
             let (file, credential) = (request.file.clone(), request.credential.clone());
-            let work = move || async move { this.remake(&file, &credential, who, advertised).await };
+            let work =
+                move || async move { this.remake(&file, &credential, who, advertised).await };
             let Some(landed) = self.remaking.run(request.file.clone(), work).await else {
                 return Remade::Failed(FileError::Internal);
             };
@@ -211,7 +250,9 @@ impl Files {
     pub fn read_ahead(&self, credential: &Credential, who: Fingerprint, wheels: Vec<FileRef>) {
         if wheels.first().is_some_and(|wheel| wheel.scope.is_mirror()) {
             let nobody = Credential::anonymous();
-            return self.ahead.queue(&nobody, self.access.fingerprint(&nobody), wheels);
+            return self
+                .ahead
+                .queue(&nobody, self.access.fingerprint(&nobody), wheels);
         }
         self.ahead.queue(credential, who, wheels);
     }
@@ -262,7 +303,9 @@ impl Files {
             }
         };
         let read = match look {
-            Ok(Look::Whole(flight, _ticket)) => return made_of(&self.maker, file, &flight, true).await,
+            Ok(Look::Whole(flight, _ticket)) => {
+                return made_of(&self.maker, file, &flight, true).await;
+            }
             Ok(Look::Tail(tail)) => self.maker.of_tail(file, credential, &tail).await,
             Err(why) => Err(why),
         };
@@ -291,7 +334,10 @@ impl Files {
 
 /// Metadata that could not be kept, for a caller whose right is proven.
 fn unkept(metadata: Bytes) -> FileReply {
-    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
+    let headers = [(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    )];
     FileReply::Relayed(Relayed {
         status: StatusCode::OK,
         reason: None,
@@ -301,7 +347,12 @@ fn unkept(metadata: Bytes) -> FileReply {
 }
 
 fn answer(permit: Permit, blob: Arc<Blob>, status: CacheStatus) -> FileReply {
-    FileReply::Open { permit, size: Some(blob.size()), source: Source::Blob(blob), status }
+    FileReply::Open {
+        permit,
+        size: Some(blob.size()),
+        source: Source::Blob(blob),
+        status,
+    }
 }
 
 /// What larder itself has of a wheel's metadata.

@@ -16,7 +16,9 @@ use super::tail::Tail;
 use crate::access::Credential;
 use crate::byte_range::{ByteRange, Extent};
 use crate::registry::{FileRef, Route};
-use crate::upstream::{Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange};
+use crate::upstream::{
+    Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+};
 use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
 
 /// For all pieces of one wheel: a reader ahead waits for nobody that drips.
@@ -51,12 +53,22 @@ pub(super) async fn tail(
     bytes_max: u64,
 ) -> Result<Tail, SpansError> {
     WheelName::parse(file.filename.as_str())?;
-    bytes_max.checked_sub(TAIL_BYTES).ok_or(SpansError::TooMuch)?;
+    bytes_max
+        .checked_sub(TAIL_BYTES)
+        .ok_or(SpansError::TooMuch)?;
     let route = Route::File(file.clone());
     let mut ask = Ask::plain(&route, credential);
     let read = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None);
-    let Piece { bytes, whole, headers } = patiently(file, read).await?;
-    Ok(Tail { bytes, whole, headers })
+    let Piece {
+        bytes,
+        whole,
+        headers,
+    } = patiently(file, read).await?;
+    Ok(Tail {
+        bytes,
+        whole,
+        headers,
+    })
 }
 
 /// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the end among them.
@@ -90,8 +102,13 @@ async fn pieces(
     let wheel = WheelName::parse(file.filename.as_str())?;
     let route = Route::File(file.clone());
     let mut ask = Ask::plain(&route, credential);
-    let mut left = bytes_max.checked_sub(TAIL_BYTES).ok_or(SpansError::TooMuch)?;
-    let first = Pieces { whole: tail.whole, validator: tail.validator() };
+    let mut left = bytes_max
+        .checked_sub(TAIL_BYTES)
+        .ok_or(SpansError::TooMuch)?;
+    let first = Pieces {
+        whole: tail.whole,
+        validator: tail.validator(),
+    };
     let mut reader = Reader::new(wheel, first.whole);
     let mut bytes = tail.bytes.clone();
     loop {
@@ -99,14 +116,20 @@ async fn pieces(
             Progress::Metadata(metadata) => return Ok(metadata),
             Progress::Need(wanted) => wanted,
         };
-        left = left.checked_sub(wanted.bytes()).ok_or(SpansError::TooMuch)?;
+        left = left
+            .checked_sub(wanted.bytes())
+            .ok_or(SpansError::TooMuch)?;
         // Without a validator nobody can say whether two pieces are of one file.
         if first.validator.is_none() {
             return Err(SpansError::Unsteady);
         }
-        let range = ByteRange::From { first: wanted.start, last: Some(wanted.end - 1) };
+        let range = ByteRange::From {
+            first: wanted.start,
+            last: Some(wanted.end - 1),
+        };
         let next = piece(upstream, &mut ask, range, Some(&first)).await?;
-        if next.whole != first.whole || Validators::of(&next.headers).for_resume() != first.validator.as_ref()
+        if next.whole != first.whole
+            || Validators::of(&next.headers).for_resume() != first.validator.as_ref()
         {
             return Err(SpansError::Unsteady);
         }
@@ -134,7 +157,10 @@ async fn piece(
     first: Option<&Pieces>,
 ) -> Result<Piece, SpansError> {
     let if_range = first.and_then(|first| first.validator.clone());
-    let (told, answer) = match ranges.ask(upstream, ask, WantedRange { range, if_range }).await? {
+    let (told, answer) = match ranges
+        .ask(upstream, ask, WantedRange { range, if_range })
+        .await?
+    {
         FileAnswer::Part(told, answer) => (told, answer),
         // With a validator the whole means that it is another file by now.
         FileAnswer::Whole(_) if first.is_some() => return Err(SpansError::Unsteady),
@@ -147,7 +173,10 @@ async fn piece(
     // Nothing tells whether a piece is coded as it says.
     let answer = answer.uncoded()?;
     let whole = told.whole.ok_or(SpansError::Unsteady)?;
-    let came = Extent { start: told.first, end: told.last + 1 };
+    let came = Extent {
+        start: told.first,
+        end: told.last + 1,
+    };
     let length = usize::try_from(came.bytes()).map_err(|_| SpansError::Unsteady)?;
     let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
     let headers = answer.headers;
@@ -156,5 +185,9 @@ async fn piece(
     if bytes.len() != length {
         return Err(SpansError::Unsteady);
     }
-    Ok(Piece { bytes, whole, headers })
+    Ok(Piece {
+        bytes,
+        whole,
+        headers,
+    })
 }

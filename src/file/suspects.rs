@@ -37,14 +37,25 @@ pub(super) struct Suspects {
 
 impl Suspects {
     pub(super) fn new(counts: Arc<FlightCounts>) -> Self {
-        let known = Cache::builder().max_capacity(SUSPECTS_MAX).time_to_live(SHUNNED_FOR).build();
+        let known = Cache::builder()
+            .max_capacity(SUSPECTS_MAX)
+            .time_to_live(SHUNNED_FOR)
+            .build();
         Self { known, counts }
     }
 
     pub(super) fn strike(&self, file: &FileRef, now: Instant) {
-        let strikes = self.standing(file, now).map_or(0, |suspicion| suspicion.strikes);
+        let strikes = self
+            .standing(file, now)
+            .map_or(0, |suspicion| suspicion.strikes);
         self.counts.wrong_body();
-        self.known.insert(file.clone(), Suspicion { strikes: strikes + 1, since: now });
+        self.known.insert(
+            file.clone(),
+            Suspicion {
+                strikes: strikes + 1,
+                since: now,
+            },
+        );
     }
 
     pub(super) fn acquit(&self, file: &FileRef) {
@@ -56,16 +67,22 @@ impl Suspects {
     }
 
     pub(super) fn shunned(&self, file: &FileRef, now: Instant) -> bool {
-        self.standing(file, now).is_some_and(|suspicion| suspicion.strikes >= STRIKES)
+        self.standing(file, now)
+            .is_some_and(|suspicion| suspicion.strikes >= STRIKES)
     }
 
     /// Addresses that are left alone.
     pub(super) fn shunning(&self, now: Instant) -> u64 {
         let shunned = |suspicion: &Suspicion| suspicion.stands(now) && suspicion.strikes >= STRIKES;
-        self.known.iter().filter(|(_, suspicion)| shunned(suspicion)).count() as u64
+        self.known
+            .iter()
+            .filter(|(_, suspicion)| shunned(suspicion))
+            .count() as u64
     }
 
     fn standing(&self, file: &FileRef, now: Instant) -> Option<Suspicion> {
-        self.known.get(file).filter(|suspicion| suspicion.stands(now))
+        self.known
+            .get(file)
+            .filter(|suspicion| suspicion.stands(now))
     }
 }

@@ -42,12 +42,21 @@ impl Tail {
 
     /// The answer for the whole file, with what comes before these bytes.
     pub(super) fn after(&self, beginning: Option<Answer>) -> Answer {
-        Answer::assembled(beginning, self.headers.clone(), self.bytes.clone(), self.whole)
+        Answer::assembled(
+            beginning,
+            self.headers.clone(),
+            self.bytes.clone(),
+            self.whole,
+        )
     }
 
     /// Whether this is the answer to the question for what comes before.
     pub(super) fn is_led_by(&self, told: ContentRange, answer: &Answer) -> bool {
-        let wanted = ContentRange { first: 0, last: self.start() - 1, whole: Some(self.whole) };
+        let wanted = ContentRange {
+            first: 0,
+            last: self.start() - 1,
+            whole: Some(self.whole),
+        };
         told == wanted && Validators::of(&answer.headers).for_resume() == self.validator().as_ref()
     }
 }
@@ -57,8 +66,12 @@ pub(super) struct Tails(Cache<FileRef, Arc<Tail>>);
 
 impl Tails {
     pub(super) fn new() -> Self {
-        let weigh = |_: &FileRef, tail: &Arc<Tail>| u32::try_from(tail.bytes.len()).unwrap_or(u32::MAX);
-        let kept = Cache::builder().max_capacity(KEPT_BYTES_MAX).weigher(weigh).time_to_live(KEPT_FOR);
+        let weigh =
+            |_: &FileRef, tail: &Arc<Tail>| u32::try_from(tail.bytes.len()).unwrap_or(u32::MAX);
+        let kept = Cache::builder()
+            .max_capacity(KEPT_BYTES_MAX)
+            .weigher(weigh)
+            .time_to_live(KEPT_FOR);
         Self(kept.build())
     }
 

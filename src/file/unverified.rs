@@ -34,7 +34,10 @@ impl Files {
             Wanted::Head => Some(FIRST_BYTE),
         };
         let range = range.filter(|_| !self.ranges.none(path.scope()));
-        let answered = match range.map(|range| WantedRange { range, if_range: None }) {
+        let answered = match range.map(|range| WantedRange {
+            range,
+            if_range: None,
+        }) {
             None => self.upstream.file(&ask).await,
             Some(range) => match self.ranges.ask(&self.upstream, &mut ask, range).await {
                 // All of it may be the answer to a range (RFC 9110 §14.2).
@@ -61,16 +64,19 @@ impl Files {
             FileAnswer::Part(range, answer) => {
                 let answer = answer.uncoded()?;
                 if wanted == Wanted::Head {
-                    return Ok(FileReply::Unverified { size: range.whole, body: None });
+                    return Ok(FileReply::Unverified {
+                        size: range.whole,
+                        body: None,
+                    });
                 }
                 let body = passed_on(answer.body, Some(range.bytes()), path.scope()).await?;
                 Ok(FileReply::Partial { range, body })
             }
             FileAnswer::Refused(relayed) => Ok(FileReply::Relayed(relayed)),
             FileAnswer::Unsatisfiable(size) => Ok(FileReply::Unsatisfiable { size }),
-            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::RangeRefused(_) => {
-                Err(UpstreamError::Unusable("upstream answered a question that was not asked").into())
-            }
+            FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::RangeRefused(_) => Err(
+                UpstreamError::Unusable("upstream answered a question that was not asked").into(),
+            ),
         }
     }
 }

@@ -27,10 +27,16 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn new(file: FileRef, entry: &Entry<'_>) -> Self {
         let usual = Version::new([3, USUAL_MINOR]);
-        let allows =
-            |text: &str| text.parse().map_or(true, |wanted: VersionSpecifiers| wanted.contains(&usual));
+        let allows = |text: &str| {
+            text.parse()
+                .map_or(true, |wanted: VersionSpecifiers| wanted.contains(&usual))
+        };
         let fits_python = entry.requires_python.as_deref().is_none_or(allows);
-        Self { file, yanked: entry.yanked.is_some(), fits_python }
+        Self {
+            file,
+            yanked: entry.yanked.is_some(),
+            fits_python,
+        }
     }
 }
 
@@ -39,8 +45,10 @@ pub(super) fn likeliest(wheels: Vec<Candidate>, most: usize) -> Vec<FileRef> {
     if most == 0 {
         return Vec::new();
     }
-    let mut ranked: Vec<_> =
-        wheels.into_iter().filter_map(|wheel| Some((rank(&wheel)?, wheel.file))).collect();
+    let mut ranked: Vec<_> = wheels
+        .into_iter()
+        .filter_map(|wheel| Some((rank(&wheel)?, wheel.file)))
+        .collect();
     // Stable: of equals, the page's order.
     ranked.sort_by(|(one, _), (other, _)| one.cmp(other));
     ranked.truncate(most);
@@ -52,12 +60,23 @@ type Rank = (bool, bool, bool, Reverse<Version>, u8);
 
 /// Smaller is more likely.
 fn rank(wheel: &Candidate) -> Option<Rank> {
-    let mut parts = wheel.file.filename.as_str().strip_suffix(".whl")?.split('-');
+    let mut parts = wheel
+        .file
+        .filename
+        .as_str()
+        .strip_suffix(".whl")?
+        .split('-');
     let version: Version = parts.nth(1)?.replace('_', "-").parse().ok()?;
     let (platform, abi, python) = (parts.next_back()?, parts.next_back()?, parts.next_back()?);
     let rarity = platform.split('.').map(rarity).min()?;
     let fits = wheel.fits_python && rarity < FOREIGN && python.split('.').any(|tag| runs(tag, abi));
-    Some((wheel.yanked, version.any_prerelease(), !fits, Reverse(version), rarity))
+    Some((
+        wheel.yanked,
+        version.any_prerelease(),
+        !fits,
+        Reverse(version),
+        rarity,
+    ))
 }
 
 /// Of platforms that are not guessed.
@@ -89,15 +108,25 @@ mod tests {
     use crate::registry::Route;
 
     fn wheel(name: &str) -> Option<Candidate> {
-        let path = format!("/api/v4/projects/42/packages/pypi/files/{}/{name}", "0".repeat(64));
+        let path = format!(
+            "/api/v4/projects/42/packages/pypi/files/{}/{name}",
+            "0".repeat(64)
+        );
         match Route::from_path(&path) {
-            Ok(Route::File(file)) => Some(Candidate { file, yanked: false, fits_python: true }),
+            Ok(Route::File(file)) => Some(Candidate {
+                file,
+                yanked: false,
+                fits_python: true,
+            }),
             _ => None,
         }
     }
 
     fn names(wheels: Vec<Candidate>, most: usize) -> Vec<String> {
-        likeliest(wheels, most).iter().map(|file| file.filename.as_str().to_owned()).collect()
+        likeliest(wheels, most)
+            .iter()
+            .map(|file| file.filename.as_str().to_owned())
+            .collect()
     }
 
     #[test]
@@ -113,7 +142,12 @@ mod tests {
         ];
         let all = || wheels.iter().filter_map(|name| wheel(name)).collect();
         // The one that few can run after all that most can.
-        assert_eq!(names(all(), 6), [wheels[6], wheels[3], wheels[2], wheels[0], wheels[1], wheels[4]]);
+        assert_eq!(
+            names(all(), 6),
+            [
+                wheels[6], wheels[3], wheels[2], wheels[0], wheels[1], wheels[4]
+            ]
+        );
         assert_eq!(names(all(), 1).len(), 1);
         assert!(names(all(), 0).is_empty());
     }
@@ -130,9 +164,16 @@ mod tests {
             "a-3.0-py3-none-win_amd64.whl",
             "a-3.0.dev1-py3-none-any.whl",
         ] {
-            let wheels = [other, "a-2.0-py3-none-any.whl"].iter().filter_map(|name| wheel(name)).collect();
+            let wheels = [other, "a-2.0-py3-none-any.whl"]
+                .iter()
+                .filter_map(|name| wheel(name))
+                .collect();
             assert_eq!(names(wheels, 1), ["a-2.0-py3-none-any.whl"], "{other}");
-            assert_eq!(names(wheel(other).into_iter().collect(), 1), [other], "there is nothing else");
+            assert_eq!(
+                names(wheel(other).into_iter().collect(), 1),
+                [other],
+                "there is nothing else"
+            );
         }
         for newest in [
             "a-3.0-py2.py3-none-any.whl",
@@ -141,7 +182,10 @@ mod tests {
             "a-3.0-cp312-cp312-musllinux_1_2_x86_64.whl",
             "a-3.0-7-cp312-cp312-linux_x86_64.whl",
         ] {
-            let wheels = ["a-2.0-py3-none-any.whl", newest].iter().filter_map(|name| wheel(name)).collect();
+            let wheels = ["a-2.0-py3-none-any.whl", newest]
+                .iter()
+                .filter_map(|name| wheel(name))
+                .collect();
             assert_eq!(names(wheels, 1), [newest]);
         }
         let two = |change: fn(&mut Candidate)| {
@@ -152,8 +196,14 @@ mod tests {
             change(&mut wheels[0]);
             names(wheels, 1)
         };
-        assert_eq!(two(|newest| newest.yanked = true), ["a-2.0-py3-none-any.whl"]);
-        assert_eq!(two(|newest| newest.fits_python = false), ["a-2.0-py3-none-any.whl"]);
+        assert_eq!(
+            two(|newest| newest.yanked = true),
+            ["a-2.0-py3-none-any.whl"]
+        );
+        assert_eq!(
+            two(|newest| newest.fits_python = false),
+            ["a-2.0-py3-none-any.whl"]
+        );
         assert_eq!(two(|_| {}), ["a-3.0-py3-none-any.whl"]);
     }
 }

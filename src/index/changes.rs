@@ -29,7 +29,13 @@ pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<Files, Page
     let forms = page.forms();
     let take = |entry: &crate::simple::Entry<'_>| {
         let yanked = entry.yanked.clone().map(std::borrow::Cow::into_owned);
-        Some((entry.name.clone().into_owned(), File { sha256: entry.sha256, yanked }))
+        Some((
+            entry.name.clone().into_owned(),
+            File {
+                sha256: entry.sha256,
+                yanked,
+            },
+        ))
     };
     let (files, _) = read_entries(Format::Json, project, url, &forms.choose([]).body, take)
         .map_err(PageError::not_a_page)?;
@@ -44,7 +50,9 @@ pub(super) fn changes(before: &Files, after: &Files) -> Vec<(String, FileChange)
             (None, _) => Some(FileChange::Added),
             (Some(old), _) if old.sha256 != file.sha256 => Some(FileChange::Replaced),
             (Some(old), now) if old.yanked == *now => None,
-            (Some(_), Some(reason)) => Some(FileChange::Yanked { reason: reason.clone() }),
+            (Some(_), Some(reason)) => Some(FileChange::Yanked {
+                reason: reason.clone(),
+            }),
             (Some(_), None) => Some(FileChange::Unyanked),
         };
         changes.extend(change.map(|change| (name.clone(), change)));
@@ -65,8 +73,14 @@ mod tests {
     fn files() -> impl Strategy<Value = Files> {
         let file = (0..2_u8, option::of("[a-b]?"));
         btree_map("[a-e]", file, 0..5).prop_map(|files| {
-            let file = |(content, yanked)| File { sha256: Some(Digest::of(&[content])), yanked };
-            files.into_iter().map(|(name, seen)| (name, file(seen))).collect()
+            let file = |(content, yanked)| File {
+                sha256: Some(Digest::of(&[content])),
+                yanked,
+            };
+            files
+                .into_iter()
+                .map(|(name, seen)| (name, file(seen)))
+                .collect()
         })
     }
 

@@ -14,7 +14,11 @@ pub(super) enum Withheld {
     Undated,
 }
 
-pub(super) fn withheld(uploaded: Option<SystemTime>, min_age: Duration, now: SystemTime) -> Option<Withheld> {
+pub(super) fn withheld(
+    uploaded: Option<SystemTime>,
+    min_age: Duration,
+    now: SystemTime,
+) -> Option<Withheld> {
     if min_age.is_zero() {
         return None;
     }
@@ -45,7 +49,10 @@ mod tests {
 
     #[test]
     fn what_has_no_date_is_too_young() {
-        assert_eq!(withheld(None, WEEK, at(u64::from(u32::MAX))), Some(Withheld::Undated));
+        assert_eq!(
+            withheld(None, WEEK, at(u64::from(u32::MAX))),
+            Some(Withheld::Undated)
+        );
     }
 
     proptest! {

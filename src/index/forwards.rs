@@ -24,8 +24,15 @@ pub(super) struct Forwards {
 impl Forwards {
     pub(super) fn new(fresh_for: Duration) -> Self {
         let never = Duration::ZERO;
-        let lifetimes = Lifetimes { fresh_for, while_revalidate: never, if_error: never };
-        Self { known: Cache::new(FORWARDS_MAX), lifetimes }
+        let lifetimes = Lifetimes {
+            fresh_for,
+            while_revalidate: never,
+            if_error: never,
+        };
+        Self {
+            known: Cache::new(FORWARDS_MAX),
+            lifetimes,
+        }
     }
 
     /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
@@ -41,7 +48,8 @@ impl Forwards {
         let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
         let known = Known {
             age: Some(now.saturating_duration_since(asked)),
-            overtaken: overtaken.is_some_and(|at| asked <= at) || access.is_void(request.who, asked),
+            overtaken: overtaken.is_some_and(|at| asked <= at)
+                || access.is_void(request.who, asked),
             spread: 0.0,
         };
         let decided = decide(Source::GitLab, known, Word::Unasked, &self.lifetimes);
@@ -54,6 +62,7 @@ impl Forwards {
 
     /// `asked` is when the request was begun that GitLab answered so.
     pub(super) fn remember(&self, request: &PageRequest, mirror: Scope, asked: Instant) {
-        self.known.insert((request.page.clone(), request.who), (mirror, asked));
+        self.known
+            .insert((request.page.clone(), request.who), (mirror, asked));
     }
 }

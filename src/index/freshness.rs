@@ -115,14 +115,20 @@ pub(super) fn decide(source: Source, known: Known, word: Word, lifetimes: &Lifet
 }
 
 fn unasked(known: Known, lifetimes: &Lifetimes) -> Use {
-    let Some(age) = known.age.filter(|_| !known.overtaken) else { return Use::Ask };
-    let lifetime = lifetimes.fresh_for.mul_f64(1.0 - JITTER * known.spread.clamp(0.0, 1.0));
+    let Some(age) = known.age.filter(|_| !known.overtaken) else {
+        return Use::Ask;
+    };
+    let lifetime = lifetimes
+        .fresh_for
+        .mul_f64(1.0 - JITTER * known.spread.clamp(0.0, 1.0));
     if age >= lifetime + lifetimes.while_revalidate.min(lifetimes.fresh_for) {
         Use::Ask
     } else if age >= lifetime {
         Use::ShowAndAsk
     } else {
-        Use::Show { due: age >= lifetime.mul_f64(AGEING_FROM) }
+        Use::Show {
+            due: age >= lifetime.mul_f64(AGEING_FROM),
+        }
     }
 }
 
@@ -141,14 +147,25 @@ mod tests {
     const SOURCES: [Source; 2] = [Source::GitLab, Source::Mirror];
 
     fn aged(seconds: u64) -> Known {
-        Known { age: Some(Duration::from_secs(seconds)), overtaken: false, spread: 0.0 }
+        Known {
+            age: Some(Duration::from_secs(seconds)),
+            overtaken: false,
+            spread: 0.0,
+        }
     }
 
     fn overtaken(seconds: u64) -> Known {
-        Known { overtaken: true, ..aged(seconds) }
+        Known {
+            overtaken: true,
+            ..aged(seconds)
+        }
     }
 
-    const FROM_THE_FUTURE: Known = Known { age: None, overtaken: false, spread: 0.0 };
+    const FROM_THE_FUTURE: Known = Known {
+        age: None,
+        overtaken: false,
+        spread: 0.0,
+    };
 
     /// source × state × upstream's word × time.
     #[test]
@@ -173,9 +190,17 @@ mod tests {
             (FROM_THE_FUTURE, Use::Ask, Use::Nothing),
         ];
         for source in SOURCES {
-            let end = if source == Source::Mirror { Use::End } else { Use::EndForCaller };
+            let end = if source == Source::Mirror {
+                Use::End
+            } else {
+                Use::EndForCaller
+            };
             for (known, unasked, failed) in table {
-                let words = [(Word::Unasked, unasked), (Word::Failed, failed), (Word::Ended, end)];
+                let words = [
+                    (Word::Unasked, unasked),
+                    (Word::Failed, failed),
+                    (Word::Ended, end),
+                ];
                 for (word, expected) in words {
                     assert_eq!(
                         decide(source, known, word, &LIFETIMES),
@@ -189,17 +214,37 @@ mod tests {
 
     #[test]
     fn limits_of_zero_are_limits() {
-        let word = |known, word, lifetimes: &Lifetimes| decide(Source::Mirror, known, word, lifetimes);
-        let never = Lifetimes { fresh_for: Duration::ZERO, ..LIFETIMES };
-        assert_eq!(word(aged(0), Word::Unasked, &never), Use::Ask, "never for longer than it was fresh");
-        let at_once = Lifetimes { while_revalidate: Duration::ZERO, ..LIFETIMES };
+        let word =
+            |known, word, lifetimes: &Lifetimes| decide(Source::Mirror, known, word, lifetimes);
+        let never = Lifetimes {
+            fresh_for: Duration::ZERO,
+            ..LIFETIMES
+        };
+        assert_eq!(
+            word(aged(0), Word::Unasked, &never),
+            Use::Ask,
+            "never for longer than it was fresh"
+        );
+        let at_once = Lifetimes {
+            while_revalidate: Duration::ZERO,
+            ..LIFETIMES
+        };
         assert_eq!(word(aged(30), Word::Unasked, &at_once), Use::Ask);
-        let strict = Lifetimes { if_error: Duration::ZERO, ..LIFETIMES };
+        let strict = Lifetimes {
+            if_error: Duration::ZERO,
+            ..LIFETIMES
+        };
         assert_eq!(word(aged(0), Word::Failed, &strict), Use::Nothing);
         // Also where a page is fresh for longer than it may stand in for a failure.
-        let short = Lifetimes { if_error: Duration::from_secs(3), ..LIFETIMES };
+        let short = Lifetimes {
+            if_error: Duration::from_secs(3),
+            ..LIFETIMES
+        };
         assert_eq!(word(aged(4), Word::Failed, &short), Use::Nothing);
-        assert_eq!(word(aged(4), Word::Unasked, &short), Use::Show { due: false });
+        assert_eq!(
+            word(aged(4), Word::Unasked, &short),
+            Use::Show { due: false }
+        );
     }
 
     #[test]
@@ -222,7 +267,15 @@ mod tests {
     }
 
     fn at(age: u64, spread: f64, word: Word) -> u8 {
-        rank(decide(Source::Mirror, Known { spread, ..aged(age) }, word, &LIFETIMES))
+        rank(decide(
+            Source::Mirror,
+            Known {
+                spread,
+                ..aged(age)
+            },
+            word,
+            &LIFETIMES,
+        ))
     }
 
     proptest! {

@@ -38,15 +38,28 @@ pub fn glance(
     (url, source, body): (&str, Format, &Bytes),
     now: SystemTime,
 ) -> Result<Option<Glance>, PageError> {
-    let links = sources.links_of(&page.scope, url).ok_or(PageError::Internal)?;
+    let links = sources
+        .links_of(&page.scope, url)
+        .ok_or(PageError::Internal)?;
     let url = Url::parse(url).map_err(PageError::not_a_page)?;
-    let job = Order { page: page.clone(), target: source, url, links }.job(source);
+    let job = Order {
+        page: page.clone(),
+        target: source,
+        url,
+        links,
+    }
+    .job(source);
     let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
-    let min_age = sources.mirror(&page.scope).map(|mirror| mirror.min_age).unwrap_or_default();
+    let min_age = sources
+        .mirror(&page.scope)
+        .map(|mirror| mirror.min_age)
+        .unwrap_or_default();
     let found = MirrorFiles::new(rewritten.collected.mirrored).find(path);
     Ok(found.map(|file| Glance {
         sha256: file.sha256,
         metadata: file.metadata,
-        refusal: file.withheld(min_age, now).map(|why| PageError::withheld(why, now)),
+        refusal: file
+            .withheld(min_age, now)
+            .map(|why| PageError::withheld(why, now)),
     }))
 }

@@ -51,7 +51,9 @@ impl HeldPages {
         memory: u64,
     ) -> Arc<Self> {
         let weigh = |_: &Key, (_, page): &(u64, Option<Arc<Page>>)| {
-            page.as_ref().map_or(ABSENT_BYTES, |page| u32::try_from(page.weight()).unwrap_or(u32::MAX))
+            page.as_ref().map_or(ABSENT_BYTES, |page| {
+                u32::try_from(page.weight()).unwrap_or(u32::MAX)
+            })
         };
         Arc::new(Self {
             loader,
@@ -72,7 +74,9 @@ impl HeldPages {
     pub(super) async fn page(self: &Arc<Self>, page: &PageRef, format: Format) -> Made {
         let (key, generation) = ((page.clone(), format), self.holdings.generation());
         if let Some((made_at, page)) = self.made.get(&key) {
-            let ripe = page.as_ref().is_some_and(|page| page.is_ripe(clock::wall()));
+            let ripe = page
+                .as_ref()
+                .is_some_and(|page| page.is_ripe(clock::wall()));
             if made_at == generation && !ripe {
                 return Ok(page);
             }
@@ -84,7 +88,11 @@ impl HeldPages {
             this.made.insert(wanted, (generation, page.clone()));
             Ok(page)
         };
-        self.making.run((key, generation), work).await.ok_or(PageError::Internal)?.value
+        self.making
+            .run((key, generation), work)
+            .await
+            .ok_or(PageError::Internal)?
+            .value
     }
 
     /// What is known of a path of a mirror's: by the page of its project, which says how old it is; where there is no such
@@ -100,11 +108,15 @@ impl HeldPages {
             None if self.is_withdrawn(page).await? => None,
             None => Some(MirrorFile::new(path, None, None, None)),
         };
-        let Some(mut file) = listed else { return Ok(None) };
+        let Some(mut file) = listed else {
+            return Ok(None);
+        };
         if file.sha256.is_none() {
             let (holdings, spelled) = (self.holdings.clone(), file.spell(path));
             let found = tokio::task::spawn_blocking(move || holdings.at(&spelled)).await;
-            file.sha256 = found.map_err(|_| PageError::Internal)?.map(|file| file.digest);
+            file.sha256 = found
+                .map_err(|_| PageError::Internal)?
+                .map(|file| file.digest);
         }
         Ok(Some(file).filter(|file| file.sha256.is_some()))
     }
@@ -120,7 +132,9 @@ impl HeldPages {
     /// Whether this file is here.
     pub(super) async fn holds(&self, file: FileRef) -> bool {
         let holdings = self.holdings.clone();
-        tokio::task::spawn_blocking(move || holdings.holds(&file)).await.unwrap_or(false)
+        tokio::task::spawn_blocking(move || holdings.holds(&file))
+            .await
+            .unwrap_or(false)
     }
 
     async fn make(self: &Arc<Self>, page: &PageRef, format: Format) -> Made {
@@ -133,16 +147,32 @@ impl HeldPages {
     async fn of_project(&self, page: &PageRef, format: Format) -> Made {
         let route = Route::Page(page.clone());
         let shelf = self.loader.shelf();
-        let unreadable = |why: &StoreError| tracing::warn!(%why, %route, "a stored page cannot be read");
+        let unreadable =
+            |why: &StoreError| tracing::warn!(%why, %route, "a stored page cannot be read");
         let formats = shelf.formats(&route).await.inspect_err(unreadable);
         for source in formats.map_err(|_| PageError::Internal)? {
             let stored = shelf.load(&route, source).await.inspect_err(unreadable);
-            let Ok(Some((meta, body))) = stored else { continue };
-            let Some(links) = self.loader.sources().links_of(&page.scope, &meta.url) else { continue };
-            let Ok(url) = Url::parse(&meta.url) else { continue };
+            let Ok(Some((meta, body))) = stored else {
+                continue;
+            };
+            let Some(links) = self.loader.sources().links_of(&page.scope, &meta.url) else {
+                continue;
+            };
+            let Ok(url) = Url::parse(&meta.url) else {
+                continue;
+            };
             let links = links.held(self.holdings.clone());
-            let order = Order { page: page.clone(), target: format, url, links };
-            match self.loader.prepare_stored(order, source, Validators::default(), body).await {
+            let order = Order {
+                page: page.clone(),
+                target: format,
+                url,
+                links,
+            };
+            match self
+                .loader
+                .prepare_stored(order, source, Validators::default(), body)
+                .await
+            {
                 Ok(page) => return Ok(Some(page)),
                 Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
             }
@@ -155,12 +185,26 @@ impl HeldPages {
         let this = Arc::clone(self);
         let projects = tokio::task::spawn_blocking(move || this.projects());
         let projects = projects.await.map_err(|_| PageError::Internal)??;
-        let Some(names) = projects.get(&page.scope) else { return Ok(None) };
+        let Some(names) = projects.get(&page.scope) else {
+            return Ok(None);
+        };
         let body = Bytes::from(index(names));
         let url = house_url(&Route::Page(page.clone())).ok_or(PageError::Internal)?;
-        let links = self.loader.sources().links_of(&page.scope, HOUSE).ok_or(PageError::Internal)?;
-        let order = Order { page: page.clone(), target: format, url, links };
-        self.loader.prepare_stored(order, Format::Json, Validators::default(), body).await.map(Some)
+        let links = self
+            .loader
+            .sources()
+            .links_of(&page.scope, HOUSE)
+            .ok_or(PageError::Internal)?;
+        let order = Order {
+            page: page.clone(),
+            target: format,
+            url,
+            links,
+        };
+        self.loader
+            .prepare_stored(order, Format::Json, Validators::default(), body)
+            .await
+            .map(Some)
     }
 
     /// Blocks.
@@ -181,7 +225,9 @@ impl HeldPages {
 
 /// A list of projects as PEP 691 has it.
 fn index<'n>(names: impl IntoIterator<Item = &'n ProjectName>) -> String {
-    let projects: Vec<_> =
-        names.into_iter().map(|name| serde_json::json!({ "name": name.to_string() })).collect();
+    let projects: Vec<_> = names
+        .into_iter()
+        .map(|name| serde_json::json!({ "name": name.to_string() }))
+        .collect();
     serde_json::json!({ "meta": { "api-version": "1.0" }, "projects": projects }).to_string()
 }

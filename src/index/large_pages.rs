@@ -20,8 +20,14 @@ pub(super) struct LargePages(Cache<PageRef, Known>);
 
 impl LargePages {
     pub(super) fn new() -> Self {
-        let weight = |_: &PageRef, (files, _): &Known| u32::try_from(files.weight()).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(MEMORY_BYTES_MAX).weigher(weight).build())
+        let weight =
+            |_: &PageRef, (files, _): &Known| u32::try_from(files.weight()).unwrap_or(u32::MAX);
+        Self(
+            Cache::builder()
+                .max_capacity(MEMORY_BYTES_MAX)
+                .weigher(weight)
+                .build(),
+        )
     }
 
     /// What the page lists, and when it was asked for.

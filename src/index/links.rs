@@ -19,8 +19,8 @@ use super::cooldown::{Withheld, withheld};
 use super::mirror_files::{MirrorFile, Noted};
 use crate::clock;
 use crate::registry::{
-    Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route, Scope,
-    Stranger, recognise_house,
+    Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
+    Scope, Stranger, recognise_house,
 };
 use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
 use crate::store::{Holdings, WheelMark};
@@ -35,7 +35,8 @@ const TOLD_CHARS_MAX: usize = 100;
 const OTHER_PROJECT: Stranger = Stranger::Unfit("a file name of another project than its page");
 
 /// An address has no query, so that it can stand for one of them only.
-const OTHER_QUERY: Stranger = Stranger::Unfit("a path that is on its page with another query before");
+const OTHER_QUERY: Stranger =
+    Stranger::Unfit("a path that is on its page with another query before");
 
 /// Files that are noted of a page too large to keep; some 100 bytes each.
 const PASSING_MAX: usize = 65_536;
@@ -52,9 +53,15 @@ pub(super) struct Links {
 
 #[derive(Clone)]
 enum Rules {
-    GitLab { bases: Bases, mirrors: Arc<[MirrorRules]> },
+    GitLab {
+        bases: Bases,
+        mirrors: Arc<[MirrorRules]>,
+    },
     Mirror(MirrorRules),
-    House { mirrors: Arc<[MirrorRules]>, private: Arc<PrivateNames> },
+    House {
+        mirrors: Arc<[MirrorRules]>,
+        private: Arc<PrivateNames>,
+    },
 }
 
 /// What is a mirror's, and may come from it.
@@ -104,12 +111,20 @@ impl Links {
 
     fn new(rules: Rules, path_prefix: &str) -> Self {
         let path_prefix = path_prefix.trim_end_matches('/').into();
-        Self { rules, path_prefix, held: None, warned: Arc::default() }
+        Self {
+            rules,
+            path_prefix,
+            held: None,
+            warned: Arc::default(),
+        }
     }
 
     /// The same offline. To decide then blocks.
     pub(super) fn held(self, holdings: Holdings) -> Self {
-        Self { held: Some(holdings), ..self }
+        Self {
+            held: Some(holdings),
+            ..self
+        }
     }
 
     /// Our address of the file that a link on this page leads to, if it leads through larder.
@@ -121,7 +136,10 @@ impl Links {
         match &self.rules {
             Rules::Mirror(rules) => mirrored(rules),
             Rules::GitLab { bases, mirrors } => match bases.recognise(link) {
-                LinkTarget::Ours { route: route @ Route::File(_), .. } => Some(route.path()),
+                LinkTarget::Ours {
+                    route: route @ Route::File(_),
+                    ..
+                } => Some(route.path()),
                 LinkTarget::Ours { .. } | LinkTarget::UnknownBase { .. } => None,
                 LinkTarget::Foreign => mirrors.iter().find_map(mirrored),
             },
@@ -140,8 +158,12 @@ impl Links {
         collected: Option<&mut Collected>,
     ) -> Decision {
         let decision = match &self.rules {
-            Rules::GitLab { bases, mirrors } => self.on_gitlab(page, bases, mirrors, entry, collected),
-            Rules::Mirror(rules) if page.name.is_some() => self.on_mirror(page, rules, entry, collected),
+            Rules::GitLab { bases, mirrors } => {
+                self.on_gitlab(page, bases, mirrors, entry, collected)
+            }
+            Rules::Mirror(rules) if page.name.is_some() => {
+                self.on_mirror(page, rules, entry, collected)
+            }
             Rules::Mirror(rules) => self.on_mirror_index(&rules.base, &rules.private, entry),
             Rules::House { mirrors, private } if page.name.is_some() => {
                 self.on_house(page, mirrors, private, entry, collected)
@@ -172,12 +194,19 @@ impl Links {
                 self.lead(&path, file, entry, collected)
             }
             LinkTarget::UnknownBase { base } => {
-                self.tell_unknown(&base, "gitlab.external_urls, if it is this GitLab's external URL");
+                self.tell_unknown(
+                    &base,
+                    "gitlab.external_urls, if it is this GitLab's external URL",
+                );
                 Decision::Keep
             }
             LinkTarget::Foreign => {
-                let owner = mirrors.iter().find(|mirror| mirror.base.recognise(entry.url).is_some());
-                owner.map_or(Decision::Keep, |mirror| self.on_mirror(page, mirror, entry, collected))
+                let owner = mirrors
+                    .iter()
+                    .find(|mirror| mirror.base.recognise(entry.url).is_some());
+                owner.map_or(Decision::Keep, |mirror| {
+                    self.on_mirror(page, mirror, entry, collected)
+                })
             }
         }
     }
@@ -189,19 +218,34 @@ impl Links {
         entry: &Entry<'_>,
         collected: Option<&mut Collected>,
     ) -> Decision {
-        let MirrorRules { base, min_age, private } = rules;
-        let path = base
-            .judge(entry.url)
-            .and_then(|path| if is_found_by_name(page, &path) { Ok(path) } else { Err(OTHER_PROJECT) });
-        self.mirrored(path, *min_age, private, entry, collected).unwrap_or_else(|why| {
-            // The index itself or another page of it, which a whole address would give away, with whatever its path holds.
-            if let Some(page) = base.recognise_page(entry.url).filter(|_| entry.url.path().ends_with('/')) {
-                let address = format!("{}{}", self.path_prefix, Route::Page(page));
-                return Decision::Replace(Replacement { address, markable: false });
+        let MirrorRules {
+            base,
+            min_age,
+            private,
+        } = rules;
+        let path = base.judge(entry.url).and_then(|path| {
+            if is_found_by_name(page, &path) {
+                Ok(path)
+            } else {
+                Err(OTHER_PROJECT)
             }
-            self.tell_past(base, entry, why);
-            Decision::Keep
-        })
+        });
+        self.mirrored(path, *min_age, private, entry, collected)
+            .unwrap_or_else(|why| {
+                // The index itself or another page of it, which a whole address would give away, with whatever its path holds.
+                if let Some(page) = base
+                    .recognise_page(entry.url)
+                    .filter(|_| entry.url.path().ends_with('/'))
+                {
+                    let address = format!("{}{}", self.path_prefix, Route::Page(page));
+                    return Decision::Replace(Replacement {
+                        address,
+                        markable: false,
+                    });
+                }
+                self.tell_past(base, entry, why);
+                Decision::Keep
+            })
     }
 
     /// About a file of a mirror's; why there is nothing to decide, if it has no address here.
@@ -218,7 +262,11 @@ impl Links {
         }
         if let (Ok(known), Some(collected)) = (&path, collected.as_deref_mut()) {
             let file = MirrorFile::new(known, entry.sha256, entry.core_metadata, entry.upload_time);
-            let max = if collected.passing { PASSING_MAX } else { usize::MAX };
+            let max = if collected.passing {
+                PASSING_MAX
+            } else {
+                usize::MAX
+            };
             if !collected.mirrored.add(file, max) {
                 path = Err(OTHER_QUERY);
             }
@@ -255,34 +303,56 @@ impl Links {
             Some(Route::File(file)) if !page.scope.is_mirror() => {
                 self.lead(entry.url.path(), Some(file), entry, collected)
             }
-            Some(Route::Mirrored(path)) if !page.scope.is_mirror() || *path.scope() == page.scope => {
-                let configured = mirrors.iter().find(|mirror| mirror.base.scope() == path.scope());
+            Some(Route::Mirrored(path))
+                if !page.scope.is_mirror() || *path.scope() == page.scope =>
+            {
+                let configured = mirrors
+                    .iter()
+                    .find(|mirror| mirror.base.scope() == path.scope());
                 let min_age = configured.map(|mirror| mirror.min_age).unwrap_or_default();
-                self.mirrored(Ok(path), min_age, private, entry, collected).unwrap_or(Decision::Drop)
+                self.mirrored(Ok(path), min_age, private, entry, collected)
+                    .unwrap_or(Decision::Drop)
             }
             _ => Decision::Drop,
         }
     }
 
     fn on_house_index(&self, scope: &Scope, private: &PrivateNames, entry: &Entry<'_>) -> Decision {
-        let Ok(name) = ProjectName::parse(&entry.name) else { return Decision::Drop };
+        let Ok(name) = ProjectName::parse(&entry.name) else {
+            return Decision::Drop;
+        };
         if scope.is_mirror() && private.hold(&name) {
             return Decision::Drop;
         }
-        let page = Route::Page(PageRef { scope: scope.clone(), name: Some(name) });
+        let page = Route::Page(PageRef {
+            scope: scope.clone(),
+            name: Some(name),
+        });
         let address = format!("{}{page}", self.path_prefix);
-        Decision::Replace(Replacement { address, markable: false })
+        Decision::Replace(Replacement {
+            address,
+            markable: false,
+        })
     }
 
-    fn on_mirror_index(&self, base: &MirrorBase, private: &PrivateNames, entry: &Entry<'_>) -> Decision {
+    fn on_mirror_index(
+        &self,
+        base: &MirrorBase,
+        private: &PrivateNames,
+        entry: &Entry<'_>,
+    ) -> Decision {
         let name = ProjectName::parse(&entry.name);
         if name.is_ok_and(|name| private.hold(&name)) {
             return Decision::Drop;
         }
-        base.recognise_page(entry.url).map_or(Decision::Keep, |page| {
-            let address = format!("{}{}", self.path_prefix, Route::Page(page));
-            Decision::Replace(Replacement { address, markable: false })
-        })
+        base.recognise_page(entry.url)
+            .map_or(Decision::Keep, |page| {
+                let address = format!("{}{}", self.path_prefix, Route::Page(page));
+                Decision::Replace(Replacement {
+                    address,
+                    markable: false,
+                })
+            })
     }
 
     /// The link becomes ours.
@@ -294,10 +364,16 @@ impl Links {
         collected: Option<&mut Collected>,
     ) -> Decision {
         let mut markable = false;
-        if self.held.as_ref().is_some_and(|held| !file.as_ref().is_some_and(|file| held.holds(file))) {
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|held| !file.as_ref().is_some_and(|file| held.holds(file)))
+        {
             return Decision::Drop;
         }
-        if let (Some(file), Some(collected)) = (file, collected.filter(|collected| !collected.passing)) {
+        if let (Some(file), Some(collected)) =
+            (file, collected.filter(|collected| !collected.passing))
+        {
             markable = entry.core_metadata.is_none() && file.filename.as_str().ends_with(".whl");
             if markable {
                 collected.marked.push(WheelMark::of(&file));
@@ -305,7 +381,10 @@ impl Links {
             }
             collected.files.push(file);
         }
-        Decision::Replace(Replacement { address: format!("{}{path}", self.path_prefix), markable })
+        Decision::Replace(Replacement {
+            address: format!("{}{path}", self.path_prefix),
+            markable,
+        })
     }
 
     /// Why a file's link goes past larder. Neither path nor query is told, which may hold a secret.
@@ -365,11 +444,15 @@ fn is_found_by_name(page: &PageRef, path: &MirrorPath) -> bool {
 /// Whether a file's most likely project is none of a mirror's business. A page may call a file otherwise than its address
 /// does, and a client may go by either.
 fn bears_private_name(private: &PrivateNames, entry: &Entry<'_>) -> bool {
-    let segment = entry.url.path_segments().and_then(|mut segments| segments.next_back());
+    let segment = entry
+        .url
+        .path_segments()
+        .and_then(|mut segments| segments.next_back());
     let address = segment.and_then(Filename::parse);
     let filenames = [Some(&*entry.name), address.as_ref().map(Filename::as_str)];
-    filenames
-        .into_iter()
-        .flatten()
-        .any(|filename| project_candidates(filename).first().is_some_and(|name| private.hold(name)))
+    filenames.into_iter().flatten().any(|filename| {
+        project_candidates(filename)
+            .first()
+            .is_some_and(|name| private.hold(name))
+    })
 }

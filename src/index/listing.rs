@@ -33,11 +33,15 @@ impl Pages {
         let seen = Arc::clone(&addresses);
         let address = move |entry: &Entry<'_>| {
             let address = links.as_ref()?.file_address(&page, entry.url)?;
-            seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone());
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(address.clone());
             Some(address)
         };
-        let listing = Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)?;
-        let addresses = std::mem::take(&mut *addresses.lock().unwrap_or_else(PoisonError::into_inner));
+        let listing =
+            Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)?;
+        let addresses =
+            std::mem::take(&mut *addresses.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((listing, addresses))
     }
 }

@@ -151,7 +151,10 @@ impl Loader {
 
     /// What is in memory counts no more, and neither does what is on its way there.
     pub(super) fn forget(&self, now: Instant) {
-        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self
+            .forgotten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.parts.written.part();
         self.memory.clear();
         self.refusals.clear();
@@ -159,7 +162,10 @@ impl Loader {
     }
 
     fn forgotten_at(&self) -> Option<Instant> {
-        *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .forgotten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since when GitLab's word has to be for it to count.
@@ -187,7 +193,12 @@ impl Loader {
 
     /// What becomes of a view's page.
     pub(super) fn decide(&self, key: &ViewKey, view: &View, word: Word, now: Instant) -> Use {
-        self.decide_as_of(key.page(), (Some(view.asked), view.variant.spread()), word, now)
+        self.decide_as_of(
+            key.page(),
+            (Some(view.asked), view.variant.spread()),
+            word,
+            now,
+        )
     }
 
     /// What becomes of a page of which upstream last spoke when it was asked at `asked`.
@@ -201,9 +212,15 @@ impl Loader {
         let (source, lifetimes, written) = match self.sources.mirror(&page.scope) {
             // An upload goes to GitLab, and changes nothing elsewhere.
             Some(mirror) => (Source::Mirror, self.lifetimes(mirror.fresh_for), None),
-            None => (Source::GitLab, self.lifetimes(self.config.fresh_for.0), self.written_at()),
+            None => (
+                Source::GitLab,
+                self.lifetimes(self.config.fresh_for.0),
+                self.written_at(),
+            ),
         };
-        let overtaken = written.max(self.overtaken.get(page)).max(self.forgotten_at());
+        let overtaken = written
+            .max(self.overtaken.get(page))
+            .max(self.forgotten_at());
         let known = Known {
             age: asked.map(|asked| now.saturating_duration_since(asked)),
             overtaken: overtaken.is_some_and(|at| asked.is_none_or(|asked| asked <= at)),
@@ -211,18 +228,35 @@ impl Loader {
         };
         // Said meanwhile, to whoever asked in another format.
         let ended = source == Source::Mirror && self.refusals.overrule(page, asked);
-        decide(source, known, if ended { Word::Ended } else { word }, &lifetimes)
+        decide(
+            source,
+            known,
+            if ended { Word::Ended } else { word },
+            &lifetimes,
+        )
     }
 
     /// What a mirror said lately of a page that it does not give.
     pub(super) fn refused_lately(&self, page: &PageRef, now: Instant) -> Option<Relayed> {
-        let lasts = self.sources.mirror(&page.scope)?.fresh_for.min(self.config.fresh_for.0);
+        let lasts = self
+            .sources
+            .mirror(&page.scope)?
+            .fresh_for
+            .min(self.config.fresh_for.0);
         self.refusals.recall(page, now, lasts)
     }
 
     fn lifetimes(&self, fresh_for: Duration) -> Lifetimes {
-        let IndexConfig { stale_while_revalidate, stale_for, .. } = &self.config;
-        Lifetimes { fresh_for, while_revalidate: stale_while_revalidate.0, if_error: stale_for.0 }
+        let IndexConfig {
+            stale_while_revalidate,
+            stale_for,
+            ..
+        } = &self.config;
+        Lifetimes {
+            fresh_for,
+            while_revalidate: stale_while_revalidate.0,
+            if_error: stale_for.0,
+        }
     }
 
     /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
@@ -255,13 +289,24 @@ impl Loader {
                 return Loaded::Fresh(page);
             }
             let loaded = this.ask(&request, &view).await;
-            if let Loaded::Page { page, variant, asked, .. } = &loaded {
-                this.parts.access.admit_page(request.who, &request.page, page.listings(), *asked);
+            if let Loaded::Page {
+                page,
+                variant,
+                asked,
+                ..
+            } = &loaded
+            {
+                this.parts
+                    .access
+                    .admit_page(request.who, &request.page, page.listings(), *asked);
                 this.memory.show(&view, View::new(*variant, *asked));
             }
             loaded
         };
-        self.loads.run(load_key, work).await.ok_or(PageError::Internal)
+        self.loads
+            .run(load_key, work)
+            .await
+            .ok_or(PageError::Internal)
     }
 
     /// Whether a load of this view is under way that callers share whose right stands.
@@ -271,7 +316,10 @@ impl Loader {
 
     /// What a load must have been begun in to be joined now.
     fn era(&self) -> [u64; 2] {
-        [self.parts.written.read().count, self.parts.access.generation()]
+        [
+            self.parts.written.read().count,
+            self.parts.access.generation(),
+        ]
     }
 
     /// The page, if it was asked for after `seen`, is fresh, and this caller's right to it stands.
@@ -288,7 +336,10 @@ impl Loader {
         (newer
             && proven
             && !page.is_ripe(clock::wall())
-            && matches!(self.decide(key, &view, Word::Unasked, now), Use::Show { .. }))
+            && matches!(
+                self.decide(key, &view, Word::Unasked, now),
+                Use::Show { .. }
+            ))
         .then_some(page)
     }
 
@@ -304,16 +355,23 @@ impl Loader {
             None => self.recall(key).await,
         };
         // A page that lacks a file which has come of age since is made anew, unchanged or not.
-        let askable = known.as_ref().filter(|known| !known.page.is_ripe(clock::wall()));
+        let askable = known
+            .as_ref()
+            .filter(|known| !known.page.is_ripe(clock::wall()));
         let ask = Ask {
-            validators: askable.map(|known| known.page.validators().clone()).unwrap_or_default(),
+            validators: askable
+                .map(|known| known.page.validators().clone())
+                .unwrap_or_default(),
             accept: self.sources.asked_format(&address.scope, key.format()),
             who: Some(request.who),
             ..Ask::plain(route, &request.credential)
         };
         // Waiting for a turn is bounded: each load ahead has its own time-outs.
         let _slot = self.slots.acquire().await;
-        let asked = Asked { at: clock::now(), wall: clock::wall() };
+        let asked = Asked {
+            at: clock::now(),
+            wall: clock::wall(),
+        };
         let answer = match self.parts.upstream.page(&ask).await {
             Ok(answer) => answer,
             Err(why) => {
@@ -327,14 +385,21 @@ impl Loader {
             upstream::PageAnswer::NotModified => match known {
                 Some(Latest { variant, page, .. }) => {
                     self.confirmed(address, &page, asked);
-                    Loaded::Page { page, variant, asked: asked.at, not_modified: true }
+                    Loaded::Page {
+                        page,
+                        variant,
+                        asked: asked.at,
+                        not_modified: true,
+                    }
                 }
                 // A 304 answers only a validator, and there was none: upstream is broken.
-                None => {
-                    Loaded::Failed(UpstreamError::Unusable("upstream answered 304 to a plain request").into())
-                }
+                None => Loaded::Failed(
+                    UpstreamError::Unusable("upstream answered 304 to a plain request").into(),
+                ),
             },
-            upstream::PageAnswer::Forward { relayed, mirror } => Loaded::Forward { relayed, mirror },
+            upstream::PageAnswer::Forward { relayed, mirror } => {
+                Loaded::Forward { relayed, mirror }
+            }
             upstream::PageAnswer::Refused(relayed) => {
                 let word = Word::of_refusal(relayed.status);
                 if self.decide_as_of(address, (None, 0.0), word, asked.at) == Use::End {
@@ -343,18 +408,33 @@ impl Loader {
                 Loaded::Refused(relayed)
             }
             upstream::PageAnswer::Page { answer, url } => {
-                let order = Order { page: address.clone(), target: key.format(), url, links: links.clone() };
+                let order = Order {
+                    page: address.clone(),
+                    target: key.format(),
+                    url,
+                    links: links.clone(),
+                };
                 self.take_in(key, answer, order, asked).await
             }
         }
     }
 
     /// Reads a page that came, and keeps it if it is not too large.
-    async fn take_in(self: &Arc<Self>, key: &ViewKey, answer: Answer, order: Order, asked: Asked) -> Loaded {
+    async fn take_in(
+        self: &Arc<Self>,
+        key: &ViewKey,
+        answer: Answer,
+        order: Order,
+        asked: Asked,
+    ) -> Loaded {
         let (address, url) = (key.page(), order.url.clone());
         let (rewritten, upstream_body, source) =
             match read(answer, order, self.config.page_size.bytes()).await {
-                Ok(Reading::Whole { rewritten, upstream_body, source }) => (rewritten, upstream_body, source),
+                Ok(Reading::Whole {
+                    rewritten,
+                    upstream_body,
+                    source,
+                }) => (rewritten, upstream_body, source),
                 Ok(Reading::Oversize(stream)) => {
                     self.refusals.lift(address, asked.at);
                     return Loaded::Oversize(Arc::new(Mutex::new(Some(stream))));
@@ -369,7 +449,12 @@ impl Loader {
         self.refusals.lift(address, asked.at);
         let variant = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
         self.put_away(address, source, (meta, upstream_body), asked);
-        Loaded::Page { page, variant, asked: asked.at, not_modified: false }
+        Loaded::Page {
+            page,
+            variant,
+            asked: asked.at,
+            not_modified: false,
+        }
     }
 
     /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk, before anybody is told.
@@ -384,7 +469,9 @@ impl Loader {
     async fn withdraw(&self, page: &PageRef, known: bool) {
         let route = Route::Page(page.clone());
         match self.parts.shelf.withdraw(&route, known).await {
-            Ok(true) => tracing::info!(%route, "upstream took a page back: what was stored of it is over"),
+            Ok(true) => {
+                tracing::info!(%route, "upstream took a page back: what was stored of it is over")
+            }
             Ok(false) => {}
             Err(why) => {
                 tracing::error!(%why, %route, "a page that upstream took back cannot be taken off the disk");
@@ -401,7 +488,9 @@ impl Loader {
         }
         let (sidecars, ahead) = (Arc::clone(&self.parts.sidecars), self.parts.ahead);
         let prepare = move || Page::prepare(rewritten, &sidecars, ahead, clock::now());
-        let page = tokio::task::spawn_blocking(prepare).await.map_err(|_| PageError::Internal)??;
+        let page = tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(|_| PageError::Internal)??;
         Ok(Arc::new(page))
     }
 
@@ -410,19 +499,36 @@ impl Loader {
     pub(super) async fn recall(&self, key: &ViewKey) -> Option<Latest> {
         let route = &Route::Page(key.page().clone());
         let first = self.sources.asked_format(&key.page().scope, key.format());
-        let second = if first == Format::Json { Format::Html } else { Format::Json };
+        let second = if first == Format::Json {
+            Format::Html
+        } else {
+            Format::Json
+        };
         for source in [first, second] {
             // Before the page: of one that is replaced meanwhile the older time counts.
-            let spoken = self.parts.shelf.last_word(route, source).await.ok().flatten();
+            let spoken = self
+                .parts
+                .shelf
+                .last_word(route, source)
+                .await
+                .ok()
+                .flatten();
             match self.parts.shelf.load(route, source).await {
                 Ok(None) => {}
                 Ok(Some((meta, body))) => match self.stored(key, source, &meta, &body).await {
                     Ok(page) => {
-                        let asked = spoken.and_then(|spoken| ago(spoken, clock::wall(), clock::now()));
+                        let asked =
+                            spoken.and_then(|spoken| ago(spoken, clock::wall(), clock::now()));
                         let variant = self.memory.keep(key, &body, &page, asked);
-                        return Some(Latest { variant, asked, page });
+                        return Some(Latest {
+                            variant,
+                            asked,
+                            page,
+                        });
                     }
-                    Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
+                    Err(why) => {
+                        tracing::warn!(%why, %route, "a stored page is not usable any more")
+                    }
                 },
                 Err(why) => tracing::warn!(%why, %route, "a stored page cannot be read"),
             }
@@ -439,11 +545,26 @@ impl Loader {
     ) -> Result<Arc<Page>, PageError> {
         let page = key.page().clone();
         let url = Url::parse(&meta.url).map_err(|_| PageError::Internal)?;
-        let links = self.sources.links_of(&page.scope, &meta.url).ok_or(PageError::Internal)?;
-        let order = Order { page, target: key.format(), url, links };
-        let value = |text: &Option<String>| text.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
-        let validators = Validators { etag: value(&meta.etag), last_modified: value(&meta.last_modified) };
-        self.prepare_stored(order, source, validators, body.clone()).await
+        let links = self
+            .sources
+            .links_of(&page.scope, &meta.url)
+            .ok_or(PageError::Internal)?;
+        let order = Order {
+            page,
+            target: key.format(),
+            url,
+            links,
+        };
+        let value = |text: &Option<String>| {
+            text.as_deref()
+                .and_then(|text| HeaderValue::from_str(text).ok())
+        };
+        let validators = Validators {
+            etag: value(&meta.etag),
+            last_modified: value(&meta.last_modified),
+        };
+        self.prepare_stored(order, source, validators, body.clone())
+            .await
     }
 
     /// Prepares a page that lies here whole, in the format `source`.
@@ -455,7 +576,9 @@ impl Loader {
         body: Bytes,
     ) -> Result<Arc<Page>, PageError> {
         let rewrite = move || Rewriting::whole(&order.job(source), &body, &validators);
-        let rewritten = tokio::task::spawn_blocking(rewrite).await.map_err(|_| PageError::Internal)??;
+        let rewritten = tokio::task::spawn_blocking(rewrite)
+            .await
+            .map_err(|_| PageError::Internal)??;
         self.prepare(rewritten).await
     }
 
@@ -470,7 +593,12 @@ impl Loader {
         let (this, page) = (Arc::clone(self), page.clone());
         self.behind(async move {
             let route = Route::Page(page.clone());
-            if let Err(why) = this.parts.shelf.store(&route, format, meta, body, asked.wall).await {
+            if let Err(why) = this
+                .parts
+                .shelf
+                .store(&route, format, meta, body, asked.wall)
+                .await
+            {
                 tracing::warn!(%why, %route, "a page cannot be stored");
             }
             // It was taken back while it was put away.
@@ -486,11 +614,23 @@ impl Loader {
         if !page.scope.is_mirror() {
             return;
         }
-        let (this, route, format) = (Arc::clone(self), Route::Page(page.clone()), confirmed.source());
+        let (this, route, format) = (
+            Arc::clone(self),
+            Route::Page(page.clone()),
+            confirmed.source(),
+        );
         let validators = confirmed.validators();
-        let validators = (text(validators.etag.as_ref()), text(validators.last_modified.as_ref()));
+        let validators = (
+            text(validators.etag.as_ref()),
+            text(validators.last_modified.as_ref()),
+        );
         self.behind(async move {
-            if let Err(why) = this.parts.shelf.confirm(&route, format, validators, asked.wall).await {
+            if let Err(why) = this
+                .parts
+                .shelf
+                .confirm(&route, format, validators, asked.wall)
+                .await
+            {
                 tracing::warn!(%why, %route, "that a page still stands cannot be noted");
             }
         });

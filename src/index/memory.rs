@@ -34,7 +34,11 @@ impl ViewKey {
             ScopeKind::Project | ScopeKind::Mirror => None,
             ScopeKind::Group => Some(who),
         };
-        Self { page, format, caller }
+        Self {
+            page,
+            format,
+            caller,
+        }
     }
 
     pub(super) fn page(&self) -> &PageRef {
@@ -43,7 +47,10 @@ impl ViewKey {
 
     /// The same page as the same audience sees it in each format.
     fn in_all_formats(&self) -> [Self; 2] {
-        [Format::Html, Format::Json].map(|format| Self { format, ..self.clone() })
+        [Format::Html, Format::Json].map(|format| Self {
+            format,
+            ..self.clone()
+        })
     }
 
     /// The format that it is shown in.
@@ -84,7 +91,11 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(variant: Variant, asked: Instant) -> Self {
-        Self { variant, asked, uses: Arc::default() }
+        Self {
+            variant,
+            asked,
+            uses: Arc::default(),
+        }
     }
 
     /// Counts one use; says how many there were since it was last asked for.
@@ -110,7 +121,8 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(size: Size) -> Self {
-        let weigh = |_: &Variant, page: &Arc<Page>| u32::try_from(page.weight()).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &Variant, page: &Arc<Page>| u32::try_from(page.weight()).unwrap_or(u32::MAX);
         Self {
             views: Cache::new(VIEWS_MAX),
             pages: Cache::builder().max_capacity(size.0).weigher(weigh).build(),
@@ -126,9 +138,16 @@ impl Memory {
 
     /// The page to ask "has it changed?" about: this view's own, or the last one anybody was given.
     pub(super) fn latest(&self, key: &ViewKey) -> Option<Latest> {
-        let own = self.views.get(key).map(|view| (view.variant, Some(view.asked)));
+        let own = self
+            .views
+            .get(key)
+            .map(|view| (view.variant, Some(view.asked)));
         let (variant, asked) = own.or_else(|| self.latest.get(&(key.page.clone(), key.format)))?;
-        Some(Latest { variant, asked, page: self.pages.get(&variant)? })
+        Some(Latest {
+            variant,
+            asked,
+            page: self.pages.get(&variant)?,
+        })
     }
 
     /// `asked` is when upstream last said that it stands.
@@ -141,28 +160,40 @@ impl Memory {
     ) -> Variant {
         let variant = Variant::of(key, upstream_body);
         self.pages.insert(variant, Arc::clone(page));
-        self.latest.insert((key.page.clone(), key.format), (variant, asked));
+        self.latest
+            .insert((key.page.clone(), key.format), (variant, asked));
         variant
     }
 
     /// From now on this view is that variant; an older word does not replace a newer one.
     pub(super) fn show(&self, key: &ViewKey, view: View) {
-        if self.views.get(key).is_none_or(|known| known.asked <= view.asked) {
+        if self
+            .views
+            .get(key)
+            .is_none_or(|known| known.asked <= view.asked)
+        {
             self.views.insert(key.clone(), view);
         }
     }
 
     /// Whoever sees this view sees it no more, in whichever format.
     pub(super) fn hide(&self, key: &ViewKey) {
-        key.in_all_formats().iter().for_each(|key| self.views.invalidate(key));
+        key.in_all_formats()
+            .iter()
+            .for_each(|key| self.views.invalidate(key));
     }
 
     /// The page is over for everybody.
     pub(super) fn end(&self, key: &ViewKey) {
         for key in key.in_all_formats() {
             let view = self.views.remove(&key).map(|view| view.variant);
-            let latest = self.latest.remove(&(key.page, key.format)).map(|(variant, _)| variant);
-            view.into_iter().chain(latest).for_each(|variant| self.pages.invalidate(&variant));
+            let latest = self
+                .latest
+                .remove(&(key.page, key.format))
+                .map(|(variant, _)| variant);
+            view.into_iter()
+                .chain(latest)
+                .for_each(|variant| self.pages.invalidate(&variant));
         }
     }
 

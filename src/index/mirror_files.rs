@@ -40,13 +40,24 @@ impl MirrorFile {
         let canonical = path.canonical();
         let spelling = (canonical != *path).then(|| path.rest().into());
         let (mark, query) = (mark(&canonical), path.query().cloned());
-        Self { mark, spelling, query, sha256, metadata, uploaded }
+        Self {
+            mark,
+            spelling,
+            query,
+            sha256,
+            metadata,
+            uploaded,
+        }
     }
 
     /// This path as the page spells it, and with what the page has behind it, which is how upstream is asked for it.
     pub(super) fn spell(&self, path: &MirrorPath) -> MirrorPath {
-        let own = self.spelling.as_deref().and_then(|spelling| path.spelled(spelling));
-        own.unwrap_or_else(|| path.canonical()).asked_with(self.query.clone())
+        let own = self
+            .spelling
+            .as_deref()
+            .and_then(|spelling| path.spelled(spelling));
+        own.unwrap_or_else(|| path.canonical())
+            .asked_with(self.query.clone())
     }
 
     /// Whether two links to one path lead to the same file, as far as the page tells: a server may give another one for
@@ -99,14 +110,24 @@ impl MirrorFiles {
 
     pub(super) fn find(&self, path: &MirrorPath) -> Option<MirrorFile> {
         let mark = mark(&path.canonical());
-        self.0.binary_search_by_key(&mark, |file| file.mark).ok().map(|at| self.0[at].clone())
+        self.0
+            .binary_search_by_key(&mark, |file| file.mark)
+            .ok()
+            .map(|at| self.0[at].clone())
     }
 
     /// Bytes this takes in memory.
     pub(super) fn weight(&self) -> usize {
-        let spellings =
-            self.0.iter().filter_map(|file| file.spelling.as_ref()).map(|spelling| spelling.len());
-        let queries = self.0.iter().filter_map(|file| file.query.as_ref()).map(|query| query.expose().len());
+        let spellings = self
+            .0
+            .iter()
+            .filter_map(|file| file.spelling.as_ref())
+            .map(|spelling| spelling.len());
+        let queries = self
+            .0
+            .iter()
+            .filter_map(|file| file.query.as_ref())
+            .map(|query| query.expose().len());
         size_of_val(&*self.0) + spellings.chain(queries).sum::<usize>()
     }
 }
@@ -153,20 +174,29 @@ mod tests {
         for listed in [&page, &client] {
             let files = files([MirrorFile::new(listed, None, None, None)]);
             for asked in [&page, &client] {
-                assert_eq!(files.find(asked).map(|file| file.spell(asked)).as_ref(), Some(listed));
+                assert_eq!(
+                    files.find(asked).map(|file| file.spell(asked)).as_ref(),
+                    Some(listed)
+                );
             }
         }
         Ok(())
     }
 
     #[test]
-    fn upstream_is_asked_with_the_pages_query_and_never_with_the_clients() -> Result<(), &'static str> {
+    fn upstream_is_asked_with_the_pages_query_and_never_with_the_clients()
+    -> Result<(), &'static str> {
         let client = path("/pypi/packages/a-1%2Bx.zip").ok_or("a path")?;
         let listed = path("/pypi/packages/a-1+x.zip").ok_or("a path")?;
         let query = |file: MirrorFile, asked: &MirrorPath| {
-            file.spell(asked).query().map(|query| query.expose().to_vec())
+            file.spell(asked)
+                .query()
+                .map(|query| query.expose().to_vec())
         };
-        for (page, told) in [(asked_with(&listed, "sig=1"), Some(&b"sig=1"[..])), (listed, None)] {
+        for (page, told) in [
+            (asked_with(&listed, "sig=1"), Some(&b"sig=1"[..])),
+            (listed, None),
+        ] {
             let files = files([MirrorFile::new(&page, None, None, None)]);
             for asked in [&client, &asked_with(&client, "sig=2")] {
                 let file = files.find(asked).ok_or("it is listed")?;
@@ -191,12 +221,18 @@ mod tests {
             ((&one, first), (&one, second), true),
             ((&plain, first), (&plain, second), true),
         ] {
-            let file =
-                |(path, digest): (&MirrorPath, Option<Digest>)| MirrorFile::new(path, digest, None, None);
+            let file = |(path, digest): (&MirrorPath, Option<Digest>)| {
+                MirrorFile::new(path, digest, None, None)
+            };
             let mut noted = Noted::default();
             assert!(noted.add(file(earlier), 1), "the first of a path");
             assert_eq!(noted.add(file(later), 1), same, "{earlier:?} {later:?}");
-            assert_eq!(MirrorFiles::new(noted).find(&plain).and_then(|file| file.sha256), earlier.1);
+            assert_eq!(
+                MirrorFiles::new(noted)
+                    .find(&plain)
+                    .and_then(|file| file.sha256),
+                earlier.1
+            );
         }
         let mut full = Noted::default();
         assert!(full.add(MirrorFile::new(&plain, None, None, None), 0) && full.is_empty());

@@ -103,7 +103,11 @@ enum Listed {
 impl Listed {
     /// What a word that came in place of a page says of its files: none of them are there, or may be had.
     fn by(word: Relayed) -> Self {
-        if matches!(word.status.as_u16(), 404 | 410) { Self::Nowhere } else { Self::Said(word) }
+        if matches!(word.status.as_u16(), 404 | 410) {
+            Self::Nowhere
+        } else {
+            Self::Said(word)
+        }
     }
 }
 
@@ -116,7 +120,12 @@ impl Pages {
             let memory = loader.memory_bytes();
             HeldPages::new(Arc::clone(&loader), holdings, forward, memory)
         });
-        Arc::new(Self { loader, forwards, stale: StaleServed::default(), held })
+        Arc::new(Self {
+            loader,
+            forwards,
+            stale: StaleServed::default(),
+            held,
+        })
     }
 
     /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
@@ -189,23 +198,38 @@ impl Pages {
             return Err(PageError::PrivateName(name.clone()));
         }
         let mut found = held.page(asked, request.format).await?;
-        let forward = held.forward().filter(|_| !asked.scope.is_mirror() && asked.name.is_some());
+        let forward = held
+            .forward()
+            .filter(|_| !asked.scope.is_mirror() && asked.name.is_some());
         if let (None, Some(mirror)) = (&found, forward) {
             if let Some(name) = private {
                 return Err(PageError::PrivateName(name.clone()));
             }
-            let in_place = PageRef { scope: mirror.clone(), name: asked.name.clone() };
+            let in_place = PageRef {
+                scope: mirror.clone(),
+                name: asked.name.clone(),
+            };
             found = held.page(&in_place, request.format).await?;
         }
         let page = found.ok_or_else(|| PageError::absent(asked))?;
-        Ok(PageReply::Page { permit, page, status: CacheStatus::HIT, age: None })
+        Ok(PageReply::Page {
+            permit,
+            page,
+            status: CacheStatus::HIT,
+            age: None,
+        })
     }
 
     async fn found(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         if request.page.scope.is_mirror() {
             return self.mirrored(request, now).await;
         }
-        let known = self.forwards.recall(request, now, self.loader.overtaken_at(), self.loader.access());
+        let known = self.forwards.recall(
+            request,
+            now,
+            self.loader.overtaken_at(),
+            self.loader.access(),
+        );
         let (relayed, mirror) = match known {
             Some(mirror) => (None, Some(mirror)),
             None => match self.own(request, now).await? {
@@ -213,7 +237,12 @@ impl Pages {
                 Found::Forward { relayed, mirror } => (Some(relayed), mirror),
             },
         };
-        if let Some(name) = request.page.name.as_ref().filter(|name| self.is_private(name)) {
+        if let Some(name) = request
+            .page
+            .name
+            .as_ref()
+            .filter(|name| self.is_private(name))
+        {
             return Err(PageError::PrivateName(name.clone()));
         }
         match (mirror, relayed) {
@@ -221,8 +250,18 @@ impl Pages {
                 if relayed.is_some() {
                     self.forwards.remember(request, mirror.clone(), now);
                 }
-                let page = PageRef { scope: mirror, name: request.page.name.clone() };
-                self.mirrored(&PageRequest { page, ..request.clone() }, now).await
+                let page = PageRef {
+                    scope: mirror,
+                    name: request.page.name.clone(),
+                };
+                self.mirrored(
+                    &PageRequest {
+                        page,
+                        ..request.clone()
+                    },
+                    now,
+                )
+                .await
             }
             (None, Some(relayed)) => Ok(PageReply::Relayed(relayed)),
             (None, None) => Err(PageError::Internal),
@@ -231,10 +270,18 @@ impl Pages {
 
     /// A mirror's page, for whoever asks.
     async fn mirrored(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
-        if let Some(name) = request.page.name.as_ref().filter(|name| self.is_private(name)) {
+        if let Some(name) = request
+            .page
+            .name
+            .as_ref()
+            .filter(|name| self.is_private(name))
+        {
             return Err(PageError::PrivateName(name.clone()));
         }
-        let nobodys = PageRequest { credential: Credential::anonymous(), ..request.clone() };
+        let nobodys = PageRequest {
+            credential: Credential::anonymous(),
+            ..request.clone()
+        };
         match self.own(&nobodys, now).await? {
             Found::Reply(reply) => Ok(reply),
             Found::Forward { .. } => Err(PageError::Internal),
@@ -266,10 +313,15 @@ impl Pages {
         }
         let (mut unsure, mut said) = (Vec::new(), None);
         for name in names.into_iter().filter(|name| !self.is_private(name)) {
-            let page = PageRef { scope: path.scope().clone(), name: Some(name) };
+            let page = PageRef {
+                scope: path.scope().clone(),
+                name: Some(name),
+            };
             match self.known(listed, &page, who, now).await? {
                 Listed::As(file, age) => {
-                    return self.lead(&file.spell(listed), wheel.is_some(), &file, age).await;
+                    return self
+                        .lead(&file.spell(listed), wheel.is_some(), &file, age)
+                        .await;
                 }
                 Listed::Nowhere => {}
                 Listed::Said(word) => said = Some(word),
@@ -279,7 +331,9 @@ impl Pages {
         if let Some(page) = self.likeliest(listed, unsure, who).await {
             match self.listed(listed, page, who, now).await? {
                 Listed::As(file, age) => {
-                    return self.lead(&file.spell(listed), wheel.is_some(), &file, age).await;
+                    return self
+                        .lead(&file.spell(listed), wheel.is_some(), &file, age)
+                        .await;
                 }
                 Listed::Said(word) => said = Some(word),
                 Listed::Nowhere | Listed::Unsure => {}
@@ -295,7 +349,12 @@ impl Pages {
     /// Of pages that may list a path the one to ask for: which did when it was last seen, whose name stands in the path, or
     /// which is the most usual reading of the file's name. One, because whoever makes up paths must not have upstream asked
     /// for page after page.
-    async fn likeliest(&self, path: &MirrorPath, pages: Vec<PageRef>, who: Fingerprint) -> Option<PageRef> {
+    async fn likeliest(
+        &self,
+        path: &MirrorPath,
+        pages: Vec<PageRef>,
+        who: Fingerprint,
+    ) -> Option<PageRef> {
         if pages.len() > 1 {
             for page in &pages {
                 let known = self.last_known(page, who).await;
@@ -304,12 +363,24 @@ impl Pages {
                 }
             }
         }
-        let folders: Vec<_> =
-            path.rest().split('/').filter_map(|part| ProjectName::parse(part).ok()).collect();
-        let named = |page: &&PageRef| page.name.as_ref().is_some_and(|name| folders.contains(name));
+        let folders: Vec<_> = path
+            .rest()
+            .split('/')
+            .filter_map(|part| ProjectName::parse(part).ok())
+            .collect();
+        let named = |page: &&PageRef| {
+            page.name
+                .as_ref()
+                .is_some_and(|name| folders.contains(name))
+        };
         let usual = usual_project(path.filename().as_str());
         let is_usual = |page: &&PageRef| page.name == usual;
-        pages.iter().find(named).or(pages.iter().find(is_usual)).or(pages.first()).cloned()
+        pages
+            .iter()
+            .find(named)
+            .or(pages.iter().find(is_usual))
+            .or(pages.first())
+            .cloned()
     }
 
     /// What is known about a path without asking; of a page that does not list it, and is not quite new, nothing.
@@ -330,9 +401,17 @@ impl Pages {
         }
         let key = ViewKey::new(page.clone(), Format::Json, who);
         let (found, asked, decided) = if let Some((view, known)) = loader.memory().view(&key) {
-            (known.mirrored(path), view.asked, loader.decide(&key, &view, Word::Unasked, now))
+            (
+                known.mirrored(path),
+                view.asked,
+                loader.decide(&key, &view, Word::Unasked, now),
+            )
         } else if let Some((files, asked)) = loader.large().recall(page) {
-            (files.find(path), asked, loader.decide_as_of(page, (Some(asked), 0.0), Word::Unasked, now))
+            (
+                files.find(path),
+                asked,
+                loader.decide_as_of(page, (Some(asked), 0.0), Word::Unasked, now),
+            )
         } else {
             return Ok(Listed::Unsure);
         };
@@ -354,7 +433,13 @@ impl Pages {
     /// In nobody's name, and upstream's own word.
     fn asking_for(&self, page: &PageRef, who: Fingerprint) -> PageRequest {
         let credential = Credential::anonymous();
-        PageRequest { credential, who, page: page.clone(), format: Format::Json, insists: true }
+        PageRequest {
+            credential,
+            who,
+            page: page.clone(),
+            format: Format::Json,
+            insists: true,
+        }
     }
 
     /// What the page says about a path when it is asked for.
@@ -366,14 +451,16 @@ impl Pages {
         now: Instant,
     ) -> Result<Listed, PageError> {
         match self.own(&self.asking_for(&page, who), now).await? {
-            Found::Reply(PageReply::Page { page, age, .. }) => {
-                Ok(page.mirrored(path).map_or(Listed::Nowhere, |file| Listed::As(file, age)))
-            }
+            Found::Reply(PageReply::Page { page, age, .. }) => Ok(page
+                .mirrored(path)
+                .map_or(Listed::Nowhere, |file| Listed::As(file, age))),
             Found::Reply(PageReply::Relayed(word)) => Ok(Listed::by(word)),
             Found::Forward { .. } => Ok(Listed::Nowhere),
             Found::Reply(PageReply::Stream(stream)) => {
                 let files = Arc::new(stream.into_files().await?);
-                let found = files.find(path).map_or(Listed::Nowhere, |file| Listed::As(file, None));
+                let found = files
+                    .find(path)
+                    .map_or(Listed::Nowhere, |file| Listed::As(file, None));
                 self.loader.large().remember(page, files, now);
                 Ok(found)
             }
@@ -388,7 +475,11 @@ impl Pages {
         file: &MirrorFile,
         age: Option<Duration>,
     ) -> Result<(Resolved, Option<Duration>), PageError> {
-        let min_age = self.loader.sources().mirror(path.scope()).map(|mirror| mirror.min_age);
+        let min_age = self
+            .loader
+            .sources()
+            .mirror(path.scope())
+            .map(|mirror| mirror.min_age);
         let now = clock::wall();
         if let Some(why) = file.withheld(min_age.unwrap_or_default(), now) {
             return Err(PageError::withheld(why, now));
@@ -407,16 +498,21 @@ impl Pages {
                         let own = FileRef::mirrored(&path, digest);
                         // It is advertised, and the wheel that it was taken from may be all there is.
                         let here = held.holds(own.clone()).await;
-                        if here { Resolved::File(own) } else { Resolved::Sidecar(wheel) }
+                        if here {
+                            Resolved::File(own)
+                        } else {
+                            Resolved::Sidecar(wheel)
+                        }
                     }
                     (CoreMetadata::Present, Some(_), Some(wheel)) => Resolved::Sidecar(wheel),
                     (CoreMetadata::Sha256(digest), _, Some(wheel)) => {
                         let metadata = Offered::File(FileRef::mirrored(&path, digest));
                         Resolved::Offered { metadata, wheel }
                     }
-                    (CoreMetadata::Present, _, Some(wheel)) => {
-                        Resolved::Offered { metadata: Offered::Unverifiable(path), wheel }
-                    }
+                    (CoreMetadata::Present, _, Some(wheel)) => Resolved::Offered {
+                        metadata: Offered::Unverifiable(path),
+                        wheel,
+                    },
                     (CoreMetadata::Sha256(digest), _, None) => {
                         Resolved::File(FileRef::mirrored(&path, digest))
                     }
@@ -432,20 +528,36 @@ impl Pages {
         let loader = &self.loader;
         let key = ViewKey::new(request.page.clone(), request.format, request.who);
         let standing = loader.standing(request, now);
-        if let Some(word) = loader.refused_lately(&request.page, now).filter(|_| !request.insists) {
+        if let Some(word) = loader
+            .refused_lately(&request.page, now)
+            .filter(|_| !request.insists)
+        {
             return Ok(Found::Reply(PageReply::Relayed(word)));
         }
         let known = loader.memory().view(&key);
-        if let (Standing::Proven(permit), Some((view, page)), false) = (standing, &known, request.insists) {
+        if let (Standing::Proven(permit), Some((view, page)), false) =
+            (standing, &known, request.insists)
+        {
             let decided = loader.decide(&key, view, Word::Unasked, now);
             if decided.is_shown_unasked() && !page.is_ripe(clock::wall()) {
                 let (uses, lapsed) = (view.used(), decided == Use::ShowAndAsk);
                 if lapsed || (decided == Use::Show { due: true } && loader.is_hot(uses)) {
                     self.renew_behind(request, &key, view.asked, standing);
                 }
-                let status = if lapsed { CacheStatus::new(Outcome::Renewing) } else { CacheStatus::HIT };
+                let status = if lapsed {
+                    CacheStatus::new(Outcome::Renewing)
+                } else {
+                    CacheStatus::HIT
+                };
                 let age = lapsed.then(|| now.saturating_duration_since(view.asked));
-                return Ok(Found::Reply(reply(loader, request, permit, Arc::clone(page), status, age)));
+                return Ok(Found::Reply(reply(
+                    loader,
+                    request,
+                    permit,
+                    Arc::clone(page),
+                    status,
+                    age,
+                )));
             }
         }
         let seen = known.as_ref().map(|(view, _)| view.asked);
@@ -455,12 +567,18 @@ impl Pages {
         // The load that was joined asked in somebody else's name: ask in our own.
         if matches!(settled, Settled::NotOurs) {
             let landed = loader.load(request, &key, Some(request.who), seen).await?;
-            let landed = Landed { joined: false, ..landed };
+            let landed = Landed {
+                joined: false,
+                ..landed
+            };
             settled = settle(loader, request, &key, landed, standing, clock::now());
         }
         // It gave a stream, which has one taker: ask for one of our own.
         if matches!(settled, Settled::Taken) {
-            let landed = Landed { value: loader.ask(request, &key).await, joined: false };
+            let landed = Landed {
+                value: loader.ask(request, &key).await,
+                joined: false,
+            };
             settled = settle(loader, request, &key, landed, standing, clock::now());
         }
         match settled {
@@ -487,25 +605,47 @@ impl Pages {
         why: &dyn std::fmt::Display,
     ) -> Option<Found> {
         let now = clock::now();
-        let stored = || self.loader.memory().latest(key).filter(|_| request.page.scope.is_mirror());
+        let stored = || {
+            self.loader
+                .memory()
+                .latest(key)
+                .filter(|_| request.page.scope.is_mirror())
+        };
         let (variant, asked, page) = match known {
             Some((view, page)) => (view.variant, Some(view.asked), page),
             None => stored().map(|latest| (latest.variant, latest.asked, latest.page))?,
         };
-        let decided = self.loader.decide_as_of(key.page(), (asked, variant.spread()), Word::Failed, now);
+        let decided =
+            self.loader
+                .decide_as_of(key.page(), (asked, variant.spread()), Word::Failed, now);
         if decided != Use::ShowStale {
             return None;
         }
-        let Standing::Proven(permit) = self.loader.standing(request, now) else { return None };
+        let Standing::Proven(permit) = self.loader.standing(request, now) else {
+            return None;
+        };
         let age = asked.map(|asked| now.saturating_duration_since(asked));
         tracing::warn!(%why, "serving a stored page: upstream failed");
         self.stale.note(&request.page, age, now);
         let status = CacheStatus::new(Outcome::Stale);
-        Some(Found::Reply(reply(&self.loader, request, permit, page, status, age)))
+        Some(Found::Reply(reply(
+            &self.loader,
+            request,
+            permit,
+            page,
+            status,
+            age,
+        )))
     }
 
     /// Asks for a page again while the one that is known is served: one such question at a time, in this caller's name.
-    fn renew_behind(&self, request: &PageRequest, key: &ViewKey, seen: Instant, standing: Standing) {
+    fn renew_behind(
+        &self,
+        request: &PageRequest,
+        key: &ViewKey,
+        seen: Instant,
+        standing: Standing,
+    ) {
         if self.loader.is_loading(key) {
             return;
         }

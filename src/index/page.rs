@@ -78,7 +78,14 @@ impl Page {
         ahead_max: usize,
         now: Instant,
     ) -> Result<Self, PageError> {
-        let Rewritten { format, source, body, marks, collected, validators } = rewritten;
+        let Rewritten {
+            format,
+            source,
+            body,
+            marks,
+            collected,
+            validators,
+        } = rewritten;
         if marks.len() != collected.marked.len() {
             return Err(PageError::Internal);
         }
@@ -90,7 +97,11 @@ impl Page {
             source,
             body,
             marks,
-            shown: Mutex::new(Shown { forms: Arc::new(forms), generation, looked: now }),
+            shown: Mutex::new(Shown {
+                forms: Arc::new(forms),
+                generation,
+                looked: now,
+            }),
             looking: AtomicBool::new(false),
             listings: listings(&collected.files),
             mirrored: MirrorFiles::new(collected.mirrored),
@@ -103,7 +114,13 @@ impl Page {
 
     /// The bytes to send.
     pub fn forms(&self) -> Arc<Representations> {
-        Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner).forms)
+        Arc::clone(
+            &self
+                .shown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .forms,
+        )
     }
 
     /// Looks whether metadata of its wheels has become known since it was last looked for. Returns when that is done, or
@@ -125,11 +142,17 @@ impl Page {
             let generation = sidecars.generation();
             let body = annotated(this.format, &this.body, &this.marks, &sidecars);
             let known = this.forms();
-            let forms =
-                if known.is_of(&body) { Ok(known) } else { Representations::prepare(body).map(Arc::new) };
+            let forms = if known.is_of(&body) {
+                Ok(known)
+            } else {
+                Representations::prepare(body).map(Arc::new)
+            };
             if let Ok(forms) = forms {
-                *this.shown.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Shown { forms, generation, looked: now };
+                *this.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown {
+                    forms,
+                    generation,
+                    looked: now,
+                };
             }
             this.looking.store(false, Ordering::Release);
         });
@@ -173,17 +196,32 @@ impl Page {
 
     /// Bytes this takes in memory, roughly.
     pub fn weight(&self) -> usize {
-        let listings: usize = self.listings.iter().map(|(_, listing)| listing.weight()).sum();
+        let listings: usize = self
+            .listings
+            .iter()
+            .map(|(_, listing)| listing.weight())
+            .sum();
         let marks = size_of_val(&*self.marks);
         self.body.len() + self.forms().weight() + listings + marks + self.mirrored.weight() + 1024
     }
 }
 
 /// The page with the metadata that is known of its wheels.
-fn annotated(format: Format, body: &Bytes, marks: &[(u64, WheelMark)], sidecars: &Sidecars) -> Bytes {
-    let known: Vec<_> =
-        marks.iter().filter_map(|(offset, wheel)| Some((*offset, sidecars.find(*wheel)?))).collect();
-    if known.is_empty() { body.clone() } else { annotate(format, body, &known) }
+fn annotated(
+    format: Format,
+    body: &Bytes,
+    marks: &[(u64, WheelMark)],
+    sidecars: &Sidecars,
+) -> Bytes {
+    let known: Vec<_> = marks
+        .iter()
+        .filter_map(|(offset, wheel)| Some((*offset, sidecars.find(*wheel)?)))
+        .collect();
+    if known.is_empty() {
+        body.clone()
+    } else {
+        annotate(format, body, &known)
+    }
 }
 
 fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<Listing>)> {
@@ -194,5 +232,8 @@ fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<Listing>)> {
         }
     }
     let listing = |scope: &Scope| Listing::new(files.iter().filter(|file| file.scope == *scope));
-    scopes.into_iter().map(|scope| (scope.clone(), Arc::new(listing(scope)))).collect()
+    scopes
+        .into_iter()
+        .map(|scope| (scope.clone(), Arc::new(listing(scope))))
+        .collect()
 }

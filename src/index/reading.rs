@@ -27,12 +27,20 @@ const GZIP_STEP_BYTES: usize = 4096;
 const INFLATED_BYTES_MAX: usize = 32 << 20;
 
 pub(super) enum Reading {
-    Whole { rewritten: Box<Rewritten>, upstream_body: Bytes, source: Format },
+    Whole {
+        rewritten: Box<Rewritten>,
+        upstream_body: Bytes,
+        source: Format,
+    },
     Oversize(Box<PageStream>),
 }
 
 /// Reads a 200 to its end, or to the bound.
-pub(super) async fn read(answer: Answer, order: Order, bytes_max: usize) -> Result<Reading, PageError> {
+pub(super) async fn read(
+    answer: Answer,
+    order: Order,
+    bytes_max: usize,
+) -> Result<Reading, PageError> {
     let source = source(&answer.headers)?;
     let validators = Validators::of(&answer.headers);
     let job = order.job(source);
@@ -43,8 +51,11 @@ pub(super) async fn read(answer: Answer, order: Order, bytes_max: usize) -> Resu
         files: MirrorFiles::default(),
     };
     let mut upstream_body = BytesMut::new();
-    while let Some(piece) =
-        stream.body.piece().await.map_err(|why| PageError::Broken(why.to_string().into()))?
+    while let Some(piece) = stream
+        .body
+        .piece()
+        .await
+        .map_err(|why| PageError::Broken(why.to_string().into()))?
     {
         let decoded = stream.decoder.decode(piece)?;
         if let Some(rewriting) = &mut stream.rewriting {
@@ -64,22 +75,34 @@ pub(super) async fn read(answer: Answer, order: Order, bytes_max: usize) -> Resu
     }
     let rest = stream.decoder.finish()?;
     upstream_body.extend_from_slice(&rest);
-    let Some(mut rewriting) = stream.rewriting.take() else { return Err(PageError::Internal) };
+    let Some(mut rewriting) = stream.rewriting.take() else {
+        return Err(PageError::Internal);
+    };
     let upstream_body = upstream_body.freeze();
     let body = upstream_body.clone();
     let finish = move || {
         rewriting.write(&rest)?;
         rewriting.finish(&job, &body, &validators)
     };
-    let rewritten = tokio::task::spawn_blocking(finish).await.map_err(|_| PageError::Internal)??;
-    Ok(Reading::Whole { rewritten: Box::new(rewritten), upstream_body, source })
+    let rewritten = tokio::task::spawn_blocking(finish)
+        .await
+        .map_err(|_| PageError::Internal)??;
+    Ok(Reading::Whole {
+        rewritten: Box::new(rewritten),
+        upstream_body,
+        source,
+    })
 }
 
 /// A bare index that is no page: what else it may be is told by its type.
 fn source(headers: &HeaderMap) -> Result<Format, PageError> {
-    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Format::of_content_type(text)
-        .ok_or_else(|| PageError::not_a_page(format!("its type is \"{text}\", none of the Simple API")))
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    Format::of_content_type(text).ok_or_else(|| {
+        PageError::not_a_page(format!("its type is \"{text}\", none of the Simple API"))
+    })
 }
 
 /// A page too large to keep, rewritten while it passes. Its body ends with an error unless upstream's ended well.
@@ -101,24 +124,37 @@ impl Body for PageStream {
     ) -> Poll<Option<Result<Frame<Bytes>, PageError>>> {
         let this = &mut *self;
         loop {
-            let Some(rewriting) = &mut this.rewriting else { return Poll::Ready(None) };
+            let Some(rewriting) = &mut this.rewriting else {
+                return Poll::Ready(None);
+            };
             let ready = rewriting.take_output();
             if !ready.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(ready))));
             }
             let last = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else { continue };
-                    match this.decoder.decode(piece).and_then(|decoded| rewriting.write(&decoded)) {
+                    let Ok(piece) = frame.into_data() else {
+                        continue;
+                    };
+                    match this
+                        .decoder
+                        .decode(piece)
+                        .and_then(|decoded| rewriting.write(&decoded))
+                    {
                         Ok(()) => continue,
                         Err(why) => Err(why),
                     }
                 }
                 Some(Err(why)) => Err(PageError::Broken(why.to_string().into())),
-                None => this.decoder.finish().and_then(|rest| rewriting.write(&rest)),
+                None => this
+                    .decoder
+                    .finish()
+                    .and_then(|rest| rewriting.write(&rest)),
             };
             // Spent either way: nothing follows the last bytes, and nothing follows an error.
-            let Some(rewriting) = this.rewriting.take() else { return Poll::Ready(None) };
+            let Some(rewriting) = this.rewriting.take() else {
+                return Poll::Ready(None);
+            };
             let last = last.and_then(|()| rewriting.finish_stream());
             let last = last.map(|(bytes, files)| {
                 this.files = files;
@@ -147,10 +183,15 @@ enum Decoder {
 
 impl Decoder {
     fn of(headers: &HeaderMap) -> Result<Self, PageError> {
-        match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
+        match headers
+            .get(CONTENT_ENCODING)
+            .map(http::HeaderValue::as_bytes)
+        {
             None | Some(b"identity") => Ok(Self::Identity),
             Some(b"gzip" | b"x-gzip") => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))),
-            Some(_) => Err(PageError::NotAPage("it came in an encoding that was not asked for".into())),
+            Some(_) => Err(PageError::NotAPage(
+                "it came in an encoding that was not asked for".into(),
+            )),
         }
     }
 

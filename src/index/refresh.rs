@@ -41,7 +41,12 @@ impl Pages {
     ) -> (Vec<(String, FileChange)>, PageRefresh) {
         match self.renew(request, now).await {
             Ok(renewed) => renewed,
-            Err(why) => (Vec::new(), PageRefresh::Failed { why: why.to_string() }),
+            Err(why) => (
+                Vec::new(),
+                PageRefresh::Failed {
+                    why: why.to_string(),
+                },
+            ),
         }
     }
 
@@ -53,17 +58,27 @@ impl Pages {
         let before = self.last_known(&request.page, request.who).await;
         // For the format that is not asked for now, and for the other callers of a group's page.
         self.mark(&request.page, now)?;
-        let request = PageRequest { insists: true, format: Format::Json, ..request.clone() };
+        let request = PageRequest {
+            insists: true,
+            format: Format::Json,
+            ..request.clone()
+        };
         let nothing = |end| Ok((Vec::new(), end));
         let after = match self.page(&request, now).await? {
-            PageReply::Page { page, age: None, .. } => page,
+            PageReply::Page {
+                page, age: None, ..
+            } => page,
             PageReply::Page { age: Some(_), .. } => {
                 let why = "upstream did not answer; what was stored stays, and is shown as long as it may";
-                return nothing(PageRefresh::Failed { why: why.to_owned() });
+                return nothing(PageRefresh::Failed {
+                    why: why.to_owned(),
+                });
             }
             PageReply::Stream(_) => return nothing(PageRefresh::TooLarge),
             PageReply::Relayed(word) => {
-                return nothing(PageRefresh::Refused { status: word.status.as_u16() });
+                return nothing(PageRefresh::Refused {
+                    status: word.status.as_u16(),
+                });
             }
         };
         let Some(project) = request.page.name.clone() else {
@@ -76,15 +91,22 @@ impl Pages {
         let compare = move || {
             let after = files_of(&after, &project)?;
             let files = after.len() as u64;
-            Ok::<_, PageError>(match before.map(|before| files_of(&before, &project)).transpose()? {
-                None => (Vec::new(), PageRefresh::New { files }),
-                Some(before) => match changes(&before, &after) {
-                    none if none.is_empty() => (none, PageRefresh::Unchanged { files }),
-                    some => (some, PageRefresh::Changed { files }),
+            Ok::<_, PageError>(
+                match before
+                    .map(|before| files_of(&before, &project))
+                    .transpose()?
+                {
+                    None => (Vec::new(), PageRefresh::New { files }),
+                    Some(before) => match changes(&before, &after) {
+                        none if none.is_empty() => (none, PageRefresh::Unchanged { files }),
+                        some => (some, PageRefresh::Changed { files }),
+                    },
                 },
-            })
+            )
         };
-        tokio::task::spawn_blocking(compare).await.map_err(|_| PageError::Internal)?
+        tokio::task::spawn_blocking(compare)
+            .await
+            .map_err(|_| PageError::Internal)?
     }
 
     /// The page as it was last shown to this caller, or to anybody, or lies on the disk.

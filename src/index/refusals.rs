@@ -37,17 +37,30 @@ impl Refusals {
             let bytes = Route::Page(page.clone()).path().len() + ENTRY_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(memory.0 / MEMORY_SHARE).weigher(weigh).build())
+        Self(
+            Cache::builder()
+                .max_capacity(memory.0 / MEMORY_SHARE)
+                .weigher(weigh)
+                .build(),
+        )
     }
 
     /// A question that was sent at `asked` was refused. Without a `word` everybody asks for himself.
     pub(super) fn note(&self, page: &PageRef, word: Option<Relayed>, asked: Instant) {
-        self.0.insert(page.clone(), Refusal { asked, word: word.map(Arc::new) });
+        self.0.insert(
+            page.clone(),
+            Refusal {
+                asked,
+                word: word.map(Arc::new),
+            },
+        );
     }
 
     /// Whether a page that was asked for at `asked` was refused since.
     pub(super) fn overrule(&self, page: &PageRef, asked: Option<Instant>) -> bool {
-        self.0.get(page).is_some_and(|refusal| asked.is_none_or(|asked| asked <= refusal.asked))
+        self.0
+            .get(page)
+            .is_some_and(|refusal| asked.is_none_or(|asked| asked <= refusal.asked))
     }
 
     /// What is said again without asking.
@@ -67,7 +80,13 @@ impl Refusals {
     /// The next who looks for the page asks.
     pub(super) fn silence(&self, page: &PageRef) {
         if let Some(refusal) = self.0.get(page) {
-            self.0.insert(page.clone(), Refusal { word: None, ..refusal });
+            self.0.insert(
+                page.clone(),
+                Refusal {
+                    word: None,
+                    ..refusal
+                },
+            );
         }
     }
 
@@ -112,7 +131,10 @@ mod tests {
         assert!(refusals.recall(&a, now + second, second).is_none());
         assert!(refusals.recall(&a, now, Duration::ZERO).is_none());
         refusals.lift(&a, now - second);
-        assert!(refusals.recall(&a, now, second).is_some(), "an older answer lifts nothing");
+        assert!(
+            refusals.recall(&a, now, second).is_some(),
+            "an older answer lifts nothing"
+        );
         refusals.silence(&a);
         assert!(refusals.overrule(&a, Some(now)) && refusals.recall(&a, now, second).is_none());
         refusals.lift(&a, now + second);

@@ -58,7 +58,11 @@ impl Representations {
         let represent = |body: Bytes, coding: Option<Coding>| {
             let suffix = coding.map_or_else(String::new, |coding| format!("-{}", coding.name()));
             let etag = HeaderValue::try_from(format!("\"{}{suffix}\"", &digest[..32]));
-            Ok::<_, PageError>(Representation { body, coding, etag: etag.map_err(|_| PageError::Internal)? })
+            Ok::<_, PageError>(Representation {
+                body,
+                coding,
+                etag: etag.map_err(|_| PageError::Internal)?,
+            })
         };
         let codings: &[Coding] = match body.len() {
             0..COMPRESSED_FROM_BYTES => &[],
@@ -68,12 +72,19 @@ impl Representations {
             let compressed = compress(coding, &body).map_err(|_| PageError::Internal)?;
             represent(compressed, Some(coding))
         });
-        Ok(Self { compressed: compressed.collect::<Result<_, _>>()?, plain: represent(body, None)? })
+        Ok(Self {
+            compressed: compressed.collect::<Result<_, _>>()?,
+            plain: represent(body, None)?,
+        })
     }
 
     /// The first of these codings that there is, else the page as it is.
     pub fn choose(&self, wanted: impl IntoIterator<Item = Coding>) -> &Representation {
-        let find = |coding| self.compressed.iter().find(|form| form.coding == Some(coding));
+        let find = |coding| {
+            self.compressed
+                .iter()
+                .find(|form| form.coding == Some(coding))
+        };
         wanted.into_iter().find_map(find).unwrap_or(&self.plain)
     }
 
@@ -84,7 +95,12 @@ impl Representations {
 
     /// Bytes this takes in memory.
     pub(super) fn weight(&self) -> usize {
-        self.plain.body.len() + self.compressed.iter().map(|form| form.body.len()).sum::<usize>()
+        self.plain.body.len()
+            + self
+                .compressed
+                .iter()
+                .map(|form| form.body.len())
+                .sum::<usize>()
     }
 }
 
@@ -121,7 +137,10 @@ mod tests {
         let mut inflated = Vec::new();
         flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut inflated)?;
         let zstd = forms.choose([Coding::Zstd, Coding::Gzip]);
-        assert_eq!((&inflated, &zstd::decode_all(&zstd.body[..])?), (&body.to_vec(), &body.to_vec()));
+        assert_eq!(
+            (&inflated, &zstd::decode_all(&zstd.body[..])?),
+            (&body.to_vec(), &body.to_vec())
+        );
         let tags = [&forms.choose([]).etag, &gzip.etag, &zstd.etag];
         assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2]);
         Ok(())

@@ -32,7 +32,10 @@ pub(super) struct Order {
 impl Order {
     /// The same, once it is known in which format upstream sent it.
     pub(super) fn job(self, source: Format) -> Job {
-        Job { source, order: self }
+        Job {
+            source,
+            order: self,
+        }
     }
 }
 
@@ -46,7 +49,8 @@ pub(super) struct Job {
 impl Job {
     /// Whether a project's JSON becomes HTML, which is known from its beginning only at the end.
     pub(super) fn turns_into_html(&self) -> bool {
-        (self.source, self.order.target) == (Format::Json, Format::Html) && self.order.page.name.is_some()
+        (self.source, self.order.target) == (Format::Json, Format::Html)
+            && self.order.page.name.is_some()
     }
 }
 
@@ -66,14 +70,27 @@ impl Rewriting {
     }
 
     /// Rewrites a whole page. A quarantined project's files are left out.
-    pub(super) fn whole(job: &Job, body: &[u8], validators: &Validators) -> Result<Rewritten, PageError> {
+    pub(super) fn whole(
+        job: &Job,
+        body: &[u8],
+        validators: &Validators,
+    ) -> Result<Rewritten, PageError> {
         let mut rewriting = Self::new(job.clone());
         rewriting.write(body)?;
         rewriting.finish(job, body, validators)
     }
 
     fn begin(job: Job, offered: bool) -> Self {
-        let Job { source, order: Order { page, target, url, links } } = job;
+        let Job {
+            source,
+            order:
+                Order {
+                    page,
+                    target,
+                    url,
+                    links,
+                },
+        } = job;
         let collected = Arc::new(Mutex::new(Some(Collected::default())));
         let seen = Arc::clone(&collected);
         let (told, judge) = (page.clone(), links.clone());
@@ -82,10 +99,21 @@ impl Rewriting {
             if !offered {
                 return Decision::Drop;
             }
-            judge.decide(&told, entry, seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
+            judge.decide(
+                &told,
+                entry,
+                seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut(),
+            )
         };
         let rewriter = Rewriter::new(source, target, subject, url, decide);
-        Self { target, rewriter, output: BytesMut::new(), page, links, collected }
+        Self {
+            target,
+            rewriter,
+            output: BytesMut::new(),
+            page,
+            links,
+            collected,
+        }
     }
 
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), PageError> {
@@ -101,20 +129,38 @@ impl Rewriting {
 
     /// From here on the page is streamed out, in memory that hardly grows with it.
     pub(super) fn stream(&mut self) {
-        let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
-        let mirrored = collected.take().map(|collected| collected.mirrored).unwrap_or_default();
-        *collected = Some(Collected { passing: true, mirrored, ..Collected::default() });
+        let mut collected = self
+            .collected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mirrored = collected
+            .take()
+            .map(|collected| collected.mirrored)
+            .unwrap_or_default();
+        *collected = Some(Collected {
+            passing: true,
+            mirrored,
+            ..Collected::default()
+        });
     }
 
     /// Ends a page that was streamed out: its last bytes, and the files of a mirror that it lists.
     pub(super) fn finish_stream(self) -> Result<(Bytes, MirrorFiles), PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
         self.links.tell_left_out(&self.page, &finished.left_out);
-        let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let collected = self
+            .collected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let offered = collected.filter(|_| !is_quarantined(finished.status.as_ref()));
         let mut output = self.output;
         output.extend_from_slice(&finished.rest);
-        let files = MirrorFiles::new(offered.map(|collected| collected.mirrored).unwrap_or_default());
+        let files = MirrorFiles::new(
+            offered
+                .map(|collected| collected.mirrored)
+                .unwrap_or_default(),
+        );
         Ok((output.freeze(), files))
     }
 
@@ -128,7 +174,11 @@ impl Rewriting {
     ) -> Result<Rewritten, PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
         self.links.tell_left_out(&self.page, &finished.left_out);
-        let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let collected = self
+            .collected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let collected = collected.unwrap_or_default();
         if is_quarantined(finished.status.as_ref())
             && !(collected.files.is_empty() && collected.mirrored.is_empty())

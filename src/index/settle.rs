@@ -45,9 +45,16 @@ pub(super) fn settle(
     // Whose word is this? Ours, unless we shared the load of callers whose right stood already.
     let ours = !landed.joined || before.permit().is_none();
     match landed.value {
-        Loaded::Page { page, variant, asked, not_modified } => {
+        Loaded::Page {
+            page,
+            variant,
+            asked,
+            not_modified,
+        } => {
             let permit = if ours {
-                loader.access().admit_page(request.who, &request.page, page.listings(), asked)
+                loader
+                    .access()
+                    .admit_page(request.who, &request.page, page.listings(), asked)
             } else {
                 match loader.standing(request, now) {
                     Standing::Proven(permit) => permit,
@@ -71,9 +78,14 @@ pub(super) fn settle(
         },
         Loaded::Oversize(stream) => {
             // A shared load's stream belongs to whoever began it, in whose name it was asked for.
-            let stream =
-                if ours { stream.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
-            stream.map_or(Settled::Taken, |stream| Settled::Reply(PageReply::Stream(stream)))
+            let stream = if ours {
+                stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+            } else {
+                None
+            };
+            stream.map_or(Settled::Taken, |stream| {
+                Settled::Reply(PageReply::Stream(stream))
+            })
         }
         Loaded::Forward { .. } | Loaded::Refused(_) if !ours => Settled::NotOurs,
         Loaded::Forward { relayed, mirror } => {
@@ -115,6 +127,13 @@ pub(super) fn reply(
     status: CacheStatus,
     age: Option<Duration>,
 ) -> PageReply {
-    loader.access().admit_listed(request.who, &request.page, page.listings(), permit);
-    PageReply::Page { permit, page, status, age }
+    loader
+        .access()
+        .admit_listed(request.who, &request.page, page.listings(), permit);
+    PageReply::Page {
+        permit,
+        page,
+        status,
+        age,
+    }
 }

@@ -44,12 +44,28 @@ impl Sources {
     ) -> Self {
         let private = Arc::new(private);
         let (mut known, mut rules) = (HashMap::new(), Vec::new());
-        for MirrorPages { base, fresh_for, min_age } in mirrors {
+        for MirrorPages {
+            base,
+            fresh_for,
+            min_age,
+        } in mirrors
+        {
             let scope = base.scope().clone();
-            let rule = MirrorRules { base: Arc::new(base), min_age, private: Arc::clone(&private) };
+            let rule = MirrorRules {
+                base: Arc::new(base),
+                min_age,
+                private: Arc::clone(&private),
+            };
             let links = Links::of_mirror(rule.clone(), path_prefix);
             rules.push(rule);
-            known.insert(scope, Mirror { fresh_for, min_age, links });
+            known.insert(
+                scope,
+                Mirror {
+                    fresh_for,
+                    min_age,
+                    links,
+                },
+            );
         }
         let rules: Arc<[MirrorRules]> = rules.into();
         Self {
@@ -69,12 +85,20 @@ impl Sources {
     }
 
     pub(super) fn links(&self, scope: &Scope) -> Option<&Links> {
-        if scope.is_mirror() { self.mirror(scope).map(|mirror| &mirror.links) } else { Some(&self.gitlab) }
+        if scope.is_mirror() {
+            self.mirror(scope).map(|mirror| &mirror.links)
+        } else {
+            Some(&self.gitlab)
+        }
     }
 
     /// The same for a stored page that came from `url`. One that was carried here needs nothing to be configured.
     pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<Links> {
-        if is_house(url) { Some(self.house.clone()) } else { self.links(scope).cloned() }
+        if is_house(url) {
+            Some(self.house.clone())
+        } else {
+            self.links(scope).cloned()
+        }
     }
 
     /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a cooldown

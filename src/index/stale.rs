@@ -61,7 +61,12 @@ impl StaleServed {
                     stale.oldest = stale.oldest.max(given.age);
                     stale.last = stale.last.min(last);
                 }
-                None => all.push(StalePages { mirror: mirror.cloned(), pages: 1, oldest: given.age, last }),
+                None => all.push(StalePages {
+                    mirror: mirror.cloned(),
+                    pages: 1,
+                    oldest: given.age,
+                    last,
+                }),
             }
         }
         all.sort_by(|one, other| one.mirror.cmp(&other.mirror));
@@ -101,8 +106,10 @@ mod tests {
             served.note(&page(path).expect("a page"), age, now);
         }
         let report = served.report(now + Duration::from_secs(1));
-        let told: Vec<_> =
-            report.iter().map(|stale| (stale.mirror.is_some(), stale.pages, stale.oldest)).collect();
+        let told: Vec<_> = report
+            .iter()
+            .map(|stale| (stale.mirror.is_some(), stale.pages, stale.oldest))
+            .collect();
         assert_eq!(told, [(false, 2, age(95)), (true, 1, None)]);
         assert_eq!(served.report(now + LATELY), []);
     }
@@ -111,11 +118,21 @@ mod tests {
     fn they_are_bounded_and_give_way_when_they_are_old() {
         let (served, now) = (StaleServed::default(), clock::now());
         let note = |number: usize, at| {
-            served.note(&page(&format!("/pypi/simple/a{number}/")).expect("a page"), None, at)
+            served.note(
+                &page(&format!("/pypi/simple/a{number}/")).expect("a page"),
+                None,
+                at,
+            )
         };
         (0..2 * PAGES_MAX).for_each(|number| note(number, now));
-        assert_eq!(served.report(now).first().map(|stale| stale.pages), Some(PAGES_MAX));
+        assert_eq!(
+            served.report(now).first().map(|stale| stale.pages),
+            Some(PAGES_MAX)
+        );
         note(3 * PAGES_MAX, now + LATELY);
-        assert_eq!(served.report(now + LATELY).first().map(|stale| stale.pages), Some(1));
+        assert_eq!(
+            served.report(now + LATELY).first().map(|stale| stale.pages),
+            Some(1)
+        );
     }
 }

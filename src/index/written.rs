@@ -19,7 +19,10 @@ pub(super) struct Written {
 impl WrittenMark {
     pub(super) fn changed(&self, now: Instant) {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *written = Written { at: Some(now), count: written.count + 1 };
+        *written = Written {
+            at: Some(now),
+            count: written.count + 1,
+        };
     }
 
     /// Keeps further askers from joining loads that are under way; nothing grows old by it.

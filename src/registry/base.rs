@@ -23,7 +23,9 @@ pub enum BaseError {
     NotUrl(#[from] url::ParseError),
     #[error("only http and https are spoken, not `{0}`")]
     Scheme(String),
-    #[error("a credential does not belong in the URL: each caller sends its own, or use token_file")]
+    #[error(
+        "a credential does not belong in the URL: each caller sends its own, or use token_file"
+    )]
     Credential,
     #[error("a query or fragment does not belong in the URL")]
     Trailer,
@@ -69,7 +71,9 @@ impl Base {
         if url.origin() != self.url.origin() {
             return None;
         }
-        url.path().strip_prefix(self.root.as_str()).filter(|rest| rest.starts_with('/'))
+        url.path()
+            .strip_prefix(self.root.as_str())
+            .filter(|rest| rest.starts_with('/'))
     }
 }
 
@@ -137,14 +141,17 @@ impl Bases {
         match below.map(|path| (path, Route::from_path(path))) {
             // No address of ours has a query, and what would be lost with it is not known.
             Some((path, Ok(route @ (Route::Page(_) | Route::File(_)))))
-                if link.query().is_none() && route.scope().is_some_and(|scope| !scope.is_mirror()) =>
+                if link.query().is_none()
+                    && route.scope().is_some_and(|scope| !scope.is_mirror()) =>
             {
-                LinkTarget::Ours { route, path: path.to_owned() }
+                LinkTarget::Ours {
+                    route,
+                    path: path.to_owned(),
+                }
             }
             Some(_) => LinkTarget::Foreign,
-            None => {
-                shaped_like_gitlab(link).map_or(LinkTarget::Foreign, |base| LinkTarget::UnknownBase { base })
-            }
+            None => shaped_like_gitlab(link)
+                .map_or(LinkTarget::Foreign, |base| LinkTarget::UnknownBase { base }),
         }
     }
 }
@@ -178,7 +185,10 @@ mod tests {
     fn links_of_every_configured_base_are_ours_and_keep_their_spelling() {
         for base in ["http://127.0.0.1:8080/gitlab", "https://gitlab.example.com"] {
             let target = recognise(&format!("{base}{PAGE}"));
-            assert!(matches!(target, Some(LinkTarget::Ours { path, .. }) if path == PAGE), "{base}");
+            assert!(
+                matches!(target, Some(LinkTarget::Ours { path, .. }) if path == PAGE),
+                "{base}"
+            );
         }
     }
 
@@ -187,7 +197,9 @@ mod tests {
         let target = recognise(&format!("https://gitlab.example.com:8443/sub{PAGE}"));
         assert_eq!(
             target,
-            Some(LinkTarget::UnknownBase { base: "https://gitlab.example.com:8443/sub".into() })
+            Some(LinkTarget::UnknownBase {
+                base: "https://gitlab.example.com:8443/sub".into()
+            })
         );
         assert!(matches!(
             recognise(&format!("http://gitlab.example.com{PAGE}")),
@@ -197,9 +209,9 @@ mod tests {
 
     #[test]
     fn what_we_do_not_serve_is_left_alone() {
-        let empty_digest = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/files//x.whl";
-        let forward =
-            "https://gitlab.example.com/api/v4/projects/42/packages/pypi/forward/x/files.example/x.whl";
+        let empty_digest =
+            "https://gitlab.example.com/api/v4/projects/42/packages/pypi/files//x.whl";
+        let forward = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/forward/x/files.example/x.whl";
         let queried = "https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x?a=b";
         for link in [
             empty_digest,
@@ -215,9 +227,21 @@ mod tests {
 
     #[test]
     fn a_base_that_carries_a_secret_or_a_query_is_refused() {
-        assert_eq!(Base::parse("https://u:p@gitlab.example.com"), Err(BaseError::Credential));
-        assert_eq!(Base::parse("https://gitlab.example.com?x"), Err(BaseError::Trailer));
-        assert_eq!(Base::parse("ftp://gitlab.example.com"), Err(BaseError::Scheme("ftp".into())));
-        assert!(matches!(Base::parse("gitlab.example.com"), Err(BaseError::NotUrl(_))));
+        assert_eq!(
+            Base::parse("https://u:p@gitlab.example.com"),
+            Err(BaseError::Credential)
+        );
+        assert_eq!(
+            Base::parse("https://gitlab.example.com?x"),
+            Err(BaseError::Trailer)
+        );
+        assert_eq!(
+            Base::parse("ftp://gitlab.example.com"),
+            Err(BaseError::Scheme("ftp".into()))
+        );
+        assert!(matches!(
+            Base::parse("gitlab.example.com"),
+            Err(BaseError::NotUrl(_))
+        ));
     }
 }

@@ -11,8 +11,13 @@ use super::{Filename, MirrorPath, Scope};
 use crate::digest::Digest;
 
 /// What stays bare in a path segment: RFC 3986 unreserved, and `+ !` as GitLab and the clients write them.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+').remove(b'!');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'!');
 
 /// One file in one scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -25,8 +25,9 @@ impl Filename {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(segment: &str) -> Result<Self, &'static str> {
-        let decoded =
-            percent_decode_str(segment).decode_utf8().map_err(|_| "a file name that is no UTF-8")?;
+        let decoded = percent_decode_str(segment)
+            .decode_utf8()
+            .map_err(|_| "a file name that is no UTF-8")?;
         if decoded.len() > FILENAME_BYTES_MAX {
             Err("a file name of more than 255 bytes, which no file system holds")
         } else if decoded.starts_with('.') || !decoded.contains('.') {
@@ -48,9 +49,17 @@ impl Filename {
 /// Control characters, and those of Unicode that have no shape of their own or turn what follows them: two names that look
 /// alike would be two files.
 fn is_unseen(c: char) -> bool {
-    let unseen =
-        ['\u{ad}'..='\u{ad}', '\u{61c}'..='\u{61c}', '\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}'];
-    let others = ['\u{2060}'..='\u{206f}', '\u{feff}'..='\u{feff}', '\u{fff9}'..='\u{fffb}'];
+    let unseen = [
+        '\u{ad}'..='\u{ad}',
+        '\u{61c}'..='\u{61c}',
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+    ];
+    let others = [
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+        '\u{fff9}'..='\u{fffb}',
+    ];
     c.is_control() || unseen.iter().chain(&others).any(|range| range.contains(&c))
 }
 
@@ -73,7 +82,11 @@ mod tests {
             ("demo-1.0-caf%C3%A9.zip", "demo-1.0-café.zip"),
             ("demo-1.0-cafe%CC%81.zip", "demo-1.0-cafe\u{301}.zip"),
         ] {
-            assert_eq!(Filename::read(segment).as_ref().map(Filename::as_str), Ok(name), "{segment}");
+            assert_eq!(
+                Filename::read(segment).as_ref().map(Filename::as_str),
+                Ok(name),
+                "{segment}"
+            );
         }
         assert!(Filename::parse(&format!("{}.zip", "a".repeat(251))).is_some());
     }
@@ -94,7 +107,10 @@ mod tests {
             ("a%E2%80%AEb.zip", "cannot be seen"),
             ("a%FF.zip", "no UTF-8"),
         ] {
-            assert!(Filename::read(segment).is_err_and(|said| said.contains(why)), "{segment}");
+            assert!(
+                Filename::read(segment).is_err_and(|said| said.contains(why)),
+                "{segment}"
+            );
         }
     }
 }

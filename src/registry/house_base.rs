@@ -48,7 +48,14 @@ mod tests {
         ] {
             let route = recognise(&path);
             assert_eq!(route.as_ref().map(Route::path), Some(path));
-            assert_eq!(route.as_ref().and_then(house_url).as_ref().and_then(recognise_house), route);
+            assert_eq!(
+                route
+                    .as_ref()
+                    .and_then(house_url)
+                    .as_ref()
+                    .and_then(recognise_house),
+                route
+            );
         }
     }
 

@@ -68,10 +68,17 @@ impl MirrorBase {
     ///
     /// # Errors
     /// What is wrong with the index's URL, and which.
-    pub fn parse(scope: Scope, index: &str, files: &[String]) -> Result<Self, (String, MirrorBaseError)> {
+    pub fn parse(
+        scope: Scope,
+        index: &str,
+        files: &[String],
+    ) -> Result<Self, (String, MirrorBaseError)> {
         let parse = |text: &str| prefix(text).map_err(|why| (text.to_owned(), why));
         let index = parse(index)?;
-        let mut places = files.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut places = files
+            .iter()
+            .map(|text| parse(text))
+            .collect::<Result<Vec<_>, _>>()?;
         if places.is_empty() {
             places = default_places(&index);
         }
@@ -85,7 +92,11 @@ impl MirrorBase {
                 return Err((further.to_string(), MirrorBaseError::Ambiguous));
             }
         }
-        Ok(Self { scope, index, files: places })
+        Ok(Self {
+            scope,
+            index,
+            files: places,
+        })
     }
 
     pub fn scope(&self) -> &Scope {
@@ -110,7 +121,11 @@ impl MirrorBase {
         match route {
             Route::Page(page) => {
                 let mut url = self.index.clone();
-                let name = page.name.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
+                let name = page
+                    .name
+                    .as_ref()
+                    .map(|name| format!("{name}/"))
+                    .unwrap_or_default();
                 url.set_path(&format!("{}{name}", self.index.path()));
                 Some(url)
             }
@@ -145,7 +160,9 @@ impl MirrorBase {
         };
         let path = MirrorPath::read(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
         if self.locate(path.rest()) != Some(place) {
-            return Err(Stranger::Unfit("an address that could be written in two ways"));
+            return Err(Stranger::Unfit(
+                "an address that could be written in two ways",
+            ));
         }
         Ok(path.asked_with(link.query().map(|query| Arc::new(Secret::new(query)))))
     }
@@ -157,30 +174,47 @@ impl MirrorBase {
             return Some(PageRef::index(self.scope.clone()));
         }
         let name = ProjectName::parse(name.strip_suffix('/').unwrap_or(name)).ok()?;
-        Some(PageRef { scope: self.scope.clone(), name: Some(name) })
+        Some(PageRef {
+            scope: self.scope.clone(),
+            name: Some(name),
+        })
     }
 
     fn file_url(&self, path: &MirrorPath) -> Option<Url> {
         let mut url = self.locate(path.rest())?;
         let is_its_own = self.spell(&url)? == path.rest();
-        let query = path.query().and_then(|query| std::str::from_utf8(query.expose()).ok());
+        let query = path
+            .query()
+            .and_then(|query| std::str::from_utf8(query.expose()).ok());
         url.set_query(query);
         is_its_own.then_some(url)
     }
 
     /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
     fn spell(&self, link: &Url) -> Option<String> {
-        let fits =
-            self.files.iter().enumerate().filter_map(|(at, prefix)| Some((at, prefix, below(prefix, link)?)));
+        let fits = self
+            .files
+            .iter()
+            .enumerate()
+            .filter_map(|(at, prefix)| Some((at, prefix, below(prefix, link)?)));
         // Of two equal prefixes the first one counts.
         let (at, prefix, rest) = fits.min_by_key(|(at, _, rest)| (rest.len(), *at))?;
-        if at == 0 { Some(rest.to_owned()) } else { Some(format!("{}{}", place(prefix), link.path())) }
+        if at == 0 {
+            Some(rest.to_owned())
+        } else {
+            Some(format!("{}{}", place(prefix), link.path()))
+        }
     }
 
     /// The URL of a path below the mirror's name.
     fn locate(&self, rest: &str) -> Option<Url> {
         let further = rest.split_once('/').and_then(|(first, path)| {
-            Some((self.files[1..].iter().find(|prefix| place(prefix) == first)?, path))
+            Some((
+                self.files[1..]
+                    .iter()
+                    .find(|prefix| place(prefix) == first)?,
+                path,
+            ))
         });
         let (prefix, path) = match further {
             Some((prefix, path)) => (prefix, format!("/{path}")),

@@ -77,10 +77,19 @@ impl MirrorPath {
         // RFC 3986 pchar without what `check` refuses anywhere, and what the URL standard leaves bare in a path.
         let known = |b: u8| {
             b.is_ascii_alphanumeric()
-                || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
-                || matches!(b, b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/' | b'[' | b']' | b'|' | b'^')
+                || matches!(
+                    b,
+                    b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
+                )
+                || matches!(
+                    b,
+                    b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/' | b'[' | b']' | b'|' | b'^'
+                )
         };
-        let page = rest == "simple" || rest.strip_prefix("simple/").is_some_and(|name| !name.contains('/'));
+        let page = rest == "simple"
+            || rest
+                .strip_prefix("simple/")
+                .is_some_and(|name| !name.contains('/'));
         if !scope.is_mirror() || page {
             return Err("the address of a page");
         }
@@ -91,7 +100,12 @@ impl MirrorPath {
         if !rest.bytes().all(known) {
             return Err("character that has no place in a path");
         }
-        let path = Self { scope, rest: rest.into(), filename, query: None };
+        let path = Self {
+            scope,
+            rest: rest.into(),
+            filename,
+            query: None,
+        };
         let whole = path.path();
         if whole.contains("//") {
             return Err("empty path segment");
@@ -127,7 +141,10 @@ impl MirrorPath {
     pub fn canonical(&self) -> Self {
         let decoded: Vec<u8> = percent_decode_str(&self.rest).collect();
         let rest = percent_encode(&decoded, PATH).to_string();
-        Self { rest: rest.into(), ..self.clone() }
+        Self {
+            rest: rest.into(),
+            ..self.clone()
+        }
     }
 
     /// Another spelling of this path.
@@ -138,7 +155,10 @@ impl MirrorPath {
 
     /// The wheel whose PEP 658 metadata this is, if it is a wheel's.
     pub fn metadata_of(&self) -> Option<Self> {
-        let wheel = self.rest.strip_suffix(METADATA).filter(|wheel| wheel.ends_with(".whl"))?;
+        let wheel = self
+            .rest
+            .strip_suffix(METADATA)
+            .filter(|wheel| wheel.ends_with(".whl"))?;
         Self::parse(self.scope.clone(), wheel)
     }
 
@@ -177,7 +197,10 @@ mod tests {
         assert_eq!(metadata.as_ref().and_then(MirrorPath::metadata_of), wheel);
         assert_eq!(wheel.as_ref().and_then(MirrorPath::metadata), metadata);
         assert_eq!(wheel.as_ref().and_then(MirrorPath::metadata_of), None);
-        assert_eq!(parse("a-1.tar.gz.metadata").and_then(|path| path.metadata_of()), None);
+        assert_eq!(
+            parse("a-1.tar.gz.metadata").and_then(|path| path.metadata_of()),
+            None
+        );
     }
 
     #[test]
@@ -190,24 +213,48 @@ mod tests {
         ] {
             let canonical = parse(rest).map(|path| path.canonical());
             assert_eq!(canonical == plain, !rest.ends_with("%5F.whl"), "{rest}");
-            assert_eq!(canonical.as_ref().map(MirrorPath::canonical), canonical, "{rest}");
+            assert_eq!(
+                canonical.as_ref().map(MirrorPath::canonical),
+                canonical,
+                "{rest}"
+            );
         }
         let file = parse("a/torch-1.0+cu118.whl");
-        let spelled = |rest| file.as_ref().and_then(|file| file.spelled(rest)).map(|path| path.to_string());
-        assert_eq!(spelled("a/torch-1.0%2Bcu118.whl").as_deref(), Some("/pypi/a/torch-1.0%2Bcu118.whl"));
+        let spelled = |rest| {
+            file.as_ref()
+                .and_then(|file| file.spelled(rest))
+                .map(|path| path.to_string())
+        };
+        assert_eq!(
+            spelled("a/torch-1.0%2Bcu118.whl").as_deref(),
+            Some("/pypi/a/torch-1.0%2Bcu118.whl")
+        );
         assert_eq!(spelled("b/torch-1.0%2Bcu118.whl"), None);
     }
 
     #[test]
     fn what_could_be_read_in_two_ways_is_no_path() {
-        for rest in
-            ["", "/", "simple/a-1.whl", "a/../b-1.whl", "a//b-1.whl", "/a-1.whl", "a%2Fb-1.whl", "a%2fb.whl"]
-        {
+        for rest in [
+            "",
+            "/",
+            "simple/a-1.whl",
+            "a/../b-1.whl",
+            "a//b-1.whl",
+            "/a-1.whl",
+            "a%2Fb-1.whl",
+            "a%2fb.whl",
+        ] {
             assert_eq!(parse(rest), None, "{rest}");
         }
-        for rest in
-            ["a/%2e%2e/b-1.whl", "a/b-1.whl?x", "a/b-1.whl#x", "a;x/b-1.whl", "a/b-1.whl/", "a/b", "a/é.whl"]
-        {
+        for rest in [
+            "a/%2e%2e/b-1.whl",
+            "a/b-1.whl?x",
+            "a/b-1.whl#x",
+            "a;x/b-1.whl",
+            "a/b-1.whl/",
+            "a/b",
+            "a/é.whl",
+        ] {
             assert_eq!(parse(rest), None, "{rest}");
         }
     }
@@ -219,11 +266,21 @@ mod tests {
         let asked = plain.clone().map(|path| path.asked_with(Some(query)));
         assert_eq!(asked, plain);
         let metadata = asked.as_ref().and_then(MirrorPath::metadata);
-        for path in [&asked, &metadata, &asked.as_ref().map(MirrorPath::canonical)] {
-            let told = path.as_ref().and_then(|path| path.query()).map(|query| query.expose().to_vec());
+        for path in [
+            &asked,
+            &metadata,
+            &asked.as_ref().map(MirrorPath::canonical),
+        ] {
+            let told = path
+                .as_ref()
+                .and_then(|path| path.query())
+                .map(|query| query.expose().to_vec());
             assert_eq!(told.as_deref(), Some(&b"sig=s3cret"[..]));
             assert!(!format!("{path:?}").contains("s3cret"));
-            assert!(path.as_ref().is_some_and(|path| !path.to_string().contains('?')));
+            assert!(
+                path.as_ref()
+                    .is_some_and(|path| !path.to_string().contains('?'))
+            );
         }
     }
 
@@ -234,7 +291,10 @@ mod tests {
         let file = FileRef::mirrored(&path, digest);
         assert_eq!(file.filename.as_str(), "torch-1.0+cu118.whl");
         assert_eq!(file.mirror_path(), Some(&path));
-        assert_eq!(Route::File(file.clone()).path(), "/pypi/packages/aa/torch-1.0%2Bcu118.whl");
+        assert_eq!(
+            Route::File(file.clone()).path(),
+            "/pypi/packages/aa/torch-1.0%2Bcu118.whl"
+        );
         let mut hasher = Hasher::new();
         hasher.update(b"other");
         assert_ne!(file, FileRef::mirrored(&path, hasher.finish()));

@@ -31,11 +31,17 @@ impl PrivateNames {
     /// # Errors
     /// The first glob that could not be part of any name.
     pub fn parse(globs: &[String]) -> Result<Self, PrivateNamesError> {
-        globs.iter().map(|glob| normalise(glob)).collect::<Result<_, _>>().map(Self)
+        globs
+            .iter()
+            .map(|glob| normalise(glob))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     pub fn hold(&self, name: &ProjectName) -> bool {
-        self.0.iter().any(|glob| matches(glob, name.as_str().as_bytes()))
+        self.0
+            .iter()
+            .any(|glob| matches(glob, name.as_str().as_bytes()))
     }
 }
 
@@ -51,7 +57,11 @@ fn normalise(glob: &str) -> Result<Box<[u8]>, PrivateNamesError> {
             _ => return Err(PrivateNamesError::Character(glob.to_owned())),
         }
     }
-    if normal.is_empty() { Err(PrivateNamesError::Empty) } else { Ok(normal.into()) }
+    if normal.is_empty() {
+        Err(PrivateNamesError::Empty)
+    } else {
+        Ok(normal.into())
+    }
 }
 
 /// Walks both texts once, and on a mismatch lets the last `*` take one byte more.
@@ -117,7 +127,10 @@ mod tests {
 
     #[test]
     fn a_glob_that_could_match_nothing_is_refused() {
-        assert_eq!(PrivateNames::parse(&[" ".to_owned()]), Err(PrivateNamesError::Empty));
+        assert_eq!(
+            PrivateNames::parse(&[" ".to_owned()]),
+            Err(PrivateNamesError::Empty)
+        );
         for glob in ["acme/x", "acm\u{e9}", "[ab]c", "{a,b}"] {
             assert_eq!(
                 PrivateNames::parse(&[glob.to_owned()]),

@@ -13,11 +13,21 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
         Err("longer than 4096 bytes")
     } else if !path.starts_with('/') {
         Err("must begin with a slash")
-    } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#')) {
+    } else if path
+        .bytes()
+        .any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#'))
+    {
         Err("character that has no place in a path")
-    } else if path.split('/').any(|segment| segment == "." || segment == "..") {
+    } else if path
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
         Err("dot segment")
-    } else if path.split('%').skip(1).any(|after| !is_decent_escape(after)) {
+    } else if path
+        .split('%')
+        .skip(1)
+        .any(|after| !is_decent_escape(after))
+    {
         Err("escape that has no place in a path")
     } else {
         Ok(())
@@ -27,6 +37,10 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
 /// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
 /// end, or another escape.
 fn is_decent_escape(after: &str) -> bool {
-    let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    escaped.is_some_and(|byte| byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';'))
+    let escaped = after
+        .get(..2)
+        .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    escaped.is_some_and(|byte| {
+        byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';')
+    })
 }

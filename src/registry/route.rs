@@ -65,8 +65,13 @@ pub enum RouteError {
 }
 
 /// Query names under which GitLab would take a secret.
-const CREDENTIAL_QUERIES: [&str; 5] =
-    ["private_token", "access_token", "bearer_token", "job_token", "deploy_token"];
+const CREDENTIAL_QUERIES: [&str; 5] = [
+    "private_token",
+    "access_token",
+    "bearer_token",
+    "job_token",
+    "deploy_token",
+];
 
 const READS: &str = "GET, HEAD";
 
@@ -77,7 +82,9 @@ impl Route {
     /// Reads a request line. Only origin-form targets (RFC 9112 §3.2.1) are ours: larder is no forward proxy.
     pub fn parse(method: &Method, target: &Uri) -> Result<Self, RouteError> {
         if target.scheme().is_some() || target.authority().is_some() {
-            return Err(RouteError::Malformed("larder is not a forward proxy; send a path"));
+            return Err(RouteError::Malformed(
+                "larder is not a forward proxy; send a path",
+            ));
         }
         if (method, target.path()) == (&Method::OPTIONS, EVERYTHING) {
             return Ok(Self::House(House::Everything));
@@ -92,7 +99,11 @@ impl Route {
             Method::POST => allowed == "POST",
             _ => false,
         };
-        if fits { Ok(route) } else { Err(RouteError::Method(allowed)) }
+        if fits {
+            Ok(route)
+        } else {
+            Err(RouteError::Method(allowed))
+        }
     }
 
     /// Reads a raw path; the same grammar serves requests and the links on pages.
@@ -114,12 +125,23 @@ impl Route {
                 return view_of(kind, id, name).ok_or(RouteError::Unknown);
             }
             ["-", house @ ..] if !slashed => {
-                return House::parse(house).map(Self::House).ok_or(RouteError::Unknown);
+                return House::parse(house)
+                    .map(Self::House)
+                    .ok_or(RouteError::Unknown);
             }
-            ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => ((ScopeKind::Project, *id), rest),
-            ["api", "v4", "groups", id, "-", "packages", "pypi", rest @ ..] => {
-                ((ScopeKind::Group, *id), rest)
+            ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {
+                ((ScopeKind::Project, *id), rest)
             }
+            [
+                "api",
+                "v4",
+                "groups",
+                id,
+                "-",
+                "packages",
+                "pypi",
+                rest @ ..,
+            ] => ((ScopeKind::Group, *id), rest),
             [mirror, rest @ ..] => {
                 let scope = Scope::mirror(mirror).ok_or(RouteError::Unknown)?;
                 return below_mirror(scope, rest, slashed).ok_or(RouteError::Unknown);
@@ -132,8 +154,9 @@ impl Route {
         match rest {
             [] if scope.kind() == ScopeKind::Project => Ok(Self::Upload { scope }),
             ["simple", page @ ..] => page_of(scope, page).ok_or(RouteError::Unknown),
-            ["files", digest, filename] if !slashed => if let Some(wheel) =
-                filename.strip_suffix(".metadata").filter(|name| name.ends_with(".whl"))
+            ["files", digest, filename] if !slashed => if let Some(wheel) = filename
+                .strip_suffix(".metadata")
+                .filter(|name| name.ends_with(".whl"))
             {
                 FileRef::parse(scope, digest, wheel).map(Self::Sidecar)
             } else {
@@ -199,7 +222,15 @@ impl fmt::Display for Route {
 
 impl House {
     fn parse(segments: &[&str]) -> Option<Self> {
-        [Self::Live, Self::Ready, Self::Metrics, Self::Status, Self::Find].into_iter().find(|house| {
+        [
+            Self::Live,
+            Self::Ready,
+            Self::Metrics,
+            Self::Status,
+            Self::Find,
+        ]
+        .into_iter()
+        .find(|house| {
             let mut own = house.path().split('/').skip(2);
             segments.iter().all(|segment| own.next() == Some(segment)) && own.next().is_none()
         })
@@ -236,12 +267,23 @@ fn view_of(kind: &str, id: &str, name: &str) -> Option<Route> {
         _ => ScopeKind::Mirror,
     };
     let name = ProjectName::parse(name).ok()?;
-    Some(Route::View(PageRef { scope: Scope::parse(kind, id)?, name: Some(name) }))
+    Some(Route::View(PageRef {
+        scope: Scope::parse(kind, id)?,
+        name: Some(name),
+    }))
 }
 
 fn view_path(page: &PageRef) -> String {
-    let kind = if page.scope.is_mirror() { "mirrors/" } else { "" };
-    let name = page.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let kind = if page.scope.is_mirror() {
+        "mirrors/"
+    } else {
+        ""
+    };
+    let name = page
+        .name
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     format!("/-/{kind}{}/{name}", page.scope)
 }
 
@@ -260,7 +302,10 @@ fn page_of(scope: Scope, rest: &[&str]) -> Option<Route> {
         [] => Some(Route::Page(PageRef::index(scope))),
         [name] => {
             let name = ProjectName::parse(name).ok()?;
-            Some(Route::Page(PageRef { scope, name: Some(name) }))
+            Some(Route::Page(PageRef {
+                scope,
+                name: Some(name),
+            }))
         }
         _ => None,
     }
@@ -269,7 +314,9 @@ fn page_of(scope: Scope, rest: &[&str]) -> Option<Route> {
 fn credential_in(query: &str) -> Option<&'static str> {
     query.split(['&', ';']).find_map(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        let name = percent_encoding::percent_decode_str(name)
+            .decode_utf8_lossy()
+            .to_ascii_lowercase();
         CREDENTIAL_QUERIES.into_iter().find(|known| *known == name)
     })
 }
@@ -292,22 +339,31 @@ mod tests {
 
     #[test]
     fn both_spellings_of_a_page_are_one_route() {
-        let canonical = Some("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/".to_owned());
-        assert_eq!(rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/Foo_.Bar"), canonical);
-        assert_eq!(rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/"), canonical);
+        let canonical =
+            Some("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/".to_owned());
+        assert_eq!(
+            rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/Foo_.Bar"),
+            canonical
+        );
+        assert_eq!(
+            rewritten("/api/v4/groups/acme%2Fsub/-/packages/pypi/simple/foo-bar/"),
+            canonical
+        );
     }
 
     #[test]
     fn a_file_keeps_its_digest_as_written_and_its_plus() {
-        let canonical =
-            format!("/api/v4/projects/42/packages/pypi/files/{SHA}/torch-1.0+cu118-py3-none-any.whl");
+        let canonical = format!(
+            "/api/v4/projects/42/packages/pypi/files/{SHA}/torch-1.0+cu118-py3-none-any.whl"
+        );
         assert_eq!(rewritten(&canonical), Some(canonical.clone()));
         assert_eq!(rewritten(&canonical.replace('+', "%2B")), Some(canonical));
     }
 
     #[test]
     fn a_sidecar_is_a_route_of_its_own() {
-        let path = format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1-py3-none-any.whl.metadata");
+        let path =
+            format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1-py3-none-any.whl.metadata");
         assert!(matches!(read(&path), Ok(Route::Sidecar(_))));
         assert_eq!(rewritten(&path), Some(path));
     }
@@ -315,7 +371,10 @@ mod tests {
     #[test]
     fn a_mirrors_pages_are_routes_like_gitlabs_and_the_rest_are_its_files() {
         assert_eq!(rewritten("/pypi/simple"), Some("/pypi/simple/".to_owned()));
-        assert_eq!(rewritten("/my-2nd/simple/Foo_.Bar"), Some("/my-2nd/simple/foo-bar/".to_owned()));
+        assert_eq!(
+            rewritten("/my-2nd/simple/Foo_.Bar"),
+            Some("/my-2nd/simple/foo-bar/".to_owned())
+        );
         for path in [
             "/pypi/packages/aa/bb/cc/a-1-py3-none-any.whl",
             "/pypi/packages/aa/bb/cc/a-1-py3-none-any.whl.metadata",
@@ -324,10 +383,16 @@ mod tests {
             "/pypi/~files.example~8443/torch-1.0%2Bcu118-py3-none-any.whl",
         ] {
             let route = read(path);
-            assert!(matches!(&route, Ok(Route::Mirrored(_))), "{path}: {route:?}");
+            assert!(
+                matches!(&route, Ok(Route::Mirrored(_))),
+                "{path}: {route:?}"
+            );
             assert_eq!(rewritten(path).as_deref(), Some(path));
             assert_eq!(
-                route.ok().and_then(|route| route.scope().map(Scope::to_string)).as_deref(),
+                route
+                    .ok()
+                    .and_then(|route| route.scope().map(Scope::to_string))
+                    .as_deref(),
                 Some("pypi")
             );
         }
@@ -338,12 +403,18 @@ mod tests {
         assert_eq!(read("/-/"), Ok(Route::House(House::Home)));
         assert_eq!(read("/-/status"), Ok(Route::House(House::Status)));
         for (path, scope) in [
-            ("/-/projects/acme%2Fwidgets/foo-bar", "projects/acme%2Fwidgets"),
+            (
+                "/-/projects/acme%2Fwidgets/foo-bar",
+                "projects/acme%2Fwidgets",
+            ),
             ("/-/groups/7/foo-bar", "groups/7"),
             ("/-/mirrors/pypi/foo-bar", "pypi"),
         ] {
             let route = read(&path.replace("foo-bar", "Foo_.Bar"));
-            assert!(matches!(&route, Ok(Route::View(page)) if page.scope.to_string() == scope), "{route:?}");
+            assert!(
+                matches!(&route, Ok(Route::View(page)) if page.scope.to_string() == scope),
+                "{route:?}"
+            );
             assert_eq!(route.map(|route| route.path()).as_deref(), Ok(path));
         }
     }
@@ -361,7 +432,10 @@ mod tests {
             "/api/v4/projects/42/packages/pypi/simple/a\\b/",
             "/api/v4/projects/42%2Fpackages/packages/pypi/simple/a;b",
         ] {
-            assert!(matches!(read(path), Err(RouteError::Malformed(_))), "{path}");
+            assert!(
+                matches!(read(path), Err(RouteError::Malformed(_))),
+                "{path}"
+            );
         }
         for path in [
             "/",
@@ -407,8 +481,14 @@ mod tests {
                 "/api/v4/projects/42/packages/pypi/simple//click",
                 "/api/v4/projects/42/packages/pypi/simple/click/",
             ),
-            ("/api/v4/groups/7/-/packages/pypi/simple///", "/api/v4/groups/7/-/packages/pypi/simple/"),
-            ("/api/v4/projects/42/packages/pypi//", "/api/v4/projects/42/packages/pypi"),
+            (
+                "/api/v4/groups/7/-/packages/pypi/simple///",
+                "/api/v4/groups/7/-/packages/pypi/simple/",
+            ),
+            (
+                "/api/v4/projects/42/packages/pypi//",
+                "/api/v4/projects/42/packages/pypi",
+            ),
             (&file.replace("/files/", "//files//"), &file),
             ("/pypi//simple//click//", "/pypi/simple/click/"),
             ("/pypi//packages//a-1.tar.gz", "/pypi/packages/a-1.tar.gz"),
@@ -424,31 +504,52 @@ mod tests {
             "/api/v4/projects/acme%2F/packages/pypi/simple/",
             "/-//status",
         ] {
-            assert!(matches!(read(path), Err(RouteError::Malformed(_))), "{path}");
+            assert!(
+                matches!(read(path), Err(RouteError::Malformed(_))),
+                "{path}"
+            );
         }
-        for path in ["/pypi/simple/%2F/click/", "/pypi/simple/%2Fclick/", "/pypi/packages/a-1.tar.gz//"] {
+        for path in [
+            "/pypi/simple/%2F/click/",
+            "/pypi/simple/%2Fclick/",
+            "/pypi/packages/a-1.tar.gz//",
+        ] {
             assert_eq!(read(path), Err(RouteError::Unknown), "{path}");
         }
     }
 
     #[test]
     fn only_a_path_is_a_target() {
-        for target in
-            ["http://elsewhere.example/api/v4/projects/42/packages/pypi/simple/", "elsewhere.example:443"]
-        {
+        for target in [
+            "http://elsewhere.example/api/v4/projects/42/packages/pypi/simple/",
+            "elsewhere.example:443",
+        ] {
             let uri: Uri = target.parse().unwrap_or_default();
-            assert!(matches!(Route::parse(&Method::GET, &uri), Err(RouteError::Malformed(_))));
+            assert!(matches!(
+                Route::parse(&Method::GET, &uri),
+                Err(RouteError::Malformed(_))
+            ));
         }
     }
 
     #[test]
     fn methods_and_queries_are_checked() {
         let uri = Uri::from_static("/api/v4/projects/42/packages/pypi/simple/");
-        assert_eq!(Route::parse(&Method::POST, &uri), Err(RouteError::Method("GET, HEAD")));
+        assert_eq!(
+            Route::parse(&Method::POST, &uri),
+            Err(RouteError::Method("GET, HEAD"))
+        );
         let uri = Uri::from_static("/api/v4/projects/42/packages/pypi");
-        assert_eq!(Route::parse(&Method::GET, &uri), Err(RouteError::Method("POST")));
-        let uri = Uri::from_static("/api/v4/projects/42/packages/pypi/simple/?a=b&Private%5Ftoken=x");
-        assert_eq!(Route::parse(&Method::GET, &uri), Err(RouteError::CredentialInQuery("private_token")));
+        assert_eq!(
+            Route::parse(&Method::GET, &uri),
+            Err(RouteError::Method("POST"))
+        );
+        let uri =
+            Uri::from_static("/api/v4/projects/42/packages/pypi/simple/?a=b&Private%5Ftoken=x");
+        assert_eq!(
+            Route::parse(&Method::GET, &uri),
+            Err(RouteError::CredentialInQuery("private_token"))
+        );
     }
 
     proptest! {

@@ -41,10 +41,15 @@ impl Scope {
         }
         let parts = segment.replace("%2f", "%2F");
         let sound = parts.split("%2F").all(|part| {
-            let known = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            let known = part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
             known && !part.is_empty() && !part.starts_with('.')
         });
-        sound.then(|| Self { kind, id: segment.into() })
+        sound.then(|| Self {
+            kind,
+            id: segment.into(),
+        })
     }
 
     /// A mirror by its name: `[a-z0-9][a-z0-9-]*`, which no other first segment of ours is but `api`.
@@ -54,7 +59,10 @@ impl Scope {
             && name.bytes().all(known)
             && !name.starts_with('-')
             && name != "api";
-        sound.then(|| Self { kind: ScopeKind::Mirror, id: name.into() })
+        sound.then(|| Self {
+            kind: ScopeKind::Mirror,
+            id: name.into(),
+        })
     }
 
     /// As the command line and people write it; the slashes of a full path may stand bare: `projects/acme/widgets`.

@@ -30,11 +30,18 @@ pub enum Swapped {
 impl Swap {
     /// From upstream, or from another address of larder's, to larder at `house`.
     pub fn to_house(&self, url: &str, house: &Base) -> Swapped {
-        let Some(parts) = Parts::of(url) else { return Swapped::Foreign };
-        if parts.path_below(house).is_some_and(|path| self.serves(path)) {
+        let Some(parts) = Parts::of(url) else {
+            return Swapped::Foreign;
+        };
+        if parts
+            .path_below(house)
+            .is_some_and(|path| self.serves(path))
+        {
             return Swapped::Already;
         }
-        let path = self.upstream_path(&parts).or_else(|| self.house_path(&parts).map(str::to_owned));
+        let path = self
+            .upstream_path(&parts)
+            .or_else(|| self.house_path(&parts).map(str::to_owned));
         match path {
             Some(path) if parts.may_move(&path) => parts.moved(&house.to_string(), &path),
             _ => Swapped::Foreign,
@@ -43,7 +50,9 @@ impl Swap {
 
     /// From larder to where it asks.
     pub fn to_upstream(&self, url: &str) -> Swapped {
-        let Some(parts) = Parts::of(url) else { return Swapped::Foreign };
+        let Some(parts) = Parts::of(url) else {
+            return Swapped::Foreign;
+        };
         if self.upstream_path(&parts).is_some() {
             return Swapped::Already;
         }
@@ -68,14 +77,20 @@ impl Swap {
         if let LinkTarget::Ours { path, .. } = self.bases.recognise(&url) {
             let asked = self.bases.asked().to_string();
             let exact = bare.strip_prefix(&asked) == Some(&path) || !bare.starts_with(&asked);
-            return parts.path.ends_with(&path).then_some(path).filter(|_| exact);
+            return parts
+                .path
+                .ends_with(&path)
+                .then_some(path)
+                .filter(|_| exact);
         }
         let path = self.mirrors.iter().find_map(|mirror| {
             let index = mirror.index().as_str();
             let page = if Some(bare.as_str()) == index.strip_suffix('/') {
                 Some("")
             } else {
-                mirror.recognise_page(&url).and_then(|_| bare.strip_prefix(index.strip_suffix('/')?))
+                mirror
+                    .recognise_page(&url)
+                    .and_then(|_| bare.strip_prefix(index.strip_suffix('/')?))
             };
             match page {
                 Some(rest) => Some(format!("/{mirror}/simple{rest}")),
@@ -90,8 +105,14 @@ impl Swap {
     fn house_path<'u>(&self, parts: &Parts<'u>) -> Option<&'u str> {
         let known = self.houses.iter().find_map(|house| parts.path_below(house));
         let known = known.or_else(|| {
-            let root = self.houses.iter().find_map(|house| parts.path.strip_prefix(house.root()));
-            parts.is_loopback().then_some(root.filter(|path| path.starts_with('/')).unwrap_or(parts.path))
+            let root = self
+                .houses
+                .iter()
+                .find_map(|house| parts.path.strip_prefix(house.root()));
+            parts.is_loopback().then_some(
+                root.filter(|path| path.starts_with('/'))
+                    .unwrap_or(parts.path),
+            )
         });
         known.filter(|path| self.serves(path))
     }
@@ -116,8 +137,14 @@ impl Swap {
             return Some((self.bases.asked().to_string(), path.to_owned()));
         }
         let mirror = self.mirrors.iter().find(|mirror| mirror.scope() == scope)?;
-        match path.strip_prefix(&format!("/{mirror}/simple")).filter(|_| matches!(route, Route::Page(_))) {
-            Some(rest) => Some((mirror.index().as_str().trim_end_matches('/').to_owned(), rest.to_owned())),
+        match path
+            .strip_prefix(&format!("/{mirror}/simple"))
+            .filter(|_| matches!(route, Route::Page(_)))
+        {
+            Some(rest) => Some((
+                mirror.index().as_str().trim_end_matches('/').to_owned(),
+                rest.to_owned(),
+            )),
             None => Some((mirror.url(&route)?.into(), String::new())),
         }
     }
@@ -139,8 +166,9 @@ struct Parts<'u> {
 impl<'u> Parts<'u> {
     /// `None` if it is none, or has a query or an empty segment: no address of ours has one.
     fn of(url: &'u str) -> Option<Self> {
-        let (scheme, rest) =
-            url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
         let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
@@ -160,7 +188,10 @@ impl<'u> Parts<'u> {
 
     fn path_below(&self, base: &Base) -> Option<&'u str> {
         let root = format!("{}://{}{}", self.scheme, self.host, base.root());
-        let path = self.path.strip_prefix(base.root()).filter(|path| path.starts_with('/'))?;
+        let path = self
+            .path
+            .strip_prefix(base.root())
+            .filter(|path| path.starts_with('/'))?;
         (root == base.to_string()).then_some(path)
     }
 
@@ -176,14 +207,21 @@ impl<'u> Parts<'u> {
 
     /// A credential for a mirror is not larder's business.
     fn may_move(&self, path: &str) -> bool {
-        let of_mirror = Route::from_path(path).ok().and_then(|route| Some(route.scope()?.is_mirror()));
+        let of_mirror = Route::from_path(path)
+            .ok()
+            .and_then(|route| Some(route.scope()?.is_mirror()));
         self.user.is_empty() || of_mirror == Some(false)
     }
 
     /// The same below another base.
     fn moved(&self, base: &str, path: &str) -> Swapped {
-        let Some((scheme, rest)) = base.split_once("://") else { return Swapped::Foreign };
-        Swapped::To(format!("{scheme}://{}{rest}{path}{}", self.user, self.fragment))
+        let Some((scheme, rest)) = base.split_once("://") else {
+            return Swapped::Foreign;
+        };
+        Swapped::To(format!(
+            "{scheme}://{}{rest}{path}{}",
+            self.user, self.fragment
+        ))
     }
 }
 
@@ -200,16 +238,27 @@ mod tests {
         let base = |text: &str| Base::parse(text).expect("a base");
         let mirror = |name: &str, index: &str, files: &[&str]| {
             let files: Vec<String> = files.iter().map(|text| (*text).to_owned()).collect();
-            MirrorBase::parse(Scope::mirror(name).expect("a name"), index, &files).expect("a mirror")
+            MirrorBase::parse(Scope::mirror(name).expect("a name"), index, &files)
+                .expect("a mirror")
         };
         Swap {
-            bases: Bases::new(base("https://host.example/gitlab"), vec![base("https://gitlab.example")]),
+            bases: Bases::new(
+                base("https://host.example/gitlab"),
+                vec![base("https://gitlab.example")],
+            ),
             mirrors: vec![
-                mirror("pypi", "https://index.example/simple/", &["https://files.example/"]),
+                mirror(
+                    "pypi",
+                    "https://index.example/simple/",
+                    &["https://files.example/"],
+                ),
                 mirror(
                     "torch",
                     "https://wheels.example/team/+simple/",
-                    &["https://wheels.example/team/", "https://cdn.example:8443/x/"],
+                    &[
+                        "https://wheels.example/team/",
+                        "https://cdn.example:8443/x/",
+                    ],
                 ),
             ],
             houses: vec![base("https://larder.example/cache")],
@@ -226,8 +275,9 @@ mod tests {
 
     #[test]
     fn upstreams_urls_become_larders_and_come_back_as_they_were() {
-        let file =
-            format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1%2Bcpu-py3-none-any.whl#sha256={SHA}");
+        let file = format!(
+            "/api/v4/projects/42/packages/pypi/files/{SHA}/a-1%2Bcpu-py3-none-any.whl#sha256={SHA}"
+        );
         for (upstream, path) in [
             (format!("https://host.example/gitlab{file}"), file.as_str()),
             (
@@ -236,17 +286,47 @@ mod tests {
             ),
             ("https://index.example/simple/".into(), "/pypi/simple/"),
             ("https://index.example/simple".into(), "/pypi/simple"),
-            ("https://index.example/simple/anvil/".into(), "/pypi/simple/anvil/"),
-            ("https://files.example/packages/aa/bb/a-1.whl".into(), "/pypi/packages/aa/bb/a-1.whl"),
-            ("https://wheels.example/team/+simple/".into(), "/torch/simple/"),
-            ("https://wheels.example/team/+f/a-1.whl".into(), "/torch/+f/a-1.whl"),
-            ("https://cdn.example:8443/x/a-1.whl".into(), "/torch/~cdn.example~8443/x/a-1.whl"),
+            (
+                "https://index.example/simple/anvil/".into(),
+                "/pypi/simple/anvil/",
+            ),
+            (
+                "https://files.example/packages/aa/bb/a-1.whl".into(),
+                "/pypi/packages/aa/bb/a-1.whl",
+            ),
+            (
+                "https://wheels.example/team/+simple/".into(),
+                "/torch/simple/",
+            ),
+            (
+                "https://wheels.example/team/+f/a-1.whl".into(),
+                "/torch/+f/a-1.whl",
+            ),
+            (
+                "https://cdn.example:8443/x/a-1.whl".into(),
+                "/torch/~cdn.example~8443/x/a-1.whl",
+            ),
         ] {
-            assert_eq!(there(&upstream), to(&format!("http://localhost:3141{path}")), "{upstream}");
-            for house in ["http://localhost:3141", "http://127.0.0.1:1", "https://larder.example/cache"] {
-                assert_eq!(swap().to_upstream(&format!("{house}{path}")), to(&upstream), "{house}{path}");
+            assert_eq!(
+                there(&upstream),
+                to(&format!("http://localhost:3141{path}")),
+                "{upstream}"
+            );
+            for house in [
+                "http://localhost:3141",
+                "http://127.0.0.1:1",
+                "https://larder.example/cache",
+            ] {
+                assert_eq!(
+                    swap().to_upstream(&format!("{house}{path}")),
+                    to(&upstream),
+                    "{house}{path}"
+                );
             }
-            assert_eq!(there(&format!("http://localhost:3141{path}")), Swapped::Already);
+            assert_eq!(
+                there(&format!("http://localhost:3141{path}")),
+                Swapped::Already
+            );
             assert_eq!(
                 there(&format!("https://larder.example/cache{path}")),
                 to(&format!("http://localhost:3141{path}"))
@@ -259,7 +339,9 @@ mod tests {
     fn what_is_nobodys_stays() {
         for url in [
             "https://elsewhere.example/simple/".to_owned(),
-            format!("https://elsewhere.example/api/v4/projects/42/packages/pypi/files/{SHA}/a-1.whl"),
+            format!(
+                "https://elsewhere.example/api/v4/projects/42/packages/pypi/files/{SHA}/a-1.whl"
+            ),
             "https://elsewhere.example/pypi/simple/".to_owned(),
             "https://index.example/simple/?x=y".to_owned(),
             "https://user:word@localhost:3141/pypi/simple/".to_owned(),
@@ -282,7 +364,10 @@ mod tests {
     fn a_user_stays_with_gitlabs_urls_and_an_external_url_comes_back_as_the_one_that_is_asked() {
         let page = "/api/v4/projects/42/packages/pypi/simple";
         let house = format!("http://__token__:word@localhost:3141{page}");
-        assert_eq!(there(&format!("https://__token__:word@host.example/gitlab{page}")), to(&house));
+        assert_eq!(
+            there(&format!("https://__token__:word@host.example/gitlab{page}")),
+            to(&house)
+        );
         assert_eq!(
             swap().to_upstream(&house),
             to(&format!("https://__token__:word@host.example/gitlab{page}"))

@@ -19,7 +19,10 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn of_process() -> Self {
-        Self { listens: std::env::var_os("NOTIFY_SOCKET").is_some(), status: String::new() }
+        Self {
+            listens: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            status: String::new(),
+        }
     }
 
     pub(super) fn listens(&self) -> bool {
@@ -41,7 +44,9 @@ impl Manager {
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
-            Err(why) => tracing::warn!(%why, "cannot read the clock that the service manager goes by"),
+            Err(why) => {
+                tracing::warn!(%why, "cannot read the clock that the service manager goes by")
+            }
         }
     }
 

@@ -59,10 +59,17 @@ async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result
     // Before anybody is served: an end without a drain would cut them.
     let mut signals = Signals::listen().map_err(told)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(told)?;
-    let mut app = App::start(config, passed)
-        .await
-        .map_err(|why| (if why.is_config() { BAD_CONFIG } else { 1 }, why.to_string()))?;
-    print(&banner(app.urls(), app.gitlab(), &app.cache_dir().display()))?;
+    let mut app = App::start(config, passed).await.map_err(|why| {
+        (
+            if why.is_config() { BAD_CONFIG } else { 1 },
+            why.to_string(),
+        )
+    })?;
+    print(&banner(
+        app.urls(),
+        app.gitlab(),
+        &app.cache_dir().display(),
+    ))?;
     let mut manager = Manager::of_process();
     // Ends with this function, and so behind the drain.
     let mut beside = JoinSet::new();
@@ -110,7 +117,10 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// Returns when the daemon is to end.

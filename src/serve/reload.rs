@@ -18,7 +18,10 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(cli: &Cli) -> Self {
-        Self { file: cli.config.clone(), overrides: cli.overrides() }
+        Self {
+            file: cli.config.clone(),
+            overrides: cli.overrides(),
+        }
     }
 
     /// What is wrong with it, each fault a line, if it is no good.
@@ -51,7 +54,10 @@ pub(super) async fn reload(app: &mut App, origin: &Origin) {
         Err(faults) => {
             metrics.config_refused(clock::now());
             for fault in faults.lines() {
-                tracing::error!(fault, "the new configuration is no good: the one before stays in force");
+                tracing::error!(
+                    fault,
+                    "the new configuration is no good: the one before stays in force"
+                );
             }
         }
     }

@@ -39,7 +39,11 @@ pub enum ActivationError {
     #[error(
         "LISTEN_FDS: socket {number} (\"{name}\"): {why}; larder takes listening stream sockets, TCP or unix"
     )]
-    Unusable { number: usize, name: String, why: io::Error },
+    Unusable {
+        number: usize,
+        name: String,
+        why: io::Error,
+    },
 }
 
 impl PassedSockets {
@@ -105,5 +109,9 @@ fn socket(passed: &mut ListenFd, number: usize) -> io::Result<Socket> {
             socket_acceptconn(socket)?
         }
     };
-    if listens { Ok(socket) } else { Err(io::Error::other("it is not listening (Accept=yes?)")) }
+    if listens {
+        Ok(socket)
+    } else {
+        Err(io::Error::other("it is not listening (Accept=yes?)"))
+    }
 }

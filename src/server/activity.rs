@@ -74,7 +74,11 @@ impl Streams {
             let until = self.quiet_since + patience.idle;
             // A request that comes in the next moment may be stalled so much later.
             let look = until.min(now + patience.stall);
-            return if until <= now { Verdict::Over(Over::Idle) } else { Verdict::FineUntil(look) };
+            return if until <= now {
+                Verdict::Over(Over::Idle)
+            } else {
+                Verdict::FineUntil(look)
+            };
         }
         match self.open.values().flatten().min() {
             Some(since) if *since + patience.stall <= now => Verdict::Over(Over::Stalled),
@@ -86,8 +90,16 @@ impl Streams {
 
 impl Activity {
     pub(super) fn new(now: Instant) -> Self {
-        let streams = Mutex::new(Streams { open: HashMap::new(), next: 0, quiet_since: now });
-        Self(Arc::new(Connected { streams, wanted: Notify::new(), told: AtomicBool::new(false) }))
+        let streams = Mutex::new(Streams {
+            open: HashMap::new(),
+            next: 0,
+            quiet_since: now,
+        });
+        Self(Arc::new(Connected {
+            streams,
+            wanted: Notify::new(),
+            told: AtomicBool::new(false),
+        }))
     }
 
     /// A request came; it is there until this is dropped.
@@ -96,7 +108,10 @@ impl Activity {
         let number = streams.next;
         streams.next += 1;
         streams.open.insert(number, None);
-        StreamGuard { activity: self.clone(), number }
+        StreamGuard {
+            activity: self.clone(),
+            number,
+        }
     }
 
     pub(super) fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
@@ -141,7 +156,10 @@ impl Activity {
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
-        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,8 +194,16 @@ pub(super) struct WatchedBody {
 }
 
 impl WatchedBody {
-    pub(super) fn new(inner: ReplyBody, guard: StreamGuard, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self { inner, guard, _room: room }
+    pub(super) fn new(
+        inner: ReplyBody,
+        guard: StreamGuard,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            inner,
+            guard,
+            _room: room,
+        }
     }
 }
 
@@ -191,7 +217,8 @@ impl Body for WatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         // The next piece is asked for when there is room for it: until then it is the client who is waited for.
-        self.guard.waits_for_client(frame.is_ready().then(clock::now));
+        self.guard
+            .waits_for_client(frame.is_ready().then(clock::now));
         frame
     }
 
@@ -209,15 +236,24 @@ impl Body for WatchedBody {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { idle: Duration::from_secs(10), stall: Duration::from_secs(60) };
+    const PATIENCE: Patience = Patience {
+        idle: Duration::from_secs(10),
+        stall: Duration::from_secs(60),
+    };
 
     #[test]
     fn a_connection_without_requests_ends_and_one_with_a_request_does_not() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let activity = Activity::new(start);
-        assert_eq!(activity.verdict(PATIENCE, at(9)), Verdict::FineUntil(at(10)));
-        assert_eq!(activity.verdict(PATIENCE, at(10)), Verdict::Over(Over::Idle));
+        assert_eq!(
+            activity.verdict(PATIENCE, at(9)),
+            Verdict::FineUntil(at(10))
+        );
+        assert_eq!(
+            activity.verdict(PATIENCE, at(10)),
+            Verdict::Over(Over::Idle)
+        );
         let stream = activity.begin();
         assert_eq!(
             activity.verdict(PATIENCE, at(100)),
@@ -225,7 +261,10 @@ mod tests {
             "upstream has time of its own"
         );
         drop(stream);
-        assert!(matches!(activity.verdict(PATIENCE, at(9)), Verdict::FineUntil(_)));
+        assert!(matches!(
+            activity.verdict(PATIENCE, at(9)),
+            Verdict::FineUntil(_)
+        ));
     }
 
     #[test]
@@ -236,11 +275,23 @@ mod tests {
         let [one, other] = [(); 2].map(|()| activity.begin());
         one.waits_for_client(Some(at(5)));
         other.waits_for_client(Some(at(30)));
-        assert_eq!(activity.verdict(PATIENCE, at(64)), Verdict::FineUntil(at(65)));
-        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::Over(Over::Stalled));
+        assert_eq!(
+            activity.verdict(PATIENCE, at(64)),
+            Verdict::FineUntil(at(65))
+        );
+        assert_eq!(
+            activity.verdict(PATIENCE, at(65)),
+            Verdict::Over(Over::Stalled)
+        );
         one.waits_for_client(None);
-        assert_eq!(activity.verdict(PATIENCE, at(65)), Verdict::FineUntil(at(90)));
+        assert_eq!(
+            activity.verdict(PATIENCE, at(65)),
+            Verdict::FineUntil(at(90))
+        );
         drop(other);
-        assert!(matches!(activity.verdict(PATIENCE, at(500)), Verdict::FineUntil(_)));
+        assert!(matches!(
+            activity.verdict(PATIENCE, at(500)),
+            Verdict::FineUntil(_)
+        ));
     }
 }

@@ -40,8 +40,12 @@ pub enum AddressError {
 impl Address {
     /// Whether only this machine can reach it. `localhost` is taken at its word.
     pub fn is_local(&self) -> bool {
-        let Self::Tcp(address) = self else { return true };
-        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        let Self::Tcp(address) = self else {
+            return true;
+        };
+        let host = address
+            .rsplit_once(':')
+            .map_or(address.as_str(), |(host, _)| host);
         let ip = address.parse::<SocketAddr>().map(|address| address.ip());
         let ip = ip.or_else(|_| host.trim_matches(['[', ']']).parse::<IpAddr>());
         ip.map_or(host == "localhost", |ip| ip.is_loopback())
@@ -58,7 +62,9 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix(UNIX) {
             return match Path::new(path) {
-                path if !path.is_absolute() || path.file_name().is_none() => Err(AddressError::Relative),
+                path if !path.is_absolute() || path.file_name().is_none() => {
+                    Err(AddressError::Relative)
+                }
                 _ if path.len() > PATH_BYTES_MAX => Err(AddressError::Long),
                 path => Ok(Self::Unix(path.to_owned())),
             };
@@ -137,7 +143,9 @@ impl<'de> Deserialize<'de> for Addresses {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                text.parse::<Address>().map(Addresses::from).map_err(E::custom)
+                text.parse::<Address>()
+                    .map(Addresses::from)
+                    .map_err(E::custom)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
@@ -167,15 +175,38 @@ mod tests {
     #[test]
     fn an_address_is_host_and_port_or_the_path_of_a_socket() {
         let tcp = |text: &str| Ok(Address::Tcp(text.to_owned()));
-        for text in ["127.0.0.1:3141", "[::1]:0", "localhost:80", "build-1.example:65535"] {
+        for text in [
+            "127.0.0.1:3141",
+            "[::1]:0",
+            "localhost:80",
+            "build-1.example:65535",
+        ] {
             assert_eq!(text.parse(), tcp(text));
         }
-        assert_eq!("unix:/run/larder.sock".parse(), Ok(Address::Unix("/run/larder.sock".into())));
-        for text in ["", "nonsense", ":80", "a b:80", "host:65536", "::1:80", "http://host:80", "unix"] {
-            assert!(matches!(text.parse::<Address>(), Err(AddressError::Form)), "{text}");
+        assert_eq!(
+            "unix:/run/larder.sock".parse(),
+            Ok(Address::Unix("/run/larder.sock".into()))
+        );
+        for text in [
+            "",
+            "nonsense",
+            ":80",
+            "a b:80",
+            "host:65536",
+            "::1:80",
+            "http://host:80",
+            "unix",
+        ] {
+            assert!(
+                matches!(text.parse::<Address>(), Err(AddressError::Form)),
+                "{text}"
+            );
         }
         for text in ["unix:", "unix:larder.sock", "unix:@larder", "unix:/"] {
-            assert!(matches!(text.parse::<Address>(), Err(AddressError::Relative)), "{text}");
+            assert!(
+                matches!(text.parse::<Address>(), Err(AddressError::Relative)),
+                "{text}"
+            );
         }
         let long = format!("unix:/{}", "x".repeat(PATH_BYTES_MAX));
         assert!(matches!(long.parse::<Address>(), Err(AddressError::Long)));
@@ -195,13 +226,18 @@ mod tests {
             ("192.0.2.1:1", false),
             ("build.example:1", false),
         ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.is_local()), Ok(local), "{text}");
+            assert_eq!(
+                text.parse::<Address>().map(|address| address.is_local()),
+                Ok(local),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn one_is_written_without_brackets_and_a_list_with() {
-        let read = |text: &str| serde_json::from_str::<Addresses>(text).map_err(|why| why.to_string());
+        let read =
+            |text: &str| serde_json::from_str::<Addresses>(text).map_err(|why| why.to_string());
         for text in ["\"127.0.0.1:1\"", "[\"127.0.0.1:1\",\"unix:/run/x\"]", "[]"] {
             assert_eq!(
                 read(text).map(|read| serde_json::to_string(&read).unwrap_or_default()),

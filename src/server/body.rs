@@ -71,7 +71,10 @@ impl ReplyBody {
 
     /// Upstream's body as it comes, of this length if it was promised.
     pub(super) fn relayed(body: IdleBody, bytes: Option<u64>) -> Self {
-        Self::from(Inner::Relayed(Box::new(Exactly { body, remaining: bytes })))
+        Self::from(Inner::Relayed(Box::new(Exactly {
+            body,
+            remaining: bytes,
+        })))
     }
 
     pub(super) fn checked(body: Box<CheckedBody>) -> Self {
@@ -83,7 +86,9 @@ impl ReplyBody {
     }
 
     /// What an order over the control socket yields, for as long as it does.
-    pub(super) fn stream(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
+    pub(super) fn stream(
+        body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    ) -> Self {
         Self::from(Inner::Stream(body.map_err(Into::into).boxed_unsync()))
     }
 
@@ -151,11 +156,15 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Inner::File(body) => {
-                body.span.end.map_or_else(SizeHint::default, |end| SizeHint::with_exact(end - body.position))
+            Inner::Bytes(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Inner::Relayed(body) => body.remaining.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Inner::File(body) => body.span.end.map_or_else(SizeHint::default, |end| {
+                SizeHint::with_exact(end - body.position)
+            }),
+            Inner::Relayed(body) => body
+                .remaining
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
             Inner::Checked(body) => body.size_hint(),
             Inner::Page(_) | Inner::Stream(_) => SizeHint::default(),
         }
@@ -187,15 +196,26 @@ type Following = Pin<Box<dyn Future<Output = Result<Box<CheckedBody>, Cause>> + 
 impl FileBody {
     /// `extent`: the part to send; `None` is all of a file whose length is not known yet.
     pub(super) fn new(permit: Permit, source: Source, extent: Option<Extent>) -> Self {
-        let span =
-            Span { start: extent.map_or(0, |extent| extent.start), end: extent.map(|extent| extent.end) };
+        let span = Span {
+            start: extent.map_or(0, |extent| extent.start),
+            end: extent.map(|extent| extent.end),
+        };
         let file = match &source {
             Source::Blob(blob) => Arc::clone(blob.file()),
             Source::Growing(growing, _) => Arc::clone(growing.file()),
         };
         let (position, chunk_bytes) = (span.start, CHUNK_BYTES);
         let pending = Pending::Nothing;
-        Self { source, file, position, span, chunk_bytes, pending, rest: None, _permit: permit }
+        Self {
+            source,
+            file,
+            position,
+            span,
+            chunk_bytes,
+            pending,
+            rest: None,
+            _permit: permit,
+        }
     }
 
     fn available(&self) -> Availability {
@@ -212,9 +232,12 @@ impl FileBody {
         loop {
             if let Some(rest) = &mut self.rest {
                 let frame = ready!(Pin::new(&mut **rest).poll_frame(cx));
-                let piece = frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
-                self.position +=
-                    piece.as_ref().and_then(|piece| piece.as_ref().ok()).map_or(0, Bytes::len) as u64;
+                let piece =
+                    frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
+                self.position += piece
+                    .as_ref()
+                    .and_then(|piece| piece.as_ref().ok())
+                    .map_or(0, Bytes::len) as u64;
                 return Poll::Ready(piece);
             }
             let availability = match &mut self.pending {
@@ -230,9 +253,12 @@ impl FileBody {
                 Pending::Read(read) => {
                     let read = ready!(Pin::new(read).poll(cx));
                     self.pending = Pending::Nothing;
-                    return Poll::Ready(Some(self.took(
-                        read.map_err(|_| Cause::Disk).and_then(|read| read.map_err(|_| Cause::Disk)),
-                    )));
+                    return Poll::Ready(Some(
+                        self.took(
+                            read.map_err(|_| Cause::Disk)
+                                .and_then(|read| read.map_err(|_| Cause::Disk)),
+                        ),
+                    ));
                 }
                 Pending::Wait(wait) => {
                     let availability = ready!(wait.as_mut().poll(cx));
@@ -248,17 +274,22 @@ impl FileBody {
                     None => return Poll::Ready(Some(Err(cause))),
                 },
                 Availability::Wait => {
-                    let Source::Growing(growing, _) = &self.source else { return Poll::Ready(None) };
+                    let Source::Growing(growing, _) = &self.source else {
+                        return Poll::Ready(None);
+                    };
                     self.pending =
                         Pending::Wait(Box::pin(Arc::clone(growing).wait(self.span, self.position)));
                 }
                 Availability::Bytes(bytes) => {
-                    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.chunk_bytes);
+                    let wanted = usize::try_from(bytes)
+                        .unwrap_or(usize::MAX)
+                        .min(self.chunk_bytes);
                     match read_cached(&self.file, self.position, wanted) {
                         Some(bytes) => return Poll::Ready(Some(self.took(Ok(bytes)))),
                         None => {
                             let (file, position) = (Arc::clone(&self.file), self.position);
-                            let read = tokio::task::spawn_blocking(move || read(&file, position, wanted));
+                            let read =
+                                tokio::task::spawn_blocking(move || read(&file, position, wanted));
                             self.pending = Pending::Read(read);
                         }
                     }
@@ -269,12 +300,18 @@ impl FileBody {
 
     /// How a reader of all that is left goes on where only room was lacking.
     fn following(&mut self, cause: Cause) -> Option<Following> {
-        let Source::Growing(growing, Some(ticket)) = &mut self.source else { return None };
+        let Source::Growing(growing, Some(ticket)) = &mut self.source else {
+            return None;
+        };
         let to_the_end = self.span.end.is_none_or(|end| growing.size() == Some(end));
         if cause != Cause::Full || !to_the_end {
             return None;
         }
-        Some(Box::pin(ticket.take_rest()?.follow(Arc::clone(growing), self.position)))
+        Some(Box::pin(
+            ticket
+                .take_rest()?
+                .follow(Arc::clone(growing), self.position),
+        ))
     }
 
     fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Bytes, Cause> {
@@ -328,7 +365,10 @@ static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 impl Buffer {
     fn take() -> Self {
         let pooled = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self { bytes: pooled.unwrap_or_else(|| vec![0; CHUNK_BYTES].into()), filled: 0 }
+        Self {
+            bytes: pooled.unwrap_or_else(|| vec![0; CHUNK_BYTES].into()),
+            filled: 0,
+        }
     }
 
     /// A few bytes must not hold a whole buffer for as long as a slow client takes them: along a slow download, hyper
@@ -368,8 +408,13 @@ impl Exactly {
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let Ok(piece) = frame.into_data() else { continue };
-                    match self.remaining.map(|remaining| remaining.checked_sub(piece.len() as u64)) {
+                    let Ok(piece) = frame.into_data() else {
+                        continue;
+                    };
+                    match self
+                        .remaining
+                        .map(|remaining| remaining.checked_sub(piece.len() as u64))
+                    {
                         Some(None) => Some(Err(Cause::Long.into())),
                         remaining => {
                             self.remaining = remaining.flatten();

@@ -13,7 +13,10 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a page in a browser had this sent, of whatever site. What a user types or opens says `none`.
 pub(super) fn is_sent_by_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) || headers.get(SEC_FETCH_SITE).is_some_and(|site| site != "none")
+    headers.contains_key(ORIGIN)
+        || headers
+            .get(SEC_FETCH_SITE)
+            .is_some_and(|site| site != "none")
 }
 
 /// The names that larder goes by where whoever can connect has rights: addresses, `localhost`, and one more.
@@ -28,8 +31,13 @@ impl OwnNames {
 
     /// The name that a request calls larder by, if it is not one of its own.
     pub(super) fn foreign(&self, headers: &HeaderMap) -> Option<String> {
-        let called = headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes()));
-        called.map(|called| host(&called).to_ascii_lowercase()).find(|host| !self.hold(host))
+        let called = headers
+            .get_all(HOST)
+            .iter()
+            .map(|host| String::from_utf8_lossy(host.as_bytes()));
+        called
+            .map(|called| host(&called).to_ascii_lowercase())
+            .find(|host| !self.hold(host))
     }
 
     fn hold(&self, host: &str) -> bool {
@@ -54,7 +62,10 @@ mod tests {
     use super::*;
 
     fn fields(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+        fields
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -96,8 +107,16 @@ mod tests {
             ("localhost.evil.example:1", "localhost.evil.example"),
             ("", ""),
         ] {
-            assert_eq!(names.foreign(&fields(&[(HOST, foreign)])).as_deref(), Some(name), "{foreign}");
+            assert_eq!(
+                names.foreign(&fields(&[(HOST, foreign)])).as_deref(),
+                Some(name),
+                "{foreign}"
+            );
         }
-        assert_eq!(names.foreign(&HeaderMap::new()), None, "browsers always call a name");
+        assert_eq!(
+            names.foreign(&HeaderMap::new()),
+            None,
+            "browsers always call a name"
+        );
     }
 }

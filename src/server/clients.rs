@@ -67,7 +67,10 @@ pub(super) struct Crowded {
 
 impl Clients {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, table: Mutex::default() })
+        Arc::new(Self {
+            most,
+            table: Mutex::default(),
+        })
     }
 
     /// `client` is none over a unix socket, where there is no limit.
@@ -76,7 +79,9 @@ impl Clients {
         client: Option<ClientAddress>,
         now: Instant,
     ) -> Result<Seat, Crowded> {
-        let Some(client) = client.filter(|_| self.most > 0) else { return Ok(Seat(None)) };
+        let Some(client) = client.filter(|_| self.most > 0) else {
+            return Ok(Seat(None));
+        };
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let open = table.open.get(&client).copied().unwrap_or_default();
         if open >= self.most {
@@ -91,7 +96,9 @@ impl Clients {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some((clients, client)) = self.0.take() else { return };
+        let Some((clients, client)) = self.0.take() else {
+            return;
+        };
         let mut table = clients.table.lock().unwrap_or_else(PoisonError::into_inner);
         match table.open.get_mut(&client) {
             Some(open) if *open > 1 => *open -= 1,
@@ -111,8 +118,15 @@ mod tests {
 
     #[test]
     fn an_ipv6_client_is_its_network() {
-        let of = |text: &str| text.parse().map(ClientAddress::of).map(|client| client.to_string());
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), Ok("2001:db8:1:2::/64".to_owned()));
+        let of = |text: &str| {
+            text.parse()
+                .map(ClientAddress::of)
+                .map(|client| client.to_string())
+        };
+        assert_eq!(
+            of("2001:db8:1:2:3:4:5:6"),
+            Ok("2001:db8:1:2::/64".to_owned())
+        );
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.7"), Ok("192.0.2.7".to_owned()));
@@ -122,14 +136,20 @@ mod tests {
     #[test]
     fn a_refusal_is_told_once_a_minute() {
         let clients = Clients::new(1);
-        let (client, now) = (Some(ClientAddress::of(IpAddr::V6(Ipv6Addr::LOCALHOST))), Instant::now());
+        let (client, now) = (
+            Some(ClientAddress::of(IpAddr::V6(Ipv6Addr::LOCALHOST))),
+            Instant::now(),
+        );
         let _seat = clients.admit(client, now);
         let told = [0, 1, 59, 60, 61].map(|at| {
             let refused = clients.admit(client, now + Duration::from_secs(at));
             refused.err().map(|crowded| crowded.worth_telling)
         });
         assert_eq!(told, [true, false, false, true, false].map(Some));
-        assert!(clients.admit(None, now).is_ok(), "over a unix socket there is no limit");
+        assert!(
+            clients.admit(None, now).is_ok(),
+            "over a unix socket there is no limit"
+        );
         assert!(Clients::new(0).admit(client, now).is_ok());
     }
 

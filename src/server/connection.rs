@@ -99,10 +99,18 @@ where
             First::Silence if self.about.shutdown.has_begun() => return,
             First::Silence => return counts.refused(TurnedAway::Silent),
         };
-        let Some(tls) = tls else { return self.http1(stream).await };
+        let Some(tls) = tls else {
+            return self.http1(stream).await;
+        };
         if first != TLS_HANDSHAKE {
             let told = |_| async { reply::rejection(&Refusal::Plaintext) };
-            let connection = Connection { answer: told, about: About { client: None, ..self.about } };
+            let connection = Connection {
+                answer: told,
+                about: About {
+                    client: None,
+                    ..self.about
+                },
+            };
             connection.http1(stream).await;
             return counts.refused(TurnedAway::Tls);
         }
@@ -130,8 +138,12 @@ where
         let Self { answer, about } = self;
         let (limits, heads, shutdown) = (about.limits, about.heads.clone(), about.shutdown.clone());
         let activity = about.place.activity.clone();
-        let exchange =
-            Arc::new(Exchange { about, over_tls, may_be_sending: Arc::default(), head: HeadProgress::new() });
+        let exchange = Arc::new(Exchange {
+            about,
+            over_tls,
+            may_be_sending: Arc::default(),
+            head: HeadProgress::new(),
+        });
         let stream = HeadStream::new(stream, exchange.head.clone(), heads);
         let stream = LingeringStream::if_sending(stream, Arc::clone(&exchange.may_be_sending));
         let service = service_fn(move |request| exchange.answer(request, &answer));
@@ -182,7 +194,10 @@ where
             .keep_alive_timeout(PONG_TIMEOUT)
             .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
         let mut connection = std::pin::pin!(connection);
-        let patience = Patience { idle: limits.header_timeout.0, stall: limits.write_timeout.0 };
+        let patience = Patience {
+            idle: limits.header_timeout.0,
+            stall: limits.write_timeout.0,
+        };
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = shutdown.begun() => {
@@ -225,7 +240,11 @@ impl About {
     }
 
     /// None if it failed, or took too long, or its place was wanted.
-    async fn handshake(&self, stream: Stream, tls: TlsAcceptor) -> Option<TlsStream<PatientStream<Stream>>> {
+    async fn handshake(
+        &self,
+        stream: Stream,
+        tls: TlsAcceptor,
+    ) -> Option<TlsStream<PatientStream<Stream>>> {
         // Under the TLS, so that the handshake is watched too.
         let stream = PatientStream::new(stream, self.limits.write_timeout.0);
         let shaken = tokio::select! {
@@ -244,8 +263,9 @@ impl About {
     /// Whether a request may be answered: it waits until its connection has a usual place, unless it asks how larder is.
     async fn lets_in(&self, request: &Request<Incoming>) -> bool {
         let place = &self.place;
-        let is_in =
-            place.is_usual() || is_probe(request) || place.becomes_usual(self.limits.queue_timeout.0).await;
+        let is_in = place.is_usual()
+            || is_probe(request)
+            || place.becomes_usual(self.limits.queue_timeout.0).await;
         if !is_in {
             self.counts.refused(TurnedAway::Crowded);
         }
@@ -263,7 +283,11 @@ impl About {
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
         note(&mut request, self.client, true);
-        let (about, answer, guard) = (Arc::clone(self), answer.clone(), self.place.activity.begin());
+        let (about, answer, guard) = (
+            Arc::clone(self),
+            answer.clone(),
+            self.place.activity.begin(),
+        );
         async move {
             let room = match about.lets_in(&request).await {
                 true => find_room(Arc::clone(&about.streams), about.limits.queue_timeout.0).await,
@@ -313,7 +337,9 @@ impl Exchange {
             let mut response = Box::pin(answer(request)).await;
             exchange.head.begins();
             if about.shutdown.has_begun() || !about.place.is_usual() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| WatchedBody::new(body, guard, None)))
         }

@@ -23,7 +23,13 @@ pub enum TurnedAway {
 }
 
 impl TurnedAway {
-    const ALL: [Self; 5] = [Self::Accept, Self::Silent, Self::PerClient, Self::Tls, Self::Crowded];
+    const ALL: [Self; 5] = [
+        Self::Accept,
+        Self::Silent,
+        Self::PerClient,
+        Self::Tls,
+        Self::Crowded,
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -55,7 +61,10 @@ impl ConnectionCounts {
     }
 
     pub fn refused(&self, why: TurnedAway) {
-        let place = TurnedAway::ALL.iter().position(|known| *known == why).unwrap_or_default();
+        let place = TurnedAway::ALL
+            .iter()
+            .position(|known| *known == why)
+            .unwrap_or_default();
         if let Some(count) = self.refused.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -66,7 +75,9 @@ impl ConnectionCounts {
         ConnectionGauges {
             open: self.open.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
-            refused: refused.map(|(why, count)| (why.word(), count.load(Ordering::Relaxed))).collect(),
+            refused: refused
+                .map(|(why, count)| (why.word(), count.load(Ordering::Relaxed)))
+                .collect(),
         }
     }
 }

@@ -26,8 +26,8 @@ use crate::access::Credential;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::clock;
 use crate::control::{
-    About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh, Reporter,
-    Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
+    About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh,
+    Reporter, Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
 };
 use crate::digest::Digest;
 use crate::registry::RouteError;
@@ -50,7 +50,12 @@ pub(super) async fn handle(
     request: Request<Incoming>,
     shutdown: &Shutdown,
 ) -> Response<ReplyBody> {
-    let Some(name) = request.uri().path().strip_prefix(CONTROL_PATH).map(str::to_owned) else {
+    let Some(name) = request
+        .uri()
+        .path()
+        .strip_prefix(CONTROL_PATH)
+        .map(str::to_owned)
+    else {
         return services.handle(request).await;
     };
     let id = RequestId::random();
@@ -81,31 +86,44 @@ async fn obey(
         }
         Ls::NAME => {
             let order: Ls = read(body).await?;
-            Ok(blocking::<Ls, _>(shutdown, move |out| upkeep.ls(&order, out)))
+            Ok(blocking::<Ls, _>(shutdown, move |out| {
+                upkeep.ls(&order, out)
+            }))
         }
         Verify::NAME => {
             let Verify {} = read(body).await?;
-            Ok(blocking::<Verify, _>(shutdown, move |out| upkeep.verify(out)))
+            Ok(blocking::<Verify, _>(shutdown, move |out| {
+                upkeep.verify(out)
+            }))
         }
         Gc::NAME => {
             let order: Gc = read(body).await?;
             let now = clock::wall();
-            Ok(blocking::<Gc, _>(shutdown, move |out| upkeep.gc(order, now, out)))
+            Ok(blocking::<Gc, _>(shutdown, move |out| {
+                upkeep.gc(order, now, out)
+            }))
         }
         Purge::NAME => {
             let order: Purge = read(body).await?;
-            Ok(blocking::<Purge, _>(shutdown, move |out| upkeep.purge(&order, out)))
+            Ok(blocking::<Purge, _>(shutdown, move |out| {
+                upkeep.purge(&order, out)
+            }))
         }
         About::NAME => {
             let About {} = read(body).await?;
-            Ok(blocking::<About, _>(shutdown, move |out| out.tell(identity())))
+            Ok(blocking::<About, _>(shutdown, move |out| {
+                out.tell(identity())
+            }))
         }
         Revoke::NAME => {
             let Revoke {} = read(body).await?;
             let access = Arc::clone(&services.access);
             Ok(blocking::<Revoke, _>(shutdown, move |out| {
                 let rights = access.revoke_all(clock::now());
-                tracing::warn!(rights, "all rights were revoked: every caller's next request asks GitLab");
+                tracing::warn!(
+                    rights,
+                    "all rights were revoked: every caller's next request asks GitLab"
+                );
                 out.tell(Revoked { rights })
             }))
         }
@@ -117,30 +135,53 @@ async fn obey(
         }
         Refresh::NAME => {
             let order: Refresh = read(body).await?;
-            let credential = services.service.clone().map_or_else(|| Credential::read(&head.headers), Ok)?;
+            let credential = services
+                .service
+                .clone()
+                .map_or_else(|| Credential::read(&head.headers), Ok)?;
             let who = services.access.fingerprint(&credential);
             let (out, lines) = reporter();
-            #[expect(clippy::disallowed_methods, reason = "ends with the order's answer, or the daemon")]
-            let work = tokio::spawn(async move { end(upkeep.refresh(order, (credential, who), &out).await) });
-            Ok(reply::events(ReplyBody::stream(EventBody::new(lines, work, shutdown))))
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "ends with the order's answer, or the daemon"
+            )]
+            let work =
+                tokio::spawn(
+                    async move { end(upkeep.refresh(order, (credential, who), &out).await) },
+                );
+            Ok(reply::events(ReplyBody::stream(EventBody::new(
+                lines, work, shutdown,
+            ))))
         }
         Export::NAME => {
             let (exchange, order) = (Arc::clone(&services.exchange), read::<Export>(body).await?);
-            Ok(blocking::<Export, _>(shutdown, move |out| exchange.export(&order, out)))
+            Ok(blocking::<Export, _>(shutdown, move |out| {
+                exchange.export(&order, out)
+            }))
         }
         Import::NAME => {
             let exchange = Arc::clone(&services.exchange);
-            Ok(streaming::<Import, _>(shutdown, body, move |order, bundle, out| {
-                let told = exchange.import(order, bundle, || out.is_wanted()).map_err(Failed::of)?;
-                out.tell(told).map_err(Failed::of)
-            }))
+            Ok(streaming::<Import, _>(
+                shutdown,
+                body,
+                move |order, bundle, out| {
+                    let told = exchange
+                        .import(order, bundle, || out.is_wanted())
+                        .map_err(Failed::of)?;
+                    out.tell(told).map_err(Failed::of)
+                },
+            ))
         }
         WriteSet::NAME => {
             let exchange = Arc::clone(&services.exchange);
-            Ok(streaming::<WriteSet, _>(shutdown, body, move |order, mut files, out| {
-                let told = exchange.write_set(&order, &mut files).map_err(Failed::of)?;
-                out.tell(told).map_err(Failed::of)
-            }))
+            Ok(streaming::<WriteSet, _>(
+                shutdown,
+                body,
+                move |order, mut files, out| {
+                    let told = exchange.write_set(&order, &mut files).map_err(Failed::of)?;
+                    out.tell(told).map_err(Failed::of)
+                },
+            ))
         }
         name => match name.strip_prefix(CONTENT).and_then(Digest::parse) {
             Some(digest) => Ok(content(services, digest)),
@@ -150,7 +191,10 @@ async fn obey(
 }
 
 fn identity() -> Identity {
-    Identity { version: version(), process: std::process::id() }
+    Identity {
+        version: version(),
+        process: std::process::id(),
+    }
 }
 
 fn set_log_level(order: &SetLogLevel) -> Result<LogLevelNow, Failed> {
@@ -158,7 +202,9 @@ fn set_log_level(order: &SetLogLevel) -> Result<LogLevelNow, Failed> {
     if let Some(level) = &order.level {
         log.set(level).map_err(Failed)?;
     }
-    log.present().map(|level| LogLevelNow { level }).map_err(Failed)
+    log.present()
+        .map(|level| LogLevelNow { level })
+        .map_err(Failed)
 }
 
 /// Why an order was not carried out, in one sentence.
@@ -183,7 +229,10 @@ fn streaming<O: Order, W: std::fmt::Display>(
     work: impl FnOnce(O, Feed, &Reporter<O::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
     let (pieces, mut stream) = feed();
-    #[expect(clippy::disallowed_methods, reason = "ends with the body, the order or the daemon")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the body, the order or the daemon"
+    )]
     tokio::spawn(pass_on(body, pieces, shutdown.clone()));
     blocking::<O, _>(shutdown, move |out| {
         let first = stream.line(ORDER_BYTES_MAX).map_err(Failed::of)?;
@@ -221,7 +270,9 @@ fn content(services: &Services, digest: Digest) -> Reply {
     let exchange = Arc::clone(&services.exchange);
     let (pieces, out) = mpsc::channel(CONTENT_PIECES_MAX);
     tokio::task::spawn_blocking(move || {
-        let read = exchange.content(digest, |chunk| pieces.blocking_send(Ok(chunk.into())).is_ok());
+        let read = exchange.content(digest, |chunk| {
+            pieces.blocking_send(Ok(chunk.into())).is_ok()
+        });
         if !matches!(read, Ok(ReadEnd::Whole)) {
             // Who has gone need not hear it.
             let _ = pieces.blocking_send(Err(Gone));
@@ -241,14 +292,18 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Gone>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        self.0
+            .poll_recv(cx)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }
 
 /// The order in a request's body.
 async fn read<O: Order>(body: Incoming) -> Result<O, Refusal> {
     let body = Limited::new(body, ORDER_BYTES_MAX).collect().await;
-    let body = body.map_err(|why| Refusal::Order(why.to_string()))?.to_bytes();
+    let body = body
+        .map_err(|why| Refusal::Order(why.to_string()))?
+        .to_bytes();
     serde_json::from_slice(&body).map_err(|why| Refusal::Order(why.to_string()))
 }
 
@@ -278,7 +333,12 @@ struct EventBody {
 impl EventBody {
     fn new(lines: mpsc::Receiver<Bytes>, work: JoinHandle<End>, shutdown: &Shutdown) -> Self {
         let shutdown = shutdown.clone();
-        Self { lines, work, stop: Box::pin(async move { shutdown.begun().await }), ended: false }
+        Self {
+            lines,
+            work,
+            stop: Box::pin(async move { shutdown.begun().await }),
+            ended: false,
+        }
     }
 
     fn last(&mut self, end: End) -> Option<Result<Frame<Bytes>, serde_json::Error>> {

@@ -107,15 +107,29 @@ impl NetworkDoor {
     /// # Errors
     /// When one of them cannot be listened on, or should speak TLS and there is no certificate.
     pub async fn open(opening: Opening<'_>) -> Result<Self, ListenError> {
-        let acceptor = || opening.certificates.map(Certificates::acceptor).ok_or(ListenError::NoCertificate);
+        let acceptor = || {
+            opening
+                .certificates
+                .map(Certificates::acceptor)
+                .ok_or(ListenError::NoCertificate)
+        };
         let mut entrances = Vec::new();
         let were_passed = !opening.passed.is_empty();
         if !were_passed {
             let plain = opening.listen.iter().map(|address| (address, false));
-            for (address, speaks_tls) in plain.chain(opening.tls.iter().map(|address| (address, true))) {
+            for (address, speaks_tls) in
+                plain.chain(opening.tls.iter().map(|address| (address, true)))
+            {
                 let tls = speaks_tls.then(acceptor).transpose()?;
-                let refused = |why| ListenError::Address { address: address.to_string(), why };
-                entrances.push(Entrance::open(address, opening.mode, tls).await.map_err(refused)?);
+                let refused = |why| ListenError::Address {
+                    address: address.to_string(),
+                    why,
+                };
+                entrances.push(
+                    Entrance::open(address, opening.mode, tls)
+                        .await
+                        .map_err(refused)?,
+                );
             }
         }
         for passed in opening.passed.into_sockets() {
@@ -126,7 +140,11 @@ impl NetworkDoor {
             };
             entrances.push(Entrance::adopt(passed.socket, tls).map_err(refused)?);
         }
-        Ok(Self { entrances, were_passed, turn: AtomicUsize::new(0) })
+        Ok(Self {
+            entrances,
+            were_passed,
+            turn: AtomicUsize::new(0),
+        })
     }
 
     /// Where it is open, each with the port it was given.
@@ -141,10 +159,12 @@ impl NetworkDoor {
 
     /// The first that speaks HTTP over TCP.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
-        self.entrances.iter().find_map(|entrance| match &entrance.listening {
-            Listening::Tcp(listener) if entrance.tls.is_none() => listener.local_addr().ok(),
-            _ => None,
-        })
+        self.entrances
+            .iter()
+            .find_map(|entrance| match &entrance.listening {
+                Listening::Tcp(listener) if entrance.tls.is_none() => listener.local_addr().ok(),
+                _ => None,
+            })
     }
 
     /// All addresses as URLs, or `unix:` and a path; first what most clients can use.
@@ -156,13 +176,22 @@ impl NetworkDoor {
 }
 
 impl Entrance {
-    async fn open(address: &Address, mode: SocketMode, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    async fn open(
+        address: &Address,
+        mode: SocketMode,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
         match address {
             Address::Tcp(name) => Self::tcp(TcpListener::bind(name).await?, tls),
             Address::Unix(path) => {
                 let (listener, file) = unix_socket::open(path, mode)?;
                 let listening = Listening::Unix(listener);
-                Ok(Self { address: address.clone(), listening, tls, _file: Some(file) })
+                Ok(Self {
+                    address: address.clone(),
+                    listening,
+                    tls,
+                    _file: Some(file),
+                })
             }
         }
     }
@@ -172,16 +201,30 @@ impl Entrance {
         match socket {
             Socket::Tcp(listener) => Self::tcp(TcpListener::from_std(listener)?, tls),
             Socket::Unix(listener) => {
-                let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
+                let path = listener
+                    .local_addr()?
+                    .as_pathname()
+                    .map(Path::to_owned)
+                    .unwrap_or_default();
                 let listening = Listening::Unix(UnixListener::from_std(listener)?);
-                Ok(Self { address: Address::Unix(path), listening, tls, _file: None })
+                Ok(Self {
+                    address: Address::Unix(path),
+                    listening,
+                    tls,
+                    _file: None,
+                })
             }
         }
     }
 
     fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let address = Address::Tcp(listener.local_addr()?.to_string());
-        Ok(Self { address, listening: Listening::Tcp(listener), tls, _file: None })
+        Ok(Self {
+            address,
+            listening: Listening::Tcp(listener),
+            tls,
+            _file: None,
+        })
     }
 
     fn url(&self) -> String {
@@ -197,7 +240,11 @@ impl Entrance {
         match &self.listening {
             Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| {
                 keep_alive(&stream);
-                Arrival { stream: Stream::Tcp(stream), ip: Some(from.ip()), tls }
+                Arrival {
+                    stream: Stream::Tcp(stream),
+                    ip: Some(from.ip()),
+                    tls,
+                }
             }),
             Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
                 stream: Stream::Unix(stream),
@@ -214,7 +261,11 @@ impl Door for NetworkDoor {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.entrances.len().max(1);
         let (later, sooner) = self.entrances.split_at(turn);
-        let ready = sooner.iter().chain(later).map(|entrance| entrance.poll_accept(cx)).find(Poll::is_ready);
+        let ready = sooner
+            .iter()
+            .chain(later)
+            .map(|entrance| entrance.poll_accept(cx))
+            .find(Poll::is_ready);
         ready.unwrap_or(Poll::Pending)
     }
 }
@@ -223,7 +274,8 @@ impl Door for NetworkDoor {
 /// either is about to fail anyway.
 fn keep_alive(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = set_socket_keepalive(stream, true).and_then(|()| set_tcp_keepidle(stream, KEEPALIVE_IDLE));
+    let _ =
+        set_socket_keepalive(stream, true).and_then(|()| set_tcp_keepidle(stream, KEEPALIVE_IDLE));
 }
 
 /// The control socket; it is removed with this.
@@ -239,7 +291,10 @@ impl ControlDoor {
     /// When the socket cannot be made.
     pub fn bind(cache_dir: &Path) -> io::Result<Self> {
         let socket = ControlSocket::of(cache_dir)?;
-        Ok(Self { listener: UnixListener::from_std(socket.listen()?)?, socket })
+        Ok(Self {
+            listener: UnixListener::from_std(socket.listen()?)?,
+            socket,
+        })
     }
 }
 
@@ -271,7 +326,11 @@ mod tests {
     #[test]
     fn an_address_that_was_forbidden_is_told_apart_from_one_that_is_taken() {
         let told = |errno: Errno| {
-            ListenError::Address { address: "[::]:8443".to_owned(), why: errno.into() }.to_string()
+            ListenError::Address {
+                address: "[::]:8443".to_owned(),
+                why: errno.into(),
+            }
+            .to_string()
         };
         assert!(told(Errno::PERM).ends_with("add the port to SocketBindAllow="));
         for other in [Errno::ACCESS, Errno::ADDRINUSE] {

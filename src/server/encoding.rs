@@ -12,7 +12,10 @@ pub(super) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> {
     let mut wanted = [Coding::Zstd, Coding::Gzip].map(|coding| (coding, weight(headers, coding)));
     // Stable: equals keep their order.
     wanted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    wanted.into_iter().filter(|(_, weight)| *weight > 0.0).map(|(coding, _)| coding)
+    wanted
+        .into_iter()
+        .filter(|(_, weight)| *weight > 0.0)
+        .map(|(coding, _)| coding)
 }
 
 /// The weight of a coding that is named, else that of `*`, else nothing.
@@ -21,14 +24,20 @@ fn weight(headers: &HeaderMap, coding: Coding) -> f32 {
         Coding::Gzip => &["gzip", "x-gzip"],
         Coding::Zstd => &["zstd"],
     };
-    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+    let lists = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|list| list.to_str().ok());
     let mut any = 0.0;
     for item in lists.flat_map(|list| list.split(',')) {
         let mut parts = item.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let weight =
+            parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         // A weight that is no number is none (the field is a hint, not a contract).
-        let weight = weight.and_then(|weight| weight.trim().parse().ok()).unwrap_or(1.0);
+        let weight = weight
+            .and_then(|weight| weight.trim().parse().ok())
+            .unwrap_or(1.0);
         if names.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             return weight;
         }
@@ -65,7 +74,9 @@ mod tests {
             ("br", &[]),
         ];
         for (list, expected) in table {
-            let headers = [(ACCEPT_ENCODING, HeaderValue::from_static(list))].into_iter().collect();
+            let headers = [(ACCEPT_ENCODING, HeaderValue::from_static(list))]
+                .into_iter()
+                .collect();
             assert_eq!(wanted(&headers).collect::<Vec<_>>(), expected, "{list}");
         }
         assert_eq!(wanted(&HeaderMap::new()).count(), 0);

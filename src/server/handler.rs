@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, IF_RANGE, TRANSFER_ENCODING, VIA,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, IF_RANGE,
+    TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -92,7 +93,10 @@ pub struct Services {
 /// Whether it is asked how larder is, which whoever watches it must hear also when nobody else is served.
 pub(super) fn is_probe<B>(request: &Request<B>) -> bool {
     let route = Route::parse(request.method(), request.uri());
-    matches!(route, Ok(Route::House(House::Live | House::Ready | House::Metrics)))
+    matches!(
+        route,
+        Ok(Route::House(House::Live | House::Ready | House::Metrics))
+    )
 }
 
 impl Services {
@@ -100,16 +104,25 @@ impl Services {
         let now = clock::now();
         let (mut parts, body) = request.into_parts();
         let settled = target::settle(&mut parts).map_err(Refusal::from);
-        let route = settled.and_then(|()| Ok(self.served(Route::parse(&parts.method, &parts.uri)?)?));
+        let route =
+            settled.and_then(|()| Ok(self.served(Route::parse(&parts.method, &parts.uri)?)?));
         let word = route.as_ref().map_or("none", Route::word);
-        let path = route.as_ref().map_or_else(|_| parts.uri.path().to_owned(), Route::path);
+        let path = route
+            .as_ref()
+            .map_or_else(|_| parts.uri.path().to_owned(), Route::path);
         let head = parts.method == Method::HEAD;
         let own = parts.extensions.get::<OwnRequest>().is_some();
         let correlation = Correlation::new(request_id(&parts.headers));
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let tally = (!own).then(|| {
             let (method, correlation) = (parts.method.clone(), Arc::clone(&correlation));
-            let line = Line { method, route: word, path, since: now, correlation };
+            let line = Line {
+                method,
+                route: word,
+                path,
+                since: now,
+                correlation,
+            };
             Tally::new(Arc::clone(&self.metrics), line)
         });
         let walked = match route {
@@ -119,9 +132,12 @@ impl Services {
             }
             Err(why) => Err(why),
         };
-        let (mut response, status) = walked.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
+        let (mut response, status) =
+            walked.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
         reply::finish(&mut response, status, head, correlation.id());
-        let Some(mut tally) = tally else { return response };
+        let Some(mut tally) = tally else {
+            return response;
+        };
         tally.answered(response.status(), status);
         response.map(|body| body.tallied(tally))
     }
@@ -129,7 +145,11 @@ impl Services {
     /// A mirror that is not configured is no address.
     fn served(&self, route: Route) -> Result<Route, RouteError> {
         let known = route.scope().is_none_or(|scope| self.pages.serves(scope));
-        if known { Ok(route) } else { Err(RouteError::Unknown) }
+        if known {
+            Ok(route)
+        } else {
+            Err(RouteError::Unknown)
+        }
     }
 
     async fn walk(
@@ -144,10 +164,16 @@ impl Services {
         }
         // None over a unix socket, where no browser comes in.
         let client = parts.extensions.get::<ClientAddress>().copied();
-        if !matches!(route, Route::House(House::Live | House::Ready | House::Metrics)) {
+        if !matches!(
+            route,
+            Route::House(House::Live | House::Ready | House::Metrics)
+        ) {
             self.rate.admit(client, now).map_err(Refusal::Hasty)?;
         }
-        let own_names = self.own_names.as_ref().filter(|_| client.is_some() && route.scope().is_some());
+        let own_names = self
+            .own_names
+            .as_ref()
+            .filter(|_| client.is_some() && route.scope().is_some());
         if let Some(name) = own_names.and_then(|names| names.foreign(&parts.headers)) {
             return Err(Refusal::ForeignName(name));
         }
@@ -161,16 +187,23 @@ impl Services {
         }
         let own = Credential::read(&parts.headers)?;
         let credential = self.service.clone().unwrap_or(own);
-        let read = route.scope().filter(|_| !matches!(route, Route::Upload { .. }));
+        let read = route
+            .scope()
+            .filter(|_| !matches!(route, Route::Upload { .. }));
         self.access.let_in(&credential, read, now).await?;
         match route {
             Route::Page(page) => self.page(parts, credential, page, now).await,
             Route::File(file) => self.file(parts, credential, file, None, now).await,
             Route::Mirrored(path) => self.mirrored(parts, path, now).await,
             Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
-            Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => Err(Refusal::FromAPage),
+            Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => {
+                Err(Refusal::FromAPage)
+            }
             Route::Upload { scope } => {
-                let word = self.uploads.pass_on(scope, &credential, parts, body).await?;
+                let word = self
+                    .uploads
+                    .pass_on(scope, &credential, parts, body)
+                    .await?;
                 Ok(reply::relayed(word))
             }
             Route::View(page) => self.view(parts, credential, page, now).await,
@@ -186,22 +219,38 @@ impl Services {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let who = self.access.fingerprint(&credential);
-        let accept = parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accept = parts
+            .headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         let media = negotiate(accept).ok_or(Refusal::NotAcceptable)?;
         let insists = insists(&parts.headers);
-        let request = PageRequest { credential, who, page, format: media.format(), insists };
+        let request = PageRequest {
+            credential,
+            who,
+            page,
+            format: media.format(),
+            insists,
+        };
         let found = self.pages.page(&request, now).await?;
         if parts.version < Version::HTTP_11 && matches!(found, PageReply::Stream(_)) {
             return Err(Refusal::NoLength);
         }
         if let PageReply::Page { page, .. } = &found {
-            self.files.read_ahead(&request.credential, who, page.take_ahead());
+            self.files
+                .read_ahead(&request.credential, who, page.take_ahead());
         }
         Ok(reply::page(found, media, &parts.headers))
     }
 
     /// A path below a mirror, whose digest the mirror's own page tells.
-    async fn mirrored(&self, parts: &Parts, path: MirrorPath, now: Instant) -> Result<Reply, Refusal> {
+    async fn mirrored(
+        &self,
+        parts: &Parts,
+        path: MirrorPath,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
         let nobody = Credential::anonymous();
         let who = self.access.fingerprint(&nobody);
         let (resolved, age) = self.pages.resolve(&path, who, now).await?;
@@ -212,14 +261,23 @@ impl Services {
         })
     }
 
-    async fn resolved(&self, parts: &Parts, resolved: Resolved, now: Instant) -> Result<Reply, Refusal> {
+    async fn resolved(
+        &self,
+        parts: &Parts,
+        resolved: Resolved,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
         let nobody = Credential::anonymous();
         match resolved {
             Resolved::File(file) => self.file(parts, nobody, file, None, now).await,
-            Resolved::Offered { metadata: Offered::File(own), wheel } => {
-                self.file(parts, nobody, own, Some(wheel), now).await
-            }
-            Resolved::Offered { metadata: Offered::Unverifiable(path), wheel } => {
+            Resolved::Offered {
+                metadata: Offered::File(own),
+                wheel,
+            } => self.file(parts, nobody, own, Some(wheel), now).await,
+            Resolved::Offered {
+                metadata: Offered::Unverifiable(path),
+                wheel,
+            } => {
                 let (found, range) = self.unverified(parts, &path).await;
                 if Files::is_lacking(&found) {
                     return self.sidecar(parts, nobody, wheel, now).await;
@@ -253,8 +311,18 @@ impl Services {
         (self.files.unverified(path, wanted).await, range)
     }
 
-    fn unverifiable(parts: &Parts, found: FileReply, range: Option<ByteRange>) -> Result<Reply, Refusal> {
-        let endless = matches!(found, FileReply::Unverified { size: None, body: Some(_) });
+    fn unverifiable(
+        parts: &Parts,
+        found: FileReply,
+        range: Option<ByteRange>,
+    ) -> Result<Reply, Refusal> {
+        let endless = matches!(
+            found,
+            FileReply::Unverified {
+                size: None,
+                body: Some(_)
+            }
+        );
         if parts.version < Version::HTTP_11 && endless {
             return Err(Refusal::NoLength);
         }
@@ -282,13 +350,22 @@ impl Services {
         let who = self.access.fingerprint(&credential);
         let needs_length = parts.version < Version::HTTP_11;
         let resumes = range.is_some() && parts.headers.contains_key(IF_RANGE);
-        let request = FileRequest { credential, who, file, wanted, resumes, needs_length };
+        let request = FileRequest {
+            credential,
+            who,
+            file,
+            wanted,
+            resumes,
+            needs_length,
+        };
         let found = match wheel {
             Some(wheel) => self.files.offered(request, wheel, now).await?,
             None => self.files.file(request, now).await?,
         };
-        let endless =
-            matches!(found, FileReply::Open { size: None, .. } | FileReply::Checked { size: None, .. });
+        let endless = matches!(
+            found,
+            FileReply::Open { size: None, .. } | FileReply::Checked { size: None, .. }
+        );
         if parts.version < Version::HTTP_11 && endless {
             return Err(Refusal::NoLength);
         }
@@ -313,7 +390,11 @@ impl Services {
             needs_length: true,
         };
         let found = self.files.sidecar(request, now).await?;
-        let FileReply::Open { source: Source::Blob(metadata), .. } = &found else {
+        let FileReply::Open {
+            source: Source::Blob(metadata),
+            ..
+        } = &found
+        else {
             return Ok(reply::file(found, "", false, None));
         };
         let etag = reply::file_etag(metadata.digest());
@@ -335,21 +416,35 @@ impl Services {
     ) -> Result<Reply, Refusal> {
         let who = self.access.fingerprint(&credential);
         let insists = insists(&parts.headers);
-        let request = PageRequest { credential, who, page: page.clone(), format: Format::Json, insists };
+        let request = PageRequest {
+            credential,
+            who,
+            page: page.clone(),
+            format: Format::Json,
+            insists,
+        };
         match self.pages.page(&request, now).await? {
-            PageReply::Page { page: body, age, permit: _, status: outcome } => {
+            PageReply::Page {
+                page: body,
+                age,
+                permit: _,
+                status: outcome,
+            } => {
                 let (holdings, prefix) = (self.holdings.clone(), self.path_prefix.clone());
                 let (stale, as_json) = (age.map(|age| age.as_secs()), takes_json(&parts.headers));
                 let shown = tokio::task::spawn_blocking(move || {
-                    status::project(&page, &body, stale, &prefix, as_json, |file| holdings.size(file))
+                    status::project(&page, &body, stale, &prefix, as_json, |file| {
+                        holdings.size(file)
+                    })
                 });
                 let shown = shown.await.ok().flatten().ok_or(PageError::Internal)?;
                 Ok((reply::document(StatusCode::OK, shown).0, outcome))
             }
             PageReply::Stream(_) => Ok(reply::document(StatusCode::OK, status::too_large(&page))),
-            PageReply::Relayed(word) if word.status.is_redirection() => {
-                Ok(reply::document(StatusCode::NOT_FOUND, status::elsewhere(&page)))
-            }
+            PageReply::Relayed(word) if word.status.is_redirection() => Ok(reply::document(
+                StatusCode::NOT_FOUND,
+                status::elsewhere(&page),
+            )),
             PageReply::Relayed(word) => Ok(reply::relayed(word)),
         }
     }
@@ -357,7 +452,9 @@ impl Services {
     /// How it is with larder. A look at the disk is part of it.
     async fn snapshot(&self) -> Result<Snapshot, Refusal> {
         let (snapshot, gauges) = (Arc::clone(&self.snapshot), self.gauges());
-        Ok(tokio::task::spawn_blocking(move || snapshot(&gauges)).await.map_err(|_| PageError::Internal)?)
+        Ok(tokio::task::spawn_blocking(move || snapshot(&gauges))
+            .await
+            .map_err(|_| PageError::Internal)?)
     }
 
     async fn house(&self, house: House, parts: &Parts) -> Result<Reply, Refusal> {
@@ -366,20 +463,34 @@ impl Services {
             House::Home => {
                 let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
                 let secure = parts.extensions.get::<OverTls>().is_some();
-                let visit = Visit { query, host, secure };
+                let visit = Visit {
+                    query,
+                    host,
+                    secure,
+                };
                 reply::document(StatusCode::OK, status::home(&self.snapshot().await?, visit))
             }
             House::Status => {
                 // A browser that comes here by itself takes more than HTML; the page's script does not.
-                let as_parts = parts.headers.get(ACCEPT).is_some_and(|accept| accept == "text/html");
-                reply::document(StatusCode::OK, status::status(&self.snapshot().await?, as_parts))
+                let as_parts = parts
+                    .headers
+                    .get(ACCEPT)
+                    .is_some_and(|accept| accept == "text/html");
+                reply::document(
+                    StatusCode::OK,
+                    status::status(&self.snapshot().await?, as_parts),
+                )
             }
             House::Find => reply::see_other(&status::find(query)?),
             House::Everything => reply::able(),
             House::Live => health::live(),
             House::Ready => health::ready(&self.health(), &parts.headers),
             House::Metrics => {
-                let accept = parts.headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+                let accept = parts
+                    .headers
+                    .get_all(ACCEPT)
+                    .iter()
+                    .filter_map(|field| field.to_str().ok());
                 let (kind, text) = self.metrics.encode(self.gauges(), accept);
                 reply::own(StatusCode::OK, kind, text)
             }
@@ -404,7 +515,10 @@ impl Services {
     fn came_from_here(&self, headers: &HeaderMap) -> bool {
         let own = self.via.as_bytes();
         let lists = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
-        lists.into_iter().any(|list| list.split(|b| *b == b',').any(|hop| hop.trim_ascii() == own))
+        lists.into_iter().any(|list| {
+            list.split(|b| *b == b',')
+                .any(|hop| hop.trim_ascii() == own)
+        })
     }
 }
 
@@ -419,19 +533,30 @@ fn request_id(headers: &HeaderMap) -> RequestId {
 
 /// A reader of a page for people who wants it for a machine.
 fn takes_json(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
-    let mut types =
-        lists.flat_map(|list| list.split(',')).map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+    let lists = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|list| list.to_str().ok());
+    let mut types = lists
+        .flat_map(|list| list.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or(kind).trim());
     types.any(|kind| kind.eq_ignore_ascii_case("application/json"))
 }
 
 /// `no-cache` on a page is a person or a tool that means it (uv `--refresh`); `max-age=0` is pip's habit.
 fn insists(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(CACHE_CONTROL).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+    let lists = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|list| list.to_str().ok());
+    lists
+        .flat_map(|list| list.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
-        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0")
 }

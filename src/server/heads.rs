@@ -30,7 +30,9 @@ pub(super) struct HeadRoom(Arc<Semaphore>);
 impl HeadRoom {
     /// For heads of up to this size.
     pub(super) fn new(size_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new((LARGE_BYTES / size_max.max(1)).max(1))))
+        Self(Arc::new(Semaphore::new(
+            (LARGE_BYTES / size_max.max(1)).max(1),
+        )))
     }
 }
 
@@ -47,12 +49,18 @@ struct Progress {
 
 impl HeadProgress {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Progress { read: Some(0), room: None })))
+        Self(Arc::new(Mutex::new(Progress {
+            read: Some(0),
+            room: None,
+        })))
     }
 
     /// A head is whole; what comes now is the body, or the next head.
     pub(super) fn is_whole(&self, has_body: bool) {
-        *self.lock() = Progress { read: (!has_body).then_some(0), room: None };
+        *self.lock() = Progress {
+            read: (!has_body).then_some(0),
+            room: None,
+        };
     }
 
     /// What comes now is a head.
@@ -76,7 +84,12 @@ pub(super) struct HeadStream<S> {
 
 impl<S> HeadStream<S> {
     pub(super) fn new(inner: S, progress: HeadProgress, room: HeadRoom) -> Self {
-        Self { inner, progress, room, waiting: None }
+        Self {
+            inner,
+            progress,
+            room,
+            waiting: None,
+        }
     }
 }
 
@@ -94,7 +107,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         };
         if read >= USUAL_BYTES && progress.room.is_none() {
             let room = &this.room.0;
-            let waiting = this.waiting.get_or_insert_with(|| Box::pin(Arc::clone(room).acquire_owned()));
+            let waiting = this
+                .waiting
+                .get_or_insert_with(|| Box::pin(Arc::clone(room).acquire_owned()));
             // It is never closed.
             let found = ready!(waiting.as_mut().poll(cx));
             this.waiting = None;
@@ -111,7 +126,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HeadStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
@@ -160,18 +179,34 @@ mod tests {
         let opened = [(); 3].map(|()| {
             let (ours, theirs) = duplex(64 * 1024);
             let progress = HeadProgress::new();
-            (HeadStream::new(ours, progress.clone(), room.clone()), theirs, progress)
+            (
+                HeadStream::new(ours, progress.clone(), room.clone()),
+                theirs,
+                progress,
+            )
         });
-        let [(mut one, mut of_one, ends), (mut two, mut of_two, _), (mut body, mut of_body, whole)] = opened;
+        let [
+            (mut one, mut of_one, ends),
+            (mut two, mut of_two, _),
+            (mut body, mut of_body, whole),
+        ] = opened;
         for client in [&mut of_one, &mut of_two, &mut of_body] {
             client.write_all(&[b'x'; 20_000]).await.unwrap();
         }
         whole.is_whole(true);
         assert_eq!(read(&mut one).await, 20_000);
-        assert_eq!(read(&mut two).await, USUAL_BYTES, "there is room for one large head");
+        assert_eq!(
+            read(&mut two).await,
+            USUAL_BYTES,
+            "there is room for one large head"
+        );
         assert_eq!(read(&mut body).await, 20_000);
         ends.is_whole(false);
-        assert_eq!(read(&mut two).await, 20_000 - USUAL_BYTES, "and then for another");
+        assert_eq!(
+            read(&mut two).await,
+            20_000 - USUAL_BYTES,
+            "and then for another"
+        );
         of_one.write_all(&[b'x'; 1000]).await.unwrap();
         assert_eq!(read(&mut one).await, 1000, "the next head is counted anew");
     }

@@ -21,7 +21,11 @@ pub(super) fn live() -> Reply {
 }
 
 pub(super) fn ready(health: &Health, request: &HeaderMap) -> Reply {
-    let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let (kind, text) = if wants_json(request) {
         (JSON, format!("{}\n", health.json()))
     } else {
@@ -35,7 +39,10 @@ pub(super) fn ready(health: &Health, request: &HeaderMap) -> Reply {
 }
 
 fn wants_json(request: &HeaderMap) -> bool {
-    let fields = request.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+    let fields = request
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|field| field.to_str().ok());
     fields.flat_map(|field| field.split(',')).any(|range| {
         let kind = range.split(';').next().unwrap_or_default();
         kind.trim().eq_ignore_ascii_case(JSON)

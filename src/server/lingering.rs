@@ -37,7 +37,11 @@ impl<S> LingeringStream<S> {
 
     /// It lingers only if this is set by then.
     pub(super) fn if_sending(inner: S, may_be_sending: Arc<AtomicBool>) -> Self {
-        Self { inner, may_be_sending, until: None }
+        Self {
+            inner,
+            may_be_sending,
+            until: None,
+        }
     }
 }
 
@@ -52,7 +56,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
@@ -117,7 +125,11 @@ mod tests {
             theirs.write_all(&[0; 1000]).await.unwrap();
         };
         let both = async { tokio::join!(ours.shutdown(), client) };
-        timeout(Duration::from_millis(1), both).await.unwrap().0.unwrap();
+        timeout(Duration::from_millis(1), both)
+            .await
+            .unwrap()
+            .0
+            .unwrap();
 
         let (ours, theirs) = duplex(64);
         #[expect(clippy::disallowed_methods, reason = "the clock stands still")]
@@ -127,7 +139,14 @@ mod tests {
         drop(theirs);
 
         let (ours, _theirs) = duplex(64);
-        LingeringStream::if_sending(ours, Arc::default()).shutdown().await.unwrap();
-        assert_eq!(begun.elapsed(), LINGER, "whoever has sent all of it is not waited for");
+        LingeringStream::if_sending(ours, Arc::default())
+            .shutdown()
+            .await
+            .unwrap();
+        assert_eq!(
+            begun.elapsed(),
+            LINGER,
+            "whoever has sent all of it is not waited for"
+        );
     }
 }

@@ -51,7 +51,12 @@ impl<D: Door> Listener<D> {
     /// The places and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
     pub fn new(door: D, limits: ServerLimits) -> Self {
         let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { door, limits, places: Places::new(most), streams: Arc::new(Semaphore::new(most)) }
+        Self {
+            door,
+            limits,
+            places: Places::new(most),
+            streams: Arc::new(Semaphore::new(most)),
+        }
     }
 
     pub fn occupancy(&self) -> Occupancy {
@@ -86,7 +91,8 @@ impl<D: Door> Listener<D> {
                         Err(crowded) => {
                             counts.refused(TurnedAway::PerClient);
                             if crowded.worth_telling {
-                                let (client, most) = (client.map(|client| client.to_string()), per_client);
+                                let (client, most) =
+                                    (client.map(|client| client.to_string()), per_client);
                                 tracing::warn!(
                                     client,
                                     most,
@@ -98,10 +104,22 @@ impl<D: Door> Listener<D> {
                     };
                     let (answer, shutdown) = (answer.clone(), shutdown.clone());
                     let (limits, streams) = (in_force.limits(), Arc::clone(&self.streams));
-                    let (heads, counts, open) = (heads.clone(), Arc::clone(&counts), counts.accepted());
-                    let about = About { client, limits, shutdown, place, heads, streams, counts };
+                    let (heads, counts, open) =
+                        (heads.clone(), Arc::clone(&counts), counts.accepted());
+                    let about = About {
+                        client,
+                        limits,
+                        shutdown,
+                        place,
+                        heads,
+                        streams,
+                        counts,
+                    };
                     let connection = Connection { answer, about };
-                    #[expect(clippy::disallowed_methods, reason = "its place is what the drain waits for")]
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "its place is what the drain waits for"
+                    )]
                     tokio::spawn(async move {
                         if D::HURRIES {
                             connection.serve(arrival.stream, arrival.tls).await;
@@ -119,7 +137,10 @@ impl<D: Door> Listener<D> {
             }
         }
         drop(self.door);
-        if timeout(in_force.limits().drain_timeout.0, self.places.all_free()).await.is_err() {
+        if timeout(in_force.limits().drain_timeout.0, self.places.all_free())
+            .await
+            .is_err()
+        {
             tracing::warn!("stopping with connections still open: the drain limit is over");
         }
     }
@@ -147,7 +168,8 @@ impl Listener<ControlDoor> {
             async move { control::handle(services, request, &stop).await }
         };
         // Clients are those of the network.
-        self.accept_all(Arc::default(), shutdown, &in_force, answer).await;
+        self.accept_all(Arc::default(), shutdown, &in_force, answer)
+            .await;
     }
 }
 

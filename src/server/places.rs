@@ -58,7 +58,14 @@ impl Places {
     pub(super) fn new(most: usize) -> Arc<Self> {
         let [usual, spare] = [most, SPARE].map(|places| Arc::new(Semaphore::new(places)));
         let (present, last, waiting) = Default::default();
-        Arc::new(Self { usual, spare, most, present, last, waiting })
+        Arc::new(Self {
+            usual,
+            spare,
+            most,
+            present,
+            last,
+            waiting,
+        })
     }
 
     /// A place for the next who comes, held ready; waits until there is one.
@@ -85,7 +92,9 @@ impl Places {
     pub(super) async fn all_free(&self) {
         for (places, count) in [(&self.usual, self.most), (&self.spare, SPARE)] {
             // It is never closed.
-            let _ = places.acquire_many(u32::try_from(count).unwrap_or(u32::MAX)).await;
+            let _ = places
+                .acquire_many(u32::try_from(count).unwrap_or(u32::MAX))
+                .await;
         }
     }
 
@@ -99,14 +108,22 @@ impl Places {
 
     fn at_once(&self, spare_will_do: bool) -> Option<Permit> {
         let permit = |places: &Arc<Semaphore>, is_usual| {
-            Arc::clone(places).try_acquire_owned().ok().map(|held| Permit { _held: Some(held), is_usual })
+            Arc::clone(places)
+                .try_acquire_owned()
+                .ok()
+                .map(|held| Permit {
+                    _held: Some(held),
+                    is_usual,
+                })
         };
-        permit(&self.usual, true).or_else(|| spare_will_do.then(|| permit(&self.spare, false)).flatten())
+        permit(&self.usual, true)
+            .or_else(|| spare_will_do.then(|| permit(&self.spare, false)).flatten())
     }
 
     async fn wait(&self, spare_will_do: bool) -> Permit {
         let _waiter = Waiter::new(&self.waiting);
-        let [usual, spare] = [&self.usual, &self.spare].map(|places| Arc::clone(places).acquire_owned());
+        let [usual, spare] =
+            [&self.usual, &self.spare].map(|places| Arc::clone(places).acquire_owned());
         // Whoever waits keeps his turn from one look to the next.
         let (mut usual, mut spare) = (pin!(usual), pin!(spare));
         loop {
@@ -118,7 +135,10 @@ impl Places {
                 () = sleep(LOOK_EVERY) => continue,
             };
             // It is never closed: there is a permit.
-            return Permit { _held: held.ok(), is_usual };
+            return Permit {
+                _held: held.ok(),
+                is_usual,
+            };
         }
     }
 
@@ -126,16 +146,23 @@ impl Places {
     /// request that was under way does not go soon.
     fn show_out(&self, now: Instant) {
         let present = self.present();
-        let goes = |activity: &&Activity| activity.is_told_to_go() && activity.idle_since().is_some();
+        let goes =
+            |activity: &&Activity| activity.is_told_to_go() && activity.idle_since().is_some();
         let going = present.values().filter(goes).count();
         if going >= self.waiting.load(Ordering::Relaxed) {
             return;
         }
-        let idle = |activity: &&Activity| !activity.is_told_to_go() && activity.idle_since().is_some();
-        let longest = present.values().filter(idle).min_by_key(|activity| activity.idle_since());
-        if let Some(activity) =
-            longest.filter(|activity| activity.idle_since().is_some_and(|since| since + IDLE_AT_LEAST <= now))
-        {
+        let idle =
+            |activity: &&Activity| !activity.is_told_to_go() && activity.idle_since().is_some();
+        let longest = present
+            .values()
+            .filter(idle)
+            .min_by_key(|activity| activity.idle_since());
+        if let Some(activity) = longest.filter(|activity| {
+            activity
+                .idle_since()
+                .is_some_and(|since| since + IDLE_AT_LEAST <= now)
+        }) {
             activity.tell_to_go();
         }
     }
@@ -149,12 +176,17 @@ impl Place {
     /// Somebody has come to it.
     pub(super) fn is_taken(&self, now: Instant) {
         self.activity.begins(now);
-        self.places.present().insert(self.number, self.activity.clone());
+        self.places
+            .present()
+            .insert(self.number, self.activity.clone());
     }
 
     /// Whether its client may be served.
     pub(super) fn is_usual(&self) -> bool {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).is_usual
+        self.permit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_usual
     }
 
     /// Waits for a usual place, in exchange for this one: for one only, however many requests want it. False if there is none in
@@ -208,13 +240,18 @@ mod tests {
     async fn places_idle(count: usize, all: &Arc<Places>) -> Vec<Arc<Place>> {
         let taken = places(count, all).await;
         for place in &taken {
-            place.activity.begins(place.activity.idle_since().unwrap() - IDLE_AT_LEAST * 2);
+            place
+                .activity
+                .begins(place.activity.idle_since().unwrap() - IDLE_AT_LEAST * 2);
         }
         taken
     }
 
     fn told(taken: &[Arc<Place>]) -> Vec<bool> {
-        taken.iter().map(|place| place.activity.is_told_to_go()).collect()
+        taken
+            .iter()
+            .map(|place| place.activity.is_told_to_go())
+            .collect()
     }
 
     #[tokio::test]
@@ -224,14 +261,24 @@ mod tests {
         let busy = taken[0].activity.begin();
         let now = clock::now();
         all.show_out(now + IDLE_AT_LEAST * 2);
-        assert!(!taken.iter().any(|place| place.activity.is_told_to_go()), "nobody waits");
+        assert!(
+            !taken.iter().any(|place| place.activity.is_told_to_go()),
+            "nobody waits"
+        );
         let one = Waiter::new(&all.waiting);
         all.show_out(now);
-        assert!(!taken.iter().any(|place| place.activity.is_told_to_go()), "all were busy a moment ago");
+        assert!(
+            !taken.iter().any(|place| place.activity.is_told_to_go()),
+            "all were busy a moment ago"
+        );
         for _ in 0..3 {
             all.show_out(now + IDLE_AT_LEAST * 2);
         }
-        assert_eq!(told(&taken), [false, true, false], "the first is busy, and one is waited for");
+        assert_eq!(
+            told(&taken),
+            [false, true, false],
+            "the first is busy, and one is waited for"
+        );
         let other = Waiter::new(&all.waiting);
         all.show_out(now + IDLE_AT_LEAST * 2);
         assert_eq!(told(&taken), [false, true, true]);
@@ -248,7 +295,11 @@ mod tests {
         assert_eq!(told(&taken), [true, false]);
         let late = taken[0].activity.begin();
         all.show_out(later);
-        assert_eq!(told(&taken), [true, true], "the first has a request that was under way");
+        assert_eq!(
+            told(&taken),
+            [true, true],
+            "the first has a request that was under way"
+        );
         drop(late);
     }
 

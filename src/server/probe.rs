@@ -29,7 +29,10 @@ const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
 /// Asks whether the daemon is alive, and tells whether it said so within `limit`.
 pub async fn answers(in_force: Arc<InForce>, limit: Duration) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "ends with its limit, and proves that tasks are run")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with its limit, and proves that tasks are run"
+    )]
     let asked = tokio::spawn(timeout(limit, ask(in_force)));
     matches!(asked.await, Ok(Ok(Ok(answer))) if answer.starts_with(GOOD))
 }
@@ -47,7 +50,9 @@ async fn ask(in_force: Arc<InForce>) -> io::Result<Vec<u8>> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n");
         near.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        near.take(PIPE_BYTES as u64).read_to_end(&mut answer).await?;
+        near.take(PIPE_BYTES as u64)
+            .read_to_end(&mut answer)
+            .await?;
         Ok(answer)
     };
     // The answer says how it went.

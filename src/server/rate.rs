@@ -56,11 +56,17 @@ impl RequestRate {
     pub fn new(limits: &ServerLimits) -> Self {
         let rate = (limits.requests_per_second > 0).then(|| {
             let interval = Duration::from_secs(1) / limits.requests_per_second;
-            Rate { interval, refill: interval * limits.requests_burst.max(1) }
+            Rate {
+                interval,
+                refill: interval * limits.requests_burst.max(1),
+            }
         });
         // What has not been touched for a refill is full: the same as not there.
         let idle = rate.map_or(Duration::ZERO, |rate| rate.refill + Duration::from_secs(1));
-        let clients = Cache::builder().max_capacity(CLIENTS_MAX).time_to_idle(idle).build();
+        let clients = Cache::builder()
+            .max_capacity(CLIENTS_MAX)
+            .time_to_idle(idle)
+            .build();
         Self { rate, clients }
     }
 
@@ -68,17 +74,30 @@ impl RequestRate {
     #[must_use]
     pub fn following(limits: &ServerLimits, before: Option<&Arc<Self>>) -> Arc<Self> {
         let new = Self::new(limits);
-        before.filter(|before| before.rate == new.rate).map_or_else(|| Arc::new(new), Arc::clone)
+        before
+            .filter(|before| before.rate == new.rate)
+            .map_or_else(|| Arc::new(new), Arc::clone)
     }
 
     /// Takes one request of a client's; none is one over a unix socket, where there is no limit.
     ///
     /// # Errors
     /// How long it has to wait.
-    pub(super) fn admit(&self, client: Option<ClientAddress>, now: Instant) -> Result<(), Duration> {
-        let (Some(rate), Some(client)) = (self.rate, client) else { return Ok(()) };
-        let bucket = self.clients.get_with(client, || Arc::new(Mutex::new(Bucket { full_at: now })));
-        bucket.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
+    pub(super) fn admit(
+        &self,
+        client: Option<ClientAddress>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let (Some(rate), Some(client)) = (self.rate, client) else {
+            return Ok(());
+        };
+        let bucket = self
+            .clients
+            .get_with(client, || Arc::new(Mutex::new(Bucket { full_at: now })));
+        bucket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(rate, now)
     }
 }
 
@@ -91,19 +110,33 @@ mod tests {
 
     fn rate(per_second: u32, burst: u32) -> Rate {
         let interval = Duration::from_secs(1) / per_second;
-        Rate { interval, refill: interval * burst }
+        Rate {
+            interval,
+            refill: interval * burst,
+        }
     }
 
     #[test]
     fn one_client_does_not_wait_for_another_and_a_socket_for_nobody() {
-        let limits = ServerLimits { requests_per_second: 1, requests_burst: 2, ..ServerLimits::default() };
+        let limits = ServerLimits {
+            requests_per_second: 1,
+            requests_burst: 2,
+            ..ServerLimits::default()
+        };
         let (held, now) = (RequestRate::new(&limits), Instant::now());
         let [one, other] = [1, 2].map(|last| Some(ClientAddress::of([192, 0, 2, last].into())));
-        let answers = [one, one, one, other, None, None, None].map(|client| held.admit(client, now));
+        let answers =
+            [one, one, one, other, None, None, None].map(|client| held.admit(client, now));
         let wait = Err(Duration::from_secs(1));
-        assert_eq!(answers, [Ok(()), Ok(()), wait, Ok(()), Ok(()), Ok(()), Ok(())]);
+        assert_eq!(
+            answers,
+            [Ok(()), Ok(()), wait, Ok(()), Ok(()), Ok(()), Ok(())]
+        );
         let free = RequestRate::new(&ServerLimits::default());
-        assert!((0..10_000).all(|_| free.admit(one, now).is_ok()), "off unless configured");
+        assert!(
+            (0..10_000).all(|_| free.admit(one, now).is_ok()),
+            "off unless configured"
+        );
     }
 
     proptest! {

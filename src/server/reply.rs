@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -53,18 +53,21 @@ const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
 /// Everything that can change a page.
 const PAGE_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, PRIVATE-TOKEN, Deploy-Token");
-const FILE_VARY: HeaderValue = HeaderValue::from_static("Authorization, PRIVATE-TOKEN, Deploy-Token");
+const FILE_VARY: HeaderValue =
+    HeaderValue::from_static("Authorization, PRIVATE-TOKEN, Deploy-Token");
 /// Everything that can change what people are shown.
 const DOCUMENT_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Authorization, PRIVATE-TOKEN, Deploy-Token, Host");
 /// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to nothing.
 const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// The bytes under a digest never change; the right to them does, hence private.
-const FILE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+const FILE_CACHE_CONTROL: HeaderValue =
+    HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
 /// nothing in it runs, lest it act in the name of whoever looks at it.
-const FOREIGN_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
+const FOREIGN_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Offline, where larder asks for a credential itself; without a challenge clients send none.
@@ -129,7 +132,9 @@ impl Refusal {
             | Self::Plaintext
             | Self::Order(_) => StatusCode::BAD_REQUEST,
             Self::Credential(CredentialError::Repeated(_)) => StatusCode::BAD_REQUEST,
-            Self::Credential(CredentialError::TooLong(_)) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Credential(CredentialError::TooLong(_)) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Loop
             | Self::Page(PageError::Upstream(UpstreamError::Loop))
@@ -167,7 +172,9 @@ impl Refusal {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
-            Self::File(FileError::Busy) | Self::Door(DoorError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::File(FileError::Busy) | Self::Door(DoorError::Busy) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -184,7 +191,9 @@ impl Refusal {
                 | PageError::NotListed,
             ) => CacheStatus::new(Outcome::Withheld),
             // Offline: nobody was asked.
-            Self::Page(PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_))
+            Self::Page(
+                PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
+            )
             | Self::File(FileError::NotHeld(_))
             | Self::Upload(UploadError::Offline) => CacheStatus::OWN,
             Self::Page(_) | Self::File(_) | Self::Upload(_) | Self::Upstream(_) => {
@@ -208,7 +217,10 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     let mut response = Response::new(ReplyBody::bytes(Bytes::from(problem.to_string())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Refusal::Route(RouteError::Method(allowed)) = why {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
@@ -219,7 +231,10 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     if let Refusal::Hasty(wait) = why {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
-    if matches!(why, Refusal::Target(_) | Refusal::BodyOnRead | Refusal::Plaintext) {
+    if matches!(
+        why,
+        Refusal::Target(_) | Refusal::BodyOnRead | Refusal::Plaintext
+    ) {
         // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -242,7 +257,11 @@ fn seconds(wait: &Duration) -> u64 {
 
 /// One printable ASCII line (RFC 9112 §4), not longer than a terminal shows.
 fn put_reason(response: &mut Response<ReplyBody>, text: &str) {
-    let line: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { ' ' }).take(200).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_ascii_graphic() { c } else { ' ' })
+        .take(200)
+        .collect();
     let line = line.trim_end();
     if let (false, Ok(reason)) = (line.is_empty(), ReasonPhrase::try_from(line.as_bytes())) {
         response.extensions_mut().insert(reason);
@@ -263,7 +282,12 @@ pub(super) fn relayed(relayed: Relayed) -> Reply {
 
 pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> Reply {
     let (page, status, age) = match found {
-        PageReply::Page { page, status, age, permit: _ } => (page, status, age),
+        PageReply::Page {
+            page,
+            status,
+            age,
+            permit: _,
+        } => (page, status, age),
         PageReply::Stream(stream) => {
             let mut response = Response::new(ReplyBody::page(stream));
             page_headers(response.headers_mut(), media);
@@ -274,7 +298,11 @@ pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> R
     let forms = page.forms();
     let representation = forms.choose(encoding::wanted(request));
     let fresh = conditional::not_modified(request, representation.etag.as_bytes());
-    let body = if fresh { ReplyBody::empty() } else { ReplyBody::bytes(representation.body.clone()) };
+    let body = if fresh {
+        ReplyBody::empty()
+    } else {
+        ReplyBody::bytes(representation.body.clone())
+    };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     page_headers(headers, media);
@@ -288,7 +316,9 @@ pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> R
         }
     }
     if let Some(age) = age {
-        response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
+        response
+            .headers_mut()
+            .insert(AGE, HeaderValue::from(age.as_secs()));
     }
     (response, status)
 }
@@ -304,9 +334,18 @@ pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) 
     if !(response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED) {
         return (response, status);
     }
-    response.headers_mut().insert(AGE, HeaderValue::from(age.as_secs()));
+    response
+        .headers_mut()
+        .insert(AGE, HeaderValue::from(age.as_secs()));
     let from_store = status == CacheStatus::HIT;
-    (response, if from_store { CacheStatus::new(Outcome::Stale) } else { status })
+    (
+        response,
+        if from_store {
+            CacheStatus::new(Outcome::Stale)
+        } else {
+            status
+        },
+    )
 }
 
 /// The entity tag of a file: its quoted sha256.
@@ -314,21 +353,37 @@ pub(super) fn file_etag(digest: Digest) -> String {
     format!("\"{digest}\"")
 }
 
-pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option<ByteRange>) -> Reply {
+pub(super) fn file(
+    found: FileReply,
+    etag: &str,
+    unchanged: bool,
+    wanted: Option<ByteRange>,
+) -> Reply {
     match found {
         FileReply::Relayed(word) => relayed(word),
-        FileReply::Known { permit: _, status, .. } if unchanged => {
+        FileReply::Known {
+            permit: _, status, ..
+        } if unchanged => {
             let mut response = Response::new(ReplyBody::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             file_headers(response.headers_mut(), etag);
             (response, status)
         }
-        FileReply::Known { permit: _, size, status } => {
+        FileReply::Known {
+            permit: _,
+            size,
+            status,
+        } => {
             let (mut response, _) = whole_or_range(size, wanted);
             file_headers(response.headers_mut(), etag);
             (response, status)
         }
-        FileReply::Open { permit, source, size: Some(size), status } => {
+        FileReply::Open {
+            permit,
+            source,
+            size: Some(size),
+            status,
+        } => {
             let (mut response, extent) = whole_or_range(size, wanted);
             if let Some(extent) = extent {
                 *response.body_mut() = ReplyBody::file(FileBody::new(permit, source, Some(extent)));
@@ -336,16 +391,27 @@ pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option
             file_headers(response.headers_mut(), etag);
             (response, status)
         }
-        FileReply::Open { permit, source, size: None, status } => {
+        FileReply::Open {
+            permit,
+            source,
+            size: None,
+            status,
+        } => {
             let mut response = Response::new(ReplyBody::file(FileBody::new(permit, source, None)));
             file_headers(response.headers_mut(), etag);
             (response, status)
         }
-        FileReply::Checked { permit: _, size, body } => {
+        FileReply::Checked {
+            permit: _,
+            size,
+            body,
+        } => {
             let mut response = Response::new(ReplyBody::checked(body));
             file_headers(response.headers_mut(), etag);
             if let Some(size) = size {
-                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(size));
             }
             (response, CacheStatus::answered(Outcome::Bypass, 200))
         }
@@ -354,7 +420,9 @@ pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option
             let mut response = Response::new(body);
             unchecked(response.headers_mut());
             if let Some(size) = size {
-                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(size));
             }
             (response, CacheStatus::answered(Outcome::Bypass, 200))
         }
@@ -372,8 +440,13 @@ pub(super) fn file(found: FileReply, etag: &str, unchanged: bool, wanted: Option
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let headers = response.headers_mut();
             unchecked(headers);
-            let whole = range.whole.map_or_else(|| "*".to_owned(), |whole| whole.to_string());
-            content_range(headers, &format!("bytes {}-{}/{whole}", range.first, range.last));
+            let whole = range
+                .whole
+                .map_or_else(|| "*".to_owned(), |whole| whole.to_string());
+            content_range(
+                headers,
+                &format!("bytes {}-{}/{whole}", range.first, range.last),
+            );
             headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
             (response, CacheStatus::answered(Outcome::Bypass, 206))
         }
@@ -391,14 +464,20 @@ fn unchecked(headers: &mut HeaderMap) {
 fn whole_or_range(size: u64, wanted: Option<ByteRange>) -> (Response<ReplyBody>, Option<Extent>) {
     let mut response = Response::new(ReplyBody::empty());
     let extent = match wanted {
-        None => Some(Extent { start: 0, end: size }),
+        None => Some(Extent {
+            start: 0,
+            end: size,
+        }),
         Some(range) => range.on(size),
     };
     match (wanted, extent) {
         (None, _) => {}
         (Some(_), Some(Extent { start, end })) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            content_range(response.headers_mut(), &format!("bytes {start}-{}/{size}", end - 1));
+            content_range(
+                response.headers_mut(),
+                &format!("bytes {start}-{}/{size}", end - 1),
+            );
         }
         (Some(_), None) => {
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
@@ -406,7 +485,9 @@ fn whole_or_range(size: u64, wanted: Option<ByteRange>) -> (Response<ReplyBody>,
         }
     }
     let length = extent.map_or(0, Extent::bytes);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
     (response, extent)
 }
 
@@ -417,7 +498,10 @@ fn content_range(headers: &mut HeaderMap, text: &str) {
 }
 
 fn file_headers(headers: &mut HeaderMap, etag: &str) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, FILE_CACHE_CONTROL);
     headers.insert(VARY, FILE_VARY);
@@ -430,8 +514,12 @@ fn file_headers(headers: &mut HeaderMap, etag: &str) {
 pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) -> Reply {
     let mut response = Response::new(ReplyBody::bytes(Bytes::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (response, CacheStatus::OWN)
 }
 
@@ -453,7 +541,9 @@ pub(super) fn document(status: StatusCode, document: Document) -> Reply {
 pub(super) fn able() -> Reply {
     let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     (response, CacheStatus::OWN)
 }
 
@@ -461,8 +551,12 @@ pub(super) fn able() -> Reply {
 pub(super) fn see_other(place: &str) -> Reply {
     let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(0));
     if let Ok(place) = HeaderValue::from_str(place) {
         response.headers_mut().insert(LOCATION, place);
     }
@@ -480,18 +574,30 @@ pub(super) fn events(body: ReplyBody) -> Reply {
 
 /// Whether a browser that is not to guess makes nothing of this type that could run.
 fn is_inert(content_type: &HeaderValue) -> bool {
-    let kind = content_type.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let kind = content_type
+        .as_bytes()
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
     kind.ends_with(b"json") || [&b"application/octet-stream"[..], b"text/plain"].contains(&kind)
 }
 
 /// What every answer carries.
-pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, head: bool, id: &RequestId) {
+pub(super) fn finish(
+    response: &mut Response<ReplyBody>,
+    status: CacheStatus,
+    head: bool,
+    id: &RequestId,
+) {
     if head {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {
             let status = response.status();
             if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
-                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
         *response.body_mut() = ReplyBody::empty();
@@ -500,7 +606,9 @@ pub(super) fn finish(response: &mut Response<ReplyBody>, status: CacheStatus, he
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
     if !headers.get(CONTENT_TYPE).is_some_and(is_inert) {
         // Larder's own documents bring theirs; of upstream's fields this one never goes on.
-        headers.entry(CONTENT_SECURITY_POLICY).or_insert(FOREIGN_POLICY);
+        headers
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(FOREIGN_POLICY);
     }
     let status = match status {
         CacheStatus::HIT => Ok(CACHE_HIT),

@@ -22,10 +22,14 @@ impl FromStr for SocketMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.len() == 4 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && mode & 0o200 != 0);
-        mode.map(Self)
-            .ok_or_else(|| format!("\"{text}\" is not a mode such as \"0660\" that lets the owner in"))
+        let digits =
+            text.len() == 4 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        let mode = u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|mode| digits && mode & 0o200 != 0);
+        mode.map(Self).ok_or_else(|| {
+            format!("\"{text}\" is not a mode such as \"0660\" that lets the owner in")
+        })
     }
 }
 
@@ -43,7 +47,9 @@ impl Serialize for SocketMode {
 
 impl<'de> Deserialize<'de> for SocketMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(Error::custom)
     }
 }
 
@@ -54,7 +60,10 @@ mod tests {
     #[test]
     fn a_mode_is_four_octal_digits() {
         for text in ["0600", "0660", "0666", "0777"] {
-            assert_eq!(text.parse::<SocketMode>().map(|mode| mode.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<SocketMode>().map(|mode| mode.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for text in ["", "660", "0680", "1660", "0400", "rw-", "00660", "+660"] {
             assert!(text.parse::<SocketMode>().is_err(), "{text}");

@@ -35,8 +35,13 @@ pub(super) fn settle(parts: &mut Parts) -> Result<(), TargetError> {
     if host.is_some_and(|host| !is_name(host.as_bytes())) {
         return Err(TargetError::NoName);
     }
-    let scheme = parts.uri.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
-    let (Some(scheme), Some(authority)) = (scheme, parts.uri.authority()) else { return Ok(()) };
+    let scheme = parts
+        .uri
+        .scheme()
+        .filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
+    let (Some(scheme), Some(authority)) = (scheme, parts.uri.authority()) else {
+        return Ok(());
+    };
     if parts.method == Method::CONNECT {
         return Ok(());
     }
@@ -58,14 +63,19 @@ pub(super) fn settle(parts: &mut Parts) -> Result<(), TargetError> {
 
 /// Whether this is `uri-host [":" port]` (RFC 9110 §7.2); the host of an `http` URL is never empty (§4.2.1).
 fn is_name(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return false;
+    };
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),
     };
-    let is_port =
-        port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    let is_port = port.bytes().all(|b| b.is_ascii_digit())
+        && (port.is_empty() || port.parse::<u16>().is_ok());
+    let is_host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(is_of_a_name),
     };
@@ -79,10 +89,17 @@ fn is_of_a_name(b: u8) -> bool {
 
 /// Whether both name the same host and port (RFC 9110 §4.2.3).
 fn is_same(host: &[u8], authority: &Authority, scheme: &Scheme) -> bool {
-    let usual: &[u8] = if *scheme == Scheme::HTTP { b":80" } else { b":443" };
+    let usual: &[u8] = if *scheme == Scheme::HTTP {
+        b":80"
+    } else {
+        b":443"
+    };
     let plain = |name: &[u8]| {
         let name = name.to_ascii_lowercase();
-        name.strip_suffix(usual).or_else(|| name.strip_suffix(b":")).map(<[u8]>::to_vec).unwrap_or(name)
+        name.strip_suffix(usual)
+            .or_else(|| name.strip_suffix(b":"))
+            .map(<[u8]>::to_vec)
+            .unwrap_or(name)
     };
     plain(host) == plain(authority.as_str().as_bytes())
 }
@@ -99,12 +116,16 @@ mod tests {
         target: &str,
         hosts: &[&str],
     ) -> Result<(String, Option<String>), TargetError> {
-        let request = hosts.iter().fold(Request::builder().version(version).uri(target), |request, host| {
-            request.header(HOST, *host)
-        });
+        let request = hosts.iter().fold(
+            Request::builder().version(version).uri(target),
+            |request, host| request.header(HOST, *host),
+        );
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         settle(&mut parts)?;
-        let host = parts.headers.get(HOST).map(|host| host.to_str().unwrap().to_owned());
+        let host = parts
+            .headers
+            .get(HOST)
+            .map(|host| host.to_str().unwrap().to_owned());
         Ok((parts.uri.to_string(), host))
     }
 
@@ -115,9 +136,17 @@ mod tests {
         assert_eq!(called("/a?b", "larder:3141"), larder("/a?b"));
         assert_eq!(called("http://larder:3141/a?b", "other"), larder("/a?b"));
         assert_eq!(called("https://larder:3141", "larder:3141"), larder("/"));
-        assert_eq!(called("http://u:p@larder:3141/a", "larder"), Err(TargetError::NoName));
+        assert_eq!(
+            called("http://u:p@larder:3141/a", "larder"),
+            Err(TargetError::NoName)
+        );
         for left in ["ftp://larder/a", "larder:3141", "*"] {
-            assert_eq!(called(left, "larder:3141").map(|(target, _)| target).as_deref(), Ok(left));
+            assert_eq!(
+                called(left, "larder:3141")
+                    .map(|(target, _)| target)
+                    .as_deref(),
+                Ok(left)
+            );
         }
     }
 
@@ -132,11 +161,21 @@ mod tests {
             (V::HTTP_10, &["a", "b"], Err(TargetError::SeveralHosts)),
             (V::HTTP_10, &["a b"], Err(TargetError::NoName)),
         ] {
-            assert_eq!(settled(version, "/", hosts).map(|_| ()), settles, "{version:?} {hosts:?}");
+            assert_eq!(
+                settled(version, "/", hosts).map(|_| ()),
+                settles,
+                "{version:?} {hosts:?}"
+            );
         }
-        for good in
-            ["a", "a:", "A.b-c_d:80", "127.0.0.1:65535", "[::1]", "[2001:db8::1]:443", "xn--bcher-kva"]
-        {
+        for good in [
+            "a",
+            "a:",
+            "A.b-c_d:80",
+            "127.0.0.1:65535",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "xn--bcher-kva",
+        ] {
             assert!(is_name(good.as_bytes()), "{good}");
         }
         for bad in [

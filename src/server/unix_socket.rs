@@ -3,7 +3,10 @@
 //! Owns the file: a dead owner's is replaced, a living one's left alone, its own removed. Must not know what is said over
 //! it. The control socket, which lies in the cache folder, is the store's.
 
-#![expect(clippy::disallowed_methods, reason = "the file is an address; nothing is stored in it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the file is an address; nothing is stored in it"
+)]
 
 use std::fs;
 use std::io;
@@ -39,7 +42,10 @@ pub(super) fn open(path: &Path, mode: SocketMode) -> io::Result<(UnixListener, S
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     let (device, inode) = identity(path)?;
-    let file = SocketFile { path: path.to_owned(), identity: (device, inode) };
+    let file = SocketFile {
+        path: path.to_owned(),
+        identity: (device, inode),
+    };
     // Before the first client can be taken, so that there is no moment at which another user gets in.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.0))?;
     listen(&socket, BACKLOG)?;
@@ -63,9 +69,10 @@ fn clear(path: &Path) -> io::Result<()> {
     match connect(&socket, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => fs::remove_file(path),
         Err(Errno::NOENT) => Ok(()),
-        Ok(()) | Err(Errno::AGAIN) => {
-            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"))
-        }
+        Ok(()) | Err(Errno::AGAIN) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
         // Not ours to connect to: somebody may well be there.
         Err(why) => Err(why.into()),
     }
@@ -102,7 +109,10 @@ mod tests {
         bind(&socket, &SocketAddrUnix::new(&path)?)?;
         listen(&socket, 0)?;
         let _waits = UnixStream::connect(&path)?;
-        assert_eq!(clear(&path).err().map(|why| why.kind()), Some(io::ErrorKind::AddrInUse));
+        assert_eq!(
+            clear(&path).err().map(|why| why.kind()),
+            Some(io::ErrorKind::AddrInUse)
+        );
         assert!(path.exists());
         Ok(())
     }
@@ -117,7 +127,10 @@ mod tests {
         assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o7777, 0o640);
         UnixStream::connect(&path)?;
         let second = open(&path, SocketMode::default());
-        assert_eq!(second.err().map(|why| why.kind()), Some(io::ErrorKind::AddrInUse));
+        assert_eq!(
+            second.err().map(|why| why.kind()),
+            Some(io::ErrorKind::AddrInUse)
+        );
         drop((listener, file));
         assert!(!path.exists());
         Ok(())
@@ -129,7 +142,10 @@ mod tests {
         let path = dir.path().join("larder.sock");
         fs::write(&path, "precious")?;
         let refused = open(&path, SocketMode::default());
-        assert_eq!(refused.err().map(|why| why.kind()), Some(io::ErrorKind::AlreadyExists));
+        assert_eq!(
+            refused.err().map(|why| why.kind()),
+            Some(io::ErrorKind::AlreadyExists)
+        );
         assert_eq!(fs::read_to_string(&path)?, "precious");
         fs::remove_file(&path)?;
         let (_listener, file) = open(&path, SocketMode::default())?;

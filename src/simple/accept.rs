@@ -30,29 +30,42 @@ const QUALITY_MAX: Quality = 1000;
 /// wildcard covers; among named ones JSON is first, among the others `text/html`, so that `*/*` and no
 /// wish at all mean what they meant before there was a choice.
 pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<MediaType> {
-    let fields: Vec<&str> = accept.into_iter().filter(|field| !field.trim_ascii().is_empty()).collect();
+    let fields: Vec<&str> = accept
+        .into_iter()
+        .filter(|field| !field.trim_ascii().is_empty())
+        .collect();
     if fields.is_empty() {
         return Some(MediaType::TextHtml);
     }
-    let ranges: Vec<(&str, Quality)> =
-        fields.iter().flat_map(|field| field.split(',')).filter_map(range).take(RANGES_MAX).collect();
+    let ranges: Vec<(&str, Quality)> = fields
+        .iter()
+        .flat_map(|field| field.split(','))
+        .filter_map(range)
+        .take(RANGES_MAX)
+        .collect();
     // In the order of preference among wildcards; `max_by_key` keeps the last of equals.
-    [(MediaType::V1Json, 2), (MediaType::V1Html, 1), (MediaType::TextHtml, 0)]
-        .into_iter()
-        .filter_map(|(media, rank)| {
-            let (exactness, quality) = standing(media, &ranges)?;
-            let named = exactness == Exactness::Named;
-            (quality > 0).then_some((media, (quality, named, if named { rank } else { 0 })))
-        })
-        .max_by_key(|(_, key)| *key)
-        .map(|(media, _)| media)
+    [
+        (MediaType::V1Json, 2),
+        (MediaType::V1Html, 1),
+        (MediaType::TextHtml, 0),
+    ]
+    .into_iter()
+    .filter_map(|(media, rank)| {
+        let (exactness, quality) = standing(media, &ranges)?;
+        let named = exactness == Exactness::Named;
+        (quality > 0).then_some((media, (quality, named, if named { rank } else { 0 })))
+    })
+    .max_by_key(|(_, key)| *key)
+    .map(|(media, _)| media)
 }
 
 /// What the client thinks of a type: the word of the most exact range, of equals the friendliest.
 fn standing(media: MediaType, ranges: &[(&str, Quality)]) -> Option<(Exactness, Quality)> {
     ranges
         .iter()
-        .filter_map(|&(range, quality)| exactness(range, media).map(|exactness| (exactness, quality)))
+        .filter_map(|&(range, quality)| {
+            exactness(range, media).map(|exactness| (exactness, quality))
+        })
         .max()
 }
 
@@ -77,7 +90,9 @@ fn range(text: &str) -> Option<(&str, Quality)> {
     let range = parts.next().filter(|range| !range.is_empty())?;
     let weight = parts.find_map(|part| {
         let (name, value) = part.split_once('=')?;
-        name.trim_ascii().eq_ignore_ascii_case("q").then(|| value.trim_ascii())
+        name.trim_ascii()
+            .eq_ignore_ascii_case("q")
+            .then(|| value.trim_ascii())
     });
     match weight {
         None => Some((range, QUALITY_MAX)),
@@ -115,11 +130,23 @@ mod tests {
         let table = [
             ("pip, pdm, pipenv", pip, JSON),
             ("uv", uv, JSON),
-            ("poetry", "application/vnd.pypi.simple.v1+json, */*;q=0.1", JSON),
+            (
+                "poetry",
+                "application/vnd.pypi.simple.v1+json, */*;q=0.1",
+                JSON,
+            ),
             ("hatch, curl", "*/*", TEXT),
             ("pip older than 22.2", "text/html", TEXT),
-            ("browser", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", TEXT),
-            ("pypi-simple, HTML wanted", "application/vnd.pypi.simple.v1+html, text/html;q=0.01", HTML),
+            (
+                "browser",
+                "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+                TEXT,
+            ),
+            (
+                "pypi-simple, HTML wanted",
+                "application/vnd.pypi.simple.v1+html, text/html;q=0.01",
+                HTML,
+            ),
         ];
         for (client, accept, media) in table {
             assert_eq!(negotiate([accept]), media, "{client}");
@@ -135,21 +162,39 @@ mod tests {
             (&["application/vnd.pypi.simple.latest+json"], JSON),
             (&["Application/vnd.PyPI.simple.LATEST+html;Q=0.5"], HTML),
             (&["application/vnd.pypi.simple.v2+json"], None),
-            (&["application/vnd.pypi.simple.v2+json, application/vnd.pypi.simple.v1+html"], HTML),
+            (
+                &["application/vnd.pypi.simple.v2+json, application/vnd.pypi.simple.v1+html"],
+                HTML,
+            ),
             (&["application/json"], None),
             (&["image/png", "text/plain"], None),
             (&["text/html;q=0"], None),
             (&["text/html;q=0, */*"], HTML),
-            (&["application/vnd.pypi.simple.v1+json;q=0, */*;q=0.1"], TEXT),
-            (&["application/vnd.pypi.simple.v1+json;q=0, application/*"], HTML),
+            (
+                &["application/vnd.pypi.simple.v1+json;q=0, */*;q=0.1"],
+                TEXT,
+            ),
+            (
+                &["application/vnd.pypi.simple.v1+json;q=0, application/*"],
+                HTML,
+            ),
             (&["*/*;q=0"], None),
             (&["application/*"], HTML),
             (&["text/*"], TEXT),
             (&["text/*;q=0.1, */*;q=0.9"], HTML),
             (&["text/html, application/vnd.pypi.simple.v1+json"], JSON),
-            (&["text/html;q=0.9", "application/vnd.pypi.simple.v1+json;q=0.800"], TEXT),
+            (
+                &[
+                    "text/html;q=0.9",
+                    "application/vnd.pypi.simple.v1+json;q=0.800",
+                ],
+                TEXT,
+            ),
             (&["text/html, */*"], TEXT),
-            (&["application/vnd.pypi.simple.v1+json;charset=utf-8;q=0.3, text/html;q=0.2"], JSON),
+            (
+                &["application/vnd.pypi.simple.v1+json;charset=utf-8;q=0.3, text/html;q=0.2"],
+                JSON,
+            ),
             (&["text/html;q=1.1"], None),
             (&["text/html;q=0.0001, text/html;q=x"], None),
             (&[", ,;q=1"], None),

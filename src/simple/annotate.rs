@@ -16,10 +16,15 @@ pub fn annotate(format: Format, body: &[u8], known: &[(u64, Digest)]) -> Bytes {
     let mut out = BytesMut::with_capacity(body.len() + known.len() * ADDED_BYTES);
     let mut done = 0;
     for (mark, digest) in known {
-        let Some(mark) = usize::try_from(*mark).ok().filter(|mark| (done..=body.len()).contains(mark)) else {
+        let Some(mark) = usize::try_from(*mark)
+            .ok()
+            .filter(|mark| (done..=body.len()).contains(mark))
+        else {
             continue;
         };
-        let Some((told, replaced)) = told(format, &body[mark..], digest) else { continue };
+        let Some((told, replaced)) = told(format, &body[mark..], digest) else {
+            continue;
+        };
         out.extend_from_slice(&body[done..mark]);
         out.extend_from_slice(told.as_bytes());
         done = mark + replaced;
@@ -42,7 +47,9 @@ fn told(format: Format, follows: &[u8], digest: &Digest) -> Option<(String, usiz
         }
         Format::Json => {
             let table = format!("{{\"sha256\":\"{digest}\"}}");
-            let denied = ["false", "null"].into_iter().find(|word| follows.starts_with(word.as_bytes()));
+            let denied = ["false", "null"]
+                .into_iter()
+                .find(|word| follows.starts_with(word.as_bytes()));
             match (denied, follows.first()) {
                 (Some(word), _) => Some((table, word.len())),
                 (None, Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r')) => {

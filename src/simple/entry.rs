@@ -125,7 +125,11 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn set_metadata(&mut self, hashes: Hashes) {
-        self.core_metadata = Some(hashes.sha256().map_or(CoreMetadata::Present, CoreMetadata::Sha256));
+        self.core_metadata = Some(
+            hashes
+                .sha256()
+                .map_or(CoreMetadata::Present, CoreMetadata::Sha256),
+        );
         self.more.metadata_hashes = hashes;
     }
 

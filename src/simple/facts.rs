@@ -34,9 +34,16 @@ pub(super) struct ApiVersion {
 impl ApiVersion {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim_ascii().split_once('.')?;
-        let number =
-            |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        Some(Self { major: number(major)?, minor: number(minor)? })
+        let number = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| text.parse().ok())
+                .flatten()
+        };
+        Some(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
     }
 
     /// A reader must refuse the others (PEP 629).
@@ -73,8 +80,13 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in table {
-            let read = ApiVersion::parse(text).map(|version| (version.is_spoken(), version.of_html()));
-            assert_eq!(read, expected.map(|(spoken, html)| (spoken, html.to_owned())), "{text}");
+            let read =
+                ApiVersion::parse(text).map(|version| (version.is_spoken(), version.of_html()));
+            assert_eq!(
+                read,
+                expected.map(|(spoken, html)| (spoken, html.to_owned())),
+                "{text}"
+            );
         }
     }
 }

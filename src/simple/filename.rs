@@ -13,8 +13,10 @@ const WHEEL: &str = ".whl";
 
 /// Endings of the other distribution formats that indexes have served; a longer ending comes before
 /// one that it ends with.
-const ARCHIVES: [&str; 11] =
-    [".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.z", ".tgz", ".tar", ".zip", ".egg", ".exe", ".msi"];
+const ARCHIVES: [&str; 11] = [
+    ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.z", ".tgz", ".tar", ".zip", ".egg", ".exe",
+    ".msi",
+];
 
 /// The projects that a file of this name may belong to, the most likely first.
 #[must_use]
@@ -23,11 +25,21 @@ pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
         let name = stem.split_once('-').map_or(stem, |(name, _)| name);
         return project(name).into_iter().collect();
     }
-    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending)).unwrap_or(filename);
-    let splits = || stem.rmatch_indices('-').map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]));
+    let stem = ARCHIVES
+        .iter()
+        .find_map(|ending| without_ending(filename, ending))
+        .unwrap_or(filename);
+    let splits = || {
+        stem.rmatch_indices('-')
+            .map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]))
+    };
     let versioned = splits().filter(|(_, version)| is_like_a_version(version));
     let others = splits().filter(|(_, version)| !version.is_empty() && !is_like_a_version(version));
-    versioned.chain(others).filter_map(|(name, _)| project(name)).take(CANDIDATES_MAX).collect()
+    versioned
+        .chain(others)
+        .filter_map(|(name, _)| project(name))
+        .take(CANDIDATES_MAX)
+        .collect()
 }
 
 fn project(name: &str) -> Option<ProjectName> {
@@ -38,7 +50,10 @@ fn project(name: &str) -> Option<ProjectName> {
 /// that `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might be that of `foo-1.0` and `1`.
 #[must_use]
 pub fn usual_project(filename: &str) -> Option<ProjectName> {
-    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending)).unwrap_or(filename);
+    let stem = ARCHIVES
+        .iter()
+        .find_map(|ending| without_ending(filename, ending))
+        .unwrap_or(filename);
     let ends_in_version = |name: &ProjectName| {
         stem.rmatch_indices('-')
             .map(|(dash, _)| &stem[..dash])
@@ -56,7 +71,9 @@ pub fn usual_project(filename: &str) -> Option<ProjectName> {
 pub fn is_distribution(filename: &str) -> bool {
     let dashed = |stem: &str| stem.contains('-');
     without_ending(filename, WHEEL).is_some_and(dashed)
-        || ARCHIVES.iter().any(|ending| without_ending(filename, ending).is_some_and(dashed))
+        || ARCHIVES
+            .iter()
+            .any(|ending| without_ending(filename, ending).is_some_and(dashed))
 }
 
 /// The version that a file of this project has in its name, as written there.
@@ -69,7 +86,9 @@ pub fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> 
             .flatten()
             .filter(|text| is_like_a_version(text));
     }
-    let stem = ARCHIVES.iter().find_map(|ending| without_ending(filename, ending))?;
+    let stem = ARCHIVES
+        .iter()
+        .find_map(|ending| without_ending(filename, ending))?;
     stem.match_indices('-')
         .map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]))
         .find(|(name, version)| belongs(name) && is_like_a_version(version))
@@ -128,14 +147,21 @@ mod tests {
             ("foo-1.0-beta.tar.bz2", Some("foo")),
             ("foo.tar.gz", None),
         ] {
-            assert_eq!(usual_project(filename).as_ref().map(ProjectName::as_str), expected, "{filename}");
+            assert_eq!(
+                usual_project(filename).as_ref().map(ProjectName::as_str),
+                expected,
+                "{filename}"
+            );
         }
     }
 
     #[test]
     fn readings_are_bounded() {
         assert_eq!(project_candidates(&"a-1-".repeat(40)).len(), CANDIDATES_MAX);
-        assert_eq!(project_candidates(&"a-1-".repeat(100_000)).len(), CANDIDATES_MAX);
+        assert_eq!(
+            project_candidates(&"a-1-".repeat(100_000)).len(),
+            CANDIDATES_MAX
+        );
     }
 
     #[test]

@@ -68,7 +68,10 @@ mod tests {
             ("text/html", Some(Format::Html)),
             ("Text/HTML ;charset=utf-8", Some(Format::Html)),
             ("application/vnd.pypi.simple.v1+html", Some(Format::Html)),
-            ("application/vnd.pypi.simple.v1+json; charset=utf-8", Some(Format::Json)),
+            (
+                "application/vnd.pypi.simple.v1+json; charset=utf-8",
+                Some(Format::Json),
+            ),
             (" APPLICATION/vnd.PyPI.simple.v1+JSON", Some(Format::Json)),
             ("application/vnd.pypi.simple.v2+json", None),
             ("application/vnd.pypi.simple.latest+json", None),
@@ -84,7 +87,10 @@ mod tests {
     #[test]
     fn every_type_is_read_back() {
         for media in [MediaType::TextHtml, MediaType::V1Html, MediaType::V1Json] {
-            assert_eq!(Format::of_content_type(media.as_str()), Some(media.format()));
+            assert_eq!(
+                Format::of_content_type(media.as_str()),
+                Some(media.format())
+            );
         }
     }
 }

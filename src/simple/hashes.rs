@@ -23,18 +23,39 @@ impl Hashes {
     /// From a fragment without its `#`.
     pub(super) fn of_fragment(fragment: &str) -> Self {
         // Space around an address is none of it (HTML, "strip leading and trailing ASCII whitespace").
-        let pairs = fragment.trim_ascii().split('&').filter_map(|part| part.split_once('='));
-        Self(pairs.filter(|(name, value)| is_hash(name, value)).map(owned).take(1).collect())
+        let pairs = fragment
+            .trim_ascii()
+            .split('&')
+            .filter_map(|part| part.split_once('='));
+        Self(
+            pairs
+                .filter(|(name, value)| is_hash(name, value))
+                .map(owned)
+                .take(1)
+                .collect(),
+        )
     }
 
     /// From an attribute's value, `name=value`.
     pub(super) fn of_attribute(value: &str) -> Self {
-        Self(value.split_once('=').filter(|(_, value)| is_hex(value)).map(owned).into_iter().collect())
+        Self(
+            value
+                .split_once('=')
+                .filter(|(_, value)| is_hex(value))
+                .map(owned)
+                .into_iter()
+                .collect(),
+        )
     }
 
     /// From a table.
     pub(super) fn of_table(table: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(table.into_iter().filter(|(_, value)| is_hex(value)).collect())
+        Self(
+            table
+                .into_iter()
+                .filter(|(_, value)| is_hex(value))
+                .collect(),
+        )
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,17 +63,24 @@ impl Hashes {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The one to give where there is room for one: sha256, which every client checks, else the strongest.
     pub(super) fn best(&self) -> Option<(&str, &str)> {
         let find = |algorithm: &&str| self.iter().find(|(name, _)| name == algorithm);
-        ALGORITHMS.iter().find_map(find).or_else(|| self.iter().next())
+        ALGORITHMS
+            .iter()
+            .find_map(find)
+            .or_else(|| self.iter().next())
     }
 
     pub(super) fn sha256(&self) -> Option<Digest> {
-        self.iter().find(|(name, _)| *name == SHA256).and_then(|(_, value)| Digest::parse(value))
+        self.iter()
+            .find(|(name, _)| *name == SHA256)
+            .and_then(|(_, value)| Digest::parse(value))
     }
 }
 
@@ -98,7 +126,10 @@ mod tests {
         assert_eq!(hashes.best(), Some(("sha256", sha.as_str())));
         assert_eq!(hashes.sha256(), Digest::parse(&sha));
         assert_eq!(hashes.iter().count(), 2);
-        assert_eq!(Hashes::of_attribute("sha512=ab").best(), Some(("sha512", "ab")));
+        assert_eq!(
+            Hashes::of_attribute("sha512=ab").best(),
+            Some(("sha512", "ab"))
+        );
         assert!(Hashes::of_attribute("true").is_empty());
     }
 }

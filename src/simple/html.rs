@@ -50,7 +50,11 @@ impl HtmlReader {
     pub(super) fn new(subject: Subject, page_url: Url, passage: Passage, visit: Visit) -> Self {
         let page = Arc::new(Mutex::new(Page::new(subject, page_url, passage, visit)));
         let parser = send::HtmlRewriter::new(settings(&page), Sink(Arc::clone(&page)));
-        Self { parser: Some(parser), page, written: 0 }
+        Self {
+            parser: Some(parser),
+            page,
+            written: 0,
+        }
     }
 
     /// Takes in the next bytes of the page, in pieces of any size.
@@ -112,7 +116,9 @@ pub(super) struct HtmlRead {
 
 impl std::fmt::Debug for HtmlReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HtmlReader").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("HtmlReader")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,13 +180,15 @@ fn settings(page: &Shared) -> send::Settings<'static, 'static> {
     ];
     let memory = MemorySettings::new().with_max_allowed_memory_usage(PARSER_BYTES_MAX);
     let settings = send::Settings::new_send().with_memory_settings(memory);
-    acts.into_iter().fold(settings, |settings, (selector, act)| {
-        let page = Arc::clone(page);
-        // The macro's own unwrap is of the selector: nine constants, which every test parses.
-        settings.append_element_content_handler(element!(selector, move |el: &mut send::Element<'_, '_>| {
-            Ok(act(&page, el)?)
-        }))
-    })
+    acts.into_iter()
+        .fold(settings, |settings, (selector, act)| {
+            let page = Arc::clone(page);
+            // The macro's own unwrap is of the selector: nine constants, which every test parses.
+            settings.append_element_content_handler(element!(
+                selector,
+                move |el: &mut send::Element<'_, '_>| { Ok(act(&page, el)?) }
+            ))
+        })
 }
 
 /// Notes that an element was opened, and when its end tag comes, that it was closed.
@@ -212,7 +220,9 @@ fn at_end_tag(
     let handlers = el.end_tag_handlers();
     let can_end = handlers.is_some();
     if let Some(handlers) = handlers {
-        handlers.push(Box::new(move |end: &mut EndTag<'_>| Ok(act(&mut lock(&page), end)?)));
+        handlers.push(Box::new(move |end: &mut EndTag<'_>| {
+            Ok(act(&mut lock(&page), end)?)
+        }));
     }
     can_end
 }

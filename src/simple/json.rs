@@ -130,12 +130,22 @@ impl JsonReader {
         self.top.judge()?;
         let mut out = self.out.take().unwrap_or_default();
         let (marks, left_out) = (out.take_marks(), self.left_out);
-        Ok(JsonRead { rest: out.take(), marks, facts: self.top.facts, left_out })
+        Ok(JsonRead {
+            rest: out.take(),
+            marks,
+            facts: self.top.facts,
+            left_out,
+        })
     }
 
     /// One byte of the page's own grammar; says how many bytes are done with.
     fn between(&mut self, byte: u8) -> Result<usize, JsonError> {
-        let expected = |expected| Err(JsonError::Syntax { expected, position: self.position });
+        let expected = |expected| {
+            Err(JsonError::Syntax {
+                expected,
+                position: self.position,
+            })
+        };
         let next = match (self.at, byte) {
             (At::Start(seen @ 0..3), _) if byte == BYTE_ORDER_MARK[seen] => At::Start(seen + 1),
             (At::Start(1 | 2), _) => return expected("UTF-8"),
@@ -169,8 +179,12 @@ impl JsonReader {
                 return self.hold_separator(byte);
             }
             (At::ElementOrEnd | At::Element, _) => return Ok(self.begin(At::WithinElement)),
-            (At::CommaOrEnd | At::ElementCommaOrEnd, _) => return expected("a comma or a closing bracket"),
-            (At::End | At::WithinKey | At::Value(_) | At::WithinElement, _) => return expected("the end"),
+            (At::CommaOrEnd | At::ElementCommaOrEnd, _) => {
+                return expected("a comma or a closing bracket");
+            }
+            (At::End | At::WithinKey | At::Value(_) | At::WithinElement, _) => {
+                return expected("the end");
+            }
         };
         self.at = next;
         self.pass(&[byte]);
@@ -194,7 +208,8 @@ impl JsonReader {
         };
         match self.at {
             At::WithinElement => {
-                self.hold(part, ENTRY_BYTES_MAX).map_err(|TooLong| JsonError::LongEntry)?;
+                self.hold(part, ENTRY_BYTES_MAX)
+                    .map_err(|TooLong| JsonError::LongEntry)?;
                 if is_whole {
                     self.element()?;
                     self.at = At::ElementCommaOrEnd;
@@ -204,13 +219,18 @@ impl JsonReader {
                 let is_short = self.hold(part, KEY_BYTES_MAX).is_ok();
                 self.pass(part);
                 if is_whole {
-                    let key = if is_short { self.top.key(&self.held)? } else { None };
+                    let key = if is_short {
+                        self.top.key(&self.held)?
+                    } else {
+                        None
+                    };
                     self.at = At::Colon(key);
                 }
             }
             At::Value(Some(key)) => {
                 let name = self.top.name(key);
-                self.hold(part, VALUE_BYTES_MAX).map_err(|TooLong| JsonError::LongValue(name))?;
+                self.hold(part, VALUE_BYTES_MAX)
+                    .map_err(|TooLong| JsonError::LongValue(name))?;
                 self.pass(part);
                 if is_whole {
                     self.top.value(key, &self.held)?;
@@ -229,8 +249,13 @@ impl JsonReader {
 
     fn hold(&mut self, part: &[u8], limit: usize) -> Result<(), TooLong> {
         let room = limit.saturating_sub(self.held.len());
-        self.held.extend_from_slice(&part[..part.len().min(room + 1)]);
-        if self.held.len() > limit { Err(TooLong) } else { Ok(()) }
+        self.held
+            .extend_from_slice(&part[..part.len().min(room + 1)]);
+        if self.held.len() > limit {
+            Err(TooLong)
+        } else {
+            Ok(())
+        }
     }
 
     fn hold_separator(&mut self, byte: u8) -> Result<usize, JsonError> {
@@ -252,15 +277,19 @@ impl JsonReader {
         self.elements += 1;
         let held = std::mem::take(&mut self.held);
         let separator = std::mem::take(&mut self.separator);
-        let text = std::str::from_utf8(&held)
-            .map_err(|_| JsonError::Syntax { expected: "UTF-8", position: self.position })?;
+        let text = std::str::from_utf8(&held).map_err(|_| JsonError::Syntax {
+            expected: "UTF-8",
+            position: self.position,
+        })?;
         let becomes = match self.subject {
             Subject::Index => self.project(text),
             Subject::Project(_) => self.file(text),
         };
         let becomes = becomes.unwrap_or_else(|why| {
             self.left_out.entries += 1;
-            self.left_out.first.get_or_insert_with(|| format!("entry {}: {why}", self.elements));
+            self.left_out
+                .first
+                .get_or_insert_with(|| format!("entry {}: {why}", self.elements));
             None
         });
         if let (Some(Element { splice, mark }), Some(out)) = (becomes, &mut self.out) {
@@ -277,7 +306,9 @@ impl JsonReader {
 
     fn project(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
         let name = element::project(text)?;
-        let Some(url) = below(&self.page_url, &name) else { return Ok(Some(Element::default())) };
+        let Some(url) = below(&self.page_url, &name) else {
+            return Ok(Some(Element::default()));
+        };
         let entry = Entry::bare(&url, name, None);
         let decision = (self.visit)(&entry, &self.top.facts);
         // A project has no address of its own in JSON.
@@ -286,13 +317,18 @@ impl JsonReader {
 
     fn file(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
         let file = File::read(text)?;
-        let Some(address) = file.address(&self.page_url)? else { return Ok(Some(Element::default())) };
+        let Some(address) = file.address(&self.page_url)? else {
+            return Ok(Some(Element::default()));
+        };
         let entry = file.entry(&address)?;
         match (self.visit)(&entry, &self.top.facts) {
             Decision::Drop => Ok(None),
             Decision::Keep if address.is_absolute => Ok(Some(Element::default())),
             Decision::Keep => {
-                let new = Replacement { address: address.whole(), markable: false };
+                let new = Replacement {
+                    address: address.whole(),
+                    markable: false,
+                };
                 Ok(Some(Element::replaced(&file, text, &address, &new)))
             }
             Decision::Replace(new) => Ok(Some(Element::replaced(&file, text, &address, &new))),
@@ -302,7 +338,9 @@ impl JsonReader {
 
 impl std::fmt::Debug for JsonReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JsonReader").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("JsonReader")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }
 
@@ -330,10 +368,20 @@ impl Element {
         let fragment = address.text.find('#').map_or("", |at| &address.text[at..]);
         let new_text = format!("{}{fragment}", new.address);
         let splice = match file.url_range(text) {
-            Some(range) if address.text != new_text => Splice { range, new: quoted(&new_text) },
+            Some(range) if address.text != new_text => Splice {
+                range,
+                new: quoted(&new_text),
+            },
             _ => Splice::default(),
         };
-        Self { splice, mark: if new.markable { file.metadata_place(text) } else { None } }
+        Self {
+            splice,
+            mark: if new.markable {
+                file.metadata_place(text)
+            } else {
+                None
+            },
+        }
     }
 }
 
@@ -345,7 +393,11 @@ impl Splice {
         out.push(&text.as_bytes()[self.range.end..]);
         if let Some(mark) = mark {
             let is_behind = mark >= self.range.end;
-            let shifted = if is_behind { mark - self.range.len() + self.new.len() } else { mark };
+            let shifted = if is_behind {
+                mark - self.range.len() + self.new.len()
+            } else {
+                mark
+            };
             out.mark_at(start + shifted as u64);
         }
     }
@@ -356,7 +408,11 @@ fn below(page_url: &Url, name: &str) -> Option<Url> {
     let name = ProjectName::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());
     let mut url = page_url.clone();
     url.set_query(None);
-    url.path_segments_mut().ok()?.pop_if_empty().push(&name).push("");
+    url.path_segments_mut()
+        .ok()?
+        .pop_if_empty()
+        .push(&name)
+        .push("");
     Some(url)
 }
 

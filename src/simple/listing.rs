@@ -71,11 +71,17 @@ pub fn read_entries<T: Send + 'static>(
     let taken: Arc<Mutex<Vec<T>>> = Arc::default();
     let seen = Arc::clone(&taken);
     let note = move |entry: &Entry<'_>| {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).extend(take(entry));
+        seen.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(take(entry));
         Decision::Drop
     };
     // Rendered, whatever it was: what is in kind would also be given links that are no entries.
-    let target = if format == Format::Html { Format::Json } else { Format::Html };
+    let target = if format == Format::Html {
+        Format::Json
+    } else {
+        Format::Html
+    };
     let mut rewriter = Rewriter::new(format, target, Subject::Project(project.clone()), url, note);
     rewriter.write(body)?;
     let finished = rewriter.finish()?;
@@ -92,7 +98,9 @@ fn origin(url: &Url) -> String {
 
 /// One file name with two contents: one of them is not what somebody locked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{filename} of {project} has two contents: sha256 {here} is listed here, and {there} is to come")]
+#[error(
+    "{filename} of {project} has two contents: sha256 {here} is listed here, and {there} is to come"
+)]
 pub struct Conflict {
     pub project: ProjectName,
     pub filename: String,
@@ -102,7 +110,11 @@ pub struct Conflict {
 
 impl Listing {
     pub fn new(project: ProjectName) -> Self {
-        Self { project, status: None, files: BTreeMap::new() }
+        Self {
+            project,
+            status: None,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Reads a whole page that was served at `url`. Kept are the files that have a sha256 and for which `address` has an
@@ -121,19 +133,28 @@ impl Listing {
             // Of every entry, also of one that is not kept.
             let address = address(entry)?;
             let sha256 = entry.sha256?;
-            Some((entry.name.clone().into_owned(), ListedFile::of(entry, sha256, address)))
+            Some((
+                entry.name.clone().into_owned(),
+                ListedFile::of(entry, sha256, address),
+            ))
         };
         let (entries, status) = read_entries(format, &project, url, body, listed)?;
         let mut files = BTreeMap::new();
         for (filename, file) in entries {
             files.entry(filename).or_insert(file);
         }
-        Ok(Self { project, status, files })
+        Ok(Self {
+            project,
+            status,
+            files,
+        })
     }
 
     /// Whether its index says that nothing of it may be offered.
     pub fn is_quarantined(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.status == QUARANTINED)
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.status == QUARANTINED)
     }
 
     /// Adds the files of another page of this project, whose words count where both have some.
@@ -142,9 +163,18 @@ impl Listing {
     /// [`Conflict`] when a name stands for two contents.
     pub fn merge(&mut self, newer: Self) -> Result<(), Conflict> {
         for (filename, file) in newer.files {
-            if let Some(known) = self.files.get(&filename).filter(|known| known.sha256 != file.sha256) {
+            if let Some(known) = self
+                .files
+                .get(&filename)
+                .filter(|known| known.sha256 != file.sha256)
+            {
                 let (project, here) = (self.project.clone(), known.sha256);
-                return Err(Conflict { project, filename, here, there: file.sha256 });
+                return Err(Conflict {
+                    project,
+                    filename,
+                    here,
+                    there: file.sha256,
+                });
             }
             self.files.insert(filename, file);
         }
@@ -154,16 +184,26 @@ impl Listing {
 
     /// The page as PEP 691 JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let files: Vec<Value> = self.files.iter().map(|(filename, file)| file.to_json(filename)).collect();
+        let files: Vec<Value> = self
+            .files
+            .iter()
+            .map(|(filename, file)| file.to_json(filename))
+            .collect();
         let mut page = Map::new();
         // PEP 700 asks for the size of every file, and then for the versions.
         let sized = self.files.values().all(|file| file.size.is_some());
-        page.insert("meta".to_owned(), json!({ "api-version": if sized { "1.1" } else { "1.0" } }));
+        page.insert(
+            "meta".to_owned(),
+            json!({ "api-version": if sized { "1.1" } else { "1.0" } }),
+        );
         page.insert("name".to_owned(), self.project.as_str().into());
         page.insert("files".to_owned(), files.into());
         if sized {
-            let mut versions: Vec<&str> =
-                self.files.keys().filter_map(|name| filename::version(name, &self.project)).collect();
+            let mut versions: Vec<&str> = self
+                .files
+                .keys()
+                .filter_map(|name| filename::version(name, &self.project))
+                .collect();
             versions.sort_unstable();
             versions.dedup();
             page.insert("versions".to_owned(), versions.into());
@@ -171,7 +211,11 @@ impl Listing {
         if let Some(ProjectStatus { status, reason }) = &self.status {
             let mut table = Map::new();
             table.insert("status".to_owned(), status.as_str().into());
-            table.extend(reason.as_ref().map(|reason| ("reason".to_owned(), reason.as_str().into())));
+            table.extend(
+                reason
+                    .as_ref()
+                    .map(|reason| ("reason".to_owned(), reason.as_str().into())),
+            );
             page.insert("project-status".to_owned(), table.into());
         }
         Value::from(page).to_string().into_bytes()
@@ -216,7 +260,13 @@ impl ListedFile {
         file.insert("url".to_owned(), self.address.as_str().into());
         file.insert("hashes".to_owned(), hashes(self.sha256));
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
-        let yanked = self.yanked.as_deref().map(|why| if why.is_empty() { true.into() } else { why.into() });
+        let yanked = self.yanked.as_deref().map(|why| {
+            if why.is_empty() {
+                true.into()
+            } else {
+                why.into()
+            }
+        });
         let facts = [
             ("size", self.size.map(Value::from)),
             ("requires-python", text(&self.requires_python)),
@@ -224,7 +274,11 @@ impl ListedFile {
             ("yanked", yanked),
             ("core-metadata", self.metadata.map(hashes)),
         ];
-        file.extend(facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        file.extend(
+            facts
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.to_owned(), value?))),
+        );
         file.into()
     }
 }
@@ -240,7 +294,13 @@ mod tests {
     fn read(format: Format, body: &[u8]) -> Result<Listing, Box<dyn std::error::Error>> {
         let address = |entry: &Entry<'_>| Some(entry.url.path().to_owned());
         let url = Url::parse("larder:/")?;
-        Ok(Listing::read(format, ProjectName::parse("a")?, url, body, address)?)
+        Ok(Listing::read(
+            format,
+            ProjectName::parse("a")?,
+            url,
+            body,
+            address,
+        )?)
     }
 
     prop_compose! {
@@ -298,11 +358,21 @@ mod tests {
         );
         let listing = read(Format::Html, page.as_bytes())?;
         let file = listing.files.get("a-1.tar.gz").ok_or("listed")?;
-        assert_eq!((file.requires_python.as_deref(), file.yanked.as_deref()), (Some(">=3.8"), Some("")));
+        assert_eq!(
+            (file.requires_python.as_deref(), file.yanked.as_deref()),
+            (Some(">=3.8"), Some(""))
+        );
         assert_eq!((file.sha256, file.metadata), (sha, Some(sha)));
-        assert_eq!(listing.files.len(), 1, "one without a sha256 cannot be carried");
+        assert_eq!(
+            listing.files.len(),
+            1,
+            "one without a sha256 cannot be carried"
+        );
         let text = String::from_utf8(listing.to_json())?;
-        assert!(text.contains("\"api-version\":\"1.0\"") && !text.contains("versions\":["), "{text}");
+        assert!(
+            text.contains("\"api-version\":\"1.0\"") && !text.contains("versions\":["),
+            "{text}"
+        );
         Ok(())
     }
 }

@@ -48,7 +48,10 @@ fn check(text: &str) -> Result<(), NameError> {
     if text.len() > NAME_BYTES_MAX {
         return Err(NameError::TooLong(text.len()));
     }
-    if let Some(odd) = text.chars().find(|&c| !c.is_ascii_alphanumeric() && !is_separator(c)) {
+    if let Some(odd) = text
+        .chars()
+        .find(|&c| !c.is_ascii_alphanumeric() && !is_separator(c))
+    {
         return Err(NameError::Character(odd));
     }
     let first = text.chars().next().ok_or(NameError::Empty)?;

@@ -75,18 +75,31 @@ impl Rewriter {
         decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static,
     ) -> Self {
         let mut decide = decide;
-        let renderer =
-            (source != target).then(|| Arc::new(Mutex::new(Renderer::new(target, subject.clone()))));
+        let renderer = (source != target)
+            .then(|| Arc::new(Mutex::new(Renderer::new(target, subject.clone()))));
         let visit: Visit = match renderer.clone() {
             None => Box::new(move |entry, _| decide(entry)),
-            Some(renderer) => Box::new(move |entry, facts| render(&renderer, entry, decide(entry), facts)),
+            Some(renderer) => {
+                Box::new(move |entry, facts| render(&renderer, entry, decide(entry), facts))
+            }
         };
-        let passage = if renderer.is_some() { Passage::ReadOnly } else { Passage::InKind };
+        let passage = if renderer.is_some() {
+            Passage::ReadOnly
+        } else {
+            Passage::InKind
+        };
         let reader = match source {
-            Format::Html => Reader::Html(Box::new(HtmlReader::new(subject, page_url, passage, visit))),
-            Format::Json => Reader::Json(Box::new(JsonReader::new(subject, page_url, passage, visit))),
+            Format::Html => {
+                Reader::Html(Box::new(HtmlReader::new(subject, page_url, passage, visit)))
+            }
+            Format::Json => {
+                Reader::Json(Box::new(JsonReader::new(subject, page_url, passage, visit)))
+            }
         };
-        Self { reader: Some(reader), renderer }
+        Self {
+            reader: Some(reader),
+            renderer,
+        }
     }
 
     /// Takes in the next bytes of the page, in pieces of any size.
@@ -135,23 +148,43 @@ impl Rewriter {
             None => (rest, marks),
             Some(renderer) => {
                 // In kind the client reads the version for itself.
-                if facts.api_version().is_some_and(|version| !version.is_spoken()) {
+                if facts
+                    .api_version()
+                    .is_some_and(|version| !version.is_spoken())
+                {
                     return Err(RewriteError::Version(facts.version.unwrap_or_default()));
                 }
                 lock(renderer).finish(&facts)
             }
         };
-        Ok(Finished { rest, marks, status: facts.status, left_out })
+        Ok(Finished {
+            rest,
+            marks,
+            status: facts.status,
+            left_out,
+        })
     }
 }
 
-fn render(renderer: &Mutex<Renderer>, entry: &Entry<'_>, decision: Decision, facts: &PageFacts) -> Decision {
+fn render(
+    renderer: &Mutex<Renderer>,
+    entry: &Entry<'_>,
+    decision: Decision,
+    facts: &PageFacts,
+) -> Decision {
     let (address, markable) = match decision {
         Decision::Drop => return Decision::Drop,
         Decision::Keep => (Cow::Borrowed(entry.url.as_str()), false),
         Decision::Replace(new) => (Cow::Owned(new.address), new.markable),
     };
-    lock(renderer).add(&Line { entry, address, markable }, facts);
+    lock(renderer).add(
+        &Line {
+            entry,
+            address,
+            markable,
+        },
+        facts,
+    );
     Decision::Keep
 }
 

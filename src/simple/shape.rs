@@ -54,12 +54,21 @@ pub enum NotAnIndex {
     #[error("was cut short: it ends {missing}")]
     Truncated { missing: &'static str },
     #[error("looks like no index page: {anchors} links, none of them a package file{}", titled(.title.as_deref()))]
-    Unrecognised { title: Option<String>, anchors: usize },
+    Unrecognised {
+        title: Option<String>,
+        anchors: usize,
+    },
 }
 
 /// What real indexes write into their title or heading: the public index, GitLab, devpi, Artifactory,
 /// Nexus, and the directory listings of nginx, Apache and Python's `http.server`.
-const MARKS: [&str; 5] = ["links for", "simple index", "simple list", "index of", "directory listing for"];
+const MARKS: [&str; 5] = [
+    "links for",
+    "simple index",
+    "simple list",
+    "index of",
+    "directory listing for",
+];
 
 const SIGN_IN_MARKS: [&str; 5] = ["sign in", "sign-in", "log in", "login", "single sign-on"];
 
@@ -84,7 +93,10 @@ impl Shape {
         if recognised {
             return Ok(());
         }
-        Err(NotAnIndex::Unrecognised { title: self.name(), anchors: self.anchors })
+        Err(NotAnIndex::Unrecognised {
+            title: self.name(),
+            anchors: self.anchors,
+        })
     }
 
     fn is_index(&self) -> bool {
@@ -127,10 +139,13 @@ impl Shape {
     }
 
     fn says(&self, marks: &[&str]) -> bool {
-        [&self.title, &self.heading].into_iter().flatten().any(|text| {
-            let text = text.to_ascii_lowercase();
-            marks.iter().any(|mark| text.contains(mark))
-        })
+        [&self.title, &self.heading]
+            .into_iter()
+            .flatten()
+            .any(|text| {
+                let text = text.to_ascii_lowercase();
+                marks.iter().any(|mark| text.contains(mark))
+            })
     }
 
     fn name(&self) -> Option<String> {
@@ -139,7 +154,9 @@ impl Shape {
 }
 
 fn titled(title: Option<&str>) -> String {
-    title.map(|title| format!(" (title {title:?})")).unwrap_or_default()
+    title
+        .map(|title| format!(" (title {title:?})"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -170,61 +187,178 @@ mod tests {
         ] {
             assert_eq!(page(title).judge(), Ok(()), "{title}");
         }
-        assert_eq!(Shape { repository_version: Some("1.0".to_owned()), ..page("") }.judge(), Ok(()));
-        assert_eq!(Shape { anchors: 9, hashed_anchors: 1, ..page("Our wheels") }.judge(), Ok(()));
-        assert_eq!(Shape { anchors: 3, file_anchors: 2, ..page("Our wheels") }.judge(), Ok(()));
-        assert_eq!(Shape { anchors: 3, nested_anchors: 3, ..page("") }.judge(), Ok(()));
-        assert_eq!(Shape { anchors: 3, nested_anchors: 2, upward_anchors: 1, ..page("") }.judge(), Ok(()));
-        assert!(Shape { anchors: 1, upward_anchors: 1, ..page("") }.judge().is_err());
+        assert_eq!(
+            Shape {
+                repository_version: Some("1.0".to_owned()),
+                ..page("")
+            }
+            .judge(),
+            Ok(())
+        );
+        assert_eq!(
+            Shape {
+                anchors: 9,
+                hashed_anchors: 1,
+                ..page("Our wheels")
+            }
+            .judge(),
+            Ok(())
+        );
+        assert_eq!(
+            Shape {
+                anchors: 3,
+                file_anchors: 2,
+                ..page("Our wheels")
+            }
+            .judge(),
+            Ok(())
+        );
+        assert_eq!(
+            Shape {
+                anchors: 3,
+                nested_anchors: 3,
+                ..page("")
+            }
+            .judge(),
+            Ok(())
+        );
+        assert_eq!(
+            Shape {
+                anchors: 3,
+                nested_anchors: 2,
+                upward_anchors: 1,
+                ..page("")
+            }
+            .judge(),
+            Ok(())
+        );
+        assert!(
+            Shape {
+                anchors: 1,
+                upward_anchors: 1,
+                ..page("")
+            }
+            .judge()
+            .is_err()
+        );
     }
 
     #[test]
     fn a_page_without_html_and_body_is_judged_by_its_anchors() {
-        let bare = Shape { first_byte: Some(b'<'), ..Shape::default() };
+        let bare = Shape {
+            first_byte: Some(b'<'),
+            ..Shape::default()
+        };
         assert!(matches!(bare.judge(), Err(NotAnIndex::Unrecognised { .. })));
-        assert_eq!(Shape { anchors: 1, hashed_anchors: 1, ..bare }.judge(), Ok(()));
+        assert_eq!(
+            Shape {
+                anchors: 1,
+                hashed_anchors: 1,
+                ..bare
+            }
+            .judge(),
+            Ok(())
+        );
     }
 
     #[test]
     fn other_pages_are_refused_in_words() {
-        let sign_in = Shape { has_form: true, has_password_field: true, ..page("Sign in · GitLab") };
+        let sign_in = Shape {
+            has_form: true,
+            has_password_field: true,
+            ..page("Sign in · GitLab")
+        };
         let table = [
             (Shape::default(), "is empty"),
-            (Shape { first_byte: Some(b'{'), ..Shape::default() }, "looks like JSON that was sent as HTML"),
-            (sign_in, "looks like a sign-in page (title \"Sign in · GitLab\")"),
+            (
+                Shape {
+                    first_byte: Some(b'{'),
+                    ..Shape::default()
+                },
+                "looks like JSON that was sent as HTML",
+            ),
+            (
+                sign_in,
+                "looks like a sign-in page (title \"Sign in · GitLab\")",
+            ),
             (page("Login"), "looks like a sign-in page (title \"Login\")"),
             (
-                Shape { anchors: 2, ..page("GitLab is not responding (502)") },
+                Shape {
+                    anchors: 2,
+                    ..page("GitLab is not responding (502)")
+                },
                 "looks like no index page: 2 links, none of them a package file (title \"GitLab is not responding (502)\")",
             ),
             (
-                Shape { body: Element::Opened, html: Element::Opened, ..page("Links for pkg") },
+                Shape {
+                    body: Element::Opened,
+                    html: Element::Opened,
+                    ..page("Links for pkg")
+                },
                 "was cut short: it ends before </body> and </html>",
             ),
-            (Shape { cut_in_tag: true, ..page("Links for pkg") }, "was cut short: it ends inside a tag"),
+            (
+                Shape {
+                    cut_in_tag: true,
+                    ..page("Links for pkg")
+                },
+                "was cut short: it ends inside a tag",
+            ),
         ];
         for (shape, words) in table {
-            assert_eq!(shape.judge().map_err(|reason| reason.to_string()), Err(words.to_owned()));
+            assert_eq!(
+                shape.judge().map_err(|reason| reason.to_string()),
+                Err(words.to_owned())
+            );
         }
     }
 
     #[test]
     fn a_few_downloads_do_not_make_an_index() {
-        let project_home =
-            Shape { anchors: 60, file_anchors: 3, nested_anchors: 20, ..page("acme / widgets") };
+        let project_home = Shape {
+            anchors: 60,
+            file_anchors: 3,
+            nested_anchors: 20,
+            ..page("acme / widgets")
+        };
         assert!(project_home.judge().is_err());
-        let password_beside_a_listing = Shape { has_password_field: true, ..page("Index of everything") };
-        assert!(matches!(password_beside_a_listing.judge(), Err(NotAnIndex::SignIn { .. })));
+        let password_beside_a_listing = Shape {
+            has_password_field: true,
+            ..page("Index of everything")
+        };
+        assert!(matches!(
+            password_beside_a_listing.judge(),
+            Err(NotAnIndex::SignIn { .. })
+        ));
     }
 
     #[test]
     fn one_closing_tag_of_two_is_enough() {
-        for (html, body) in [(Element::Closed, Element::Opened), (Element::Opened, Element::Closed)] {
-            assert_eq!(Shape { html, body, ..page("Links for pkg") }.judge(), Ok(()));
+        for (html, body) in [
+            (Element::Closed, Element::Opened),
+            (Element::Opened, Element::Closed),
+        ] {
+            assert_eq!(
+                Shape {
+                    html,
+                    body,
+                    ..page("Links for pkg")
+                }
+                .judge(),
+                Ok(())
+            );
         }
-        for (html, body) in [(Element::Opened, Element::Absent), (Element::Absent, Element::Opened)] {
+        for (html, body) in [
+            (Element::Opened, Element::Absent),
+            (Element::Absent, Element::Opened),
+        ] {
             assert!(matches!(
-                Shape { html, body, ..page("Links for x") }.judge(),
+                Shape {
+                    html,
+                    body,
+                    ..page("Links for x")
+                }
+                .judge(),
                 Err(NotAnIndex::Truncated { .. })
             ));
         }

@@ -35,36 +35,55 @@ pub struct AwaitedBundles {
 impl AwaitedBundles {
     /// What was noted before. A note that cannot be read is none: the next part of that bundle writes another.
     pub(super) fn read(layout: Arc<Layout>) -> Self {
-        let entries = fs::read_dir(layout.awaited()).into_iter().flatten().flatten();
+        let entries = fs::read_dir(layout.awaited())
+            .into_iter()
+            .flatten()
+            .flatten();
         let notes = entries.filter_map(|entry| {
             let size = entry.metadata().ok()?.len();
             let text = (size <= NOTE_BYTES_MAX).then(|| fs::read(entry.path()).ok())??;
             let note: AwaitedParts = serde_json::from_slice(&text).ok()?;
-            let is_it =
-                Digest::parse(&note.bundle).is_some() && entry.file_name().to_str() == Some(&note.bundle);
+            let is_it = Digest::parse(&note.bundle).is_some()
+                && entry.file_name().to_str() == Some(&note.bundle);
             is_it.then(|| (note.bundle.clone(), note))
         });
         let known = notes.take(BUNDLES_MAX).collect();
-        Self { layout, known: Mutex::new(known) }
+        Self {
+            layout,
+            known: Mutex::new(known),
+        }
     }
 
     /// Notes which parts of how many a bundle waits for, since when in seconds; none: it is whole.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn note(&self, bundle: Digest, of: u32, parts: &[u32], since: u64) -> Result<(), StoreError> {
+    pub fn note(
+        &self,
+        bundle: Digest,
+        of: u32,
+        parts: &[u32],
+        since: u64,
+    ) -> Result<(), StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let bundle = bundle.to_string();
         if parts.is_empty() {
             known.remove(&bundle);
             return self.remove(&bundle);
         }
-        let awaited = AwaitedParts { bundle: bundle.clone(), of, parts: parts.to_vec(), since };
+        let awaited = AwaitedParts {
+            bundle: bundle.clone(),
+            of,
+            parts: parts.to_vec(),
+            since,
+        };
         self.write(&awaited)?;
         known.insert(bundle, awaited);
         if known.len() > BUNDLES_MAX
-            && let Some(oldest) =
-                known.values().min_by_key(|known| known.since).map(|known| known.bundle.clone())
+            && let Some(oldest) = known
+                .values()
+                .min_by_key(|known| known.since)
+                .map(|known| known.bundle.clone())
         {
             known.remove(&oldest);
             self.remove(&oldest)?;
@@ -76,7 +95,8 @@ impl AwaitedBundles {
     pub fn all(&self, now: SystemTime) -> Vec<AwaitedParts> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = |awaited: &&AwaitedParts| {
-            let until = UNIX_EPOCH.checked_add(Duration::from_secs(awaited.since).saturating_add(WAITED_FOR));
+            let until = UNIX_EPOCH
+                .checked_add(Duration::from_secs(awaited.since).saturating_add(WAITED_FOR));
             until.is_none_or(|until| now < until)
         };
         known.values().filter(recent).cloned().collect()
@@ -85,21 +105,30 @@ impl AwaitedBundles {
     fn remove(&self, bundle: &str) -> Result<(), StoreError> {
         let path = self.layout.awaited_bundle(bundle);
         match fs::remove_file(&path) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", &path)(why)),
+            Err(why) if why.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path)(why))
+            }
             _ => Ok(()),
         }
     }
 
     fn write(&self, awaited: &AwaitedParts) -> Result<(), StoreError> {
-        let (folder, path) = (self.layout.awaited(), self.layout.awaited_bundle(&awaited.bundle));
+        let (folder, path) = (
+            self.layout.awaited(),
+            self.layout.awaited_bundle(&awaited.bundle),
+        );
         let failed = |why: io::Error| StoreError::io("write", &path)(why);
         make_dir(&folder).map_err(failed)?;
         let text = serde_json::to_vec(awaited).map_err(|why| failed(why.into()))?;
         // Made where a process that is killed has it swept away.
         let mut file = NamedTempFile::new_in(self.layout.spool()).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        file.write_all(&text)
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(failed)?;
         file.persist(&path).map_err(|why| failed(why.error))?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        File::open(&folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
     }
 }
 
@@ -107,19 +136,30 @@ impl AwaitedBundles {
 mod tests {
     use super::*;
 
-    fn note(bundles: &AwaitedBundles, name: &str, parts: &[u32], since: u64) -> Result<(), StoreError> {
+    fn note(
+        bundles: &AwaitedBundles,
+        name: &str,
+        parts: &[u32],
+        since: u64,
+    ) -> Result<(), StoreError> {
         bundles.note(Digest::of(name.as_bytes()), 9, parts, since)
     }
 
     fn awaited(name: &str, parts: &[u32], since: u64) -> AwaitedParts {
         let bundle = Digest::of(name.as_bytes()).to_string();
-        AwaitedParts { bundle, of: 9, parts: parts.to_vec(), since }
+        AwaitedParts {
+            bundle,
+            of: 9,
+            parts: parts.to_vec(),
+            since,
+        }
     }
 
     #[test]
     fn notes_survive_until_the_last_part_or_too_long() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
-        let open = || Ok::<_, StoreError>(AwaitedBundles::read(Arc::new(Layout::make(dir.path())?)));
+        let open =
+            || Ok::<_, StoreError>(AwaitedBundles::read(Arc::new(Layout::make(dir.path())?)));
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let bundles = open()?;
         note(&bundles, "a", &[2, 3], 100)?;
@@ -138,7 +178,10 @@ mod tests {
             note(&again, &number.to_string(), &[1], 1000 + number)?;
         }
         assert_eq!(again.all(at(1000)).len(), BUNDLES_MAX);
-        assert!(!again.all(at(1000)).contains(&awaited("b", &[1], 300)), "the oldest made way");
+        assert!(
+            !again.all(at(1000)).contains(&awaited("b", &[1], 300)),
+            "the oldest made way"
+        );
         assert_eq!(open()?.all(at(1000)).len(), BUNDLES_MAX);
         Ok(())
     }

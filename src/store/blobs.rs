@@ -64,7 +64,11 @@ struct Stamp {
 
 impl Stamp {
     fn of(meta: &Metadata) -> Self {
-        Self { inode: meta.ino(), size: meta.size(), modified: (meta.mtime(), meta.mtime_nsec()) }
+        Self {
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        }
     }
 }
 
@@ -72,7 +76,13 @@ impl Blob {
     pub(super) fn checked(file: Arc<File>, digest: Digest) -> io::Result<Self> {
         let stamp = Stamp::of(&file.metadata()?);
         let now = clock::now();
-        Ok(Self { file, digest, stamp, checked: now, noted: Mutex::new(now) })
+        Ok(Self {
+            file,
+            digest,
+            stamp,
+            checked: now,
+            noted: Mutex::new(now),
+        })
     }
 
     pub fn file(&self) -> &Arc<File> {
@@ -89,8 +99,10 @@ impl Blob {
 
     /// Whether the last check still speaks for the file.
     fn stands(&self, now: Instant) -> bool {
-        let unmoved =
-            self.file.metadata().is_ok_and(|meta| meta.nlink() > 0 && Stamp::of(&meta) == self.stamp);
+        let unmoved = self
+            .file
+            .metadata()
+            .is_ok_and(|meta| meta.nlink() > 0 && Stamp::of(&meta) == self.stamp);
         unmoved && now.saturating_duration_since(self.checked) < CHECK_EVERY
     }
 
@@ -218,7 +230,10 @@ impl Blobs {
             self.remember(blob).size()
         });
         // Before anybody is told: whoever looks again finds the blob, or nothing, but no check that is over.
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.checks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&digest);
         match checked {
             Ok(size) => growing.seal(size),
             Err(cause) => growing.fail(cause),
@@ -249,7 +264,9 @@ impl Blobs {
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, StoreError> {
         let reserved = self.make_room(bytes);
         let got_it = !matches!(reserved, Err(StoreError::Full { .. }));
-        self.layout.vitals().asked_for_room(bytes, got_it, clock::now());
+        self.layout
+            .vitals()
+            .asked_for_room(bytes, got_it, clock::now());
         reserved
     }
 
@@ -284,7 +301,9 @@ impl Blobs {
                 }
             }
         }
-        self.layout.vitals().asked_for_room(bytes, false, clock::now());
+        self.layout
+            .vitals()
+            .asked_for_room(bytes, false, clock::now());
         Err(StoreError::Full { needed: bytes })
     }
 
@@ -317,7 +336,9 @@ impl Blobs {
             // An open reader keeps its bytes: unlinking takes only the name.
             cacache::remove_hash_sync(self.layout.root(), &integrity(victim.key))?;
             self.ledger.removed(victim.bytes);
-            self.layout.vitals().evicted(victim.bytes, victim.used, clock::wall());
+            self.layout
+                .vitals()
+                .evicted(victim.bytes, victim.used, clock::wall());
             self.changes.note();
             tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
         }
@@ -394,7 +415,9 @@ impl Blobs {
         digest: Digest,
         mut step: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Rehashed, E> {
-        let Ok(file) = open_unnoted(&self.layout.blob(digest)) else { return Ok(Rehashed::Gone) };
+        let Ok(file) = open_unnoted(&self.layout.blob(digest)) else {
+            return Ok(Rehashed::Gone);
+        };
         let mut hasher = Hasher::new();
         let mut chunk = vec![0; CHECK_CHUNK_BYTES];
         let mut position = 0;
@@ -454,14 +477,19 @@ impl Blobs {
             return Vec::new();
         }
         let total: u64 = blobs.iter().map(|blob| blob.bytes).sum();
-        let excess = total.saturating_add(others).saturating_sub(self.ledger.budget());
+        let excess = total
+            .saturating_add(others)
+            .saturating_sub(self.ledger.budget());
         let candidates = blobs.into_iter().map(|blob| Candidate {
             key: blob,
             bytes: blob.bytes,
             used: blob.used,
             wanted: false,
         });
-        victims(candidates.collect(), excess).into_iter().map(|victim| victim.key).collect()
+        victims(candidates.collect(), excess)
+            .into_iter()
+            .map(|victim| victim.key)
+            .collect()
     }
 }
 
@@ -485,22 +513,36 @@ fn hash_along(growing: &Growing) -> io::Result<Digest> {
 /// Notes that a blob is in use, for eviction: in its access time, which mount options leave alone when it is set, so
 /// that its modification time can go on telling whether the bytes were touched.
 fn note_use(file: &File) {
-    let recent = file.metadata().and_then(|meta| meta.accessed()).ok().and_then(|used| used.elapsed().ok());
+    let recent = file
+        .metadata()
+        .and_then(|meta| meta.accessed())
+        .ok()
+        .and_then(|used| used.elapsed().ok());
     if recent.is_some_and(|age| age < USE_NOTED_EVERY) {
         return;
     }
     let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        },
+        last_modification: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
     };
     if let Err(why) = futimens(file, &times) {
         tracing::debug!(%why, "cannot note that a blob is in use");
     }
 }
 
-#[expect(clippy::expect_used, reason = "a Digest prints as 64 hex digits, all that from_hex asks for")]
+#[expect(
+    clippy::expect_used,
+    reason = "a Digest prints as 64 hex digits, all that from_hex asks for"
+)]
 pub(super) fn integrity(digest: Digest) -> cacache::Integrity {
-    cacache::Integrity::from_hex(digest.to_string(), cacache::Algorithm::Sha256).expect("64 hex digits")
+    cacache::Integrity::from_hex(digest.to_string(), cacache::Algorithm::Sha256)
+        .expect("64 hex digits")
 }
 
 /// Every body that lies there, whoever is at work beside it. Blocks.
@@ -520,7 +562,12 @@ pub(super) fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
             } else if let Some(key) = layout.digest_of(&entry.path()) {
                 let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 let used = meta.accessed().unwrap_or(written);
-                found.push(StoredBlob { digest: key, bytes: meta.len(), used, written });
+                found.push(StoredBlob {
+                    digest: key,
+                    bytes: meta.len(),
+                    used,
+                    written,
+                });
             }
         }
     }
@@ -538,7 +585,11 @@ mod tests {
     fn a_blob_that_is_hit_all_day_does_not_look_unused() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let ledger = Arc::new(Ledger::new(1 << 20));
-        let blobs = Arc::new(Blobs::new(Arc::new(Layout::make(dir.path())?), ledger, Changes::default()));
+        let blobs = Arc::new(Blobs::new(
+            Arc::new(Layout::make(dir.path())?),
+            ledger,
+            Changes::default(),
+        ));
         let file = File::create(dir.path().join("blob"))?;
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         file.set_times(FileTimes::new().set_accessed(long_ago))?;
@@ -546,9 +597,15 @@ mod tests {
         let blob = blobs.remember(Blob::checked(Arc::new(file), digest)?);
         let used = || blob.file().metadata().and_then(|meta| meta.accessed());
 
-        assert!(matches!(blobs.open(digest, clock::now()), Ok(Held::Whole(_))));
+        assert!(matches!(
+            blobs.open(digest, clock::now()),
+            Ok(Held::Whole(_))
+        ));
         assert_eq!(used()?, long_ago, "noted at every hit");
-        assert!(matches!(blobs.open(digest, clock::now() + USE_NOTED_EVERY), Ok(Held::Whole(_))));
+        assert!(matches!(
+            blobs.open(digest, clock::now() + USE_NOTED_EVERY),
+            Ok(Held::Whole(_))
+        ));
         assert!(used()? > long_ago, "not noted after an hour");
         Ok(())
     }

@@ -38,18 +38,26 @@ impl Bucket {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut bucket = Self::default();
         let mut lines: Vec<(RawLine, &[u8])> = Vec::new();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             match read_line(line) {
                 Some(read) => lines.push((read, line)),
                 None => bucket.unreadable += 1,
             }
         }
-        let last: HashMap<&str, usize> =
-            lines.iter().enumerate().map(|(at, (line, _))| (line.key.as_str(), at)).collect();
+        let last: HashMap<&str, usize> = lines
+            .iter()
+            .enumerate()
+            .map(|(at, (line, _))| (line.key.as_str(), at))
+            .collect();
         let counts: Vec<bool> = lines
             .iter()
             .enumerate()
-            .map(|(at, (line, _))| line.integrity.is_some() && last.get(line.key.as_str()) == Some(&at))
+            .map(|(at, (line, _))| {
+                line.integrity.is_some() && last.get(line.key.as_str()) == Some(&at)
+            })
             .collect();
         for ((line, text), counts) in lines.into_iter().zip(counts) {
             if counts {
@@ -157,7 +165,14 @@ mod tests {
 
     #[test]
     fn no_integrity_makes_it_stumble() {
-        for integrity in ["", "sha256", "sha256-", "sha1-deadbeef", "sha256-AA==", "x-y z"] {
+        for integrity in [
+            "",
+            "sha256",
+            "sha256-",
+            "sha1-deadbeef",
+            "sha256-AA==",
+            "x-y z",
+        ] {
             let line = RawLine {
                 key: String::new(),
                 integrity: Some(integrity.to_owned()),

@@ -41,7 +41,12 @@ pub struct Catalog {
 
 impl Catalog {
     pub(super) fn new(layout: Arc<Layout>, changes: Changes) -> Self {
-        Self { layout, remembered: Cache::new(REMEMBERED_MAX), generation: Arc::default(), changes }
+        Self {
+            layout,
+            remembered: Cache::new(REMEMBERED_MAX),
+            generation: Arc::default(),
+            changes,
+        }
     }
 
     /// What this address was seen to yield under its digest, if ever.
@@ -83,7 +88,9 @@ impl Catalog {
     }
 
     fn generation(&self) -> MutexGuard<'_, u64> {
-        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+        self.generation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digest of what a mirror's path was last seen to yield.
@@ -107,7 +114,11 @@ impl Catalog {
     /// # Errors
     /// When the index cannot be written.
     pub fn record(&self, file: &FileRef, entry: Entry) -> Result<(), StoreError> {
-        if self.remembered.get(file).is_some_and(|known| *known == entry) {
+        if self
+            .remembered
+            .get(file)
+            .is_some_and(|known| *known == entry)
+        {
             return Ok(());
         }
         let _inside = self.layout.gate().enter(Some(file.digest));
@@ -161,13 +172,20 @@ mod tests {
         let store = Store::open(dir.path(), 1 << 20)?;
         let digest = "0123456789abcdef".repeat(4);
         let path = format!("/api/v4/projects/42/packages/pypi/files/{digest}/demo-1.0.tar.gz");
-        let Ok(Route::File(file)) = Route::from_path(&path) else { return Err(path.into()) };
-        let entry = Entry { size: 3, ..Entry::default() };
+        let Ok(Route::File(file)) = Route::from_path(&path) else {
+            return Err(path.into());
+        };
+        let entry = Entry {
+            size: 3,
+            ..Entry::default()
+        };
         store.catalog.record(&file, entry.clone())?;
         assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));
         let found_in = *store.catalog.generation();
         store.catalog.forget(&file)?;
-        store.catalog.keep(&file, &Arc::new(entry.clone()), found_in);
+        store
+            .catalog
+            .keep(&file, &Arc::new(entry.clone()), found_in);
         assert_eq!(store.catalog.look(&file)?, None);
         store.catalog.record(&file, entry.clone())?;
         assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));

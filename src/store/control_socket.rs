@@ -12,7 +12,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, chmodat, unlinkat};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
 
 use super::layout::CONTROL_SOCKET;
 
@@ -32,7 +34,9 @@ impl ControlSocket {
     /// # Errors
     /// When the folder cannot be opened.
     pub fn of(cache_dir: &Path) -> io::Result<Self> {
-        Ok(Self { folder: File::open(cache_dir)? })
+        Ok(Self {
+            folder: File::open(cache_dir)?,
+        })
     }
 
     /// A path to connect to, good for as long as this lives.
@@ -86,7 +90,10 @@ mod tests {
         }
         std::fs::create_dir_all(&folder)?;
         let socket = ControlSocket::of(&folder)?;
-        assert!(UnixStream::connect(socket.path()).is_err(), "nobody listens yet");
+        assert!(
+            UnixStream::connect(socket.path()).is_err(),
+            "nobody listens yet"
+        );
         let _listener = socket.listen()?;
         UnixStream::connect(ControlSocket::of(&folder)?.path())?;
         Ok(())
@@ -97,10 +104,16 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let socket = ControlSocket::of(dir.path())?;
         drop(socket.listen()?);
-        assert!(UnixStream::connect(socket.path()).is_err(), "what a killed daemon leaves");
+        assert!(
+            UnixStream::connect(socket.path()).is_err(),
+            "what a killed daemon leaves"
+        );
         let _listener = socket.listen()?;
         UnixStream::connect(socket.path())?;
-        assert_eq!(std::fs::metadata(socket.path())?.permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(socket.path())?.permissions().mode() & 0o777,
+            0o600
+        );
         socket.remove()?;
         assert!(UnixStream::connect(socket.path()).is_err());
         socket.remove()?;

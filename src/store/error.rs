@@ -12,7 +12,11 @@ pub enum StoreError {
     #[error("the cache folder {0} is in use by another larder; stop it, or set another cache_dir")]
     InUse(PathBuf),
     #[error("cannot {what} {path}: {source}")]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("the store's index: {0}")]
     Index(#[from] cacache::Error),
     #[error("the cache is full: {needed} bytes do not fit into its budget")]
@@ -20,7 +24,12 @@ pub enum StoreError {
     #[error(
         "{needed} bytes more do not fit: {taken} of {budget} are taken, and nothing is removed to make room; set cache_size to at least {enough}"
     )]
-    NoRoom { needed: u64, taken: u64, budget: u64, enough: u64 },
+    NoRoom {
+        needed: u64,
+        taken: u64,
+        budget: u64,
+        enough: u64,
+    },
     #[error("the set {0} would have more than {max} files", max = FILES_MAX)]
     SetTooLarge(SetName),
     #[error("another import is under way")]
@@ -37,7 +46,10 @@ impl StoreError {
         match self {
             Self::Full { .. } => true,
             Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                )
             }
             _ => false,
         }
@@ -45,7 +57,10 @@ impl StoreError {
 
     /// Whether the folder is not ours to write, while it may be read.
     pub(super) fn is_refusal_to_write(&self) -> bool {
-        let refused = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied];
+        let refused = [
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::PermissionDenied,
+        ];
         matches!(self, Self::Io { source, .. } if refused.contains(&source.kind()))
     }
 

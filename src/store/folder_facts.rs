@@ -86,9 +86,13 @@ impl FolderFacts {
     /// # Errors
     /// A sentence, when there is no folder to look at.
     pub fn find(dir: &Path) -> Result<Self, String> {
-        let looked_at = dir.ancestors().find(|above| above.is_dir() || above.as_os_str().is_empty());
+        let looked_at = dir
+            .ancestors()
+            .find(|above| above.is_dir() || above.as_os_str().is_empty());
         // What is left of a relative path is the folder that this process is in.
-        let looked_at = looked_at.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let looked_at = looked_at
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let fault = |why: &dyn std::fmt::Display| format!("{}: {why}", looked_at.display());
         let folder = File::open(looked_at).map_err(|why| fault(&why))?;
         let about = fs::metadata(looked_at).map_err(|why| fault(&why))?;
@@ -126,7 +130,11 @@ fn sample(folder: &Path, free_bytes: u64) -> std::io::Result<DiskSpeed> {
     file.seek(SeekFrom::Start(0))?;
     let begun = clock::now();
     while file.read(&mut piece)? > 0 {}
-    Ok(DiskSpeed { bytes: (pieces * PIECE_BYTES) as u64, written_in, read_in: begun.elapsed() })
+    Ok(DiskSpeed {
+        bytes: (pieces * PIECE_BYTES) as u64,
+        written_in,
+        read_in: begun.elapsed(),
+    })
 }
 
 #[cfg(test)]
@@ -136,18 +144,29 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_yet_is_judged_by_the_one_above() {
         let dir = tempfile::tempdir().expect("a folder");
-        let absent: PathBuf = [dir.path(), Path::new("a"), Path::new("b")].iter().collect();
+        let absent: PathBuf = [dir.path(), Path::new("a"), Path::new("b")]
+            .iter()
+            .collect();
         let facts = FolderFacts::find(&absent).expect("facts");
         assert!(!facts.is_there && facts.looked_at == dir.path() && facts.free_bytes > 0);
-        assert!(facts.speed.is_ok_and(|speed| speed.bytes == SAMPLE_BYTES as u64));
-        assert!(!absent.exists() && fs::read_dir(dir.path()).is_ok_and(|mut all| all.next().is_none()));
+        assert!(
+            facts
+                .speed
+                .is_ok_and(|speed| speed.bytes == SAMPLE_BYTES as u64)
+        );
+        assert!(
+            !absent.exists() && fs::read_dir(dir.path()).is_ok_and(|mut all| all.next().is_none())
+        );
         assert!(FolderFacts::find(dir.path()).is_ok_and(|facts| facts.is_there));
     }
 
     #[test]
     fn file_systems_with_ways_of_their_own_are_known() {
         assert_eq!(Filesystem::of(0x6969), Filesystem::Network("NFS"));
-        assert_eq!(Filesystem::of(0xffff_ffff_ff53_4d42), Filesystem::Network("SMB"));
+        assert_eq!(
+            Filesystem::of(0xffff_ffff_ff53_4d42),
+            Filesystem::Network("SMB")
+        );
         assert_eq!(Filesystem::of(0x0102_1994), Filesystem::Memory);
         assert_eq!(Filesystem::of(0xef53), Filesystem::Local(0xef53));
     }

@@ -41,8 +41,10 @@ impl Gate {
     /// Goes in to put something in, or to write about it. Blocks while the gate is closed, which is never for long.
     pub(super) fn enter(&self, digest: Option<Digest>) -> Inside<'_> {
         let state = self.state();
-        let mut state =
-            self.changed.wait_while(state, |state| state.closed).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
         state.inside += 1;
         if let (Some(watched), Some(digest)) = (&mut state.watched, digest) {
             watched.insert(digest);
@@ -72,7 +74,11 @@ impl Gate {
 impl Closed<'_> {
     /// Whether this was put in since the watch began.
     pub(super) fn is_new(&self, digest: Digest) -> bool {
-        self.0.state().watched.as_ref().is_some_and(|watched| watched.contains(&digest))
+        self.0
+            .state()
+            .watched
+            .as_ref()
+            .is_some_and(|watched| watched.contains(&digest))
     }
 }
 

@@ -21,7 +21,9 @@ pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 pub enum Cause {
     #[error("the bytes do not have the promised sha256")]
     WrongDigest,
-    #[error("the bytes came in an encoding that was not asked for, and do not have the promised sha256")]
+    #[error(
+        "the bytes came in an encoding that was not asked for, and do not have the promised sha256"
+    )]
     Coded,
     #[error("the body ended before its announced length")]
     Short,
@@ -71,7 +73,14 @@ impl State {
     /// Whether there are bytes for a reader of the whole, although not all of them are known to be right.
     fn may_begin(&self) -> bool {
         let going = matches!(self.phase, Phase::Filling | Phase::Failed(Cause::Full));
-        going && releasable(self.written, Span { start: 0, end: self.size }) > 0
+        going
+            && releasable(
+                self.written,
+                Span {
+                    start: 0,
+                    end: self.size,
+                },
+            ) > 0
     }
 }
 
@@ -105,7 +114,11 @@ pub struct Growing {
 
 impl Growing {
     pub(super) fn new(file: Arc<File>) -> Self {
-        let state = State { size: None, written: 0, phase: Phase::Filling };
+        let state = State {
+            size: None,
+            written: 0,
+            phase: Phase::Filling,
+        };
         Self {
             file,
             state: watch::Sender::new(state),
@@ -158,7 +171,9 @@ impl Growing {
     /// Waits until a reader of `span` at `position` need not wait any longer.
     pub async fn wait(self: Arc<Self>, span: Span, position: u64) -> Availability {
         let mut watch = self.state.subscribe();
-        let moved = watch.wait_for(|state| availability(*state, span, position) != Availability::Wait).await;
+        let moved = watch
+            .wait_for(|state| availability(*state, span, position) != Availability::Wait)
+            .await;
         let moved = moved.map(|_| ());
         match moved {
             Ok(()) => self.availability(span, position),
@@ -189,8 +204,13 @@ impl Growing {
     }
 
     pub(super) fn seal(&self, size: u64) {
-        self.state
-            .send_modify(|state| *state = State { size: Some(size), written: size, phase: Phase::Sealed });
+        self.state.send_modify(|state| {
+            *state = State {
+                size: Some(size),
+                written: size,
+                phase: Phase::Sealed,
+            }
+        });
     }
 
     /// The first cause stands.
@@ -218,7 +238,8 @@ impl Growing {
 
     /// The disk lost what was sealed.
     pub(super) fn take_back(&self) {
-        self.state.send_modify(|state| state.phase = Phase::Failed(Cause::Disk));
+        self.state
+            .send_modify(|state| state.phase = Phase::Failed(Cause::Disk));
     }
 
     /// Takes everything back, if no reader has seen any of it. The lock that readers look through makes this safe.
@@ -226,7 +247,11 @@ impl Growing {
         self.state.send_if_modified(|state| {
             let unseen = !self.released.load(Ordering::Acquire);
             if unseen {
-                *state = State { size: None, written: 0, phase: Phase::Filling };
+                *state = State {
+                    size: None,
+                    written: 0,
+                    phase: Phase::Filling,
+                };
             }
             unseen
         })
@@ -268,8 +293,15 @@ mod tests {
     use super::*;
 
     fn state() -> impl Strategy<Value = (State, Span, u64)> {
-        (1..1_000_000u64, any::<bool>(), 0..4u8, 0.0..1.0f64, 0.0..1.0f64, 0.0..=1.0f64).prop_map(
-            |(size, known, phase, start, length, part)| {
+        (
+            1..1_000_000u64,
+            any::<bool>(),
+            0..4u8,
+            0.0..1.0f64,
+            0.0..1.0f64,
+            0.0..=1.0f64,
+        )
+            .prop_map(|(size, known, phase, start, length, part)| {
                 let of = |whole: u64, part: f64| (whole as f64 * part) as u64;
                 let start = of(size, start);
                 let end = start + 1 + of(size - start - 1, length);
@@ -279,11 +311,25 @@ mod tests {
                     2 => Phase::Failed(Cause::Full),
                     _ => Phase::Failed(Cause::Upstream),
                 };
-                let written = if phase == Phase::Sealed { size } else { of(size, part) };
-                let span = Span { start, end: known.then_some(end) };
-                (State { size: known.then_some(size), written, phase }, span, start)
-            },
-        )
+                let written = if phase == Phase::Sealed {
+                    size
+                } else {
+                    of(size, part)
+                };
+                let span = Span {
+                    start,
+                    end: known.then_some(end),
+                };
+                (
+                    State {
+                        size: known.then_some(size),
+                        written,
+                        phase,
+                    },
+                    span,
+                    start,
+                )
+            })
     }
 
     proptest! {
@@ -314,7 +360,10 @@ mod tests {
     #[test]
     fn an_unseen_beginning_can_be_taken_back_and_a_seen_one_cannot() -> std::io::Result<()> {
         let growing = Growing::new(Arc::new(tempfile::tempfile()?));
-        let whole = Span { start: 0, end: Some(100 * HELD_BACK_BYTES) };
+        let whole = Span {
+            start: 0,
+            end: Some(100 * HELD_BACK_BYTES),
+        };
         growing.announce(whole.end);
         assert!(growing.start_over());
         growing.announce(whole.end);

@@ -32,7 +32,11 @@ pub struct Holdings {
 
 impl Holdings {
     pub(super) fn new(layout: Arc<Layout>, catalog: Catalog, changes: Changes) -> Self {
-        Self { layout, catalog, changes }
+        Self {
+            layout,
+            catalog,
+            changes,
+        }
     }
 
     /// Moves whenever an answer given here may be another one than before. Read it before asking.
@@ -47,7 +51,10 @@ impl Holdings {
 
     /// How many bytes this address is known to yield, if they are here. Blocks.
     pub fn size(&self, file: &FileRef) -> Option<u64> {
-        let known = self.catalog.look(file).inspect_err(|why| tracing::warn!(%why, "cannot be looked up"));
+        let known = self
+            .catalog
+            .look(file)
+            .inspect_err(|why| tracing::warn!(%why, "cannot be looked up"));
         known.ok().flatten()?;
         let blob = fs::metadata(self.layout.blob(file.digest)).ok()?;
         blob.is_file().then_some(blob.len())
@@ -69,12 +76,19 @@ impl Holdings {
             for line in index.lines {
                 let is_here = || self.layout.blob(line.digest).is_file();
                 match line.subject {
-                    Subject::Page { page: PageRef { scope, name: Some(name) }, .. }
-                        if paged.len() < PROJECTS_MAX && is_here() =>
-                    {
+                    Subject::Page {
+                        page:
+                            PageRef {
+                                scope,
+                                name: Some(name),
+                            },
+                        ..
+                    } if paged.len() < PROJECTS_MAX && is_here() => {
                         paged.push((scope, name));
                     }
-                    Subject::File { file, .. } if is_here() => held.add(&file.scope, file.filename.as_str()),
+                    Subject::File { file, .. } if is_here() => {
+                        held.add(&file.scope, file.filename.as_str())
+                    }
                     _ => {}
                 }
             }
@@ -142,19 +156,30 @@ mod tests {
         let store = Store::open(dir.path(), 1 << 20)?;
         let holdings = store.holdings();
         let wheel = Digest::of(b"wheel");
-        let numbered = format!("/api/v4/projects/42/packages/pypi/files/{wheel}/both-1-py3-none-any.whl");
+        let numbered =
+            format!("/api/v4/projects/42/packages/pypi/files/{wheel}/both-1-py3-none-any.whl");
         let mirrored = "/pypi/packages/aa/both-1-py3-none-any.whl";
         let absent = "/pypi/packages/aa/paged_only-1-py3-none-any.whl";
         for path in [&*numbered, mirrored] {
             let file = file(path).ok_or("a file")?;
             store.catalog.record(&file, Entry::default())?;
-            assert!(!holdings.holds(&file), "recorded, and its bytes are not there");
+            assert!(
+                !holdings.holds(&file),
+                "recorded, and its bytes are not there"
+            );
         }
         let before = holdings.generation();
         cacache::write_hash_sync(dir.path(), b"wheel")?;
         assert_eq!(holdings.size(&file(mirrored).ok_or("a file")?), Some(5));
-        assert!(!holdings.holds(&file(absent).ok_or("a file")?), "the bytes of another address");
-        let meta = PageMeta { etag: None, last_modified: None, url: "larder:/".to_owned() };
+        assert!(
+            !holdings.holds(&file(absent).ok_or("a file")?),
+            "the bytes of another address"
+        );
+        let meta = PageMeta {
+            etag: None,
+            last_modified: None,
+            url: "larder:/".to_owned(),
+        };
         for page in [
             "/pypi/simple/both/",
             "/pypi/simple/paged-only/",
@@ -165,20 +190,34 @@ mod tests {
             "/api/v4/groups/7/-/packages/pypi/simple/both/",
         ] {
             let (route, body) = (Route::from_path(page)?, Bytes::from(page.to_owned()));
-            store.pages.store(&route, Format::Json, meta.clone(), body, clock::wall()).await?;
+            store
+                .pages
+                .store(&route, Format::Json, meta.clone(), body, clock::wall())
+                .await?;
         }
         assert!(holdings.generation() > before);
         let listed: Vec<_> = holdings
             .projects()?
             .into_iter()
             .map(|(scope, names)| {
-                format!("{scope} {}", names.first().map_or_else(String::new, |name| name.to_string()))
+                format!(
+                    "{scope} {}",
+                    names
+                        .first()
+                        .map_or_else(String::new, |name| name.to_string())
+                )
             })
             .collect();
-        assert_eq!(listed, ["projects/42 both", "projects/acme%2Fx both", "pypi both"]);
+        assert_eq!(
+            listed,
+            ["projects/42 both", "projects/acme%2Fx both", "pypi both"]
+        );
         assert_eq!(
             holdings
-                .at(file(mirrored).ok_or("a file")?.mirror_path().ok_or("a path")?)
+                .at(file(mirrored)
+                    .ok_or("a file")?
+                    .mirror_path()
+                    .ok_or("a path")?)
                 .map(|file| file.digest),
             Some(wheel)
         );
@@ -190,10 +229,23 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let store = Store::open(dir.path(), 1 << 20)?;
         let route = Route::from_path("/pypi/simple/a/")?;
-        let meta = PageMeta { etag: None, last_modified: None, url: "larder:/".to_owned() };
+        let meta = PageMeta {
+            etag: None,
+            last_modified: None,
+            url: "larder:/".to_owned(),
+        };
         assert_eq!(store.pages.formats(&route).await?, []);
         for format in [Format::Json, Format::Html] {
-            store.pages.store(&route, format, meta.clone(), Bytes::from_static(b"x"), clock::wall()).await?;
+            store
+                .pages
+                .store(
+                    &route,
+                    format,
+                    meta.clone(),
+                    Bytes::from_static(b"x"),
+                    clock::wall(),
+                )
+                .await?;
             assert_eq!(store.pages.formats(&route).await?.first(), Some(&format));
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }

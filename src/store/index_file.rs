@@ -34,7 +34,11 @@ pub enum Subject {
     /// This address yielded these bytes.
     File { file: FileRef, entry: Entry },
     /// Upstream's page, in this format.
-    Page { page: PageRef, format: Format, meta: PageMeta },
+    Page {
+        page: PageRef,
+        format: Format,
+        meta: PageMeta,
+    },
     /// There was a page in this format, and upstream took it back.
     Withdrawn { page: PageRef, format: Format },
     /// The metadata that was made of some wheel.
@@ -47,7 +51,9 @@ impl IndexLine {
     pub fn route(&self) -> Option<Route> {
         match &self.subject {
             Subject::File { file, .. } => Some(Route::File(file.clone())),
-            Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => Some(Route::Page(page.clone())),
+            Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => {
+                Some(Route::Page(page.clone()))
+            }
             Subject::Metadata { .. } | Subject::Unknown => None,
         }
     }
@@ -61,7 +67,12 @@ impl IndexLine {
         let digest = raw.digest()?;
         let subject = subject(&raw, digest).unwrap_or(Subject::Unknown);
         let written = SystemTime::UNIX_EPOCH + Duration::from_millis(raw.time);
-        Some(Self { subject, digest, written, key: raw.key })
+        Some(Self {
+            subject,
+            digest,
+            written,
+            key: raw.key,
+        })
     }
 }
 
@@ -74,12 +85,19 @@ fn subject(raw: &RawLine, digest: Digest) -> Option<Subject> {
         if pages::is_withdrawn_by(&raw.metadata) {
             return Some(Subject::Withdrawn { page, format });
         }
-        return Some(Subject::Page { page, format, meta: serde_json::from_value(metadata()).ok()? });
+        return Some(Subject::Page {
+            page,
+            format,
+            meta: serde_json::from_value(metadata()).ok()?,
+        });
     }
     let entry = serde_json::from_value(metadata()).ok()?;
     match Route::from_path(&raw.key).ok()? {
         Route::File(file) => (file.digest == digest).then_some(Subject::File { file, entry }),
-        Route::Mirrored(path) => Some(Subject::File { file: FileRef::mirrored(&path, digest), entry }),
+        Route::Mirrored(path) => Some(Subject::File {
+            file: FileRef::mirrored(&path, digest),
+            entry,
+        }),
         _ => None,
     }
 }
@@ -124,7 +142,14 @@ pub(super) fn every_line<E: From<StoreError>>(
                 let senseless = live - lines.len();
                 let wasted_bytes = bytes.len().saturating_sub(bucket.compact.len()) as u64;
                 let (bytes, unreadable) = (bytes.len() as u64, bucket.unreadable + senseless);
-                visit(IndexFile { lines, superseded, unreadable, bytes, wasted_bytes, path })?;
+                visit(IndexFile {
+                    lines,
+                    superseded,
+                    unreadable,
+                    bytes,
+                    wasted_bytes,
+                    path,
+                })?;
             }
         }
     }

@@ -54,9 +54,13 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written; the file is as before then.
     pub fn compact(&self, file: &IndexFile) -> Result<Taken, StoreError> {
-        let Some(_closed) = self.layout.gate().close(QUIET_WITHIN) else { return Ok(Taken::Busy) };
+        let Some(_closed) = self.layout.gate().close(QUIET_WITHIN) else {
+            return Ok(Taken::Busy);
+        };
         let path = &file.path;
-        let Some(before) = read(path)? else { return Ok(Taken::Changed) };
+        let Some(before) = read(path)? else {
+            return Ok(Taken::Changed);
+        };
         let mut bucket = Bucket::read(&before);
         if bucket.live.iter().any(|line| line.digest().is_none()) {
             bucket = without_senseless(&bucket);
@@ -68,10 +72,14 @@ impl Store {
         }
         let folder = path.parent().unwrap_or(path);
         let spool = self.layout.spool();
-        let mut new = NamedTempFile::new_in(&spool).map_err(StoreError::io("make a file in", &spool))?;
-        let written = new.write_all(&bucket.compact).and_then(|()| new.as_file().sync_data());
+        let mut new =
+            NamedTempFile::new_in(&spool).map_err(StoreError::io("make a file in", &spool))?;
+        let written = new
+            .write_all(&bucket.compact)
+            .and_then(|()| new.as_file().sync_data());
         written.map_err(StoreError::io("write", new.path()))?;
-        new.persist(path).map_err(|why| StoreError::io("rename into place", path)(why.error))?;
+        new.persist(path)
+            .map_err(|why| StoreError::io("rename into place", path)(why.error))?;
         super::spool::sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         Ok(Taken::Away(freed))
     }
@@ -103,7 +111,9 @@ impl Store {
     /// # Errors
     /// When it cannot be removed.
     pub fn take_blob(&self, blob: &StoredBlob) -> Result<Taken, StoreError> {
-        let Some(closed) = self.layout.gate().close(QUIET_WITHIN) else { return Ok(Taken::Busy) };
+        let Some(closed) = self.layout.gate().close(QUIET_WITHIN) else {
+            return Ok(Taken::Busy);
+        };
         if closed.is_new(blob.digest) {
             return Ok(Taken::Changed);
         }
@@ -134,14 +144,19 @@ impl Store {
         let mut gone = Beside::default();
         for path in entries(&self.layout.quarantine())? {
             // `rename` changes the time of the inode, not of the bytes.
-            let Ok(meta) = path.symlink_metadata() else { continue };
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
             if changed(&meta) >= until {
                 continue;
             }
             if !dry_run {
                 fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             }
-            gone = Beside { count: gone.count + 1, bytes: gone.bytes + meta.len() };
+            gone = Beside {
+                count: gone.count + 1,
+                bytes: gone.bytes + meta.len(),
+            };
         }
         Ok(gone)
     }
@@ -149,9 +164,15 @@ impl Store {
 
 /// Lines whose integrity is none are as good as torn.
 fn without_senseless(bucket: &Bucket) -> Bucket {
-    let lines = bucket.compact.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = bucket
+        .compact
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     let mut kept = Vec::new();
-    for (text, _) in lines.zip(&bucket.live).filter(|(_, line)| line.digest().is_some()) {
+    for (text, _) in lines
+        .zip(&bucket.live)
+        .filter(|(_, line)| line.digest().is_some())
+    {
         kept.push(b'\n');
         kept.extend_from_slice(text);
     }
@@ -164,6 +185,11 @@ fn changed(meta: &fs::Metadata) -> SystemTime {
 }
 
 fn beside(folder: &Path) -> Result<Beside, StoreError> {
-    let sizes = entries(folder)?.into_iter().filter_map(|path| Some(path.symlink_metadata().ok()?.len()));
-    Ok(sizes.fold(Beside::default(), |sum, bytes| Beside { count: sum.count + 1, bytes: sum.bytes + bytes }))
+    let sizes = entries(folder)?
+        .into_iter()
+        .filter_map(|path| Some(path.symlink_metadata().ok()?.len()));
+    Ok(sizes.fold(Beside::default(), |sum, bytes| Beside {
+        count: sum.count + 1,
+        bytes: sum.bytes + bytes,
+    }))
 }

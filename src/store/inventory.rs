@@ -57,7 +57,11 @@ impl Store {
                     Subject::File { file, .. } => {
                         if let Some(size) = self.blob_size(file.digest) {
                             let metadata = self.metadata_of(&file);
-                            found.files.push(HeldFile { file, size, metadata });
+                            found.files.push(HeldFile {
+                                file,
+                                size,
+                                metadata,
+                            });
                         }
                     }
                     Subject::Page { .. } | Subject::Metadata { .. } | Subject::Unknown => {}
@@ -74,13 +78,24 @@ impl Store {
 
     /// The size of a blob that is there. Blocks.
     pub fn blob_size(&self, digest: Digest) -> Option<u64> {
-        self.layout.blob(digest).metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())
+        self.layout
+            .blob(digest)
+            .metadata()
+            .ok()
+            .filter(|meta| meta.is_file())
+            .map(|meta| meta.len())
     }
 
     fn metadata_of(&self, file: &FileRef) -> Option<HeldMetadata> {
         let wheel = file.filename.as_str().ends_with(".whl");
-        let fact = wheel.then(|| self.sidecars.fact(WheelMark::of(file))).flatten()?;
+        let fact = wheel
+            .then(|| self.sidecars.fact(WheelMark::of(file)))
+            .flatten()?;
         let size = self.blob_size(fact.metadata)?;
-        Some(HeldMetadata { digest: fact.metadata, size, origin: fact.origin })
+        Some(HeldMetadata {
+            digest: fact.metadata,
+            size,
+            origin: fact.origin,
+        })
     }
 }

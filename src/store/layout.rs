@@ -43,8 +43,17 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned(), gate: Gate::default(), vitals: Vitals::default() };
-        for dir in [layout.root.clone(), layout.spool(), layout.quarantine(), layout.content()] {
+        let layout = Self {
+            root: root.to_owned(),
+            gate: Gate::default(),
+            vitals: Vitals::default(),
+        };
+        for dir in [
+            layout.root.clone(),
+            layout.spool(),
+            layout.quarantine(),
+            layout.content(),
+        ] {
             make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
         }
         Ok(layout)
@@ -116,7 +125,10 @@ impl Layout {
     /// Where cacache looks for this content (pinned by a test).
     pub(super) fn blob(&self, digest: Digest) -> PathBuf {
         let hex = digest.to_string();
-        self.content().join(&hex[0..2]).join(&hex[2..4]).join(&hex[4..])
+        self.content()
+            .join(&hex[0..2])
+            .join(&hex[2..4])
+            .join(&hex[4..])
     }
 
     /// The digest that a path below [`Self::content`] stands for.
@@ -139,14 +151,17 @@ impl Layout {
         if path.metadata()?.ino() != damaged.metadata()?.ino() {
             return Ok(());
         }
-        self.quarantine_file(digest).or_else(|_| fs::remove_file(&path))
+        self.quarantine_file(digest)
+            .or_else(|_| fs::remove_file(&path))
     }
 
     /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what was not synced. Says
     /// whether it was one.
     pub(super) fn remove_emptied(&self, digest: Digest) -> bool {
         let path = self.blob(digest);
-        let is_empty = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+        let is_empty = path
+            .metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         let removed = is_empty && digest != Digest::of(b"") && fs::remove_file(&path).is_ok();
         if removed {
             self.vitals.emptied();
@@ -156,13 +171,19 @@ impl Layout {
 
     fn quarantine_file(&self, digest: Digest) -> io::Result<()> {
         let dir = self.quarantine();
-        let mut kept: Vec<PathBuf> =
-            fs::read_dir(&dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut kept: Vec<PathBuf> = fs::read_dir(&dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
         kept.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-        for old in kept.iter().take((kept.len() + 1).saturating_sub(QUARANTINE_MAX)) {
+        for old in kept
+            .iter()
+            .take((kept.len() + 1).saturating_sub(QUARANTINE_MAX))
+        {
             fs::remove_file(old)?;
         }
-        let free = (0..).map(|n| dir.join(format!("{digest}.{n}"))).find(|path| !path.exists());
+        let free = (0..)
+            .map(|n| dir.join(format!("{digest}.{n}")))
+            .find(|path| !path.exists());
         match free {
             Some(place) => fs::rename(self.blob(digest), place),
             None => Ok(()),
@@ -174,7 +195,9 @@ impl Layout {
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
     pub(super) fn lock_unwritten(&self) -> Result<Option<File>, StoreError> {
-        let Ok(file) = File::open(self.root.join(".lock")) else { return Ok(None) };
+        let Ok(file) = File::open(self.root.join(".lock")) else {
+            return Ok(None);
+        };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.root.clone())),
             // Of another's file, or on a share that knows no locks: nothing is written here anyway.
@@ -195,7 +218,11 @@ impl Layout {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.root.clone())),
-            Err(TryLockError::Error(source)) => Err(StoreError::Io { what: "lock", path, source }),
+            Err(TryLockError::Error(source)) => Err(StoreError::Io {
+                what: "lock",
+                path,
+                source,
+            }),
         }
     }
 

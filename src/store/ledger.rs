@@ -27,7 +27,10 @@ pub struct Reservation {
 
 impl Ledger {
     pub fn new(budget: u64) -> Self {
-        Self { budget: AtomicU64::new(budget), taken: AtomicU64::new(0) }
+        Self {
+            budget: AtomicU64::new(budget),
+            taken: AtomicU64::new(0),
+        }
     }
 
     pub fn budget(&self) -> u64 {
@@ -48,8 +51,13 @@ impl Ledger {
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let budget = self.budget();
         let fits = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= budget);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        Some(Reservation { ledger: Arc::clone(self), bytes })
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
+            .ok()?;
+        Some(Reservation {
+            ledger: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// Counts bytes found on disk.
@@ -60,7 +68,9 @@ impl Ledger {
     /// Counts bytes removed from disk.
     pub(super) fn removed(&self, bytes: u64) {
         let less = |taken: u64| Some(taken.saturating_sub(bytes));
-        let _ = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let _ = self
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
     /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit now.
@@ -80,7 +90,9 @@ impl Reservation {
 
     /// Asks for more, for a body whose length was not announced.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
-        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
+            return true;
+        };
         match self.ledger.reserve(more) {
             Some(mut extra) => {
                 self.bytes += std::mem::take(&mut extra.bytes);

@@ -116,7 +116,9 @@ impl Store {
             Ok((layout, lock)) => (layout, Lock::Held { _file: lock }, None),
             Err(why) if why.is_refusal_to_write() => match Layout::existing(dir) {
                 Some(layout) => {
-                    let lock = Lock::Unwritten { _file: layout.lock_unwritten()? };
+                    let lock = Lock::Unwritten {
+                        _file: layout.lock_unwritten()?,
+                    };
                     (layout, lock, Some(why))
                 }
                 None => return Err(why),
@@ -136,7 +138,11 @@ impl Store {
         let ledger = Arc::new(Ledger::new(budget_bytes));
         let changes = Changes::default();
         Self {
-            blobs: Arc::new(Blobs::new(Arc::clone(&layout), Arc::clone(&ledger), changes.clone())),
+            blobs: Arc::new(Blobs::new(
+                Arc::clone(&layout),
+                Arc::clone(&ledger),
+                changes.clone(),
+            )),
             catalog: Catalog::new(Arc::clone(&layout), changes.clone()),
             pages: PageShelf::new(Arc::clone(&layout), ledger, changes.clone()),
             sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
@@ -166,7 +172,11 @@ impl Store {
 
     /// What is here, to be asked without asking anybody else.
     pub fn holdings(&self) -> Holdings {
-        Holdings::new(Arc::clone(&self.layout), self.catalog.clone(), self.changes.clone())
+        Holdings::new(
+            Arc::clone(&self.layout),
+            self.catalog.clone(),
+            self.changes.clone(),
+        )
     }
 
     /// Bytes that are free on the disk of the cache folder, for whoever may write there; `None` if the system does not
@@ -184,7 +194,8 @@ impl Store {
         let size = size.unwrap_or(0);
         let reservation = self.blobs.reserve(size)?;
         if size > 0 && self.free_bytes().is_some_and(|free| free < size) {
-            let why = StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
+            let why =
+                StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
             self.layout.vitals().failed(&why, size, now);
             return Err(why);
         }
@@ -257,7 +268,11 @@ impl Store {
         if self.free_bytes().is_some_and(|free| free < wanted) {
             return;
         }
-        match self.hold().and_then(|()| Spool::create(&self.layout)).and_then(probe) {
+        match self
+            .hold()
+            .and_then(|()| Spool::create(&self.layout))
+            .and_then(probe)
+        {
             Ok(()) => {
                 self.layout.vitals().recovered();
                 *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -316,7 +331,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_full_until_what_did_not_fit_would_fit() -> Result<(), Box<dyn std::error::Error>> {
+    fn a_full_disk_is_full_until_what_did_not_fit_would_fit()
+    -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let store = Store::open(dir.path(), u64::MAX)?;
         let now = crate::clock::now();
@@ -327,12 +343,22 @@ mod tests {
         assert!(store.reserve(Some(1 << 60), now).is_err());
         assert_eq!(ill(&store), Some(Ailment::Full));
         store.look_after_disk(now);
-        assert_eq!(ill(&store), Some(Ailment::Full), "a little fits, and that is not the question");
-        assert!(store.reserve(Some(1), now).is_ok() && store.spool(now).is_ok(), "smaller bodies are stored");
+        assert_eq!(
+            ill(&store),
+            Some(Ailment::Full),
+            "a little fits, and that is not the question"
+        );
+        assert!(
+            store.reserve(Some(1), now).is_ok() && store.spool(now).is_ok(),
+            "smaller bodies are stored"
+        );
         let full = StoreError::io("write", dir.path())(io::ErrorKind::StorageFull.into());
         store.fail(&full, 1 << 60, now);
         store.look_after_disk(now);
-        assert!(matches!(store.spool(now + REST - Duration::from_millis(1)), Err(StoreError::Resting)));
+        assert!(matches!(
+            store.spool(now + REST - Duration::from_millis(1)),
+            Err(StoreError::Resting)
+        ));
         assert!(store.spool(now + REST).is_ok() && ill(&store).is_some());
         store.layout.vitals().recovered();
         store.fail(&full, 1, now);

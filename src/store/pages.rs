@@ -82,17 +82,28 @@ pub struct PageShelf {
 
 impl PageShelf {
     pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>, changes: Changes) -> Self {
-        Self { layout, ledger, changes, storing: Arc::default() }
+        Self {
+            layout,
+            ledger,
+            changes,
+            storing: Arc::default(),
+        }
     }
 
     /// The page last stored for this route in this format, checked by cacache while it is read.
     ///
     /// # Errors
     /// When it is there and cannot be read whole.
-    pub async fn load(&self, route: &Route, format: Format) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
+    pub async fn load(
+        &self,
+        route: &Route,
+        format: Format,
+    ) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
         let (layout, key) = (Arc::clone(&self.layout), key(route, format));
         let load = move || -> Result<_, StoreError> {
-            let Some(found) = cacache::index::find(layout.root(), &key)? else { return Ok(None) };
+            let Some(found) = cacache::index::find(layout.root(), &key)? else {
+                return Ok(None);
+            };
             let digest = digest_of(&found.integrity);
             match read(&layout, found) {
                 Ok(found) => Ok(found.and_then(|(meta, body)| Some((meta, body?)))),
@@ -100,7 +111,9 @@ impl PageShelf {
                 Err(why) => Err(why),
             }
         };
-        tokio::task::spawn_blocking(load).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(load)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// When upstream last said that the page stands which is stored for this route in this format; of one that was stored
@@ -108,17 +121,24 @@ impl PageShelf {
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub async fn last_word(&self, route: &Route, format: Format) -> Result<Option<SystemTime>, StoreError> {
+    pub async fn last_word(
+        &self,
+        route: &Route,
+        format: Format,
+    ) -> Result<Option<SystemTime>, StoreError> {
         let (layout, key) = (Arc::clone(&self.layout), key(route, format));
         let look = move || -> Result<_, StoreError> {
-            let found = cacache::index::find(layout.root(), &key)?.filter(|line| !is_withdrawn(line));
+            let found =
+                cacache::index::find(layout.root(), &key)?.filter(|line| !is_withdrawn(line));
             Ok(found.map(|line| {
                 let body = digest_of(&line.integrity).filter(|_| is_alone(&line));
                 let body = body.and_then(|digest| layout.blob(digest).metadata().ok());
                 last_word(written(&line), body.and_then(|meta| meta.modified().ok()))
             }))
         };
-        tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(look)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Notes that upstream was asked at `asked` and confirmed the page with these validators.
@@ -134,15 +154,20 @@ impl PageShelf {
     ) -> Result<(), StoreError> {
         let (layout, key) = (Arc::clone(&self.layout), key(route, format));
         let note = move || -> Result<_, StoreError> {
-            let Some(line) = cacache::index::find(layout.root(), &key)? else { return Ok(()) };
-            let is_it = line_of(line.metadata.clone())
-                .is_some_and(|line| line.meta.etag == etag && line.meta.last_modified == last_modified);
+            let Some(line) = cacache::index::find(layout.root(), &key)? else {
+                return Ok(());
+            };
+            let is_it = line_of(line.metadata.clone()).is_some_and(|line| {
+                line.meta.etag == etag && line.meta.last_modified == last_modified
+            });
             match digest_of(&line.integrity).filter(|_| is_it && is_alone(&line)) {
                 Some(digest) => note_word(&layout, digest, asked),
                 None => Ok(()),
             }
         };
-        tokio::task::spawn_blocking(note).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(note)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Takes the page back in every format in which it was ever stored, or, with `known`, as one that was seen and not
@@ -156,7 +181,9 @@ impl PageShelf {
             let withdrawn = this.withdraw_now(&route, known);
             withdrawn.inspect_err(|why| this.layout.vitals().failed(why, 0, clock::now()))
         };
-        tokio::task::spawn_blocking(withdraw).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(withdraw)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     fn withdraw_now(&self, route: &Route, known: bool) -> Result<bool, StoreError> {
@@ -167,18 +194,31 @@ impl PageShelf {
             let key = key(route, format);
             lines.extend(cacache::index::find(root, &key)?.map(|line| (key, line)));
         }
-        let url = lines.iter().find_map(|(_, line)| Some(line_of(line.metadata.clone())?.meta.url));
-        let mut keys: Vec<_> =
-            lines.iter().filter(|(_, line)| !is_withdrawn(line)).map(|(key, _)| key.clone()).collect();
+        let url = lines
+            .iter()
+            .find_map(|(_, line)| Some(line_of(line.metadata.clone())?.meta.url));
+        let mut keys: Vec<_> = lines
+            .iter()
+            .filter(|(_, line)| !is_withdrawn(line))
+            .map(|(key, _)| key.clone())
+            .collect();
         if lines.is_empty() && known {
             keys.push(key(route, Format::Json));
         }
         let _inside = self.layout.gate().enter(None);
         for key in &keys {
-            let meta = PageMeta { etag: None, last_modified: None, url: url.clone().unwrap_or_default() };
+            let meta = PageMeta {
+                etag: None,
+                last_modified: None,
+                url: url.clone().unwrap_or_default(),
+            };
             // cacache takes a line without a digest for none; this one's is that of nothing.
             let integrity = integrity(Digest::of(b""));
-            let line = Line { meta, padding: None, withdrawn: true };
+            let line = Line {
+                meta,
+                padding: None,
+                withdrawn: true,
+            };
             let options = cacache::WriteOpts::new().integrity(integrity).size(0);
             cacache::index::insert(root, key, options.metadata(serde_json::json!(line)))?;
         }
@@ -210,7 +250,9 @@ impl PageShelf {
             }
             Ok(withdrawn)
         };
-        tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(look)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Forgets a page; its body stays until nothing refers to it. Blocks.
@@ -241,7 +283,9 @@ impl PageShelf {
             found.sort_by_key(|(time, _)| *time);
             Ok(found.into_iter().map(|(_, format)| format).collect())
         };
-        tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(look)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     /// Stores a page that was asked for at `asked`, and removes the body it replaces. Of one that is here as it is, only the
@@ -257,7 +301,8 @@ impl PageShelf {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        self.put(route, format, meta, body, (Lasting::No, asked)).await
+        self.put(route, format, meta, body, (Lasting::No, asked))
+            .await
     }
 
     /// Stores a page that could not be asked for again, of which upstream last spoke at `asked`. Its bytes are on the disk before anything refers to them, and
@@ -273,7 +318,8 @@ impl PageShelf {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        self.put(route, format, meta, body, (Lasting::Yes, asked)).await
+        self.put(route, format, meta, body, (Lasting::Yes, asked))
+            .await
     }
 
     async fn put(
@@ -294,7 +340,9 @@ impl PageShelf {
             }
             put
         };
-        tokio::task::spawn_blocking(put).await.map_err(|_| StoreError::Interrupted)?
+        tokio::task::spawn_blocking(put)
+            .await
+            .map_err(|_| StoreError::Interrupted)?
     }
 
     fn put_now(
@@ -307,14 +355,24 @@ impl PageShelf {
         let root = self.layout.root();
         let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = cacache::index::find(root, key)?;
-        let mine = old.as_ref().filter(|old| is_alone(old)).and_then(|old| digest_of(&old.integrity));
+        let mine = old
+            .as_ref()
+            .filter(|old| is_alone(old))
+            .and_then(|old| digest_of(&old.integrity));
         let is_free = |digest: Digest| mine == Some(digest) || !self.layout.blob(digest).exists();
         let (body, padding) = unshared(body, is_free);
         let digest = Digest::of(&body);
         let _inside = self.layout.gate().enter(Some(digest));
         let is_new = !self.layout.blob(digest).exists();
-        let line = Line { meta, padding, withdrawn: false };
-        let is_as_before = || old.and_then(|old| line_of(old.metadata)).is_some_and(|old| old == line);
+        let line = Line {
+            meta,
+            padding,
+            withdrawn: false,
+        };
+        let is_as_before = || {
+            old.and_then(|old| line_of(old.metadata))
+                .is_some_and(|old| old == line)
+        };
         if lasting == Lasting::No && !is_new && mine == Some(digest) && is_as_before() {
             return note_word(&self.layout, digest, asked);
         }
@@ -378,12 +436,14 @@ fn last_word(written: SystemTime, modified: Option<SystemTime>) -> SystemTime {
 }
 
 fn since_epoch(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// When the page was asked for that a line is about.
 fn written(line: &cacache::Metadata) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(line.time).unwrap_or(u64::MAX >> 12))
+    SystemTime::UNIX_EPOCH
+        + Duration::from_millis(u64::try_from(line.time).unwrap_or(u64::MAX >> 12))
 }
 
 /// The body as nobody else has it, and how many line ends that took.
@@ -429,7 +489,9 @@ fn line_of(metadata: serde_json::Value) -> Option<Line> {
 /// The page that a key of the index is about.
 pub(super) fn page_of(key: &str) -> Option<(Format, PageRef)> {
     let (word, path) = key.split_once(' ')?;
-    let format = [Format::Html, Format::Json].into_iter().find(|format| word_of(*format) == word)?;
+    let format = [Format::Html, Format::Json]
+        .into_iter()
+        .find(|format| word_of(*format) == word)?;
     match Route::from_path(path).ok()? {
         Route::Page(page) => Some((format, page)),
         _ => None,
@@ -443,7 +505,9 @@ pub(super) fn read(
     found: cacache::Metadata,
 ) -> Result<Option<(PageMeta, Option<Bytes>)>, StoreError> {
     let line = line_of(found.metadata).filter(|line| !line.withdrawn);
-    let Some(Line { meta, padding, .. }) = line else { return Ok(None) };
+    let Some(Line { meta, padding, .. }) = line else {
+        return Ok(None);
+    };
     match cacache::read_hash_sync(layout.root(), &found.integrity) {
         Ok(mut body) => {
             body.truncate(body.len().saturating_sub(padding.unwrap_or_default()));

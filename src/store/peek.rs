@@ -60,7 +60,10 @@ impl Peek {
     /// # Errors
     /// When the folder cannot be read.
     pub fn taken(&self) -> Result<u64, StoreError> {
-        Ok(blobs::every(&self.layout)?.iter().map(|blob| blob.bytes).sum())
+        Ok(blobs::every(&self.layout)?
+            .iter()
+            .map(|blob| blob.bytes)
+            .sum())
     }
 
     /// The page last stored for this route in this format. Blocks.
@@ -70,8 +73,8 @@ impl Peek {
     pub fn page(&self, route: &Route, format: Format) -> Result<Option<StoredPage>, StoreError> {
         let found = cacache::index::find(self.layout.root(), &pages::key(route, format))?;
         let Some(found) = found else { return Ok(None) };
-        let stored =
-            SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(found.time).unwrap_or_default());
+        let stored = SystemTime::UNIX_EPOCH
+            + Duration::from_millis(u64::try_from(found.time).unwrap_or_default());
         let read = pages::read(&self.layout, found)?;
         Ok(read.map(|(meta, body)| StoredPage { meta, stored, body }))
     }
@@ -84,7 +87,10 @@ impl Peek {
         let found = cacache::index::find(self.layout.root(), &catalog::key(file))?;
         let found = found.filter(|found| found.integrity == integrity(file.digest));
         let entry = found.and_then(|found| serde_json::from_value(found.metadata).ok());
-        Ok(entry.map(|entry| StoredFile { entry, is_here: self.holds(file.digest) }))
+        Ok(entry.map(|entry| StoredFile {
+            entry,
+            is_here: self.holds(file.digest),
+        }))
     }
 
     /// The digest of what a mirror's path was last seen to yield. Blocks.
@@ -101,8 +107,8 @@ impl Peek {
     /// When the index cannot be read.
     pub fn metadata(&self, wheel: &FileRef) -> Result<Option<StoredMetadata>, StoreError> {
         let key = sidecars::key(WheelMark::of(wheel));
-        let fact =
-            cacache::index::find(self.layout.root(), &key)?.and_then(|found| sidecars::fact_of(&found));
+        let fact = cacache::index::find(self.layout.root(), &key)?
+            .and_then(|found| sidecars::fact_of(&found));
         Ok(fact.map(|fact| StoredMetadata {
             digest: fact.metadata,
             origin: fact.origin,
@@ -130,7 +136,10 @@ mod tests {
         assert!(!dir.path().join("none").exists());
         assert!(Peek::at(dir.path()).is_some_and(|peek| {
             let page = Route::from_path("/api/v4/projects/42/packages/pypi/simple/a/");
-            page.is_ok_and(|page| peek.page(&page, Format::Html).is_ok_and(|found| found.is_none()))
+            page.is_ok_and(|page| {
+                peek.page(&page, Format::Html)
+                    .is_ok_and(|found| found.is_none())
+            })
         }));
         assert_eq!(dir.path().read_dir()?.count(), 0);
         Ok(())
@@ -149,20 +158,45 @@ mod tests {
         };
         store
             .pages
-            .store(&route, Format::Json, meta.clone(), Bytes::from_static(b"{}"), clock::wall())
+            .store(
+                &route,
+                Format::Json,
+                meta.clone(),
+                Bytes::from_static(b"{}"),
+                clock::wall(),
+            )
             .await?;
         let page = peek.page(&route, Format::Json)?.ok_or("a page")?;
         assert_eq!((page.meta, page.body.as_deref()), (meta, Some(&b"{}"[..])));
         assert!(peek.page(&route, Format::Html)?.is_none());
 
-        let path =
-            format!("/api/v4/projects/42/packages/pypi/files/{}/a-1-py3-none-any.whl", Digest::of(b"wheel"));
-        let Ok(Route::File(wheel)) = Route::from_path(&path) else { return Err("a file".into()) };
+        let path = format!(
+            "/api/v4/projects/42/packages/pypi/files/{}/a-1-py3-none-any.whl",
+            Digest::of(b"wheel")
+        );
+        let Ok(Route::File(wheel)) = Route::from_path(&path) else {
+            return Err("a file".into());
+        };
         assert!(peek.file(&wheel)?.is_none() && peek.metadata(&wheel)?.is_none());
-        store.catalog.record(&wheel, Entry { size: 5, ..Entry::default() })?;
-        store.keep_sidecar(WheelMark::of(&wheel), b"Name: a", Origin::Read, clock::now())?;
+        store.catalog.record(
+            &wheel,
+            Entry {
+                size: 5,
+                ..Entry::default()
+            },
+        )?;
+        store.keep_sidecar(
+            WheelMark::of(&wheel),
+            b"Name: a",
+            Origin::Read,
+            clock::now(),
+        )?;
         let file = peek.file(&wheel)?.ok_or("a file")?;
-        assert_eq!((file.entry.size, file.is_here), (5, false), "recorded, and its bytes are not there");
+        assert_eq!(
+            (file.entry.size, file.is_here),
+            (5, false),
+            "recorded, and its bytes are not there"
+        );
         let metadata = peek.metadata(&wheel)?.ok_or("metadata")?;
         assert_eq!((metadata.origin, metadata.is_here), (Origin::Read, true));
         assert_eq!(metadata.digest, Digest::of(b"Name: a"));

@@ -34,7 +34,11 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn read(&self, digest: Digest, mut take: impl FnMut(Vec<u8>) -> bool) -> Result<ReadEnd, StoreError> {
+    pub fn read(
+        &self,
+        digest: Digest,
+        mut take: impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<ReadEnd, StoreError> {
         let path = self.layout.blob(digest);
         let file = match File::open(&path) {
             Ok(file) => Arc::new(file),
@@ -44,7 +48,9 @@ impl Store {
         let (mut hasher, mut position) = (Hasher::new(), 0);
         loop {
             let mut chunk = vec![0; CHUNK_BYTES];
-            let read = file.read_at(&mut chunk, position).map_err(StoreError::io("read", &path))?;
+            let read = file
+                .read_at(&mut chunk, position)
+                .map_err(StoreError::io("read", &path))?;
             if read == 0 {
                 break;
             }

@@ -28,8 +28,14 @@ impl SetName {
         let edge = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let sound = text.len() <= NAME_BYTES_MAX
             && text.bytes().next().is_some_and(|first| edge(&first))
-            && text.bytes().all(|b| edge(&b) || matches!(b, b'.' | b'_' | b'-'));
-        if sound { Ok(Self(text.into())) } else { Err(SetNameError(text.chars().take(80).collect())) }
+            && text
+                .bytes()
+                .all(|b| edge(&b) || matches!(b, b'.' | b'_' | b'-'));
+        if sound {
+            Ok(Self(text.into()))
+        } else {
+            Err(SetNameError(text.chars().take(80).collect()))
+        }
     }
 
     pub fn as_str(&self) -> &str {

@@ -26,7 +26,10 @@ pub struct Sets {
 
 impl Sets {
     pub(super) fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, changing: Mutex::default() }
+        Self {
+            layout,
+            changing: Mutex::default(),
+        }
     }
 
     /// Adds files to a set, which is made if need be; says how many it has then.
@@ -46,7 +49,13 @@ impl Sets {
     /// As [`Self::add`].
     pub fn replace(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write(name, &files.iter().map(|file| (address(file), file.digest)).collect())
+        self.write(
+            name,
+            &files
+                .iter()
+                .map(|file| (address(file), file.digest))
+                .collect(),
+        )
     }
 
     /// The files of a set, address and sha256; `None` if there is no such set.
@@ -64,7 +73,9 @@ impl Sets {
             let (sum, address) = line.split_once("  ")?;
             Some((address.to_owned(), Digest::parse(sum)?))
         };
-        Ok(Some(text.lines().filter_map(line).take(FILES_MAX).collect()))
+        Ok(Some(
+            text.lines().filter_map(line).take(FILES_MAX).collect(),
+        ))
     }
 
     /// The names of all sets, sorted.
@@ -105,10 +116,17 @@ impl Sets {
         make_dir(&folder).map_err(failed)?;
         // Made where a process that is killed has it swept away.
         let mut file = NamedTempFile::new_in(self.layout.spool()).map_err(failed)?;
-        let lines: String = files.iter().map(|(address, sum)| format!("{sum}  {address}\n")).collect();
-        file.write_all(lines.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        let lines: String = files
+            .iter()
+            .map(|(address, sum)| format!("{sum}  {address}\n"))
+            .collect();
+        file.write_all(lines.as_bytes())
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(failed)?;
         file.persist(&path).map_err(|why| failed(why.error))?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        File::open(&folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
         Ok(files.len())
     }
 }
@@ -125,7 +143,9 @@ mod tests {
 
     fn file(name: &str) -> Result<FileRef, Box<dyn std::error::Error>> {
         let sum = Digest::of(name.as_bytes());
-        match Route::from_path(&format!("/api/v4/projects/42/packages/pypi/files/{sum}/{name}"))? {
+        match Route::from_path(&format!(
+            "/api/v4/projects/42/packages/pypi/files/{sum}/{name}"
+        ))? {
             Route::File(file) => Ok(file),
             _ => Err("a file".into()),
         }
@@ -144,7 +164,14 @@ mod tests {
         assert_eq!(again.names()?, std::slice::from_ref(&name));
         assert_eq!(again.digests()?, HashSet::from([one.digest, two.digest]));
         assert_eq!(again.replace(&name, std::slice::from_ref(&two))?, 1);
-        assert_eq!(again.read(&name)?.unwrap_or_default().into_values().collect::<Vec<_>>(), [two.digest]);
+        assert_eq!(
+            again
+                .read(&name)?
+                .unwrap_or_default()
+                .into_values()
+                .collect::<Vec<_>>(),
+            [two.digest]
+        );
         Ok(())
     }
 }

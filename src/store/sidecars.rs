@@ -31,7 +31,9 @@ impl WheelMark {
     pub fn of(file: &FileRef) -> Self {
         let digest = Digest::of(Route::File(file.clone()).path().as_bytes());
         let mut mark = [0; 16];
-        mark.iter_mut().zip(digest.as_bytes()).for_each(|(byte, from)| *byte = *from);
+        mark.iter_mut()
+            .zip(digest.as_bytes())
+            .for_each(|(byte, from)| *byte = *from);
         Self(mark)
     }
 }
@@ -122,20 +124,29 @@ impl Sidecars {
         let known = self.fact(wheel);
         match known {
             Some(known) if known == fact => return Ok(()),
-            Some(Fact { origin: Origin::Verified, .. }) if origin == Origin::Read => return Ok(()),
+            Some(Fact {
+                origin: Origin::Verified,
+                ..
+            }) if origin == Origin::Read => return Ok(()),
             Some(known) if known.metadata != metadata => {
                 tracing::error!(old = %known.metadata, new = %metadata, ?origin, "a wheel's metadata differs from what was read before");
             }
             _ => {}
         }
         let _inside = self.layout.gate().enter(Some(metadata));
-        let line = Line { verified: origin == Origin::Verified };
+        let line = Line {
+            verified: origin == Origin::Verified,
+        };
         let options = cacache::WriteOpts::new()
             .integrity(integrity(metadata))
             .size(bytes)
             .metadata(serde_json::json!(line));
         cacache::index::insert(self.layout.root(), &key(wheel), options)?;
-        self.change(wheel, Some(fact), known.is_none_or(|known| known.metadata != metadata));
+        self.change(
+            wheel,
+            Some(fact),
+            known.is_none_or(|known| known.metadata != metadata),
+        );
         Ok(())
     }
 
@@ -145,7 +156,9 @@ impl Sidecars {
     /// When the index cannot be written.
     pub fn retract(&self, wheel: WheelMark) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = self.fact(wheel) else { return Ok(()) };
+        let Some(known) = self.fact(wheel) else {
+            return Ok(());
+        };
         tracing::error!(metadata = %known.metadata, "the metadata of a wheel is withdrawn: the verified wheel has none");
         let _inside = self.layout.gate().enter(None);
         cacache::index::delete(self.layout.root(), &key(wheel))?;
@@ -176,7 +189,11 @@ pub(super) fn fact_of(found: &cacache::Metadata) -> Option<Fact> {
     let (algorithm, hex) = found.integrity.to_hex();
     let metadata = Digest::parse(&hex).filter(|_| algorithm == cacache::Algorithm::Sha256)?;
     let line: Line = serde_json::from_value(found.metadata.clone()).ok()?;
-    let origin = if line.verified { Origin::Verified } else { Origin::Read };
+    let origin = if line.verified {
+        Origin::Verified
+    } else {
+        Origin::Read
+    };
     Some(Fact { metadata, origin })
 }
 
@@ -209,7 +226,10 @@ mod tests {
         let sidecars = at(dir.path())?;
         assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 0));
         sidecars.record(WHEEL, one, 3, Origin::Read)?;
-        assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (Some(one), 1));
+        assert_eq!(
+            (sidecars.find(WHEEL), sidecars.generation()),
+            (Some(one), 1)
+        );
         sidecars.record(WHEEL, one, 3, Origin::Read)?;
         assert_eq!(sidecars.generation(), 1, "nothing changed");
         assert_eq!(sidecars.find(WheelMark([8; 16])), None, "another address");

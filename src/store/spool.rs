@@ -84,7 +84,9 @@ impl Spool {
         if self.size.is_some_and(|size| end > size) {
             return Err(SealError::Body(Cause::Long));
         }
-        self.file.write_all_at(bytes, self.written).map_err(StoreError::io("write", self.place()))?;
+        self.file
+            .write_all_at(bytes, self.written)
+            .map_err(StoreError::io("write", self.place()))?;
         self.hasher.update(bytes);
         self.layout.vitals().spooled(bytes.len() as u64);
         self.written = end;
@@ -94,7 +96,9 @@ impl Spool {
 
     /// Has the disk keep what was written.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(StoreError::io("sync", self.place()))
+        self.file
+            .sync_data()
+            .map_err(StoreError::io("sync", self.place()))
     }
 
     /// Forgets everything written, if no reader has seen any of it.
@@ -105,7 +109,9 @@ impl Spool {
         if !self.growing.start_over() {
             return Ok(false);
         }
-        self.file.set_len(0).map_err(StoreError::io("empty", self.place()))?;
+        self.file
+            .set_len(0)
+            .map_err(StoreError::io("empty", self.place()))?;
         self.hasher = Hasher::new();
         self.layout.vitals().unspooled(self.written);
         self.written = 0;
@@ -121,7 +127,10 @@ impl Spool {
         if self.hasher.clone().finish() != digest {
             return Checked::Wrong(self, Cause::WrongDigest);
         }
-        Checked::Whole(Whole { spool: self, digest })
+        Checked::Whole(Whole {
+            spool: self,
+            digest,
+        })
     }
 
     /// Takes the bytes for what they are, where nobody promised a digest.
@@ -218,11 +227,13 @@ impl Whole {
         let folder = place.parent().unwrap_or(&place);
         // Its stamp is taken while nobody else can reach it: a change that comes later is a change.
         let file = Arc::clone(&self.spool.file);
-        let blob = Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;
+        let blob =
+            Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;
         make_dir(folder).map_err(StoreError::io("make the folder", folder))?;
         let replaced = place.metadata().ok().map(|meta| meta.len());
         if let Some(path) = self.spool.path.take() {
-            path.persist(&place).map_err(|why| StoreError::io("rename into place", &place)(why.error))?;
+            path.persist(&place)
+                .map_err(|why| StoreError::io("rename into place", &place)(why.error))?;
         }
         reservation.keep(self.spool.written);
         match replaced {

@@ -55,8 +55,12 @@ impl Store {
             return Err(StoreError::Importing);
         }
         let busy = Arc::clone(&self.staging);
-        let mut staging =
-            Staging { store: Arc::clone(self), reservation: None, arrived: HashMap::new(), busy };
+        let mut staging = Staging {
+            store: Arc::clone(self),
+            reservation: None,
+            arrived: HashMap::new(),
+            busy,
+        };
         let folder = self.layout.staging();
         make_dir(&folder).map_err(StoreError::io("make the folder", &folder))?;
         staging.reservation = Some(self.room(bytes)?);
@@ -76,10 +80,22 @@ impl Store {
     /// Promises room without making any. What lies on disk is counted anew: behind a start, the ledger may not know yet.
     fn room(&self, needed: u64) -> Result<Reservation, StoreError> {
         let ledger = self.blobs.ledger();
-        let (taken, budget) = (ledger.taken().max(self.blobs.bytes_on_disk()?), ledger.budget());
+        let (taken, budget) = (
+            ledger.taken().max(self.blobs.bytes_on_disk()?),
+            ledger.budget(),
+        );
         let enough = taken.saturating_add(needed);
-        let reservation = if enough <= budget { ledger.reserve(needed) } else { None };
-        reservation.ok_or(StoreError::NoRoom { needed, taken, budget, enough })
+        let reservation = if enough <= budget {
+            ledger.reserve(needed)
+        } else {
+            None
+        };
+        reservation.ok_or(StoreError::NoRoom {
+            needed,
+            taken,
+            budget,
+            enough,
+        })
     }
 }
 
@@ -90,19 +106,35 @@ impl Staging {
     /// When its file cannot be made.
     pub fn blob(&self, digest: Digest, size: u64) -> Result<Arrived, StoreError> {
         let known = self.arrived.contains_key(&digest) || self.is_whole(digest, size);
-        let file = if known { None } else { Some(self.create(digest)?) };
-        Ok(Arrived { digest, file, hasher: Hasher::new(), size: 0 })
+        let file = if known {
+            None
+        } else {
+            Some(self.create(digest)?)
+        };
+        Ok(Arrived {
+            digest,
+            file,
+            hasher: Hasher::new(),
+            size: 0,
+        })
     }
 
     fn is_whole(&self, digest: Digest, size: u64) -> bool {
         self.store.blob_size(digest) == Some(size)
-            && File::open(self.store.layout.blob(digest)).and_then(hash_of).is_ok_and(|found| found == digest)
+            && File::open(self.store.layout.blob(digest))
+                .and_then(hash_of)
+                .is_ok_and(|found| found == digest)
     }
 
     fn create(&self, digest: Digest) -> Result<File, StoreError> {
         let path = self.store.layout.staged(digest);
-        let made =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let made = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path);
         made.map_err(StoreError::io("make", &path))
     }
 
@@ -111,7 +143,12 @@ impl Staging {
     /// # Errors
     /// When they are not, or cannot be made to last.
     pub fn keep(&mut self, arrived: Arrived) -> Result<(), StoreError> {
-        let Arrived { digest, file, hasher, size } = arrived;
+        let Arrived {
+            digest,
+            file,
+            hasher,
+            size,
+        } = arrived;
         let path = self.store.layout.staged(digest);
         if hasher.finish() != digest {
             let why = io::Error::new(io::ErrorKind::InvalidData, "its bytes have another sha256");
@@ -141,17 +178,25 @@ impl Staging {
     ) -> Result<(), StoreError> {
         let store = Arc::clone(&self.store);
         // What is named here is not taken away before it is named, be it new or long here.
-        let named =
-            files.iter().map(|(file, _)| file.digest).chain(metadata.iter().map(|(_, digest, ..)| *digest));
-        let _inside: Vec<_> = named.map(|digest| store.layout.gate().enter(Some(digest))).collect();
+        let named = files
+            .iter()
+            .map(|(file, _)| file.digest)
+            .chain(metadata.iter().map(|(_, digest, ..)| *digest));
+        let _inside: Vec<_> = named
+            .map(|digest| store.layout.gate().enter(Some(digest)))
+            .collect();
         let mut folders = std::collections::BTreeSet::new();
         let mut bytes = 0;
         for (digest, size) in std::mem::take(&mut self.arrived) {
-            let (from, place) = (self.store.layout.staged(digest), self.store.layout.blob(digest));
+            let (from, place) = (
+                self.store.layout.staged(digest),
+                self.store.layout.blob(digest),
+            );
             let folder = place.parent().unwrap_or(&place).to_owned();
             make_dir(&folder).map_err(StoreError::io("make the folder", &folder))?;
             let file = File::open(&from).map_err(StoreError::io("open", &from))?;
-            let blob = Blob::checked(Arc::new(file), digest).map_err(StoreError::io("stat", &from))?;
+            let blob =
+                Blob::checked(Arc::new(file), digest).map_err(StoreError::io("stat", &from))?;
             let replaced = self.store.blob_size(digest);
             fs::rename(&from, &place).map_err(StoreError::io("rename into place", &place))?;
             match replaced {
@@ -171,12 +216,20 @@ impl Staging {
         for (file, size) in files {
             let known = self.store.catalog.is_recorded(file)?;
             if !known {
-                self.store.catalog.record(file, Entry { size: *size, ..Entry::default() })?;
+                self.store.catalog.record(
+                    file,
+                    Entry {
+                        size: *size,
+                        ..Entry::default()
+                    },
+                )?;
             }
         }
         for (wheel, digest, size, origin) in metadata {
             let size = usize::try_from(*size).unwrap_or(usize::MAX);
-            self.store.sidecars.record(WheelMark::of(wheel), *digest, size, *origin)?;
+            self.store
+                .sidecars
+                .record(WheelMark::of(wheel), *digest, size, *origin)?;
         }
         Ok(())
     }

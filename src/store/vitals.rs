@@ -41,8 +41,10 @@ impl Ailment {
 
 /// What the system says, without the paths that libraries add to it.
 fn words(why: &io::Error) -> String {
-    why.raw_os_error()
-        .map_or_else(|| why.kind().to_string(), |code| io::Error::from_raw_os_error(code).to_string())
+    why.raw_os_error().map_or_else(
+        || why.kind().to_string(),
+        |code| io::Error::from_raw_os_error(code).to_string(),
+    )
 }
 
 /// Since when the disk ails, and what it said last.
@@ -71,7 +73,10 @@ impl Shortage {
         let before = before.filter(|before| before.counts(now));
         let wanted = before.map_or(0, |before| before.wanted_bytes);
         match got_it {
-            false => Some(Self { wanted_bytes: wanted.max(bytes), last: now }),
+            false => Some(Self {
+                wanted_bytes: wanted.max(bytes),
+                last: now,
+            }),
             true => before.filter(|before| before.wanted_bytes > bytes),
         }
     }
@@ -125,8 +130,9 @@ fn add(count: &AtomicU64, more: u64) {
 }
 
 fn take(count: &AtomicU64, less: u64) {
-    let _ =
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| Some(count.saturating_sub(less)));
+    let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+        Some(count.saturating_sub(less))
+    });
 }
 
 impl Vitals {
@@ -183,7 +189,9 @@ impl Vitals {
     pub(super) fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
         let (ailment, text) = match why {
             StoreError::Io { source, .. } => (Ailment::of(source), words(source)),
-            StoreError::Index(cacache::Error::IoError(source, _)) => (Ailment::of(source), words(source)),
+            StoreError::Index(cacache::Error::IoError(source, _)) => {
+                (Ailment::of(source), words(source))
+            }
             StoreError::Index(_) => (Ailment::Failing, "the index is damaged".to_owned()),
             _ => return,
         };
@@ -191,14 +199,26 @@ impl Vitals {
         let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
         let since = illness.as_ref().map_or(now, |before| before.since);
         let wanted = illness.as_ref().map_or(0, |before| before.wanted_bytes);
-        let wanted_bytes = if ailment == Ailment::Full { wanted.max(bytes) } else { 0 };
-        *illness = Some(Illness { ailment, since, why: text, wanted_bytes, last: now });
+        let wanted_bytes = if ailment == Ailment::Full {
+            wanted.max(bytes)
+        } else {
+            0
+        };
+        *illness = Some(Illness {
+            ailment,
+            since,
+            why: text,
+            wanted_bytes,
+            last: now,
+        });
     }
 
     /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for more.
     pub(super) fn wrote(&self, bytes: u64) {
         let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
-        *illness = illness.take().filter(|illness| illness.wanted_bytes > bytes);
+        *illness = illness
+            .take()
+            .filter(|illness| illness.wanted_bytes > bytes);
     }
 
     /// It was looked at, and is well.
@@ -209,17 +229,28 @@ impl Vitals {
     /// What has to fit on the disk before it counts as well again, in bytes.
     pub(super) fn wanted(&self, now: Instant) -> u64 {
         let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = |illness: &&Illness| now.saturating_duration_since(illness.last) < FULL_COUNTS_FOR;
-        illness.as_ref().filter(lately).map_or(0, |illness| illness.wanted_bytes)
+        let lately =
+            |illness: &&Illness| now.saturating_duration_since(illness.last) < FULL_COUNTS_FOR;
+        illness
+            .as_ref()
+            .filter(lately)
+            .map_or(0, |illness| illness.wanted_bytes)
     }
 
     pub(super) fn is_ill(&self) -> bool {
-        self.illness.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.illness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     pub(super) fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let illness = self
+            .illness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let shortage = *self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
         StoreReading {
             bytes: ledger.taken(),
@@ -233,10 +264,16 @@ impl Vitals {
             emptied: load(&self.emptied),
             failures: load(&self.failures),
             full: shortage.is_some_and(|shortage| {
-                shortage.counts(now) && ledger.budget().saturating_sub(ledger.taken()) < shortage.wanted_bytes
+                shortage.counts(now)
+                    && ledger.budget().saturating_sub(ledger.taken()) < shortage.wanted_bytes
             }),
-            illness: illness
-                .map(|illness| (illness.ailment, now.saturating_duration_since(illness.since), illness.why)),
+            illness: illness.map(|illness| {
+                (
+                    illness.ailment,
+                    now.saturating_duration_since(illness.since),
+                    illness.why,
+                )
+            }),
         }
     }
 }
@@ -255,7 +292,11 @@ mod tests {
     #[test]
     fn a_disk_is_ill_from_its_first_failure_to_the_next_write_that_lasts() {
         let (vitals, ledger, start) = (Vitals::default(), Ledger::new(1), clock::now());
-        let illness = |seconds| vitals.read(&ledger, start + Duration::from_secs(seconds)).illness;
+        let illness = |seconds| {
+            vitals
+                .read(&ledger, start + Duration::from_secs(seconds))
+                .illness
+        };
         for (after, kind, ailment) in [
             (0, ErrorKind::StorageFull, Ailment::Full),
             (1, ErrorKind::ReadOnlyFilesystem, Ailment::ReadOnly),
@@ -263,7 +304,10 @@ mod tests {
             (3, ErrorKind::NotADirectory, Ailment::Failing),
         ] {
             vitals.failed(&io(kind), 7, start + Duration::from_secs(after));
-            assert_eq!(vitals.wanted(start), if ailment == Ailment::Full { 7 } else { 0 });
+            assert_eq!(
+                vitals.wanted(start),
+                if ailment == Ailment::Full { 7 } else { 0 }
+            );
             let (known, since, why) = illness(10).expect("it is ill");
             assert_eq!((known, since), (ailment, Duration::from_secs(10)));
             assert!(!why.contains("spool"), "a path in {why}");
@@ -286,7 +330,10 @@ mod tests {
         vitals.asked_for_room(10, true, start);
         vitals.asked_for_room(150, false, start + hour / 2);
         vitals.asked_for_room(199, true, start + hour / 2);
-        assert!(full(Duration::ZERO) && full(hour), "counted from the last one");
+        assert!(
+            full(Duration::ZERO) && full(hour),
+            "counted from the last one"
+        );
         assert!(!full(hour * 3 / 2), "nobody wants it any more");
         vitals.asked_for_room(200, true, start + hour / 2);
         assert!(!full(hour / 2), "as much has found room");
@@ -306,7 +353,14 @@ mod tests {
         // The same of the disk.
         vitals.failed(&io(ErrorKind::StorageFull), 50, start);
         vitals.wrote(49);
-        assert_eq!((vitals.is_ill(), vitals.wanted(start), vitals.wanted(start + hour)), (true, 50, 0));
+        assert_eq!(
+            (
+                vitals.is_ill(),
+                vitals.wanted(start),
+                vitals.wanted(start + hour)
+            ),
+            (true, 50, 0)
+        );
         vitals.wrote(50);
         assert!(!vitals.is_ill());
     }
@@ -314,10 +368,19 @@ mod tests {
     #[test]
     fn the_words_are_the_systems_and_name_no_path() {
         let why = tempfile::NamedTempFile::new_in("/dev/null").expect_err("no folder");
-        assert!(why.to_string().contains("/dev/null"), "the library adds one: {why}");
+        assert!(
+            why.to_string().contains("/dev/null"),
+            "the library adds one: {why}"
+        );
         assert_eq!(words(&why), ErrorKind::NotADirectory.to_string());
-        assert_eq!(words(&io::Error::from_raw_os_error(30)), "Read-only file system (os error 30)");
-        assert_eq!(words(&ErrorKind::StorageFull.into()), ErrorKind::StorageFull.to_string());
+        assert_eq!(
+            words(&io::Error::from_raw_os_error(30)),
+            "Read-only file system (os error 30)"
+        );
+        assert_eq!(
+            words(&ErrorKind::StorageFull.into()),
+            ErrorKind::StorageFull.to_string()
+        );
     }
 
     #[test]
@@ -328,6 +391,14 @@ mod tests {
             vitals.evicted(10, now - Duration::from_secs(hours * 3600), now);
         }
         let read = vitals.read(&Ledger::new(1), clock::now());
-        assert_eq!((read.evictions, read.evicted_bytes, read.evictions_of_recent, read.blobs), (3, 30, 2, 0));
+        assert_eq!(
+            (
+                read.evictions,
+                read.evicted_bytes,
+                read.evictions_of_recent,
+                read.blobs
+            ),
+            (3, 30, 2, 0)
+        );
     }
 }

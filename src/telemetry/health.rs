@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::gauges::{CertificateGauges, DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing};
+use super::gauges::{
+    CertificateGauges, DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing,
+};
 use crate::awaited_parts::AwaitedParts;
 use crate::validity::Judgement;
 
@@ -70,9 +72,18 @@ impl Reason {
             Self::UpstreamResting { .. } => "upstream_resting",
             Self::CredentialRefused { .. } => "credential_refused",
             Self::StoreFull => "store_full",
-            Self::Disk(DiskTrouble { kind: DiskTroubleKind::Full, .. }) => "disk_full",
-            Self::Disk(DiskTrouble { kind: DiskTroubleKind::ReadOnly, .. }) => "read_only",
-            Self::Disk(DiskTrouble { kind: DiskTroubleKind::Failing, .. }) => "disk_failing",
+            Self::Disk(DiskTrouble {
+                kind: DiskTroubleKind::Full,
+                ..
+            }) => "disk_full",
+            Self::Disk(DiskTrouble {
+                kind: DiskTroubleKind::ReadOnly,
+                ..
+            }) => "read_only",
+            Self::Disk(DiskTrouble {
+                kind: DiskTroubleKind::Failing,
+                ..
+            }) => "disk_failing",
             Self::StalePages { .. } => "stale_pages",
             Self::WrongBodies { .. } => "wrong_bodies",
             Self::ConfigRefused { .. } => "config_refused",
@@ -82,7 +93,10 @@ impl Reason {
     }
 
     fn of_credential(peer: &PeerGauges) -> Option<Self> {
-        peer.refused.map(|since| Self::CredentialRefused { peer: peer.name.clone(), since })
+        peer.refused.map(|since| Self::CredentialRefused {
+            peer: peer.name.clone(),
+            since,
+        })
     }
 
     fn of_peer(peer: &PeerGauges) -> Option<Self> {
@@ -103,7 +117,12 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UpstreamResting { peer, since, next_try, cause } => {
+            Self::UpstreamResting {
+                peer,
+                since,
+                next_try,
+                cause,
+            } => {
                 write!(f, "cannot reach {peer}")?;
                 if let Some(since) = since {
                     write!(f, " for {}", Whole(*since))?;
@@ -118,7 +137,11 @@ impl fmt::Display for Reason {
                 }
             }
             Self::CredentialRefused { peer, since } => {
-                let section = if peer == "gitlab" { peer.clone() } else { format!("mirrors.{peer}") };
+                let section = if peer == "gitlab" {
+                    peer.clone()
+                } else {
+                    format!("mirrors.{peer}")
+                };
                 write!(
                     f,
                     "{peer} has refused larder's own credential ({section}.token_file) for {}: put a good one \
@@ -135,11 +158,22 @@ impl fmt::Display for Reason {
                     DiskTroubleKind::ReadOnly => "the cache folder is read-only",
                     DiskTroubleKind::Failing => "the cache folder cannot be written",
                 };
-                write!(f, "{what} for {} ({why}): files pass through", Whole(*since))
+                write!(
+                    f,
+                    "{what} for {} ({why}): files pass through",
+                    Whole(*since)
+                )
             }
-            Self::StalePages { ago } => write!(f, "stale pages are served, the last one {} ago", Whole(*ago)),
+            Self::StalePages { ago } => write!(
+                f,
+                "stale pages are served, the last one {} ago",
+                Whole(*ago)
+            ),
             Self::WrongBodies { addresses } => {
-                write!(f, "upstream sent wrong bytes: {addresses} addresses are left alone for a while")
+                write!(
+                    f,
+                    "upstream sent wrong bytes: {addresses} addresses are left alone for a while"
+                )
             }
             Self::ConfigRefused { since } => {
                 write!(
@@ -189,7 +223,11 @@ impl Health {
         reasons.extend(stale.map(|ago| Reason::StalePages { ago }));
         let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
         reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
-        reasons.extend(gauges.config_refused.map(|since| Reason::ConfigRefused { since }));
+        reasons.extend(
+            gauges
+                .config_refused
+                .map(|since| Reason::ConfigRefused { since }),
+        );
         reasons.extend(gauges.certificate.and_then(Reason::of_certificate));
         Self {
             stopping: gauges.stopping,
@@ -219,7 +257,8 @@ impl Health {
     /// and the `certificate`, where there is one.
     pub fn json(&self) -> Value {
         let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
-        let mut object = json!({ "status": self.word(), "offline": self.offline, "reasons": reasons });
+        let mut object =
+            json!({ "status": self.word(), "offline": self.offline, "reasons": reasons });
         if !self.awaited_parts.is_empty()
             && let Some(object) = object.as_object_mut()
         {
@@ -243,7 +282,12 @@ fn reason_json(reason: &Reason) -> Value {
     };
     let seconds = |duration: &Duration| Value::from(duration.as_secs());
     match reason {
-        Reason::UpstreamResting { peer, since, next_try, cause } => {
+        Reason::UpstreamResting {
+            peer,
+            since,
+            next_try,
+            cause,
+        } => {
             put("peer", Some(peer.as_str().into()));
             put("since_seconds", since.as_ref().map(seconds));
             put("next_try_seconds", next_try.as_ref().map(seconds));
@@ -274,7 +318,9 @@ impl fmt::Display for Health {
         for (place, reason) in self.reasons.iter().enumerate() {
             write!(f, "{} {reason}", if place == 0 { ":" } else { ";" })?;
         }
-        self.awaited_parts.iter().try_for_each(|awaited| write!(f, "; waiting for {awaited}"))
+        self.awaited_parts
+            .iter()
+            .try_for_each(|awaited| write!(f, "; waiting for {awaited}"))
     }
 }
 
@@ -291,24 +337,37 @@ mod tests {
             standing: Standing::Resting,
             since: Some(Duration::from_millis(12_700)),
             next_try: Some(Duration::from_secs(3)),
-            last_error: Some(LastError { cause: "timeout", ago: Duration::from_secs(1) }),
+            last_error: Some(LastError {
+                cause: "timeout",
+                ago: Duration::from_secs(1),
+            }),
             ..PeerGauges::default()
         }
     }
 
     #[test]
     fn nothing_amiss_is_ok_and_offline_is_fine() {
-        let mut gauges = Gauges { peers: vec![PeerGauges::default()], ..Gauges::default() };
+        let mut gauges = Gauges {
+            peers: vec![PeerGauges::default()],
+            ..Gauges::default()
+        };
         assert_eq!(Health::of(&gauges).to_string(), "ok");
         gauges.offline = true;
         gauges.peers.push(resting("gitlab"));
         let health = Health::of(&gauges);
-        assert_eq!((health.to_string().as_str(), health.is_ready()), ("ok, offline", true));
+        assert_eq!(
+            (health.to_string().as_str(), health.is_ready()),
+            ("ok, offline", true)
+        );
     }
 
     #[test]
     fn every_reason_is_said_with_a_word_of_the_closed_set() {
-        let disk = |kind| DiskTrouble { kind, since: Duration::from_secs(90), why: "No space".to_owned() };
+        let disk = |kind| DiskTrouble {
+            kind,
+            since: Duration::from_secs(90),
+            why: "No space".to_owned(),
+        };
         let refused = |name: &str| PeerGauges {
             name: name.to_owned(),
             refused: Some(Duration::from_secs(3)),
@@ -320,14 +379,33 @@ mod tests {
             Judgement::Expired { ago: day },
             Judgement::NotYet { wait: day },
         ];
-        let kinds = [DiskTroubleKind::Full, DiskTroubleKind::ReadOnly, DiskTroubleKind::Failing];
+        let kinds = [
+            DiskTroubleKind::Full,
+            DiskTroubleKind::ReadOnly,
+            DiskTroubleKind::Failing,
+        ];
         let mut seen = Vec::new();
         for (kind, judgement) in kinds.into_iter().zip(certificates) {
             let gauges = Gauges {
-                peers: vec![resting("gitlab"), PeerGauges::default(), resting("pypi"), refused("other")],
-                certificate: Some(CertificateGauges { not_after: SystemTime::UNIX_EPOCH, judgement }),
-                flights: FlightGauges { shunned: 2, ..FlightGauges::default() },
-                store: StoreGauges { full: true, disk: Some(disk(kind)), ..StoreGauges::default() },
+                peers: vec![
+                    resting("gitlab"),
+                    PeerGauges::default(),
+                    resting("pypi"),
+                    refused("other"),
+                ],
+                certificate: Some(CertificateGauges {
+                    not_after: SystemTime::UNIX_EPOCH,
+                    judgement,
+                }),
+                flights: FlightGauges {
+                    shunned: 2,
+                    ..FlightGauges::default()
+                },
+                store: StoreGauges {
+                    full: true,
+                    disk: Some(disk(kind)),
+                    ..StoreGauges::default()
+                },
                 config_refused: Some(Duration::from_secs(5)),
                 last_stale: Some(Duration::from_secs(7)),
                 ..Gauges::default()
@@ -345,21 +423,36 @@ mod tests {
 
     #[test]
     fn the_line_says_who_for_how_long_why_and_when_next() {
-        let health = Health::of(&Gauges { peers: vec![resting("gitlab")], ..Gauges::default() });
-        assert_eq!(health.to_string(), "degraded: cannot reach gitlab for 12s (timeout), next try in 3s");
+        let health = Health::of(&Gauges {
+            peers: vec![resting("gitlab")],
+            ..Gauges::default()
+        });
+        assert_eq!(
+            health.to_string(),
+            "degraded: cannot reach gitlab for 12s (timeout), next try in 3s"
+        );
         assert_eq!(health.json()["reasons"][0]["next_try_seconds"], 3);
     }
 
     #[test]
     fn a_good_certificate_is_no_reason_and_a_refused_credential_says_which_key() {
-        let good = Judgement::Good { left: Duration::from_hours(480) };
-        let certificate = CertificateGauges { not_after: SystemTime::UNIX_EPOCH, judgement: good };
+        let good = Judgement::Good {
+            left: Duration::from_hours(480),
+        };
+        let certificate = CertificateGauges {
+            not_after: SystemTime::UNIX_EPOCH,
+            judgement: good,
+        };
         let peer = PeerGauges {
             name: "gitlab".to_owned(),
             refused: Some(Duration::from_secs(61)),
             ..PeerGauges::default()
         };
-        let gauges = Gauges { certificate: Some(certificate), peers: vec![peer], ..Gauges::default() };
+        let gauges = Gauges {
+            certificate: Some(certificate),
+            peers: vec![peer],
+            ..Gauges::default()
+        };
         assert_eq!(
             Health::of(&gauges).to_string(),
             "degraded: gitlab has refused larder's own credential (gitlab.token_file) for 1m 1s: put a good one there and reload"
@@ -368,24 +461,45 @@ mod tests {
 
     #[test]
     fn a_daemon_that_is_about_to_end_is_not_ready() {
-        let health =
-            Health::of(&Gauges { stopping: true, peers: vec![resting("gitlab")], ..Gauges::default() });
+        let health = Health::of(&Gauges {
+            stopping: true,
+            peers: vec![resting("gitlab")],
+            ..Gauges::default()
+        });
         assert!(!health.is_ready());
-        assert!(health.to_string().starts_with("stopping: cannot reach gitlab"));
+        assert!(
+            health
+                .to_string()
+                .starts_with("stopping: cannot reach gitlab")
+        );
     }
 
     #[test]
     fn parts_that_are_waited_for_are_said_and_nothing_is_amiss() {
-        let awaited = AwaitedParts { bundle: "3f2a".to_owned(), of: 4, parts: vec![2, 3, 4], since: 7 };
-        let health = Health::of(&Gauges { awaited_parts: vec![awaited], ..Gauges::default() });
-        assert_eq!(health.to_string(), "ok; waiting for parts 2-4 of 4 of bundle 3f2a");
+        let awaited = AwaitedParts {
+            bundle: "3f2a".to_owned(),
+            of: 4,
+            parts: vec![2, 3, 4],
+            since: 7,
+        };
+        let health = Health::of(&Gauges {
+            awaited_parts: vec![awaited],
+            ..Gauges::default()
+        });
+        assert_eq!(
+            health.to_string(),
+            "ok; waiting for parts 2-4 of 4 of bundle 3f2a"
+        );
         assert_eq!(health.json()["awaited_parts"][0]["parts"], json!([2, 3, 4]));
         assert!(Health::default().json().get("awaited_parts").is_none());
     }
 
     #[test]
     fn a_stale_page_of_long_ago_is_forgotten() {
-        let gauges = Gauges { last_stale: Some(STALE_COUNTS_FOR), ..Gauges::default() };
+        let gauges = Gauges {
+            last_stale: Some(STALE_COUNTS_FOR),
+            ..Gauges::default()
+        };
         assert_eq!(Health::of(&gauges), Health::default());
     }
 }

@@ -33,15 +33,22 @@ impl Served {
             return None;
         }
         let (hit, saved) = match outcome {
-            Outcome::Hit | Outcome::Renewing | Outcome::Stale | Outcome::Revalidated | Outcome::Asked => {
-                (true, true)
-            }
+            Outcome::Hit
+            | Outcome::Renewing
+            | Outcome::Stale
+            | Outcome::Revalidated
+            | Outcome::Asked => (true, true),
             Outcome::Joined => (false, true),
             Outcome::Miss | Outcome::Bypass => (false, false),
             Outcome::Withheld | Outcome::Own => return None,
         };
         let saved_bytes = if saved { bytes } else { 0 };
-        Some(Self { requests: 1, hits: u64::from(hit), sent_bytes: bytes, saved_bytes })
+        Some(Self {
+            requests: 1,
+            hits: u64::from(hit),
+            sent_bytes: bytes,
+            saved_bytes,
+        })
     }
 
     #[must_use]
@@ -64,7 +71,10 @@ pub struct Stretch {
 
 impl Stretch {
     pub fn sum(&self) -> Served {
-        self.pieces.iter().copied().fold(Served::default(), Served::plus)
+        self.pieces
+            .iter()
+            .copied()
+            .fold(Served::default(), Served::plus)
     }
 }
 
@@ -86,7 +96,11 @@ struct Ring<const PIECES: usize> {
 
 impl<const PIECES: usize> Ring<PIECES> {
     fn of(seconds: u64) -> Self {
-        Self { seconds, newest: 0, pieces: [Served::default(); PIECES] }
+        Self {
+            seconds,
+            newest: 0,
+            pieces: [Served::default(); PIECES],
+        }
     }
 
     /// Empties the places that time has come round to since the last look.
@@ -118,8 +132,12 @@ impl<const PIECES: usize> Ring<PIECES> {
     fn read(&mut self, at: u64) -> Stretch {
         self.advance(at / self.seconds);
         let oldest_first = (1..=PIECES as u64).map(|ahead| self.newest + ahead);
-        let pieces = oldest_first.filter_map(|number| self.pieces.get(Self::place(number)).copied());
-        Stretch { piece: Duration::from_secs(self.seconds), pieces: pieces.collect() }
+        let pieces =
+            oldest_first.filter_map(|number| self.pieces.get(Self::place(number)).copied());
+        Stretch {
+            piece: Duration::from_secs(self.seconds),
+            pieces: pieces.collect(),
+        }
     }
 }
 
@@ -133,7 +151,11 @@ pub struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self { minutes: Ring::of(60), half_hours: Ring::of(30 * 60), days: Ring::of(24 * 60 * 60) }
+        Self {
+            minutes: Ring::of(60),
+            half_hours: Ring::of(30 * 60),
+            days: Ring::of(24 * 60 * 60),
+        }
     }
 }
 
@@ -145,7 +167,11 @@ impl History {
     }
 
     pub fn read(&mut self, at: u64) -> Lately {
-        Lately { hour: self.minutes.read(at), day: self.half_hours.read(at), week: self.days.read(at) }
+        Lately {
+            hour: self.minutes.read(at),
+            day: self.half_hours.read(at),
+            week: self.days.read(at),
+        }
     }
 }
 
@@ -158,19 +184,28 @@ pub struct Chronicle {
 
 impl Default for Chronicle {
     fn default() -> Self {
-        Self { begun: clock::now(), history: Mutex::default() }
+        Self {
+            begun: clock::now(),
+            history: Mutex::default(),
+        }
     }
 }
 
 impl Chronicle {
     pub fn record(&self, served: Served, now: Instant) {
         let at = self.age(now).as_secs();
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(at, served);
+        self.history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(at, served);
     }
 
     pub fn read(&self, now: Instant) -> Lately {
         let at = self.age(now).as_secs();
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).read(at)
+        self.history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(at)
     }
 
     /// For how long it has been written.
@@ -186,7 +221,12 @@ mod tests {
     use super::*;
 
     fn one(bytes: u64) -> Served {
-        Served { requests: 1, hits: bytes % 2, sent_bytes: bytes, saved_bytes: bytes / 2 }
+        Served {
+            requests: 1,
+            hits: bytes % 2,
+            sent_bytes: bytes,
+            saved_bytes: bytes / 2,
+        }
     }
 
     /// What a list of everything would say of the last pieces up to `now`.
@@ -246,7 +286,13 @@ mod tests {
         history.record(59, one(2));
         history.record(60, one(4));
         let hour = history.read(61).hour;
-        assert_eq!(hour.pieces[58..].iter().map(|piece| piece.sent_bytes).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(
+            hour.pieces[58..]
+                .iter()
+                .map(|piece| piece.sent_bytes)
+                .collect::<Vec<_>>(),
+            [2, 4]
+        );
         assert_eq!(history.read(60 * 60 + 59).hour.sum().sent_bytes, 4);
         assert_eq!(history.read(2 * 60 * 60).hour.sum(), Served::default());
         assert_eq!(history.read(2 * 60 * 60).day.sum().sent_bytes, 6);

@@ -15,8 +15,12 @@ use tracing_subscriber::registry::LookupSpan;
 /// Whether this stream leads into the journal: `variable` is the value of `JOURNAL_STREAM`, the device and the inode of the
 /// stream that systemd made (systemd.exec(5)). A stream that was redirected since is another.
 pub(super) fn is_journal(stream: impl AsFd, variable: Option<&str>) -> bool {
-    let Some((device, inode)) = variable.and_then(|text| text.split_once(':')) else { return false };
-    let Ok(stat) = fstat(stream) else { return false };
+    let Some((device, inode)) = variable.and_then(|text| text.split_once(':')) else {
+        return false;
+    };
+    let Ok(stat) = fstat(stream) else {
+        return false;
+    };
     device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
 }
 
@@ -45,7 +49,9 @@ where
     ) -> fmt::Result {
         let about = event.metadata();
         write!(writer, "<{}>{}: ", priority(*about.level()), about.target())?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
 }
@@ -57,7 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_stream_that_systemd_made_is_the_journals() -> Result<(), Box<dyn std::error::Error>> {
+    fn only_the_stream_that_systemd_made_is_the_journals() -> Result<(), Box<dyn std::error::Error>>
+    {
         let (ours, other) = UnixStream::pair()?;
         let stat = fstat(&ours)?;
         let variable = format!("{}:{}", stat.st_dev, stat.st_ino);

@@ -27,7 +27,10 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -85,7 +88,9 @@ impl LogLevel {
     /// # Errors
     /// That there is no log any more.
     pub fn present(&self) -> Result<String, String> {
-        self.0.with_current(ToString::to_string).map_err(|why| why.to_string())
+        self.0
+            .with_current(ToString::to_string)
+            .map_err(|why| why.to_string())
     }
 
     /// Changes the level, until it is changed again or the process ends.
@@ -93,7 +98,9 @@ impl LogLevel {
     /// # Errors
     /// A sentence about the level; the present one stays then.
     pub fn set(&self, level: &str) -> Result<(), String> {
-        self.0.reload(targets(level)?).map_err(|why| why.to_string())
+        self.0
+            .reload(targets(level)?)
+            .map_err(|why| why.to_string())
     }
 }
 
@@ -115,14 +122,27 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
             .with_ansi(false)
             .with_filter(filter)
             .boxed(),
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(false).with_filter(filter).boxed(),
-        LogFormat::Json => {
-            fmt::layer().json().flatten_event(true).with_writer(writer).with_filter(filter).boxed()
-        }
+        LogFormat::Text => fmt::layer()
+            .with_writer(writer)
+            .with_ansi(false)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(writer)
+            .with_filter(filter)
+            .boxed(),
     };
-    tracing_subscriber::registry().with(lines).try_init().map_err(|why| why.to_string())?;
+    tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .map_err(|why| why.to_string())?;
     let level = LEVEL.get_or_init(|| LogLevel(handle)).clone();
-    Ok(LogGuard { queue: guard, level })
+    Ok(LogGuard {
+        queue: guard,
+        level,
+    })
 }
 
 /// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt level would let
@@ -136,7 +156,13 @@ fn targets(level: &str) -> Result<Targets, String> {
             ));
         }
     }
-    level.split(',').map(str::trim).collect::<Vec<_>>().join(",").parse().map_err(|why| fault(&why))
+    level
+        .split(',')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(",")
+        .parse()
+        .map_err(|why| fault(&why))
 }
 
 #[cfg(test)]
@@ -145,10 +171,23 @@ mod tests {
 
     #[test]
     fn a_level_is_a_word_or_words_by_target() {
-        for good in ["info", "INFO", "off", "info,larder::file=debug", "warn, larder::request=info"] {
+        for good in [
+            "info",
+            "INFO",
+            "off",
+            "info,larder::file=debug",
+            "warn, larder::request=info",
+        ] {
             assert!(targets(good).is_ok(), "{good}");
         }
-        for bad in ["", "inof", "larder::file", "info,", "info,larder::file=loud", "in\nfo"] {
+        for bad in [
+            "",
+            "inof",
+            "larder::file",
+            "info,",
+            "info,larder::file=loud",
+            "in\nfo",
+        ] {
             let why = targets(bad).err().unwrap_or_default();
             assert!(why.contains("level") && !why.contains('\n'), "{bad}: {why}");
         }

@@ -53,9 +53,14 @@ impl LogQueue {
     /// # Errors
     /// When there can be no thread.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Self, LogQueueGuard)> {
-        let queue = Self(Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
+        let queue = Self(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }));
         let writer = queue.clone();
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all_to(out))?;
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writer.write_all_to(out))?;
         Ok((queue.clone(), LogQueueGuard(queue)))
     }
 
@@ -86,7 +91,11 @@ impl LogQueue {
         loop {
             let mut state = self.state();
             while state.lines.is_empty() && !state.closing {
-                state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .0
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if state.lines.is_empty() {
                 state.done = true;
@@ -130,7 +139,12 @@ impl Drop for LogQueueGuard {
         state.closing = true;
         self.0.0.changed.notify_all();
         // Past the wait it is lost: a reader that takes nothing must not keep the process.
-        drop(self.0.0.changed.wait_timeout_while(state, FAREWELL, |state| !state.done));
+        drop(
+            self.0
+                .0
+                .changed
+                .wait_timeout_while(state, FAREWELL, |state| !state.done),
+        );
     }
 }
 
@@ -141,7 +155,10 @@ fn shortened(line: &[u8]) -> Vec<u8> {
         line.to_string()
     } else {
         let head = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        format!("{}{CUT}", String::from_utf8_lossy(head).trim_end_matches(char::REPLACEMENT_CHARACTER))
+        format!(
+            "{}{CUT}",
+            String::from_utf8_lossy(head).trim_end_matches(char::REPLACEMENT_CHARACTER)
+        )
     };
     shortened.push('\n');
     shortened.into_bytes()
@@ -179,7 +196,9 @@ mod tests {
         let dropped = queue.dropped();
         assert!((1..3_000).contains(&dropped), "{dropped} dropped");
         // Once somebody reads, what was kept comes, each line whole.
-        let read = std::thread::spawn(move || BufReader::new(reader).lines().map_while(Result::ok).count());
+        let read = std::thread::spawn(move || {
+            BufReader::new(reader).lines().map_while(Result::ok).count()
+        });
         drop(guard);
         drop(queue);
         assert_eq!(read.join().unwrap() as u64 + dropped, 3_000);
@@ -199,18 +218,31 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_and_still_a_line_of_its_kind() {
         let long = "\u{e9}".repeat(40_000);
-        let json = serde_json::json!({ "path": long, "status": 200, "list": ["a", long] }).to_string() + "\n";
+        let json = serde_json::json!({ "path": long, "status": 200, "list": ["a", long] })
+            .to_string()
+            + "\n";
         let cut = shortened(json.as_bytes());
         let value: Value = serde_json::from_slice(&cut).unwrap();
         assert_eq!(
-            (&value["status"], value["path"].as_str().unwrap().chars().count()),
+            (
+                &value["status"],
+                value["path"].as_str().unwrap().chars().count()
+            ),
             (&Value::from(200), 513)
         );
-        assert!(cut.len() < LINE_BYTES_MAX && cut.ends_with(b"\n"), "{}", cut.len());
+        assert!(
+            cut.len() < LINE_BYTES_MAX && cut.ends_with(b"\n"),
+            "{}",
+            cut.len()
+        );
         for odd in [0, 1] {
             let text = "x".repeat(odd) + &long + "\n";
             let cut = String::from_utf8(shortened(text.as_bytes())).unwrap();
-            assert!(cut.ends_with("\u{e9}\u{2026}\n") && cut.len() <= LINE_BYTES_MAX + 4, "{}", cut.len());
+            assert!(
+                cut.ends_with("\u{e9}\u{2026}\n") && cut.len() <= LINE_BYTES_MAX + 4,
+                "{}",
+                cut.len()
+            );
         }
     }
 }

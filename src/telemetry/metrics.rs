@@ -108,7 +108,11 @@ impl Default for Metrics {
             durations.clone(),
         );
         let broken = Counter::default();
-        registry.register("responses_broken", "Answers that were cut short", broken.clone());
+        registry.register(
+            "responses_broken",
+            "Answers that were cut short",
+            broken.clone(),
+        );
         let abandoned = Counter::default();
         registry.register(
             "responses_abandoned",
@@ -128,7 +132,11 @@ impl Default for Metrics {
             Unit::Seconds,
             reloaded_at.clone(),
         );
-        registry.register("build", "What runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "What runs",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         let started = clock::wall();
         let metrics = Self {
             registry,
@@ -178,13 +186,19 @@ impl Metrics {
     pub fn config_taken(&self, wall: SystemTime) {
         self.reload_succeeded.set(1);
         self.reloaded_at.set(since_epoch(wall));
-        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .refused_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A configuration was refused, and the one before it stays in force.
     pub fn config_refused(&self, now: Instant) {
         self.reload_succeeded.set(0);
-        self.refused_at.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        self.refused_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(now);
     }
 
     /// What was looked at in the services, together with what only the edge knows.
@@ -193,7 +207,11 @@ impl Metrics {
             let at = *at.lock().unwrap_or_else(PoisonError::into_inner);
             at.map(|at| now.saturating_duration_since(at))
         };
-        Gauges { config_refused: ago(&self.refused_at), last_stale: ago(&self.stale_at), ..gauges }
+        Gauges {
+            config_refused: ago(&self.refused_at),
+            last_stale: ago(&self.stale_at),
+            ..gauges
+        }
     }
 
     /// The text that a scraper reads and its media type: OpenMetrics for whoever accepts it, else the text format 0.0.4.
@@ -206,7 +224,11 @@ impl Metrics {
         looked.register_collector(Box::new(Looked(gauges)));
         let dropped = Counter::<u64>::default();
         dropped.inc_by(dropped_lines());
-        looked.register("log_lines_dropped", "Log lines lost because they were not taken in time", dropped);
+        looked.register(
+            "log_lines_dropped",
+            "Log lines lost because they were not taken in time",
+            dropped,
+        );
         let mut process = Registry::default();
         process.register_collector(Box::new(Process(ProcessReading::now(self.started))));
         let mut text = String::new();
@@ -215,10 +237,16 @@ impl Metrics {
             let _ = encode_registry(&mut text, registry);
         }
         let _ = encode_eof(&mut text);
-        if wants_openmetrics(accept) { (OPENMETRICS, text) } else { (PLAIN_TEXT, plain_text(&text)) }
+        if wants_openmetrics(accept) {
+            (OPENMETRICS, text)
+        } else {
+            (PLAIN_TEXT, plain_text(&text))
+        }
     }
 }
 
 fn since_epoch(at: SystemTime) -> f64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

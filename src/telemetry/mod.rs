@@ -16,8 +16,8 @@ mod process;
 mod tally;
 
 pub use gauges::{
-    CertificateGauges, ConnectionGauges, DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges,
-    LastError, PeerGauges, RequestCount, Standing, StoreGauges,
+    CertificateGauges, ConnectionGauges, DiskTrouble, DiskTroubleKind, FlightGauges, Gauges,
+    GrantGauges, LastError, PeerGauges, RequestCount, Standing, StoreGauges,
 };
 pub use health::{Health, REASONS, Reason};
 pub use history::{Chronicle, Lately, Served, Stretch};

@@ -10,9 +10,12 @@ pub(super) fn wants_openmetrics<'a>(mut accept: impl Iterator<Item = &'a str>) -
     accept.any(|field| {
         field.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
-            let named =
-                parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
-            let quality = parts.find_map(|part| part.strip_prefix("q=")).map(str::parse::<f32>);
+            let named = parts
+                .next()
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+            let quality = parts
+                .find_map(|part| part.strip_prefix("q="))
+                .map(str::parse::<f32>);
             named && !matches!(quality, Some(Ok(none)) if none <= 0.0)
         })
     })
@@ -24,7 +27,9 @@ pub(super) fn plain_text(openmetrics: &str) -> String {
     for line in openmetrics.lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(name), words) => help = Some((name, words.unwrap_or_default())),
+            (Some("#"), Some("HELP"), Some(name), words) => {
+                help = Some((name, words.unwrap_or_default()))
+            }
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
                 let (suffix, kind) = match kind {
                     "counter" => ("_total", kind),
@@ -54,11 +59,17 @@ mod tests {
 
     #[test]
     fn prometheus_gets_openmetrics_and_others_the_older_format() {
-        let prometheus =
-            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
         assert!(wants_openmetrics([prometheus].into_iter()));
-        assert!(wants_openmetrics(["text/html", "Application/OpenMetrics-Text"].into_iter()));
-        for other in ["", "*/*", "text/plain;version=0.0.4", "application/openmetrics-text; q=0"] {
+        assert!(wants_openmetrics(
+            ["text/html", "Application/OpenMetrics-Text"].into_iter()
+        ));
+        for other in [
+            "",
+            "*/*",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-text; q=0",
+        ] {
             assert!(!wants_openmetrics([other].into_iter()), "{other}");
         }
     }

@@ -3,7 +3,10 @@
 //! Reads `/proc/self`, which is there also in a unit with `ProcSubset=pid`; what cannot be read is left out. Must not
 //! know larder.
 
-#![expect(clippy::disallowed_methods, reason = "/proc is the kernel's word about this process, no disk")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "/proc is the kernel's word about this process, no disk"
+)]
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -31,9 +34,13 @@ impl ProcessReading {
             cpu: Duration::new(seconds, u32::try_from(cpu.tv_nsec).unwrap_or_default()),
             resident_bytes: resident(),
             // The folder that is read is open as well.
-            open_fds: fs::read_dir("/proc/self/fd").ok().map(|fds| (fds.count() as u64).saturating_sub(1)),
+            open_fds: fs::read_dir("/proc/self/fd")
+                .ok()
+                .map(|fds| (fds.count() as u64).saturating_sub(1)),
             max_fds: getrlimit(Resource::Nofile).current,
-            started: started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            started: started
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }

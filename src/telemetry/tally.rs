@@ -44,7 +44,15 @@ pub struct Tally {
 
 impl Tally {
     pub fn new(metrics: Arc<Metrics>, line: Line) -> Self {
-        Self { metrics, line, answer: None, promised: None, bytes: 0, ended: false, broken: None }
+        Self {
+            metrics,
+            line,
+            answer: None,
+            promised: None,
+            bytes: 0,
+            ended: false,
+            broken: None,
+        }
     }
 
     /// The answer's head is about to be sent. Without this word the client did not wait for it.
@@ -79,20 +87,36 @@ impl fmt::Display for Shown<'_> {
         if self.0.len() <= PATH_CHARS_MAX && self.0.bytes().all(|b| b.is_ascii_graphic()) {
             return f.write_str(self.0);
         }
-        self.0.chars().take(PATH_CHARS_MAX).try_for_each(|c| write!(f, "{}", c.escape_default()))
+        self.0
+            .chars()
+            .take(PATH_CHARS_MAX)
+            .try_for_each(|c| write!(f, "{}", c.escape_default()))
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Line { method, route, path, since, correlation } = &self.line;
+        let Line {
+            method,
+            route,
+            path,
+            since,
+            correlation,
+        } = &self.line;
         let now = clock::now();
         let took = now.saturating_duration_since(*since);
         let cache = self.answer.map_or(CacheStatus::OWN, |(_, cache)| cache);
-        let status = self.answer.map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
+        let status = self
+            .answer
+            .map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
         let word = cache.outcome.word();
-        self.metrics.request(&RequestLabels { route, cache: word, status });
-        self.metrics.sent(&ByteLabels { route, cache: word }, self.bytes);
+        self.metrics.request(&RequestLabels {
+            route,
+            cache: word,
+            status,
+        });
+        self.metrics
+            .sent(&ByteLabels { route, cache: word }, self.bytes);
         self.metrics.took(&RouteLabels { route }, took);
         if cache.outcome == Outcome::Stale {
             self.metrics.served_stale(now);
@@ -104,11 +128,17 @@ impl Drop for Tally {
         } else if self.broken.is_some() {
             self.metrics.broke();
         }
-        let served = self.answer.and_then(|(status, _)| Served::of(route, status, cache.outcome, self.bytes));
+        let served = self
+            .answer
+            .and_then(|(status, _)| Served::of(route, status, cache.outcome, self.bytes));
         if let Some(served) = served {
             self.metrics.lately.record(served, now);
         }
-        let broken = if left { Some("the client left") } else { self.broken.as_deref() };
+        let broken = if left {
+            Some("the client left")
+        } else {
+            self.broken.as_deref()
+        };
         let Others { upstream, shared } = correlation.others();
         tracing::info!(
             target: "larder::request",
@@ -129,6 +159,17 @@ impl Drop for Tally {
 
 /// Any word can be a method, of any length.
 fn known(method: &Method) -> &str {
-    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
-    if known.contains(method) { method.as_str() } else { "OTHER" }
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) {
+        method.as_str()
+    } else {
+        "OTHER"
+    }
 }

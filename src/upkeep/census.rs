@@ -18,14 +18,20 @@ pub(super) struct Census {
 
 impl Census {
     pub(super) fn take(store: &Store) -> Result<Self, UpkeepError> {
-        let blobs = store.every_blob()?.into_iter().map(|blob| (blob.digest, blob)).collect();
+        let blobs = store
+            .every_blob()?
+            .into_iter()
+            .map(|blob| (blob.digest, blob))
+            .collect();
         Ok(Self { blobs })
     }
 }
 
 /// The project that a file is taken to be of, everywhere in upkeep alike.
 pub(super) fn project_of(file: &FileRef) -> Option<ProjectName> {
-    project_candidates(file.filename.as_str()).into_iter().next()
+    project_candidates(file.filename.as_str())
+        .into_iter()
+        .next()
 }
 
 /// A scope as people write it: `projects/42`, `groups/acme`, or a mirror's name.
@@ -41,5 +47,7 @@ pub(super) fn scope_of(text: &str) -> Option<Scope> {
 
 /// Whole seconds since 1970.
 pub(super) fn seconds(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .map(|since| since.as_secs())
 }

@@ -42,30 +42,44 @@ impl Collection<'_> {
     }
 
     fn watched(&self, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
-        let mut sum = ClearedSummary { dry_run: self.order.dry_run, ..ClearedSummary::default() };
+        let mut sum = ClearedSummary {
+            dry_run: self.order.dry_run,
+            ..ClearedSummary::default()
+        };
         let blobs = self.store.every_blob()?;
         let held: HashSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
         let referenced = self.lines(&held, &mut sum, out)?;
-        let (unreferenced, rest): (Vec<_>, Vec<_>) =
-            blobs.into_iter().partition(|blob| is_unreferenced(blob, &referenced, self.kept, self.now));
+        let (unreferenced, rest): (Vec<_>, Vec<_>) = blobs
+            .into_iter()
+            .partition(|blob| is_unreferenced(blob, &referenced, self.kept, self.now));
         for blob in unreferenced {
             if self.take(&blob, &mut sum)? {
                 sum.unreferenced.add(blob.bytes);
                 let sha256 = blob.digest.to_string();
-                out.tell(Cleared::Unreferenced { sha256, bytes: blob.bytes })?;
+                out.tell(Cleared::Unreferenced {
+                    sha256,
+                    bytes: blob.bytes,
+                })?;
             }
         }
-        let (kept, rest): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|blob| self.kept.contains(&blob.digest));
+        let (kept, rest): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|blob| self.kept.contains(&blob.digest));
         let kept_bytes = kept.iter().map(|blob| blob.bytes).sum();
         for blob in self.store.blobs.over_budget(rest, kept_bytes) {
             if self.take(&blob, &mut sum)? {
                 sum.over_budget.add(blob.bytes);
                 let sha256 = blob.digest.to_string();
-                out.tell(Cleared::OverBudget { sha256, bytes: blob.bytes })?;
+                out.tell(Cleared::OverBudget {
+                    sha256,
+                    bytes: blob.bytes,
+                })?;
             }
         }
-        let until = self.now.checked_sub(QUARANTINE_KEPT).unwrap_or(SystemTime::UNIX_EPOCH);
+        let until = self
+            .now
+            .checked_sub(QUARANTINE_KEPT)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         sum.quarantine = amount(self.store.clear_quarantine(until, self.order.dry_run)?);
         self.shorten(&mut sum, out)?;
         Ok(out.tell(Cleared::Summary(sum))?)
@@ -97,9 +111,16 @@ impl Collection<'_> {
                     self.store.forget(line)?;
                 }
                 sum.lines += 1;
-                out.tell(Cleared::Line { name: line.name().to_owned(), why: why.to_owned() })?;
+                out.tell(Cleared::Line {
+                    name: line.name().to_owned(),
+                    why: why.to_owned(),
+                })?;
             }
-            if out.is_wanted() { Ok(()) } else { Err(crate::control::Gone.into()) }
+            if out.is_wanted() {
+                Ok(())
+            } else {
+                Err(crate::control::Gone.into())
+            }
         })?;
         Ok(referenced)
     }
@@ -123,7 +144,11 @@ impl Collection<'_> {
         })
     }
 
-    fn shorten(&self, sum: &mut ClearedSummary, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
+    fn shorten(
+        &self,
+        sum: &mut ClearedSummary,
+        out: &Reporter<Cleared>,
+    ) -> Result<(), UpkeepError> {
         self.store.every_line(|file| {
             if !file.is_wasteful() {
                 return Ok(());
@@ -153,7 +178,9 @@ fn why_needless(
     kept: &HashSet<Digest>,
     now: SystemTime,
 ) -> Option<&'static str> {
-    let is_old = now.duration_since(line.written).is_ok_and(|age| age >= LINE_KEPT);
+    let is_old = now
+        .duration_since(line.written)
+        .is_ok_and(|age| age >= LINE_KEPT);
     let gone = (!is_held && is_old).then_some("its bytes are gone for long");
     match &line.subject {
         _ if kept.contains(&line.digest) => None,
@@ -177,7 +204,9 @@ fn is_unreferenced(
     kept: &HashSet<Digest>,
     now: SystemTime,
 ) -> bool {
-    let is_old = now.duration_since(blob.written).is_ok_and(|age| age >= YOUNG);
+    let is_old = now
+        .duration_since(blob.written)
+        .is_ok_and(|age| age >= YOUNG);
     is_old && !referenced.contains(&blob.digest) && !kept.contains(&blob.digest)
 }
 

@@ -19,7 +19,9 @@ enum Filter {
 
 impl Filter {
     fn read(what: Option<&str>) -> Result<Self, UpkeepError> {
-        let Some(what) = what else { return Ok(Self::All) };
+        let Some(what) = what else {
+            return Ok(Self::All);
+        };
         let names = PrivateNames::parse(&[what.to_owned()]);
         match (scope_of(what), names) {
             (Some(scope), Ok(names)) => Ok(Self::Either(scope, names)),
@@ -47,14 +49,18 @@ pub(super) fn run(store: &Store, order: &Ls, out: &Reporter<Listed>) -> Result<(
     let census = Census::take(store)?;
     store.every_line(|index| {
         for line in &index.lines {
-            let Subject::File { file, entry } = &line.subject else { continue };
+            let Subject::File { file, entry } = &line.subject else {
+                continue;
+            };
             if !filter.takes(file) {
                 continue;
             }
             let blob = census.blobs.get(&line.digest);
             out.tell(Listed {
                 scope: file.scope.to_string(),
-                project: project_of(file).map(|name| name.to_string()).unwrap_or_default(),
+                project: project_of(file)
+                    .map(|name| name.to_string())
+                    .unwrap_or_default(),
                 filename: file.filename.as_str().to_owned(),
                 size: blob.map_or(entry.size, |blob| blob.bytes),
                 sha256: line.digest.to_string(),
@@ -97,6 +103,9 @@ mod tests {
         ] {
             assert_eq!([takes(what, gitlab), takes(what, mirror)], taken, "{what}");
         }
-        assert!(matches!(Filter::read(Some("a/b")), Err(UpkeepError::Order(_))));
+        assert!(matches!(
+            Filter::read(Some("a/b")),
+            Err(UpkeepError::Order(_))
+        ));
     }
 }

@@ -34,7 +34,11 @@ pub struct Upkeep {
 impl Upkeep {
     /// `taking` is one for all that take from this store, whatever configuration they are of.
     pub fn new(store: Arc<Store>, pages: Arc<Pages>, taking: Arc<Mutex<()>>) -> Self {
-        Self { store, pages, taking }
+        Self {
+            store,
+            pages,
+            taking,
+        }
     }
 
     /// Says what the store holds.
@@ -66,11 +70,23 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the folder cannot be read or written.
-    pub fn gc(&self, order: Gc, now: SystemTime, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
+    pub fn gc(
+        &self,
+        order: Gc,
+        now: SystemTime,
+        out: &Reporter<Cleared>,
+    ) -> Result<(), UpkeepError> {
         let _turn = self.turn();
         let is_served = |scope: &_| self.pages.serves(scope);
         let kept = &self.store.sets.digests()?;
-        gc::Collection { store: &self.store, is_served: &is_served, kept, now, order }.run(out)
+        gc::Collection {
+            store: &self.store,
+            is_served: &is_served,
+            kept,
+            now,
+            order,
+        }
+        .run(out)
     }
 
     /// Removes what is named, and all pages from memory.
@@ -99,7 +115,13 @@ impl Upkeep {
         let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
         let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
-        refresh::run(&self.pages, wanted, &refresh::Asker { credential, who }, out).await
+        refresh::run(
+            &self.pages,
+            wanted,
+            &refresh::Asker { credential, who },
+            out,
+        )
+        .await
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

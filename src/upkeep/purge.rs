@@ -26,7 +26,8 @@ enum Target {
 
 impl Target {
     fn read(what: &Purgeable) -> Result<Self, UpkeepError> {
-        let wrong = |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
+        let wrong =
+            |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
         Ok(match what {
             Purgeable::All => Self::All,
             Purgeable::Sha256(text) => {
@@ -38,7 +39,9 @@ impl Target {
             ),
             Purgeable::Address(text) => match Route::from_path(text) {
                 Ok(Route::Mirrored(path)) => Self::Path(path),
-                Ok(route @ (Route::Page(_) | Route::File(_) | Route::Sidecar(_))) => Self::Route(route),
+                Ok(route @ (Route::Page(_) | Route::File(_) | Route::Sidecar(_))) => {
+                    Self::Route(route)
+                }
                 Ok(_) | Err(_) => return Err(wrong(text, "the address of a page or a file")),
             },
         })
@@ -52,9 +55,10 @@ impl Target {
             (Self::Project(scope, name), Subject::File { file, .. }) => {
                 file.scope == *scope && project_of(file).as_ref() == Some(name)
             }
-            (Self::Project(scope, name), Subject::Page { page, .. } | Subject::Withdrawn { page, .. }) => {
-                page.scope == *scope && page.name.as_ref() == Some(name)
-            }
+            (
+                Self::Project(scope, name),
+                Subject::Page { page, .. } | Subject::Withdrawn { page, .. },
+            ) => page.scope == *scope && page.name.as_ref() == Some(name),
             (
                 Self::Route(Route::Page(wanted)),
                 Subject::Page { page, .. } | Subject::Withdrawn { page, .. },
@@ -84,7 +88,12 @@ pub(super) fn run(store: &Store, order: &Purge, out: &Reporter<Purged>) -> Resul
     store.watched(|| purge(store, &target, order.dry_run, out))
 }
 
-fn purge(store: &Store, target: &Target, dry_run: bool, out: &Reporter<Purged>) -> Result<(), UpkeepError> {
+fn purge(
+    store: &Store,
+    target: &Target,
+    dry_run: bool,
+    out: &Reporter<Purged>,
+) -> Result<(), UpkeepError> {
     let mut taken: HashSet<Digest> = HashSet::new();
     let mut wheels: HashSet<WheelMark> = target.wheel().into_iter().collect();
     if let Target::Digest(digest) = target {
@@ -96,7 +105,10 @@ fn purge(store: &Store, target: &Target, dry_run: bool, out: &Reporter<Purged>) 
             store.forget(line)?;
         }
         lines += 1;
-        Ok(out.tell(Purged::Line { name: line.name().to_owned(), sha256: line.digest.to_string() })?)
+        Ok(out.tell(Purged::Line {
+            name: line.name().to_owned(),
+            sha256: line.digest.to_string(),
+        })?)
     };
     store.every_line::<UpkeepError>(|index| {
         for line in index.lines.iter().filter(|line| target.takes(line)) {
@@ -114,7 +126,9 @@ fn purge(store: &Store, target: &Target, dry_run: bool, out: &Reporter<Purged>) 
     store.every_line::<UpkeepError>(|index| {
         for line in &index.lines {
             match &line.subject {
-                Subject::Metadata { wheel } if wheels.contains(wheel) && !matches!(target, Target::All) => {
+                Subject::Metadata { wheel }
+                    if wheels.contains(wheel) && !matches!(target, Target::All) =>
+                {
                     taken.insert(line.digest);
                     if !target.takes(line) {
                         drop_line(line)?;
@@ -129,21 +143,34 @@ fn purge(store: &Store, target: &Target, dry_run: bool, out: &Reporter<Purged>) 
     shared.extend(taken.intersection(&others));
     let (mut bodies, mut skipped) = (Amount::default(), 0);
     for blob in store.every_blob()? {
-        let goes =
-            matches!(target, Target::All) || (taken.contains(&blob.digest) && !shared.contains(&blob.digest));
+        let goes = matches!(target, Target::All)
+            || (taken.contains(&blob.digest) && !shared.contains(&blob.digest));
         if !goes {
             continue;
         }
-        let took = if dry_run { Taken::Away(blob.bytes) } else { store.take_blob(&blob)? };
+        let took = if dry_run {
+            Taken::Away(blob.bytes)
+        } else {
+            store.take_blob(&blob)?
+        };
         match took {
             Taken::Away(bytes) => {
                 bodies.add(bytes);
-                out.tell(Purged::Body { sha256: blob.digest.to_string(), bytes })?;
+                out.tell(Purged::Body {
+                    sha256: blob.digest.to_string(),
+                    bytes,
+                })?;
             }
             Taken::Changed => {}
             Taken::Busy => skipped += 1,
         }
     }
     let shared = shared.len() as u64;
-    Ok(out.tell(Purged::Summary { dry_run, lines, bodies, shared, skipped })?)
+    Ok(out.tell(Purged::Summary {
+        dry_run,
+        lines,
+        bodies,
+        shared,
+        skipped,
+    })?)
 }

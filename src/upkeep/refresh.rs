@@ -23,14 +23,21 @@ enum Target {
 
 impl Target {
     fn read(what: &Refreshable) -> Result<Self, UpkeepError> {
-        let wrong = |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
+        let wrong =
+            |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
         match what {
             Refreshable::Project { scope, project } => {
-                let name = ProjectName::parse(project).map_err(|_| wrong(project, "a project's name"))?;
-                let Some(scope) = scope else { return Ok(Self::Everywhere(name)) };
+                let name =
+                    ProjectName::parse(project).map_err(|_| wrong(project, "a project's name"))?;
+                let Some(scope) = scope else {
+                    return Ok(Self::Everywhere(name));
+                };
                 let form = "a scope such as projects/42, groups/acme or a mirror's name";
                 let scope = Scope::named(scope).ok_or_else(|| wrong(scope, form))?;
-                Ok(Self::Page(PageRef { scope, name: Some(name) }))
+                Ok(Self::Page(PageRef {
+                    scope,
+                    name: Some(name),
+                }))
             }
             Refreshable::Address(text) => match Route::from_path(text) {
                 Ok(Route::Page(page)) => Ok(Self::Page(page)),
@@ -47,10 +54,17 @@ pub(super) struct Asker {
 }
 
 /// The pages that are meant. Blocks, and tells nothing to anybody.
-pub(super) fn pages(store: &Store, pages: &Pages, order: &Refresh) -> Result<Vec<PageRef>, UpkeepError> {
+pub(super) fn pages(
+    store: &Store,
+    pages: &Pages,
+    order: &Refresh,
+) -> Result<Vec<PageRef>, UpkeepError> {
     let served = |page: &PageRef| match pages.serves(&page.scope) {
         true => Ok(()),
-        false => Err(UpkeepError::Order(format!("there is no mirror {} in the configuration", page.scope))),
+        false => Err(UpkeepError::Order(format!(
+            "there is no mirror {} in the configuration",
+            page.scope
+        ))),
     };
     let name = match Target::read(&order.what)? {
         Target::Page(page) => return served(&page).map(|()| vec![page]),
@@ -102,11 +116,21 @@ pub(super) async fn run(
             pages.refresh(&request, now).await
         } else {
             let marked = pages.mark(&page, now);
-            let failed = |why: crate::index::PageError| PageRefresh::Failed { why: why.to_string() };
-            (Vec::new(), marked.map_or_else(failed, |()| PageRefresh::Marked))
+            let failed = |why: crate::index::PageError| PageRefresh::Failed {
+                why: why.to_string(),
+            };
+            (
+                Vec::new(),
+                marked.map_or_else(failed, |()| PageRefresh::Marked),
+            )
         };
         for (filename, change) in changes {
-            out.told(Refreshed::File { page: address.clone(), filename, change }).await?;
+            out.told(Refreshed::File {
+                page: address.clone(),
+                filename,
+                change,
+            })
+            .await?;
         }
         out.told(Refreshed::Page { page: address, end }).await?;
     }

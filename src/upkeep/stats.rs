@@ -32,10 +32,16 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
         totals.index.add(file.bytes);
         totals.superseded_lines += file.superseded as u64;
         for line in &file.lines {
-            let Some(blob) = census.blobs.get(&line.digest) else { continue };
+            let Some(blob) = census.blobs.get(&line.digest) else {
+                continue;
+            };
             let kind = match &line.subject {
                 Subject::File { file, .. } => {
-                    totals.scopes.entry(file.scope.to_string()).or_default().add(blob.bytes);
+                    totals
+                        .scopes
+                        .entry(file.scope.to_string())
+                        .or_default()
+                        .add(blob.bytes);
                     Kind::File
                 }
                 Subject::Page { .. } => Kind::Page,
@@ -65,5 +71,8 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
 }
 
 pub(super) fn amount(beside: Beside) -> Amount {
-    Amount { count: beside.count, bytes: beside.bytes }
+    Amount {
+        count: beside.count,
+        bytes: beside.bytes,
+    }
 }

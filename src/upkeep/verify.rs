@@ -31,8 +31,19 @@ struct Count {
 impl Count {
     fn progress(&mut self, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
         self.told_bytes = self.bytes;
-        let Self { bodies, of_bodies, bytes, of_bytes, .. } = *self;
-        Ok(out.tell(Verified::Progress { bodies, of_bodies, bytes, of_bytes })?)
+        let Self {
+            bodies,
+            of_bodies,
+            bytes,
+            of_bytes,
+            ..
+        } = *self;
+        Ok(out.tell(Verified::Progress {
+            bodies,
+            of_bodies,
+            bytes,
+            of_bytes,
+        })?)
     }
 }
 
@@ -62,12 +73,20 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         count.bodies += 1;
         match rehashed {
             Rehashed::Right => drop(sizes.insert(blob.digest, blob.bytes)),
-            Rehashed::SetAside => {
-                drop(damaged.insert(blob.digest, Wrong { bytes: blob.bytes, ..Wrong::default() }))
-            }
-            Rehashed::Emptied => {
-                drop(damaged.insert(blob.digest, Wrong { emptied: true, ..Wrong::default() }))
-            }
+            Rehashed::SetAside => drop(damaged.insert(
+                blob.digest,
+                Wrong {
+                    bytes: blob.bytes,
+                    ..Wrong::default()
+                },
+            )),
+            Rehashed::Emptied => drop(damaged.insert(
+                blob.digest,
+                Wrong {
+                    emptied: true,
+                    ..Wrong::default()
+                },
+            )),
             Rehashed::Gone => {}
         }
         if count.bodies.is_multiple_of(TOLD_EVERY_BODIES) {
@@ -75,18 +94,41 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         }
     }
     let lines = check_lines(store, &sizes, &mut damaged, &mut count, out)?;
-    for (digest, Wrong { bytes, emptied, synced, addresses }) in damaged {
+    for (
+        digest,
+        Wrong {
+            bytes,
+            emptied,
+            synced,
+            addresses,
+        },
+    ) in damaged
+    {
         let sha256 = digest.to_string();
         if emptied && !synced {
             out.tell(Verified::Emptied { sha256, addresses })?;
             continue;
         }
         count.faults += 1;
-        out.tell(Verified::Damaged { sha256, bytes, addresses })?;
+        out.tell(Verified::Damaged {
+            sha256,
+            bytes,
+            addresses,
+        })?;
     }
     count.progress(out)?;
-    let Count { bodies, bytes, faults, .. } = count;
-    Ok(out.tell(Verified::Summary { bodies, bytes, lines, faults })?)
+    let Count {
+        bodies,
+        bytes,
+        faults,
+        ..
+    } = count;
+    Ok(out.tell(Verified::Summary {
+        bodies,
+        bytes,
+        lines,
+        faults,
+    })?)
 }
 
 /// A body that is not what its digest says.
@@ -132,7 +174,9 @@ fn check_lines(
         if file.unreadable > 0 {
             count.faults += 1;
             store.compact(&file)?;
-            out.tell(Verified::UnreadableLines { lines: file.unreadable as u64 })?;
+            out.tell(Verified::UnreadableLines {
+                lines: file.unreadable as u64,
+            })?;
         }
         Ok(())
     })?;

@@ -62,8 +62,18 @@ pub struct Uploads {
 
 impl Uploads {
     /// `idle` is the longest a client may pause within its body; `path_prefix` stands before every address of ours.
-    pub fn new(upstream: Arc<Upstream>, pages: Arc<Pages>, idle: Duration, path_prefix: String) -> Self {
-        Self { upstream, pages, idle, path_prefix }
+    pub fn new(
+        upstream: Arc<Upstream>,
+        pages: Arc<Pages>,
+        idle: Duration,
+        path_prefix: String,
+    ) -> Self {
+        Self {
+            upstream,
+            pages,
+            idle,
+            path_prefix,
+        }
     }
 
     /// Sends an upload on and hands back GitLab's answer as it is.
@@ -84,7 +94,11 @@ impl Uploads {
         let route = Route::Upload { scope };
         let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
         let (whole, fault) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
-        let passing = Passing { incoming, size: body.size_hint(), whole: Arc::clone(&whole) };
+        let passing = Passing {
+            incoming,
+            size: body.size_hint(),
+            whole: Arc::clone(&whole),
+        };
         // Dropped with the answer, or with the client.
         let (_answering, answered) = oneshot::channel();
         let mut headers = upload_headers(&head.headers);
@@ -94,16 +108,34 @@ impl Uploads {
         } else {
             wanted.notify_one();
         }
-        let outlet =
-            Outlet { pieces, whole, wanted: Arc::clone(&wanted), answered, fault: Arc::clone(&fault) };
+        let outlet = Outlet {
+            pieces,
+            whole,
+            wanted: Arc::clone(&wanted),
+            answered,
+            fault: Arc::clone(&fault),
+        };
         #[expect(
             clippy::disallowed_methods,
             reason = "it goes on reading after the answer; bounded by LINGER"
         )]
         tokio::spawn(feed(body, outlet, self.idle));
-        let mut doubt = Doubt { pages: &self.pages, changed: true };
-        let answer =
-            self.upstream.upload(&route, credential, Outgoing { headers, body: passing, wanted }).await;
+        let mut doubt = Doubt {
+            pages: &self.pages,
+            changed: true,
+        };
+        let answer = self
+            .upstream
+            .upload(
+                &route,
+                credential,
+                Outgoing {
+                    headers,
+                    body: passing,
+                    wanted,
+                },
+            )
+            .await;
         let untouched = answer
             .as_ref()
             .is_ok_and(|answer| answer.status.is_client_error() || answer.status.is_redirection());
@@ -114,7 +146,12 @@ impl Uploads {
             why => fault.get().cloned().unwrap_or_else(|| why.into()),
         })?;
         if let Some(asked) = self.upstream.url(&route) {
-            lead_here(&mut word.headers, &asked, self.upstream.bases(), &self.path_prefix);
+            lead_here(
+                &mut word.headers,
+                &asked,
+                self.upstream.bases(),
+                &self.path_prefix,
+            );
         }
         Ok(word)
     }
@@ -123,18 +160,25 @@ impl Uploads {
 /// An expectation means something with a body only, and nothing in HTTP/1.0 (RFC 9110 §10.1.1).
 fn waits_to_be_asked(head: &Parts, body: &impl Body) -> bool {
     let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    head.version >= Version::HTTP_11 && head.headers.get(EXPECT).is_some_and(expects) && !body.is_end_stream()
+    head.version >= Version::HTTP_11
+        && head.headers.get(EXPECT).is_some_and(expects)
+        && !body.is_end_stream()
 }
 
 /// Where GitLab sends the client on to an address of its own that is one of larder's too, it is larder's that is meant: the
 /// client may not reach GitLab, and what it does there larder would not see. Any other `Location` stays.
 fn lead_here(headers: &mut HeaderMap, asked: &Url, bases: &Bases, path_prefix: &str) {
     let resolve = Url::options().base_url(Some(asked));
-    let target = headers.get(LOCATION).and_then(|location| resolve.parse(location.to_str().ok()?).ok());
+    let target = headers
+        .get(LOCATION)
+        .and_then(|location| resolve.parse(location.to_str().ok()?).ok());
     let Some(target) = target else { return };
-    let Some(path) = bases.shared_path(&target) else { return };
+    let Some(path) = bases.shared_path(&target) else {
+        return;
+    };
     let tail = &target[url::Position::AfterPath..];
-    if let Ok(location) = HeaderValue::try_from(format!("{}{path}{tail}", path_prefix.trim_end_matches('/')))
+    if let Ok(location) =
+        HeaderValue::try_from(format!("{}{path}{tail}", path_prefix.trim_end_matches('/')))
     {
         headers.insert(LOCATION, location);
     }
@@ -246,7 +290,9 @@ impl Body for Passing {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let piece = ready!(self.incoming.poll_recv(cx));
         Poll::Ready(match piece {
-            None if !self.whole.load(Ordering::Acquire) => Some(Err("the upload was given up".into())),
+            None if !self.whole.load(Ordering::Acquire) => {
+                Some(Err("the upload was given up".into()))
+            }
             piece => piece.map(|piece| piece.map(Frame::data)),
         })
     }
@@ -267,12 +313,16 @@ mod tests {
 
     #[test]
     fn gitlabs_own_addresses_lead_here_and_others_stay() {
-        let [asked, other] =
-            ["http://127.0.0.1:8080/gitlab", "https://gitlab.example"].map(|base| Base::parse(base).unwrap());
+        let [asked, other] = ["http://127.0.0.1:8080/gitlab", "https://gitlab.example"]
+            .map(|base| Base::parse(base).unwrap());
         let upload = "/api/v4/projects/42/packages/pypi";
-        let (url, bases) = (Url::parse(&format!("{asked}{upload}")).unwrap(), Bases::new(asked, vec![other]));
+        let (url, bases) = (
+            Url::parse(&format!("{asked}{upload}")).unwrap(),
+            Bases::new(asked, vec![other]),
+        );
         let led = |location: &str| {
-            let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(location).unwrap())]);
+            let mut headers =
+                HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(location).unwrap())]);
             lead_here(&mut headers, &url, &bases, "/larder/");
             headers[LOCATION].to_str().unwrap().to_owned()
         };
@@ -285,8 +335,14 @@ mod tests {
                 "https://gitlab.example/api/v4/projects/a%2Fb/packages/pypi?x=1#y",
                 "/larder/api/v4/projects/a%2Fb/packages/pypi?x=1#y",
             ),
-            ("/gitlab/api/v4/projects/43/packages/pypi", "/larder/api/v4/projects/43/packages/pypi"),
-            ("pypi/simple/demo", "/larder/api/v4/projects/42/packages/pypi/simple/demo"),
+            (
+                "/gitlab/api/v4/projects/43/packages/pypi",
+                "/larder/api/v4/projects/43/packages/pypi",
+            ),
+            (
+                "pypi/simple/demo",
+                "/larder/api/v4/projects/42/packages/pypi/simple/demo",
+            ),
         ] {
             assert_eq!(led(location), leads);
         }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -27,7 +27,12 @@ pub struct Answer {
 
 impl Answer {
     /// An answer for the whole file, of its end that is here, and of `beginning`: a 206 for all that comes before.
-    pub fn assembled(beginning: Option<Self>, mut headers: HeaderMap, end: Bytes, whole: u64) -> Self {
+    pub fn assembled(
+        beginning: Option<Self>,
+        mut headers: HeaderMap,
+        end: Bytes,
+        whole: u64,
+    ) -> Self {
         headers.remove(CONTENT_RANGE);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(whole));
         let missing = whole.saturating_sub(end.len() as u64);
@@ -35,11 +40,19 @@ impl Answer {
             Some(beginning) => beginning.body.followed_by(missing, end),
             None => IdleBody::of(end),
         };
-        Self { status: StatusCode::OK, reason: None, headers, body }
+        Self {
+            status: StatusCode::OK,
+            reason: None,
+            headers,
+            body,
+        }
     }
 
     pub(super) fn location(&self) -> &str {
-        self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The length that is announced for the body.
@@ -52,11 +65,14 @@ impl Answer {
     /// upload's own framing says nothing: an empty field, and `aws-chunked`.
     pub fn is_coded(&self) -> bool {
         let codings = self.headers.get_all(CONTENT_ENCODING).iter();
-        codings.flat_map(|list| list.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).any(|coding| {
-            !coding.is_empty()
-                && !coding.eq_ignore_ascii_case(b"identity")
-                && !coding.eq_ignore_ascii_case(b"aws-chunked")
-        })
+        codings
+            .flat_map(|list| list.as_bytes().split(|b| *b == b','))
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| {
+                !coding.is_empty()
+                    && !coding.eq_ignore_ascii_case(b"identity")
+                    && !coding.eq_ignore_ascii_case(b"aws-chunked")
+            })
     }
 
     /// For where nothing tells whether a label is true.
@@ -76,7 +92,12 @@ impl Answer {
     pub(super) async fn relayed(self, bytes_max: usize) -> Result<Relayed, BodyError> {
         let headers = passed(&self.headers);
         let body = self.body.collect(bytes_max).await?;
-        Ok(Relayed { status: self.status, reason: self.reason, headers, body })
+        Ok(Relayed {
+            status: self.status,
+            reason: self.reason,
+            headers,
+            body,
+        })
     }
 }
 
@@ -125,8 +146,10 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
         .flat_map(|list| list.split(',').map(|name| name.trim().to_ascii_lowercase()))
         .collect();
     let goes_on = |name: &HeaderName| {
-        let known =
-            PASSED.contains(name) || PASSED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        let known = PASSED.contains(name)
+            || PASSED_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix));
         known && !named_by_connection.iter().any(|hop| hop == name.as_str())
     };
     headers
@@ -138,7 +161,8 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
 
 /// The fields that say when to come back.
 pub(super) fn throttling(headers: &HeaderMap) -> HeaderMap {
-    let known = |name: &HeaderName| *name == RETRY_AFTER || name.as_str().starts_with(PASSED_PREFIXES[0]);
+    let known =
+        |name: &HeaderName| *name == RETRY_AFTER || name.as_str().starts_with(PASSED_PREFIXES[0]);
     let mut passed = passed(headers);
     let others: Vec<HeaderName> = passed.keys().filter(|name| !known(name)).cloned().collect();
     for name in others {
@@ -156,7 +180,10 @@ pub struct Validators {
 
 impl Validators {
     pub fn of(headers: &HeaderMap) -> Self {
-        Self { etag: headers.get(ETAG).cloned(), last_modified: headers.get(LAST_MODIFIED).cloned() }
+        Self {
+            etag: headers.get(ETAG).cloned(),
+            last_modified: headers.get(LAST_MODIFIED).cloned(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -166,7 +193,10 @@ impl Validators {
     /// The one to resume with (RFC 9110 §13.1.5): a strong ETag, else the date. The digest judges the whole body, so
     /// that a date that lies costs a download, not a wrong file.
     pub fn for_resume(&self) -> Option<&HeaderValue> {
-        let strong = self.etag.as_ref().filter(|etag| !etag.as_bytes().starts_with(b"W/"));
+        let strong = self
+            .etag
+            .as_ref()
+            .filter(|etag| !etag.as_bytes().starts_with(b"W/"));
         strong.or(self.last_modified.as_ref())
     }
 }
@@ -184,10 +214,23 @@ impl ContentRange {
         let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
         let (span, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = span.split_once('-')?;
-        let number =
-            |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
-        let whole = if whole == "*" { None } else { Some(number(whole)?) };
-        let range = Self { first: number(first)?, last: number(last)?, whole };
+        let number = |digits: &str| {
+            digits
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| digits.parse().ok())
+                .flatten()
+        };
+        let whole = if whole == "*" {
+            None
+        } else {
+            Some(number(whole)?)
+        };
+        let range = Self {
+            first: number(first)?,
+            last: number(last)?,
+            whole,
+        };
         let sound = range.first <= range.last && whole.is_none_or(|whole| range.last < whole);
         sound.then_some(range)
     }
@@ -199,7 +242,13 @@ impl ContentRange {
     /// Whether this is the answer to `wanted`. Of a file whose length is not told, what may be one is.
     pub fn answers(self, wanted: ByteRange) -> bool {
         match (wanted, self.whole) {
-            (_, Some(whole)) => wanted.on(whole) == Some(Extent { start: self.first, end: self.last + 1 }),
+            (_, Some(whole)) => {
+                wanted.on(whole)
+                    == Some(Extent {
+                        start: self.first,
+                        end: self.last + 1,
+                    })
+            }
             (ByteRange::From { first, last }, None) => {
                 self.first == first && last.is_none_or(|last| self.last <= last)
             }
@@ -212,8 +261,16 @@ impl ContentRange {
 
 /// `Content-Range: bytes */whole`: the length that a 416 tells.
 pub(super) fn unsatisfied(headers: &HeaderMap) -> Option<u64> {
-    let digits = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?;
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    let digits = headers
+        .get(CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes */")?;
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -274,7 +331,10 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("x"));
         }
         headers.insert("connection", HeaderValue::from_static("close, Deprecation"));
-        let mut names: Vec<_> = passed(&headers).keys().map(|name| name.as_str().to_owned()).collect();
+        let mut names: Vec<_> = passed(&headers)
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .collect();
         names.sort();
         assert_eq!(names, ["content-type", "ratelimit-reset"]);
     }

@@ -6,8 +6,8 @@
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    RANGE, USER_AGENT,
 };
 use url::Url;
 
@@ -72,16 +72,28 @@ impl<'a> Ask<'a> {
 
     /// The read of a peer that this comes to.
     pub(super) fn reading<'r>(&self, url: &'r Url, headers: &'r HeaderMap) -> Reading<'r> {
-        Reading { kind: self.route.word(), url, headers, fresh: self.fresh_connection }
+        Reading {
+            kind: self.route.word(),
+            url,
+            headers,
+            fresh: self.fresh_connection,
+        }
     }
 
     /// What anybody may know of it: never a credential.
     pub(super) fn fields(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("larder/", env!("CARGO_PKG_VERSION"))),
+        );
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(wanted) = &self.range {
-            headers.extend(HeaderValue::try_from(wanted.range.field()).ok().map(|field| (RANGE, field)));
+            headers.extend(
+                HeaderValue::try_from(wanted.range.field())
+                    .ok()
+                    .map(|field| (RANGE, field)),
+            );
             if let Some(if_range) = &wanted.if_range {
                 headers.insert(IF_RANGE, if_range.clone());
             }
@@ -92,8 +104,11 @@ impl<'a> Ask<'a> {
     /// Whether a status refuses the range that was asked for, and perhaps not the file (RFC 9110 §14.2 lets a server
     /// support none; such as support some say this of the others).
     pub(super) fn is_refused_by(&self, status: StatusCode) -> bool {
-        const REFUSALS: [StatusCode; 3] =
-            [StatusCode::BAD_REQUEST, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+        const REFUSALS: [StatusCode; 3] = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::METHOD_NOT_ALLOWED,
+            StatusCode::NOT_IMPLEMENTED,
+        ];
         self.range.is_some() && REFUSALS.contains(&status)
     }
 
@@ -104,14 +119,18 @@ impl<'a> Ask<'a> {
             return Ok(FileAnswer::Whole(answer));
         }
         match (&self.range, ContentRange::of(&answer.headers)) {
-            (Some(wanted), Some(part)) if part.answers(wanted.range) => Ok(FileAnswer::Part(part, answer)),
+            (Some(wanted), Some(part)) if part.answers(wanted.range) => {
+                Ok(FileAnswer::Part(part, answer))
+            }
             _ => Err(UpstreamError::WrongPart(peer)),
         }
     }
 
     /// The name under which both sides find the request in their logs.
     pub(super) fn put_request_id(headers: &mut HeaderMap) {
-        let Some(current) = correlation::current() else { return };
+        let Some(current) = correlation::current() else {
+            return;
+        };
         if let Ok(id) = current.id().with_bytes(HeaderValue::from_bytes) {
             headers.insert(X_REQUEST_ID, id);
         }

@@ -43,7 +43,14 @@ pub struct IdleBody {
 
 impl IdleBody {
     pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<Counts>) -> Self {
-        Self { first: None, inner: Some(inner), after: None, limit, timer: Box::pin(sleep(limit)), counts }
+        Self {
+            first: None,
+            inner: Some(inner),
+            after: None,
+            limit,
+            timer: Box::pin(sleep(limit)),
+            counts,
+        }
     }
 
     /// Waits for the first bytes, and keeps them: what breaks before can still be told in place of a head. False if there
@@ -60,14 +67,24 @@ impl IdleBody {
 
     /// The same body of `length` bytes, of which none has been taken, and then these, which came before it.
     pub(super) fn followed_by(self, length: u64, bytes: Bytes) -> Self {
-        Self { after: Some((length, bytes)), ..self }
+        Self {
+            after: Some((length, bytes)),
+            ..self
+        }
     }
 
     /// A body that is here already.
     pub(super) fn of(bytes: Bytes) -> Self {
         let limit = Duration::ZERO;
         let (after, timer) = (Some((0, bytes)), Box::pin(sleep(limit)));
-        Self { first: None, inner: None, after, limit, timer, counts: Arc::default() }
+        Self {
+            first: None,
+            inner: None,
+            after,
+            limit,
+            timer,
+            counts: Arc::default(),
+        }
     }
 
     /// What follows a body that has ended, if it was as long as was told.
@@ -124,11 +141,16 @@ impl Body for IdleBody {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        let Some(inner) = &mut this.inner else { return Poll::Ready(this.rest().map(Ok)) };
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(this.rest().map(Ok));
+        };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(None) => Poll::Ready(this.rest().map(Ok)),
             Poll::Ready(frame) => {
-                #[expect(clippy::disallowed_methods, reason = "tokio's timers want tokio's clock")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "tokio's timers want tokio's clock"
+                )]
                 this.timer.as_mut().reset(Instant::now() + this.limit);
                 match &frame {
                     Some(Ok(frame)) => {

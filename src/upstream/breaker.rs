@@ -37,7 +37,11 @@ pub struct Condition {
 
 impl Condition {
     /// Asked as usual.
-    pub(super) const WELL: Self = Self { state: State::Closed, since: None, next_try: None };
+    pub(super) const WELL: Self = Self {
+        state: State::Closed,
+        since: None,
+        next_try: None,
+    };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +66,18 @@ enum Admission {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Closed { failures: u32 },
-    Open { until: Instant, pauses: u32 },
-    Probing { probe: u64, until: Instant, pauses: u32 },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+        pauses: u32,
+    },
+    Probing {
+        probe: u64,
+        until: Instant,
+        pauses: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -78,7 +91,12 @@ struct Circuit {
 
 impl Circuit {
     fn new(limits: Limits) -> Self {
-        Self { limits, phase: Phase::Closed { failures: 0 }, probes: 0, opened: None }
+        Self {
+            limits,
+            phase: Phase::Closed { failures: 0 },
+            probes: 0,
+            opened: None,
+        }
     }
 
     fn admit(&mut self, now: Instant) -> Admission {
@@ -90,7 +108,11 @@ impl Circuit {
             return Admission::Refused { until };
         }
         self.probes += 1;
-        self.phase = Phase::Probing { probe: self.probes, until: now + self.limits.probe, pauses };
+        self.phase = Phase::Probing {
+            probe: self.probes,
+            until: now + self.limits.probe,
+            pauses,
+        };
         Admission::Probe(self.probes)
     }
 
@@ -105,21 +127,36 @@ impl Circuit {
         let pauses = match self.phase {
             Phase::Closed { failures } if failures + 1 == self.limits.failures => 0,
             Phase::Closed { failures } => {
-                self.phase = Phase::Closed { failures: failures.saturating_add(1) };
+                self.phase = Phase::Closed {
+                    failures: failures.saturating_add(1),
+                };
                 return;
             }
-            Phase::Probing { probe: current, pauses, .. } if Some(current) == probe => pauses + 1,
+            Phase::Probing {
+                probe: current,
+                pauses,
+                ..
+            } if Some(current) == probe => pauses + 1,
             Phase::Probing { .. } | Phase::Open { .. } => return,
         };
-        let whole = PAUSE.saturating_mul(2u32.saturating_pow(pauses)).min(self.limits.rest);
+        let whole = PAUSE
+            .saturating_mul(2u32.saturating_pow(pauses))
+            .min(self.limits.rest);
         let pause = whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
-        self.phase = Phase::Open { until: now + pause, pauses };
+        self.phase = Phase::Open {
+            until: now + pause,
+            pauses,
+        };
         self.opened = self.opened.or(Some(now));
     }
 
     /// The probe came to no end: the next request is one.
     fn released(&mut self, probe: u64, now: Instant) {
-        if let Phase::Probing { probe: current, pauses, .. } = self.phase
+        if let Phase::Probing {
+            probe: current,
+            pauses,
+            ..
+        } = self.phase
             && current == probe
         {
             self.phase = Phase::Open { until: now, pauses };
@@ -142,7 +179,9 @@ impl Circuit {
         };
         Condition {
             state: self.state(now),
-            since: self.opened.map(|opened| now.saturating_duration_since(opened)),
+            since: self
+                .opened
+                .map(|opened| now.saturating_duration_since(opened)),
             next_try,
         }
     }
@@ -163,8 +202,14 @@ impl Breaker {
     /// How long it will be until somebody may ask.
     pub(super) fn enter(&self, now: Instant) -> Result<Pass<'_>, Duration> {
         match self.circuit().admit(now) {
-            Admission::Free => Ok(Pass { breaker: self, probe: None }),
-            Admission::Probe(probe) => Ok(Pass { breaker: self, probe: Some(probe) }),
+            Admission::Free => Ok(Pass {
+                breaker: self,
+                probe: None,
+            }),
+            Admission::Probe(probe) => Ok(Pass {
+                breaker: self,
+                probe: Some(probe),
+            }),
             Admission::Refused { until } => Err(until.saturating_duration_since(now)),
         }
     }
@@ -216,8 +261,11 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { failures: 3, rest: Duration::from_secs(30), probe: Duration::from_secs(40) };
+    const LIMITS: Limits = Limits {
+        failures: 3,
+        rest: Duration::from_secs(30),
+        probe: Duration::from_secs(40),
+    };
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
@@ -278,7 +326,10 @@ mod tests {
             }
             // A probe gives up when its time is over: whoever asks upstream holds it to that.
             under_way.retain(|(probe, since)| probe.is_none() || now < *since + LIMITS.probe);
-            let probes = under_way.iter().filter(|(probe, _)| probe.is_some()).count();
+            let probes = under_way
+                .iter()
+                .filter(|(probe, _)| probe.is_some())
+                .count();
             look(&mut circuit, now, probes, failed);
         }
     }
@@ -326,35 +377,62 @@ mod tests {
             assert_eq!(circuit.state(now), State::Open);
             let condition = circuit.condition(now);
             let wait = Some(Duration::from_secs(pause));
-            assert_eq!((condition.since, condition.next_try), (Some(now - opened), wait));
+            assert_eq!(
+                (condition.since, condition.next_try),
+                (Some(now - opened), wait)
+            );
             now = until;
-            let Admission::Probe(probe) = circuit.admit(now) else { panic!("no probe after {pause} s") };
-            assert!(matches!(circuit.admit(now), Admission::Refused { .. }), "two probes");
+            let Admission::Probe(probe) = circuit.admit(now) else {
+                panic!("no probe after {pause} s")
+            };
+            assert!(
+                matches!(circuit.admit(now), Admission::Refused { .. }),
+                "two probes"
+            );
             circuit.failed(Some(probe), now, 1.0);
         }
         now += LIMITS.rest;
         assert!(matches!(circuit.admit(now), Admission::Probe(_)));
         circuit.succeeded();
-        assert_eq!((circuit.admit(now), circuit.condition(now)), (Admission::Free, Condition::WELL));
+        assert_eq!(
+            (circuit.admit(now), circuit.condition(now)),
+            (Admission::Free, Condition::WELL)
+        );
     }
 
     #[test]
     fn a_probe_that_is_dropped_leaves_its_place_to_the_next() {
-        let breaker = Breaker::new(Limits { failures: 1, rest: Duration::ZERO, ..LIMITS });
-        breaker.enter(clock::now()).unwrap().settle(false, clock::now());
+        let breaker = Breaker::new(Limits {
+            failures: 1,
+            rest: Duration::ZERO,
+            ..LIMITS
+        });
+        breaker
+            .enter(clock::now())
+            .unwrap()
+            .settle(false, clock::now());
         for _ in 0..3 {
             let probe = breaker.enter(clock::now()).unwrap();
             assert!(probe.is_probe() && breaker.enter(clock::now()).is_err());
         }
-        breaker.enter(clock::now()).unwrap().settle(true, clock::now());
+        breaker
+            .enter(clock::now())
+            .unwrap()
+            .settle(true, clock::now());
         assert_eq!(breaker.condition(clock::now()), Condition::WELL);
     }
 
     #[test]
     fn with_no_limit_it_never_opens() {
-        let breaker = Breaker::new(Limits { failures: 0, ..LIMITS });
+        let breaker = Breaker::new(Limits {
+            failures: 0,
+            ..LIMITS
+        });
         for _ in 0..100 {
-            breaker.enter(clock::now()).unwrap().settle(false, clock::now());
+            breaker
+                .enter(clock::now())
+                .unwrap()
+                .settle(false, clock::now());
         }
         assert!(breaker.enter(clock::now()).is_ok());
     }

@@ -50,20 +50,31 @@ impl Upstream {
         service_token: bool,
     ) -> Result<Self, String> {
         let gitlab = GitLab::new(config, transport, bases, stores, via, service_token)?;
-        Ok(Self { gitlab, mirrors: BTreeMap::new(), offline: false })
+        Ok(Self {
+            gitlab,
+            mirrors: BTreeMap::new(),
+            offline: false,
+        })
     }
 
     #[must_use]
     pub fn with_mirrors(self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
-        let mirrors = mirrors.into_iter().map(|mirror| (mirror.base().scope().clone(), mirror));
-        Self { mirrors: mirrors.collect(), ..self }
+        let mirrors = mirrors
+            .into_iter()
+            .map(|mirror| (mirror.base().scope().clone(), mirror));
+        Self {
+            mirrors: mirrors.collect(),
+            ..self
+        }
     }
 
     /// Goes on counting where others of the same names left off.
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
         self.gitlab.count_on(counts);
-        self.mirrors.values_mut().for_each(|mirror| mirror.count_on(counts));
+        self.mirrors
+            .values_mut()
+            .for_each(|mirror| mirror.count_on(counts));
         self
     }
 
@@ -175,7 +186,9 @@ impl Upstream {
         match route.scope() {
             Some(scope) if scope.is_mirror() => {
                 let mirror = self.mirrors.get(scope).map(Asked::Mirror);
-                mirror.ok_or(UpstreamError::Unusable("no mirror of this name is configured"))
+                mirror.ok_or(UpstreamError::Unusable(
+                    "no mirror of this name is configured",
+                ))
             }
             _ => Ok(Asked::GitLab(&self.gitlab)),
         }

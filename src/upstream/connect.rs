@@ -70,7 +70,11 @@ pub(super) enum ConnectError {
 
 impl ConnectError {
     fn proxy(proxy: &Proxy, fault: ProxyFault, why: Option<BoxError>) -> Self {
-        Self::Proxy { fault, address: proxy.to_string(), why }
+        Self::Proxy {
+            fault,
+            address: proxy.to_string(),
+            why,
+        }
     }
 }
 
@@ -151,12 +155,18 @@ impl Connector {
             }
         };
         if !is_https {
-            return Ok(Stream { inner: MaybeHttpsStream::Http(way), for_proxy: proxy.is_some() });
+            return Ok(Stream {
+                inner: MaybeHttpsStream::Http(way),
+                for_proxy: proxy.is_some(),
+            });
         }
         let name = server_name(&url).ok_or(ConnectError::Address)?;
         let shaking = within(until, self.tls.connect(name, TokioIo::new(way))).await;
         let tls = self.timely(shaking)?.map_err(ConnectError::Tls)?;
-        Ok(Stream { inner: tls.into(), for_proxy: false })
+        Ok(Stream {
+            inner: tls.into(),
+            for_proxy: false,
+        })
     }
 
     fn timely<T>(&self, done: Option<T>) -> Result<T, ConnectError> {
@@ -165,14 +175,20 @@ impl Connector {
 
     /// Whether a proxy may be asked for this: nobody here sees which address it will find.
     fn judge(&self, url: &Url) -> Result<(), ConnectError> {
-        let Some(origins) = &self.store else { return Ok(()) };
+        let Some(origins) = &self.store else {
+            return Ok(());
+        };
         let is_named = url.host_str().is_some_and(|host| origins.names_host(host));
         // Literal addresses were judged as what they are, when the redirect was read.
         let may_be_public = url.host().is_some_and(|host| match host {
             url::Host::Domain(_) => is_public_name(&host),
             _ => true,
         });
-        if is_named || may_be_public { Ok(()) } else { Err(ConnectError::NotPublic) }
+        if is_named || may_be_public {
+            Ok(())
+        } else {
+            Err(ConnectError::NotPublic)
+        }
     }
 
     /// To the proxy, and for https through it.
@@ -186,7 +202,10 @@ impl Connector {
             let name = server_name(&url).ok_or(ConnectError::Address)?;
             let tls = self.tls_to_proxy.connect(name, TokioIo::new(tcp)).await;
             let told = |why: io::Error| {
-                failed(TlsFault::within(&why).map_or(ProxyFault::Garbled, ProxyFault::Tls), Some(why.into()))
+                failed(
+                    TlsFault::within(&why).map_or(ProxyFault::Garbled, ProxyFault::Tls),
+                    Some(why.into()),
+                )
             };
             MaybeHttpsStream::from(tls.map_err(told)?)
         } else {
@@ -296,7 +315,11 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 

@@ -87,8 +87,15 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 7] =
-        [Self::Connect, Self::Tls, Self::Proxy, Self::Timeout, Self::Broken, Self::Stalled, Self::Status];
+    const ALL: [Self; 7] = [
+        Self::Connect,
+        Self::Tls,
+        Self::Proxy,
+        Self::Timeout,
+        Self::Broken,
+        Self::Stalled,
+        Self::Status,
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -120,15 +127,27 @@ pub struct PeerCounts(Mutex<BTreeMap<String, Arc<Counts>>>);
 
 impl PeerCounts {
     pub(super) fn of(&self, name: String) -> Arc<Counts> {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+        Arc::clone(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name)
+                .or_default(),
+        )
     }
 }
 
 impl Counts {
     /// A request to the peer was answered, or was not.
     pub(super) fn asked(&self, route: &'static str, turnout: Turnout) {
-        let kind = KINDS.iter().position(|kind| *kind == route).unwrap_or_default();
-        let place = Turnout::ALL.iter().position(|known| *known == turnout).unwrap_or_default();
+        let kind = KINDS
+            .iter()
+            .position(|kind| *kind == route)
+            .unwrap_or_default();
+        let place = Turnout::ALL
+            .iter()
+            .position(|known| *known == turnout)
+            .unwrap_or_default();
         if let Some(count) = self.requests.get(kind).and_then(|kind| kind.get(place)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -140,34 +159,54 @@ impl Counts {
     }
 
     pub(super) fn failed(&self, fault: Fault, now: Instant) {
-        let place = Fault::ALL.iter().position(|known| *known == fault).unwrap_or_default();
+        let place = Fault::ALL
+            .iter()
+            .position(|known| *known == fault)
+            .unwrap_or_default();
         if let Some(count) = self.faults.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((fault, now));
+        *self
+            .last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((fault, now));
     }
 
     pub(super) fn received(&self, bytes: usize) {
-        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn read(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
         let counted = |turnouts: &[AtomicU64; Turnout::ALL.len()]| {
-            turnouts.each_ref().map(|count| count.load(Ordering::Relaxed))
+            turnouts
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed))
         };
-        let requests = KINDS.iter().zip(&self.requests).flat_map(|(kind, turnouts)| {
-            let counts = Turnout::ALL.iter().zip(counted(turnouts));
-            counts.filter(|(_, count)| *count > 0).map(|(turnout, count)| (*kind, turnout.word(), count))
-        });
+        let requests = KINDS
+            .iter()
+            .zip(&self.requests)
+            .flat_map(|(kind, turnouts)| {
+                let counts = Turnout::ALL.iter().zip(counted(turnouts));
+                counts
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(turnout, count)| (*kind, turnout.word(), count))
+            });
         let faults = Fault::ALL.iter().zip(&self.faults);
-        let last_fault = *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_fault = *self
+            .last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         PeerReading {
             name,
             condition,
             refused: None,
             requests: requests.collect(),
-            faults: faults.map(|(fault, count)| (fault.word(), count.load(Ordering::Relaxed))).collect(),
-            last_fault: last_fault.map(|(fault, at)| (fault.word(), now.saturating_duration_since(at))),
+            faults: faults
+                .map(|(fault, count)| (fault.word(), count.load(Ordering::Relaxed)))
+                .collect(),
+            last_fault: last_fault
+                .map(|(fault, at)| (fault.word(), now.saturating_duration_since(at))),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
             latency: self.latency.read(),
         }
@@ -207,17 +246,37 @@ mod tests {
             for status in [200, 206, 304, 302, 404, 502] {
                 counts.asked(
                     kind,
-                    Turnout::of(StatusCode::from_u16(status).unwrap_or_default(), status == 200),
+                    Turnout::of(
+                        StatusCode::from_u16(status).unwrap_or_default(),
+                        status == 200,
+                    ),
                 );
             }
             counts.asked(kind, Turnout::Nothing);
         }
         counts.failed(Fault::Tls, now);
         counts.received(7);
-        let read = counts.read("gitlab".to_owned(), Condition::WELL, now + Duration::from_secs(2));
+        let read = counts.read(
+            "gitlab".to_owned(),
+            Condition::WELL,
+            now + Duration::from_secs(2),
+        );
         assert_eq!(read.requests.len(), KINDS.len() * Turnout::ALL.len());
-        assert!(read.requests.iter().all(|(_, _, count)| *count == 1), "{:?}", read.requests);
-        assert_eq!(read.faults.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [&("tls", 1)]);
-        assert_eq!((read.last_fault, read.received_bytes), (Some(("tls", Duration::from_secs(2))), 7));
+        assert!(
+            read.requests.iter().all(|(_, _, count)| *count == 1),
+            "{:?}",
+            read.requests
+        );
+        assert_eq!(
+            read.faults
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .collect::<Vec<_>>(),
+            [&("tls", 1)]
+        );
+        assert_eq!(
+            (read.last_fault, read.received_bytes),
+            (Some(("tls", Duration::from_secs(2))), 7)
+        );
     }
 }

@@ -37,7 +37,10 @@ where
 /// The request as it stands on a connection to its own origin, or to a proxy that passes it on (RFC 9112 §3.2).
 pub(super) fn in_form<B>(mut request: Request<B>, url: &Url, for_proxy: bool) -> Request<B> {
     let host = &url[Position::BeforeHost..Position::AfterPort];
-    if let (Ok(host), Ok(path)) = (HeaderValue::from_str(host), url[Position::BeforePath..].parse()) {
+    if let (Ok(host), Ok(path)) = (
+        HeaderValue::from_str(host),
+        url[Position::BeforePath..].parse(),
+    ) {
         request.headers_mut().insert(HOST, host);
         if !for_proxy {
             *request.uri_mut() = path;

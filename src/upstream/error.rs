@@ -85,7 +85,11 @@ impl UpstreamError {
     }
 
     /// What an error on the way to a peer, or while talking to it, comes to; `is_connect` says that nothing was asked yet.
-    pub(super) fn of_way(peer: Peer, why: &(dyn std::error::Error + 'static), is_connect: bool) -> Self {
+    pub(super) fn of_way(
+        peer: Peer,
+        why: &(dyn std::error::Error + 'static),
+        is_connect: bool,
+    ) -> Self {
         match cause::<ConnectError>(why) {
             Some(ConnectError::Proxy { fault, .. }) => Self::Proxy(peer, *fault),
             _ => match TlsFault::within(why) {

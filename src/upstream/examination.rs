@@ -92,7 +92,13 @@ pub async fn examine_connection(
         connected: None,
         tls: None,
     };
-    let addresses: Vec<IpAddr> = facts.addresses.iter().flatten().take(ADDRESSES_MAX).copied().collect();
+    let addresses: Vec<IpAddr> = facts
+        .addresses
+        .iter()
+        .flatten()
+        .take(ADDRESSES_MAX)
+        .copied()
+        .collect();
     let each = limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
     for address in addresses {
         let begun = clock::now();
@@ -118,14 +124,20 @@ async fn resolve(host: &Host<String>, port: u16, limit: Duration) -> Result<Vec<
         Host::Ipv6(address) => return Ok(vec![IpAddr::V6(*address)]),
         Host::Domain(name) => name.as_str(),
     };
-    let found = timeout(limit, lookup_host((name, port))).await.map_err(|_| silence(limit))?;
+    let found = timeout(limit, lookup_host((name, port)))
+        .await
+        .map_err(|_| silence(limit))?;
     let mut addresses = Vec::new();
     for found in found.map_err(|why| why.to_string())? {
         if !addresses.contains(&found.ip()) {
             addresses.push(found.ip());
         }
     }
-    if addresses.is_empty() { Err("the name has no address".to_owned()) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        Err("the name has no address".to_owned())
+    } else {
+        Ok(addresses)
+    }
 }
 
 fn silence(limit: Duration) -> String {
@@ -141,7 +153,9 @@ async fn greet(
     let name = match host {
         Host::Ipv4(address) => ServerName::IpAddress(IpAddr::V4(*address).into()),
         Host::Ipv6(address) => ServerName::IpAddress(IpAddr::V6(*address).into()),
-        Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| TlsFault::OtherName)?,
+        Host::Domain(name) => {
+            ServerName::try_from(name.clone()).map_err(|_| TlsFault::OtherName)?
+        }
     };
     let begun = clock::now();
     let greeting = timeout(limit, TlsConnector::from(tls).connect(name, stream)).await;
@@ -153,9 +167,17 @@ async fn greet(
     let read = certificate.and_then(|certificate| X509Certificate::from_der(certificate).ok());
     let read = read.map(|(_, certificate)| certificate);
     Ok(TlsFacts {
-        version: session.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default(),
-        protocol: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
-        issuer: read.as_ref().map(|certificate| certificate.issuer().to_string()).unwrap_or_default(),
+        version: session
+            .protocol_version()
+            .map(|version| format!("{version:?}"))
+            .unwrap_or_default(),
+        protocol: session
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
+        issuer: read
+            .as_ref()
+            .map(|certificate| certificate.issuer().to_string())
+            .unwrap_or_default(),
         expires: read.and_then(|certificate| {
             let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
             SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

@@ -70,10 +70,17 @@ impl GitLab {
             connect: config.connect_timeout.0,
             header: config.header_timeout.0,
             idle: config.idle_timeout.0,
-            retry: Policy { retries: config.retries, retry_after_max: config.retry_after.0 },
+            retry: Policy {
+                retries: config.retries,
+                retry_after_max: config.retry_after.0,
+            },
             idle_connections: config.idle_connections,
         };
-        let limits = Limits { failures: config.failures, rest: config.rest.0, probe: patience.probe() };
+        let limits = Limits {
+            failures: config.failures,
+            rest: config.rest.0,
+            probe: patience.probe(),
+        };
         let connector = |target, http2| Connector::new(transport, target, patience.connect, http2);
         let to_store = Target::Store(Arc::clone(&stores));
         Ok(Self {
@@ -113,8 +120,10 @@ impl GitLab {
     /// GitLab's numbers, and those of the object store, which never rests.
     pub(super) fn readings(&self, now: Instant) -> [PeerReading; 2] {
         [
-            self.line.reading(GITLAB.to_owned(), self.breaker.condition(now), now),
-            self.store.reading(OBJECT_STORE.to_owned(), Condition::WELL, now),
+            self.line
+                .reading(GITLAB.to_owned(), self.breaker.condition(now), now),
+            self.store
+                .reading(OBJECT_STORE.to_owned(), Condition::WELL, now),
         ]
     }
 
@@ -125,14 +134,19 @@ impl GitLab {
         let url = self.bases.asked().url(ask.route);
         let mut headers = self.headers(ask);
         ask.put_page_types(&mut headers);
-        let answer = self.line.read(Some(&self.breaker), ask.reading(&url, &headers)).await?;
+        let answer = self
+            .line
+            .read(Some(&self.breaker), ask.reading(&url, &headers))
+            .await?;
         match answer.status {
             StatusCode::OK => Ok(PageAnswer::Page { answer, url }),
             StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(PageAnswer::NotModified),
-            status if status.is_redirection() => match page_redirect(&url, answer.location(), &self.bases) {
-                PageRedirect::Forward => self.forwarded(answer).await,
-                PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
-            },
+            status if status.is_redirection() => {
+                match page_redirect(&url, answer.location(), &self.bases) {
+                    PageRedirect::Forward => self.forwarded(answer).await,
+                    PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
+                }
+            }
             _ => Ok(PageAnswer::Refused(self.refusal(ask, answer).await?)),
         }
     }
@@ -152,7 +166,9 @@ impl GitLab {
         }
         let mut answered = self.file_once(ask).await;
         // A signed link that has expired: GitLab signs another one, once.
-        if let Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) = answered {
+        if let Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) =
+            answered
+        {
             answered = self.file_once(ask).await;
         }
         match answered {
@@ -190,8 +206,12 @@ impl GitLab {
                 continue;
             }
             return match answer.status {
-                StatusCode::OK | StatusCode::PARTIAL_CONTENT => ask.success(line.peer().clone(), answer),
-                StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(FileAnswer::NotModified),
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                    ask.success(line.peer().clone(), answer)
+                }
+                StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => {
+                    Ok(FileAnswer::NotModified)
+                }
                 StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
                     Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
                 }
@@ -209,7 +229,10 @@ impl GitLab {
         }
         let url = self.bases.asked().url(ask.route);
         let headers = self.headers(ask);
-        let answer = self.line.read(Some(&self.breaker), ask.reading(&url, &headers)).await?;
+        let answer = self
+            .line
+            .read(Some(&self.breaker), ask.reading(&url, &headers))
+            .await?;
         if answer.status == StatusCode::OK {
             self.relayed(answer.uncoded()?).await
         } else {
@@ -248,7 +271,11 @@ impl GitLab {
         B::Error: Into<BoxError>,
     {
         let url = self.bases.asked().url(route);
-        let Outgoing { mut headers, body, wanted } = upload;
+        let Outgoing {
+            mut headers,
+            body,
+            wanted,
+        } = upload;
         headers.insert(VIA, self.via.clone());
         Ask::put_request_id(&mut headers);
         credential.apply(&mut headers);
@@ -277,7 +304,11 @@ impl GitLab {
     }
 
     /// Asks once, whether or not it rests, and follows nothing.
-    pub(super) async fn hear(&self, inquiry: Inquiry, ask: &Ask<'_>) -> Result<Answer, UpstreamError> {
+    pub(super) async fn hear(
+        &self,
+        inquiry: Inquiry,
+        ask: &Ask<'_>,
+    ) -> Result<Answer, UpstreamError> {
         let mut headers = self.headers(ask);
         let url = match inquiry {
             Inquiry::Version => self.bases.asked().version_url(),
@@ -285,7 +316,15 @@ impl GitLab {
         };
         ask.put_types_of(inquiry, &mut headers);
         self.line
-            .read(None, Reading { kind: ask.route.word(), url: &url, headers: &headers, fresh: true })
+            .read(
+                None,
+                Reading {
+                    kind: ask.route.word(),
+                    url: &url,
+                    headers: &headers,
+                    fresh: true,
+                },
+            )
             .await
     }
 
@@ -345,8 +384,14 @@ impl GitLab {
 /// What GitLab says when it does not forward.
 fn no_such_package() -> Relayed {
     let mut headers = HeaderMap::new();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache"),
+    );
     Relayed {
         status: StatusCode::NOT_FOUND,
         reason: None,
@@ -357,8 +402,15 @@ fn no_such_package() -> Relayed {
 
 /// Fields of an upload that go on: what describes the body, and who sends it.
 pub(crate) fn upload_headers(from: &HeaderMap) -> HeaderMap {
-    const PASSED: [HeaderName; 5] =
-        [http::header::CONTENT_TYPE, CONTENT_LENGTH, USER_AGENT, ACCEPT, http::header::CONTENT_ENCODING];
+    const PASSED: [HeaderName; 5] = [
+        http::header::CONTENT_TYPE,
+        CONTENT_LENGTH,
+        USER_AGENT,
+        ACCEPT,
+        http::header::CONTENT_ENCODING,
+    ];
     let passed = from.iter().filter(|(name, _)| PASSED.contains(name));
-    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+    passed
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }

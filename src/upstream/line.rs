@@ -80,7 +80,10 @@ impl Line {
     /// The same, and every request carries larder's own credential, if it `does`.
     #[must_use]
     pub(super) fn with_own_credential(self, does: bool) -> Self {
-        Self { own_credential: does.then(OwnCredential::default), ..self }
+        Self {
+            own_credential: does.then(OwnCredential::default),
+            ..self
+        }
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -93,9 +96,12 @@ impl Line {
         breaker: Option<&Breaker>,
         reading: Reading<'_>,
     ) -> Result<Answer, UpstreamError> {
-        let Some(breaker) = breaker else { return self.tries(reading, false).await };
-        let pass =
-            breaker.enter(clock::now()).map_err(|wait| UpstreamError::Resting(self.peer.clone(), wait))?;
+        let Some(breaker) = breaker else {
+            return self.tries(reading, false).await;
+        };
+        let pass = breaker
+            .enter(clock::now())
+            .map_err(|wait| UpstreamError::Resting(self.peer.clone(), wait))?;
         let result = self.tries(reading, pass.is_probe()).await;
         pass.settle(reached(&result), clock::now());
         result
@@ -103,11 +109,20 @@ impl Line {
 
     /// A probe is one try, on a connection that is not left from better days.
     async fn tries(&self, reading: Reading<'_>, probe: bool) -> Result<Answer, UpstreamError> {
-        let Reading { url, headers, fresh, .. } = reading;
+        let Reading {
+            url,
+            headers,
+            fresh,
+            ..
+        } = reading;
         let limit = self.patience.header;
         let mut done = 0;
         loop {
-            let client = if fresh || probe || done > 0 { &self.fresh } else { &self.pooled };
+            let client = if fresh || probe || done > 0 {
+                &self.fresh
+            } else {
+                &self.pooled
+            };
             let request = self.request(Method::GET, url, headers.clone(), no_body())?;
             let sent = clock::now();
             let result = match timeout(limit, client.request(request)).await {
@@ -117,7 +132,11 @@ impl Line {
             };
             self.tally(&reading, &result, sent);
             done += 1;
-            match self.patience.retry.pause(done, outcome(&result), rand::random()) {
+            match self
+                .patience
+                .retry
+                .pause(done, outcome(&result), rand::random())
+            {
                 Some(pause) if !probe => tokio::time::sleep(pause).await,
                 _ => return result,
             }
@@ -133,10 +152,19 @@ impl Line {
     ) -> Result<Request<B>, UpstreamError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = url.as_str().parse().map_err(|_| UpstreamError::Redirects(self.peer.clone()))?;
+        *request.uri_mut() = url
+            .as_str()
+            .parse()
+            .map_err(|_| UpstreamError::Redirects(self.peer.clone()))?;
         *request.headers_mut() = headers;
-        if let Some(value) = self.connector.asked_proxy(url).and_then(Proxy::authorization) {
-            request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
+        if let Some(value) = self
+            .connector
+            .asked_proxy(url)
+            .and_then(Proxy::authorization)
+        {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, value.clone());
         }
         Ok(request)
     }
@@ -157,12 +185,18 @@ impl Line {
         let body = IdleBody::new(body, self.patience.idle, Arc::clone(&self.counts));
         // The object store's names are nobody's to look up here.
         if let (Some(id), true) = (head.headers.get(X_REQUEST_ID), self.peer != Peer::Store)
-            && let (Some(current), Some(id)) = (correlation::current(), RequestId::parse(id.as_bytes()))
+            && let (Some(current), Some(id)) =
+                (correlation::current(), RequestId::parse(id.as_bytes()))
         {
             current.answered_as(id);
         }
         let reason = head.extensions.get().cloned();
-        Ok(Answer { status: head.status, reason, headers: head.headers, body })
+        Ok(Answer {
+            status: head.status,
+            reason,
+            headers: head.headers,
+            body,
+        })
     }
 
     /// Counts how one try went.
@@ -172,7 +206,9 @@ impl Line {
             Ok(answer) => {
                 self.counts.head_after(now.saturating_duration_since(sent));
                 let conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
-                let conditional = conditional.iter().any(|name| reading.headers.contains_key(name));
+                let conditional = conditional
+                    .iter()
+                    .any(|name| reading.headers.contains_key(name));
                 Turnout::of(answer.status, conditional)
             }
             Err(_) => Turnout::Nothing,
@@ -183,7 +219,11 @@ impl Line {
     }
 
     /// Counts an upload, which is not read by way of this line.
-    pub(super) fn tally_upload<T>(&self, answered: &Result<T, UpstreamError>, status: Option<StatusCode>) {
+    pub(super) fn tally_upload<T>(
+        &self,
+        answered: &Result<T, UpstreamError>,
+        status: Option<StatusCode>,
+    ) {
         self.hear(answered.as_ref().err(), status, clock::now());
         let turnout = status.map_or(Turnout::Nothing, |status| Turnout::of(status, false));
         self.counts.asked("upload", turnout);
@@ -194,7 +234,9 @@ impl Line {
         if let (Some(own), Some(status)) = (&self.own_credential, status) {
             own.answered(&self.peer, status, now);
         }
-        let failed = status.filter(StatusCode::is_server_error).map(|_| Fault::Status);
+        let failed = status
+            .filter(StatusCode::is_server_error)
+            .map(|_| Fault::Status);
         if let Some(fault) = error.and_then(UpstreamError::fault).or(failed) {
             self.counts.failed(fault, now);
         }
@@ -206,8 +248,14 @@ impl Line {
 
     /// The peer's numbers, under a name.
     pub(super) fn reading(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
-        let refused = self.own_credential.as_ref().and_then(|own| own.refused_for(now));
-        PeerReading { refused, ..self.counts.read(name, condition, now) }
+        let refused = self
+            .own_credential
+            .as_ref()
+            .and_then(|own| own.refused_for(now));
+        PeerReading {
+            refused,
+            ..self.counts.read(name, condition, now)
+        }
     }
 
     /// How long the peer wants to be left alone, if that is longer than is waited out.
@@ -241,7 +289,10 @@ fn wait(answer: &Answer) -> Option<Duration> {
 
 fn outcome(result: &Result<Answer, UpstreamError>) -> Try {
     match result {
-        Ok(answer) => Try::Answered { status: answer.status, retry_after: wait(answer) },
+        Ok(answer) => Try::Answered {
+            status: answer.status,
+            retry_after: wait(answer),
+        },
         Err(UpstreamError::Silent(..)) => Try::TimedOut,
         Err(why) if !why.may_pass() => Try::Hopeless,
         Err(_) => Try::Broken,

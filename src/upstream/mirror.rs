@@ -74,10 +74,17 @@ impl Mirror {
             connect: config.connect_timeout.0,
             header: config.header_timeout.0,
             idle: config.idle_timeout.0,
-            retry: Policy { retries: config.retries, retry_after_max: config.retry_after.0 },
+            retry: Policy {
+                retries: config.retries,
+                retry_after_max: config.retry_after.0,
+            },
             idle_connections: config.idle_connections,
         };
-        let limits = Limits { failures: config.failures, rest: config.rest.0, probe: patience.probe() };
+        let limits = Limits {
+            failures: config.failures,
+            rest: config.rest.0,
+            probe: patience.probe(),
+        };
         let mut breakers: Vec<(Origin, Breaker)> = Vec::new();
         for origin in base.places().map(Url::origin).chain(redirects.origins()) {
             if !breakers.iter().any(|(known, _)| *known == origin) {
@@ -109,8 +116,12 @@ impl Mirror {
 
     /// How the worst of its origins stands.
     pub(super) fn condition(&self, now: Instant) -> Condition {
-        let all = self.breakers.iter().map(|(_, breaker)| breaker.condition(now));
-        all.max_by_key(|condition| condition.state).unwrap_or(Condition::WELL)
+        let all = self
+            .breakers
+            .iter()
+            .map(|(_, breaker)| breaker.condition(now));
+        all.max_by_key(|condition| condition.state)
+            .unwrap_or(Condition::WELL)
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
@@ -120,7 +131,8 @@ impl Mirror {
     }
 
     pub(super) fn reading(&self, now: Instant) -> PeerReading {
-        self.line.reading(self.base.scope().to_string(), self.condition(now), now)
+        self.line
+            .reading(self.base.scope().to_string(), self.condition(now), now)
     }
 
     pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
@@ -144,7 +156,9 @@ impl Mirror {
             Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
         };
         match answer.status {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => ask.success(self.line.peer().clone(), answer),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                ask.success(self.line.peer().clone(), answer)
+            }
             StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
                 Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
             }
@@ -162,12 +176,18 @@ impl Mirror {
                 relayed.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
             }
             FileAnswer::Refused(word) => Ok(word),
-            _ => Err(UpstreamError::Unusable("upstream answered what was not asked")),
+            _ => Err(UpstreamError::Unusable(
+                "upstream answered what was not asked",
+            )),
         }
     }
 
     /// Asks once, whether or not it rests, and follows nothing.
-    pub(super) async fn hear(&self, inquiry: Inquiry, ask: &Ask<'_>) -> Result<Answer, UpstreamError> {
+    pub(super) async fn hear(
+        &self,
+        inquiry: Inquiry,
+        ask: &Ask<'_>,
+    ) -> Result<Answer, UpstreamError> {
         let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
         let url = self.base.url(ask.route).ok_or_else(nowhere)?;
         let mut headers = self.headers(ask);
@@ -176,7 +196,15 @@ impl Mirror {
         }
         ask.put_types_of(inquiry, &mut headers);
         self.line
-            .read(None, Reading { kind: ask.route.word(), url: &url, headers: &headers, fresh: true })
+            .read(
+                None,
+                Reading {
+                    kind: ask.route.word(),
+                    url: &url,
+                    headers: &headers,
+                    fresh: true,
+                },
+            )
             .await
     }
 
@@ -195,7 +223,9 @@ impl Mirror {
         }
         // A path that leads below no prefix is nobody's.
         let Some(mut url) = self.base.url(ask.route) else {
-            return Ok(Followed::Word(self.word(StatusCode::NOT_FOUND, HeaderMap::new())));
+            return Ok(Followed::Word(
+                self.word(StatusCode::NOT_FOUND, HeaderMap::new()),
+            ));
         };
         for _ in 0..=HOPS_MAX {
             let mut headers = headers.clone();
@@ -204,7 +234,10 @@ impl Mirror {
                 self.credential.apply(&mut headers);
             }
             let line = if is_own { &self.line } else { &self.elsewhere };
-            let breaker = self.breakers.iter().find(|(origin, _)| *origin == url.origin());
+            let breaker = self
+                .breakers
+                .iter()
+                .find(|(origin, _)| *origin == url.origin());
             let breaker = breaker.map(|(_, breaker)| breaker);
             let answer = line.read(breaker, ask.reading(&url, &headers)).await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
@@ -216,7 +249,11 @@ impl Mirror {
     }
 
     fn next(&self, from: &Url, answer: &Answer) -> Result<Url, UpstreamError> {
-        let listed: Vec<Origin> = self.breakers.iter().map(|(origin, _)| origin.clone()).collect();
+        let listed: Vec<Origin> = self
+            .breakers
+            .iter()
+            .map(|(origin, _)| origin.clone())
+            .collect();
         match mirror_redirect(from, answer.location(), &listed) {
             MirrorRedirect::Follow(next) => Ok(next),
             MirrorRedirect::Forbidden(origin) => {
@@ -238,14 +275,16 @@ impl Mirror {
         let (peer, status) = (self.line.peer().clone(), answer.status);
         let is_for_everybody = !(self.shows_itself && self.is_own(url));
         let word = match status {
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                Ok(self.word(status, HeaderMap::new()))
-            }
+            StatusCode::NOT_FOUND
+            | StatusCode::GONE
+            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Ok(self.word(status, HeaderMap::new())),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_for_everybody => {
                 Ok(self.word(status, HeaderMap::new()))
             }
             StatusCode::TOO_MANY_REQUESTS => Ok(self.word(status, throttling(&answer.headers))),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Err(UpstreamError::MirrorCredential(peer, status))
             }
             StatusCode::LOOP_DETECTED => Err(UpstreamError::Loop),
@@ -259,10 +298,18 @@ impl Mirror {
     }
 
     fn word(&self, status: StatusCode, mut headers: HeaderMap) -> Relayed {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let body = Bytes::from(format!("{} answered {status}\n", self.line.peer()));
-        Relayed { status, reason: None, headers, body }
+        Relayed {
+            status,
+            reason: None,
+            headers,
+            body,
+        }
     }
 }
 

@@ -30,12 +30,16 @@ enum Whom {
 impl NoProxy {
     /// Entries stand between commas or white space. What cannot be understood holds nobody back.
     pub(super) fn parse(list: &str) -> Self {
-        let texts = list.split([',', ' ', '\t', '\n', '\r']).filter(|text| !text.is_empty());
+        let texts = list
+            .split([',', ' ', '\t', '\n', '\r'])
+            .filter(|text| !text.is_empty());
         Self(texts.filter_map(Entry::parse).collect())
     }
 
     pub(super) fn lists(&self, host: &Host<&str>, port: u16) -> bool {
-        self.0.iter().any(|entry| entry.port.is_none_or(|of| of == port) && entry.whom.is(host))
+        self.0
+            .iter()
+            .any(|entry| entry.port.is_none_or(|of| of == port) && entry.whom.is(host))
     }
 }
 
@@ -45,7 +49,10 @@ impl Entry {
             return Some(Self { whom, port: None });
         }
         let (whom, port) = text.rsplit_once(':')?;
-        Some(Self { whom: Whom::parse(whom)?, port: Some(port.parse().ok()?) })
+        Some(Self {
+            whom: Whom::parse(whom)?,
+            port: Some(port.parse().ok()?),
+        })
     }
 }
 
@@ -54,14 +61,21 @@ impl Whom {
         if text == "*" {
             return Some(Self::Everybody);
         }
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Some(Self::Network(address.into()));
         }
         if let Ok(network) = bare.parse() {
             return Some(Self::Network(network));
         }
-        let name = text.strip_prefix('*').unwrap_or(text).trim_matches('.').to_ascii_lowercase();
+        let name = text
+            .strip_prefix('*')
+            .unwrap_or(text)
+            .trim_matches('.')
+            .to_ascii_lowercase();
         let is_name = !name.is_empty() && !name.contains(['*', ':', '/', '[', ']', '@']);
         is_name.then_some(Self::Domain(name))
     }
@@ -69,8 +83,12 @@ impl Whom {
     fn is(&self, host: &Host<&str>) -> bool {
         match (self, host) {
             (Self::Everybody, _) => true,
-            (Self::Network(network), Host::Ipv4(address)) => network.contains(&IpAddr::V4(*address)),
-            (Self::Network(network), Host::Ipv6(address)) => network.contains(&IpAddr::V6(*address)),
+            (Self::Network(network), Host::Ipv4(address)) => {
+                network.contains(&IpAddr::V4(*address))
+            }
+            (Self::Network(network), Host::Ipv6(address)) => {
+                network.contains(&IpAddr::V6(*address))
+            }
             (Self::Domain(domain), Host::Domain(name)) => {
                 let name = name.trim_end_matches('.').to_ascii_lowercase();
                 let above = name.strip_suffix(domain.as_str());

@@ -69,20 +69,46 @@ mod tests {
         let (own, start) = (OwnCredential::default(), clock::now());
         for (at, status, refused_for) in steps {
             let now = start + *at * Duration::from_secs(1);
-            own.answered(&Peer::GitLab, StatusCode::from_u16(*status).unwrap_or_default(), now);
-            assert_eq!(own.refused_for(now), refused_for.map(Duration::from_secs), "{at}: {status}");
+            own.answered(
+                &Peer::GitLab,
+                StatusCode::from_u16(*status).unwrap_or_default(),
+                now,
+            );
+            assert_eq!(
+                own.refused_for(now),
+                refused_for.map(Duration::from_secs),
+                "{at}: {status}"
+            );
         }
     }
 
     #[test]
     fn it_is_refused_from_the_first_401_until_something_is_given_for_it() {
-        goes(&[(0, 200, None), (1, 403, None), (2, 401, Some(0)), (3, 401, Some(1)), (4, 503, Some(2))]);
-        goes(&[(2, 401, Some(0)), (5, 404, Some(3)), (6, 403, Some(4)), (7, 304, None), (8, 401, Some(0))]);
+        goes(&[
+            (0, 200, None),
+            (1, 403, None),
+            (2, 401, Some(0)),
+            (3, 401, Some(1)),
+            (4, 503, Some(2)),
+        ]);
+        goes(&[
+            (2, 401, Some(0)),
+            (5, 404, Some(3)),
+            (6, 403, Some(4)),
+            (7, 304, None),
+            (8, 401, Some(0)),
+        ]);
         goes(&[(8, 401, Some(0)), (9, 302, None)]);
     }
 
     #[test]
     fn a_403_counts_only_of_one_for_which_nothing_was_ever_given() {
-        goes(&[(0, 404, None), (1, 403, Some(0)), (2, 404, Some(1)), (3, 200, None), (4, 403, None)]);
+        goes(&[
+            (0, 404, None),
+            (1, 403, Some(0)),
+            (2, 404, Some(1)),
+            (3, 200, None),
+            (4, 403, None),
+        ]);
     }
 }

@@ -17,7 +17,11 @@ pub enum Peer {
 impl Peer {
     /// Who is asked about packages of this scope.
     pub fn of(scope: &Scope) -> Self {
-        if scope.is_mirror() { Self::Mirror(scope.clone()) } else { Self::GitLab }
+        if scope.is_mirror() {
+            Self::Mirror(scope.clone())
+        } else {
+            Self::GitLab
+        }
     }
 
     /// The section of the configuration that says how it is reached.

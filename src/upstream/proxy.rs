@@ -45,7 +45,9 @@ impl ProxyEnvironment {
         Self {
             http: http.or_else(all),
             https: first(["https_proxy", "HTTPS_PROXY"]).or_else(all),
-            no_proxy: first(["no_proxy", "NO_PROXY"]).map(|list| NoProxy::parse(&list.1)).unwrap_or_default(),
+            no_proxy: first(["no_proxy", "NO_PROXY"])
+                .map(|list| NoProxy::parse(&list.1))
+                .unwrap_or_default(),
         }
     }
 
@@ -88,22 +90,42 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Without a scheme, http is meant.
     fn parse(text: &str, source: &'static str) -> Result<(Self, Url), ProxyUrlError> {
-        let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let whole = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
         let url = Url::parse(&whole).map_err(|_| ProxyUrlError::NotAUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ProxyUrlError::Scheme);
         }
-        let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-        let address = url.origin().ascii_serialization().parse().ok().filter(|_| is_bare);
+        let is_bare =
+            matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let address = url
+            .origin()
+            .ascii_serialization()
+            .parse()
+            .ok()
+            .filter(|_| is_bare);
         let address = address.ok_or(ProxyUrlError::NotAUrl)?;
-        Ok((Self { address, authorization: None, source }, url))
+        Ok((
+            Self {
+                address,
+                authorization: None,
+                source,
+            },
+            url,
+        ))
     }
 
     fn of_variable(variable: &Variable) -> Result<Self, ProxyUrlError> {
         let Variable(name, text) = variable;
         let (proxy, url) = Self::parse(text, name)?;
         let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
+        let (user, password) = (
+            decoded(url.username()),
+            decoded(url.password().unwrap_or_default()),
+        );
         if user.is_empty() && password.is_empty() {
             return Ok(proxy);
         }
@@ -128,7 +150,10 @@ impl Proxy {
         if let Some(value) = &mut value {
             value.set_sensitive(true);
         }
-        Self { authorization: value, ..self }
+        Self {
+            authorization: value,
+            ..self
+        }
     }
 
     pub(super) fn address(&self) -> &Uri {
@@ -143,7 +168,12 @@ impl Proxy {
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address.to_string();
-        write!(f, "{} (from {})", address.trim_end_matches('/'), self.source)
+        write!(
+            f,
+            "{} (from {})",
+            address.trim_end_matches('/'),
+            self.source
+        )
     }
 }
 
@@ -173,19 +203,31 @@ impl Proxies {
         if setting.is_empty() {
             let read = |variable: &Option<Variable>| {
                 let read = variable.as_ref().map(|variable| {
-                    let told =
-                        |why| format!("{} in the environment: {why}; or set proxy = \"none\"", variable.0);
+                    let told = |why| {
+                        format!(
+                            "{} in the environment: {why}; or set proxy = \"none\"",
+                            variable.0
+                        )
+                    };
                     Proxy::of_variable(variable).map_err(told)
                 });
                 read.transpose()
             };
-            return Ok(Self { http: read(&environment.http)?, https: read(&environment.https)?, no_proxy });
+            return Ok(Self {
+                http: read(&environment.http)?,
+                https: read(&environment.https)?,
+                no_proxy,
+            });
         }
         let mut proxy = Proxy::of_setting(setting).map_err(|why| why.to_string())?;
         if let Some(pair) = credential {
             proxy = proxy.with_credential(pair);
         }
-        Ok(Self { http: Some(proxy.clone()), https: Some(proxy), no_proxy })
+        Ok(Self {
+            http: Some(proxy.clone()),
+            https: Some(proxy),
+            no_proxy,
+        })
     }
 
     /// What is wrong with the key by itself.
@@ -215,16 +257,22 @@ impl Proxies {
 
 /// The proxy towards a URL, as it may be shown, by the key `proxy` and the environment; none if they make no sense.
 pub fn proxy_towards(url: &Url, setting: &str, environment: &ProxyEnvironment) -> Option<String> {
-    Proxies::choose(setting, None, environment).ok()?.towards(url).map(ToString::to_string)
+    Proxies::choose(setting, None, environment)
+        .ok()?
+        .towards(url)
+        .map(ToString::to_string)
 }
 
 /// Whether a name can be one of the public Internet, as far as the name tells: a proxy looks it up, and larder does not see
 /// what it finds.
 pub(super) fn is_public_name(host: &Host<&str>) -> bool {
     const SPECIAL: [&str; 6] = ["localhost", "local", "internal", "intranet", "lan", "arpa"];
-    let Host::Domain(name) = host else { return false };
+    let Host::Domain(name) = host else {
+        return false;
+    };
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name.rsplit_once('.').is_some_and(|(_, last)| !SPECIAL.contains(&last))
+    name.rsplit_once('.')
+        .is_some_and(|(_, last)| !SPECIAL.contains(&last))
 }
 
 #[cfg(test)]
@@ -242,7 +290,9 @@ mod tests {
         match Proxies::choose(setting, None, &environment(variables)) {
             Ok(proxies) => {
                 let url = Url::parse(url).unwrap();
-                proxies.towards(&url).map_or_else(|| "direct".to_owned(), ToString::to_string)
+                proxies
+                    .towards(&url)
+                    .map_or_else(|| "direct".to_owned(), ToString::to_string)
             }
             Err(why) => why,
         }
@@ -253,35 +303,77 @@ mod tests {
         let (http, https) = ("http://gitlab.example/", "https://gitlab.example/");
         for (variables, url, expected) in [
             (&[][..], https, "direct"),
-            (&[("HTTPS_PROXY", "http://up:3128")], https, "http://up:3128 (from HTTPS_PROXY)"),
-            (&[("HTTPS_PROXY", "up:3128")], https, "http://up:3128 (from HTTPS_PROXY)"),
+            (
+                &[("HTTPS_PROXY", "http://up:3128")],
+                https,
+                "http://up:3128 (from HTTPS_PROXY)",
+            ),
+            (
+                &[("HTTPS_PROXY", "up:3128")],
+                https,
+                "http://up:3128 (from HTTPS_PROXY)",
+            ),
             (&[("HTTPS_PROXY", "http://up:3128")], http, "direct"),
             (
-                &[("HTTPS_PROXY", "http://up:1"), ("https_proxy", "http://low:2")],
+                &[
+                    ("HTTPS_PROXY", "http://up:1"),
+                    ("https_proxy", "http://low:2"),
+                ],
                 https,
                 "http://low:2 (from https_proxy)",
             ),
-            (&[("https_proxy", ""), ("HTTPS_PROXY", "http://up:1")], https, "http://up:1 (from HTTPS_PROXY)"),
-            (&[("HTTP_PROXY", "http://up:1")], http, "http://up:1 (from HTTP_PROXY)"),
-            (&[("HTTP_PROXY", "http://up:1"), ("REQUEST_METHOD", "GET")], http, "direct"),
+            (
+                &[("https_proxy", ""), ("HTTPS_PROXY", "http://up:1")],
+                https,
+                "http://up:1 (from HTTPS_PROXY)",
+            ),
+            (
+                &[("HTTP_PROXY", "http://up:1")],
+                http,
+                "http://up:1 (from HTTP_PROXY)",
+            ),
+            (
+                &[("HTTP_PROXY", "http://up:1"), ("REQUEST_METHOD", "GET")],
+                http,
+                "direct",
+            ),
             (
                 &[("http_proxy", "http://low:1"), ("REQUEST_METHOD", "GET")],
                 http,
                 "http://low:1 (from http_proxy)",
             ),
-            (&[("ALL_PROXY", "https://all:1")], http, "https://all:1 (from ALL_PROXY)"),
             (
-                &[("ALL_PROXY", "socks5://all:1"), ("https_proxy", "low:2"), ("http_proxy", "low:2")],
+                &[("ALL_PROXY", "https://all:1")],
+                http,
+                "https://all:1 (from ALL_PROXY)",
+            ),
+            (
+                &[
+                    ("ALL_PROXY", "socks5://all:1"),
+                    ("https_proxy", "low:2"),
+                    ("http_proxy", "low:2"),
+                ],
                 https,
                 "http://low:2 (from https_proxy)",
             ),
-            (&[("https_proxy", "http://low:2"), ("no_proxy", ".example")], https, "direct"),
             (
-                &[("https_proxy", "http://low:2"), ("NO_PROXY", "gitlab.example:80")],
+                &[("https_proxy", "http://low:2"), ("no_proxy", ".example")],
+                https,
+                "direct",
+            ),
+            (
+                &[
+                    ("https_proxy", "http://low:2"),
+                    ("NO_PROXY", "gitlab.example:80"),
+                ],
                 https,
                 "http://low:2 (from https_proxy)",
             ),
-            (&[("https_proxy", "http://ann:pa%3Ass@low:2/")], https, "http://low:2 (from https_proxy)"),
+            (
+                &[("https_proxy", "http://ann:pa%3Ass@low:2/")],
+                https,
+                "http://low:2 (from https_proxy)",
+            ),
         ] {
             assert_eq!(towards("", variables, url), expected, "{variables:?} {url}");
         }
@@ -289,15 +381,24 @@ mod tests {
 
     #[test]
     fn the_key_goes_before_the_environment_but_for_no_proxy() {
-        let variables = [("https_proxy", "http://low:2"), ("no_proxy", "near.example")];
+        let variables = [
+            ("https_proxy", "http://low:2"),
+            ("no_proxy", "near.example"),
+        ];
         let url = "https://gitlab.example/";
         assert_eq!(towards("none", &variables, url), "direct");
-        assert_eq!(towards("http://own:3", &variables, url), "http://own:3 (from proxy)");
+        assert_eq!(
+            towards("http://own:3", &variables, url),
+            "http://own:3 (from proxy)"
+        );
         assert_eq!(
             towards("https://own:3/", &variables, "http://gitlab.example/"),
             "https://own:3 (from proxy)"
         );
-        assert_eq!(towards("http://own:3", &variables, "https://near.example/"), "direct");
+        assert_eq!(
+            towards("http://own:3", &variables, "https://near.example/"),
+            "direct"
+        );
     }
 
     #[test]
@@ -311,10 +412,20 @@ mod tests {
             ("http://", "http://proxy.example:3128"),
         ] {
             let why = Proxies::fault(setting).unwrap_or_default();
-            assert!(why.contains(part) && !why.contains("s3cret"), "{setting}: {why}");
+            assert!(
+                why.contains(part) && !why.contains("s3cret"),
+                "{setting}: {why}"
+            );
         }
-        let why = towards("", &[("ALL_PROXY", "socks5://ann:s3cret@all:1")], "https://gitlab.example/");
-        assert!(why.contains("ALL_PROXY") && why.contains("SOCKS") && !why.contains("s3cret"), "{why}");
+        let why = towards(
+            "",
+            &[("ALL_PROXY", "socks5://ann:s3cret@all:1")],
+            "https://gitlab.example/",
+        );
+        assert!(
+            why.contains("ALL_PROXY") && why.contains("SOCKS") && !why.contains("s3cret"),
+            "{why}"
+        );
     }
 
     #[test]
@@ -328,7 +439,9 @@ mod tests {
             let value = proxy.authorization().unwrap();
             assert_eq!(value, "Basic YW5uOnBhOnNz");
             assert!(value.is_sensitive());
-            assert!(!proxy.to_string().contains("ann") && !proxy.address().to_string().contains("ann"));
+            assert!(
+                !proxy.to_string().contains("ann") && !proxy.address().to_string().contains("ann")
+            );
         }
     }
 

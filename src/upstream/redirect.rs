@@ -71,8 +71,13 @@ pub(super) fn file_redirect(
     bases: &Bases,
     stores: &StoreOrigins,
 ) -> FileRedirect {
-    let Ok(url) = from.join(location) else { return FileRedirect::Unreadable };
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+    let Ok(url) = from.join(location) else {
+        return FileRedirect::Unreadable;
+    };
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return FileRedirect::Unreadable;
     }
     let listed = stores.list(&url.origin());
@@ -101,9 +106,12 @@ pub(super) enum PageRedirect {
 
 /// GitLab forwards to `…/simple/NAME/` of another host; a redirect to itself is never a forward.
 pub(super) fn page_redirect(from: &Url, location: &str, bases: &Bases) -> PageRedirect {
-    let Ok(url) = from.join(location) else { return PageRedirect::Elsewhere };
-    let index_page =
-        url.path_segments().is_some_and(|mut segments| segments.any(|segment| segment == "simple"));
+    let Ok(url) = from.join(location) else {
+        return PageRedirect::Elsewhere;
+    };
+    let index_page = url
+        .path_segments()
+        .is_some_and(|mut segments| segments.any(|segment| segment == "simple"));
     if index_page && !bases.include_host(url.host_str()) {
         PageRedirect::Forward
     } else {
@@ -122,9 +130,14 @@ pub(super) enum MirrorRedirect {
 
 /// `listed` are the origins of the mirror's index, of its files, and those of its `redirects`.
 pub(super) fn mirror_redirect(from: &Url, location: &str, listed: &[Origin]) -> MirrorRedirect {
-    let Ok(mut url) = from.join(location) else { return MirrorRedirect::Unreadable };
+    let Ok(mut url) = from.join(location) else {
+        return MirrorRedirect::Unreadable;
+    };
     url.set_fragment(None);
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return MirrorRedirect::Unreadable;
     }
     let downgrade = from.scheme() == "https" && url.scheme() == "http";
@@ -191,7 +204,12 @@ mod tests {
         let bases = Bases::new(Base::parse("https://gitlab.example.com").ok()?, Vec::new());
         let from = Url::parse("https://gitlab.example.com/api/v4/projects/42/x").ok()?;
         let stores: Vec<String> = stores.iter().map(ToString::to_string).collect();
-        Some(file_redirect(&from, location, &bases, &StoreOrigins::parse(&stores).ok()?))
+        Some(file_redirect(
+            &from,
+            location,
+            &bases,
+            &StoreOrigins::parse(&stores).ok()?,
+        ))
     }
 
     fn goes(location: &str, stores: &[&str]) -> bool {
@@ -200,7 +218,10 @@ mod tests {
 
     #[test]
     fn with_no_list_any_public_https_origin_will_do() {
-        assert!(goes("https://objects.example.net/bucket/x?X-Amz-Signature=1", &[]));
+        assert!(goes(
+            "https://objects.example.net/bucket/x?X-Amz-Signature=1",
+            &[]
+        ));
         for location in [
             "http://objects.example.net/x",
             "https://127.0.0.1/x",
@@ -218,17 +239,29 @@ mod tests {
 
     #[test]
     fn a_list_is_the_whole_list() {
-        assert!(goes("https://minio.internal:9000/x", &["https://minio.internal:9000"]));
+        assert!(goes(
+            "https://minio.internal:9000/x",
+            &["https://minio.internal:9000"]
+        ));
         assert!(goes("https://10.1.2.3/x", &["https://10.1.2.3"]));
-        assert!(!goes("https://objects.example.net/x", &["https://minio.internal:9000"]));
-        assert!(!goes("https://minio.internal/x", &["https://minio.internal:9000"]));
+        assert!(!goes(
+            "https://objects.example.net/x",
+            &["https://minio.internal:9000"]
+        ));
+        assert!(!goes(
+            "https://minio.internal/x",
+            &["https://minio.internal:9000"]
+        ));
     }
 
     #[test]
     fn a_store_on_gitlabs_own_host_wants_its_line_in_the_list() {
         let store = "http://gitlab.example.com:9000/bucket/x";
         let origin = "http://gitlab.example.com:9000";
-        assert_eq!(follow(store, &[]), Some(FileRedirect::Forbidden(origin.to_owned())));
+        assert_eq!(
+            follow(store, &[]),
+            Some(FileRedirect::Forbidden(origin.to_owned()))
+        );
         assert!(goes(store, &[origin]));
         let moved = "http://gitlab.example.com/api/v4/projects/42/x";
         assert_eq!(follow(moved, &[]), Some(FileRedirect::Elsewhere));
@@ -237,12 +270,22 @@ mod tests {
     #[test]
     fn a_forward_leads_to_another_hosts_index() -> Result<(), Box<dyn std::error::Error>> {
         let bases = Bases::new(Base::parse("https://gitlab.example.com")?, Vec::new());
-        let from = Url::parse("https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x/")?;
-        assert_eq!(page_redirect(&from, "https://index.example/simple/x/", &bases), PageRedirect::Forward);
-        for elsewhere in
-            ["/users/sign_in", "http://gitlab.example.com/simple/x/", "https://sso.example/login"]
-        {
-            assert_eq!(page_redirect(&from, elsewhere, &bases), PageRedirect::Elsewhere, "{elsewhere}");
+        let from =
+            Url::parse("https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x/")?;
+        assert_eq!(
+            page_redirect(&from, "https://index.example/simple/x/", &bases),
+            PageRedirect::Forward
+        );
+        for elsewhere in [
+            "/users/sign_in",
+            "http://gitlab.example.com/simple/x/",
+            "https://sso.example/login",
+        ] {
+            assert_eq!(
+                page_redirect(&from, elsewhere, &bases),
+                PageRedirect::Elsewhere,
+                "{elsewhere}"
+            );
         }
         Ok(())
     }
@@ -251,19 +294,42 @@ mod tests {
     fn a_mirror_leads_to_listed_origins_only_and_never_from_https_to_http()
     -> Result<(), Box<dyn std::error::Error>> {
         let from = Url::parse("https://index.example/simple/Foo/")?;
-        let listed = ["https://index.example", "https://files.example", "http://files.example"]
-            .map(|origin| Url::parse(origin).map(|url| url.origin()))
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
+        let listed = [
+            "https://index.example",
+            "https://files.example",
+            "http://files.example",
+        ]
+        .map(|origin| Url::parse(origin).map(|url| url.origin()))
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
         let follow = |location: &str| mirror_redirect(&from, location, &listed);
         let to = |url: &str| Url::parse(url).map(MirrorRedirect::Follow);
-        assert_eq!(follow("/simple/foo/#x"), to("https://index.example/simple/foo/")?);
-        assert_eq!(follow("https://files.example/a?sig=1"), to("https://files.example/a?sig=1")?);
+        assert_eq!(
+            follow("/simple/foo/#x"),
+            to("https://index.example/simple/foo/")?
+        );
+        assert_eq!(
+            follow("https://files.example/a?sig=1"),
+            to("https://files.example/a?sig=1")?
+        );
         let forbidden = |origin: &str| MirrorRedirect::Forbidden(origin.to_owned());
-        assert_eq!(follow("http://files.example/a?sig=1"), forbidden("http://files.example"));
-        assert_eq!(follow("//evil.example/a?sig=1"), forbidden("https://evil.example"));
-        assert_eq!(follow("https://index.example:8443/a"), forbidden("https://index.example:8443"));
-        for odd in ["https://u:p@files.example/a", "file:///etc/passwd", "https://"] {
+        assert_eq!(
+            follow("http://files.example/a?sig=1"),
+            forbidden("http://files.example")
+        );
+        assert_eq!(
+            follow("//evil.example/a?sig=1"),
+            forbidden("https://evil.example")
+        );
+        assert_eq!(
+            follow("https://index.example:8443/a"),
+            forbidden("https://index.example:8443")
+        );
+        for odd in [
+            "https://u:p@files.example/a",
+            "file:///etc/passwd",
+            "https://",
+        ] {
             assert_eq!(follow(odd), MirrorRedirect::Unreadable, "{odd}");
         }
         Ok(())
@@ -293,7 +359,13 @@ mod tests {
         ] {
             assert!(!is_public(private.parse()?), "{private}");
         }
-        for public in ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700::1111", "64:ff9b::1.1.1.1"] {
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "64:ff9b::1.1.1.1",
+        ] {
             assert!(is_public(public.parse()?), "{public}");
         }
         Ok(())

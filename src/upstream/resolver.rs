@@ -31,7 +31,10 @@ pub(super) struct GuardedResolver {
 impl GuardedResolver {
     /// Without `store`, for a peer of which only configured origins are ever asked.
     pub(super) fn new(store: Option<Arc<StoreOrigins>>) -> Self {
-        Self { inner: GaiResolver::new(), store }
+        Self {
+            inner: GaiResolver::new(),
+            store,
+        }
     }
 }
 
@@ -45,11 +48,16 @@ impl Service<Name> for GuardedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let free = self.store.as_ref().is_none_or(|origins| origins.names_host(name.as_str()));
+        let free = self
+            .store
+            .as_ref()
+            .is_none_or(|origins| origins.names_host(name.as_str()));
         let found = self.inner.call(name);
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> =
-                found.await?.filter(|found| free || is_public(found.ip())).collect();
+            let addresses: Vec<SocketAddr> = found
+                .await?
+                .filter(|found| free || is_public(found.ip()))
+                .collect();
             if addresses.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, NOT_PUBLIC));
             }

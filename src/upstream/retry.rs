@@ -41,7 +41,10 @@ impl Policy {
         match outcome {
             Try::Broken => Some(spread),
             Try::TimedOut | Try::Hopeless => None,
-            Try::Answered { status, retry_after } => match (status.as_u16(), retry_after) {
+            Try::Answered {
+                status,
+                retry_after,
+            } => match (status.as_u16(), retry_after) {
                 (429 | 503, Some(wait)) => (wait <= self.retry_after_max).then_some(wait),
                 (502..=504, _) => Some(spread),
                 _ => None,
@@ -67,30 +70,49 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Policy = Policy { retries: 2, retry_after_max: Duration::from_secs(3) };
+    const POLICY: Policy = Policy {
+        retries: 2,
+        retry_after_max: Duration::from_secs(3),
+    };
 
     fn answered(status: u16, seconds: Option<u64>) -> Try {
         let status = StatusCode::from_u16(status).unwrap_or_default();
-        Try::Answered { status, retry_after: seconds.map(Duration::from_secs) }
+        Try::Answered {
+            status,
+            retry_after: seconds.map(Duration::from_secs),
+        }
     }
 
     #[test]
     fn refusals_are_taken_and_failures_are_tried_again() {
         for status in [200, 206, 302, 304, 400, 401, 403, 404, 416, 500] {
-            assert_eq!(POLICY.pause(1, answered(status, None), 0.5), None, "{status}");
+            assert_eq!(
+                POLICY.pause(1, answered(status, None), 0.5),
+                None,
+                "{status}"
+            );
         }
         for status in [502, 503, 504] {
-            assert!(POLICY.pause(1, answered(status, None), 0.5).is_some(), "{status}");
+            assert!(
+                POLICY.pause(1, answered(status, None), 0.5).is_some(),
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn a_short_retry_after_is_waited_out_and_a_long_one_goes_to_the_client() {
-        assert_eq!(POLICY.pause(1, answered(429, Some(2)), 0.5), Some(Duration::from_secs(2)));
+        assert_eq!(
+            POLICY.pause(1, answered(429, Some(2)), 0.5),
+            Some(Duration::from_secs(2))
+        );
         assert_eq!(POLICY.pause(1, answered(429, Some(12)), 0.5), None);
         assert_eq!(POLICY.pause(1, answered(429, None), 0.5), None);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_164_640);
-        assert_eq!(retry_after("Tue, 02 Jan 2024 03:04:05 GMT", now), Some(Duration::from_secs(5)));
+        assert_eq!(
+            retry_after("Tue, 02 Jan 2024 03:04:05 GMT", now),
+            Some(Duration::from_secs(5))
+        );
         assert_eq!(retry_after("soon", now), None);
     }
 

@@ -52,7 +52,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Sending<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        self.turn.send_replace(if frame.is_pending() { Turn::Client } else { Turn::Upstream });
+        self.turn.send_replace(if frame.is_pending() {
+            Turn::Client
+        } else {
+            Turn::Upstream
+        });
         frame
     }
 
@@ -108,7 +112,9 @@ mod tests {
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            self.0
+                .poll_recv(cx)
+                .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
         }
     }
 

@@ -41,8 +41,16 @@ impl Rest {
             .ok()
             .and_then(|relayed| relayed.headers.get(RETRY_AFTER))
             .is_some_and(|value| value.as_bytes().iter().all(u8::is_ascii_digit));
-        let again = if in_seconds { now.checked_add(wait) } else { None };
-        Self { until: now + wait.min(REST_MAX), again, word }
+        let again = if in_seconds {
+            now.checked_add(wait)
+        } else {
+            None
+        };
+        Self {
+            until: now + wait.min(REST_MAX),
+            again,
+            word,
+        }
     }
 
     /// The peer's word with what is left of the wait.
@@ -52,8 +60,14 @@ impl Rest {
         }
         let mut word = self.word.clone();
         if let (Ok(relayed), Some(again)) = (&mut word, self.again) {
-            let left = again.saturating_duration_since(now).as_millis().div_ceil(1000);
-            relayed.headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
+            let left = again
+                .saturating_duration_since(now)
+                .as_millis()
+                .div_ceil(1000);
+            relayed.headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)),
+            );
         }
         Some(word)
     }
@@ -63,12 +77,18 @@ pub(super) struct Throttles(Cache<Option<Fingerprint>, Arc<Rest>>);
 
 impl Throttles {
     pub(super) fn new() -> Self {
-        Self(Cache::builder().max_capacity(CALLERS_MAX).time_to_live(REST_MAX).build())
+        Self(
+            Cache::builder()
+                .max_capacity(CALLERS_MAX)
+                .time_to_live(REST_MAX)
+                .build(),
+        )
     }
 
     /// The peer said to this caller to wait for so long.
     pub(super) fn hold(&self, who: Option<Fingerprint>, word: &Word, wait: Duration, now: Instant) {
-        self.0.insert(who, Arc::new(Rest::new(word.clone(), wait, now)));
+        self.0
+            .insert(who, Arc::new(Rest::new(word.clone(), wait, now)));
     }
 
     /// What this caller is told without asking, if it was told to wait and has not.
@@ -99,7 +119,14 @@ mod tests {
     }
 
     fn left(word: &Word) -> Option<u64> {
-        word.as_ref().ok()?.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+        word.as_ref()
+            .ok()?
+            .headers
+            .get(RETRY_AFTER)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
     }
 
     proptest! {
@@ -133,8 +160,10 @@ mod tests {
         let now = clock::now();
         let date = HeaderValue::from_static("Fri, 02 Jan 2099 03:04:05 GMT");
         let mut word = throttled();
-        word.iter_mut().for_each(|word| drop(word.headers.insert(RETRY_AFTER, date.clone())));
-        let told = Rest::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
+        word.iter_mut()
+            .for_each(|word| drop(word.headers.insert(RETRY_AFTER, date.clone())));
+        let told =
+            Rest::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
         assert!(told.is_some_and(|word| word.is_ok_and(|word| word.headers[RETRY_AFTER] == date)));
     }
 

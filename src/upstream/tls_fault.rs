@@ -37,7 +37,9 @@ impl TlsFault {
             rustls::Error::PeerIncompatible(_) => Self::TooOld,
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             rustls::Error::AlertReceived(alert) => match alert {
-                AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Self::TooOld,
+                AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
+                    Self::TooOld
+                }
                 AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
                     Self::WantsCertificate
                 }
@@ -58,7 +60,9 @@ impl TlsFault {
         match why {
             CertificateError::UnknownIssuer => Self::UnknownAuthority,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotYetValid
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::OtherName
             }
@@ -87,15 +91,23 @@ impl TlsFault {
                 "its certificate is not valid yet; is this machine's clock right?".to_owned()
             }
             Self::OtherName => {
-                format!("its certificate is not for the name or address it was asked by; check {section}.url")
+                format!(
+                    "its certificate is not for the name or address it was asked by; check {section}.url"
+                )
             }
             Self::Unpinned => {
-                format!("its certificate is none of {section}.certificate_sha256; the log has its SHA-256")
+                format!(
+                    "its certificate is none of {section}.certificate_sha256; the log has its SHA-256"
+                )
             }
             Self::TooOld => "it speaks neither TLS 1.2 nor 1.3".to_owned(),
-            Self::NotTls => format!("what it speaks there is no TLS; check scheme and port of {section}.url"),
+            Self::NotTls => {
+                format!("what it speaks there is no TLS; check scheme and port of {section}.url")
+            }
             Self::WantsCertificate => {
-                format!("it wants a client certificate; set {section}.client_certificate and client_key")
+                format!(
+                    "it wants a client certificate; set {section}.client_certificate and client_key"
+                )
             }
             Self::RefusesCertificate => {
                 format!("it refused the client certificate; check {section}.client_certificate")
@@ -113,7 +125,9 @@ pub(super) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) ->
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let carried = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         next = match carried {
             Some(carried) => Some(carried),
             None => error.source(),
@@ -138,14 +152,26 @@ mod tests {
     #[test]
     fn every_fault_says_what_to_do() {
         for (error, part) in [
-            (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "TLS 1.2"),
+            (
+                rustls::Error::AlertReceived(AlertDescription::ProtocolVersion),
+                "TLS 1.2",
+            ),
             (
                 rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
                 "mirrors.x.client_certificate",
             ),
-            (rustls::Error::AlertReceived(AlertDescription::UnknownCA), "mirrors.x.client_certificate"),
-            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), "mirrors.x.ca_file"),
-            (rustls::Error::InvalidCertificate(CertificateError::NotValidYet), "clock"),
+            (
+                rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+                "mirrors.x.client_certificate",
+            ),
+            (
+                rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                "mirrors.x.ca_file",
+            ),
+            (
+                rustls::Error::InvalidCertificate(CertificateError::NotValidYet),
+                "clock",
+            ),
             (rustls::Error::HandshakeNotComplete, "log"),
         ] {
             let words = TlsFault::of(&error).words("mirrors.x");

@@ -54,12 +54,14 @@ impl Transport {
         environment: &ProxyEnvironment,
     ) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let pins =
-            pins(config.certificate_sha256).map_err(|text| format!("certificate_sha256: \"{text}\""))?;
+        let pins = pins(config.certificate_sha256)
+            .map_err(|text| format!("certificate_sha256: \"{text}\""))?;
         let pair = proxy_credential.map(Secret::expose);
         if pair.is_some_and(|pair| !pair.contains(&b':')) {
             let path = config.proxy_credential_file;
-            return Err(format!("proxy_credential_file: {path}: must hold user:password"));
+            return Err(format!(
+                "proxy_credential_file: {path}: must hold user:password"
+            ));
         }
         Ok(Self {
             roots: Arc::new(roots(config.ca_file)?),
@@ -104,14 +106,15 @@ impl Transport {
         let is_own = audience == Audience::Own;
         let builder = if is_own && !self.pins.is_empty() {
             let pinned = Pinned::new(self.pins.clone(), Arc::clone(&self.provider));
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(pinned))
         } else {
             builder.with_root_certificates(Arc::clone(&self.roots))
         };
         let mut config = match self.identity.as_ref().filter(|_| is_own) {
-            Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity))))
-            }
+            Some(identity) => builder
+                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = match http2 {
@@ -133,7 +136,9 @@ fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     roots.add_parsable_certificates(native.certs);
     if !ca_file.is_empty() {
         for certificate in certificates("ca_file", ca_file)? {
-            roots.add(certificate).map_err(|why| format!("ca_file: {ca_file}: {why}"))?;
+            roots
+                .add(certificate)
+                .map_err(|why| format!("ca_file: {ca_file}: {why}"))?;
         }
     }
     Ok(roots)
@@ -164,7 +169,9 @@ fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, S
     let blame = |why: &dyn std::fmt::Display| format!("{key}: {path}: {why}");
     let file = SecretFile::read(Path::new(path)).map_err(|why| blame(&why))?;
     let certificates = CertificateDer::pem_slice_iter(&file.text);
-    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|why| blame(&why))?;
+    let certificates = certificates
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|why| blame(&why))?;
     if certificates.is_empty() {
         return Err(blame(&"holds no certificate in PEM format"));
     }

@@ -39,17 +39,23 @@ impl TransportConfig<'_> {
             let why = "is not the SHA-256 of a certificate: 64 hex digits, with or without colons";
             faults.push(("certificate_sha256", format!("\"{text}\" {why}")));
         }
-        match (self.client_certificate.is_empty(), self.client_key.is_empty()) {
-            (false, true) => faults.push(("client_certificate", "set without client_key".to_owned())),
-            (true, false) => faults.push(("client_key", "set without client_certificate".to_owned())),
+        match (
+            self.client_certificate.is_empty(),
+            self.client_key.is_empty(),
+        ) {
+            (false, true) => {
+                faults.push(("client_certificate", "set without client_key".to_owned()))
+            }
+            (true, false) => {
+                faults.push(("client_key", "set without client_certificate".to_owned()))
+            }
             _ => {}
         }
         if let Some(why) = Proxies::fault(self.proxy) {
             faults.push(("proxy", why));
         }
         if !self.proxy_credential_file.is_empty() && !Proxies::is_named(self.proxy) {
-            let why =
-                "set without proxy, the one it is for; a proxy of the environment has its own in its URL";
+            let why = "set without proxy, the one it is for; a proxy of the environment has its own in its URL";
             faults.push(("proxy_credential_file", why.to_owned()));
         }
         faults
@@ -73,18 +79,68 @@ mod tests {
 
     #[test]
     fn halves_and_nonsense_are_faults() {
-        let none = TransportConfig { proxy: "", ..TransportConfig::UNUSED };
+        let none = TransportConfig {
+            proxy: "",
+            ..TransportConfig::UNUSED
+        };
         assert_eq!(keys(none), [""; 0]);
-        assert_eq!(keys(TransportConfig { client_key: "k", ..none }), ["client_key"]);
-        assert_eq!(keys(TransportConfig { client_certificate: "c", ..none }), ["client_certificate"]);
-        assert_eq!(keys(TransportConfig { client_certificate: "c", client_key: "k", ..none }), [""; 0]);
-        assert_eq!(keys(TransportConfig { proxy: "http://a:b@p:1", ..none }), ["proxy"]);
-        assert_eq!(keys(TransportConfig { proxy_credential_file: "f", ..none }), ["proxy_credential_file"]);
-        let named = TransportConfig { proxy: "http://p:1", proxy_credential_file: "f", ..none };
+        assert_eq!(
+            keys(TransportConfig {
+                client_key: "k",
+                ..none
+            }),
+            ["client_key"]
+        );
+        assert_eq!(
+            keys(TransportConfig {
+                client_certificate: "c",
+                ..none
+            }),
+            ["client_certificate"]
+        );
+        assert_eq!(
+            keys(TransportConfig {
+                client_certificate: "c",
+                client_key: "k",
+                ..none
+            }),
+            [""; 0]
+        );
+        assert_eq!(
+            keys(TransportConfig {
+                proxy: "http://a:b@p:1",
+                ..none
+            }),
+            ["proxy"]
+        );
+        assert_eq!(
+            keys(TransportConfig {
+                proxy_credential_file: "f",
+                ..none
+            }),
+            ["proxy_credential_file"]
+        );
+        let named = TransportConfig {
+            proxy: "http://p:1",
+            proxy_credential_file: "f",
+            ..none
+        };
         assert_eq!(keys(named), [""; 0]);
         let good = [format!("{}AB", "ab:".repeat(31)), "0".repeat(64)];
-        assert_eq!(keys(TransportConfig { certificate_sha256: &good, ..none }), [""; 0]);
+        assert_eq!(
+            keys(TransportConfig {
+                certificate_sha256: &good,
+                ..none
+            }),
+            [""; 0]
+        );
         let bad = ["0".repeat(63)];
-        assert_eq!(keys(TransportConfig { certificate_sha256: &bad, ..none }), ["certificate_sha256"]);
+        assert_eq!(
+            keys(TransportConfig {
+                certificate_sha256: &bad,
+                ..none
+            }),
+            ["certificate_sha256"]
+        );
     }
 }

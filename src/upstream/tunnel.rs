@@ -36,7 +36,12 @@ where
         .map_err(garbled)?;
     let request = connect(authority, authorization).ok_or((ProxyFault::Garbled, None))?;
     // The sender goes with its answer, so that a connection that is no tunnel ends.
-    let ask = async move { sender.send_request(request).await.map(|answer| answer.status()) };
+    let ask = async move {
+        sender
+            .send_request(request)
+            .await
+            .map(|answer| answer.status())
+    };
     let (mut ask, mut parts) = (pin!(ask), pin!(connection.without_shutdown()));
     let parts = tokio::select! {
         answer = &mut ask => {
@@ -50,7 +55,11 @@ where
     };
     let parts = parts.map_err(garbled)?;
     // Who is called speaks first in TLS: bytes that are there already are none of its.
-    if parts.read_buf.is_empty() { Ok(parts.io) } else { Err((ProxyFault::Garbled, None)) }
+    if parts.read_buf.is_empty() {
+        Ok(parts.io)
+    } else {
+        Err((ProxyFault::Garbled, None))
+    }
 }
 
 /// A refusal ends the wait, whatever its body is.
@@ -66,9 +75,13 @@ fn connect(authority: &str, authorization: Option<&HeaderValue>) -> Option<Reque
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = Uri::builder().authority(authority).build().ok()?;
-    request.headers_mut().insert(HOST, HeaderValue::from_str(authority).ok()?);
+    request
+        .headers_mut()
+        .insert(HOST, HeaderValue::from_str(authority).ok()?);
     if let Some(value) = authorization {
-        request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
+        request
+            .headers_mut()
+            .insert(PROXY_AUTHORIZATION, value.clone());
     }
     Some(request)
 }
@@ -93,7 +106,8 @@ mod tests {
             String::from_utf8(head).unwrap()
         };
         let value = HeaderValue::from_static("Basic eA==");
-        let (asked, stream) = tokio::join!(proxy, tunnel(TokioIo::new(ours), "[::1]:443", Some(&value)));
+        let (asked, stream) =
+            tokio::join!(proxy, tunnel(TokioIo::new(ours), "[::1]:443", Some(&value)));
         let through = match stream {
             Ok(stream) => {
                 let mut bytes = Vec::new();
@@ -108,14 +122,24 @@ mod tests {
     #[tokio::test]
     async fn it_is_asked_for_by_authority_and_refused_by_status() {
         let (asked, _) = tunnelled(b"HTTP/1.1 407 x\r\nContent-Length: 0\r\n\r\n").await;
-        assert!(asked.starts_with("CONNECT [::1]:443 HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("CONNECT [::1]:443 HTTP/1.1\r\n"),
+            "{asked}"
+        );
         let asked = asked.to_ascii_lowercase();
         assert!(
-            asked.contains("host: [::1]:443\r\n") && asked.contains("proxy-authorization: basic ea==\r\n")
+            asked.contains("host: [::1]:443\r\n")
+                && asked.contains("proxy-authorization: basic ea==\r\n")
         );
         for (answer, fault) in [
-            (&b"HTTP/1.1 407 x\r\nContent-Length: 100\r\n\r\nno"[..], ProxyFault::Credential),
-            (b"HTTP/1.1 403 x\r\n\r\n", ProxyFault::Refused(StatusCode::FORBIDDEN)),
+            (
+                &b"HTTP/1.1 407 x\r\nContent-Length: 100\r\n\r\nno"[..],
+                ProxyFault::Credential,
+            ),
+            (
+                b"HTTP/1.1 403 x\r\n\r\n",
+                ProxyFault::Refused(StatusCode::FORBIDDEN),
+            ),
             (
                 b"HTTP/1.1 502 x\r\nTransfer-Encoding: chunked\r\n\r\n",
                 ProxyFault::Refused(StatusCode::BAD_GATEWAY),
@@ -123,7 +147,12 @@ mod tests {
             (b"SSH-2.0-x\r\n\r\n", ProxyFault::Garbled),
             (b"", ProxyFault::Garbled),
         ] {
-            assert_eq!(tunnelled(answer).await.1, Err(fault), "{}", String::from_utf8_lossy(answer));
+            assert_eq!(
+                tunnelled(answer).await.1,
+                Err(fault),
+                "{}",
+                String::from_utf8_lossy(answer)
+            );
         }
     }
 }

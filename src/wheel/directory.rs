@@ -43,10 +43,17 @@ pub(super) fn find(directory: &[u8], end: &End, wheel: &WheelName) -> Result<Mem
             return Err(Unreadable::Duplicate);
         }
         let least = LOCAL_HEADER_BYTES + entry.name.len() as u64;
-        let reach = entry.offset.checked_add(least).and_then(|reach| reach.checked_add(entry.packed));
-        let reach = reach.filter(|reach| *reach <= end.directory.start).ok_or(Unreadable::Overlap)?;
+        let reach = entry
+            .offset
+            .checked_add(least)
+            .and_then(|reach| reach.checked_add(entry.packed));
+        let reach = reach
+            .filter(|reach| *reach <= end.directory.start)
+            .ok_or(Unreadable::Overlap)?;
         spans.push((entry.offset, reach));
-        let Some((top, rest)) = entry.name.split_once('/') else { continue };
+        let Some((top, rest)) = entry.name.split_once('/') else {
+            continue;
+        };
         if !ends_in_dist_info(top) {
             continue;
         }
@@ -68,13 +75,17 @@ pub(super) fn find(directory: &[u8], end: &End, wheel: &WheelName) -> Result<Mem
     if spans.windows(2).any(|pair| pair[0].1 > pair[1].0) {
         return Err(Unreadable::Overlap);
     }
-    let stem = folder.and_then(|folder| folder.strip_suffix(DIST_INFO)).ok_or(Unreadable::NoMetadata)?;
+    let stem = folder
+        .and_then(|folder| folder.strip_suffix(DIST_INFO))
+        .ok_or(Unreadable::NoMetadata)?;
     if !wheel.owns(stem) {
         return Err(Unreadable::OtherFolder);
     }
     let entry = found.ok_or(Unreadable::NoMetadata)?;
     let after = spans.partition_point(|(start, _)| *start <= entry.offset);
-    let limit = spans.get(after).map_or(end.directory.start, |(start, _)| *start);
+    let limit = spans
+        .get(after)
+        .map_or(end.directory.start, |(start, _)| *start);
     Member::new(
         entry.name,
         (entry.flags, entry.method),
@@ -88,7 +99,8 @@ const DIST_INFO: &str = ".dist-info";
 
 fn ends_in_dist_info(folder: &str) -> bool {
     let stem = folder.len().checked_sub(DIST_INFO.len());
-    stem.and_then(|at| folder.get(at..)).is_some_and(|ending| ending.eq_ignore_ascii_case(DIST_INFO))
+    stem.and_then(|at| folder.get(at..))
+        .is_some_and(|ending| ending.eq_ignore_ascii_case(DIST_INFO))
 }
 
 fn entry<'a>(fields: &mut Fields<'a>) -> Result<Entry<'a>, Unreadable> {
@@ -106,7 +118,15 @@ fn entry<'a>(fields: &mut Fields<'a>) -> Result<Entry<'a>, Unreadable> {
         let name = fields.bytes(lengths.0.into())?;
         let extra = fields.bytes(lengths.1.into())?;
         fields.bytes(lengths.2.into())?;
-        Some((flags, method, crc, [size, packed, offset], disk, name, extra))
+        Some((
+            flags,
+            method,
+            crc,
+            [size, packed, offset],
+            disk,
+            name,
+            extra,
+        ))
     };
     let (flags, method, crc, numbers, disk, name, extra) = read().ok_or(Unreadable::Directory)?;
     if disk != 0 {
@@ -118,7 +138,15 @@ fn entry<'a>(fields: &mut Fields<'a>) -> Result<Entry<'a>, Unreadable> {
     let plain = std::str::from_utf8(name).ok().filter(|name| is_plain(name));
     let [size, packed, offset] = widened(numbers, extra, name)?;
     let name = plain.ok_or(Unreadable::MemberName)?;
-    Ok(Entry { name, flags, method, crc, packed, size, offset })
+    Ok(Entry {
+        name,
+        flags,
+        method,
+        crc,
+        packed,
+        size,
+        offset,
+    })
 }
 
 /// Whether every reader understands the same path: below the archive's root, by slashes, to its end.

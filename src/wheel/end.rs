@@ -17,7 +17,8 @@ const END_64: &[u8] = b"PK\x06\x06";
 const END_64_BYTES: usize = 56;
 
 /// So many bytes at the end of a file hold every end record there can be.
-pub(super) const RECORDS_BYTES_MAX: usize = END_64_BYTES + LOCATOR_BYTES + END_BYTES + COMMENT_BYTES_MAX;
+pub(super) const RECORDS_BYTES_MAX: usize =
+    END_64_BYTES + LOCATOR_BYTES + END_BYTES + COMMENT_BYTES_MAX;
 
 /// Entries of a directory; more is no wheel.
 const ENTRIES_MAX: u64 = 65_536;
@@ -52,7 +53,9 @@ impl End {
             return Err(Unreadable::TwoEnds);
         }
         let claim = end_record(&tail[last..])?;
-        let (claim, end) = match last.checked_sub(LOCATOR_BYTES).filter(|at| tail[*at..].starts_with(LOCATOR))
+        let (claim, end) = match last
+            .checked_sub(LOCATOR_BYTES)
+            .filter(|at| tail[*at..].starts_with(LOCATOR))
         {
             None => (claim, offset + last as u64),
             Some(locator) => wide(tail, offset, locator, &claim)?,
@@ -60,22 +63,36 @@ impl End {
         if claim.entries > ENTRIES_MAX || claim.bytes > DIRECTORY_BYTES_MAX {
             return Err(Unreadable::TooMany);
         }
-        if claim.entries == 0 || claim.start.checked_add(claim.bytes) != Some(end) || claim.start == end {
+        if claim.entries == 0
+            || claim.start.checked_add(claim.bytes) != Some(end)
+            || claim.start == end
+        {
             return Err(Unreadable::Misplaced);
         }
-        Ok(Self { entries: claim.entries, directory: Extent { start: claim.start, end } })
+        Ok(Self {
+            entries: claim.entries,
+            directory: Extent {
+                start: claim.start,
+                end,
+            },
+        })
     }
 }
 
 fn positions(tail: &[u8]) -> impl Iterator<Item = usize> {
-    tail.windows(END.len()).enumerate().filter(|(_, bytes)| *bytes == END).map(|(at, _)| at)
+    tail.windows(END.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == END)
+        .map(|(at, _)| at)
 }
 
 /// Whether an end record here would have a comment that ends where the file ends.
 fn closes(tail: &[u8], at: usize) -> bool {
     let mut length = Fields(&tail[at..]);
     length.bytes(END_BYTES - 2).is_some()
-        && length.u16().is_some_and(|comment| at + END_BYTES + usize::from(comment) == tail.len())
+        && length
+            .u16()
+            .is_some_and(|comment| at + END_BYTES + usize::from(comment) == tail.len())
 }
 
 fn end_record(record: &[u8]) -> Result<Claim, Unreadable> {
@@ -84,15 +101,31 @@ fn end_record(record: &[u8]) -> Result<Claim, Unreadable> {
         fields.exactly(END)?;
         let disks = (fields.u16()?, fields.u16()?);
         let entries = (fields.u16()?, fields.u16()?);
-        Some((disks, entries, u64::from(fields.u32()?), u64::from(fields.u32()?)))
+        Some((
+            disks,
+            entries,
+            u64::from(fields.u32()?),
+            u64::from(fields.u32()?),
+        ))
     };
     let (disks, entries, bytes, start) = read().ok_or(Unreadable::NoEnd)?;
     let one_disk = matches!(disks, (0 | 0xffff, 0 | 0xffff)) && entries.0 == entries.1;
-    one_disk.then_some(Claim { entries: entries.0.into(), bytes, start }).ok_or(Unreadable::Disks)
+    one_disk
+        .then_some(Claim {
+            entries: entries.0.into(),
+            bytes,
+            start,
+        })
+        .ok_or(Unreadable::Disks)
 }
 
 /// The claim of the zip64 records before an end record, and where they begin.
-fn wide(tail: &[u8], offset: u64, locator: usize, narrow: &Claim) -> Result<(Claim, u64), Unreadable> {
+fn wide(
+    tail: &[u8],
+    offset: u64,
+    locator: usize,
+    narrow: &Claim,
+) -> Result<(Claim, u64), Unreadable> {
     let mut fields = Fields(&tail[locator..]);
     let mut read = || {
         fields.exactly(LOCATOR)?;
@@ -114,7 +147,11 @@ fn wide(tail: &[u8], offset: u64, locator: usize, narrow: &Claim) -> Result<(Cla
     if disk != 0 || disks > 1 || inner_disks != (0, 0) || entries.0 != entries.1 {
         return Err(Unreadable::Disks);
     }
-    let claim = Claim { entries: entries.0, bytes, start };
+    let claim = Claim {
+        entries: entries.0,
+        bytes,
+        start,
+    };
     let agrees = |narrow: u64, wide: u64, full: u64| narrow == wide || narrow == full;
     let twins = agrees(narrow.entries, claim.entries, 0xffff)
         && agrees(narrow.bytes, claim.bytes, 0xffff_ffff)

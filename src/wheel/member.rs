@@ -70,9 +70,20 @@ impl Member {
             return Err(Unreadable::TooLarge);
         }
         let most = LOCAL_HEADER_BYTES + name.len() as u64 + packed + AROUND_BYTES_MAX;
-        let place = Extent { start: place.start, end: place.end.min(place.start + most) };
+        let place = Extent {
+            start: place.start,
+            end: place.end.min(place.start + most),
+        };
         let described = flags & DESCRIPTOR_FOLLOWS != 0;
-        Ok(Self { name: name.as_bytes().to_vec(), method, described, crc, packed, size, place })
+        Ok(Self {
+            name: name.as_bytes().to_vec(),
+            method,
+            described,
+            crc,
+            packed,
+            size,
+            place,
+        })
     }
 
     /// Where its bytes are, and a little more.
@@ -84,7 +95,9 @@ impl Member {
     pub(super) fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let mut fields = Fields(bytes);
         self.check_header(&mut fields)?;
-        let packed = usize::try_from(self.packed).ok().and_then(|packed| fields.bytes(packed));
+        let packed = usize::try_from(self.packed)
+            .ok()
+            .and_then(|packed| fields.bytes(packed));
         let packed = packed.ok_or(Unreadable::LocalHeader)?;
         if self.described && !self.is_described_by(fields) {
             return Err(Unreadable::LocalHeader);
@@ -138,13 +151,16 @@ impl Member {
     /// Whether a data descriptor, in one of its four forms, says what the directory says.
     fn is_described_by(&self, after: Fields<'_>) -> bool {
         let unsigned = after.0.strip_prefix(DESCRIPTOR).map(Fields);
-        [Some(after), unsigned].into_iter().flatten().any(|mut fields| {
-            let crc = fields.u32() == Some(self.crc);
-            let (mut narrow, mut wide) = (fields, fields);
-            let narrow = (narrow.u32().map(u64::from), narrow.u32().map(u64::from));
-            let wide = (wide.u64(), wide.u64());
-            crc && [narrow, wide].contains(&(Some(self.packed), Some(self.size)))
-        })
+        [Some(after), unsigned]
+            .into_iter()
+            .flatten()
+            .any(|mut fields| {
+                let crc = fields.u32() == Some(self.crc);
+                let (mut narrow, mut wide) = (fields, fields);
+                let narrow = (narrow.u32().map(u64::from), narrow.u32().map(u64::from));
+                let wide = (wide.u64(), wide.u64());
+                crc && [narrow, wide].contains(&(Some(self.packed), Some(self.size)))
+            })
     }
 }
 
@@ -155,13 +171,18 @@ fn inflate(packed: &[u8], promised: u64) -> Result<Vec<u8>, Unreadable> {
     loop {
         unpacked.reserve(UNPACKED_STEP_BYTES);
         let (taken, made) = (inflater.total_in(), inflater.total_out());
-        let rest = usize::try_from(taken).ok().and_then(|taken| packed.get(taken..)).unwrap_or_default();
+        let rest = usize::try_from(taken)
+            .ok()
+            .and_then(|taken| packed.get(taken..))
+            .unwrap_or_default();
         let status = inflater.decompress_vec(rest, &mut unpacked, FlushDecompress::None);
         if inflater.total_out() > promised {
             return Err(Unreadable::TooLarge);
         }
         match status {
-            Ok(Status::StreamEnd) if inflater.total_in() == packed.len() as u64 => return Ok(unpacked),
+            Ok(Status::StreamEnd) if inflater.total_in() == packed.len() as u64 => {
+                return Ok(unpacked);
+            }
             Ok(Status::Ok | Status::BufError)
                 if (inflater.total_in(), inflater.total_out()) != (taken, made) => {}
             _ => return Err(Unreadable::Content),

@@ -34,6 +34,11 @@ pub(super) fn check(metadata: &[u8], wheel: &WheelName) -> Result<(), Unreadable
             return Err(Unreadable::Fields);
         }
     }
-    let (Some(name), Some(version)) = (name, version) else { return Err(Unreadable::Fields) };
-    wheel.is(name, version).then_some(()).ok_or(Unreadable::OtherProject)
+    let (Some(name), Some(version)) = (name, version) else {
+        return Err(Unreadable::Fields);
+    };
+    wheel
+        .is(name, version)
+        .then_some(())
+        .ok_or(Unreadable::OtherProject)
 }

@@ -23,14 +23,22 @@ impl WheelName {
         let parts: Vec<&str> = stem.split('-').collect();
         let (project, version) = match parts.as_slice() {
             [project, version, _, _, _] => (project, version),
-            [project, version, build, _, _, _] if build.starts_with(|c: char| c.is_ascii_digit()) => {
+            [project, version, build, _, _, _]
+                if build.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
                 (project, version)
             }
             _ => return Err(Unreadable::FileName),
         };
         let sound = parts.iter().all(|part| !part.is_empty());
-        let project = ProjectName::parse(project).ok().filter(|_| sound).ok_or(Unreadable::FileName)?;
-        Ok(Self { project, version: (*version).to_owned() })
+        let project = ProjectName::parse(project)
+            .ok()
+            .filter(|_| sound)
+            .ok_or(Unreadable::FileName)?;
+        Ok(Self {
+            project,
+            version: (*version).to_owned(),
+        })
     }
 
     /// Whether these are another spelling of this wheel's project and version (PEP 503, PEP 440).
@@ -41,7 +49,8 @@ impl WheelName {
 
     /// Whether `NAME-VERSION` of a `.dist-info` folder means this wheel. Old tools left dashes in both.
     pub(super) fn owns(&self, stem: &str) -> bool {
-        stem.match_indices('-').any(|(dash, _)| self.is(&stem[..dash], &stem[dash + 1..]))
+        stem.match_indices('-')
+            .any(|(dash, _)| self.is(&stem[..dash], &stem[dash + 1..]))
     }
 }
 
@@ -65,7 +74,11 @@ mod tests {
             "-1-py3-none-any.whl",
             "a-1-2-3-4-5-6.whl",
         ] {
-            assert_eq!(WheelName::parse(filename), Err(Unreadable::FileName), "{filename}");
+            assert_eq!(
+                WheelName::parse(filename),
+                Err(Unreadable::FileName),
+                "{filename}"
+            );
         }
     }
 
@@ -73,12 +86,20 @@ mod tests {
     fn other_spellings_are_the_same_wheel() {
         let wheel = WheelName::parse("my_pkg-1.0.0+local.1-py3-none-any.whl");
         let owns = |stem: &str| wheel.as_ref().is_ok_and(|wheel| wheel.owns(stem));
-        for stem in ["my_pkg-1.0.0+local.1", "My.Pkg-1.0+local_1", "my-pkg-1+local-1"] {
+        for stem in [
+            "my_pkg-1.0.0+local.1",
+            "My.Pkg-1.0+local_1",
+            "my-pkg-1+local-1",
+        ] {
             assert!(owns(stem), "{stem}");
         }
-        for stem in
-            ["my_pkg-1.0.0", "pkg-1.0.0+local.1", "my_pkg", "my_pkg-1.0.0+local.1-", "my_pkg-1.0.1+local.1"]
-        {
+        for stem in [
+            "my_pkg-1.0.0",
+            "pkg-1.0.0+local.1",
+            "my_pkg",
+            "my_pkg-1.0.0+local.1-",
+            "my_pkg-1.0.1+local.1",
+        ] {
             assert!(!owns(stem), "{stem}");
         }
     }

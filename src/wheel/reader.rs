@@ -41,8 +41,16 @@ enum Stage {
 impl Reader {
     /// Begins to read a wheel of this many bytes.
     pub fn new(wheel: WheelName, size: u64) -> Self {
-        let tail_span = Extent { start: size.saturating_sub(TAIL_BYTES), end: size };
-        Self { wheel, tail: Vec::new(), tail_span, stage: Stage::Tail }
+        let tail_span = Extent {
+            start: size.saturating_sub(TAIL_BYTES),
+            end: size,
+        };
+        Self {
+            wheel,
+            tail: Vec::new(),
+            tail_span,
+            stage: Stage::Tail,
+        }
     }
 
     /// The span that is to be given next.
@@ -83,7 +91,9 @@ impl Reader {
 
     fn in_tail(&self, span: Extent) -> Option<Vec<u8>> {
         let at = |position: u64| usize::try_from(position.checked_sub(self.tail_span.start)?).ok();
-        self.tail.get(at(span.start)?..at(span.end)?).map(<[u8]>::to_vec)
+        self.tail
+            .get(at(span.start)?..at(span.end)?)
+            .map(<[u8]>::to_vec)
     }
 }
 

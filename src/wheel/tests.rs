@@ -43,14 +43,19 @@ fn crc(content: &[u8]) -> u32 {
 
 fn deflated(content: &[u8]) -> Vec<u8> {
     use std::io::Write;
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(content).expect("into memory");
     encoder.finish().expect("into memory")
 }
 
 impl Part {
     fn new(name: &str, content: &[u8], method: u16) -> Self {
-        let data = if method == 8 { deflated(content) } else { content.to_vec() };
+        let data = if method == 8 {
+            deflated(content)
+        } else {
+            content.to_vec()
+        };
         let says = Says {
             name: name.into(),
             flags: 0,
@@ -60,7 +65,13 @@ impl Part {
             size: content.len() as u32,
             extra: Vec::new(),
         };
-        Self { local: says.clone(), central: says, data, after: Vec::new(), offset: None }
+        Self {
+            local: says.clone(),
+            central: says,
+            data,
+            after: Vec::new(),
+            offset: None,
+        }
     }
 
     /// The same change in both places.
@@ -82,9 +93,30 @@ fn put(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
 
 fn header(says: &Says) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, &[&20u16.to_le_bytes(), &says.flags.to_le_bytes(), &says.method.to_le_bytes(), &[0; 4]]);
-    put(&mut bytes, &[&says.crc.to_le_bytes(), &says.packed.to_le_bytes(), &says.size.to_le_bytes()]);
-    put(&mut bytes, &[&(says.name.len() as u16).to_le_bytes(), &(says.extra.len() as u16).to_le_bytes()]);
+    put(
+        &mut bytes,
+        &[
+            &20u16.to_le_bytes(),
+            &says.flags.to_le_bytes(),
+            &says.method.to_le_bytes(),
+            &[0; 4],
+        ],
+    );
+    put(
+        &mut bytes,
+        &[
+            &says.crc.to_le_bytes(),
+            &says.packed.to_le_bytes(),
+            &says.size.to_le_bytes(),
+        ],
+    );
+    put(
+        &mut bytes,
+        &[
+            &(says.name.len() as u16).to_le_bytes(),
+            &(says.extra.len() as u16).to_le_bytes(),
+        ],
+    );
     bytes
 }
 
@@ -100,27 +132,67 @@ struct Ending {
     wide: Option<Records>,
 }
 
-const PLAIN: Ending = Ending { entries: None, start: None, bytes: None, comment: Vec::new(), wide: None };
+const PLAIN: Ending = Ending {
+    entries: None,
+    start: None,
+    bytes: None,
+    comment: Vec::new(),
+    wide: None,
+};
 
 fn zip(parts: &[Part], ending: &Ending) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for part in parts {
         let offset = part.offset.unwrap_or(archive.len() as u32);
-        put(&mut directory, &[b"PK\x01\x02", &[20, 3], &header(&part.central), &[0; 10]]);
-        put(&mut directory, &[&offset.to_le_bytes(), &part.central.name, &part.central.extra]);
-        put(&mut archive, &[b"PK\x03\x04", &header(&part.local), &part.local.name, &part.local.extra]);
+        put(
+            &mut directory,
+            &[b"PK\x01\x02", &[20, 3], &header(&part.central), &[0; 10]],
+        );
+        put(
+            &mut directory,
+            &[
+                &offset.to_le_bytes(),
+                &part.central.name,
+                &part.central.extra,
+            ],
+        );
+        put(
+            &mut archive,
+            &[
+                b"PK\x03\x04",
+                &header(&part.local),
+                &part.local.name,
+                &part.local.extra,
+            ],
+        );
         put(&mut archive, &[&part.data, &part.after]);
     }
-    let (start, length, count) = (archive.len() as u64, directory.len() as u64, parts.len() as u64);
+    let (start, length, count) = (
+        archive.len() as u64,
+        directory.len() as u64,
+        parts.len() as u64,
+    );
     archive.extend(directory);
     if let Some(wide) = ending.wide {
         archive.extend(wide(start, length, count));
     }
     let entries = ending.entries.unwrap_or(count as u16).to_le_bytes();
     put(&mut archive, &[b"PK\x05\x06", &[0; 4], &entries, &entries]);
-    put(&mut archive, &[&ending.bytes.unwrap_or(length as u32).to_le_bytes()]);
-    put(&mut archive, &[&ending.start.unwrap_or(start as u32).to_le_bytes()]);
-    put(&mut archive, &[&(ending.comment.len() as u16).to_le_bytes(), &ending.comment]);
+    put(
+        &mut archive,
+        &[&ending.bytes.unwrap_or(length as u32).to_le_bytes()],
+    );
+    put(
+        &mut archive,
+        &[&ending.start.unwrap_or(start as u32).to_le_bytes()],
+    );
+    put(
+        &mut archive,
+        &[
+            &(ending.comment.len() as u16).to_le_bytes(),
+            &ending.comment,
+        ],
+    );
     archive
 }
 
@@ -157,7 +229,12 @@ fn ended(ending: &Ending) -> Vec<u8> {
 fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let cut = |span: Extent| {
         let (start, end) = (span.start as usize, span.end as usize);
-        Ok::<_, Infallible>(wheel.get(start..end).map(<[u8]>::to_vec).unwrap_or_default())
+        Ok::<_, Infallible>(
+            wheel
+                .get(start..end)
+                .map(<[u8]>::to_vec)
+                .unwrap_or_default(),
+        )
     };
     let Ok(read) = extract(WheelName::parse(name)?, wheel.len() as u64, cut);
     read
@@ -190,7 +267,10 @@ fn real_wheels_yield_what_zipfile_yields() {
             "charset_normalizer-3.5.2-py3-none-any.whl",
             "89ce6362bb7be88558f4be99a98f5d1b4da93d19cd0323e5ee0bac05cf883dfb",
         ),
-        ("idna-3.20-py3-none-any.whl", "dbd8c14c1e4ca1e0c9824a6dbc7cbbf78884f38eb52d91148cd3025f671e4b85"),
+        (
+            "idna-3.20-py3-none-any.whl",
+            "dbd8c14c1e4ca1e0c9824a6dbc7cbbf78884f38eb52d91148cd3025f671e4b85",
+        ),
         (
             "python_dateutil-2.9.0.post0-py2.py3-none-any.whl",
             "a9d436da322be808332f98d88325998e87cb693a678a9969feb4cfad729a6e93",
@@ -218,9 +298,18 @@ fn real_wheels_yield_what_zipfile_yields() {
 fn plain_wheels_are_read() {
     good(&wheel(metadata()));
     good(&wheel(Part::new(PLACE, METADATA, 0)));
-    good(&ended(&Ending { comment: b"made by hand".to_vec(), ..PLAIN }));
-    good(&ended(&Ending { comment: vec![b'x'; 0xffff], ..PLAIN }));
-    good(&zip(&[Part::new("My-Pkg-1.0.0.dist-info/METADATA", METADATA, 8)], &PLAIN));
+    good(&ended(&Ending {
+        comment: b"made by hand".to_vec(),
+        ..PLAIN
+    }));
+    good(&ended(&Ending {
+        comment: vec![b'x'; 0xffff],
+        ..PLAIN
+    }));
+    good(&zip(
+        &[Part::new("My-Pkg-1.0.0.dist-info/METADATA", METADATA, 8)],
+        &PLAIN,
+    ));
 }
 
 #[test]
@@ -228,10 +317,15 @@ fn what_is_not_in_the_tail_is_asked_for() {
     let filler = Part::new("my_pkg/big.bin", &vec![7; 200_000], 0);
     good(&zip(&[filler.clone(), metadata()], &PLAIN));
     good(&zip(&[metadata(), filler], &PLAIN));
-    let mut many: Vec<_> = (0..3000).map(|n| Part::new(&format!("my_pkg/{n}.py"), b"", 0)).collect();
+    let mut many: Vec<_> = (0..3000)
+        .map(|n| Part::new(&format!("my_pkg/{n}.py"), b"", 0))
+        .collect();
     many.insert(7, metadata());
     let archive = zip(&many, &PLAIN);
-    let mut reader = Reader::new(WheelName::parse(NAME).expect("a wheel"), archive.len() as u64);
+    let mut reader = Reader::new(
+        WheelName::parse(NAME).expect("a wheel"),
+        archive.len() as u64,
+    );
     let mut asked = 0;
     loop {
         let Extent { start, end } = reader.wanted();
@@ -250,48 +344,103 @@ fn what_is_not_in_the_tail_is_asked_for() {
 #[test]
 fn a_descriptor_in_each_form_has_to_agree() {
     let described = |after: Vec<u8>| {
-        let part = metadata().both(|says| says.flags |= 8).with(|part| part.after = after);
+        let part = metadata()
+            .both(|says| says.flags |= 8)
+            .with(|part| part.after = after);
         wheel(part.with(|part| (part.local.crc, part.local.packed, part.local.size) = (0, 0, 0)))
     };
-    let (sum, packed, size) = (crc(METADATA).to_le_bytes(), deflated(METADATA).len(), METADATA.len());
-    let narrow = [&sum[..], &(packed as u32).to_le_bytes(), &(size as u32).to_le_bytes()].concat();
-    let wide = [&sum[..], &(packed as u64).to_le_bytes(), &(size as u64).to_le_bytes()].concat();
+    let (sum, packed, size) = (
+        crc(METADATA).to_le_bytes(),
+        deflated(METADATA).len(),
+        METADATA.len(),
+    );
+    let narrow = [
+        &sum[..],
+        &(packed as u32).to_le_bytes(),
+        &(size as u32).to_le_bytes(),
+    ]
+    .concat();
+    let wide = [
+        &sum[..],
+        &(packed as u64).to_le_bytes(),
+        &(size as u64).to_le_bytes(),
+    ]
+    .concat();
     for form in [narrow, wide] {
         good(&described(form.clone()));
         good(&described([b"PK\x07\x08", &form[..]].concat()));
         let mut wrong = form.clone();
         wrong[4] ^= 1;
         bad(&described(wrong), Unreadable::LocalHeader);
-        bad(&described(form[..form.len() - 1].to_vec()), Unreadable::LocalHeader);
+        bad(
+            &described(form[..form.len() - 1].to_vec()),
+            Unreadable::LocalHeader,
+        );
     }
 }
 
 #[test]
 fn a_bomb_is_left_packed() {
-    let promised = [b"Name: My.Pkg\nVersion: 1.0\n\n".to_vec(), vec![b' '; 2 << 20]].concat();
+    let promised = [
+        b"Name: My.Pkg\nVersion: 1.0\n\n".to_vec(),
+        vec![b' '; 2 << 20],
+    ]
+    .concat();
     bad(&wheel(Part::new(PLACE, &promised, 8)), Unreadable::TooLarge);
     bad(&wheel(Part::new(PLACE, &promised, 0)), Unreadable::TooLarge);
     let bomb = Part::new(PLACE, &vec![b' '; 64 << 20], 8);
-    bad(&wheel(bomb.both(|says| says.size = METADATA.len() as u32)), Unreadable::TooLarge);
+    bad(
+        &wheel(bomb.both(|says| says.size = METADATA.len() as u32)),
+        Unreadable::TooLarge,
+    );
 }
 
 #[test]
 fn lies_about_size_content_and_packing_are_found() {
-    bad(&wheel(metadata().both(|says| says.size += 1)), Unreadable::Content);
-    bad(&wheel(metadata().both(|says| says.size -= 1)), Unreadable::TooLarge);
-    bad(&wheel(metadata().both(|says| says.packed -= 1)), Unreadable::Content);
-    bad(&wheel(metadata().both(|says| says.packed += 4)), Unreadable::Overlap);
-    bad(&wheel(metadata().both(|says| says.crc ^= 1)), Unreadable::Content);
-    bad(&wheel(metadata().with(|part| part.data[3] ^= 0x55)), Unreadable::Content);
-    let padded = metadata().with(|part| part.data.push(0)).both(|says| says.packed += 1);
+    bad(
+        &wheel(metadata().both(|says| says.size += 1)),
+        Unreadable::Content,
+    );
+    bad(
+        &wheel(metadata().both(|says| says.size -= 1)),
+        Unreadable::TooLarge,
+    );
+    bad(
+        &wheel(metadata().both(|says| says.packed -= 1)),
+        Unreadable::Content,
+    );
+    bad(
+        &wheel(metadata().both(|says| says.packed += 4)),
+        Unreadable::Overlap,
+    );
+    bad(
+        &wheel(metadata().both(|says| says.crc ^= 1)),
+        Unreadable::Content,
+    );
+    bad(
+        &wheel(metadata().with(|part| part.data[3] ^= 0x55)),
+        Unreadable::Content,
+    );
+    let padded = metadata()
+        .with(|part| part.data.push(0))
+        .both(|says| says.packed += 1);
     bad(&wheel(padded), Unreadable::Content);
     let stored = Part::new(PLACE, METADATA, 0).both(|says| says.size += 1);
     bad(&wheel(stored), Unreadable::Content);
-    bad(&wheel(metadata().both(|says| says.method = 12)), Unreadable::Packing);
+    bad(
+        &wheel(metadata().both(|says| says.method = 12)),
+        Unreadable::Packing,
+    );
     for flag in [0, 5, 6, 13] {
-        bad(&wheel(metadata().both(|says| says.flags |= 1 << flag)), Unreadable::Packing);
+        bad(
+            &wheel(metadata().both(|says| says.flags |= 1 << flag)),
+            Unreadable::Packing,
+        );
     }
-    bad(&beside(Part::new("x", b"", 0).both(|says| says.flags |= 1)), Unreadable::Packing);
+    bad(
+        &beside(Part::new("x", b"", 0).both(|says| says.flags |= 1)),
+        Unreadable::Packing,
+    );
 }
 
 #[test]
@@ -309,7 +458,10 @@ fn its_own_header_has_to_agree_with_the_directory() {
         let told = read(&wheel(metadata().with(|part| lie(&mut part.local))));
         assert_eq!(told, Err(Unreadable::LocalHeader), "{number}");
     }
-    bad(&wheel(metadata().with(|part| part.offset = Some(1))), Unreadable::Overlap);
+    bad(
+        &wheel(metadata().with(|part| part.offset = Some(1))),
+        Unreadable::Overlap,
+    );
     let apart = metadata().with(|part| (part.offset, part.after) = (Some(32), vec![0; 8]));
     let at_another = zip(&[Part::new("x", b"", 0), apart], &PLAIN);
     bad(&at_another, Unreadable::LocalHeader);
@@ -328,27 +480,53 @@ fn there_is_one_metadata_and_it_is_this_wheels() {
         "my_pkg-1.0.DIST-INFO/METADATA",
         "my_pkg-1.0.dist-info/metadata",
     ] {
-        bad(&beside(Part::new(second, METADATA, 8)), Unreadable::Ambiguous);
+        bad(
+            &beside(Part::new(second, METADATA, 8)),
+            Unreadable::Ambiguous,
+        );
     }
-    for inner in ["vendored/my_pkg-1.0.dist-info/METADATA", "my_pkg-1.0.dist-info/licenses/METADATA"] {
+    for inner in [
+        "vendored/my_pkg-1.0.dist-info/METADATA",
+        "my_pkg-1.0.dist-info/licenses/METADATA",
+    ] {
         good(&beside(Part::new(inner, b"another", 8)));
     }
     for name in ["other-1.0-py3-none-any.whl", "my_pkg-1.1-py3-none-any.whl"] {
-        assert_eq!(read_as(name, &wheel(metadata())), Err(Unreadable::OtherFolder), "{name}");
+        assert_eq!(
+            read_as(name, &wheel(metadata())),
+            Err(Unreadable::OtherFolder),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn names_that_readers_take_differently_are_refused() {
-    for name in
-        ["x\0y", "a\\b", "/etc/passwd", "../up", "a/./b", "a//b", "", "my_pkg-1.0.dist-info/METADATA\0.txt"]
-    {
+    for name in [
+        "x\0y",
+        "a\\b",
+        "/etc/passwd",
+        "../up",
+        "a/./b",
+        "a//b",
+        "",
+        "my_pkg-1.0.dist-info/METADATA\0.txt",
+    ] {
         bad(&beside(Part::new(name, b"", 0)), Unreadable::MemberName);
     }
-    bad(&beside(Part::new("x", b"", 0).both(|says| says.name = vec![0xff])), Unreadable::MemberName);
+    bad(
+        &beside(Part::new("x", b"", 0).both(|says| says.name = vec![0xff])),
+        Unreadable::MemberName,
+    );
     let renamed = |name: &[u8]| {
         let length = (5 + name.len() as u16).to_le_bytes();
-        let extra = [&0x7075u16.to_le_bytes()[..], &length, &[1, 0, 0, 0, 0], name].concat();
+        let extra = [
+            &0x7075u16.to_le_bytes()[..],
+            &length,
+            &[1, 0, 0, 0, 0],
+            name,
+        ]
+        .concat();
         beside(Part::new("x", b"", 0).both(|says| says.extra = extra.clone()))
     };
     bad(&renamed(PLACE.as_bytes()), Unreadable::MemberName);
@@ -358,29 +536,53 @@ fn names_that_readers_take_differently_are_refused() {
 #[test]
 fn its_own_fields_have_to_agree_with_the_name() {
     for (text, why) in [
-        (&b"Name: other\nVersion: 1.0\n"[..], Unreadable::OtherProject),
+        (
+            &b"Name: other\nVersion: 1.0\n"[..],
+            Unreadable::OtherProject,
+        ),
         (b"Name: my-pkg\nVersion: 1.1\n", Unreadable::OtherProject),
-        (b"Name: my-pkg\nName: my-pkg\nVersion: 1.0\n", Unreadable::Fields),
+        (
+            b"Name: my-pkg\nName: my-pkg\nVersion: 1.0\n",
+            Unreadable::Fields,
+        ),
         (b"Name: my-pkg\n\nVersion: 1.0\n", Unreadable::Fields),
         (b"Version: 1.0\n", Unreadable::Fields),
-        (b"Name: my-pkg\nno field\nVersion: 1.0\n", Unreadable::Fields),
-        (b"Name: my-pkg\nVersion: 1.0\nSummary: \xff\n", Unreadable::Fields),
-        (b"Name: my-pkg\nVersion: 1.0\nSummary: a\rVersion: 2\n", Unreadable::Fields),
+        (
+            b"Name: my-pkg\nno field\nVersion: 1.0\n",
+            Unreadable::Fields,
+        ),
+        (
+            b"Name: my-pkg\nVersion: 1.0\nSummary: \xff\n",
+            Unreadable::Fields,
+        ),
+        (
+            b"Name: my-pkg\nVersion: 1.0\nSummary: a\rVersion: 2\n",
+            Unreadable::Fields,
+        ),
         (b"Name : my-pkg\nVersion: 1.0\n", Unreadable::Fields),
-        (b"\xef\xbb\xbfName: my-pkg\nVersion: 1.0\n", Unreadable::Fields),
+        (
+            b"\xef\xbb\xbfName: my-pkg\nVersion: 1.0\n",
+            Unreadable::Fields,
+        ),
         (b"", Unreadable::Fields),
     ] {
         bad(&wheel(Part::new(PLACE, text, 8)), why);
     }
     let odd = b"NAME:my.pkg\r\nversion: v1\r\nSummary: a\r\n\tName: other\r\n\r\nName: other\n";
-    assert_eq!(read(&wheel(Part::new(PLACE, odd, 8))).as_deref(), Ok(&odd[..]));
+    assert_eq!(
+        read(&wheel(Part::new(PLACE, odd, 8))).as_deref(),
+        Ok(&odd[..])
+    );
 }
 
 #[test]
 fn members_that_overlap_are_refused() {
-    bad(&beside(Part::new("x", b"", 0).with(|part| part.offset = Some(0))), Unreadable::Overlap);
-    let long =
-        Part::new("x", b"", 0).with(|part| (part.central.packed, part.central.size) = (1 << 20, 1 << 20));
+    bad(
+        &beside(Part::new("x", b"", 0).with(|part| part.offset = Some(0))),
+        Unreadable::Overlap,
+    );
+    let long = Part::new("x", b"", 0)
+        .with(|part| (part.central.packed, part.central.size) = (1 << 20, 1 << 20));
     bad(&beside(long), Unreadable::Overlap);
 }
 
@@ -388,40 +590,130 @@ fn members_that_overlap_are_refused() {
 fn there_is_one_end_and_it_ends_the_file() {
     bad(b"", Unreadable::NoEnd);
     bad(b"not a zip at all", Unreadable::NoEnd);
-    bad(&[wheel(metadata()), b"x".to_vec()].concat(), Unreadable::AfterEnd);
-    bad(&[wheel(metadata()), vec![0; 200_000]].concat(), Unreadable::NoEnd);
+    bad(
+        &[wheel(metadata()), b"x".to_vec()].concat(),
+        Unreadable::AfterEnd,
+    );
+    bad(
+        &[wheel(metadata()), vec![0; 200_000]].concat(),
+        Unreadable::NoEnd,
+    );
     let other = ended(&PLAIN);
     let second = other[other.len() - 22..].to_vec();
-    bad(&ended(&Ending { comment: second.clone(), ..PLAIN }), Unreadable::TwoEnds);
-    bad(&ended(&Ending { comment: [&second[..], b"x"].concat(), ..PLAIN }), Unreadable::AfterEnd);
-    bad(&ended(&Ending { comment: b"PK\x05\x06".to_vec(), ..PLAIN }), Unreadable::AfterEnd);
-    bad(&[b"#!/bin/sh\n".to_vec(), wheel(metadata())].concat(), Unreadable::Misplaced);
-    bad(&ended(&Ending { start: Some(3), ..PLAIN }), Unreadable::Misplaced);
-    bad(&ended(&Ending { bytes: Some(3), ..PLAIN }), Unreadable::Misplaced);
-    bad(&ended(&Ending { bytes: Some(u32::MAX), ..PLAIN }), Unreadable::TooMany);
-    bad(&ended(&Ending { entries: Some(0), ..PLAIN }), Unreadable::Misplaced);
-    bad(&ended(&Ending { entries: Some(3), ..PLAIN }), Unreadable::Directory);
-    bad(&ended(&Ending { entries: Some(5), ..PLAIN }), Unreadable::Directory);
-    bad(&ended(&Ending { entries: Some(0xffff), ..PLAIN }), Unreadable::Directory);
+    bad(
+        &ended(&Ending {
+            comment: second.clone(),
+            ..PLAIN
+        }),
+        Unreadable::TwoEnds,
+    );
+    bad(
+        &ended(&Ending {
+            comment: [&second[..], b"x"].concat(),
+            ..PLAIN
+        }),
+        Unreadable::AfterEnd,
+    );
+    bad(
+        &ended(&Ending {
+            comment: b"PK\x05\x06".to_vec(),
+            ..PLAIN
+        }),
+        Unreadable::AfterEnd,
+    );
+    bad(
+        &[b"#!/bin/sh\n".to_vec(), wheel(metadata())].concat(),
+        Unreadable::Misplaced,
+    );
+    bad(
+        &ended(&Ending {
+            start: Some(3),
+            ..PLAIN
+        }),
+        Unreadable::Misplaced,
+    );
+    bad(
+        &ended(&Ending {
+            bytes: Some(3),
+            ..PLAIN
+        }),
+        Unreadable::Misplaced,
+    );
+    bad(
+        &ended(&Ending {
+            bytes: Some(u32::MAX),
+            ..PLAIN
+        }),
+        Unreadable::TooMany,
+    );
+    bad(
+        &ended(&Ending {
+            entries: Some(0),
+            ..PLAIN
+        }),
+        Unreadable::Misplaced,
+    );
+    bad(
+        &ended(&Ending {
+            entries: Some(3),
+            ..PLAIN
+        }),
+        Unreadable::Directory,
+    );
+    bad(
+        &ended(&Ending {
+            entries: Some(5),
+            ..PLAIN
+        }),
+        Unreadable::Directory,
+    );
+    bad(
+        &ended(&Ending {
+            entries: Some(0xffff),
+            ..PLAIN
+        }),
+        Unreadable::Directory,
+    );
 }
 
 fn wide_records(start: u64, length: u64, count: u64) -> Vec<u8> {
     let mut records = Vec::new();
-    put(&mut records, &[b"PK\x06\x06", &44u64.to_le_bytes(), &[45, 3, 45, 0], &[0; 8]]);
     put(
         &mut records,
-        &[&count.to_le_bytes(), &count.to_le_bytes(), &length.to_le_bytes(), &start.to_le_bytes()],
+        &[
+            b"PK\x06\x06",
+            &44u64.to_le_bytes(),
+            &[45, 3, 45, 0],
+            &[0; 8],
+        ],
     );
     put(
         &mut records,
-        &[b"PK\x06\x07", &[0; 4], &start.wrapping_add(length).to_le_bytes(), &1u32.to_le_bytes()],
+        &[
+            &count.to_le_bytes(),
+            &count.to_le_bytes(),
+            &length.to_le_bytes(),
+            &start.to_le_bytes(),
+        ],
+    );
+    put(
+        &mut records,
+        &[
+            b"PK\x06\x07",
+            &[0; 4],
+            &start.wrapping_add(length).to_le_bytes(),
+            &1u32.to_le_bytes(),
+        ],
     );
     records
 }
 
 #[test]
 fn zip64_is_read_where_it_says_the_same() {
-    good(&ended(&Ending { wide: Some(wide_records), ..PLAIN }));
+    good(&ended(&Ending {
+        wide: Some(wide_records),
+        ..PLAIN
+    }));
     let full = Ending {
         entries: Some(0xffff),
         start: Some(u32::MAX),
@@ -430,7 +722,14 @@ fn zip64_is_read_where_it_says_the_same() {
         ..PLAIN
     };
     good(&ended(&full));
-    bad(&ended(&Ending { entries: Some(3), wide: Some(wide_records), ..PLAIN }), Unreadable::Zip64);
+    bad(
+        &ended(&Ending {
+            entries: Some(3),
+            wide: Some(wide_records),
+            ..PLAIN
+        }),
+        Unreadable::Zip64,
+    );
     bad(
         &ended(&Ending {
             wide: Some(|start, length, count| wide_records(start, length, count + 1)),
@@ -439,13 +738,35 @@ fn zip64_is_read_where_it_says_the_same() {
         Unreadable::Zip64,
     );
     let absurd = |start, length, _| wide_records(start, length, u64::MAX);
-    bad(&ended(&Ending { entries: Some(0xffff), wide: Some(absurd), ..PLAIN }), Unreadable::TooMany);
+    bad(
+        &ended(&Ending {
+            entries: Some(0xffff),
+            wide: Some(absurd),
+            ..PLAIN
+        }),
+        Unreadable::TooMany,
+    );
     let absurd = |_, length, count| wide_records(u64::MAX, length, count);
-    bad(&ended(&Ending { start: Some(u32::MAX), wide: Some(absurd), ..PLAIN }), Unreadable::Zip64);
+    bad(
+        &ended(&Ending {
+            start: Some(u32::MAX),
+            wide: Some(absurd),
+            ..PLAIN
+        }),
+        Unreadable::Zip64,
+    );
 
     let field = |numbers: &[u64]| {
-        let content: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        [&1u16.to_le_bytes()[..], &(content.len() as u16).to_le_bytes(), &content].concat()
+        let content: Vec<u8> = numbers
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
+        [
+            &1u16.to_le_bytes()[..],
+            &(content.len() as u16).to_le_bytes(),
+            &content,
+        ]
+        .concat()
     };
     let sizes = [METADATA.len() as u64, deflated(METADATA).len() as u64];
     let sent = |extra: Vec<u8>| {
@@ -458,10 +779,19 @@ fn zip64_is_read_where_it_says_the_same() {
     bad(&sent(Vec::new()), Unreadable::Zip64);
     bad(&sent(field(&sizes[..1])), Unreadable::Zip64);
     bad(&sent(field(&[sizes[0], sizes[1], 0])), Unreadable::Zip64);
-    bad(&sent([field(&sizes), field(&sizes)].concat()), Unreadable::Zip64);
+    bad(
+        &sent([field(&sizes), field(&sizes)].concat()),
+        Unreadable::Zip64,
+    );
     bad(&sent(field(&[u64::MAX, u64::MAX])), Unreadable::Overlap);
-    bad(&wheel(metadata().with(|part| part.central.extra = field(&sizes))), Unreadable::Zip64);
-    bad(&wheel(metadata().with(|part| part.central.extra = vec![1, 2, 3])), Unreadable::Directory);
+    bad(
+        &wheel(metadata().with(|part| part.central.extra = field(&sizes))),
+        Unreadable::Zip64,
+    );
+    bad(
+        &wheel(metadata().with(|part| part.central.extra = vec![1, 2, 3])),
+        Unreadable::Directory,
+    );
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn wait_for_metric(larder: &Larder, name: &str, value: f64) {
 fn line(larder: &Larder, part: &str) -> String {
     larder.wait_for_log(part);
     let log = larder.log();
-    log.lines().find(|line| line.contains(part)).expect("it is there").to_owned()
+    log.lines()
+        .find(|line| line.contains(part))
+        .expect("it is there")
+        .to_owned()
 }
 
 #[test]
@@ -34,10 +37,18 @@ fn a_client_that_gives_up_before_the_head_is_told_and_counted() {
     gitlab.plan(Act::StallBeforeHead(FOR_EVER).at(Kind::Page));
     let page = path::project_page(42, "my-pkg");
     let waiting = client.start("GET", &page, &[]);
-    gitlab.log().wait_until("GitLab is asked", |log| log.count(Kind::Page) == 1);
+    gitlab
+        .log()
+        .wait_until("GitLab is asked", |log| log.count(Kind::Page) == 1);
     drop(waiting);
     let line = line(&larder, "status=499");
-    for part in ["method=GET", page.as_str(), "bytes=0", "broken=\"the client left\"", "id="] {
+    for part in [
+        "method=GET",
+        page.as_str(),
+        "bytes=0",
+        "broken=\"the client left\"",
+        "id=",
+    ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
     wait_for_metric(&larder, ABANDONED, 1.0);
@@ -68,10 +79,16 @@ fn a_client_that_leaves_in_a_body_is_counted_apart_from_what_larder_cuts() {
     client.get(&address).expect(200);
     client.get_range(&address, "bytes=5-999999").expect(206);
     client.head(&address).expect(200);
-    let etag = client.head(&address).header("ETag").expect("a tag").to_owned();
+    let etag = client
+        .head(&address)
+        .header("ETag")
+        .expect("a tag")
+        .to_owned();
     client.get_if_none_match(&address, &etag).expect(304);
     client.get(&path::project_page(42, "big")).expect(200);
-    client.get_range(&path::project_file(42, &small), "bytes=0-99").expect(206);
+    client
+        .get_range(&path::project_file(42, &small), "bytes=0-99")
+        .expect(206);
     client.get("/-/nowhere").expect(404);
     client.get("/-/status").expect(200);
     assert_eq!(larder.metric(ABANDONED), Some(2.0), "{}", larder.log());

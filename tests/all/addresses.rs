@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::bodies::{MODES, right};
 use crate::support::{
-    Act, Answer, Artifact, GitLab, Kind, Larder, NewFile, Place, Role, Site, Storage, StoreListing, Token,
-    Visibility, path, token,
+    Act, Answer, Artifact, GitLab, Kind, Larder, NewFile, Place, Role, Site, Storage, StoreListing,
+    Token, Visibility, path, token,
 };
 
 const ATTACKER: &str = "test-attacker";
@@ -17,7 +17,9 @@ fn with_an_attacker(storage: Storage) -> GitLab {
     let gitlab = GitLab::builder().storage(storage).start();
     gitlab.change(|universe| {
         universe.add_project(LAIR, "mallory/lair", Visibility::Private);
-        universe.tokens.push(Token::personal(ATTACKER).member(Place::Project(LAIR), Role::Developer));
+        universe
+            .tokens
+            .push(Token::personal(ATTACKER).member(Place::Project(LAIR), Role::Developer));
     });
     gitlab
 }
@@ -48,7 +50,10 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
             gitlab.publish(LAIR, same_but_named_otherwise);
 
             let gate = gitlab.hold(Site::FileBody, 150_000);
-            let mut flying = larder.client().token(token::READER).start("GET", &victim, &[]);
+            let mut flying = larder
+                .client()
+                .token(token::READER)
+                .start("GET", &victim, &[]);
             if state == "in flight" {
                 flying.read_body(100_000);
                 // Only what the attacker asks for runs on.
@@ -56,7 +61,10 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
             } else {
                 gate.open();
                 assert_eq!(flying.finish().expect(200), &secret.bytes[..]);
-                flying = larder.client().token(token::READER).start("GET", &victim, &[]);
+                flying = larder
+                    .client()
+                    .token(token::READER)
+                    .start("GET", &victim, &[]);
             }
             if state == "restarted" {
                 larder = larder.restart();
@@ -64,15 +72,20 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
 
             let attacker = larder.client().token(ATTACKER);
             let tag = format!("\"{}\"", secret.sha256);
-            let lairs = [secret.filename.as_str(), lure.filename.as_str()]
-                .map(|name| format!("/api/v4/projects/{LAIR}/packages/pypi/files/{}/{name}", secret.sha256));
+            let lairs = [secret.filename.as_str(), lure.filename.as_str()].map(|name| {
+                format!(
+                    "/api/v4/projects/{LAIR}/packages/pypi/files/{}/{name}",
+                    secret.sha256
+                )
+            });
             for _ in 0..2 {
                 for address in &lairs {
                     let tries = [
                         attacker.head(address),
                         attacker.get_range(address, "bytes=0-999"),
                         attacker.get_range(address, "bytes=150000-"),
-                        attacker.get_with(address, &[("Range", "bytes=150000-"), ("If-Range", &tag)]),
+                        attacker
+                            .get_with(address, &[("Range", "bytes=150000-"), ("If-Range", &tag)]),
                         attacker.get_range(address, "bytes=190000-199999"),
                         attacker.get_range(address, "bytes=-100"),
                         attacker.get_range(address, "bytes=0-"),
@@ -81,23 +94,39 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
                     ];
                     for reply in &tries {
                         let revealed = reply.body.chunks_exact(16).any(|part| runs.contains(part));
-                        assert!(!revealed, "{case}: somebody else's bytes at {address}: {reply:?}");
+                        assert!(
+                            !revealed,
+                            "{case}: somebody else's bytes at {address}: {reply:?}"
+                        );
                         let told = reply.header("Content-Length");
-                        assert_ne!(told, Some("200000"), "{case}: somebody else's length: {reply:?}");
-                        let whole = reply.is_complete() && reply.status == 200 && !reply.body.is_empty();
-                        assert!(!whole, "{case}: his own bytes under a digest that is not theirs: {reply:?}");
+                        assert_ne!(
+                            told,
+                            Some("200000"),
+                            "{case}: somebody else's length: {reply:?}"
+                        );
+                        let whole =
+                            reply.is_complete() && reply.status == 200 && !reply.body.is_empty();
+                        assert!(
+                            !whole,
+                            "{case}: his own bytes under a digest that is not theirs: {reply:?}"
+                        );
                     }
                 }
             }
             // And the victim's own address: refused to him, whole for its members, at once and without a transfer.
-            for reply in
-                [attacker.get(&victim), attacker.head(&victim), attacker.get_range(&victim, "bytes=0-9")]
-            {
+            for reply in [
+                attacker.get(&victim),
+                attacker.head(&victim),
+                attacker.get_range(&victim, "bytes=0-9"),
+            ] {
                 assert_eq!(reply.status, 404, "{case}: {reply:?}");
             }
             gate.open();
             let reply = flying.finish();
-            assert!(state == "restarted" || right(&reply, &secret, &case), "{case}: {reply:?}");
+            assert!(
+                state == "restarted" || right(&reply, &secret, &case),
+                "{case}: {reply:?}"
+            );
             let transfers = gitlab.log().file_bodies().transfers;
             let member = larder.client().token(token::READER).get(&victim);
             assert!(right(&member, &secret, &case), "{case}: {member:?}");
@@ -118,20 +147,32 @@ fn r22_a_group_and_its_project_are_two_addresses() {
         let larder = Larder::start(&gitlab);
         let file = publish(&gitlab, 42, "shared", 100_000);
         let client = larder.client().token(token::READER);
-        assert!(right(&client.get(&path::project_file(42, &file)), &file, "project"));
+        assert!(right(
+            &client.get(&path::project_file(42, &file)),
+            &file,
+            "project"
+        ));
         for (address, transfers) in [
             (path::group_file(7, &file), 2),
             (path::group_file(7, &file), 2),
             (path::project_file(42, &file), 2),
         ] {
             assert!(right(&client.get(&address), &file, &address), "{storage:?}");
-            assert_eq!(gitlab.log().file_bodies().transfers, transfers, "{storage:?} {address}");
+            assert_eq!(
+                gitlab.log().file_bodies().transfers,
+                transfers,
+                "{storage:?} {address}"
+            );
         }
         let stranger = larder.client().token(ATTACKER);
         for address in [path::group_file(7, &file), path::project_file(42, &file)] {
             assert_eq!(stranger.get(&address).status, 404, "{storage:?} {address}");
         }
-        assert_eq!(StoreListing::of(&larder.cache_dir()).blobs.len(), 1, "{storage:?}: one blob for both");
+        assert_eq!(
+            StoreListing::of(&larder.cache_dir()).blobs.len(),
+            1,
+            "{storage:?}: one blob for both"
+        );
     }
 }
 
@@ -150,22 +191,38 @@ fn a_digest_in_upper_case_goes_upstream_as_written_and_means_the_same_bytes() {
         let file = Artifact::noise("shout", "1.0", 100_000);
         let upper = file.sha256.to_uppercase();
         gitlab.publish(42, NewFile::from(&file).declared_sha256(&upper));
-        let address = format!("/api/v4/projects/42/packages/pypi/files/{upper}/{}", file.filename);
+        let address = format!(
+            "/api/v4/projects/42/packages/pypi/files/{upper}/{}",
+            file.filename
+        );
         for _ in 0..2 {
             let reply = client.get(&address);
             assert!(right(&reply, &file, "upper case"), "{storage:?}: {reply:?}");
-            assert_eq!(reply.header("ETag"), Some(format!("\"{}\"", file.sha256).as_str()));
+            assert_eq!(
+                reply.header("ETag"),
+                Some(format!("\"{}\"", file.sha256).as_str())
+            );
         }
         assert_eq!(gitlab.log().file_bodies().transfers, 1, "{storage:?}");
         assert!(
             gitlab.log().last(Kind::File).head.target.contains(&upper),
             "{storage:?}: GitLab compares text"
         );
-        assert_eq!(client.get(&path::project_file(42, &file)).status, 404, "{storage:?}: as GitLab has it");
+        assert_eq!(
+            client.get(&path::project_file(42, &file)).status,
+            404,
+            "{storage:?}: as GitLab has it"
+        );
         let wrong = Artifact::noise("wrong", "1.0", 100_000);
         gitlab.publish(42, NewFile::from(&wrong).declared_sha256(&upper));
-        let address = format!("/api/v4/projects/42/packages/pypi/files/{upper}/{}", wrong.filename);
-        assert!(!right(&client.get(&address), &wrong, "another file's digest"), "{storage:?}");
+        let address = format!(
+            "/api/v4/projects/42/packages/pypi/files/{upper}/{}",
+            wrong.filename
+        );
+        assert!(
+            !right(&client.get(&address), &wrong, "another file's digest"),
+            "{storage:?}"
+        );
     }
 }
 
@@ -176,8 +233,18 @@ fn one_name_under_two_digests_is_two_files() {
         let larder = Larder::start(&gitlab);
         let client = larder.client().token(token::READER);
         let name = "same-1.0-py3-none-any.whl";
-        let one = Artifact::opaque("same", "1.0", name, Artifact::noise("one", "1.0", 80_000).bytes);
-        let two = Artifact::opaque("same", "1.0", name, Artifact::noise("two", "1.0", 90_000).bytes);
+        let one = Artifact::opaque(
+            "same",
+            "1.0",
+            name,
+            Artifact::noise("one", "1.0", 80_000).bytes,
+        );
+        let two = Artifact::opaque(
+            "same",
+            "1.0",
+            name,
+            Artifact::noise("two", "1.0", 90_000).bytes,
+        );
         gitlab.publish(42, &one);
         gitlab.publish(43, &two);
         for _ in 0..2 {
@@ -189,16 +256,32 @@ fn one_name_under_two_digests_is_two_files() {
         assert_eq!(gitlab.log().file_bodies().transfers, 2, "{storage:?}");
 
         // Uploaded twice into one package: GitLab gives the last one for both digests.
-        let three = Artifact::opaque("same", "1.0", name, Artifact::noise("three", "1.0", 70_000).bytes);
+        let three = Artifact::opaque(
+            "same",
+            "1.0",
+            name,
+            Artifact::noise("three", "1.0", 70_000).bytes,
+        );
         gitlab.publish(42, &three);
-        assert!(right(&client.get(&path::project_file(42, &three)), &three, "the last"), "{storage:?}");
+        assert!(
+            right(
+                &client.get(&path::project_file(42, &three)),
+                &three,
+                "the last"
+            ),
+            "{storage:?}"
+        );
         let first = client.get(&path::project_file(42, &one));
         assert!(
             !right(&first, &one, "the first of two"),
             "{storage:?}: it is not to be had from GitLab: {first:?}"
         );
         assert!(
-            right(&client.get(&path::project_file(42, &three)), &three, "the last, again"),
+            right(
+                &client.get(&path::project_file(42, &three)),
+                &three,
+                "the last, again"
+            ),
             "{storage:?}"
         );
     }
@@ -207,7 +290,9 @@ fn one_name_under_two_digests_is_two_files() {
 #[test]
 fn an_expired_link_is_renewed_once() {
     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
-    let larder = Larder::builder(&gitlab).sections("[files]\nfetch_behind = \"0\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[files]\nfetch_behind = \"0\"")
+        .start();
     let client = larder.client().token(token::READER);
     for range in [None, Some("bytes=100-199")] {
         let file = publish(&gitlab, 42, &format!("renewed{}", range.is_some()), 100_000);
@@ -215,18 +300,34 @@ fn an_expired_link_is_renewed_once() {
         gitlab.plan(Act::ExpiredSignature.at(Kind::Object).once());
         let headers: Vec<_> = range.into_iter().map(|range| ("Range", range)).collect();
         let reply = client.get_with(&path::project_file(42, &file), &headers);
-        assert!(reply.is_complete() && matches!(reply.status, 200 | 206), "{range:?}: {reply:?}");
-        let signed: Vec<_> =
-            gitlab.log().of(Kind::Object).into_iter().map(|entry| entry.head.target).collect();
-        assert!(signed.len() >= 2 && signed[0] != signed[1], "{range:?}: the same link again: {signed:?}");
+        assert!(
+            reply.is_complete() && matches!(reply.status, 200 | 206),
+            "{range:?}: {reply:?}"
+        );
+        let signed: Vec<_> = gitlab
+            .log()
+            .of(Kind::Object)
+            .into_iter()
+            .map(|entry| entry.head.target)
+            .collect();
+        assert!(
+            signed.len() >= 2 && signed[0] != signed[1],
+            "{range:?}: the same link again: {signed:?}"
+        );
     }
     let file = publish(&gitlab, 42, "expired", 100_000);
     gitlab.log().clear();
     gitlab.plan(Act::ExpiredSignature.at(Kind::Object));
     let reply = client.get(&path::project_file(42, &file));
-    assert_eq!((reply.status, reply.header("Content-Type")), (502, Some("application/problem+json")));
     assert_eq!(
-        (gitlab.log().count(Kind::File), gitlab.log().count(Kind::Object)),
+        (reply.status, reply.header("Content-Type")),
+        (502, Some("application/problem+json"))
+    );
+    assert_eq!(
+        (
+            gitlab.log().count(Kind::File),
+            gitlab.log().count(Kind::Object)
+        ),
         (2, 2),
         "renewed once, not for ever"
     );
@@ -249,31 +350,50 @@ fn r25_the_object_store_never_sees_a_credential() {
         larder.client().job_token(token::JOB),
     ];
     for (number, client) in clients.iter().enumerate() {
-        let client = client.clone().header("Cookie", "session=1").header("Proxy-Authorization", "Basic eDp5");
+        let client = client
+            .clone()
+            .header("Cookie", "session=1")
+            .header("Proxy-Authorization", "Basic eDp5");
         let file = publish(&gitlab, 42, &format!("cred{number}"), 100_000);
         let address = path::project_file(42, &file);
         gitlab.plan(Act::Close { after: 50_000 }.at(Kind::Object).once());
         assert_eq!(client.get_range(&address, "bytes=9-18").status, 206);
         client.head(&address).expect(200);
         let reply = client.get(&address);
-        assert!(right(&reply, &file, "by any credential"), "{number}: {reply:?}");
+        assert!(
+            right(&reply, &file, "by any credential"),
+            "{number}: {reply:?}"
+        );
     }
     let log = gitlab.log();
     assert!(log.count(Kind::Object) >= 2 * clients.len());
     for entry in log.of(Kind::Object) {
-        for name in
-            ["Authorization", "Private-Token", "Deploy-Token", "Job-Token", "Cookie", "Proxy-Authorization"]
-        {
+        for name in [
+            "Authorization",
+            "Private-Token",
+            "Deploy-Token",
+            "Job-Token",
+            "Cookie",
+            "Proxy-Authorization",
+        ] {
             assert_eq!(entry.head.header(name), None, "{entry:#?}");
         }
     }
     log.assert_nothing_unexpected();
     let said = larder.log();
-    assert!(!said.contains("X-Amz-Signature"), "a signed link is in the log: {said}");
+    assert!(
+        !said.contains("X-Amz-Signature"),
+        "a signed link is in the log: {said}"
+    );
     let listing = StoreListing::of(&larder.cache_dir());
-    for secret in
-        [token::READER, token::DEVELOPER, token::OAUTH, token::DEPLOY, token::JOB, "X-Amz-Signature"]
-    {
+    for secret in [
+        token::READER,
+        token::DEVELOPER,
+        token::OAUTH,
+        token::DEPLOY,
+        token::JOB,
+        "X-Amz-Signature",
+    ] {
         assert_eq!(listing.containing(secret), Vec::<&std::path::Path>::new());
     }
 }
@@ -282,21 +402,39 @@ fn r25_the_object_store_never_sees_a_credential() {
 fn a_store_that_is_not_listed_is_not_followed_and_the_log_says_what_to_add() {
     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
     for origins in ["[]", "[\"https://objects.example.net\"]"] {
-        let larder =
-            Larder::in_front_of(gitlab.url()).gitlab_setting(&format!("store_origins = {origins}")).start();
+        let larder = Larder::in_front_of(gitlab.url())
+            .gitlab_setting(&format!("store_origins = {origins}"))
+            .start();
         let client = larder.client().token(token::READER);
         let file = publish(&gitlab, 42, "far", 10_000);
         let address = path::project_file(42, &file);
-        for reply in [client.get(&address), client.get_range(&address, "bytes=0-9"), client.head(&address)] {
+        for reply in [
+            client.get(&address),
+            client.get_range(&address, "bytes=0-9"),
+            client.head(&address),
+        ] {
             assert_eq!(reply.status, 502, "{origins}: {reply:?}");
             let text = format!("{} {reply:?}", reply.text());
-            assert!(!text.contains(gitlab.store_url()) && !text.contains("X-Amz"), "{origins}: {text}");
-            assert!(reply.reason.contains("gitlab.store_origins"), "{origins}: {reply:?}");
+            assert!(
+                !text.contains(gitlab.store_url()) && !text.contains("X-Amz"),
+                "{origins}: {text}"
+            );
+            assert!(
+                reply.reason.contains("gitlab.store_origins"),
+                "{origins}: {reply:?}"
+            );
         }
         larder.wait_for_log("add it to gitlab.store_origins");
         let log = larder.log();
-        assert!(log.contains(gitlab.store_url()) && !log.contains("X-Amz-Signature"), "{log}");
-        assert_eq!(gitlab.log().count(Kind::Object), 0, "{origins}: it was asked all the same");
+        assert!(
+            log.contains(gitlab.store_url()) && !log.contains("X-Amz-Signature"),
+            "{log}"
+        );
+        assert_eq!(
+            gitlab.log().count(Kind::Object),
+            0,
+            "{origins}: it was asked all the same"
+        );
     }
 }
 
@@ -317,10 +455,18 @@ fn a_redirect_that_leads_astray_is_not_followed() {
         let gitlab = GitLab::builder().storage(Storage::Redirect).start();
         let larder = Larder::start(&gitlab);
         let file = publish(&gitlab, 42, &format!("astray{number}"), 10_000);
-        gitlab.plan(Act::Answer(Answer::new(302).header("Location", location.clone())).at(Kind::File));
-        let reply = larder.client().token(token::READER).get(&path::project_file(42, &file));
+        gitlab.plan(
+            Act::Answer(Answer::new(302).header("Location", location.clone())).at(Kind::File),
+        );
+        let reply = larder
+            .client()
+            .token(token::READER)
+            .get(&path::project_file(42, &file));
         assert_eq!(reply.status, 502, "{location}: {reply:?}");
-        assert!(location.is_empty() || !reply.text().contains(&location), "{location}: {reply:?}");
+        assert!(
+            location.is_empty() || !reply.text().contains(&location),
+            "{location}: {reply:?}"
+        );
         assert!(canary.log().is_empty(), "{location}: it was asked");
     }
 }

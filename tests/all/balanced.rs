@@ -7,8 +7,15 @@ use crate::support::wheel::real_wheels;
 use crate::support::{GitLab, Larder, path, token};
 
 /// What an install of `requests` and `python-dateutil` brings.
-const INSTALLED: [&str; 7] =
-    ["certifi", "charset_normalizer", "dateutil", "idna", "requests", "six.py", "urllib3"];
+const INSTALLED: [&str; 7] = [
+    "certifi",
+    "charset_normalizer",
+    "dateutil",
+    "idna",
+    "requests",
+    "six.py",
+    "urllib3",
+];
 
 const PACKAGES: [&str; 2] = ["requests", "python-dateutil"];
 
@@ -29,7 +36,11 @@ impl Pair {
         }
         let larders = [0, 1].map(|_| Larder::builder(&gitlab).sections(OWN_SETTINGS).start());
         let balancer = Balancer::start(&[larders[0].address(), larders[1].address()]);
-        Self { gitlab, larders, balancer }
+        Self {
+            gitlab,
+            larders,
+            balancer,
+        }
     }
 
     #[track_caller]
@@ -73,8 +84,14 @@ fn installs(installer: Installer) {
     let pair = Pair::start();
     pair.teach(0);
     let passed = pair.install(installer, "one knows");
-    let of_the_other = passed.iter().filter(is_metadata).any(|(_, number)| *number == 1);
-    assert!(of_the_other, "{installer:?}: no metadata was asked of who never saw the wheel: {passed:#?}");
+    let of_the_other = passed
+        .iter()
+        .filter(is_metadata)
+        .any(|(_, number)| *number == 1);
+    assert!(
+        of_the_other,
+        "{installer:?}: no metadata was asked of who never saw the wheel: {passed:#?}"
+    );
     pair.gitlab.log().assert_nothing_unexpected();
 }
 
@@ -88,7 +105,10 @@ fn installs_although_one_is_purged(installer: Installer) {
         assert!(done.status.success(), "{done:?}");
     });
     let passed = pair.install(installer, "purged");
-    assert!(pair.balancer.has_done(), "{installer:?}: no metadata was asked for: {passed:#?}");
+    assert!(
+        pair.balancer.has_done(),
+        "{installer:?}: no metadata was asked for: {passed:#?}"
+    );
     pair.gitlab.log().assert_nothing_unexpected();
 }
 

@@ -13,7 +13,9 @@ pub fn right(reply: &Reply, file: &Artifact, case: &str) -> bool {
     let whole = match &reply.ending {
         Ending::Complete => reply.status == 200,
         Ending::CutShort { .. } | Ending::Reset { .. } => false,
-        odd => panic!("{case}: a body must end in a way that tells whether it is whole, not by {odd:?}"),
+        odd => panic!(
+            "{case}: a body must end in a way that tells whether it is whole, not by {odd:?}"
+        ),
     };
     if whole {
         let wrong = (0..reply.body.len()).find(|&at| reply.body.get(at) != file.bytes.get(at));
@@ -25,7 +27,11 @@ pub fn right(reply: &Reply, file: &Artifact, case: &str) -> bool {
         );
     } else if reply.is_complete() {
         assert!(matches!(reply.status, 502..=504), "{case}: {reply:?}");
-        assert_eq!(reply.header("Content-Type"), Some("application/problem+json"), "{case}: {reply:?}");
+        assert_eq!(
+            reply.header("Content-Type"),
+            Some("application/problem+json"),
+            "{case}: {reply:?}"
+        );
     }
     whole
 }
@@ -52,5 +58,8 @@ pub fn kept(larder: &Larder, file: &Artifact) {
 /// The names of the half-written files of a larder.
 pub fn spooled(larder: &Larder) -> Vec<String> {
     let entries = std::fs::read_dir(larder.cache_dir().join("spool")).expect("a folder of its own");
-    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }

@@ -59,11 +59,25 @@ fn every_flipped_byte_is_refused_by_name_and_changes_nothing() {
         let answer = import(&bundle);
         bundle[at] ^= 1 << (at % 8);
         let named = items.iter().any(|item| answer.contains(item));
-        assert!(answer.contains("{\"end\":{\"failed\":") && named, "byte {at}: {answer}");
+        assert!(
+            answer.contains("{\"end\":{\"failed\":") && named,
+            "byte {at}: {answer}"
+        );
     }
-    for short in [0, 1, 511, 512, bundle.len() / 2, bundle.len() - 512, bundle.len() - 1] {
+    for short in [
+        0,
+        1,
+        511,
+        512,
+        bundle.len() / 2,
+        bundle.len() - 512,
+        bundle.len() - 1,
+    ] {
         let answer = import(&bundle[..short]);
-        assert!(answer.contains("{\"end\":{\"failed\":"), "{short} bytes: {answer}");
+        assert!(
+            answer.contains("{\"end\":{\"failed\":"),
+            "{short} bytes: {answer}"
+        );
     }
     assert!(import(&[&bundle[..], b"\0"].concat()).contains("something follows it"));
     assert_eq!(snapshot(&far.cache_dir()), before);
@@ -73,10 +87,19 @@ fn every_flipped_byte_is_refused_by_name_and_changes_nothing() {
 
 #[test]
 fn an_import_killed_at_any_instant_can_be_repeated() {
-    let wheels: Vec<_> =
-        (0..12).map(|n| Distribution::new("one", &format!("{n}.0")).payload(100_000).wheel()).collect();
-    let index =
-        wheels.iter().fold(PublicIndex::builder(), |index, wheel| index.offering(wheel.clone())).start();
+    let wheels: Vec<_> = (0..12)
+        .map(|n| {
+            Distribution::new("one", &format!("{n}.0"))
+                .payload(100_000)
+                .wheel()
+        })
+        .collect();
+    let index = wheels
+        .iter()
+        .fold(PublicIndex::builder(), |index, wheel| {
+            index.offering(wheel.clone())
+        })
+        .start();
     let near = warmed(&index, &wheels.iter().collect::<Vec<_>>());
     let bundle = path_in(near.home(), "bundle.tar");
     well(&near.command(&["export", "--json", &bundle]));
@@ -104,12 +127,18 @@ fn an_import_killed_at_any_instant_can_be_repeated() {
         assert_eq!(again[0]["awaited_blobs"], 0);
         let listing = StoreListing::of(&far.cache());
         listing.assert_every_blob_is_right();
-        assert!(wheels.iter().all(|wheel| listing.holds(&wheel.sha256)), "after kill {kill}");
+        assert!(
+            wheels.iter().all(|wheel| listing.holds(&wheel.sha256)),
+            "after kill {kill}"
+        );
         assert!(!far.cache().join("staging").exists(), "after kill {kill}");
         let verified = far.run(&["verify"]);
         assert!(verified.status.success(), "after kill {kill}: {verified:?}");
     }
-    assert!(cut > KILLS / 4, "only {cut} of {KILLS} came in time, within {whole:?}");
+    assert!(
+        cut > KILLS / 4,
+        "only {cut} of {KILLS} came in time, within {whole:?}"
+    );
     assert!(whole < Duration::from_secs(20));
 }
 
@@ -121,13 +150,19 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     let bundle = path_in(near.home(), "bundle.tar");
     well(&near.command(&["export", "--json", &bundle]));
     let far = Machine::with("cache_size = \"100KiB\"");
-    refused(&far.run(&["import", &bundle]), &["cache_size", "nothing is removed"]);
+    refused(
+        &far.run(&["import", &bundle]),
+        &["cache_size", "nothing is removed"],
+    );
     assert!(StoreListing::of(&far.cache()).blobs.is_empty());
 }
 
 #[test]
 fn one_name_with_two_contents_is_refused_and_both_are_named() {
-    let (first, second) = (wheel("one", "1.0"), Distribution::new("one", "1.0").payload(9000).wheel());
+    let (first, second) = (
+        wheel("one", "1.0"),
+        Distribution::new("one", "1.0").payload(9000).wheel(),
+    );
     let bundle_of = |artifact: &crate::support::Artifact| {
         let index = PublicIndex::builder().offering(artifact.clone()).start();
         let near = warmed(&index, &[artifact]);
@@ -139,7 +174,10 @@ fn one_name_with_two_contents_is_refused_and_both_are_named() {
     let far = Machine::new();
     well(&far.run(&["import", "--json", &one]));
     let before = snapshot(&far.cache());
-    refused(&far.run(&["import", &two]), &[&first.filename, &first.sha256, &second.sha256]);
+    refused(
+        &far.run(&["import", &two]),
+        &[&first.filename, &first.sha256, &second.sha256],
+    );
     assert_eq!(snapshot(&far.cache()), before);
 }
 
@@ -148,16 +186,33 @@ fn a_damaged_file_stops_the_export_by_its_name() {
     let wheel = wheel("one", "1.0");
     let index = PublicIndex::builder().offering(wheel.clone()).start();
     let near = warmed(&index, &[&wheel]);
-    let path = StoreListing::of(&near.cache_dir()).blob(&wheel.sha256).expect("stored").path.clone();
-    let place = [near.cache_dir(), path.clone()].into_iter().find(|path| path.is_file());
+    let path = StoreListing::of(&near.cache_dir())
+        .blob(&wheel.sha256)
+        .expect("stored")
+        .path
+        .clone();
+    let place = [near.cache_dir(), path.clone()]
+        .into_iter()
+        .find(|path| path.is_file());
     let place = place.unwrap_or_else(|| near.cache_dir().join(&path));
     let mut bytes = std::fs::read(&place).expect("a blob");
     bytes[100] ^= 1;
     std::fs::write(&place, bytes).expect("writable");
     let bundle = path_in(near.home(), "bundle.tar");
-    refused(&near.command(&["export", &bundle]), &[&wheel.filename, &wheel.sha256, "damaged"]);
-    let left: Vec<_> =
-        std::fs::read_dir(near.home()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("bundle")), "{left:?}");
+    refused(
+        &near.command(&["export", &bundle]),
+        &[&wheel.filename, &wheel.sha256, "damaged"],
+    );
+    let left: Vec<_> = std::fs::read_dir(near.home())
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().starts_with("bundle")),
+        "{left:?}"
+    );
     assert!(!place.exists(), "it is set aside");
 }

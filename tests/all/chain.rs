@@ -4,7 +4,8 @@ use crate::bodies::{eventually, kept};
 use crate::mirrored::{self, AHEAD, FORMATS, JSON, get_as, listed, names};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Artifact, Distribution, Entry, GitLab, Larder, Offer, PublicIndex, Sidecar, Storage, path, token,
+    Artifact, Distribution, Entry, GitLab, Larder, Offer, PublicIndex, Sidecar, Storage, path,
+    token,
 };
 
 fn is_whole(entry: &&Entry) -> bool {
@@ -22,7 +23,10 @@ fn a_chain_of_two_serves_the_same_bytes_by_the_same_rights() {
         let reader = outer.client().token(token::READER);
         for round in ["cold", "warm"] {
             for (page, file) in [
-                (path::project_page(42, "big"), path::project_file(42, &wheel)),
+                (
+                    path::project_page(42, "big"),
+                    path::project_file(42, &wheel),
+                ),
                 (path::group_page(7, "big"), path::group_file(7, &wheel)),
             ] {
                 let case = format!("{storage:?}, {round}: {page}");
@@ -30,15 +34,25 @@ fn a_chain_of_two_serves_the_same_bytes_by_the_same_rights() {
                 shown.expect(200);
                 // Links stay root-relative, however many have rewritten them.
                 assert!(
-                    shown.text().contains(&format!("href=\"{file}#sha256={}\"", wheel.sha256)),
+                    shown
+                        .text()
+                        .contains(&format!("href=\"{file}#sha256={}\"", wheel.sha256)),
                     "{case}: {shown:?}"
                 );
                 assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
-                assert_eq!(reader.get_range(&file, "bytes=-100").expect(206).len(), 100, "{case}");
+                assert_eq!(
+                    reader.get_range(&file, "bytes=-100").expect(206).len(),
+                    100,
+                    "{case}"
+                );
             }
         }
         // One for each of its two addresses, besides the ranges that metadata is read by.
-        assert_eq!(gitlab.log().entries().iter().filter(is_whole).count(), 2, "{storage:?}");
+        assert_eq!(
+            gitlab.log().entries().iter().filter(is_whole).count(),
+            2,
+            "{storage:?}"
+        );
         for larder in [&inner, &outer] {
             kept(larder, &wheel);
         }
@@ -53,7 +67,11 @@ fn a_chain_of_two_serves_the_same_bytes_by_the_same_rights() {
             for address in [&file, &path::project_page(42, "big")] {
                 let (mine, direct) = (client.get(address), inner.client().get(address));
                 assert_eq!(mine.status, status, "{storage:?} {address}: {mine:?}");
-                assert_eq!(mine.header("WWW-Authenticate").is_some(), status == 401, "{direct:?}");
+                assert_eq!(
+                    mine.header("WWW-Authenticate").is_some(),
+                    status == 401,
+                    "{direct:?}"
+                );
             }
         }
         gitlab.log().assert_nothing_unexpected();
@@ -65,7 +83,10 @@ fn an_upload_through_a_chain_arrives_as_it_was_and_shows_at_both() {
     let gitlab = GitLab::start();
     let inner = Larder::start(&gitlab);
     let outer = Larder::in_front_of(&inner.url()).start();
-    let pages = [path::project_page(42, "fresh"), path::group_page(7, "fresh")];
+    let pages = [
+        path::project_page(42, "fresh"),
+        path::group_page(7, "fresh"),
+    ];
     for larder in [&inner, &outer] {
         for page in &pages {
             larder.client().token(token::DEVELOPER).get(page);
@@ -73,7 +94,11 @@ fn an_upload_through_a_chain_arrives_as_it_was_and_shows_at_both() {
     }
     let file = Artifact::noise("fresh", "1.0", 400_000);
     let mut body = Vec::new();
-    for (name, value) in [("name", "fresh"), ("version", "1.0"), ("sha256_digest", &file.sha256)] {
+    for (name, value) in [
+        ("name", "fresh"),
+        ("version", "1.0"),
+        ("sha256_digest", &file.sha256),
+    ] {
         body.extend(
             format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
                 .into_bytes(),
@@ -88,7 +113,13 @@ fn an_upload_through_a_chain_arrives_as_it_was_and_shows_at_both() {
     body.extend(b"\r\n--xyz--\r\n");
 
     let developer = outer.client().token(token::DEVELOPER);
-    developer.post(&path::upload(42), "multipart/form-data; boundary=xyz", &body).expect(201);
+    developer
+        .post(
+            &path::upload(42),
+            "multipart/form-data; boundary=xyz",
+            &body,
+        )
+        .expect(201);
 
     assert_eq!(gitlab.uploads()[0].body.as_deref(), Some(&body[..]));
     assert_eq!(gitlab.log().posts(), 1);
@@ -106,40 +137,74 @@ fn second(inner: &Larder, forward: &str) -> Larder {
         "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfiles = [\"{0}/pypi/\"]\nfresh_for = \"0s\"",
         inner.url()
     );
-    Larder::in_front_of(&inner.url()).forward(forward).sections(&sections).start()
+    Larder::in_front_of(&inner.url())
+        .forward(forward)
+        .sections(&sections)
+        .start()
 }
 
 #[test]
 fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
     let gitlab = GitLab::start();
-    let wheel = Distribution::new("some.lib", "1.2").payload(100_000).wheel();
-    let bare = Distribution::new("some.lib", "1.3").payload(100_000).wheel();
+    let wheel = Distribution::new("some.lib", "1.2")
+        .payload(100_000)
+        .wheel();
+    let bare = Distribution::new("some.lib", "1.3")
+        .payload(100_000)
+        .wheel();
     let index = PublicIndex::builder()
         .offering(&wheel)
         .offering(Offer::from(&bare).sidecar(Sidecar::None).yanked("why not"))
         .start();
-    let inner = Larder::builder(&gitlab).mirror("pypi", &index).forward("pypi").sections(AHEAD).start();
+    let inner = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .forward("pypi")
+        .sections(AHEAD)
+        .start();
     for forward in ["public", "pass"] {
         let outer = second(&inner, forward);
         for accept in FORMATS {
             // In place of GitLab's page, links lead to the mirror that they come from, whoever put them there.
             for (page, far_page) in [
-                ("/public/simple/some-lib/".to_owned(), mirrored::page("some-lib")),
-                (path::group_page(7, "some-lib"), path::group_page(7, "some-lib")),
+                (
+                    "/public/simple/some-lib/".to_owned(),
+                    mirrored::page("some-lib"),
+                ),
+                (
+                    path::group_page(7, "some-lib"),
+                    path::group_page(7, "some-lib"),
+                ),
             ] {
                 let case = format!("{forward} {accept} {page}");
-                let (near, far) = (outer.client().token(token::READER), inner.client().token(token::READER));
-                eventually("both say the same, the inner one's metadata included", || {
-                    let (ours, theirs) = (get_as(&near, &page, accept), get_as(&far, &far_page, accept));
-                    let same = ours.text() == theirs.text().replace("\"/pypi/", "\"/public/");
-                    same && listed(&ours)[1].metadata.is_some()
-                });
+                let (near, far) = (
+                    outer.client().token(token::READER),
+                    inner.client().token(token::READER),
+                );
+                eventually(
+                    "both say the same, the inner one's metadata included",
+                    || {
+                        let (ours, theirs) = (
+                            get_as(&near, &page, accept),
+                            get_as(&far, &far_page, accept),
+                        );
+                        let same = ours.text() == theirs.text().replace("\"/pypi/", "\"/public/");
+                        same && listed(&ours)[1].metadata.is_some()
+                    },
+                );
                 let shown = listed(&get_as(&near, &page, accept));
                 for (link, artifact) in shown.iter().zip([&wheel, &bare]) {
                     let place = format!("/public/{}", index.file_path(&artifact.filename));
                     assert_eq!(link.url, place, "{case}");
-                    assert_eq!(link.metadata, Some(sha256_hex(&artifact.metadata)), "{case}");
-                    assert_eq!(near.get(&link.url).expect(200), &artifact.bytes[..], "{case}");
+                    assert_eq!(
+                        link.metadata,
+                        Some(sha256_hex(&artifact.metadata)),
+                        "{case}"
+                    );
+                    assert_eq!(
+                        near.get(&link.url).expect(200),
+                        &artifact.bytes[..],
+                        "{case}"
+                    );
                     let sidecar = near.get(&format!("{}.metadata", link.url));
                     assert_eq!(sidecar.expect(200), &artifact.metadata[..], "{case}");
                     for larder in [&inner, &outer] {
@@ -148,7 +213,14 @@ fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
                 }
             }
         }
-        assert_eq!(outer.client().get("/public/packages/no/such-1.0.tar.gz").status, 404, "{forward}");
+        assert_eq!(
+            outer
+                .client()
+                .get("/public/packages/no/such-1.0.tar.gz")
+                .status,
+            404,
+            "{forward}"
+        );
         inner.client().get(&mirrored::page("nowhere")).expect(404);
         outer.client().get("/public/simple/nowhere/").expect(404);
     }
@@ -161,26 +233,43 @@ fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
 
 #[test]
 fn what_the_inner_one_adds_to_gitlabs_pages_goes_through_to_the_entitled() {
-    let wheel = Distribution::new("rich", "1.0").depends_on("other>=2").payload(50_000).wheel();
+    let wheel = Distribution::new("rich", "1.0")
+        .depends_on("other>=2")
+        .payload(50_000)
+        .wheel();
     let gitlab = GitLab::start();
     gitlab.publish(42, &wheel);
     let inner = Larder::builder(&gitlab).sections(AHEAD).start();
-    let outer = Larder::in_front_of(&inner.url()).sections("[index]\nfresh_for = \"0s\"").start();
+    let outer = Larder::in_front_of(&inner.url())
+        .sections("[index]\nfresh_for = \"0s\"")
+        .start();
     let reader = outer.client().token(token::READER);
     for page in [path::project_page(42, "rich"), path::group_page(7, "rich")] {
         for accept in FORMATS {
             eventually("metadata is advertised", || {
-                listed(&get_as(&reader, &page, accept))[0].metadata == Some(sha256_hex(&wheel.metadata))
+                listed(&get_as(&reader, &page, accept))[0].metadata
+                    == Some(sha256_hex(&wheel.metadata))
             });
         }
     }
     for file in [path::project_file(42, &wheel), path::group_file(7, &wheel)] {
         let address = format!("{file}.metadata");
-        assert_eq!(reader.get(&address).expect(200), &wheel.metadata[..], "{address}");
-        assert_eq!(outer.client().token(token::STRANGER).get(&address).status, 404, "{address}");
+        assert_eq!(
+            reader.get(&address).expect(200),
+            &wheel.metadata[..],
+            "{address}"
+        );
+        assert_eq!(
+            outer.client().token(token::STRANGER).get(&address).status,
+            404,
+            "{address}"
+        );
         assert_eq!(outer.client().get(&address).status, 401, "{address}");
     }
     let narrow = outer.client().token(token::WIDGETS_READER);
-    assert_eq!(names(&get_as(&narrow, &path::group_page(7, "rich"), JSON)), [wheel.filename.as_str()]);
+    assert_eq!(
+        names(&get_as(&narrow, &path::group_page(7, "rich"), JSON)),
+        [wheel.filename.as_str()]
+    );
     gitlab.log().assert_nothing_unexpected();
 }

@@ -1,6 +1,9 @@
 //! The real clients: pip, uv and twine, as people run them.
 
-#![expect(clippy::disallowed_methods, reason = "a test looks at what a client has installed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what a client has installed"
+)]
 
 use crate::support::wheel::real_wheels;
 use crate::support::{
@@ -8,8 +11,15 @@ use crate::support::{
 };
 
 /// What an install of `requests` and `python-dateutil` brings.
-const INSTALLED: [&str; 7] =
-    ["certifi", "charset_normalizer", "dateutil", "idna", "requests", "six.py", "urllib3"];
+const INSTALLED: [&str; 7] = [
+    "certifi",
+    "charset_normalizer",
+    "dateutil",
+    "idna",
+    "requests",
+    "six.py",
+    "urllib3",
+];
 
 /// The four ways to name where the packages are; by group, they come from two projects.
 const INDEXES: [&str; 4] = [
@@ -46,20 +56,41 @@ fn target(user: &Workbench) -> String {
 
 fn pip_install(user: &Workbench, index: &str, packages: &[&str]) -> Outcome {
     let target = target(user);
-    let arguments = ["install", "--no-compile", "--target", &target, "--index-url", index];
+    let arguments = [
+        "install",
+        "--no-compile",
+        "--target",
+        &target,
+        "--index-url",
+        index,
+    ];
     user.pip(&[&arguments, packages].concat())
 }
 
 fn uv_install(user: &Workbench, index: &str, packages: &[&str]) -> Outcome {
     let target = target(user);
-    let python = crate::support::python::program("python").to_string_lossy().into_owned();
-    let arguments = ["pip", "install", "--python", &python, "--target", &target, "--default-index", index];
+    let python = crate::support::python::program("python")
+        .to_string_lossy()
+        .into_owned();
+    let arguments = [
+        "pip",
+        "install",
+        "--python",
+        &python,
+        "--target",
+        &target,
+        "--default-index",
+        index,
+    ];
     user.uv(&[&arguments, packages].concat())
 }
 
 fn assert_installed(user: &Workbench, case: &str) {
     for name in INSTALLED {
-        assert!(user.folder().join("site").join(name).exists(), "{case}: {name} is not there");
+        assert!(
+            user.folder().join("site").join(name).exists(),
+            "{case}: {name} is not there"
+        );
     }
 }
 
@@ -79,17 +110,32 @@ fn install_everywhere(install: Install, storage: Storage) {
         let larder = Larder::start(&gitlab);
         let fresh = |install: Install, larder: &Larder, round: &str, secret: &str| {
             let (case, user) = (format!("{storage:?} {address} {round}"), user());
-            let done = install(&user, &index(larder, secret, address), &["requests", "python-dateutil"]);
+            let done = install(
+                &user,
+                &index(larder, secret, address),
+                &["requests", "python-dateutil"],
+            );
             assert!(done.succeeded(), "{case}: {done:#?}\n{}", larder.log());
             assert_installed(&user, &case);
         };
         fresh(install, &larder, "cold", token::READER);
-        assert_eq!(whole_files(&gitlab), 7, "{storage:?} {address}: not each file once");
+        assert_eq!(
+            whole_files(&gitlab),
+            7,
+            "{storage:?} {address}: not each file once"
+        );
 
         gitlab.log().clear();
         fresh(install, &larder, "warm, somebody else", token::DEVELOPER);
-        assert_eq!(gitlab.log().file_bodies().bytes, 0, "{storage:?} {address}: fetched again");
-        assert!(gitlab.log().count(Kind::Page) > 0, "{storage:?} {address}: his right was never asked about");
+        assert_eq!(
+            gitlab.log().file_bodies().bytes,
+            0,
+            "{storage:?} {address}: fetched again"
+        );
+        assert!(
+            gitlab.log().count(Kind::Page) > 0,
+            "{storage:?} {address}: his right was never asked about"
+        );
 
         let larder = larder.restart();
         gitlab.log().clear();
@@ -133,8 +179,11 @@ fn clients_install_through_a_chain_of_two() {
     let outer = Larder::in_front_of(&inner.url()).start();
     for (word, install) in [("uv", uv_install as Install), ("pip", pip_install)] {
         let user = user();
-        let done =
-            install(&user, &index(&outer, token::READER, INDEXES[2]), &["requests", "python-dateutil"]);
+        let done = install(
+            &user,
+            &index(&outer, token::READER, INDEXES[2]),
+            &["requests", "python-dateutil"],
+        );
         assert!(done.succeeded(), "{word}: {done:#?}\n{}", outer.log());
         assert_installed(&user, word);
     }
@@ -148,7 +197,12 @@ fn a_wrong_token_is_reported_as_if_gitlab_had_been_asked_directly() {
     let gitlab = gitlab(Storage::Disk);
     let larder = Larder::start(&gitlab);
     // Warm, so that the refusal is not for want of the bytes.
-    uv_install(&user(), &index(&larder, token::READER, INDEXES[0]), &["six"]).expect_success();
+    uv_install(
+        &user(),
+        &index(&larder, token::READER, INDEXES[0]),
+        &["six"],
+    )
+    .expect_success();
     gitlab.log().clear();
     for (secret, word) in [
         ("wrong-token", "401"),
@@ -157,7 +211,11 @@ fn a_wrong_token_is_reported_as_if_gitlab_had_been_asked_directly() {
         (token::STRANGER, "No matching distribution"),
     ] {
         for (tool, install) in [("pip", pip_install as Install), ("uv", uv_install)] {
-            let direct = format!("http://__token__:{secret}@{}{}", gitlab.address(), INDEXES[0]);
+            let direct = format!(
+                "http://__token__:{secret}@{}{}",
+                gitlab.address(),
+                INDEXES[0]
+            );
             let [ours, theirs] = [index(&larder, secret, INDEXES[0]), direct].map(|index| {
                 let user = user();
                 let done = install(&user, &index, &["six"]);
@@ -170,7 +228,8 @@ fn a_wrong_token_is_reported_as_if_gitlab_had_been_asked_directly() {
             let ours = ours.replace(&larder.address().to_string(), &gitlab.address().to_string());
             assert_eq!(ours, theirs, "{tool} {secret}");
             // pip keeps a 403 to itself, and uv says of a 404 that there is no such package.
-            let silent = (tool, word) == ("pip", "403") || (tool, secret) == ("uv", token::STRANGER);
+            let silent =
+                (tool, word) == ("pip", "403") || (tool, secret) == ("uv", token::STRANGER);
             assert!(silent || ours.contains(word), "{tool} {secret}: {ours}");
         }
     }
@@ -185,18 +244,37 @@ fn a_package_that_is_not_there_is_no_failure_of_larders() {
     gitlab.set(|settings| settings.forwarding = false);
     let larder = Larder::start(&gitlab);
     for (word, install) in [("pip", pip_install as Install), ("uv", uv_install)] {
-        let done = install(&user(), &index(&larder, token::READER, INDEXES[0]), &["no-such-package"]);
+        let done = install(
+            &user(),
+            &index(&larder, token::READER, INDEXES[0]),
+            &["no-such-package"],
+        );
         let said = format!("{}{}", done.stdout, done.stderr);
         assert!(!done.succeeded(), "{word}: {said}");
-        assert!(said.contains("No matching distribution") || said.contains("not found"), "{word}: {said}");
+        assert!(
+            said.contains("No matching distribution") || said.contains("not found"),
+            "{word}: {said}"
+        );
         for alarm in ["50", "Traceback", "retry", "Retry"] {
-            assert!(!said.contains(&format!(" {alarm}")), "{word}: {alarm} in {said}");
+            assert!(
+                !said.contains(&format!(" {alarm}")),
+                "{word}: {alarm} in {said}"
+            );
         }
     }
-    let denies = Larder::builder(&gitlab).gitlab_setting("forward = \"deny\"").start();
+    let denies = Larder::builder(&gitlab)
+        .gitlab_setting("forward = \"deny\"")
+        .start();
     gitlab.set(|settings| settings.forwarding = true);
-    let done = pip_install(&user(), &index(&denies, token::READER, INDEXES[0]), &["no-such-package"]);
-    assert!(done.stderr.contains("No matching distribution"), "{done:#?}");
+    let done = pip_install(
+        &user(),
+        &index(&denies, token::READER, INDEXES[0]),
+        &["no-such-package"],
+    );
+    assert!(
+        done.stderr.contains("No matching distribution"),
+        "{done:#?}"
+    );
     assert!(!done.stderr.contains("public-index"), "{done:#?}");
 }
 
@@ -218,33 +296,54 @@ fn pip_checks_hashes_downloads_and_lists_versions() {
         })
         .collect();
     user.write("requirements.txt", &hashed);
-    let done = pip_install(&user, &index, &["--require-hashes", "-r", "requirements.txt"]);
+    let done = pip_install(
+        &user,
+        &index,
+        &["--require-hashes", "-r", "requirements.txt"],
+    );
     done.expect_success();
     assert_installed(&user, "with hashes");
     let wrong = hashed.replace(&real_wheels()[0].sha256, &older.sha256);
     user.write("wrong.txt", wrong);
     let refused = pip_install(&user, &index, &["--require-hashes", "-r", "wrong.txt"]);
-    assert!(!refused.succeeded() && refused.stderr.contains("DO NOT MATCH"), "{refused:#?}");
+    assert!(
+        !refused.succeeded() && refused.stderr.contains("DO NOT MATCH"),
+        "{refused:#?}"
+    );
 
-    let done = user.pip(&["download", "--dest", "down", "--index-url", &index, "requests"]);
+    let done = user.pip(&[
+        "download",
+        "--dest",
+        "down",
+        "--index-url",
+        &index,
+        "requests",
+    ]);
     done.expect_success();
-    for wheel in
-        real_wheels().iter().filter(|wheel| !["python_dateutil", "six"].contains(&wheel.name.as_str()))
+    for wheel in real_wheels()
+        .iter()
+        .filter(|wheel| !["python_dateutil", "six"].contains(&wheel.name.as_str()))
     {
-        let got =
-            std::fs::read(user.folder().join("down").join(&wheel.filename)).expect("a downloaded wheel");
+        let got = std::fs::read(user.folder().join("down").join(&wheel.filename))
+            .expect("a downloaded wheel");
         assert!(got == wheel.bytes, "{}: other bytes", wheel.filename);
     }
 
     let done = user.pip(&["index", "versions", "--index-url", &index, "six"]);
     done.expect_success();
     assert!(done.stdout.contains("1.17.0, 1.0"), "{done:#?}");
-    assert_eq!(gitlab.log().file_bodies().transfers, 7, "more than each file once");
+    assert_eq!(
+        gitlab.log().file_bodies().transfers,
+        7,
+        "more than each file once"
+    );
     gitlab.log().assert_nothing_unexpected();
 }
 
 fn dist(user: &Workbench, file: &Artifact) -> String {
-    user.write(&file.filename, &file.bytes).to_string_lossy().into_owned()
+    user.write(&file.filename, &file.bytes)
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn twine(user: &Workbench, larder: &Larder, secret: &str, file: &str) -> Outcome {
@@ -264,9 +363,23 @@ fn twine(user: &Workbench, larder: &Larder, secret: &str, file: &str) -> Outcome
     ])
 }
 
-fn uv_publish(user: &Workbench, larder: &Larder, secret: &str, file: &str, more: &[&str]) -> Outcome {
+fn uv_publish(
+    user: &Workbench,
+    larder: &Larder,
+    secret: &str,
+    file: &str,
+    more: &[&str],
+) -> Outcome {
     let url = format!("{}{}", larder.url(), path::upload(42));
-    let arguments = ["publish", "--publish-url", &url, "--username", "__token__", "--password", secret];
+    let arguments = [
+        "publish",
+        "--publish-url",
+        &url,
+        "--username",
+        "__token__",
+        "--password",
+        secret,
+    ];
     user.uv(&[&arguments, more, &[file]].concat())
 }
 
@@ -274,18 +387,37 @@ fn uv_publish(user: &Workbench, larder: &Larder, secret: &str, file: &str, more:
 fn assert_uploaded(gitlab: &GitLab, file: &Artifact, case: &str) {
     let uploads = gitlab.uploads();
     let upload = uploads.last().expect("an upload");
-    assert!(upload.complete && upload.status == 201, "{case}: {:?}", upload.head);
-    let body = upload.body.as_ref().expect("the whole body");
-    let announced = upload.head.header("Content-Length").and_then(|length| length.parse().ok());
-    assert!(announced.is_none_or(|length: usize| length == body.len()), "{case}: {:?}", upload.head);
     assert!(
-        body.windows(file.bytes.len()).any(|window| window == file.bytes),
+        upload.complete && upload.status == 201,
+        "{case}: {:?}",
+        upload.head
+    );
+    let body = upload.body.as_ref().expect("the whole body");
+    let announced = upload
+        .head
+        .header("Content-Length")
+        .and_then(|length| length.parse().ok());
+    assert!(
+        announced.is_none_or(|length: usize| length == body.len()),
+        "{case}: {:?}",
+        upload.head
+    );
+    assert!(
+        body.windows(file.bytes.len())
+            .any(|window| window == file.bytes),
         "{case}: not the file's bytes"
     );
     assert_eq!(upload.fields["sha256_digest"], file.sha256, "{case}");
-    assert_eq!(upload.fields["name"].to_lowercase(), file.name.to_lowercase(), "{case}");
+    assert_eq!(
+        upload.fields["name"].to_lowercase(),
+        file.name.to_lowercase(),
+        "{case}"
+    );
     let kind = upload.head.header("Content-Type").unwrap_or_default();
-    assert!(kind.starts_with("multipart/form-data; boundary="), "{case}: {kind}");
+    assert!(
+        kind.starts_with("multipart/form-data; boundary="),
+        "{case}: {kind}"
+    );
 }
 
 #[test]
@@ -301,15 +433,26 @@ fn r32_twine_and_uv_publish_and_pip_installs_at_once() {
         // Read before, so that a page without the new version is cached.
         let before = user.pip(&["index", "versions", "--index-url", &reader, "fresh-thing"]);
         let version = format!("1.{round}");
-        assert!(!before.expect_success().stdout.contains(&version), "{before:#?}");
-        let file = Distribution::new("fresh-thing", &version).payload(200_000).wheel();
+        assert!(
+            !before.expect_success().stdout.contains(&version),
+            "{before:#?}"
+        );
+        let file = Distribution::new("fresh-thing", &version)
+            .payload(200_000)
+            .wheel();
         let name = dist(&user, &file);
         gitlab.log().clear();
 
         let done = match tool {
             "twine" => twine(&user, &larder, token::DEVELOPER, &name),
             "uv" => uv_publish(&user, &larder, token::DEVELOPER, &name, &[]),
-            _ => uv_publish(&user, &larder, token::DEVELOPER, &name, &["--check-url", &check]),
+            _ => uv_publish(
+                &user,
+                &larder,
+                token::DEVELOPER,
+                &name,
+                &["--check-url", &check],
+            ),
         };
 
         assert!(done.succeeded(), "{tool}: {done:#?}\n{}", larder.log());
@@ -318,13 +461,27 @@ fn r32_twine_and_uv_publish_and_pip_installs_at_once() {
         let wanted = format!("fresh-thing=={version}");
         pip_install(&user, &reader, &["--upgrade", &wanted]).expect_success();
         let module = std::fs::read_to_string(user.folder().join("site/fresh_thing/__init__.py"));
-        assert!(module.expect("installed").contains(&format!("VERSION = \"{version}\"")), "{tool}");
+        assert!(
+            module
+                .expect("installed")
+                .contains(&format!("VERSION = \"{version}\"")),
+            "{tool}"
+        );
     }
     // The same file again: uv sees by the page that it is there, and sends nothing.
-    let again = Distribution::new("fresh-thing", "1.2").payload(200_000).wheel();
+    let again = Distribution::new("fresh-thing", "1.2")
+        .payload(200_000)
+        .wheel();
     let name = dist(&user, &again);
     gitlab.log().clear();
-    uv_publish(&user, &larder, token::DEVELOPER, &name, &["--check-url", &check]).expect_success();
+    uv_publish(
+        &user,
+        &larder,
+        token::DEVELOPER,
+        &name,
+        &["--check-url", &check],
+    )
+    .expect_success();
     assert_eq!(gitlab.log().posts(), 0);
     gitlab.log().assert_nothing_unexpected();
 }
@@ -334,7 +491,9 @@ fn r32_a_refused_upload_of_thirty_megabytes_says_why() {
     let gitlab = gitlab(Storage::Disk);
     let larder = Larder::start(&gitlab);
     let user = user();
-    let big = Distribution::new("huge-thing", "1.0").payload(30_000_000).wheel();
+    let big = Distribution::new("huge-thing", "1.0")
+        .payload(30_000_000)
+        .wheel();
     let name = dist(&user, &big);
     for (secret, status, word) in [
         ("wrong-token", "401", "Unauthorized"),
@@ -352,7 +511,10 @@ fn r32_a_refused_upload_of_thirty_megabytes_says_why() {
                 !done.succeeded() && said.contains(status) && said.contains(word),
                 "{tool} {secret}: {said}"
             );
-            assert!(gitlab.log().posts() >= 1 && gitlab.uploads().iter().all(|upload| upload.status != 201));
+            assert!(
+                gitlab.log().posts() >= 1
+                    && gitlab.uploads().iter().all(|upload| upload.status != 201)
+            );
         }
     }
     // And the one who may can.
@@ -362,5 +524,8 @@ fn r32_a_refused_upload_of_thirty_megabytes_says_why() {
     assert_eq!(gitlab.log().posts(), 1);
     let taken = twine(&user, &larder, token::DEVELOPER, &name);
     let said = format!("{}{}", taken.stdout, taken.stderr);
-    assert!(!taken.succeeded() && said.contains("already been taken"), "{said}");
+    assert!(
+        !taken.succeeded() && said.contains("already been taken"),
+        "{said}"
+    );
 }

@@ -1,7 +1,10 @@
 //! What the first install through an empty larder costs GitLab, beside the same install without larder: at most a tenth more
 //! bytes, and 2 KiB a project.
 
-#![expect(clippy::disallowed_methods, reason = "a test looks at what a client has installed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what a client has installed"
+)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -40,19 +43,32 @@ const INSTALLED: [&str; 10] = [
 
 /// The real wheels, older versions of each that nobody takes, and some that are hardly more than their own metadata.
 fn gitlab() -> GitLab {
-    let gitlab = GitLab::builder().set(|settings| settings.latency = DISTANCE).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.latency = DISTANCE)
+        .start();
     for wheel in real_wheels() {
         for version in ["0.1", "0.2", "0.3"] {
-            gitlab.publish(42, Distribution::new(&wheel.name, version).payload(100_000).wheel());
+            gitlab.publish(
+                42,
+                Distribution::new(&wheel.name, version)
+                    .payload(100_000)
+                    .wheel(),
+            );
         }
         gitlab.publish(42, &wheel);
     }
-    let needy =
-        Distribution::new("needs-small-things", "1.0").depends_on("small-one").depends_on("small-two");
+    let needy = Distribution::new("needs-small-things", "1.0")
+        .depends_on("small-one")
+        .depends_on("small-two");
     gitlab.publish(42, needy.wheel());
     for version in ["1.0", "2.0", "3.0rc1"] {
         gitlab.publish(42, Distribution::new("small-one", version).wheel());
-        gitlab.publish(42, Distribution::new("small-two", version).payload(70_000).wheel());
+        gitlab.publish(
+            42,
+            Distribution::new("small-two", version)
+                .payload(70_000)
+                .wheel(),
+        );
     }
     gitlab
 }
@@ -73,21 +89,36 @@ fn cost(gitlab: &GitLab) -> Cost {
         }
     }
     let entries = gitlab.log().answered();
-    Cost { requests: entries.len(), bytes: entries.iter().map(|entry| entry.body_sent).sum() }
+    Cost {
+        requests: entries.len(),
+        bytes: entries.iter().map(|entry| entry.body_sent).sum(),
+    }
 }
 
 fn costs_hardly_more_than_without(installer: Installer) {
     let gitlab = gitlab();
-    let install = |server| installer.install(server, &path::project_index(42), token::READER, &WANTED);
+    let install =
+        |server| installer.install(server, &path::project_index(42), token::READER, &WANTED);
     let done = install(gitlab.address());
-    assert!(done.has(&INSTALLED), "{installer:?} without larder: {:#?}", done.outcome);
+    assert!(
+        done.has(&INSTALLED),
+        "{installer:?} without larder: {:#?}",
+        done.outcome
+    );
     let direct = cost(&gitlab);
 
     gitlab.log().clear();
     let larder = Larder::builder(&gitlab).sections(OWN_SETTINGS).start();
     let done = install(larder.address());
-    assert!(done.has(&INSTALLED), "{installer:?}: {:#?}\n{}", done.outcome, larder.log());
-    eventually("nothing is read ahead", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    assert!(
+        done.has(&INSTALLED),
+        "{installer:?}: {:#?}\n{}",
+        done.outcome,
+        larder.log()
+    );
+    eventually("nothing is read ahead", || {
+        larder.metric("larder_wheels_ahead") == Some(0.0)
+    });
     let through = cost(&gitlab);
 
     println!(
@@ -96,7 +127,10 @@ fn costs_hardly_more_than_without(installer: Installer) {
     );
     let most = direct.bytes + direct.bytes / 10 + BYTES_A_PROJECT * INSTALLED.len() as u64;
     let sent: Vec<_> = gitlab.log().entries().iter().map(told).collect();
-    assert!(through.bytes <= most, "{installer:?}: {through:?} for {direct:?}: {sent:#?}");
+    assert!(
+        through.bytes <= most,
+        "{installer:?}: {through:?} for {direct:?}: {sent:#?}"
+    );
     if installer == Installer::Pip {
         each_wheel_once(&gitlab);
     }
@@ -114,13 +148,29 @@ fn told(entry: &Entry) -> String {
 /// Of no wheel more bytes came than it has.
 fn each_wheel_once(gitlab: &GitLab) {
     let mut came: BTreeMap<String, u64> = BTreeMap::new();
-    for entry in gitlab.log().entries().iter().filter(|entry| entry.is_file_body()) {
-        let name = entry.head.target.rsplit('/').next().unwrap_or_default().to_owned();
+    for entry in gitlab
+        .log()
+        .entries()
+        .iter()
+        .filter(|entry| entry.is_file_body())
+    {
+        let name = entry
+            .head
+            .target
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         *came.entry(name).or_default() += entry.body_sent;
     }
     let of = |wheel: &Artifact| came.get(&wheel.filename).copied().unwrap_or_default();
     for wheel in real_wheels() {
-        assert_eq!(of(&wheel), wheel.bytes.len() as u64, "{}: {came:#?}", wheel.filename);
+        assert_eq!(
+            of(&wheel),
+            wheel.bytes.len() as u64,
+            "{}: {came:#?}",
+            wheel.filename
+        );
     }
     assert_eq!(came.len(), INSTALLED.len(), "{came:#?}");
 }

@@ -9,43 +9,67 @@ use super::support::larder::Larder;
 
 /// One request over the socket, and all that comes back.
 fn over_socket(larder: &Larder, head: &str) -> String {
-    let mut stream = UnixStream::connect(larder.cache_dir().join(".control")).expect("a daemon that listens");
-    stream.write_all(head.as_bytes()).expect("a daemon that reads");
+    let mut stream =
+        UnixStream::connect(larder.cache_dir().join(".control")).expect("a daemon that listens");
+    stream
+        .write_all(head.as_bytes())
+        .expect("a daemon that reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("a daemon that answers");
+    stream
+        .read_to_string(&mut answer)
+        .expect("a daemon that answers");
     answer
 }
 
 #[test]
 fn orders_are_taken_over_the_socket_and_nowhere_else() {
     let larder = Larder::start(&GitLab::start());
-    let order =
-        "POST /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    let order = "POST /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
     let answer = over_socket(&larder, order);
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"budget_bytes\""), "{answer}");
-    assert!(answer.contains("{\"end\":\"done\"}"), "the last line says how it ended: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"budget_bytes\""),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("{\"end\":\"done\"}"),
+        "the last line says how it ended: {answer}"
+    );
 
-    let reply = larder.client().post("/-/control/stats", "application/json", b"{}");
+    let reply = larder
+        .client()
+        .post("/-/control/stats", "application/json", b"{}");
     assert_eq!(reply.status, 404, "{}", reply.text());
 
     let unknown = over_socket(&larder, &order.replace("stats", "nothing"));
     assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
     let unread = over_socket(&larder, &order.replace("{}", "{x"));
     assert!(unread.starts_with("HTTP/1.1 400 "), "{unread}");
-    let looked =
-        over_socket(&larder, "GET /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n");
+    let looked = over_socket(
+        &larder,
+        "GET /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n",
+    );
     assert!(looked.starts_with("HTTP/1.1 405 "), "{looked}");
-    let live =
-        over_socket(&larder, "GET /-/health/live HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n");
-    assert!(live.starts_with("HTTP/1.1 200 ") && live.contains("ok"), "{live}");
+    let live = over_socket(
+        &larder,
+        "GET /-/health/live HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n",
+    );
+    assert!(
+        live.starts_with("HTTP/1.1 200 ") && live.contains("ok"),
+        "{live}"
+    );
 }
 
 #[test]
 fn the_socket_is_the_owners_alone_and_goes_with_the_daemon() {
     let mut larder = Larder::start(&GitLab::start());
     let socket = larder.cache_dir().join(".control");
-    let mode =
-        |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode(&socket), 0o600);
     assert_eq!(mode(&larder.cache_dir()), 0o700);
     larder.kill();
@@ -65,8 +89,14 @@ fn a_command_says_the_same_with_a_daemon_and_without() {
     larder.terminate();
     let resting = larder.command(&["stats", "--json"]);
     assert!(resting.status.success(), "{resting:?}");
-    assert_eq!(String::from_utf8_lossy(&running.stdout), String::from_utf8_lossy(&resting.stdout));
-    assert!(!larder.cache_dir().join(".control").exists(), "the embedded daemon cleans up");
+    assert_eq!(
+        String::from_utf8_lossy(&running.stdout),
+        String::from_utf8_lossy(&resting.stdout)
+    );
+    assert!(
+        !larder.cache_dir().join(".control").exists(),
+        "the embedded daemon cleans up"
+    );
 }
 
 #[test]
@@ -76,5 +106,8 @@ fn a_folder_that_is_held_by_somebody_who_is_silent_is_said_to_be() {
     let stats = larder.command(&["stats"]);
     assert_eq!(stats.status.code(), Some(1), "{stats:?}");
     let why = String::from_utf8_lossy(&stats.stderr);
-    assert!(why.contains("held by another process") && why.contains("does not answer"), "{why}");
+    assert!(
+        why.contains("held by another process") && why.contains("does not answer"),
+        "{why}"
+    );
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use crate::bodies::{eventually, kept};
 use crate::mirrored::{AHEAD, FORMATS, HTML, JSON, file, get_as, metadata, names, page};
 use crate::support::{
-    Artifact, Distribution, Formats, GitLab, Kind, Larder, Offer, PublicIndex, Reply, Site, StoreListing,
-    path, token,
+    Artifact, Distribution, Formats, GitLab, Kind, Larder, Offer, PublicIndex, Reply, Site,
+    StoreListing, path, token,
 };
 
 const WEEK: &str = "fresh_for = \"0s\"\nmin_age = \"7d\"";
@@ -17,7 +17,9 @@ fn ago(seconds: u64) -> String {
 }
 
 fn artifact(version: &str) -> Artifact {
-    Distribution::new("some.lib", version).payload(50_000).wheel()
+    Distribution::new("some.lib", version)
+        .payload(50_000)
+        .wheel()
 }
 
 /// 1.0 is from long ago, 2.0 an hour old, nobody knows about 3.0, and 4.0 comes from the future.
@@ -37,15 +39,25 @@ fn address(index: &PublicIndex, version: &str) -> String {
 const HELD: [&str; 3] = ["2.0", "3.0", "4.0"];
 
 fn larder(gitlab: &GitLab, index: &PublicIndex, lines: &str) -> Larder {
-    Larder::builder(gitlab).mirror_with("pypi", index, lines).forward("pypi").start()
+    Larder::builder(gitlab)
+        .mirror_with("pypi", index, lines)
+        .forward("pypi")
+        .start()
 }
 
 #[track_caller]
 fn assert_held(reply: &Reply, case: &str) {
     assert_eq!(reply.status, 403, "{case}: {reply:?}");
     assert!(reply.is_complete(), "{case}: {reply:?}");
-    assert_eq!(reply.header("Cache-Status"), Some("larder; detail=withheld"), "{case}: {reply:?}");
-    assert!(reply.body.is_empty() || reply.text().contains("min_age"), "{case}: {reply:?}");
+    assert_eq!(
+        reply.header("Cache-Status"),
+        Some("larder; detail=withheld"),
+        "{case}: {reply:?}"
+    );
+    assert!(
+        reply.body.is_empty() || reply.text().contains("min_age"),
+        "{case}: {reply:?}"
+    );
 }
 
 /// Every way to ask for what is too young.
@@ -61,7 +73,10 @@ fn assert_all_held(larder: &Larder, index: &PublicIndex, versions: &[&str], case
             assert_held(&client.get_range(&address, "bytes=-9"), &case);
             let tag = format!("\"{}\"", artifact(version).sha256);
             assert_held(&client.get_if_none_match(&address, &tag), &case);
-            assert_held(&client.get_with(&address, &[("Range", "bytes=5-"), ("If-Range", &tag)]), &case);
+            assert_held(
+                &client.get_with(&address, &[("Range", "bytes=5-"), ("If-Range", &tag)]),
+                &case,
+            );
         }
     }
 }
@@ -78,14 +93,29 @@ fn r34_too_young_undated_and_future_files_are_left_out_and_refused() {
             assert_eq!(names(&shown), [old.filename.as_str()], "{accept} {address}");
             for version in HELD {
                 let filename = artifact(version).filename;
-                assert!(!shown.text().contains(&filename), "{accept} {address}: {shown:?}");
+                assert!(
+                    !shown.text().contains(&filename),
+                    "{accept} {address}: {shown:?}"
+                );
             }
         }
     }
     assert_all_held(&larder, &index, &HELD, "after the page was seen");
-    assert_eq!(larder.client().get(&address(&index, "1.0")).expect(200), &old.bytes[..]);
-    assert_eq!(larder.client().get(&metadata(&index, &old.filename)).expect(200), &old.metadata[..]);
-    assert_eq!(index.log().count(Kind::File) + index.log().count(Kind::Metadata), 2);
+    assert_eq!(
+        larder.client().get(&address(&index, "1.0")).expect(200),
+        &old.bytes[..]
+    );
+    assert_eq!(
+        larder
+            .client()
+            .get(&metadata(&index, &old.filename))
+            .expect(200),
+        &old.metadata[..]
+    );
+    assert_eq!(
+        index.log().count(Kind::File) + index.log().count(Kind::Metadata),
+        2
+    );
     larder.wait_for_log("min_age");
 }
 
@@ -95,13 +125,19 @@ fn r34_an_index_that_tells_no_dates_has_nothing_old_enough() {
     index.set(|settings| settings.formats = Formats::Html);
     let html = larder(&gitlab, &index, WEEK);
     for accept in FORMATS {
-        assert!(names(&get_as(&html.client(), &page("some-lib"), accept)).is_empty(), "{accept}");
+        assert!(
+            names(&get_as(&html.client(), &page("some-lib"), accept)).is_empty(),
+            "{accept}"
+        );
     }
     assert_all_held(&html, &index, &["1.0", "2.0"], "HTML");
     index.set(|settings| (settings.formats, settings.api_version) = (Formats::Json, "1.0"));
     let old_json = larder(&gitlab, &index, WEEK);
     for accept in FORMATS {
-        assert!(names(&get_as(&old_json.client(), &page("some-lib"), accept)).is_empty(), "{accept}");
+        assert!(
+            names(&get_as(&old_json.client(), &page("some-lib"), accept)).is_empty(),
+            "{accept}"
+        );
     }
     assert_all_held(&old_json, &index, &["1.0", "2.0"], "JSON 1.0");
     assert_eq!(index.log().count(Kind::File), 0);
@@ -113,13 +149,21 @@ fn r34_the_rule_holds_for_what_was_cached_before_it_was_set() {
     let mut before = larder(&gitlab, &index, "");
     for version in ["1.0", "2.0", "3.0", "4.0"] {
         before.client().get(&address(&index, version)).expect(200);
-        before.client().get(&metadata(&index, &artifact(version).filename)).expect(200);
+        before
+            .client()
+            .get(&metadata(&index, &artifact(version).filename))
+            .expect(200);
         kept(&before, &artifact(version));
     }
     for accept in FORMATS {
-        assert_eq!(names(&get_as(&before.client(), &page("some-lib"), accept)).len(), 4);
+        assert_eq!(
+            names(&get_as(&before.client(), &page("some-lib"), accept)).len(),
+            4
+        );
     }
-    let after = Larder::builder(&gitlab).mirror_with("pypi", &index, WEEK).at_home_of(&before);
+    let after = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, WEEK)
+        .at_home_of(&before);
     // Ended in order, so that all pages are put by.
     before.terminate();
     let mut after = after.start();
@@ -131,9 +175,16 @@ fn r34_the_rule_holds_for_what_was_cached_before_it_was_set() {
         assert_all_held(&after, &index, &HELD, upstream);
         for accept in FORMATS {
             let shown = get_as(&after.client(), &page("some-lib"), accept);
-            assert_eq!(names(&shown), [artifact("1.0").filename], "{upstream} {accept}");
+            assert_eq!(
+                names(&shown),
+                [artifact("1.0").filename],
+                "{upstream} {accept}"
+            );
         }
-        assert_eq!(after.client().get(&address(&index, "1.0")).expect(200), &artifact("1.0").bytes[..]);
+        assert_eq!(
+            after.client().get(&address(&index, "1.0")).expect(200),
+            &artifact("1.0").bytes[..]
+        );
     }
 }
 
@@ -153,13 +204,26 @@ fn r34_a_stale_page_and_a_joined_download_keep_the_rule() {
         catalogue.offer_mut(&artifact("1.0").filename).upload_time = Some(ago(60));
     });
     for accept in FORMATS {
-        assert!(names(&get_as(&larder.client(), &page("some-lib"), accept)).is_empty(), "{accept}");
+        assert!(
+            names(&get_as(&larder.client(), &page("some-lib"), accept)).is_empty(),
+            "{accept}"
+        );
     }
-    assert_all_held(&larder, &index, &["1.0", "2.0", "3.0"], "while it is on its way");
+    assert_all_held(
+        &larder,
+        &index,
+        &["1.0", "2.0", "3.0"],
+        "while it is on its way",
+    );
     gate.open();
     reading.join().expect("no panic").expect(200);
     kept(&larder, &artifact("1.0"));
-    assert_all_held(&larder, &index, &["1.0", "2.0", "3.0"], "now that it is here");
+    assert_all_held(
+        &larder,
+        &index,
+        &["1.0", "2.0", "3.0"],
+        "now that it is here",
+    );
     index.stop();
     assert_all_held(&larder, &index, &["1.0", "2.0", "3.0"], "upstream is down");
     for accept in FORMATS {
@@ -178,7 +242,10 @@ fn r34_a_file_ripens_while_larder_runs() {
     index.publish(Offer::from(&wheel).uploaded(&ago(3600 - 4)));
     index.publish(Offer::from(artifact("2.0")).uploaded(&ago(60)));
     for accept in FORMATS {
-        assert!(names(&get_as(&larder.client(), &page("some-lib"), accept)).is_empty(), "{accept}");
+        assert!(
+            names(&get_as(&larder.client(), &page("some-lib"), accept)).is_empty(),
+            "{accept}"
+        );
     }
     let held = larder.client().get(&address(&index, "1.0"));
     assert_held(&held, "young");
@@ -188,7 +255,10 @@ fn r34_a_file_ripens_while_larder_runs() {
             names(&get_as(&larder.client(), &page("some-lib"), accept)) == [wheel.filename.as_str()]
         });
     }
-    assert_eq!(larder.client().get(&address(&index, "1.0")).expect(200), &wheel.bytes[..]);
+    assert_eq!(
+        larder.client().get(&address(&index, "1.0")).expect(200),
+        &wheel.bytes[..]
+    );
     assert_all_held(&larder, &index, &["2.0"], "the other one");
     assert!(!StoreListing::of(&larder.cache_dir()).holds(&artifact("2.0").sha256));
 }
@@ -199,17 +269,27 @@ fn r34_read_ahead_leaves_held_wheels_alone() {
     let index = PublicIndex::start();
     for (version, uploaded) in [("1.0", ago(90 * 24 * 3600)), ("2.0", ago(60))] {
         index.publish(
-            Offer::from(artifact(version)).sidecar(crate::support::Sidecar::None).uploaded(&uploaded),
+            Offer::from(artifact(version))
+                .sidecar(crate::support::Sidecar::None)
+                .uploaded(&uploaded),
         );
     }
-    let larder = Larder::builder(&gitlab).mirror_with("pypi", &index, WEEK).sections(AHEAD).start();
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, WEEK)
+        .sections(AHEAD)
+        .start();
     eventually("the old one has its metadata", || {
         let shown = get_as(&larder.client(), &page("some-lib"), JSON);
         crate::mirrored::listed(&shown)[0].metadata.is_some()
     });
     let touched = |version: &str| {
         let filename = artifact(version).filename;
-        index.log().of(Kind::File).iter().filter(|entry| entry.head.target.contains(&filename)).count()
+        index
+            .log()
+            .of(Kind::File)
+            .iter()
+            .filter(|entry| entry.head.target.contains(&filename))
+            .count()
     };
     assert!(touched("1.0") > 0 && touched("2.0") == 0);
     assert_all_held(&larder, &index, &["2.0"], "read ahead");

@@ -15,10 +15,18 @@ fn a_name_finds_the_credential_that_systemd_handed_over() {
         .environment("CREDENTIALS_DIRECTORY", &folder.path().to_string_lossy())
         .start();
     // Nobody's name is given: GitLab sees the credential.
-    assert_eq!(larder.client().get(&path::project_file(42, &wheel)).expect(200), wheel.bytes);
+    assert_eq!(
+        larder
+            .client()
+            .get(&path::project_file(42, &wheel))
+            .expect(200),
+        wheel.bytes
+    );
 
     // Without the service manager it is a path like any other, and told as it was written.
-    let said = Larder::builder(&gitlab).gitlab_setting("token_file = \"gitlab-token\"").start_in_vain();
+    let said = Larder::builder(&gitlab)
+        .gitlab_setting("token_file = \"gitlab-token\"")
+        .start_in_vain();
     assert!(said.contains("gitlab.token_file: gitlab-token: "), "{said}");
 }
 
@@ -32,10 +40,24 @@ fn a_byte_order_mark_is_no_part_of_a_token() {
     std::fs::write(&file, format!("\u{feff}{}\r\n", token::READER)).expect("a writable folder");
     let setting = format!("token_file = {file:?}");
     let larder = Larder::builder(&gitlab).gitlab_setting(&setting).start();
-    assert_eq!(larder.client().get(&path::project_file(42, &wheel)).expect(200), wheel.bytes);
+    assert_eq!(
+        larder
+            .client()
+            .get(&path::project_file(42, &wheel))
+            .expect(200),
+        wheel.bytes
+    );
 
-    let wide: Vec<u8> = "\u{feff}glpat".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide: Vec<u8> = "\u{feff}glpat"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     std::fs::write(&file, wide).expect("a writable folder");
-    let said = Larder::builder(&gitlab).gitlab_setting(&setting).start_in_vain();
-    assert!(said.contains("gitlab.token_file: ") && said.contains("UTF-16"), "{said}");
+    let said = Larder::builder(&gitlab)
+        .gitlab_setting(&setting)
+        .start_in_vain();
+    assert!(
+        said.contains("gitlab.token_file: ") && said.contains("UTF-16"),
+        "{said}"
+    );
 }

@@ -11,9 +11,14 @@ use crate::support::{
 /// All ask at the same moment, each from a thread of its own.
 fn at_once(clients: Vec<Client>, path: &str) -> Vec<Reply> {
     thread::scope(|scope| {
-        let asking: Vec<_> =
-            clients.into_iter().map(|client| scope.spawn(move || client.get(path))).collect();
-        asking.into_iter().map(|asking| asking.join().expect("a client does not panic")).collect()
+        let asking: Vec<_> = clients
+            .into_iter()
+            .map(|client| scope.spawn(move || client.get(path)))
+            .collect();
+        asking
+            .into_iter()
+            .map(|asking| asking.join().expect("a client does not panic"))
+            .collect()
     })
 }
 
@@ -21,24 +26,35 @@ fn at_once(clients: Vec<Client>, path: &str) -> Vec<Reply> {
 fn r22_many_strangers_on_one_cold_file_each_get_gitlabs_own_refusal_and_a_member_the_file() {
     let gitlab = GitLab::builder()
         .holding(|universe| {
-            universe.tokens.extend((0..30).map(|n| Token::personal(&format!("stranger-{n}"))));
+            universe
+                .tokens
+                .extend((0..30).map(|n| Token::personal(&format!("stranger-{n}"))));
         })
         .start();
     let larder = Larder::start(&gitlab);
-    let mut clients: Vec<_> = (0..30).map(|n| larder.client().token(&format!("stranger-{n}"))).collect();
+    let mut clients: Vec<_> = (0..30)
+        .map(|n| larder.client().token(&format!("stranger-{n}")))
+        .collect();
     clients.push(larder.client().token(token::READER));
     // Long enough for all to board the first one's flight.
     gitlab.plan(Act::StallBeforeHead(Duration::from_millis(100)).at(Kind::File));
     for round in 0..3 {
-        let wheel = Distribution::new("big", &format!("1.{round}")).payload(300_000).wheel();
+        let wheel = Distribution::new("big", &format!("1.{round}"))
+            .payload(300_000)
+            .wheel();
         gitlab.publish(42, &wheel);
         let file = path::project_file(42, &wheel);
-        let refusal = Client::new(gitlab.address()).token(token::STRANGER).get(&file);
+        let refusal = Client::new(gitlab.address())
+            .token(token::STRANGER)
+            .get(&file);
 
         let mut replies = at_once(clients.clone(), &file);
 
         let member = replies.pop().expect("the last is the member");
-        assert!(member.is_complete() && member.body == wheel.bytes, "round {round}: {member:?}");
+        assert!(
+            member.is_complete() && member.body == wheel.bytes,
+            "round {round}: {member:?}"
+        );
         for reply in replies {
             let (got, due) = ((reply.status, &reply.body), (refusal.status, &refusal.body));
             assert_eq!(got, due, "round {round}: {reply:?}");
@@ -53,7 +69,9 @@ fn a_page_too_large_to_keep_reaches_everybody_who_asks_at_once() {
     for n in 0..40 {
         gitlab.publish(42, Distribution::new("large", &format!("1.{n}")).wheel());
     }
-    let larder = Larder::builder(&gitlab).sections("[index]\npage_size = \"2KiB\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[index]\npage_size = \"2KiB\"")
+        .start();
     let page = path::project_page(42, "large");
     for warmed in [false, true] {
         let replies = at_once(vec![larder.client().token(token::READER); 12], &page);
@@ -73,16 +91,22 @@ fn larder_takes_as_many_open_files_as_it_may() {
     let gitlab = GitLab::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let narrow = folder.path().join("larder");
-    let script = format!("#!/bin/sh\nulimit -S -n 64\nexec '{}' \"$@\"\n", bench::binary().display());
+    let script = format!(
+        "#!/bin/sh\nulimit -S -n 64\nexec '{}' \"$@\"\n",
+        bench::binary().display()
+    );
     std::fs::write(&narrow, script).expect("a writable folder");
-    std::fs::set_permissions(&narrow, std::fs::Permissions::from_mode(0o755)).expect("our own file");
+    std::fs::set_permissions(&narrow, std::fs::Permissions::from_mode(0o755))
+        .expect("our own file");
 
     let larder = Larder::builder(&gitlab).binary(narrow).start();
 
-    let limits =
-        std::fs::read_to_string(format!("/proc/{}/limits", larder.pid())).expect("a running process");
-    let line =
-        limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of every process");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", larder.pid()))
+        .expect("a running process");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .expect("a limit of every process");
     let fields: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(fields[3], fields[4], "soft and hard limit: {line}");
     assert_ne!(fields[3], "64", "{line}");

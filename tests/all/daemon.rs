@@ -1,6 +1,9 @@
 //! The manners of a daemon: starting, stopping, limits, health, numbers, log lines.
 
-#![expect(clippy::disallowed_methods, reason = "a test owns its clock and its files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test owns its clock and its files"
+)]
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +17,8 @@ use tempfile::TempDir;
 use crate::bodies::eventually;
 use crate::support::openmetrics::{OPENMETRICS, samples};
 use crate::support::{
-    Act, Answer, Client, Distribution, Ending, Gate, GitLab, Kind, Larder, Site, Storage, Workbench, path,
-    token,
+    Act, Answer, Client, Distribution, Ending, Gate, GitLab, Kind, Larder, Site, Storage,
+    Workbench, path, token,
 };
 
 /// A command of the binary in an environment of nothing but these variables; for commands that end by themselves.
@@ -63,7 +66,11 @@ fn r20_a_signal_ends_the_accepting_at_once_and_lets_downloads_finish() {
             let mut leader = client.start("GET", &path::project_file(42, &wheel), &[]);
             let mut joiner = client.start("GET", &path::project_file(42, &wheel), &[]);
             for reader in [&mut leader, &mut joiner] {
-                assert_eq!((reader.status(), reader.read_body(100_000)), (200, 100_000), "{case}");
+                assert_eq!(
+                    (reader.status(), reader.read_body(100_000)),
+                    (200, 100_000),
+                    "{case}"
+                );
             }
             // A connection that is kept alive, and one that has said nothing, hold nothing up.
             let mut idle = client.connect();
@@ -73,24 +80,41 @@ fn r20_a_signal_ends_the_accepting_at_once_and_lets_downloads_finish() {
 
             larder.signal(signal);
 
-            eventually("new connections are refused", || refuses_connections(larder.address()));
-            assert!(idle.closes_within(Duration::from_secs(5)), "{case}: an idle connection is kept");
+            eventually("new connections are refused", || {
+                refuses_connections(larder.address())
+            });
+            assert!(
+                idle.closes_within(Duration::from_secs(5)),
+                "{case}: an idle connection is kept"
+            );
             assert!(
                 larder.wait(Duration::from_millis(200)).is_none(),
                 "{case}: gone, with downloads running"
             );
             gate.open();
             for reader in [leader, joiner] {
-                assert!(reader.finish().expect(200) == wheel.bytes, "{case}: other bytes");
+                assert!(
+                    reader.finish().expect(200) == wheel.bytes,
+                    "{case}: other bytes"
+                );
             }
             let status = larder.wait(Duration::from_secs(10));
-            assert_eq!(status.and_then(|status| status.code()), Some(0), "{case}: {}", larder.log());
+            assert_eq!(
+                status.and_then(|status| status.code()),
+                Some(0),
+                "{case}: {}",
+                larder.log()
+            );
             drop(silent);
 
             // What the last download brought is there after a restart.
             gitlab.log().clear();
             let larder = larder.restart();
-            larder.client().token(token::READER).get(&path::project_file(42, &wheel)).expect(200);
+            larder
+                .client()
+                .token(token::READER)
+                .get(&path::project_file(42, &wheel))
+                .expect(200);
             assert_eq!(gitlab.log().file_bodies().bytes, 0, "{case}: fetched again");
         }
     }
@@ -111,10 +135,17 @@ fn r20_an_upload_under_way_is_finished_too() {
     });
     gate.wait_for(1);
     larder.signal(Signal::TERM);
-    eventually("new connections are refused", || refuses_connections(larder.address()));
+    eventually("new connections are refused", || {
+        refuses_connections(larder.address())
+    });
     gate.open();
     upload.join().expect("no panic").expect(201);
-    assert_eq!(larder.wait(Duration::from_secs(10)).and_then(|status| status.code()), Some(0));
+    assert_eq!(
+        larder
+            .wait(Duration::from_secs(10))
+            .and_then(|status| status.code()),
+        Some(0)
+    );
 }
 
 #[test]
@@ -122,7 +153,9 @@ fn r20_a_download_that_does_not_end_is_cut_after_the_drain_limit() {
     let gitlab = GitLab::start();
     let wheel = Distribution::new("big", "1.0").payload(3_000_000).wheel();
     gitlab.publish(42, &wheel);
-    let mut larder = Larder::builder(&gitlab).sections("[limits]\ndrain_timeout = \"300ms\"").start();
+    let mut larder = Larder::builder(&gitlab)
+        .sections("[limits]\ndrain_timeout = \"300ms\"")
+        .start();
     let gate = gitlab.hold(Site::FileBody, 1_000_000);
     let client = larder.client().token(token::READER);
     let mut reader = client.start("GET", &path::project_file(42, &wheel), &[]);
@@ -154,7 +187,10 @@ fn a_second_daemon_on_the_same_folder_says_so_and_leaves_with_one() {
     );
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let said = text(&second.stderr);
-    assert!(said.starts_with("larder: ") && said.contains(&*cache.to_string_lossy()), "{said}");
+    assert!(
+        said.starts_with("larder: ") && said.contains(&*cache.to_string_lossy()),
+        "{said}"
+    );
     assert!(!text(&second.stdout).contains("listening"), "{second:?}");
     first.client().get("/-/health/ready").expect(200);
 
@@ -170,7 +206,18 @@ fn an_address_in_use_is_named_and_the_exit_code_is_one() {
     let folder = folder();
     let taken = gitlab.address().to_string();
     let cache = folder.path().join("cache").to_string_lossy().into_owned();
-    let refused = run(&["serve", "--listen", &taken, "--gitlab", gitlab.url(), "--cache-dir", &cache], &[]);
+    let refused = run(
+        &[
+            "serve",
+            "--listen",
+            &taken,
+            "--gitlab",
+            gitlab.url(),
+            "--cache-dir",
+            &cache,
+        ],
+        &[],
+    );
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains(&taken) && said.contains("listen"), "{said}");
@@ -179,23 +226,55 @@ fn an_address_in_use_is_named_and_the_exit_code_is_one() {
 #[test]
 fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64() {
     let folder = folder();
-    let absent = folder.path().join("absent.toml").to_string_lossy().into_owned();
-    let token = folder.path().join("no-token").to_string_lossy().into_owned();
+    let absent = folder
+        .path()
+        .join("absent.toml")
+        .to_string_lossy()
+        .into_owned();
+    let token = folder
+        .path()
+        .join("no-token")
+        .to_string_lossy()
+        .into_owned();
     // What stands in the file, what in the environment, and what must be said.
     let in_file: [(&str, &[&str]); 15] = [
         ("lisen = \"127.0.0.1:1\"", &["lisen"]),
-        ("[gitlab]\nurll = \"https://gitlab.example.com\"", &["gitlab", "urll"]),
+        (
+            "[gitlab]\nurll = \"https://gitlab.example.com\"",
+            &["gitlab", "urll"],
+        ),
         ("[indx]\nfresh_for = \"3s\"", &["indx"]),
-        ("[index]\nfresh_for = \"30 parsecs\"", &["index.fresh_for", "30 parsecs"]),
+        (
+            "[index]\nfresh_for = \"30 parsecs\"",
+            &["index.fresh_for", "30 parsecs"],
+        ),
         ("[index]\nfresh_for = 30", &["index.fresh_for", "30"]),
         ("cache_size = \"20 gallons\"", &["cache_size", "20 gallons"]),
         ("cache_size = \"0\"", &["cache_size"]),
-        ("[gitlab]\nurl = \"gitlab.example.com\"", &["gitlab.url", "\"gitlab.example.com\""]),
-        ("[gitlab]\nurl = \"ftp://gitlab.example.com\"", &["gitlab.url", "ftp://gitlab.example.com"]),
-        ("[gitlab]\nurl = \"https://me:s3cret@gitlab.example.com\"", &["gitlab.url", "@gitlab.example.com"]),
-        ("public_url = \"https://me:s3cret@ci.example.com\"", &["public_url", "@ci.example.com"]),
-        ("[gitlab]\nstore_origins = [\"objects\"]", &["gitlab.store_origins", "objects"]),
-        ("[access]\ngrant_for = \"10m\"", &["access.grant_for", "10m"]),
+        (
+            "[gitlab]\nurl = \"gitlab.example.com\"",
+            &["gitlab.url", "\"gitlab.example.com\""],
+        ),
+        (
+            "[gitlab]\nurl = \"ftp://gitlab.example.com\"",
+            &["gitlab.url", "ftp://gitlab.example.com"],
+        ),
+        (
+            "[gitlab]\nurl = \"https://me:s3cret@gitlab.example.com\"",
+            &["gitlab.url", "@gitlab.example.com"],
+        ),
+        (
+            "public_url = \"https://me:s3cret@ci.example.com\"",
+            &["public_url", "@ci.example.com"],
+        ),
+        (
+            "[gitlab]\nstore_origins = [\"objects\"]",
+            &["gitlab.store_origins", "objects"],
+        ),
+        (
+            "[access]\ngrant_for = \"10m\"",
+            &["access.grant_for", "10m"],
+        ),
         ("[log]\nformat = \"xml\"", &["log.format", "xml"]),
         ("listen = ", &[]),
     ];
@@ -204,10 +283,20 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
         for command in ["serve", "check-config"] {
             let refused = run(&[command, "--config", &file], &[("HOME", "/nonexistent")]);
             let said = text(&refused.stderr);
-            assert_eq!(refused.status.code(), Some(64), "{command}, {content:?}: {said}");
-            assert!(said.contains("bad.toml"), "{command}, {content:?} does not name the file: {said}");
+            assert_eq!(
+                refused.status.code(),
+                Some(64),
+                "{command}, {content:?}: {said}"
+            );
+            assert!(
+                said.contains("bad.toml"),
+                "{command}, {content:?} does not name the file: {said}"
+            );
             for part in named {
-                assert!(said.contains(part), "{command}, {content:?} does not name {part:?}: {said}");
+                assert!(
+                    said.contains(part),
+                    "{command}, {content:?} does not name {part:?}: {said}"
+                );
             }
             assert!(!said.contains("s3cret"), "{command}: a secret in {said}");
             assert!(!said.contains("panicked"), "{command}, {content:?}: {said}");
@@ -215,16 +304,31 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
     }
     let in_environment: [(&str, &str, &[&str]); 4] = [
         ("LARDER_LISEN", "x", &["lisen", "LARDER_"]),
-        ("LARDER_INDEX__FRESH_FOR", "30 parsecs", &["index.fresh_for", "30 parsecs", "LARDER_"]),
-        ("LARDER_GITLAB__URL", "nonsense", &["gitlab.url", "nonsense", "LARDER_"]),
-        ("LARDER_GITLAB__RETRIES", "-1", &["gitlab.retries", "-1", "LARDER_"]),
+        (
+            "LARDER_INDEX__FRESH_FOR",
+            "30 parsecs",
+            &["index.fresh_for", "30 parsecs", "LARDER_"],
+        ),
+        (
+            "LARDER_GITLAB__URL",
+            "nonsense",
+            &["gitlab.url", "nonsense", "LARDER_"],
+        ),
+        (
+            "LARDER_GITLAB__RETRIES",
+            "-1",
+            &["gitlab.retries", "-1", "LARDER_"],
+        ),
     ];
     for (name, value, named) in in_environment {
         let refused = run(&["check-config"], &[(name, value)]);
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(64), "{name}={value}: {said}");
         for part in named {
-            assert!(said.contains(part), "{name}={value} does not name {part:?}: {said}");
+            assert!(
+                said.contains(part),
+                "{name}={value} does not name {part:?}: {said}"
+            );
         }
     }
     for (arguments, part) in [
@@ -237,32 +341,66 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
         assert_eq!(refused.status.code(), Some(64), "{arguments:?}: {said}");
         assert!(said.contains(part), "{arguments:?}: {said}");
     }
-    let file = write(&folder, "token.toml", &format!("[gitlab]\ntoken_file = {token:?}"));
+    let file = write(
+        &folder,
+        "token.toml",
+        &format!("[gitlab]\ntoken_file = {token:?}"),
+    );
     let home = folder.path().to_string_lossy().into_owned();
-    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--config", &file], &[("HOME", &home)]);
+    let refused = run(
+        &["serve", "--listen", "127.0.0.1:0", "--config", &file],
+        &[("HOME", &home)],
+    );
     let said = text(&refused.stderr);
     assert!(
         refused.status.code() == Some(64) && said.contains(&token) && said.contains("token_file"),
         "{said}"
     );
-    assert_eq!(run(&["serve", "--no-such-option"], &[]).status.code(), Some(2));
+    assert_eq!(
+        run(&["serve", "--no-such-option"], &[]).status.code(),
+        Some(2)
+    );
     assert_eq!(run(&["no-such-command"], &[]).status.code(), Some(2));
 }
 
 #[test]
 fn check_config_and_config_show_say_what_is_in_force_and_where_it_comes_from() {
     let folder = folder();
-    let file = write(&folder, "good.toml", "cache_size = \"1GiB\"\n[index]\nfresh_for = \"5s\"\n");
-    let environment = [("LARDER_INDEX__STALE_FOR", "2d"), ("LARDER_CACHE_SIZE", "2GiB")];
+    let file = write(
+        &folder,
+        "good.toml",
+        "cache_size = \"1GiB\"\n[index]\nfresh_for = \"5s\"\n",
+    );
+    let environment = [
+        ("LARDER_INDEX__STALE_FOR", "2d"),
+        ("LARDER_CACHE_SIZE", "2GiB"),
+    ];
     let checked = run(&["check-config", "--config", &file], &environment);
-    assert_eq!((checked.status.code(), text(&checked.stderr).as_str()), (Some(0), ""), "{checked:?}");
+    assert_eq!(
+        (checked.status.code(), text(&checked.stderr).as_str()),
+        (Some(0), ""),
+        "{checked:?}"
+    );
 
-    let shown = run(&["config", "show", "--config", &file, "--cache-dir", "/somewhere"], &environment);
+    let shown = run(
+        &[
+            "config",
+            "show",
+            "--config",
+            &file,
+            "--cache-dir",
+            "/somewhere",
+        ],
+        &environment,
+    );
     assert_eq!(shown.status.code(), Some(0), "{shown:?}");
     let shown = text(&shown.stdout);
     let line = |key: &str| {
         let start = format!("{key} = ");
-        shown.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no {key} in {shown}"))
+        shown
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .unwrap_or_else(|| panic!("no {key} in {shown}"))
     };
     for (key, value, place) in [
         ("index.fresh_for", "5s", "good.toml"),
@@ -272,7 +410,11 @@ fn check_config_and_config_show_say_what_is_in_force_and_where_it_comes_from() {
         ("cache_dir", "/somewhere", "command line"),
         ("gitlab.retries", "2", "default"),
     ] {
-        assert!(line(key).contains(value) && line(key).contains(place), "{}", line(key));
+        assert!(
+            line(key).contains(value) && line(key).contains(place),
+            "{}",
+            line(key)
+        );
     }
 }
 
@@ -290,9 +432,17 @@ fn the_command_line_wins_over_the_file() {
         .argument(&cache.to_string_lossy())
         .start();
     assert!(larder.address().ip().is_loopback());
-    larder.client().token(token::READER).get(&path::project_page(42, "only-there")).expect(200);
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_page(42, "only-there"))
+        .expect(200);
     assert!(gitlab.log().is_empty() && cache.is_dir() && !larder.cache_dir().exists());
-    assert!(larder.log().contains(&*cache.to_string_lossy()), "{}", larder.log());
+    assert!(
+        larder.log().contains(&*cache.to_string_lossy()),
+        "{}",
+        larder.log()
+    );
 }
 
 #[test]
@@ -302,12 +452,23 @@ fn the_cache_lives_where_systemd_or_the_user_keeps_caches() {
     let at = |name: &str| home.path().join(name).to_string_lossy().into_owned();
     let cases: [(&[(&str, String)], &str); 3] = [
         (&[("HOME", at("h"))], "h/.cache/larder"),
-        (&[("HOME", at("h")), ("XDG_CACHE_HOME", at("x"))], "x/larder"),
-        (&[("HOME", at("h")), ("XDG_CACHE_HOME", at("x")), ("CACHE_DIRECTORY", at("s"))], "s"),
+        (
+            &[("HOME", at("h")), ("XDG_CACHE_HOME", at("x"))],
+            "x/larder",
+        ),
+        (
+            &[
+                ("HOME", at("h")),
+                ("XDG_CACHE_HOME", at("x")),
+                ("CACHE_DIRECTORY", at("s")),
+            ],
+            "s",
+        ),
     ];
     for (environment, expected) in cases {
-        let mut larder =
-            Larder::builder(&gitlab).setting("# the line above is overridden").argument("--cache-dir");
+        let mut larder = Larder::builder(&gitlab)
+            .setting("# the line above is overridden")
+            .argument("--cache-dir");
         larder = larder.argument("");
         for (name, value) in environment {
             larder = larder.environment(name, value);
@@ -318,7 +479,10 @@ fn the_cache_lives_where_systemd_or_the_user_keeps_caches() {
             }
         }
         let _larder = larder.start();
-        assert!(Path::new(&at(expected)).is_dir(), "{environment:?}: not in {expected}");
+        assert!(
+            Path::new(&at(expected)).is_dir(),
+            "{environment:?}: not in {expected}"
+        );
     }
 }
 
@@ -331,14 +495,24 @@ fn the_lines_it_prints_work_when_they_are_pasted() {
     larder.wait_for_log("twine ");
     let banner = larder.log();
     let line = |tool: &str| {
-        let found = banner.lines().find_map(|line| line.strip_prefix(tool).map(str::trim));
-        found.unwrap_or_else(|| panic!("no line for {tool} in {banner}")).to_owned()
+        let found = banner
+            .lines()
+            .find_map(|line| line.strip_prefix(tool).map(str::trim));
+        found
+            .unwrap_or_else(|| panic!("no line for {tool} in {banner}"))
+            .to_owned()
     };
     let user = Workbench::new();
     let upload = Distribution::new("sent", "1.0").wheel();
     std::fs::create_dir(user.folder().join("dist")).expect("a fresh folder");
-    std::fs::write(user.folder().join("dist").join(&upload.filename), &upload.bytes).expect("writable");
-    let python = crate::support::python::program("python").to_string_lossy().into_owned();
+    std::fs::write(
+        user.folder().join("dist").join(&upload.filename),
+        &upload.bytes,
+    )
+    .expect("writable");
+    let python = crate::support::python::program("python")
+        .to_string_lossy()
+        .into_owned();
     for (tool, package, more) in [
         ("twine", "", vec!["--non-interactive"]),
         ("pip", "thing", vec!["--target", "by-pip"]),
@@ -355,7 +529,9 @@ fn the_lines_it_prints_work_when_they_are_pasted() {
         let done = user.run(&crate::support::python::program(tool), &words);
         assert!(done.succeeded(), "{pasted}: {done:#?}");
     }
-    assert!(user.folder().join("by-pip/thing").is_dir() && user.folder().join("by-uv/sent").is_dir());
+    assert!(
+        user.folder().join("by-pip/thing").is_dir() && user.folder().join("by-uv/sent").is_dir()
+    );
     assert!(!banner.contains(token::DEVELOPER), "a secret in the banner");
 }
 
@@ -367,12 +543,18 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// One request of each kind with each outcome; gives what each must have been logged as.
-fn all_sorts_of_requests(gitlab: &GitLab, larder: &Larder) -> Vec<(&'static str, String, u16, &'static str)> {
+fn all_sorts_of_requests(
+    gitlab: &GitLab,
+    larder: &Larder,
+) -> Vec<(&'static str, String, u16, &'static str)> {
     let wheel = Distribution::new("big", "1.0").payload(100_000).wheel();
     gitlab.publish(42, &wheel);
     let reader = larder.client().token(token::READER);
     let other = larder.client().token(token::DEVELOPER);
-    let (page, file) = (path::project_page(42, "big"), path::project_file(42, &wheel));
+    let (page, file) = (
+        path::project_page(42, "big"),
+        path::project_file(42, &wheel),
+    );
     let nowhere = "/api/v4/user";
     let requests: Vec<(&Client, &str, &str, u16, &str)> = vec![
         (&reader, "GET", &page, 200, "miss"),
@@ -422,9 +604,14 @@ fn all_sorts_of_requests(gitlab: &GitLab, larder: &Larder) -> Vec<(&'static str,
 fn every_request_has_one_line_with_the_word_of_its_cache_status() {
     let gitlab = GitLab::start();
     for format in ["text", "json"] {
-        let larder = Larder::builder(&gitlab).sections(&format!("[log]\nformat = {format:?}")).start();
+        let larder = Larder::builder(&gitlab)
+            .sections(&format!("[log]\nformat = {format:?}"))
+            .start();
         let expected = all_sorts_of_requests(&gitlab, &larder);
-        larder.client().get("/-/health/live?end-of-test").expect(200);
+        larder
+            .client()
+            .get("/-/health/live?end-of-test")
+            .expect(200);
         larder.wait_for_log("/-/health/live");
 
         let log = larder.log();
@@ -435,7 +622,10 @@ fn every_request_has_one_line_with_the_word_of_its_cache_status() {
                 "json" => {
                     let value: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
                     let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-                    assert!(value["us"].is_number() && value["bytes"].is_number(), "{line}");
+                    assert!(
+                        value["us"].is_number() && value["bytes"].is_number(),
+                        "{line}"
+                    );
                     let status = value["status"].as_u64().expect("a status");
                     let status = u16::try_from(status).expect("a status");
                     (word("method"), word("path"), status, word("cache"))
@@ -447,10 +637,18 @@ fn every_request_has_one_line_with_the_word_of_its_cache_status() {
                 }
             })
             .collect();
-        assert_eq!(lines.len(), expected.len() + 1, "{format}: not one line a request\n{log}");
+        assert_eq!(
+            lines.len(),
+            expected.len() + 1,
+            "{format}: not one line a request\n{log}"
+        );
         for ((method, address, status, word), line) in expected.iter().zip(&lines) {
             let (method, word) = ((*method).to_owned(), (*word).to_owned());
-            assert_eq!(line, &(method, address.clone(), *status, word), "{format}\n{log}");
+            assert_eq!(
+                line,
+                &(method, address.clone(), *status, word),
+                "{format}\n{log}"
+            );
         }
         if format == "json" {
             let after = log.lines().filter(|line| line.contains("timestamp"));
@@ -471,7 +669,10 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
     assert_eq!(
-        samples(&larder.metrics()).iter().filter(|sample| sample.0 == "larder_requests_total").count(),
+        samples(&larder.metrics())
+            .iter()
+            .filter(|sample| sample.0 == "larder_requests_total")
+            .count(),
         0
     );
     all_sorts_of_requests(&gitlab, &larder);
@@ -479,14 +680,22 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
     let broken = Distribution::new("broken", "1.0").payload(100_000).wheel();
     gitlab.publish(42, &broken);
     gitlab.plan(Act::Flip { at: 50_000 }.at(Site::FileBody));
-    let cut = larder.client().token(token::READER).get(&path::project_file(42, &broken));
+    let cut = larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_file(42, &broken));
     assert!(!cut.is_complete());
     gitlab.behave();
     larder.wait_for_log("broken=");
 
-    let reply = larder.client().get_with("/-/metrics", &[("Accept", OPENMETRICS)]);
+    let reply = larder
+        .client()
+        .get_with("/-/metrics", &[("Accept", OPENMETRICS)]);
     let kind = reply.header("Content-Type").unwrap_or_default();
-    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    assert!(
+        kind.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{kind}"
+    );
     let samples = samples(&reply.text());
     larder.client().get("/-/health/live").expect(200);
     larder.wait_for_log("/-/health/live");
@@ -494,12 +703,21 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
     // Everything that was logged before this scrape, by route, outcome and status.
     let log = larder.log();
     let mut counted: BTreeMap<(String, u16), (f64, f64)> = BTreeMap::new();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("larder::request")).collect();
-    let scrape = lines.iter().rposition(|line| line.contains("/-/metrics")).expect("it is logged as well");
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("larder::request"))
+        .collect();
+    let scrape = lines
+        .iter()
+        .rposition(|line| line.contains("/-/metrics"))
+        .expect("it is logged as well");
     for line in &lines[..scrape] {
         let word = |name: &str| field(line, name).unwrap_or_default();
         let sum = counted
-            .entry((word("cache").to_owned(), word("status").parse().expect("a status")))
+            .entry((
+                word("cache").to_owned(),
+                word("status").parse().expect("a status"),
+            ))
             .or_insert((0.0, 0.0));
         sum.0 += 1.0;
         sum.1 += word("bytes").parse::<f64>().expect("a number of bytes");
@@ -514,16 +732,44 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
             })
             .map(|sample| sample.2)
             .sum();
-        assert_eq!(found, *requests, "{cache} {status}:\n{}\n{log}", reply.text());
+        assert_eq!(
+            found,
+            *requests,
+            "{cache} {status}:\n{}\n{log}",
+            reply.text()
+        );
     }
-    let sum =
-        |name: &str| samples.iter().filter(|sample| sample.0 == name).map(|sample| sample.2).sum::<f64>();
-    assert_eq!(sum("larder_requests_total"), counted.values().map(|sum| sum.0).sum::<f64>());
-    assert_eq!(sum("larder_response_bytes_total"), counted.values().map(|sum| sum.1).sum::<f64>());
+    let sum = |name: &str| {
+        samples
+            .iter()
+            .filter(|sample| sample.0 == name)
+            .map(|sample| sample.2)
+            .sum::<f64>()
+    };
+    assert_eq!(
+        sum("larder_requests_total"),
+        counted.values().map(|sum| sum.0).sum::<f64>()
+    );
+    assert_eq!(
+        sum("larder_response_bytes_total"),
+        counted.values().map(|sum| sum.1).sum::<f64>()
+    );
     assert_eq!(sum("larder_responses_broken_total"), 1.0);
-    assert!(sum("larder_grants") >= 2.0 && sum("larder_store_bytes") >= 100_000.0, "{}", reply.text());
-    let labels: Vec<&String> = samples.iter().flat_map(|sample| sample.1.values()).collect();
-    assert!(!labels.iter().any(|label| label.contains("big") || **label == "42"), "{labels:?}");
+    assert!(
+        sum("larder_grants") >= 2.0 && sum("larder_store_bytes") >= 100_000.0,
+        "{}",
+        reply.text()
+    );
+    let labels: Vec<&String> = samples
+        .iter()
+        .flat_map(|sample| sample.1.values())
+        .collect();
+    assert!(
+        !labels
+            .iter()
+            .any(|label| label.contains("big") || **label == "42"),
+        "{labels:?}"
+    );
 }
 
 #[test]
@@ -538,9 +784,18 @@ fn health_is_told_whatever_gitlab_does_and_without_asking_it() {
             head.status == 200 && head.is_complete() && head.header("Content-Length").is_some(),
             "{head:?}"
         );
-        assert_eq!(larder.client().token(token::STRANGER).get(address).status, 200);
+        assert_eq!(
+            larder.client().token(token::STRANGER).get(address).status,
+            200
+        );
     }
-    for address in ["/-", "/-/health", "/-/health/live/", "/-/metrics/x", "/-/status/x"] {
+    for address in [
+        "/-",
+        "/-/health",
+        "/-/health/live/",
+        "/-/metrics/x",
+        "/-/status/x",
+    ] {
         assert_eq!(larder.client().get(address).status, 404, "{address}");
     }
     assert!(gitlab.log().is_empty());
@@ -551,7 +806,9 @@ fn health_is_told_whatever_gitlab_does_and_without_asking_it() {
 #[test]
 fn r18_two_hundred_silent_connections_delay_nobody_and_are_closed() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[limits]\nfirst_byte_timeout = \"3s\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nfirst_byte_timeout = \"3s\"")
+        .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_page(42, "my-pkg")).expect(200);
     let before = larder.open_files();
@@ -561,34 +818,56 @@ fn r18_two_hundred_silent_connections_delay_nobody_and_are_closed() {
         client.get(&path::project_page(42, "my-pkg")).expect(200);
     }
     for wire in &mut silent {
-        assert!(wire.closes_within(Duration::from_secs(10)), "a silent connection is kept");
-        assert!(wire.leftover().is_empty(), "something was said to one who said nothing");
+        assert!(
+            wire.closes_within(Duration::from_secs(10)),
+            "a silent connection is kept"
+        );
+        assert!(
+            wire.leftover().is_empty(),
+            "something was said to one who said nothing"
+        );
     }
-    eventually("their descriptors are free", || larder.open_files() <= before + 2);
+    eventually("their descriptors are free", || {
+        larder.open_files() <= before + 2
+    });
 }
 
 #[test]
 fn r18_half_a_head_is_not_waited_for_without_end() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[limits]\nheader_timeout = \"300ms\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nheader_timeout = \"300ms\"")
+        .start();
     let client = larder.client();
-    for start in ["G", "GET /-/health/live HTTP/1.1\r\n", "GET /-/health/live HTTP/1.1\r\nHost: x\r\nX: "] {
+    for start in [
+        "G",
+        "GET /-/health/live HTTP/1.1\r\n",
+        "GET /-/health/live HTTP/1.1\r\nHost: x\r\nX: ",
+    ] {
         let mut wire = client.connect();
         wire.send(start.as_bytes());
-        assert!(wire.closes_within(Duration::from_secs(5)) || !wire.leftover().is_empty(), "{start:?}");
+        assert!(
+            wire.closes_within(Duration::from_secs(5)) || !wire.leftover().is_empty(),
+            "{start:?}"
+        );
     }
     // The pause between two requests is bounded by the same limit.
     let mut wire = client.connect();
     wire.send(client.head_text("GET", "/-/health/live", &[]).as_bytes());
     wire.reply_to("GET").expect(200);
-    assert!(wire.closes_within(Duration::from_secs(5)), "an idle connection is kept");
+    assert!(
+        wire.closes_within(Duration::from_secs(5)),
+        "an idle connection is kept"
+    );
     assert!(gitlab.log().is_empty());
 }
 
 #[test]
 fn connections_over_the_limit_wait_for_a_place() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[limits]\nconnections = 3").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nconnections = 3")
+        .start();
     let client = larder.client();
     let mut held: Vec<_> = (0..3)
         .map(|_| {
@@ -600,8 +879,15 @@ fn connections_over_the_limit_wait_for_a_place() {
         .collect();
     // Those who have just been served may go on; how larder is may be asked by more.
     let page = path::project_page(42, "my-pkg");
-    let waiting = client.clone().patience(Duration::from_millis(300)).get(&page);
-    assert_eq!(waiting.ending, Ending::TimedOut { got: 0 }, "a fourth was served: {waiting:?}");
+    let waiting = client
+        .clone()
+        .patience(Duration::from_millis(300))
+        .get(&page);
+    assert_eq!(
+        waiting.ending,
+        Ending::TimedOut { got: 0 },
+        "a fourth was served: {waiting:?}"
+    );
     drop(held.pop());
     client.get("/-/health/live").expect(200);
 }
@@ -611,7 +897,9 @@ fn connections_over_the_limit_wait_for_a_place() {
 fn with_token(gitlab: &GitLab, secret: &str) -> (TempDir, Larder) {
     let folder = folder();
     let file = write(&folder, "token", &format!("{secret}\n"));
-    let larder = Larder::builder(gitlab).gitlab_setting(&format!("token_file = {file:?}")).start();
+    let larder = Larder::builder(gitlab)
+        .gitlab_setting(&format!("token_file = {file:?}"))
+        .start();
     (folder, larder)
 }
 
@@ -619,30 +907,53 @@ fn with_token(gitlab: &GitLab, secret: &str) -> (TempDir, Larder) {
 fn a_service_token_stands_for_every_caller() {
     let gitlab = GitLab::start();
     let (_folder, larder) = with_token(&gitlab, token::DEVELOPER);
-    let wheel = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel();
-    for client in
-        [larder.client(), larder.client().token(token::STRANGER), larder.client().bearer("nobody-knows")]
-    {
+    let wheel = Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel();
+    for client in [
+        larder.client(),
+        larder.client().token(token::STRANGER),
+        larder.client().bearer("nobody-knows"),
+    ] {
         client.get(&path::project_page(42, "my-pkg")).expect(200);
         client.get(&path::group_index(7)).expect(200);
-        assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..]);
+        assert_eq!(
+            client.get(&path::project_file(42, &wheel)).expect(200),
+            &wheel.bytes[..]
+        );
     }
     let form =
         b"--x\r\nContent-Disposition: form-data; name=\"content\"; filename=\"x.whl\"\r\n\r\nx\r\n--x--\r\n";
-    let reply = larder.client().post(&path::upload(42), "multipart/form-data; boundary=x", form);
-    assert_eq!(reply.status, 400, "let in, and then told what is missing: {reply:?}");
+    let reply = larder
+        .client()
+        .post(&path::upload(42), "multipart/form-data; boundary=x", form);
+    assert_eq!(
+        reply.status, 400,
+        "let in, and then told what is missing: {reply:?}"
+    );
     for entry in gitlab.log().entries() {
         let headers = format!("{:?}", entry.head.headers);
-        assert!(headers.contains(token::DEVELOPER), "not in the service's name: {entry:?}");
-        assert!(!headers.contains("nobody-knows"), "a caller's credential went on: {entry:?}");
+        assert!(
+            headers.contains(token::DEVELOPER),
+            "not in the service's name: {entry:?}"
+        );
+        assert!(
+            !headers.contains("nobody-knows"),
+            "a caller's credential went on: {entry:?}"
+        );
     }
-    assert!(!larder.log().contains(token::DEVELOPER), "the token is in the log");
+    assert!(
+        !larder.log().contains(token::DEVELOPER),
+        "the token is in the log"
+    );
 }
 
 #[test]
 fn a_refused_service_token_is_a_502_with_a_sentence_and_never_a_401() {
     let gitlab = GitLab::start();
-    let wheel = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel();
+    let wheel = Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel();
     for secret in [token::REVOKED, token::NARROW, "nobody-knows"] {
         let (_folder, larder) = with_token(&gitlab, secret);
         let client = larder.client();
@@ -655,16 +966,25 @@ fn a_refused_service_token_is_a_502_with_a_sentence_and_never_a_401() {
         ] {
             for method in ["GET", "HEAD"] {
                 let reply = client.request(method, &address, &[]);
-                assert!(reply.status == 502 && reply.is_complete(), "{secret} {method} {address}: {reply:?}");
+                assert!(
+                    reply.status == 502 && reply.is_complete(),
+                    "{secret} {method} {address}: {reply:?}"
+                );
                 assert_eq!(reply.header("WWW-Authenticate"), None, "{secret} {address}");
-                assert!(reply.reason.contains("token_file"), "{secret} {address}: {reply:?}");
+                assert!(
+                    reply.reason.contains("token_file"),
+                    "{secret} {address}: {reply:?}"
+                );
                 let said = format!("{reply:?}");
                 assert!(!said.contains(secret), "the token in {said}");
             }
         }
         let form = b"--x\r\nContent-Disposition: form-data; name=\"content\"; filename=\"x.whl\"\r\n\r\nx\r\n--x--\r\n";
         let reply = client.post(&path::upload(42), "multipart/form-data; boundary=x", form);
-        assert!(reply.status == 502 && reply.reason.contains("token_file"), "{secret}: {reply:?}");
+        assert!(
+            reply.status == 502 && reply.reason.contains("token_file"),
+            "{secret}: {reply:?}"
+        );
     }
 }
 
@@ -674,8 +994,11 @@ fn a_service_token_is_for_loopback_unless_the_network_is_trusted() {
     let token = write(&folder, "token", "secret-of-the-service");
     let cache = folder.path().join("cache").to_string_lossy().into_owned();
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        let file =
-            write(&folder, "open.toml", &format!("listen = {listen:?}\n[gitlab]\ntoken_file = {token:?}"));
+        let file = write(
+            &folder,
+            "open.toml",
+            &format!("listen = {listen:?}\n[gitlab]\ntoken_file = {token:?}"),
+        );
         let refused = run(&["serve", "--config", &file, "--cache-dir", &cache], &[]);
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(64), "{listen}: {said}");
@@ -698,9 +1021,14 @@ fn relay() -> (SocketAddr, std::sync::mpsc::Sender<SocketAddr>) {
             if told.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {
                 return;
             }
-            let Ok(outgoing) = TcpStream::connect(target) else { continue };
+            let Ok(outgoing) = TcpStream::connect(target) else {
+                continue;
+            };
             for (from, to) in [(&incoming, &outgoing), (&outgoing, &incoming)] {
-                let mut ends = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+                let mut ends = (
+                    from.try_clone().expect("a socket"),
+                    to.try_clone().expect("a socket"),
+                );
                 std::thread::spawn(move || {
                     let _ = std::io::copy(&mut ends.0, &mut ends.1);
                     let _ = ends.1.shutdown(std::net::Shutdown::Write);
@@ -715,13 +1043,22 @@ fn relay() -> (SocketAddr, std::sync::mpsc::Sender<SocketAddr>) {
 fn a_larder_that_points_at_itself_says_so_and_does_not_run_in_circles() {
     let (address, target) = relay();
     let larder = Larder::in_front_of(&format!("http://{address}")).start();
-    target.send(larder.address()).expect("the relay waits for it");
+    target
+        .send(larder.address())
+        .expect("the relay waits for it");
     let client = larder.client().token(token::READER);
     let wheel = Distribution::new("x", "1").wheel();
-    let targets = [path::project_index(42), path::group_page(7, "x"), path::project_file(42, &wheel)];
+    let targets = [
+        path::project_index(42),
+        path::group_page(7, "x"),
+        path::project_file(42, &wheel),
+    ];
     for target in &targets {
         let reply = client.get(target);
-        assert!(reply.status == 508 && reply.is_complete(), "{target}: {reply:?}");
+        assert!(
+            reply.status == 508 && reply.is_complete(),
+            "{target}: {reply:?}"
+        );
         assert!(reply.text().contains("gitlab.url"), "{target}: {reply:?}");
     }
     let form = b"--x--\r\n";
@@ -729,9 +1066,17 @@ fn a_larder_that_points_at_itself_says_so_and_does_not_run_in_circles() {
     assert!(reply.status == 508 && reply.is_complete(), "{reply:?}");
     larder.client().get("/-/health/live").expect(200);
     larder.wait_for_log("/-/health/live");
-    let requests = larder.log().lines().filter(|line| line.contains("larder::request")).count();
+    let requests = larder
+        .log()
+        .lines()
+        .filter(|line| line.contains("larder::request"))
+        .count();
     // Each of the four comes in twice, and no more often.
-    assert!(requests <= 9, "{requests} requests for four:\n{}", larder.log());
+    assert!(
+        requests <= 9,
+        "{requests} requests for four:\n{}",
+        larder.log()
+    );
     drop(target);
     let _ = TcpStream::connect(address);
 }
@@ -744,18 +1089,35 @@ fn r12_a_gitlab_that_says_nothing_is_given_up_after_the_configured_time() {
         .gitlab_setting("idle_timeout = \"300ms\"")
         .start();
     let client = larder.client().token(token::READER);
-    let wheel = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel();
+    let wheel = Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel();
     gitlab.plan(Act::StallBeforeHead(crate::support::FOR_EVER).at(Site::Anywhere));
-    for target in [path::project_index(42), path::project_page(42, "my-pkg"), path::project_file(42, &wheel)]
-    {
+    for target in [
+        path::project_index(42),
+        path::project_page(42, "my-pkg"),
+        path::project_file(42, &wheel),
+    ] {
         let reply = client.get(&target);
-        assert!(reply.status == 504 && reply.is_complete(), "{target}: {reply:?}");
+        assert!(
+            reply.status == 504 && reply.is_complete(),
+            "{target}: {reply:?}"
+        );
     }
     gitlab.behave();
     let gate = Gate::new();
-    gitlab.plan(Act::Gate { after: 0, gate: gate.clone() }.at(Kind::Page));
+    gitlab.plan(
+        Act::Gate {
+            after: 0,
+            gate: gate.clone(),
+        }
+        .at(Kind::Page),
+    );
     let reply = client.get(&path::project_page(42, "my-pkg"));
-    assert!(matches!(reply.status, 502 | 504) && reply.is_complete(), "{reply:?}");
+    assert!(
+        matches!(reply.status, 502 | 504) && reply.is_complete(),
+        "{reply:?}"
+    );
     gitlab.behave();
     gate.open();
     gitlab.plan(Act::Answer(Answer::html(200)).at(Kind::Page));

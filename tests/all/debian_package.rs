@@ -9,9 +9,14 @@ use crate::support::debian::{Machine, readme_commands};
 #[test]
 #[ignore = "needs LARDER_PACKAGE, debootstrap, and root: bash .ci/package --check"]
 fn the_package_installs_upgrades_and_leaves_as_it_should() {
-    let package = PathBuf::from(std::env::var_os("LARDER_PACKAGE").expect("LARDER_PACKAGE names a .deb"));
+    let package =
+        PathBuf::from(std::env::var_os("LARDER_PACKAGE").expect("LARDER_PACKAGE names a .deb"));
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
-    let name = package.file_name().expect("a file").to_string_lossy().into_owned();
+    let name = package
+        .file_name()
+        .expect("a file")
+        .to_string_lossy()
+        .into_owned();
     machine.put(&package, &format!("src/target/debian/{name}"));
 
     for command in readme_commands("Debian, Ubuntu") {
@@ -19,7 +24,13 @@ fn the_package_installs_upgrades_and_leaves_as_it_should() {
     }
 
     for unit in ["larder.service", "larder.socket"] {
-        assert_eq!(machine.shell(&format!("systemctl is-enabled {unit}")).trim(), "enabled", "{unit}");
+        assert_eq!(
+            machine
+                .shell(&format!("systemctl is-enabled {unit}"))
+                .trim(),
+            "enabled",
+            "{unit}"
+        );
     }
     machine.shell("systemd-analyze verify --man=no larder.service");
     machine.shell("larder check-config --config /etc/larder/config.toml");

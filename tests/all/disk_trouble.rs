@@ -25,7 +25,10 @@ fn reader(larder: &Larder) -> Client {
 /// The binary, begun by a script that does this first; `exec "$@"` follows it.
 fn binary_after(folder: &Path, commands: &str) -> PathBuf {
     let script = folder.join("larder");
-    let text = format!("#!/bin/sh\nset -- '{}' \"$@\"\n{commands}\nexec \"$@\"\n", bench::binary().display());
+    let text = format!(
+        "#!/bin/sh\nset -- '{}' \"$@\"\n{commands}\nexec \"$@\"\n",
+        bench::binary().display()
+    );
     std::fs::write(&script, text).expect("a writable folder");
     std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("our own file");
     script
@@ -35,12 +38,17 @@ fn binary_after(folder: &Path, commands: &str) -> PathBuf {
 /// `$0`; none where no namespace can be made.
 fn binary_with_mount(folder: &Path, cache: &Path, mount: &str) -> Option<PathBuf> {
     let namespace = "unshare --map-root-user --mount";
-    let try_it = Command::new("sh").args(["-c", &format!("{namespace} true")]).output();
+    let try_it = Command::new("sh")
+        .args(["-c", &format!("{namespace} true")])
+        .output();
     if !try_it.is_ok_and(|output| output.status.success()) {
         eprintln!("no mount namespace can be made here: the disk's part is not played");
         return None;
     }
-    let inside = format!("exec {namespace} sh -c '{mount} && exec \"$@\"' '{}' \"$@\"", cache.display());
+    let inside = format!(
+        "exec {namespace} sh -c '{mount} && exec \"$@\"' '{}' \"$@\"",
+        cache.display()
+    );
     Some(binary_after(folder, &inside))
 }
 
@@ -62,19 +70,31 @@ fn r10_what_cannot_even_be_begun_to_be_stored_passes_through() {
             let file = publish(&gitlab, "first", size);
             let address = path::project_file(42, &file);
             let gate = gitlab.hold(Site::FileBody, 1);
-            let readers: Vec<Exchange> = (0..3).map(|_| client.start("GET", &address, &[])).collect();
+            let readers: Vec<Exchange> =
+                (0..3).map(|_| client.start("GET", &address, &[])).collect();
             gate.wait_for(1);
             gate.open();
             for reader in readers {
                 let reply = reader.finish();
                 assert!(right(&reply, &file, &case), "{case}: {reply:?}");
             }
-            assert!(readiness(&larder).contains("cannot be written"), "{case}: {}", readiness(&larder));
+            assert!(
+                readiness(&larder).contains("cannot be written"),
+                "{case}: {}",
+                readiness(&larder)
+            );
             let range = client.get_range(&address, "bytes=10-19");
             assert_eq!(range.expect(206), &file.bytes[10..20], "{case}");
             let wrong = publish(&gitlab, "wrong", size);
-            gitlab.plan(Act::Flip { at: 5 }.at(Site::FileBody).containing(&wrong.filename));
-            assert!(!right(&client.get(&path::project_file(42, &wrong)), &wrong, &case), "{case}");
+            gitlab.plan(
+                Act::Flip { at: 5 }
+                    .at(Site::FileBody)
+                    .containing(&wrong.filename),
+            );
+            assert!(
+                !right(&client.get(&path::project_file(42, &wrong)), &wrong, &case),
+                "{case}"
+            );
         }
     }
 }
@@ -103,7 +123,9 @@ fn r1_readers_of_a_download_that_finds_no_more_room_go_on_without_it() {
         for (number, act) in odd.into_iter().enumerate() {
             let case = format!("{storage:?} {act:?}");
             let gitlab = GitLab::builder().storage(storage).start();
-            let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
+            let larder = Larder::builder(&gitlab)
+                .setting("cache_size = \"1MiB\"")
+                .start();
             let file = publish(&gitlab, &format!("grows{number}"), SIZE);
             gitlab.plan(Act::Chunked.at(Site::FileBody));
             if let Some(act) = act {
@@ -112,7 +134,10 @@ fn r1_readers_of_a_download_that_finds_no_more_room_go_on_without_it() {
             for reply in outgrown(&gitlab, &larder, &file) {
                 assert!(right(&reply, &file, &case), "{case}: {reply:?}");
             }
-            assert!(!StoreListing::of(&larder.cache_dir()).holds(&file.sha256), "{case}");
+            assert!(
+                !StoreListing::of(&larder.cache_dir()).holds(&file.sha256),
+                "{case}"
+            );
             larder.wait_for_log("goes on without the disk");
             eventually("nothing is left behind", || spooled(&larder).is_empty());
             gitlab.log().assert_nothing_unexpected();
@@ -121,7 +146,9 @@ fn r1_readers_of_a_download_that_finds_no_more_room_go_on_without_it() {
         for at in [10, SIZE as u64 - 1] {
             let case = format!("{storage:?}, wrong at {at}");
             let gitlab = GitLab::builder().storage(storage).start();
-            let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
+            let larder = Larder::builder(&gitlab)
+                .setting("cache_size = \"1MiB\"")
+                .start();
             let file = publish(&gitlab, "wrong", SIZE);
             gitlab.plan(Act::Chunked.at(Site::FileBody));
             gitlab.plan(Act::Flip { at }.at(Site::FileBody));
@@ -135,20 +162,32 @@ fn r1_readers_of_a_download_that_finds_no_more_room_go_on_without_it() {
 #[test]
 fn r1_readers_go_on_when_the_disk_is_full() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for (storage, act) in MODES.into_iter().zip([Act::Chunked, Act::UntilClose, Act::Chunked]) {
+    for (storage, act) in MODES
+        .into_iter()
+        .zip([Act::Chunked, Act::UntilClose, Act::Chunked])
+    {
         let gitlab = GitLab::builder().storage(storage).start();
         let first = Larder::start(&gitlab);
         let tiny = "mount -t tmpfs -o size=1m tmpfs \"$0\"";
-        let Some(binary) = binary_with_mount(folder.path(), &first.cache_dir(), tiny) else { return };
+        let Some(binary) = binary_with_mount(folder.path(), &first.cache_dir(), tiny) else {
+            return;
+        };
         let home = Larder::builder(&gitlab).at_home_of(&first).binary(binary);
         drop(first);
         let larder = home.start();
         let file = publish(&gitlab, "fills", 4_000_000);
         gitlab.plan(act.at(Site::FileBody));
         for reply in outgrown(&gitlab, &larder, &file) {
-            assert!(right(&reply, &file, "a full disk"), "{storage:?}: {reply:?}");
+            assert!(
+                right(&reply, &file, "a full disk"),
+                "{storage:?}: {reply:?}"
+            );
         }
-        assert!(readiness(&larder).contains("is full"), "{storage:?}: {}", readiness(&larder));
+        assert!(
+            readiness(&larder).contains("is full"),
+            "{storage:?}: {}",
+            readiness(&larder)
+        );
     }
 }
 
@@ -158,11 +197,17 @@ fn r10_a_folder_that_is_read_only_at_the_start_is_served_and_the_rest_relayed() 
     let gitlab = GitLab::start();
     let first = Larder::start(&gitlab);
     let known = publish(&gitlab, "known", 300_000);
-    reader(&first).get(&path::project_file(42, &known)).expect(200);
-    reader(&first).get(&path::project_page(42, "known")).expect(200);
+    reader(&first)
+        .get(&path::project_file(42, &known))
+        .expect(200);
+    reader(&first)
+        .get(&path::project_page(42, "known"))
+        .expect(200);
     kept(&first, &known);
     let frozen = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
-    let Some(binary) = binary_with_mount(folder.path(), &first.cache_dir(), frozen) else { return };
+    let Some(binary) = binary_with_mount(folder.path(), &first.cache_dir(), frozen) else {
+        return;
+    };
     let home = Larder::builder(&gitlab).at_home_of(&first).binary(binary);
     drop(first);
     gitlab.log().clear();
@@ -172,10 +217,20 @@ fn r10_a_folder_that_is_read_only_at_the_start_is_served_and_the_rest_relayed() 
     for _ in 0..2 {
         let reply = client.get(&path::project_file(42, &known));
         assert!(right(&reply, &known, "held"), "{reply:?}");
-        assert_eq!(client.get_range(&path::project_file(42, &known), "bytes=-9").expect(206).len(), 9);
+        assert_eq!(
+            client
+                .get_range(&path::project_file(42, &known), "bytes=-9")
+                .expect(206)
+                .len(),
+            9
+        );
         client.get(&path::project_page(42, "known")).expect(200);
     }
-    assert_eq!(gitlab.log().file_bodies().transfers, 0, "what it holds is served");
+    assert_eq!(
+        gitlab.log().file_bodies().transfers,
+        0,
+        "what it holds is served"
+    );
     let new = publish(&gitlab, "new", 300_000);
     for _ in 0..2 {
         let reply = client.get(&path::project_file(42, &new));
@@ -184,14 +239,29 @@ fn r10_a_folder_that_is_read_only_at_the_start_is_served_and_the_rest_relayed() 
     }
     // Metadata that another larder of the same name has advertised is read, and given without being kept.
     for payload in [0, 300_000] {
-        let wheel = Distribution::new(&format!("told{payload}"), "1.0").payload(payload).wheel();
+        let wheel = Distribution::new(&format!("told{payload}"), "1.0")
+            .payload(payload)
+            .wheel();
         gitlab.publish(42, &wheel);
         let address = format!("{}.metadata", path::project_file(42, &wheel));
-        assert_eq!(client.get(&address).expect(200), &wheel.metadata[..], "{payload} bytes");
+        assert_eq!(
+            client.get(&address).expect(200),
+            &wheel.metadata[..],
+            "{payload} bytes"
+        );
     }
     let ready = larder.client().get("/-/health/ready");
-    assert!(ready.status == 200 && ready.text().contains("cache folder is read-only"), "{}", ready.text());
-    assert_eq!(larder.metric("larder_degraded{reason=\"read_only\"}"), Some(1.0), "{}", larder.metrics());
+    assert!(
+        ready.status == 200 && ready.text().contains("cache folder is read-only"),
+        "{}",
+        ready.text()
+    );
+    assert_eq!(
+        larder.metric("larder_degraded{reason=\"read_only\"}"),
+        Some(1.0),
+        "{}",
+        larder.metrics()
+    );
     StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
     // Two at a time may read it no more than write it.
     let said = home.start_in_vain();
@@ -205,7 +275,9 @@ fn r10_an_empty_folder_that_is_read_only_at_the_start_is_made_use_of_when_it_can
     let first = Larder::start(&gitlab);
     let cache = first.cache_dir();
     let empty = "mount -t tmpfs tmpfs \"$0\" && mount -o remount,ro \"$0\"";
-    let Some(binary) = binary_with_mount(folder.path(), &cache, empty) else { return };
+    let Some(binary) = binary_with_mount(folder.path(), &cache, empty) else {
+        return;
+    };
     let home = Larder::builder(&gitlab).at_home_of(&first).binary(binary);
     drop(first);
     let larder = home.start();
@@ -217,18 +289,35 @@ fn r10_an_empty_folder_that_is_read_only_at_the_start_is_made_use_of_when_it_can
         assert!(right(&reply, &file, "read-only"), "{reply:?}");
     }
     assert_eq!(gitlab.log().file_bodies().transfers, 2);
-    assert!(readiness(&larder).contains("cache folder is read-only"), "{}", readiness(&larder));
+    assert!(
+        readiness(&larder).contains("cache folder is read-only"),
+        "{}",
+        readiness(&larder)
+    );
     let remounted = Command::new("nsenter")
         .arg(format!("--target={}", larder.pid()))
-        .args(["--user", "--mount", "--preserve-credentials", "mount", "-o", "remount,rw"])
+        .args([
+            "--user",
+            "--mount",
+            "--preserve-credentials",
+            "mount",
+            "-o",
+            "remount,rw",
+        ])
         .arg(&cache)
         .output()
         .expect("nsenter runs");
-    assert!(remounted.status.success(), "{}", String::from_utf8_lossy(&remounted.stderr));
+    assert!(
+        remounted.status.success(),
+        "{}",
+        String::from_utf8_lossy(&remounted.stderr)
+    );
     eventually("it is found out", || readiness(&larder).starts_with("ok"));
     let reply = client.get(&address);
     assert!(right(&reply, &file, "stored now"), "{reply:?}");
-    eventually("it is kept", || larder.metric("larder_downloads") == Some(0.0));
+    eventually("it is kept", || {
+        larder.metric("larder_downloads") == Some(0.0)
+    });
     let before = gitlab.log().file_bodies().transfers;
     assert!(right(&client.get(&address), &file, "held"));
     assert_eq!(gitlab.log().file_bodies().transfers, before);

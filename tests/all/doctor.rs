@@ -22,7 +22,10 @@ impl Bench {
         let bench = Self(TempDir::with_prefix("larder-doctor-").expect("a temporary folder"));
         std::fs::write(
             bench.config(),
-            format!("cache_dir = {:?}\nlisten = \"127.0.0.1:0\"\n{config}", bench.cache()),
+            format!(
+                "cache_dir = {:?}\nlisten = \"127.0.0.1:0\"\n{config}",
+                bench.cache()
+            ),
         )
         .expect("a writable folder");
         bench
@@ -51,8 +54,17 @@ impl Bench {
 
     fn examine(&self, more: &[&str]) -> Findings {
         let mut command = Command::new(crate::support::larder::binary());
-        command.env_clear().args(["doctor", "--json", "--config"]).arg(self.config()).args(more);
-        Findings::of(&command.stdin(Stdio::null()).output().expect("the binary runs"))
+        command
+            .env_clear()
+            .args(["doctor", "--json", "--config"])
+            .arg(self.config())
+            .args(more);
+        Findings::of(
+            &command
+                .stdin(Stdio::null())
+                .output()
+                .expect("the binary runs"),
+        )
     }
 }
 
@@ -63,18 +75,30 @@ struct Findings {
 
 impl Findings {
     fn of(output: &Output) -> Self {
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         for secret in [token::READER, token::STRANGER, "Signature", "panicked"] {
-            assert!(!out.contains(secret) && !err.contains(secret), "{secret} in {out:.600} {err:.600}");
+            assert!(
+                !out.contains(secret) && !err.contains(secret),
+                "{secret} in {out:.600} {err:.600}"
+            );
         }
-        let all = out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
-        Self { code: output.status.code(), all: all.collect() }
+        let all = out
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        Self {
+            code: output.status.code(),
+            all: all.collect(),
+        }
     }
 
     #[track_caller]
     fn says(&self, check: &str, verdict: &str, part: &str) {
         let found = self.all.iter().find(|finding| finding["check"] == check);
-        let found = found.unwrap_or_else(|| panic!("no {check} in {:.1500}", format!("{:?}", self.all)));
+        let found =
+            found.unwrap_or_else(|| panic!("no {check} in {:.1500}", format!("{:?}", self.all)));
         let text = found.to_string();
         assert_eq!(found["verdict"], verdict, "{text:.600}");
         assert!(text.contains(part), "no {part:?} in {text:.600}");
@@ -92,7 +116,11 @@ fn what_is_well_is_called_well_and_nothing_is_left_behind() {
     gitlab.publish(42, Distribution::new("big", "1.0").wheel());
     let index = PublicIndex::start();
     index.publish(Distribution::new("small", "1.0").wheel());
-    let mirror = format!("[mirrors.pypi]\nurl = {:?}\nfiles = [{:?}]\n", index.url(), index.files_prefix());
+    let mirror = format!(
+        "[mirrors.pypi]\nurl = {:?}\nfiles = [{:?}]\n",
+        index.url(),
+        index.files_prefix()
+    );
     let bench = Bench::in_front_of(&gitlab, &mirror);
     let reader = bench.token(token::READER);
     let found = bench.examine(&["--project", "42", "--token-file", &reader]);
@@ -115,20 +143,35 @@ fn what_is_well_is_called_well_and_nothing_is_left_behind() {
         let of = |finding: &&Value| finding["check"] == check;
         if check == "gitlab: clock" {
             // A second may turn over in between.
-            assert_eq!(found.all.iter().find(of).map(|finding| &finding["verdict"]), Some(&"ok".into()));
+            assert_eq!(
+                found.all.iter().find(of).map(|finding| &finding["verdict"]),
+                Some(&"ok".into())
+            );
             continue;
         }
         found.says(check, "ok", part);
     }
-    assert!(found.all.iter().any(|finding| finding["check"] == "disk speed"));
+    assert!(
+        found
+            .all
+            .iter()
+            .any(|finding| finding["check"] == "disk speed")
+    );
     assert!(!bench.cache().exists(), "it only looks");
     index.assert_never_told(&[token::READER]);
     gitlab.log().assert_nothing_unexpected();
 
     let mut plain = Command::new(crate::support::larder::binary());
-    plain.env_clear().args(["doctor", "--config"]).arg(bench.config());
-    let text = String::from_utf8_lossy(&plain.output().expect("the binary runs").stdout).into_owned();
-    assert!(text.contains("ok       configuration: ") && text.contains("gitlab: version"), "{text:.800}");
+    plain
+        .env_clear()
+        .args(["doctor", "--config"])
+        .arg(bench.config());
+    let text =
+        String::from_utf8_lossy(&plain.output().expect("the binary runs").stdout).into_owned();
+    assert!(
+        text.contains("ok       configuration: ") && text.contains("gitlab: version"),
+        "{text:.800}"
+    );
 }
 
 #[test]
@@ -149,13 +192,19 @@ fn a_refused_credential_and_a_hidden_project_are_told_apart() {
     let revoked = bench.examine(&["--project", "42", "--token-file", &reader]);
     revoked.says("gitlab: credential", "problem", "revoked");
     assert_eq!(bench.examine(&["--project", "a b"]).code, Some(2));
-    assert!(!bench.examine(&[]).has("gitlab: credential"), "without a project there is nothing to try it on");
+    assert!(
+        !bench.examine(&[]).has("gitlab: credential"),
+        "without a project there is nothing to try it on"
+    );
 }
 
 #[test]
 fn a_host_without_an_address_and_a_port_without_a_listener_are_told_apart() {
     // Longer than a name may be: refused by the resolver itself, without asking anybody.
-    let nameless = Bench::new(&format!("[gitlab]\nurl = \"http://{}.invalid\"\n", "a".repeat(64)));
+    let nameless = Bench::new(&format!(
+        "[gitlab]\nurl = \"http://{}.invalid\"\n",
+        "a".repeat(64)
+    ));
     let found = nameless.examine(&[]);
     assert_eq!(found.code, Some(1));
     found.says("gitlab: name", "problem", "DNS");
@@ -191,7 +240,11 @@ fn a_silent_peer_is_not_waited_for() {
     let since = Instant::now();
     let found = Bench::in_front_of(&gitlab, &mirror).examine(&[]);
     // 5 s each, side by side; the rest is for a loaded machine.
-    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert!(
+        since.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        since.elapsed()
+    );
     assert_eq!(found.code, Some(1));
     found.says("gitlab: version", "problem", "5s");
     found.says("mirrors.pypi: index", "problem", "5s");
@@ -205,9 +258,13 @@ fn a_mirror_that_leads_past_larder_or_wants_a_credential_is_seen() {
     // Without `files` only the index's own origin counts, and the files lie elsewhere.
     let mirror = format!("[mirrors.pypi]\nurl = {:?}\n", index.url());
     let bench = Bench::in_front_of(&gitlab, &mirror);
-    bench.examine(&[]).says("mirrors.pypi: files", "warning", "mirrors.pypi.files");
+    bench
+        .examine(&[])
+        .says("mirrors.pypi: files", "warning", "mirrors.pypi.files");
     index.set(|settings| settings.formats = public_index::Formats::Html);
-    bench.examine(&[]).says("mirrors.pypi: index", "ok", "HTML alone");
+    bench
+        .examine(&[])
+        .says("mirrors.pypi: index", "ok", "HTML alone");
     index.set(|settings| settings.credential = Some(("ann".to_owned(), "s3cret".to_owned())));
     let refused = bench.examine(&[]);
     assert_eq!(refused.code, Some(1));
@@ -218,18 +275,30 @@ fn a_mirror_that_leads_past_larder_or_wants_a_credential_is_seen() {
 fn a_mirrors_path_that_looks_like_a_secret_is_pointed_at() {
     let gitlab = GitLab::start();
     let secret = "9fK2xLq7Zr4TnB8wQ1";
-    for (path, verdict) in
-        [(format!("/api/pypi/{secret}/simple/"), Some("warning")), ("/simple/".to_owned(), None)]
-    {
+    for (path, verdict) in [
+        (format!("/api/pypi/{secret}/simple/"), Some("warning")),
+        ("/simple/".to_owned(), None),
+    ] {
         let index = PublicIndex::builder().at(&path).start();
         index.publish(Distribution::new("small", "1.0").wheel());
-        let bench = Bench::in_front_of(&gitlab, &format!("[mirrors.pypi]\nurl = {:?}\n", index.url()));
+        let bench = Bench::in_front_of(
+            &gitlab,
+            &format!("[mirrors.pypi]\nurl = {:?}\n", index.url()),
+        );
         let found = bench.examine(&[]);
         match verdict {
             Some(verdict) => found.says("mirrors.pypi: path", verdict, "9fK2… (18 characters)"),
-            None => assert!(!format!("{:?}", found.all).contains("mirrors.pypi: path"), "{:?}", found.all),
+            None => assert!(
+                !format!("{:?}", found.all).contains("mirrors.pypi: path"),
+                "{:?}",
+                found.all
+            ),
         }
-        assert!(!format!("{:?}", found.all).contains(secret), "{:?}", found.all);
+        assert!(
+            !format!("{:?}", found.all).contains(secret),
+            "{:?}",
+            found.all
+        );
     }
 }
 
@@ -252,7 +321,9 @@ fn a_bad_configuration_and_an_unwritable_folder_are_problems() {
 #[test]
 fn a_running_daemon_and_a_taken_address_are_seen() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
+    let larder = Larder::builder(&gitlab)
+        .setting("cache_size = \"1MiB\"")
+        .start();
     let found = Findings::of(&larder.command(&["doctor", "--json"]));
     found.says("daemon", "ok", &format!("process {}", larder.pid()));
     found.says("readiness", "ok", "ok");
@@ -262,8 +333,9 @@ fn a_running_daemon_and_a_taken_address_are_seen() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address");
     let bench = Bench::in_front_of(&gitlab, "");
-    let config =
-        std::fs::read_to_string(bench.config()).expect("a file").replace("127.0.0.1:0", &address.to_string());
+    let config = std::fs::read_to_string(bench.config())
+        .expect("a file")
+        .replace("127.0.0.1:0", &address.to_string());
     std::fs::write(bench.config(), config).expect("writable");
     let found = bench.examine(&[]);
     assert_eq!(found.code, Some(1));
@@ -272,7 +344,8 @@ fn a_running_daemon_and_a_taken_address_are_seen() {
 
 /// A GitLab that speaks TLS by a certificate of its own, and says 401 to everything.
 fn over_tls(folder: &Path) -> (SocketAddr, PathBuf) {
-    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let own =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
     let ca_file = folder.join("ca.pem");
     std::fs::write(&ca_file, own.cert.pem()).expect("a writable folder");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
@@ -288,15 +361,17 @@ fn over_tls(folder: &Path) -> (SocketAddr, PathBuf) {
     // Ends with the process of the tests.
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let Ok(session) = rustls::ServerConnection::new(Arc::clone(&config)) else { return };
+            let Ok(session) = rustls::ServerConnection::new(Arc::clone(&config)) else {
+                return;
+            };
             let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream));
             let mut line = String::new();
             while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
                 line.clear();
             }
-            let _ = stream
-                .get_mut()
-                .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.get_mut().write_all(
+                b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
         }
     });
     (address, ca_file)
@@ -310,7 +385,9 @@ fn a_certificate_that_nobody_vouches_for_leads_to_ca_file() {
     assert_eq!(found.code, Some(1));
     found.says("gitlab: TLS", "problem", "gitlab.ca_file");
     assert!(!found.has("gitlab: version"));
-    let trusting = Bench::new(&format!("[gitlab]\nurl = \"https://{address}\"\nca_file = {ca_file:?}\n"));
+    let trusting = Bench::new(&format!(
+        "[gitlab]\nurl = \"https://{address}\"\nca_file = {ca_file:?}\n"
+    ));
     let found = trusting.examine(&[]);
     found.says("gitlab: TLS", "ok", "TLSv1_3");
     found.says("gitlab: TLS", "ok", "days left");

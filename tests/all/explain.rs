@@ -24,8 +24,8 @@ fn explain(larder: &Larder, arguments: &[&str]) -> (i32, String) {
 }
 
 fn told(output: &Output) -> (i32, String) {
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(!text.contains("panicked"), "{text}");
     for secret in [token::READER, token::STRANGER, "s3cret"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -87,16 +87,44 @@ fn a_page_is_explained_unknown_and_then_stored_and_fresh() {
     );
 
     let file = token_file(&larder, token::READER);
-    let given = [page.as_str(), "--user", "__token__", "--token-file", &file, "--format", "html"];
-    says(&explain(&larder, &given), 0, &["200 OK", "fetched from upstream for this request"]);
+    let given = [
+        page.as_str(),
+        "--user",
+        "__token__",
+        "--token-file",
+        &file,
+        "--format",
+        "html",
+    ];
+    says(
+        &explain(&larder, &given),
+        0,
+        &["200 OK", "fetched from upstream for this request"],
+    );
     let fresh = eventually(&larder, &given, "HTML page as upstream sent it");
-    says(&fresh, 0, &["bytes, validator", "from the cache; nobody was asked"]);
+    says(
+        &fresh,
+        0,
+        &["bytes, validator", "from the cache; nobody was asked"],
+    );
 
     // GitLab's own URL is the same address, and what is secret in it stays there.
     let url = format!("{}{page}", gitlab.url()).replace("http://", "http://me:s3cret@");
-    says(&explain(&larder, &[&url]), 1, &["GitLab's URL", "the credential in the URL was left out", "401"]);
+    says(
+        &explain(&larder, &[&url]),
+        1,
+        &[
+            "GitLab's URL",
+            "the credential in the URL was left out",
+            "401",
+        ],
+    );
     let stranger = token_file(&larder, &format!("{}\n", token::STRANGER));
-    says(&explain(&larder, &[&page, "--token-file", &stranger]), 1, &["404", "upstream's own word"]);
+    says(
+        &explain(&larder, &[&page, "--token-file", &stranger]),
+        1,
+        &["404", "upstream's own word"],
+    );
 }
 
 #[test]
@@ -109,15 +137,38 @@ fn a_file_is_explained_held_and_not() {
     let address = path::project_file(42, &wheel);
     let credential = token_file(&larder, token::READER);
     let given = [address.as_str(), "--token-file", &credential];
-    says(&explain(&larder, &given), 0, &["nothing under this address", &wheel.sha256]);
+    says(
+        &explain(&larder, &given),
+        0,
+        &["nothing under this address", &wheel.sha256],
+    );
 
     client.get(&address).expect(200);
     kept(&larder, &wheel);
-    let size = format!("the file: {} bytes, sha256 {}", wheel.bytes.len(), wheel.sha256);
-    says(&explain(&larder, &given), 0, &[&size, "200", "from the cache; nobody was asked"]);
+    let size = format!(
+        "the file: {} bytes, sha256 {}",
+        wheel.bytes.len(),
+        wheel.sha256
+    );
+    says(
+        &explain(&larder, &given),
+        0,
+        &[&size, "200", "from the cache; nobody was asked"],
+    );
     let sidecar = format!("{address}.metadata");
-    let made = eventually(&larder, &[&sidecar, "--token-file", &credential], "whose sha256 agreed");
-    says(&made, 0, &["metadata: made from the wheel, whose sha256 agreed", "metadata.make = true"]);
+    let made = eventually(
+        &larder,
+        &[&sidecar, "--token-file", &credential],
+        "whose sha256 agreed",
+    );
+    says(
+        &made,
+        0,
+        &[
+            "metadata: made from the wheel, whose sha256 agreed",
+            "metadata.make = true",
+        ],
+    );
 }
 
 #[test]
@@ -151,21 +202,50 @@ fn rules_of_the_configuration_are_named_with_the_answer_they_give() {
     let client = larder.client();
     client.get("/pypi/simple/big/").expect(200);
     client.get("/pypi/simple/young/").expect(200);
-    let ripe = eventually(&larder, &["/pypi/simple/big/"], "JSON page as upstream sent it");
+    let ripe = eventually(
+        &larder,
+        &["/pypi/simple/big/"],
+        "JSON page as upstream sent it",
+    );
     says(
         &ripe,
         0,
-        &["mirrors.pypi.min_age = 7days", "mirrors.pypi.fresh_for = 10m", "nobody: no credential"],
+        &[
+            "mirrors.pypi.min_age = 7days",
+            "mirrors.pypi.fresh_for = 10m",
+            "nobody: no credential",
+        ],
     );
-    let file = format!("{}{}", index.files_prefix(), index.file_path(&wheel.filename));
+    let file = format!(
+        "{}{}",
+        index.files_prefix(),
+        index.file_path(&wheel.filename)
+    );
     says(
         &explain(&larder, &[&file]),
         0,
-        &["the mirror pypi's URL", "listed by a stored page, with sha256", &wheel.sha256, &file],
+        &[
+            "the mirror pypi's URL",
+            "listed by a stored page, with sha256",
+            &wheel.sha256,
+            &file,
+        ],
     );
-    eventually(&larder, &["/pypi/simple/young/"], "JSON page as upstream sent it");
-    let file = format!("{}{}", index.files_prefix(), index.file_path(&young.filename));
-    says(&explain(&larder, &[&file]), 1, &["does not say when this file was uploaded", "(403)", "403"]);
+    eventually(
+        &larder,
+        &["/pypi/simple/young/"],
+        "JSON page as upstream sent it",
+    );
+    let file = format!(
+        "{}{}",
+        index.files_prefix(),
+        index.file_path(&young.filename)
+    );
+    says(
+        &explain(&larder, &[&file]),
+        1,
+        &["does not say when this file was uploaded", "(403)", "403"],
+    );
     index.log().assert_nothing_unexpected();
 }
 
@@ -175,7 +255,9 @@ fn without_a_daemon_the_configuration_and_the_disk_still_tell() {
     let cache = folder.path().join("cache");
     let cache_dir = cache.to_string_lossy().into_owned();
     // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|port| port.local_addr())
+        .expect("a port");
     let run = |arguments: &[&str]| {
         let listen = free.to_string();
         let common = ["explain", "--cache-dir", &cache_dir, "--listen", &listen];
@@ -187,19 +269,47 @@ fn without_a_daemon_the_configuration_and_the_disk_still_tell() {
     says(
         &absent,
         0,
-        &["is not there yet", "none answers at", "nothing listens there", "depends: GitLab's answer"],
+        &[
+            "is not there yet",
+            "none answers at",
+            "nothing listens there",
+            "depends: GitLab's answer",
+        ],
     );
-    says(&run(&["/api/v4/user"]), 1, &["nothing that larder serves", "no such address here (404)"]);
-    says(&run(&["/nowhere/simple/big/"]), 1, &["there is no [mirrors.nowhere]"]);
-    says(&run(&[&format!("{page}?private_token=s3cret")]), 1, &["(400)", "PRIVATE-TOKEN"]);
+    says(
+        &run(&["/api/v4/user"]),
+        1,
+        &["nothing that larder serves", "no such address here (404)"],
+    );
+    says(
+        &run(&["/nowhere/simple/big/"]),
+        1,
+        &["there is no [mirrors.nowhere]"],
+    );
+    says(
+        &run(&[&format!("{page}?private_token=s3cret")]),
+        1,
+        &["(400)", "PRIVATE-TOKEN"],
+    );
     says(&run(&["big"]), 2, &["\"big\" is neither a path"]);
-    says(&run(&[&page, "--token-file", "/nonexistent"]), 2, &["--token-file: /nonexistent"]);
-    says(&run(&[&page, "--config", "/nonexistent"]), 64, &["/nonexistent"]);
+    says(
+        &run(&[&page, "--token-file", "/nonexistent"]),
+        2,
+        &["--token-file: /nonexistent"],
+    );
+    says(
+        &run(&[&page, "--config", "/nonexistent"]),
+        64,
+        &["/nonexistent"],
+    );
     assert!(!cache.exists(), "a look made the folder");
 
     let (code, line) = run(&["--json", &page]);
     let json: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
-    assert_eq!((code, &json["verdict"], &json["daemon"]), (0, &"depends".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (code, &json["verdict"], &json["daemon"]),
+        (0, &"depends".into(), &serde_json::Value::Null)
+    );
     assert_eq!(json["address"], page);
 }
 
@@ -209,7 +319,11 @@ fn what_a_daemon_that_is_gone_has_stored_is_still_explained() {
     let wheel = wheel();
     gitlab.publish(42, &wheel);
     let mut larder = Larder::start(&gitlab);
-    larder.client().token(token::READER).get(&path::project_file(42, &wheel)).expect(200);
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_file(42, &wheel))
+        .expect(200);
     kept(&larder, &wheel);
     larder.terminate();
     let gone = explain(&larder, &[&path::project_file(42, &wheel)]);
@@ -224,7 +338,11 @@ fn check_config_opens_the_files_that_are_named() {
                 [mirrors.pypi]\nurl = \"https://index.example/simple/\"\n\
                 token_file = \"/nonexistent/other\"\nca_file = \"/nonexistent/ca2\"\n";
     std::fs::write(&file, toml).expect("a writable folder");
-    let output = binary().arg("check-config").arg("--config").arg(&file).output();
+    let output = binary()
+        .arg("check-config")
+        .arg("--config")
+        .arg(&file)
+        .output();
     let told = told(&output.expect("the binary runs"));
     says(
         &told,

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::bodies::{MODES, eventually, right, spooled};
 use crate::support::{
-    Act, Artifact, Client, Ended, Entry, Exchange, GitLab, Kind, Larder, Place, RequestLog, Role, Site,
-    Storage, StoreListing, Token, path, token,
+    Act, Artifact, Client, Ended, Entry, Exchange, GitLab, Kind, Larder, Place, RequestLog, Role,
+    Site, Storage, StoreListing, Token, path, token,
 };
 
 fn publish(gitlab: &GitLab, name: &str, size: usize) -> Artifact {
@@ -20,7 +20,11 @@ fn publish(gitlab: &GitLab, name: &str, size: usize) -> Artifact {
 /// Sends a request and reads the answer without keeping it: the status, the bytes of the body, and their digest.
 fn drained(client: &Client, address: &str) -> (u16, u64, String) {
     let mut wire = client.connect();
-    wire.send(client.head_text("GET", address, &[("Connection", "close")]).as_bytes());
+    wire.send(
+        client
+            .head_text("GET", address, &[("Connection", "close")])
+            .as_bytes(),
+    );
     let mut stream = wire.stream();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -31,13 +35,21 @@ fn drained(client: &Client, address: &str) -> (u16, u64, String) {
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0);
     let (mut bytes, mut hasher, mut piece) = (0, Sha256::new(), vec![0; 256 * 1024]);
     while let Ok(read @ 1..) = stream.read(&mut piece) {
         hasher.update(&piece[..read]);
         bytes += read as u64;
     }
-    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     (status, bytes, digest)
 }
 
@@ -48,7 +60,9 @@ fn forty(storage: Storage, bytes: usize, credential: impl Fn(usize) -> String) -
     gitlab.change(|universe| {
         for secret in &secrets {
             if universe.tokens.iter().all(|known| known.secret != *secret) {
-                universe.tokens.push(Token::personal(secret).member(Place::Project(42), Role::Reporter));
+                universe
+                    .tokens
+                    .push(Token::personal(secret).member(Place::Project(42), Role::Reporter));
             }
         }
     });
@@ -61,7 +75,10 @@ fn forty(storage: Storage, bytes: usize, credential: impl Fn(usize) -> String) -
         let readers: Vec<_> = secrets
             .iter()
             .map(|secret| {
-                let client = larder.client().token(secret).patience(Duration::from_secs(60));
+                let client = larder
+                    .client()
+                    .token(secret)
+                    .patience(Duration::from_secs(60));
                 let address = address.as_str();
                 scope.spawn(move || drained(&client, address))
             })
@@ -75,7 +92,10 @@ fn forty(storage: Storage, bytes: usize, credential: impl Fn(usize) -> String) -
     });
     gitlab.log().assert_nothing_unexpected();
     let bodies = gitlab.log().file_bodies();
-    assert!(bodies.bytes <= bytes as u64 + 40_000, "{storage:?}: {bodies:?}");
+    assert!(
+        bodies.bytes <= bytes as u64 + 40_000,
+        "{storage:?}: {bodies:?}"
+    );
     (bodies.transfers, gitlab.log().count(Kind::File) - 1)
 }
 
@@ -109,15 +129,34 @@ fn r13_a_late_joiner_reads_while_upstream_still_sends() {
         let address = path::project_file(42, &file);
         let gate = gitlab.hold(Site::FileBody, 1_500_000);
         let mut leader = client.start("GET", &address, &[]);
-        assert_eq!(leader.read_body(1_500_000), 1_500_000, "{storage:?}: all that has come goes on");
+        assert_eq!(
+            leader.read_body(1_500_000),
+            1_500_000,
+            "{storage:?}: all that has come goes on"
+        );
         let mut joiner = client.start("GET", &address, &[]);
-        assert_eq!(joiner.read_body(1_500_000), 1_500_000, "{storage:?}: the joiner gets it at once as well");
+        assert_eq!(
+            joiner.read_body(1_500_000),
+            1_500_000,
+            "{storage:?}: the joiner gets it at once as well"
+        );
         let mut resumed = client.start("GET", &address, &[("Range", "bytes=1000000-")]);
-        assert_eq!(resumed.read_body(500_000), 500_000, "{storage:?}: and so does a resume");
-        assert_eq!(gitlab.log().file_bodies().bytes, 1_500_000, "{storage:?}: upstream is not through");
+        assert_eq!(
+            resumed.read_body(500_000),
+            500_000,
+            "{storage:?}: and so does a resume"
+        );
+        assert_eq!(
+            gitlab.log().file_bodies().bytes,
+            1_500_000,
+            "{storage:?}: upstream is not through"
+        );
         gate.open();
         for reader in [leader, joiner] {
-            assert!(right(&reader.finish(), &file, "after the gate"), "{storage:?}");
+            assert!(
+                right(&reader.finish(), &file, "after the gate"),
+                "{storage:?}"
+            );
         }
         assert_eq!(resumed.finish().expect(206), &file.bytes[1_000_000..]);
         assert_eq!(gitlab.log().file_bodies().transfers, 1, "{storage:?}");
@@ -132,10 +171,22 @@ fn r13_a_stranger_who_asks_first_spoils_nothing_for_a_member() {
         let file = publish(&gitlab, &format!("mixed{number}"), 100_000);
         let address = path::project_file(42, &file);
         gitlab.set(|settings| settings.latency = Duration::from_millis(5));
-        let strangers: Vec<Exchange> =
-            (0..10).map(|_| larder.client().token(token::STRANGER).start("GET", &address, &[])).collect();
-        let members: Vec<Exchange> =
-            (0..5).map(|_| larder.client().token(token::READER).start("GET", &address, &[])).collect();
+        let strangers: Vec<Exchange> = (0..10)
+            .map(|_| {
+                larder
+                    .client()
+                    .token(token::STRANGER)
+                    .start("GET", &address, &[])
+            })
+            .collect();
+        let members: Vec<Exchange> = (0..5)
+            .map(|_| {
+                larder
+                    .client()
+                    .token(token::READER)
+                    .start("GET", &address, &[])
+            })
+            .collect();
         for stranger in strangers {
             assert_eq!(stranger.finish().status, 404);
         }
@@ -164,7 +215,8 @@ fn r14_a_leader_who_vanishes_takes_nobody_along() {
             if held > 0 {
                 leader.read_body(held.min(BYTES - 70_000));
             }
-            let joiners: Vec<Exchange> = (0..3).map(|_| client.start("GET", &address, &[])).collect();
+            let joiners: Vec<Exchange> =
+                (0..3).map(|_| client.start("GET", &address, &[])).collect();
             drop(leader);
             let late = client.start("GET", &address, &[]);
             gate.open();
@@ -184,9 +236,15 @@ fn r14_a_leader_may_vanish_before_upstream_has_said_a_word() {
     let client = larder.client().token(token::READER);
     let file = publish(&gitlab, "silent", 300_000);
     let address = path::project_file(42, &file);
-    gitlab.plan(Act::StallBeforeHead(Duration::from_millis(300)).at(Site::FileBody).once());
+    gitlab.plan(
+        Act::StallBeforeHead(Duration::from_millis(300))
+            .at(Site::FileBody)
+            .once(),
+    );
     let leader = client.start("GET", &address, &[]);
-    gitlab.log().wait_until("the question has come", |log| log.count(Kind::File) == 1);
+    gitlab
+        .log()
+        .wait_until("the question has come", |log| log.count(Kind::File) == 1);
     let joiner = client.start("GET", &address, &[]);
     drop(leader);
     assert!(right(&joiner.finish(), &file, "the leader is gone"));
@@ -197,22 +255,32 @@ fn r14_a_leader_may_vanish_before_upstream_has_said_a_word() {
 fn r14_what_everybody_left_is_finished_if_it_is_worth_it_and_else_stopped() {
     const BYTES: usize = 16_000_000;
     // Smaller than the limit; larger, but more than half there; larger, and less than half there.
-    for (finish_alone, held, finished) in
-        [("32MB", 1_000_000, true), ("1MB", 9_000_000, true), ("1MB", 1_000_000, false)]
-    {
+    for (finish_alone, held, finished) in [
+        ("32MB", 1_000_000, true),
+        ("1MB", 9_000_000, true),
+        ("1MB", 1_000_000, false),
+    ] {
         let case = format!("finish_alone = {finish_alone}, {held} bytes there");
         let gitlab = GitLab::start();
-        let larder =
-            Larder::builder(&gitlab).sections(&format!("[files]\nfinish_alone = \"{finish_alone}\"")).start();
+        let larder = Larder::builder(&gitlab)
+            .sections(&format!("[files]\nfinish_alone = \"{finish_alone}\""))
+            .start();
         let client = larder.client().token(token::READER);
         let file = publish(&gitlab, "left", BYTES);
         let address = path::project_file(42, &file);
         let descriptors = larder.open_files();
         let gate = gitlab.hold(Site::FileBody, held as u64);
         // So that it is larder that takes the rest or not, and no socket's buffer.
-        gitlab
-            .plan(Act::Trickle { bytes: 100_000, every: Duration::from_millis(1) }.at(Site::FileBody).once());
-        let mut readers: Vec<Exchange> = (0..3).map(|_| client.start("GET", &address, &[])).collect();
+        gitlab.plan(
+            Act::Trickle {
+                bytes: 100_000,
+                every: Duration::from_millis(1),
+            }
+            .at(Site::FileBody)
+            .once(),
+        );
+        let mut readers: Vec<Exchange> =
+            (0..3).map(|_| client.start("GET", &address, &[])).collect();
         for reader in &mut readers {
             assert_eq!(reader.read_body(held), held, "{case}");
         }
@@ -221,9 +289,15 @@ fn r14_what_everybody_left_is_finished_if_it_is_worth_it_and_else_stopped() {
         larder_has_noticed(&larder, 3);
         gate.open();
         let log = gitlab.log();
-        log.wait_until("the transfer ends", |log| transfer(log).ended != Ended::NotYet);
+        log.wait_until("the transfer ends", |log| {
+            transfer(log).ended != Ended::NotYet
+        });
         eventually("the half-written file goes", || spooled(&larder).is_empty());
-        let ended = if finished { Ended::Whole } else { Ended::PeerLeft };
+        let ended = if finished {
+            Ended::Whole
+        } else {
+            Ended::PeerLeft
+        };
         assert_eq!(transfer(log).ended, ended, "{case}");
         let stored = || StoreListing::of(&larder.cache_dir()).holds(&file.sha256);
         if finished {
@@ -232,16 +306,25 @@ fn r14_what_everybody_left_is_finished_if_it_is_worth_it_and_else_stopped() {
             assert!(!stored(), "{case}");
         }
         // The connection to GitLab may stay open for reuse.
-        eventually("no descriptor leaks", || larder.open_files() <= descriptors + 3);
+        eventually("no descriptor leaks", || {
+            larder.open_files() <= descriptors + 3
+        });
         assert!(right(&client.get(&address), &file, &case), "{case}");
-        assert_eq!(log.file_bodies().transfers, if finished { 1 } else { 2 }, "{case}");
+        assert_eq!(
+            log.file_bodies().transfers,
+            if finished { 1 } else { 2 },
+            "{case}"
+        );
     }
 }
 
 /// The first transfer of a file's bytes.
 fn transfer(log: &RequestLog) -> Entry {
     let entries = log.of(Kind::File).into_iter();
-    entries.into_iter().find(Entry::is_file_body).expect("a transfer")
+    entries
+        .into_iter()
+        .find(Entry::is_file_body)
+        .expect("a transfer")
 }
 
 /// Waits until larder has logged so many broken deliveries of files: it knows then that their readers have left.
@@ -259,7 +342,9 @@ fn larder_has_noticed(larder: &Larder, left: usize) {
 #[test]
 fn r14_a_reader_who_comes_when_all_others_leave_gets_the_file() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[files]\nfinish_alone = \"1kB\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[files]\nfinish_alone = \"1kB\"")
+        .start();
     let client = larder.client().token(token::READER);
     for number in 0..40 {
         let file = publish(&gitlab, &format!("relay{number}"), 500_000);
@@ -269,9 +354,15 @@ fn r14_a_reader_who_comes_when_all_others_leave_gets_the_file() {
         let second = client.start("GET", &address, &[]);
         drop(first);
         let reply = second.finish();
-        assert!(right(&reply, &file, "taken over"), "round {number}: {reply:?}");
+        assert!(
+            right(&reply, &file, "taken over"),
+            "round {number}: {reply:?}"
+        );
         let third = client.start("GET", &address, &[]);
-        assert!(right(&third.finish(), &file, "afterwards"), "round {number}");
+        assert!(
+            right(&third.finish(), &file, "afterwards"),
+            "round {number}"
+        );
     }
 }
 
@@ -286,29 +377,54 @@ fn r15_a_hundred_slow_readers_slow_nobody_and_cost_less_than_a_mebibyte_each() {
         let file = publish(&gitlab, "slow", BYTES);
         let address = path::project_file(42, &file);
         let warm_up = publish(&gitlab, "first", BYTES);
-        assert_eq!(drained(&client, &path::project_file(42, &warm_up)).2, warm_up.sha256);
+        assert_eq!(
+            drained(&client, &path::project_file(42, &warm_up)).2,
+            warm_up.sha256
+        );
         if !cold {
             assert_eq!(drained(&client, &address).2, file.sha256);
         }
         gitlab.log().clear();
         let before = larder.resident_bytes();
-        let mut slow: Vec<Exchange> = (0..SLOW).map(|_| client.start("GET", &address, &[])).collect();
+        let mut slow: Vec<Exchange> = (0..SLOW)
+            .map(|_| client.start("GET", &address, &[]))
+            .collect();
         for reader in &mut slow {
-            assert!(reader.read_body(1) >= 1, "a slow reader gets its first byte");
+            assert!(
+                reader.read_body(1) >= 1,
+                "a slow reader gets its first byte"
+            );
         }
         let fast = drained(&client, &address);
-        assert_eq!(fast, (200, BYTES as u64, file.sha256.clone()), "cold: {cold}");
+        assert_eq!(
+            fast,
+            (200, BYTES as u64, file.sha256.clone()),
+            "cold: {cold}"
+        );
         let entries = gitlab.log().of(Kind::File);
-        let transfers: Vec<_> = entries.iter().filter(|entry| entry.is_file_body()).collect();
+        let transfers: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.is_file_body())
+            .collect();
         assert_eq!(transfers.len(), usize::from(cold));
         assert!(
             transfers.iter().all(|entry| entry.ended == Ended::Whole),
             "cold: {cold}: upstream waits for the slow: {transfers:?}"
         );
-        assert!(slow.iter().all(|reader| reader.ended().is_none()), "they are slow");
+        assert!(
+            slow.iter().all(|reader| reader.ended().is_none()),
+            "they are slow"
+        );
         let grown = larder.resident_bytes().saturating_sub(before);
-        println!("cold: {cold}: {SLOW} slow readers cost {grown} bytes, {} each", grown / SLOW as u64);
-        assert!(grown < (SLOW as u64) << 20, "cold: {cold}: {} bytes for a slow reader", grown / SLOW as u64);
+        println!(
+            "cold: {cold}: {SLOW} slow readers cost {grown} bytes, {} each",
+            grown / SLOW as u64
+        );
+        assert!(
+            grown < (SLOW as u64) << 20,
+            "cold: {cold}: {} bytes for a slow reader",
+            grown / SLOW as u64
+        );
         let reply = slow.pop().expect("a hundred").finish();
         assert!(right(&reply, &file, "slow"), "cold: {cold}");
     }
@@ -328,7 +444,11 @@ fn a_break_in_mid_body_is_mended_once_unseen_by_the_client() {
         let gitlab = GitLab::builder().storage(storage).start();
         let larder = Larder::start(&gitlab);
         let client = larder.client().token(token::READER);
-        let door = if storage == Storage::Redirect { Kind::Object } else { Kind::File };
+        let door = if storage == Storage::Redirect {
+            Kind::Object
+        } else {
+            Kind::File
+        };
         for size in [3_000, 300_000] {
             for (number, act) in breaks(size as u64).into_iter().enumerate() {
                 for expired in [false, true] {
@@ -336,7 +456,12 @@ fn a_break_in_mid_body_is_mended_once_unseen_by_the_client() {
                     let file = publish(&gitlab, &format!("b{size}x{number}x{expired}"), size);
                     gitlab.log().clear();
                     let gate = gitlab.hold(Site::FileBody, 1);
-                    gitlab.plan(act.clone().at(Site::FileBody).containing(&file.filename).once());
+                    gitlab.plan(
+                        act.clone()
+                            .at(Site::FileBody)
+                            .containing(&file.filename)
+                            .once(),
+                    );
                     let reader = client.start("GET", &path::project_file(42, &file), &[]);
                     gate.wait_for(1);
                     if expired {
@@ -347,7 +472,11 @@ fn a_break_in_mid_body_is_mended_once_unseen_by_the_client() {
                     assert!(right(&reply, &file, &case), "{case}: {reply:?}");
                     let asked = gitlab.log().of(door);
                     assert_eq!(asked.len(), 2, "{case}: {asked:#?}");
-                    assert_eq!(gitlab.log().count(Kind::File), 2, "{case}: GitLab signs anew");
+                    assert_eq!(
+                        gitlab.log().count(Kind::File),
+                        2,
+                        "{case}: GitLab signs anew"
+                    );
                     if let Some(range) = asked[1].head.header("Range") {
                         assert!(
                             asked[1].head.header("If-Range").is_some(),
@@ -355,11 +484,19 @@ fn a_break_in_mid_body_is_mended_once_unseen_by_the_client() {
                         );
                         assert_eq!(asked[1].status, Some(206), "{case}: {range}");
                     } else {
-                        assert_eq!(asked[1].status, Some(200), "{case}: nothing had come, all is asked for");
+                        assert_eq!(
+                            asked[1].status,
+                            Some(200),
+                            "{case}: nothing had come, all is asked for"
+                        );
                     }
                     if let Act::Close { after } = act {
                         let range = format!("bytes={after}-");
-                        assert_eq!(asked[1].head.header("Range"), Some(range.as_str()), "{case}");
+                        assert_eq!(
+                            asked[1].head.header("Range"),
+                            Some(range.as_str()),
+                            "{case}"
+                        );
                     }
                     gitlab.behave();
                 }
@@ -398,11 +535,18 @@ fn r3_a_resume_that_brings_other_bytes_is_cut() {
                 let file = publish(&gitlab, &format!("other{joiners}{changed}"), 300_000);
                 let address = path::project_file(42, &file);
                 let gate = gitlab.hold(Site::FileBody, 150_000);
-                gitlab
-                    .plan(Act::Close { after: 150_000 }.at(Site::FileBody).containing(&file.filename).once());
-                let mut readers: Vec<Exchange> =
-                    (0..=joiners).map(|_| client.start("GET", &address, &[])).collect();
-                readers.iter_mut().for_each(|reader| assert!(reader.read_body(1) > 0, "{case}"));
+                gitlab.plan(
+                    Act::Close { after: 150_000 }
+                        .at(Site::FileBody)
+                        .containing(&file.filename)
+                        .once(),
+                );
+                let mut readers: Vec<Exchange> = (0..=joiners)
+                    .map(|_| client.start("GET", &address, &[]))
+                    .collect();
+                readers
+                    .iter_mut()
+                    .for_each(|reader| assert!(reader.read_body(1) > 0, "{case}"));
                 gate.wait_for(1);
                 let other = Artifact::noise(&format!("another{joiners}{changed}"), "1.0", 300_000);
                 gitlab.change(|universe| {
@@ -416,11 +560,17 @@ fn r3_a_resume_that_brings_other_bytes_is_cut() {
                 gate.open();
                 for reader in readers {
                     let reply = reader.finish();
-                    assert!(!right(&reply, &file, &case) && reply.status == 200, "{case}: {reply:?}");
+                    assert!(
+                        !right(&reply, &file, &case) && reply.status == 200,
+                        "{case}: {reply:?}"
+                    );
                 }
                 eventually("the half-written file goes", || spooled(&larder).is_empty());
                 let listing = StoreListing::of(&larder.cache_dir());
-                assert!(!listing.holds(&file.sha256) && !listing.holds(&other.sha256), "{case}");
+                assert!(
+                    !listing.holds(&file.sha256) && !listing.holds(&other.sha256),
+                    "{case}"
+                );
             }
         }
     }
@@ -436,8 +586,18 @@ fn a_second_break_is_the_clients_to_see() {
         let address = path::project_file(42, &file);
         gitlab.plan(Act::Close { after: 100_000 }.at(Site::FileBody).times(2));
         let reply = client.get(&address);
-        assert!(!right(&reply, &file, "broken twice") && reply.status == 200, "{storage:?}: {reply:?}");
-        assert_eq!(gitlab.log().file_bodies().transfers, 2, "{storage:?}: one resume, not more");
-        assert!(right(&client.get(&address), &file, "well again"), "{storage:?}");
+        assert!(
+            !right(&reply, &file, "broken twice") && reply.status == 200,
+            "{storage:?}: {reply:?}"
+        );
+        assert_eq!(
+            gitlab.log().file_bodies().transfers,
+            2,
+            "{storage:?}: one resume, not more"
+        );
+        assert!(
+            right(&client.get(&address), &file, "well again"),
+            "{storage:?}"
+        );
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::mirrored::{FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, listed, names};
 use crate::support::{
-    Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, PublicIndex, Reply, path, token,
+    Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, PublicIndex, Reply, path,
+    token,
 };
 
 const PUBLIC: &str = "left-pad";
@@ -24,7 +25,10 @@ impl Street {
     fn new() -> Self {
         let index = PublicIndex::builder().offering(public()).start();
         index.declare_private(&["acme-*", "my-pkg"]);
-        Self { gitlab: GitLab::start(), index }
+        Self {
+            gitlab: GitLab::start(),
+            index,
+        }
     }
 
     fn larder(&self, forward: &str, sections: &str) -> Larder {
@@ -49,7 +53,8 @@ impl Street {
     fn assert_innocent(&self) {
         self.gitlab.log().assert_nothing_unexpected();
         self.index.log().assert_nothing_unexpected();
-        self.index.assert_never_told(&[token::READER, token::WIDGETS_READER, token::STRANGER]);
+        self.index
+            .assert_never_told(&[token::READER, token::WIDGETS_READER, token::STRANGER]);
     }
 }
 
@@ -111,15 +116,25 @@ fn each_choice_asks_whom_it_says_whatever_the_route_method_and_format() {
                 ] {
                     street.forget();
                     let reply = ask(&client, method, &page, accept);
-                    assert_eq!(reply.status, 200, "{forward} {method} {accept} {page}: {reply:?}");
+                    assert_eq!(
+                        reply.status, 200,
+                        "{forward} {method} {accept} {page}: {reply:?}"
+                    );
                     assert_eq!(street.asked().1, 0, "{forward} {method} {accept} {page}");
                 }
                 // A private name that GitLab does not have is nobody's.
-                for page in [path::group_page(7, "acme-tool"), path::project_page(42, "Acme_Tool")] {
+                for page in [
+                    path::group_page(7, "acme-tool"),
+                    path::project_page(42, "Acme_Tool"),
+                ] {
                     let case = format!("{forward} {method} {accept} {page}");
                     street.forget();
                     let reply = ask(&client, method, &page, accept);
-                    assert_eq!((reply.status, reply.header("Location")), (404, None), "{case}: {reply:?}");
+                    assert_eq!(
+                        (reply.status, reply.header("Location")),
+                        (404, None),
+                        "{case}: {reply:?}"
+                    );
                     assert_eq!(street.asked(), (1, 0), "{case}");
                 }
             }
@@ -135,9 +150,16 @@ fn a_file_of_the_page_in_place_comes_through_larder_for_whoever_has_its_address(
     for accept in FORMATS {
         let shown = get_as(&reader(&larder), &path::group_page(7, PUBLIC), accept);
         let link = &listed(&shown)[0];
-        assert_eq!(reader(&larder).get(&link.url).expect(200), &public().bytes[..], "{accept}");
         assert_eq!(
-            larder.client().get(&format!("{}.metadata", link.url)).expect(200),
+            reader(&larder).get(&link.url).expect(200),
+            &public().bytes[..],
+            "{accept}"
+        );
+        assert_eq!(
+            larder
+                .client()
+                .get(&format!("{}.metadata", link.url))
+                .expect(200),
             &public().metadata[..],
             "{accept}"
         );
@@ -154,7 +176,10 @@ fn r23_a_forward_is_one_callers_and_never_crosses_to_another() {
     for accept in FORMATS {
         let larder = street.larder("pypi", "");
         let page = path::group_page(7, "gear");
-        let (insider, outsider) = (reader(&larder), larder.client().token(token::WIDGETS_READER));
+        let (insider, outsider) = (
+            reader(&larder),
+            larder.client().token(token::WIDGETS_READER),
+        );
         for round in 0..3 {
             let case = format!("{accept} {round}");
             let shown = names(&get_as(&outsider, &page, accept));
@@ -181,7 +206,9 @@ fn r31_a_gitlab_that_fails_is_never_papered_over_by_the_mirror() {
                 get_as(&reader(&larder), &page, HTML).expect(200);
             }
             street.index.log().clear();
-            let mut answer = Answer::new(word).header("Content-Type", "application/json").body("{}");
+            let mut answer = Answer::new(word)
+                .header("Content-Type", "application/json")
+                .body("{}");
             if word == 429 {
                 answer = answer.header("Retry-After", "120");
             }
@@ -189,7 +216,10 @@ fn r31_a_gitlab_that_fails_is_never_papered_over_by_the_mirror() {
             for accept in FORMATS {
                 let reply = get_as(&reader(&larder), &page, accept);
                 let expected = if word >= 500 { 502 } else { word };
-                assert_eq!(reply.status, expected, "{word} {remembered} {accept}: {reply:?}");
+                assert_eq!(
+                    reply.status, expected,
+                    "{word} {remembered} {accept}: {reply:?}"
+                );
             }
             assert_eq!(street.index.log().len(), 0, "{word} {remembered}");
         }
@@ -214,13 +244,22 @@ fn what_was_forwarded_once_is_gitlabs_from_the_upload_on() {
     let pages = [path::group_page(7, PUBLIC), path::project_page(42, PUBLIC)];
     for page in &pages {
         for accept in FORMATS {
-            assert_eq!(names(&get_as(&developer, page, accept)), [public().filename], "{page}");
+            assert_eq!(
+                names(&get_as(&developer, page, accept)),
+                [public().filename],
+                "{page}"
+            );
         }
     }
     let own = Distribution::new("left.pad", "0.1+own").wheel();
     let mut body = Vec::new();
-    for (name, value) in [("name", "left.pad"), ("version", "0.1+own"), ("sha256_digest", &own.sha256)] {
-        let part = format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    for (name, value) in [
+        ("name", "left.pad"),
+        ("version", "0.1+own"),
+        ("sha256_digest", &own.sha256),
+    ] {
+        let part =
+            format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         body.extend(part.into_bytes());
     }
     let head = format!(
@@ -230,7 +269,13 @@ fn what_was_forwarded_once_is_gitlabs_from_the_upload_on() {
     body.extend(head.into_bytes());
     body.extend(&own.bytes);
     body.extend(b"\r\n--xyz--\r\n");
-    developer.post(&path::upload(42), "multipart/form-data; boundary=xyz", &body).expect(201);
+    developer
+        .post(
+            &path::upload(42),
+            "multipart/form-data; boundary=xyz",
+            &body,
+        )
+        .expect(201);
     for page in &pages {
         for accept in FORMATS {
             let shown = names(&get_as(&developer, page, accept));
@@ -250,9 +295,15 @@ fn a_forward_is_remembered_as_long_as_a_page_is_fresh() {
     }
     assert_eq!(street.gitlab.log().count(Kind::Page), 1);
     std::thread::sleep(Duration::from_millis(2_100));
-    street.gitlab.publish(42, Distribution::new("left.pad", "0.2").wheel());
+    street
+        .gitlab
+        .publish(42, Distribution::new("left.pad", "0.2").wheel());
     let shown = names(&get_as(&reader(&larder), &page, JSON));
-    assert_eq!(shown, ["left_pad-0.2-py3-none-any.whl"], "somebody uploaded it past larder");
+    assert_eq!(
+        shown,
+        ["left_pad-0.2-py3-none-any.whl"],
+        "somebody uploaded it past larder"
+    );
 }
 
 #[test]
@@ -269,7 +320,11 @@ fn the_mirrors_failure_is_said_and_is_not_a_missing_package() {
     assert_eq!(reply.status, 504, "{reply:?}");
     street.index.resume();
     street.index.behave();
-    let reply = get_as(&reader(&larder), &path::group_page(7, "not-there-either"), HTML);
+    let reply = get_as(
+        &reader(&larder),
+        &path::group_page(7, "not-there-either"),
+        HTML,
+    );
     assert_eq!(reply.status, 404, "{reply:?}");
 }
 

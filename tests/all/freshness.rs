@@ -14,11 +14,17 @@ fn reader(larder: &Larder) -> Client {
 }
 
 fn larder(gitlab: &GitLab, index: &str) -> Larder {
-    Larder::builder(gitlab).sections(&format!("[index]\n{index}\n[access]\ngrant_for = \"300s\"")).start()
+    Larder::builder(gitlab)
+        .sections(&format!("[index]\n{index}\n[access]\ngrant_for = \"300s\""))
+        .start()
 }
 
 /// Asks until the answer is satisfying, for a few seconds.
-fn ask_until(larder: &Larder, address: &str, wanted: impl Fn(&crate::support::Reply) -> bool) -> usize {
+fn ask_until(
+    larder: &Larder,
+    address: &str,
+    wanted: impl Fn(&crate::support::Reply) -> bool,
+) -> usize {
     let until = Instant::now() + Duration::from_secs(20);
     let mut asked = 0;
     loop {
@@ -39,8 +45,10 @@ fn shows(name: &str) -> impl Fn(&crate::support::Reply) -> bool {
 #[test]
 fn a_lapsed_page_is_shown_at_once_while_one_question_is_asked_behind_it() {
     let gitlab = GitLab::start();
-    let larder =
-        larder(&gitlab, "fresh_for = \"3s\"\nstale_while_revalidate = \"300s\"\nrenew_from_uses = 0");
+    let larder = larder(
+        &gitlab,
+        "fresh_for = \"3s\"\nstale_while_revalidate = \"300s\"\nrenew_from_uses = 0",
+    );
     let before = reader(&larder).get(&page()).expect(200).to_vec();
     gitlab.publish(42, Distribution::new("My.Pkg", "9.0").wheel());
     std::thread::sleep(Duration::from_millis(3_200));
@@ -51,11 +59,18 @@ fn a_lapsed_page_is_shown_at_once_while_one_question_is_asked_behind_it() {
         let reply = reader(&larder).get(&page());
         assert_eq!(reply.expect(200), before, "{round}");
         let status = reply.header("Cache-Status").unwrap_or_default();
-        assert!(status.contains("stale-while-revalidate"), "{round}: {reply:?}");
+        assert!(
+            status.contains("stale-while-revalidate"),
+            "{round}: {reply:?}"
+        );
         assert!(reply.header("Age").is_some(), "{round}: {reply:?}");
     }
     gate.wait_for(1);
-    assert_eq!(gitlab.log().count(Kind::Page), 1, "one question behind five answers");
+    assert_eq!(
+        gitlab.log().count(Kind::Page),
+        1,
+        "one question behind five answers"
+    );
     gate.open();
     ask_until(&larder, &page(), shows("my_pkg-9.0"));
     assert_eq!(gitlab.log().count(Kind::Page), 1);
@@ -64,7 +79,10 @@ fn a_lapsed_page_is_shown_at_once_while_one_question_is_asked_behind_it() {
 #[test]
 fn a_lapsed_page_is_not_shown_after_an_upload() {
     let gitlab = GitLab::start();
-    let larder = larder(&gitlab, "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"");
+    let larder = larder(
+        &gitlab,
+        "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"",
+    );
     reader(&larder).get(&page()).expect(200);
     std::thread::sleep(Duration::from_millis(2_100));
     let wheel = Distribution::new("My.Pkg", "9.0").wheel();
@@ -91,7 +109,10 @@ fn a_page_in_use_is_renewed_before_it_lapses_and_one_that_is_not_never() {
     assert!(waited > 0, "it was fresh");
     let asked = gitlab.log().of(Kind::Page);
     assert_eq!(asked.len(), 1, "renewed once");
-    assert!(asked[0].head.header("If-None-Match").is_some(), "by its validator");
+    assert!(
+        asked[0].head.header("If-None-Match").is_some(),
+        "by its validator"
+    );
     assert_eq!(gitlab.log().count(Kind::Index), 0, "nobody used the index");
 }
 
@@ -103,16 +124,27 @@ fn r16_a_page_that_is_known_stands_in_for_a_throttled_one() {
     gitlab.set(|settings| settings.throttle = Some(30));
     let reply = reader(&larder).get(&page());
     assert_eq!(reply.expect(200), before);
-    assert!(reply.header("Cache-Status").is_some_and(|word| word.contains("upstream-failed")), "{reply:?}");
+    assert!(
+        reply
+            .header("Cache-Status")
+            .is_some_and(|word| word.contains("upstream-failed")),
+        "{reply:?}"
+    );
     // To whom GitLab has said nothing lately, it is GitLab's word that goes.
-    assert_eq!(larder.client().token(token::DEVELOPER).get(&page()).status, 429);
+    assert_eq!(
+        larder.client().token(token::DEVELOPER).get(&page()).status,
+        429
+    );
     assert_eq!(larder.client().get(&page()).status, 429);
 }
 
 #[test]
 fn a_right_that_ends_behind_an_answer_is_over_with_the_next_one() {
     let gitlab = GitLab::start();
-    let larder = larder(&gitlab, "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"");
+    let larder = larder(
+        &gitlab,
+        "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"",
+    );
     reader(&larder).get(&page()).expect(200);
     gitlab.plan(Act::Status(403).at(Kind::Page));
     std::thread::sleep(Duration::from_millis(2_100));

@@ -8,10 +8,17 @@ use crate::support::{
 
 fn start(lines: &str, hashes: Hashes) -> (PublicIndex, GitLab, Larder, Artifact, String) {
     let file = Distribution::new("bare", "1.0").payload(300_000).wheel();
-    let index = PublicIndex::builder().offering(Offer::from(&file).hashes(hashes)).start();
+    let index = PublicIndex::builder()
+        .offering(Offer::from(&file).hashes(hashes))
+        .start();
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).mirror_with("pypi", &index, lines).start();
-    let address = format!("/pypi/{}", index.file_path(&file.filename).trim_start_matches('/'));
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, lines)
+        .start();
+    let address = format!(
+        "/pypi/{}",
+        index.file_path(&file.filename).trim_start_matches('/')
+    );
     (index, gitlab, larder, file, address)
 }
 
@@ -23,16 +30,27 @@ fn r1_without_a_sha256_nothing_is_promised_nor_kept() {
             let reply = larder.client().get(&address);
             assert_eq!(reply.expect(200), &file.bytes[..], "{hashes:?}");
             assert_eq!(reply.header("ETag"), None, "{hashes:?}: {reply:?}");
-            assert_eq!(reply.header("Cache-Control"), Some("private, no-store"), "{hashes:?}");
+            assert_eq!(
+                reply.header("Cache-Control"),
+                Some("private, no-store"),
+                "{hashes:?}"
+            );
             assert_eq!(index.log().count(Kind::File), round, "{hashes:?}");
         }
         let head = larder.client().head(&address);
-        assert_eq!(head.header("Content-Length"), Some(file.bytes.len().to_string().as_str()), "{head:?}");
+        assert_eq!(
+            head.header("Content-Length"),
+            Some(file.bytes.len().to_string().as_str()),
+            "{head:?}"
+        );
         let part = larder.client().get_range(&address, "bytes=100-199");
         assert_eq!(part.expect(206), &file.bytes[100..200]);
         let beyond = larder.client().get_range(&address, "bytes=900000-");
         assert_eq!(beyond.status, 416, "{beyond:?}");
-        assert!(!StoreListing::of(&larder.cache_dir()).holds(&file.sha256), "{hashes:?}");
+        assert!(
+            !StoreListing::of(&larder.cache_dir()).holds(&file.sha256),
+            "{hashes:?}"
+        );
         index.log().assert_nothing_unexpected();
     }
 }

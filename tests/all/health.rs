@@ -6,11 +6,14 @@ use rustix::process::Signal;
 
 use crate::bodies::{eventually, right};
 use crate::support::{
-    Act, Artifact, Distribution, GitLab, Kind, Larder, PublicIndex, Site, Storage, TokenState, path, token,
+    Act, Artifact, Distribution, GitLab, Kind, Larder, PublicIndex, Site, Storage, TokenState,
+    path, token,
 };
 
 fn json(larder: &Larder) -> serde_json::Value {
-    let reply = larder.client().get_with("/-/health/ready", &[("Accept", "application/json")]);
+    let reply = larder
+        .client()
+        .get_with("/-/health/ready", &[("Accept", "application/json")]);
     assert_eq!(reply.header("Content-Type"), Some("application/json"));
     assert_eq!(reply.header("Cache-Control"), Some("no-store"));
     serde_json::from_slice(&reply.body).expect("it is JSON")
@@ -19,7 +22,9 @@ fn json(larder: &Larder) -> serde_json::Value {
 fn words(larder: &Larder) -> Vec<String> {
     let reasons = json(larder)["reasons"].clone();
     let reasons = reasons.as_array().expect("a list").iter();
-    reasons.map(|reason| reason["reason"].as_str().expect("a word").to_owned()).collect()
+    reasons
+        .map(|reason| reason["reason"].as_str().expect("a word").to_owned())
+        .collect()
 }
 
 fn ready(larder: &Larder) -> String {
@@ -36,7 +41,10 @@ fn all_well_is_ok_in_both_forms() {
     let larder = Larder::start(&gitlab);
     assert_eq!(larder.client().get("/-/health/live").expect(200), b"ok\n");
     assert_eq!(ready(&larder), "ok\n");
-    assert_eq!(json(&larder), serde_json::json!({ "status": "ok", "offline": false, "reasons": [] }));
+    assert_eq!(
+        json(&larder),
+        serde_json::json!({ "status": "ok", "offline": false, "reasons": [] })
+    );
     assert_eq!(larder.metric("larder_ready"), Some(1.0));
     assert!(gitlab.log().is_empty(), "GitLab was asked");
 }
@@ -44,7 +52,9 @@ fn all_well_is_ok_in_both_forms() {
 #[test]
 fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).gitlab_setting("retries = 0\nfailures = 2\nrest = \"1s\"").start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting("retries = 0\nfailures = 2\nrest = \"1s\"")
+        .start();
     let client = larder.client().token(token::READER);
     let page = path::project_page(42, "my-pkg");
     gitlab.stop();
@@ -52,21 +62,43 @@ fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
         assert_eq!(client.get(&page).status, 504);
     }
     let line = ready(&larder);
-    assert!(line.starts_with("degraded: cannot reach gitlab for 0s (connect)"), "{line}");
+    assert!(
+        line.starts_with("degraded: cannot reach gitlab for 0s (connect)"),
+        "{line}"
+    );
     let told = json(&larder);
     let reason = &told["reasons"][0];
     assert_eq!(
-        (&told["status"], &reason["reason"], &reason["peer"], &reason["cause"]),
-        (&"degraded".into(), &"upstream_resting".into(), &"gitlab".into(), &"connect".into())
+        (
+            &told["status"],
+            &reason["reason"],
+            &reason["peer"],
+            &reason["cause"]
+        ),
+        (
+            &"degraded".into(),
+            &"upstream_resting".into(),
+            &"gitlab".into(),
+            &"connect".into()
+        )
     );
-    assert!(reason["since_seconds"].is_u64() && reason["detail"].is_string(), "{told}");
+    assert!(
+        reason["since_seconds"].is_u64() && reason["detail"].is_string(),
+        "{told}"
+    );
     assert_eq!(degraded(&larder, "upstream_resting"), Some(1.0));
     assert!(larder.log().contains("no answer from upstream"));
     // Alive all the same, and ready: what is here is served.
     larder.client().get("/-/health/live").expect(200);
     gitlab.resume();
     eventually("it is well again", || client.get(&page).status == 200);
-    assert_eq!((ready(&larder).as_str(), degraded(&larder, "upstream_resting")), ("ok\n", Some(0.0)));
+    assert_eq!(
+        (
+            ready(&larder).as_str(),
+            degraded(&larder, "upstream_resting")
+        ),
+        ("ok\n", Some(0.0))
+    );
 }
 
 #[test]
@@ -84,10 +116,17 @@ fn r35_a_folder_that_cannot_be_written_is_said_and_the_word_goes_when_it_can() {
     let reply = client.get(&path::project_file(42, &file));
     assert!(right(&reply, &file, "nowhere to put it"), "{reply:?}");
     let line = ready(&larder);
-    assert!(line.starts_with("degraded: the cache folder cannot be written for "), "{line}");
+    assert!(
+        line.starts_with("degraded: the cache folder cannot be written for "),
+        "{line}"
+    );
     assert!(!line.contains("spool"), "a path in {line}");
     assert_eq!(degraded(&larder, "disk_failing"), Some(1.0));
-    assert!(larder.metric("larder_store_failures_total").is_some_and(|count| count >= 1.0));
+    assert!(
+        larder
+            .metric("larder_store_failures_total")
+            .is_some_and(|count| count >= 1.0)
+    );
     larder.wait_for_log("passes through uncached");
 
     fs::remove_file(&spool).expect("it is there");
@@ -96,30 +135,45 @@ fn r35_a_folder_that_cannot_be_written_is_said_and_the_word_goes_when_it_can() {
     larder.wait_for_log("the cache folder can be written again");
     // At once, not when its rest would have been over.
     client.get(&path::project_file(42, &file)).expect(200);
-    eventually("files are stored again", || larder.metric("larder_store_blobs") == Some(1.0));
+    eventually("files are stored again", || {
+        larder.metric("larder_store_blobs") == Some(1.0)
+    });
 }
 
 #[test]
 fn r35_a_file_that_does_not_fit_is_said_until_it_would_fit() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
-    let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
+    let larder = Larder::builder(&gitlab)
+        .setting("cache_size = \"1MiB\"")
+        .start();
     let client = larder.client().token(token::READER);
-    let (large, small) = (Artifact::noise("large", "1.0", 2_000_000), Artifact::noise("small", "1.0", 1_000));
+    let (large, small) = (
+        Artifact::noise("large", "1.0", 2_000_000),
+        Artifact::noise("small", "1.0", 1_000),
+    );
     gitlab.publish(42, &large);
     gitlab.publish(42, &small);
-    assert!(right(&client.get(&path::project_file(42, &large)), &large, "passes through"));
+    assert!(right(
+        &client.get(&path::project_file(42, &large)),
+        &large,
+        "passes through"
+    ));
     assert_eq!(words(&larder), ["store_full"]);
     assert_eq!(degraded(&larder, "store_full"), Some(1.0));
     // A small one fits, and changes nothing for the large one.
     client.get(&path::project_file(42, &small)).expect(200);
-    eventually("it is stored", || larder.metric("larder_store_blobs") == Some(1.0));
+    eventually("it is stored", || {
+        larder.metric("larder_store_blobs") == Some(1.0)
+    });
     assert_eq!(words(&larder), ["store_full"]);
     let text = fs::read_to_string(larder.config_file()).expect("its configuration");
     fs::write(larder.config_file(), text.replace("1MiB", "8MiB")).expect("a writable folder");
     larder.signal(Signal::HUP);
     eventually("the large one would fit", || ready(&larder) == "ok\n");
     client.get(&path::project_file(42, &large)).expect(200);
-    eventually("it is stored", || larder.metric("larder_store_blobs") == Some(2.0));
+    eventually("it is stored", || {
+        larder.metric("larder_store_blobs") == Some(2.0)
+    });
 }
 
 #[test]
@@ -130,31 +184,59 @@ fn r35_a_credential_of_larders_own_that_is_refused_is_said_until_it_is_taken() {
     // Revoked: 401. Without the scope: 403, and nothing was ever given for it.
     for dead in [token::REVOKED, token::NARROW] {
         fs::write(&secret, dead).expect("a writable folder");
-        let larder = Larder::builder(&gitlab).gitlab_setting(&format!("token_file = {secret:?}")).start();
+        let larder = Larder::builder(&gitlab)
+            .gitlab_setting(&format!("token_file = {secret:?}"))
+            .start();
         assert_eq!(ready(&larder), "ok\n", "nobody has asked yet");
         for _ in 0..3 {
-            assert_eq!(larder.client().get(&path::project_page(42, "my-pkg")).status, 502);
+            assert_eq!(
+                larder
+                    .client()
+                    .get(&path::project_page(42, "my-pkg"))
+                    .status,
+                502
+            );
         }
         let told = json(&larder);
         let reason = &told["reasons"][0];
-        assert_eq!((&reason["reason"], &reason["peer"]), (&"credential_refused".into(), &"gitlab".into()));
-        assert!(reason["detail"].as_str().is_some_and(|words| words.contains("gitlab.token_file")), "{told}");
+        assert_eq!(
+            (&reason["reason"], &reason["peer"]),
+            (&"credential_refused".into(), &"gitlab".into())
+        );
+        assert!(
+            reason["detail"]
+                .as_str()
+                .is_some_and(|words| words.contains("gitlab.token_file")),
+            "{told}"
+        );
         let refused = || larder.metric("larder_upstream_credential_refused{peer=\"gitlab\"}");
-        assert_eq!((refused(), degraded(&larder, "credential_refused")), (Some(1.0), Some(1.0)));
+        assert_eq!(
+            (refused(), degraded(&larder, "credential_refused")),
+            (Some(1.0), Some(1.0))
+        );
         let line = "larder's own credential (token_file) is refused";
         larder.wait_for_log(line);
         assert_eq!(larder.log().matches(line).count(), 1, "{}", larder.log());
         fs::write(&secret, token::DEVELOPER).expect("a writable folder");
         larder.signal(Signal::HUP);
         eventually("GitLab takes it", || {
-            larder.client().get(&path::project_page(42, "my-pkg")).status == 200
+            larder
+                .client()
+                .get(&path::project_page(42, "my-pkg"))
+                .status
+                == 200
         });
         assert_eq!((ready(&larder).as_str(), refused()), ("ok\n", Some(0.0)));
     }
     // One that GitLab takes, and that sees no such project.
     fs::write(&secret, token::DEVELOPER).expect("a writable folder");
-    let larder = Larder::builder(&gitlab).gitlab_setting(&format!("token_file = {secret:?}")).start();
-    larder.client().get(&path::project_page(42, "my-pkg")).expect(200);
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting(&format!("token_file = {secret:?}"))
+        .start();
+    larder
+        .client()
+        .get(&path::project_page(42, "my-pkg"))
+        .expect(200);
     larder.client().get(&path::project_page(999, "my-pkg"));
     assert_eq!(ready(&larder), "ok\n");
     // It dies, comes back by itself, and that is said as well.
@@ -180,13 +262,24 @@ fn r35_a_mirrors_credential_that_is_refused_is_said_in_the_same_words() {
     let secret = folder.path().join("token");
     fs::write(&secret, "dead").expect("a writable folder");
     let larder = Larder::builder(&gitlab)
-        .mirror_with("pypi", &index, &format!("token_file = {secret:?}\nfresh_for = \"0s\""))
+        .mirror_with(
+            "pypi",
+            &index,
+            &format!("token_file = {secret:?}\nfresh_for = \"0s\""),
+        )
         .start();
     index.plan(Act::Status(401).at(Kind::Page));
     larder.client().get("/pypi/simple/public/");
     assert_eq!(words(&larder), ["credential_refused"]);
-    assert_eq!(larder.metric("larder_upstream_credential_refused{peer=\"pypi\"}"), Some(1.0));
-    assert!(ready(&larder).contains("mirrors.pypi.token_file"), "{}", ready(&larder));
+    assert_eq!(
+        larder.metric("larder_upstream_credential_refused{peer=\"pypi\"}"),
+        Some(1.0)
+    );
+    assert!(
+        ready(&larder).contains("mirrors.pypi.token_file"),
+        "{}",
+        ready(&larder)
+    );
     index.behave();
     larder.client().get("/pypi/simple/public/").expect(200);
     assert_eq!(ready(&larder), "ok\n");
@@ -212,10 +305,14 @@ fn r35_stale_pages_and_wrong_bodies_are_said() {
     for _ in 0..2 {
         client.get(&path::project_file(42, &file));
     }
-    eventually("the address is left alone", || words(&larder) == ["wrong_bodies"]);
+    eventually("the address is left alone", || {
+        words(&larder) == ["wrong_bodies"]
+    });
     assert!(larder.metric("larder_shunned_addresses") == Some(1.0));
     gitlab.stop();
     client.get(&path::project_page(42, "file")).expect(200);
-    eventually("a stale page is said", || words(&larder) == ["stale_pages", "wrong_bodies"]);
+    eventually("a stale page is said", || {
+        words(&larder) == ["stale_pages", "wrong_bodies"]
+    });
     assert_eq!(degraded(&larder, "stale_pages"), Some(1.0));
 }

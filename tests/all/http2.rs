@@ -33,8 +33,15 @@ fn r1_a_wrong_body_over_http2_is_a_broken_stream() {
                 }
                 let found = run(fetch(&secured.http2(), &path::project_file(42, &file)));
                 let whole = found.status == 200 && found.is_complete();
-                assert!(!whole, "{storage:?} {size} {case}: {} bytes came as a whole", found.body.len());
-                assert!(found.body.len() < size, "{storage:?} {size} {case}: every byte came");
+                assert!(
+                    !whole,
+                    "{storage:?} {size} {case}: {} bytes came as a whole",
+                    found.body.len()
+                );
+                assert!(
+                    found.body.len() < size,
+                    "{storage:?} {size} {case}: every byte came"
+                );
                 let held = StoreListing::of(&secured.larder.cache_dir()).holds(&file.sha256);
                 assert!(!held, "{storage:?} {size} {case}");
                 gitlab.behave();
@@ -56,20 +63,34 @@ fn r20_a_running_download_over_http2_is_finished_at_a_stop() {
     run(async {
         let mut sender = client.http2().await;
         let request = client.get(&path::project_file(42, &file), token::READER);
-        let answer = in_time(sender.send_request(request)).await.expect("an answer");
+        let answer = in_time(sender.send_request(request))
+            .await
+            .expect("an answer");
         secured.larder.signal(rustix::process::Signal::TERM);
         secured.larder.wait_for_log("stopping");
         // The farewell takes a round trip; until then requests are still taken.
         let until = Instant::now() + Duration::from_secs(10);
-        while in_time(sender.send_request(client.get("/-/health/live", token::READER))).await.is_ok() {
+        while in_time(sender.send_request(client.get("/-/health/live", token::READER)))
+            .await
+            .is_ok()
+        {
             assert!(Instant::now() < until, "new requests are still taken");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         gate.open();
         let found = read(answer).await;
-        assert!(found.is_complete() && found.body == file.bytes, "{:?}", found.broken);
+        assert!(
+            found.is_complete() && found.body == file.bytes,
+            "{:?}",
+            found.broken
+        );
     });
-    assert!(secured.larder.wait(Duration::from_secs(10)).is_some_and(|status| status.success()));
+    assert!(
+        secured
+            .larder
+            .wait(Duration::from_secs(10))
+            .is_some_and(|status| status.success())
+    );
 }
 
 #[test]
@@ -77,11 +98,17 @@ fn an_http2_client_that_neither_asks_nor_takes_is_ended() {
     let gitlab = GitLab::start();
     let file = Artifact::noise("big", "1.0", 5_000_000);
     gitlab.publish(42, &file);
-    let secured = Secured::start(&gitlab, "[limits]\nheader_timeout = \"500ms\"\nwrite_timeout = \"1s\"");
+    let secured = Secured::start(
+        &gitlab,
+        "[limits]\nheader_timeout = \"500ms\"\nwrite_timeout = \"1s\"",
+    );
     let client = secured.http2();
     let closed = async |stream: &mut tokio_rustls::client::TlsStream<tokio::net::TcpStream>| {
         let mut bytes = [0; 1024];
-        while matches!(in_time(tokio::io::AsyncReadExt::read(stream, &mut bytes)).await, Ok(1..)) {}
+        while matches!(
+            in_time(tokio::io::AsyncReadExt::read(stream, &mut bytes)).await,
+            Ok(1..)
+        ) {}
     };
     run(async {
         // Silent after the handshake.
@@ -99,23 +126,37 @@ fn an_http2_client_that_neither_asks_nor_takes_is_ended() {
         }
 
         // Alive, and with a stream whose window stays shut.
-        let mut sender = client.http2_with(http2::Builder::new(TokioExecutor::new())).await;
+        let mut sender = client
+            .http2_with(http2::Builder::new(TokioExecutor::new()))
+            .await;
         let request = client.get(&path::project_file(42, &file), token::READER);
-        let held = in_time(sender.send_request(request)).await.expect("an answer");
+        let held = in_time(sender.send_request(request))
+            .await
+            .expect("an answer");
         let until = Instant::now() + Duration::from_secs(10);
         while !sender.is_closed() {
-            assert!(Instant::now() < until, "a client that takes nothing was kept");
+            assert!(
+                Instant::now() < until,
+                "a client that takes nothing was kept"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let found = read(held).await;
-        assert!(!found.is_complete(), "{} bytes came as a whole", found.body.len());
+        assert!(
+            !found.is_complete(),
+            "{} bytes came as a whole",
+            found.body.len()
+        );
 
         // One that takes something now and then is not.
         let mut narrow = http2::Builder::new(TokioExecutor::new());
         narrow.initial_stream_window_size(1 << 16);
         let mut sender = client.http2_with(narrow).await;
         let request = client.get(&path::project_file(42, &file), token::READER);
-        let mut slow = in_time(sender.send_request(request)).await.expect("an answer").into_body();
+        let mut slow = in_time(sender.send_request(request))
+            .await
+            .expect("an answer")
+            .into_body();
         let (started, mut taken) = (Instant::now(), 0);
         while let Some(frame) = in_time(http_body_util::BodyExt::frame(&mut slow)).await {
             taken += frame.expect("it goes on").data_ref().map_or(0, Bytes::len);
@@ -129,7 +170,9 @@ fn an_http2_client_that_neither_asks_nor_takes_is_ended() {
 
 /// One frame (RFC 9113 §4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .expect("a short frame")
+        .to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
@@ -144,12 +187,17 @@ fn headers(stream: u32, request: &http::Request<http_body_util::Full<Bytes>>) ->
     let fields = [
         (":method", request.method().as_str()),
         (":scheme", "https"),
-        (":authority", uri.authority().expect("an authority").as_str()),
+        (
+            ":authority",
+            uri.authority().expect("an authority").as_str(),
+        ),
         (":path", uri.path()),
         ("authorization", authorization),
     ];
-    let block: Vec<u8> =
-        fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect();
+    let block: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| [vec![0], text(name), text(value)].concat())
+        .collect();
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
@@ -165,10 +213,14 @@ async fn data_until(stream: &mut (impl AsyncRead + Unpin), kind: u8, flags: u8) 
     let mut data = Vec::new();
     loop {
         let mut head = [0; 9];
-        in_time(stream.read_exact(&mut head)).await.expect("the connection goes on");
+        in_time(stream.read_exact(&mut head))
+            .await
+            .expect("the connection goes on");
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; length as usize];
-        in_time(stream.read_exact(&mut payload)).await.expect("a whole frame");
+        in_time(stream.read_exact(&mut payload))
+            .await
+            .expect("a whole frame");
         if head[3] == DATA {
             data.extend(payload);
         }
@@ -190,14 +242,25 @@ fn a_request_that_crosses_the_farewell_is_answered_to_its_end() {
     let gate = gitlab.hold(Site::FileBody, 1_000);
     run(async {
         let mut held = client.connect().await.expect("a handshake");
-        let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[])].concat();
+        let hello = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            frame(SETTINGS, 0, 0, &[]),
+        ]
+        .concat();
         let first = headers(1, &client.get(&page, token::READER));
-        in_time(held.write_all(&[hello, first].concat())).await.expect("a request is taken");
+        in_time(held.write_all(&[hello, first].concat()))
+            .await
+            .expect("a request is taken");
         data_until(&mut held, DATA, END_STREAM).await;
         let crosses = async {
             data_until(&mut held, GOAWAY, 0).await;
-            let late = headers(3, &client.get(&path::project_file(42, &file), token::READER));
-            in_time(held.write_all(&late)).await.expect("a request is taken");
+            let late = headers(
+                3,
+                &client.get(&path::project_file(42, &file), token::READER),
+            );
+            in_time(held.write_all(&late))
+                .await
+                .expect("a request is taken");
             // For longer than the farewell of a connection that stays idle.
             tokio::time::sleep(Duration::from_secs(3)).await;
             gate.open();
@@ -218,7 +281,9 @@ fn a_large_head_is_refused_over_http2_too() {
         let mut sender = client.http2().await;
         for (bytes, fits) in [(4_000, true), (12_000, false)] {
             let mut request = client.get("/-/health/live", token::READER);
-            request.headers_mut().insert("x-much", "x".repeat(bytes).parse().expect("a value"));
+            request
+                .headers_mut()
+                .insert("x-much", "x".repeat(bytes).parse().expect("a value"));
             let answer = in_time(sender.send_request(request)).await;
             match answer {
                 Ok(answer) => assert_eq!(answer.status(), if fits { 200 } else { 431 }, "{bytes}"),
@@ -236,16 +301,31 @@ fn r32_an_early_answer_to_an_upload_comes_over_http2_too() {
     let client = secured.http2();
     let body = Bytes::from(form(&Artifact::noise("huge", "1.0", 30_000_000)));
     let mut request = client.request("POST", &path::upload(42), "nobody-knows", body);
-    request.headers_mut().insert("content-type", content_type().parse().expect("a value"));
+    request
+        .headers_mut()
+        .insert("content-type", content_type().parse().expect("a value"));
     run(async {
         let mut sender = client.http2().await;
-        let found = read(in_time(sender.send_request(request)).await.expect("an answer")).await;
+        let found = read(
+            in_time(sender.send_request(request))
+                .await
+                .expect("an answer"),
+        )
+        .await;
         assert!(found.status == 401 && found.is_complete(), "{found:?}");
         let live = in_time(sender.send_request(client.get("/-/health/live", token::READER))).await;
         assert_eq!(live.expect("the connection goes on").status(), 200);
     });
-    let received = gitlab.log().entries().iter().map(|entry| entry.body_received).max();
-    assert!(received < Some(10_000_000), "the refused body was passed on all the same: {received:?}");
+    let received = gitlab
+        .log()
+        .entries()
+        .iter()
+        .map(|entry| entry.body_received)
+        .max();
+    assert!(
+        received < Some(10_000_000),
+        "the refused body was passed on all the same: {received:?}"
+    );
 }
 
 #[test]
@@ -257,15 +337,31 @@ fn the_lines_to_copy_name_what_the_browser_called() {
         let home = fetch(&client, "/-/").await;
         let text = String::from_utf8(home.body).expect("a page");
         let own = format!("https://{}/api/v4/", secured.address);
-        assert!(home.status == 200 && text.contains(&own), "no {own} in\n{text}");
+        assert!(
+            home.status == 200 && text.contains(&own),
+            "no {own} in\n{text}"
+        );
         let plain = format!("{}/api/v4/", secured.larder.address());
-        assert!(!text.contains(&plain), "the other address, without TLS, as https://");
+        assert!(
+            !text.contains(&plain),
+            "the other address, without TLS, as https://"
+        );
 
         let mut sender = client.http2().await;
         let mut asked = client.get("/-/", token::READER);
-        asked.headers_mut().insert("host", "other.example".parse().expect("a value"));
-        let named = read(in_time(sender.send_request(asked)).await.expect("an answer")).await;
-        assert!(!String::from_utf8_lossy(&named.body).contains("other.example"), "the authority counts");
+        asked
+            .headers_mut()
+            .insert("host", "other.example".parse().expect("a value"));
+        let named = read(
+            in_time(sender.send_request(asked))
+                .await
+                .expect("an answer"),
+        )
+        .await;
+        assert!(
+            !String::from_utf8_lossy(&named.body).contains("other.example"),
+            "the authority counts"
+        );
     });
 }
 
@@ -279,7 +375,9 @@ fn clients_that_take_nothing_cost_little_and_leave_the_others_room() {
     gitlab.publish(42, &file);
     let builder = Larder::builder(&gitlab);
     let room = CONNECTIONS * STREAMS;
-    let limits = format!("[limits]\nconnections = {room}\nqueue_timeout = \"500ms\"\nwrite_timeout = \"3s\"");
+    let limits = format!(
+        "[limits]\nconnections = {room}\nqueue_timeout = \"500ms\"\nwrite_timeout = \"3s\""
+    );
     let secured = Secured::with(builder, &limits);
     let client = secured.http2();
     run(async {
@@ -288,16 +386,26 @@ fn clients_that_take_nothing_cost_little_and_leave_the_others_room() {
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut narrow = http2::Builder::new(TokioExecutor::new());
-            narrow.initial_stream_window_size(1 << 10).initial_connection_window_size(1 << 17);
+            narrow
+                .initial_stream_window_size(1 << 10)
+                .initial_connection_window_size(1 << 17);
             let mut sender = client.http2_with(narrow).await;
             for _ in 0..STREAMS {
                 let request = client.get(&path::project_file(42, &file), token::READER);
-                held.push(in_time(sender.send_request(request)).await.expect("an answer"));
+                held.push(
+                    in_time(sender.send_request(request))
+                        .await
+                        .expect("an answer"),
+                );
             }
         }
         assert!(held.iter().all(|answer| answer.status() == 200));
         let each = secured.larder.resident_bytes().saturating_sub(before) / room as u64;
-        assert!(each < 300 << 10, "{} KiB for each answer that nobody takes", each >> 10);
+        assert!(
+            each < 300 << 10,
+            "{} KiB for each answer that nobody takes",
+            each >> 10
+        );
 
         // Whoever comes now is told so over HTTP/2, and served over HTTP/1.1, which has its own count.
         let crowded = fetch(&client, "/-/health/live").await;

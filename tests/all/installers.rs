@@ -1,7 +1,10 @@
 //! Every client that people install with, at a GitLab and at a mirror: directly, through a cold larder, and through a warm
 //! one as somebody new. What is installed and what is locked must be the same.
 
-#![expect(clippy::disallowed_methods, reason = "a test looks at what a client has installed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what a client has installed"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -38,7 +41,10 @@ struct Place {
 impl Place {
     /// With the credential in it.
     fn url(&self) -> String {
-        let user = self.secret.map(|secret| format!("__token__:{secret}@")).unwrap_or_default();
+        let user = self
+            .secret
+            .map(|secret| format!("__token__:{secret}@"))
+            .unwrap_or_default();
         format!("http://{user}{}{}", self.address, self.path)
     }
 
@@ -86,20 +92,32 @@ fn packages_below(folder: &Path) -> BTreeSet<String> {
 /// own input.
 fn comparable(lock: &str) -> String {
     let mut text = String::new();
-    for line in lock.lines().filter(|line| !line.contains("content-hash") && !line.contains("content_hash")) {
+    for line in lock
+        .lines()
+        .filter(|line| !line.contains("content-hash") && !line.contains("content_hash"))
+    {
         let mut rest = line;
         while let Some(at) = rest.find("http://") {
             text.push_str(&rest[..at]);
-            let end = rest[at..].find(['"', '\'', ' ', '#', ')']).map_or(rest.len(), |end| at + end);
-            text.push_str(rest[at..end].trim_end_matches('/').rsplit('/').next().unwrap_or_default());
+            let end = rest[at..]
+                .find(['"', '\'', ' ', '#', ')'])
+                .map_or(rest.len(), |end| at + end);
+            text.push_str(
+                rest[at..end]
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default(),
+            );
             rest = &rest[end..];
         }
         // uv writes down a size where the page tells one, and larder's tells it where it knows the file.
         let size = rest.find(", size = ").or_else(|| rest.find(",\"size\":"));
         let rest = match size {
             Some(at) => {
-                let digits =
-                    rest[at + 9..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| at + 9 + end);
+                let digits = rest[at + 9..]
+                    .find(|c: char| !c.is_ascii_digit())
+                    .map_or(rest.len(), |end| at + 9 + end);
                 format!("{}{}", &rest[..at], &rest[digits..])
             }
             None => rest.to_owned(),
@@ -129,16 +147,39 @@ fn text(path: PathBuf) -> String {
 /// A pip of any age; without a lock.
 fn any_pip(user: &Workbench, program: &Path, place: &Place) -> Installed {
     let site = text(user.folder().join("site"));
-    let arguments = ["install", "--no-compile", "--target", &site, "--index-url", &place.url()];
+    let arguments = [
+        "install",
+        "--no-compile",
+        "--target",
+        &site,
+        "--index-url",
+        &place.url(),
+    ];
     run(user, program, &[&arguments[..], &WANTED].concat());
-    Installed { packages: packages_below(&user.folder()), lock: String::new() }
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: String::new(),
+    }
 }
 
 fn new_pip(user: &Workbench, place: &Place) -> Installed {
     let installed = any_pip(user, &python::program("pip"), place);
-    let arguments = ["lock", "--index-url", &place.url(), "--output", "pylock.toml"];
-    run(user, &python::program("pip"), &[&arguments[..], &WANTED].concat());
-    Installed { lock: comparable(&read(user, "pylock.toml")), ..installed }
+    let arguments = [
+        "lock",
+        "--index-url",
+        &place.url(),
+        "--output",
+        "pylock.toml",
+    ];
+    run(
+        user,
+        &python::program("pip"),
+        &[&arguments[..], &WANTED].concat(),
+    );
+    Installed {
+        lock: comparable(&read(user, "pylock.toml")),
+        ..installed
+    }
 }
 
 fn pip_24(user: &Workbench, place: &Place) -> Installed {
@@ -152,7 +193,10 @@ fn pip_20(user: &Workbench, place: &Place) -> Installed {
 /// The versions of Python that this machine's `python3` is one of.
 fn this_python(user: &Workbench) -> String {
     let print = "import sys; print('%d.%d' % sys.version_info[:2])";
-    run(user, &python::program("python"), &["-c", print]).stdout.trim().to_owned()
+    run(user, &python::program("python"), &["-c", print])
+        .stdout
+        .trim()
+        .to_owned()
 }
 
 fn project(user: &Workbench, tool: &str) {
@@ -168,13 +212,28 @@ fn uv(user: &Workbench, place: &Place) -> Installed {
     project(user, "");
     let (uv, python) = (python::program("uv"), text(python::program("python")));
     let index = place.url();
-    run(user, &uv, &["lock", "--python", &python, "--default-index", &index]);
     run(
         user,
         &uv,
-        &["sync", "--locked", "--no-install-project", "--python", &python, "--default-index", &index],
+        &["lock", "--python", &python, "--default-index", &index],
     );
-    Installed { packages: packages_below(&user.folder()), lock: comparable(&read(user, "uv.lock")) }
+    run(
+        user,
+        &uv,
+        &[
+            "sync",
+            "--locked",
+            "--no-install-project",
+            "--python",
+            &python,
+            "--default-index",
+            &index,
+        ],
+    );
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: comparable(&read(user, "uv.lock")),
+    }
 }
 
 fn poetry(user: &Workbench, place: &Place) -> Installed {
@@ -187,7 +246,10 @@ fn poetry(user: &Workbench, place: &Place) -> Installed {
     let poetry = python::poetry();
     run(user, &poetry, &["lock", "--no-interaction"]);
     run(user, &poetry, &["install", "--no-interaction"]);
-    Installed { packages: packages_below(&user.folder()), lock: comparable(&read(user, "poetry.lock")) }
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: comparable(&read(user, "poetry.lock")),
+    }
 }
 
 fn pdm(user: &Workbench, place: &Place) -> Installed {
@@ -201,7 +263,10 @@ fn pdm(user: &Workbench, place: &Place) -> Installed {
     run(user, &pdm, &["venv", "create", "--with", "venv", &python]);
     run(user, &pdm, &["lock"]);
     run(user, &pdm, &["sync"]);
-    Installed { packages: packages_below(&user.folder()), lock: comparable(&read(user, "pdm.lock")) }
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: comparable(&read(user, "pdm.lock")),
+    }
 }
 
 fn pipenv(user: &Workbench, place: &Place) -> Installed {
@@ -216,18 +281,31 @@ fn pipenv(user: &Workbench, place: &Place) -> Installed {
     run(user, &pipenv, &["sync"]);
     let lock: serde_json::Value = serde_json::from_str(&read(user, "Pipfile.lock")).expect("JSON");
     let lock = serde_json::to_string_pretty(&lock["default"]).expect("JSON");
-    Installed { packages: packages_below(&user.folder()), lock }
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock,
+    }
 }
 
 /// Its environments are filled by the pip in them.
 fn hatch(user: &Workbench, place: &Place) -> Installed {
-    project(user, &format!("[tool.hatch.envs.default]\nskip-install = true\ndependencies = {WANTED:?}\n"));
+    project(
+        user,
+        &format!("[tool.hatch.envs.default]\nskip-install = true\ndependencies = {WANTED:?}\n"),
+    );
     let hatch = python::tool(&["hatch==1.18.2"], "hatch");
     let (data, index) = (text(user.folder().join("data")), place.url());
     // Neither variable is known when the bench is made, which is why the shell sets them.
     let script = "HATCH_DATA_DIR=\"$1\" PIP_INDEX_URL=\"$2\" exec \"$3\" env create";
-    run(user, Path::new("sh"), &["-c", script, "sh", &data, &index, &text(hatch)]);
-    Installed { packages: packages_below(&user.folder()), lock: String::new() }
+    run(
+        user,
+        Path::new("sh"),
+        &["-c", script, "sh", &data, &index, &text(hatch)],
+    );
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: String::new(),
+    }
 }
 
 fn pip_tools(user: &Workbench, place: &Place) -> Installed {
@@ -245,25 +323,64 @@ fn pip_tools(user: &Workbench, place: &Place) -> Installed {
     run(
         user,
         &tool("pip-compile"),
-        &[&compile[..], &["--output-file", "locked.txt", "requirements.in"]].concat(),
+        &[
+            &compile[..],
+            &["--output-file", "locked.txt", "requirements.in"],
+        ]
+        .concat(),
     );
     let site = text(user.folder().join("site"));
-    let install = ["install", "--no-compile", "--require-hashes", "--target", &site, "--index-url", &index];
-    run(user, &tool("pip"), &[&install[..], &["--requirement", "locked.txt"]].concat());
-    Installed { packages: packages_below(&user.folder()), lock: comparable(&read(user, "locked.txt")) }
+    let install = [
+        "install",
+        "--no-compile",
+        "--require-hashes",
+        "--target",
+        &site,
+        "--index-url",
+        &index,
+    ];
+    run(
+        user,
+        &tool("pip"),
+        &[&install[..], &["--requirement", "locked.txt"]].concat(),
+    );
+    Installed {
+        packages: packages_below(&user.folder()),
+        lock: comparable(&read(user, "locked.txt")),
+    }
 }
 
 fn pex(user: &Workbench, place: &Place) -> Installed {
     let tool = |name| python::tool(&["pex==2.105.2"], name);
     let index = place.url();
-    let lock =
-        ["lock", "create", "--no-pypi", "--index-url", &index, "--output", "lock.json", "--indent", "2"];
+    let lock = [
+        "lock",
+        "create",
+        "--no-pypi",
+        "--index-url",
+        &index,
+        "--output",
+        "lock.json",
+        "--indent",
+        "2",
+    ];
     run(user, &tool("pex3"), &[&lock[..], &WANTED].concat());
-    let app = ["--no-pypi", "--index-url", &index, "--output-file", "app.pex", "--layout", "loose"];
+    let app = [
+        "--no-pypi",
+        "--index-url",
+        &index,
+        "--output-file",
+        "app.pex",
+        "--layout",
+        "loose",
+    ];
     run(user, &tool("pex"), &[&app[..], &WANTED].concat());
     let lock: serde_json::Value = serde_json::from_str(&read(user, "lock.json")).expect("JSON");
     let lock = serde_json::to_string_pretty(&lock["locked_resolves"]).expect("JSON");
-    Installed { packages: packages_below(&user.folder().join("app.pex")), lock: comparable(&lock) }
+    Installed {
+        packages: packages_below(&user.folder().join("app.pex")),
+        lock: comparable(&lock),
+    }
 }
 
 /// A GitLab and a public index that have the same packages, and what stands before them.
@@ -285,15 +402,31 @@ impl Town {
     /// GitLab and the index themselves.
     fn direct(&self) -> [Place; 2] {
         [
-            Place { address: self.gitlab.address(), path: GROUP.to_owned(), secret: Some(token::READER) },
-            Place { address: self.index.address(), path: "/simple/".to_owned(), secret: None },
+            Place {
+                address: self.gitlab.address(),
+                path: GROUP.to_owned(),
+                secret: Some(token::READER),
+            },
+            Place {
+                address: self.index.address(),
+                path: "/simple/".to_owned(),
+                secret: None,
+            },
         ]
     }
 
     fn through(larder: &Larder, secret: &'static str) -> [Place; 2] {
         [
-            Place { address: larder.address(), path: GROUP.to_owned(), secret: Some(secret) },
-            Place { address: larder.address(), path: "/pypi/simple/".to_owned(), secret: None },
+            Place {
+                address: larder.address(),
+                path: GROUP.to_owned(),
+                secret: Some(secret),
+            },
+            Place {
+                address: larder.address(),
+                path: "/pypi/simple/".to_owned(),
+                secret: None,
+            },
         ]
     }
 
@@ -324,13 +457,23 @@ fn installs_as_without_larder(client: Client) {
     let town = Town::new();
     let [at_gitlab, at_index] = town.direct().map(|place| client(&user_for(&place), &place));
     for direct in [&at_gitlab, &at_index] {
-        assert_eq!(direct.packages.len(), INSTALLED.len(), "without larder: {:?}", direct.packages);
+        assert_eq!(
+            direct.packages.len(),
+            INSTALLED.len(),
+            "without larder: {:?}",
+            direct.packages
+        );
     }
-    let larder = Larder::builder(&town.gitlab).mirror("pypi", &town.index).start();
+    let larder = Larder::builder(&town.gitlab)
+        .mirror("pypi", &town.index)
+        .start();
     for (round, secret) in [("cold", token::READER), ("warm", token::DEVELOPER)] {
         town.gitlab.log().clear();
         town.index.log().clear();
-        for (direct, place) in [&at_gitlab, &at_index].into_iter().zip(Town::through(&larder, secret)) {
+        for (direct, place) in [&at_gitlab, &at_index]
+            .into_iter()
+            .zip(Town::through(&larder, secret))
+        {
             let through = client(&user_for(&place), &place);
             assert_eq!(through.packages, direct.packages, "{round} {}", place.path);
             assert_eq!(through.lock, direct.lock, "{round} {}", place.path);
@@ -338,7 +481,11 @@ fn installs_as_without_larder(client: Client) {
         town.gitlab.log().assert_nothing_unexpected();
         town.index.log().assert_nothing_unexpected();
     }
-    assert_eq!(town.file_bytes(), 0, "the second time a file was fetched again");
+    assert_eq!(
+        town.file_bytes(),
+        0,
+        "the second time a file was fetched again"
+    );
 }
 
 #[test]
@@ -355,7 +502,10 @@ fn pip_24_installs_as_without_larder() {
 #[test]
 fn pip_20_installs_as_without_larder() {
     let version = this_python(&user());
-    if version.strip_prefix("3.").and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor < 12)
+    if version
+        .strip_prefix("3.")
+        .and_then(|minor| minor.parse::<u32>().ok())
+        .is_some_and(|minor| minor < 12)
     {
         installs_as_without_larder(pip_20);
     } else {
@@ -400,7 +550,14 @@ fn pex_locks_and_builds_as_without_larder() {
 
 #[test]
 fn only_places_and_sizes_are_taken_out_of_a_lock() {
-    let line = "  { url = \"http://127.0.0.1:1/a/b/six-1.whl\", hash = \"sha256:00\", size = 11050 },\n";
-    assert_eq!(comparable(line), "  { url = \"six-1.whl\", hash = \"sha256:00\" },\n");
-    assert_eq!(comparable("content-hash = \"1\"\nname = \"six\"\n"), "name = \"six\"\n");
+    let line =
+        "  { url = \"http://127.0.0.1:1/a/b/six-1.whl\", hash = \"sha256:00\", size = 11050 },\n";
+    assert_eq!(
+        comparable(line),
+        "  { url = \"six-1.whl\", hash = \"sha256:00\" },\n"
+    );
+    assert_eq!(
+        comparable("content-hash = \"1\"\nname = \"six\"\n"),
+        "name = \"six\"\n"
+    );
 }

@@ -2,7 +2,8 @@
 
 use crate::bodies::{MODES, eventually, right, spooled};
 use crate::support::{
-    Act, Artifact, Client, Exchange, Fault, GitLab, Kind, Larder, Site, Storage, StoreListing, path, token,
+    Act, Artifact, Client, Exchange, Fault, GitLab, Kind, Larder, Site, Storage, StoreListing,
+    path, token,
 };
 
 const SIZES: [usize; 3] = [3_000, 300_000, 2_000_000];
@@ -15,17 +16,54 @@ fn faults(size: usize) -> Vec<(&'static str, Vec<Act>)> {
         ("first byte wrong", vec![Act::Flip { at: 0 }]),
         ("middle byte wrong", vec![Act::Flip { at: middle }]),
         ("last byte wrong", vec![Act::Flip { at: last }]),
-        ("last byte wrong, in chunks", vec![Act::Flip { at: last }, Act::Chunked]),
-        ("last byte wrong, ended by close", vec![Act::Flip { at: last }, Act::UntilClose]),
-        ("cut in the middle", vec![Act::Close { after: middle }, Act::NoValidators]),
-        ("one byte short", vec![Act::Close { after: last }, Act::NoValidators]),
-        ("cut in the middle, in chunks", vec![Act::Close { after: middle }, Act::Chunked, Act::NoValidators]),
-        ("cut in the middle, ended by close", vec![Act::Close { after: middle }, Act::UntilClose]),
-        ("one byte short, ended by close", vec![Act::Close { after: last }, Act::UntilClose]),
-        ("chunks without the last", vec![Act::ChunkedWithoutEnd, Act::Flip { at: middle }]),
-        ("reset in the middle", vec![Act::Reset { after: middle }, Act::NoValidators]),
-        ("reset, and other bytes after it", vec![Act::Reset { after: middle }, Act::Flip { at: last }]),
-        ("bytes behind the end", vec![Act::Extra(100), Act::Flip { at: last }]),
+        (
+            "last byte wrong, in chunks",
+            vec![Act::Flip { at: last }, Act::Chunked],
+        ),
+        (
+            "last byte wrong, ended by close",
+            vec![Act::Flip { at: last }, Act::UntilClose],
+        ),
+        (
+            "cut in the middle",
+            vec![Act::Close { after: middle }, Act::NoValidators],
+        ),
+        (
+            "one byte short",
+            vec![Act::Close { after: last }, Act::NoValidators],
+        ),
+        (
+            "cut in the middle, in chunks",
+            vec![
+                Act::Close { after: middle },
+                Act::Chunked,
+                Act::NoValidators,
+            ],
+        ),
+        (
+            "cut in the middle, ended by close",
+            vec![Act::Close { after: middle }, Act::UntilClose],
+        ),
+        (
+            "one byte short, ended by close",
+            vec![Act::Close { after: last }, Act::UntilClose],
+        ),
+        (
+            "chunks without the last",
+            vec![Act::ChunkedWithoutEnd, Act::Flip { at: middle }],
+        ),
+        (
+            "reset in the middle",
+            vec![Act::Reset { after: middle }, Act::NoValidators],
+        ),
+        (
+            "reset, and other bytes after it",
+            vec![Act::Reset { after: middle }, Act::Flip { at: last }],
+        ),
+        (
+            "bytes behind the end",
+            vec![Act::Extra(100), Act::Flip { at: last }],
+        ),
         ("in an encoding nobody asked for", vec![Act::Gzipped]),
     ]
 }
@@ -61,8 +99,14 @@ fn shunned(gitlab: &GitLab, client: &Client, file: &Artifact) -> bool {
     if reply.status != 502 || gitlab.log().len() > before {
         return false;
     }
-    assert!(reply.is_complete() && reply.text().contains("sha256"), "{reply:?}");
-    assert_eq!(reply.header("Content-Type"), Some("application/problem+json"));
+    assert!(
+        reply.is_complete() && reply.text().contains("sha256"),
+        "{reply:?}"
+    );
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/problem+json")
+    );
     true
 }
 
@@ -80,8 +124,9 @@ fn sweep(storage: Storage) {
                 let gate = gitlab.hold(Site::FileBody, size as u64 / 3);
                 spoil(&gitlab, &file, &acts);
 
-                let mut readers: Vec<Exchange> =
-                    (0..=joiners).map(|_| client.start("GET", &address, &[])).collect();
+                let mut readers: Vec<Exchange> = (0..=joiners)
+                    .map(|_| client.start("GET", &address, &[]))
+                    .collect();
                 if size > 200_000 {
                     // Bytes leave before the digest is known: whoever has one has boarded the one download.
                     readers.iter_mut().for_each(|reader| {
@@ -93,7 +138,10 @@ fn sweep(storage: Storage) {
                 gate.open();
                 for reader in readers {
                     let reply = reader.finish();
-                    assert!(!right(&reply, &file, &case), "{case}: how could it be right? {reply:?}");
+                    assert!(
+                        !right(&reply, &file, &case),
+                        "{case}: how could it be right? {reply:?}"
+                    );
                 }
                 // A resume after the cut brings nothing either.
                 let tag = format!("\"{}\"", file.sha256);
@@ -107,16 +155,28 @@ fn sweep(storage: Storage) {
                 gitlab.behave();
                 if !shunned(&gitlab, &client, &file) {
                     let after = client.get(&address);
-                    assert!(right(&after, &file, &case), "{case}: upstream is well again, and yet {after:?}");
+                    assert!(
+                        right(&after, &file, &case),
+                        "{case}: upstream is well again, and yet {after:?}"
+                    );
                 }
                 let transfers = gitlab.log().file_bodies().transfers;
                 let other = client.get(&path::project_file(42, &good));
-                assert!(right(&other, &good, &case), "{case}: a good file is lost: {other:?}");
-                assert_eq!(gitlab.log().file_bodies().transfers, transfers, "{case}: a good file is lost");
+                assert!(
+                    right(&other, &good, &case),
+                    "{case}: a good file is lost: {other:?}"
+                );
+                assert_eq!(
+                    gitlab.log().file_bodies().transfers,
+                    transfers,
+                    "{case}: a good file is lost"
+                );
             }
         }
     }
-    eventually("no half-written file is left", || spooled(&larder).is_empty());
+    eventually("no half-written file is left", || {
+        spooled(&larder).is_empty()
+    });
     StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
     gitlab.log().assert_nothing_unexpected();
 }
@@ -151,7 +211,11 @@ fn r1_clients_that_cannot_be_told_of_a_break_get_nothing_before_it_is_verified()
         );
         gitlab.behave();
         if !shunned(&gitlab, &client, &file) {
-            assert_eq!(client.raw(head.as_bytes()).expect(200), &file.bytes[..], "{fault}");
+            assert_eq!(
+                client.raw(head.as_bytes()).expect(200),
+                &file.bytes[..],
+                "{fault}"
+            );
         }
     }
 }
@@ -165,11 +229,26 @@ fn r1_a_wrong_body_that_nobody_saw_is_fetched_again_on_a_fresh_connection() {
         client.get(&path::project_page(42, "small")).expect(200);
         gitlab.plan(about(Act::Flip { at: 59_999 }, &file).once());
         let reply = client.get(&path::project_file(42, &file));
-        assert!(right(&reply, &file, "fetched again"), "{storage:?}: {reply:?}");
-        let kind = if storage == Storage::Redirect { Kind::Object } else { Kind::File };
-        let bodies: Vec<_> = gitlab.log().of(kind).into_iter().filter(|entry| entry.is_file_body()).collect();
+        assert!(
+            right(&reply, &file, "fetched again"),
+            "{storage:?}: {reply:?}"
+        );
+        let kind = if storage == Storage::Redirect {
+            Kind::Object
+        } else {
+            Kind::File
+        };
+        let bodies: Vec<_> = gitlab
+            .log()
+            .of(kind)
+            .into_iter()
+            .filter(|entry| entry.is_file_body())
+            .collect();
         assert_eq!(bodies.len(), 2, "{storage:?}");
-        assert_ne!(bodies[0].connection, bodies[1].connection, "{storage:?}: the bad node was asked again");
+        assert_ne!(
+            bodies[0].connection, bodies[1].connection,
+            "{storage:?}: the bad node was asked again"
+        );
     }
 }
 
@@ -182,7 +261,12 @@ fn r1_two_wrong_bodies_and_the_address_is_left_alone_for_a_while() {
             let file = publish(&gitlab, "bad", size);
             let other = publish(&gitlab, "other", size);
             let address = path::project_file(42, &file);
-            gitlab.plan(about(Act::Flip { at: size as u64 - 1 }, &file));
+            gitlab.plan(about(
+                Act::Flip {
+                    at: size as u64 - 1,
+                },
+                &file,
+            ));
             for _ in 0..2 {
                 assert!(!right(&client.get(&address), &file, &case));
             }
@@ -191,14 +275,29 @@ fn r1_two_wrong_bodies_and_the_address_is_left_alone_for_a_while() {
             assert!(shunned(&gitlab, &client, &file), "{case}");
             for range in ["bytes=0-", "bytes=-10", "bytes=100-199"] {
                 let before = gitlab.log().len();
-                assert_eq!(client.get_range(&address, range).status, 502, "{case} {range}");
-                assert_eq!(gitlab.log().len(), before, "{case} {range}: asked all the same");
+                assert_eq!(
+                    client.get_range(&address, range).status,
+                    502,
+                    "{case} {range}"
+                );
+                assert_eq!(
+                    gitlab.log().len(),
+                    before,
+                    "{case} {range}: asked all the same"
+                );
             }
             // A stranger is told what GitLab tells him, shunned or not.
             let stranger = larder.client().token(token::STRANGER);
             assert_eq!(stranger.get(&address).status, 404, "{case}");
-            assert!(right(&client.get(&path::project_file(42, &other)), &other, &case));
-            assert!(larder.log().contains("wrong body"), "{case}: the log says nothing of it");
+            assert!(right(
+                &client.get(&path::project_file(42, &other)),
+                &other,
+                &case
+            ));
+            assert!(
+                larder.log().contains("wrong body"),
+                "{case}: the log says nothing of it"
+            );
         }
     }
 }
@@ -210,7 +309,10 @@ fn r1_after_a_wrong_byte_was_seen_nothing_more_is_shown_before_it_is_verified() 
     let address = path::project_file(42, &file);
     gitlab.plan(about(Act::Flip { at: 1_999_999 }, &file).once());
     let first = client.get(&address);
-    assert!(!right(&first, &file, "first") && !first.body.is_empty(), "{first:?}");
+    assert!(
+        !right(&first, &file, "first") && !first.body.is_empty(),
+        "{first:?}"
+    );
     let gate = gitlab.hold(Site::FileBody, 1_900_000);
     std::thread::scope(|scope| {
         let second = scope.spawn(|| client.get(&address));
@@ -222,7 +324,11 @@ fn r1_after_a_wrong_byte_was_seen_nothing_more_is_shown_before_it_is_verified() 
         let resumed = resumed.join().expect("no panic");
         assert_eq!(resumed.expect(206), &file.bytes[1000..]);
     });
-    assert_eq!(gitlab.log().file_bodies().transfers, 2, "the resume reads along, once it is suspected");
+    assert_eq!(
+        gitlab.log().file_bodies().transfers,
+        2,
+        "the resume reads along, once it is suspected"
+    );
 }
 
 #[test]
@@ -235,12 +341,24 @@ fn r2_nothing_wrong_is_found_in_the_store_nor_in_a_later_answer() {
                 let case = format!("{storage:?}, {size} bytes, {fault}");
                 let file = publish(&gitlab, &format!("f{size}-{number}"), size);
                 spoil(&gitlab, &file, &acts);
-                assert!(!right(&client.get(&path::project_file(42, &file)), &file, &case));
-                eventually(&format!("{case}: the half-written file goes"), || spooled(&larder).is_empty());
+                assert!(!right(
+                    &client.get(&path::project_file(42, &file)),
+                    &file,
+                    &case
+                ));
+                eventually(&format!("{case}: the half-written file goes"), || {
+                    spooled(&larder).is_empty()
+                });
                 let listing = StoreListing::of(&larder.cache_dir());
                 listing.assert_every_blob_is_right();
-                assert!(listing.blob(&file.sha256).is_none(), "{case}: stored all the same");
-                assert!(listing.blobs.is_empty(), "{case}: wrong bytes are kept under some other name");
+                assert!(
+                    listing.blob(&file.sha256).is_none(),
+                    "{case}: stored all the same"
+                );
+                assert!(
+                    listing.blobs.is_empty(),
+                    "{case}: wrong bytes are kept under some other name"
+                );
                 files.push((case, file));
             }
         }
@@ -253,7 +371,10 @@ fn r2_nothing_wrong_is_found_in_the_store_nor_in_a_later_answer() {
             let hot = client.get(&path::project_file(42, file));
             assert!(right(&hot, file, case), "{case}: {hot:?}");
         }
-        assert_eq!(StoreListing::of(&larder.cache_dir()).blobs.len(), files.len());
+        assert_eq!(
+            StoreListing::of(&larder.cache_dir()).blobs.len(),
+            files.len()
+        );
     }
 }
 
@@ -265,7 +386,10 @@ fn bytes_behind_the_end_of_a_right_body_spoil_nothing_that_follows() {
             let file = publish(&gitlab, &format!("long{number}"), 30_000);
             gitlab.plan(about(Act::Extra(1000), &file).once());
             let reply = client.get(&path::project_file(42, &file));
-            assert!(right(&reply, &file, "with more behind it"), "{storage:?}: {reply:?}");
+            assert!(
+                right(&reply, &file, "with more behind it"),
+                "{storage:?}: {reply:?}"
+            );
         }
     }
 }

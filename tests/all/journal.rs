@@ -28,7 +28,11 @@ fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
     let folder = TempDir::with_prefix("larder-journal-").expect("a temporary folder");
     let (reader, writer) = pipe().expect("a pipe");
     let stat = fstat(writer.as_fd()).expect("it is open");
-    let inode = if is_journal { stat.st_ino } else { stat.st_ino + 1 };
+    let inode = if is_journal {
+        stat.st_ino
+    } else {
+        stat.st_ino + 1
+    };
     let config = folder.path().join("larder.toml");
     let text = format!(
         "listen = \"127.0.0.1:0\"\ncache_dir = {:?}\n[gitlab]\nurl = \"http://127.0.0.1:9\"\n[log]\nlevel = \"debug\"\n\
@@ -45,18 +49,35 @@ fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
         .stderr(writer)
         .spawn()
         .expect("the binary runs");
-    let mut daemon = Daemon { _watched: Watched::new(process.id()), process, _folder: folder };
+    let mut daemon = Daemon {
+        _watched: Watched::new(process.id()),
+        process,
+        _folder: folder,
+    };
     // Its first line on stdout is its address; a request there is logged.
     let stdout = daemon.process.stdout.take().expect("piped");
     let address = BufReader::new(stdout)
         .lines()
         .map_while(Result::ok)
-        .find_map(|line| Some(line.split_once("http://")?.1.split(['/', ' ', ',']).next()?.to_owned()))
+        .find_map(|line| {
+            Some(
+                line.split_once("http://")?
+                    .1
+                    .split(['/', ' ', ','])
+                    .next()?
+                    .to_owned(),
+            )
+        })
         .expect("it says where it listens");
     let client = crate::support::Client::new(address.parse().expect("an address"));
     client.get("/-/health/live").expect(200);
     // Nobody is at that port: a warning.
-    assert_eq!(client.get("/api/v4/projects/1/packages/pypi/simple/x/").status, 504);
+    assert_eq!(
+        client
+            .get("/api/v4/projects/1/packages/pypi/simple/x/")
+            .status,
+        504
+    );
     (daemon, BufReader::new(reader))
 }
 
@@ -77,26 +98,46 @@ fn the_journal_gets_priorities_and_no_time() {
     let (_daemon, log) = start("text", true);
     let lines = lines(log);
     assert!(
-        lines.iter().all(|line| line.starts_with('<') && line.as_bytes().get(2) == Some(&b'>')),
+        lines
+            .iter()
+            .all(|line| line.starts_with('<') && line.as_bytes().get(2) == Some(&b'>')),
         "{lines:#?}"
     );
-    assert!(lines.iter().any(|line| line.starts_with("<6>larder::request: method=GET path=/-/health/live ")));
-    assert!(lines.iter().any(|line| line.starts_with("<4>larder::upstream::line: ")), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("<6>larder::request: method=GET path=/-/health/live "))
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("<4>larder::upstream::line: ")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
 fn a_stream_that_is_not_the_journals_gets_the_time_and_the_level() {
     let (_daemon, log) = start("text", false);
     let lines = lines(log);
-    assert!(lines.iter().all(|line| line.starts_with("20")), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("Z  INFO larder::request: method=GET ")), "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("20")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("Z  INFO larder::request: method=GET ")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
 fn json_stays_json_with_the_documented_keys() {
     let (_daemon, log) = start("json", true);
     let documented =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("a document");
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"))
+            .expect("a document");
     let mut requests = 0;
     for line in lines(log) {
         let value: serde_json::Value =

@@ -19,15 +19,21 @@ fn index(formats: Formats, projects: u64) -> PublicIndex {
 
 fn start(index: &PublicIndex, sections: &str) -> (GitLab, Larder, Client) {
     let gitlab = GitLab::start();
-    let larder =
-        Larder::builder(&gitlab).mirror_with("pypi", index, "retries = 0").sections(sections).start();
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", index, "retries = 0")
+        .sections(sections)
+        .start();
     let client = larder.client().patience(Duration::from_secs(60));
     (gitlab, larder, client)
 }
 
 /// In kind and rendered, both ways.
-const WAYS: [(Formats, &str); 4] =
-    [(Formats::Html, HTML), (Formats::Html, JSON), (Formats::Json, HTML), (Formats::Json, JSON)];
+const WAYS: [(Formats, &str); 4] = [
+    (Formats::Html, HTML),
+    (Formats::Html, JSON),
+    (Formats::Json, HTML),
+    (Formats::Json, JSON),
+];
 
 #[track_caller]
 fn assert_lists(reply: &Reply, accept: &str, projects: u64, case: &str) {
@@ -37,15 +43,25 @@ fn assert_lists(reply: &Reply, accept: &str, projects: u64, case: &str) {
         let page = reply.json();
         let listed = page["projects"].as_array().expect("an index");
         assert_eq!(listed.len() as u64, projects, "{case}");
-        assert!((0..projects).zip(listed).all(|(number, it)| it["name"] == name(number).as_str()), "{case}");
+        assert!(
+            (0..projects)
+                .zip(listed)
+                .all(|(number, it)| it["name"] == name(number).as_str()),
+            "{case}"
+        );
         assert!(page["meta"]["api-version"].is_string(), "{case}");
     } else {
         let text = reply.text();
-        assert!(text.contains("</body>") && text.contains("</html>"), "{case}");
+        assert!(
+            text.contains("</body>") && text.contains("</html>"),
+            "{case}"
+        );
         let mut rest = text.as_str();
         for number in 0..projects {
             let link = format!("<a href=\"{ROOT}{0}/\">{0}</a>", name(number));
-            let at = rest.find(&link).unwrap_or_else(|| panic!("{case}: {link} is missing"));
+            let at = rest
+                .find(&link)
+                .unwrap_or_else(|| panic!("{case}: {link} is missing"));
             rest = &rest[at + link.len()..];
         }
         assert!(!rest.contains("<a "), "{case}");
@@ -78,9 +94,15 @@ fn a_root_page_takes_memory_that_does_not_grow_with_it() {
     for (formats, accept) in WAYS {
         let small = growth(formats, accept, 25_000, SMALL_PAGES);
         let large = growth(formats, accept, 100_000, SMALL_PAGES);
-        assert!(large < 64 << 20, "{formats:?} as {accept}: {large} bytes more");
+        assert!(
+            large < 64 << 20,
+            "{formats:?} as {accept}: {large} bytes more"
+        );
         let more = large.saturating_sub(small);
-        assert!(more < 8 << 20, "{formats:?} as {accept}: {more} bytes more for a page four times as long");
+        assert!(
+            more < 8 << 20,
+            "{formats:?} as {accept}: {more} bytes more for a page four times as long"
+        );
     }
 }
 
@@ -90,7 +112,10 @@ fn a_root_page_takes_memory_that_does_not_grow_with_it() {
 fn a_root_page_of_800_000_projects_takes_little_memory() {
     for (formats, accept) in WAYS {
         let grown = growth(formats, accept, 800_000, "");
-        assert!(grown < 64 << 20, "{formats:?} as {accept}: {grown} bytes more");
+        assert!(
+            grown < 64 << 20,
+            "{formats:?} as {accept}: {grown} bytes more"
+        );
     }
 }
 
@@ -104,9 +129,19 @@ fn a_root_page_is_passed_on_while_upstream_still_sends_it() {
         let (_gitlab, larder, client) = start(&index, SMALL_PAGES);
         let mut exchange = client.start("GET", ROOT, &[("Accept", accept)]);
         // A good part of what lies before the gate.
-        assert_eq!((exchange.status(), exchange.read_body(400_000) >= 400_000), (200, true), "{case}");
+        assert_eq!(
+            (exchange.status(), exchange.read_body(400_000) >= 400_000),
+            (200, true),
+            "{case}"
+        );
         assert_eq!((gate.arrived(), exchange.ended()), (1, None), "{case}");
-        assert!(exchange.body().windows(14).any(|part| part == b"project-000000"), "{case}");
+        assert!(
+            exchange
+                .body()
+                .windows(14)
+                .any(|part| part == b"project-000000"),
+            "{case}"
+        );
         // A page that passes by is nobody else's.
         assert_eq!(larder.metric("larder_page_loads"), Some(0.0), "{case}");
         gate.open();
@@ -122,24 +157,41 @@ fn r8_a_root_page_that_breaks_off_under_way_is_cut_here_too() {
     for (formats, accept) in WAYS {
         let index = index(formats, projects);
         let (_gitlab, _larder, client) = start(&index, SMALL_PAGES);
-        for act in [Act::Close { after: 1_200_000 }, Act::Reset { after: 1_200_000 }, Act::ChunkedWithoutEnd]
-        {
+        for act in [
+            Act::Close { after: 1_200_000 },
+            Act::Reset { after: 1_200_000 },
+            Act::ChunkedWithoutEnd,
+        ] {
             let case = format!("{formats:?} as {accept}, {act:?}");
             index.plan(act.at(Kind::Index));
             let reply = client.get_with(ROOT, &[("Accept", accept)]);
             // A reset may overtake so much of what was sent that nothing has been passed on yet.
             let cut = matches!(reply.ending, Ending::CutShort { .. } | Ending::Reset { .. });
-            assert!(if cut { reply.status == 200 } else { reply.status == 502 }, "{case}: {reply:?}");
+            assert!(
+                if cut {
+                    reply.status == 200
+                } else {
+                    reply.status == 502
+                },
+                "{case}: {reply:?}"
+            );
             index.behave();
         }
         // All that was announced, and yet not all of the page.
         let direct = Client::new(index.address()).get_with("/simple/", &[("Accept", accept)]);
-        let content_type = direct.header("Content-Type").expect("it has one").to_owned();
+        let content_type = direct
+            .header("Content-Type")
+            .expect("it has one")
+            .to_owned();
         for most in [direct.body.len() - 20, direct.body.len() / 2] {
             index.serve_verbatim("", &content_type, direct.body[..most].to_vec());
             index.set(|settings| settings.generated_projects = None);
             let reply = client.get_with(ROOT, &[("Accept", accept)]);
-            assert!(!reply.is_complete(), "{formats:?} as {accept}: {most} bytes of {}", direct.body.len());
+            assert!(
+                !reply.is_complete(),
+                "{formats:?} as {accept}: {most} bytes of {}",
+                direct.body.len()
+            );
         }
     }
 }

@@ -13,7 +13,9 @@ const ASKED_FOR: &str = "LEFTOVERS_OF_A_KILLED_RUN";
 /// Neither gone nor only waiting for somebody to hear of its end.
 fn runs(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    stat.rsplit(") ")
+        .next()
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
 #[test]
@@ -42,8 +44,10 @@ fn a_killed_run_leaves_no_larder_behind() {
         .spawn()
         .expect("this program runs");
     let said = BufReader::new(run.stdout.take().expect("piped"));
-    let larder =
-        said.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("larder ")?.parse().ok());
+    let larder = said
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("larder ")?.parse().ok());
     let larder: u32 = larder.expect("it says which process its larder is");
     std::thread::sleep(Duration::from_millis(100));
     assert!(runs(larder), "it outlives the thread that started it");

@@ -19,14 +19,26 @@ fn every_stored_lock_names_files_that_the_stand_in_offers_and_no_real_host() {
         let name = lock.stored_name();
         assert!(!locked.is_empty(), "{name}");
         for digest in &locked {
-            assert!(offered.iter().any(|known| known == digest), "{name}: {digest} is offered by nobody");
+            assert!(
+                offered.iter().any(|known| known == digest),
+                "{name}: {digest} is offered by nobody"
+            );
         }
         for host in text.split("://").skip(1) {
             let host = host.split(['/', '"', ':']).next().unwrap_or_default();
-            assert!(matches!(host, "index.example" | "files.example"), "{name}: {host}");
+            assert!(
+                matches!(host, "index.example" | "files.example"),
+                "{name}: {host}"
+            );
         }
         assert!(text.contains("hinge") && text.contains("dowel"), "{name}");
-        assert!(!lock.files().iter().any(|file| file.contains("1.1.0") && file.contains("anvil")), "{name}");
+        assert!(
+            !lock
+                .files()
+                .iter()
+                .any(|file| file.contains("1.1.0") && file.contains("anvil")),
+            "{name}"
+        );
     }
 }
 
@@ -38,7 +50,8 @@ fn is_hash_of_the_input(lock: Lock, text: &str, digest: &str) -> bool {
         Lock::Pipfile => &["\"hash\": {\n            \"sha256\": \""],
         _ => &[],
     };
-    keys.iter().any(|key| text.contains(&format!("{key}{digest}")))
+    keys.iter()
+        .any(|key| text.contains(&format!("{key}{digest}")))
 }
 
 /// Makes `tests/locks` anew: `cargo test --test all -- --ignored locks::make`.
@@ -49,7 +62,9 @@ fn make() {
     publish_to(&index);
     let made = |lock: Lock, path: &Path| {
         let text = std::fs::read_to_string(path).expect("the tool wrote a lock");
-        let text = text.replace(index.origin(), INDEX).replace(index.files_origin(), FILES);
+        let text = text
+            .replace(index.origin(), INDEX)
+            .replace(index.files_origin(), FILES);
         std::fs::write(lock.path(), text).expect("a writable repository");
     };
     let url = index.url();
@@ -58,20 +73,41 @@ fn make() {
     let folder = user.folder();
     let interpreter = python::program("python").to_string_lossy().into_owned();
     user.write("pyproject.toml", PROJECT);
-    user.uv(&["lock", "--python", &interpreter, "--default-index", &url]).expect_success();
+    user.uv(&["lock", "--python", &interpreter, "--default-index", &url])
+        .expect_success();
     made(Lock::Uv, &folder.join("uv.lock"));
     for (format, name, lock) in [
         ("pylock.toml", "pylock.toml", Lock::Pylock),
         ("requirements.txt", "requirements.txt", Lock::Requirements),
     ] {
-        let arguments = ["export", "--frozen", "--no-emit-project", "--no-header", "--python", &interpreter];
-        let arguments = [&arguments[..], &["--default-index", &url, "--format", format, "-o", name]].concat();
+        let arguments = [
+            "export",
+            "--frozen",
+            "--no-emit-project",
+            "--no-header",
+            "--python",
+            &interpreter,
+        ];
+        let arguments = [
+            &arguments[..],
+            &["--default-index", &url, "--format", format, "-o", name],
+        ]
+        .concat();
         user.uv(&arguments).expect_success();
         made(lock, &folder.join(name));
     }
 
     let user = Workbench::new();
-    let arguments = ["lock", "--index-url", &url, "-o", "pylock.toml", "anvil", "dowel==3.0.1", "hinge"];
+    let arguments = [
+        "lock",
+        "--index-url",
+        &url,
+        "-o",
+        "pylock.toml",
+        "anvil",
+        "dowel==3.0.1",
+        "hinge",
+    ];
     user.pip(&arguments).expect_success();
     made(Lock::PylockOfPip, &user.folder().join("pylock.toml"));
 
@@ -81,15 +117,21 @@ fn make() {
          priority = \"primary\"\n"
     );
     user.write("pyproject.toml", format!("{PROJECT}{source}"));
-    user.run(&python::poetry(), &["lock", "--no-interaction"]).expect_success();
+    user.run(&python::poetry(), &["lock", "--no-interaction"])
+        .expect_success();
     made(Lock::Poetry, &user.folder().join("poetry.lock"));
 
-    for (lock, strategy) in [(Lock::Pdm, "inherit_metadata"), (Lock::PdmStaticUrls, "static_urls")] {
+    for (lock, strategy) in [
+        (Lock::Pdm, "inherit_metadata"),
+        (Lock::PdmStaticUrls, "static_urls"),
+    ] {
         let user = Workbench::new();
         let source = format!("\n[[tool.pdm.source]]\nname = \"pypi\"\nurl = \"{url}\"\n");
         user.write("pyproject.toml", format!("{PROJECT}{source}"));
-        user.run(&python::pdm(), &["use", "-f", &interpreter]).expect_success();
-        user.run(&python::pdm(), &["lock", "--strategy", strategy]).expect_success();
+        user.run(&python::pdm(), &["use", "-f", &interpreter])
+            .expect_success();
+        user.run(&python::pdm(), &["lock", "--strategy", strategy])
+            .expect_success();
         made(lock, &user.folder().join("pdm.lock"));
     }
 
@@ -101,6 +143,7 @@ fn make() {
              [dev-packages]\nhinge = {{version = \"*\", markers = \"python_version < '3.12'\"}}\n"
         ),
     );
-    user.run(&python::pipenv(), &["lock", "--python", &interpreter]).expect_success();
+    user.run(&python::pipenv(), &["lock", "--python", &interpreter])
+        .expect_success();
     made(Lock::Pipfile, &user.folder().join("Pipfile.lock"));
 }

@@ -3,7 +3,10 @@
 //! One binary, one module per subject. Tests named `r…_` hold the promise of that number; what each promises is said
 //! in `docs/promises.md`.
 
-#![allow(clippy::disallowed_methods, reason = "tests own their clock, files and threads")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests own their clock, files and threads"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

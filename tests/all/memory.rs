@@ -13,8 +13,13 @@ const CONNECTIONS: usize = 1500;
 /// For both ends of so many connections.
 fn allow_descriptors() {
     let present = getrlimit(Resource::Nofile);
-    let wanted = present.maximum.map_or(1 << 16, |maximum| maximum.min(1 << 16));
-    let enough = Rlimit { current: Some(wanted), maximum: present.maximum };
+    let wanted = present
+        .maximum
+        .map_or(1 << 16, |maximum| maximum.min(1 << 16));
+    let enough = Rlimit {
+        current: Some(wanted),
+        maximum: present.maximum,
+    };
     setrlimit(Resource::Nofile, enough).expect("below the maximum");
 }
 
@@ -22,7 +27,9 @@ fn allow_descriptors() {
 fn cost_of(larder: &Larder, sent: &[u8], answered: bool) -> u64 {
     let connect = || {
         let mut stream = TcpStream::connect(larder.address()).expect("a daemon that listens");
-        stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a fresh socket");
+        stream
+            .set_write_timeout(Some(Duration::from_secs(5)))
+            .expect("a fresh socket");
         stream.write_all(sent).expect("the kernel takes it");
         if answered {
             let mut answer = [0; 4096];
@@ -47,7 +54,11 @@ fn an_idle_connection_costs_little() {
     allow_descriptors();
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
-    let each = cost_of(&larder, b"GET /-/health/live HTTP/1.1\r\nHost: larder\r\n\r\n", true);
+    let each = cost_of(
+        &larder,
+        b"GET /-/health/live HTTP/1.1\r\nHost: larder\r\n\r\n",
+        true,
+    );
     assert!(each < 32 << 10, "{each} bytes for each idle connection");
     larder.client().get("/-/health/live").expect(200);
 }
@@ -57,10 +68,17 @@ fn a_half_sent_head_costs_little_however_large_it_is() {
     allow_descriptors();
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
-    let head = format!("GET /-/health/live HTTP/1.1\r\nHost: larder\r\nX-Padding: {}", "x".repeat(62_000));
+    let head = format!(
+        "GET /-/health/live HTTP/1.1\r\nHost: larder\r\nX-Padding: {}",
+        "x".repeat(62_000)
+    );
     let each = cost_of(&larder, head.as_bytes(), false);
     assert!(each < 56 << 10, "{each} bytes for each half-sent head");
     // Those that are held up by it are served once there is room, and all others at once.
     larder.client().get("/-/health/live").expect(200);
-    larder.client().header("X-Padding", &"x".repeat(60_000)).get("/-/health/live").expect(200);
+    larder
+        .client()
+        .header("X-Padding", &"x".repeat(60_000))
+        .get("/-/health/live")
+        .expect(200);
 }

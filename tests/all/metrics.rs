@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bodies::eventually;
 use crate::support::openmetrics::{Family, families, samples};
 use crate::support::{
-    Act, Artifact, Distribution, GitLab, Kind, Larder, Place, PublicIndex, Role, Site, Storage, Token, path,
-    token,
+    Act, Artifact, Distribution, GitLab, Kind, Larder, Place, PublicIndex, Role, Site, Storage,
+    Token, path, token,
 };
 
 /// Every label that there is, and what it may say. Names of mirrors come from the configuration.
 fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let routes = vec!["index", "page", "file", "metadata", "upload", "house", "none"];
+    let routes = vec![
+        "index", "page", "file", "metadata", "upload", "house", "none",
+    ];
     let outcomes = vec![
         "hit",
         "renewing",
@@ -49,7 +51,12 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "abandoned",
             ],
         ),
-        ("cause", vec!["connect", "tls", "proxy", "timeout", "broken", "stalled", "status"]),
+        (
+            "cause",
+            vec![
+                "connect", "tls", "proxy", "timeout", "broken", "stalled", "status",
+            ],
+        ),
         (
             "reason",
             vec![
@@ -84,7 +91,9 @@ fn is_known(label: &str, value: &str) -> bool {
     match label {
         "status" => value.len() == 3 && value.parse::<u16>().is_ok(),
         "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
-        _ => closed_sets().get(label).is_some_and(|known| known.contains(&value)),
+        _ => closed_sets()
+            .get(label)
+            .is_some_and(|known| known.contains(&value)),
     }
 }
 
@@ -98,16 +107,19 @@ fn plain_name(family: &Family) -> String {
 }
 
 fn document(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a document")
+    std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR")))
+        .expect("a document")
 }
 
 /// Everything in a text that looks like one of our metrics.
 fn named_metrics(text: &str) -> BTreeSet<String> {
-    let words =
-        text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':'));
+    let words = text
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':'));
     let ours = words.filter(|word| word.starts_with("larder_") || word.starts_with("process_"));
     ours.map(|word| {
-        let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end));
+        let histogram = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| word.strip_suffix(end));
         histogram.unwrap_or(word).to_owned()
     })
     .collect()
@@ -119,12 +131,16 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
     let gitlab = GitLab::builder()
         .storage(Storage::Redirect)
         .holding(|universe| {
-            universe.tokens.push(Token::personal(secret).member(Place::Project(42), Role::Developer));
+            universe
+                .tokens
+                .push(Token::personal(secret).member(Place::Project(42), Role::Developer));
         })
         .start();
     let index = PublicIndex::start();
-    let larder =
-        Larder::builder(&gitlab).mirror("mirror-of-test", &index).gitlab_setting("retries = 0").start();
+    let larder = Larder::builder(&gitlab)
+        .mirror("mirror-of-test", &index)
+        .gitlab_setting("retries = 0")
+        .start();
     let client = larder
         .client()
         .basic("canary-user", secret)
@@ -136,12 +152,21 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
     let part = Artifact::noise("canary-part", "1.0", 100_000);
     gitlab.publish(42, &wrong);
     gitlab.publish(42, &part);
-    for address in [path::project_page(42, "canary-package"), path::project_file(42, &file)] {
+    for address in [
+        path::project_page(42, "canary-package"),
+        path::project_file(42, &file),
+    ] {
         client.get(&address).expect(200);
         client.get(&address).expect(200);
     }
-    client.get_range(&path::project_file(42, &part), "bytes=5-9").expect(206);
-    gitlab.plan(Act::Flip { at: 5 }.at(Site::FileBody).containing(&wrong.filename));
+    client
+        .get_range(&path::project_file(42, &part), "bytes=5-9")
+        .expect(206);
+    gitlab.plan(
+        Act::Flip { at: 5 }
+            .at(Site::FileBody)
+            .containing(&wrong.filename),
+    );
     assert!(!client.get(&path::project_file(42, &wrong)).is_complete());
     for address in [
         "/api/v4/projects/canary%2Fproject/packages/pypi/simple/canary-name/",
@@ -154,7 +179,11 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
         client.get(address);
     }
     client.request("CANARY", "/canary", &[]);
-    client.post(&path::upload(42), "multipart/form-data; boundary=canary", b"--canary--\r\n");
+    client.post(
+        &path::upload(42),
+        "multipart/form-data; boundary=canary",
+        b"--canary--\r\n",
+    );
     gitlab.stop();
     client.get(&path::project_page(42, "canary-other"));
 
@@ -163,12 +192,16 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
     let all = samples(&text);
     for (name, labels, _) in &all {
         for (label, value) in labels {
-            assert!(is_known(label, value), "{name}: {label}={value:?} is of no closed set");
+            assert!(
+                is_known(label, value),
+                "{name}: {label}={value:?} is of no closed set"
+            );
         }
     }
     let counts = |name: &str, label: &str, value: &str| {
-        let of =
-            all.iter().filter(|sample| sample.0 == name && sample.1.get(label).is_some_and(|of| of == value));
+        let of = all
+            .iter()
+            .filter(|sample| sample.0 == name && sample.1.get(label).is_some_and(|of| of == value));
         of.map(|sample| sample.2).sum::<f64>()
     };
     // The traffic reached the numbers that it was for.
@@ -186,12 +219,32 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
         ("larder_downloads_ended_total", "result", "landed"),
         ("larder_downloads_ended_total", "result", "wrong"),
     ] {
-        assert!(counts(name, label, value) >= 1.0, "{name} {label}={value}:\n{text}");
+        assert!(
+            counts(name, label, value) >= 1.0,
+            "{name} {label}={value}:\n{text}"
+        );
     }
-    assert!(counts("larder_upstream_received_bytes_total", "peer", "object_store") >= 100_000.0);
-    let value = |name: &str| all.iter().find(|sample| sample.0 == name).map(|sample| sample.2);
-    for name in ["larder_wrong_bodies_total", "larder_grants_given_total", "larder_grants_refused_total"] {
-        assert!(value(name).is_some_and(|count| count >= 1.0), "{name}:\n{text}");
+    assert!(
+        counts(
+            "larder_upstream_received_bytes_total",
+            "peer",
+            "object_store"
+        ) >= 100_000.0
+    );
+    let value = |name: &str| {
+        all.iter()
+            .find(|sample| sample.0 == name)
+            .map(|sample| sample.2)
+    };
+    for name in [
+        "larder_wrong_bodies_total",
+        "larder_grants_given_total",
+        "larder_grants_refused_total",
+    ] {
+        assert!(
+            value(name).is_some_and(|count| count >= 1.0),
+            "{name}:\n{text}"
+        );
     }
 }
 
@@ -210,9 +263,13 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     let leader = client.start("GET", &address, &[]);
     gate.wait_for(1);
     let joiner = client.start("GET", &address, &[]);
-    eventually("a second reader boards", || larder.metric("larder_downloads_joined_total") == Some(1.0));
+    eventually("a second reader boards", || {
+        larder.metric("larder_downloads_joined_total") == Some(1.0)
+    });
     eventually("the spool is counted", || {
-        larder.metric("larder_store_spool_bytes").is_some_and(|bytes| bytes >= 100_000.0)
+        larder
+            .metric("larder_store_spool_bytes")
+            .is_some_and(|bytes| bytes >= 100_000.0)
     });
     assert_eq!(larder.metric("larder_downloads"), Some(1.0));
     gate.open();
@@ -227,22 +284,37 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     let next = Artifact::noise("next", "1.0", 600_000);
     gitlab.publish(42, &next);
     client.get(&path::project_file(42, &next)).expect(200);
-    eventually("the first one made way", || larder.metric("larder_store_evictions_total") == Some(1.0));
-    assert_eq!(larder.metric("larder_store_evicted_bytes_total"), Some(600_000.0));
-    assert_eq!(larder.metric("larder_store_evictions_of_recent_total"), Some(1.0));
+    eventually("the first one made way", || {
+        larder.metric("larder_store_evictions_total") == Some(1.0)
+    });
+    assert_eq!(
+        larder.metric("larder_store_evicted_bytes_total"),
+        Some(600_000.0)
+    );
+    assert_eq!(
+        larder.metric("larder_store_evictions_of_recent_total"),
+        Some(1.0)
+    );
     // Asked again: unchanged, then changed.
     let page = path::project_page(42, "shared");
     let asked = |result: &str| {
-        let series =
-            format!("larder_upstream_requests_total{{peer=\"gitlab\",kind=\"page\",result=\"{result}\"}}");
+        let series = format!(
+            "larder_upstream_requests_total{{peer=\"gitlab\",kind=\"page\",result=\"{result}\"}}"
+        );
         larder.metric(&series).unwrap_or_default()
     };
     client.get(&page).expect(200);
     client.get(&page).expect(200);
-    assert_eq!((asked("ok"), asked("not_modified"), asked("changed")), (1.0, 1.0, 0.0));
+    assert_eq!(
+        (asked("ok"), asked("not_modified"), asked("changed")),
+        (1.0, 1.0, 0.0)
+    );
     gitlab.publish(42, Artifact::noise("shared", "2.0", 1_000));
     client.get(&page).expect(200);
-    assert_eq!((asked("ok"), asked("not_modified"), asked("changed")), (1.0, 1.0, 1.0));
+    assert_eq!(
+        (asked("ok"), asked("not_modified"), asked("changed")),
+        (1.0, 1.0, 1.0)
+    );
 }
 
 #[test]
@@ -251,14 +323,21 @@ fn a_mirrors_files_count_wherever_they_lie() {
     let wheel = Distribution::new("public", "1.0").payload(300_000).wheel();
     let index = PublicIndex::builder().offering(wheel.clone()).start();
     assert_ne!(index.origin(), index.files_origin());
-    let larder = Larder::builder(&gitlab).mirror_with("pypi", &index, "retries = 0").start();
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, "retries = 0")
+        .start();
     let client = larder.client();
     let file = index.file_path(&wheel.filename);
     client.get("/pypi/simple/public/").expect(200);
     client.get(&format!("/pypi/{file}")).expect(200);
     let value = |series: &str| larder.metric(series).unwrap_or_default();
-    assert!(value("larder_upstream_received_bytes_total{peer=\"pypi\"}") > wheel.bytes.len() as f64);
-    assert_eq!(value("larder_upstream_requests_total{peer=\"pypi\",kind=\"file\",result=\"ok\"}"), 1.0);
+    assert!(
+        value("larder_upstream_received_bytes_total{peer=\"pypi\"}") > wheel.bytes.len() as f64
+    );
+    assert_eq!(
+        value("larder_upstream_requests_total{peer=\"pypi\",kind=\"file\",result=\"ok\"}"),
+        1.0
+    );
 
     let another = Distribution::new("other", "2.0").payload(300_000).wheel();
     index.publish(another.clone());
@@ -267,10 +346,17 @@ fn a_mirrors_files_count_wherever_they_lie() {
     let broken = client.get(&format!("/pypi/{}", index.file_path(&another.filename)));
     assert!(broken.status >= 500, "{broken:?}");
     let errors: f64 = ["connect", "broken", "timeout"]
-        .map(|cause| value(&format!("larder_upstream_errors_total{{peer=\"pypi\",cause=\"{cause}\"}}")))
+        .map(|cause| {
+            value(&format!(
+                "larder_upstream_errors_total{{peer=\"pypi\",cause=\"{cause}\"}}"
+            ))
+        })
         .iter()
         .sum();
-    assert!(errors > 0.0, "a file host that breaks off is counted nowhere");
+    assert!(
+        errors > 0.0,
+        "a file host that breaks off is counted nowhere"
+    );
 }
 
 #[test]
@@ -279,17 +365,29 @@ fn the_process_is_told_of_as_every_client_library_does() {
     let larder = Larder::start(&gitlab);
     let wire = larder.client().connect();
     eventually("a connection is counted", || {
-        larder.metric("larder_connections").is_some_and(|open| open >= 2.0)
+        larder
+            .metric("larder_connections")
+            .is_some_and(|open| open >= 2.0)
     });
     drop(wire);
     let value = |name: &str| larder.metric(name).unwrap_or_else(|| panic!("no {name}"));
     assert!(value("process_resident_memory_bytes") > 1e6);
-    assert!(value("process_open_fds") >= 3.0 && value("process_max_fds") >= value("process_open_fds"));
+    assert!(
+        value("process_open_fds") >= 3.0 && value("process_max_fds") >= value("process_open_fds")
+    );
     assert!(value("process_cpu_seconds_total") > 0.0);
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs_f64();
     assert!((now - value("process_start_time_seconds")).abs() < 600.0);
-    assert_eq!(value(&format!("larder_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
+    assert_eq!(
+        value(&format!(
+            "larder_build_info{{version=\"{}\"}}",
+            env!("CARGO_PKG_VERSION")
+        )),
+        1.0
+    );
     assert_eq!(value("larder_config_last_reload_successful"), 1.0);
     assert!((now - value("larder_config_last_reload_success_timestamp_seconds")).abs() < 600.0);
     assert!(value("larder_connections_accepted_total") >= 2.0);
@@ -301,11 +399,22 @@ fn who_does_not_ask_for_openmetrics_gets_the_older_format() {
     let larder = Larder::start(&gitlab);
     larder.client().get("/-/health/live").expect(200);
     for accept in ["*/*", "text/plain;version=0.0.4"] {
-        let reply = larder.client().get_with("/-/metrics", &[("Accept", accept)]);
-        assert_eq!(reply.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let reply = larder
+            .client()
+            .get_with("/-/metrics", &[("Accept", accept)]);
+        assert_eq!(
+            reply.header("Content-Type"),
+            Some("text/plain; version=0.0.4; charset=utf-8")
+        );
         let text = reply.text();
-        assert!(text.contains("# TYPE larder_requests_total counter\nlarder_requests_total{"), "{text}");
-        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+        assert!(
+            text.contains("# TYPE larder_requests_total counter\nlarder_requests_total{"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("# EOF") && !text.contains("# UNIT"),
+            "{text}"
+        );
     }
 }
 
@@ -319,12 +428,27 @@ fn every_metric_is_documented_and_every_one_that_is_named_exists() {
     let known: BTreeSet<String> = families(&larder.metrics()).iter().map(plain_name).collect();
     let documented = named_metrics(&document("metrics.md"));
     let missing: Vec<_> = known.difference(&documented).collect();
-    assert!(missing.is_empty(), "docs/metrics.md does not tell of {missing:?}");
-    for name in ["metrics.md", "alerts.yml", "alerts_test.yml", "grafana-dashboard.json", "operations.md"] {
+    assert!(
+        missing.is_empty(),
+        "docs/metrics.md does not tell of {missing:?}"
+    );
+    for name in [
+        "metrics.md",
+        "alerts.yml",
+        "alerts_test.yml",
+        "grafana-dashboard.json",
+        "operations.md",
+    ] {
         let named = named_metrics(&document(name));
         let unknown: Vec<_> = named.difference(&known).collect();
-        assert!(unknown.is_empty(), "docs/{name} names {unknown:?}, which larder does not have");
-        assert!(named.len() > 5 || name == "operations.md", "docs/{name} names hardly a metric");
+        assert!(
+            unknown.is_empty(),
+            "docs/{name} names {unknown:?}, which larder does not have"
+        );
+        assert!(
+            named.len() > 5 || name == "operations.md",
+            "docs/{name} names hardly a metric"
+        );
     }
 }
 
@@ -333,18 +457,33 @@ fn the_dashboard_can_be_imported_and_needs_no_plugin() {
     let board: serde_json::Value =
         serde_json::from_str(&document("grafana-dashboard.json")).expect("it is JSON");
     assert!(
-        board["title"].is_string() && board["schemaVersion"].as_u64().is_some_and(|version| version >= 36)
+        board["title"].is_string()
+            && board["schemaVersion"]
+                .as_u64()
+                .is_some_and(|version| version >= 36)
     );
     assert!(board["uid"].is_string() && board["id"].is_null());
     let variables = board["templating"]["list"].as_array().expect("variables");
-    let names: Vec<_> = variables.iter().filter_map(|variable| variable["name"].as_str()).collect();
-    assert!(names.contains(&"datasource") && names.contains(&"instance"), "{names:?}");
+    let names: Vec<_> = variables
+        .iter()
+        .filter_map(|variable| variable["name"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"datasource") && names.contains(&"instance"),
+        "{names:?}"
+    );
     let panels = board["panels"].as_array().expect("panels");
     let mut ids = BTreeSet::new();
     for panel in panels {
-        assert!(ids.insert(panel["id"].as_u64().expect("an id")), "an id comes twice: {panel}");
+        assert!(
+            ids.insert(panel["id"].as_u64().expect("an id")),
+            "an id comes twice: {panel}"
+        );
         let kind = panel["type"].as_str().expect("a type");
-        assert!(matches!(kind, "row" | "timeseries" | "stat" | "gauge" | "table"), "{kind} is no core panel");
+        assert!(
+            matches!(kind, "row" | "timeseries" | "stat" | "gauge" | "table"),
+            "{kind} is no core panel"
+        );
         if kind != "row" {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{panel}");
             let targets = panel["targets"].as_array().expect("targets");
@@ -360,16 +499,23 @@ fn the_dashboard_can_be_imported_and_needs_no_plugin() {
 #[test]
 fn each_alert_is_explained_to_whoever_is_woken() {
     let alerts = document("alerts.yml");
-    let names: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let names: Vec<&str> = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
     assert!(names.len() >= 10, "{names:?}");
     let operations = document("operations.md");
     let (_, explained) = operations.split_once("## Alerts").expect("a section");
     for name in names {
-        let (_, told) =
-            explained.split_once(&format!("### {name}\n")).unwrap_or_else(|| panic!("no word of {name}"));
+        let (_, told) = explained
+            .split_once(&format!("### {name}\n"))
+            .unwrap_or_else(|| panic!("no word of {name}"));
         let told = told.split("\n###").next().unwrap_or_default();
         for step in ["1. ", "2. ", "3. "] {
-            assert!(told.contains(&format!("\n{step}")), "{name} has no step {step}");
+            assert!(
+                told.contains(&format!("\n{step}")),
+                "{name} has no step {step}"
+            );
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Real clients at one group URL: a private package from GitLab that depends on public ones, which a mirror has in
 //! place; through one larder, and through two in a row.
 
-#![expect(clippy::disallowed_methods, reason = "a test looks at what a client has installed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what a client has installed"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +18,16 @@ use crate::support::{
 const GROUP: &str = "/api/v4/groups/7/-/packages/pypi/simple/";
 
 /// What an install of the private package brings.
-const INSTALLED: [&str; 8] =
-    ["acme_app", "certifi", "charset_normalizer", "dateutil", "idna", "requests", "six.py", "urllib3"];
+const INSTALLED: [&str; 8] = [
+    "acme_app",
+    "certifi",
+    "charset_normalizer",
+    "dateutil",
+    "idna",
+    "requests",
+    "six.py",
+    "urllib3",
+];
 
 /// A GitLab that has the private package, and a public index that has all else, and a trap of the same name.
 struct Town {
@@ -52,7 +63,10 @@ impl Town {
             "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfiles = [\"{0}/pypi/\"]\n[names]\nprivate = [\"acme-*\"]",
             inner.url()
         );
-        Larder::in_front_of(&inner.url()).forward(forward).sections(&sections).start()
+        Larder::in_front_of(&inner.url())
+            .forward(forward)
+            .sections(&sections)
+            .start()
     }
 
     fn forget(&self) {
@@ -67,12 +81,16 @@ impl Town {
     fn assert_innocent(&self) {
         self.gitlab.log().assert_nothing_unexpected();
         self.index.log().assert_nothing_unexpected();
-        self.index.assert_never_told(&[token::READER, token::DEVELOPER, "acme"]);
+        self.index
+            .assert_never_told(&[token::READER, token::DEVELOPER, "acme"]);
     }
 }
 
 fn private() -> Artifact {
-    Distribution::new("acme-app", "1.0").depends_on("requests>=2").depends_on("python-dateutil").wheel()
+    Distribution::new("acme-app", "1.0")
+        .depends_on("requests>=2")
+        .depends_on("python-dateutil")
+        .wheel()
 }
 
 fn index_url(larder: &Larder, secret: &str) -> String {
@@ -90,8 +108,19 @@ type Install = fn(&Larder, &str) -> (Outcome, Workbench, PathBuf);
 fn by_pip(program: &Path, larder: &Larder, secret: &str) -> (Outcome, Workbench, PathBuf) {
     let user = user();
     let site = user.folder().join("site");
-    let (target, index) = (site.to_string_lossy().into_owned(), index_url(larder, secret));
-    let arguments = ["install", "--no-compile", "--target", &target, "--index-url", &index, "acme-app"];
+    let (target, index) = (
+        site.to_string_lossy().into_owned(),
+        index_url(larder, secret),
+    );
+    let arguments = [
+        "install",
+        "--no-compile",
+        "--target",
+        &target,
+        "--index-url",
+        &index,
+        "acme-app",
+    ];
     let done = user.run(program, &arguments);
     (done, user, site)
 }
@@ -110,7 +139,14 @@ fn uv(larder: &Larder, secret: &str) -> (Outcome, Workbench, PathBuf) {
     let target = site.to_string_lossy().into_owned();
     let interpreter = python::program("python").to_string_lossy().into_owned();
     let index = index_url(larder, secret);
-    let arguments = ["pip", "install", "--python", &interpreter, "--target", &target];
+    let arguments = [
+        "pip",
+        "install",
+        "--python",
+        &interpreter,
+        "--target",
+        &target,
+    ];
     let done = user.uv(&[&arguments[..], &["--default-index", &index, "acme-app"]].concat());
     (done, user, site)
 }
@@ -123,8 +159,10 @@ fn poetry(larder: &Larder, secret: &str) -> (Outcome, Workbench, PathBuf) {
         .environment("POETRY_VIRTUALENVS_IN_PROJECT", "true")
         // Its threads now and then forget the credential.
         .environment("POETRY_INSTALLER_PARALLEL", "false");
-    let version =
-        user.run(&python::program("python"), &["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]);
+    let version = user.run(
+        &python::program("python"),
+        &["-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+    );
     user.write(
         "pyproject.toml",
         format!(
@@ -143,16 +181,28 @@ fn poetry(larder: &Larder, secret: &str) -> (Outcome, Workbench, PathBuf) {
     let done = user.run(&python::poetry(), &["install", "--no-interaction"]);
     let library = user.folder().join(".venv/lib");
     let mut versions = std::fs::read_dir(&library).into_iter().flatten().flatten();
-    let site = versions.next().map_or(library, |version| version.path().join("site-packages"));
+    let site = versions
+        .next()
+        .map_or(library, |version| version.path().join("site-packages"));
     (done, user, site)
 }
 
-fn assert_installed(case: &str, larder: &Larder, (done, _user, site): &(Outcome, Workbench, PathBuf)) {
+fn assert_installed(
+    case: &str,
+    larder: &Larder,
+    (done, _user, site): &(Outcome, Workbench, PathBuf),
+) {
     assert!(done.succeeded(), "{case}: {done:#?}\n{}", larder.log());
     for name in INSTALLED {
-        assert!(site.join(name).exists(), "{case}: {name} is not there: {done:#?}");
+        assert!(
+            site.join(name).exists(),
+            "{case}: {name} is not there: {done:#?}"
+        );
     }
-    assert!(site.join("acme_app-1.0.dist-info").exists(), "{case}: not GitLab's own");
+    assert!(
+        site.join("acme_app-1.0.dist-info").exists(),
+        "{case}: not GitLab's own"
+    );
 }
 
 /// Blocks until nothing is on its way any more and all is stored.
@@ -161,7 +211,9 @@ fn settle(larder: &Larder) {
         kept(larder, &wheel);
     }
     kept(larder, &private());
-    eventually("nothing is read ahead any more", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    eventually("nothing is read ahead any more", || {
+        larder.metric("larder_wheels_ahead") == Some(0.0)
+    });
 }
 
 fn installs_by_one_url(case: &str, install: Install) {
@@ -171,9 +223,16 @@ fn installs_by_one_url(case: &str, install: Install) {
     settle(&larder);
 
     town.forget();
-    assert_installed(&format!("{case}, warm"), &larder, &install(&larder, token::DEVELOPER));
+    assert_installed(
+        &format!("{case}, warm"),
+        &larder,
+        &install(&larder, token::DEVELOPER),
+    );
     assert_eq!(town.file_bytes(), 0, "{case}: fetched again");
-    assert!(town.gitlab.log().count(Kind::Page) > 0, "{case}: nobody asked whether he may");
+    assert!(
+        town.gitlab.log().count(Kind::Page) > 0,
+        "{case}: nobody asked whether he may"
+    );
     town.assert_innocent();
 }
 
@@ -188,7 +247,11 @@ fn installs_through_two(case: &str, install: Install, forward: &str) {
     settle(&inner);
 
     town.forget();
-    assert_installed(&format!("{case}, warm"), &outer, &uv(&outer, token::DEVELOPER));
+    assert_installed(
+        &format!("{case}, warm"),
+        &outer,
+        &uv(&outer, token::DEVELOPER),
+    );
     assert_eq!(town.file_bytes(), 0, "{case}: fetched again");
     town.assert_innocent();
 }

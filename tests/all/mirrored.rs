@@ -29,14 +29,19 @@ pub fn metadata(index: &PublicIndex, filename: &str) -> String {
 
 /// A larder with this index as its mirror `pypi`, in front of a GitLab that has no part in it.
 pub fn larder(gitlab: &GitLab, index: &PublicIndex, lines: &str) -> Larder {
-    Larder::builder(gitlab).mirror_with("pypi", index, lines).start()
+    Larder::builder(gitlab)
+        .mirror_with("pypi", index, lines)
+        .start()
 }
 
 pub fn get_as(client: &Client, path: &str, accept: &str) -> Reply {
     let reply = client.get_with(path, &[("Accept", accept)]);
     if reply.status == 200 {
         let content_type = reply.header("Content-Type").unwrap_or_default();
-        assert!(content_type.starts_with(accept), "{path} as {accept}: {reply:?}");
+        assert!(
+            content_type.starts_with(accept),
+            "{path} as {accept}: {reply:?}"
+        );
     }
     reply
 }
@@ -55,9 +60,17 @@ pub struct Listed {
 #[track_caller]
 pub fn listed(page: &Reply) -> Vec<Listed> {
     page.expect(200);
-    if page.header("Content-Type").is_some_and(|media_type| media_type.contains("json")) {
+    if page
+        .header("Content-Type")
+        .is_some_and(|media_type| media_type.contains("json"))
+    {
         let json = page.json();
-        return json["files"].as_array().expect("a list of files").iter().map(of_json).collect();
+        return json["files"]
+            .as_array()
+            .expect("a list of files")
+            .iter()
+            .map(of_json)
+            .collect();
     }
     let text = page.text();
     text.split("<a ")

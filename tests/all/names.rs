@@ -23,12 +23,23 @@ fn lures(formats: Formats) -> Lures {
         .offering(&sdist)
         .offering(&public)
         // On the page of another project.
-        .offering(Artifact { name: "left.pad".to_owned(), ..hidden.wheel() })
-        .offering(Artifact { name: "left.pad".to_owned(), ..hidden.sdist() })
+        .offering(Artifact {
+            name: "left.pad".to_owned(),
+            ..hidden.wheel()
+        })
+        .offering(Artifact {
+            name: "left.pad".to_owned(),
+            ..hidden.sdist()
+        })
         .set(|settings| settings.formats = formats)
         .start();
     index.declare_private(&["acme-*"]);
-    Lures { wheel, sdist, public, index }
+    Lures {
+        wheel,
+        sdist,
+        public,
+        index,
+    }
 }
 
 fn larder(gitlab: &GitLab, index: &PublicIndex) -> Larder {
@@ -61,8 +72,16 @@ fn r31_a_private_name_is_never_asked_for_at_a_mirror_by_any_route() {
         let lures = lures(formats);
         let gitlab = GitLab::start();
         let larder = larder(&gitlab, &lures.index);
-        let mut addresses: Vec<String> =
-            ["acme-tool", "Acme.Tool", "ACME__tool", "acme-hidden", "acme-"].into_iter().map(page).collect();
+        let mut addresses: Vec<String> = [
+            "acme-tool",
+            "Acme.Tool",
+            "ACME__tool",
+            "acme-hidden",
+            "acme-",
+        ]
+        .into_iter()
+        .map(page)
+        .collect();
         addresses.push("/pypi/simple/acme-tool".to_owned());
         for artifact in [&lures.wheel, &lures.sdist] {
             let address = file(&lures.index, &artifact.filename);
@@ -72,16 +91,27 @@ fn r31_a_private_name_is_never_asked_for_at_a_mirror_by_any_route() {
         }
         addresses.extend(["acme-tool", "ACME.tool"].map(|name| path::group_page(7, name)));
         addresses.push(path::project_page(42, "acme-tool"));
-        for client in [larder.client().token(token::READER), larder.client().token(token::WIDGETS_READER)] {
+        for client in [
+            larder.client().token(token::READER),
+            larder.client().token(token::WIDGETS_READER),
+        ] {
             for address in &addresses {
                 sweep(&client, address, |case, reply| {
                     assert!(reply.is_complete(), "{case}: {reply:?}");
-                    assert!(matches!(reply.status, 400 | 404), "{formats:?} {case}: {reply:?}");
+                    assert!(
+                        matches!(reply.status, 400 | 404),
+                        "{formats:?} {case}: {reply:?}"
+                    );
                     assert_eq!(reply.header("Location"), None, "{case}: {reply:?}");
                 });
             }
         }
-        assert_eq!(lures.index.log().len(), 0, "{formats:?}: {:?}", lures.index.log().entries());
+        assert_eq!(
+            lures.index.log().len(),
+            0,
+            "{formats:?}: {:?}",
+            lures.index.log().entries()
+        );
         gitlab.log().assert_nothing_unexpected();
     }
 }
@@ -96,13 +126,23 @@ fn r31_nothing_that_bears_a_private_name_is_accepted_from_a_mirrors_pages() {
         for accept in FORMATS {
             for address in [page("left-pad"), path::group_page(7, "left-pad")] {
                 let shown = get_as(&reader, &address, accept);
-                assert_eq!(names(&shown), [lures.public.filename.as_str()], "{formats:?} {accept} {address}");
-                assert!(!shown.text().contains("acme"), "{formats:?} {accept} {address}: {shown:?}");
+                assert_eq!(
+                    names(&shown),
+                    [lures.public.filename.as_str()],
+                    "{formats:?} {accept} {address}"
+                );
+                assert!(
+                    !shown.text().contains("acme"),
+                    "{formats:?} {accept} {address}: {shown:?}"
+                );
             }
             let listing = get_as(&reader, "/pypi/simple/", accept);
             listing.expect(200);
             assert!(listing.text().contains("left-pad"), "{listing:?}");
-            assert!(!listing.text().to_lowercase().contains("acme"), "{formats:?} {accept}: {listing:?}");
+            assert!(
+                !listing.text().to_lowercase().contains("acme"),
+                "{formats:?} {accept}: {listing:?}"
+            );
         }
         // Even somebody who knows where it lies gets nothing, now that a page that lists it is here.
         for filename in ["acme_hidden-1.0-py3-none-any.whl", "acme_hidden-1.0.tar.gz"] {
@@ -126,12 +166,15 @@ fn r31_a_link_is_judged_by_its_address_as_well_as_by_its_name() {
     let index = PublicIndex::start();
     let larder = larder(&gitlab, &index);
     let digest = "0".repeat(64);
-    let pairs =
-        [("left_pad-1.0.tar.gz", "acme_tool-1.0.tar.gz"), ("acme_tool-1.0.tar.gz", "left_pad-1.0.tar.gz")];
+    let pairs = [
+        ("left_pad-1.0.tar.gz", "acme_tool-1.0.tar.gz"),
+        ("acme_tool-1.0.tar.gz", "left_pad-1.0.tar.gz"),
+    ];
     for (name, place) in pairs {
         let url = format!("{}/packages/{place}", index.files_origin());
-        let html =
-            format!("<!DOCTYPE html><html><body><a href=\"{url}#sha256={digest}\">{name}</a></body></html>");
+        let html = format!(
+            "<!DOCTYPE html><html><body><a href=\"{url}#sha256={digest}\">{name}</a></body></html>"
+        );
         let json = serde_json::json!({
             "meta": {"api-version": "1.0"},
             "name": "left-pad",
@@ -144,7 +187,10 @@ fn r31_a_link_is_judged_by_its_address_as_well_as_by_its_name() {
             index.serve_verbatim("left-pad", media_type, body);
             for accept in FORMATS {
                 let shown = get_as(&larder.client(), &page("left-pad"), accept);
-                assert!(names(&shown).is_empty(), "{name} at {place}, {media_type} as {accept}: {shown:?}");
+                assert!(
+                    names(&shown).is_empty(),
+                    "{name} at {place}, {media_type} as {accept}: {shown:?}"
+                );
             }
         }
     }
@@ -160,11 +206,21 @@ fn r31_gitlab_keeps_its_private_names() {
     let larder = larder(&gitlab, &lures.index);
     let reader = larder.client().token(token::READER);
     for accept in FORMATS {
-        for address in [path::group_page(7, "acme-tool"), path::project_page(42, "acme-tool")] {
-            assert_eq!(names(&get_as(&reader, &address, accept)), [own.filename.as_str()], "{accept}");
+        for address in [
+            path::group_page(7, "acme-tool"),
+            path::project_page(42, "acme-tool"),
+        ] {
+            assert_eq!(
+                names(&get_as(&reader, &address, accept)),
+                [own.filename.as_str()],
+                "{accept}"
+            );
         }
     }
-    assert_eq!(reader.get(&path::group_file(7, &own)).expect(200), &own.bytes[..]);
+    assert_eq!(
+        reader.get(&path::group_file(7, &own)).expect(200),
+        &own.bytes[..]
+    );
     // It is taken out of GitLab: now nobody has it.
     gitlab.change(|universe| universe.delete_package(42, "acme-tool"));
     for accept in FORMATS {
@@ -180,7 +236,9 @@ fn r31_the_rule_holds_for_what_was_cached_before_it_was_set() {
     let lures = lures(Formats::Both);
     lures.index.set(|settings| settings.private.clear());
     let gitlab = GitLab::start();
-    let mut before = Larder::builder(&gitlab).mirror_with("pypi", &lures.index, "").start();
+    let mut before = Larder::builder(&gitlab)
+        .mirror_with("pypi", &lures.index, "")
+        .start();
     let addresses = [page("acme-tool"), file(&lures.index, &lures.wheel.filename)];
     for address in &addresses {
         before.client().get(address).expect(200);
@@ -195,9 +253,15 @@ fn r31_the_rule_holds_for_what_was_cached_before_it_was_set() {
     before.terminate();
     let after = after.start();
     for address in &addresses {
-        sweep(&after.client(), address, |case, reply| assert_eq!(reply.status, 404, "{case}: {reply:?}"));
+        sweep(&after.client(), address, |case, reply| {
+            assert_eq!(reply.status, 404, "{case}: {reply:?}")
+        });
     }
     lures.index.stop();
     let shown = get_as(&after.client(), &page("left-pad"), JSON);
-    assert_eq!(names(&shown), [lures.public.filename.as_str()], "stored when nothing was private");
+    assert_eq!(
+        names(&shown),
+        [lures.public.filename.as_str()],
+        "stored when nothing was private"
+    );
 }

@@ -2,12 +2,18 @@
 
 use crate::bodies::{MODES, eventually, kept, right};
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Hashes, Kind, Larder, Offer, PublicIndex, Reply, Sidecar,
-    Site, Storage, StoreListing, path, token,
+    Act, Artifact, Client, Distribution, GitLab, Hashes, Kind, Larder, Offer, PublicIndex, Reply,
+    Sidecar, Site, Storage, StoreListing, path, token,
 };
 
 /// What is left of an upload's own framing, or means nothing.
-const NO_CODINGS: [&str; 5] = ["", "identity", "aws-chunked", "Identity", "aws-chunked, identity"];
+const NO_CODINGS: [&str; 5] = [
+    "",
+    "identity",
+    "aws-chunked",
+    "Identity",
+    "aws-chunked, identity",
+];
 
 /// What servers say of files that are stored compressed, or of any.
 const CODINGS: [&str; 5] = ["gzip", "x-gzip", "bzip2", "binary", "aws-chunked, gzip"];
@@ -31,15 +37,27 @@ fn mirrored(hashes: Hashes, lines: &str) -> (PublicIndex, Larder, Artifact, Stri
     let offer = Offer::from(&file).hashes(hashes);
     let index = PublicIndex::builder().offering(offer).start();
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).mirror_with("pypi", &index, lines).start();
-    let address = format!("/pypi/{}", index.file_path(&file.filename).trim_start_matches('/'));
+    let larder = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, lines)
+        .start();
+    let address = format!(
+        "/pypi/{}",
+        index.file_path(&file.filename).trim_start_matches('/')
+    );
     (index, larder, file, address)
 }
 
 #[track_caller]
 fn is_a_problem(reply: &Reply, case: &str) {
-    assert!(reply.is_complete() && reply.status == 502, "{case}: {reply:?}");
-    assert_eq!(reply.header("Content-Type"), Some("application/problem+json"), "{case}");
+    assert!(
+        reply.is_complete() && reply.status == 502,
+        "{case}: {reply:?}"
+    );
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/problem+json"),
+        "{case}"
+    );
 }
 
 #[test]
@@ -54,7 +72,11 @@ fn a_label_that_the_sha256_disproves_is_left_out() {
                 let address = path::project_file(42, &file);
                 let head = client.head(&address);
                 let length = size.to_string();
-                assert_eq!((head.status, head.header("Content-Length")), (200, Some(&*length)), "{case}");
+                assert_eq!(
+                    (head.status, head.header("Content-Length")),
+                    (200, Some(&*length)),
+                    "{case}"
+                );
                 let reply = client.get(&address);
                 assert!(right(&reply, &file, &case), "{case}: {reply:?}");
                 assert_eq!(reply.header("Content-Encoding"), None, "{case}");
@@ -63,11 +85,23 @@ fn a_label_that_the_sha256_disproves_is_left_out() {
                 let file = publish(&gitlab, &format!("part{number}x{size}"), size);
                 for range in ["bytes=100-199", "bytes=-100"] {
                     let reply = client.get_range(&path::project_file(42, &file), range);
-                    let from = if range.ends_with("199") { 100 } else { size - 100 };
-                    assert_eq!(reply.expect(206), &file.bytes[from..from + 100], "{case} {range}");
+                    let from = if range.ends_with("199") {
+                        100
+                    } else {
+                        size - 100
+                    };
+                    assert_eq!(
+                        reply.expect(206),
+                        &file.bytes[from..from + 100],
+                        "{case} {range}"
+                    );
                     assert_eq!(reply.header("Content-Encoding"), None, "{case} {range}");
                     // Under a label only the whole tells that a part is right.
-                    assert_eq!(reply.header("ETag").is_some(), CODINGS.contains(&label), "{case} {range}");
+                    assert_eq!(
+                        reply.header("ETag").is_some(),
+                        CODINGS.contains(&label),
+                        "{case} {range}"
+                    );
                 }
                 gitlab.behave();
             }
@@ -79,14 +113,20 @@ fn a_label_that_the_sha256_disproves_is_left_out() {
 fn a_label_is_left_out_where_nothing_can_be_stored() {
     for storage in MODES {
         let gitlab = GitLab::builder().storage(storage).start();
-        let larder = Larder::builder(&gitlab).setting("cache_size = \"1MiB\"").start();
+        let larder = Larder::builder(&gitlab)
+            .setting("cache_size = \"1MiB\"")
+            .start();
         let client = larder.client().token(token::READER);
         for act in [Act::Encoding("gzip"), Act::Gzipped] {
             let case = format!("{storage:?} {act:?}");
             let file = publish(&gitlab, "large", 3_000_000);
             gitlab.plan(act.clone().at(Site::FileBody));
             let reply = client.get(&path::project_file(42, &file));
-            assert_eq!(right(&reply, &file, &case), matches!(act, Act::Encoding(_)), "{case}: {reply:?}");
+            assert_eq!(
+                right(&reply, &file, &case),
+                matches!(act, Act::Encoding(_)),
+                "{case}: {reply:?}"
+            );
             gitlab.behave();
         }
     }
@@ -100,7 +140,10 @@ fn r1_a_body_that_is_coded_is_refused_and_not_kept() {
         let file = publish(&gitlab, "coded", 3_000);
         let reply = client.get(&path::project_file(42, &file));
         is_a_problem(&reply, &format!("{storage:?}"));
-        assert!(reply.text().contains("encoding that was not asked for"), "{reply:?}");
+        assert!(
+            reply.text().contains("encoding that was not asked for"),
+            "{reply:?}"
+        );
         assert!(!StoreListing::of(&larder.cache_dir()).holds(&file.sha256));
     }
 }
@@ -119,7 +162,10 @@ fn a_mirrors_label_is_judged_by_the_sha256_or_refused() {
                 if hashes == Hashes::None && CODINGS.contains(&label) {
                     is_a_problem(&reply, &case);
                     is_a_problem(&part, &case);
-                    assert!(!StoreListing::of(&larder.cache_dir()).holds(&file.sha256), "{case}");
+                    assert!(
+                        !StoreListing::of(&larder.cache_dir()).holds(&file.sha256),
+                        "{case}"
+                    );
                 } else {
                     assert!(right(&reply, &file, &case), "{case}: {reply:?}");
                     assert_eq!(part.expect(206), &file.bytes[100..200], "{case}");
@@ -147,8 +193,10 @@ fn a_label_of_a_mirrors_metadata_is_judged_by_its_sha256_or_it_is_made_of_the_wh
             let gitlab = GitLab::start();
             let larder = Larder::builder(&gitlab).mirror("pypi", &index).start();
             index.plan(Act::Encoding(label).at(Kind::Metadata));
-            let address =
-                format!("/pypi/{}.metadata", index.file_path(&file.filename).trim_start_matches('/'));
+            let address = format!(
+                "/pypi/{}.metadata",
+                index.file_path(&file.filename).trim_start_matches('/')
+            );
             let reply = larder.client().get(&address);
             assert_eq!(reply.expect(200), &file.metadata[..], "{case}");
             assert_eq!(reply.header("Content-Encoding"), None, "{case}");
@@ -162,15 +210,22 @@ fn a_label_of_a_mirrors_metadata_is_judged_by_its_sha256_or_it_is_made_of_the_wh
 fn r3_a_part_that_was_not_asked_for_is_not_passed_on() {
     for storage in MODES {
         let (gitlab, larder, client) = start(storage, "[files]\nfetch_behind = \"0\"");
-        for (number, act) in
-            [Act::AnotherRange("bytes=5-9"), Act::AnotherRange("bytes=50-199"), Act::NoContentRange]
-                .into_iter()
-                .enumerate()
+        for (number, act) in [
+            Act::AnotherRange("bytes=5-9"),
+            Act::AnotherRange("bytes=50-199"),
+            Act::NoContentRange,
+        ]
+        .into_iter()
+        .enumerate()
         {
             for always in [false, true] {
                 let case = format!("{storage:?} {act:?}, always: {always}");
-                for (asked, (range, part)) in
-                    [("bytes=100-199", 100..200), ("bytes=-100", 299_900..300_000)].into_iter().enumerate()
+                for (asked, (range, part)) in [
+                    ("bytes=100-199", 100..200),
+                    ("bytes=-100", 299_900..300_000),
+                ]
+                .into_iter()
+                .enumerate()
                 {
                     let file = publish(&gitlab, &format!("other{number}{always}{asked}"), 300_000);
                     let fault = act.clone().at(Site::FileBody);
@@ -188,7 +243,11 @@ fn r3_a_part_that_was_not_asked_for_is_not_passed_on() {
                 gitlab.plan(if always { fault } else { fault.once() });
                 let head = client.head(&path::project_file(42, &file));
                 if head.status == 200 {
-                    assert_eq!(head.header("Content-Length"), Some("300000"), "{case}: {head:?}");
+                    assert_eq!(
+                        head.header("Content-Length"),
+                        Some("300000"),
+                        "{case}: {head:?}"
+                    );
                 } else {
                     assert_eq!(head.status, 502, "{case}: {head:?}");
                 }
@@ -214,8 +273,15 @@ fn r3_a_mirrors_part_is_not_taken_for_another_or_for_the_whole() {
                 assert_eq!(reply.expect(206), &file.bytes[100..200], "{case}");
             }
             let whole = client.get(&address);
-            assert!(right(&whole, &file, &case) || whole.status == 502, "{case}: {whole:?}");
-            assert_eq!(whole.status == 502, matches!(act, Act::AnotherRange(_)), "{case}: {whole:?}");
+            assert!(
+                right(&whole, &file, &case) || whole.status == 502,
+                "{case}: {whole:?}"
+            );
+            assert_eq!(
+                whole.status == 502,
+                matches!(act, Act::AnotherRange(_)),
+                "{case}: {whole:?}"
+            );
             StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
         }
     }
@@ -226,7 +292,9 @@ fn a_part_that_nobody_asked_for_is_upstreams_fault() {
     for storage in MODES {
         for cache_size in ["1GiB", "1MiB"] {
             let gitlab = GitLab::builder().storage(storage).start();
-            let larder = Larder::builder(&gitlab).setting(&format!("cache_size = {cache_size:?}")).start();
+            let larder = Larder::builder(&gitlab)
+                .setting(&format!("cache_size = {cache_size:?}"))
+                .start();
             let client = larder.client().token(token::READER);
             let file = publish(&gitlab, "part", 3_000_000);
             for range in ["bytes=0-", "bytes=5-9"] {
@@ -235,7 +303,11 @@ fn a_part_that_nobody_asked_for_is_upstreams_fault() {
                 is_a_problem(&reply, &format!("{storage:?} {cache_size} {range}"));
                 gitlab.behave();
             }
-            assert!(right(&client.get(&path::project_file(42, &file)), &file, "well again"));
+            assert!(right(
+                &client.get(&path::project_file(42, &file)),
+                &file,
+                "well again"
+            ));
         }
     }
 }
@@ -247,13 +319,17 @@ fn a_body_that_breaks_at_once_is_told_in_place_of_a_head() {
             for cache_size in ["1GiB", "1MiB"] {
                 let case = format!("{storage:?} {act:?} {cache_size}");
                 let gitlab = GitLab::builder().storage(storage).start();
-                let larder =
-                    Larder::builder(&gitlab).setting(&format!("cache_size = {cache_size:?}")).start();
+                let larder = Larder::builder(&gitlab)
+                    .setting(&format!("cache_size = {cache_size:?}"))
+                    .start();
                 let client = larder.client().token(token::READER);
                 let file = publish(&gitlab, "broken", 3_000_000);
                 gitlab.plan(act.clone().at(Site::FileBody));
                 for _ in 0..5 {
-                    is_a_problem(&client.get_range(&path::project_file(42, &file), "bytes=100-199"), &case);
+                    is_a_problem(
+                        &client.get_range(&path::project_file(42, &file), "bytes=100-199"),
+                        &case,
+                    );
                     is_a_problem(&client.get(&path::project_file(42, &file)), &case);
                 }
             }
@@ -263,7 +339,10 @@ fn a_body_that_breaks_at_once_is_told_in_place_of_a_head() {
         let (index, larder, _file, address) = mirrored(Hashes::None, "");
         index.plan(act.clone().at(Kind::File));
         for _ in 0..5 {
-            is_a_problem(&larder.client().get_range(&address, "bytes=100-199"), &format!("{act:?}"));
+            is_a_problem(
+                &larder.client().get_range(&address, "bytes=100-199"),
+                &format!("{act:?}"),
+            );
             is_a_problem(&larder.client().get(&address), &format!("{act:?}"));
         }
     }

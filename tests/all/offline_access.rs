@@ -13,7 +13,9 @@ fn offline(town: &Town, filled: &Larder, lines: &str) -> Larder {
     std::fs::write(&users, format!("# CI\nann:{hash}\n")).expect("a folder");
     let tokens = filled.home().join("tokens");
     std::fs::write(&tokens, format!("# agents\n{}\n", token::READER)).expect("a folder");
-    let lines = lines.replace("USERS", &format!("{users:?}")).replace("TOKENS", &format!("{tokens:?}"));
+    let lines = lines
+        .replace("USERS", &format!("{users:?}"))
+        .replace("TOKENS", &format!("{tokens:?}"));
     town.offline(filled, &format!("[access]\n{lines}"))
 }
 
@@ -42,8 +44,16 @@ fn the_rule_and_what_is_shown_decide_about_gitlab_and_mirrors_are_for_everybody(
         ("offline = \"deny\"", vec![], 403),
         ("offline_users = USERS", vec!["user"], 401),
         ("offline_tokens = TOKENS", token.to_vec(), 401),
-        ("offline_users = USERS\noffline_tokens = TOKENS", both.to_vec(), 401),
-        ("offline = \"open\"", callers(&filled).iter().map(|(name, _)| *name).collect(), 200),
+        (
+            "offline_users = USERS\noffline_tokens = TOKENS",
+            both.to_vec(),
+            401,
+        ),
+        (
+            "offline = \"open\"",
+            callers(&filled).iter().map(|(name, _)| *name).collect(),
+            200,
+        ),
     ] {
         let larder = offline(&town, &filled, lines);
         for (name, client) in callers(&larder) {
@@ -56,28 +66,47 @@ fn the_rule_and_what_is_shown_decide_about_gitlab_and_mirrors_are_for_everybody(
                 // By way of GitLab, a mirror's page is GitLab's business too.
                 path::project_page(42, "left-pad"),
             ];
-            let absent = [path::project_page(42, "no-such"), path::project_file(42, &town.private[1])];
-            for (path, status) in
-                held.iter().map(|path| (path, 200)).chain(absent.iter().map(|path| (path, 404)))
+            let absent = [
+                path::project_page(42, "no-such"),
+                path::project_file(42, &town.private[1]),
+            ];
+            for (path, status) in held
+                .iter()
+                .map(|path| (path, 200))
+                .chain(absent.iter().map(|path| (path, 404)))
             {
                 let case = format!("{lines:?} {name} {path}");
                 for method in ["GET", "HEAD"] {
                     let reply = client.request(method, path, &[]);
-                    assert_eq!(reply.status, if admitted { status } else { others }, "{case}: {reply:?}");
+                    assert_eq!(
+                        reply.status,
+                        if admitted { status } else { others },
+                        "{case}: {reply:?}"
+                    );
                     if admitted || method == "HEAD" {
                         continue;
                     }
-                    let key = if others == 403 { "access.offline" } else { "access.offline_" };
+                    let key = if others == 403 {
+                        "access.offline"
+                    } else {
+                        "access.offline_"
+                    };
                     assert!(detail(&reply).contains(key), "{case}: {reply:?}");
                     let challenge = reply.header("WWW-Authenticate");
-                    assert_eq!(challenge, (others == 401).then_some("Basic realm=\"larder\""), "{case}");
+                    assert_eq!(
+                        challenge,
+                        (others == 401).then_some("Basic realm=\"larder\""),
+                        "{case}"
+                    );
                 }
             }
             client.get(&page("left-pad")).expect(200);
             client.get("/-/health/ready").expect(200);
         }
         let absent = &town.public[1].filename;
-        let reply = larder.client().get(&crate::mirrored::file(&town.index, absent));
+        let reply = larder
+            .client()
+            .get(&crate::mirrored::file(&town.index, absent));
         assert_eq!((reply.status, detail(&reply)), (404, not_held(absent)));
     }
 }
@@ -97,20 +126,38 @@ fn whoever_may_not_cannot_tell_what_is_here() {
         .iter()
         .map(|path| {
             let reply = client.get(path);
-            let text = reply.text().replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
-            (reply.status, text, reply.header("Cache-Status").map(str::to_owned))
+            let text = reply
+                .text()
+                .replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
+            (
+                reply.status,
+                text,
+                reply.header("Cache-Status").map(str::to_owned),
+            )
         })
         .collect();
-        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+        assert!(
+            answers.windows(2).all(|pair| pair[0] == pair[1]),
+            "{answers:?}"
+        );
     }
 }
 
 #[test]
 fn open_stays_on_loopback_unless_the_network_is_trusted() {
     let gitlab = GitLab::start();
-    let told = larder_said(&gitlab, "listen = \"0.0.0.0:0\"\noffline = true\n[access]\noffline = \"open\"\n");
-    assert!(told.contains("access.offline: ") && told.contains("trust_network"), "{told}");
-    let told = larder_said(&gitlab, "listen = \"0.0.0.0:0\"\n[access]\noffline = \"open\"\n");
+    let told = larder_said(
+        &gitlab,
+        "listen = \"0.0.0.0:0\"\noffline = true\n[access]\noffline = \"open\"\n",
+    );
+    assert!(
+        told.contains("access.offline: ") && told.contains("trust_network"),
+        "{told}"
+    );
+    let told = larder_said(
+        &gitlab,
+        "listen = \"0.0.0.0:0\"\n[access]\noffline = \"open\"\n",
+    );
     assert!(told.contains("good"), "it waits for offline: {told}");
     let told = larder_said(
         &gitlab,
@@ -127,12 +174,17 @@ fn a_file_that_opens_nothing_is_named() {
     std::fs::write(&users, "ann:$apr1$x$secrethash\n").expect("a folder");
     let told = larder_said(&gitlab, &format!("[access]\noffline_users = {users:?}\n"));
     assert!(
-        told.contains("access.offline_users: ") && told.contains("line 1") && told.contains("htpasswd -B"),
+        told.contains("access.offline_users: ")
+            && told.contains("line 1")
+            && told.contains("htpasswd -B"),
         "{told}"
     );
     assert!(!told.contains("secrethash"), "{told}");
     let told = larder_said(&gitlab, "[access]\noffline_tokens = \"nowhere/tokens\"\n");
-    assert!(told.contains("access.offline_tokens: nowhere/tokens: "), "{told}");
+    assert!(
+        told.contains("access.offline_tokens: nowhere/tokens: "),
+        "{told}"
+    );
     let offline = Larder::builder(&gitlab)
         .sections(&format!("[access]\noffline_users = {users:?}"))
         .argument("--offline");
@@ -151,8 +203,16 @@ fn a_byte_order_mark_disables_neither_the_first_user_nor_the_first_token() {
     let larder = town.offline(&filled, &lines);
     let page = path::project_page(42, "acme-app");
     larder.client().basic("ann", SECRET).get(&page).expect(200);
-    larder.client().private_token(token::READER).get(&page).expect(200);
-    larder.client().basic("\u{feff}ann", SECRET).get(&page).expect(401);
+    larder
+        .client()
+        .private_token(token::READER)
+        .get(&page)
+        .expect(200);
+    larder
+        .client()
+        .basic("\u{feff}ann", SECRET)
+        .get(&page)
+        .expect(401);
 }
 
 /// What `check-config` says of a file.

@@ -30,9 +30,14 @@ impl Pair {
                     .files_in("files")
                     .set(|settings| settings.redirects = false)
                     .start();
-                let larder =
-                    Larder::in_front_of(upstream.origin()).sections("[index]\nfresh_for = \"0s\"").start();
-                Self { upstream, larder, way }
+                let larder = Larder::in_front_of(upstream.origin())
+                    .sections("[index]\nfresh_for = \"0s\"")
+                    .start();
+                Self {
+                    upstream,
+                    larder,
+                    way,
+                }
             }
             Way::Mirror => {
                 let upstream = PublicIndex::start();
@@ -46,7 +51,11 @@ impl Pair {
                         upstream.origin()
                     ))
                     .start();
-                Self { upstream, larder, way }
+                Self {
+                    upstream,
+                    larder,
+                    way,
+                }
             }
         }
     }
@@ -69,10 +78,16 @@ impl Pair {
             Way::Mirror => vec![
                 (format!("{larder}/pypi/simple/"), self.upstream.url()),
                 (
-                    format!("{larder}/pypi/~{}/", index.trim_start_matches("http://").replace(':', "~")),
+                    format!(
+                        "{larder}/pypi/~{}/",
+                        index.trim_start_matches("http://").replace(':', "~")
+                    ),
                     format!("{index}/"),
                 ),
-                (format!("{larder}/pypi/"), format!("{}/", self.upstream.files_origin())),
+                (
+                    format!("{larder}/pypi/"),
+                    format!("{}/", self.upstream.files_origin()),
+                ),
             ],
         }
     }
@@ -81,7 +96,10 @@ impl Pair {
     fn served(&self) -> Vec<String> {
         match self.way {
             Way::GitLab => {
-                vec![format!("{}/api/v4/projects/42/packages/pypi/files/", self.upstream.origin())]
+                vec![format!(
+                    "{}/api/v4/projects/42/packages/pypi/files/",
+                    self.upstream.origin()
+                )]
             }
             Way::Mirror => [self.upstream.origin(), self.upstream.files_origin()]
                 .map(|origin| format!("{origin}/"))
@@ -91,7 +109,8 @@ impl Pair {
 
     fn publish(&self, specimen: &Specimen) -> Vec<u8> {
         let body = specimen.at(self.upstream.origin(), self.upstream.files_origin());
-        self.upstream.serve_verbatim(page_of(specimen), specimen.content_type, body.clone());
+        self.upstream
+            .serve_verbatim(page_of(specimen), specimen.content_type, body.clone());
         body
     }
 
@@ -99,7 +118,11 @@ impl Pair {
     fn look_at(&self, specimen: &Specimen, types: &[&str]) -> Case {
         let body = self.publish(specimen);
         let name = page_of(specimen);
-        let tail = if name.is_empty() { String::new() } else { format!("{name}/") };
+        let tail = if name.is_empty() {
+            String::new()
+        } else {
+            format!("{name}/")
+        };
         let original = Sight {
             label: "published".to_owned(),
             url: format!("{}{tail}", self.upstream.url()),
@@ -109,7 +132,12 @@ impl Pair {
             served: self.served(),
         };
         let seen = self.seen(&tail, types);
-        Case { name: specimen.name.clone(), is_index: specimen.is_index(), seen, original }
+        Case {
+            name: specimen.name.clone(),
+            is_index: specimen.is_index(),
+            seen,
+            original,
+        }
     }
 
     /// The page at this place below the index, as larder gives it to those who ask for each of these types.
@@ -118,9 +146,18 @@ impl Pair {
             let path = format!("{}{tail}", self.path());
             let accept = wanted.split(';').next().unwrap_or_default();
             let reply = self.larder.client().get_with(&path, &[("Accept", accept)]);
-            assert_eq!(reply.status, 200, "{:?} {tail} as {accept}: {reply:?}", self.way);
+            assert_eq!(
+                reply.status, 200,
+                "{:?} {tail} as {accept}: {reply:?}",
+                self.way
+            );
             let content_type = reply.header("Content-Type").unwrap_or_default().to_owned();
-            assert_eq!(content_type.split(';').next(), Some(accept), "{:?} {tail}", self.way);
+            assert_eq!(
+                content_type.split(';').next(),
+                Some(accept),
+                "{:?} {tail}",
+                self.way
+            );
             Sight {
                 label: format!("{:?} {accept}", self.way),
                 url: format!("{}{path}", self.larder.url()),
@@ -136,12 +173,19 @@ impl Pair {
 
 /// The name by which a specimen is asked for: nothing for an index.
 fn page_of(specimen: &Specimen) -> &str {
-    if specimen.is_index() { "" } else { &specimen.name }
+    if specimen.is_index() {
+        ""
+    } else {
+        &specimen.name
+    }
 }
 
 fn assert_the_same(way: Way, specimens: &[Specimen], types: &[&str]) {
     let pair = Pair::start(way);
-    let cases: Vec<Case> = specimens.iter().map(|specimen| pair.look_at(specimen, types)).collect();
+    let cases: Vec<Case> = specimens
+        .iter()
+        .map(|specimen| pair.look_at(specimen, types))
+        .collect();
     let verdict = judge(&cases);
     assert!(
         verdict.differences.is_empty(),
@@ -149,7 +193,11 @@ fn assert_the_same(way: Way, specimens: &[Specimen], types: &[&str]) {
         verdict.differences.len(),
         verdict.differences.join("\n")
     );
-    assert!(verdict.compared > 10_000, "only {} comparisons", verdict.compared);
+    assert!(
+        verdict.compared > 10_000,
+        "only {} comparisons",
+        verdict.compared
+    );
     assert!(verdict.unread.is_empty(), "{:#?}", verdict.unread);
 }
 
@@ -169,16 +217,25 @@ fn a_page_with_an_unusable_entry_reads_as_without_it() {
     for way in [Way::GitLab, Way::Mirror] {
         let pair = Pair::start(way);
         let all = Specimen::all();
-        let specimen = all.iter().find(|page| page.name == "public-index" && page.is_json());
+        let specimen = all
+            .iter()
+            .find(|page| page.name == "public-index" && page.is_json());
         let mut case = pair.look_at(specimen.expect("a page of the corpus"), &[]);
         let text = String::from_utf8(case.original.body.clone()).expect("UTF-8");
-        let damaged =
-            text.replacen("\"files\":[", "\"files\":[{\"filename\":\"x-1.tar.gz\",\"hashes\":{}},", 1);
+        let damaged = text.replacen(
+            "\"files\":[",
+            "\"files\":[{\"filename\":\"x-1.tar.gz\",\"hashes\":{}},",
+            1,
+        );
         assert_ne!(text, damaged);
-        pair.upstream.serve_verbatim("public-index", case.original.content_type.as_str(), damaged);
+        pair.upstream
+            .serve_verbatim("public-index", case.original.content_type.as_str(), damaged);
         case.seen = pair.seen("public-index/", &BOTH);
         let verdict = judge(&[case]);
-        assert!(verdict.differences.is_empty() && verdict.unread.is_empty(), "{verdict:#?}");
+        assert!(
+            verdict.differences.is_empty() && verdict.unread.is_empty(),
+            "{verdict:#?}"
+        );
         assert!(verdict.compared > 10, "{verdict:#?}");
     }
 }
@@ -198,27 +255,59 @@ fn the_oracle_notices_whatever_is_damaged() {
     let damages = [
         ("public-index", false, "&gt;=3.9", "&gt;=3.8"),
         ("public-index", false, " data-yanked=\"\"", ""),
-        ("public-index", false, "-4.0.0.tar.gz#sha256=", "-4.0.0.tar.gz#sha512="),
-        ("public-index", false, "data-core-metadata=\"sha256=", "data-core-metadata=\"sha256=0"),
-        ("public-index", false, "content=\"active\"", "content=\"archived\""),
+        (
+            "public-index",
+            false,
+            "-4.0.0.tar.gz#sha256=",
+            "-4.0.0.tar.gz#sha512=",
+        ),
+        (
+            "public-index",
+            false,
+            "data-core-metadata=\"sha256=",
+            "data-core-metadata=\"sha256=0",
+        ),
+        (
+            "public-index",
+            false,
+            "content=\"active\"",
+            "content=\"archived\"",
+        ),
         ("public-index", false, "/integrity/", "/lost/"),
         ("public-index", false, "<br />", "<br/>"),
         ("yanked", false, "größer", "groesser"),
         ("sizes-and-times", false, "14382", "14383"),
         ("gitlab", false, "1.2.0-py3", "1.2.1-py3"),
-        ("gitlab", false, "data-requires-python=\"\"", "data-requires-python=\"&gt;=3\""),
+        (
+            "gitlab",
+            false,
+            "data-requires-python=\"\"",
+            "data-requires-python=\"&gt;=3\"",
+        ),
         ("index-gitlab", false, ">other<", ">another<"),
         ("public-index", true, "\"yanked\":true", "\"yanked\":false"),
         ("public-index", true, "\"size\":1003", "\"size\":1004"),
         ("public-index", true, "05.678901Z", "05.678902Z"),
-        ("public-index", true, "\"_last-serial\":25253043", "\"_last-serial\":25253044"),
-        ("public-index", true, "\"versions\":[\"1.0\",", "\"versions\":["),
+        (
+            "public-index",
+            true,
+            "\"_last-serial\":25253043",
+            "\"_last-serial\":25253044",
+        ),
+        (
+            "public-index",
+            true,
+            "\"versions\":[\"1.0\",",
+            "\"versions\":[",
+        ),
         ("unknown-keys", true, "1E400", "1e400"),
         ("index-public", true, "zope.interface", "zope-interfaces"),
     ];
     let mut cases = Vec::new();
     for (number, (name, as_json, old, new)) in damages.into_iter().enumerate() {
-        let specimen = all.iter().find(|page| page.name == name && page.is_json() == as_json);
+        let specimen = all
+            .iter()
+            .find(|page| page.name == name && page.is_json() == as_json);
         let specimen = specimen.expect("a page of the corpus");
         let body = specimen.at("https://index.example", "https://files.example");
         let text = String::from_utf8(body.clone()).expect("UTF-8");
@@ -230,15 +319,24 @@ fn the_oracle_notices_whatever_is_damaged() {
             original: sight(specimen, body.clone()),
             seen: vec![sight(specimen, damaged.into_bytes())],
         };
-        let whole = Case { name: "whole:".to_owned(), seen: vec![sight(specimen, body)], ..case.clone() };
+        let whole = Case {
+            name: "whole:".to_owned(),
+            seen: vec![sight(specimen, body)],
+            ..case.clone()
+        };
         cases.extend([case, whole]);
     }
     let differences = judge(&cases).differences;
     for (number, damage) in damages.iter().enumerate() {
-        let noticed = differences.iter().any(|text| text.starts_with(&format!("damage {number}:")));
+        let noticed = differences
+            .iter()
+            .any(|text| text.starts_with(&format!("damage {number}:")));
         assert!(noticed, "{damage:?}");
     }
-    assert!(!differences.iter().any(|text| text.starts_with("whole:")), "{differences:#?}");
+    assert!(
+        !differences.iter().any(|text| text.starts_with("whole:")),
+        "{differences:#?}"
+    );
 }
 
 /// Pages that uv refuses as published, or that leave it no file to choose.
@@ -281,7 +379,10 @@ fn assert_uv_locks_the_same(way: Way, as_json: bool) {
     for (prefix, original) in pair.prefixes() {
         ours = ours.replace(&prefix, &original);
     }
-    assert!(direct.matches("url = ").count() > specimens.len(), "{direct}");
+    assert!(
+        direct.matches("url = ").count() > specimens.len(),
+        "{direct}"
+    );
     // uv writes down the dot segments of a link as they are, and its query; larder's links have none.
     let mut direct = direct.replace("/packages/x/../g/", "/packages/g/");
     if way == Way::Mirror {
@@ -289,22 +390,38 @@ fn assert_uv_locks_the_same(way: Way, as_json: bool) {
             direct = direct.replace(query, "");
         }
     }
-    let differences: Vec<(&str, &str)> = ours.lines().zip(direct.lines()).filter(|(a, b)| a != b).collect();
-    assert!(differences.is_empty(), "{way:?}, JSON {as_json}: {differences:#?}");
-    assert_eq!(ours.lines().count(), direct.lines().count(), "{way:?}, JSON {as_json}");
+    let differences: Vec<(&str, &str)> = ours
+        .lines()
+        .zip(direct.lines())
+        .filter(|(a, b)| a != b)
+        .collect();
+    assert!(
+        differences.is_empty(),
+        "{way:?}, JSON {as_json}: {differences:#?}"
+    );
+    assert_eq!(
+        ours.lines().count(),
+        direct.lines().count(),
+        "{way:?}, JSON {as_json}"
+    );
 }
 
 /// The lock file of a project that needs every specimen. Their dependencies are given, so that uv reads pages only.
 fn lock(index: &str, specimens: &[Specimen]) -> String {
     // What the project says of its index is the point.
     let user = Workbench::new().environment("UV_NO_CONFIG", "false");
-    let names: Vec<&str> = specimens.iter().map(|specimen| specimen.name.as_str()).collect();
+    let names: Vec<&str> = specimens
+        .iter()
+        .map(|specimen| specimen.name.as_str())
+        .collect();
     let mut project = format!(
         "[project]\nname = \"reader\"\nversion = \"0\"\nrequires-python = \">=3.11\"\ndependencies = {names:?}\n\
 "
     );
     for name in names {
-        project.push_str(&format!("[[tool.uv.dependency-metadata]]\nname = {name:?}\nrequires-dist = []\n"));
+        project.push_str(&format!(
+            "[[tool.uv.dependency-metadata]]\nname = {name:?}\nrequires-dist = []\n"
+        ));
     }
     user.write("pyproject.toml", project);
     let locked: Outcome = user.uv(&["lock", "--default-index", index]);

@@ -2,7 +2,8 @@
 
 use crate::bodies::eventually;
 use crate::support::{
-    Act, Answer, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, StoreListing, path, token,
+    Act, Answer, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, StoreListing, path,
+    token,
 };
 
 const TEXT: &str = "text/html; charset=utf-8";
@@ -17,12 +18,19 @@ fn page() -> String {
 }
 
 fn pages() -> [String; 4] {
-    [page(), path::project_index(42), path::group_page(7, "my-pkg"), path::group_index(7)]
+    [
+        page(),
+        path::project_index(42),
+        path::group_page(7, "my-pkg"),
+        path::group_index(7),
+    ]
 }
 
 /// With so many versions of `many`, that pages are worth compressing.
 fn gitlab(pep691: bool, versions: usize) -> GitLab {
-    let gitlab = GitLab::builder().set(|settings| settings.pep691 = pep691).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.pep691 = pep691)
+        .start();
     for version in 0..versions {
         gitlab.publish(42, Distribution::new("many", &version.to_string()).wheel());
     }
@@ -42,14 +50,24 @@ fn get_as(client: &Client, address: &str, accept: &str) -> Reply {
 }
 
 fn forge(gitlab: &GitLab, content_type: &str, body: impl Into<Vec<u8>>) {
-    let answer = Answer::new(200).header("Content-Type", content_type).body(body.into());
+    let answer = Answer::new(200)
+        .header("Content-Type", content_type)
+        .body(body.into());
     gitlab.plan(Act::Answer(answer).at(Kind::Page));
 }
 
 #[track_caller]
 fn assert_is_502(reply: &Reply, case: &str) {
-    assert_eq!((reply.status, reply.is_complete()), (502, true), "{case}: {reply:?}");
-    assert_eq!(reply.header("Content-Type"), Some("application/problem+json"), "{case}: {reply:?}");
+    assert_eq!(
+        (reply.status, reply.is_complete()),
+        (502, true),
+        "{case}: {reply:?}"
+    );
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/problem+json"),
+        "{case}: {reply:?}"
+    );
 }
 
 /// What clients say they accept, and what they then get.
@@ -68,22 +86,66 @@ const WISHES: [(&str, Option<&str>, &str); 18] = [
         ),
         JSON,
     ),
-    ("poetry", Some("application/vnd.pypi.simple.v1+json, */*;q=0.1"), JSON),
+    (
+        "poetry",
+        Some("application/vnd.pypi.simple.v1+json, */*;q=0.1"),
+        JSON,
+    ),
     ("pip before 22.2", Some("text/html"), TEXT),
     ("hatch, curl", Some("*/*"), TEXT),
     ("nothing said", None, TEXT),
     ("an empty wish", Some(""), TEXT),
-    ("a browser", Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), TEXT),
-    ("HTML by its version", Some("application/vnd.pypi.simple.v1+html"), HTML),
-    ("the latest HTML", Some("application/vnd.pypi.simple.latest+html"), HTML),
-    ("the latest JSON", Some("application/vnd.pypi.simple.latest+json"), JSON),
-    ("in capitals", Some("Application/Vnd.PyPI.Simple.V1+JSON"), JSON),
-    ("HTML rather", Some("application/vnd.pypi.simple.v1+json;q=0.3, text/html;q=0.5"), TEXT),
-    ("anything but JSON", Some("*/*, application/vnd.pypi.simple.v1+json;q=0"), TEXT),
-    ("a version to come, or this", Some("application/vnd.pypi.simple.v2+json, text/html;q=0.1"), TEXT),
+    (
+        "a browser",
+        Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        TEXT,
+    ),
+    (
+        "HTML by its version",
+        Some("application/vnd.pypi.simple.v1+html"),
+        HTML,
+    ),
+    (
+        "the latest HTML",
+        Some("application/vnd.pypi.simple.latest+html"),
+        HTML,
+    ),
+    (
+        "the latest JSON",
+        Some("application/vnd.pypi.simple.latest+json"),
+        JSON,
+    ),
+    (
+        "in capitals",
+        Some("Application/Vnd.PyPI.Simple.V1+JSON"),
+        JSON,
+    ),
+    (
+        "HTML rather",
+        Some("application/vnd.pypi.simple.v1+json;q=0.3, text/html;q=0.5"),
+        TEXT,
+    ),
+    (
+        "anything but JSON",
+        Some("*/*, application/vnd.pypi.simple.v1+json;q=0"),
+        TEXT,
+    ),
+    (
+        "a version to come, or this",
+        Some("application/vnd.pypi.simple.v2+json, text/html;q=0.1"),
+        TEXT,
+    ),
     ("plain JSON", Some("application/json"), ""),
-    ("a version to come", Some("application/vnd.pypi.simple.v2+json"), ""),
-    ("none of it", Some("text/html;q=0, application/vnd.pypi.simple.v1+json;q=0"), ""),
+    (
+        "a version to come",
+        Some("application/vnd.pypi.simple.v2+json"),
+        "",
+    ),
+    (
+        "none of it",
+        Some("text/html;q=0, application/vnd.pypi.simple.v1+json;q=0"),
+        "",
+    ),
 ];
 
 #[test]
@@ -95,7 +157,10 @@ fn every_client_gets_the_format_it_asks_for() {
             for address in pages() {
                 for method in ["GET", "HEAD"] {
                     let case = format!("{who} {method} {address}, JSON at GitLab: {pep691}");
-                    let headers: Vec<_> = accept.map(|accept| ("Accept", accept)).into_iter().collect();
+                    let headers: Vec<_> = accept
+                        .map(|accept| ("Accept", accept))
+                        .into_iter()
+                        .collect();
                     let asked = gitlab.log().len();
                     let reply = reader(&larder).request(method, &address, &headers);
                     if wanted.is_empty() {
@@ -106,7 +171,11 @@ fn every_client_gets_the_format_it_asks_for() {
                     reply.expect(200);
                     assert_eq!(reply.header("Content-Type"), Some(wanted), "{case}");
                     if method == "GET" {
-                        let starts = if wanted == JSON { "{" } else { "<!DOCTYPE html>" };
+                        let starts = if wanted == JSON {
+                            "{"
+                        } else {
+                            "<!DOCTYPE html>"
+                        };
                         assert!(reply.text().starts_with(starts), "{case}: {reply:?}");
                     }
                 }
@@ -137,12 +206,19 @@ fn odd_json(base: &str) -> String {
 fn only_links_change_on_a_json_page() {
     let gitlab = gitlab(true, 0);
     let theirs = odd_json(gitlab.url());
-    forge(&gitlab, "Application/vnd.pypi.simple.v1+JSON ; charset=utf-8", theirs.clone());
+    forge(
+        &gitlab,
+        "Application/vnd.pypi.simple.v1+JSON ; charset=utf-8",
+        theirs.clone(),
+    );
     let served = get_as(&reader(&Larder::start(&gitlab)), &page(), JSON);
     let text = String::from_utf8(served.expect(200).to_vec()).expect("text");
     let sha = "5".repeat(64);
     let mut expected = theirs;
-    for name in [format!("a-1.0.zip#sha256={sha}"), "b-1.0-py3-none-any.whl".to_owned()] {
+    for name in [
+        format!("a-1.0.zip#sha256={sha}"),
+        "b-1.0-py3-none-any.whl".to_owned(),
+    ] {
         let link = format!("/api/v4/projects/42/packages/pypi/files/{sha}/{name}\"");
         expected = expected.replace(&format!("{}{link}", gitlab.url()), &link);
     }
@@ -160,7 +236,10 @@ fn a_digest_that_only_the_link_tells_is_kept() {
     let larder = Larder::start(&gitlab);
     for accept in BOTH {
         let text = get_as(&reader(&larder), &page(), accept).text();
-        assert!(text.contains(&format!("/files/{sha}/a-1.0.zip#sha256={sha}\"")), "{accept}: {text}");
+        assert!(
+            text.contains(&format!("/files/{sha}/a-1.0.zip#sha256={sha}\"")),
+            "{accept}: {text}"
+        );
     }
 }
 
@@ -172,7 +251,10 @@ fn a_json_page_of_gitlabs_own_is_the_same_but_for_its_links() {
     for address in pages().into_iter().chain([path::project_page(42, "many")]) {
         let theirs = get_as(&direct, &address, JSON);
         let ours = get_as(&reader(&larder), &address, JSON);
-        let back = ours.text().replace("\"url\":\"/api/v4/", &format!("\"url\":\"{}/api/v4/", gitlab.url()));
+        let back = ours.text().replace(
+            "\"url\":\"/api/v4/",
+            &format!("\"url\":\"{}/api/v4/", gitlab.url()),
+        );
         assert_eq!(back, theirs.text(), "{address}");
         ours.expect(200);
     }
@@ -181,14 +263,19 @@ fn a_json_page_of_gitlabs_own_is_the_same_but_for_its_links() {
 #[test]
 fn json_is_rendered_of_html_with_its_facts_and_no_others() {
     let gitlab = gitlab(false, 0);
-    let wheel = Distribution::new("facts", "1.0").requires_python(">=3.8, <4").wheel();
+    let wheel = Distribution::new("facts", "1.0")
+        .requires_python(">=3.8, <4")
+        .wheel();
     let sdist = Distribution::new("facts", "1.1").sdist();
     for (file, requires) in [(&wheel, ">=3.8, <4 ; '<&>' and \"x\""), (&sdist, "")] {
         gitlab.publish(42, NewFile::from(file).requires_python(requires));
     }
     let larder = lasting(&gitlab);
     for (address, file) in [
-        (path::project_page(42, "facts"), path::project_file as fn(u64, _) -> String),
+        (
+            path::project_page(42, "facts"),
+            path::project_file as fn(u64, _) -> String,
+        ),
         (path::group_page(7, "facts"), path::group_file),
     ] {
         let scope = if address.contains("groups") { 7 } else { 42 };
@@ -208,10 +295,23 @@ fn json_is_rendered_of_html_with_its_facts_and_no_others() {
             {"filename": sdist.filename, "url": file(scope, &sdist), "hashes": {"sha256": sdist.sha256}},
         ]);
         assert_eq!(serde_json::Value::from(files), expected, "{address}");
-        let mut keys: Vec<_> = shown.as_object().expect("an object").keys().map(String::as_str).collect();
+        let mut keys: Vec<_> = shown
+            .as_object()
+            .expect("an object")
+            .keys()
+            .map(String::as_str)
+            .collect();
         keys.sort_unstable();
-        assert_eq!((keys, &shown["name"]), (vec!["files", "meta", "name"], &"facts".into()), "{address}");
-        assert_eq!(shown["meta"], serde_json::json!({"api-version": "1.0"}), "sizes are not known");
+        assert_eq!(
+            (keys, &shown["name"]),
+            (vec!["files", "meta", "name"], &"facts".into()),
+            "{address}"
+        );
+        assert_eq!(
+            shown["meta"],
+            serde_json::json!({"api-version": "1.0"}),
+            "sizes are not known"
+        );
     }
 }
 
@@ -244,13 +344,22 @@ fn an_index_names_each_project_once_in_json() {
         let larder = lasting(&gitlab);
         for address in [path::project_index(42), path::group_index(7)] {
             let html = get_as(&reader(&larder), &address, "text/html").text();
-            assert_eq!(html.matches(">many</a>").count(), 5, "GitLab's own: a link for each release");
+            assert_eq!(
+                html.matches(">many</a>").count(),
+                5,
+                "GitLab's own: a link for each release"
+            );
             let json = get_as(&reader(&larder), &address, JSON).json();
             let names = |name: &str| {
                 let projects = json["projects"].as_array().expect("a list").iter();
                 projects
                     .filter(|it| {
-                        it["name"].as_str().expect("a name").replace('.', "-").to_lowercase() == name
+                        it["name"]
+                            .as_str()
+                            .expect("a name")
+                            .replace('.', "-")
+                            .to_lowercase()
+                            == name
                     })
                     .count()
             };
@@ -259,7 +368,11 @@ fn an_index_names_each_project_once_in_json() {
                 (1, 1),
                 "{address}, JSON at GitLab: {pep691}: {json}"
             );
-            assert_eq!(names("gear"), usize::from(address.contains("groups")), "{json}");
+            assert_eq!(
+                names("gear"),
+                usize::from(address.contains("groups")),
+                "{json}"
+            );
             assert_eq!(json["meta"]["api-version"], "1.0");
         }
     }
@@ -282,8 +395,16 @@ fn r9_each_representation_has_a_tag_of_its_own() {
                     let etag = get.header("ETag").expect("pages have one").to_owned();
                     get.expect(200);
                     assert_eq!(head.header("ETag"), Some(etag.as_str()), "{wish:?}");
-                    assert_eq!(head.header("Content-Length"), get.header("Content-Length"), "{wish:?}");
-                    assert!(get.header("Vary").is_some_and(|vary| vary.starts_with("Accept, ")), "{get:?}");
+                    assert_eq!(
+                        head.header("Content-Length"),
+                        get.header("Content-Length"),
+                        "{wish:?}"
+                    );
+                    assert!(
+                        get.header("Vary")
+                            .is_some_and(|vary| vary.starts_with("Accept, ")),
+                        "{get:?}"
+                    );
                     known.push((wish, etag));
                 }
             }
@@ -292,14 +413,25 @@ fn r9_each_representation_has_a_tag_of_its_own() {
                     let headers = [wish[0], wish[1], ("If-None-Match", etag)];
                     let reply = reader(&larder).get_with(&address, &headers);
                     let expected = if own == etag { 304 } else { 200 };
-                    assert_eq!(reply.status, expected, "{address} {wish:?} with the tag of {other:?}");
+                    assert_eq!(
+                        reply.status, expected,
+                        "{address} {wish:?} with the tag of {other:?}"
+                    );
                 }
             }
             let mut tags: Vec<_> = known.iter().map(|(_, etag)| etag).collect();
             tags.sort_unstable();
             tags.dedup();
             // A short page is not worth compressing.
-            assert_eq!(tags.len(), if address.contains("many") { 6 } else { tags.len().max(2) }, "{known:?}");
+            assert_eq!(
+                tags.len(),
+                if address.contains("many") {
+                    6
+                } else {
+                    tags.len().max(2)
+                },
+                "{known:?}"
+            );
         }
     }
 }
@@ -308,14 +440,25 @@ fn r9_each_representation_has_a_tag_of_its_own() {
 fn r8_json_that_is_no_index_is_never_taken_for_one_nor_kept() {
     let gitlab = gitlab(false, 0);
     let good = odd_json(gitlab.url());
-    let html = Client::new(gitlab.address()).token(token::READER).get(&page()).text();
+    let html = Client::new(gitlab.address())
+        .token(token::READER)
+        .get(&page())
+        .text();
     let replaced = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         good.replacen(from, to, 1).into_bytes()
     };
     let impostors: Vec<(&str, &str, Vec<u8>)> = vec![
-        ("a message", JSON, b"{\"message\":\"401 Unauthorized\"}".to_vec()),
-        ("an error", JSON, b"{\"error\":\"x\",\"files\":null}".to_vec()),
+        (
+            "a message",
+            JSON,
+            b"{\"message\":\"401 Unauthorized\"}".to_vec(),
+        ),
+        (
+            "an error",
+            JSON,
+            b"{\"error\":\"x\",\"files\":null}".to_vec(),
+        ),
         ("an empty object", JSON, b"{}".to_vec()),
         ("a list", JSON, b"[]".to_vec()),
         ("a text", JSON, b"\"files\"".to_vec()),
@@ -323,15 +466,39 @@ fn r8_json_that_is_no_index_is_never_taken_for_one_nor_kept() {
         ("white space", JSON, b" \n ".to_vec()),
         ("HTML sent as JSON", JSON, html.clone().into_bytes()),
         ("JSON sent as HTML", "text/html", good.clone().into_bytes()),
-        ("JSON of no kind", "application/json", good.clone().into_bytes()),
-        ("JSON of a version to come", "application/vnd.pypi.simple.v2+json", good.clone().into_bytes()),
-        ("a major version nobody knows", JSON, replaced("\"1.3\"", "\"2.0\"")),
+        (
+            "JSON of no kind",
+            "application/json",
+            good.clone().into_bytes(),
+        ),
+        (
+            "JSON of a version to come",
+            "application/vnd.pypi.simple.v2+json",
+            good.clone().into_bytes(),
+        ),
+        (
+            "a major version nobody knows",
+            JSON,
+            replaced("\"1.3\"", "\"2.0\""),
+        ),
         ("a version that is none", JSON, replaced("\"1.3\"", "\"x\"")),
         ("no version", JSON, replaced("\"api-version\"", "\"api\"")),
         ("no files", JSON, replaced("\"files\"", "\"filez\"")),
-        ("files that are no list", JSON, replaced("\"files\":[", "\"files\":7, \"f\":[")),
-        ("an index for a page", JSON, b"{\"meta\":{\"api-version\":\"1.0\"},\"projects\":[]}".to_vec()),
-        ("more behind the end", JSON, format!("{good}{{}}").into_bytes()),
+        (
+            "files that are no list",
+            JSON,
+            replaced("\"files\":[", "\"files\":7, \"f\":["),
+        ),
+        (
+            "an index for a page",
+            JSON,
+            b"{\"meta\":{\"api-version\":\"1.0\"},\"projects\":[]}".to_vec(),
+        ),
+        (
+            "more behind the end",
+            JSON,
+            format!("{good}{{}}").into_bytes(),
+        ),
         ("a comma too many", JSON, replaced("\"1.0\"]", "\"1.0\",]")),
         ("no UTF-8", JSON, {
             let mut bytes = good.clone().into_bytes();
@@ -350,18 +517,28 @@ fn r8_json_that_is_no_index_is_never_taken_for_one_nor_kept() {
         gitlab.behave();
         let kept = StoreListing::of(&larder.cache_dir());
         assert!(
-            ["api-version", "message", "<title>"].iter().all(|part| kept.containing(part).is_empty()),
+            ["api-version", "message", "<title>"]
+                .iter()
+                .all(|part| kept.containing(part).is_empty()),
             "{case}: {kept:?}"
         );
         for accept in BOTH {
-            assert!(get_as(&reader(&larder), &page(), accept).text().contains("my_pkg-1.0.0"), "{case}");
+            assert!(
+                get_as(&reader(&larder), &page(), accept)
+                    .text()
+                    .contains("my_pkg-1.0.0"),
+                "{case}"
+            );
         }
         // Nor does it take the place of the page that is there.
         forge(&gitlab, content_type, body);
         for accept in BOTH {
             let insisting = [("Accept", accept), ("Cache-Control", "no-cache")];
             let reply = reader(&larder).get_with(&page(), &insisting);
-            assert!(reply.status == 200 && reply.text().contains("my_pkg-1.0.0"), "{case}: {reply:?}");
+            assert!(
+                reply.status == 200 && reply.text().contains("my_pkg-1.0.0"),
+                "{case}: {reply:?}"
+            );
         }
         gitlab.behave();
     }
@@ -370,21 +547,37 @@ fn r8_json_that_is_no_index_is_never_taken_for_one_nor_kept() {
 #[test]
 fn a_version_nobody_knows_is_for_the_client_to_judge_in_html_and_nothing_is_made_of_it() {
     let gitlab = gitlab(false, 0);
-    let html = Client::new(gitlab.address()).token(token::READER).get(&page()).text();
-    let later = html.replace("<title>", "<meta name=\"pypi:repository-version\" content=\"2.0\"><title>");
+    let html = Client::new(gitlab.address())
+        .token(token::READER)
+        .get(&page())
+        .text();
+    let later = html.replace(
+        "<title>",
+        "<meta name=\"pypi:repository-version\" content=\"2.0\"><title>",
+    );
     forge(&gitlab, "text/html", later);
     let larder = Larder::start(&gitlab);
     let reply = get_as(&reader(&larder), &page(), "text/html");
-    assert!(reply.status == 200 && reply.text().contains("content=\"2.0\""), "{reply:?}");
-    assert_is_502(&get_as(&reader(&larder), &page(), JSON), "HTML of version 2.0 as JSON");
+    assert!(
+        reply.status == 200 && reply.text().contains("content=\"2.0\""),
+        "{reply:?}"
+    );
+    assert_is_502(
+        &get_as(&reader(&larder), &page(), JSON),
+        "HTML of version 2.0 as JSON",
+    );
 }
 
 #[test]
 fn r8_a_json_page_cut_anywhere_is_never_completed() {
     let gitlab = gitlab(true, 0);
-    let larder = Larder::builder(&gitlab).gitlab_setting("retries = 0\nfailures = 0").start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting("retries = 0\nfailures = 0")
+        .start();
     let whole = odd_json(gitlab.url()).trim_end().to_owned();
-    let cuts = (0..whole.len()).step_by(13).chain(whole.len() - 12..whole.len());
+    let cuts = (0..whole.len())
+        .step_by(13)
+        .chain(whole.len() - 12..whole.len());
     for (round, at) in cuts.enumerate() {
         // All the bytes that were announced, which are not all of the page; or fewer than were announced.
         let after = at as u64;
@@ -399,7 +592,10 @@ fn r8_a_json_page_cut_anywhere_is_never_completed() {
                 }
             }
             let accept = BOTH[round % 2];
-            assert_is_502(&get_as(&reader(&larder), &page(), accept), &format!("{case} as {accept}"));
+            assert_is_502(
+                &get_as(&reader(&larder), &page(), accept),
+                &format!("{case} as {accept}"),
+            );
             gitlab.behave();
         }
     }
@@ -407,10 +603,17 @@ fn r8_a_json_page_cut_anywhere_is_never_completed() {
         forge(&gitlab, JSON, whole.clone());
         gitlab.plan(Act::UntilClose.at(Kind::Page));
         gitlab.plan(act.at(Kind::Page));
-        assert_is_502(&get_as(&reader(&larder), &page(), JSON), "ended by the connection");
+        assert_is_502(
+            &get_as(&reader(&larder), &page(), JSON),
+            "ended by the connection",
+        );
         gitlab.behave();
     }
-    assert!(StoreListing::of(&larder.cache_dir()).containing("api-version").is_empty());
+    assert!(
+        StoreListing::of(&larder.cache_dir())
+            .containing("api-version")
+            .is_empty()
+    );
     get_as(&reader(&larder), &page(), JSON).expect(200);
 }
 
@@ -419,10 +622,14 @@ fn pages_in_both_formats_survive_a_restart_and_are_asked_about_first() {
     for pep691 in [false, true] {
         let gitlab = gitlab(pep691, 0);
         let larder = lasting(&gitlab);
-        let all: Vec<(String, &str)> =
-            pages().into_iter().flat_map(|page| BOTH.map(|accept| (page.clone(), accept))).collect();
-        let before: Vec<Reply> =
-            all.iter().map(|(address, accept)| get_as(&reader(&larder), address, accept)).collect();
+        let all: Vec<(String, &str)> = pages()
+            .into_iter()
+            .flat_map(|page| BOTH.map(|accept| (page.clone(), accept)))
+            .collect();
+        let before: Vec<Reply> = all
+            .iter()
+            .map(|(address, accept)| get_as(&reader(&larder), address, accept))
+            .collect();
         let stored = |part| StoreListing::of(&larder.cache_dir()).containing(part).len();
         eventually("all pages are stored", || {
             stored("<title>Links for") >= 4 && stored("api-version") >= if pep691 { 4 } else { 0 }
@@ -431,14 +638,20 @@ fn pages_in_both_formats_survive_a_restart_and_are_asked_about_first() {
         gitlab.log().clear();
         for ((address, accept), before) in all.iter().zip(&before) {
             let etag = before.header("ETag").expect("pages have one");
-            let reply = reader(&larder).get_with(address, &[("Accept", accept), ("If-None-Match", etag)]);
+            let reply =
+                reader(&larder).get_with(address, &[("Accept", accept), ("If-None-Match", etag)]);
             assert_eq!(reply.status, 304, "{address} as {accept}: {reply:?}");
             let reply = get_as(&reader(&larder), address, accept);
             assert_eq!(reply.expect(200), &before.body[..], "{address} as {accept}");
             assert_eq!(reply.header("Content-Type"), before.header("Content-Type"));
         }
         for entry in gitlab.log().answered() {
-            assert_eq!((entry.status, entry.body_sent), (Some(304), 0), "{:?}", entry.head);
+            assert_eq!(
+                (entry.status, entry.body_sent),
+                (Some(304), 0),
+                "{:?}",
+                entry.head
+            );
         }
         gitlab.stop();
         for (address, accept) in &all {

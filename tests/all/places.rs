@@ -21,13 +21,22 @@ fn page() -> String {
 #[test]
 fn idle_connections_make_room_the_longest_idle_first() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[limits]\nconnections = 6").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nconnections = 6")
+        .start();
     let client = larder.client().token(token::READER);
     let mut held: Vec<_> = (0..6).map(|_| idle(&client)).collect();
     let begun = Instant::now();
     client.get(&page()).expect(200);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    assert!(held.remove(0).closes_within(Duration::from_secs(3)), "the first one stays");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        held.remove(0).closes_within(Duration::from_secs(3)),
+        "the first one stays"
+    );
     for wire in &mut held {
         wire.send(client.head_text("GET", &page(), &[]).as_bytes());
         wire.reply_to("GET").expect(200);
@@ -37,7 +46,9 @@ fn idle_connections_make_room_the_longest_idle_first() {
 #[test]
 fn whatever_a_connection_waits_with_it_makes_room() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).sections("[limits]\nconnections = 4").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nconnections = 4")
+        .start();
     let client = larder.client().token(token::READER);
     // More than there are places, spare ones included, and none of them says a whole word.
     for begun in ["", "GET /-/health/live HTTP/1.1\r\nHost: larder\r\n"] {
@@ -62,7 +73,10 @@ fn whatever_a_connection_waits_with_it_makes_room() {
         for _ in 0..2 {
             let mut sender = secure.http2().await;
             let live = secure.get("/-/health/live", token::READER);
-            assert_eq!(sender.send_request(live).await.expect("an answer").status(), 200);
+            assert_eq!(
+                sender.send_request(live).await.expect("an answer").status(),
+                200
+            );
             held.push(sender);
         }
         let found = fetch(&secure, &page()).await;
@@ -79,7 +93,9 @@ fn how_larder_is_can_be_asked_while_nobody_else_is_served() {
     let larder = Larder::builder(&gitlab).sections(limits).start();
     let client = larder.client().token(token::READER);
     let gate = gitlab.hold(Site::FileBody, 1_000_000);
-    let mut held: Vec<_> = (0..2).map(|_| client.start("GET", &path::project_file(42, &file), &[])).collect();
+    let mut held: Vec<_> = (0..2)
+        .map(|_| client.start("GET", &path::project_file(42, &file), &[]))
+        .collect();
     for exchange in &mut held {
         assert!(exchange.read_body(500_000) >= 500_000);
     }

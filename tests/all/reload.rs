@@ -8,7 +8,9 @@ use rustix::process::Signal;
 
 use crate::bodies::eventually;
 use crate::service_manager::Manager;
-use crate::support::{Act, Distribution, Gate, GitLab, Kind, Larder, PublicIndex, Site, path, token};
+use crate::support::{
+    Act, Distribution, Gate, GitLab, Kind, Larder, PublicIndex, Site, path, token,
+};
 use crate::uploads::{content_type, form};
 
 /// How often the configuration is read again under load.
@@ -39,7 +41,9 @@ fn a_good_configuration_takes_effect_and_cuts_nobody() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     let wheel = Distribution::new("demo", "1.0").payload(3_000_000).wheel();
     gitlab.publish(42, &wheel);
-    let index = PublicIndex::builder().offering(Distribution::new("public", "1.0").wheel()).start();
+    let index = PublicIndex::builder()
+        .offering(Distribution::new("public", "1.0").wheel())
+        .start();
     let larder = manager.over(Larder::builder(&gitlab)).start();
     manager.hears_of("READY=1");
     let client = larder.client().token(token::READER);
@@ -52,15 +56,25 @@ fn a_good_configuration_takes_effect_and_cuts_nobody() {
     assert_eq!((reader.status(), reader.read_body(100_000)), (200, 100_000));
 
     let (url, files) = (index.url(), index.files_prefix());
-    add(&larder, &format!("[mirrors.extra]\nurl = {url:?}\nfiles = [{files:?}]"));
+    add(
+        &larder,
+        &format!("[mirrors.extra]\nurl = {url:?}\nfiles = [{files:?}]"),
+    );
     let heard = reload(&larder, &manager);
     assert_eq!(heard.len(), 2, "{heard:?}");
-    assert!(heard[0].starts_with("RELOADING=1\nMONOTONIC_USEC="), "{heard:?}");
+    assert!(
+        heard[0].starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{heard:?}"
+    );
     assert!(heard[1].contains("STATUS=in front of "), "{heard:?}");
     larder.wait_for_log("the configuration was read again and is in force");
 
     client.get("/extra/simple/public/").expect(200);
-    kept.send(client.head_text("GET", "/extra/simple/public/", &[]).as_bytes());
+    kept.send(
+        client
+            .head_text("GET", "/extra/simple/public/", &[])
+            .as_bytes(),
+    );
     kept.reply_to("GET").expect(200);
     // Whoever asks now shares the download that was begun before.
     assert_eq!(larder.metric("larder_downloads"), Some(1.0));
@@ -70,27 +84,42 @@ fn a_good_configuration_takes_effect_and_cuts_nobody() {
     for reader in [reader, second] {
         assert!(reader.finish().expect(200) == wheel.bytes, "other bytes");
     }
-    assert_eq!(gitlab.log().file_bodies().transfers, 1, "it was fetched again");
+    assert_eq!(
+        gitlab.log().file_bodies().transfers,
+        1,
+        "it was fetched again"
+    );
 }
 
 #[test]
 fn a_bad_configuration_changes_nothing_and_is_told() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     gitlab.publish(42, Distribution::new("demo", "1.0").wheel());
-    let larder = manager.over(Larder::builder(&gitlab)).sections("[index]\nfresh_for = \"1h\"").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .sections("[index]\nfresh_for = \"1h\"")
+        .start();
     manager.hears_of("READY=1");
     let client = larder.client().token(token::READER);
     let page = path::project_page(42, "demo");
     client.get(&page).expect(200);
     let asked = gitlab.log().len();
     for (from, to, faults) in [
-        ("fresh_for = \"1h\"", "fresh_for = \"1 parsec\"", vec!["index.fresh_for"]),
+        (
+            "fresh_for = \"1h\"",
+            "fresh_for = \"1 parsec\"",
+            vec!["index.fresh_for"],
+        ),
         (
             "fresh_for = \"1h\"",
             "fresh_for = \"1h\"\n[mirrors.one]\nurl = \"\"\n[mirrors.two]\nurl = \"\"",
             vec!["mirrors.one.url", "mirrors.two.url"],
         ),
-        ("fresh_for = \"1h\"", "fresh_for = \"1h\"\n[log]\nlevel = \"inof\"", vec!["log.level"]),
+        (
+            "fresh_for = \"1h\"",
+            "fresh_for = \"1h\"\n[log]\nlevel = \"inof\"",
+            vec!["log.level"],
+        ),
         (
             "fresh_for = \"1h\"",
             "fresh_for = \"1h\"\n[import]\nallowed_signers = \"/nowhere/at/all\"",
@@ -99,19 +128,32 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
     ] {
         replace(&larder, from, to);
         let ready = reload(&larder, &manager).pop().unwrap_or_default();
-        assert!(ready.contains("degraded: the configuration was refused"), "{ready}");
+        assert!(
+            ready.contains("degraded: the configuration was refused"),
+            "{ready}"
+        );
         for fault in faults {
             larder.wait_for_log(fault);
         }
         larder.wait_for_log("the new configuration is no good: the one before stays in force");
-        assert_eq!(larder.metric("larder_config_last_reload_successful"), Some(0.0));
+        assert_eq!(
+            larder.metric("larder_config_last_reload_successful"),
+            Some(0.0)
+        );
         client.get(&page).expect(200);
-        assert_eq!(gitlab.log().len(), asked, "what was in memory is still there");
+        assert_eq!(
+            gitlab.log().len(),
+            asked,
+            "what was in memory is still there"
+        );
         replace(&larder, to, from);
     }
     let ready = reload(&larder, &manager).pop().unwrap_or_default();
     assert!(!ready.contains("degraded"), "{ready}");
-    assert_eq!(larder.metric("larder_config_last_reload_successful"), Some(1.0));
+    assert_eq!(
+        larder.metric("larder_config_last_reload_successful"),
+        Some(1.0)
+    );
 }
 
 #[test]
@@ -129,7 +171,12 @@ fn a_file_that_never_comes_keeps_nobody_waiting() {
     larder.signal(Signal::TERM);
     manager.hears_of("STOPPING=1");
     let status = larder.wait(Duration::from_secs(20));
-    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", larder.log());
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(0),
+        "{}",
+        larder.log()
+    );
 }
 
 #[test]
@@ -151,16 +198,25 @@ fn offline_nothing_that_only_an_upstream_would_need_is_missed() {
 #[test]
 fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
-    let larder = manager.over(Larder::builder(&gitlab)).setting("listen_mode = \"0600\"").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .setting("listen_mode = \"0600\"")
+        .start();
     manager.hears_of("READY=1");
     replace(
         &larder,
         "listen_mode = \"0600\"",
         "listen_mode = \"0666\"\noffline = true\ncache_size = \"3GiB\"",
     );
-    add(&larder, "[limits]\nconnections = 7\n[log]\nformat = \"json\"");
+    add(
+        &larder,
+        "[limits]\nconnections = 7\n[log]\nformat = \"json\"",
+    );
     let ready = reload(&larder, &manager).pop().unwrap_or_default();
-    assert!(ready.contains("in front of") && ready.contains("of 3.0 GiB"), "{ready}");
+    assert!(
+        ready.contains("in front of") && ready.contains("of 3.0 GiB"),
+        "{ready}"
+    );
     larder.wait_for_log("the configuration was read again and is in force");
     let log = larder.log();
     for key in ["listen_mode", "offline", "limits.connections", "log.format"] {
@@ -173,37 +229,65 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
 #[test]
 fn what_must_stay_on_this_machine_is_judged_by_the_addresses_that_are_open() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
-    let larder = manager.over(Larder::builder(&gitlab)).argument("--listen").argument("0.0.0.0:0").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .argument("--listen")
+        .argument("0.0.0.0:0")
+        .start();
     manager.hears_of("READY=1");
     let token = larder.home().join("token");
     std::fs::write(&token, "secret").expect("a writable folder");
-    replace(&larder, "[gitlab]\n", &format!("[gitlab]\ntoken_file = {token:?}\n"));
+    replace(
+        &larder,
+        "[gitlab]\n",
+        &format!("[gitlab]\ntoken_file = {token:?}\n"),
+    );
     reload(&larder, &manager);
     larder.wait_for_log("gitlab.token_file");
-    assert_eq!(larder.metric("larder_config_last_reload_successful"), Some(0.0));
+    assert_eq!(
+        larder.metric("larder_config_last_reload_successful"),
+        Some(0.0)
+    );
 }
 
 #[test]
 fn the_level_of_the_log_and_the_budget_of_the_store_change_at_once() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     let wheels: Vec<_> = (0..4)
-        .map(|minor| Distribution::new("demo", &format!("1.{minor}")).payload(300_000).wheel())
+        .map(|minor| {
+            Distribution::new("demo", &format!("1.{minor}"))
+                .payload(300_000)
+                .wheel()
+        })
         .collect();
     wheels.iter().for_each(|wheel| gitlab.publish(42, wheel));
-    let larder = manager.over(Larder::builder(&gitlab)).setting("cache_size = \"10MiB\"").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .setting("cache_size = \"10MiB\"")
+        .start();
     manager.hears_of("READY=1");
     let client = larder.client().token(token::READER);
     for wheel in &wheels {
-        assert!(client.get(&path::project_file(42, wheel)).expect(200) == wheel.bytes, "other bytes");
+        assert!(
+            client.get(&path::project_file(42, wheel)).expect(200) == wheel.bytes,
+            "other bytes"
+        );
     }
     let bytes = || larder.metric("larder_store_bytes").expect("a gauge");
     eventually("all are stored", || bytes() > 1_200_000.0);
 
-    replace(&larder, "cache_size = \"10MiB\"", "cache_size = \"1000KiB\"");
+    replace(
+        &larder,
+        "cache_size = \"10MiB\"",
+        "cache_size = \"1000KiB\"",
+    );
     add(&larder, "[log]\nlevel = \"warn\"");
     reload(&larder, &manager);
     eventually("two have made way", || bytes() < 1_024_000.0);
-    assert_eq!(larder.metric("larder_store_budget_bytes"), Some(1_024_000.0));
+    assert_eq!(
+        larder.metric("larder_store_budget_bytes"),
+        Some(1_024_000.0)
+    );
     client.get("/not-logged").expect(404);
 
     replace(&larder, "level = \"warn\"", "level = \"info\"");
@@ -212,7 +296,10 @@ fn the_level_of_the_log_and_the_budget_of_the_store_change_at_once() {
     larder.wait_for_log("/is-logged");
     assert!(!larder.log().contains("/not-logged"), "{}", larder.log());
     for wheel in &wheels {
-        assert!(client.get(&path::project_file(42, wheel)).expect(200) == wheel.bytes, "other bytes");
+        assert!(
+            client.get(&path::project_file(42, wheel)).expect(200) == wheel.bytes,
+            "other bytes"
+        );
     }
 }
 
@@ -222,45 +309,80 @@ fn an_upload_that_ends_after_a_reload_is_seen_at_once() {
     let first = Distribution::new("demo", "1.0").wheel();
     let second = Distribution::new("demo", "2.0").payload(100_000).wheel();
     gitlab.publish(42, &first);
-    let larder = manager.over(Larder::builder(&gitlab)).sections("[index]\nfresh_for = \"1h\"").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .sections("[index]\nfresh_for = \"1h\"")
+        .start();
     manager.hears_of("READY=1");
-    let (client, page) = (larder.client().token(token::DEVELOPER), path::project_page(42, "demo"));
+    let (client, page) = (
+        larder.client().token(token::DEVELOPER),
+        path::project_page(42, "demo"),
+    );
     let (kind, body) = (content_type(), form(&second));
     let length = body.len().to_string();
     let mut uploading = client.connect();
-    let headers = [("Content-Type", kind.as_str()), ("Content-Length", length.as_str())];
-    uploading.send(client.head_text("POST", &path::upload(42), &headers).as_bytes());
+    let headers = [
+        ("Content-Type", kind.as_str()),
+        ("Content-Length", length.as_str()),
+    ];
+    uploading.send(
+        client
+            .head_text("POST", &path::upload(42), &headers)
+            .as_bytes(),
+    );
     let (sooner, later) = body.split_at(50_000);
     uploading.send(sooner);
-    eventually("the upload has come to GitLab", || gitlab.log().count(Kind::Upload) > 0);
+    eventually("the upload has come to GitLab", || {
+        gitlab.log().count(Kind::Upload) > 0
+    });
 
     reload(&larder, &manager);
     assert!(!client.get(&page).text().contains(&second.filename));
     let asked = gitlab.log().len();
     client.get(&page).expect(200);
-    assert_eq!(gitlab.log().len(), asked, "the new page is fresh for an hour");
+    assert_eq!(
+        gitlab.log().len(),
+        asked,
+        "the new page is fresh for an hour"
+    );
     uploading.send(later);
     uploading.reply_to("POST").expect(201);
-    assert!(client.get(&page).text().contains(&second.filename), "what was uploaded is not shown");
+    assert!(
+        client.get(&page).text().contains(&second.filename),
+        "what was uploaded is not shown"
+    );
 }
 
 #[test]
 fn many_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     let wheels: Vec<_> = (0..6)
-        .map(|minor| Distribution::new("demo", &format!("1.{minor}")).payload(200_000).wheel())
+        .map(|minor| {
+            Distribution::new("demo", &format!("1.{minor}"))
+                .payload(200_000)
+                .wheel()
+        })
         .collect();
     wheels.iter().for_each(|wheel| gitlab.publish(42, wheel));
     let long = Distribution::new("long", "1.0").payload(4_000_000).wheel();
     gitlab.publish(42, &long);
-    let larder = manager.over(Larder::builder(&gitlab)).sections("[log]\nlevel = \"warn\"").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .sections("[log]\nlevel = \"warn\"")
+        .start();
     manager.hears_of("READY=1");
     let client = larder.client().token(token::READER);
     let gate = Gate::new();
-    let held = Act::Gate { after: 1_000_000, gate: gate.clone() };
+    let held = Act::Gate {
+        after: 1_000_000,
+        gate: gate.clone(),
+    };
     gitlab.plan(held.at(Site::FileBody).containing("long"));
     let mut spanning = client.start("GET", &path::project_file(42, &long), &[]);
-    assert_eq!((spanning.status(), spanning.read_body(100_000)), (200, 100_000));
+    assert_eq!(
+        (spanning.status(), spanning.read_body(100_000)),
+        (200, 100_000)
+    );
 
     let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let (mut memory, mut threads) = (0, 0);
@@ -284,7 +406,9 @@ fn many_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
         for turn in 0..RELOADS {
             let before = requests.load(Ordering::Relaxed);
             reload(&larder, &manager);
-            eventually("requests go on", || requests.load(Ordering::Relaxed) > before + 7);
+            eventually("requests go on", || {
+                requests.load(Ordering::Relaxed) > before + 7
+            });
             if turn == RELOADS / 3 {
                 (memory, threads) = (larder.resident_bytes(), thread_count(&larder));
             }
@@ -298,9 +422,15 @@ fn many_reloads_under_load_fail_no_request_and_leave_nothing_behind() {
     println!(
         "{RELOADS} reloads, {total} requests, memory {memory} to {memory_after}, threads {threads} to {threads_after}"
     );
-    assert!(memory_after < memory + GROWTH_BYTES_MAX, "{memory} bytes became {memory_after}");
+    assert!(
+        memory_after < memory + GROWTH_BYTES_MAX,
+        "{memory} bytes became {memory_after}"
+    );
     // Threads that block come and go with the load.
-    assert!(threads_after <= threads + 16, "{threads} threads became {threads_after}");
+    assert!(
+        threads_after <= threads + 16,
+        "{threads} threads became {threads_after}"
+    );
     let log = larder.log();
     assert!(!log.contains("ERROR") && !log.contains("panicked"), "{log}");
 }
@@ -315,5 +445,7 @@ impl Drop for Stop<'_> {
 }
 
 fn thread_count(larder: &Larder) -> usize {
-    std::fs::read_dir(format!("/proc/{}/task", larder.pid())).expect("a running process").count()
+    std::fs::read_dir(format!("/proc/{}/task", larder.pid()))
+        .expect("a running process")
+        .count()
 }

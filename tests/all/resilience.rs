@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::bodies::kept;
-use crate::mirrored::{FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, larder, metadata, names, page};
+use crate::mirrored::{
+    FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, larder, metadata, names, page,
+};
 use crate::support::{
-    Act, Answer, Artifact, Distribution, Formats, GitLab, Kind, Larder, PublicIndex, Reply, Validators, path,
-    token,
+    Act, Answer, Artifact, Distribution, Formats, GitLab, Kind, Larder, PublicIndex, Reply,
+    Validators, path, token,
 };
 
 fn wheel() -> Artifact {
@@ -22,8 +24,14 @@ fn warm(larder: &Larder, index: &PublicIndex) {
     for accept in FORMATS {
         get_as(&larder.client(), &page("some-lib"), accept).expect(200);
     }
-    larder.client().get(&file(index, &wheel().filename)).expect(200);
-    larder.client().get(&metadata(index, &wheel().filename)).expect(200);
+    larder
+        .client()
+        .get(&file(index, &wheel().filename))
+        .expect(200);
+    larder
+        .client()
+        .get(&metadata(index, &wheel().filename))
+        .expect(200);
     kept(larder, &wheel());
 }
 
@@ -31,14 +39,30 @@ fn assert_served_from_here(larder: &Larder, index: &PublicIndex, case: &str) {
     for accept in FORMATS {
         let started = Instant::now();
         let shown = get_as(&larder.client(), &page("some-lib"), accept);
-        assert_eq!(names(&shown), [wheel().filename.as_str()], "{case} {accept}");
+        assert_eq!(
+            names(&shown),
+            [wheel().filename.as_str()],
+            "{case} {accept}"
+        );
         let told = shown.header("Cache-Status").unwrap_or_default();
         assert!(told.contains("hit"), "{case} {accept}: {shown:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{case} {accept}: {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{case} {accept}: {:?}",
+            started.elapsed()
+        );
     }
     let address = file(index, &wheel().filename);
-    assert_eq!(larder.client().get(&address).expect(200), &wheel().bytes[..], "{case}");
-    assert_eq!(larder.client().get_range(&address, "bytes=0-9").expect(206), &wheel().bytes[..10], "{case}");
+    assert_eq!(
+        larder.client().get(&address).expect(200),
+        &wheel().bytes[..],
+        "{case}"
+    );
+    assert_eq!(
+        larder.client().get_range(&address, "bytes=0-9").expect(206),
+        &wheel().bytes[..10],
+        "{case}"
+    );
     assert_eq!(larder.client().head(&address).status, 200, "{case}");
     let sidecar = larder.client().get(&metadata(index, &wheel().filename));
     assert_eq!(sidecar.expect(200), &wheel().metadata[..], "{case}");
@@ -47,8 +71,15 @@ fn assert_served_from_here(larder: &Larder, index: &PublicIndex, case: &str) {
 #[track_caller]
 fn assert_problem(reply: &Reply, status: u16, case: &str) {
     assert_eq!(reply.status, status, "{case}: {reply:?}");
-    assert_eq!(reply.header("Content-Type"), Some("application/problem+json"), "{case}: {reply:?}");
-    assert!(!reply.text().contains("127.0.0.1"), "{case}: an address in {reply:?}");
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/problem+json"),
+        "{case}: {reply:?}"
+    );
+    assert!(
+        !reply.text().contains("127.0.0.1"),
+        "{case}: an address in {reply:?}"
+    );
     assert!(!reply.reason.is_empty(), "{case}: {reply:?}");
 }
 
@@ -67,14 +98,20 @@ fn r11_with_the_mirror_down_what_is_here_is_served_also_after_a_restart() {
         let larder = larder.restart();
         assert_served_from_here(&larder, &index, "down, after a restart");
         // GitLab is not affected.
-        let own = larder.client().token(token::READER).get(&path::project_page(42, "my-pkg"));
+        let own = larder
+            .client()
+            .token(token::READER)
+            .get(&path::project_page(42, "my-pkg"));
         own.expect(200);
         index.resume();
         let newer = Distribution::new("Some.Lib", "1.3").wheel();
         index.publish(&newer);
         let until = Instant::now() + Duration::from_secs(40);
         while names(&get_as(&larder.client(), &page("some-lib"), JSON)).len() < 2 {
-            assert!(Instant::now() < until, "{formats:?}: not noticed that it is back");
+            assert!(
+                Instant::now() < until,
+                "{formats:?}: not noticed that it is back"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -83,22 +120,45 @@ fn r11_with_the_mirror_down_what_is_here_is_served_also_after_a_restart() {
 #[test]
 fn whatever_a_mirror_answers_in_place_of_a_page_is_told_for_what_it_is() {
     let gitlab = GitLab::start();
-    let login =
-        "<!DOCTYPE html><html><body><form action=\"/login\"><input name=\"user\"></form></body></html>";
+    let login = "<!DOCTYPE html><html><body><form action=\"/login\"><input name=\"user\"></form></body></html>";
     let answers = [
         (Answer::html(404), 404),
         (Answer::html(410), 410),
         (Answer::html(500), 502),
         (Answer::html(502), 502),
         (Answer::html(503), 502),
-        (Answer::html(401).header("WWW-Authenticate", "Basic realm=\"x\""), 401),
+        (
+            Answer::html(401).header("WWW-Authenticate", "Basic realm=\"x\""),
+            401,
+        ),
         (Answer::html(403), 403),
         (Answer::html(451), 451),
-        (Answer::new(429).header("Retry-After", "77").body("slow down"), 429),
-        (Answer::new(200).header("Content-Type", HTML).body(login), 502),
-        (Answer::new(200).header("Content-Type", "application/octet-stream").body("{}"), 502),
-        (Answer::new(200).header("Content-Type", JSON).body("{\"meta\":{},\"files\":["), 502),
-        (Answer::new(200).header("Content-Type", JSON).body("[]"), 502),
+        (
+            Answer::new(429)
+                .header("Retry-After", "77")
+                .body("slow down"),
+            429,
+        ),
+        (
+            Answer::new(200).header("Content-Type", HTML).body(login),
+            502,
+        ),
+        (
+            Answer::new(200)
+                .header("Content-Type", "application/octet-stream")
+                .body("{}"),
+            502,
+        ),
+        (
+            Answer::new(200)
+                .header("Content-Type", JSON)
+                .body("{\"meta\":{},\"files\":["),
+            502,
+        ),
+        (
+            Answer::new(200).header("Content-Type", JSON).body("[]"),
+            502,
+        ),
         (Answer::new(304), 502),
         (Answer::new(204), 502),
     ];
@@ -110,10 +170,18 @@ fn whatever_a_mirror_answers_in_place_of_a_page_is_told_for_what_it_is() {
         for accept in FORMATS {
             let reply = get_as(&larder.client(), &page("some-lib"), accept);
             assert_eq!(reply.status, expected, "{case} {accept}: {reply:?}");
-            assert!(reply.is_complete() && reply.header("WWW-Authenticate").is_none(), "{case}: {reply:?}");
+            assert!(
+                reply.is_complete() && reply.header("WWW-Authenticate").is_none(),
+                "{case}: {reply:?}"
+            );
             if expected == 429 {
-                let wait = reply.header("Retry-After").and_then(|text| text.parse::<u64>().ok());
-                assert!(wait.is_some_and(|wait| (70..=77).contains(&wait)), "{case}: {reply:?}");
+                let wait = reply
+                    .header("Retry-After")
+                    .and_then(|text| text.parse::<u64>().ok());
+                assert!(
+                    wait.is_some_and(|wait| (70..=77).contains(&wait)),
+                    "{case}: {reply:?}"
+                );
             } else if expected >= 500 {
                 assert_problem(&reply, expected, &case);
             }
@@ -152,11 +220,17 @@ fn a_page_that_is_here_outlives_every_failure_but_no_answer() {
             } else {
                 assert_eq!(names(&reply).len(), 1, "{status} {accept}");
                 let told = reply.header("Cache-Status").unwrap_or_default();
-                assert!(told.contains("upstream-failed"), "{status} {accept}: {reply:?}");
+                assert!(
+                    told.contains("upstream-failed"),
+                    "{status} {accept}: {reply:?}"
+                );
             }
         }
         if !is_an_answer {
-            larder.client().get(&file(&index, &wheel().filename)).expect(200);
+            larder
+                .client()
+                .get(&file(&index, &wheel().filename))
+                .expect(200);
         }
     }
 }
@@ -175,12 +249,17 @@ fn r8_a_page_that_breaks_off_is_never_a_page() {
             let case = format!("{formats:?} {act:?}");
             let index = index();
             // Without a validator there is a body to break off each time.
-            index.set(|settings| (settings.formats, settings.validators) = (formats, Validators::None));
+            index.set(|settings| {
+                (settings.formats, settings.validators) = (formats, Validators::None)
+            });
             let larder = larder(&gitlab, &index, NEVER_FRESH);
             index.plan(act.clone().at(Kind::Page));
             for accept in FORMATS {
                 let reply = get_as(&larder.client(), &page("some-lib"), accept);
-                assert!(!(reply.status == 200 && reply.is_complete()), "{case} {accept}: {reply:?}");
+                assert!(
+                    !(reply.status == 200 && reply.is_complete()),
+                    "{case} {accept}: {reply:?}"
+                );
             }
             index.behave();
             warm(&larder, &index);
@@ -206,7 +285,8 @@ fn r16_a_mirror_that_asks_for_a_pause_gets_it() {
 #[test]
 fn r12_a_silent_mirror_costs_its_time_out_and_then_nothing() {
     let (gitlab, index) = (GitLab::start(), index());
-    let lines = "fresh_for = \"0s\"\nheader_timeout = \"500ms\"\nretries = 0\nfailures = 2\nrest = \"60s\"";
+    let lines =
+        "fresh_for = \"0s\"\nheader_timeout = \"500ms\"\nretries = 0\nfailures = 2\nrest = \"60s\"";
     let larder = larder(&gitlab, &index, lines);
     warm(&larder, &index);
     index.plan(Act::StallBeforeHead(Duration::from_secs(60)).at(Kind::Page));
@@ -217,19 +297,35 @@ fn r12_a_silent_mirror_costs_its_time_out_and_then_nothing() {
     index.log().clear();
     let started = Instant::now();
     for _ in 0..10 {
-        assert_problem(&get_as(&larder.client(), &page("unknown"), JSON), 504, "resting");
+        assert_problem(
+            &get_as(&larder.client(), &page("unknown"), JSON),
+            504,
+            "resting",
+        );
         assert_served_from_here(&larder, &index, "resting");
     }
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
     assert_eq!(index.log().len(), 0, "it was left alone");
     // Nobody else rests with it.
-    larder.client().token(token::READER).get(&path::project_page(42, "my-pkg")).expect(200);
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_page(42, "my-pkg"))
+        .expect(200);
 }
 
 #[test]
 fn a_file_host_that_is_down_says_nothing_of_the_index() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, "fresh_for = \"0s\"\nretries = 0\nfailures = 1\nrest = \"60s\"");
+    let larder = larder(
+        &gitlab,
+        &index,
+        "fresh_for = \"0s\"\nretries = 0\nfailures = 1\nrest = \"60s\"",
+    );
     index.plan(Act::CutHead { after: 0 }.at(Kind::File));
     for _ in 0..3 {
         let reply = larder.client().get(&file(&index, &wheel().filename));

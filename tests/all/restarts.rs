@@ -9,7 +9,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::client::Wire;
-use crate::support::{Activated, Artifact, Client, Ending, GitLab, Larder, Reply, Workbench, path, token};
+use crate::support::{
+    Activated, Artifact, Client, Ending, GitLab, Larder, Reply, Workbench, path, token,
+};
 
 /// For one answer; a restart takes far less.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +35,12 @@ impl<'a> Supervisor<'a> {
         let stores = format!("[gitlab]\nstore_origins = [{:?}]\n", gitlab.store_url());
         std::fs::write(config, stores).expect("a writable folder");
         let running = Self::launch(&socket, gitlab, &home);
-        let supervisor = Self { socket, gitlab, home, running };
+        let supervisor = Self {
+            socket,
+            gitlab,
+            home,
+            running,
+        };
         supervisor.wait_until_it_serves();
         supervisor
     }
@@ -49,7 +56,10 @@ impl<'a> Supervisor<'a> {
     }
 
     fn wait_until_it_serves(&self) {
-        Client::new(self.address()).patience(PATIENCE).get("/-/health/live").expect(200);
+        Client::new(self.address())
+            .patience(PATIENCE)
+            .get("/-/health/live")
+            .expect(200);
     }
 
     /// From SIGTERM until the next one serves.
@@ -102,8 +112,14 @@ impl Reader {
         let begun = Instant::now();
         let used = self.kept.is_some();
         let mut reply = self.ask(path);
-        let unanswered =
-            matches!(reply.ending, Ending::Reset { got: 0 } | Ending::CutShort { got: 0, expected: None });
+        let unanswered = matches!(
+            reply.ending,
+            Ending::Reset { got: 0 }
+                | Ending::CutShort {
+                    got: 0,
+                    expected: None
+                }
+        );
         if used && unanswered && reply.status == 0 {
             self.figures.repeats += 1;
             self.kept = None;
@@ -112,17 +128,25 @@ impl Reader {
         self.figures.requests += 1;
         self.figures.worst = self.figures.worst.max(begun.elapsed());
         if !(reply.status == 200 && reply.is_complete() && is_right(&reply)) {
-            self.figures.failures.push(format!("{path}: {reply:?}").chars().take(300).collect());
+            self.figures
+                .failures
+                .push(format!("{path}: {reply:?}").chars().take(300).collect());
             self.kept = None;
         }
     }
 
     fn ask(&mut self, path: &str) -> Reply {
-        let more: &[_] = if self.keeps { &[] } else { &[("Connection", "close")] };
+        let more: &[_] = if self.keeps {
+            &[]
+        } else {
+            &[("Connection", "close")]
+        };
         let mut wire = self.kept.take().unwrap_or_else(|| self.client.connect());
         wire.send(self.client.head_text("GET", path, more).as_bytes());
         let reply = wire.reply_to("GET");
-        let closes = reply.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let closes = reply
+            .header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         self.kept = Some(wire).filter(|_| self.keeps && !closes && reply.is_complete());
         reply
     }
@@ -138,7 +162,9 @@ pub fn restart_under_load(restarts: usize) -> Figures {
         gitlab.publish(42, file);
     }
     let mut supervisor = Supervisor::start(&gitlab);
-    let client = Client::new(supervisor.address()).token(token::READER).patience(PATIENCE);
+    let client = Client::new(supervisor.address())
+        .token(token::READER)
+        .patience(PATIENCE);
     let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut figures = Figures::default();
     thread::scope(|scope| {
@@ -147,7 +173,12 @@ pub fn restart_under_load(restarts: usize) -> Figures {
                 let (client, keeps) = (client.clone(), number % 2 == 0);
                 let (files, over, answered) = (&files, &over, &answered);
                 scope.spawn(move || {
-                    let mut reader = Reader { client, keeps, kept: None, figures: Figures::default() };
+                    let mut reader = Reader {
+                        client,
+                        keeps,
+                        kept: None,
+                        figures: Figures::default(),
+                    };
                     for file in files.iter().cycle().skip(number) {
                         if over.load(Ordering::Relaxed) {
                             break;
@@ -155,7 +186,9 @@ pub fn restart_under_load(restarts: usize) -> Figures {
                         reader.get(&path::project_page(42, &file.name), |page| {
                             page.text().contains(&file.filename)
                         });
-                        reader.get(&path::project_file(42, file), |answer| answer.body == file.bytes);
+                        reader.get(&path::project_file(42, file), |answer| {
+                            answer.body == file.bytes
+                        });
                         answered.fetch_add(2, Ordering::Relaxed);
                     }
                     reader.figures
@@ -165,7 +198,8 @@ pub fn restart_under_load(restarts: usize) -> Figures {
         for number in 0..restarts {
             // At another moment of the work each time, and never before each client can have had an answer.
             let (from, until) = (answered.load(Ordering::Relaxed), Instant::now() + PATIENCE);
-            while answered.load(Ordering::Relaxed) < from + 2 * CLIENTS + number % 7 && Instant::now() < until
+            while answered.load(Ordering::Relaxed) < from + 2 * CLIENTS + number % 7
+                && Instant::now() < until
             {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -176,7 +210,11 @@ pub fn restart_under_load(restarts: usize) -> Figures {
             figures.add(reader.join().expect("a client that goes on"));
         }
     });
-    assert!(supervisor.running.terminate().success(), "{}", supervisor.log());
+    assert!(
+        supervisor.running.terminate().success(),
+        "{}",
+        supervisor.log()
+    );
     figures
 }
 
@@ -197,13 +235,21 @@ fn r20_who_was_let_in_before_the_stop_gets_an_answer() {
     let reply = wire.reply_to("GET");
     reply.expect(200);
     assert_eq!(reply.header("connection"), Some("close"), "{reply:?}");
-    assert!(larder.wait(PATIENCE).is_some_and(|status| status.success()), "{}", larder.log());
+    assert!(
+        larder.wait(PATIENCE).is_some_and(|status| status.success()),
+        "{}",
+        larder.log()
+    );
 }
 
 #[test]
 fn r20_ten_restarts_with_a_held_socket_fail_nobody() {
     let figures = restart_under_load(10);
-    assert!(figures.failures.is_empty(), "{:#?}", &figures.failures[..figures.failures.len().min(5)]);
+    assert!(
+        figures.failures.is_empty(),
+        "{:#?}",
+        &figures.failures[..figures.failures.len().min(5)]
+    );
     assert!(figures.requests >= 10 * 2 * CLIENTS, "{figures:?}");
     eprintln!("{figures:?}");
 }
@@ -212,8 +258,11 @@ fn r20_ten_restarts_with_a_held_socket_fail_nobody() {
 fn r20_pip_and_uv_install_across_restarts() {
     let gitlab = GitLab::start();
     for number in 0..4 {
-        let wheel = crate::support::Distribution::new(&format!("part{number}"), "1.0").payload(2_000_000);
-        let wheel = (0..number).fold(wheel, |wheel, other| wheel.depends_on(&format!("part{other}")));
+        let wheel =
+            crate::support::Distribution::new(&format!("part{number}"), "1.0").payload(2_000_000);
+        let wheel = (0..number).fold(wheel, |wheel, other| {
+            wheel.depends_on(&format!("part{other}"))
+        });
         gitlab.publish(42, wheel.wheel());
     }
     let mut supervisor = Supervisor::start(&gitlab);
@@ -239,10 +288,29 @@ fn r20_pip_and_uv_install_across_restarts() {
             let target = bench.folder().join("installed");
             let target = target.to_string_lossy();
             let outcome = match client {
-                "pip" => bench.pip(&["install", &index, "--no-cache-dir", "--target", &target, "part3"]),
-                _ => bench.uv(&["pip", "install", &index, "--no-cache", "--target", &target, "part3"]),
+                "pip" => bench.pip(&[
+                    "install",
+                    &index,
+                    "--no-cache-dir",
+                    "--target",
+                    &target,
+                    "part3",
+                ]),
+                _ => bench.uv(&[
+                    "pip",
+                    "install",
+                    &index,
+                    "--no-cache",
+                    "--target",
+                    &target,
+                    "part3",
+                ]),
             };
-            (client.to_owned(), outcome, restarts.load(Ordering::Relaxed) - before)
+            (
+                client.to_owned(),
+                outcome,
+                restarts.load(Ordering::Relaxed) - before,
+            )
         };
         let outcomes = ["pip", "uv", "pip", "uv", "uv", "uv"].map(install);
         over.store(true, Ordering::Relaxed);
@@ -251,7 +319,15 @@ fn r20_pip_and_uv_install_across_restarts() {
             outcome.expect_success();
             eprintln!("{client}: {met} restarts in {:?}", outcome.took);
         }
-        assert!(outcomes.iter().any(|(_, _, met)| *met > 0), "no restart fell into an installation");
-        assert!(!outcomes.iter().any(|(_, outcome, _)| outcome.stderr.contains("Retrying")), "{outcomes:?}");
+        assert!(
+            outcomes.iter().any(|(_, _, met)| *met > 0),
+            "no restart fell into an installation"
+        );
+        assert!(
+            !outcomes
+                .iter()
+                .any(|(_, outcome, _)| outcome.stderr.contains("Retrying")),
+            "{outcomes:?}"
+        );
     });
 }

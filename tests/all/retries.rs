@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{
-    Act, Answer, Artifact, Client, Distribution, Entry, GitLab, Kind, Larder, Reply, Site, Storage, path,
-    token,
+    Act, Answer, Artifact, Client, Distribution, Entry, GitLab, Kind, Larder, Reply, Site, Storage,
+    path, token,
 };
 
 const MODES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
@@ -32,7 +32,10 @@ fn start(storage: Storage) -> (GitLab, Artifact, Larder, Client) {
     let file = Distribution::new("big", "1.0").payload(50_000).wheel();
     gitlab.publish(42, &file);
     let larder = Larder::start(&gitlab);
-    let client = larder.client().token(token::READER).patience(Duration::from_secs(15));
+    let client = larder
+        .client()
+        .token(token::READER)
+        .patience(Duration::from_secs(15));
     (gitlab, file, larder, client)
 }
 
@@ -56,11 +59,18 @@ fn r16_a_short_retry_after_is_waited_out() {
 
             let reply = client.request(method, &path, &[]);
 
-            assert!(reply.status == 200 && reply.is_complete(), "{case}: {reply:?}\n{}", larder.log());
+            assert!(
+                reply.status == 200 && reply.is_complete(),
+                "{case}: {reply:?}\n{}",
+                larder.log()
+            );
             let entries = asked(&gitlab, kind);
             assert_eq!(entries.len(), 2, "{case}");
             let pause = entries[1].at - entries[0].at;
-            assert!(pause >= Duration::from_millis(990), "{case}: asked again after {pause:?} already");
+            assert!(
+                pause >= Duration::from_millis(990),
+                "{case}: asked again after {pause:?} already"
+            );
         }
     }
 }
@@ -78,10 +88,17 @@ fn r16_a_long_retry_after_goes_to_the_client_as_it_came_and_is_kept_for_it() {
 
             let reply: Reply = client.get(first);
 
-            assert!(reply.status == 429 && reply.is_complete(), "{storage:?} {first}: {reply:?}");
+            assert!(
+                reply.status == 429 && reply.is_complete(),
+                "{storage:?} {first}: {reply:?}"
+            );
             assert_eq!(reply.body, b"Retry later", "{storage:?} {first}");
             for (name, value) in &throttled.headers {
-                assert_eq!(reply.headers_named(name), [value], "{first}: {name} in {reply:?}");
+                assert_eq!(
+                    reply.headers_named(name),
+                    [value],
+                    "{first}: {name} in {reply:?}"
+                );
             }
             assert_eq!(gitlab.log().len(), 1, "{storage:?} {first}: asked again");
             if *first == sidecar {
@@ -89,23 +106,49 @@ fn r16_a_long_retry_after_goes_to_the_client_as_it_came_and_is_kept_for_it() {
             }
             // Until then this caller is told so without a question, whatever it wants.
             for (address, method, range) in reads.iter().flat_map(|read| {
-                [(read, "GET", None), (read, "HEAD", None), (read, "GET", Some("bytes=0-99"))]
+                [
+                    (read, "GET", None),
+                    (read, "HEAD", None),
+                    (read, "GET", Some("bytes=0-99")),
+                ]
             }) {
                 let case = format!("{storage:?} {method} {address} {range:?} after {first}");
                 let headers: Vec<_> = range.map(|range| ("Range", range)).into_iter().collect();
                 let reply: Reply = client.request(method, address, &headers);
-                assert!(reply.status == 429 && reply.is_complete(), "{case}: {reply:?}");
-                let wait: u64 = reply.header("Retry-After").and_then(|wait| wait.parse().ok()).unwrap_or(0);
+                assert!(
+                    reply.status == 429 && reply.is_complete(),
+                    "{case}: {reply:?}"
+                );
+                let wait: u64 = reply
+                    .header("Retry-After")
+                    .and_then(|wait| wait.parse().ok())
+                    .unwrap_or(0);
                 assert!((540..=600).contains(&wait), "{case}: {wait}");
-                for (name, value) in throttled.headers.iter().filter(|(name, _)| name != "Retry-After") {
-                    assert_eq!(reply.headers_named(name), [value], "{case}: {name} in {reply:?}");
+                for (name, value) in throttled
+                    .headers
+                    .iter()
+                    .filter(|(name, _)| name != "Retry-After")
+                {
+                    assert_eq!(
+                        reply.headers_named(name),
+                        [value],
+                        "{case}: {name} in {reply:?}"
+                    );
                 }
             }
-            assert_eq!(gitlab.log().len(), 1, "{storage:?} {first}: asked in between");
+            assert_eq!(
+                gitlab.log().len(),
+                1,
+                "{storage:?} {first}: asked in between"
+            );
             // Nobody else is; and a throttled answer is nobody's page.
             gitlab.set(|settings| settings.throttle = None);
             let other = larder.client().token(token::DEVELOPER);
-            assert_eq!(other.get(&path::project_file(42, &file)).expect(200), &file.bytes[..], "{storage:?}");
+            assert_eq!(
+                other.get(&path::project_file(42, &file)).expect(200),
+                &file.bytes[..],
+                "{storage:?}"
+            );
         }
     }
 }
@@ -115,7 +158,9 @@ fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
     let (gitlab, _, larder, client) = start(Storage::Disk);
     let page = path::project_page(42, "big");
     let throttled = |after: Option<&str>| {
-        let answer = Answer::new(429).header("Content-Type", "text/plain").body("Retry later");
+        let answer = Answer::new(429)
+            .header("Content-Type", "text/plain")
+            .body("Retry later");
         match after {
             Some(after) => answer.header("Retry-After", after),
             None => answer,
@@ -133,8 +178,16 @@ fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
         gitlab.log().clear();
         gitlab.plan(Act::Answer(throttled(after)).at(Kind::Page).once());
         let reply = client.get_with(&page, &[("Cache-Control", "no-cache")]);
-        assert_eq!(asked(&gitlab, Kind::Page).len(), requests, "{after:?}: {reply:?}");
-        assert_eq!(reply.status, if requests == 2 { 200 } else { 429 }, "{after:?}: {reply:?}");
+        assert_eq!(
+            asked(&gitlab, Kind::Page).len(),
+            requests,
+            "{after:?}: {reply:?}"
+        );
+        assert_eq!(
+            reply.status,
+            if requests == 2 { 200 } else { 429 },
+            "{after:?}: {reply:?}"
+        );
         gitlab.behave();
     }
 }
@@ -161,7 +214,9 @@ fn fails_and_is_tried_again(storage: Storage, pick: impl Fn(&Artifact) -> Read) 
             // Not stored yet in the first place, and asked about in any case.
             let fresh = Artifact::noise("big", &format!("1.{round}"), 5_000);
             gitlab.publish(42, &fresh);
-            let address = path.replace(&file.sha256, &fresh.sha256).replace(&file.filename, &fresh.filename);
+            let address = path
+                .replace(&file.sha256, &fresh.sha256)
+                .replace(&file.filename, &fresh.filename);
             gitlab.log().clear();
             let planned = gitlab.plan(act.clone().at(kind).times(failures));
 
@@ -171,16 +226,29 @@ fn fails_and_is_tried_again(storage: Storage, pick: impl Fn(&Artifact) -> Read) 
             assert!(reply.is_complete(), "{case}: {reply:?}");
             assert_eq!(entries.len(), failures.min(2) as usize + 1, "{case}");
             for pair in entries.windows(2) {
-                assert_ne!(pair[0].connection, pair[1].connection, "{case}: again on the same connection");
+                assert_ne!(
+                    pair[0].connection, pair[1].connection,
+                    "{case}: again on the same connection"
+                );
             }
             let told = reply.header("Cache-Status").unwrap_or_default();
             if failures < 3 {
-                assert!(reply.status == 200 && !told.contains("upstream-failed"), "{case}: {reply:?}");
+                assert!(
+                    reply.status == 200 && !told.contains("upstream-failed"),
+                    "{case}: {reply:?}"
+                );
             } else if matches!(kind, Kind::Page | Kind::Index) {
                 // The page from before, to a caller whose right stands.
-                assert!(reply.status == 200 && told.contains("upstream-failed"), "{case}: {reply:?}");
+                assert!(
+                    reply.status == 200 && told.contains("upstream-failed"),
+                    "{case}: {reply:?}"
+                );
             } else {
-                assert_eq!(reply.header("Content-Type"), Some("application/problem+json"), "{case}");
+                assert_eq!(
+                    reply.header("Content-Type"),
+                    Some("application/problem+json"),
+                    "{case}"
+                );
                 assert!(matches!(reply.status, 502 | 504), "{case}: {reply:?}");
             }
             planned.remove();
@@ -204,11 +272,15 @@ fn r16_a_read_that_failed_is_tried_twice_more_each_time_on_a_new_connection() {
             (Storage::Redirect, Kind::Object),
         ] {
             cases.push(scope.spawn(move || {
-                fails_and_is_tried_again(storage, |file| Read { path: path::project_file(42, file), kind });
+                fails_and_is_tried_again(storage, |file| Read {
+                    path: path::project_file(42, file),
+                    kind,
+                });
             }));
         }
         for case in cases {
-            case.join().unwrap_or_else(|why| std::panic::resume_unwind(why));
+            case.join()
+                .unwrap_or_else(|why| std::panic::resume_unwind(why));
         }
     });
 }
@@ -221,9 +293,16 @@ fn r16_an_answer_that_is_no_failure_of_the_moment_is_taken_as_it_is() {
             gitlab.log().clear();
             let planned = gitlab.plan(Act::Status(status).at(kind));
             let reply = client.get_with(&path, &[("Cache-Control", "no-cache")]);
-            assert_eq!(asked(&gitlab, kind).len(), 1, "{path} {status}: asked again; {reply:?}");
+            assert_eq!(
+                asked(&gitlab, kind).len(),
+                1,
+                "{path} {status}: asked again; {reply:?}"
+            );
             let wanted = if status < 500 { status } else { 502 };
-            assert!(reply.status == wanted && reply.is_complete(), "{path} {status}: {reply:?}");
+            assert!(
+                reply.status == wanted && reply.is_complete(),
+                "{path} {status}: {reply:?}"
+            );
             planned.remove();
         }
     }
@@ -240,13 +319,23 @@ fn r16_nothing_else_is_asked_while_a_retry_waits_and_nothing_after_it() {
     let readers: Vec<_> = (0..10)
         .map(|_| {
             let (client, page) = (client.clone(), page.clone());
-            std::thread::spawn(move || client.get_with(&page, &[("Cache-Control", "no-cache")]).status)
+            std::thread::spawn(move || {
+                client
+                    .get_with(&page, &[("Cache-Control", "no-cache")])
+                    .status
+            })
         })
         .collect();
-    let statuses: Vec<u16> = readers.into_iter().map(|reader| reader.join().expect("no panic")).collect();
+    let statuses: Vec<u16> = readers
+        .into_iter()
+        .map(|reader| reader.join().expect("no panic"))
+        .collect();
     assert_eq!(statuses, [200; 10]);
     // Those who came after the load had landed ask once more each; nobody multiplies the failures.
-    let failed = asked(&gitlab, Kind::Page).iter().filter(|entry| entry.status == Some(503)).count();
+    let failed = asked(&gitlab, Kind::Page)
+        .iter()
+        .filter(|entry| entry.status == Some(503))
+        .count();
     assert_eq!(failed, 2);
 }
 
@@ -258,13 +347,17 @@ fn r16_an_upload_is_never_sent_again() {
     // So that there is a pool, and a connection in it that GitLab has closed by now.
     client.get(&path::project_page(42, "my-pkg")).expect(200);
     let kind = "multipart/form-data; boundary=x";
-    let body = b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx\r\n--x--\r\n".repeat(100);
+    let body =
+        b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx\r\n--x--\r\n".repeat(100);
     for (word, act) in [
         ("429 with a short wait", Act::Answer(Answer::throttled(0))),
         ("429", Act::Answer(Answer::throttled(1))),
         ("502", Act::Status(502)),
         ("503", Act::Status(503)),
-        ("503 with a wait", Act::Answer(Answer::html(503).header("Retry-After", "0"))),
+        (
+            "503 with a wait",
+            Act::Answer(Answer::html(503).header("Retry-After", "0")),
+        ),
         ("504", Act::Status(504)),
         ("closed without an answer", Act::CutHead { after: 0 }),
         ("reset", Act::ResetUpload { after: 0 }),
@@ -272,9 +365,17 @@ fn r16_an_upload_is_never_sent_again() {
         gitlab.log().clear();
         let planned = gitlab.plan(act.at(Kind::Upload));
         let reply = client.post(&path::upload(42), kind, &body);
-        assert!(reply.is_complete() && reply.status >= 400, "{word}: {reply:?}");
+        assert!(
+            reply.is_complete() && reply.status >= 400,
+            "{word}: {reply:?}"
+        );
         // A request of our own has come and gone since, so a late second POST would be in the log.
-        client.get_with(&path::project_page(42, "my-pkg"), &[("Cache-Control", "no-cache")]).expect(200);
+        client
+            .get_with(
+                &path::project_page(42, "my-pkg"),
+                &[("Cache-Control", "no-cache")],
+            )
+            .expect(200);
         assert_eq!((gitlab.log().posts(), planned.hits()), (1, 1), "{word}");
         planned.remove();
     }
@@ -286,9 +387,15 @@ fn r16_a_gitlab_that_is_away_is_answered_for_at_once_and_found_again() {
     gitlab.stop();
     for Read { path, .. } in reads(&file) {
         let reply = client.get(&path);
-        assert!(reply.status == 504 && reply.is_complete(), "{path}: {reply:?}");
+        assert!(
+            reply.status == 504 && reply.is_complete(),
+            "{path}: {reply:?}"
+        );
         let text = format!("{reply:?}");
-        assert!(!text.contains(&gitlab.address().to_string()), "{path}: upstream's address in {text}");
+        assert!(
+            !text.contains(&gitlab.address().to_string()),
+            "{path}: upstream's address in {text}"
+        );
     }
     gitlab.resume();
     // So many failures in a row have it left alone; the first pause is the shortest.
@@ -301,7 +408,9 @@ fn r16_a_gitlab_that_is_away_is_answered_for_at_once_and_found_again() {
 #[test]
 fn r16_a_gitlab_that_fails_is_left_alone_and_one_read_finds_out_when_it_is_well() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).gitlab_setting("retries = 0\nfailures = 3").start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting("retries = 0\nfailures = 3")
+        .start();
     let client = larder.client().token(token::DEVELOPER);
     let page = path::project_page(42, "my-pkg");
     let looks_well = || {
@@ -321,10 +430,17 @@ fn r16_a_gitlab_that_fails_is_left_alone_and_one_read_finds_out_when_it_is_well(
     assert_eq!(gitlab.log().len(), 3);
     assert!(!looks_well(), "degraded, and it does not say so");
     let reply = client.get(&page);
-    assert!(reply.status == 504 && reply.text().contains("it is asked again in 1s"), "{reply:?}");
+    assert!(
+        reply.status == 504 && reply.text().contains("it is asked again in 1s"),
+        "{reply:?}"
+    );
     assert_eq!(gitlab.log().len(), 3, "asked while it rests");
     // An upload is the caller's to risk.
-    let reply = client.post(&path::upload(42), "multipart/form-data; boundary=x", b"--x--\r\n");
+    let reply = client.post(
+        &path::upload(42),
+        "multipart/form-data; boundary=x",
+        b"--x--\r\n",
+    );
     assert_eq!((reply.status, gitlab.log().posts()), (502, 1), "{reply:?}");
     // One read goes and fails; the next pause is longer.
     std::thread::sleep(Duration::from_secs(1));
@@ -342,7 +458,9 @@ fn r16_a_gitlab_that_fails_is_left_alone_and_one_read_finds_out_when_it_is_well(
 fn r16_the_number_of_retries_is_the_operators() {
     for retries in [0, 1] {
         let gitlab = GitLab::start();
-        let larder = Larder::builder(&gitlab).gitlab_setting(&format!("retries = {retries}")).start();
+        let larder = Larder::builder(&gitlab)
+            .gitlab_setting(&format!("retries = {retries}"))
+            .start();
         let client = larder.client().token(token::READER);
         gitlab.plan(Act::Status(502).at(Site::Anywhere));
         assert_eq!(client.get(&path::project_page(42, "my-pkg")).status, 502);

@@ -8,8 +8,8 @@ use crate::bodies::{MODES, eventually, kept};
 use crate::metadata::hostile;
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Larder, NewFile, PublicIndex, Reply, Site, Storage, path,
-    token,
+    Act, Artifact, Client, Distribution, GitLab, Larder, NewFile, PublicIndex, Reply, Site,
+    Storage, path, token,
 };
 use crate::uploads::{content_type, form};
 
@@ -18,8 +18,7 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const FORMATS: [&str; 2] = [HTML, JSON];
 
 /// Nothing expires by itself while a test runs, and wheels are read ahead.
-const AHEAD: &str =
-    "[metadata]\nahead = 8\ndelay = \"0s\"\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
+const AHEAD: &str = "[metadata]\nahead = 8\ndelay = \"0s\"\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
 /// The same, but nothing is read before somebody asks.
 const NOT_AHEAD: &str =
     "[metadata]\nahead = 0\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
@@ -29,7 +28,10 @@ const A_WHILE: Duration = Duration::from_millis(1500);
 
 fn rich(version: &str) -> Artifact {
     let requirement = format!("other>={version}");
-    Distribution::new("Rich.Pkg", version).depends_on(&requirement).payload(200_000).wheel()
+    Distribution::new("Rich.Pkg", version)
+        .depends_on(&requirement)
+        .payload(200_000)
+        .wheel()
 }
 
 /// Two releases as wheels, and an sdist, which has no metadata of its own.
@@ -55,19 +57,30 @@ fn advertised(page: &Reply) -> BTreeMap<String, String> {
         let page = page.json();
         let files = page["files"].as_array().expect("a project page");
         let told = files.iter().filter_map(|file| {
-            let digest = file.get("core-metadata")?["sha256"].as_str().expect("a table of digests");
-            Some((address(file["url"].as_str().expect("a link")), digest.to_owned()))
+            let digest = file.get("core-metadata")?["sha256"]
+                .as_str()
+                .expect("a table of digests");
+            Some((
+                address(file["url"].as_str().expect("a link")),
+                digest.to_owned(),
+            ))
         });
         return told.collect();
     }
     let text = page.text();
-    let anchors = text.split("<a ").skip(1).map(|rest| rest.split_once('>').expect("a whole tag").0);
+    let anchors = text
+        .split("<a ")
+        .skip(1)
+        .map(|rest| rest.split_once('>').expect("a whole tag").0);
     let value = |tag: &str, name: &str| {
         let (_, rest) = tag.split_once(&format!("{name}=\""))?;
         Some(rest.split_once('"').expect("a whole value").0.to_owned())
     };
     let told = anchors.filter_map(|tag| {
-        let (new, old) = (value(tag, "data-core-metadata"), value(tag, "data-dist-info-metadata"));
+        let (new, old) = (
+            value(tag, "data-core-metadata"),
+            value(tag, "data-dist-info-metadata"),
+        );
         assert_eq!(new, old, "PEP 714 asks for both: {tag}");
         let digest = new?.strip_prefix("sha256=").expect("a sha256").to_owned();
         Some((address(&value(tag, "href").expect("a link")), digest))
@@ -77,12 +90,20 @@ fn advertised(page: &Reply) -> BTreeMap<String, String> {
 
 /// What the page must come to say of these wheels.
 fn all_of(wheels: &[Artifact], address: impl Fn(&Artifact) -> String) -> BTreeMap<String, String> {
-    wheels.iter().map(|wheel| (address(wheel), sha256_hex(&wheel.metadata))).collect()
+    wheels
+        .iter()
+        .map(|wheel| (address(wheel), sha256_hex(&wheel.metadata)))
+        .collect()
 }
 
 /// Asks until the page advertises this; gives that page.
 #[track_caller]
-fn becomes(client: &Client, address: &str, accept: &str, wanted: &BTreeMap<String, String>) -> Reply {
+fn becomes(
+    client: &Client,
+    address: &str,
+    accept: &str,
+    wanted: &BTreeMap<String, String>,
+) -> Reply {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         let page = get_as(client, address, accept);
@@ -90,8 +111,14 @@ fn becomes(client: &Client, address: &str, accept: &str, wanted: &BTreeMap<Strin
         if told == *wanted {
             return page;
         }
-        assert!(told.iter().all(|it| wanted.get(it.0) == Some(it.1)), "{told:?} of {wanted:?}");
-        assert!(Instant::now() < until, "{address} as {accept} has only {told:?} of {wanted:?}: {page:?}");
+        assert!(
+            told.iter().all(|it| wanted.get(it.0) == Some(it.1)),
+            "{told:?} of {wanted:?}"
+        );
+        assert!(
+            Instant::now() < until,
+            "{address} as {accept} has only {told:?} of {wanted:?}: {page:?}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -102,7 +129,11 @@ fn stays(client: &Client, address: &str, wanted: &BTreeMap<String, String>, case
     let until = Instant::now() + A_WHILE;
     while Instant::now() < until {
         for accept in FORMATS {
-            assert_eq!(advertised(&get_as(client, address, accept)), *wanted, "{case}, {accept}");
+            assert_eq!(
+                advertised(&get_as(client, address, accept)),
+                *wanted,
+                "{case}, {accept}"
+            );
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -113,7 +144,9 @@ fn bare(page: &Reply) -> String {
     let mut text = page.text();
     for digest in advertised(page).values() {
         for added in [
-            format!(" data-core-metadata=\"sha256={digest}\" data-dist-info-metadata=\"sha256={digest}\""),
+            format!(
+                " data-core-metadata=\"sha256={digest}\" data-dist-info-metadata=\"sha256={digest}\""
+            ),
             format!(",\"core-metadata\":{{\"sha256\":\"{digest}\"}}"),
         ] {
             text = text.replace(&added, "");
@@ -131,7 +164,13 @@ fn delivers(client: &Client, address: &str, wheel: &Artifact) {
 }
 
 fn bytes_moved(gitlab: &GitLab) -> u64 {
-    gitlab.log().entries().iter().filter(|entry| entry.is_file_body()).map(|entry| entry.body_sent).sum()
+    gitlab
+        .log()
+        .entries()
+        .iter()
+        .filter(|entry| entry.is_file_body())
+        .map(|entry| entry.body_sent)
+        .sum()
 }
 
 /// A page, and the addresses of its files.
@@ -139,8 +178,12 @@ type Place = (String, fn(&Artifact) -> String);
 
 fn places() -> [Place; 2] {
     [
-        (path::project_page(42, "rich-pkg"), |wheel| path::project_file(42, wheel)),
-        (path::group_page(7, "rich-pkg"), |wheel| path::group_file(7, wheel)),
+        (path::project_page(42, "rich-pkg"), |wheel| {
+            path::project_file(42, wheel)
+        }),
+        (path::group_page(7, "rich-pkg"), |wheel| {
+            path::group_file(7, wheel)
+        }),
     ]
 }
 
@@ -148,7 +191,10 @@ fn places() -> [Place; 2] {
 fn a_poor_page_becomes_rich_behind_its_first_answer() {
     for storage in MODES {
         for pep691 in [false, true] {
-            let gitlab = GitLab::builder().storage(storage).set(|settings| settings.pep691 = pep691).start();
+            let gitlab = GitLab::builder()
+                .storage(storage)
+                .set(|settings| settings.pep691 = pep691)
+                .start();
             let wheels = publish(&gitlab);
             let larder = Larder::builder(&gitlab).sections(AHEAD).start();
             let client = larder.client().token(token::READER);
@@ -158,10 +204,17 @@ fn a_poor_page_becomes_rich_behind_its_first_answer() {
                     let case = format!("{storage:?}, JSON at GitLab: {pep691}, {page} as {accept}");
                     let first = get_as(&client, &page, accept);
                     let full = becomes(&client, &page, accept, &wanted);
-                    assert_eq!(bare(&full), bare(&first), "{case}: nothing else has changed");
-                    let tag = |page: &Reply| page.header("ETag").expect("pages have one").to_owned();
+                    assert_eq!(
+                        bare(&full),
+                        bare(&first),
+                        "{case}: nothing else has changed"
+                    );
+                    let tag =
+                        |page: &Reply| page.header("ETag").expect("pages have one").to_owned();
                     let conditional = |etag: &str| {
-                        client.get_with(&page, &[("Accept", accept), ("If-None-Match", etag)]).status
+                        client
+                            .get_with(&page, &[("Accept", accept), ("If-None-Match", etag)])
+                            .status
                     };
                     // In the second format it may be there at once.
                     if first.body != full.body {
@@ -173,7 +226,10 @@ fn a_poor_page_becomes_rich_behind_its_first_answer() {
                 for wheel in &wheels {
                     delivers(&client, &file(wheel), wheel);
                 }
-                assert!(bytes_moved(&gitlab) < 300_000, "{storage:?}: no wheel was fetched whole");
+                assert!(
+                    bytes_moved(&gitlab) < 300_000,
+                    "{storage:?}: no wheel was fetched whole"
+                );
             }
             gitlab.log().assert_nothing_unexpected();
 
@@ -184,7 +240,11 @@ fn a_poor_page_becomes_rich_behind_its_first_answer() {
             for (page, file) in places() {
                 for accept in FORMATS {
                     let first = get_as(&client, &page, accept);
-                    assert_eq!(advertised(&first), all_of(&wheels, file), "{storage:?} {page} as {accept}");
+                    assert_eq!(
+                        advertised(&first),
+                        all_of(&wheels, file),
+                        "{storage:?} {page} as {accept}"
+                    );
                 }
                 delivers(&client, &file(&wheels[0]), &wheels[0]);
             }
@@ -198,26 +258,40 @@ fn r22_each_caller_is_told_of_the_wheels_on_his_own_page() {
     let gitlab = GitLab::start();
     let wheels = publish(&gitlab);
     // On the group's page for those who see all of the group.
-    let hidden = Distribution::new("Rich.Pkg", "3.0").depends_on("secret").payload(200_000).wheel();
+    let hidden = Distribution::new("Rich.Pkg", "3.0")
+        .depends_on("secret")
+        .payload(200_000)
+        .wheel();
     gitlab.publish(44, &hidden);
     let larder = Larder::builder(&gitlab).sections(AHEAD).start();
     let page = path::group_page(7, "rich-pkg");
     let file = |wheel: &Artifact| path::group_file(7, wheel);
     let everything: Vec<Artifact> = wheels.iter().chain([&hidden]).cloned().collect();
     for accept in FORMATS {
-        becomes(&larder.client().token(token::READER), &page, accept, &all_of(&everything, file));
+        becomes(
+            &larder.client().token(token::READER),
+            &page,
+            accept,
+            &all_of(&everything, file),
+        );
         // Somebody who sees less profits from what is known, and learns of nothing else.
         let narrower = larder.client().token(token::WIDGETS_READER);
         let shown = becomes(&narrower, &page, accept, &all_of(&wheels, file));
         assert!(!shown.text().contains(&hidden.sha256), "{shown:?}");
-        assert_eq!(shown.text().matches(&sha256_hex(&hidden.metadata)).count(), 0);
+        assert_eq!(
+            shown.text().matches(&sha256_hex(&hidden.metadata)).count(),
+            0
+        );
         delivers(&narrower, &file(&wheels[1]), &wheels[1]);
         let stranger = larder.client().token(token::STRANGER);
         assert_eq!(get_as(&stranger, &page, accept).status, 404);
     }
     // Another with the same rights finds it there at once.
     let deploy = larder.client().token(token::DEVELOPER);
-    assert_eq!(advertised(&get_as(&deploy, &page, JSON)), all_of(&everything, file));
+    assert_eq!(
+        advertised(&get_as(&deploy, &page, JSON)),
+        all_of(&everything, file)
+    );
 }
 
 #[test]
@@ -230,8 +304,15 @@ fn pages_stay_poor_where_that_is_wanted() {
         let client = larder.client().token(token::READER);
         let (page, file) = &places()[0];
         stays(&client, page, &BTreeMap::new(), switch);
-        assert_eq!(gitlab.log().file_bodies().transfers, 0, "{switch}: nothing is read ahead");
-        assert_eq!(client.get(&file(&wheels[0])).expect(200), &wheels[0].bytes[..]);
+        assert_eq!(
+            gitlab.log().file_bodies().transfers,
+            0,
+            "{switch}: nothing is read ahead"
+        );
+        assert_eq!(
+            client.get(&file(&wheels[0])).expect(200),
+            &wheels[0].bytes[..]
+        );
         kept(&larder, &wheels[0]);
         if switch == "ahead = 0" {
             becomes(&client, page, HTML, &all_of(&wheels[..1], file));
@@ -252,16 +333,28 @@ fn wheels_that_the_pages_reader_takes_at_once_are_not_read_ahead() {
     let (page, file) = &places()[0];
     get_as(&client, page, JSON).expect(200);
     // One is there before its turn comes, the other is still on its way.
-    assert_eq!(client.get(&file(&wheels[0])).expect(200), &wheels[0].bytes[..]);
+    assert_eq!(
+        client.get(&file(&wheels[0])).expect(200),
+        &wheels[0].bytes[..]
+    );
     let gate = gitlab.hold(Site::FileBody, 100_000);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| client.get(&file(&wheels[1])));
         gate.wait_for(1);
-        eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+        eventually("each wheel had its turn", || {
+            larder.metric("larder_wheels_ahead") == Some(0.0)
+        });
         gate.open();
-        assert_eq!(slow.join().expect("a reader").expect(200), &wheels[1].bytes[..]);
+        assert_eq!(
+            slow.join().expect("a reader").expect(200),
+            &wheels[1].bytes[..]
+        );
     });
-    assert_eq!(gitlab.log().file_bodies().transfers, 2, "each wheel once, and nothing of it by ranges");
+    assert_eq!(
+        gitlab.log().file_bodies().transfers,
+        2,
+        "each wheel once, and nothing of it by ranges"
+    );
     becomes(&client, page, JSON, &all_of(&wheels, file));
 }
 
@@ -276,8 +369,10 @@ fn only_the_likeliest_wheel_of_a_page_is_read_ahead() {
     }
     let needs_new = NewFile::from(&rich("2.1")).requires_python(">=3.99");
     gitlab.publish(42, needs_new);
-    let foreign =
-        Distribution::new("Rich.Pkg", "2.2").payload(200_000).tagged("cp312-cp312-win_amd64").wheel();
+    let foreign = Distribution::new("Rich.Pkg", "2.2")
+        .payload(200_000)
+        .tagged("cp312-cp312-win_amd64")
+        .wheel();
     gitlab.publish(42, foreign);
     let larder = Larder::builder(&gitlab)
         .sections("[metadata]\ndelay = \"0s\"\n[index]\nfresh_for = \"300s\"")
@@ -286,7 +381,12 @@ fn only_the_likeliest_wheel_of_a_page_is_read_ahead() {
     let (page, file) = &places()[0];
     get_as(&client, page, JSON).expect(200);
     becomes(&client, page, JSON, &all_of(&wheels[2..3], file));
-    stays(&client, page, &all_of(&wheels[2..3], file), "nothing else is read");
+    stays(
+        &client,
+        page,
+        &all_of(&wheels[2..3], file),
+        "nothing else is read",
+    );
     assert_eq!(gitlab.log().file_bodies().transfers, 1);
 }
 
@@ -295,14 +395,25 @@ fn only_the_likeliest_wheel_of_a_page_is_read_ahead() {
 fn nothing_is_read_ahead_of_a_project_whose_file_the_pages_reader_takes() {
     let gitlab = GitLab::start();
     let wheels = publish(&gitlab);
-    let larder = Larder::builder(&gitlab).sections("[metadata]\nahead = 8\ndelay = \"1s\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[metadata]\nahead = 8\ndelay = \"1s\"")
+        .start();
     let client = larder.client().token(token::READER);
     let (page, file) = &places()[0];
     get_as(&client, page, JSON).expect(200);
-    assert_eq!(client.get(&file(&wheels[0])).expect(200), &wheels[0].bytes[..]);
-    eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    assert_eq!(
+        client.get(&file(&wheels[0])).expect(200),
+        &wheels[0].bytes[..]
+    );
+    eventually("each wheel had its turn", || {
+        larder.metric("larder_wheels_ahead") == Some(0.0)
+    });
     let bodies = gitlab.log().file_bodies();
-    assert_eq!((bodies.transfers, bodies.bytes), (1, wheels[0].bytes.len() as u64), "{bodies:?}");
+    assert_eq!(
+        (bodies.transfers, bodies.bytes),
+        (1, wheels[0].bytes.len() as u64),
+        "{bodies:?}"
+    );
 }
 
 /// A client that is at work may yet come for a wheel whose page it has read.
@@ -312,7 +423,9 @@ fn nothing_is_read_ahead_while_the_pages_reader_is_at_work() {
     let wheels = publish(&gitlab);
     let busy = Distribution::new("busy", "1.0").wheel();
     gitlab.publish(42, &busy);
-    let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"2s\"").start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[metadata]\ndelay = \"2s\"")
+        .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_file(42, &busy)).expect(200);
     gitlab.log().clear();
@@ -336,9 +449,13 @@ fn no_byte_of_a_wheel_is_asked_for_twice() {
             for meanwhile in [true, false] {
                 let case = format!("{storage:?}, {payload} bytes, meanwhile: {meanwhile}");
                 let gitlab = GitLab::builder().storage(storage).start();
-                let wheel = Distribution::new("Rich.Pkg", "1.0").payload(payload).wheel();
+                let wheel = Distribution::new("Rich.Pkg", "1.0")
+                    .payload(payload)
+                    .wheel();
                 gitlab.publish(42, &wheel);
-                let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"0s\"").start();
+                let larder = Larder::builder(&gitlab)
+                    .sections("[metadata]\ndelay = \"0s\"")
+                    .start();
                 let client = larder.client().token(token::READER);
                 let (page, file) = &places()[0];
                 let gate = meanwhile.then(|| gitlab.hold(Site::FileBody, 500));
@@ -352,14 +469,24 @@ fn no_byte_of_a_wheel_is_asked_for_twice() {
                         whole.join().expect("a reader")
                     }
                     None => {
-                        becomes(&client, page, JSON, &all_of(std::slice::from_ref(&wheel), file));
+                        becomes(
+                            &client,
+                            page,
+                            JSON,
+                            &all_of(std::slice::from_ref(&wheel), file),
+                        );
                         client.get(&file(&wheel))
                     }
                 });
                 assert_eq!(whole.expect(200), &wheel.bytes[..], "{case}");
                 kept(&larder, &wheel);
                 let bodies = gitlab.log().file_bodies();
-                assert_eq!(bodies.bytes, wheel.bytes.len() as u64, "{case}: {:#?}", gitlab.log().entries());
+                assert_eq!(
+                    bodies.bytes,
+                    wheel.bytes.len() as u64,
+                    "{case}: {:#?}",
+                    gitlab.log().entries()
+                );
                 delivers(&client, &file(&wheel), &wheel);
                 gitlab.log().assert_nothing_unexpected();
             }
@@ -382,17 +509,27 @@ fn r1_an_end_that_was_read_ahead_is_not_put_to_the_beginning_of_another_file() {
             });
         };
         // For a while upstream has another file in its place.
-        let other = Distribution::new("Rich.Pkg", "1.0").depends_on("evil").payload(210_000).wheel();
+        let other = Distribution::new("Rich.Pkg", "1.0")
+            .depends_on("evil")
+            .payload(210_000)
+            .wheel();
         put(other.bytes.clone(), 60);
-        let larder = Larder::builder(&gitlab).sections("[metadata]\ndelay = \"0s\"").start();
+        let larder = Larder::builder(&gitlab)
+            .sections("[metadata]\ndelay = \"0s\"")
+            .start();
         let client = larder.client().token(token::READER);
         let (page, file) = &places()[0];
         get_as(&client, page, JSON).expect(200);
         eventually("the end was read", || {
-            gitlab.log().file_bodies().transfers == 1 && larder.metric("larder_wheels_ahead") == Some(0.0)
+            gitlab.log().file_bodies().transfers == 1
+                && larder.metric("larder_wheels_ahead") == Some(0.0)
         });
         put(wheel.bytes.clone(), 60);
-        assert_eq!(client.get(&file(&wheel)).expect(200), &wheel.bytes[..], "{storage:?}");
+        assert_eq!(
+            client.get(&file(&wheel)).expect(200),
+            &wheel.bytes[..],
+            "{storage:?}"
+        );
         kept(&larder, &wheel);
         delivers(&client, &file(&wheel), &wheel);
     }
@@ -409,7 +546,10 @@ fn without_ranges_a_wheel_is_told_of_once_it_was_downloaded() {
         let (page, file) = &places()[0];
         stays(&client, page, &BTreeMap::new(), "cold");
         for count in 1..=wheels.len() {
-            assert_eq!(client.get(&file(&wheels[count - 1])).expect(200), &wheels[count - 1].bytes[..]);
+            assert_eq!(
+                client.get(&file(&wheels[count - 1])).expect(200),
+                &wheels[count - 1].bytes[..]
+            );
             for accept in FORMATS {
                 becomes(&client, page, accept, &all_of(&wheels[..count], file));
             }
@@ -425,22 +565,34 @@ fn a_release_is_told_of_after_its_upload_and_first_download() {
         let larder = Larder::builder(&gitlab).sections(sections).start();
         let developer = larder.client().token(token::DEVELOPER);
         let wheel = rich("1.0");
-        developer.post(&path::upload(42), &content_type(), &form(&wheel)).expect(201);
+        developer
+            .post(&path::upload(42), &content_type(), &form(&wheel))
+            .expect(201);
         for (page, file) in places() {
             let first = get_as(&developer, &page, JSON);
             assert!(first.text().contains(&wheel.filename), "{first:?}");
             assert_eq!(developer.get(&file(&wheel)).expect(200), &wheel.bytes[..]);
             for accept in FORMATS {
-                becomes(&developer, &page, accept, &all_of(std::slice::from_ref(&wheel), file));
+                becomes(
+                    &developer,
+                    &page,
+                    accept,
+                    &all_of(std::slice::from_ref(&wheel), file),
+                );
             }
             delivers(&developer, &file(&wheel), &wheel);
         }
         // A release that takes its place is another file, of which nothing is known yet.
         let next = rich("2.0");
-        developer.post(&path::upload(42), &content_type(), &form(&next)).expect(201);
+        developer
+            .post(&path::upload(42), &content_type(), &form(&next))
+            .expect(201);
         let (page, file) = &places()[0];
         let text = developer.get(page).text();
-        assert!(text.contains(&next.filename) && text.contains(&wheel.filename), "{text}");
+        assert!(
+            text.contains(&next.filename) && text.contains(&wheel.filename),
+            "{text}"
+        );
         developer.get(&file(&next)).expect(200);
         becomes(&developer, page, HTML, &all_of(&[wheel, next], file));
     }
@@ -461,10 +613,16 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
         let gitlab = GitLab::builder().storage(storage).start();
         let cases = hostile_with_names_of_their_own();
         // On one page with a good one, whose metadata shows when the others have had their turn.
-        let good = Distribution::new("hostile", "0.1").depends_on("friendly").payload(100_000).wheel();
+        let good = Distribution::new("hostile", "0.1")
+            .depends_on("friendly")
+            .payload(100_000)
+            .wheel();
         gitlab.publish(42, &good);
         for (_, wheel) in &cases {
-            let file = NewFile { name: "hostile".to_owned(), ..NewFile::from(wheel) };
+            let file = NewFile {
+                name: "hostile".to_owned(),
+                ..NewFile::from(wheel)
+            };
             gitlab.publish(42, file);
         }
         let sections = AHEAD.replace("ahead = 8", "ahead = 100\nrate = 1000");
@@ -476,29 +634,47 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
         larder.forget_peak();
         let before = larder.peak_resident_bytes();
         becomes(&client, &page, HTML, &wanted);
-        eventually("all wheels were read", || larder.metric("larder_wheels_ahead") == Some(0.0));
+        eventually("all wheels were read", || {
+            larder.metric("larder_wheels_ahead") == Some(0.0)
+        });
         stays(&client, &page, &wanted, "read ahead");
         let ahead = larder.peak_resident_bytes().saturating_sub(before);
         // Nor once they are here, whole and of the digest that GitLab tells.
         let direct = Client::new(gitlab.address()).token(token::READER);
         for (case, wheel) in &cases {
-            assert_eq!(client.get(&file(wheel)).expect(200), &wheel.bytes[..], "{case}");
+            assert_eq!(
+                client.get(&file(wheel)).expect(200),
+                &wheel.bytes[..],
+                "{case}"
+            );
             kept(&larder, wheel);
             let sidecar = format!("{}.metadata", file(wheel));
             let (reply, word) = (client.get(&sidecar), direct.get(&sidecar));
-            assert_eq!((reply.status, reply.text()), (404, word.text()), "{case}: {reply:?}");
+            assert_eq!(
+                (reply.status, reply.text()),
+                (404, word.text()),
+                "{case}: {reply:?}"
+            );
         }
         stays(&client, &page, &wanted, "downloaded");
         let grown = larder.peak_resident_bytes().saturating_sub(before);
         let larder = larder.restart();
-        stays(&larder.client().token(token::READER), &page, &wanted, "after a restart");
+        stays(
+            &larder.client().token(token::READER),
+            &page,
+            &wanted,
+            "after a restart",
+        );
         println!(
             "{storage:?}: {} hostile wheels cost {} KiB, read ahead {} KiB",
             cases.len(),
             grown >> 10,
             ahead >> 10
         );
-        assert!(grown < 32 << 20, "{grown} bytes more, {ahead} of them by reading ahead");
+        assert!(
+            grown < 32 << 20,
+            "{grown} bytes more, {ahead} of them by reading ahead"
+        );
     }
 }
 
@@ -513,9 +689,18 @@ fn an_end_that_was_read_ahead_costs_no_download_of_an_upstream_that_gives_other_
         let client = larder.client().token(token::READER);
         let (page, file) = &places()[0];
         get_as(&client, page, JSON).expect(200);
-        becomes(&client, page, JSON, &all_of(std::slice::from_ref(&wheel), file));
+        becomes(
+            &client,
+            page,
+            JSON,
+            &all_of(std::slice::from_ref(&wheel), file),
+        );
         gitlab.plan(Act::AnotherRange("bytes=0-9").at(Site::FileBody).once());
-        assert_eq!(client.get(&file(&wheel)).expect(200), &wheel.bytes[..], "{storage:?}");
+        assert_eq!(
+            client.get(&file(&wheel)).expect(200),
+            &wheel.bytes[..],
+            "{storage:?}"
+        );
     }
 }
 
@@ -523,7 +708,11 @@ fn an_end_that_was_read_ahead_costs_no_download_of_an_upstream_that_gives_other_
 #[test]
 fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes() {
     let (gitlab, index) = (GitLab::start(), PublicIndex::start());
-    let wheels = ["1.0", "2.0"].map(|version| Distribution::new("public", version).payload(200_000).wheel());
+    let wheels = ["1.0", "2.0"].map(|version| {
+        Distribution::new("public", version)
+            .payload(200_000)
+            .wheel()
+    });
     for wheel in &wheels {
         index.publish(wheel);
     }
@@ -534,9 +723,18 @@ fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes(
         .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_page(42, "public")).expect(200);
-    let address = format!("/pypi/{}", index.file_path(&wheels[0].filename).trim_start_matches('/'));
+    let address = format!(
+        "/pypi/{}",
+        index.file_path(&wheels[0].filename).trim_start_matches('/')
+    );
     assert_eq!(client.get(&address).expect(200), &wheels[0].bytes[..]);
-    eventually("each wheel had its turn", || larder.metric("larder_wheels_ahead") == Some(0.0));
+    eventually("each wheel had its turn", || {
+        larder.metric("larder_wheels_ahead") == Some(0.0)
+    });
     let bodies = index.log().file_bodies();
-    assert_eq!((bodies.transfers, bodies.bytes), (1, wheels[0].bytes.len() as u64), "{bodies:?}");
+    assert_eq!(
+        (bodies.transfers, bodies.bytes),
+        (1, wheels[0].bytes.len() as u64),
+        "{bodies:?}"
+    );
 }

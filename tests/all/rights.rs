@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Place, Reply, Role, Site,
-    Storage, StoreListing, Token, TokenKind, TokenState, Visibility, path, token,
+    Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Place, Reply, Role,
+    Site, Storage, StoreListing, Token, TokenKind, TokenState, Visibility, path, token,
 };
 
 const STORAGES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
@@ -12,7 +12,9 @@ const STORAGES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxi
 const LASTING: &str = "[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"300s\"";
 
 fn wheel() -> Artifact {
-    Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel()
+    Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel()
 }
 
 fn gear() -> Artifact {
@@ -30,7 +32,9 @@ fn addresses() -> Vec<String> {
     vec![
         path::project_index(42),
         path::project_page(42, "my-pkg"),
-        path::project_page(42, "my-pkg").trim_end_matches('/').to_owned(),
+        path::project_page(42, "my-pkg")
+            .trim_end_matches('/')
+            .to_owned(),
         named(path::project_page(42, "my-pkg")),
         path::project_file(42, &wheel),
         named(path::project_file(42, &wheel)),
@@ -52,7 +56,13 @@ fn ways(etag: &str) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
         ("GET", vec![("If-None-Match", "*".to_owned())]),
         ("HEAD", vec![("If-None-Match", etag.clone())]),
         ("GET", vec![("Range", range), ("If-Range", etag)]),
-        ("GET", vec![("Cache-Control", "no-cache".to_owned()), ("Accept-Encoding", "gzip".to_owned())]),
+        (
+            "GET",
+            vec![
+                ("Cache-Control", "no-cache".to_owned()),
+                ("Accept-Encoding", "gzip".to_owned()),
+            ],
+        ),
     ]
 }
 
@@ -62,7 +72,10 @@ fn outsiders(bare: &Client) -> Vec<(&'static str, Client)> {
     vec![
         ("anonymous", bare()),
         ("stranger", bare().token(token::STRANGER)),
-        ("stranger, PRIVATE-TOKEN", bare().private_token(token::STRANGER)),
+        (
+            "stranger, PRIVATE-TOKEN",
+            bare().private_token(token::STRANGER),
+        ),
         ("expired", bare().token(token::EXPIRED)),
         ("revoked", bare().private_token(token::REVOKED)),
         ("narrow scope", bare().token(token::NARROW)),
@@ -70,22 +83,37 @@ fn outsiders(bare: &Client) -> Vec<(&'static str, Client)> {
         ("dead job token", bare().job_token("dead")),
         ("unknown Basic", bare().token("nobody-knows")),
         ("unknown Bearer", bare().bearer("nobody-knows")),
-        ("unknown PRIVATE-TOKEN", bare().private_token("nobody-knows")),
+        (
+            "unknown PRIVATE-TOKEN",
+            bare().private_token("nobody-knows"),
+        ),
         ("unknown Deploy-Token", bare().deploy_token("nobody-knows")),
-        ("the right token as a job token", bare().job_token(token::READER)),
-        ("the right token in a header of no meaning", bare().header("JOB-TOKEN", token::JOB)),
+        (
+            "the right token as a job token",
+            bare().job_token(token::READER),
+        ),
+        (
+            "the right token in a header of no meaning",
+            bare().header("JOB-TOKEN", token::JOB),
+        ),
     ]
 }
 
 fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
 }
 
 /// Headers that stay the same from one connection and one second to the next.
 fn lasting_headers(reply: &Reply) -> Vec<(String, String)> {
     let fleeting = ["date", "connection", "x-request-id"];
-    let mut headers: Vec<_> =
-        reply.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    let mut headers: Vec<_> = reply
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+        .collect();
     headers.retain(|(name, _)| !fleeting.contains(&name.as_str()));
     headers.sort();
     headers
@@ -93,17 +121,32 @@ fn lasting_headers(reply: &Reply) -> Vec<(String, String)> {
 
 /// All that a caller can tell two answers apart by; the id of a request is random.
 fn look(reply: &Reply) -> (u16, String, Vec<(String, String)>, String) {
-    let text = reply.text().replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
-    (reply.status, reply.reason.clone(), lasting_headers(reply), text)
+    let text = reply
+        .text()
+        .replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
+    (
+        reply.status,
+        reply.reason.clone(),
+        lasting_headers(reply),
+        text,
+    )
 }
 
 #[track_caller]
 fn assert_is_gitlabs_word(case: &str, reply: &Reply, word: &Reply) {
     assert!(reply.is_complete(), "{case}: {reply:?}");
-    assert_eq!((reply.status, reply.text()), (word.status, word.text()), "{case}: {reply:?}");
+    assert_eq!(
+        (reply.status, reply.text()),
+        (word.status, word.text()),
+        "{case}: {reply:?}"
+    );
     let mut headers = lasting_headers(reply);
     headers.retain(|(name, _)| name != "cache-status");
-    assert_eq!(headers, lasting_headers(word), "{case}: headers are not GitLab's");
+    assert_eq!(
+        headers,
+        lasting_headers(word),
+        "{case}: headers are not GitLab's"
+    );
 }
 
 /// Fills larder with all addresses, as this caller, and gives their entity tags.
@@ -111,7 +154,10 @@ fn warm(client: &Client) -> Vec<(String, String)> {
     let etag = |address: String| {
         let reply = client.get(&address);
         reply.expect(200);
-        let etag = reply.header("ETag").expect("stored answers carry one").to_owned();
+        let etag = reply
+            .header("ETag")
+            .expect("stored answers carry one")
+            .to_owned();
         (address, etag)
     };
     addresses().into_iter().map(etag).collect()
@@ -128,7 +174,10 @@ fn status(client: &Client, path: &str) -> u16 {
 #[test]
 fn r22_whoever_never_was_entitled_gets_gitlabs_own_refusal_from_warm_content() {
     for storage in STORAGES {
-        let gitlab = GitLab::builder().storage(storage).set(|settings| settings.guest_pull = false).start();
+        let gitlab = GitLab::builder()
+            .storage(storage)
+            .set(|settings| settings.guest_pull = false)
+            .start();
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
         let reader = larder.client().token(token::READER);
         let held = warm(&reader);
@@ -143,7 +192,10 @@ fn r22_whoever_never_was_entitled_gets_gitlabs_own_refusal_from_warm_content() {
                     let case = format!("{storage:?}: {who}: {method} {address} {headers:?}");
                     let reply = larder.request(method, address, &borrowed(&headers));
                     let word = gitlab.request(method, address, &[]);
-                    assert!((400..500).contains(&word.status), "{case}: GitLab would let him in: {word:?}");
+                    assert!(
+                        (400..500).contains(&word.status),
+                        "{case}: GitLab would let him in: {word:?}"
+                    );
                     assert_is_gitlabs_word(&case, &reply, &word);
                 }
             }
@@ -153,7 +205,11 @@ fn r22_whoever_never_was_entitled_gets_gitlabs_own_refusal_from_warm_content() {
         for (address, _) in &held {
             reader.get(address).expect(200);
         }
-        assert_eq!(upstream_since(&gitlab, before), 0, "{storage:?}: the content was not warm");
+        assert_eq!(
+            upstream_since(&gitlab, before),
+            0,
+            "{storage:?}: the content was not warm"
+        );
         gitlab.log().assert_nothing_unexpected();
     }
 }
@@ -183,7 +239,11 @@ fn r22_a_right_ends_within_its_time_while_it_is_in_constant_use() {
                 let sent = Instant::now();
                 let reply = reader.get(address);
                 if reply.status == 200 {
-                    assert!(sent < end, "{case}: {address} is served {:?} too late", sent - end);
+                    assert!(
+                        sent < end,
+                        "{case}: {address} is served {:?} too late",
+                        sent - end
+                    );
                     return true;
                 }
                 assert_eq!(reply.status, refusal, "{case}: {address}: {reply:?}");
@@ -191,7 +251,11 @@ fn r22_a_right_ends_within_its_time_while_it_is_in_constant_use() {
             });
         }
         for address in addresses() {
-            assert_eq!(status(&reader, &address), refusal, "{case}: {address} came back");
+            assert_eq!(
+                status(&reader, &address),
+                refusal,
+                "{case}: {address} came back"
+            );
         }
     }
 }
@@ -213,7 +277,11 @@ fn r22_a_grant_of_no_time_asks_each_time() {
                 assert_eq!(upstream_since(&gitlab, before), 1, "{storage:?}: {address}");
             }
         }
-        assert_eq!(gitlab.log().file_bodies().transfers, bodies, "{storage:?}: questions carry no file");
+        assert_eq!(
+            gitlab.log().file_bodies().transfers,
+            bodies,
+            "{storage:?}: questions carry no file"
+        );
         gitlab.revoke(token::READER);
         for address in addresses() {
             assert_eq!(status(&reader, &address), 401, "{storage:?}: {address}");
@@ -224,7 +292,10 @@ fn r22_a_grant_of_no_time_asks_each_time() {
 #[test]
 fn r22_a_refusal_voids_at_once_all_that_was_granted_before() {
     let gitlab = GitLab::start();
-    for asks_anew in [path::project_page(44, "gear"), path::project_file(44, &gear())] {
+    for asks_anew in [
+        path::project_page(44, "gear"),
+        path::project_file(44, &gear()),
+    ] {
         gitlab.change(|universe| universe.token_mut(token::READER).state = TokenState::Active);
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
         let reader = larder.client().token(token::READER);
@@ -232,7 +303,11 @@ fn r22_a_refusal_voids_at_once_all_that_was_granted_before() {
         gitlab.revoke(token::READER);
         assert_eq!(status(&reader, &asks_anew), 401);
         for address in addresses() {
-            assert_eq!(status(&reader, &address), 401, "{address} after a 401 from {asks_anew}");
+            assert_eq!(
+                status(&reader, &address),
+                401,
+                "{address} after a 401 from {asks_anew}"
+            );
         }
     }
 }
@@ -246,18 +321,25 @@ fn r22_joining_what_another_caller_began_proves_nothing() {
             (Site::FileBody, path::project_file(42, &big())),
             (Site::FileBody, path::group_file(7, &big())),
         ] {
-            let gitlab =
-                GitLab::builder().storage(storage).set(|settings| settings.guest_pull = false).start();
+            let gitlab = GitLab::builder()
+                .storage(storage)
+                .set(|settings| settings.guest_pull = false)
+                .start();
             gitlab.publish(42, big());
             let larder = Larder::builder(&gitlab).sections(LASTING).start();
             let gate = gitlab.hold(site, 100);
-            let leader = larder.client().token(token::READER).start("GET", &address, &[]);
+            let leader = larder
+                .client()
+                .token(token::READER)
+                .start("GET", &address, &[]);
             gate.wait_for(1);
             let through = outsiders(&larder.client().patience(Duration::from_secs(5)));
             let direct = outsiders(&Client::new(gitlab.address()));
             for ((who, larder), (_, gitlab)) in through.iter().zip(&direct) {
                 for (method, headers) in ways("\"x\"") {
-                    let case = format!("{storage:?}: {who}: {method} {address} {headers:?} while it comes");
+                    let case = format!(
+                        "{storage:?}: {who}: {method} {address} {headers:?} while it comes"
+                    );
                     let reply = larder.request(method, &address, &borrowed(&headers));
                     assert_is_gitlabs_word(&case, &reply, &gitlab.request(method, &address, &[]));
                 }
@@ -319,12 +401,17 @@ fn r23_a_refusal_goes_to_the_one_who_was_refused() {
     type Withdrawal = (u16, fn(&GitLab));
     let withdrawals: [Withdrawal; 2] = [
         (401, |gitlab| gitlab.revoke(token::DEVELOPER)),
-        (404, |gitlab| gitlab.change(|universe| universe.withdraw(token::DEVELOPER, Place::Group(7)))),
+        (404, |gitlab| {
+            gitlab.change(|universe| universe.withdraw(token::DEVELOPER, Place::Group(7)))
+        }),
     ];
     for (refusal, withdraw) in withdrawals {
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
-        let (page, insisting) = (path::project_page(42, "my-pkg"), [("Cache-Control", "no-cache")]);
+        let (page, insisting) = (
+            path::project_page(42, "my-pkg"),
+            [("Cache-Control", "no-cache")],
+        );
         let [developer, reader] =
             [token::DEVELOPER, token::READER].map(|secret| larder.client().token(secret));
         for client in [&developer, &reader] {
@@ -332,10 +419,16 @@ fn r23_a_refusal_goes_to_the_one_who_was_refused() {
         }
         withdraw(&gitlab);
         gitlab.log().clear();
-        gitlab.plan(Act::StallBeforeHead(Duration::from_millis(500)).at(Kind::Page).once());
+        gitlab.plan(
+            Act::StallBeforeHead(Duration::from_millis(500))
+                .at(Kind::Page)
+                .once(),
+        );
         // Both rights stand for a while, so that both would share one load.
         let leading = developer.start("GET", &page, &insisting);
-        gitlab.log().wait_until("the first has asked", |log| log.count(Kind::Page) == 1);
+        gitlab
+            .log()
+            .wait_until("the first has asked", |log| log.count(Kind::Page) == 1);
         let reply = reader.get_with(&page, &insisting);
         assert_eq!(leading.finish().status, refusal);
         reply.expect(200);
@@ -366,13 +459,20 @@ fn r22_a_right_to_one_project_opens_no_other() {
     }
     let members = |bare: Client| {
         [
-            ("member of 42 alone", bare.clone().token(token::WIDGETS_READER)),
-            ("deploy token of 42", bare.clone().deploy_token(token::DEPLOY)),
+            (
+                "member of 42 alone",
+                bare.clone().token(token::WIDGETS_READER),
+            ),
+            (
+                "deploy token of 42",
+                bare.clone().deploy_token(token::DEPLOY),
+            ),
             ("job of 42", bare.job_token(token::JOB)),
         ]
     };
-    for ((who, larder), (_, direct)) in
-        members(larder.client()).iter().zip(&members(Client::new(gitlab.address())))
+    for ((who, larder), (_, direct)) in members(larder.client())
+        .iter()
+        .zip(&members(Client::new(gitlab.address())))
     {
         larder.get(&path::project_page(42, "my-pkg")).expect(200);
         larder.get(&path::project_file(42, &wheel())).expect(200);
@@ -387,12 +487,18 @@ fn r22_a_right_to_one_project_opens_no_other() {
 #[test]
 fn r22_a_page_of_one_project_gives_no_right_to_another_it_links_to() {
     let (wheel, gear) = (wheel(), gear());
-    let forged =
-        [path::project_page(42, "gear"), path::project_page(42, "gear").replace("42", "acme%2Fwidgets")];
+    let forged = [
+        path::project_page(42, "gear"),
+        path::project_page(42, "gear").replace("42", "acme%2Fwidgets"),
+    ];
     for forged in forged {
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
-        larder.client().token(token::READER).get(&path::project_file(44, &gear)).expect(200);
+        larder
+            .client()
+            .token(token::READER)
+            .get(&path::project_file(44, &gear))
+            .expect(200);
         // GitLab does not escape what uploaders put into its pages: somebody smuggled a second link in.
         let link = |path: String| format!("<a href=\"{}{path}\">file</a>", gitlab.url());
         let page = format!(
@@ -400,12 +506,21 @@ fn r22_a_page_of_one_project_gives_no_right_to_another_it_links_to() {
             link(path::project_file(42, &wheel)),
             link(path::project_file(44, &gear)),
         );
-        let answer =
-            Answer::new(200).header("Content-Type", "text/html").header("ETag", "W/\"1\"").body(page);
-        gitlab.plan(Act::Answer(answer).at(Kind::Page).containing("/simple/gear/"));
+        let answer = Answer::new(200)
+            .header("Content-Type", "text/html")
+            .header("ETag", "W/\"1\"")
+            .body(page);
+        gitlab.plan(
+            Act::Answer(answer)
+                .at(Kind::Page)
+                .containing("/simple/gear/"),
+        );
         let member = larder.client().token(token::WIDGETS_READER);
         for _ in 0..2 {
-            assert!(member.get(&forged).text().contains(&gear.filename), "{forged}");
+            assert!(
+                member.get(&forged).text().contains(&gear.filename),
+                "{forged}"
+            );
             let reply = member.get(&path::project_file(44, &gear));
             assert_eq!(reply.status, 404, "after {forged}: {reply:?}");
         }
@@ -418,7 +533,11 @@ fn r22_a_right_to_a_project_gives_no_file_that_gitlab_has_no_more() {
     let (wheel, late) = (wheel(), Distribution::new("late", "1.0").wheel());
     gitlab.publish(42, &late);
     let larder = Larder::builder(&gitlab).sections(LASTING).start();
-    larder.client().token(token::READER).get(&path::project_file(42, &wheel)).expect(200);
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_file(42, &wheel))
+        .expect(200);
     // What was said of the file is forgotten, the file is not.
     let larder = larder.restart();
     assert!(StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256));
@@ -427,7 +546,9 @@ fn r22_a_right_to_a_project_gives_no_file_that_gitlab_has_no_more() {
     reader.get(&path::project_index(42)).expect(200);
     reader.get(&path::project_page(42, "late")).expect(200);
     reader.get(&path::project_file(42, &late)).expect(200);
-    let word = Client::new(gitlab.address()).token(token::READER).get(&path::project_file(42, &wheel));
+    let word = Client::new(gitlab.address())
+        .token(token::READER)
+        .get(&path::project_file(42, &wheel));
     let reply = reader.get(&path::project_file(42, &wheel));
     assert_eq!(word.status, 404);
     assert_is_gitlabs_word("a deleted file", &reply, &word);
@@ -445,7 +566,11 @@ fn r22_a_right_to_a_group_page_gives_the_files_it_lists_and_no_others() {
     reader.get(&path::group_page(7, "my-pkg")).expect(200);
     let before = gitlab.log().len();
     reader.get(&path::group_file(7, &wheel())).expect(200);
-    assert_eq!(upstream_since(&gitlab, before), 0, "a listed file needs no further word");
+    assert_eq!(
+        upstream_since(&gitlab, before),
+        0,
+        "a listed file needs no further word"
+    );
     gitlab.change(|universe| universe.withdraw(token::READER, Place::Group(7)));
     for other in [
         path::group_file(7, &gear()),
@@ -474,11 +599,16 @@ fn r22_a_new_job_token_costs_one_small_request_and_then_hits() {
             for job in 0..4 {
                 let case = format!("{storage:?}, job {job}, {first} first");
                 let secret = format!("job-{job}");
-                let token = Token::new(TokenKind::Job, &secret).member(Place::Project(42), Role::Developer);
+                let token =
+                    Token::new(TokenKind::Job, &secret).member(Place::Project(42), Role::Developer);
                 gitlab.change(|universe| universe.tokens.push(token));
                 let client = larder.client().job_token(&secret);
                 gitlab.log().clear();
-                let order = if first == "page" { [&page, &file] } else { [&file, &page] };
+                let order = if first == "page" {
+                    [&page, &file]
+                } else {
+                    [&file, &page]
+                };
                 for address in order.into_iter().chain(order) {
                     client.get(address).expect(200);
                 }
@@ -489,43 +619,98 @@ fn r22_a_new_job_token_costs_one_small_request_and_then_hits() {
                 assert!(small, "{case}: {question:#?}");
             }
             let dead = larder.client().job_token("dead");
-            assert_eq!((status(&dead, &page), status(&dead, &file)), (401, 401), "{storage:?}");
+            assert_eq!(
+                (status(&dead, &page), status(&dead, &file)),
+                (401, 401),
+                "{storage:?}"
+            );
         }
     }
 }
 
 #[test]
 fn r22_credentials_of_every_form_reach_gitlab_as_they_came() {
-    type Form = (&'static str, fn(Client) -> Client, &'static str, &'static str);
+    type Form = (
+        &'static str,
+        fn(Client) -> Client,
+        &'static str,
+        &'static str,
+    );
     let forms: [Form; 9] = [
-        ("Basic", |c| c.token(token::READER), "Authorization", "Basic X190b2tlbl9fOnRlc3QtcmVhZGVy"),
-        ("Basic, any user", |c| c.basic("ann", token::READER), "Authorization", "Basic YW5uOnRlc3QtcmVhZGVy"),
+        (
+            "Basic",
+            |c| c.token(token::READER),
+            "Authorization",
+            "Basic X190b2tlbl9fOnRlc3QtcmVhZGVy",
+        ),
+        (
+            "Basic, any user",
+            |c| c.basic("ann", token::READER),
+            "Authorization",
+            "Basic YW5uOnRlc3QtcmVhZGVy",
+        ),
         (
             "Basic, no user, odd case",
             |c| c.header("authorization", "bAsIc OnRlc3QtcmVhZGVy"),
             "Authorization",
             "bAsIc OnRlc3QtcmVhZGVy",
         ),
-        ("Basic, deploy", |c| c.basic("x", token::DEPLOY), "Authorization", "Basic eDp0ZXN0LWRlcGxveQ=="),
-        ("job token", |c| c.job_token(token::JOB), "Authorization", "Basic Z2l0bGFiLWNpLXRva2VuOnRlc3Qtam9i"),
-        ("Bearer", |c| c.bearer(token::OAUTH), "Authorization", "Bearer test-oauth"),
-        ("Bearer, deploy", |c| c.bearer(token::DEPLOY), "Authorization", "Bearer test-deploy"),
-        ("PRIVATE-TOKEN", |c| c.private_token(token::READER), "PRIVATE-TOKEN", "test-reader"),
-        ("Deploy-Token", |c| c.deploy_token(token::DEPLOY), "Deploy-Token", "test-deploy"),
+        (
+            "Basic, deploy",
+            |c| c.basic("x", token::DEPLOY),
+            "Authorization",
+            "Basic eDp0ZXN0LWRlcGxveQ==",
+        ),
+        (
+            "job token",
+            |c| c.job_token(token::JOB),
+            "Authorization",
+            "Basic Z2l0bGFiLWNpLXRva2VuOnRlc3Qtam9i",
+        ),
+        (
+            "Bearer",
+            |c| c.bearer(token::OAUTH),
+            "Authorization",
+            "Bearer test-oauth",
+        ),
+        (
+            "Bearer, deploy",
+            |c| c.bearer(token::DEPLOY),
+            "Authorization",
+            "Bearer test-deploy",
+        ),
+        (
+            "PRIVATE-TOKEN",
+            |c| c.private_token(token::READER),
+            "PRIVATE-TOKEN",
+            "test-reader",
+        ),
+        (
+            "Deploy-Token",
+            |c| c.deploy_token(token::DEPLOY),
+            "Deploy-Token",
+            "test-deploy",
+        ),
     ];
     let names = ["Authorization", "PRIVATE-TOKEN", "Deploy-Token"];
     for storage in STORAGES {
         let gitlab = GitLab::builder().storage(storage).start();
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
-        let sdist = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").sdist();
+        let sdist = Distribution::new("My.Pkg", "1.0.0")
+            .requires_python(">=3.8")
+            .sdist();
         for (form, credential, name, value) in forms {
             gitlab.log().clear();
             let client = credential(larder.client());
             client.get(&path::project_page(42, "my-pkg")).expect(200);
             client.get(&path::project_index(42)).expect(200);
             client.get(&path::project_file(42, &sdist)).expect(200);
-            let asked: Vec<_> =
-                gitlab.log().entries().into_iter().filter(|entry| entry.kind != Kind::Object).collect();
+            let asked: Vec<_> = gitlab
+                .log()
+                .entries()
+                .into_iter()
+                .filter(|entry| entry.kind != Kind::Object)
+                .collect();
             assert!(!asked.is_empty(), "{storage:?}, {form}: nobody was asked");
             for entry in asked {
                 let sent = names.map(|name| entry.head.header(name));
@@ -553,11 +738,26 @@ fn r22_a_wrong_token_let_into_a_public_project_is_let_into_nothing_else() {
         }
     }
     // A dead job token is refused even where anybody else is let in.
-    assert_eq!(status(&larder.client().job_token("dead"), &path::project_page(43, "open-thing")), 401);
-    assert_eq!(status(&larder.client().token(token::EXPIRED), &path::project_file(43, &open)), 401);
+    assert_eq!(
+        status(
+            &larder.client().job_token("dead"),
+            &path::project_page(43, "open-thing")
+        ),
+        401
+    );
+    assert_eq!(
+        status(
+            &larder.client().token(token::EXPIRED),
+            &path::project_file(43, &open)
+        ),
+        401
+    );
     // A closed registry of a public project: 403, without a challenge.
     let closed = larder.client().get(&path::project_index(45));
-    assert_eq!((closed.status, closed.header("WWW-Authenticate")), (403, None));
+    assert_eq!(
+        (closed.status, closed.header("WWW-Authenticate")),
+        (403, None)
+    );
 }
 
 #[test]
@@ -565,17 +765,26 @@ fn r23_group_pages_that_differ_per_caller_stay_apart() {
     for no_cache in [false, true] {
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab).sections(LASTING).start();
-        let headers: &[(&str, &str)] = if no_cache { &[("Cache-Control", "no-cache")] } else { &[] };
+        let headers: &[(&str, &str)] = if no_cache {
+            &[("Cache-Control", "no-cache")]
+        } else {
+            &[]
+        };
         let sees = |who: &str, group: &str| {
             let address = path::group_index(7).replace("/7/", group);
             let page = larder.client().token(who).get_with(&address, headers);
             page.expect(200);
-            ["gear", "my-pkg", "open-thing"].map(|name| page.text().contains(&format!("/simple/{name}\"")))
+            ["gear", "my-pkg", "open-thing"]
+                .map(|name| page.text().contains(&format!("/simple/{name}\"")))
         };
         for round in 0..4 {
             for group in ["/7/", "/acme/"] {
                 let case = format!("round {round}, {group}, no-cache: {no_cache}");
-                assert_eq!(sees(token::WIDGETS_READER, group), [false, true, true], "{case}");
+                assert_eq!(
+                    sees(token::WIDGETS_READER, group),
+                    [false, true, true],
+                    "{case}"
+                );
                 assert_eq!(sees(token::READER, group), [true, true, true], "{case}");
                 assert_eq!(sees(token::DEPLOY, group), [false, true, true], "{case}");
             }
@@ -599,15 +808,26 @@ fn r23_callers_who_ask_for_a_cold_group_page_together_each_get_their_own() {
         let client = larder.client().token(who);
         std::thread::spawn(move || client.get(&path::group_index(7)))
     };
-    let callers: Vec<_> =
-        (0..8).map(|turn| if turn % 2 == 0 { token::READER } else { token::WIDGETS_READER }).collect();
+    let callers: Vec<_> = (0..8)
+        .map(|turn| {
+            if turn % 2 == 0 {
+                token::READER
+            } else {
+                token::WIDGETS_READER
+            }
+        })
+        .collect();
     let asked: Vec<_> = callers.iter().map(|who| ask(who)).collect();
     gate.wait_for(2);
     gate.open();
     for (who, asked) in callers.iter().zip(asked) {
         let page = asked.join().expect("an answer");
         page.expect(200);
-        assert_eq!(page.text().contains("/simple/gear\""), *who == token::READER, "{who}: {page:?}");
+        assert_eq!(
+            page.text().contains("/simple/gear\""),
+            *who == token::READER,
+            "{who}: {page:?}"
+        );
     }
     assert!(gitlab.log().count(Kind::Index) <= 8);
 }
@@ -619,16 +839,29 @@ fn r23_callers_with_the_same_group_page_share_its_bytes_but_no_right() {
     let page = path::group_page(7, "my-pkg");
     let first = larder.client().token(token::READER).get(&page);
     let second = larder.client().token(token::DEVELOPER).get(&page);
-    assert_eq!((first.expect(200), first.header("ETag")), (second.expect(200), second.header("ETag")));
+    assert_eq!(
+        (first.expect(200), first.header("ETag")),
+        (second.expect(200), second.header("ETag"))
+    );
     let asked = gitlab.log().answered();
-    assert_eq!(asked.iter().map(|entry| entry.status).collect::<Vec<_>>(), [Some(200), Some(304)]);
+    assert_eq!(
+        asked.iter().map(|entry| entry.status).collect::<Vec<_>>(),
+        [Some(200), Some(304)]
+    );
     // The second caller's right is his own: the first one's end does not touch it, nor the reverse.
     gitlab.revoke(token::READER);
-    let insisting = larder.client().token(token::READER).get_with(&page, &[("Cache-Control", "no-cache")]);
+    let insisting = larder
+        .client()
+        .token(token::READER)
+        .get_with(&page, &[("Cache-Control", "no-cache")]);
     assert_eq!(insisting.status, 401);
     assert_eq!(status(&larder.client().token(token::READER), &page), 401);
     let before = gitlab.log().len();
-    larder.client().token(token::DEVELOPER).get(&page).expect(200);
+    larder
+        .client()
+        .token(token::DEVELOPER)
+        .get(&page)
+        .expect(200);
     assert_eq!(upstream_since(&gitlab, before), 0);
     assert_eq!(status(&larder.client().token(token::STRANGER), &page), 404);
     assert_eq!(status(&larder.client(), &page), 401);
@@ -647,7 +880,11 @@ fn r23_redirects_and_absences_never_cross_callers() {
         let callers = [
             ("anonymous", larder.client(), absent),
             ("reader", larder.client().token(token::READER), 200),
-            ("member of 42", larder.client().token(token::WIDGETS_READER), absent),
+            (
+                "member of 42",
+                larder.client().token(token::WIDGETS_READER),
+                absent,
+            ),
             ("expired", larder.client().token(token::EXPIRED), 401),
             ("developer", larder.client().token(token::DEVELOPER), 200),
             ("stranger", larder.client().token(token::STRANGER), absent),
@@ -680,7 +917,9 @@ fn r23_redirects_and_absences_never_cross_callers() {
 
 #[test]
 fn r23_what_one_caller_misses_another_finds_at_once() {
-    let gitlab = GitLab::builder().set(|settings| settings.forwarding = false).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.forwarding = false)
+        .start();
     let larder = Larder::builder(&gitlab).sections(LASTING).start();
     let late = Distribution::new("late", "1.0").wheel();
     let reader = larder.client().token(token::READER);
@@ -690,18 +929,28 @@ fn r23_what_one_caller_misses_another_finds_at_once() {
     gitlab.change(|universe| universe.publish(42, NewFile::from(&late)));
     for page in [path::project_page(42, "late"), path::group_page(7, "late")] {
         reader.get(&page).expect(200);
-        larder.client().token(token::DEVELOPER).get(&page).expect(200);
+        larder
+            .client()
+            .token(token::DEVELOPER)
+            .get(&page)
+            .expect(200);
     }
 }
 
 #[test]
 fn r24_cached_and_absent_look_alike_to_whoever_is_not_entitled() {
     for storage in STORAGES {
-        let gitlab = GitLab::builder().storage(storage).set(|settings| settings.guest_pull = false).start();
+        let gitlab = GitLab::builder()
+            .storage(storage)
+            .set(|settings| settings.guest_pull = false)
+            .start();
         let warm_larder = Larder::builder(&gitlab).sections(LASTING).start();
         let cold_larder = Larder::builder(&gitlab).sections(LASTING).start();
         let held = warm(&warm_larder.client().token(token::READER));
-        let (warm, cold) = (outsiders(&warm_larder.client()), outsiders(&cold_larder.client()));
+        let (warm, cold) = (
+            outsiders(&warm_larder.client()),
+            outsiders(&cold_larder.client()),
+        );
         for ((who, warm), (_, cold)) in warm.iter().zip(&cold) {
             for (address, etag) in &held {
                 if storage != Storage::Disk && !address.contains("/files/") {
@@ -727,7 +976,9 @@ fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
     type Trouble = (&'static str, u16, fn(&GitLab));
     let troubles: [Trouble; 3] = [
         ("stopped", 504, |gitlab| gitlab.stop()),
-        ("throttled", 429, |gitlab| gitlab.set(|settings| settings.throttle = Some(60))),
+        ("throttled", 429, |gitlab| {
+            gitlab.set(|settings| settings.throttle = Some(60))
+        }),
         ("error page", 502, |gitlab| {
             gitlab.plan(Act::Status(500).at(Site::Anywhere));
         }),
@@ -748,7 +999,11 @@ fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
             for (address, etag) in &held {
                 for (method, headers) in ways(etag) {
                     let looks = [&warm_larder, &cold_larder].map(|larder| {
-                        look(&larder.client().token(who).request(method, address, &borrowed(&headers)))
+                        look(&larder.client().token(who).request(
+                            method,
+                            address,
+                            &borrowed(&headers),
+                        ))
                     });
                     let case = format!("{trouble}: {who}: {method} {address} {headers:?}");
                     assert_eq!(looks[0], looks[1], "{case}");
@@ -762,16 +1017,34 @@ fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
 #[test]
 fn r24_cached_and_absent_take_a_stranger_the_same_time() {
     let latency = Duration::from_millis(15);
-    let gitlab = GitLab::builder().set(|settings| settings.latency = latency).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.latency = latency)
+        .start();
     let larder = Larder::builder(&gitlab).sections(LASTING).start();
     warm(&larder.client().token(token::READER));
     let stranger = larder.client().token(token::STRANGER);
     let absent = Distribution::new("My.Pkg", "7.0").wheel();
     for (kind, cached, absent) in [
-        ("page", path::project_page(42, "my-pkg"), path::project_page(42, "no-such")),
-        ("file", path::project_file(42, &wheel()), path::project_file(42, &absent)),
-        ("group page", path::group_page(7, "my-pkg"), path::group_page(7, "no-such")),
-        ("group file", path::group_file(7, &wheel()), path::group_file(7, &absent)),
+        (
+            "page",
+            path::project_page(42, "my-pkg"),
+            path::project_page(42, "no-such"),
+        ),
+        (
+            "file",
+            path::project_file(42, &wheel()),
+            path::project_file(42, &absent),
+        ),
+        (
+            "group page",
+            path::group_page(7, "my-pkg"),
+            path::group_page(7, "no-such"),
+        ),
+        (
+            "group file",
+            path::group_file(7, &wheel()),
+            path::group_file(7, &absent),
+        ),
     ] {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..25 {
@@ -783,7 +1056,11 @@ fn r24_cached_and_absent_take_a_stranger_the_same_time() {
         }
         let [cached, absent] = times.map(|mut times| {
             times.sort();
-            assert!(times[0] >= latency, "{kind}: answered in {:?}, without GitLab's word", times[0]);
+            assert!(
+                times[0] >= latency,
+                "{kind}: answered in {:?}, without GitLab's word",
+                times[0]
+            );
             times[times.len() / 2]
         });
         // Generous, because the machine may be busy: a locally decided answer would be ten times as fast.

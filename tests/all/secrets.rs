@@ -1,8 +1,8 @@
 //! R25: no credential, signed link or cookie is ever in a log, a metric, an answer, a file or at another origin.
 
 use crate::support::{
-    Act, Artifact, Client, Distribution, Door, GitLab, Kind, Larder, Place, Reply, Role, Site, Storage,
-    StoreListing, Token, TokenKind, TokenState, base64, path, token,
+    Act, Artifact, Client, Distribution, Door, GitLab, Kind, Larder, Place, Reply, Role, Site,
+    Storage, StoreListing, Token, TokenKind, TokenState, base64, path, token,
 };
 
 /// Secrets that occur nowhere else, by the form they are sent in.
@@ -44,7 +44,10 @@ fn spellings(gitlab: &GitLab) -> Vec<String> {
 }
 
 fn callers(bare: &Client) -> Vec<Client> {
-    let bare = || bare.clone().header("Cookie", "_gitlab_session=canary-cookie-14cc");
+    let bare = || {
+        bare.clone()
+            .header("Cookie", "_gitlab_session=canary-cookie-14cc")
+    };
     vec![
         bare().basic("canary-user-77aa", "canary-basic-0f3c"),
         bare().bearer("canary-bearer-51d2"),
@@ -77,7 +80,10 @@ fn ask_everything(larder: &Larder, gitlab: &GitLab) -> Vec<String> {
             path::group_page(7, "big"),
             path::group_file(7, &wheel),
             path::project_page(42, "missing"),
-            format!("{}?private_token=canary-query-7a95", path::project_page(42, "big")),
+            format!(
+                "{}?private_token=canary-query-7a95",
+                path::project_page(42, "big")
+            ),
             format!("{}?x=canary-query-7a95", path::project_page(42, "big")),
             format!("{}#canary-query-7a95", path::project_page(42, "big")),
         ];
@@ -87,7 +93,11 @@ fn ask_everything(larder: &Larder, gitlab: &GitLab) -> Vec<String> {
             }
             said.push(whole(&client.get_range(address, "bytes=5-9")));
         }
-        said.push(whole(&client.post(&path::upload(42), "multipart/form-data; boundary=b", b"--b--\r\n")));
+        said.push(whole(&client.post(
+            &path::upload(42),
+            "multipart/form-data; boundary=b",
+            b"--b--\r\n",
+        )));
         let absolute = "http://u:canary-userinfo-8d41@elsewhere.example/canary-free-path";
         said.push(whole(&client.get(absolute)));
         for act in [
@@ -108,10 +118,13 @@ fn ask_everything(larder: &Larder, gitlab: &GitLab) -> Vec<String> {
 
 #[test]
 fn r25_no_secret_is_ever_written_shown_or_carried_elsewhere() {
-    for (storage, format) in
-        [(Storage::Redirect, "text"), (Storage::Redirect, "json"), (Storage::Disk, "text")]
-    {
-        let active = |kind, secret| Token::new(kind, secret).member(Place::Group(7), Role::Developer);
+    for (storage, format) in [
+        (Storage::Redirect, "text"),
+        (Storage::Redirect, "json"),
+        (Storage::Disk, "text"),
+    ] {
+        let active =
+            |kind, secret| Token::new(kind, secret).member(Place::Group(7), Role::Developer);
         let gitlab = GitLab::builder()
             .storage(storage)
             .holding(|universe| {
@@ -141,46 +154,83 @@ fn r25_no_secret_is_ever_written_shown_or_carried_elsewhere() {
             let heads = entries.iter().filter(|entry| entry.door == door);
             heads.map(|entry| format!("{:?}", entry.head)).collect()
         };
-        let found = spellings.iter().filter(|spelling| at(Door::GitLab).contains(*spelling)).count();
+        let found = spellings
+            .iter()
+            .filter(|spelling| at(Door::GitLab).contains(*spelling))
+            .count();
         assert!(found >= 9, "{case}: only {found} spellings reached GitLab");
         let sends = |door, secret: &str| at(door).contains(secret);
-        for own in ["canary-cookie-14cc", "canary-query-7a95", "canary-proxy-e2b9", "canary-userinfo-8d41"] {
-            assert!(!sends(Door::GitLab, own), "{case}: {own} is no credential for GitLab");
+        for own in [
+            "canary-cookie-14cc",
+            "canary-query-7a95",
+            "canary-proxy-e2b9",
+            "canary-userinfo-8d41",
+        ] {
+            assert!(
+                !sends(Door::GitLab, own),
+                "{case}: {own} is no credential for GitLab"
+            );
         }
         if storage == Storage::Redirect {
-            assert!(sends(Door::Store, "X-Amz-Signature"), "{case}: the store was never asked");
+            assert!(
+                sends(Door::Store, "X-Amz-Signature"),
+                "{case}: the store was never asked"
+            );
         }
 
         larder.client().get("/-/the-end-of-the-log");
         larder.wait_for_log("the-end-of-the-log");
         let log = larder.log();
-        assert!(log.contains("DEBUG") || log.contains("TRACE"), "{case}: the log is not at its loudest");
+        assert!(
+            log.contains("DEBUG") || log.contains("TRACE"),
+            "{case}: the log is not at its loudest"
+        );
         let metrics = larder.metrics();
         let store = StoreListing::of(&larder.cache_dir());
-        assert!(store.files.len() > 3, "{case}: nothing was stored: {store:?}");
+        assert!(
+            store.files.len() > 3,
+            "{case}: nothing was stored: {store:?}"
+        );
         let process = |what: &str| {
-            let bytes = std::fs::read(format!("/proc/{}/{what}", larder.pid())).expect("a running process");
+            let bytes =
+                std::fs::read(format!("/proc/{}/{what}", larder.pid())).expect("a running process");
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let (arguments, environment) = (process("cmdline"), process("environ"));
         for spelling in &spellings {
             let line = log.lines().find(|line| line.contains(spelling));
             assert_eq!(line, None, "{case}: {spelling} in the log");
-            assert!(!metrics.contains(spelling), "{case}: {spelling} in the metrics");
+            assert!(
+                !metrics.contains(spelling),
+                "{case}: {spelling} in the metrics"
+            );
             assert!(
                 store.containing(spelling).is_empty(),
                 "{case}: {spelling} in {:?}",
                 store.containing(spelling)
             );
-            assert!(!arguments.contains(spelling) && !environment.contains(spelling), "{case}: {spelling}");
+            assert!(
+                !arguments.contains(spelling) && !environment.contains(spelling),
+                "{case}: {spelling}"
+            );
             let answer = said.iter().find(|said| said.contains(spelling));
             assert_eq!(answer, None, "{case}: {spelling} in an answer");
         }
-        let elsewhere = gitlab.log().entries().into_iter().filter(|entry| entry.door == Door::Store);
+        let elsewhere = gitlab
+            .log()
+            .entries()
+            .into_iter()
+            .filter(|entry| entry.door == Door::Store);
         for entry in elsewhere {
             let head = format!("{:?}", entry.head.headers);
-            let leaked: Vec<_> = spellings.iter().filter(|spelling| head.contains(*spelling)).collect();
-            assert!(leaked.is_empty(), "{case}: {leaked:?} at the object store: {head}");
+            let leaked: Vec<_> = spellings
+                .iter()
+                .filter(|spelling| head.contains(*spelling))
+                .collect();
+            assert!(
+                leaked.is_empty(),
+                "{case}: {leaked:?} at the object store: {head}"
+            );
         }
         // Neither package names nor callers are in the metrics, which anybody may read.
         for private in ["big", "widgets", "acme", "projects/42"] {
@@ -207,9 +257,14 @@ fn r25_the_operators_own_token_stays_with_gitlab() {
         .gitlab_setting(&format!("token_file = {:?}", file.display().to_string()))
         .sections("[log]\nlevel = \"trace\"")
         .start();
-    let wheel = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel();
+    let wheel = Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel();
     for client in [larder.client(), larder.client().token(token::STRANGER)] {
-        for address in [path::project_page(42, "my-pkg"), path::project_file(42, &wheel)] {
+        for address in [
+            path::project_page(42, "my-pkg"),
+            path::project_file(42, &wheel),
+        ] {
             let reply = client.get(&address);
             reply.expect(200);
             assert!(!whole(&reply).contains(secret), "{reply:?}");
@@ -218,15 +273,26 @@ fn r25_the_operators_own_token_stays_with_gitlab() {
     for entry in gitlab.log().entries() {
         let carries = entry.head.header("PRIVATE-TOKEN") == Some(secret);
         assert_eq!(carries, entry.door == Door::GitLab, "{:#?}", entry.head);
-        assert_eq!(entry.head.header("Authorization"), None, "a caller's own credential went along");
+        assert_eq!(
+            entry.head.header("Authorization"),
+            None,
+            "a caller's own credential went along"
+        );
     }
     let store = StoreListing::of(&larder.cache_dir());
     let shown = format!("{}{}", larder.log(), larder.metrics());
-    assert!(!shown.contains(secret) && store.containing(secret).is_empty(), "{shown}");
+    assert!(
+        !shown.contains(secret) && store.containing(secret).is_empty(),
+        "{shown}"
+    );
     let told = larder.command(&["config", "show"]);
     assert!(!String::from_utf8_lossy(&told.stdout).contains(secret));
     // A token that GitLab no longer takes is larder's fault, not the caller's.
     gitlab.revoke(secret);
     let reply = larder.client().get(&path::project_page(42, "no-such"));
-    assert_eq!((reply.status, reply.header("WWW-Authenticate")), (502, None), "{reply:?}");
+    assert_eq!(
+        (reply.status, reply.header("WWW-Authenticate")),
+        (502, None),
+        "{reply:?}"
+    );
 }

@@ -28,7 +28,10 @@ impl Manager {
 
     /// Has this larder started under it.
     pub fn over(&self, builder: Builder) -> Builder {
-        builder.environment("NOTIFY_SOCKET", &self.folder.path().join("notify").to_string_lossy())
+        builder.environment(
+            "NOTIFY_SOCKET",
+            &self.folder.path().join("notify").to_string_lossy(),
+        )
     }
 
     /// The next message, if one comes in time.
@@ -47,8 +50,12 @@ impl Manager {
         let until = Instant::now() + PATIENCE;
         let mut heard = Vec::new();
         loop {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let message = self.hears(left).unwrap_or_else(|| panic!("no {word} came, only {heard:?}"));
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            let message = self
+                .hears(left)
+                .unwrap_or_else(|| panic!("no {word} came, only {heard:?}"));
             let found = message.lines().any(|line| line.starts_with(word));
             heard.push(message);
             if found {
@@ -72,9 +79,16 @@ fn readiness_is_told_when_it_answers_and_the_stop_before_the_drain() {
     let client = larder.client().token(token::READER);
     let first = manager.hears_of("READY=1");
     client.get("/-/health/live").expect(200);
-    assert_eq!(first.len(), 1, "before it is ready it says nothing: {first:?}");
+    assert_eq!(
+        first.len(),
+        1,
+        "before it is ready it says nothing: {first:?}"
+    );
     let host = gitlab.url().trim_start_matches("http://").to_owned();
-    assert!(first[0].contains(&format!("STATUS=in front of {host}, 0 B of 20.0 GiB")), "{first:?}");
+    assert!(
+        first[0].contains(&format!("STATUS=in front of {host}, 0 B of 20.0 GiB")),
+        "{first:?}"
+    );
 
     let gate = gitlab.hold(Site::FileBody, 1_000_000);
     let mut reader = client.start("GET", &path::project_file(42, &wheel), &[]);
@@ -82,14 +96,23 @@ fn readiness_is_told_when_it_answers_and_the_stop_before_the_drain() {
     larder.signal(Signal::TERM);
     let stopping = manager.hears_of("STOPPING=1").pop().unwrap_or_default();
     // 60 s of limits.drain_timeout, and what comes after.
-    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=70000000"), "{stopping}");
-    assert!(stopping.contains("STATUS=finishing running downloads"), "{stopping}");
+    assert!(
+        stopping.contains("EXTEND_TIMEOUT_USEC=70000000"),
+        "{stopping}"
+    );
+    assert!(
+        stopping.contains("STATUS=finishing running downloads"),
+        "{stopping}"
+    );
     gate.open();
     assert!(reader.finish().expect(200) == wheel.bytes, "other bytes");
     let status = larder.wait(PATIENCE).expect("it ends with the download");
     assert_eq!(status.code(), Some(0), "{}", larder.log());
     let after = manager.heard();
-    assert!(after.iter().all(|message| !message.contains("READY=1")), "{after:?}");
+    assert!(
+        after.iter().all(|message| !message.contains("READY=1")),
+        "{after:?}"
+    );
 }
 
 #[test]
@@ -104,37 +127,62 @@ fn a_second_signal_ends_the_drain_at_once() {
     assert_eq!((reader.status(), reader.read_body(100_000)), (200, 100_000));
     larder.signal(Signal::TERM);
     manager.hears_of("STOPPING=1");
-    assert!(larder.wait(Duration::from_millis(300)).is_none(), "it finishes the download first");
+    assert!(
+        larder.wait(Duration::from_millis(300)).is_none(),
+        "it finishes the download first"
+    );
     larder.signal(Signal::INT);
-    let status = larder.wait(PATIENCE).unwrap_or_else(|| panic!("it did not end:\n{}", larder.log()));
+    let status = larder
+        .wait(PATIENCE)
+        .unwrap_or_else(|| panic!("it did not end:\n{}", larder.log()));
     assert_eq!(status.code(), Some(130));
-    assert!(larder.log().contains("a second signal came"), "{}", larder.log());
+    assert!(
+        larder.log().contains("a second signal came"),
+        "{}",
+        larder.log()
+    );
 }
 
 #[test]
 fn the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     // It gives a sign at a third of this.
-    let larder = manager.over(Larder::builder(&gitlab)).environment("WATCHDOG_USEC", "600000").start();
+    let larder = manager
+        .over(Larder::builder(&gitlab))
+        .environment("WATCHDOG_USEC", "600000")
+        .start();
     for _ in 0..3 {
         manager.hears_of("WATCHDOG=1");
     }
     larder.signal(Signal::STOP);
     // What was sent before the stop.
     while manager.hears(Duration::from_millis(100)).is_some() {}
-    assert_eq!(manager.hears(Duration::from_millis(1500)), None, "nobody answers");
+    assert_eq!(
+        manager.hears(Duration::from_millis(1500)),
+        None,
+        "nobody answers"
+    );
     larder.signal(Signal::CONT);
     manager.hears_of("WATCHDOG=1");
     let log = larder.log();
-    assert!(!log.contains("/-/health/live"), "what it asks itself is not logged:\n{log}");
-    assert!(!larder.metrics().contains("larder_requests_total{"), "nor counted");
+    assert!(
+        !log.contains("/-/health/live"),
+        "what it asks itself is not logged:\n{log}"
+    );
+    assert!(
+        !larder.metrics().contains("larder_requests_total{"),
+        "nor counted"
+    );
 }
 
 #[test]
 fn somebody_elses_watchdog_hears_nothing() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     let larder = manager.over(Larder::builder(&gitlab));
-    let larder = larder.environment("WATCHDOG_USEC", "30000").environment("WATCHDOG_PID", "1").start();
+    let larder = larder
+        .environment("WATCHDOG_USEC", "30000")
+        .environment("WATCHDOG_PID", "1")
+        .start();
     manager.hears_of("READY=1");
     larder.client().get("/-/health/live").expect(200);
     std::thread::sleep(Duration::from_millis(200));

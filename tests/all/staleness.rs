@@ -9,9 +9,12 @@ use larder::store::{PageMeta, Store};
 
 use crate::bodies::kept;
 use crate::bundle::{path_in, well};
-use crate::mirrored::{FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, listed, metadata, names, page};
+use crate::mirrored::{
+    FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, listed, metadata, names, page,
+};
 use crate::support::{
-    Act, Answer, Artifact, Distribution, GitLab, Kind, Larder, PublicIndex, Reply, Validators, path, token,
+    Act, Answer, Artifact, Distribution, GitLab, Kind, Larder, PublicIndex, Reply, Validators,
+    path, token,
 };
 
 const PROJECT: &str = "some-lib";
@@ -41,8 +44,14 @@ fn warm(larder: &Larder, index: &PublicIndex) {
     for accept in FORMATS {
         get_as(&larder.client(), &page(PROJECT), accept).expect(200);
     }
-    larder.client().get(&file(index, &wheel().filename)).expect(200);
-    larder.client().get(&metadata(index, &wheel().filename)).expect(200);
+    larder
+        .client()
+        .get(&file(index, &wheel().filename))
+        .expect(200);
+    larder
+        .client()
+        .get(&metadata(index, &wheel().filename))
+        .expect(200);
     kept(larder, &wheel());
 }
 
@@ -51,8 +60,14 @@ fn ways(larder: &Larder, index: &PublicIndex) -> Vec<(String, Reply)> {
     let (client, member) = (larder.client(), larder.client().token(token::READER));
     let mut got = Vec::new();
     for accept in FORMATS {
-        got.push((format!("page {accept}"), get_as(&client, &page(PROJECT), accept)));
-        for place in [path::group_page(7, PROJECT), path::project_page(42, PROJECT)] {
+        got.push((
+            format!("page {accept}"),
+            get_as(&client, &page(PROJECT), accept),
+        ));
+        for place in [
+            path::group_page(7, PROJECT),
+            path::project_page(42, PROJECT),
+        ] {
             got.push((format!("{place} {accept}"), get_as(&member, &place, accept)));
         }
     }
@@ -60,8 +75,14 @@ fn ways(larder: &Larder, index: &PublicIndex) -> Vec<(String, Reply)> {
     got.push(("file".to_owned(), client.get(&address)));
     got.push(("range".to_owned(), client.get_range(&address, "bytes=0-9")));
     got.push(("head".to_owned(), client.head(&address)));
-    got.push(("metadata".to_owned(), client.get(&metadata(index, &wheel().filename))));
-    got.push(("view".to_owned(), client.get(&format!("/-/mirrors/pypi/{PROJECT}"))));
+    got.push((
+        "metadata".to_owned(),
+        client.get(&metadata(index, &wheel().filename)),
+    ));
+    got.push((
+        "view".to_owned(),
+        client.get(&format!("/-/mirrors/pypi/{PROJECT}")),
+    ));
     got
 }
 
@@ -98,10 +119,19 @@ fn fail(index: &PublicIndex, refuses: bool) {
 #[test]
 fn r34_a_project_that_was_taken_back_stays_gone_when_the_mirror_fails_later() {
     let gitlab = GitLab::start();
-    for (status, refuses) in
-        [(404, false), (404, true), (410, false), (410, true), (403, false), (451, true), (401, true)]
-    {
-        let case = format!("{status}, then {}", if refuses { "nobody there" } else { "503" });
+    for (status, refuses) in [
+        (404, false),
+        (404, true),
+        (410, false),
+        (410, true),
+        (403, false),
+        (451, true),
+        (401, true),
+    ] {
+        let case = format!(
+            "{status}, then {}",
+            if refuses { "nobody there" } else { "503" }
+        );
         let index = index();
         let larder = larder(&gitlab, &index, NEVER_FRESH, "");
         warm(&larder, &index);
@@ -115,10 +145,21 @@ fn r34_a_project_that_was_taken_back_stays_gone_when_the_mirror_fails_later() {
         let mut larder = larder.restart();
         assert_gone(&larder, &index, &format!("{case}, after a restart"));
         larder.terminate();
-        let offline = Larder::builder(&gitlab).setting("offline = true").at_home_of(&larder).start();
-        let mirrored = [page(PROJECT), file(&index, &wheel().filename), metadata(&index, &wheel().filename)];
+        let offline = Larder::builder(&gitlab)
+            .setting("offline = true")
+            .at_home_of(&larder)
+            .start();
+        let mirrored = [
+            page(PROJECT),
+            file(&index, &wheel().filename),
+            metadata(&index, &wheel().filename),
+        ];
         for address in mirrored {
-            assert_eq!(offline.client().get(&address).status, 404, "{case}, offline: {address}");
+            assert_eq!(
+                offline.client().get(&address).status,
+                404,
+                "{case}, offline: {address}"
+            );
         }
     }
 }
@@ -133,7 +174,11 @@ fn r34_a_project_that_comes_back_is_there_again_with_its_files() {
     index.behave();
     index.log().clear();
     warm(&larder, &index);
-    assert_eq!(index.log().count(Kind::File), 0, "its bytes are the same as before");
+    assert_eq!(
+        index.log().count(Kind::File),
+        0,
+        "its bytes are the same as before"
+    );
     index.stop();
     let larder = larder.restart();
     for (way, reply) in ways(&larder, &index) {
@@ -149,7 +194,10 @@ fn r34_what_one_format_is_told_ends_the_other_and_the_files_while_they_are_fresh
     warm(&larder, &index);
     index.plan(Act::Answer(Answer::html(410)).at(Kind::Page));
     let insisting = [("Accept", JSON), ("Cache-Control", "no-cache")];
-    assert_eq!(larder.client().get_with(&page(PROJECT), &insisting).status, 410);
+    assert_eq!(
+        larder.client().get_with(&page(PROJECT), &insisting).status,
+        410
+    );
     assert_gone(&larder, &index, "told in JSON");
 }
 
@@ -160,13 +208,19 @@ fn r34_a_file_that_its_page_no_longer_lists_is_not_carried_out() {
     index.publish(&kept_one);
     let larder = larder(&gitlab, &index, NEVER_FRESH, "");
     warm(&larder, &index);
-    larder.client().get(&file(&index, &kept_one.filename)).expect(200);
+    larder
+        .client()
+        .get(&file(&index, &kept_one.filename))
+        .expect(200);
     kept(&larder, &kept_one);
     assert_eq!(exported(&larder, larder.home()), 2);
     let address = file(&index, &wheel().filename);
     index.withdraw(&wheel().filename);
     for accept in FORMATS {
-        assert_eq!(names(&get_as(&larder.client(), &page(PROJECT), accept)), [kept_one.filename.as_str()]);
+        assert_eq!(
+            names(&get_as(&larder.client(), &page(PROJECT), accept)),
+            [kept_one.filename.as_str()]
+        );
     }
     larder.client().get(&address).expect(404);
     index.stop();
@@ -178,15 +232,25 @@ fn r34_a_file_that_its_page_no_longer_lists_is_not_carried_out() {
 
 #[track_caller]
 fn age(reply: &Reply) -> u64 {
-    reply.header("Age").and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no Age in {reply:?}"))
+    reply
+        .header("Age")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("no Age in {reply:?}"))
 }
 
 /// Page and file are given as stale ones, with their age.
 #[track_caller]
-fn assert_stale(larder: &Larder, index: &PublicIndex, ages: std::ops::RangeInclusive<u64>, case: &str) {
+fn assert_stale(
+    larder: &Larder,
+    index: &PublicIndex,
+    ages: std::ops::RangeInclusive<u64>,
+    case: &str,
+) {
     let address = file(index, &wheel().filename);
-    let mut got: Vec<Reply> =
-        FORMATS.map(|accept| get_as(&larder.client(), &page(PROJECT), accept)).into_iter().collect();
+    let mut got: Vec<Reply> = FORMATS
+        .map(|accept| get_as(&larder.client(), &page(PROJECT), accept))
+        .into_iter()
+        .collect();
     got.push(larder.client().get(&address));
     got.push(larder.client().get_range(&address, "bytes=0-9"));
     got.push(larder.client().head(&address));
@@ -202,7 +266,10 @@ fn assert_stale(larder: &Larder, index: &PublicIndex, ages: std::ops::RangeInclu
 #[track_caller]
 fn assert_expired(larder: &Larder, index: &PublicIndex, case: &str) {
     for (way, reply) in ways(larder, index) {
-        assert!(matches!(reply.status, 502 | 504), "{case}: {way}: {reply:?}");
+        assert!(
+            matches!(reply.status, 502 | 504),
+            "{case}: {way}: {reply:?}"
+        );
     }
 }
 
@@ -233,7 +300,10 @@ fn r11_a_page_that_is_still_fresh_is_not_shown_past_stale_for_to_who_insists() {
     index.stop();
     sleep_until(start, 2.1);
     let insisting = [("Accept", JSON), ("Cache-Control", "no-cache")];
-    assert_eq!(larder.client().get_with(&page(PROJECT), &insisting).status, 504);
+    assert_eq!(
+        larder.client().get_with(&page(PROJECT), &insisting).status,
+        504
+    );
 }
 
 #[test]
@@ -245,17 +315,28 @@ fn r11_the_age_of_a_page_is_on_disk_and_counts_from_the_last_word() {
     sleep_until(start, 5.0);
     for accept in FORMATS {
         let same = get_as(&larder.client(), &page(PROJECT), accept);
-        assert!(same.header("Cache-Status").is_some_and(|told| told.contains("fwd-status=304")), "{same:?}");
+        assert!(
+            same.header("Cache-Status")
+                .is_some_and(|told| told.contains("fwd-status=304")),
+            "{same:?}"
+        );
     }
     let confirmed = Instant::now();
     index.stop();
     let larder = larder.restart();
     sleep_until(start, 8.5);
-    assert!(confirmed.elapsed() < Duration::from_secs(6), "this machine is too slow for this test");
+    assert!(
+        confirmed.elapsed() < Duration::from_secs(6),
+        "this machine is too slow for this test"
+    );
     assert_stale(&larder, &index, 2..=7, "confirmed since it was stored");
     let larder = larder.restart();
     sleep_until(confirmed, 8.1);
-    assert_expired(&larder, &index, "8 s after the last word, two restarts later");
+    assert_expired(
+        &larder,
+        &index,
+        "8 s after the last word, two restarts later",
+    );
 }
 
 /// What a bundle carries was said before it was made.
@@ -285,7 +366,10 @@ fn the_disk_does_not_grow_when_a_page_is_only_confirmed() {
         let larder = larder.restart();
         let bytes = |larder: &Larder| {
             let totals = well(&larder.command(&["stats", "--json"]));
-            (totals[0]["index"]["bytes"].clone(), totals[0]["stored_bytes"].clone())
+            (
+                totals[0]["index"]["bytes"].clone(),
+                totals[0]["stored_bytes"].clone(),
+            )
         };
         let before = bytes(&larder);
         for _ in 0..10 {
@@ -300,7 +384,11 @@ fn the_disk_does_not_grow_when_a_page_is_only_confirmed() {
 }
 
 /// A mirror that is asked with a credential of larder's own.
-fn with_credential(gitlab: &GitLab, index: &PublicIndex, pages: &str) -> (tempfile::TempDir, Larder) {
+fn with_credential(
+    gitlab: &GitLab,
+    index: &PublicIndex,
+    pages: &str,
+) -> (tempfile::TempDir, Larder) {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("token");
     std::fs::write(&secret, "s3cret\n").expect("a writable folder");
@@ -311,11 +399,16 @@ fn with_credential(gitlab: &GitLab, index: &PublicIndex, pages: &str) -> (tempfi
 }
 
 fn reasons(larder: &Larder) -> Vec<(String, String)> {
-    let reply = larder.client().get_with("/-/health/ready", &[("Accept", "application/json")]);
+    let reply = larder
+        .client()
+        .get_with("/-/health/ready", &[("Accept", "application/json")]);
     let told = reply.json();
     let reasons = told["reasons"].as_array().expect("a list").clone();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    reasons.iter().map(|reason| (text(&reason["reason"]), text(&reason["peer"]))).collect()
+    reasons
+        .iter()
+        .map(|reason| (text(&reason["reason"]), text(&reason["peer"])))
+        .collect()
 }
 
 #[test]
@@ -328,18 +421,33 @@ fn r35_a_credential_of_larders_own_that_is_refused_is_larders_trouble_and_readin
     index.set(|settings| settings.credential = Some(("ann".to_owned(), "another".to_owned())));
     assert_stale(&larder, &index, 0..=4, "401 to larder");
     let refused = ("credential_refused".to_owned(), "pypi".to_owned());
-    assert!(reasons(&larder).contains(&refused), "{:?}", reasons(&larder));
-    assert_eq!(larder.metric("larder_degraded{reason=\"credential_refused\"}"), Some(1.0));
+    assert!(
+        reasons(&larder).contains(&refused),
+        "{:?}",
+        reasons(&larder)
+    );
+    assert_eq!(
+        larder.metric("larder_degraded{reason=\"credential_refused\"}"),
+        Some(1.0)
+    );
     let larder = larder.restart();
     assert_stale(&larder, &index, 0..=5, "401 to larder, after a restart");
-    assert!(reasons(&larder).contains(&refused), "{:?}", reasons(&larder));
+    assert!(
+        reasons(&larder).contains(&refused),
+        "{:?}",
+        reasons(&larder)
+    );
     sleep_until(start, 5.1);
     let expired = get_as(&larder.client(), &page(PROJECT), JSON);
     assert_eq!(expired.status, 502, "{expired:?}");
     assert!(expired.text().contains("token_file"), "{expired:?}");
     index.set(|settings| settings.credential = Some(("ann".to_owned(), "s3cret".to_owned())));
     get_as(&larder.client(), &page(PROJECT), JSON).expect(200);
-    assert!(!reasons(&larder).contains(&refused), "{:?}", reasons(&larder));
+    assert!(
+        !reasons(&larder).contains(&refused),
+        "{:?}",
+        reasons(&larder)
+    );
 }
 
 #[test]
@@ -362,17 +470,26 @@ fn a_refusal_of_a_mirror_that_was_shown_no_credential_goes_on_as_it_is() {
     for status in [401, 403, 451] {
         let index = index();
         let larder = larder(&gitlab, &index, NEVER_FRESH, "");
-        index.plan(Act::Answer(Answer::html(status)).at(Kind::Page).containing("absent"));
+        index.plan(
+            Act::Answer(Answer::html(status))
+                .at(Kind::Page)
+                .containing("absent"),
+        );
         for accept in FORMATS {
             let reply = get_as(&larder.client(), &page("absent"), accept);
             assert_eq!(reply.status, status, "{accept}: {reply:?}");
             let member = larder.client().token(token::READER);
             let reply = get_as(&member, &path::group_page(7, "absent"), accept);
-            assert_eq!(reply.status, status, "{accept}, in GitLab's place: {reply:?}");
+            assert_eq!(
+                reply.status, status,
+                "{accept}, in GitLab's place: {reply:?}"
+            );
             // What a mirror refuses says nothing of the caller's rights at GitLab.
             member.get(&path::project_page(42, "my-pkg")).expect(200);
         }
-        let sought = larder.client().get("/pypi/packages/aa/absent-1.0-py3-none-any.whl");
+        let sought = larder
+            .client()
+            .get("/pypi/packages/aa/absent-1.0-py3-none-any.whl");
         assert_eq!(sought.status, status, "the file: {sought:?}");
         let address = file(&index, &wheel().filename);
         index.plan(Act::Answer(Answer::html(status)).at(Kind::File));
@@ -406,7 +523,12 @@ fn a_mirrors_page_is_asked_for_first_past_fresh_for_and_stale_while_revalidate()
 #[test]
 fn a_file_is_found_by_its_page_no_longer_than_the_page_is_shown() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, "fresh_for = \"1s\"", "stale_while_revalidate = \"0s\"");
+    let larder = larder(
+        &gitlab,
+        &index,
+        "fresh_for = \"1s\"",
+        "stale_while_revalidate = \"0s\"",
+    );
     warm(&larder, &index);
     index.plan(Act::Answer(Answer::html(404)).at(Kind::Page));
     std::thread::sleep(Duration::from_millis(1_100));
@@ -425,7 +547,9 @@ fn a_path_that_no_page_lists_asks_one_page_at_most() {
         "some-lib-9-1.tar.gz",
     ] {
         index.log().clear();
-        let reply = larder.client().get(&format!("/pypi/packages/aa/bb/{sought}"));
+        let reply = larder
+            .client()
+            .get(&format!("/pypi/packages/aa/bb/{sought}"));
         assert_eq!(reply.status, 404, "{sought}: {reply:?}");
         let asked = index.log().count(Kind::Page);
         assert!(asked <= 1, "{sought}: {asked} pages");
@@ -437,14 +561,21 @@ fn an_sdist_whose_name_can_be_read_in_two_ways_is_found_by_the_page_that_lists_i
     let (gitlab, index) = (GitLab::start(), index());
     let sdist = Artifact::noise("twofold", "1.0", 3_000);
     // "twofold 1.0-1", or "twofold-1.0 1".
-    let sdist = Artifact { filename: "twofold-1.0-1.tar.gz".to_owned(), ..sdist };
+    let sdist = Artifact {
+        filename: "twofold-1.0-1.tar.gz".to_owned(),
+        ..sdist
+    };
     index.publish(&sdist);
     let larder = larder(&gitlab, &index, NEVER_FRESH, "");
     let shown = get_as(&larder.client(), &page("twofold"), JSON);
     let address = listed(&shown)[0].url.clone();
     assert_eq!(larder.client().get(&address).expect(200), &sdist.bytes[..]);
     let larder = larder.restart();
-    assert_eq!(larder.client().get(&address).expect(200), &sdist.bytes[..], "by the page that is stored");
+    assert_eq!(
+        larder.client().get(&address).expect(200),
+        &sdist.bytes[..],
+        "by the page that is stored"
+    );
 }
 
 #[test]
@@ -455,17 +586,36 @@ fn a_mirrors_404_is_remembered_for_a_while_and_no_longer() {
         for accept in FORMATS {
             assert_eq!(get_as(&larder.client(), &page("late"), accept).status, 404);
         }
-        assert_eq!(larder.client().get("/pypi/packages/aa/late-1.0-py3-none-any.whl").status, 404);
         assert_eq!(
-            get_as(&larder.client().token(token::READER), &path::group_page(7, "late"), JSON).status,
+            larder
+                .client()
+                .get("/pypi/packages/aa/late-1.0-py3-none-any.whl")
+                .status,
+            404
+        );
+        assert_eq!(
+            get_as(
+                &larder.client().token(token::READER),
+                &path::group_page(7, "late"),
+                JSON
+            )
+            .status,
             404
         );
     }
     assert_eq!(index.log().count(Kind::Page), 1);
     index.publish(Distribution::new("late", "1.0").wheel());
     let insisting = [("Accept", JSON), ("Cache-Control", "no-cache")];
-    assert_eq!(larder.client().get_with(&page("late"), &insisting).status, 200, "uv --refresh");
-    assert_eq!(get_as(&larder.client(), &page("late"), HTML).status, 200, "one word for both formats");
+    assert_eq!(
+        larder.client().get_with(&page("late"), &insisting).status,
+        200,
+        "uv --refresh"
+    );
+    assert_eq!(
+        get_as(&larder.client(), &page("late"), HTML).status,
+        200,
+        "one word for both formats"
+    );
     let larder = larder.restart();
     assert_eq!(get_as(&larder.client(), &page("later"), JSON).status, 404);
     index.publish(Distribution::new("later", "1.0").wheel());
@@ -476,22 +626,38 @@ fn a_mirrors_404_is_remembered_for_a_while_and_no_longer() {
 /// A folder in which a page of the mirror was put at this time of the wall clock, and a file that it lists.
 fn stored(gitlab: &GitLab, index: &PublicIndex, asked: SystemTime) -> Larder {
     let mut larder = larder(gitlab, index, NEVER_FRESH, "");
-    larder.client().get(&file(index, &wheel().filename)).expect(200);
+    larder
+        .client()
+        .get(&file(index, &wheel().filename))
+        .expect(200);
     kept(&larder, &wheel());
     larder.terminate();
     let store = Store::open(&larder.cache_dir(), 1 << 30).expect("a folder");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let route = Route::from_path(&page(PROJECT)).expect("a page");
-    let purged = store.pages.forget(&route, Format::Json).and(store.pages.forget(&route, Format::Html));
+    let purged = store
+        .pages
+        .forget(&route, Format::Json)
+        .and(store.pages.forget(&route, Format::Html));
     purged.expect("a disk");
     let url = format!("{}{PROJECT}/", index.url());
-    let link = format!("{}{}", index.files_prefix(), index.file_path(&wheel().filename));
+    let link = format!(
+        "{}{}",
+        index.files_prefix(),
+        index.file_path(&wheel().filename)
+    );
     let body = serde_json::json!({
         "meta": { "api-version": "1.0" }, "name": PROJECT,
         "files": [{ "filename": wheel().filename, "url": link, "hashes": { "sha256": wheel().sha256 } }],
     });
-    let meta = PageMeta { etag: None, last_modified: None, url };
-    let put = store.pages.store(&route, Format::Json, meta, body.to_string().into(), asked);
+    let meta = PageMeta {
+        etag: None,
+        last_modified: None,
+        url,
+    };
+    let put = store
+        .pages
+        .store(&route, Format::Json, meta, body.to_string().into(), asked);
     runtime.block_on(put).expect("a disk");
     index.stop();
     drop(store);
@@ -503,13 +669,19 @@ fn r19_a_page_on_disk_is_as_old_as_it_is_and_one_from_the_future_is_not_believed
     let gitlab = GitLab::start();
     let day = Duration::from_secs(24 * 3600);
     let now = SystemTime::now();
-    for (asked, age) in
-        [(now - day, Some(day)), (now - 8 * day, None), (now - 3650 * day, None), (now + day, None)]
-    {
+    for (asked, age) in [
+        (now - day, Some(day)),
+        (now - 8 * day, None),
+        (now - 3650 * day, None),
+        (now + day, None),
+    ] {
         let index = index();
         let larder = stored(&gitlab, &index, asked);
         let address = file(&index, &wheel().filename);
-        for reply in [get_as(&larder.client(), &page(PROJECT), JSON), larder.client().get(&address)] {
+        for reply in [
+            get_as(&larder.client(), &page(PROJECT), JSON),
+            larder.client().get(&address),
+        ] {
             match age {
                 Some(told) => {
                     reply.expect(200);

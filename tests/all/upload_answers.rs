@@ -22,7 +22,11 @@ fn expecting(client: &Client, body_bytes: usize) -> Wire {
         ("Connection", "close"),
     ];
     let mut wire = client.connect();
-    wire.send(client.head_text("POST", &path::upload(42), &fields).as_bytes());
+    wire.send(
+        client
+            .head_text("POST", &path::upload(42), &fields)
+            .as_bytes(),
+    );
     wire
 }
 
@@ -37,15 +41,26 @@ fn a_refused_upload_never_sets_out() {
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
     let client = larder.client().token("nobody-knows");
-    for answer in [Answer::challenged(), Answer::forbidden(), Answer::message(400, "400 Bad request")] {
+    for answer in [
+        Answer::challenged(),
+        Answer::forbidden(),
+        Answer::message(400, "400 Bad request"),
+    ] {
         let planned = gitlab.plan(Act::Answer(answer.clone()).at(Kind::Upload));
         gitlab.log().clear();
         let mut wire = expecting(&client, 4_000_000);
         let reply = wire.reply_to("POST");
         assert_eq!(reply.expect(answer.status), &answer.body[..], "{reply:?}");
-        assert!(reply.interim.is_empty(), "asked for what GitLab had refused: {reply:?}");
+        assert!(
+            reply.interim.is_empty(),
+            "asked for what GitLab had refused: {reply:?}"
+        );
         let asked = gitlab.log().last(Kind::Upload);
-        assert_eq!(asked.head.header("Expect"), Some("100-continue"), "{asked:?}");
+        assert_eq!(
+            asked.head.header("Expect"),
+            Some("100-continue"),
+            "{asked:?}"
+        );
         assert_eq!(asked.body_received, 0);
         assert!(wire.closes_within(Duration::from_secs(5)));
         planned.remove();
@@ -62,7 +77,11 @@ fn the_body_is_asked_for_when_gitlab_asks_and_not_before() {
     let begun = Instant::now();
     let mut wire = expecting(&client, body.len());
     assert_eq!(hear(&mut wire, CONTINUE.len()), CONTINUE);
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
     wire.send(&body);
     wire.reply_to("POST").expect(201);
     assert_eq!(gitlab.uploads()[0].body.as_deref(), Some(&body[..]));
@@ -70,7 +89,9 @@ fn the_body_is_asked_for_when_gitlab_asks_and_not_before() {
 
 #[test]
 fn a_gitlab_that_never_asks_gets_the_body_after_a_second() {
-    let gitlab = GitLab::builder().set(|settings| settings.says_continue = false).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.says_continue = false)
+        .start();
     let larder = Larder::start(&gitlab);
     let client = larder.client().token(token::DEVELOPER);
     let body = form(&Artifact::noise("fresh", "1.0", 50_000));
@@ -78,7 +99,10 @@ fn a_gitlab_that_never_asks_gets_the_body_after_a_second() {
     let mut wire = expecting(&client, body.len());
     assert_eq!(hear(&mut wire, CONTINUE.len()), CONTINUE);
     let waited = begun.elapsed();
-    assert!((Duration::from_millis(800)..Duration::from_secs(5)).contains(&waited), "{waited:?}");
+    assert!(
+        (Duration::from_millis(800)..Duration::from_secs(5)).contains(&waited),
+        "{waited:?}"
+    );
     wire.send(&body);
     wire.reply_to("POST").expect(201);
     assert_eq!(gitlab.uploads()[0].body.as_deref(), Some(&body[..]));
@@ -88,7 +112,9 @@ fn a_gitlab_that_never_asks_gets_the_body_after_a_second() {
 fn gitlabs_addresses_in_location_are_larders() {
     let gitlab = GitLab::start();
     let external = "https://gitlab.example/sub";
-    let larder = Larder::builder(&gitlab).gitlab_setting(&format!("external_urls = [{external:?}]")).start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting(&format!("external_urls = [{external:?}]"))
+        .start();
     let client = larder.client().token(token::DEVELOPER);
     let moved = path::upload(43);
     let file = Distribution::new("fresh", "1.0").wheel();
@@ -97,8 +123,14 @@ fn gitlabs_addresses_in_location_are_larders() {
             (format!("{}{moved}", gitlab.url()), moved.clone()),
             (format!("{external}{moved}?a=b"), format!("{moved}?a=b")),
             (moved.clone(), moved.clone()),
-            ("https://sso.example/login".to_owned(), "https://sso.example/login".to_owned()),
-            (format!("https://gitlab.example{moved}"), format!("https://gitlab.example{moved}")),
+            (
+                "https://sso.example/login".to_owned(),
+                "https://sso.example/login".to_owned(),
+            ),
+            (
+                format!("https://gitlab.example{moved}"),
+                format!("https://gitlab.example{moved}"),
+            ),
         ] {
             let answer = Answer::new(status).header("Location", location.as_str());
             let planned = gitlab.plan(Act::Answer(answer).at(Kind::Upload));
@@ -129,10 +161,16 @@ fn gitlabs_reason_reaches_the_client() {
         let answer = Answer::message(400, "400 Bad request").reason(reason);
         let planned = gitlab.plan(Act::Answer(answer).at(Site::Anywhere));
         let page = path::project_page(42, "unseen");
-        for reply in
-            [upload(&client, 42, &file), client.get(&page), client.get(&path::project_file(42, &file))]
-        {
-            assert_eq!((reply.status, reply.reason.as_str()), (400, shown), "{reply:?}");
+        for reply in [
+            upload(&client, 42, &file),
+            client.get(&page),
+            client.get(&path::project_file(42, &file)),
+        ] {
+            assert_eq!(
+                (reply.status, reply.reason.as_str()),
+                (400, shown),
+                "{reply:?}"
+            );
         }
         planned.remove();
     }

@@ -29,13 +29,33 @@ fn file_in_dist(file: &Artifact) -> String {
 }
 
 fn twine(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
-    let options = ["upload", "--non-interactive", "--disable-progress-bar", "--verbose"];
-    let whom = ["--repository-url", url, "-u", "__token__", "-p", token::DEVELOPER];
+    let options = [
+        "upload",
+        "--non-interactive",
+        "--disable-progress-bar",
+        "--verbose",
+    ];
+    let whom = [
+        "--repository-url",
+        url,
+        "-u",
+        "__token__",
+        "-p",
+        token::DEVELOPER,
+    ];
     user.twine(&[&options[..], &whom, &[&file_in_dist(file)]].concat())
 }
 
 fn uv(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
-    let whom = ["publish", "--publish-url", url, "--username", "__token__", "--password", token::DEVELOPER];
+    let whom = [
+        "publish",
+        "--publish-url",
+        url,
+        "--username",
+        "__token__",
+        "--password",
+        token::DEVELOPER,
+    ];
     user.uv(&[&whom[..], &[&file_in_dist(file)]].concat())
 }
 
@@ -50,23 +70,56 @@ fn project(user: &Workbench, file: &Artifact, build: &str) {
 fn poetry(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
     project(user, file, "");
     let poetry = python::poetry();
-    user.run(&poetry, &["config", "--local", "repositories.ours", url]).expect_success();
-    let whom = ["--repository", "ours", "--username", "__token__", "--password", token::DEVELOPER];
-    user.run(&poetry, &[&["publish", "--no-interaction"][..], &whom].concat())
+    user.run(&poetry, &["config", "--local", "repositories.ours", url])
+        .expect_success();
+    let whom = [
+        "--repository",
+        "ours",
+        "--username",
+        "__token__",
+        "--password",
+        token::DEVELOPER,
+    ];
+    user.run(
+        &poetry,
+        &[&["publish", "--no-interaction"][..], &whom].concat(),
+    )
 }
 
 fn pdm(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
     project(user, file, "");
-    let whom = ["--repository", url, "--username", "__token__", "--password", token::DEVELOPER];
+    let whom = [
+        "--repository",
+        url,
+        "--username",
+        "__token__",
+        "--password",
+        token::DEVELOPER,
+    ];
     let pdm = python::tool(&["pdm==2.29.4", "hishel==1.4.0"], "pdm");
     user.run(&pdm, &[&["publish", "--no-build"][..], &whom].concat())
 }
 
 fn hatch(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
     project(user, file, "");
-    let whom = ["--repo", url, "--user", "__token__", "--auth", token::DEVELOPER];
+    let whom = [
+        "--repo",
+        url,
+        "--user",
+        "__token__",
+        "--auth",
+        token::DEVELOPER,
+    ];
     let hatch = python::tool(&["hatch==1.18.2"], "hatch");
-    user.run(&hatch, &[&["publish", "--no-prompt"][..], &whom, &[&file_in_dist(file)]].concat())
+    user.run(
+        &hatch,
+        &[
+            &["publish", "--no-prompt"][..],
+            &whom,
+            &[&file_in_dist(file)],
+        ]
+        .concat(),
+    )
 }
 
 /// Builds what it publishes, always.
@@ -79,8 +132,13 @@ fn flit(user: &Workbench, url: &str, file: &Artifact) -> Outcome {
     user.write(&format!("{}.py", file.name), "\"\"\"x\"\"\"\n");
     // None of these is known when the bench is made.
     let script = "FLIT_INDEX_URL=\"$1\" FLIT_USERNAME=__token__ FLIT_PASSWORD=\"$2\" exec \"$3\" publish --format wheel";
-    let flit = python::tool(&["flit==4.2.0"], "flit").to_string_lossy().into_owned();
-    user.run(Path::new("sh"), &["-c", script, "sh", url, token::DEVELOPER, &flit])
+    let flit = python::tool(&["flit==4.2.0"], "flit")
+        .to_string_lossy()
+        .into_owned();
+    user.run(
+        Path::new("sh"),
+        &["-c", script, "sh", url, token::DEVELOPER, &flit],
+    )
 }
 
 /// How an upload went, at GitLab and at the client.
@@ -103,7 +161,10 @@ fn tellings(status: u16) -> Vec<String> {
         503 => &["Service Unavailable", "Unavailable"],
         _ => &[],
     };
-    more.iter().map(|&part| part.to_owned()).chain([status.to_string()]).collect()
+    more.iter()
+        .map(|&part| part.to_owned())
+        .chain([status.to_string()])
+        .collect()
 }
 
 fn published(uploader: Uploader, status: u16, gitlab: &GitLab, address: SocketAddr) -> Went {
@@ -118,17 +179,34 @@ fn published(uploader: Uploader, status: u16, gitlab: &GitLab, address: SocketAd
         status => drop(gitlab.plan(Act::Status(status).at(Kind::Upload))),
     }
     let before = gitlab.uploads().len();
-    let done = uploader(&user, &format!("http://{address}{}", path::upload(42)), &file);
+    let done = uploader(
+        &user,
+        &format!("http://{address}{}", path::upload(42)),
+        &file,
+    );
     let uploads = gitlab.uploads();
     let forms = uploads[before..].iter().map(|upload| {
-        let body = upload.body.as_ref().map(|body| body.as_ref()).unwrap_or_default();
-        let has_file = body.windows(file.bytes.len()).any(|window| window == file.bytes);
+        let body = upload
+            .body
+            .as_ref()
+            .map(|body| body.as_ref())
+            .unwrap_or_default();
+        let has_file = body
+            .windows(file.bytes.len())
+            .any(|window| window == file.bytes);
         (upload.fields.clone(), has_file)
     });
     let said = format!("{}{}", done.stdout, done.stderr);
-    let told = tellings(status).into_iter().filter(|part| said.contains(part)).collect();
+    let told = tellings(status)
+        .into_iter()
+        .filter(|part| said.contains(part))
+        .collect();
     assert!(done.status.is_some(), "{status}: it hangs: {said}");
-    Went { forms: forms.collect(), code: done.status.and_then(|status| status.code()), told }
+    Went {
+        forms: forms.collect(),
+        code: done.status.and_then(|status| status.code()),
+        told,
+    }
 }
 
 fn publishes_as_without_larder(uploader: Uploader) {
@@ -136,10 +214,16 @@ fn publishes_as_without_larder(uploader: Uploader) {
         let [direct, through] = [false, true].map(|by_larder| {
             let gitlab = GitLab::start();
             let larder = by_larder.then(|| Larder::start(&gitlab));
-            let address = larder.as_ref().map_or_else(|| gitlab.address(), Larder::address);
+            let address = larder
+                .as_ref()
+                .map_or_else(|| gitlab.address(), Larder::address);
             published(uploader, status, &gitlab, address)
         });
-        assert_eq!(direct.code == Some(0), status == 201, "without larder, {status}: {direct:?}");
+        assert_eq!(
+            direct.code == Some(0),
+            status == 201,
+            "without larder, {status}: {direct:?}"
+        );
         assert_eq!(through, direct, "{status}");
     }
 }

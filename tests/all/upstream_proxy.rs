@@ -6,8 +6,8 @@ use crate::bodies::kept;
 use crate::support::larder::Builder;
 use crate::support::proxy::Manner;
 use crate::support::{
-    Act, Answer, Artifact, Authority, Distribution, GitLab, Kind, Larder, Proxy, PublicIndex, Reply, Storage,
-    Tls, path, token,
+    Act, Answer, Artifact, Authority, Distribution, GitLab, Kind, Larder, Proxy, PublicIndex,
+    Reply, Storage, Tls, path, token,
 };
 use crate::uploads::{content_type, form};
 
@@ -18,11 +18,16 @@ fn wheel(name: &str) -> Artifact {
 }
 
 fn page(larder: &Larder) -> Reply {
-    larder.client().token(token::READER).get(&path::project_page(42, "widget"))
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_page(42, "widget"))
 }
 
 fn once(builder: Builder) -> Builder {
-    builder.gitlab_setting("retries = 0").gitlab_setting("failures = 0")
+    builder
+        .gitlab_setting("retries = 0")
+        .gitlab_setting("failures = 0")
 }
 
 fn by_way_of(url: &str) -> String {
@@ -33,7 +38,10 @@ fn by_way_of(url: &str) -> String {
 fn assert_fault(larder: &Larder, reply: &Reply, words: &str) {
     assert_eq!(reply.status, 504, "{words}: {reply:?}");
     let text = reply.text();
-    assert!(text.contains("the proxy on the way") && text.contains(words), "{words}: {text}");
+    assert!(
+        text.contains("the proxy on the way") && text.contains(words),
+        "{words}: {text}"
+    );
     assert!(!text.contains("127.0.0.1"), "{text}");
     larder.wait_for_log(words);
 }
@@ -45,9 +53,18 @@ fn visit_all(larder: &Larder, gitlab: &GitLab, index: &PublicIndex) {
     index.publish(&lib);
     let client = larder.client().token(token::DEVELOPER);
     client.get(&path::project_page(42, "widget")).expect(200);
-    assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..]);
+    assert_eq!(
+        client.get(&path::project_file(42, &wheel)).expect(200),
+        &wheel.bytes[..]
+    );
     kept(larder, &wheel);
-    client.post(&path::upload(42), &content_type(), &form(&self::wheel("gadget"))).expect(201);
+    client
+        .post(
+            &path::upload(42),
+            &content_type(),
+            &form(&self::wheel("gadget")),
+        )
+        .expect(201);
     client.get("/pypi/simple/some-lib/").expect(200);
     let file = format!("/pypi/{}", index.file_path(&lib.filename));
     assert_eq!(client.get(&file).expect(200), &lib.bytes[..]);
@@ -64,7 +81,11 @@ fn https_goes_through_a_tunnel_and_names_are_the_proxys_to_find() {
     let credential = folder.path().join("credential");
     std::fs::write(&credential, "ann:s3cret:word\n").expect("a writable folder");
     let tls = Tls::new(&authority.server(&HERE));
-    let gitlab = GitLab::builder().storage(Storage::Redirect).tls(tls.clone()).store_tls(tls.clone()).start();
+    let gitlab = GitLab::builder()
+        .storage(Storage::Redirect)
+        .tls(tls.clone())
+        .store_tls(tls.clone())
+        .start();
     let index = PublicIndex::builder().tls(tls).start();
     let proxy = Proxy::for_user("ann", "s3cret:word");
     let named = format!("gitlab.test:{}", gitlab.address().port());
@@ -87,13 +108,25 @@ fn https_goes_through_a_tunnel_and_names_are_the_proxys_to_find() {
         index.files_address().to_string(),
     ];
     for origin in &origins {
-        assert!(asked.contains(&format!("CONNECT {origin}")), "{origin}: {asked:?}");
+        assert!(
+            asked.contains(&format!("CONNECT {origin}")),
+            "{origin}: {asked:?}"
+        );
     }
-    let tunnels = asked.iter().filter(|line| **line == format!("CONNECT {named}")).count();
+    let tunnels = asked
+        .iter()
+        .filter(|line| **line == format!("CONNECT {named}"))
+        .count();
     assert!(tunnels >= 2, "the upload has one of its own: {asked:?}");
-    assert!(asked.iter().all(|line| line.starts_with("CONNECT ")), "{asked:?}");
+    assert!(
+        asked.iter().all(|line| line.starts_with("CONNECT ")),
+        "{asked:?}"
+    );
     let log = larder.log();
-    assert!(log.contains("by way of a proxy") && !log.contains("s3cret"), "{log}");
+    assert!(
+        log.contains("by way of a proxy") && !log.contains("s3cret"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -102,16 +135,41 @@ fn http_goes_in_absolute_form_and_the_credential_ends_at_the_proxy() {
     let index = PublicIndex::start();
     let proxy = Proxy::for_user("ann", "s3cret");
     let url = proxy.url().replace("http://", "http://ann:s3cret@");
-    let larder = Larder::builder(&gitlab).environment("http_proxy", &url).mirror("pypi", &index).start();
+    let larder = Larder::builder(&gitlab)
+        .environment("http_proxy", &url)
+        .mirror("pypi", &index)
+        .start();
     visit_all(&larder, &gitlab, &index);
     let asked = proxy.asked();
-    for origin in [gitlab.url(), gitlab.store_url(), index.origin(), index.files_origin()] {
-        assert!(asked.iter().any(|line| line.starts_with(&format!("GET {origin}/"))), "{origin}: {asked:?}");
+    for origin in [
+        gitlab.url(),
+        gitlab.store_url(),
+        index.origin(),
+        index.files_origin(),
+    ] {
+        assert!(
+            asked
+                .iter()
+                .any(|line| line.starts_with(&format!("GET {origin}/"))),
+            "{origin}: {asked:?}"
+        );
     }
-    assert!(asked.contains(&format!("POST {}{}", gitlab.url(), path::upload(42))), "{asked:?}");
-    let entries = gitlab.log().entries().into_iter().chain(index.log().entries());
+    assert!(
+        asked.contains(&format!("POST {}{}", gitlab.url(), path::upload(42))),
+        "{asked:?}"
+    );
+    let entries = gitlab
+        .log()
+        .entries()
+        .into_iter()
+        .chain(index.log().entries());
     for entry in entries {
-        assert_eq!(entry.head.header("Proxy-Authorization"), None, "{:?}", entry.head);
+        assert_eq!(
+            entry.head.header("Proxy-Authorization"),
+            None,
+            "{:?}",
+            entry.head
+        );
     }
     assert!(!larder.log().contains("s3cret"), "{}", larder.log());
 }
@@ -135,13 +193,25 @@ fn the_environment_no_proxy_and_none_say_who_is_asked_directly() {
         let mut builder = Larder::builder(&gitlab).gitlab_setting(setting);
         for variable in &variables {
             let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-            let value = if value.is_empty() { proxy.url() } else { value.to_owned() };
+            let value = if value.is_empty() {
+                proxy.url()
+            } else {
+                value.to_owned()
+            };
             builder = builder.environment(name, &value);
         }
         let larder = builder.start();
         page(&larder).expect(200);
-        assert_eq!(proxy.heads().is_empty(), direct, "{variables:?} {setting} {port}");
-        assert_eq!(larder.log().contains("by way of a proxy"), !direct, "{variables:?} {setting}");
+        assert_eq!(
+            proxy.heads().is_empty(),
+            direct,
+            "{variables:?} {setting} {port}"
+        );
+        assert_eq!(
+            larder.log().contains("by way of a proxy"),
+            !direct,
+            "{variables:?} {setting}"
+        );
     }
 }
 
@@ -155,9 +225,12 @@ fn a_proxy_is_spoken_to_over_tls_if_its_url_says_so() {
     for gitlab in [GitLab::start(), GitLab::builder().tls(tls).start()] {
         gitlab.publish(42, wheel("widget"));
         let builder = Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url()));
-        let larder = builder.gitlab_setting(&format!("ca_file = {ca_file:?}")).start();
+        let larder = builder
+            .gitlab_setting(&format!("ca_file = {ca_file:?}"))
+            .start();
         page(&larder).expect(200);
-        let distrustful = once(Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url()))).start();
+        let distrustful =
+            once(Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url()))).start();
         assert_fault(&distrustful, &page(&distrustful), "gitlab.ca_file");
     }
     assert_eq!(proxy.asked().len(), 2, "{:?}", proxy.asked());
@@ -168,11 +241,15 @@ fn what_a_proxy_does_wrong_is_its_own_and_not_gitlabs() {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new("private");
     let ca_file = authority.write(folder.path(), "ca");
-    let gitlab = GitLab::builder().tls(Tls::new(&authority.server(&HERE))).start();
+    let gitlab = GitLab::builder()
+        .tls(Tls::new(&authority.server(&HERE)))
+        .start();
     let proxy = Proxy::start();
-    let builder = Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url())).gitlab_setting(&format!(
-        "ca_file = {ca_file:?}\nconnect_timeout = \"400ms\"\nheader_timeout = \"60s\""
-    ));
+    let builder = Larder::builder(&gitlab)
+        .gitlab_setting(&by_way_of(&proxy.url()))
+        .gitlab_setting(&format!(
+            "ca_file = {ca_file:?}\nconnect_timeout = \"400ms\"\nheader_timeout = \"60s\""
+        ));
     let larder = once(builder).start();
     for (manner, words) in [
         (Manner::Refuses(407), "gitlab.proxy_credential_file"),
@@ -183,7 +260,10 @@ fn what_a_proxy_does_wrong_is_its_own_and_not_gitlabs() {
     ] {
         proxy.behave(manner);
         assert_fault(&larder, &page(&larder), words);
-        let client = larder.client().token(token::DEVELOPER).patience(Duration::from_secs(20));
+        let client = larder
+            .client()
+            .token(token::DEVELOPER)
+            .patience(Duration::from_secs(20));
         let upload = client.post(&path::upload(42), &content_type(), &form(&wheel("gadget")));
         assert_fault(&larder, &upload, words);
     }
@@ -209,13 +289,23 @@ fn a_peer_behind_a_proxy_that_fails_rests() {
     let gitlab = GitLab::start();
     let proxy = Proxy::for_user("ann", "s3cret");
     let builder = Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url()));
-    let larder = builder.gitlab_setting("failures = 2\nrest = \"60s\"").start();
+    let larder = builder
+        .gitlab_setting("failures = 2\nrest = \"60s\"")
+        .start();
     for _ in 0..2 {
         assert_fault(&larder, &page(&larder), "the proxy on the way");
     }
     let reply = page(&larder);
-    assert!(reply.status == 504 && reply.text().contains("several times in a row"), "{}", reply.text());
-    assert_eq!(proxy.heads().len(), 2, "a 407 is not tried again, and who rests is not asked");
+    assert!(
+        reply.status == 504 && reply.text().contains("several times in a row"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(
+        proxy.heads().len(),
+        2,
+        "a 407 is not tried again, and who rests is not asked"
+    );
 }
 
 #[test]
@@ -233,30 +323,59 @@ fn r28_a_proxy_is_not_asked_for_a_store_that_cannot_be_public() {
         .gitlab_setting(&format!("ca_file = {ca_file:?}"))
         .start();
     let own = format!("CONNECT {}", gitlab.address());
-    for host in
-        ["localhost", "metadata", "metadata.google.internal", "127.0.0.1", "[::1]", "0x7f.1", "10.0.0.1"]
-    {
+    for host in [
+        "localhost",
+        "metadata",
+        "metadata.google.internal",
+        "127.0.0.1",
+        "[::1]",
+        "0x7f.1",
+        "10.0.0.1",
+    ] {
         let location = format!("https://{host}/bucket/x");
         gitlab.plan(Act::Answer(Answer::new(302).header("Location", location)).at(Kind::File));
-        let reply = larder.client().token(token::READER).get(&path::project_file(42, &wheel));
+        let reply = larder
+            .client()
+            .token(token::READER)
+            .get(&path::project_file(42, &wheel));
         assert!(matches!(reply.status, 502 | 504), "{host}: {reply:?}");
         gitlab.behave();
-        assert!(proxy.asked().iter().all(|line| *line == own), "{host}: {:?}", proxy.asked());
+        assert!(
+            proxy.asked().iter().all(|line| *line == own),
+            "{host}: {:?}",
+            proxy.asked()
+        );
     }
     let location = "https://objects.example.net/bucket/x".to_owned();
     gitlab.plan(Act::Answer(Answer::new(302).header("Location", location)).at(Kind::File));
-    larder.client().token(token::READER).get(&path::project_file(42, &wheel));
-    assert!(proxy.asked().contains(&"CONNECT objects.example.net:443".to_owned()), "{:?}", proxy.asked());
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_file(42, &wheel));
+    assert!(
+        proxy
+            .asked()
+            .contains(&"CONNECT objects.example.net:443".to_owned()),
+        "{:?}",
+        proxy.asked()
+    );
 }
 
 #[test]
 fn a_proxy_that_larder_cannot_speak_to_is_refused_at_the_start_but_not_offline() {
     let gitlab = GitLab::start();
-    let with = || Larder::builder(&gitlab).environment("ALL_PROXY", "socks5://ann:s3cret@127.0.0.1:1080");
+    let with =
+        || Larder::builder(&gitlab).environment("ALL_PROXY", "socks5://ann:s3cret@127.0.0.1:1080");
     let said = with().start_in_vain();
-    assert!(said.contains("ALL_PROXY") && said.contains("SOCKS") && !said.contains("s3cret"), "{said}");
+    assert!(
+        said.contains("ALL_PROXY") && said.contains("SOCKS") && !said.contains("s3cret"),
+        "{said}"
+    );
     let proxy = Proxy::start();
-    let larder = with().environment("http_proxy", &proxy.url()).setting("offline = true").start();
+    let larder = with()
+        .environment("http_proxy", &proxy.url())
+        .setting("offline = true")
+        .start();
     page(&larder);
     assert!(proxy.heads().is_empty() && gitlab.log().is_empty());
     assert!(!larder.log().contains("by way of a proxy"));
@@ -267,8 +386,13 @@ fn explain_names_the_proxy_without_its_credential() {
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
     let mut command = larder.start_command(&["explain", &path::project_page(42, "widget")]);
-    let told = command.env("http_proxy", "http://ann:s3cret@proxy.example:3128").output();
+    let told = command
+        .env("http_proxy", "http://ann:s3cret@proxy.example:3128")
+        .output();
     let told = String::from_utf8(told.expect("the binary runs").stdout).expect("text");
-    assert!(told.contains("http://proxy.example:3128 (from http_proxy)"), "{told}");
+    assert!(
+        told.contains("http://proxy.example:3128 (from http_proxy)"),
+        "{told}"
+    );
     assert!(!told.contains("s3cret"), "{told}");
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::bodies::kept;
 use crate::support::larder::Builder;
 use crate::support::{
-    Artifact, Authority, Distribution, GitLab, IDENTIFIED, Kind, Larder, PROTOCOL, Pair, PublicIndex, Reply,
-    Storage, StoreListing, Tls, path, token,
+    Artifact, Authority, Distribution, GitLab, IDENTIFIED, Kind, Larder, PROTOCOL, Pair,
+    PublicIndex, Reply, Storage, StoreListing, Tls, path, token,
 };
 use crate::uploads::{content_type, form};
 
@@ -21,7 +21,10 @@ fn wheel(name: &str) -> Artifact {
 
 /// A page of GitLab's, whatever it is worth.
 fn page(larder: &Larder) -> Reply {
-    larder.client().token(token::READER).get(&path::project_page(42, "widget"))
+    larder
+        .client()
+        .token(token::READER)
+        .get(&path::project_page(42, "widget"))
 }
 
 fn ca(path: &Path) -> String {
@@ -30,7 +33,9 @@ fn ca(path: &Path) -> String {
 
 /// One try for each request, and no rest.
 fn once(builder: Builder) -> Builder {
-    builder.gitlab_setting("retries = 0").gitlab_setting("failures = 0")
+    builder
+        .gitlab_setting("retries = 0")
+        .gitlab_setting("failures = 0")
 }
 
 /// The answer names the fault, is no word of GitLab's, and gives no address away.
@@ -39,7 +44,10 @@ fn assert_fault(larder: &Larder, reply: &Reply, words: &str) {
     assert_eq!(reply.status, 504, "{words}: {reply:?}");
     let text = reply.text();
     assert!(text.contains(words), "{words}: {text}");
-    assert!(!text.contains("127.0.0.1") && !text.contains("localhost"), "{text}");
+    assert!(
+        !text.contains("127.0.0.1") && !text.contains("localhost"),
+        "{text}"
+    );
     larder.wait_for_log(words);
 }
 
@@ -52,21 +60,47 @@ fn pages_files_of_the_store_and_uploads_pass_over_tls_of_a_private_ca() {
         let (wheel, new) = (wheel("widget"), wheel("gadget"));
         let tls = Tls::new(&authority.server(&HERE));
         let tls = if only_http1 { tls.only_http1() } else { tls };
-        let gitlab = GitLab::builder().storage(Storage::Redirect).tls(tls.clone()).store_tls(tls).start();
+        let gitlab = GitLab::builder()
+            .storage(Storage::Redirect)
+            .tls(tls.clone())
+            .store_tls(tls)
+            .start();
         gitlab.publish(42, &wheel);
-        let larder = Larder::builder(&gitlab).gitlab_setting(&ca(&ca_file)).start();
+        let larder = Larder::builder(&gitlab)
+            .gitlab_setting(&ca(&ca_file))
+            .start();
         let client = larder.client().token(token::DEVELOPER);
         client.get(&path::project_page(42, "widget")).expect(200);
-        assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..]);
+        assert_eq!(
+            client.get(&path::project_file(42, &wheel)).expect(200),
+            &wheel.bytes[..]
+        );
         kept(&larder, &wheel);
-        client.post(&path::upload(42), &content_type(), &form(&new)).expect(201);
-        assert_eq!(client.get(&path::project_file(42, &new)).expect(200), &new.bytes[..]);
+        client
+            .post(&path::upload(42), &content_type(), &form(&new))
+            .expect(201);
+        assert_eq!(
+            client.get(&path::project_file(42, &new)).expect(200),
+            &new.bytes[..]
+        );
         let spoken = if only_http1 { "http/1.1" } else { "h2" };
         for entry in gitlab.log().entries() {
-            let expected = if entry.kind == Kind::Upload { "http/1.1" } else { spoken };
-            assert_eq!(entry.head.header(PROTOCOL), Some(expected), "{:?}", entry.kind);
+            let expected = if entry.kind == Kind::Upload {
+                "http/1.1"
+            } else {
+                spoken
+            };
+            assert_eq!(
+                entry.head.header(PROTOCOL),
+                Some(expected),
+                "{:?}",
+                entry.kind
+            );
         }
-        assert!(gitlab.log().count(Kind::Object) > 0, "the store has a part in it");
+        assert!(
+            gitlab.log().count(Kind::Object) > 0,
+            "the store has a part in it"
+        );
         gitlab.log().assert_nothing_unexpected();
     }
 }
@@ -77,8 +111,13 @@ fn a_mirrors_pages_and_files_pass_over_tls_of_a_private_ca() {
     let authority = Authority::new("private");
     let ca_file = authority.write(folder.path(), "ca");
     let wheel = wheel("some-lib");
-    let index = PublicIndex::builder().offering(&wheel).tls(Tls::new(&authority.server(&HERE))).start();
-    let larder = Larder::builder(&GitLab::start()).mirror_with("pypi", &index, &ca(&ca_file)).start();
+    let index = PublicIndex::builder()
+        .offering(&wheel)
+        .tls(Tls::new(&authority.server(&HERE)))
+        .start();
+    let larder = Larder::builder(&GitLab::start())
+        .mirror_with("pypi", &index, &ca(&ca_file))
+        .start();
     larder.client().get("/pypi/simple/some-lib/").expect(200);
     let file = format!("/pypi/{}", index.file_path(&wheel.filename));
     assert_eq!(larder.client().get(&file).expect(200), &wheel.bytes[..]);
@@ -93,14 +132,28 @@ fn a_certificate_that_will_not_do_is_named_in_words() {
     let self_signed = Authority::self_signed_server(&HERE);
     let (self_signed_file, _) = self_signed.write(folder.path(), "self-signed");
     for (pair, trusted, words) in [
-        (Authority::new("other").server(&HERE), &ca_file, "gitlab.ca_file"),
+        (
+            Authority::new("other").server(&HERE),
+            &ca_file,
+            "gitlab.ca_file",
+        ),
         (authority.server_expired(&HERE), &ca_file, "has expired"),
-        (authority.server_of_tomorrow(&HERE), &ca_file, "is not valid yet"),
-        (authority.server(&["gitlab.example"]), &ca_file, "is not for the name or address"),
+        (
+            authority.server_of_tomorrow(&HERE),
+            &ca_file,
+            "is not valid yet",
+        ),
+        (
+            authority.server(&["gitlab.example"]),
+            &ca_file,
+            "is not for the name or address",
+        ),
         (self_signed, &self_signed_file, "gitlab.certificate_sha256"),
     ] {
         let gitlab = GitLab::builder().tls(Tls::new(&pair)).start();
-        let larder = once(Larder::builder(&gitlab)).gitlab_setting(&ca(trusted)).start();
+        let larder = once(Larder::builder(&gitlab))
+            .gitlab_setting(&ca(trusted))
+            .start();
         assert_fault(&larder, &page(&larder), words);
         let client = larder.client().token(token::DEVELOPER);
         let upload = client.post(&path::upload(42), &content_type(), &form(&wheel("gadget")));
@@ -129,7 +182,11 @@ fn what_speaks_no_tls_of_today_is_named_in_words() {
         (&[0x15, 3, 1, 0, 2, 2, 70][..], "neither TLS 1.2 nor 1.3"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no TLS"),
     ] {
-        let larder = once(Larder::in_front_of(&format!("https://{}", answering(bytes)))).start();
+        let larder = once(Larder::in_front_of(&format!(
+            "https://{}",
+            answering(bytes)
+        )))
+        .start();
         assert_fault(&larder, &page(&larder), words);
     }
 }
@@ -137,7 +194,10 @@ fn what_speaks_no_tls_of_today_is_named_in_words() {
 #[test]
 fn a_handshake_that_stands_still_is_within_the_limit_on_connecting() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let url = format!("https://{}", listener.local_addr().expect("a listening socket"));
+    let url = format!(
+        "https://{}",
+        listener.local_addr().expect("a listening socket")
+    );
     let builder = Larder::in_front_of(&url).gitlab_setting("connect_timeout = \"300ms\"");
     let larder = once(builder.gitlab_setting("header_timeout = \"60s\"")).start();
     let begun = Instant::now();
@@ -145,7 +205,11 @@ fn a_handshake_that_stands_still_is_within_the_limit_on_connecting() {
     let client = larder.client().token(token::DEVELOPER);
     let upload = client.post(&path::upload(42), &content_type(), &form(&wheel("gadget")));
     assert_eq!(upload.status, 504);
-    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        begun.elapsed()
+    );
     larder.wait_for_log("no connection within 300ms");
 }
 
@@ -153,7 +217,8 @@ fn a_handshake_that_stands_still_is_within_the_limit_on_connecting() {
 fn fingerprint(pair: &Pair) -> String {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
-    let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate");
+    let certificate =
+        CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate");
     let digits = crate::support::wheel::sha256_hex(&certificate).to_uppercase();
     let pairs: Vec<&str> = (0..64).step_by(2).map(|at| &digits[at..at + 2]).collect();
     pairs.join(":")
@@ -168,10 +233,17 @@ fn a_pinned_certificate_will_do_and_no_other_will() {
     let pin = format!("certificate_sha256 = [{:?}]", fingerprint(&own));
     let wheel = wheel("widget");
     let store = authority.server(&HERE);
-    let builder = || GitLab::builder().storage(Storage::Redirect).store_tls(Tls::new(&store));
+    let builder = || {
+        GitLab::builder()
+            .storage(Storage::Redirect)
+            .store_tls(Tls::new(&store))
+    };
     let gitlab = builder().tls(Tls::new(&own)).start();
     gitlab.publish(42, &wheel);
-    let larder = Larder::builder(&gitlab).gitlab_setting(&pin).gitlab_setting(&ca(&ca_file)).start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting(&pin)
+        .gitlab_setting(&ca(&ca_file))
+        .start();
     page(&larder).expect(200);
     let client = larder.client().token(token::READER);
     assert_eq!(
@@ -182,7 +254,10 @@ fn a_pinned_certificate_will_do_and_no_other_will() {
 
     // Signed by a CA that is trusted: not the one that was pinned.
     let gitlab = builder().tls(Tls::new(&authority.server(&HERE))).start();
-    let larder = once(Larder::builder(&gitlab)).gitlab_setting(&pin).gitlab_setting(&ca(&ca_file)).start();
+    let larder = once(Larder::builder(&gitlab))
+        .gitlab_setting(&pin)
+        .gitlab_setting(&ca(&ca_file))
+        .start();
     assert_fault(&larder, &page(&larder), "none of gitlab.certificate_sha256");
 }
 
@@ -193,21 +268,33 @@ fn the_systems_store_can_be_named_in_the_environment_and_may_not_be_empty() {
     let ca_file = authority.write(folder.path(), "ca");
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").expect("a writable folder");
-    let gitlab = GitLab::builder().tls(Tls::new(&authority.server(&HERE))).start();
+    let gitlab = GitLab::builder()
+        .tls(Tls::new(&authority.server(&HERE)))
+        .start();
     gitlab.publish(42, wheel("widget"));
-    let trusting =
-        |file: &Path| Larder::builder(&gitlab).environment("SSL_CERT_FILE", &file.to_string_lossy());
+    let trusting = |file: &Path| {
+        Larder::builder(&gitlab).environment("SSL_CERT_FILE", &file.to_string_lossy())
+    };
 
     let larder = trusting(&ca_file).start();
     page(&larder).expect(200);
 
     let larder = once(trusting(&empty)).start();
     larder.wait_for_log("no CA is trusted");
-    let checked = larder.start_command(&["check-config"]).env("SSL_CERT_FILE", &empty).output();
+    let checked = larder
+        .start_command(&["check-config"])
+        .env("SSL_CERT_FILE", &empty)
+        .output();
     let checked = checked.expect("the binary runs");
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(!checked.status.success() && said.contains("gitlab.ca_file: no CA is trusted"), "{said}");
-    let checked = larder.start_command(&["check-config"]).env("SSL_CERT_FILE", &ca_file).output();
+    assert!(
+        !checked.status.success() && said.contains("gitlab.ca_file: no CA is trusted"),
+        "{said}"
+    );
+    let checked = larder
+        .start_command(&["check-config"])
+        .env("SSL_CERT_FILE", &ca_file)
+        .output();
     assert!(checked.expect("the binary runs").status.success());
 }
 
@@ -229,23 +316,37 @@ fn r25_a_client_certificate_is_shown_to_gitlab_and_never_to_its_store() {
         .store_tls(Tls::noticing_clients_of(&server, &authority))
         .start();
     gitlab.publish(42, &wheel);
-    let stranger = once(Larder::builder(&gitlab)).gitlab_setting(&ca(&ca_file)).start();
+    let stranger = once(Larder::builder(&gitlab))
+        .gitlab_setting(&ca(&ca_file))
+        .start();
     // In TLS 1.3 the refusal comes after the handshake, when the connection may be in use already: it has no words then.
     let reply = page(&stranger);
     assert!(matches!(reply.status, 502 | 504), "{reply:?}");
     assert!(gitlab.log().is_empty());
 
     let builder = Larder::builder(&gitlab).gitlab_setting(&ca(&ca_file));
-    let larder = builder.gitlab_setting(&identity(folder.path(), &authority)).start();
+    let larder = builder
+        .gitlab_setting(&identity(folder.path(), &authority))
+        .start();
     let client = larder.client().token(token::DEVELOPER);
     client.get(&path::project_page(42, "widget")).expect(200);
-    assert_eq!(client.get(&path::project_file(42, &wheel)).expect(200), &wheel.bytes[..]);
+    assert_eq!(
+        client.get(&path::project_file(42, &wheel)).expect(200),
+        &wheel.bytes[..]
+    );
     let gadget = self::wheel("gadget");
-    client.post(&path::upload(42), &content_type(), &form(&gadget)).expect(201);
+    client
+        .post(&path::upload(42), &content_type(), &form(&gadget))
+        .expect(201);
     let entries = gitlab.log().entries();
     for entry in &entries {
         let is_own = entry.kind != Kind::Object;
-        assert_eq!(entry.head.header(IDENTIFIED).is_some(), is_own, "{:?}", entry.kind);
+        assert_eq!(
+            entry.head.header(IDENTIFIED).is_some(),
+            is_own,
+            "{:?}",
+            entry.kind
+        );
     }
     assert!(entries.iter().any(|entry| entry.kind == Kind::Object));
     kept(&larder, &wheel);
@@ -261,7 +362,9 @@ fn r25_a_mirror_sees_the_client_certificate_at_its_index_and_nowhere_else() {
     let tls = Tls::noticing_clients_of(&authority.server(&HERE), &authority);
     let index = PublicIndex::builder().offering(&wheel).tls(tls).start();
     let lines = format!("{}\n{}", ca(&ca_file), identity(folder.path(), &authority));
-    let larder = Larder::builder(&GitLab::start()).mirror_with("pypi", &index, &lines).start();
+    let larder = Larder::builder(&GitLab::start())
+        .mirror_with("pypi", &index, &lines)
+        .start();
     larder.client().get("/pypi/simple/some-lib/").expect(200);
     let file = format!("/pypi/{}", index.file_path(&wheel.filename));
     assert_eq!(larder.client().get(&file).expect(200), &wheel.bytes[..]);
@@ -269,7 +372,12 @@ fn r25_a_mirror_sees_the_client_certificate_at_its_index_and_nowhere_else() {
     assert!(entries.len() >= 2);
     for entry in entries {
         let is_index = entry.door == crate::support::Door::Index;
-        assert_eq!(entry.head.header(IDENTIFIED).is_some(), is_index, "{:?}", entry.door);
+        assert_eq!(
+            entry.head.header(IDENTIFIED).is_some(),
+            is_index,
+            "{:?}",
+            entry.door
+        );
     }
 }
 
@@ -283,7 +391,10 @@ fn check_config_opens_the_files_of_the_way_out() {
     std::fs::write(&nothing, "nothing\n").expect("a writable folder");
     let missing = folder.path().join("missing");
     for (lines, words) in [
-        (format!("client_certificate = {certificate:?}\nclient_key = {other_key:?}"), "gitlab.client_key: "),
+        (
+            format!("client_certificate = {certificate:?}\nclient_key = {other_key:?}"),
+            "gitlab.client_key: ",
+        ),
         (
             format!("client_certificate = {nothing:?}\nclient_key = {other_key:?}"),
             "gitlab.client_certificate: ",
@@ -298,7 +409,9 @@ fn check_config_opens_the_files_of_the_way_out() {
             "must hold user:password",
         ),
     ] {
-        let said = Larder::in_front_of("http://127.0.0.1:1").gitlab_setting(&lines).start_in_vain();
+        let said = Larder::in_front_of("http://127.0.0.1:1")
+            .gitlab_setting(&lines)
+            .start_in_vain();
         assert!(said.contains(words), "{words}: {said}");
     }
 }

@@ -5,8 +5,10 @@ use crate::support::lock_text::{FORMATS, Format, Locked};
 use crate::support::{Artifact, Distribution};
 
 fn stocked(bench: &Bench) -> Vec<Artifact> {
-    let files: Vec<Artifact> =
-        ["one", "two", "three"].iter().map(|name| Distribution::new(name, "1.0").wheel()).collect();
+    let files: Vec<Artifact> = ["one", "two", "three"]
+        .iter()
+        .map(|name| Distribution::new(name, "1.0").wheel())
+        .collect();
     for file in &files {
         bench.index.publish(file);
     }
@@ -14,7 +16,10 @@ fn stocked(bench: &Bench) -> Vec<Artifact> {
 }
 
 fn wheels(list: &[&str]) -> Vec<String> {
-    let mut names: Vec<String> = list.iter().map(|name| format!("{name}-1.0-py3-none-any.whl")).collect();
+    let mut names: Vec<String> = list
+        .iter()
+        .map(|name| format!("{name}-1.0-py3-none-any.whl"))
+        .collect();
     names.sort();
     names
 }
@@ -30,12 +35,19 @@ fn a_lock_is_carried_whole_or_by_its_groups() {
             Locked::new([&files[2]]).in_group("docs"),
         ];
         let lock = bench.file(format.filename(), &format.lock(9, &packages));
-        let dev = if format == Format::Pipfile { "develop" } else { "dev" };
+        let dev = if format == Format::Pipfile {
+            "develop"
+        } else {
+            "dev"
+        };
         for (arguments, expected) in [
             (&[][..], &["one", "two", "three"][..]),
             (&["--no-dev"], &["one", "three"]),
             (&["--group", dev], &["one", "two"]),
-            (&["--group", dev, "--group", "Docs"], &["one", "two", "three"]),
+            (
+                &["--group", dev, "--group", "Docs"],
+                &["one", "two", "three"],
+            ),
             (&["--no-group", "docs", "--no-dev"], &["one"]),
             (&["--group", "docs", "--no-group", "docs"], &["one"]),
         ] {
@@ -46,15 +58,23 @@ fn a_lock_is_carried_whole_or_by_its_groups() {
                 "{format:?} {arguments:?}"
             );
         }
-        let run =
-            |more: &[&str]| bench.warm(&[&[lock.as_str(), "--dry-run", "--from", "pypi"], more].concat());
+        let run = |more: &[&str]| {
+            bench.warm(&[&[lock.as_str(), "--dry-run", "--from", "pypi"], more].concat())
+        };
         let all = said(&run(&[]));
         assert!(
-            all.contains(&format!("{lock}: all groups ({dev}, docs) are taken (--group")),
+            all.contains(&format!(
+                "{lock}: all groups ({dev}, docs) are taken (--group"
+            )),
             "{format:?}: {all}"
         );
         let part = said(&run(&["--no-dev"]));
-        assert!(part.contains(&format!("{lock}: groups (docs) are taken, without groups ({dev})")), "{part}");
+        assert!(
+            part.contains(&format!(
+                "{lock}: groups (docs) are taken, without groups ({dev})"
+            )),
+            "{part}"
+        );
         let unknown = run(&["--group", "tests"]);
         assert_eq!(unknown.status.code(), Some(2));
         let text = said(&unknown);
@@ -70,7 +90,9 @@ fn a_lock_is_carried_whole_or_by_its_groups() {
 fn extras_that_exclude_each_other_are_carried_one_by_one() {
     let bench = Bench::new();
     for version in ["2.0+cpu", "2.0+rocm"] {
-        bench.index.publish(Distribution::new("torch", version).wheel());
+        bench
+            .index
+            .publish(Distribution::new("torch", version).wheel());
     }
     let package = |version: &str| {
         let file = Distribution::new("torch", version).wheel();
@@ -97,7 +119,10 @@ fn extras_that_exclude_each_other_are_carried_one_by_one() {
     let run = |more: &[&str]| {
         let (code, lines) = bench.told(&[&[lock.as_str(), "--dry-run"], more].concat());
         assert_eq!(code, Some(0), "{more:?}");
-        lines.iter().map(|line| line["version"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        lines
+            .iter()
+            .map(|line| line["version"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(run(&[]).len(), 2);
     assert_eq!(run(&["--extra", "cpu"]), ["2.0+cpu"]);
@@ -105,10 +130,18 @@ fn extras_that_exclude_each_other_are_carried_one_by_one() {
     assert!(run(&["--no-extra", "cpu", "--no-extra", "rocm"]).is_empty());
     let unknown = bench.warm(&[&lock, "--from", "pypi", "--extra", "cuda"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(said(&unknown).contains("the extras cpu, rocm"), "{}", said(&unknown));
+    assert!(
+        said(&unknown).contains("the extras cpu, rocm"),
+        "{}",
+        said(&unknown)
+    );
     // A format without groups has none to choose from.
     let plain = bench.file("requirements.txt", "torch==2.0+cpu\n");
     let unknown = bench.warm(&[&plain, "--from", "pypi", "--group", "dev"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(said(&unknown).contains("has no groups and no extras"), "{}", said(&unknown));
+    assert!(
+        said(&unknown).contains("has no groups and no extras"),
+        "{}",
+        said(&unknown)
+    );
 }

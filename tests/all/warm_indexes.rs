@@ -12,11 +12,15 @@ fn a_local_version_is_found_where_it_is() {
     let (gitlab, index, second) = (GitLab::start(), PublicIndex::start(), PublicIndex::start());
     index.publish(Distribution::new("torch", "2.0").wheel());
     second.publish(Distribution::new("torch", "2.0+cpu").wheel());
-    let larder = Larder::builder(&gitlab).mirror("pypi", &index).mirror("torch", &second).start();
+    let larder = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .mirror("torch", &second)
+        .start();
     let warm = |pin: &str| larder.command(&["warm", pin, "--from", "pypi", "--from", "torch"]);
     let output = warm("torch==2.0+cpu");
     assert!(
-        output.status.success() && said(&output).contains("fetched  torch-2.0+cpu-py3-none-any.whl"),
+        output.status.success()
+            && said(&output).contains("fetched  torch-2.0+cpu-py3-none-any.whl"),
         "{}",
         said(&output)
     );
@@ -39,27 +43,43 @@ fn configuration(output: &Output) -> String {
         .collect();
     assert_eq!(lines.len(), 1, "{}", said(output));
     assert_eq!(lines[0]["served"], false);
-    lines[0]["configuration"].as_str().expect("lines of configuration").to_owned()
+    lines[0]["configuration"]
+        .as_str()
+        .expect("lines of configuration")
+        .to_owned()
 }
 
 #[test]
 fn an_index_that_is_not_served_is_named_with_the_lines_that_are_missing() {
     let bench = Bench::resting();
-    bench.index.publish(Distribution::new("torch", "2.0").wheel());
+    bench
+        .index
+        .publish(Distribution::new("torch", "2.0").wheel());
     let second = PublicIndex::start();
     second.publish(Distribution::new("torch", "2.0+cpu").wheel());
-    let with_secret = second.url().replace("http://", &format!("http://user:{SECRET}@"));
+    let with_secret = second
+        .url()
+        .replace("http://", &format!("http://user:{SECRET}@"));
     let text = format!("--extra-index-url {with_secret}\ntorch==2.0+cpu\n");
     let lock = bench.file("requirements.txt", &text);
     let run = |more: &[&str]| bench.warm(&[&["--dry-run", lock.as_str()], more].concat());
     let plain = run(&["--from", "pypi"]);
     let text = said(&plain);
-    assert!(plain.status.code() == Some(1) && !text.contains(SECRET), "{text}");
     assert!(
-        text.contains(&format!("names the index {}, which larder does not serve", second.url())),
+        plain.status.code() == Some(1) && !text.contains(SECRET),
         "{text}"
     );
-    assert!(text.contains(&format!("\n[mirrors.mirror]\nurl = \"{}\"\n", second.url())), "{text}");
+    assert!(
+        text.contains(&format!(
+            "names the index {}, which larder does not serve",
+            second.url()
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("\n[mirrors.mirror]\nurl = \"{}\"\n", second.url())),
+        "{text}"
+    );
     // Without --from there is nowhere to ask, and the same advice.
     let nowhere = run(&[]);
     assert!(
@@ -74,7 +94,11 @@ fn an_index_that_is_not_served_is_named_with_the_lines_that_are_missing() {
     std::fs::write(bench.larder.config_file(), format!("{config}\n{lines}\n")).expect("writable");
     assert!(second.log().is_empty());
     let served = run(&["--from", "pypi", "--from", "mirror"]);
-    assert!(!said(&served).contains("names the index"), "{}", said(&served));
+    assert!(
+        !said(&served).contains("names the index"),
+        "{}",
+        said(&served)
+    );
     assert!(!second.log().is_empty(), "{}", said(&served));
 }
 
@@ -106,7 +130,11 @@ fn each_formats_index_is_named_once() {
     ] {
         let lock = bench.file(name, text);
         let output = bench.warm(&["--dry-run", "--json", "--from", "pypi", &lock]);
-        assert!(output.status.success() && !said(&output).contains(SECRET), "{name}: {}", said(&output));
+        assert!(
+            output.status.success() && !said(&output).contains(SECRET),
+            "{name}: {}",
+            said(&output)
+        );
         let expected = "[mirrors.packages-team]\nurl = \"https://packages.example/team/simple/\"";
         assert_eq!(configuration(&output), expected, "{name}");
     }

@@ -31,7 +31,9 @@ fn wheel(name: &str, version: &str) -> String {
 fn offered(files: &[(&str, &str)]) -> Bench {
     let bench = Bench::new();
     for (name, version) in files {
-        bench.index.publish(Distribution::new(name, version).wheel());
+        bench
+            .index
+            .publish(Distribution::new(name, version).wheel());
     }
     bench
 }
@@ -45,7 +47,10 @@ fn requirements_in_other_encodings_are_read() {
     let bench = offered(&[("alpha", "1.0")]);
     let text = "alpha==1.0 # \u{e4}\n";
     let utf16 = |bytes_of: fn(u16) -> [u8; 2]| -> Vec<u8> {
-        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes_of).collect()
+        std::iter::once(0xfeff)
+            .chain(text.encode_utf16())
+            .flat_map(bytes_of)
+            .collect()
     };
     for bytes in [
         utf16(u16::to_le_bytes),
@@ -66,7 +71,11 @@ fn requirements_in_other_encodings_are_read() {
     let odd = bench.input("odd.txt", b"alpha\n\xe4\n");
     let output = bench.warm(&["--from", "pypi", &odd]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("odd.txt: line 2 is not UTF-8: save it in UTF-8"), "{}", said(&output));
+    assert!(
+        said(&output).contains("odd.txt: line 2 is not UTF-8: save it in UTF-8"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -82,16 +91,32 @@ fn options_about_prereleases_in_a_file_choose_the_version() {
         ("alpha\nbeta", "1.0", "1.0"),
         ("alpha\nbeta\n--pre", "2.0rc1", "2.0rc1"),
         ("--all-releases=alpha\nalpha>=1.0,\nbeta", "2.0rc1", "1.0"),
-        ("--pre\n--only-final beta\nalpha\nbeta>=1.0rc1", "2.0rc1", "1.0"),
+        (
+            "--pre\n--only-final beta\nalpha\nbeta>=1.0rc1",
+            "2.0rc1",
+            "1.0",
+        ),
     ] {
         let file = bench.input("requirements.txt", text);
-        assert_eq!(bench.would(&[&file]), [wheel("alpha", alpha), wheel("beta", beta)], "{text}");
+        assert_eq!(
+            bench.would(&[&file]),
+            [wheel("alpha", alpha), wheel("beta", beta)],
+            "{text}"
+        );
     }
     let file = bench.input("requirements.txt", "gamma");
-    assert_eq!(bench.would(&[&file]), [wheel("gamma", "1.0rc1")], "there is nothing else");
+    assert_eq!(
+        bench.would(&[&file]),
+        [wheel("gamma", "1.0rc1")],
+        "there is nothing else"
+    );
     let file = bench.input("requirements.txt", "--only-final :all:\ngamma");
     let (code, lines) = bench.told(&["--dry-run", &file]);
-    assert_eq!((code, names(&lines, "upstream")), (Some(1), vec![]), "{lines:?}");
+    assert_eq!(
+        (code, names(&lines, "upstream")),
+        (Some(1), vec![]),
+        "{lines:?}"
+    );
     assert_eq!(errors(&lines), ["no version matches"]);
 }
 
@@ -110,17 +135,41 @@ fn urls_and_repositories_count_where_their_markers_hold() {
     };
     for (name, text, is_url) in [
         ("r.txt", format!("{url}; sys_platform == \"linux\""), true),
-        ("r.txt", format!("alpha @ {url} ; sys_platform == 'linux'"), true),
+        (
+            "r.txt",
+            format!("alpha @ {url} ; sys_platform == 'linux'"),
+            true,
+        ),
         ("uv.lock", uv(&format!("url = \"{url}\"")), true),
-        ("r.txt", "alpha @ git+https://git.example/alpha ; sys_platform == 'linux'".to_owned(), false),
-        ("uv.lock", uv("git = \"https://git.example/alpha?rev=1#abc\""), false),
+        (
+            "r.txt",
+            "alpha @ git+https://git.example/alpha ; sys_platform == 'linux'".to_owned(),
+            false,
+        ),
+        (
+            "uv.lock",
+            uv("git = \"https://git.example/alpha?rev=1#abc\""),
+            false,
+        ),
     ] {
         let file = bench.input(name, &text);
         let (code, lines) = bench.told(&[&["--dry-run", &file], &windows[..]].concat());
-        assert_eq!((code, names(&lines, "upstream")), (Some(0), vec![]), "{text}");
+        assert_eq!(
+            (code, names(&lines, "upstream")),
+            (Some(0), vec![]),
+            "{text}"
+        );
         let (code, lines) = bench.told(&[&["--dry-run", &file], &linux[..]].concat());
-        let expected = if is_url { vec![wheel("alpha", "1.0")] } else { vec![] };
-        assert_eq!((code, names(&lines, "upstream")), (Some(i32::from(!is_url)), expected), "{text}");
+        let expected = if is_url {
+            vec![wheel("alpha", "1.0")]
+        } else {
+            vec![]
+        };
+        assert_eq!(
+            (code, names(&lines, "upstream")),
+            (Some(i32::from(!is_url)), expected),
+            "{text}"
+        );
     }
 }
 
@@ -130,8 +179,14 @@ fn constraints_under_markers_and_with_urls_choose_the_file() {
     let constraints = "alpha==1.0; python_version < '3.10'\nalpha<3; python_version >= '3.10'\n";
     bench.input("constraints.txt", constraints);
     let file = bench.input("requirements.txt", "-c constraints.txt\nalpha");
-    assert_eq!(bench.would(&[&file, "--python", "3.9"]), [wheel("alpha", "1.0")]);
-    assert_eq!(bench.would(&[&file, "--python", "3.12"]), [wheel("alpha", "2.0")]);
+    assert_eq!(
+        bench.would(&[&file, "--python", "3.9"]),
+        [wheel("alpha", "1.0")]
+    );
+    assert_eq!(
+        bench.would(&[&file, "--python", "3.12"]),
+        [wheel("alpha", "2.0")]
+    );
     let both = [wheel("alpha", "1.0"), wheel("alpha", "2.0")];
     assert_eq!(bench.would(&[&file, "--python", "3.9,3.12"]), both);
     assert_eq!(bench.would(&[&file]), both, "every Python's, and no more");
@@ -145,7 +200,10 @@ fn constraints_under_markers_and_with_urls_choose_the_file() {
 fn a_pylock_of_uvs_finds_files_that_the_index_spells_otherwise() {
     let bench = Bench::new();
     let file = Distribution::new("MarkupSafe", "3.0.2").wheel();
-    let file = Artifact { filename: file.filename.replace("markupsafe", "MarkupSafe"), ..file };
+    let file = Artifact {
+        filename: file.filename.replace("markupsafe", "MarkupSafe"),
+        ..file
+    };
     bench.index.publish(&file);
     let lock = |name: &str, url: &str, sha256: &str| {
         format!(
@@ -155,19 +213,35 @@ fn a_pylock_of_uvs_finds_files_that_the_index_spells_otherwise() {
     };
     let url = format!("url = \"{}\",", file_url(&bench.index, &file.filename));
     for (name, url) in [
-        ("name = \"markupsafe-3.0.2-py3-none-any.whl\",", url.as_str()),
+        (
+            "name = \"markupsafe-3.0.2-py3-none-any.whl\",",
+            url.as_str(),
+        ),
         ("name = \"markupsafe-3.0.2-py3-none-any.whl\",", ""),
         ("name = \"download\",", &url),
         ("", &url),
     ] {
         let lock = bench.input("pylock.toml", lock(name, url, &file.sha256));
-        assert_eq!(bench.would(&[&lock]), std::slice::from_ref(&file.filename), "{name} {url}");
+        assert_eq!(
+            bench.would(&[&lock]),
+            std::slice::from_ref(&file.filename),
+            "{name} {url}"
+        );
     }
-    let lock = bench
-        .input("pylock.toml", lock("name = \"markupsafe-3.0.2-py3-none-any.whl\",", "", &"0".repeat(64)));
+    let lock = bench.input(
+        "pylock.toml",
+        lock(
+            "name = \"markupsafe-3.0.2-py3-none-any.whl\",",
+            "",
+            &"0".repeat(64),
+        ),
+    );
     let (code, lines) = bench.told(&["--dry-run", &lock]);
     assert_eq!(code, Some(1));
-    assert!(errors(&lines)[0].starts_with("the page says another sha256"), "{lines:?}");
+    assert!(
+        errors(&lines)[0].starts_with("the page says another sha256"),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -177,7 +251,11 @@ fn digests_that_are_not_compared_and_files_that_are_no_locks_are_said_in_a_sente
     let file = bench.input("r.txt", format!("alpha==1.0 --hash=sha512:{sum}"));
     let output = bench.warm(&["--dry-run", "--from", "pypi", &file]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(said(&output).contains("not compared: alpha is locked by sha512 alone"), "{}", said(&output));
+    assert!(
+        said(&output).contains("not compared: alpha is locked by sha512 alone"),
+        "{}",
+        said(&output)
+    );
 
     let refused = |output: &Output, words: &str| {
         let text = said(output);
@@ -187,10 +265,22 @@ fn digests_that_are_not_compared_and_files_that_are_no_locks_are_said_in_a_sente
     };
     let wheel = Distribution::new("alpha", "1.0").wheel();
     for (name, bytes, words) in [
-        ("conda-lock.yml", &b"version: 1\n"[..], "a lock file of conda-lock's"),
-        ("Cargo.lock", b"version = 4\n", "for another language than Python"),
+        (
+            "conda-lock.yml",
+            &b"version: 1\n"[..],
+            "a lock file of conda-lock's",
+        ),
+        (
+            "Cargo.lock",
+            b"version = 4\n",
+            "for another language than Python",
+        ),
         ("some.json", b"{\"a\": 1}", "JSON, and no Pipfile.lock"),
-        ("main.py", b"import sys\n", "a Python script, and it is never executed"),
+        (
+            "main.py",
+            b"import sys\n",
+            "a Python script, and it is never executed",
+        ),
         (&wheel.filename, &wheel.bytes, "a package, not a lock file"),
         ("renamed", &wheel.bytes, "a package, not a lock file"),
         (

@@ -6,7 +6,10 @@ use super::warm::{Bench, said};
 use crate::support::Distribution;
 
 fn left_out(lines: &[Value]) -> Vec<&Value> {
-    lines.iter().filter(|line| line["left_out"].is_string()).collect()
+    lines
+        .iter()
+        .filter(|line| line["left_out"].is_string())
+        .collect()
 }
 
 #[test]
@@ -26,11 +29,25 @@ fn what_is_left_out_is_named_with_its_place_and_a_remedy() {
         (None, "https://files.example/deep/extra-1.0.tar.gz", true),
     ]) {
         assert_eq!(
-            (entry["project"].as_str(), entry["at"].as_str(), entry["missing"].as_bool()),
+            (
+                entry["project"].as_str(),
+                entry["at"].as_str(),
+                entry["missing"].as_bool()
+            ),
             (name, Some(at), Some(missing))
         );
-        assert!(entry["remedy"].as_str().is_some_and(|text| text.contains("GitLab")), "{entry}");
-        assert!(entry["place"].as_str().is_some_and(|place| place.contains("requirements.txt:")), "{entry}");
+        assert!(
+            entry["remedy"]
+                .as_str()
+                .is_some_and(|text| text.contains("GitLab")),
+            "{entry}"
+        );
+        assert!(
+            entry["place"]
+                .as_str()
+                .is_some_and(|place| place.contains("requirements.txt:")),
+            "{entry}"
+        );
     }
     let accepted = bench.file(
         "accepted",
@@ -38,12 +55,28 @@ fn what_is_left_out_is_named_with_its_place_and_a_remedy() {
     );
     let accepted = format!("@{accepted}");
     let url = "https://files.example/deep/extra-1.0.tar.gz";
-    let allow = ["--allow-missing", "Tool", "--allow-missing", &accepted, "--allow-missing", url];
+    let allow = [
+        "--allow-missing",
+        "Tool",
+        "--allow-missing",
+        &accepted,
+        "--allow-missing",
+        url,
+    ];
     let output = bench.warm(&[&[lock.as_str(), "--from", "pypi"], &allow[..]].concat());
     let text = said(&output);
-    assert!(output.status.success() && text.contains("0 missing"), "{text}");
-    assert!(text.contains("left out, and accepted: tool comes from") && !text.contains("word"), "{text}");
-    assert!(text.contains("--allow-missing core: nothing of this name is missing"), "{text}");
+    assert!(
+        output.status.success() && text.contains("0 missing"),
+        "{text}"
+    );
+    assert!(
+        text.contains("left out, and accepted: tool comes from") && !text.contains("word"),
+        "{text}"
+    );
+    assert!(
+        text.contains("--allow-missing core: nothing of this name is missing"),
+        "{text}"
+    );
     let (code, lines) = bench.told_all(&[&[lock.as_str()], &allow[..4]].concat());
     let open: Vec<&str> = left_out(&lines)
         .iter()
@@ -61,16 +94,34 @@ fn whatever_is_missing_may_be_accepted_by_its_project() {
     bench.index.publish(Distribution::new("one", "1.0").wheel());
     let (code, lines) = bench.told(&["one==1.0", "gone==1.0", "--allow-missing", "gone"]);
     assert_eq!(code, Some(0), "{lines:?}");
-    let gone: Vec<&Value> = lines.iter().filter(|line| line["project"] == "gone").collect();
-    assert!(gone.len() == 1 && gone[0]["accepted"] == true && gone[0]["error"].is_string(), "{gone:?}");
-    let output =
-        bench.warm(&["one==1.0", "gone==1.0", "--from", "pypi", "--allow-missing", "gone", "--set", "ci"]);
+    let gone: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["project"] == "gone")
+        .collect();
+    assert!(
+        gone.len() == 1 && gone[0]["accepted"] == true && gone[0]["error"].is_string(),
+        "{gone:?}"
+    );
+    let output = bench.warm(&[
+        "one==1.0",
+        "gone==1.0",
+        "--from",
+        "pypi",
+        "--allow-missing",
+        "gone",
+        "--set",
+        "ci",
+    ]);
     let text = said(&output);
     assert!(
-        text.contains("accepted gone ==1.0: no such project in pypi") && !text.contains("not all came"),
+        text.contains("accepted gone ==1.0: no such project in pypi")
+            && !text.contains("not all came"),
         "{text}"
     );
-    assert_eq!(bench.told(&["gone==1.0", "--allow-missing", "one"]).0, Some(1));
+    assert_eq!(
+        bench.told(&["gone==1.0", "--allow-missing", "one"]).0,
+        Some(1)
+    );
 }
 
 #[test]
@@ -104,22 +155,38 @@ fn a_wheel_or_an_archive_on_the_callers_disk_does_not_come_along_by_itself() {
             "Pipfile.lock",
             r#"{"_meta": {"pipfile-spec": 6}, "default": {"core": {"file": "vendor/core-1.0-py3-none-any.whl"}}}"#,
         ),
-        ("requirements.txt", "core @ file:///srv/vendor/core-1.0.tar.gz\n"),
+        (
+            "requirements.txt",
+            "core @ file:///srv/vendor/core-1.0.tar.gz\n",
+        ),
     ];
     for (name, text) in table {
         let lock = bench.file(name, text);
         let (code, lines) = bench.told_all(&[&lock]);
         let told = left_out(&lines);
         assert_eq!((code, told.len()), (Some(1), 1), "{name}: {lines:?}");
-        assert!(told[0]["at"].as_str().is_some_and(|at| at.contains("core-1.0")), "{name}: {told:?}");
-        assert_eq!(bench.told(&[&lock, "--allow-missing", "core"]).0, Some(0), "{name}");
+        assert!(
+            told[0]["at"]
+                .as_str()
+                .is_some_and(|at| at.contains("core-1.0")),
+            "{name}: {told:?}"
+        );
+        assert_eq!(
+            bench.told(&[&lock, "--allow-missing", "core"]).0,
+            Some(0),
+            "{name}"
+        );
         // A folder of sources is somebody's own project.
         let folder = text
             .replace("/core-1.0-py3-none-any.whl", "")
             .replace("/core-1.0.tar.gz", "")
             .replace("/core-1.0.zip", "");
         if name != "uv.lock" && folder != text {
-            assert_eq!(bench.told(&[&bench.file(name, &folder)]).0, Some(0), "{name}: {folder}");
+            assert_eq!(
+                bench.told(&[&bench.file(name, &folder)]).0,
+                Some(0),
+                "{name}: {folder}"
+            );
         }
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::warm::{Bench, names, tagged};
 use crate::support::{Distribution, Workbench, python};
 
-const PYTHONS: [&str; 12] =
-    ["py2", "py3", "py2.py3", "py311", "py312", "py313", "cp32", "cp39", "cp311", "cp312", "cp313", "pp312"];
+const PYTHONS: [&str; 12] = [
+    "py2", "py3", "py2.py3", "py311", "py312", "py313", "cp32", "cp39", "cp311", "cp312", "cp313",
+    "pp312",
+];
 const ABIS: [&str; 6] = ["none", "abi3", "cp311", "cp312", "cp312t", "cp313"];
 const PLATFORMS: [&str; 23] = [
     "any",
@@ -71,11 +73,27 @@ fn wheels_are_taken_for_a_machine_as_installers_take_them() {
     for platform in ["manylinux_2_28_x86_64", "win_amd64", "macosx_14_0_arm64"] {
         let script = ["-c", ORACLE, platform, &list.to_string_lossy()];
         let told = user.run(&python::program("python"), &script);
-        let expected: BTreeSet<String> = told.expect_success().stdout.lines().map(str::to_owned).collect();
-        let (code, lines) = bench.told(&["one", "--python", "3.12", "--platform", platform, "--dry-run"]);
+        let expected: BTreeSet<String> = told
+            .expect_success()
+            .stdout
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        let (code, lines) = bench.told(&[
+            "one",
+            "--python",
+            "3.12",
+            "--platform",
+            platform,
+            "--dry-run",
+        ]);
         let taken: BTreeSet<String> = names(&lines, "upstream").into_iter().collect();
         assert_eq!(code, Some(0), "{platform}");
-        assert!(expected.len() > 10 && expected.len() < all.len() / 2, "{platform}: {}", expected.len());
+        assert!(
+            expected.len() > 10 && expected.len() < all.len() / 2,
+            "{platform}: {}",
+            expected.len()
+        );
         let differ: Vec<&String> = expected.symmetric_difference(&taken).take(20).collect();
         assert!(differ.is_empty(), "{platform}: {differ:?}");
     }

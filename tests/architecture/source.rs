@@ -57,7 +57,10 @@ pub fn read_tree(src: &str) -> Tree {
     let mut waiting = vec![(Path::new(src).to_owned(), "src".to_owned())];
     while let Some((folder, name)) = waiting.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let (path, name) = (entry.path(), format!("{name}/{}", entry.file_name().to_string_lossy()));
+            let (path, name) = (
+                entry.path(),
+                format!("{name}/{}", entry.file_name().to_string_lossy()),
+            );
             if path.is_dir() {
                 waiting.push((path, name));
             } else if path.extension().is_some_and(|e| e == "rs") {
@@ -81,11 +84,19 @@ pub fn module_of(file: &str) -> Vec<String> {
 pub fn read(file: &str, text: &str) -> Source {
     let tokens = without_tests(&tokens(text));
     let module = module_of(file);
-    let mut source = Source { test_modules: test_modules(text, &module), module, ..Source::default() };
+    let mut source = Source {
+        test_modules: test_modules(text, &module),
+        module,
+        ..Source::default()
+    };
     Reader {
         tokens: &tokens,
         source: &mut source,
-        crate_name: if file == "src/main.rs" { "larder" } else { "crate" },
+        crate_name: if file == "src/main.rs" {
+            "larder"
+        } else {
+            "crate"
+        },
     }
     .walk();
     source.tokens = tokens;
@@ -119,7 +130,11 @@ fn tokens(text: &str) -> Vec<Token> {
                 }
             }
         } else if let Some((body, end)) = string_at(&chars, i) {
-            out.push(Token { line: start_line, kind: Kind::Text, text: body });
+            out.push(Token {
+                line: start_line,
+                kind: Kind::Text,
+                text: body,
+            });
             i = end;
         } else if c == '\'' {
             i = after_quote(&chars, i);
@@ -134,7 +149,11 @@ fn tokens(text: &str) -> Vec<Token> {
         }
         i = i.min(chars.len());
         if let Some(kind) = kind {
-            out.push(Token { line: start_line, kind, text: chars[start..i].iter().collect() });
+            out.push(Token {
+                line: start_line,
+                kind,
+                text: chars[start..i].iter().collect(),
+            });
         }
         line += chars[start..i].iter().filter(|&&c| c == '\n').count();
     }
@@ -148,7 +167,11 @@ fn string_at(chars: &[char], i: usize) -> Option<(String, usize)> {
         open += 1;
     }
     let raw = chars[i..open].contains(&'r');
-    let hashes = if raw { chars[open..].iter().take_while(|&&c| c == '#').count() } else { 0 };
+    let hashes = if raw {
+        chars[open..].iter().take_while(|&&c| c == '#').count()
+    } else {
+        0
+    };
     let body = open + hashes + 1;
     if chars.get(body - 1) != Some(&'"') {
         return None;
@@ -159,7 +182,13 @@ fn string_at(chars: &[char], i: usize) -> Option<(String, usize)> {
             end += 2;
             continue;
         }
-        if chars[end] == '"' && chars[end + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes
+        if chars[end] == '"'
+            && chars[end + 1..]
+                .iter()
+                .take(hashes)
+                .filter(|&&c| c == '#')
+                .count()
+                == hashes
         {
             return Some((chars[body..end].iter().collect(), end + 1 + hashes));
         }
@@ -176,20 +205,37 @@ fn after_quote(chars: &[char], i: usize) -> usize {
             i + 3 + chars.iter().skip(i + 3).take_while(|&&c| c != '\'').count() + 1
         }
         (Some(_), Some('\'')) => i + 3,
-        _ => i + 1 + chars.iter().skip(i + 1).take_while(|c| c.is_alphanumeric() || **c == '_').count(),
+        _ => {
+            i + 1
+                + chars
+                    .iter()
+                    .skip(i + 1)
+                    .take_while(|c| c.is_alphanumeric() || **c == '_')
+                    .count()
+        }
     }
 }
 
 /// Where the attribute that begins at `i` (at its `#`) ends, and whether it is `cfg(test)` or `cfg(all(test, …))`.
 fn attribute_at(tokens: &[Token], i: usize) -> Option<(usize, bool)> {
-    let open = if tokens.get(i + 1)?.is("!") { i + 2 } else { i + 1 };
+    let open = if tokens.get(i + 1)?.is("!") {
+        i + 2
+    } else {
+        i + 1
+    };
     if !tokens[i].is("#") || !tokens.get(open)?.is("[") {
         return None;
     }
     let end = after_group(tokens, open);
-    let words: Vec<&str> =
-        tokens[open..end].iter().filter(|t| t.kind == Kind::Word).map(|t| t.text.as_str()).collect();
-    Some((end, words.starts_with(&["cfg", "test"]) || words.starts_with(&["cfg", "all", "test"])))
+    let words: Vec<&str> = tokens[open..end]
+        .iter()
+        .filter(|t| t.kind == Kind::Word)
+        .map(|t| t.text.as_str())
+        .collect();
+    Some((
+        end,
+        words.starts_with(&["cfg", "test"]) || words.starts_with(&["cfg", "all", "test"]),
+    ))
 }
 
 /// The index just behind the bracket group that opens at `open`.
@@ -220,7 +266,11 @@ fn after_item(tokens: &[Token], mut i: usize) -> usize {
         if tokens[i].is("{") {
             return after_group(tokens, i);
         }
-        i = if tokens[i].is("(") || tokens[i].is("[") { after_group(tokens, i) } else { i + 1 };
+        i = if tokens[i].is("(") || tokens[i].is("[") {
+            after_group(tokens, i)
+        } else {
+            i + 1
+        };
     }
     i
 }
@@ -302,7 +352,12 @@ impl Reader<'_> {
                     inline.pop();
                     here.pop();
                 }
-            } else if token.is("mod") && self.tokens.get(i + 2).is_some_and(|t| t.is("{") || t.is(";")) {
+            } else if token.is("mod")
+                && self
+                    .tokens
+                    .get(i + 2)
+                    .is_some_and(|t| t.is("{") || t.is(";"))
+            {
                 let name = self.tokens[i + 1].text.clone();
                 if self.tokens[i + 2].is("{") {
                     inline.push(depth);
@@ -314,8 +369,9 @@ impl Reader<'_> {
                 i += 3;
                 continue;
             } else if token.is("use") && token.kind == Kind::Word && self.begins_item(i) {
-                let end =
-                    (i..self.tokens.len()).find(|&j| self.tokens[j].is(";")).unwrap_or(self.tokens.len());
+                let end = (i..self.tokens.len())
+                    .find(|&j| self.tokens[j].is(";"))
+                    .unwrap_or(self.tokens.len());
                 let mut written = Vec::new();
                 use_tree(&self.tokens[i + 1..end], &mut Vec::new(), &mut written);
                 let public = i > 0 && (self.tokens[i - 1].is("pub") || self.tokens[i - 1].is(")"));
@@ -330,7 +386,14 @@ impl Reader<'_> {
                     i += 2;
                     segments.push(self.tokens[i].text.clone());
                 }
-                paths.push((here.clone(), Written { line: token.line, name: String::new(), segments }));
+                paths.push((
+                    here.clone(),
+                    Written {
+                        line: token.line,
+                        name: String::new(),
+                        segments,
+                    },
+                ));
             }
             i += 1;
         }
@@ -338,25 +401,40 @@ impl Reader<'_> {
         // Imports first: a path may begin with a name that one of them brought in.
         let mut names: BTreeMap<String, Vec<String>> = children
             .iter()
-            .map(|c| (c.clone(), [self.source.module.clone(), vec![c.clone()]].concat()))
+            .map(|c| {
+                (
+                    c.clone(),
+                    [self.source.module.clone(), vec![c.clone()]].concat(),
+                )
+            })
             .collect();
         for (here, public, written) in imports {
-            let Some(path) = self.absolute(&here, &written.segments, &names) else { continue };
+            let Some(path) = self.absolute(&here, &written.segments, &names) else {
+                continue;
+            };
             let said_again = paths.iter().any(|(_, p)| p.segments[0] == written.name);
             if public && below(&path, &self.source.module) {
-                self.source.reexports.insert(written.name.clone(), path.clone());
+                self.source
+                    .reexports
+                    .insert(written.name.clone(), path.clone());
                 if !said_again {
                     continue;
                 }
             }
             names.insert(written.name, path.clone());
-            self.source.uses.push(PathUse { line: written.line, path });
+            self.source.uses.push(PathUse {
+                line: written.line,
+                path,
+            });
         }
         for (here, written) in paths {
             if written.segments.len() > 1
                 && let Some(path) = self.absolute(&here, &written.segments, &names)
             {
-                self.source.uses.push(PathUse { line: written.line, path });
+                self.source.uses.push(PathUse {
+                    line: written.line,
+                    path,
+                });
             }
         }
     }
@@ -379,7 +457,10 @@ impl Reader<'_> {
             "self" => (here.to_vec(), rest),
             "super" => {
                 let steps = segments.iter().take_while(|s| *s == "super").count();
-                (here[..here.len().checked_sub(steps)?].to_vec(), &segments[steps..])
+                (
+                    here[..here.len().checked_sub(steps)?].to_vec(),
+                    &segments[steps..],
+                )
             }
             first => (names.get(first)?.clone(), rest),
         };
@@ -405,7 +486,11 @@ fn use_tree(tokens: &[Token], prefix: &mut Vec<String>, out: &mut Vec<Written>) 
                     *level += i32::from(tokens[j].is("{")) - i32::from(tokens[j].is("}"));
                     Some((j, *level == 0 && tokens[j].is(",")))
                 });
-                let to = to.filter(|(_, split)| *split).map(|(j, _)| j).next().unwrap_or(end - 1);
+                let to = to
+                    .filter(|(_, split)| *split)
+                    .map(|(j, _)| j)
+                    .next()
+                    .unwrap_or(end - 1);
                 use_tree(&tokens[from..to], prefix, out);
                 from = to + 1;
             }
@@ -422,9 +507,15 @@ fn use_tree(tokens: &[Token], prefix: &mut Vec<String>, out: &mut Vec<Written>) 
         i += 1;
     }
     if let Some(last) = prefix.last() {
-        let name =
-            tokens.get(i + 1).filter(|_| i < tokens.len()).map_or_else(|| last.clone(), |t| t.text.clone());
-        out.push(Written { line: tokens.first().map_or(0, |t| t.line), segments: prefix.clone(), name });
+        let name = tokens
+            .get(i + 1)
+            .filter(|_| i < tokens.len())
+            .map_or_else(|| last.clone(), |t| t.text.clone());
+        out.push(Written {
+            line: tokens.first().map_or(0, |t| t.line),
+            segments: prefix.clone(),
+            name,
+        });
     }
     prefix.truncate(depth);
 }

@@ -9,10 +9,21 @@ fn every_request_is_in_the_log_and_strange_ones_stand_out() {
     fetch(&gitlab, &wheel, &[("User-Agent", "test")]);
     reader(&gitlab).get(PAGE);
     let log = gitlab.log();
-    assert_eq!([Kind::File, Kind::Object, Kind::Page, Kind::Index].map(|kind| log.count(kind)), [1, 1, 1, 0]);
-    assert_eq!((log.file_bodies().transfers, log.file_bodies().bytes), (1, wheel.bytes.len() as u64));
-    assert_eq!(log.last(Kind::Object).head.header("user-agent"), Some("test"));
-    log.wait_until("the last answer is out", |log| log.last(Kind::Page).ended == Ended::Whole);
+    assert_eq!(
+        [Kind::File, Kind::Object, Kind::Page, Kind::Index].map(|kind| log.count(kind)),
+        [1, 1, 1, 0]
+    );
+    assert_eq!(
+        (log.file_bodies().transfers, log.file_bodies().bytes),
+        (1, wheel.bytes.len() as u64)
+    );
+    assert_eq!(
+        log.last(Kind::Object).head.header("user-agent"),
+        Some("test")
+    );
+    log.wait_until("the last answer is out", |log| {
+        log.last(Kind::Page).ended == Ended::Whole
+    });
     log.assert_nothing_unexpected();
 
     assert_eq!(anonymous(&gitlab).get("/api/v4/user").status, 404);
@@ -23,7 +34,10 @@ fn every_request_is_in_the_log_and_strange_ones_stand_out() {
             .status,
         400
     );
-    assert_eq!(anonymous(&gitlab).raw(b"GET /a b HTTP/1.1\r\n\r\n").status, 400);
+    assert_eq!(
+        anonymous(&gitlab).raw(b"GET /a b HTTP/1.1\r\n\r\n").status,
+        400
+    );
     assert!(log.unexpected().len() >= 4, "{:?}", log.unexpected());
     log.clear();
     assert!(log.is_empty());
@@ -37,10 +51,23 @@ fn one_connection_carries_many_requests() {
     let mut wire = client.connect();
     for method in ["GET", "HEAD", "GET"] {
         let (wheel, _) = my_pkg();
-        wire.send(client.head_text(method, &path::project_file(42, &wheel), &[]).as_bytes());
-        wire.reply_to(method).is_complete().then_some(()).expect("a complete answer");
+        wire.send(
+            client
+                .head_text(method, &path::project_file(42, &wheel), &[])
+                .as_bytes(),
+        );
+        wire.reply_to(method)
+            .is_complete()
+            .then_some(())
+            .expect("a complete answer");
     }
-    assert_eq!((gitlab.log().connections_opened(), gitlab.log().connections_used()), (1, 1));
+    assert_eq!(
+        (
+            gitlab.log().connections_opened(),
+            gitlab.log().connections_used()
+        ),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -61,7 +88,9 @@ fn a_slow_reader_and_one_that_leaves_are_seen() {
     let mut exchange = reader(&gitlab).start("GET", &path::project_file(42, &big), &[]);
     assert_eq!((exchange.status(), exchange.read_body(1000)), (200, 1000));
     drop(exchange);
-    gitlab.log().wait_until("the reader has left", |log| log.last(Kind::File).ended == Ended::PeerLeft);
+    gitlab.log().wait_until("the reader has left", |log| {
+        log.last(Kind::File).ended == Ended::PeerLeft
+    });
     assert!(gitlab.log().file_bodies().bytes < 30_000_000);
 
     let (wheel, _) = my_pkg();

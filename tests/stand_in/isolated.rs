@@ -32,7 +32,9 @@ fn connect(machine: Isolated, to: SocketAddr) -> (Arc<Isolated>, Outcome) {
     let machine = Arc::new(machine);
     let (address, port) = (to.ip().to_string(), to.port().to_string());
     let arguments = ["-c", CONNECT, &address, &port, kept];
-    let done = Workbench::new().on(&machine).run(&python::program("python"), &arguments);
+    let done = Workbench::new()
+        .on(&machine)
+        .run(&python::program("python"), &arguments);
     (machine, done)
 }
 
@@ -58,7 +60,11 @@ fn a_namespace_lets_nothing_out_not_even_to_this_machine() {
     let machine = Isolated::by_namespace().expect("as before");
     let (_, done) = connect(machine, ([192, 0, 2, 1], 80).into());
     assert!(done.stderr.contains("Network is unreachable"), "{done:?}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
@@ -70,7 +76,10 @@ fn a_trace_names_each_address_that_was_tried() {
     let (_listener, address) = listener();
     let (machine, done) = connect(machine, address);
     done.expect_success();
-    assert_eq!(machine.connections().into_iter().collect::<Vec<_>>(), [address]);
+    assert_eq!(
+        machine.connections().into_iter().collect::<Vec<_>>(),
+        [address]
+    );
     machine.assert_reached_only(&[address]);
 }
 
@@ -79,20 +88,34 @@ fn sockets_that_stay_for_a_moment_are_seen_by_looking() {
     let (_listener, address) = listener();
     let (machine, done) = connect(Isolated::by_sampling(), address);
     done.expect_success();
-    assert_eq!(machine.connections().into_iter().collect::<Vec<_>>(), [address]);
+    assert_eq!(
+        machine.connections().into_iter().collect::<Vec<_>>(),
+        [address]
+    );
 }
 
 #[test]
 fn programs_on_one_machine_reach_each_other_and_nothing_else_is_seen() {
-    for machine in [Some(Isolated::new()), Isolated::by_namespace().ok(), Isolated::by_trace()] {
-        let Some(machine) = machine.map(Arc::new) else { continue };
+    for machine in [
+        Some(Isolated::new()),
+        Isolated::by_namespace().ok(),
+        Isolated::by_trace(),
+    ] {
+        let Some(machine) = machine.map(Arc::new) else {
+            continue;
+        };
         let port = free_port();
-        let done =
-            Workbench::new().on(&machine).run(&python::program("python"), &["-c", TALK, &port.to_string()]);
+        let done = Workbench::new()
+            .on(&machine)
+            .run(&python::program("python"), &["-c", TALK, &port.to_string()]);
         done.expect_success();
         let address = ([127, 0, 0, 1], port).into();
         machine.assert_reached_only(&[address]);
-        assert!(!machine.is_traced() || machine.connections().contains(&address), "{}", machine.means());
+        assert!(
+            !machine.is_traced() || machine.connections().contains(&address),
+            "{}",
+            machine.means()
+        );
     }
 }
 
@@ -104,6 +127,8 @@ fn a_connection_to_elsewhere_is_an_accusation() {
     };
     let (_listener, address) = listener();
     let (machine, _) = connect(machine, address);
-    let accused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| machine.assert_reached_only(&[])));
+    let accused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        machine.assert_reached_only(&[])
+    }));
     assert!(accused.is_err(), "{:?}", machine.connections());
 }

@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 
 use support::wheel::{normalise, sha256_hex};
 use support::{
-    Act, Answer, Artifact, BASIC_CHALLENGE, Client, Distribution, Ended, Ending, GitLab, Kind, NewFile,
-    Place, Registry, Reply, Role, Site, Storage, Token, TokenKind, UploadKeeping, UploadLimit, Visibility,
-    path, token,
+    Act, Answer, Artifact, BASIC_CHALLENGE, Client, Distribution, Ended, Ending, GitLab, Kind,
+    NewFile, Place, Registry, Reply, Role, Site, Storage, Token, TokenKind, UploadKeeping,
+    UploadLimit, Visibility, path, token,
 };
 
 const PAGE: &str = "/api/v4/projects/42/packages/pypi/simple/my-pkg";
@@ -62,9 +62,16 @@ fn fetch(gitlab: &GitLab, file: &Artifact, headers: &[(&str, &str)]) -> Reply {
     let reply = reader(gitlab).get_with(&path::project_file(42, file), headers);
     match reply.status {
         302 => {
-            let location = reply.header("Location").expect("a redirect has one").to_owned();
-            let target = location.strip_prefix(gitlab.store_url()).expect("it leads to the store");
-            Client::new(gitlab.store_address()).patience(Duration::from_millis(300)).get_with(target, headers)
+            let location = reply
+                .header("Location")
+                .expect("a redirect has one")
+                .to_owned();
+            let target = location
+                .strip_prefix(gitlab.store_url())
+                .expect("it leads to the store");
+            Client::new(gitlab.store_address())
+                .patience(Duration::from_millis(300))
+                .get_with(target, headers)
         }
         _ => reply,
     }

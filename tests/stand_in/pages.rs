@@ -6,7 +6,10 @@ use super::*;
 fn the_index_of_a_project_is_byte_for_byte_gitlabs() {
     let gitlab = GitLab::builder()
         .holding(|universe| {
-            universe.publish(42, NewFile::from(Distribution::new("My.Pkg", "0.9").sdist()));
+            universe.publish(
+                42,
+                NewFile::from(Distribution::new("My.Pkg", "0.9").sdist()),
+            );
         })
         .set(|settings| settings.external_url = Some("https://gitlab.example.com".to_owned()))
         .start();
@@ -26,13 +29,22 @@ fn the_index_of_a_project_is_byte_for_byte_gitlabs() {
 "#;
     assert_eq!(reply.text(), body);
     assert_eq!(reply.status, 200);
-    assert_eq!(reply.header("Content-Type"), Some("text/html; charset=utf-8"));
-    assert_eq!(reply.header("Cache-Control"), Some("max-age=0, private, must-revalidate"));
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(
+        reply.header("Cache-Control"),
+        Some("max-age=0, private, must-revalidate")
+    );
     let etag = format!("W/\"{}\"", &sha256_hex(body.as_bytes())[..32]);
     assert_eq!(reply.header("ETag"), Some(etag.as_str()));
     assert_eq!(reply.header("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(reply.header("X-Frame-Options"), Some("SAMEORIGIN"));
-    assert_eq!(reply.header("Content-Length"), Some(body.len().to_string().as_str()));
+    assert_eq!(
+        reply.header("Content-Length"),
+        Some(body.len().to_string().as_str())
+    );
     assert_eq!(reply.header("Vary"), None);
 }
 
@@ -68,9 +80,14 @@ fn json_comes_only_with_the_flag_and_whatever_the_weights() {
     let gitlab = GitLab::start();
     let (wheel, _) = my_pkg();
     gitlab.change(|universe| universe.delete_file(42, "my_pkg-1.0.0.tar.gz"));
-    let accept = [("Accept", "text/html, application/vnd.pypi.simple.v1+json;q=0")];
+    let accept = [(
+        "Accept",
+        "text/html, application/vnd.pypi.simple.v1+json;q=0",
+    )];
     assert_eq!(
-        reader(&gitlab).get_with(PAGE, &accept).header("Content-Type"),
+        reader(&gitlab)
+            .get_with(PAGE, &accept)
+            .header("Content-Type"),
         Some("text/html; charset=utf-8")
     );
 
@@ -82,7 +99,10 @@ fn json_comes_only_with_the_flag_and_whatever_the_weights() {
         r#"{{"meta":{{"api-version":"1.0"}},"name":"my-pkg","files":[{{"filename":"my_pkg-1.0.0-py3-none-any.whl","url":"{url}/api/v4/projects/42/packages/pypi/files/{sha}/my_pkg-1.0.0-py3-none-any.whl#sha256={sha}","hashes":{{"sha256":"{sha}"}},"requires-python":">=3.8"}}]}}"#
     );
     assert_eq!(reply.text(), expected);
-    assert_eq!(reply.header("Content-Type"), Some("application/vnd.pypi.simple.v1+json; charset=utf-8"));
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/vnd.pypi.simple.v1+json; charset=utf-8")
+    );
     assert_eq!(reply.header("Vary"), Some("Accept"));
     assert_eq!(reader(&gitlab).get(PAGE).header("Vary"), Some("Accept"));
     assert_eq!(
@@ -95,26 +115,57 @@ fn json_comes_only_with_the_flag_and_whatever_the_weights() {
 fn only_the_very_etag_is_answered_304() {
     let gitlab = GitLab::start();
     let reader = reader(&gitlab);
-    let etag = reader.get(PAGE).header("ETag").expect("a page has one").to_owned();
+    let etag = reader
+        .get(PAGE)
+        .header("ETag")
+        .expect("a page has one")
+        .to_owned();
 
     let same = reader.get_if_none_match(PAGE, &etag);
-    assert_eq!((same.status, same.header("ETag"), same.body.len()), (304, Some(etag.as_str()), 0));
+    assert_eq!(
+        (same.status, same.header("ETag"), same.body.len()),
+        (304, Some(etag.as_str()), 0)
+    );
     assert_eq!(same.header("Content-Length"), None);
-    for other in ["*", etag.trim_start_matches("W/"), &format!("{etag}, \"x\"")] {
+    for other in [
+        "*",
+        etag.trim_start_matches("W/"),
+        &format!("{etag}, \"x\""),
+    ] {
         reader.get_if_none_match(PAGE, other).expect(200);
     }
     let head = reader.head(PAGE);
-    assert_eq!((head.status, head.header("ETag"), head.header("Content-Length")), (200, None, None));
+    assert_eq!(
+        (
+            head.status,
+            head.header("ETag"),
+            head.header("Content-Length")
+        ),
+        (200, None, None)
+    );
 }
 
 #[test]
 fn names_are_normalised_on_one_side_only() {
     let gitlab = GitLab::start();
     let page = |name: &str| reader(&gitlab).get(&path::project_page(42, name)).status;
-    assert_eq!([page("my-pkg"), page("My-Pkg"), page("my.pkg"), page("my_pkg")], [200, 200, 302, 302]);
+    assert_eq!(
+        [
+            page("my-pkg"),
+            page("My-Pkg"),
+            page("my.pkg"),
+            page("my_pkg")
+        ],
+        [200, 200, 302, 302]
+    );
     let squeezed = reader(&gitlab).get("/api/v4//projects/42/packages/pypi/simple//my-pkg//");
     squeezed.expect(200);
-    assert_eq!(reader(&gitlab).get(&path::project_page(42, "a%2F..%2Fb")).status, 400);
+    assert_eq!(
+        reader(&gitlab)
+            .get(&path::project_page(42, "a%2F..%2Fb"))
+            .status,
+        400
+    );
 }
 
 #[test]
@@ -123,26 +174,42 @@ fn a_missing_package_is_forwarded_or_404() {
     let missing = path::project_page(42, "Requests");
     let reply = reader(&gitlab).get(&missing);
     assert_eq!(reply.status, 302);
-    assert_eq!(reply.header("Location"), Some("https://public-index.invalid/simple/Requests/"));
+    assert_eq!(
+        reply.header("Location"),
+        Some("https://public-index.invalid/simple/Requests/")
+    );
     assert_eq!(
         (reply.header("Content-Type"), reply.header("Cache-Control")),
         (Some("text/plain"), Some("no-cache"))
     );
     let head = reader(&gitlab).head(&missing);
-    assert_eq!((head.status, head.header("Location")), (303, reply.header("Location")));
+    assert_eq!(
+        (head.status, head.header("Location")),
+        (303, reply.header("Location"))
+    );
 
     gitlab.set(|settings| settings.forwarding = false);
     let reply = reader(&gitlab).get(&missing);
-    assert_eq!((reply.status, reply.text().as_str()), (404, r#"{"message":"404 Package Not Found"}"#));
+    assert_eq!(
+        (reply.status, reply.text().as_str()),
+        (404, r#"{"message":"404 Package Not Found"}"#)
+    );
     assert_eq!(reply.header("Cache-Control"), Some("no-cache"));
 }
 
 #[test]
 fn the_firewall_serves_public_pages_and_forwards_their_files() {
-    let gitlab = GitLab::builder().set(|settings| settings.firewall = true).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.firewall = true)
+        .start();
     let reply = reader(&gitlab).get(&path::project_page(42, "requests"));
     let link = "/api/v4/projects/42/packages/pypi/forward/requests/public-files.invalid/packages/aa/requests-2.31.0.tar.gz";
-    assert!(reply.text().contains(&format!("{}{link}#sha256=", gitlab.url())), "{reply:?}");
+    assert!(
+        reply
+            .text()
+            .contains(&format!("{}{link}#sha256=", gitlab.url())),
+        "{reply:?}"
+    );
     let forward = reader(&gitlab).get(link);
     assert_eq!(
         forward.header("Location"),
@@ -157,14 +224,29 @@ fn a_group_page_shows_what_its_caller_may_see() {
     let gitlab = GitLab::start();
     let of = |secret: &str| anonymous(&gitlab).token(secret).get(GROUP_INDEX).text();
     let (all, some) = (of(token::READER), of(token::WIDGETS_READER));
-    assert!(all.contains(">gear<") && all.contains(">My.Pkg<") && all.contains(">Open.Thing<"), "{all}");
-    assert!(!some.contains(">gear<") && some.contains(">My.Pkg<") && some.contains(">Open.Thing<"), "{some}");
+    assert!(
+        all.contains(">gear<") && all.contains(">My.Pkg<") && all.contains(">Open.Thing<"),
+        "{all}"
+    );
+    assert!(
+        !some.contains(">gear<") && some.contains(">My.Pkg<") && some.contains(">Open.Thing<"),
+        "{some}"
+    );
     // Not visible is forwarded, not refused.
     let gear = path::group_page(7, "gear");
-    assert_eq!(anonymous(&gitlab).token(token::WIDGETS_READER).get(&gear).status, 302);
+    assert_eq!(
+        anonymous(&gitlab)
+            .token(token::WIDGETS_READER)
+            .get(&gear)
+            .status,
+        302
+    );
     // A group's file address is a capability.
     let gear = path::group_file(7, &Distribution::new("gear", "0.3").wheel());
-    anonymous(&gitlab).token(token::WIDGETS_READER).get(&gear).expect(200);
+    anonymous(&gitlab)
+        .token(token::WIDGETS_READER)
+        .get(&gear)
+        .expect(200);
 }
 
 #[test]
@@ -180,16 +262,30 @@ fn switches_change_pages_as_releases_and_proxies_do() {
     assert_eq!(gitlab.log().unexpected().len(), 1);
 
     gitlab.set(|settings| settings.leading_spaces = true);
-    assert_eq!(reader(&gitlab).get(&page).text(), format!("        {plain}"));
+    assert_eq!(
+        reader(&gitlab).get(&page).text(),
+        format!("        {plain}")
+    );
     gitlab.set(|settings| (settings.leading_spaces, settings.gzip) = (false, true));
     let packed = reader(&gitlab).get_with(&page, &[("Accept-Encoding", "gzip")]);
-    assert_eq!((packed.header("Content-Encoding"), packed.gunzipped()), (Some("gzip"), plain.into_bytes()));
+    assert_eq!(
+        (packed.header("Content-Encoding"), packed.gunzipped()),
+        (Some("gzip"), plain.into_bytes())
+    );
 }
 
 #[test]
 fn throttling_comes_before_everything() {
-    let gitlab = GitLab::builder().set(|settings| settings.throttle = Some(12)).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.throttle = Some(12))
+        .start();
     let reply = anonymous(&gitlab).get("/api/v4/projects/999/packages/pypi/simple");
     assert_eq!((reply.status, reply.text().as_str()), (429, "Retry later"));
-    assert_eq!((reply.header("Retry-After"), reply.header("RateLimit-Remaining")), (Some("12"), Some("0")));
+    assert_eq!(
+        (
+            reply.header("Retry-After"),
+            reply.header("RateLimit-Remaining")
+        ),
+        (Some("12"), Some("0"))
+    );
 }

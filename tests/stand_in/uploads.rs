@@ -43,7 +43,10 @@ fn an_upload_is_kept_byte_for_byte_and_can_be_fetched() {
 
     let reply = developer.post(&path::upload(42), FORM, &body);
 
-    assert_eq!((reply.status, reply.text().as_str()), (201, r#"{"message":"201 Created"}"#));
+    assert_eq!(
+        (reply.status, reply.text().as_str()),
+        (201, r#"{"message":"201 Created"}"#)
+    );
     let upload = gitlab.uploads().pop().expect("one upload");
     assert_eq!(upload.body.as_deref(), Some(&body[..]));
     assert_eq!(
@@ -51,11 +54,17 @@ fn an_upload_is_kept_byte_for_byte_and_can_be_fetched() {
         (sha256_hex(&body).as_str(), true, 201)
     );
     assert_eq!(upload.fields["name"], "fresh");
-    assert_eq!(developer.get(&path::project_file(42, &file)).expect(200), &file.bytes[..]);
+    assert_eq!(
+        developer.get(&path::project_file(42, &file)).expect(200),
+        &file.bytes[..]
+    );
     let again = developer.post(&path::upload(42), FORM, &body);
     assert_eq!(
         (again.status, again.text().as_str()),
-        (400, r#"{"message":"400 Bad request - Validation failed: File name has already been taken"}"#)
+        (
+            400,
+            r#"{"message":"400 Bad request - Validation failed: File name has already been taken"}"#
+        )
     );
     assert_eq!(gitlab.log().posts(), 2);
 }
@@ -98,18 +107,45 @@ fn refusals_come_as_soon_as_the_file_begins() {
         ("wrong", anonymous(&gitlab).token("nobody-knows"), 43, 401),
         ("guest", anonymous(&gitlab).token(token::GUEST), 42, 403),
         ("read_api", reader(&gitlab), 42, 403),
-        ("outsider, public", anonymous(&gitlab).token(token::STRANGER), 43, 403),
-        ("outsider, private", anonymous(&gitlab).token(token::STRANGER), 42, 404),
-        ("deploy token that reads", anonymous(&gitlab).token(token::DEPLOY), 42, 403),
-        ("unknown project", anonymous(&gitlab).token(token::DEVELOPER), 999, 404),
+        (
+            "outsider, public",
+            anonymous(&gitlab).token(token::STRANGER),
+            43,
+            403,
+        ),
+        (
+            "outsider, private",
+            anonymous(&gitlab).token(token::STRANGER),
+            42,
+            404,
+        ),
+        (
+            "deploy token that reads",
+            anonymous(&gitlab).token(token::DEPLOY),
+            42,
+            403,
+        ),
+        (
+            "unknown project",
+            anonymous(&gitlab).token(token::DEVELOPER),
+            999,
+            404,
+        ),
     ] {
         let reply = post(client, project);
         assert_eq!(reply.status, status, "{who}: {reply:?}");
     }
     let early = gitlab.uploads();
-    assert!(early.iter().all(|upload| !upload.complete && upload.body_bytes < 5_000_000));
     assert!(
-        anonymous(&gitlab).job_token(token::JOB).post(&path::upload(42), FORM, &form_of(&my_pkg().0)).status
+        early
+            .iter()
+            .all(|upload| !upload.complete && upload.body_bytes < 5_000_000)
+    );
+    assert!(
+        anonymous(&gitlab)
+            .job_token(token::JOB)
+            .post(&path::upload(42), FORM, &form_of(&my_pkg().0))
+            .status
             == 400
     );
     assert_eq!(reader(&gitlab).get(&path::upload(42)).status, 400);
@@ -117,19 +153,32 @@ fn refusals_come_as_soon_as_the_file_begins() {
 
 #[test]
 fn limits_maintenance_and_nonsense_have_their_own_answers() {
-    let gitlab =
-        GitLab::builder().set(|settings| settings.upload_limit = UploadLimit::Workhorse(1000)).start();
+    let gitlab = GitLab::builder()
+        .set(|settings| settings.upload_limit = UploadLimit::Workhorse(1000))
+        .start();
     let client = anonymous(&gitlab).token(token::DEVELOPER);
     let body = form_of(&Artifact::noise("big", "1", 100_000));
     let post = |body: &[u8]| client.post(&path::upload(42), FORM, body);
     let reply = post(&body);
-    assert_eq!((reply.status, reply.text().as_str()), (413, "entity is too large"));
+    assert_eq!(
+        (reply.status, reply.text().as_str()),
+        (413, "entity is too large")
+    );
     gitlab.set(|settings| settings.upload_limit = UploadLimit::Rails(1000));
-    assert_eq!(post(&body).text(), r#"{"message":"400 Bad request - File is too large"}"#);
+    assert_eq!(
+        post(&body).text(),
+        r#"{"message":"400 Bad request - File is too large"}"#
+    );
     gitlab.set(|settings| settings.upload_limit = UploadLimit::None);
-    assert_eq!(post(&form(&[("version", "1")], "x.whl", b"x")).text(), r#"{"error":"name is missing"}"#);
+    assert_eq!(
+        post(&form(&[("version", "1")], "x.whl", b"x")).text(),
+        r#"{"error":"name is missing"}"#
+    );
     let digest = [("name", "x"), ("version", "1"), ("sha256_digest", "zz")];
-    assert_eq!(post(&form(&digest, "x.whl", b"x")).text(), r#"{"error":"sha256_digest is invalid"}"#);
+    assert_eq!(
+        post(&form(&digest, "x.whl", b"x")).text(),
+        r#"{"error":"sha256_digest is invalid"}"#
+    );
 
     gitlab.set(|settings| settings.upload_keeping = UploadKeeping::Digest);
     post(&body).expect(201);
@@ -138,5 +187,8 @@ fn limits_maintenance_and_nonsense_have_their_own_answers() {
 
     gitlab.set(|settings| settings.maintenance = true);
     let reply = post(&body);
-    assert_eq!((reply.status, reply.header("Location")), (301, Some(format!("{}/", gitlab.url()).as_str())));
+    assert_eq!(
+        (reply.status, reply.header("Location")),
+        (301, Some(format!("{}/", gitlab.url()).as_str()))
+    );
 }

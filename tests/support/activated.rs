@@ -35,12 +35,27 @@ impl Activated {
     }
 
     /// The same with a cache that outlives it. What it says is added to the file `log` there.
-    pub fn start_at(home: &Path, gitlab: &GitLab, socket: OwnedFd, name: &str, more: &[&str]) -> Self {
-        let log =
-            || File::options().append(true).create(true).open(home.join("log")).expect("a writable folder");
+    pub fn start_at(
+        home: &Path,
+        gitlab: &GitLab,
+        socket: OwnedFd,
+        name: &str,
+        more: &[&str],
+    ) -> Self {
+        let log = || {
+            File::options()
+                .append(true)
+                .create(true)
+                .open(home.join("log"))
+                .expect("a writable folder")
+        };
         let mut command = Command::new("sh");
         command
-            .args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"", "sh"])
+            .args([
+                "-c",
+                "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"",
+                "sh",
+            ])
             .arg(binary())
             .args(["serve", "--gitlab", gitlab.url(), "--cache-dir"])
             .arg(home.join("cache"))
@@ -50,12 +65,19 @@ impl Activated {
             .stdout(log())
             .stderr(log());
         let process = command.spawn().expect("the binary runs");
-        Self { _watched: Watched::new(process.id()), process, home: None }
+        Self {
+            _watched: Watched::new(process.id()),
+            process,
+            home: None,
+        }
     }
 
     /// What it has said; empty if its folder is somebody else's.
     pub fn log(&self) -> String {
-        let log = self.home.as_ref().map(|home| std::fs::read_to_string(home.path().join("log")));
+        let log = self
+            .home
+            .as_ref()
+            .map(|home| std::fs::read_to_string(home.path().join("log")));
         log.and_then(Result::ok).unwrap_or_default()
     }
 
@@ -67,7 +89,10 @@ impl Activated {
             if let Some(status) = self.process.try_wait().expect("a child of ours") {
                 return status;
             }
-            assert!(Instant::now() < until, "it has not ended {STOP_SECONDS_MAX} s after SIGTERM");
+            assert!(
+                Instant::now() < until,
+                "it has not ended {STOP_SECONDS_MAX} s after SIGTERM"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }

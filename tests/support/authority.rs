@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -79,7 +79,10 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = fresh_key();
         let certificate = params.self_signed(&key).expect("a certificate");
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+        Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
     }
 
     /// For a client of this common name, for a year.
@@ -95,7 +98,10 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = fresh_key();
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+        Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
     }
 }
 
@@ -108,7 +114,10 @@ impl std::fmt::Debug for Authority {
 impl Pair {
     /// Writes `NAME.crt` and `NAME.key`, the latter for its owner alone, in place of what was there.
     pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let paths = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+        let paths = (
+            folder.join(format!("{name}.crt")),
+            folder.join(format!("{name}.key")),
+        );
         for (path, text) in [(&paths.0, &self.certificate), (&paths.1, &self.key)] {
             let new = path.with_extension("new");
             std::fs::write(&new, text).expect("a writable folder");

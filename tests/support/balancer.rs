@@ -64,38 +64,63 @@ impl Balancer {
     /// Does this once, before the first request whose target ends in `ending` goes on.
     pub fn before(&self, ending: &str, deed: impl FnOnce() + Send + 'static) {
         let planned = Some((ending.to_owned(), Box::new(deed) as Deed));
-        *self.state.planned.lock().unwrap_or_else(PoisonError::into_inner) = planned;
+        *self
+            .state
+            .planned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = planned;
     }
 
     /// Whether what was to be done has been done.
     pub fn has_done(&self) -> bool {
-        self.state.planned.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.state
+            .planned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 
     /// The requests since the last call: the target of each, and the number of the server that it went to.
     pub fn take(&self) -> Vec<(String, usize)> {
-        std::mem::take(&mut *self.state.passed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(
+            &mut *self
+                .state
+                .passed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
 impl State {
     fn answer(&self, mut client: TcpStream) {
-        let Some((head, rest)) = read_head(&mut client) else { return };
+        let Some((head, rest)) = read_head(&mut client) else {
+            return;
+        };
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         {
             let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, deed)) = planned.take_if(|(ending, _)| target.ends_with(ending.as_str())) {
+            if let Some((_, deed)) =
+                planned.take_if(|(ending, _)| target.ends_with(ending.as_str()))
+            {
                 deed();
             }
         }
         let number = self.next.fetch_add(1, Ordering::SeqCst) % self.servers.len();
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).push((target, number));
+        self.passed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((target, number));
         // A server that is gone is a connection that closes.
-        let Ok(mut server) = TcpStream::connect(self.servers[number]) else { return };
+        let Ok(mut server) = TcpStream::connect(self.servers[number]) else {
+            return;
+        };
         let kept = |line: &&str| !line.to_ascii_lowercase().starts_with("connection:");
         let mut lines: Vec<&str> = head.split("\r\n").filter(kept).collect();
         lines.insert(1, "Connection: close");
-        let passed = server.write_all((lines.join("\r\n")).as_bytes()).and_then(|()| server.write_all(&rest));
+        let passed = server
+            .write_all((lines.join("\r\n")).as_bytes())
+            .and_then(|()| server.write_all(&rest));
         if passed.is_ok() {
             let _ = std::io::copy(&mut server, &mut client);
         }
@@ -107,7 +132,10 @@ fn read_head(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        if let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) {
+        if let Some(end) = bytes
+            .windows(END_OF_HEAD.len())
+            .position(|window| window == END_OF_HEAD)
+        {
             let rest = bytes.split_off(end + END_OF_HEAD.len());
             return Some((String::from_utf8(bytes).ok()?, rest));
         }

@@ -43,7 +43,9 @@ fn digits(bytes: &[u8], alphabet: &[u8; 64]) -> String {
             bits = (bits << 8) | u32::from(group.get(at).copied().unwrap_or(0));
         }
         for digit in 0..=group.len() {
-            text.push(char::from(alphabet[(bits >> (18 - 6 * digit)) as usize & 63]));
+            text.push(char::from(
+                alphabet[(bits >> (18 - 6 * digit)) as usize & 63],
+            ));
         }
     }
     text

@@ -24,7 +24,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, headers: Vec::new(), patience: Duration::from_secs(10) }
+        Self {
+            address,
+            headers: Vec::new(),
+            patience: Duration::from_secs(10),
+        }
     }
 
     /// Every request carries this too.
@@ -97,7 +101,11 @@ impl Client {
         let head = self.head_text(
             "POST",
             path,
-            &[("Content-Type", content_type), ("Content-Length", &length), ("Connection", "close")],
+            &[
+                ("Content-Type", content_type),
+                ("Content-Length", &length),
+                ("Connection", "close"),
+            ],
         );
         let mut wire = self.connect();
         wire.send(head.as_bytes());
@@ -128,14 +136,23 @@ impl Client {
         let stream = TcpStream::connect_timeout(&self.address, self.patience)
             .unwrap_or_else(|error| panic!("no connection to {}: {error}", self.address));
         stream.set_nodelay(true).expect("a fresh socket");
-        stream.set_read_timeout(Some(self.patience)).expect("a patience above zero");
-        Wire { stream, pending: Vec::new(), sent_at: Instant::now() }
+        stream
+            .set_read_timeout(Some(self.patience))
+            .expect("a patience above zero");
+        Wire {
+            stream,
+            pending: Vec::new(),
+            sent_at: Instant::now(),
+        }
     }
 
     /// A head with `Host`, the client's headers and these, ready to be sent.
     pub fn head_text(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(headers.iter().copied()) {
             let _ = write!(text, "{name}: {value}\r\n");
         }
@@ -175,7 +192,9 @@ impl Wire {
 
     /// Whether the peer closes within this time, sending nothing more.
     pub fn closes_within(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).expect("a time above zero");
+        self.stream
+            .set_read_timeout(Some(time))
+            .expect("a time above zero");
         matches!(self.hear(1), Heard::End | Heard::Reset)
     }
 
@@ -202,7 +221,9 @@ impl Wire {
                     Heard::Bytes
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     Heard::Silence
                 }
                 Err(_) => Heard::Reset,
@@ -220,7 +241,10 @@ pub struct Exchange {
 
 impl Exchange {
     fn new(wire: Wire, method: &str) -> Self {
-        Self { wire, reading: Reading::new(method == "HEAD") }
+        Self {
+            wire,
+            reading: Reading::new(method == "HEAD"),
+        }
     }
 
     /// Reads until at least so many bytes of the body are there, or the answer has ended. Gives how many

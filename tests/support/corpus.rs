@@ -41,8 +41,13 @@ impl Specimen {
     pub fn at(&self, index: &str, files: &str) -> Vec<u8> {
         let escaped = |url: &str| url.replace('/', "\\/");
         let mut text = String::from_utf8(self.body.clone()).expect("pages are UTF-8");
-        for (example, real) in [("https://index.example", index), ("https://files.example", files)] {
-            text = text.replace(example, real).replace(&escaped(example), &escaped(real));
+        for (example, real) in [
+            ("https://index.example", index),
+            ("https://files.example", files),
+        ] {
+            text = text
+                .replace(example, real)
+                .replace(&escaped(example), &escaped(real));
         }
         text.into_bytes()
     }
@@ -53,12 +58,20 @@ fn stored() -> Vec<Specimen> {
     let mut specimens = Vec::new();
     for (format, content_type) in [("html", HTML), ("json", JSON)] {
         let entries = std::fs::read_dir(folder.join(format)).expect("the corpus");
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("a readable folder").path())
+            .collect();
         paths.sort();
-        specimens.extend(paths.into_iter().map(|path| Specimen {
-            name: path.file_stem().expect("a file").to_string_lossy().into_owned(),
-            content_type,
-            body: std::fs::read(&path).expect("a readable page"),
+        specimens.extend(paths.into_iter().map(|path| {
+            Specimen {
+                name: path
+                    .file_stem()
+                    .expect("a file")
+                    .to_string_lossy()
+                    .into_owned(),
+                content_type,
+                body: std::fs::read(&path).expect("a readable page"),
+            }
         }));
     }
     specimens
@@ -110,16 +123,30 @@ fn combined_html() -> Specimen {
         let shout = set % 5 == 0;
         let file = format!("combined-1.{set}-py3-none-any.whl");
         let digest = sha256_hex(file.as_bytes());
-        let fragment = if set % 7 == 0 { String::new() } else { format!("#sha256={digest}") };
-        let href = ("href", format!("https://files.example/packages/{set}/{file}{fragment}"));
+        let fragment = if set % 7 == 0 {
+            String::new()
+        } else {
+            format!("#sha256={digest}")
+        };
+        let href = (
+            "href",
+            format!("https://files.example/packages/{set}/{file}{fragment}"),
+        );
         let mut attributes = vec![href];
-        let chosen = ATTRIBUTES.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
+        let chosen = ATTRIBUTES
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| set >> at & 1 == 1);
         attributes.extend(chosen.map(|(_, (name, value))| (*name, (*value).to_owned())));
         let length = attributes.len();
         attributes.rotate_left(set % length);
         links.push_str(if shout { "<A" } else { "<a" });
         for (name, value) in attributes {
-            let name = if shout { name.to_ascii_uppercase() } else { name.to_owned() };
+            let name = if shout {
+                name.to_ascii_uppercase()
+            } else {
+                name.to_owned()
+            };
             let _ = write!(links, " {name}={quote}{value}{quote}");
         }
         let _ = writeln!(links, ">{file}</a>");
@@ -142,10 +169,17 @@ fn combined_json() -> Specimen {
     let files = (0..1_usize << KEYS.len()).map(|set| {
         let file = format!("combined-1.{set}-py3-none-any.whl");
         let digest = sha256_hex(file.as_bytes());
-        let hashes = if set % 7 == 0 { "{}".to_owned() } else { format!("{{\"sha256\":\"{digest}\"}}") };
+        let hashes = if set % 7 == 0 {
+            "{}".to_owned()
+        } else {
+            format!("{{\"sha256\":\"{digest}\"}}")
+        };
         let mut keys = vec![
             ("filename", format!("\"{file}\"")),
-            ("url", format!("\"https://files.example/packages/{set}/{file}\"")),
+            (
+                "url",
+                format!("\"https://files.example/packages/{set}/{file}\""),
+            ),
             ("hashes", hashes),
         ];
         let chosen = KEYS.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
@@ -153,8 +187,10 @@ fn combined_json() -> Specimen {
         let length = keys.len();
         keys.rotate_left(set % length);
         let (comma, colon) = [(",", ":"), (", ", ": "), (",\n    ", " : ")][set % 3];
-        let members: Vec<String> =
-            keys.into_iter().map(|(key, value)| format!("\"{key}\"{colon}{value}")).collect();
+        let members: Vec<String> = keys
+            .into_iter()
+            .map(|(key, value)| format!("\"{key}\"{colon}{value}"))
+            .collect();
         format!("{{{}}}", members.join(comma))
     });
     json("combined", "1.0", &files.collect::<Vec<_>>())
@@ -165,14 +201,26 @@ fn html(name: &str, links: &str) -> Specimen {
         "<!DOCTYPE html>\n<html>\n<head><title>Links for {name}</title></head>\n<body>\n<h1>Links for {name}</h1>\n{links}\n\
          </body>\n</html>\n"
     );
-    Specimen { name: name.to_owned(), content_type: HTML, body: body.into_bytes() }
+    Specimen {
+        name: name.to_owned(),
+        content_type: HTML,
+        body: body.into_bytes(),
+    }
 }
 
 fn json(name: &str, api_version: &str, files: &[String]) -> Specimen {
-    let versions = if api_version == "1.0" { "" } else { "\"versions\":[]," };
+    let versions = if api_version == "1.0" {
+        ""
+    } else {
+        "\"versions\":[],"
+    };
     let body = format!(
         "{{\"meta\":{{\"api-version\":\"{api_version}\"}},\"name\":\"{name}\",{versions}\"files\":[{}]}}",
         files.join(",")
     );
-    Specimen { name: name.to_owned(), content_type: JSON, body: body.into_bytes() }
+    Specimen {
+        name: name.to_owned(),
+        content_type: JSON,
+        body: body.into_bytes(),
+    }
 }

@@ -24,9 +24,15 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// The indented lines below the paragraph of the install section that begins with `**TITLE**`.
 pub fn readme_commands(title: &str) -> Vec<String> {
     let readme = include_str!("../../README.md");
-    let install = readme.split("\n## Install\n").nth(1).expect("an install section");
+    let install = readme
+        .split("\n## Install\n")
+        .nth(1)
+        .expect("an install section");
     let install = install.split("\n## ").next().expect("its text");
-    let below = install.split(&format!("\n**{title}**")).nth(1).unwrap_or_else(|| panic!("no **{title}**"));
+    let below = install
+        .split(&format!("\n**{title}**"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no **{title}**"));
     let commands: Vec<String> = below
         .lines()
         .skip_while(|line| !line.starts_with("    "))
@@ -47,7 +53,11 @@ impl Machine {
     /// A minimal system and these packages, fresh for this test.
     pub fn new(packages: &[&str]) -> Self {
         let root = TempDir::with_prefix("larder-machine-").expect("a temporary folder");
-        run(Command::new("tar").arg("-xf").arg(pristine(packages)).arg("-C").arg(root.path()));
+        run(Command::new("tar")
+            .arg("-xf")
+            .arg(pristine(packages))
+            .arg("-C")
+            .arg(root.path()));
         fs::create_dir_all(root.path().join("src")).expect("a folder of ours");
         // Whoever the daemon runs as must be able to look into it.
         run(Command::new("chmod").arg("0755").arg(root.path()));
@@ -58,18 +68,26 @@ impl Machine {
     pub fn bring(&self, names: &[&str]) {
         for name in names {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-            run(Command::new("cp").arg("-r").arg(from).arg(self.root.path().join("src")));
+            run(Command::new("cp")
+                .arg("-r")
+                .arg(from)
+                .arg(self.root.path().join("src")));
         }
     }
 
     pub fn put(&self, file: &Path, to: &str) {
-        run(Command::new("install").args(["-D", "-m", "0755"]).arg(file).arg(self.root.path().join(to)));
+        run(Command::new("install")
+            .args(["-D", "-m", "0755"])
+            .arg(file)
+            .arg(self.root.path().join(to)));
     }
 
     /// Runs a line of the README in /src, and gives what it printed; panics if it fails.
     pub fn shell(&self, line: &str) -> String {
-        let output =
-            self.inside("root", &["sh", "-ec", &format!("cd /src; {line}")]).output().expect("chroot starts");
+        let output = self
+            .inside("root", &["sh", "-ec", &format!("cd /src; {line}")])
+            .output()
+            .expect("chroot starts");
         assert!(output.status.success(), "{line}:\n{}", tail(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -92,7 +110,10 @@ impl Machine {
     pub fn serves_pip(&self, unit: &str) {
         let unit = fs::read_to_string(self.root.path().join(unit.trim_start_matches('/')))
             .expect("an installed unit");
-        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("ExecStart");
+        let line = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="))
+            .expect("ExecStart");
         let command: Vec<&str> = line.split_whitespace().collect();
         self.shell(&format!(
             "install -d -m 0700 /var/cache/larder-run && chown {SOMEBODY} /var/cache/larder-run"
@@ -103,8 +124,10 @@ impl Machine {
             gitlab.publish(42, wheel);
         }
         // The installed configuration and its port may be somebody else's on this machine: the environment beats the file.
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
         let mut daemon = Daemon(
             self.inside(SOMEBODY, &command)
                 .env("CACHE_DIRECTORY", "/var/cache/larder-run")
@@ -121,10 +144,16 @@ impl Machine {
         Client::new(address).get("/-/health/live").expect(200);
         let user = Workbench::new();
         let site = user.folder().join("site").to_string_lossy().into_owned();
-        let index =
-            format!("http://__token__:{}@{address}/api/v4/projects/42/packages/pypi/simple/", token::READER);
-        user.pip(&["install", "--target", &site, "--index-url", &index, "six"]).expect_success();
-        assert!(user.folder().join("site/six.py").exists(), "six is installed");
+        let index = format!(
+            "http://__token__:{}@{address}/api/v4/projects/42/packages/pypi/simple/",
+            token::READER
+        );
+        user.pip(&["install", "--target", &site, "--index-url", &index, "six"])
+            .expect_success();
+        assert!(
+            user.folder().join("site/six.py").exists(),
+            "six is installed"
+        );
     }
 }
 
@@ -149,7 +178,12 @@ impl Daemon {
         }
         let _ = self.0.kill();
         let mut why = String::new();
-        let _ = self.0.stderr.take().expect("piped").read_to_string(&mut why);
+        let _ = self
+            .0
+            .stderr
+            .take()
+            .expect("piped")
+            .read_to_string(&mut why);
         panic!("the unit's command does not listen; it said:\n{why}");
     }
 }
@@ -164,7 +198,10 @@ impl Drop for Daemon {
 /// The system as debootstrap makes it, in a tar; made on first use, and kept beside the build.
 fn pristine(packages: &[&str]) -> PathBuf {
     let release = fs::read_to_string("/etc/os-release").expect("a Debian");
-    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).expect("a codename");
+    let suite = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .expect("a codename");
     let folder = target_folder().join("bare-debian");
     fs::create_dir_all(&folder).expect("a writable target folder");
     let tar = folder.join(format!("{suite}-{}.tar", packages.join("-")));
@@ -176,7 +213,11 @@ fn pristine(packages: &[&str]) -> PathBuf {
     }
     let root = TempDir::with_prefix_in("making-", &folder).expect("a folder");
     run(Command::new("debootstrap")
-        .args(["--variant=minbase", &format!("--include={}", packages.join(",")), suite])
+        .args([
+            "--variant=minbase",
+            &format!("--include={}", packages.join(",")),
+            suite,
+        ])
         .arg(root.path())
         .args(mirror(suite)));
     let unfinished = folder.join("unfinished.tar");
@@ -202,22 +243,46 @@ fn mirror(suite: &str) -> Option<String> {
         ])
         .output();
     let addresses = String::from_utf8(output.ok()?.stdout).ok()?;
-    addresses.lines().find(|line| line.starts_with("http")).map(str::to_owned)
+    addresses
+        .lines()
+        .find(|line| line.starts_with("http"))
+        .map(str::to_owned)
 }
 
 fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    )
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().expect("the command starts");
-    assert!(output.status.success(), "{:?}:\n{}", command.get_args().collect::<Vec<&OsStr>>(), tail(&output));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
+    assert!(
+        output.status.success(),
+        "{:?}:\n{}",
+        command.get_args().collect::<Vec<&OsStr>>(),
+        tail(&output)
+    );
 }
 
 /// The last lines of what a command said.
 fn tail(output: &Output) -> String {
-    let said = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+    let said = [
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    ]
+    .concat();
     let lines: Vec<&str> = said.lines().collect();
-    lines.iter().rev().take(20).rev().copied().collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .rev()
+        .take(20)
+        .rev()
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
 }

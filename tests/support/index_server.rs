@@ -60,7 +60,10 @@ impl Program {
                     .arg(folder.join("packages"));
             }
             Self::SimpleRepositoryServer => {
-                command = tool("simple-repository-server==0.10.0", "simple-repository-server");
+                command = tool(
+                    "simple-repository-server==0.10.0",
+                    "simple-repository-server",
+                );
                 command.args(["--host", "127.0.0.1", "--port", &port, source]);
             }
             Self::DumbPypi => {
@@ -72,8 +75,18 @@ impl Program {
             }
             Self::Proxpi => {
                 command = tool("proxpi==1.3.1", "flask");
-                command.args(["--app", "proxpi.server", "run", "--host", "127.0.0.1", "--port", &port]);
-                command.env("PROXPI_INDEX_URL", source).env("PROXPI_CACHE_DIR", folder.join("cache"));
+                command.args([
+                    "--app",
+                    "proxpi.server",
+                    "run",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    &port,
+                ]);
+                command
+                    .env("PROXPI_INDEX_URL", source)
+                    .env("PROXPI_CACHE_DIR", folder.join("cache"));
             }
         }
         command
@@ -84,7 +97,8 @@ impl Program {
         let packages = folder.join("packages");
         std::fs::create_dir(&packages).expect("a fresh folder");
         for wheel in wheels {
-            std::fs::write(packages.join(&wheel.filename), &wheel.bytes).expect("a writable folder");
+            std::fs::write(packages.join(&wheel.filename), &wheel.bytes)
+                .expect("a writable folder");
         }
         match self {
             Self::Devpi => {
@@ -106,7 +120,11 @@ impl Program {
                 std::fs::write(&list, wheels.iter().map(line).collect::<String>())
                     .expect("a writable folder");
                 let mut command = Command::new(python::tool(&["dumb-pypi==1.15.0"], "dumb-pypi"));
-                command.arg("--package-list-json").arg(&list).arg("--output-dir").arg(folder);
+                command
+                    .arg("--package-list-json")
+                    .arg(&list)
+                    .arg("--output-dir")
+                    .arg(folder);
                 command.args(["--packages-url", "../../packages/"]);
                 done(isolated(&mut command, folder));
             }
@@ -133,9 +151,18 @@ impl IndexServer {
         let source = upstream.url();
         let mut command = program.command(folder.path(), address.port(), &source);
         let log = std::fs::File::create(folder.path().join("log")).expect("a writable folder");
-        isolated(&mut command, folder.path()).stdout(log.try_clone().expect("a second handle")).stderr(log);
-        let process = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
-        let mut server = Self { program, address, process, folder };
+        isolated(&mut command, folder.path())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        let process = command
+            .spawn()
+            .unwrap_or_else(|why| panic!("{command:?}: {why}"));
+        let mut server = Self {
+            program,
+            address,
+            process,
+            folder,
+        };
         server.wait();
         if program == Program::Devpi {
             server.make_a_mirror_of(&source);
@@ -204,15 +231,27 @@ fn isolated<'c>(command: &'c mut Command, folder: &Path) -> &'c mut Command {
         .env("TMPDIR", folder)
         .current_dir(folder)
         .stdin(Stdio::null());
-    for name in ["http_proxy", "https_proxy", "all_proxy", "PIP_INDEX_URL", "PIP_CONFIG_FILE"] {
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "PIP_INDEX_URL",
+        "PIP_CONFIG_FILE",
+    ] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
     command
 }
 
 fn done(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Free a moment ago.

@@ -34,7 +34,13 @@ impl Installer {
     pub const ALL: [Self; 3] = [Self::Pip, Self::Uv, Self::Poetry];
 
     /// Installs from the index at this path of this server.
-    pub fn install(self, server: SocketAddr, index: &str, secret: &str, packages: &[&str]) -> Installed {
+    pub fn install(
+        self,
+        server: SocketAddr,
+        index: &str,
+        secret: &str,
+        packages: &[&str],
+    ) -> Installed {
         // Wide enough that no message is broken into lines.
         let user = Workbench::new().environment("COLUMNS", "300");
         let url = format!("http://__token__:{secret}@{server}{index}");
@@ -43,14 +49,29 @@ impl Installer {
         let python = python::program("python").to_string_lossy().into_owned();
         match self {
             Self::Pip => {
-                let arguments = ["install", "--no-compile", "--target", &target, "--index-url", &url];
+                let arguments = [
+                    "install",
+                    "--no-compile",
+                    "--target",
+                    &target,
+                    "--index-url",
+                    &url,
+                ];
                 let outcome = user.pip(&[&arguments, packages].concat());
-                Installed { outcome, site, _user: user }
+                Installed {
+                    outcome,
+                    site,
+                    _user: user,
+                }
             }
             Self::Uv => {
                 let into = ["pip", "install", "--python", &python, "--target", &target];
                 let outcome = user.uv(&[&into[..], &["--default-index", &url], packages].concat());
-                Installed { outcome, site, _user: user }
+                Installed {
+                    outcome,
+                    site,
+                    _user: user,
+                }
             }
             Self::Poetry => poetry(user, &format!("http://{server}{index}"), secret, packages),
         }
@@ -66,7 +87,11 @@ fn poetry(user: Workbench, index: &str, secret: &str, packages: &[&str]) -> Inst
         // Its threads now and then forget the credential.
         .environment("POETRY_INSTALLER_PARALLEL", "false");
     let asked = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"];
-    let version = user.run(&python::program("python"), &asked).stdout.trim().to_owned();
+    let version = user
+        .run(&python::program("python"), &asked)
+        .stdout
+        .trim()
+        .to_owned();
     user.write(
         "pyproject.toml",
         format!(
@@ -79,6 +104,12 @@ fn poetry(user: Workbench, index: &str, secret: &str, packages: &[&str]) -> Inst
     if outcome.succeeded() {
         outcome = user.run(&python::poetry(), &["install", "--no-interaction"]);
     }
-    let site = user.folder().join(format!(".venv/lib/python{version}/site-packages"));
-    Installed { outcome, site, _user: user }
+    let site = user
+        .folder()
+        .join(format!(".venv/lib/python{version}/site-packages"));
+    Installed {
+        outcome,
+        site,
+        _user: user,
+    }
 }

@@ -79,7 +79,13 @@ impl Isolated {
     fn by(namespace: Option<Child>, tracer: Option<Vec<&'static str>>) -> Self {
         let sampler = (namespace.is_none() && tracer.is_none()).then(Sampler::start);
         let traces = TempDir::with_prefix("larder-traces-").expect("a temporary folder");
-        let isolated = Self { namespace, tracer, traces, traced: AtomicUsize::new(0), sampler };
+        let isolated = Self {
+            namespace,
+            tracer,
+            traces,
+            traced: AtomicUsize::new(0),
+            sampler,
+        };
         // Seen in the output of a test that fails, or with `--nocapture`.
         eprintln!("kept from the network by {}", isolated.means());
         isolated
@@ -116,13 +122,24 @@ impl Isolated {
         let mut words: Vec<String> = Vec::new();
         if let Some(holder) = &self.namespace {
             let target = format!("--target={}", holder.id());
-            words
-                .extend(["nsenter", &target, "--user", "--net", "--preserve-credentials"].map(str::to_owned));
+            words.extend(
+                [
+                    "nsenter",
+                    &target,
+                    "--user",
+                    "--net",
+                    "--preserve-credentials",
+                ]
+                .map(str::to_owned),
+            );
         }
         if let Some(tracer) = &self.tracer {
             let number = self.traced.fetch_add(1, Ordering::Relaxed);
             words.extend(tracer.iter().map(|word| (*word).to_owned()));
-            words.push(format!("--output={}", self.traces.path().join(number.to_string()).display()));
+            words.push(format!(
+                "--output={}",
+                self.traces.path().join(number.to_string()).display()
+            ));
         }
         let Some((first, rest)) = words.split_first() else {
             return Command::new(program);
@@ -135,7 +152,11 @@ impl Isolated {
     /// To be told of each process that was spawned of [`Self::command`].
     pub fn watch(&self, process: u32) {
         if let Some(sampler) = &self.sampler {
-            sampler.watched.lock().expect("no panic holds it").push(process);
+            sampler
+                .watched
+                .lock()
+                .expect("no panic holds it")
+                .push(process);
         }
     }
 
@@ -143,10 +164,13 @@ impl Isolated {
     ///
     /// Waits for the traces of processes that have ended; so end them first.
     pub fn connections(&self) -> BTreeSet<SocketAddr> {
-        let traced = (0..self.traced.load(Ordering::Relaxed))
-            .flat_map(|number| connects(&whole_trace(&self.traces.path().join(number.to_string()))));
-        let sampled =
-            self.sampler.iter().flat_map(|sampler| sampler.seen.lock().expect("no panic holds it").clone());
+        let traced = (0..self.traced.load(Ordering::Relaxed)).flat_map(|number| {
+            connects(&whole_trace(&self.traces.path().join(number.to_string())))
+        });
+        let sampled = self
+            .sampler
+            .iter()
+            .flat_map(|sampler| sampler.seen.lock().expect("no panic holds it").clone());
         traced.chain(sampled).collect()
     }
 
@@ -154,8 +178,15 @@ impl Isolated {
     #[track_caller]
     pub fn assert_reached_only(&self, allowed: &[SocketAddr]) {
         let connections = self.connections();
-        let outgoing: Vec<_> = connections.iter().filter(|address| !allowed.contains(address)).collect();
-        assert!(outgoing.is_empty(), "connections to {outgoing:?} (seen by {})", self.means());
+        let outgoing: Vec<_> = connections
+            .iter()
+            .filter(|address| !allowed.contains(address))
+            .collect();
+        assert!(
+            outgoing.is_empty(),
+            "connections to {outgoing:?} (seen by {})",
+            self.means()
+        );
     }
 }
 
@@ -187,20 +218,38 @@ fn namespace() -> Result<Child, String> {
     let _ = BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut said);
     // That it was made is not enough: entering it needs rights of its own.
     let target = format!("--target={}", holder.id());
-    let enter = ["nsenter", &target, "--user", "--net", "--preserve-credentials"];
+    let enter = [
+        "nsenter",
+        &target,
+        "--user",
+        "--net",
+        "--preserve-credentials",
+    ];
     if said.trim() == "closed" && succeeds(&enter) {
         return Ok(holder);
     }
     let _ = holder.kill();
     let _ = holder.wait();
-    Err(format!("no namespace can be made or entered; its holder said {:?}", said.trim()))
+    Err(format!(
+        "no namespace can be made or entered; its holder said {:?}",
+        said.trim()
+    ))
 }
 
 fn tracer() -> Option<Vec<&'static str>> {
     // -D: the traced process stays our own child, and gets our signals.
-    let plain = vec!["strace", "-D", "-f", "-qq", "--trace=connect", "--signal=none"];
+    let plain = vec![
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "--trace=connect",
+        "--signal=none",
+    ];
     let fast: Vec<_> = plain.iter().copied().chain(["--seccomp-bpf"]).collect();
-    [fast, plain].into_iter().find(|words| succeeds(&[&words[..], &["--output=/dev/null"]].concat()))
+    [fast, plain]
+        .into_iter()
+        .find(|words| succeeds(&[&words[..], &["--output=/dev/null"]].concat()))
 }
 
 /// Whether `true` can be run by these words.
@@ -226,7 +275,8 @@ fn whole_trace(path: &Path) -> String {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("no trace at {}: {error}", path.display()));
+    let bytes = std::fs::read(path)
+        .unwrap_or_else(|error| panic!("no trace at {}: {error}", path.display()));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -235,18 +285,25 @@ fn is_open_somewhere(path: &Path) -> bool {
         let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
             return false;
         };
-        descriptors.flatten().any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path))
+        descriptors
+            .flatten()
+            .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path))
     })
 }
 
 fn processes() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").expect("Linux");
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The internet addresses in the `connect()`s of a trace.
 fn connects(trace: &str) -> Vec<SocketAddr> {
-    trace.lines().filter_map(|line| destination(line.split_once("connect(")?.1)).collect()
+    trace
+        .lines()
+        .filter_map(|line| destination(line.split_once("connect(")?.1))
+        .collect()
 }
 
 fn destination(arguments: &str) -> Option<SocketAddr> {
@@ -275,7 +332,8 @@ impl Sampler {
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
-            let (watched, seen, stop) = (Arc::clone(&watched), Arc::clone(&seen), Arc::clone(&stop));
+            let (watched, seen, stop) =
+                (Arc::clone(&watched), Arc::clone(&seen), Arc::clone(&stop));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let now: Vec<u32> = watched.lock().expect("no panic holds it").clone();
@@ -285,7 +343,12 @@ impl Sampler {
                 }
             })
         };
-        Self { watched, seen, stop, thread: Some(thread) }
+        Self {
+            watched,
+            seen,
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -314,11 +377,20 @@ fn remotes(process: u32) -> Vec<SocketAddr> {
     let sockets: Vec<Socket> = ["tcp", "tcp6", "udp", "udp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(format!("/proc/{process}/net/{table}")).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(Socket::read).collect::<Vec<_>>())
+        .flat_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .filter_map(Socket::read)
+                .collect::<Vec<_>>()
+        })
         .filter(|socket| own.contains(&socket.inode))
         .collect();
-    let listening: BTreeSet<u16> =
-        sockets.iter().filter(|socket| socket.remote.port() == 0).map(|socket| socket.local_port).collect();
+    let listening: BTreeSet<u16> = sockets
+        .iter()
+        .filter(|socket| socket.remote.port() == 0)
+        .map(|socket| socket.local_port)
+        .collect();
     let made = sockets
         .iter()
         .filter(|socket| socket.remote.port() != 0 && !listening.contains(&socket.local_port))
@@ -338,7 +410,11 @@ impl Socket {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let local = Self::address(fields.get(1)?)?;
         let remote = Self::address(fields.get(2)?)?;
-        Some(Self { local_port: local.port(), remote, inode: (*fields.get(9)?).to_owned() })
+        Some(Self {
+            local_port: local.port(),
+            remote,
+            inode: (*fields.get(9)?).to_owned(),
+        })
     }
 
     /// `0100007F:1F90`: each word of the address in the machine's byte order.
@@ -353,6 +429,9 @@ impl Socket {
             4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
             _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
         };
-        Some(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?))
+        Some(SocketAddr::new(
+            address,
+            u16::from_str_radix(port, 16).ok()?,
+        ))
     }
 }

@@ -117,10 +117,9 @@ impl Builder {
 
     /// Starts it and waits until it listens; panics with its output if it does not.
     pub fn start(self) -> Larder {
-        let home = self
-            .home
-            .clone()
-            .unwrap_or_else(|| Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder")));
+        let home = self.home.clone().unwrap_or_else(|| {
+            Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder"))
+        });
         let larder = Larder::spawn(self, home);
         larder.unwrap_or_else(|log| {
             panic!("larder did not come to listen within {START_SECONDS_MAX} s; it said:\n{log}")
@@ -129,13 +128,15 @@ impl Builder {
 
     /// Starts it in the hope that it refuses: gives what it said, or panics because it listens.
     pub fn start_in_vain(self) -> String {
-        let home = self
-            .home
-            .clone()
-            .unwrap_or_else(|| Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder")));
+        let home = self.home.clone().unwrap_or_else(|| {
+            Arc::new(TempDir::with_prefix("larder-").expect("a temporary folder"))
+        });
         match Larder::spawn(self, home) {
             Err(log) => log,
-            Ok(larder) => panic!("larder listens although it should refuse to:\n{}", larder.log()),
+            Ok(larder) => panic!(
+                "larder listens although it should refuse to:\n{}",
+                larder.log()
+            ),
         }
     }
 
@@ -149,7 +150,11 @@ impl Builder {
 
     /// Without a word about metadata nothing is read ahead: tests count what upstream was asked.
     fn config(&self, cache: &Path) -> String {
-        let quiet = if self.sections.contains("[metadata]") { "" } else { "[metadata]\nahead = 0" };
+        let quiet = if self.sections.contains("[metadata]") {
+            ""
+        } else {
+            "[metadata]\nahead = 0"
+        };
         format!(
             "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}\n{quiet}",
             self.settings, self.gitlab, self.gitlab_settings, self.sections
@@ -175,7 +180,8 @@ impl Larder {
     }
 
     pub fn builder(gitlab: &GitLab) -> Builder {
-        Self::in_front_of(gitlab.url()).gitlab_setting(&format!("store_origins = [{:?}]", gitlab.store_url()))
+        Self::in_front_of(gitlab.url())
+            .gitlab_setting(&format!("store_origins = [{:?}]", gitlab.store_url()))
     }
 
     /// In front of any base URL.
@@ -196,7 +202,8 @@ impl Larder {
 
     fn spawn(builder: Builder, home: Arc<TempDir>) -> Result<Self, String> {
         let config = home.path().join("larder.toml");
-        std::fs::write(&config, builder.config(&home.path().join("cache"))).expect("a writable folder");
+        std::fs::write(&config, builder.config(&home.path().join("cache")))
+            .expect("a writable folder");
         let mut process = builder
             .program()
             .arg("serve")
@@ -205,7 +212,12 @@ impl Larder {
             .args(["--listen", &format!("127.0.0.1:{}", builder.port)])
             .args(&builder.arguments)
             .env("RUST_BACKTRACE", "1")
-            .envs(builder.environment.iter().map(|(name, value)| (name, value)))
+            .envs(
+                builder
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -219,7 +231,14 @@ impl Larder {
         said.listen_to(process.stdout.take().expect("piped"));
         said.listen_to(process.stderr.take().expect("piped"));
         if let Some(address) = said.address(&mut process) {
-            return Ok(Self { process, _watched: watched, address, said, home, builder });
+            return Ok(Self {
+                process,
+                _watched: watched,
+                address,
+                said,
+                home,
+                builder,
+            });
         }
         let _ = process.kill();
         let _ = process.wait();
@@ -265,17 +284,33 @@ impl Larder {
     /// Blocks until its output contains this; panics after ten seconds.
     pub fn wait_for_log(&self, part: &str) {
         let until = Instant::now() + Duration::from_secs(10);
-        let mut text = self.said.0.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = self
+            .said
+            .0
+            .text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         while !text.contains(part) {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "larder has not said {part:?} within ten seconds, but:\n{text}");
-            text = self.said.0.more.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
+            assert!(
+                !left.is_zero(),
+                "larder has not said {part:?} within ten seconds, but:\n{text}"
+            );
+            text = self
+                .said
+                .0
+                .more
+                .wait_timeout(text, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// The text of `/-/metrics`, as OpenMetrics.
     pub fn metrics(&self) -> String {
-        let reply = self.client().get_with("/-/metrics", &[("Accept", super::openmetrics::OPENMETRICS)]);
+        let reply = self
+            .client()
+            .get_with("/-/metrics", &[("Accept", super::openmetrics::OPENMETRICS)]);
         reply.expect(200);
         reply.text()
     }
@@ -283,7 +318,9 @@ impl Larder {
     /// The value of the metric whose name and labels are exactly these, as `larder_x_total{kind="file"}`.
     pub fn metric(&self, name_and_labels: &str) -> Option<f64> {
         let text = self.metrics();
-        let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))?;
         line.split(' ').next()?.parse().ok()
     }
 
@@ -303,12 +340,15 @@ impl Larder {
 
     /// Open file descriptors.
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a running process").count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("a running process")
+            .count()
     }
 
     /// CPU time used so far, user and system.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running process");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))
+            .expect("a running process");
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         let ticks: u64 = after_name
             .split_whitespace()
@@ -323,9 +363,13 @@ impl Larder {
     /// SIGTERM; panics if it has not ended ten seconds later.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.wait(Duration::from_secs(STOP_SECONDS_MAX)).unwrap_or_else(|| {
-            panic!("larder has not ended {STOP_SECONDS_MAX} s after SIGTERM; it said:\n{}", self.log())
-        })
+        self.wait(Duration::from_secs(STOP_SECONDS_MAX))
+            .unwrap_or_else(|| {
+                panic!(
+                    "larder has not ended {STOP_SECONDS_MAX} s after SIGTERM; it said:\n{}",
+                    self.log()
+                )
+            })
     }
 
     /// SIGKILL, as a crash would look to the disk.
@@ -366,22 +410,37 @@ impl Larder {
 
     /// Runs another command of the binary with the same configuration, to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
-        self.start_command(arguments).output().expect("the binary runs")
+        self.start_command(arguments)
+            .output()
+            .expect("the binary runs")
     }
 
     /// Another command of the binary with the same configuration, its output piped.
     pub fn start_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.builder.program();
-        command.arg("--config").arg(self.config_file()).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--config")
+            .arg(self.config_file())
+            .args(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
     fn memory(&self, field: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of every status");
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("a running process");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .expect("a field of every status");
+        let kibibytes: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number");
         kibibytes * 1024
     }
 }
@@ -405,18 +464,30 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let own = std::env::current_exe().expect("the path of this program");
-    let folder = own.ancestors().nth(2).expect("a program two folders below the target");
+    let folder = own
+        .ancestors()
+        .nth(2)
+        .expect("a program two folders below the target");
     folder.join("larder")
 }
 
 /// Of whoever runs the tests, in either case: nobody's proxy and nobody's certificates have a part in them.
-const FOREIGN: [&str; 7] =
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+const FOREIGN: [&str; 7] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
 
 /// Without the variables that larder would take for its configuration, or for the way out.
 fn clean(mut command: Command) -> Command {
     for name in FOREIGN {
-        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+        command
+            .env_remove(name)
+            .env_remove(name.to_ascii_lowercase());
     }
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") {
@@ -439,7 +510,11 @@ struct SaidState {
 
 impl Said {
     fn listen_to(&self, pipe: impl Read + Send + 'static) {
-        *self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
         let said = self.clone();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(pipe);
@@ -453,13 +528,21 @@ impl Said {
                 said.0.more.notify_all();
                 line.clear();
             }
-            *said.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+            *said
+                .0
+                .listeners
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) -= 1;
             said.0.more.notify_all();
         });
     }
 
     fn text(&self) -> String {
-        self.0.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The address it says it listens on; `None` if it ends or says nothing of the kind in time.
@@ -467,11 +550,14 @@ impl Said {
         let until = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         loop {
             let text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
-            let said = text.split_once("listening on http://").and_then(|(_, rest)| {
-                let end =
-                    rest.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':')))?;
-                rest[..end].parse().ok()
-            });
+            let said = text
+                .split_once("listening on http://")
+                .and_then(|(_, rest)| {
+                    let end = rest.find(|letter: char| {
+                        !(letter.is_ascii_digit() || matches!(letter, '.' | ':'))
+                    })?;
+                    rest[..end].parse().ok()
+                });
             if said.is_some() {
                 return said;
             }
@@ -492,7 +578,14 @@ impl Said {
     /// Until both pipes are closed; a grandchild that holds them open is waited for one second only.
     fn wait_for_the_end(&self) {
         let until = Instant::now() + Duration::from_secs(1);
-        while *self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner) > 0 && Instant::now() < until {
+        while *self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            > 0
+            && Instant::now() < until
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -2,7 +2,13 @@
 
 use super::wheel::Artifact;
 
-pub const FORMATS: [Format; 5] = [Format::Uv, Format::Pylock, Format::Poetry, Format::Pdm, Format::Pipfile];
+pub const FORMATS: [Format; 5] = [
+    Format::Uv,
+    Format::Pylock,
+    Format::Poetry,
+    Format::Pdm,
+    Format::Pipfile,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -24,7 +30,11 @@ pub struct Locked<'a> {
 
 impl<'a> Locked<'a> {
     pub fn new(files: impl IntoIterator<Item = &'a Artifact>) -> Self {
-        Self { files: files.into_iter().collect(), group: "main", marker: "" }
+        Self {
+            files: files.into_iter().collect(),
+            group: "main",
+            marker: "",
+        }
     }
 
     pub fn in_group(self, group: &'static str) -> Self {
@@ -44,12 +54,19 @@ impl<'a> Locked<'a> {
     }
 
     fn marker(&self, key: &str) -> String {
-        if self.marker.is_empty() { String::new() } else { format!("{key} = \"{}\"\n", self.marker) }
+        if self.marker.is_empty() {
+            String::new()
+        } else {
+            format!("{key} = \"{}\"\n", self.marker)
+        }
     }
 
     fn edge(&self) -> String {
-        let marker =
-            if self.marker.is_empty() { String::new() } else { format!(", marker = \"{}\"", self.marker) };
+        let marker = if self.marker.is_empty() {
+            String::new()
+        } else {
+            format!(", marker = \"{}\"", self.marker)
+        };
         format!("{{ name = \"{}\"{marker} }}", self.name())
     }
 }
@@ -77,13 +94,29 @@ impl Format {
     }
 }
 
-fn groups<'p, 'a>(packages: &'p [Locked<'a>]) -> impl Iterator<Item = (&'static str, Vec<&'p Locked<'a>>)> {
-    let names: std::collections::BTreeSet<&str> = packages.iter().map(|package| package.group).collect();
-    names.into_iter().map(|name| (name, packages.iter().filter(|package| package.group == name).collect()))
+fn groups<'p, 'a>(
+    packages: &'p [Locked<'a>],
+) -> impl Iterator<Item = (&'static str, Vec<&'p Locked<'a>>)> {
+    let names: std::collections::BTreeSet<&str> =
+        packages.iter().map(|package| package.group).collect();
+    names.into_iter().map(|name| {
+        (
+            name,
+            packages
+                .iter()
+                .filter(|package| package.group == name)
+                .collect(),
+        )
+    })
 }
 
 fn uv(minor: u8, packages: &[Locked<'_>]) -> String {
-    let edges = |of: &[&Locked<'_>]| of.iter().map(|package| package.edge()).collect::<Vec<_>>().join(", ");
+    let edges = |of: &[&Locked<'_>]| {
+        of.iter()
+            .map(|package| package.edge())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut text = format!(
         "version = 1\nrevision = 3\nrequires-python = \">=3.{minor}\"\n\n[[package]]\nname = \"forge\"\nversion = \"0.1.0\"\n\
          source = {{ virtual = \".\" }}\n"
@@ -103,10 +136,20 @@ fn uv(minor: u8, packages: &[Locked<'_>]) -> String {
                 file.filename, file.sha256
             )
         };
-        let wheels: Vec<String> =
-            package.files.iter().filter(|file| file.filename.ends_with(".whl")).map(file).collect();
-        let sdist = package.files.iter().find(|file| !file.filename.ends_with(".whl")).map(file);
-        let sdist = sdist.map(|sdist| format!("sdist = {sdist}\n")).unwrap_or_default();
+        let wheels: Vec<String> = package
+            .files
+            .iter()
+            .filter(|file| file.filename.ends_with(".whl"))
+            .map(file)
+            .collect();
+        let sdist = package
+            .files
+            .iter()
+            .find(|file| !file.filename.ends_with(".whl"))
+            .map(file);
+        let sdist = sdist
+            .map(|sdist| format!("sdist = {sdist}\n"))
+            .unwrap_or_default();
         text.push_str(&format!(
             "\n[[package]]\nname = \"{}\"\nversion = \"{}\"\nsource = {{ registry = \"http://index.example/simple/\" }}\n{sdist}\
              wheels = [{}]\n",
@@ -119,22 +162,31 @@ fn uv(minor: u8, packages: &[Locked<'_>]) -> String {
 }
 
 fn pylock(minor: u8, packages: &[Locked<'_>]) -> String {
-    let names: Vec<String> = groups(packages).map(|(name, _)| format!("\"{name}\"")).collect();
+    let names: Vec<String> = groups(packages)
+        .map(|(name, _)| format!("\"{name}\""))
+        .collect();
     let mut text = format!(
         "lock-version = \"1.0\"\nrequires-python = \">=3.{minor}\"\ndependency-groups = [{}]\ndefault-groups = [\"main\"]\n",
         names.join(", ")
     );
     for package in packages {
         let chosen = format!("'{}' in dependency_groups", package.group);
-        let marker =
-            if package.marker.is_empty() { chosen } else { format!("({}) and {chosen}", package.marker) };
+        let marker = if package.marker.is_empty() {
+            chosen
+        } else {
+            format!("({}) and {chosen}", package.marker)
+        };
         text.push_str(&format!(
             "\n[[packages]]\nname = \"{}\"\nversion = \"{}\"\nmarker = \"{marker}\"\n",
             package.name(),
             package.version()
         ));
         for file in &package.files {
-            let key = if file.filename.ends_with(".whl") { "[packages.wheels]" } else { "packages.sdist" };
+            let key = if file.filename.ends_with(".whl") {
+                "[packages.wheels]"
+            } else {
+                "packages.sdist"
+            };
             text.push_str(&format!(
                 "[{key}]\nname = \"{}\"\nhashes = {{ sha256 = \"{}\" }}\n",
                 file.filename, file.sha256
@@ -145,9 +197,18 @@ fn pylock(minor: u8, packages: &[Locked<'_>]) -> String {
 }
 
 fn files(package: &Locked<'_>) -> String {
-    let file =
-        |file: &&Artifact| format!("{{file = \"{}\", hash = \"sha256:{}\"}}", file.filename, file.sha256);
-    package.files.iter().map(file).collect::<Vec<_>>().join(", ")
+    let file = |file: &&Artifact| {
+        format!(
+            "{{file = \"{}\", hash = \"sha256:{}\"}}",
+            file.filename, file.sha256
+        )
+    };
+    package
+        .files
+        .iter()
+        .map(file)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn poetry(minor: u8, packages: &[Locked<'_>]) -> String {
@@ -170,7 +231,11 @@ fn pdm(minor: u8, packages: &[Locked<'_>]) -> String {
         "[metadata]\nlock_version = \"4.5.1\"\nstrategy = [\"inherit_metadata\"]\n\n[[metadata.targets]]\nrequires_python = \">=3.{minor}\"\n"
     );
     for package in packages {
-        let group = if package.group == "main" { "default" } else { package.group };
+        let group = if package.group == "main" {
+            "default"
+        } else {
+            package.group
+        };
         text.push_str(&format!(
             "\n[[package]]\nname = \"{}\"\nversion = \"{}\"\ngroups = [\"{group}\"]\n{}files = [{}]\n",
             package.name(),
@@ -192,8 +257,11 @@ fn pipfile(minor: u8, packages: &[Locked<'_>]) -> String {
             "dev" => "develop",
             other => other,
         };
-        let hashes: Vec<String> =
-            package.files.iter().map(|file| format!("sha256:{}", file.sha256)).collect();
+        let hashes: Vec<String> = package
+            .files
+            .iter()
+            .map(|file| format!("sha256:{}", file.sha256))
+            .collect();
         lock[category][package.name()] = serde_json::json!({
             "version": format!("=={}", package.version()), "hashes": hashes, "markers": package.marker,
         });

@@ -77,7 +77,9 @@ impl Lock {
     }
 
     pub fn path(self) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/locks").join(self.stored_name())
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/locks")
+            .join(self.stored_name())
     }
 
     /// As stored.
@@ -87,7 +89,9 @@ impl Lock {
 
     /// As it would have been made at this stand-in.
     pub fn at(self, index: &PublicIndex) -> String {
-        self.text().replace(INDEX, index.origin()).replace(FILES, index.files_origin())
+        self.text()
+            .replace(INDEX, index.origin())
+            .replace(FILES, index.files_origin())
     }
 
     /// The file names that it locks, sorted; what the index offers and the lock does not name is missing here.
@@ -112,10 +116,14 @@ pub fn offers() -> Vec<Offer> {
             .depends_on("chisel; sys_platform == 'win32'")
             .stored()
     };
-    let bellows = Distribution::new("bellows", "2.1.0").requires_python(">=3.8").stored();
+    let bellows = Distribution::new("bellows", "2.1.0")
+        .requires_python(">=3.8")
+        .stored();
     let chisel = Distribution::new("chisel", "0.4.6").stored();
     let dowel = Distribution::new("dowel", "3.0.1").stored();
-    let hinge = Distribution::new("hinge", "1.1.0").requires_python(">=3.7").stored();
+    let hinge = Distribution::new("hinge", "1.1.0")
+        .requires_python(">=3.7")
+        .stored();
     let both = |distribution: &Distribution| [distribution.wheel(), distribution.sdist()];
 
     let mut artifacts: Vec<Artifact> = both(&anvil("1.1.0")).into();

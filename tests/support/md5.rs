@@ -18,7 +18,12 @@ pub fn md5_hex(bytes: &[u8]) -> String {
     super::wheel::hex(&digest)
 }
 
-const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+const SHIFTS: [[u32; 4]; 4] = [
+    [7, 12, 17, 22],
+    [5, 9, 14, 20],
+    [4, 11, 16, 23],
+    [6, 10, 15, 21],
+];
 
 fn round([mut a, mut b, mut c, mut d]: [u32; 4], block: &[u8]) -> [u32; 4] {
     for step in 0..64_usize {
@@ -32,7 +37,10 @@ fn round([mut a, mut b, mut c, mut d]: [u32; 4], block: &[u8]) -> [u32; 4] {
         let word = u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
         // The constants of the RFC: the fraction of |sin(step + 1)| in 32 bits.
         let constant = ((step as f64 + 1.0).sin().abs() * 4_294_967_296.0) as u32;
-        let sum = a.wrapping_add(mixed).wrapping_add(constant).wrapping_add(word);
+        let sum = a
+            .wrapping_add(mixed)
+            .wrapping_add(constant)
+            .wrapping_add(word);
         let turned = b.wrapping_add(sum.rotate_left(SHIFTS[step / 16][step % 4]));
         (a, d, c, b) = (d, c, b, turned);
     }

@@ -81,8 +81,8 @@ pub use self::activated::Activated;
 pub use self::authority::{Authority, Pair};
 pub use self::client::{Client, Exchange, Wire};
 pub use self::gitlab::{
-    BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind, TokenState,
-    Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
+    BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind,
+    TokenState, Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
 };
 pub use self::http::{
     Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, IDENTIFIED, Kind, PROTOCOL,

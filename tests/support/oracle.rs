@@ -54,12 +54,18 @@ pub fn judge(cases: &[Case]) -> Verdict {
         .expect("python starts");
     let asked = json!({ "cases": cases.iter().map(described).collect::<Vec<_>>() });
     // It reads all before it writes anything.
-    child.stdin.take().expect("piped").write_all(asked.to_string().as_bytes()).expect("python reads");
+    child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(asked.to_string().as_bytes())
+        .expect("python reads");
     let output = child.wait_with_output().expect("python ends");
     assert!(output.status.success(), "oracle.py failed");
     let said: Value = serde_json::from_slice(&output.stdout).expect("oracle.py answers in JSON");
-    let texts =
-        |key: &str| -> Vec<String> { serde_json::from_value(said[key].clone()).expect("a list of texts") };
+    let texts = |key: &str| -> Vec<String> {
+        serde_json::from_value(said[key].clone()).expect("a list of texts")
+    };
     Verdict {
         differences: texts("differences"),
         compared: said["files"].as_u64().expect("a number"),

@@ -97,7 +97,12 @@ impl Proxy {
                 });
             }
         });
-        Self { address, scheme, state, runtime: Some(runtime) }
+        Self {
+            address,
+            scheme,
+            state,
+            runtime: Some(runtime),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -125,7 +130,12 @@ impl Proxy {
 
     /// Method and target of each.
     pub fn asked(&self) -> Vec<String> {
-        let line = |head: &String| head.split(" HTTP/1.1").next().unwrap_or_default().to_owned();
+        let line = |head: &String| {
+            head.split(" HTTP/1.1")
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
         self.heads().iter().map(line).collect()
     }
 }
@@ -145,7 +155,9 @@ impl State {
         lock(&self.heads).push(head.clone());
         let answer = match *lock(&self.manner) {
             Manner::Serves => None,
-            Manner::Refuses(status) => Some(format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno")),
+            Manner::Refuses(status) => Some(format!(
+                "HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno"
+            )),
             Manner::Silent => Some(String::new()),
             Manner::Babbles => Some("220 mail.example ESMTP\r\n\r\n".to_owned()),
         };
@@ -162,7 +174,8 @@ impl State {
         }
         let shown = field(&head, "proxy-authorization");
         if self.wanted.is_some() && shown != self.wanted {
-            let answer = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
+            let answer =
+                "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
             client.write_all(answer.as_bytes()).await.ok()?;
             // Reads on for a moment, so that the answer is not lost to a RST.
             let mut waste = vec![0; 64 * 1024];
@@ -174,14 +187,20 @@ impl State {
         let (method, target) = (words.next()?, words.next()?);
         if method == "CONNECT" {
             let mut server = TcpStream::connect(self.find(target)?).await.ok()?;
-            client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
+            client
+                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                .await
+                .ok()?;
             let _ = copy_bidirectional(&mut client, &mut server).await;
             return Some(());
         }
         // In absolute form: passed on in origin form, one request for each connection.
         let (authority, path) = target.strip_prefix("http://")?.split_once('/')?;
         let mut server = TcpStream::connect(self.find(authority)?).await.ok()?;
-        let lines = head.lines().skip(1).filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
+        let lines = head
+            .lines()
+            .skip(1)
+            .filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
         let mut passed = format!("{method} /{path} HTTP/1.1\r\n");
         for line in lines.filter(|line| !line.is_empty()) {
             passed.push_str(line);
@@ -195,7 +214,10 @@ impl State {
     }
 
     fn find(&self, authority: &str) -> Option<SocketAddr> {
-        lock(&self.hosts).get(authority).copied().or_else(|| authority.parse().ok())
+        lock(&self.hosts)
+            .get(authority)
+            .copied()
+            .or_else(|| authority.parse().ok())
     }
 }
 
@@ -218,5 +240,8 @@ async fn read_head(client: &mut (impl AsyncRead + Unpin)) -> Option<(String, Vec
 
 fn field(head: &str, name: &str) -> Option<String> {
     let fields = head.lines().filter_map(|line| line.split_once(": "));
-    fields.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).next()
+    fields
+        .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.to_owned())
+        .next()
 }

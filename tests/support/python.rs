@@ -15,7 +15,12 @@ use super::isolated::Isolated;
 
 /// What is installed. The folder's name changes with it, so that an old environment is never taken for a
 /// new one.
-const PINNED: [&str; 4] = ["pip==26.3", "uv==0.13.9", "twine==7.0.0", "pypi-simple==1.8.0"];
+const PINNED: [&str; 4] = [
+    "pip==26.3",
+    "uv==0.13.9",
+    "twine==7.0.0",
+    "pypi-simple==1.8.0",
+];
 
 /// The oldest pip that runs on every Python these tests run on: HTML alone, and whole wheels for their metadata.
 const OLD_PIP: [&str; 1] = ["pip==21.3.1"];
@@ -27,7 +32,10 @@ const POETRY: [&str; 1] = ["poetry==2.5.1"];
 /// test can skip.
 pub fn clients() -> Result<&'static Path, &'static str> {
     static CLIENTS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    CLIENTS.get_or_init(|| environment(&PINNED)).as_deref().map_err(String::as_str)
+    CLIENTS
+        .get_or_init(|| environment(&PINNED))
+        .as_deref()
+        .map_err(String::as_str)
 }
 
 /// A program of the environment: `pip`, `uv`, `twine`, `python`.
@@ -38,25 +46,35 @@ pub fn program(name: &str) -> PathBuf {
 
 /// A pip of 2021.
 pub fn old_pip() -> PathBuf {
-    environment(&OLD_PIP).unwrap_or_else(|reason| panic!("no old pip: {reason}")).join("pip")
+    environment(&OLD_PIP)
+        .unwrap_or_else(|reason| panic!("no old pip: {reason}"))
+        .join("pip")
 }
 
 pub fn poetry() -> PathBuf {
-    environment(&POETRY).unwrap_or_else(|reason| panic!("no poetry: {reason}")).join("poetry")
+    environment(&POETRY)
+        .unwrap_or_else(|reason| panic!("no poetry: {reason}"))
+        .join("poetry")
 }
 
 /// Only for making the lock files in `tests/locks`.
 pub fn pdm() -> PathBuf {
-    environment(&["pdm[locked]==2.29.3"]).unwrap_or_else(|reason| panic!("no pdm: {reason}")).join("pdm")
+    environment(&["pdm[locked]==2.29.3"])
+        .unwrap_or_else(|reason| panic!("no pdm: {reason}"))
+        .join("pdm")
 }
 
 /// A program of the environment that holds these.
 pub fn tool(pinned: &[&str], name: &str) -> PathBuf {
-    environment(pinned).unwrap_or_else(|reason| panic!("no {}: {reason}", pinned.join(", "))).join(name)
+    environment(pinned)
+        .unwrap_or_else(|reason| panic!("no {}: {reason}", pinned.join(", ")))
+        .join(name)
 }
 
 pub fn pipenv() -> PathBuf {
-    environment(&["pipenv==2026.10.3"]).unwrap_or_else(|reason| panic!("no pipenv: {reason}")).join("pipenv")
+    environment(&["pipenv==2026.10.3"])
+        .unwrap_or_else(|reason| panic!("no pipenv: {reason}"))
+        .join("pipenv")
 }
 
 /// The text of axe-core, which judges whether a page is accessible: out of a package for Python that carries it, without
@@ -65,15 +83,20 @@ pub fn axe() -> String {
     let programs = environment(&["--no-deps", "axe-playwright-python==0.1.8"])
         .unwrap_or_else(|reason| panic!("no axe-core: {reason}"));
     let find = "import glob, sysconfig; print(glob.glob(sysconfig.get_path('purelib') + '/axe_playwright_python/axe.min.js')[0])";
-    let found = Command::new(programs.join("python")).args(["-c", find]).output().expect("python runs");
+    let found = Command::new(programs.join("python"))
+        .args(["-c", find])
+        .output()
+        .expect("python runs");
     let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The folder of programs of the environment that holds these; makes it on first use.
 fn environment(pinned: &[&str]) -> Result<PathBuf, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
     let folder = target.join("clients");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let environment = folder.join(pinned.join("-").replace("==", "-"));
@@ -89,18 +112,33 @@ fn environment(pinned: &[&str]) -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(&environment);
     // The machine's own settings for pip stay in force here, and only here: they say where packages come
     // from.
-    set_up(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    set_up(Command::new(programs.join("python")).args(["-m", "pip", "install", "--quiet"]).args(pinned))?;
+    set_up(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    )?;
+    set_up(
+        Command::new(programs.join("python"))
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(pinned),
+    )?;
     File::create(finished).map_err(|error| error.to_string())?;
     Ok(programs)
 }
 
 fn set_up(command: &mut Command) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+    Err(format!(
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 /// What a command did.
@@ -145,7 +183,12 @@ impl Workbench {
     pub fn new() -> Self {
         let home = TempDir::with_prefix("larder-user-").expect("a temporary folder");
         std::fs::create_dir(home.path().join("work")).expect("a fresh folder");
-        Self { home, environment: Vec::new(), patience: Duration::from_mins(2), machine: None }
+        Self {
+            home,
+            environment: Vec::new(),
+            patience: Duration::from_mins(2),
+            machine: None,
+        }
     }
 
     pub fn environment(mut self, name: &str, value: &str) -> Self {
@@ -217,7 +260,9 @@ impl Workbench {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         if let Some(machine) = &self.machine {
             machine.watch(child.id());
         }

@@ -85,7 +85,9 @@ fn relay(client: TcpStream, server: TcpStream, counters: &Arc<Counters>) {
     let counted = Arc::clone(counters);
     thread::spawn(move || {
         pump(from_server, client, |piece| {
-            counted.bytes.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            counted
+                .bytes
+                .fetch_add(piece.len() as u64, Ordering::SeqCst);
         });
     });
 }

@@ -50,7 +50,10 @@ impl Reply {
     }
 
     pub fn headers_named(&self, name: &str) -> Vec<&str> {
-        let fitting = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let fitting = self
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         fitting.map(|(_, value)| value.as_str()).collect()
     }
 
@@ -59,12 +62,15 @@ impl Reply {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     pub fn gunzipped(&self) -> Vec<u8> {
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&self.body[..]).read_to_end(&mut plain).expect("a gzip body");
+        flate2::read::GzDecoder::new(&self.body[..])
+            .read_to_end(&mut plain)
+            .expect("a gzip body");
         plain
     }
 
@@ -75,7 +81,10 @@ impl Reply {
     /// The body of a complete answer with this status; panics with all of it otherwise.
     #[track_caller]
     pub fn expect(&self, status: u16) -> &[u8] {
-        assert!(self.status == status && self.is_complete(), "wanted a complete {status}, got {self:?}");
+        assert!(
+            self.status == status && self.is_complete(),
+            "wanted a complete {status}, got {self:?}"
+        );
         &self.body
     }
 }
@@ -182,8 +191,14 @@ impl Reading {
     fn at_end_of_stream(&self, got: u64) -> Ending {
         match self.framing {
             Some(Framing::UntilClose) => Ending::Closed,
-            Some(Framing::Length(expected)) => Ending::CutShort { got, expected: Some(expected) },
-            Some(Framing::Chunked(_)) | None => Ending::CutShort { got, expected: None },
+            Some(Framing::Length(expected)) => Ending::CutShort {
+                got,
+                expected: Some(expected),
+            },
+            Some(Framing::Chunked(_)) | None => Ending::CutShort {
+                got,
+                expected: None,
+            },
         }
     }
 
@@ -204,7 +219,11 @@ impl Reading {
             Some(Framing::Chunked(Chunk::Size)) => self.take_chunk_size(pending),
             Some(Framing::Chunked(Chunk::Data(left))) => {
                 let taken = self.take_body(pending, most.min(left));
-                let next = if taken == left { Chunk::End } else { Chunk::Data(left - taken) };
+                let next = if taken == left {
+                    Chunk::End
+                } else {
+                    Chunk::Data(left - taken)
+                };
                 self.framing = Some(Framing::Chunked(next));
                 taken > 0
             }
@@ -238,8 +257,10 @@ impl Reading {
         let mut lines = text.split("\r\n");
         let first = lines.next().unwrap_or_default();
         let mut words = first.splitn(3, ' ');
-        let (version, status) =
-            (words.next().unwrap_or_default(), words.next().and_then(|word| word.parse().ok()));
+        let (version, status) = (
+            words.next().unwrap_or_default(),
+            words.next().and_then(|word| word.parse().ok()),
+        );
         let Some(status) = status.filter(|_| version.starts_with("HTTP/1.")) else {
             self.ending = Some(Ending::Garbled(first.to_owned()));
             return false;
@@ -249,13 +270,17 @@ impl Reading {
             return true;
         }
         self.status = status;
-        words.next().unwrap_or_default().clone_into(&mut self.reason);
+        words
+            .next()
+            .unwrap_or_default()
+            .clone_into(&mut self.reason);
         for line in lines {
             let Some((name, value)) = line.split_once(':') else {
                 self.ending = Some(Ending::Garbled(line.to_owned()));
                 return false;
             };
-            self.headers.push((name.to_owned(), value.trim().to_owned()));
+            self.headers
+                .push((name.to_owned(), value.trim().to_owned()));
         }
         self.framing = Some(self.framing_told());
         true
@@ -263,12 +288,17 @@ impl Reading {
 
     fn framing_told(&self) -> Framing {
         let header = |wanted: &str| {
-            let known = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let known = self
+                .headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
             known.map(|(_, value)| value.as_str())
         };
         if self.without_body || matches!(self.status, 204 | 304) {
             Framing::Length(0)
-        } else if header("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        } else if header("Transfer-Encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+        {
             Framing::Chunked(Chunk::Size)
         } else {
             header("Content-Length")
@@ -285,7 +315,10 @@ impl Reading {
         match usize::from_str_radix(digits.split(';').next().unwrap_or_default().trim(), 16) {
             Ok(0) => {
                 // The last chunk: trailers, if any, end with an empty line.
-                let Some(blank) = pending[line..].windows(4).position(|four| four == b"\r\n\r\n") else {
+                let Some(blank) = pending[line..]
+                    .windows(4)
+                    .position(|four| four == b"\r\n\r\n")
+                else {
                     return false;
                 };
                 pending.drain(..line + blank + 4);
@@ -308,8 +341,13 @@ impl Reading {
             body: self.body,
             ending: self.ending.expect("read to the end"),
             interim: self.interim,
-            first_byte: self.first_byte.map(|at| at.saturating_duration_since(sent_at)),
-            took: self.ended_at.unwrap_or(sent_at).saturating_duration_since(sent_at),
+            first_byte: self
+                .first_byte
+                .map(|at| at.saturating_duration_since(sent_at)),
+            took: self
+                .ended_at
+                .unwrap_or(sent_at)
+                .saturating_duration_since(sent_at),
         }
     }
 }

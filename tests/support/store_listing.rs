@@ -39,7 +39,11 @@ impl StoreListing {
         walk(cache_dir, &mut files);
         files.sort();
         let blobs = files.iter().filter_map(|path| blob(path)).collect();
-        Self { root: cache_dir.to_owned(), files, blobs }
+        Self {
+            root: cache_dir.to_owned(),
+            files,
+            blobs,
+        }
     }
 
     pub fn wrong(&self) -> Vec<&Blob> {
@@ -48,7 +52,11 @@ impl StoreListing {
 
     #[track_caller]
     pub fn assert_every_blob_is_right(&self) {
-        assert!(self.wrong().is_empty(), "stored under a digest that is not theirs: {:#?}", self.wrong());
+        assert!(
+            self.wrong().is_empty(),
+            "stored under a digest that is not theirs: {:#?}",
+            self.wrong()
+        );
     }
 
     /// The blob stored under this digest, in lower case.
@@ -58,27 +66,45 @@ impl StoreListing {
 
     /// Whether a digest names a stored blob or is the true digest of one.
     pub fn holds(&self, sha256: &str) -> bool {
-        self.blobs.iter().any(|blob| blob.named == sha256 || blob.actual == sha256)
+        self.blobs
+            .iter()
+            .any(|blob| blob.named == sha256 || blob.actual == sha256)
     }
 
     /// Files that are no blobs: index, spool, locks.
     pub fn others(&self) -> Vec<&Path> {
         let is_blob = |path: &Path| self.blobs.iter().any(|blob| blob.path == path);
-        self.files.iter().map(PathBuf::as_path).filter(|path| !is_blob(path)).collect()
+        self.files
+            .iter()
+            .map(PathBuf::as_path)
+            .filter(|path| !is_blob(path))
+            .collect()
     }
 
     /// All bytes of all files.
     pub fn total_bytes(&self) -> u64 {
-        self.files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+        self.files
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|metadata| metadata.len())
+            .sum()
     }
 
     /// Files with the needle in their content or in their path below the folder.
     pub fn containing(&self, needle: &str) -> Vec<&Path> {
         let holds = |path: &&Path| {
-            let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().contains(needle);
+            let name = path
+                .strip_prefix(&self.root)
+                .unwrap_or(path)
+                .to_string_lossy()
+                .contains(needle);
             name || std::fs::read(path).is_ok_and(|content| contains(&content, needle.as_bytes()))
         };
-        self.files.iter().map(PathBuf::as_path).filter(holds).collect()
+        self.files
+            .iter()
+            .map(PathBuf::as_path)
+            .filter(holds)
+            .collect()
     }
 }
 

@@ -45,7 +45,10 @@ impl Fetched {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -70,27 +73,41 @@ impl TlsClient {
         offers: &[&str],
     ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM")).expect("an authority");
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        roots
+            .add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM"))
+            .expect("an authority");
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_protocol_versions(versions)
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         config.alpn_protocols = offers.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Self { address, connector: TlsConnector::from(Arc::new(config)) }
+        Self {
+            address,
+            connector: TlsConnector::from(Arc::new(config)),
+        }
     }
 
     /// A connection whose handshake is done.
     pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::from(self.address.ip());
-        in_time(async { self.connector.connect(name, TcpStream::connect(self.address).await?).await }).await
+        in_time(async {
+            self.connector
+                .connect(name, TcpStream::connect(self.address).await?)
+                .await
+        })
+        .await
     }
 
     /// The server's own certificate, DER, as it is shown now to whoever comes for the first time.
     pub async fn certificate(&self) -> Vec<u8> {
         let mut config = self.connector.config().as_ref().clone();
         config.resumption = Resumption::disabled();
-        let stranger = Self { connector: TlsConnector::from(Arc::new(config)), ..self.clone() };
+        let stranger = Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            ..self.clone()
+        };
         shown(&stranger.connect().await.expect("a handshake"))
     }
 
@@ -98,11 +115,20 @@ impl TlsClient {
     /// behind the handshake.
     pub async fn resumes(&self) -> bool {
         let mut stream = self.connect().await.expect("a handshake");
-        let request = b"GET /-/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        in_time(stream.write_all(request)).await.expect("a request is taken");
+        let request =
+            b"GET /-/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        in_time(stream.write_all(request))
+            .await
+            .expect("a request is taken");
         let mut answer = Vec::new();
-        in_time(stream.read_to_end(&mut answer)).await.expect("an answer");
-        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        in_time(stream.read_to_end(&mut answer))
+            .await
+            .expect("an answer");
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200 "),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
         stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
@@ -114,7 +140,8 @@ impl TlsClient {
     }
 
     pub async fn http2(&self) -> http2::SendRequest<Full<Bytes>> {
-        self.http2_with(http2::Builder::new(TokioExecutor::new())).await
+        self.http2_with(http2::Builder::new(TokioExecutor::new()))
+            .await
     }
 
     pub async fn http2_with(
@@ -123,7 +150,10 @@ impl TlsClient {
     ) -> http2::SendRequest<Full<Bytes>> {
         let stream = self.connect().await.expect("a handshake");
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
         tokio::spawn(connection);
         sender
     }
@@ -133,7 +163,13 @@ impl TlsClient {
         self.request("GET", path, secret, Bytes::new())
     }
 
-    pub fn request(&self, method: &str, path: &str, secret: &str, body: Bytes) -> Request<Full<Bytes>> {
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        secret: &str,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         let credential = base64::encode(format!("__token__:{secret}").as_bytes());
         Request::builder()
             .method(method)
@@ -163,16 +199,25 @@ pub async fn read(answer: Response<Incoming>) -> Fetched {
             }
         }
     }
-    Fetched { status: head.status.as_u16(), headers: head.headers, body, broken }
+    Fetched {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+        broken,
+    }
 }
 
 /// Fails instead of waiting for ever.
 pub async fn in_time<T>(step: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, step).await.expect("within twenty seconds")
+    tokio::time::timeout(PATIENCE, step)
+        .await
+        .expect("within twenty seconds")
 }
 
 /// Runs it to its end, on this thread.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(work)
 }

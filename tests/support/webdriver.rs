@@ -41,7 +41,9 @@ impl Browser {
             .process_group(0)
             .spawn()
             .expect("chromedriver, of the package chromium-driver");
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut lines = BufReader::new(driver.stdout.take().expect("piped"))
+            .lines()
+            .map_while(Result::ok);
         let port = lines.find_map(|line| {
             let (_, rest) = line.split_once("successfully on port ")?;
             rest.trim_end_matches('.').parse::<u16>().ok()
@@ -50,7 +52,12 @@ impl Browser {
         // Read on, so that it is never kept from speaking.
         std::thread::spawn(move || lines.for_each(drop));
         let client = Client::new(([127, 0, 0, 1], port).into()).patience(PATIENCE);
-        let mut browser = Self { driver, client, session: String::new(), _profile: profile };
+        let mut browser = Self {
+            driver,
+            client,
+            session: String::new(),
+            _profile: profile,
+        };
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
@@ -62,7 +69,10 @@ impl Browser {
             "--disable-sync".to_owned(),
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1".to_owned(),
             "--window-size=1280,1000".to_owned(),
-            format!("--user-data-dir={}", browser._profile.path().join("profile").display()),
+            format!(
+                "--user-data-dir={}",
+                browser._profile.path().join("profile").display()
+            ),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
@@ -101,13 +111,19 @@ impl Browser {
 
     /// An order of Chromium's own protocol.
     pub fn devtools(&self, order: &str, parameters: &Value) -> Value {
-        self.order("/goog/cdp/execute", &json!({ "cmd": order, "params": parameters }))
+        self.order(
+            "/goog/cdp/execute",
+            &json!({ "cmd": order, "params": parameters }),
+        )
     }
 
     /// `light` or `dark`.
     pub fn prefer(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": features }),
+        );
     }
 
     pub fn resize(&self, width: u32, height: u32) {
@@ -117,7 +133,10 @@ impl Browser {
 
     /// The whole page as a picture.
     pub fn screenshot(&self, file: &Path) {
-        let shot = self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
+        let shot = self.devtools(
+            "Page.captureScreenshot",
+            &json!({ "captureBeyondViewport": true }),
+        );
         let text = shot["data"].as_str().expect("a picture");
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a writable folder");
         std::fs::write(file, base64::decode(text).expect("base64")).expect("a writable file");
@@ -125,7 +144,10 @@ impl Browser {
 
     /// What the console has been told since the last look: errors, warnings, what the policy forbade.
     pub fn console(&self) -> Vec<String> {
-        self.log("browser").iter().map(|entry| entry["message"].to_string()).collect()
+        self.log("browser")
+            .iter()
+            .map(|entry| entry["message"].to_string())
+            .collect()
     }
 
     /// The addresses asked for since the last look.
@@ -134,13 +156,20 @@ impl Browser {
         let events = messages.iter().filter_map(|entry| {
             let event: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
             let sent = event["message"]["method"] == "Network.requestWillBeSent";
-            sent.then(|| event["message"]["params"]["request"]["url"].as_str().map(str::to_owned))?
+            sent.then(|| {
+                event["message"]["params"]["request"]["url"]
+                    .as_str()
+                    .map(str::to_owned)
+            })?
         });
         events.collect()
     }
 
     fn log(&self, kind: &str) -> Vec<Value> {
-        self.order("/se/log", &json!({ "type": kind })).as_array().cloned().unwrap_or_default()
+        self.order("/se/log", &json!({ "type": kind }))
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn order(&self, path: &str, body: &Value) -> Value {
@@ -148,7 +177,9 @@ impl Browser {
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        let reply = self.client.post(path, "application/json", body.to_string().as_bytes());
+        let reply = self
+            .client
+            .post(path, "application/json", body.to_string().as_bytes());
         let answer = reply.json();
         let short: String = answer["value"].to_string().chars().take(1000).collect();
         assert_eq!(reply.status, 200, "{path}: {short}");

@@ -103,11 +103,17 @@ impl Distribution {
         )];
         if self.payload_bytes > 0 {
             let seed = format!("{}-{}", self.name, self.version);
-            members.push((format!("{module}/payload.bin"), noise(&seed, self.payload_bytes)));
+            members.push((
+                format!("{module}/payload.bin"),
+                noise(&seed, self.payload_bytes),
+            ));
         }
         members.push((format!("{info}/METADATA"), metadata.clone().into_bytes()));
         members.push((format!("{info}/WHEEL"), self.wheel_file().into_bytes()));
-        members.push((format!("{info}/top_level.txt"), format!("{module}\n").into_bytes()));
+        members.push((
+            format!("{info}/top_level.txt"),
+            format!("{module}\n").into_bytes(),
+        ));
 
         let mut record = String::new();
         for (path, content) in &members {
@@ -123,8 +129,13 @@ impl Distribution {
 
     /// WHEEL: a line for each tag that the compressed one stands for.
     fn wheel_file(&self) -> String {
-        let mut text = "Wheel-Version: 1.0\nGenerator: larder-tests\nRoot-Is-Purelib: true\n".to_owned();
-        let sets: Vec<Vec<&str>> = self.tag.split('-').map(|set| set.split('.').collect()).collect();
+        let mut text =
+            "Wheel-Version: 1.0\nGenerator: larder-tests\nRoot-Is-Purelib: true\n".to_owned();
+        let sets: Vec<Vec<&str>> = self
+            .tag
+            .split('-')
+            .map(|set| set.split('.').collect())
+            .collect();
         for python in &sets[0] {
             for abi in &sets[1] {
                 for platform in &sets[2] {
@@ -151,9 +162,16 @@ impl Distribution {
             (format!("{root}/{module}/__init__.py"), Vec::new()),
         ];
         if self.payload_bytes > 0 {
-            members.push((format!("{root}/{module}/payload.bin"), noise(&root, self.payload_bytes)));
+            members.push((
+                format!("{root}/{module}/payload.bin"),
+                noise(&root, self.payload_bytes),
+            ));
         }
-        self.artifact(format!("{root}.tar.gz"), tar_gz(&members, self.packing), metadata)
+        self.artifact(
+            format!("{root}.tar.gz"),
+            tar_gz(&members, self.packing),
+            metadata,
+        )
     }
 
     fn artifact(&self, filename: String, bytes: Vec<u8>, metadata: String) -> Artifact {
@@ -174,7 +192,10 @@ impl Distribution {
     }
 
     fn metadata(&self) -> String {
-        let mut text = format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n", self.name, self.version);
+        let mut text = format!(
+            "Metadata-Version: 2.1\nName: {}\nVersion: {}\n",
+            self.name, self.version
+        );
         if !self.requires_python.is_empty() {
             text.push_str(&format!("Requires-Python: {}\n", self.requires_python));
         }
@@ -183,7 +204,10 @@ impl Distribution {
         }
         text.push_str("\nMade for a test.\n");
         let seed = format!("{} {} in words", self.name, self.version);
-        for line in hex(&noise(&seed, self.description_bytes / 3)).as_bytes().chunks(64) {
+        for line in hex(&noise(&seed, self.description_bytes / 3))
+            .as_bytes()
+            .chunks(64)
+        {
             text.push_str(&format!("of {}\n", String::from_utf8_lossy(line)));
         }
         text
@@ -224,11 +248,20 @@ pub fn real_wheels() -> Vec<Artifact> {
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .map(|path| {
-            let filename = path.file_name().expect("a file").to_string_lossy().into_owned();
+            let filename = path
+                .file_name()
+                .expect("a file")
+                .to_string_lossy()
+                .into_owned();
             let mut parts = filename.split('-');
             let name = parts.next().unwrap_or_default().to_owned();
             let version = parts.next().unwrap_or_default().to_owned();
-            Artifact::opaque(&name, &version, &filename, std::fs::read(path).expect("a readable wheel"))
+            Artifact::opaque(
+                &name,
+                &version,
+                &filename,
+                std::fs::read(path).expect("a readable wheel"),
+            )
         })
         .collect();
     wheels.sort_by(|a, b| a.filename.cmp(&b.filename));
@@ -257,16 +290,22 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Incompressible bytes that depend on the seed alone (xorshift64*).
 pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     let digest = Sha256::digest(seed.as_bytes());
-    let mut state = digest.iter().take(8).fold(1u64, |state, &byte| (state << 8) | u64::from(byte)) | 1;
+    let mut state = digest
+        .iter()
+        .take(8)
+        .fold(1u64, |state, &byte| (state << 8) | u64::from(byte))
+        | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         state ^= state >> 12;
@@ -286,7 +325,11 @@ fn zip(members: &[Member], packing: Packing) -> Vec<u8> {
     let mut directory = Vec::new();
     for (path, content) in members {
         let stored = packing == Packing::Stored || path.ends_with("/payload.bin");
-        let packed = if stored { content.clone() } else { deflate(content) };
+        let packed = if stored {
+            content.clone()
+        } else {
+            deflate(content)
+        };
         let mut sum = flate2::Crc::new();
         sum.update(content);
 
@@ -299,7 +342,11 @@ fn zip(members: &[Member], packing: Packing) -> Vec<u8> {
         common.extend_from_slice(&sum.sum().to_le_bytes());
         common.extend_from_slice(&narrow(packed.len()).to_le_bytes());
         common.extend_from_slice(&narrow(content.len()).to_le_bytes());
-        common.extend_from_slice(&u16::try_from(path.len()).expect("a short path").to_le_bytes());
+        common.extend_from_slice(
+            &u16::try_from(path.len())
+                .expect("a short path")
+                .to_le_bytes(),
+        );
         common.extend_from_slice(&0u16.to_le_bytes()); // extra field
 
         directory.extend_from_slice(b"PK\x01\x02");
@@ -315,7 +362,9 @@ fn zip(members: &[Member], packing: Packing) -> Vec<u8> {
         archive.extend_from_slice(path.as_bytes());
         archive.extend_from_slice(&packed);
     }
-    let count = u16::try_from(members.len()).expect("few members").to_le_bytes();
+    let count = u16::try_from(members.len())
+        .expect("few members")
+        .to_le_bytes();
     let start = narrow(archive.len());
     archive.extend_from_slice(&directory);
     archive.extend_from_slice(b"PK\x05\x06\0\0\0\0");
@@ -332,7 +381,8 @@ fn narrow(length: usize) -> u32 {
 }
 
 fn deflate(content: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(content).expect("writing to memory");
     encoder.finish().expect("writing to memory")
 }
@@ -347,7 +397,10 @@ fn tar_gz(members: &[Member], packing: Packing) -> Vec<u8> {
     for (path, content) in members {
         put(&tar_header(path, content.len()));
         put(content);
-        put(&vec![0; content.len().next_multiple_of(512) - content.len()]);
+        put(&vec![
+            0;
+            content.len().next_multiple_of(512) - content.len()
+        ]);
     }
     put(&[0; 1024]);
     encoder.finish().expect("writing to memory")
@@ -355,7 +408,8 @@ fn tar_gz(members: &[Member], packing: Packing) -> Vec<u8> {
 
 fn tar_header(path: &str, length: usize) -> [u8; 512] {
     let mut header = [0u8; 512];
-    let mut field = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    let mut field =
+        |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
     field(0, path);
     field(100, "0000644\0");
     field(108, "0000000\0");

@@ -23,14 +23,19 @@ fn scope(path: &str) -> Scope {
 }
 
 fn file(path: &str, sha: &str) -> FileRef {
-    match Route::from_path(&format!("/api/v4/{path}/packages/pypi/files/{sha}/my_pkg-1.0-py3-none-any.whl")) {
+    match Route::from_path(&format!(
+        "/api/v4/{path}/packages/pypi/files/{sha}/my_pkg-1.0-py3-none-any.whl"
+    )) {
         Ok(Route::File(file)) => file,
         other => panic!("{path}: {other:?}"),
     }
 }
 
 fn page(path: &str, name: &str) -> PageRef {
-    PageRef { scope: scope(path), name: Some(ProjectName::parse(name).unwrap()) }
+    PageRef {
+        scope: scope(path),
+        name: Some(ProjectName::parse(name).unwrap()),
+    }
 }
 
 struct World {
@@ -47,7 +52,12 @@ fn world() -> World {
         headers.insert("private-token", HeaderValue::from_static(token));
         access.fingerprint(&Credential::read(&headers).unwrap())
     };
-    World { ann: caller("ann"), bob: caller("bob"), access, now: clock::now() }
+    World {
+        ann: caller("ann"),
+        bob: caller("bob"),
+        access,
+        now: clock::now(),
+    }
 }
 
 fn proven(standing: Standing) -> bool {
@@ -58,7 +68,9 @@ fn proven(standing: Standing) -> bool {
 fn admit(world: &World, who: Fingerprint, asked: &str, linked: &str) {
     let listing = Arc::new(Listing::new([&file(linked, SHA)]));
     let listings = [(scope(linked), listing)];
-    world.access.admit_page(who, &page(asked, "my-pkg"), &listings, world.now);
+    world
+        .access
+        .admit_page(who, &page(asked, "my-pkg"), &listings, world.now);
 }
 
 #[test]
@@ -67,12 +79,22 @@ fn a_project_page_proves_the_project_and_the_files_under_the_addresses_it_lists(
     admit(&world, world.ann, "projects/acme%2Fwidgets", "projects/42");
     let sees = |who, path: &str| proven(world.access.page(who, &page(path, "other"), world.now));
     assert!(sees(world.ann, "projects/acme%2Fwidgets"));
-    assert!(!sees(world.ann, "projects/42"), "another spelling is another question");
+    assert!(
+        !sees(world.ann, "projects/42"),
+        "another spelling is another question"
+    );
     assert!(!sees(world.bob, "projects/acme%2Fwidgets"));
-    let has = |who, path: &str, sha: &str| proven(world.access.file(who, &file(path, sha), world.now));
+    let has =
+        |who, path: &str, sha: &str| proven(world.access.file(who, &file(path, sha), world.now));
     assert!(has(world.ann, "projects/42", SHA));
-    assert!(!has(world.ann, "projects/42", OTHER_SHA), "a file that no page listed");
-    assert!(!has(world.ann, "projects/43", SHA), "the same bytes in another project");
+    assert!(
+        !has(world.ann, "projects/42", OTHER_SHA),
+        "a file that no page listed"
+    );
+    assert!(
+        !has(world.ann, "projects/43", SHA),
+        "the same bytes in another project"
+    );
     assert!(!has(world.bob, "projects/42", SHA));
 }
 
@@ -80,10 +102,15 @@ fn a_project_page_proves_the_project_and_the_files_under_the_addresses_it_lists(
 fn a_right_to_a_project_needs_a_witness_for_each_file() {
     let world = world();
     admit(&world, world.ann, "projects/42", "projects/42");
-    world.access.admit_file(world.bob, &file("projects/42", OTHER_SHA), world.now);
+    world
+        .access
+        .admit_file(world.bob, &file("projects/42", OTHER_SHA), world.now);
     let has = |who, sha| proven(world.access.file(who, &file("projects/42", sha), world.now));
     assert!(has(world.bob, OTHER_SHA));
-    assert!(has(world.bob, SHA), "ann's page is the witness that the file is in the project");
+    assert!(
+        has(world.bob, SHA),
+        "ann's page is the witness that the file is in the project"
+    );
     assert!(has(world.ann, OTHER_SHA), "bob's answer is the witness");
     let third = "1".repeat(64);
     assert!(!has(world.ann, third.as_str()));
@@ -97,18 +124,42 @@ fn a_group_page_proves_itself_and_its_files_and_nothing_more() {
     assert!(sees(&page("groups/acme/-", "my-pkg")));
     assert!(!sees(&page("groups/acme/-", "other")));
     assert!(!sees(&PageRef::index(scope("groups/acme/-"))));
-    assert!(proven(world.access.file(world.ann, &file("groups/7/-", SHA), world.now)));
-    assert!(!proven(world.access.file(world.ann, &file("groups/7/-", OTHER_SHA), world.now)));
-    assert!(!proven(world.access.file(world.bob, &file("groups/7/-", SHA), world.now)));
+    assert!(proven(world.access.file(
+        world.ann,
+        &file("groups/7/-", SHA),
+        world.now
+    )));
+    assert!(!proven(world.access.file(
+        world.ann,
+        &file("groups/7/-", OTHER_SHA),
+        world.now
+    )));
+    assert!(!proven(world.access.file(
+        world.bob,
+        &file("groups/7/-", SHA),
+        world.now
+    )));
 }
 
 #[test]
 fn a_page_vouches_for_its_own_scope_only() {
     for (asked, links, vouched) in [
-        ("projects/42", &["projects/42", "projects/44"][..], &["projects/42"][..]),
+        (
+            "projects/42",
+            &["projects/42", "projects/44"][..],
+            &["projects/42"][..],
+        ),
         ("projects/42", &["projects/44"], &[]),
-        ("projects/acme%2Fwidgets", &["projects/42"], &["projects/42"]),
-        ("projects/acme%2Fwidgets", &["projects/42", "projects/44"], &[]),
+        (
+            "projects/acme%2Fwidgets",
+            &["projects/42"],
+            &["projects/42"],
+        ),
+        (
+            "projects/acme%2Fwidgets",
+            &["projects/42", "projects/44"],
+            &[],
+        ),
         ("groups/acme/-", &["groups/7/-"], &["groups/7/-"]),
         ("groups/acme/-", &["projects/44"], &[]),
         ("groups/7/-", &["groups/8/-", "groups/7/-"], &["groups/7/-"]),
@@ -116,10 +167,16 @@ fn a_page_vouches_for_its_own_scope_only() {
         let world = world();
         let listing = |linked: &&str| (scope(linked), Arc::new(Listing::new([&file(linked, SHA)])));
         let listings: Vec<_> = links.iter().map(listing).collect();
-        world.access.admit_page(world.ann, &page(asked, "my-pkg"), &listings, world.now);
+        world
+            .access
+            .admit_page(world.ann, &page(asked, "my-pkg"), &listings, world.now);
         for link in links {
             let has = proven(world.access.file(world.ann, &file(link, SHA), world.now));
-            assert_eq!(has, vouched.contains(link), "{asked} links to {links:?}: {link}");
+            assert_eq!(
+                has,
+                vouched.contains(link),
+                "{asked} links to {links:?}: {link}"
+            );
         }
     }
 }
@@ -134,13 +191,18 @@ fn being_turned_away_voids_every_earlier_word_and_none_that_follow() {
     assert!(!has(world.ann, world.now));
     assert!(has(world.bob, world.now));
     let later = world.now + Duration::from_secs(1);
-    world.access.admit_file(world.ann, &file("projects/42", SHA), later);
+    world
+        .access
+        .admit_file(world.ann, &file("projects/42", SHA), later);
     assert!(has(world.ann, later));
 }
 
 #[test]
 fn with_no_grant_time_every_request_is_a_question() {
-    let access = Access::new(&AccessConfig { grant_for: Span::seconds(0), ..AccessConfig::default() });
+    let access = Access::new(&AccessConfig {
+        grant_for: Span::seconds(0),
+        ..AccessConfig::default()
+    });
     let who = access.fingerprint(&Credential::default());
     let now = clock::now();
     access.admit_file(who, &file("projects/42", SHA), now);
@@ -159,7 +221,11 @@ fn a_revocation_ends_every_right_and_says_how_many() {
     assert_eq!(world.access.count(), 0);
     for who in [world.ann, world.bob] {
         assert!(!proven(world.access.page(who, &wanted, world.now)));
-        assert!(!proven(world.access.file(who, &file("projects/42", SHA), world.now)));
+        assert!(!proven(world.access.file(
+            who,
+            &file("projects/42", SHA),
+            world.now
+        )));
     }
 }
 
@@ -252,24 +318,55 @@ proptest! {
 #[test]
 fn a_mirror_is_open_to_whoever_can_connect_and_opens_nothing_else() {
     let world = world();
-    let mirrored =
-        PageRef { scope: Scope::mirror("pypi").unwrap(), name: Some(ProjectName::parse("my-pkg").unwrap()) };
-    let Ok(Route::Mirrored(path)) = Route::from_path("/pypi/packages/my_pkg-1.0-py3-none-any.whl") else {
+    let mirrored = PageRef {
+        scope: Scope::mirror("pypi").unwrap(),
+        name: Some(ProjectName::parse("my-pkg").unwrap()),
+    };
+    let Ok(Route::Mirrored(path)) = Route::from_path("/pypi/packages/my_pkg-1.0-py3-none-any.whl")
+    else {
         panic!("no file of a mirror")
     };
     let on_mirror = FileRef::mirrored(&path, Digest::parse(SHA).unwrap());
-    assert!(world.access.page(world.ann, &mirrored, world.now).permit().is_some());
-    assert!(world.access.file(world.ann, &on_mirror, world.now).permit().is_some());
+    assert!(
+        world
+            .access
+            .page(world.ann, &mirrored, world.now)
+            .permit()
+            .is_some()
+    );
+    assert!(
+        world
+            .access
+            .file(world.ann, &on_mirror, world.now)
+            .permit()
+            .is_some()
+    );
     // Its page may link into GitLab as it likes.
     let gitlabs = file("projects/42", SHA);
     let listing = Arc::new(Listing::new([&gitlabs]));
     let listings = [(gitlabs.scope.clone(), listing)];
-    let permit = world.access.admit_page(world.ann, &mirrored, &listings, world.now);
-    world.access.admit_listed(world.ann, &mirrored, &listings, permit);
+    let permit = world
+        .access
+        .admit_page(world.ann, &mirrored, &listings, world.now);
+    world
+        .access
+        .admit_listed(world.ann, &mirrored, &listings, permit);
     world.access.admit_file(world.ann, &on_mirror, world.now);
-    assert!(world.access.file(world.ann, &gitlabs, world.now).permit().is_none());
+    assert!(
+        world
+            .access
+            .file(world.ann, &gitlabs, world.now)
+            .permit()
+            .is_none()
+    );
     assert_eq!(world.access.count(), 0);
     // A GitLab that turns the caller away has no say over a mirror.
     world.access.turn_away(world.ann, world.now);
-    assert!(world.access.page(world.ann, &mirrored, world.now).permit().is_some());
+    assert!(
+        world
+            .access
+            .page(world.ann, &mirrored, world.now)
+            .permit()
+            .is_some()
+    );
 }

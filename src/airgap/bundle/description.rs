@@ -49,14 +49,18 @@ impl Part {
 
 impl Description {
     pub(super) fn to_json(&self) -> Result<Vec<u8>, Fault> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
         text.push(b'\n');
         Ok(text)
     }
 
     pub(super) fn read(text: &[u8]) -> Result<Self, Fault> {
         if text.len() as u64 > DESCRIPTION_BYTES_MAX {
-            return Err(Fault::TooLarge { item: DESCRIPTION.to_owned(), limit: DESCRIPTION_BYTES_MAX });
+            return Err(Fault::TooLarge {
+                item: DESCRIPTION.to_owned(),
+                limit: DESCRIPTION_BYTES_MAX,
+            });
         }
         /// What every version must say.
         #[derive(Deserialize)]
@@ -68,10 +72,14 @@ impl Description {
         if versioned.format != FORMAT {
             return Err(Fault::Version(versioned.format));
         }
-        let read: Self = serde_json::from_slice(text).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
+        let read: Self =
+            serde_json::from_slice(text).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
         let Part { number, of } = read.part;
         if number == 0 || number > of || of > PARTS_MAX {
-            return Err(Fault::invalid(DESCRIPTION, format!("there is no part {number} of {of}")));
+            return Err(Fault::invalid(
+                DESCRIPTION,
+                format!("there is no part {number} of {of}"),
+            ));
         }
         Ok(read)
     }

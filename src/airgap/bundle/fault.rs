@@ -19,7 +19,9 @@ pub enum Fault {
     Invalid { item: String, why: String },
     #[error("{item}: larger than {limit} bytes")]
     TooLarge { item: String, limit: u64 },
-    #[error("bundle.json: the bundle is of format {0}, this larder reads format {FORMAT}; use a newer one")]
+    #[error(
+        "bundle.json: the bundle is of format {0}, this larder reads format {FORMAT}; use a newer one"
+    )]
     Version(u32),
     #[error("the end of the bundle: {0}")]
     End(&'static str),
@@ -33,6 +35,9 @@ pub enum Fault {
 
 impl Fault {
     pub(in crate::airgap) fn invalid(item: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self::Invalid { item: item.into(), why: why.to_string() }
+        Self::Invalid {
+            item: item.into(),
+            why: why.to_string(),
+        }
     }
 }

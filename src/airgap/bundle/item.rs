@@ -58,7 +58,17 @@ fn short(digest: Digest) -> String {
 /// What a part carries, in order; of all parts without a number.
 pub fn items(manifest: &Manifest, part: Option<u32>) -> impl Iterator<Item = Item> + '_ {
     let pages = manifest.pages().iter().enumerate();
-    let pages = pages.map(|(index, page)| Item::Page { index, sha256: page.sha256, size: page.size });
-    let blobs = manifest.blobs().iter().filter(move |blob| part.is_none() || blob.part == part);
-    pages.chain(blobs.map(|blob| Item::Blob { sha256: blob.sha256, size: blob.size }))
+    let pages = pages.map(|(index, page)| Item::Page {
+        index,
+        sha256: page.sha256,
+        size: page.size,
+    });
+    let blobs = manifest
+        .blobs()
+        .iter()
+        .filter(move |blob| part.is_none() || blob.part == part);
+    pages.chain(blobs.map(|blob| Item::Blob {
+        sha256: blob.sha256,
+        size: blob.size,
+    }))
 }

@@ -101,9 +101,19 @@ impl Manifest {
         files.sort_by(|one, other| one.address.cmp(&other.address));
         pages.sort_by(|one, other| one.address.cmp(&other.address));
         let blobs = contents_of(&files)?;
-        let blobs =
-            blobs.into_iter().map(|(sha256, size)| BlobLine { sha256, size, part: Some(1) }).collect();
-        let made = Self { files, pages, blobs };
+        let blobs = blobs
+            .into_iter()
+            .map(|(sha256, size)| BlobLine {
+                sha256,
+                size,
+                part: Some(1),
+            })
+            .collect();
+        let made = Self {
+            files,
+            pages,
+            blobs,
+        };
         made.check()?;
         Ok(made)
     }
@@ -122,15 +132,23 @@ impl Manifest {
 
     /// Says of each blob where it is.
     pub fn place(&mut self, mut part: impl FnMut(&BlobLine) -> Option<u32>) {
-        self.blobs.iter_mut().for_each(|blob| blob.part = part(blob));
+        self.blobs
+            .iter_mut()
+            .for_each(|blob| blob.part = part(blob));
     }
 
     /// The first file that has this content, for people.
     pub fn name_of(&self, blob: Digest) -> Option<&str> {
         let holds = |file: &&FileLine| {
-            file.sha256 == blob || file.metadata.is_some_and(|metadata| metadata.sha256 == blob)
+            file.sha256 == blob
+                || file
+                    .metadata
+                    .is_some_and(|metadata| metadata.sha256 == blob)
         };
-        self.files.iter().find(holds).map(|file| file.filename.as_str())
+        self.files
+            .iter()
+            .find(holds)
+            .map(|file| file.filename.as_str())
     }
 
     pub fn to_lines(&self) -> Result<Vec<u8>, Fault> {
@@ -152,8 +170,9 @@ impl Manifest {
     pub fn read(text: &[u8]) -> Result<Self, Fault> {
         let mut read = Self::default();
         for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let at =
-                |why: &dyn std::fmt::Display| Fault::invalid(MANIFEST, format!("line {}: {why}", index + 1));
+            let at = |why: &dyn std::fmt::Display| {
+                Fault::invalid(MANIFEST, format!("line {}: {why}", index + 1))
+            };
             if index >= LINES_MAX {
                 return Err(at(&format!("more than {LINES_MAX} lines")));
             }
@@ -173,33 +192,53 @@ impl Manifest {
     /// Everything that later steps rely on.
     fn check(&self) -> Result<(), Fault> {
         for file in &self.files {
-            let found = file.file_ref().ok_or_else(|| wrong(&file.address, "is no address of this file"))?;
+            let found = file
+                .file_ref()
+                .ok_or_else(|| wrong(&file.address, "is no address of this file"))?;
             if found.scope.to_string() != file.scope || found.filename.as_str() != file.filename {
                 return Err(wrong(&file.address, "belongs to another scope or file"));
             }
         }
         for page in &self.pages {
-            let found = page.page_ref().ok_or_else(|| wrong(&page.address, "is no address of this page"))?;
+            let found = page
+                .page_ref()
+                .ok_or_else(|| wrong(&page.address, "is no address of this page"))?;
             if found.scope.to_string() != page.scope {
                 return Err(wrong(&page.address, "belongs to another scope"));
             }
             if page.size > PAGE_BYTES_MAX {
-                return Err(Fault::TooLarge { item: page.address.clone(), limit: PAGE_BYTES_MAX });
+                return Err(Fault::TooLarge {
+                    item: page.address.clone(),
+                    limit: PAGE_BYTES_MAX,
+                });
             }
         }
         sorted(self.files.iter().map(|file| &file.address))?;
         sorted(self.pages.iter().map(|page| &page.address))?;
         sorted(self.blobs.iter().map(|blob| blob.sha256))?;
-        let listed: BTreeMap<Digest, u64> = self.blobs.iter().map(|blob| (blob.sha256, blob.size)).collect();
+        let listed: BTreeMap<Digest, u64> = self
+            .blobs
+            .iter()
+            .map(|blob| (blob.sha256, blob.size))
+            .collect();
         let wanted = contents_of(&self.files)?;
-        if let Some((blob, _)) = wanted.iter().find(|(blob, size)| listed.get(blob) != Some(size)) {
+        if let Some((blob, _)) = wanted
+            .iter()
+            .find(|(blob, size)| listed.get(blob) != Some(size))
+        {
             return Err(wrong(&blob.to_string(), "has no line of this size"));
         }
-        if let Some(blob) = self.blobs.iter().find(|blob| !wanted.contains_key(&blob.sha256)) {
+        if let Some(blob) = self
+            .blobs
+            .iter()
+            .find(|blob| !wanted.contains_key(&blob.sha256))
+        {
             return Err(wrong(&blob.sha256.to_string(), "belongs to no file"));
         }
-        if let Some(blob) =
-            self.blobs.iter().find(|blob| blob.part.is_some_and(|part| part == 0 || part > PARTS_MAX))
+        if let Some(blob) = self
+            .blobs
+            .iter()
+            .find(|blob| blob.part.is_some_and(|part| part == 0 || part > PARTS_MAX))
         {
             return Err(wrong(&blob.sha256.to_string(), "is in no part"));
         }
@@ -223,9 +262,14 @@ impl FileLine {
 impl PageLine {
     /// The address as a value; `None` if it is none of a project's page.
     pub fn page_ref(&self) -> Option<PageRef> {
-        let Ok(Route::Page(page)) = Route::from_path(&self.address) else { return None };
+        let Ok(Route::Page(page)) = Route::from_path(&self.address) else {
+            return None;
+        };
         let canonical = Route::Page(page.clone()).path() == self.address;
-        let named = page.name.as_ref().is_some_and(|name| name.as_str() == self.project);
+        let named = page
+            .name
+            .as_ref()
+            .is_some_and(|name| name.as_str() == self.project);
         (canonical && named).then_some(page)
     }
 }
@@ -234,10 +278,21 @@ impl PageLine {
 fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, Fault> {
     let mut contents = BTreeMap::new();
     for file in files {
-        let metadata = file.metadata.map(|metadata| (metadata.sha256, metadata.size));
-        for (digest, size) in [Some((file.sha256, file.size)), metadata].into_iter().flatten() {
-            if contents.insert(digest, size).is_some_and(|known| known != size) {
-                return Err(wrong(&file.address, "has another size than a file with the same sha256"));
+        let metadata = file
+            .metadata
+            .map(|metadata| (metadata.sha256, metadata.size));
+        for (digest, size) in [Some((file.sha256, file.size)), metadata]
+            .into_iter()
+            .flatten()
+        {
+            if contents
+                .insert(digest, size)
+                .is_some_and(|known| known != size)
+            {
+                return Err(wrong(
+                    &file.address,
+                    "has another size than a file with the same sha256",
+                ));
             }
         }
     }

@@ -17,7 +17,11 @@ pub enum PartError {
 ///
 /// # Errors
 /// [`PartError`].
-pub fn assign(sizes: &[u64], overhead: u64, limit: Option<u64>) -> Result<(Vec<u32>, u32), PartError> {
+pub fn assign(
+    sizes: &[u64],
+    overhead: u64,
+    limit: Option<u64>,
+) -> Result<(Vec<u32>, u32), PartError> {
     let limit = limit.unwrap_or(u64::MAX);
     let (mut number, mut filled, mut parts) = (1, overhead, Vec::with_capacity(sizes.len()));
     for size in sizes {
@@ -31,7 +35,11 @@ pub fn assign(sizes: &[u64], overhead: u64, limit: Option<u64>) -> Result<(Vec<u
         filled = filled.saturating_add(entry);
         parts.push(number);
     }
-    if number > PARTS_MAX { Err(PartError::TooMany) } else { Ok((parts, number)) }
+    if number > PARTS_MAX {
+        Err(PartError::TooMany)
+    } else {
+        Ok((parts, number))
+    }
 }
 
 #[cfg(test)]

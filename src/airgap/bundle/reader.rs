@@ -43,7 +43,11 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`Fault`], naming what is wrong.
     pub fn open(source: R) -> Result<(Opening, Self), Fault> {
-        let mut this = Self { source, ahead: None, chunk: vec![0; CHUNK_BYTES] };
+        let mut this = Self {
+            source,
+            ahead: None,
+            chunk: vec![0; CHUNK_BYTES],
+        };
         let description = this.front_entry(DESCRIPTION, DESCRIPTION_BYTES_MAX)?;
         let lines = this.front_entry(MANIFEST, MANIFEST_BYTES_MAX)?;
         let contents = this.front_entry(CONTENTS, CONTENTS_BYTES_MAX)?;
@@ -52,28 +56,53 @@ impl<R: Read> Reader<R> {
         expect(&header, SUMS, sums.len() as u64)?;
         let found = this.exactly(SUMS, sums.len() as u64)?;
         if let Some(item) = sums::first_difference(&sums, &found) {
-            return Err(Fault::invalid(SUMS, format!("{item} does not have the sha256 that is given here")));
+            return Err(Fault::invalid(
+                SUMS,
+                format!("{item} does not have the sha256 that is given here"),
+            ));
         }
         let description = Description::read(&description)?;
         if description.id != Digest::of(&lines) {
-            return Err(Fault::invalid(DESCRIPTION, "the id is not the sha256 of the manifest"));
+            return Err(Fault::invalid(
+                DESCRIPTION,
+                "the id is not the sha256 of the manifest",
+            ));
         }
         let manifest = Manifest::read(&lines)?;
         let here: Vec<Item> = items(&manifest, Some(description.part.number)).collect();
         let names: Vec<String> = here.iter().map(Item::name).collect();
-        let expected = sums::write(here.iter().map(Item::sha256).zip(names.iter().map(String::as_str)));
+        let expected = sums::write(
+            here.iter()
+                .map(Item::sha256)
+                .zip(names.iter().map(String::as_str)),
+        );
         if let Some(item) = sums::first_difference(&expected, &contents) {
-            return Err(Fault::invalid(CONTENTS, format!("{item} is not as the manifest has it")));
+            return Err(Fault::invalid(
+                CONTENTS,
+                format!("{item} is not as the manifest has it"),
+            ));
         }
         let signature = this.signature(here.first())?;
-        Ok((Opening { description, manifest, sums, signature }, this))
+        Ok((
+            Opening {
+                description,
+                manifest,
+                sums,
+                signature,
+            },
+            this,
+        ))
     }
 
     /// Reads one item, which must be the next, giving its bytes to `keep` before their sha256 is known to be right.
     ///
     /// # Errors
     /// [`Fault`], naming the item; [`Fault::Keep`] when `keep` failed.
-    pub fn item(&mut self, item: &Item, mut keep: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), Fault> {
+    pub fn item(
+        &mut self,
+        item: &Item,
+        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), Fault> {
         let name = item.name();
         let header = match self.ahead.take() {
             Some(header) => header,
@@ -82,11 +111,16 @@ impl<R: Read> Reader<R> {
         expect(&header, &name, item.size())?;
         let (mut left, mut hasher) = (item.size(), Hasher::new());
         while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let wanted = usize::try_from(left)
+                .unwrap_or(CHUNK_BYTES)
+                .min(CHUNK_BYTES);
             let chunk = self.chunk.get_mut(..wanted).unwrap_or_default();
             fill(&mut self.source, chunk, &name)?;
             hasher.update(chunk);
-            keep(chunk).map_err(|why| Fault::Keep { item: name.clone(), why })?;
+            keep(chunk).map_err(|why| Fault::Keep {
+                item: name.clone(),
+                why,
+            })?;
             left -= wanted as u64;
         }
         if hasher.finish() != item.sha256() {
@@ -106,10 +140,12 @@ impl<R: Read> Reader<R> {
             BLOCK_BYTES
         });
         let rest = end.get_mut(from..).unwrap_or_default();
-        self.source.read_exact(rest).map_err(|why| match why.kind() {
-            io::ErrorKind::UnexpectedEof => Fault::End("it is missing"),
-            _ => Fault::Read(why),
-        })?;
+        self.source
+            .read_exact(rest)
+            .map_err(|why| match why.kind() {
+                io::ErrorKind::UnexpectedEof => Fault::End("it is missing"),
+                _ => Fault::Read(why),
+            })?;
         if end != END {
             return Err(Fault::End("it is not zeros"));
         }
@@ -125,14 +161,18 @@ impl<R: Read> Reader<R> {
         let next = first.map_or_else(|| "the end".to_owned(), Item::name);
         let block = self.block(&next)?;
         let unsigned = match first {
-            Some(item) => header(&item.name(), item.size()).is_some_and(|expected| expected == block),
+            Some(item) => {
+                header(&item.name(), item.size()).is_some_and(|expected| expected == block)
+            }
             None => block == [0; BLOCK_BYTES],
         };
         if unsigned {
             self.ahead = Some(block);
             return Ok(None);
         }
-        let Some(size) = size_of(&block) else { return Err(Fault::Header(next)) };
+        let Some(size) = size_of(&block) else {
+            return Err(Fault::Header(next));
+        };
         if header(SIGNATURE, size) != Some(block) {
             return Err(Fault::Header(format!("{SIGNATURE} or {next}")));
         }
@@ -149,14 +189,20 @@ impl<R: Read> Reader<R> {
 
     fn sized(&mut self, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, Fault> {
         if size > limit {
-            return Err(Fault::TooLarge { item: name.to_owned(), limit });
+            return Err(Fault::TooLarge {
+                item: name.to_owned(),
+                limit,
+            });
         }
         self.exactly(name, size)
     }
 
     fn exactly(&mut self, name: &str, size: u64) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
-        let read = (&mut self.source).take(size).read_to_end(&mut bytes).map_err(Fault::Read)?;
+        let read = (&mut self.source)
+            .take(size)
+            .read_to_end(&mut bytes)
+            .map_err(Fault::Read)?;
         if read as u64 != size {
             return Err(Fault::Cut(name.to_owned()));
         }
@@ -174,12 +220,20 @@ impl<R: Read> Reader<R> {
         let mut block = [0; BLOCK_BYTES];
         let zeros = block.get_mut(..padding(size)).unwrap_or_default();
         fill(&mut self.source, zeros, name)?;
-        if zeros.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Fault::Padding(name.to_owned())) }
+        if zeros.iter().all(|byte| *byte == 0) {
+            Ok(())
+        } else {
+            Err(Fault::Padding(name.to_owned()))
+        }
     }
 }
 
 fn expect(found: &[u8; BLOCK_BYTES], name: &str, size: u64) -> Result<(), Fault> {
-    if header(name, size).as_ref() == Some(found) { Ok(()) } else { Err(Fault::Header(name.to_owned())) }
+    if header(name, size).as_ref() == Some(found) {
+        Ok(())
+    } else {
+        Err(Fault::Header(name.to_owned()))
+    }
 }
 
 fn fill(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<(), Fault> {

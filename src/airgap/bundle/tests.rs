@@ -26,7 +26,8 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
     let mut files = Vec::new();
     for (number, body) in bodies.iter().enumerate() {
         let (sha256, size) = keep(body);
-        let metadata = (number % 2 == 0).then(|| keep(format!("Name: a\nVersion: {number}\n").as_bytes()));
+        let metadata =
+            (number % 2 == 0).then(|| keep(format!("Name: a\nVersion: {number}\n").as_bytes()));
         let filename = format!("a-{number}-py3-none-any.whl");
         files.push(FileLine {
             scope: "pypi".to_owned(),
@@ -40,7 +41,11 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
             requires_python: Some(">=3.9".to_owned()),
             yanked: (number % 3 == 0).then(String::new),
             upload_time: None,
-            metadata: metadata.map(|(sha256, size)| MetadataLine { sha256, size, verified: true }),
+            metadata: metadata.map(|(sha256, size)| MetadataLine {
+                sha256,
+                size,
+                verified: true,
+            }),
         });
     }
     let (sha256, size) = keep(b"{\"files\":[]}");
@@ -57,7 +62,13 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
         next += 1;
         Some(1 + next % parts)
     });
-    let plan = Plan::new(manifest, parts, None, None, "2026-01-01T00:00:00Z".to_owned())?;
+    let plan = Plan::new(
+        manifest,
+        parts,
+        None,
+        None,
+        "2026-01-01T00:00:00Z".to_owned(),
+    )?;
     Ok(Example { contents, plan })
 }
 
@@ -65,7 +76,11 @@ fn write(example: &Example, part: u32, signature: Option<&[u8]>) -> Result<Vec<u
     let front = example.plan.front(part)?;
     let mut writer = Writer::begin(Vec::new(), &example.plan, &front, signature)?;
     for item in items(example.plan.manifest(), Some(part)) {
-        let body = example.contents.get(&item.sha256()).cloned().unwrap_or_default();
+        let body = example
+            .contents
+            .get(&item.sha256())
+            .cloned()
+            .unwrap_or_default();
         writer.item(item)?;
         body.chunks(700).try_for_each(|chunk| writer.write(chunk))?;
         writer.end()?;
@@ -126,7 +141,10 @@ fn every_flipped_byte_is_refused_by_name() -> Checked {
     for index in 0..bundle.len() {
         for bit in [0x01, 0x80] {
             bundle[index] ^= bit;
-            let why = read(&bundle).err().ok_or_else(|| format!("byte {index} may be flipped"))?.to_string();
+            let why = read(&bundle)
+                .err()
+                .ok_or_else(|| format!("byte {index} may be flipped"))?
+                .to_string();
             bundle[index] ^= bit;
             let named = [
                 "bundle.json",
@@ -137,7 +155,10 @@ fn every_flipped_byte_is_refused_by_name() -> Checked {
                 "blobs/",
                 "the end",
             ];
-            assert!(named.iter().any(|name| why.contains(name)), "byte {index}: {why}");
+            assert!(
+                named.iter().any(|name| why.contains(name)),
+                "byte {index}: {why}"
+            );
         }
     }
     assert!(read(&bundle).is_ok());
@@ -149,8 +170,13 @@ fn a_cut_and_a_longer_bundle_are_refused() -> Checked {
     let example = example(&[b"one".to_vec(), vec![7; 600]], 1)?;
     let mut bundle = write(&example, 1, Some(b"signature"))?;
     for length in 0..bundle.len() {
-        let why = read(&bundle[..length]).err().ok_or_else(|| format!("{length} bytes are enough"))?;
-        assert!(matches!(why, Fault::Cut(_) | Fault::End(_)), "{length}: {why}");
+        let why = read(&bundle[..length])
+            .err()
+            .ok_or_else(|| format!("{length} bytes are enough"))?;
+        assert!(
+            matches!(why, Fault::Cut(_) | Fault::End(_)),
+            "{length}: {why}"
+        );
     }
     for more in [&b"\0"[..], b"x", &[0; 512], &[0; 10240]] {
         let whole = bundle.len();
@@ -167,9 +193,16 @@ fn wrong_bytes_are_not_written() -> Checked {
     for body in [&b"two"[..], b"on", b"onee"] {
         let front = example.plan.front(1)?;
         let mut writer = Writer::begin(Vec::new(), &example.plan, &front, None)?;
-        let blob = Item::Blob { sha256: Digest::of(b"one"), size: 3 };
+        let blob = Item::Blob {
+            sha256: Digest::of(b"one"),
+            size: 3,
+        };
         writer.item(blob.clone())?;
-        let why = writer.write(body).and_then(|()| writer.end()).err().map(|why| why.to_string());
+        let why = writer
+            .write(body)
+            .and_then(|()| writer.end())
+            .err()
+            .map(|why| why.to_string());
         assert!(why.is_some_and(|why| why.contains(&blob.name())));
     }
     Ok(())
@@ -184,7 +217,10 @@ fn odd_manifests_are_refused() -> Checked {
         ("/pypi/packages/0000/", "/pypi/../../"),
         ("/pypi/packages/0000/", "/pypi/packages/%30000/../"),
         ("/pypi/packages/0000/a-0", "/pypi/packages/0000/a-1"),
-        ("\"address\":\"/pypi/packages/", "\"address\":\"/other/packages/"),
+        (
+            "\"address\":\"/pypi/packages/",
+            "\"address\":\"/other/packages/",
+        ),
         ("/pypi/simple/a/", "/pypi/simple/b/"),
         ("\"size\":3", "\"size\":4"),
         ("\"part\":1", "\"part\":0"),
@@ -194,7 +230,9 @@ fn odd_manifests_are_refused() -> Checked {
     for (from, to) in table {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
-        let why = Manifest::read(bad.as_bytes()).err().ok_or_else(|| format!("{to} is taken"))?;
+        let why = Manifest::read(bad.as_bytes())
+            .err()
+            .ok_or_else(|| format!("{to} is taken"))?;
         assert!(why.to_string().contains("manifest.jsonl"), "{why}");
     }
     let twice = format!("{}\n{good}", good.lines().next().unwrap_or_default());
@@ -212,10 +250,19 @@ fn tar_and_sha256sum_agree() -> Checked {
     let path = dir.path().join("bundle.tar");
     #[expect(clippy::disallowed_methods, reason = "for tar to read")]
     std::fs::write(&path, &bundle)?;
-    let tar =
-        |argument: &str| Command::new("tar").arg(argument).arg(&path).arg("-C").arg(dir.path()).output();
+    let tar = |argument: &str| {
+        Command::new("tar")
+            .arg(argument)
+            .arg(&path)
+            .arg("-C")
+            .arg(dir.path())
+            .output()
+    };
     let listed = tar("-tf")?;
-    assert!(listed.status.success() && listed.stderr.is_empty(), "{listed:?}");
+    assert!(
+        listed.status.success() && listed.stderr.is_empty(),
+        "{listed:?}"
+    );
     let names = String::from_utf8(listed.stdout)?;
     assert!(
         names.starts_with("bundle.json\nmanifest.jsonl\ncontents.sha256\nmanifest.sha256\npages/"),
@@ -224,7 +271,10 @@ fn tar_and_sha256sum_agree() -> Checked {
     assert!(tar("-xf")?.status.success());
     for list in ["manifest.sha256", "contents.sha256"] {
         let mut check = Command::new("sha256sum");
-        check.args(["-c", "--strict", list]).current_dir(dir.path()).stdout(Stdio::null());
+        check
+            .args(["-c", "--strict", list])
+            .current_dir(dir.path())
+            .stdout(Stdio::null());
         assert!(check.status()?.success(), "{list}");
     }
     Ok(())

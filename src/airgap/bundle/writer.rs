@@ -40,7 +40,14 @@ impl Plan {
         created: String,
     ) -> Result<Self, Fault> {
         let lines = manifest.to_lines()?;
-        Ok(Self { manifest, lines, parts, base, set, created })
+        Ok(Self {
+            manifest,
+            lines,
+            parts,
+            base,
+            set,
+            created,
+        })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -64,8 +71,14 @@ impl Plan {
         let mut widest = manifest.clone();
         widest.place(|_| Some(super::description::PARTS_MAX));
         let lines = widest.to_lines()?.len() as u64;
-        let pages: u64 = manifest.pages().iter().map(|page| entry_bytes(page.size)).sum();
-        let names = items(manifest, None).map(|item| item.name().len() as u64 + 70).sum::<u64>();
+        let pages: u64 = manifest
+            .pages()
+            .iter()
+            .map(|page| entry_bytes(page.size))
+            .sum();
+        let names = items(manifest, None)
+            .map(|item| item.name().len() as u64 + 70)
+            .sum::<u64>();
         let fixed = entry_bytes(4096) * 2 + entry_bytes(SIGNATURE_BYTES_MAX) + END.len() as u64;
         Ok(entry_bytes(lines) + entry_bytes(names) + pages + fixed)
     }
@@ -77,7 +90,9 @@ impl Plan {
     pub fn front(&self, number: u32) -> Result<Front, Fault> {
         let here: Vec<Item> = items(&self.manifest, Some(number)).collect();
         let blobs = here.iter().filter(|item| !item.is_page());
-        let (count, bytes) = blobs.fold((0, 0), |(count, bytes), item| (count + 1, bytes + item.size()));
+        let (count, bytes) = blobs.fold((0, 0), |(count, bytes), item| {
+            (count + 1, bytes + item.size())
+        });
         let description = Description {
             format: FORMAT,
             id: self.id(),
@@ -85,7 +100,10 @@ impl Plan {
             larder: env!("CARGO_PKG_VERSION").to_owned(),
             base: self.base,
             set: self.set.clone(),
-            part: Part { number, of: self.parts },
+            part: Part {
+                number,
+                of: self.parts,
+            },
             files: self.manifest.files().len() as u64,
             pages: self.manifest.pages().len() as u64,
             blobs: count,
@@ -93,9 +111,17 @@ impl Plan {
         };
         let description = description.to_json()?;
         let names: Vec<String> = here.iter().map(Item::name).collect();
-        let contents = sums::write(here.iter().map(Item::sha256).zip(names.iter().map(String::as_str)));
+        let contents = sums::write(
+            here.iter()
+                .map(Item::sha256)
+                .zip(names.iter().map(String::as_str)),
+        );
         let sums = sums::front(&description, &self.lines, &contents);
-        Ok(Front { description, contents, sums })
+        Ok(Front {
+            description,
+            contents,
+            sums,
+        })
     }
 }
 
@@ -118,7 +144,12 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When `out` fails.
-    pub fn begin(out: W, plan: &Plan, front: &Front, signature: Option<&[u8]>) -> Result<Self, Fault> {
+    pub fn begin(
+        out: W,
+        plan: &Plan,
+        front: &Front,
+        signature: Option<&[u8]>,
+    ) -> Result<Self, Fault> {
         let mut this = Self { out, current: None };
         this.entry(DESCRIPTION, &front.description)?;
         this.entry(MANIFEST, &plan.lines)?;
@@ -145,7 +176,9 @@ impl<W: Write> Writer<W> {
         let Some((item, hasher, left)) = &mut self.current else {
             return Err(Fault::invalid("a bundle", "bytes of no item"));
         };
-        *left = left.checked_sub(bytes.len() as u64).ok_or_else(|| Fault::Digest(item.name()))?;
+        *left = left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| Fault::Digest(item.name()))?;
         hasher.update(bytes);
         self.out.write_all(bytes).map_err(Fault::Write)
     }
@@ -153,7 +186,9 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`Fault::Digest`] when the item's bytes were not those it should have.
     pub fn end(&mut self) -> Result<(), Fault> {
-        let Some((item, hasher, left)) = self.current.take() else { return Ok(()) };
+        let Some((item, hasher, left)) = self.current.take() else {
+            return Ok(());
+        };
         if left > 0 || hasher.finish() != item.sha256() {
             return Err(Fault::Digest(item.name()));
         }
@@ -165,7 +200,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// When `out` fails.
     pub fn finish(mut self) -> Result<W, Fault> {
-        self.out.write_all(&END).and_then(|()| self.out.flush()).map_err(Fault::Write)?;
+        self.out
+            .write_all(&END)
+            .and_then(|()| self.out.flush())
+            .map_err(Fault::Write)?;
         Ok(self.out)
     }
 
@@ -176,7 +214,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn header(&mut self, name: &str, size: u64) -> Result<(), Fault> {
-        let header = header(name, size).ok_or_else(|| Fault::invalid(name, "does not fit a tar"))?;
+        let header =
+            header(name, size).ok_or_else(|| Fault::invalid(name, "does not fit a tar"))?;
         self.out.write_all(&header).map_err(Fault::Write)
     }
 

@@ -25,11 +25,14 @@ pub(super) fn allow(
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let allowed = Signer::read(line).and_then(|signer| signer.allow(key, principal, namespace, now));
+        let allowed =
+            Signer::read(line).and_then(|signer| signer.allow(key, principal, namespace, now));
         match allowed {
             Ok(()) => return Ok(()),
             Err(Denial::Other) => {}
-            Err(Denial::Because(clause)) => why = why.or(Some(format!("line {}: {clause}", at + 1))),
+            Err(Denial::Because(clause)) => {
+                why = why.or(Some(format!("line {}: {clause}", at + 1)))
+            }
         }
     }
     Err(match why {
@@ -62,12 +65,19 @@ struct Signer {
 
 impl Signer {
     fn read(line: &str) -> Result<Self, Denial> {
-        let Some((principals, rest)) = word(line) else { return because("a principal's quote does not end") };
-        let mut signer = Self { principals, ..Self::default() };
+        let Some((principals, rest)) = word(line) else {
+            return because("a principal's quote does not end");
+        };
+        let mut signer = Self {
+            principals,
+            ..Self::default()
+        };
         if let Some(key) = key_of(rest) {
             return Ok(Self { key, ..signer });
         }
-        let Some((options, rest)) = word(rest) else { return because("an option's quote does not end") };
+        let Some((options, rest)) = word(rest) else {
+            return because("an option's quote does not end");
+        };
         signer.key = match key_of(rest) {
             Some(key) => key,
             None => return because("there is no key of ssh in it"),
@@ -79,8 +89,9 @@ impl Signer {
     }
 
     fn option(&mut self, option: &str) -> Result<(), Denial> {
-        let (name, value) =
-            option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        let (name, value) = option
+            .split_once('=')
+            .map_or((option, None), |(name, value)| (name, Some(value)));
         let value = value.and_then(|value| value.strip_prefix('"')?.strip_suffix('"'));
         let date = |shift: fn(SystemTime, Duration) -> Option<SystemTime>, by| {
             let read = value.and_then(|value| moment(value, |local| shift(local, by)));
@@ -95,14 +106,24 @@ impl Signer {
                 self.namespaces = Some(patterns.to_owned())
             }
             // Without a time zone in it, a date is the local one of whoever wrote it: it never allows more than meant.
-            ("valid-after", _) => self.valid_after = date(|time, by| time.checked_add(by), WEST_OF_UTC)?,
-            ("valid-before", _) => self.valid_before = date(|time, by| time.checked_sub(by), EAST_OF_UTC)?,
+            ("valid-after", _) => {
+                self.valid_after = date(|time, by| time.checked_add(by), WEST_OF_UTC)?
+            }
+            ("valid-before", _) => {
+                self.valid_before = date(|time, by| time.checked_sub(by), EAST_OF_UTC)?
+            }
             _ => return because(format!("the option {} is not known", name.escape_debug())),
         }
         Ok(())
     }
 
-    fn allow(&self, key: &[u8], principal: &str, namespace: &str, now: SystemTime) -> Result<(), Denial> {
+    fn allow(
+        &self,
+        key: &[u8],
+        principal: &str,
+        namespace: &str,
+        now: SystemTime,
+    ) -> Result<(), Denial> {
         if !matches_list(&self.principals, principal) {
             return Err(Denial::Other);
         }
@@ -112,8 +133,14 @@ impl Signer {
         if self.key != key {
             return Err(Denial::Other);
         }
-        if self.namespaces.as_deref().is_some_and(|patterns| !matches_list(patterns, namespace)) {
-            return because(format!("this key may not sign in the namespace {namespace}"));
+        if self
+            .namespaces
+            .as_deref()
+            .is_some_and(|patterns| !matches_list(patterns, namespace))
+        {
+            return because(format!(
+                "this key may not sign in the namespace {namespace}"
+            ));
         }
         if self.valid_after.is_some_and(|time| now < time) {
             return because("this key is not valid yet");
@@ -146,7 +173,10 @@ fn word(text: &str) -> Option<(String, &str)> {
         return None;
     }
     let (first, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
-    let bare = first.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(first);
+    let bare = first
+        .strip_prefix('"')
+        .and_then(|inner| inner.strip_suffix('"'))
+        .unwrap_or(first);
     Some((bare.to_owned(), rest.trim_start_matches([' ', '\t'])))
 }
 
@@ -170,8 +200,13 @@ fn moment(text: &str, of_local: impl Fn(SystemTime) -> Option<SystemTime>) -> Op
     let part = |from: usize, to: usize| full.get(from..to);
     let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
     let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
-    let time = humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")).ok()?;
-    if utc.is_some() { Some(time) } else { of_local(time) }
+    let time = humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+        .ok()?;
+    if utc.is_some() {
+        Some(time)
+    } else {
+        of_local(time)
+    }
 }
 
 /// Whether a list of patterns, separated by commas, has this; one with `!` that matches takes it out (ssh_config(5), PATTERNS).
@@ -206,14 +241,19 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
             },
         }
     }
-    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
+    pattern
+        .get(p..)
+        .unwrap_or_default()
+        .iter()
+        .all(|c| *c == b'*')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
 
     fn key() -> Vec<u8> {
         key_of(KEY).unwrap()
@@ -255,17 +295,29 @@ mod tests {
             ("*,!larder KEY", "for larder"),
             ("!larder,* KEY", "for larder"),
             ("Larder KEY", "for larder"),
-            ("larder cert-authority KEY", "line 1: cert-authority is not supported"),
-            ("\nlarder namespaces=\"git\" KEY", "line 2: this key may not sign in the namespace larder"),
+            (
+                "larder cert-authority KEY",
+                "line 1: cert-authority is not supported",
+            ),
+            (
+                "\nlarder namespaces=\"git\" KEY",
+                "line 2: this key may not sign in the namespace larder",
+            ),
             ("larder namespaces=\"*,!larder\" KEY", "may not sign"),
             ("larder valid-after=\"20260616Z\" KEY", "not valid yet"),
-            ("larder valid-before=\"202606151159Z\" KEY", "not valid any more"),
+            (
+                "larder valid-before=\"202606151159Z\" KEY",
+                "not valid any more",
+            ),
             ("larder valid-after=\"202606150001\" KEY", "not valid yet"),
             ("larder valid-before=\"20260616\" KEY", "not valid any more"),
             ("larder valid-after=\"20261301Z\" KEY", "no date"),
             ("larder valid-after=2026 KEY", "no date"),
             ("larder unheard KEY", "the option unheard is not known"),
-            ("larder namespaces KEY", "the option namespaces is not known"),
+            (
+                "larder namespaces KEY",
+                "the option namespaces is not known",
+            ),
             ("larder KEX", "there is no key of ssh in it"),
             (
                 "larder ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g",
@@ -294,7 +346,11 @@ mod tests {
             ("a**", "a", true),
             ("*ab", "aab", true),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 }

@@ -57,7 +57,11 @@ pub enum ExportError {
     #[error("there is no set {0}")]
     NoSet(SetName),
     #[error("{count} files of the set {set} are not held; warm it again. {named}")]
-    Missing { set: SetName, count: usize, named: String },
+    Missing {
+        set: SetName,
+        count: usize,
+        named: String,
+    },
     #[error(
         "{count} files of the set {set} were taken back by their index since they were fetched; warm it again, which says which"
     )]
@@ -75,7 +79,10 @@ impl Exchange {
     /// When the set is none, or not whole; when the folder cannot be read.
     pub fn export(&self, order: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
         let holdings = self.store.inventory()?;
-        let held = holdings.files.into_iter().map(|held| (Route::File(held.file.clone()).path(), held));
+        let held = holdings
+            .files
+            .into_iter()
+            .map(|held| (Route::File(held.file.clone()).path(), held));
         let (published, mut held): (BTreeMap<String, HeldFile>, BTreeMap<String, HeldFile>) =
             held.partition(|(_, held)| is_published_metadata(held));
         let known: HashSet<&PageRef> = holdings.pages.iter().map(|(page, _)| page).collect();
@@ -85,25 +92,50 @@ impl Exchange {
         }
         let wanted = held.len();
         held.retain(|_, held| !is_withdrawn(held, &known, &holdings.withdrawn));
-        let pages = holdings.pages.into_iter().map(|(page, _)| (Route::Page(page.clone()).path(), page));
+        let pages = holdings
+            .pages
+            .into_iter()
+            .map(|(page, _)| (Route::Page(page.clone()).path(), page));
         let pages: BTreeMap<String, PageRef> = pages.collect();
         let (mut carried, mut met) = (BTreeMap::new(), BTreeSet::new());
         let (mut listed, mut read) = (HashSet::new(), HashSet::new());
         for (path, page) in pages {
-            if page.scope.is_mirror() && page.name.as_ref().is_some_and(|name| self.pages.is_private(name)) {
+            if page.scope.is_mirror()
+                && page
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| self.pages.is_private(name))
+            {
                 continue;
             }
-            let Some(StoredListing { mut listing, addresses }) = self.listing(&page)? else { continue };
-            listed.extend(addresses.into_iter().filter(|address| held.contains_key(address)));
-            met.extend(listing.files.values().map(|file| (file.address.clone(), file.sha256)));
+            let Some(StoredListing {
+                mut listing,
+                addresses,
+            }) = self.listing(&page)?
+            else {
+                continue;
+            };
+            listed.extend(
+                addresses
+                    .into_iter()
+                    .filter(|address| held.contains_key(address)),
+            );
+            met.extend(
+                listing
+                    .files
+                    .values()
+                    .map(|file| (file.address.clone(), file.sha256)),
+            );
             read.insert(page.clone());
             if listing.is_quarantined() {
                 continue;
             }
-            listing.files.retain(|_, file| match held.get(&file.address) {
-                Some(held) => held.file.digest == file.sha256,
-                None => false,
-            });
+            listing
+                .files
+                .retain(|_, file| match held.get(&file.address) {
+                    Some(held) => held.file.digest == file.sha256,
+                    None => false,
+                });
             if !listing.files.is_empty() {
                 carried.insert(path, (page, listing));
             }
@@ -126,15 +158,29 @@ impl Exchange {
         held: &mut BTreeMap<String, HeldFile>,
         published: &BTreeMap<String, HeldFile>,
     ) -> Result<(), ExportError> {
-        let wanted = self.store.sets.read(set)?.ok_or_else(|| ExportError::NoSet(set.clone()))?;
+        let wanted = self
+            .store
+            .sets
+            .read(set)?
+            .ok_or_else(|| ExportError::NoSet(set.clone()))?;
         held.retain(|address, held| wanted.get(address) == Some(&held.file.digest));
-        let absent = |address: &&String| !held.contains_key(*address) && !published.contains_key(*address);
+        let absent =
+            |address: &&String| !held.contains_key(*address) && !published.contains_key(*address);
         let missing: Vec<&str> = wanted.keys().filter(absent).map(String::as_str).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let named = missing.iter().take(MISSING_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-        Err(ExportError::Missing { set: set.clone(), count: missing.len(), named })
+        let named = missing
+            .iter()
+            .take(MISSING_NAMED_MAX)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        Err(ExportError::Missing {
+            set: set.clone(),
+            count: missing.len(),
+            named,
+        })
     }
 
     /// Files that are on no stored page get one made of what is known of them.
@@ -144,22 +190,34 @@ impl Exchange {
         met: &BTreeSet<(String, Digest)>,
         carried: &mut BTreeMap<String, (PageRef, Listing)>,
     ) {
-        for (address, held) in
-            held.iter().filter(|(address, held)| !met.contains(&((*address).clone(), held.file.digest)))
+        for (address, held) in held
+            .iter()
+            .filter(|(address, held)| !met.contains(&((*address).clone(), held.file.digest)))
         {
             let filename = held.file.filename.as_str();
             let Some(project) = project_candidates(filename).into_iter().next() else {
-                tracing::warn!(file = address, "is on no page, and its name tells no project: not exported");
+                tracing::warn!(
+                    file = address,
+                    "is on no page, and its name tells no project: not exported"
+                );
                 continue;
             };
             let scope = held.file.scope.clone();
             if scope.is_mirror() && self.pages.is_private(&project) {
                 continue;
             }
-            let page = PageRef { scope, name: Some(project.clone()) };
+            let page = PageRef {
+                scope,
+                name: Some(project.clone()),
+            };
             let path = Route::Page(page.clone()).path();
-            let (_, listing) = carried.entry(path).or_insert_with(|| (page, Listing::new(project)));
-            let file = ListedFile { address: address.clone(), ..ListedFile::bare(held.file.digest) };
+            let (_, listing) = carried
+                .entry(path)
+                .or_insert_with(|| (page, Listing::new(project)));
+            let file = ListedFile {
+                address: address.clone(),
+                ..ListedFile::bare(held.file.digest)
+            };
             listing.files.entry(filename.to_owned()).or_insert(file);
         }
     }
@@ -168,7 +226,11 @@ impl Exchange {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn content(&self, digest: Digest, take: impl FnMut(Vec<u8>) -> bool) -> Result<ReadEnd, StoreError> {
+    pub fn content(
+        &self,
+        digest: Digest,
+        take: impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<ReadEnd, StoreError> {
         self.store.read(digest, take)
     }
 }
@@ -176,7 +238,10 @@ impl Exchange {
 /// The pages that may list a file, the likeliest first.
 fn pages_of(held: &HeldFile) -> impl Iterator<Item = PageRef> {
     let names = project_candidates(held.file.filename.as_str()).into_iter();
-    names.map(|name| PageRef { scope: held.file.scope.clone(), name: Some(name) })
+    names.map(|name| PageRef {
+        scope: held.file.scope.clone(),
+        name: Some(name),
+    })
 }
 
 /// Whether upstream took back the project that a file belongs to.
@@ -193,7 +258,9 @@ fn was_taken_off(held: &HeldFile, read: &HashSet<PageRef>) -> bool {
 
 /// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a distribution.
 fn is_published_metadata(held: &HeldFile) -> bool {
-    held.file.mirror_path().is_some_and(|path| path.metadata_of().is_some())
+    held.file
+        .mirror_path()
+        .is_some_and(|path| path.metadata_of().is_some())
 }
 
 /// Where the page says which metadata the mirror itself publishes, that is what is carried, if it is held.
@@ -203,12 +270,22 @@ fn prefer_published(
     published: &BTreeMap<String, HeldFile>,
 ) {
     for file in listing.files.values() {
-        let Some(wheel) = held.get_mut(&file.address) else { continue };
-        let own = wheel.file.mirror_path().and_then(MirrorPath::metadata).map(|path| path.to_string());
+        let Some(wheel) = held.get_mut(&file.address) else {
+            continue;
+        };
+        let own = wheel
+            .file
+            .mirror_path()
+            .and_then(MirrorPath::metadata)
+            .map(|path| path.to_string());
         let own = own.and_then(|address| published.get(&address));
         if let Some(own) = own.filter(|own| Some(own.file.digest) == file.metadata) {
             let (digest, size) = (own.file.digest, own.size);
-            wheel.metadata = Some(HeldMetadata { digest, size, origin: Origin::Read });
+            wheel.metadata = Some(HeldMetadata {
+                digest,
+                size,
+                origin: Origin::Read,
+            });
         }
     }
 }
@@ -222,23 +299,32 @@ fn tell(
     let mut files: BTreeMap<String, FileLine> = BTreeMap::new();
     for (address, (page, listing)) in carried {
         for (filename, file) in &mut listing.files {
-            let Some(held) = held.get(&file.address) else { continue };
+            let Some(held) = held.get(&file.address) else {
+                continue;
+            };
             file.size = Some(held.size);
             file.metadata = held.metadata.map(|metadata| metadata.digest);
             let line = || file_line(filename, file, held, &listing.project);
             files.entry(file.address.clone()).or_insert_with(line);
         }
         let (scope, project) = (page.scope.to_string(), listing.project.to_string());
-        out.tell(Exported::Page { scope, project, address: address.clone() })?;
+        out.tell(Exported::Page {
+            scope,
+            project,
+            address: address.clone(),
+        })?;
         let body = String::from_utf8(listing.to_json()).unwrap_or_default();
         let mut rest = body.as_str();
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES.min(rest.len())));
+            let (piece, more) =
+                rest.split_at(rest.floor_char_boundary(PIECE_BYTES.min(rest.len())));
             out.tell(Exported::Body(piece.to_owned()))?;
             rest = more;
         }
     }
-    files.into_values().try_for_each(|file| Ok(out.tell(Exported::File(Box::new(file)))?))
+    files
+        .into_values()
+        .try_for_each(|file| Ok(out.tell(Exported::File(Box::new(file)))?))
 }
 
 fn file_line(

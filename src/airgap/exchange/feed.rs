@@ -22,7 +22,14 @@ pub type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
 pub fn feed() -> (Pieces, Feed) {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (sender, Feed { pieces, rest: Bytes::new(), ended: false })
+    (
+        sender,
+        Feed {
+            pieces,
+            rest: Bytes::new(),
+            ended: false,
+        },
+    )
 }
 
 impl Feed {
@@ -42,7 +49,10 @@ impl Feed {
                 None => line.extend_from_slice(&std::mem::take(&mut self.rest)),
             }
             if line.len() > limit {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a line is too long",
+                ));
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -55,7 +65,12 @@ impl Feed {
                 Some(Ok(piece)) if piece.is_empty() => self.ended = true,
                 Some(Ok(piece)) => self.rest = piece,
                 Some(Err(why)) => return Err(why),
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it broke off")),
+                None => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        "it broke off",
+                    ));
+                }
             }
         }
         Ok(!self.rest.is_empty())
@@ -66,7 +81,9 @@ impl Read for Feed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.fill()?;
         let taken = self.rest.len().min(buffer.len());
-        self.rest.split_to(taken).copy_to_slice(buffer.get_mut(..taken).unwrap_or_default());
+        self.rest
+            .split_to(taken)
+            .copy_to_slice(buffer.get_mut(..taken).unwrap_or_default());
         Ok(taken)
     }
 }
@@ -79,7 +96,11 @@ mod tests {
     fn lines_then_bytes_and_a_break_is_no_end() -> io::Result<()> {
         let (pieces, mut body) = feed();
         for piece in ["{}", "\nab", "cd"] {
-            assert!(pieces.blocking_send(Ok(Bytes::from_static(piece.as_bytes()))).is_ok());
+            assert!(
+                pieces
+                    .blocking_send(Ok(Bytes::from_static(piece.as_bytes())))
+                    .is_ok()
+            );
         }
         assert_eq!(body.line(10)?, b"{}");
         let mut four = [0; 4];

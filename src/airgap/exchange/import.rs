@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::signature::{self, SignatureError};
 use super::{Exchange, block_on};
-use crate::airgap::bundle::{Description, Fault, FileLine, Item, Manifest, Opening, Part, Reader, items};
+use crate::airgap::bundle::{
+    Description, Fault, FileLine, Item, Manifest, Opening, Part, Reader, items,
+};
 use crate::clock;
 use crate::control::Order;
 use crate::digest::Digest;
@@ -65,10 +67,17 @@ pub enum ImportError {
     #[error(
         "this bundle only adds to bundle {base}, which was not imported here: {name} (sha256 {first}) is missing, and {more} more; import that one first"
     )]
-    NoBase { base: Digest, name: String, first: Digest, more: usize },
+    NoBase {
+        base: Digest,
+        name: String,
+        first: Digest,
+        more: usize,
+    },
     #[error("{item}: {why}")]
     Page { item: String, why: PageError },
-    #[error("{item}: lists {filename}, which the manifest does not have at this address with this sha256")]
+    #[error(
+        "{item}: lists {filename}, which the manifest does not have at this address with this sha256"
+    )]
     Stray { item: String, filename: String },
     #[error("{item}: {why}")]
     Conflict { item: String, why: Box<Conflict> },
@@ -107,15 +116,21 @@ impl Exchange {
         let mut staging = self.store.stage(needed)?;
         let signed = self.check_signature(order, &opening)?;
 
-        let addresses: BTreeMap<&str, &FileLine> =
-            opening.manifest.files().iter().map(|file| (file.address.as_str(), file)).collect();
+        let addresses: BTreeMap<&str, &FileLine> = opening
+            .manifest
+            .files()
+            .iter()
+            .map(|file| (file.address.as_str(), file))
+            .collect();
         let (mut pages, mut new_blobs, mut new_bytes) = (Vec::new(), 0, 0);
         for item in &carried {
             if !is_wanted() {
                 return Err(ImportError::Gone);
             }
             match item {
-                Item::Page { .. } => pages.push(self.take_page(&mut reader, item, &opening, &addresses)?),
+                Item::Page { .. } => {
+                    pages.push(self.take_page(&mut reader, item, &opening, &addresses)?)
+                }
                 Item::Blob { sha256, size } => {
                     if take_blob(&mut reader, item, *sha256, *size, &mut staging)? {
                         new_blobs += 1;
@@ -126,7 +141,11 @@ impl Exchange {
         }
         reader.finish()?;
 
-        let awaited = opening.manifest.blobs().iter().filter(|blob| !staging.holds(blob.sha256, blob.size));
+        let awaited = opening
+            .manifest
+            .blobs()
+            .iter()
+            .filter(|blob| !staging.holds(blob.sha256, blob.size));
         let parts: BTreeSet<u32> = awaited.clone().filter_map(|blob| blob.part).collect();
         let told = Imported {
             id: opening.description.id,
@@ -143,10 +162,16 @@ impl Exchange {
             self.settle(staging, &opening.manifest)?;
             if told.awaited_blobs == 0 {
                 let made = made(&opening.description);
-                pages.into_iter().try_for_each(|merged| self.show(merged, made))?;
+                pages
+                    .into_iter()
+                    .try_for_each(|merged| self.show(merged, made))?;
             }
-            let since = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            self.store.awaited.note(told.id, part.of, &told.awaited_parts, since)?;
+            let since = clock::wall()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs());
+            self.store
+                .awaited
+                .note(told.id, part.of, &told.awaited_parts, since)?;
             self.store.sync()?;
             self.changed();
         }
@@ -155,13 +180,28 @@ impl Exchange {
 
     /// A delta needs what it was made against.
     fn find_base(&self, opening: &Opening) -> Result<(), ImportError> {
-        let absent = opening.manifest.blobs().iter().filter(|blob| blob.part.is_none());
+        let absent = opening
+            .manifest
+            .blobs()
+            .iter()
+            .filter(|blob| blob.part.is_none());
         let absent = absent.filter(|blob| self.store.blob_size(blob.sha256) != Some(blob.size));
         let absent: Vec<Digest> = absent.map(|blob| blob.sha256).collect();
-        let Some(first) = absent.first().copied() else { return Ok(()) };
-        let name = opening.manifest.name_of(first).unwrap_or_default().to_owned();
+        let Some(first) = absent.first().copied() else {
+            return Ok(());
+        };
+        let name = opening
+            .manifest
+            .name_of(first)
+            .unwrap_or_default()
+            .to_owned();
         let base = opening.description.base.unwrap_or(opening.description.id);
-        Err(ImportError::NoBase { base, name, first, more: absent.len() - 1 })
+        Err(ImportError::NoBase {
+            base,
+            name,
+            first,
+            more: absent.len() - 1,
+        })
     }
 
     /// Whether one of the configured keys signed it.
@@ -195,23 +235,40 @@ impl Exchange {
         let Item::Page { index, .. } = item else {
             return Err(Fault::invalid(item.name(), "is no page").into());
         };
-        let page = opening.manifest.pages().get(*index).and_then(|line| line.page_ref());
+        let page = opening
+            .manifest
+            .pages()
+            .get(*index)
+            .and_then(|line| line.page_ref());
         let page = page.ok_or_else(|| Fault::invalid(item.name(), "is in no manifest"))?;
-        let named = |why| ImportError::Page { item: item.name(), why };
-        let (listing, _) = self.pages.listing(&page, (HOUSE, Format::Json, &body)).map_err(named)?;
+        let named = |why| ImportError::Page {
+            item: item.name(),
+            why,
+        };
+        let (listing, _) = self
+            .pages
+            .listing(&page, (HOUSE, Format::Json, &body))
+            .map_err(named)?;
         let stray = listing.files.iter().find(|(filename, file)| {
             let line = addresses.get(file.address.as_str());
             line.is_none_or(|line| line.sha256 != file.sha256 || line.filename != **filename)
         });
         if let Some((filename, _)) = stray {
-            return Err(ImportError::Stray { item: item.name(), filename: filename.clone() });
+            return Err(ImportError::Stray {
+                item: item.name(),
+                filename: filename.clone(),
+            });
         }
         let stored = self.listing(&page)?.map(|stored| stored.listing);
         let mut merged = stored.unwrap_or_else(|| Listing::new(listing.project.clone()));
-        merged
-            .merge(listing)
-            .map_err(|why| ImportError::Conflict { item: item.name(), why: Box::new(why) })?;
-        Ok(Merged { page, listing: merged })
+        merged.merge(listing).map_err(|why| ImportError::Conflict {
+            item: item.name(),
+            why: Box::new(why),
+        })?;
+        Ok(Merged {
+            page,
+            listing: merged,
+        })
     }
 
     /// Blobs into their places, then their addresses, as far as they are here.
@@ -220,12 +277,18 @@ impl Exchange {
         let mut files: Vec<(FileRef, u64)> = Vec::new();
         let mut metadata = Vec::new();
         for line in manifest.files() {
-            let Some(file) = line.file_ref().filter(|_| here(line.sha256, line.size)) else { continue };
+            let Some(file) = line.file_ref().filter(|_| here(line.sha256, line.size)) else {
+                continue;
+            };
             if let Some(made) = line.metadata.filter(|made| here(made.sha256, made.size)) {
                 // On a mirror metadata is a file with an address of its own.
                 let own = file.mirror_path().and_then(MirrorPath::metadata);
                 if made.verified || own.is_none() {
-                    let origin = if made.verified { Origin::Verified } else { Origin::Read };
+                    let origin = if made.verified {
+                        Origin::Verified
+                    } else {
+                        Origin::Read
+                    };
                     metadata.push((file.clone(), made.sha256, made.size, origin));
                 }
                 files.extend(own.map(|path| (FileRef::mirrored(&path, made.sha256), made.size)));
@@ -238,13 +301,19 @@ impl Exchange {
     /// What upstream said of it was said before the bundle was made.
     fn show(&self, merged: Merged, made: SystemTime) -> Result<(), ImportError> {
         let route = Route::Page(merged.page);
-        let meta = PageMeta { etag: None, last_modified: None, url: HOUSE.to_owned() };
+        let meta = PageMeta {
+            etag: None,
+            last_modified: None,
+            url: HOUSE.to_owned(),
+        };
         let body = Bytes::from(merged.listing.to_json());
         block_on(async {
             let shelf = &self.store.pages;
             let unchanged = shelf.load(&route, Format::Json).await.ok().flatten();
             if unchanged.is_none_or(|(known, bytes)| known != meta || bytes != body) {
-                shelf.store_to_last(&route, Format::Json, meta, body, made).await?;
+                shelf
+                    .store_to_last(&route, Format::Json, meta, body, made)
+                    .await?;
             }
             // What it said is on the merged page.
             shelf.forget(&route, Format::Html)

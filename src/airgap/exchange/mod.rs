@@ -45,7 +45,11 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(store: Arc<Store>, pages: Arc<Pages>, allowed_signers: Option<PathBuf>) -> Self {
-        Self { store, pages, allowed_signers }
+        Self {
+            store,
+            pages,
+            allowed_signers,
+        }
     }
 
     /// A project's page as it is stored, in whichever formats. One that cannot be read counts as none. Which files there are
@@ -54,27 +58,46 @@ impl Exchange {
         let route = Route::Page(page.clone());
         let mut found = Vec::new();
         for format in [Format::Html, Format::Json] {
-            let spoken = block_on(self.store.pages.last_word(&route, format)).ok().flatten();
+            let spoken = block_on(self.store.pages.last_word(&route, format))
+                .ok()
+                .flatten();
             let stored = block_on(self.store.pages.load(&route, format));
-            let Ok(Some((meta, body))) = stored else { continue };
+            let Ok(Some((meta, body))) = stored else {
+                continue;
+            };
             let read: Result<_, PageError> = self.pages.listing(page, (&meta.url, format, &body));
             match read {
-                Ok((listing, addresses)) => found.push((spoken, StoredListing { listing, addresses })),
+                Ok((listing, addresses)) => {
+                    found.push((spoken, StoredListing { listing, addresses }))
+                }
                 Err(why) => tracing::warn!(page = %route, %why, "a stored page cannot be read"),
             }
         }
         // Of two of one moment the JSON, which says more.
         found.sort_by_key(|(spoken, _)| *spoken);
-        let Some((_, newest)) = found.pop() else { return Ok(None) };
-        let Some((_, StoredListing { listing: mut older, .. })) = found.pop() else {
+        let Some((_, newest)) = found.pop() else {
+            return Ok(None);
+        };
+        let Some((
+            _,
+            StoredListing {
+                listing: mut older, ..
+            },
+        )) = found.pop()
+        else {
             return Ok(Some(newest));
         };
-        older.files.retain(|_, file| newest.addresses.contains(&file.address));
+        older
+            .files
+            .retain(|_, file| newest.addresses.contains(&file.address));
         let listing = match older.merge(newest.listing.clone()) {
             Ok(()) => older,
             Err(_) => newest.listing,
         };
-        Ok(Some(StoredListing { listing, addresses: newest.addresses }))
+        Ok(Some(StoredListing {
+            listing,
+            addresses: newest.addresses,
+        }))
     }
 
     /// Pages changed on disk: those in memory count no more.

@@ -53,9 +53,15 @@ pub enum SetError {
 
 /// The body of the order that writes a set of these files, as sha256 and address.
 pub fn set_body(name: &SetName, replace: bool, files: &[(Digest, String)]) -> String {
-    let order = WriteSet { name: name.to_string(), replace, files: files.len() };
+    let order = WriteSet {
+        name: name.to_string(),
+        replace,
+        files: files.len(),
+    };
     let first = serde_json::to_string(&order).unwrap_or_default();
-    let lines = files.iter().map(|(sum, address)| format!("{sum}  {address}\n"));
+    let lines = files
+        .iter()
+        .map(|(sum, address)| format!("{sum}  {address}\n"));
     std::iter::once(first + "\n").chain(lines).collect()
 }
 
@@ -72,7 +78,11 @@ impl Exchange {
             files.push(file_of(&line).ok_or(SetError::Line(number))?);
         }
         let sets = &self.store.sets;
-        let files = if order.replace { sets.replace(&name, &files) } else { sets.add(&name, &files) }?;
+        let files = if order.replace {
+            sets.replace(&name, &files)
+        } else {
+            sets.add(&name, &files)
+        }?;
         Ok(Recorded { files })
     }
 }

@@ -49,13 +49,23 @@ impl From<SignatureFault> for SignatureError {
 ///
 /// # Errors
 /// [`SignatureError`].
-pub(super) fn verify(message: &[u8], armored: &[u8], allowed_signers: &Path) -> Result<(), SignatureError> {
+pub(super) fn verify(
+    message: &[u8],
+    armored: &[u8],
+    allowed_signers: &Path,
+) -> Result<(), SignatureError> {
     let signature = SshSignature::read(armored)?;
     signature.check(message, NAMESPACE)?;
     let signers = read_signers(allowed_signers)
         .map_err(|why| SignatureError::Signers(allowed_signers.to_owned(), why))?;
-    allowed_signers::allow(&signers, &signature.key, PRINCIPAL, NAMESPACE, clock::wall())
-        .map_err(SignatureError::Wrong)
+    allowed_signers::allow(
+        &signers,
+        &signature.key,
+        PRINCIPAL,
+        NAMESPACE,
+        clock::wall(),
+    )
+    .map_err(SignatureError::Wrong)
 }
 
 /// Checks that a signature is whole and belongs to the message, whoever made it.
@@ -67,12 +77,17 @@ pub(super) fn look_over(message: &[u8], armored: &[u8]) -> Result<(), SignatureE
 }
 
 fn read_signers(path: &Path) -> io::Result<String> {
-    #[expect(clippy::disallowed_methods, reason = "a file of the operator's, outside of the cache folder")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a file of the operator's, outside of the cache folder"
+    )]
     let file = std::fs::File::open(path)?;
     let mut text = String::new();
     file.take(SIGNERS_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > SIGNERS_BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {SIGNERS_BYTES_MAX} bytes")));
+        return Err(io::Error::other(format!(
+            "it has more than {SIGNERS_BYTES_MAX} bytes"
+        )));
     }
     Ok(text)
 }
@@ -86,7 +101,9 @@ pub fn sign(message: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
     command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key);
     let mut child = start(command)?;
     give(&mut child, message);
-    let done = child.wait_with_output().map_err(|why| SignatureError::Run(PROGRAM, why))?;
+    let done = child
+        .wait_with_output()
+        .map_err(|why| SignatureError::Run(PROGRAM, why))?;
     let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
     if !done.status.success() {
         return Err(SignatureError::NotSigned(said));
@@ -96,7 +113,10 @@ pub fn sign(message: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
 }
 
 fn start(mut command: Command) -> Result<Child, SignatureError> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().map_err(|why| match why.kind() {
         io::ErrorKind::NotFound => SignatureError::NoProgram,
         _ => SignatureError::Run(PROGRAM, why),

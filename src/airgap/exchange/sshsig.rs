@@ -5,8 +5,8 @@
 use aws_lc_rs::digest::{self, SHA256, SHA512};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents, UnparsedPublicKey,
-    VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,7 +64,13 @@ impl SshSignature {
         let (key, namespace, reserved) = (field()?, field()?, field()?);
         let (hash, signature) = (field()?, field()?);
         wire.end()?;
-        Ok(Self { key, namespace, reserved, hash, signature })
+        Ok(Self {
+            key,
+            namespace,
+            reserved,
+            hash,
+            signature,
+        })
     }
 
     /// Whether the key inside made it over this message, for this purpose.
@@ -78,7 +84,12 @@ impl SshSignature {
             other => return Err(SignatureFault::Unsupported(shown(other))),
         };
         let mut signed = MAGIC.to_vec();
-        for field in [&self.namespace, &self.reserved, &self.hash, digest::digest(hash, message).as_ref()] {
+        for field in [
+            &self.namespace,
+            &self.reserved,
+            &self.hash,
+            digest::digest(hash, message).as_ref(),
+        ] {
             // A digest and fields of a signature that was read are far shorter than 4 GiB.
             signed.extend((field.len() as u32).to_be_bytes());
             signed.extend(field);
@@ -92,7 +103,9 @@ fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
     let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
     let bytes = STANDARD.decode(body.replace('\n', "")).ok()?;
     let encoded = STANDARD.encode(&bytes).into_bytes();
-    let lines = encoded.chunks(ARMOR_WIDTH).flat_map(|line| line.iter().copied().chain([b'\n']));
+    let lines = encoded
+        .chunks(ARMOR_WIDTH)
+        .flat_map(|line| line.iter().copied().chain([b'\n']));
     lines.eq(body.bytes()).then_some(bytes)
 }
 
@@ -100,7 +113,8 @@ fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
 fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
     let (mut key, mut signature) = (Wire(key), Wire(signature));
     let (kind, algorithm) = (key.string()?, signature.string()?);
-    let unsupported = || SignatureFault::Unsupported(shown(if kind == algorithm { kind } else { algorithm }));
+    let unsupported =
+        || SignatureFault::Unsupported(shown(if kind == algorithm { kind } else { algorithm }));
     match (kind, algorithm) {
         (b"ssh-ed25519", b"ssh-ed25519") => {
             let (point, value) = (key.last_string()?, signature.last_string()?);
@@ -115,25 +129,40 @@ fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFa
             } else {
                 &RSA_PKCS1_2048_8192_SHA512
             };
-            let key = RsaPublicKeyComponents { n: modulus, e: exponent };
-            key.verify(hash, signed, &value).map_err(|_| SignatureFault::Wrong)
+            let key = RsaPublicKeyComponents {
+                n: modulus,
+                e: exponent,
+            };
+            key.verify(hash, signed, &value)
+                .map_err(|_| SignatureFault::Wrong)
         }
         (b"ecdsa-sha2-nistp256" | b"ecdsa-sha2-nistp384" | b"ecdsa-sha2-nistp521", _)
             if kind == algorithm =>
         {
             let (curve, point) = (key.string()?, key.last_string()?);
-            let (by_curve, width): (&'static dyn VerificationAlgorithm, usize) = match (kind, curve) {
+            let (by_curve, width): (&'static dyn VerificationAlgorithm, usize) = match (kind, curve)
+            {
                 (b"ecdsa-sha2-nistp256", b"nistp256") => (&ECDSA_P256_SHA256_FIXED, 32),
                 (b"ecdsa-sha2-nistp384", b"nistp384") => (&ECDSA_P384_SHA384_FIXED, 48),
                 (b"ecdsa-sha2-nistp521", b"nistp521") => (&ECDSA_P521_SHA512_FIXED, 66),
                 _ => return Err(SignatureFault::Form),
             };
-            by(by_curve, point, signed, &pair(signature.last_string()?, width)?)
+            by(
+                by_curve,
+                point,
+                signed,
+                &pair(signature.last_string()?, width)?,
+            )
         }
         (b"sk-ssh-ed25519@openssh.com", _) if kind == algorithm => {
             let (point, application) = (key.string()?, key.last_string()?);
             let value = signature.string()?;
-            by(&ED25519, point, &by_hardware(application, &mut signature, signed)?, value)
+            by(
+                &ED25519,
+                point,
+                &by_hardware(application, &mut signature, signed)?,
+                value,
+            )
         }
         (b"sk-ecdsa-sha2-nistp256@openssh.com", _) if kind == algorithm => {
             let (curve, point, application) = (key.string()?, key.string()?, key.last_string()?);
@@ -141,7 +170,12 @@ fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFa
                 return Err(SignatureFault::Form);
             }
             let value = pair(signature.string()?, 32)?;
-            by(&ECDSA_P256_SHA256_FIXED, point, &by_hardware(application, &mut signature, signed)?, &value)
+            by(
+                &ECDSA_P256_SHA256_FIXED,
+                point,
+                &by_hardware(application, &mut signature, signed)?,
+                &value,
+            )
         }
         _ => Err(unsupported()),
     }
@@ -153,7 +187,9 @@ fn by(
     signed: &[u8],
     value: &[u8],
 ) -> Result<(), SignatureFault> {
-    UnparsedPublicKey::new(algorithm, point).verify(signed, value).map_err(|_| SignatureFault::Wrong)
+    UnparsedPublicKey::new(algorithm, point)
+        .verify(signed, value)
+        .map_err(|_| SignatureFault::Wrong)
 }
 
 /// What a security key signs: it adds its flags and its counter, which end the signature.
@@ -164,20 +200,28 @@ fn by_hardware(
 ) -> Result<Vec<u8>, SignatureFault> {
     let told = signature.take(1 + 4)?;
     signature.end()?;
-    let (application, message) = (digest::digest(&SHA256, application), digest::digest(&SHA256, signed));
+    let (application, message) = (
+        digest::digest(&SHA256, application),
+        digest::digest(&SHA256, signed),
+    );
     Ok([application.as_ref(), told, message.as_ref()].concat())
 }
 
 /// The two numbers of an ECDSA signature, each this wide.
 fn pair(value: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
     let mut wire = Wire(value);
-    let (r, s) = (padded(wire.positive()?, width)?, padded(wire.positive()?, width)?);
+    let (r, s) = (
+        padded(wire.positive()?, width)?,
+        padded(wire.positive()?, width)?,
+    );
     wire.end()?;
     Ok([r, s].concat())
 }
 
 fn padded(number: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
-    let zeros = width.checked_sub(number.len()).ok_or(SignatureFault::Form)?;
+    let zeros = width
+        .checked_sub(number.len())
+        .ok_or(SignatureFault::Form)?;
     Ok([vec![0; zeros].as_slice(), number].concat())
 }
 

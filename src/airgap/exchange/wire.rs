@@ -40,7 +40,11 @@ impl<'b> Wire<'b> {
     }
 
     pub(super) fn end(&self) -> Result<(), Truncated> {
-        if self.0.is_empty() { Ok(()) } else { Err(Truncated) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Truncated)
+        }
     }
 }
 

@@ -58,5 +58,6 @@ pub fn narrowed(name: &str, text: &str, choice: &Choice) -> Result<String, LockE
 }
 
 fn table(name: &str, text: &str) -> Result<Table, LockError> {
-    toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|why| LockError::of_toml(name, text, &why))
+    toml::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|why| LockError::of_toml(name, text, &why))
 }

@@ -25,7 +25,9 @@ const SYSTEMS: [[&str; 3]; 6] = [
     ["emscripten", "posix", "Emscripten"],
 ];
 
-const MACHINES: [&str; 8] = ["x86_64", "aarch64", "arm64", "AMD64", "ARM64", "i686", "ppc64le", "s390x"];
+const MACHINES: [&str; 8] = [
+    "x86_64", "aarch64", "arm64", "AMD64", "ARM64", "i686", "ppc64le", "s390x",
+];
 
 const IMPLEMENTATIONS: [[&str; 2]; 2] = [["cpython", "CPython"], ["pypy", "PyPy"]];
 
@@ -53,15 +55,27 @@ pub(super) fn sets<'c>(
     constraints: &'c [Constraint],
     place: &str,
 ) -> Result<Vec<Held<'c>>, LockError> {
-    let always = constraints.iter().filter(|constraint| constraint.marker.is_none());
-    let mut sets = vec![Held { marker: marker.cloned(), constraints: always.collect() }];
+    let always = constraints
+        .iter()
+        .filter(|constraint| constraint.marker.is_none());
+    let mut sets = vec![Held {
+        marker: marker.cloned(),
+        constraints: always.collect(),
+    }];
     let mut known: Vec<&Marker> = Vec::new();
-    for condition in constraints.iter().filter_map(|constraint| constraint.marker.as_ref()) {
+    for condition in constraints
+        .iter()
+        .filter_map(|constraint| constraint.marker.as_ref())
+    {
         if known.contains(&condition) {
             continue;
         }
         known.push(condition);
-        let under = || constraints.iter().filter(|constraint| constraint.marker.as_ref() == Some(condition));
+        let under = || {
+            constraints
+                .iter()
+                .filter(|constraint| constraint.marker.as_ref() == Some(condition))
+        };
         let mut split = Vec::new();
         for held in sets {
             let both = |other: Marker| Marker::all([held.marker.clone(), Some(other)]);
@@ -69,7 +83,10 @@ pub(super) fn sets<'c>(
                 marker: both(condition.clone()),
                 constraints: held.constraints.iter().copied().chain(under()).collect(),
             };
-            let without = Held { marker: both(condition.clone().negated()), constraints: held.constraints };
+            let without = Held {
+                marker: both(condition.clone().negated()),
+                constraints: held.constraints,
+            };
             split.extend([with, without].into_iter().filter(Held::is_possible));
         }
         sets = split;
@@ -84,15 +101,26 @@ pub(super) fn sets<'c>(
 impl Held<'_> {
     /// Whether there may be a machine on which the marker holds: two that exclude each other would ask for what is nowhere.
     fn is_possible(&self) -> bool {
-        let Some(marker) = &self.marker else { return true };
+        let Some(marker) = &self.marker else {
+            return true;
+        };
         let pythons = std::iter::once((2, 7)).chain((0..=LAST_MINOR).map(|minor| (3, minor)));
-        let pythons: Vec<String> = pythons.map(|(major, minor)| format!("{major}.{minor}")).collect();
+        let pythons: Vec<String> = pythons
+            .map(|(major, minor)| format!("{major}.{minor}"))
+            .collect();
         SYSTEMS.iter().any(|system| {
             MACHINES.iter().any(|machine| {
                 IMPLEMENTATIONS.iter().any(|implementation| {
                     pythons.iter().any(|python| {
-                        let value =
-                            |variable| Some(vec![value(variable, system, machine, implementation, python)?]);
+                        let value = |variable| {
+                            Some(vec![value(
+                                variable,
+                                system,
+                                machine,
+                                implementation,
+                                python,
+                            )?])
+                        };
                         marker.truth(&value) != Truth::No
                     })
                 })
@@ -127,18 +155,28 @@ mod tests {
 
     fn constraint(text: &str, marker: &str) -> Constraint {
         let marker = (!marker.is_empty()).then(|| Marker::parse(marker).unwrap());
-        Constraint { specifiers: text.parse().unwrap(), marker, hashes: Vec::new(), elsewhere: None }
+        Constraint {
+            specifiers: text.parse().unwrap(),
+            marker,
+            hashes: Vec::new(),
+            elsewhere: None,
+        }
     }
 
     fn described(constraints: &[Constraint]) -> Vec<String> {
         let sets = sets(None, constraints, "c.txt:1").unwrap();
         let of = |held: &Held<'_>| {
-            let specifiers: Vec<String> =
-                held.constraints.iter().map(|constraint| constraint.specifiers.to_string()).collect();
+            let specifiers: Vec<String> = held
+                .constraints
+                .iter()
+                .map(|constraint| constraint.specifiers.to_string())
+                .collect();
             format!(
                 "{} where {}",
                 specifiers.join(" "),
-                held.marker.as_ref().map_or("all".to_owned(), Marker::to_string)
+                held.marker
+                    .as_ref()
+                    .map_or("all".to_owned(), Marker::to_string)
             )
         };
         sets.iter().map(of).collect()
@@ -156,10 +194,21 @@ mod tests {
             ]
         );
         let nt = constraint("==3", "sys_platform == 'win32'");
-        assert_eq!(described(&[old.clone(), nt]).len(), 4, "they are about different things");
-        assert_eq!(described(&[old.clone(), old]).len(), 2, "the same marker twice");
+        assert_eq!(
+            described(&[old.clone(), nt]).len(),
+            4,
+            "they are about different things"
+        );
+        assert_eq!(
+            described(&[old.clone(), old]).len(),
+            2,
+            "the same marker twice"
+        );
         let machine = |name: &str| constraint("==1", &format!("platform_machine == '{name}'"));
-        assert_eq!(described(&[machine("x86_64"), machine("aarch64"), machine("s390x")]).len(), 4);
+        assert_eq!(
+            described(&[machine("x86_64"), machine("aarch64"), machine("s390x")]).len(),
+            4
+        );
         let extra = |number: usize| constraint("==1", &format!("extra == '{number}'"));
         assert!(sets(None, &(0..9).map(extra).collect::<Vec<_>>(), "c.txt:1").is_err());
     }

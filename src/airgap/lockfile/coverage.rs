@@ -22,7 +22,10 @@ impl Coverage {
     /// Adds it to what a package of the lock says of itself.
     pub fn restrict(&self, wanted: &mut Wanted) {
         let own = wanted.requires_python.take();
-        let both = [&own, &self.requires_python].into_iter().flatten().flat_map(|all| all.iter());
+        let both = [&own, &self.requires_python]
+            .into_iter()
+            .flatten()
+            .flat_map(|all| all.iter());
         wanted.requires_python =
             Some(both.cloned().collect()).filter(|all: &VersionSpecifiers| !all.is_empty());
         wanted.marker = Marker::all([self.environments.clone(), wanted.marker.take()]);
@@ -92,8 +95,15 @@ pub fn coverage(name: &str, text: &str) -> Result<Coverage, LockError> {
         return of_pipfile(name, text);
     }
     let lock: Lock = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
-    let requires = lock.requires_python.as_deref().or(lock.metadata.python_versions.as_deref());
-    let forks = [&lock.environments, &lock.supported_markers, &lock.resolution_markers];
+    let requires = lock
+        .requires_python
+        .as_deref()
+        .or(lock.metadata.python_versions.as_deref());
+    let forks = [
+        &lock.environments,
+        &lock.supported_markers,
+        &lock.resolution_markers,
+    ];
     let mut all = Vec::new();
     for alternatives in forks {
         all.push(any_of(alternatives, name)?);
@@ -101,27 +111,51 @@ pub fn coverage(name: &str, text: &str) -> Result<Coverage, LockError> {
     let mut targets = Vec::new();
     for target in &lock.metadata.targets {
         let conditions = target.conditions();
-        let conditions = conditions.iter().map(|text| reading::marker(Some(text), name));
+        let conditions = conditions
+            .iter()
+            .map(|text| reading::marker(Some(text), name));
         targets.push(Marker::all(conditions.collect::<Result<Vec<_>, _>>()?));
     }
     // One that says nothing is everywhere.
-    all.push(Some(targets).filter(|targets| !targets.is_empty()).and_then(Marker::any));
-    Ok(Coverage { requires_python: reading::requires_python(requires), environments: Marker::all(all) })
+    all.push(
+        Some(targets)
+            .filter(|targets| !targets.is_empty())
+            .and_then(Marker::any),
+    );
+    Ok(Coverage {
+        requires_python: reading::requires_python(requires),
+        environments: Marker::all(all),
+    })
 }
 
 fn any_of(alternatives: &[String], place: &str) -> Result<Option<Marker>, LockError> {
-    let markers = alternatives.iter().map(|text| reading::marker(Some(text), place));
+    let markers = alternatives
+        .iter()
+        .map(|text| reading::marker(Some(text), place));
     let markers = markers.collect::<Result<Vec<_>, _>>()?;
-    Ok(if markers.is_empty() { None } else { Marker::any(markers) })
+    Ok(if markers.is_empty() {
+        None
+    } else {
+        Marker::any(markers)
+    })
 }
 
 fn of_pipfile(name: &str, text: &str) -> Result<Coverage, LockError> {
-    let lock: Pipfile =
-        serde_json::from_str(text).map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
+    let lock: Pipfile = serde_json::from_str(text)
+        .map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
     let requires = lock.meta.requires;
-    let full = requires.python_full_version.map(|version| format!("=={version}"));
-    let text = full.or_else(|| requires.python_version.map(|version| format!("=={version}.*")));
-    Ok(Coverage { requires_python: reading::requires_python(text.as_deref()), environments: None })
+    let full = requires
+        .python_full_version
+        .map(|version| format!("=={version}"));
+    let text = full.or_else(|| {
+        requires
+            .python_version
+            .map(|version| format!("=={version}.*"))
+    });
+    Ok(Coverage {
+        requires_python: reading::requires_python(text.as_deref()),
+        environments: None,
+    })
 }
 
 impl PdmTarget {
@@ -131,7 +165,13 @@ impl PdmTarget {
         let mut parts: Vec<String> = specifiers
             .iter()
             .flat_map(|all| all.iter())
-            .map(|one| format!("python_full_version {} '{}'", one.operator(), version_of(one)))
+            .map(|one| {
+                format!(
+                    "python_full_version {} '{}'",
+                    one.operator(),
+                    version_of(one)
+                )
+            })
             .collect();
         let platform = self.platform.as_deref().unwrap_or_default();
         let system = [
@@ -145,7 +185,11 @@ impl PdmTarget {
         .iter()
         .find(|(prefix, _)| platform.starts_with(prefix));
         parts.extend(system.map(|(_, system)| format!("sys_platform == '{system}'")));
-        parts.extend(self.implementation.as_deref().map(|name| format!("implementation_name == '{name}'")));
+        parts.extend(
+            self.implementation
+                .as_deref()
+                .map(|name| format!("implementation_name == '{name}'")),
+        );
         parts
     }
 }
@@ -153,7 +197,8 @@ impl PdmTarget {
 /// `3.9`, and `3.9.*` where the operator has a star.
 fn version_of(specifier: &pep440_rs::VersionSpecifier) -> String {
     let text = specifier.to_string();
-    text.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned()
+    text.trim_start_matches(|c: char| !c.is_ascii_digit())
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -166,8 +211,7 @@ mod tests {
         let pdm = "[metadata]\nlock_version = \"4.5.1\"\n[[metadata.targets]]\nrequires_python = \">=3.9,!=3.10.*\"\n\
                    platform = \"manylinux_2_17_x86_64\"\nimplementation = \"cpython\"\n";
         let uv = "version = 1\nrequires-python = \">=3.9\"\nsupported-markers = [\"sys_platform == 'linux'\", \"sys_platform == 'win32'\"]\n";
-        let pylock =
-            "lock-version = \"1.0\"\nrequires-python = \">=3.9\"\nenvironments = [\"os_name == 'nt'\"]\n";
+        let pylock = "lock-version = \"1.0\"\nrequires-python = \">=3.9\"\nenvironments = [\"os_name == 'nt'\"]\n";
         let pipfile = r#"{"_meta": {"pipfile-spec": 6, "requires": {"python_version": "3.11"}}}"#;
         for (name, text, requires, environments) in [
             ("poetry.lock", poetry, Some(">=3.9, <3.13"), None),
@@ -180,15 +224,35 @@ mod tests {
                      implementation_name == 'cpython'",
                 ),
             ),
-            ("uv.lock", uv, Some(">=3.9"), Some("sys_platform == 'linux' or sys_platform == 'win32'")),
-            ("pylock.toml", pylock, Some(">=3.9"), Some("os_name == 'nt'")),
+            (
+                "uv.lock",
+                uv,
+                Some(">=3.9"),
+                Some("sys_platform == 'linux' or sys_platform == 'win32'"),
+            ),
+            (
+                "pylock.toml",
+                pylock,
+                Some(">=3.9"),
+                Some("os_name == 'nt'"),
+            ),
             ("Pipfile.lock", pipfile, Some("==3.11.*"), None),
             ("requirements.txt", "a==1\n", None, None),
         ] {
             let found = coverage(name, text).unwrap();
-            assert_eq!(found.requires_python.map(|text| text.to_string()).as_deref(), requires, "{name}");
             assert_eq!(
-                found.environments.map(|marker| marker.to_string()).as_deref(),
+                found
+                    .requires_python
+                    .map(|text| text.to_string())
+                    .as_deref(),
+                requires,
+                "{name}"
+            );
+            assert_eq!(
+                found
+                    .environments
+                    .map(|marker| marker.to_string())
+                    .as_deref(),
                 environments,
                 "{name}"
             );

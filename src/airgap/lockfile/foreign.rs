@@ -6,9 +6,18 @@ const NAMES: [(&str, &str); 22] = [
         "pyproject.toml",
         "not a lock file: lock it first, with `uv lock`, `poetry lock` or `pdm lock`, and name the lock file",
     ),
-    ("Pipfile", "not a lock file: lock it first, with `pipenv lock`, and name Pipfile.lock"),
-    ("setup.py", "not a lock file, and it is never executed: lock the project, and name the lock file"),
-    ("setup.cfg", "not a lock file: lock the project, and name the lock file"),
+    (
+        "Pipfile",
+        "not a lock file: lock it first, with `pipenv lock`, and name Pipfile.lock",
+    ),
+    (
+        "setup.py",
+        "not a lock file, and it is never executed: lock the project, and name the lock file",
+    ),
+    (
+        "setup.cfg",
+        "not a lock file: lock the project, and name the lock file",
+    ),
     ("environment.yml", CONDA),
     ("environment.yaml", CONDA),
     ("conda-lock.yml", CONDA_LOCK),
@@ -39,8 +48,14 @@ const ENDINGS: [(&str, &str); 15] = [
     (".tar.xz", PACKAGE),
     (".zip", PACKAGE),
     (".egg", PACKAGE),
-    (".conda", "a conda package: larder carries Python packages of a Python index only"),
-    (".tar", "an archive, not a lock file: a bundle of larder's is taken in with `larder import`"),
+    (
+        ".conda",
+        "a conda package: larder carries Python packages of a Python index only",
+    ),
+    (
+        ".tar",
+        "an archive, not a lock file: a bundle of larder's is taken in with `larder import`",
+    ),
     (
         ".pex",
         "a pex, not a lock file: export what it was made of with `pex3 lock export`, and name the requirements file",
@@ -49,7 +64,10 @@ const ENDINGS: [(&str, &str); 15] = [
         ".py",
         "a Python script, and it is never executed: lock it with `uv lock --script`, and name the .py.lock file",
     ),
-    (".ipynb", "a notebook, not a lock file: lock its project, and name the lock file"),
+    (
+        ".ipynb",
+        "a notebook, not a lock file: lock its project, and name the lock file",
+    ),
     (".yml", YAML),
     (".yaml", YAML),
 ];
@@ -60,8 +78,7 @@ const CONDA_LOCK: &str = "a lock file of conda-lock's, and larder carries Python
      pip` into a requirements.txt, and name that";
 const PIXI: &str = "a file of pixi's, and larder carries Python packages of a Python index only: put the `pypi` packages into a \
      requirements.txt, and name that";
-const PEX: &str =
-    "a lock file of pex or Pants: make a requirements file of it with `pex3 lock export`, and name that";
+const PEX: &str = "a lock file of pex or Pants: make a requirements file of it with `pex3 lock export`, and name that";
 const OTHER_LANGUAGE: &str =
     "a lock file or manifest for another language than Python: larder carries Python packages only";
 const PACKAGE: &str = "a package, not a lock file: to have it on the far side, upload it to GitLab, and name its project here, as in name==1.2";
@@ -73,25 +90,38 @@ const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry
 /// What a file of this name is, if it is known to be nothing that larder reads; `last` is without folders.
 pub(super) fn by_name(last: &str) -> Option<&'static str> {
     let named = NAMES.iter().find(|(name, _)| *name == last);
-    named.or_else(|| ENDINGS.iter().find(|(ending, _)| last.ends_with(ending))).map(|(_, what)| *what)
+    named
+        .or_else(|| ENDINGS.iter().find(|(ending, _)| last.ends_with(ending)))
+        .map(|(_, what)| *what)
 }
 
 /// The same by the first bytes.
 pub(super) fn by_magic(bytes: &[u8]) -> Option<&'static str> {
-    let magics: [(&[u8], &str); 4] =
-        [(b"PK\x03\x04", PACKAGE), (b"\x1f\x8b", PACKAGE), (b"BZh", PACKAGE), (b"\xfd7zXZ", PACKAGE)];
-    magics.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, what)| *what)
+    let magics: [(&[u8], &str); 4] = [
+        (b"PK\x03\x04", PACKAGE),
+        (b"\x1f\x8b", PACKAGE),
+        (b"BZh", PACKAGE),
+        (b"\xfd7zXZ", PACKAGE),
+    ];
+    magics
+        .iter()
+        .find(|(magic, _)| bytes.starts_with(magic))
+        .map(|(_, what)| *what)
 }
 
 /// The same by JSON that is no Pipfile.lock.
 pub(super) fn by_json(text: &str) -> Option<&'static str> {
     // Pants puts a comment before it.
-    let body = text.lines().skip_while(|line| line.trim_start().starts_with("//") || line.trim().is_empty());
+    let body = text
+        .lines()
+        .skip_while(|line| line.trim_start().starts_with("//") || line.trim().is_empty());
     let body = body.collect::<Vec<_>>().join("\n");
     if !body.trim_start().starts_with(['{', '[']) {
         return None;
     }
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(&body) else { return None };
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(&body) else {
+        return None;
+    };
     let has = |key: &str| value.get(key).is_some();
     if has("_meta") {
         return None;
@@ -111,7 +141,11 @@ pub(super) fn by_json(text: &str) -> Option<&'static str> {
 
 /// The same by TOML.
 pub(super) fn by_toml(table: &toml::Table) -> Option<&'static str> {
-    let packages = table.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    let packages = table
+        .get("package")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten();
     let mut sources = packages.filter_map(|package| package.get("source")?.as_str());
     if sources.any(|source| source.starts_with("registry+") || source.starts_with("git+")) {
         return Some(OTHER_LANGUAGE);
@@ -123,8 +157,13 @@ pub(super) fn by_toml(table: &toml::Table) -> Option<&'static str> {
 
 /// The same by the lines of YAML that the tools write.
 pub(super) fn by_yaml(text: &str) -> Option<&'static str> {
-    let mut keys = text.lines().filter(|line| !line.starts_with([' ', '#', '-', '\t']));
-    let keys: Vec<&str> = keys.by_ref().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    let mut keys = text
+        .lines()
+        .filter(|line| !line.starts_with([' ', '#', '-', '\t']));
+    let keys: Vec<&str> = keys
+        .by_ref()
+        .filter_map(|line| Some(line.split_once(':')?.0))
+        .collect();
     let has = |key: &str| keys.contains(&key);
     if has("environments") && has("packages") {
         Some(PIXI)

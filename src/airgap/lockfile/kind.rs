@@ -23,7 +23,8 @@ impl Kind {
         if let Some(what) = foreign::by_name(last) {
             return Err(LockError::new(name, what));
         }
-        let pylock = last == "pylock.toml" || (last.starts_with("pylock.") && last.ends_with(".toml"));
+        let pylock =
+            last == "pylock.toml" || (last.starts_with("pylock.") && last.ends_with(".toml"));
         Ok(match last {
             "uv.lock" => Self::Uv,
             "poetry.lock" => Self::Poetry,
@@ -39,7 +40,11 @@ impl Kind {
         if let Some(what) = foreign::by_json(text) {
             return Err(what);
         }
-        if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+        if text
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .starts_with('{')
+        {
             return Ok(Self::Pipfile);
         }
         let Ok(table) = text.parse::<toml::Table>() else {
@@ -48,7 +53,11 @@ impl Kind {
         if let Some(what) = foreign::by_toml(&table) {
             return Err(what);
         }
-        let metadata = |key: &str| table.get("metadata").is_some_and(|metadata| metadata.get(key).is_some());
+        let metadata = |key: &str| {
+            table
+                .get("metadata")
+                .is_some_and(|metadata| metadata.get(key).is_some())
+        };
         Ok(if table.contains_key("lock-version") {
             Self::Pylock
         } else if metadata("lock-version") || metadata("content-hash") {

@@ -89,10 +89,18 @@ pub(super) fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) ->
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
         let known = |name: &str| {
-            let proper = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-            if proper && !name.is_empty() { variable(name) } else { None }
+            let proper = name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            if proper && !name.is_empty() {
+                variable(name)
+            } else {
+                None
+            }
         };
-        let value = after.split_once('}').and_then(|(name, tail)| Some((known(name)?, tail)));
+        let value = after
+            .split_once('}')
+            .and_then(|(name, tail)| Some((known(name)?, tail)));
         match value {
             Some((value, tail)) => {
                 out.push_str(&value);
@@ -120,14 +128,21 @@ pub(super) fn read(text: &str, place: &str) -> Result<Line, LockError> {
     let mut hashes = Vec::new();
     while let Some(word) = words.next() {
         let (option, value) = split(word);
-        let value = if FLAGS.contains(&option) { None } else { value.or_else(|| words.next()) };
+        let value = if FLAGS.contains(&option) {
+            None
+        } else {
+            value.or_else(|| words.next())
+        };
         match (option, value) {
             ("--hash", Some(hash)) => hashes.push(hash.trim_matches(['"', '\'']).to_owned()),
             _ if VALUED.contains(&option) || FLAGS.contains(&option) => {}
             _ => return Err(unknown(option, place)),
         }
     }
-    Ok(Line::Requirement { text: requirement.join(" "), hashes })
+    Ok(Line::Requirement {
+        text: requirement.join(" "),
+        hashes,
+    })
 }
 
 fn option_line(text: &str, place: &str) -> Result<Line, LockError> {
@@ -167,7 +182,10 @@ fn split(word: &str) -> (&str, Option<&str>) {
 }
 
 fn unknown(option: &str, place: &str) -> LockError {
-    LockError::new(place, format!("`{option}` is no option of a requirements file"))
+    LockError::new(
+        place,
+        format!("`{option}` is no option of a requirements file"),
+    )
 }
 
 /// A `#` begins a comment at the beginning of a line or after a blank; in a URL it does not.

@@ -39,7 +39,11 @@ pub use text::decode;
 /// # Errors
 /// Text that is not of its format, a version of it that is not known, a marker that is none, a nested file that cannot be
 /// read; each with its place.
-pub fn read(name: &str, text: &str, surroundings: &mut Surroundings<'_>) -> Result<Reading, LockError> {
+pub fn read(
+    name: &str,
+    text: &str,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Reading, LockError> {
     match Kind::of(name, text)? {
         Kind::Uv => uv::read(name, text),
         Kind::Pylock => pylock::read(name, text),

@@ -48,11 +48,12 @@ struct Package {
 
 /// Reads it; `name` is what the file is called in reports.
 pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
-    let lock: Lock =
-        serde_json::from_str(text).map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
+    let lock: Lock = serde_json::from_str(text)
+        .map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
     if lock.meta.pipfile_spec != SPECIFICATION {
         let found = lock.meta.pipfile_spec;
-        let why = format!("Pipfile.lock has pipfile-spec {found}, and this larder reads {SPECIFICATION}");
+        let why =
+            format!("Pipfile.lock has pipfile-spec {found}, and this larder reads {SPECIFICATION}");
         return Err(LockError::new(name, why));
     }
     let mut found = Reading::default();
@@ -60,14 +61,19 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         found.index(source.url.as_deref());
     }
     for (project, value) in lock.categories.values().flatten() {
-        let package =
-            Package::deserialize(value).map_err(|why| LockError::new(name, format!("`{project}`: {why}")))?;
+        let package = Package::deserialize(value)
+            .map_err(|why| LockError::new(name, format!("`{project}`: {why}")))?;
         add(&mut found, project, &package, name)?;
     }
     Ok(found)
 }
 
-fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Result<(), LockError> {
+fn add(
+    found: &mut Reading,
+    project: &str,
+    package: &Package,
+    place: &str,
+) -> Result<(), LockError> {
     if let Some((why, url)) = package.elsewhere() {
         if !matches!(package.path.as_deref(), Some("." | "./")) {
             found.left_out.push(LeftOut {
@@ -75,7 +81,11 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
                 why,
                 url: url.and_then(|url| Url::parse(url).ok()),
                 at: package.location().map(str::to_owned),
-                sha256: package.hashes.iter().filter_map(|hash| reading::sha256(hash)).next(),
+                sha256: package
+                    .hashes
+                    .iter()
+                    .filter_map(|hash| reading::sha256(hash))
+                    .next(),
                 marker: reading::marker(package.markers.as_deref(), place)?,
                 place: place.to_owned(),
             });
@@ -83,13 +93,25 @@ fn add(found: &mut Reading, project: &str, package: &Package, place: &str) -> Re
         return Ok(());
     }
     let project = reading::project(project, place)?;
-    let pinned = package.version.as_deref().unwrap_or_default().trim_start_matches('=');
-    let hashes: BTreeSet<_> = package.hashes.iter().filter_map(|hash| reading::sha256(hash)).collect();
+    let pinned = package
+        .version
+        .as_deref()
+        .unwrap_or_default()
+        .trim_start_matches('=');
+    let hashes: BTreeSet<_> = package
+        .hashes
+        .iter()
+        .filter_map(|hash| reading::sha256(hash))
+        .collect();
     found.compare(&project, package.hashes.iter().map(String::as_str), place);
     found.add(Wanted {
         versions: Versions::Exactly(reading::version(&project, pinned, place)?),
         project,
-        files: if hashes.is_empty() { Files::Any } else { Files::Hashed(hashes) },
+        files: if hashes.is_empty() {
+            Files::Any
+        } else {
+            Files::Hashed(hashes)
+        },
         requires_python: None,
         marker: reading::marker(package.markers.as_deref(), place)?,
         prereleases: None,

@@ -77,14 +77,23 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
     }
     let mut found = Reading::default();
     for package in &lock.package {
-        let url = package.source.as_ref().and_then(|source| source.url.as_deref());
+        let url = package
+            .source
+            .as_ref()
+            .and_then(|source| source.url.as_deref());
         if let Some(why) = package.elsewhere() {
             found.left_out.push(LeftOut {
                 project: Some(package.name.clone()),
                 why,
-                url: url.and_then(|url| Url::parse(url).ok()).filter(|_| why == Origin::DirectUrl),
+                url: url
+                    .and_then(|url| Url::parse(url).ok())
+                    .filter(|_| why == Origin::DirectUrl),
                 at: url.map(str::to_owned),
-                sha256: package.files.iter().filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
+                sha256: package
+                    .files
+                    .iter()
+                    .filter_map(|file| reading::sha256(file.hash.as_deref()?))
+                    .next(),
                 marker: package.marker(name)?,
                 place: name.to_owned(),
             });
@@ -100,7 +109,12 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
         for file in files {
             found.compare(&locked.project, file.hash.as_deref().into_iter(), name);
         }
-        let older = lock.metadata.hashes.get(&package.name).into_iter().flatten();
+        let older = lock
+            .metadata
+            .hashes
+            .get(&package.name)
+            .into_iter()
+            .flatten();
         let older: BTreeSet<Digest> = older.filter_map(|hex| Digest::parse(hex)).collect();
         if files.is_empty() && !older.is_empty() {
             locked.files = Files::Hashed(older);
@@ -142,6 +156,11 @@ impl Package {
 impl File {
     fn named(&self) -> NamedFile {
         let sha256 = self.hash.as_deref().and_then(reading::sha256);
-        NamedFile { filename: self.file.clone(), sha256, size: None, url: None }
+        NamedFile {
+            filename: self.file.clone(),
+            sha256,
+            size: None,
+            url: None,
+        }
     }
 }

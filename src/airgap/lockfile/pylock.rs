@@ -55,13 +55,19 @@ struct File {
 pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
     let lock: Lock = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
     if !lock.lock_version.starts_with(MAJOR) {
-        let why = format!("pylock.toml has version {}, and this larder reads {MAJOR}x", lock.lock_version);
+        let why = format!(
+            "pylock.toml has version {}, and this larder reads {MAJOR}x",
+            lock.lock_version
+        );
         return Err(LockError::new(name, why));
     }
     let mut found = Reading::default();
     for package in &lock.packages {
         if let Some((why, file)) = package.elsewhere() {
-            let own = package.directory.as_ref().and_then(|directory| directory.path.as_deref());
+            let own = package
+                .directory
+                .as_ref()
+                .and_then(|directory| directory.path.as_deref());
             if !matches!(own, Some("." | "./")) {
                 let url = file.and_then(|file| file.url.as_deref());
                 found.left_out.push(LeftOut {
@@ -77,10 +83,16 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
             continue;
         }
         found.index(package.index.as_deref());
-        let files = package.sdist.iter().chain(&package.wheels).filter_map(File::named).collect();
+        let files = package
+            .sdist
+            .iter()
+            .chain(&package.wheels)
+            .filter_map(File::named)
+            .collect();
         let locked = reading::locked(&package.name, package.version.as_deref(), files, name)?;
         for file in package.sdist.iter().chain(&package.wheels) {
-            let algorithms: Vec<String> = file.hashes.keys().map(|name| format!("{name}:")).collect();
+            let algorithms: Vec<String> =
+                file.hashes.keys().map(|name| format!("{name}:")).collect();
             found.compare(&locked.project, algorithms.iter().map(String::as_str), name);
         }
         found.add(Wanted {
@@ -97,7 +109,8 @@ impl Package {
     fn location(&self) -> Option<&str> {
         let place = self.vcs.as_ref().or(self.directory.as_ref());
         let place = place.map(|place| (&place.url, &place.path));
-        let (url, path) = place.or_else(|| self.archive.as_ref().map(|file| (&file.url, &file.path)))?;
+        let (url, path) =
+            place.or_else(|| self.archive.as_ref().map(|file| (&file.url, &file.path)))?;
         url.as_deref().or(path.as_deref())
     }
 
@@ -110,7 +123,11 @@ impl Package {
             return Some((Origin::Path, None));
         }
         let archive = self.archive.as_ref()?;
-        let why = if archive.url.is_some() { Origin::DirectUrl } else { Origin::Path };
+        let why = if archive.url.is_some() {
+            Origin::DirectUrl
+        } else {
+            Origin::Path
+        };
         Some((why, Some(archive)))
     }
 }

@@ -33,19 +33,26 @@ pub(super) fn markers(nodes: &[Node]) -> Vec<Option<Marker>> {
     for (at, node) in nodes.iter().enumerate() {
         named.entry(&node.name).or_default().push(at);
     }
-    let mut incoming: Vec<Vec<(usize, &Option<Marker>)>> = nodes.iter().map(|_| Vec::new()).collect();
+    let mut incoming: Vec<Vec<(usize, &Option<Marker>)>> =
+        nodes.iter().map(|_| Vec::new()).collect();
     for (from, node) in nodes.iter().enumerate() {
         for edge in &node.edges {
             for &to in named.get(edge.name.as_str()).into_iter().flatten() {
-                let meant =
-                    edge.version.is_none() || nodes.get(to).is_some_and(|node| node.version == edge.version);
+                let meant = edge.version.is_none()
+                    || nodes
+                        .get(to)
+                        .is_some_and(|node| node.version == edge.version);
                 if let Some(edges) = incoming.get_mut(to).filter(|_| meant) {
                     edges.push((from, &edge.marker));
                 }
             }
         }
     }
-    let mut walk = Walk { nodes, incoming, known: vec![State::Unseen; nodes.len()] };
+    let mut walk = Walk {
+        nodes,
+        incoming,
+        known: vec![State::Unseen; nodes.len()],
+    };
     (0..nodes.len()).map(|at| walk.marker(at, 0)).collect()
 }
 
@@ -73,10 +80,20 @@ impl Walk<'_> {
             State::Unseen => {}
         }
         self.set(at, State::Open);
-        let forks = self.nodes.get(at).map(|node| node.forks.clone()).unwrap_or_default();
-        let forked = if forks.is_empty() { None } else { small(Marker::any(forks)) };
+        let forks = self
+            .nodes
+            .get(at)
+            .map(|node| node.forks.clone())
+            .unwrap_or_default();
+        let forked = if forks.is_empty() {
+            None
+        } else {
+            small(Marker::any(forks))
+        };
         let reached = self.reached(at, depth);
-        let marker = small(Marker::all([reached.clone(), forked.clone()])).or(reached).or(forked);
+        let marker = small(Marker::all([reached.clone(), forked.clone()]))
+            .or(reached)
+            .or(forked);
         self.set(at, State::Known(marker.clone()));
         marker
     }
@@ -93,8 +110,13 @@ impl Walk<'_> {
             ways.push(Marker::all([parent, marker.clone()]));
         }
         let whole = Marker::any(ways);
-        if whole.as_ref().is_some_and(|whole| whole.comparisons() > COMPARISONS_MAX) {
-            return small(Marker::any(edges.into_iter().map(|(_, marker)| marker.clone())));
+        if whole
+            .as_ref()
+            .is_some_and(|whole| whole.comparisons() > COMPARISONS_MAX)
+        {
+            return small(Marker::any(
+                edges.into_iter().map(|(_, marker)| marker.clone()),
+            ));
         }
         whole
     }

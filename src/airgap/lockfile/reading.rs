@@ -92,7 +92,10 @@ impl LockError {
     pub(super) fn new(place: &str, why: impl std::fmt::Display) -> Self {
         // Both may quote a URL of the input's.
         let shown = |text: &str| without_credentials(text).into_owned();
-        Self { place: shown(place), why: shown(&why.to_string()) }
+        Self {
+            place: shown(place),
+            why: shown(&why.to_string()),
+        }
     }
 
     /// TOML that is none, or not of the shape that the format has.
@@ -109,7 +112,9 @@ impl LockError {
 impl Reading {
     /// Adds an index unless it is known; what is no http URL is a folder of somebody's.
     pub(super) fn index(&mut self, url: Option<&str>) {
-        let Some(url) = url.filter(|url| is_http(url)) else { return };
+        let Some(url) = url.filter(|url| is_http(url)) else {
+            return;
+        };
         if !self.indexes.iter().any(|known| known == url) {
             self.indexes.push(url.to_owned());
         }
@@ -127,10 +132,20 @@ impl Reading {
         if algorithms.clone().any(|name| name == "sha256") {
             return;
         }
-        let Some(algorithm) = algorithms.next().map(str::to_owned) else { return };
-        if !self.uncompared.iter().any(|known| known.project == *project) {
+        let Some(algorithm) = algorithms.next().map(str::to_owned) else {
+            return;
+        };
+        if !self
+            .uncompared
+            .iter()
+            .any(|known| known.project == *project)
+        {
             let (project, place) = (project.clone(), place.to_owned());
-            self.uncompared.push(Uncompared { project, algorithm, place });
+            self.uncompared.push(Uncompared {
+                project,
+                algorithm,
+                place,
+            });
         }
     }
 
@@ -165,7 +180,11 @@ pub(super) fn locked(
     Ok(Wanted {
         project,
         versions,
-        files: if files.is_empty() { Files::Any } else { Files::Named(files) },
+        files: if files.is_empty() {
+            Files::Any
+        } else {
+            Files::Named(files)
+        },
         requires_python: None,
         marker: None,
         prereleases: None,
@@ -177,19 +196,31 @@ pub(super) fn project(text: &str, place: &str) -> Result<ProjectName, LockError>
     ProjectName::parse(text).map_err(|why| LockError::new(place, format!("`{text}`: {why}")))
 }
 
-pub(super) fn version(project: &ProjectName, text: &str, place: &str) -> Result<Version, LockError> {
-    Version::from_str(text)
-        .map_err(|why| LockError::new(place, format!("{project} {text}: not a version of PEP 440: {why}")))
+pub(super) fn version(
+    project: &ProjectName,
+    text: &str,
+    place: &str,
+) -> Result<Version, LockError> {
+    Version::from_str(text).map_err(|why| {
+        LockError::new(
+            place,
+            format!("{project} {text}: not a version of PEP 440: {why}"),
+        )
+    })
 }
 
 pub(super) fn marker(text: Option<&str>, place: &str) -> Result<Option<Marker>, LockError> {
     let text = text.filter(|text| !text.trim().is_empty());
-    text.map(Marker::parse).transpose().map_err(|why| LockError::new(place, why))
+    text.map(Marker::parse)
+        .transpose()
+        .map_err(|why| LockError::new(place, why))
 }
 
 /// `>=3.8`; what is not of PEP 440 (`*`, `^3.8`) says nothing here.
 pub(super) fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
-    specifiers(text?).ok().filter(|specifiers| !specifiers.is_empty())
+    specifiers(text?)
+        .ok()
+        .filter(|specifiers| !specifiers.is_empty())
 }
 
 /// `>=1,<2`; as for packaging, a comma may stand at the end.
@@ -213,7 +244,11 @@ pub(super) fn is_http(url: &str) -> bool {
 }
 
 /// A file as lock files name it: by name, by URL, or by both.
-pub(super) fn named_file(name: Option<&str>, url: Option<&str>, path: Option<&str>) -> Option<NamedFile> {
+pub(super) fn named_file(
+    name: Option<&str>,
+    url: Option<&str>,
+    path: Option<&str>,
+) -> Option<NamedFile> {
     let parsed = url.and_then(|url| Url::parse(url).ok());
     let filename = match (name, &parsed) {
         (Some(name), _) => name.to_owned(),
@@ -221,7 +256,13 @@ pub(super) fn named_file(name: Option<&str>, url: Option<&str>, path: Option<&st
         (None, None) => last_segment(path.or(url)?),
     };
     let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https"));
-    Some(NamedFile { filename, sha256: None, size: None, url }).filter(|file| !file.filename.is_empty())
+    Some(NamedFile {
+        filename,
+        sha256: None,
+        size: None,
+        url,
+    })
+    .filter(|file| !file.filename.is_empty())
 }
 
 fn last_segment(path: &str) -> String {

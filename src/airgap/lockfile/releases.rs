@@ -21,7 +21,12 @@ struct Chosen {
 
 impl ReleaseControl {
     /// One option with its names, separated by commas; what is named later counts.
-    pub(super) fn add(&mut self, option: Releases, names: &str, place: &str) -> Result<(), LockError> {
+    pub(super) fn add(
+        &mut self,
+        option: Releases,
+        names: &str,
+        place: &str,
+    ) -> Result<(), LockError> {
         let (chosen, other) = match option {
             Releases::All => (&mut self.all_releases, &mut self.only_final),
             Releases::OnlyFinal => (&mut self.only_final, &mut self.all_releases),
@@ -30,7 +35,10 @@ impl ReleaseControl {
             match name {
                 EVERY => {
                     *other = Chosen::default();
-                    *chosen = Chosen { every: true, named: BTreeSet::new() };
+                    *chosen = Chosen {
+                        every: true,
+                        named: BTreeSet::new(),
+                    };
                 }
                 NONE => *chosen = Chosen::default(),
                 name => {
@@ -52,6 +60,8 @@ impl ReleaseControl {
             (all.every, true),
             (finals.every, false),
         ];
-        order.into_iter().find_map(|(holds, answer)| holds.then_some(answer))
+        order
+            .into_iter()
+            .find_map(|(holds, answer)| holds.then_some(answer))
     }
 }

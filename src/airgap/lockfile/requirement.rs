@@ -34,7 +34,12 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let (target, marker) = without_marker(text);
     if let Some((why, url)) = bare(target) {
         let marker = reading::marker(marker, place)?;
-        return Ok(Requirement::Elsewhere { name: named_in_fragment(target), why, url, marker });
+        return Ok(Requirement::Elsewhere {
+            name: named_in_fragment(target),
+            why,
+            url,
+            marker,
+        });
     }
     let end = text
         .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
@@ -45,17 +50,32 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
         let (target, marker) = without_marker(target.trim_start());
         let (why, url) = bare(target).unwrap_or((Origin::Path, None));
         let marker = reading::marker(marker, place)?;
-        return Ok(Requirement::Elsewhere { name: Some(name.to_owned()), why, url, marker });
+        return Ok(Requirement::Elsewhere {
+            name: Some(name.to_owned()),
+            why,
+            url,
+            marker,
+        });
     }
     let project = ProjectName::parse(name)
         .map_err(|why| LockError::new(place, format!("`{text}` is not a requirement: {why}")))?;
-    let (specifiers, marker) = rest.split_once(';').map_or((rest, None), |(left, right)| (left, Some(right)));
+    let (specifiers, marker) = rest
+        .split_once(';')
+        .map_or((rest, None), |(left, right)| (left, Some(right)));
     let specifiers = specifiers.trim();
-    let specifiers =
-        specifiers.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(specifiers);
+    let specifiers = specifiers
+        .strip_prefix('(')
+        .and_then(|inner| inner.strip_suffix(')'))
+        .unwrap_or(specifiers);
     Ok(Requirement::Project {
         specifiers: reading::specifiers(specifiers).map_err(|why| {
-            LockError::new(place, format!("`{text}` is not a requirement: {}", one_line(&why.to_string())))
+            LockError::new(
+                place,
+                format!(
+                    "`{text}` is not a requirement: {}",
+                    one_line(&why.to_string())
+                ),
+            )
         })?,
         marker: reading::marker(marker, place)?,
         project,
@@ -64,7 +84,8 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
 
 /// Which versions these are: one if they pin it, as `==1.2` does and `==1.2.*` does not.
 pub(super) fn versions(specifiers: &VersionSpecifiers) -> Versions {
-    let pins = |one: &&VersionSpecifier| matches!(one.operator(), Operator::Equal | Operator::ExactEqual);
+    let pins =
+        |one: &&VersionSpecifier| matches!(one.operator(), Operator::Equal | Operator::ExactEqual);
     match specifiers.iter().find(pins) {
         Some(pin) if specifiers.contains(pin.version()) => Versions::Exactly(pin.version().clone()),
         _ if specifiers.is_empty() => Versions::Latest(1),
@@ -76,8 +97,11 @@ pub(super) fn versions(specifiers: &VersionSpecifiers) -> Versions {
 /// beside it, as pip and packaging have it, or where what follows is a marker.
 fn without_marker(text: &str) -> (&str, Option<&str>) {
     for (at, _) in text.match_indices(';') {
-        let Some((before, marker)) = text.get(..at).zip(text.get(at + 1..)) else { continue };
-        let apart = before.ends_with(char::is_whitespace) || marker.starts_with(char::is_whitespace);
+        let Some((before, marker)) = text.get(..at).zip(text.get(at + 1..)) else {
+            continue;
+        };
+        let apart =
+            before.ends_with(char::is_whitespace) || marker.starts_with(char::is_whitespace);
         if apart || marker.is_empty() || Marker::parse(marker).is_ok() {
             return (before.trim_end(), Some(marker));
         }
@@ -88,14 +112,23 @@ fn without_marker(text: &str) -> (&str, Option<&str>) {
 /// The URL or path of a requirement that is of no index, without what stands around it.
 pub(super) fn location(text: &str) -> &str {
     let (target, _) = without_marker(text);
-    let behind_name = target.split_once(" @ ").map_or(target, |(_, target)| target);
-    behind_name.trim().split([' ', '\t']).next().unwrap_or_default()
+    let behind_name = target
+        .split_once(" @ ")
+        .map_or(target, |(_, target)| target);
+    behind_name
+        .trim()
+        .split([' ', '\t'])
+        .next()
+        .unwrap_or_default()
 }
 
 /// A URL or path that stands alone.
 fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
     let word = text.split([' ', '\t']).next().unwrap_or_default();
-    if let Some((scheme, _)) = word.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
+    if let Some((scheme, _)) = word
+        .split_once("://")
+        .filter(|(scheme, _)| is_scheme(scheme))
+    {
         return Some(match scheme {
             "http" | "https" => (Origin::DirectUrl, Url::parse(word).ok()),
             "file" => (Origin::Path, None),
@@ -111,7 +144,9 @@ fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 /// `#egg=NAME`, as older files have it.
@@ -122,7 +157,9 @@ fn named_in_fragment(text: &str) -> Option<String> {
 }
 
 fn after_extras<'t>(text: &'t str, place: &str) -> Result<&'t str, LockError> {
-    let Some(inner) = text.strip_prefix('[') else { return Ok(text) };
+    let Some(inner) = text.strip_prefix('[') else {
+        return Ok(text);
+    };
     match inner.split_once(']') {
         Some((_, rest)) => Ok(rest.trim_start()),
         None => Err(LockError::new(place, "extras without a closing `]`")),

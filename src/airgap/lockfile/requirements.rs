@@ -76,7 +76,10 @@ pub(super) fn read(
 pub(super) fn read_one(text: &str, place: &str) -> Result<Reading, LockError> {
     let variable = |_: &str| None;
     let mut none = |_: &str| Err("not here".to_owned());
-    let mut surroundings = Surroundings { read: &mut none, variable: &variable };
+    let mut surroundings = Surroundings {
+        read: &mut none,
+        variable: &variable,
+    };
     let mut walk = Walk {
         surroundings: &mut surroundings,
         open: Vec::new(),
@@ -103,14 +106,24 @@ impl Walk<'_, '_> {
                 Line::Requirements(nested) => {
                     self.nested(name, &nested, Purpose::Requirements.max(purpose), &place)?
                 }
-                Line::Constraints(nested) => self.nested(name, &nested, Purpose::Constraints, &place)?,
-                Line::Requirement { text, hashes } => self.requirement(&text, hashes, purpose, &place)?,
+                Line::Constraints(nested) => {
+                    self.nested(name, &nested, Purpose::Constraints, &place)?
+                }
+                Line::Requirement { text, hashes } => {
+                    self.requirement(&text, hashes, purpose, &place)?
+                }
             }
         }
         Ok(())
     }
 
-    fn nested(&mut self, from: &str, nested: &str, purpose: Purpose, place: &str) -> Result<(), LockError> {
+    fn nested(
+        &mut self,
+        from: &str,
+        nested: &str,
+        purpose: Purpose,
+        place: &str,
+    ) -> Result<(), LockError> {
         if nested.contains("://") {
             let shown = without_credentials(nested);
             return Err(LockError::new(
@@ -123,14 +136,18 @@ impl Walk<'_, '_> {
         if self.open.contains(&identity) {
             return Err(LockError::new(
                 place,
-                format!("{identity} names itself, by way of {}", self.open.join(", ")),
+                format!(
+                    "{identity} names itself, by way of {}",
+                    self.open.join(", ")
+                ),
             ));
         }
         if !self.seen.insert((purpose, identity.clone())) {
             return Ok(());
         }
         if self.open.len() > DEPTH_MAX || self.seen.len() > FILES_MAX {
-            let why = format!("more than {DEPTH_MAX} files within each other, or {FILES_MAX} in all");
+            let why =
+                format!("more than {DEPTH_MAX} files within each other, or {FILES_MAX} in all");
             return Err(LockError::new(place, why));
         }
         let text = (self.surroundings.read)(&path)
@@ -143,11 +160,27 @@ impl Walk<'_, '_> {
 
     fn editable(&mut self, target: &str, place: &str) {
         let (project, why, url, marker) = match requirement::read(target, place) {
-            Ok(Requirement::Elsewhere { name, why, url, marker }) => (name, why, url, marker),
+            Ok(Requirement::Elsewhere {
+                name,
+                why,
+                url,
+                marker,
+            }) => (name, why, url, marker),
             _ => (None, Origin::Path, None, None),
         };
-        let (place, at) = (place.to_owned(), Some(requirement::location(target).to_owned()));
-        self.found.left_out.push(LeftOut { project, why, url, at, sha256: None, marker, place });
+        let (place, at) = (
+            place.to_owned(),
+            Some(requirement::location(target).to_owned()),
+        );
+        self.found.left_out.push(LeftOut {
+            project,
+            why,
+            url,
+            at,
+            sha256: None,
+            marker,
+            place,
+        });
     }
 
     fn requirement(
@@ -159,24 +192,76 @@ impl Walk<'_, '_> {
     ) -> Result<(), LockError> {
         let place = place.to_owned();
         match (requirement::read(text, &place)?, purpose) {
-            (Requirement::Project { project, specifiers, marker }, Purpose::Requirements) => {
-                self.named.push(Named { project, specifiers, marker, hashes, place });
+            (
+                Requirement::Project {
+                    project,
+                    specifiers,
+                    marker,
+                },
+                Purpose::Requirements,
+            ) => {
+                self.named.push(Named {
+                    project,
+                    specifiers,
+                    marker,
+                    hashes,
+                    place,
+                });
             }
-            (Requirement::Project { project, specifiers, marker }, Purpose::Constraints) => {
-                let constraint = Constraint { specifiers, marker, hashes, elsewhere: None };
-                self.constraints.entry(project).or_default().push(constraint);
+            (
+                Requirement::Project {
+                    project,
+                    specifiers,
+                    marker,
+                },
+                Purpose::Constraints,
+            ) => {
+                let constraint = Constraint {
+                    specifiers,
+                    marker,
+                    hashes,
+                    elsewhere: None,
+                };
+                self.constraints
+                    .entry(project)
+                    .or_default()
+                    .push(constraint);
             }
-            (Requirement::Elsewhere { name, why, url, marker }, Purpose::Requirements) => {
+            (
+                Requirement::Elsewhere {
+                    name,
+                    why,
+                    url,
+                    marker,
+                },
+                Purpose::Requirements,
+            ) => {
                 let mut left = left_out(name, (why, url), &hashes, marker, place);
                 left.at = Some(requirement::location(text).to_owned());
                 self.found.left_out.push(left);
             }
-            (Requirement::Elsewhere { name, why, url, marker }, Purpose::Constraints) => {
+            (
+                Requirement::Elsewhere {
+                    name,
+                    why,
+                    url,
+                    marker,
+                },
+                Purpose::Constraints,
+            ) => {
                 // pip refuses a constraint without a name.
                 let Some(name) = name else { return Ok(()) };
                 let specifiers = VersionSpecifiers::empty();
-                let constraint = Constraint { specifiers, marker, hashes, elsewhere: Some((why, url)) };
-                self.constraints.entry(reading::project(&name, &place)?).or_default().push(constraint);
+                let constraint = Constraint {
+                    specifiers,
+                    marker,
+                    hashes,
+                    elsewhere: Some((why, url)),
+                };
+                self.constraints
+                    .entry(reading::project(&name, &place)?)
+                    .or_default()
+                    .push(constraint);
             }
         }
         Ok(())
@@ -185,7 +270,10 @@ impl Walk<'_, '_> {
     fn finish(mut self) -> Result<Reading, LockError> {
         let constraints = std::mem::take(&mut self.constraints);
         for named in std::mem::take(&mut self.named) {
-            let own = constraints.get(&named.project).map(Vec::as_slice).unwrap_or_default();
+            let own = constraints
+                .get(&named.project)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             self.add(&named, own)?;
         }
         Ok(self.found)
@@ -205,23 +293,35 @@ impl Walk<'_, '_> {
             if let Some(elsewhere) = under().find_map(|constraint| constraint.elsewhere.clone()) {
                 let project = Some(named.project.to_string());
                 let place = named.place.clone();
-                self.found.left_out.push(left_out(project, elsewhere, &hashes, held.marker, place));
+                self.found
+                    .left_out
+                    .push(left_out(project, elsewhere, &hashes, held.marker, place));
                 pinned_somewhere = true;
                 continue;
             }
             let own = named.specifiers.iter();
-            let specifiers: VersionSpecifiers =
-                own.chain(under().flat_map(|constraint| constraint.specifiers.iter())).cloned().collect();
+            let specifiers: VersionSpecifiers = own
+                .chain(under().flat_map(|constraint| constraint.specifiers.iter()))
+                .cloned()
+                .collect();
             let versions = requirement::versions(&specifiers);
             let pinned = matches!(versions, Versions::Exactly(_));
             let digests: BTreeSet<Digest> = hashes.iter().filter_map(|hash| sha256(hash)).collect();
             pinned_somewhere |= pinned;
             is_locked &= pinned || !digests.is_empty();
-            self.found.compare(&named.project, hashes.iter().map(String::as_str), &named.place);
+            self.found.compare(
+                &named.project,
+                hashes.iter().map(String::as_str),
+                &named.place,
+            );
             self.found.add(Wanted {
                 project: named.project.clone(),
                 versions,
-                files: if digests.is_empty() { Files::Any } else { Files::Hashed(digests) },
+                files: if digests.is_empty() {
+                    Files::Any
+                } else {
+                    Files::Hashed(digests)
+                },
                 requires_python: None,
                 marker: held.marker,
                 prereleases: self.releases.prereleases(&named.project),
@@ -229,7 +329,10 @@ impl Walk<'_, '_> {
             });
         }
         if !pinned_somewhere && !named.hashes.is_empty() {
-            let why = format!("with --hash a requirement must be pinned, as in {}==1.2", named.project);
+            let why = format!(
+                "with --hash a requirement must be pinned, as in {}==1.2",
+                named.project
+            );
             return Err(LockError::new(&named.place, why));
         }
         if !is_locked {
@@ -247,9 +350,20 @@ fn left_out(
     marker: Option<Marker>,
     place: String,
 ) -> LeftOut {
-    let sha256 = hashes.iter().find_map(|hash| sha256(hash)).or_else(|| in_fragment(url.as_ref()));
+    let sha256 = hashes
+        .iter()
+        .find_map(|hash| sha256(hash))
+        .or_else(|| in_fragment(url.as_ref()));
     let at = url.as_ref().map(Url::to_string);
-    LeftOut { project, why, url, at, sha256, marker, place }
+    LeftOut {
+        project,
+        why,
+        url,
+        at,
+        sha256,
+        marker,
+        place,
+    }
 }
 
 /// A path without `.` and `..`, as far as its text tells: by this a file is known again.
@@ -258,7 +372,10 @@ fn direct(path: &str) -> String {
     for segment in path.split('/') {
         match segment {
             "." => {}
-            ".." if segments.last().is_some_and(|last| !matches!(*last, ".." | "")) => {
+            ".." if segments
+                .last()
+                .is_some_and(|last| !matches!(*last, ".." | "")) =>
+            {
                 segments.pop();
             }
             other => segments.push(other),
@@ -278,5 +395,9 @@ fn beside(from: &str, nested: &str) -> String {
 }
 
 fn in_fragment(url: Option<&Url>) -> Option<Digest> {
-    Digest::parse(url?.fragment()?.split('&').find_map(|pair| pair.strip_prefix("sha256="))?)
+    Digest::parse(
+        url?.fragment()?
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("sha256="))?,
+    )
 }

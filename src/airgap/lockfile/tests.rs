@@ -36,10 +36,21 @@ fn alone(name: &str, text: &str) -> Result<Reading, LockError> {
 }
 
 fn with_files(name: &str, text: &str, files: &BTreeMap<&str, &str>) -> Result<Reading, LockError> {
-    let mut read =
-        |path: &str| files.get(path).map(|text| (*text).to_owned()).ok_or("no such file".to_owned());
+    let mut read = |path: &str| {
+        files
+            .get(path)
+            .map(|text| (*text).to_owned())
+            .ok_or("no such file".to_owned())
+    };
     let variable = |name: &str| (name == "HOST").then(|| "index.example".to_owned());
-    super::read(name, text, &mut Surroundings { read: &mut read, variable: &variable })
+    super::read(
+        name,
+        text,
+        &mut Surroundings {
+            read: &mut read,
+            variable: &variable,
+        },
+    )
 }
 
 fn good(name: &str, text: &str) -> Reading {
@@ -47,7 +58,9 @@ fn good(name: &str, text: &str) -> Reading {
 }
 
 fn why(name: &str, text: &str) -> String {
-    alone(name, text).expect_err("a lock file that cannot be read").to_string()
+    alone(name, text)
+        .expect_err("a lock file that cannot be read")
+        .to_string()
 }
 
 fn projects(reading: &Reading) -> Vec<String> {
@@ -63,7 +76,11 @@ impl Wanted {
             Versions::Matching(specifiers) => specifiers.to_string(),
             Versions::All | Versions::Latest(_) => String::new(),
         };
-        let marker = self.marker.as_ref().map(|marker| format!("; {marker}")).unwrap_or_default();
+        let marker = self
+            .marker
+            .as_ref()
+            .map(|marker| format!("; {marker}"))
+            .unwrap_or_default();
         format!("{}{versions}{marker}", self.project)
     }
 
@@ -79,28 +96,49 @@ impl Wanted {
 }
 
 fn of<'r>(reading: &'r Reading, project: &str) -> &'r Wanted {
-    reading.wanted.iter().find(|wanted| wanted.project.as_str() == project).expect("a project of the lock")
+    reading
+        .wanted
+        .iter()
+        .find(|wanted| wanted.project.as_str() == project)
+        .expect("a project of the lock")
 }
 
 #[test]
 fn every_format_names_the_same_projects_under_the_same_conditions() {
     for (name, text) in ALL {
         let reading = good(name, text);
-        assert!(reading.left_out.is_empty() && reading.unlocked.is_empty(), "{name}: {reading:?}");
+        assert!(
+            reading.left_out.is_empty() && reading.unlocked.is_empty(),
+            "{name}: {reading:?}"
+        );
         // pip and pipenv lock for the machine that they run on.
         let of_one_machine = matches!(name, "pylock.pip.toml" | "Pipfile.lock");
         let expected = if of_one_machine { 4 } else { 5 };
-        assert_eq!(reading.wanted.len(), expected, "{name}: {:?}", projects(&reading));
-        assert!(of(&reading, "anvil").describe().starts_with("anvil==1.2.0"), "{name}");
+        assert_eq!(
+            reading.wanted.len(),
+            expected,
+            "{name}: {:?}",
+            projects(&reading)
+        );
+        assert!(
+            of(&reading, "anvil").describe().starts_with("anvil==1.2.0"),
+            "{name}"
+        );
         let windows = |variable| match variable {
             Variable::SysPlatform => Some(vec!["win32".to_owned()]),
             Variable::PythonVersion => Some(vec!["3.13".to_owned()]),
             _ => None,
         };
         if !of_one_machine {
-            let chisel = of(&reading, "chisel").marker.as_ref().map(|marker| marker.truth(&windows));
+            let chisel = of(&reading, "chisel")
+                .marker
+                .as_ref()
+                .map(|marker| marker.truth(&windows));
             assert_eq!(chisel, Some(Truth::Yes), "{name}");
-            let hinge = of(&reading, "hinge").marker.as_ref().map(|marker| marker.truth(&windows));
+            let hinge = of(&reading, "hinge")
+                .marker
+                .as_ref()
+                .map(|marker| marker.truth(&windows));
             assert_eq!(hinge, Some(Truth::No), "{name}");
         }
     }
@@ -115,7 +153,11 @@ fn every_format_locks_the_same_files() {
             let all = of(&uv, wanted.project.as_str()).digests();
             let own = wanted.digests();
             if name == "pylock.pip.toml" {
-                assert!(own.len() == 1 && all.contains(&own[0]), "{name}: {}", wanted.project);
+                assert!(
+                    own.len() == 1 && all.contains(&own[0]),
+                    "{name}: {}",
+                    wanted.project
+                );
             } else {
                 assert_eq!(own, all, "{name}: {}", wanted.project);
             }
@@ -133,7 +175,9 @@ fn urls_sizes_and_indexes_are_read_where_they_stand() {
         ("pdm.lock", PDM_STATIC, false),
     ] {
         let reading = good(name, text);
-        let Files::Named(files) = &of(&reading, "anvil").files else { panic!("{name}: named files") };
+        let Files::Named(files) = &of(&reading, "anvil").files else {
+            panic!("{name}: named files")
+        };
         for file in files {
             let url = file.url.as_ref().map(url::Url::as_str).unwrap_or_default();
             assert!(
@@ -147,7 +191,11 @@ fn urls_sizes_and_indexes_are_read_where_they_stand() {
         ("uv.lock", UV, Some("http://index.example/simple/")),
         ("pylock.toml", PYLOCK, Some("http://index.example/simple/")),
         ("poetry.lock", POETRY, Some("http://index.example/simple")),
-        ("Pipfile.lock", PIPFILE, Some("http://index.example/simple/")),
+        (
+            "Pipfile.lock",
+            PIPFILE,
+            Some("http://index.example/simple/"),
+        ),
         ("pdm.lock", PDM, None),
     ] {
         let indexes = good(name, text).indexes;
@@ -162,10 +210,15 @@ fn the_format_is_told_by_the_content_where_the_name_does_not() {
         assert_eq!(Kind::of("-", text), Kind::of(name, text), "{name}");
     }
     assert_eq!(Kind::of("-", ""), Ok(Kind::Requirements));
-    assert_eq!(Kind::of("requirements/dev.in", "version = 1"), Ok(Kind::Requirements));
-    for (name, word) in
-        [("a/pyproject.toml", "uv lock"), ("Pipfile", "pipenv lock"), ("setup.py", "never executed")]
-    {
+    assert_eq!(
+        Kind::of("requirements/dev.in", "version = 1"),
+        Ok(Kind::Requirements)
+    );
+    for (name, word) in [
+        ("a/pyproject.toml", "uv lock"),
+        ("Pipfile", "pipenv lock"),
+        ("setup.py", "never executed"),
+    ] {
         assert!(why(name, "").contains(word), "{name}");
     }
 }
@@ -175,14 +228,34 @@ fn versions_of_formats_that_nobody_knows_are_refused_by_number() {
     for (name, text, word) in [
         ("uv.lock", "version = 2\nunheard = true", "version 2"),
         ("pylock.toml", "lock-version = '2.0'", "version 2.0"),
-        ("poetry.lock", "[metadata]\nlock-version = '3.0'", "version 3.0"),
-        ("pdm.lock", "[metadata]\nlock_version = '5.0'", "version 5.0"),
-        ("Pipfile.lock", "{\"_meta\": {\"pipfile-spec\": 7}}", "pipfile-spec 7"),
+        (
+            "poetry.lock",
+            "[metadata]\nlock-version = '3.0'",
+            "version 3.0",
+        ),
+        (
+            "pdm.lock",
+            "[metadata]\nlock_version = '5.0'",
+            "version 5.0",
+        ),
+        (
+            "Pipfile.lock",
+            "{\"_meta\": {\"pipfile-spec\": 7}}",
+            "pipfile-spec 7",
+        ),
     ] {
         assert!(why(name, text).contains(word), "{}", why(name, text));
     }
-    assert!(good("uv.lock", "version = 1\nrevision = 99").wanted.is_empty());
-    assert!(good("pylock.toml", "lock-version = '1.7'").wanted.is_empty());
+    assert!(
+        good("uv.lock", "version = 1\nrevision = 99")
+            .wanted
+            .is_empty()
+    );
+    assert!(
+        good("pylock.toml", "lock-version = '1.7'")
+            .wanted
+            .is_empty()
+    );
     assert!(why("uv.lock", "version = 1\n[[package]\n").starts_with("uv.lock:2: "));
     assert!(why("Pipfile.lock", "{\n\n}").starts_with("Pipfile.lock:3: "));
 }
@@ -278,8 +351,11 @@ fn uvs_forks_markers_and_other_sources_are_told_apart() {
             "readline==1; os_name == 'posix'",
         ]
     );
-    let left: Vec<(Option<&str>, Origin)> =
-        reading.left_out.iter().map(|left| (left.project.as_deref(), left.why)).collect();
+    let left: Vec<(Option<&str>, Origin)> = reading
+        .left_out
+        .iter()
+        .map(|left| (left.project.as_deref(), left.why))
+        .collect();
     assert_eq!(
         left,
         [
@@ -290,9 +366,13 @@ fn uvs_forks_markers_and_other_sources_are_told_apart() {
         ]
     );
     assert!(reading.left_out[1].url.is_some() && reading.left_out[1].sha256.is_some());
-    let Files::Named(files) = &reading.wanted[1].files else { panic!("named files") };
+    let Files::Named(files) = &reading.wanted[1].files else {
+        panic!("named files")
+    };
     assert_eq!(files[0].filename, "numbers-2.0.tar.gz");
-    let Files::Named(files) = &reading.wanted[0].files else { panic!("named files") };
+    let Files::Named(files) = &reading.wanted[0].files else {
+        panic!("named files")
+    };
     assert_eq!(files[0].sha256, None, "a hash that is none says nothing");
 }
 
@@ -322,13 +402,22 @@ name = "five"
 archive = { path = "five.zip", hashes = { sha512 = "00" } }
 "#;
     let reading = good("pylock.dev.toml", text);
-    let Files::Named(files) = &of(&reading, "one").files else { panic!("named files") };
-    assert_eq!((files[0].filename.as_str(), files[0].sha256), ("one-1-py3-none-any.whl", None));
+    let Files::Named(files) = &of(&reading, "one").files else {
+        panic!("named files")
+    };
+    assert_eq!(
+        (files[0].filename.as_str(), files[0].sha256),
+        ("one-1-py3-none-any.whl", None)
+    );
     let left: Vec<Origin> = reading.left_out.iter().map(|left| left.why).collect();
     assert_eq!(left, [Origin::DirectUrl, Origin::Repository, Origin::Path]);
     assert!(reading.left_out[0].sha256.is_some());
     let bad = "lock-version = '1.0'\n[[packages]]\nname = 'x'\nmarker = 'os_name ='";
-    assert!(why("pylock.toml", bad).contains("`os_name =`"), "{}", why("pylock.toml", bad));
+    assert!(
+        why("pylock.toml", bad).contains("`os_name =`"),
+        "{}",
+        why("pylock.toml", bad)
+    );
 }
 
 #[test]
@@ -345,7 +434,10 @@ fn older_poetry_and_pdm_keep_hashes_apart() {
     let reading = good("poetry.lock", &poetry);
     assert_eq!(of(&reading, "one").digests().len(), 1);
     assert_eq!(of(&reading, "one").requires_python, None);
-    assert_eq!(of(&reading, "four").describe(), "four==4; os_name == 'posix' or os_name == 'nt'");
+    assert_eq!(
+        of(&reading, "four").describe(),
+        "four==4; os_name == 'posix' or os_name == 'nt'"
+    );
     let left: Vec<Origin> = reading.left_out.iter().map(|left| left.why).collect();
     assert_eq!(left, [Origin::Repository, Origin::DirectUrl]);
 
@@ -356,7 +448,10 @@ fn older_poetry_and_pdm_keep_hashes_apart() {
          [metadata]\nlock_version = '4.2'\n[metadata.files]\n\"one 1.0\" = [{{file = 'one-1.0.tar.gz', hash = '{HASH}'}}]\n"
     );
     let reading = good("pdm.lock", &pdm);
-    assert_eq!(projects(&reading), ["one==1.0; os_name == 'nt' or os_name == 'posix'"]);
+    assert_eq!(
+        projects(&reading),
+        ["one==1.0; os_name == 'nt' or os_name == 'posix'"]
+    );
     assert_eq!(of(&reading, "one").digests().len(), 1);
     assert_eq!(reading.left_out.len(), 1);
 }
@@ -415,10 +510,17 @@ fn requirements_are_read_as_pip_reads_them() {
     assert_eq!(of(&reading, "one").place, "requirements.txt:10");
     assert_eq!(
         reading.indexes,
-        ["https://index.example/simple/", "https://${UNSET}/simple", "https://third.example/simple"]
+        [
+            "https://index.example/simple/",
+            "https://${UNSET}/simple",
+            "https://third.example/simple"
+        ]
     );
-    let left: Vec<(Option<&str>, Origin)> =
-        reading.left_out.iter().map(|left| (left.project.as_deref(), left.why)).collect();
+    let left: Vec<(Option<&str>, Origin)> = reading
+        .left_out
+        .iter()
+        .map(|left| (left.project.as_deref(), left.why))
+        .collect();
     assert_eq!(
         left,
         [
@@ -431,21 +533,29 @@ fn requirements_are_read_as_pip_reads_them() {
         ]
     );
     assert!(reading.left_out[0].sha256.is_some());
-    let unlocked: Vec<&str> = reading.unlocked.iter().map(|one| one.project.as_str()).collect();
+    let unlocked: Vec<&str> = reading
+        .unlocked
+        .iter()
+        .map(|one| one.project.as_str())
+        .collect();
     assert_eq!(unlocked, ["two", "three", "nine", "ten"]);
 }
 
 #[test]
 fn nested_files_are_asked_for_by_their_place_and_constraints_add_nothing() {
     let files = BTreeMap::from([
-        ("requirements/base.txt", "one\n-r sub/more.txt\n-c ../constraints.txt"),
+        (
+            "requirements/base.txt",
+            "one\n-r sub/more.txt\n-c ../constraints.txt",
+        ),
         ("requirements/sub/more.txt", "two>=1"),
         (
             "requirements/../constraints.txt",
             "one==1.0 --hash=sha256:aa00000000000000000000000000000000000000000000000000000000000000\ntwo<3\nthree==3",
         ),
     ]);
-    let reading = with_files("requirements/dev.txt", "-r base.txt\n-r base.txt", &files).expect("good files");
+    let reading =
+        with_files("requirements/dev.txt", "-r base.txt\n-r base.txt", &files).expect("good files");
     assert_eq!(projects(&reading), ["one==1.0", "two>=1, <3"]);
     assert_eq!(of(&reading, "one").digests().len(), 1);
     assert_eq!(of(&reading, "one").place, "requirements/base.txt:1");
@@ -453,8 +563,13 @@ fn nested_files_are_asked_for_by_their_place_and_constraints_add_nothing() {
 
     let round = BTreeMap::from([("a.txt", "-r b.txt"), ("b.txt", "\n-r a.txt")]);
     let told = with_files("a.txt", "-r b.txt", &round).expect_err("a circle");
-    assert_eq!(told.to_string(), "b.txt:2: a.txt names itself, by way of a.txt, b.txt");
-    assert!(why("a.txt", "-r missing.txt").contains("a.txt:1: cannot read missing.txt: no such file"));
+    assert_eq!(
+        told.to_string(),
+        "b.txt:2: a.txt names itself, by way of a.txt, b.txt"
+    );
+    assert!(
+        why("a.txt", "-r missing.txt").contains("a.txt:1: cannot read missing.txt: no such file")
+    );
     assert!(why("a.txt", "-r https://host.example/r.txt").contains("is not fetched"));
 }
 
@@ -464,12 +579,20 @@ fn nesting_has_an_end() {
         let number: usize = path.trim_end_matches(".txt").parse().unwrap_or(0);
         Ok(format!("-r {}.txt", number + 1))
     };
-    let mut surroundings = Surroundings { read: &mut read, variable: &|_| None };
+    let mut surroundings = Surroundings {
+        read: &mut read,
+        variable: &|_| None,
+    };
     let told = super::read("0.txt", "-r 1.txt", &mut surroundings).expect_err("too deep");
     assert!(told.why.contains("within each other"), "{told}");
     let mut wide = |_: &str| Ok(String::new());
-    let lines: String = (0..300).map(|number| format!("-r {number}.txt\n")).collect();
-    let mut surroundings = Surroundings { read: &mut wide, variable: &|_| None };
+    let lines: String = (0..300)
+        .map(|number| format!("-r {number}.txt\n"))
+        .collect();
+    let mut surroundings = Surroundings {
+        read: &mut wide,
+        variable: &|_| None,
+    };
     assert!(super::read("r.txt", &lines, &mut surroundings).is_err());
 }
 
@@ -477,16 +600,29 @@ fn nesting_has_an_end() {
 fn what_pip_refuses_is_refused_with_its_line() {
     let hash = "--hash=sha256:aa00000000000000000000000000000000000000000000000000000000000000";
     for (text, word) in [
-        (format!("\none>=1 {hash}"), "r.txt:2: with --hash a requirement must be pinned"),
-        ("one ==".to_owned(), "r.txt:1: `one ==` is not a requirement"),
-        ("one; os_name".to_owned(), "r.txt:1: not an environment marker"),
+        (
+            format!("\none>=1 {hash}"),
+            "r.txt:2: with --hash a requirement must be pinned",
+        ),
+        (
+            "one ==".to_owned(),
+            "r.txt:1: `one ==` is not a requirement",
+        ),
+        (
+            "one; os_name".to_owned(),
+            "r.txt:1: not an environment marker",
+        ),
         ("one==1 --unheard x".to_owned(), "`--unheard` is no option"),
         ("--unheard".to_owned(), "`--unheard` is no option"),
         ("-r".to_owned(), "-r needs a value"),
         ("one[x".to_owned(), "extras without a closing"),
         ("!".to_owned(), "is not a requirement"),
     ] {
-        assert!(why("r.txt", &text).contains(word), "{text}: {}", why("r.txt", &text));
+        assert!(
+            why("r.txt", &text).contains(word),
+            "{text}: {}",
+            why("r.txt", &text)
+        );
     }
 }
 
@@ -499,7 +635,11 @@ fn bare_names_are_requirements_that_stand_alone() {
         ("anvil; os_name == 'nt'", "anvil; os_name == 'nt'"),
     ] {
         let reading = read_name(text, "anvil");
-        assert_eq!(reading.map(|reading| projects(&reading)), Ok(vec![described.to_owned()]), "{text}");
+        assert_eq!(
+            reading.map(|reading| projects(&reading)),
+            Ok(vec![described.to_owned()]),
+            "{text}"
+        );
     }
     assert!(read_name("an vil", "an vil").is_err());
 }

@@ -25,7 +25,10 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<String, LockError> {
     }
     let (encoding, body) = match Encoding::for_bom(bytes) {
         Some((encoding, mark)) => (encoding, bytes.get(mark..).unwrap_or_default()),
-        None => (declared(bytes).map_or(Ok(UTF_8), |label| known(label, name))?, bytes),
+        None => (
+            declared(bytes).map_or(Ok(UTF_8), |label| known(label, name))?,
+            bytes,
+        ),
     };
     match encoding.decode_without_bom_handling_and_without_replacement(body) {
         Some(text) if !text.contains('\0') => Ok(Cow::into_owned(text)),
@@ -42,23 +45,34 @@ fn unreadable(encoding: &'static Encoding, body: &[u8]) -> String {
                 "line {line} is not UTF-8: save it in UTF-8, or begin it with its encoding, as in `# -*- coding: cp1252 -*-`"
             )
         }
-        _ if encoding == UTF_8 => "it is no text: name a lock file or a requirements file".to_owned(),
-        _ => format!("it is not in {}, as it says: save it in UTF-8", encoding.name()),
+        _ if encoding == UTF_8 => {
+            "it is no text: name a lock file or a requirements file".to_owned()
+        }
+        _ => format!(
+            "it is not in {}, as it says: save it in UTF-8",
+            encoding.name()
+        ),
     }
 }
 
 /// `# -*- coding: latin-1 -*-`, `# vim: set fileencoding=cp1252 :`.
 fn declared(bytes: &[u8]) -> Option<&str> {
-    let lines =
-        bytes.split(|byte| *byte == b'\n').take(DECLARING_LINES).filter(|line| line.starts_with(b"#"));
-    lines.filter_map(|line| std::str::from_utf8(line).ok()).find_map(|line| {
-        let (_, rest) = line.match_indices("coding").find_map(|(at, word)| {
-            let rest = line.get(at + word.len()..)?;
-            Some((at, rest.strip_prefix([':', '='])?.trim_start()))
-        })?;
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'));
-        rest.get(..end.unwrap_or(rest.len())).filter(|label| !label.is_empty())
-    })
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .take(DECLARING_LINES)
+        .filter(|line| line.starts_with(b"#"));
+    lines
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .find_map(|line| {
+            let (_, rest) = line.match_indices("coding").find_map(|(at, word)| {
+                let rest = line.get(at + word.len()..)?;
+                Some((at, rest.strip_prefix([':', '='])?.trim_start()))
+            })?;
+            let end =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'));
+            rest.get(..end.unwrap_or(rest.len()))
+                .filter(|label| !label.is_empty())
+        })
 }
 
 /// By Python's spelling of its name.
@@ -84,7 +98,10 @@ mod tests {
     use super::*;
 
     fn utf16(text: &str, bytes_of: fn(u16) -> [u8; 2]) -> Vec<u8> {
-        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(bytes_of).collect()
+        std::iter::once(0xfeff)
+            .chain(text.encode_utf16())
+            .flat_map(bytes_of)
+            .collect()
     }
 
     #[test]
@@ -98,24 +115,42 @@ mod tests {
         ] {
             assert_eq!(decode("r.txt", &bytes).as_deref(), Ok(text));
         }
-        for first in
-            ["# -*- coding: latin-1 -*-", "# vim: set fileencoding=cp1252 :", "#x\n# coding=ISO_8859-1"]
-        {
+        for first in [
+            "# -*- coding: latin-1 -*-",
+            "# vim: set fileencoding=cp1252 :",
+            "#x\n# coding=ISO_8859-1",
+        ] {
             let bytes = [first.as_bytes(), b"\nalpha==1.0 # \xe4\n"].concat();
-            assert_eq!(decode("r.txt", &bytes), Ok(format!("{first}\n{text}")), "{first}");
+            assert_eq!(
+                decode("r.txt", &bytes),
+                Ok(format!("{first}\n{text}")),
+                "{first}"
+            );
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_said_with_what_to_do() {
         for (name, bytes, words) in [
-            ("r.txt", &b"alpha\n\xe4\n"[..], "r.txt: line 2 is not UTF-8: save it in UTF-8"),
+            (
+                "r.txt",
+                &b"alpha\n\xe4\n"[..],
+                "r.txt: line 2 is not UTF-8: save it in UTF-8",
+            ),
             ("r.txt", b"\xff\xfe\0\0a\0\0\0", "UTF-32"),
-            ("r.txt", b"# coding: klingon\n", "klingon, which is not known"),
+            (
+                "r.txt",
+                b"# coding: klingon\n",
+                "klingon, which is not known",
+            ),
             ("r.txt", b"\0\x01\x02", "no text"),
             ("r.txt", b"\xff\xfea", "it is not in UTF-16LE"),
             ("r.txt", b"PK\x03\x04\xff", "a package, not a lock file"),
-            ("demo-1.0-py3-none-any.whl", b"PK\x03\x04\xff", "a package, not a lock file"),
+            (
+                "demo-1.0-py3-none-any.whl",
+                b"PK\x03\x04\xff",
+                "a package, not a lock file",
+            ),
         ] {
             let told = decode(name, bytes).expect_err("an error").to_string();
             assert!(told.contains(words), "{told}");

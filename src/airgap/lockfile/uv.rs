@@ -80,7 +80,8 @@ struct File {
 
 /// Reads it; `name` is what the file is called in reports.
 pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
-    let header: Header = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
+    let header: Header =
+        toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
     if header.version != VERSION {
         let found = header.version;
         let why = format!(
@@ -103,7 +104,9 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
                     why,
                     url: Url::parse(at).ok().filter(|_| why == Origin::DirectUrl),
                     at: Some(file.unwrap_or(at).to_owned()),
-                    sha256: files.filter_map(|file| reading::sha256(file.hash.as_deref()?)).next(),
+                    sha256: files
+                        .filter_map(|file| reading::sha256(file.hash.as_deref()?))
+                        .next(),
                     marker: reached,
                     place: name.to_owned(),
                 });
@@ -111,12 +114,20 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
             continue;
         }
         found.index(source.registry.as_deref());
-        let files = package.sdist.iter().chain(&package.wheels).filter_map(File::named).collect();
+        let files = package
+            .sdist
+            .iter()
+            .chain(&package.wheels)
+            .filter_map(File::named)
+            .collect();
         let locked = reading::locked(&package.name, package.version.as_deref(), files, name)?;
         for file in package.sdist.iter().chain(&package.wheels) {
             found.compare(&locked.project, file.hash.as_deref().into_iter(), name);
         }
-        found.add(Wanted { marker: reached, ..locked });
+        found.add(Wanted {
+            marker: reached,
+            ..locked
+        });
     }
     Ok(found)
 }
@@ -124,13 +135,23 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
 /// The packages as nodes of the graph that they are.
 fn nodes(packages: &[Package], place: &str) -> Result<Vec<reach::Node>, LockError> {
     let node = |package: &Package| {
-        let groups = package.optional_dependencies.values().chain(package.dev_dependencies.values());
+        let groups = package
+            .optional_dependencies
+            .values()
+            .chain(package.dev_dependencies.values());
         let dependencies = package.dependencies.iter().chain(groups.flatten());
         let edge = |edge: &Dependency| {
             let marker = reading::marker(edge.marker.as_deref(), place)?;
-            Ok(reach::Edge { name: edge.name.clone(), version: edge.version.clone(), marker })
+            Ok(reach::Edge {
+                name: edge.name.clone(),
+                version: edge.version.clone(),
+                marker,
+            })
         };
-        let forks = package.resolution_markers.iter().map(|text| reading::marker(Some(text), place));
+        let forks = package
+            .resolution_markers
+            .iter()
+            .map(|text| reading::marker(Some(text), place));
         Ok(reach::Node {
             name: package.name.clone(),
             version: package.version.clone(),
@@ -145,21 +166,37 @@ fn nodes(packages: &[Package], place: &str) -> Result<Vec<reach::Node>, LockErro
 impl Source {
     /// A source tree on the disk.
     fn tree(&self) -> Option<&str> {
-        self.directory.as_deref().or(self.editable.as_deref()).or(self.r#virtual.as_deref())
+        self.directory
+            .as_deref()
+            .or(self.editable.as_deref())
+            .or(self.r#virtual.as_deref())
     }
 
     /// Where it comes from, if not from an index.
     fn elsewhere(&self) -> Option<(Origin, &str)> {
-        let folder = self.registry.as_deref().filter(|url| !reading::is_http(url));
-        self.git.as_deref().map(|at| (Origin::Repository, at)).or_else(|| {
-            let url = self.url.as_deref().map(|at| (Origin::DirectUrl, at));
-            url.or_else(|| self.path.as_deref().or(self.tree()).or(folder).map(|at| (Origin::Path, at)))
-        })
+        let folder = self
+            .registry
+            .as_deref()
+            .filter(|url| !reading::is_http(url));
+        self.git
+            .as_deref()
+            .map(|at| (Origin::Repository, at))
+            .or_else(|| {
+                let url = self.url.as_deref().map(|at| (Origin::DirectUrl, at));
+                url.or_else(|| {
+                    self.path
+                        .as_deref()
+                        .or(self.tree())
+                        .or(folder)
+                        .map(|at| (Origin::Path, at))
+                })
+            })
     }
 
     /// Whether this is the workspace itself.
     fn is_own(&self, name: &str, members: &[String]) -> bool {
-        self.tree().is_some_and(|at| at == "." || members.iter().any(|member| member == name))
+        self.tree()
+            .is_some_and(|at| at == "." || members.iter().any(|member| member == name))
     }
 }
 

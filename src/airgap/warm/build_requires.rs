@@ -53,7 +53,11 @@ struct BuildSystem {
 /// [`Unreadable::Format`] when it cannot.
 pub fn check_name(filename: &str) -> Result<(), Unreadable> {
     let lower = filename.to_ascii_lowercase();
-    if lower.ends_with(".tar.gz") || lower.ends_with(".tgz") { Ok(()) } else { Err(Unreadable::Format) }
+    if lower.ends_with(".tar.gz") || lower.ends_with(".tgz") {
+        Ok(())
+    } else {
+        Err(Unreadable::Format)
+    }
 }
 
 /// The requirements in `[build-system]` of a `.tar.gz`, read in passing; no more of it is read than is needed.
@@ -75,26 +79,38 @@ pub fn requires(archive: impl Read) -> Result<Vec<String>, Unreadable> {
             continue;
         }
         let mut text = String::new();
-        let read = member.by_ref().take(PROJECT_BYTES_MAX + 1).read_to_string(&mut text)?;
+        let read = member
+            .by_ref()
+            .take(PROJECT_BYTES_MAX + 1)
+            .read_to_string(&mut text)?;
         if read as u64 > PROJECT_BYTES_MAX {
             return Err(Unreadable::TooLarge);
         }
         return of_project(&text);
     }
-    if archive.into_inner().limit() == 0 { Err(Unreadable::TooLarge) } else { Ok(by_default()) }
+    if archive.into_inner().limit() == 0 {
+        Err(Unreadable::TooLarge)
+    } else {
+        Ok(by_default())
+    }
 }
 
 /// `NAME-VERSION/pyproject.toml`, at the top of the archive's one folder.
 fn is_project(path: &[u8]) -> bool {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     let mut parts = path.split(|b| *b == b'/');
-    matches!((parts.next(), parts.next(), parts.next()), (Some(_), Some(b"pyproject.toml"), None))
+    matches!(
+        (parts.next(), parts.next(), parts.next()),
+        (Some(_), Some(b"pyproject.toml"), None)
+    )
 }
 
 fn of_project(text: &str) -> Result<Vec<String>, Unreadable> {
     let project: Project =
         toml::from_str(text).map_err(|why| Unreadable::Project(why.message().to_owned()))?;
-    let requires = project.build_system.map_or_else(by_default, |system| system.requires);
+    let requires = project
+        .build_system
+        .map_or_else(by_default, |system| system.requires);
     if requires.len() > REQUIREMENTS_MAX {
         return Err(Unreadable::TooLarge);
     }
@@ -118,25 +134,43 @@ mod tests {
         for (path, text) in members {
             let mut header = tar::Header::new_ustar();
             header.set_size(text.len() as u64);
-            archive.append_data(&mut header, path, text.as_bytes()).unwrap();
+            archive
+                .append_data(&mut header, path, text.as_bytes())
+                .unwrap();
         }
         archive.into_inner().unwrap().finish().unwrap()
     }
 
     #[test]
     fn the_projects_own_table_is_read() {
-        let project = "[build-system]\nrequires = [\"hatchling>=1.2\", \"tool\"]\n[project]\nname = \"a\"\n";
+        let project =
+            "[build-system]\nrequires = [\"hatchling>=1.2\", \"tool\"]\n[project]\nname = \"a\"\n";
         let archive = packed(&[("a-1/setup.py", "exit(1)"), ("a-1/pyproject.toml", project)]);
-        assert_eq!(requires(archive.as_slice()).unwrap(), ["hatchling>=1.2", "tool"]);
-        for none in [packed(&[("a-1/setup.py", "")]), packed(&[("a-1/pyproject.toml", "[project]\n")])] {
+        assert_eq!(
+            requires(archive.as_slice()).unwrap(),
+            ["hatchling>=1.2", "tool"]
+        );
+        for none in [
+            packed(&[("a-1/setup.py", "")]),
+            packed(&[("a-1/pyproject.toml", "[project]\n")]),
+        ] {
             assert_eq!(requires(none.as_slice()).unwrap(), BY_DEFAULT);
         }
         let deeper = packed(&[("a-1/vendored/pyproject.toml", project)]);
         assert_eq!(requires(deeper.as_slice()).unwrap(), BY_DEFAULT);
         let broken = packed(&[("a-1/pyproject.toml", "requires = [")]);
-        assert!(matches!(requires(broken.as_slice()), Err(Unreadable::Project(_))));
-        let large = packed(&[("a-1/pyproject.toml", &" ".repeat(PROJECT_BYTES_MAX as usize + 1))]);
-        assert!(matches!(requires(large.as_slice()), Err(Unreadable::TooLarge)));
+        assert!(matches!(
+            requires(broken.as_slice()),
+            Err(Unreadable::Project(_))
+        ));
+        let large = packed(&[(
+            "a-1/pyproject.toml",
+            &" ".repeat(PROJECT_BYTES_MAX as usize + 1),
+        )]);
+        assert!(matches!(
+            requires(large.as_slice()),
+            Err(Unreadable::TooLarge)
+        ));
         assert!(check_name("a-1.tar.gz").is_ok() && check_name("a-1.zip").is_err());
     }
 

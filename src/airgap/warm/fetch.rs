@@ -114,7 +114,11 @@ enum Trouble {
 
 impl<D: Daemon> Asker<D> {
     pub fn new(daemon: D, credential: HeaderMap, prefix: String) -> Self {
-        Self { daemon, credential, prefix }
+        Self {
+            daemon,
+            credential,
+            prefix,
+        }
     }
 
     pub fn prefix(&self) -> &str {
@@ -129,8 +133,12 @@ impl<D: Daemon> Asker<D> {
         self.patiently(|| async {
             let answer = self.ask(route, true).await?;
             let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect();
-            let body = timeout(PIECE_TIMEOUT, body).await.map_err(|_| silent(PIECE_TIMEOUT))?;
-            Ok(body.map_err(|why| Trouble::Again(format!("the page broke off: {why}")))?.to_bytes())
+            let body = timeout(PIECE_TIMEOUT, body)
+                .await
+                .map_err(|_| silent(PIECE_TIMEOUT))?;
+            Ok(body
+                .map_err(|why| Trouble::Again(format!("the page broke off: {why}")))?
+                .to_bytes())
         })
         .await
     }
@@ -165,27 +173,43 @@ impl<D: Daemon> Asker<D> {
         route: &Route,
         piece: impl Fn(&Bytes) + Send + Sync,
     ) -> Result<Got, Failure> {
-        self.read(route, &mut 0, piece).await.map_err(|trouble| match trouble {
-            Trouble::Final(failure) => failure,
-            Trouble::Busy(wait) => Failure::Throttled(wait),
-            Trouble::Again(why) => Failure::Broken(why),
-        })
+        self.read(route, &mut 0, piece)
+            .await
+            .map_err(|trouble| match trouble {
+                Trouble::Final(failure) => failure,
+                Trouble::Busy(wait) => Failure::Throttled(wait),
+                Trouble::Again(why) => Failure::Broken(why),
+            })
     }
 
-    async fn read(&self, route: &Route, size: &mut u64, piece: impl Fn(&Bytes)) -> Result<Got, Trouble> {
+    async fn read(
+        &self,
+        route: &Route,
+        size: &mut u64,
+        piece: impl Fn(&Bytes),
+    ) -> Result<Got, Trouble> {
         let answer = self.ask(route, false).await?;
-        let status = answer.headers().get("cache-status").and_then(|value| value.to_str().ok());
-        let from = match status.and_then(CacheStatus::read).map(|status| status.outcome) {
+        let status = answer
+            .headers()
+            .get("cache-status")
+            .and_then(|value| value.to_str().ok());
+        let from = match status
+            .and_then(CacheStatus::read)
+            .map(|status| status.outcome)
+        {
             Some(Outcome::Miss | Outcome::Joined | Outcome::Bypass) | None => Origin::Upstream,
             Some(_) => Origin::Cache,
         };
         let (mut body, mut hasher) = (answer.into_body(), Hasher::new());
         loop {
-            let frame = timeout(PIECE_TIMEOUT, body.frame()).await.map_err(|_| silent(PIECE_TIMEOUT))?;
+            let frame = timeout(PIECE_TIMEOUT, body.frame())
+                .await
+                .map_err(|_| silent(PIECE_TIMEOUT))?;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|_| {
                 Trouble::Again(
-                    "the body broke off: upstream's did, or it was not what was promised".to_owned(),
+                    "the body broke off: upstream's did, or it was not what was promised"
+                        .to_owned(),
                 )
             })?;
             if let Ok(data) = frame.into_data() {
@@ -194,7 +218,11 @@ impl<D: Daemon> Asker<D> {
                 piece(&data);
             }
         }
-        Ok(Got { size: *size, sha256: hasher.finish(), from })
+        Ok(Got {
+            size: *size,
+            sha256: hasher.finish(),
+            from,
+        })
     }
 
     async fn ask(&self, route: &Route, is_page: bool) -> Result<Response<Incoming>, Trouble> {
@@ -207,20 +235,28 @@ impl<D: Daemon> Asker<D> {
             request.headers_mut().insert(ACCEPT, JSON);
         }
         let answer = timeout(ANSWER_TIMEOUT, self.daemon.send(request)).await;
-        let answer = answer.map_err(|_| silent(ANSWER_TIMEOUT))?.map_err(Trouble::Again)?;
+        let answer = answer
+            .map_err(|_| silent(ANSWER_TIMEOUT))?
+            .map_err(Trouble::Again)?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer);
         }
-        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let after = after.and_then(|text| retry_after(text, clock::wall()));
         let trouble = judged(status, after);
         Err(match trouble {
-            Trouble::Final(Failure::Refused { status, .. }) => {
-                Trouble::Final(Failure::Refused { status, detail: detail(answer).await })
-            }
+            Trouble::Final(Failure::Refused { status, .. }) => Trouble::Final(Failure::Refused {
+                status,
+                detail: detail(answer).await,
+            }),
             Trouble::Again(why) => Trouble::Again(
-                detail(answer).await.map_or(why, |detail| format!("{} ({})", detail, status.as_u16())),
+                detail(answer)
+                    .await
+                    .map_or(why, |detail| format!("{} ({})", detail, status.as_u16())),
             ),
             other => other,
         })
@@ -252,7 +288,10 @@ impl<D: Daemon> Asker<D> {
 }
 
 fn silent(limit: Duration) -> Trouble {
-    Trouble::Again(format!("timed out: nothing came for {}", humantime::format_duration(limit)))
+    Trouble::Again(format!(
+        "timed out: nothing came for {}",
+        humantime::format_duration(limit)
+    ))
 }
 
 /// What a status other than 200 means.
@@ -262,9 +301,16 @@ fn judged(status: StatusCode, after: Option<Duration>) -> Trouble {
         // GitLab's word that it has none, and that a public index might.
         _ if status.is_redirection() => Trouble::Final(Failure::NotThere),
         StatusCode::TOO_MANY_REQUESTS => Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
-        StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
-        _ if status.is_server_error() => Trouble::Again(format!("the daemon answered {}", status.as_u16())),
-        _ => Trouble::Final(Failure::Refused { status: status.as_u16(), detail: None }),
+        StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
+            Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT))
+        }
+        _ if status.is_server_error() => {
+            Trouble::Again(format!("the daemon answered {}", status.as_u16()))
+        }
+        _ => Trouble::Final(Failure::Refused {
+            status: status.as_u16(),
+            detail: None,
+        }),
     }
 }
 
@@ -276,7 +322,9 @@ async fn detail(answer: Response<Incoming>) -> Option<String> {
     }
     let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
     let body = timeout(PIECE_TIMEOUT, body).await.ok()?.ok()?.to_bytes();
-    serde_json::from_slice::<Problem>(&body).ok().map(|problem| problem.detail)
+    serde_json::from_slice::<Problem>(&body)
+        .ok()
+        .map(|problem| problem.detail)
 }
 
 #[cfg(test)]
@@ -286,17 +334,33 @@ mod tests {
     #[test]
     fn each_status_is_final_or_waited_for_or_tried_again() {
         let judge = |status: u16, after: Option<u64>| {
-            judged(StatusCode::from_u16(status).unwrap(), after.map(Duration::from_secs))
+            judged(
+                StatusCode::from_u16(status).unwrap(),
+                after.map(Duration::from_secs),
+            )
         };
-        assert!(matches!(judge(404, None), Trouble::Final(Failure::NotThere)));
-        assert!(matches!(judge(302, None), Trouble::Final(Failure::NotThere)));
-        assert!(matches!(judge(403, None), Trouble::Final(Failure::Refused { status: 403, .. })));
+        assert!(matches!(
+            judge(404, None),
+            Trouble::Final(Failure::NotThere)
+        ));
+        assert!(matches!(
+            judge(302, None),
+            Trouble::Final(Failure::NotThere)
+        ));
+        assert!(matches!(
+            judge(403, None),
+            Trouble::Final(Failure::Refused { status: 403, .. })
+        ));
         assert!(matches!(judge(429, Some(7)), Trouble::Busy(wait) if wait.as_secs() == 7));
         assert!(matches!(judge(429, None), Trouble::Busy(WAIT_BY_DEFAULT)));
         assert!(matches!(judge(503, Some(1)), Trouble::Busy(_)));
         assert!(matches!(judge(503, None), Trouble::Again(_)));
         assert!(matches!(judge(502, Some(1)), Trouble::Again(_)));
-        let refused = Failure::Refused { status: 403, detail: None }.to_string();
+        let refused = Failure::Refused {
+            status: 403,
+            detail: None,
+        }
+        .to_string();
         assert_eq!(refused, "the index refused: 403");
     }
 }

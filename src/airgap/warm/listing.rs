@@ -59,9 +59,12 @@ impl Listing {
         json: &[u8],
         prefix: &str,
     ) -> Result<Self, UnreadablePage> {
-        let page = PageRef { scope: scope.clone(), name: Some(project.clone()) };
-        let url =
-            house_url(&Route::Page(page)).ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
+        let page = PageRef {
+            scope: scope.clone(),
+            name: Some(project.clone()),
+        };
+        let url = house_url(&Route::Page(page))
+            .ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
         let (name, prefix) = (project.clone(), prefix.to_owned());
         let listed = move |entry: &Entry<'_>| Some(Listed::of(entry, &name, &prefix));
         let read = read_entries(Format::Json, project, url, json, listed);
@@ -72,7 +75,10 @@ impl Listing {
 
 /// The route of a link that leads to larder itself.
 fn route(link: &Url, prefix: &str) -> Option<Route> {
-    let below = link.path().strip_prefix(prefix).filter(|below| below.starts_with('/'))?;
+    let below = link
+        .path()
+        .strip_prefix(prefix)
+        .filter(|below| below.starts_with('/'))?;
     let mut own = link.clone();
     own.set_path(below);
     recognise_house(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
@@ -121,7 +127,9 @@ mod tests {
         let project = ProjectName::parse("a").unwrap();
         let scope = Scope::mirror("pypi").unwrap();
         let listing = Listing::read(scope, &project, page.to_string().as_bytes(), "/x").unwrap();
-        let [wheel, sdist] = listing.files.as_slice() else { panic!("two files") };
+        let [wheel, sdist] = listing.files.as_slice() else {
+            panic!("two files")
+        };
         assert!(wheel.route.is_some() && wheel.is_yanked && wheel.uploaded.is_some());
         assert_eq!(wheel.version, "1.0".parse().ok());
         assert_eq!(wheel.metadata, Metadata::Hashed(wheel.sha256.unwrap()));

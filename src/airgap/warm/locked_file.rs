@@ -35,18 +35,31 @@ pub(super) fn find<'l>(
     named: &NamedFile,
     listed: impl Iterator<Item = &'l Listed> + Clone,
 ) -> Result<&'l Listed, Unfound> {
-    let names =
-        Names { written: &named.filename, of_url: named.url_filename(), plain: plain(&named.filename) };
-    let by_name = |agrees: &dyn Fn(&Listed) -> bool| {
-        WAYS.iter().find_map(|way| listed.clone().find(|file| agrees(file) && way(&names, &file.filename)))
+    let names = Names {
+        written: &named.filename,
+        of_url: named.url_filename(),
+        plain: plain(&named.filename),
     };
-    let Some(sha256) = named.sha256 else { return by_name(&|_| true).ok_or(Unfound::Name) };
+    let by_name = |agrees: &dyn Fn(&Listed) -> bool| {
+        WAYS.iter().find_map(|way| {
+            listed
+                .clone()
+                .find(|file| agrees(file) && way(&names, &file.filename))
+        })
+    };
+    let Some(sha256) = named.sha256 else {
+        return by_name(&|_| true).ok_or(Unfound::Name);
+    };
     let has_it = |file: &Listed| file.sha256 == Some(sha256);
     // Without a sha256 on the page, the body's own is compared when it was read.
     by_name(&has_it)
         .or_else(|| listed.clone().find(|file| has_it(file)))
         .or_else(|| by_name(&|file| file.sha256.is_none()))
-        .ok_or_else(|| by_name(&|_| true).and_then(|file| file.sha256).map_or(Unfound::Name, Unfound::Sha256))
+        .ok_or_else(|| {
+            by_name(&|_| true)
+                .and_then(|file| file.sha256)
+                .map_or(Unfound::Name, Unfound::Sha256)
+        })
 }
 
 /// Without case, and with one sign for `-`, `_` and `.`, as PEP 503 normalises a project's name.
@@ -85,9 +98,19 @@ mod tests {
         }
     }
 
-    fn found(filename: &str, url: &str, sha256: Option<u8>, page: &[Listed]) -> Result<String, Unfound> {
+    fn found(
+        filename: &str,
+        url: &str,
+        sha256: Option<u8>,
+        page: &[Listed],
+    ) -> Result<String, Unfound> {
         let url = url::Url::parse(url).ok();
-        let named = NamedFile { filename: filename.to_owned(), sha256: sha256.map(digest), size: None, url };
+        let named = NamedFile {
+            filename: filename.to_owned(),
+            sha256: sha256.map(digest),
+            size: None,
+            url,
+        };
         find(&named, page.iter()).map(|file| file.filename.clone())
     }
 
@@ -102,9 +125,18 @@ mod tests {
         let ok = |name: &str| Ok(name.to_owned());
         assert_eq!(found(uv, "", Some(1), &page), ok(&page[0].filename));
         assert_eq!(found(uv, "", None, &page), ok(&page[0].filename));
-        assert_eq!(found("download", "", Some(2), &page), ok("other-1.tar.gz"), "by its bytes alone");
         assert_eq!(
-            found("download", "https://files.example/a/other-1.tar.gz", None, &page),
+            found("download", "", Some(2), &page),
+            ok("other-1.tar.gz"),
+            "by its bytes alone"
+        );
+        assert_eq!(
+            found(
+                "download",
+                "https://files.example/a/other-1.tar.gz",
+                None,
+                &page
+            ),
             ok("other-1.tar.gz")
         );
         assert_eq!(
@@ -112,9 +144,19 @@ mod tests {
             ok("Bare_Name-1.0.tar.gz"),
             "compared later"
         );
-        assert_eq!(found(uv, "", Some(9), &page), Err(Unfound::Sha256(digest(1))));
-        assert_eq!(found("absent-1.tar.gz", "", Some(9), &page), Err(Unfound::Name));
+        assert_eq!(
+            found(uv, "", Some(9), &page),
+            Err(Unfound::Sha256(digest(1)))
+        );
+        assert_eq!(
+            found("absent-1.tar.gz", "", Some(9), &page),
+            Err(Unfound::Name)
+        );
         let twins = [listed("a-1.zip", Some(3)), listed("b-1.zip", Some(3))];
-        assert_eq!(found("b-1.zip", "", Some(3), &twins), ok("b-1.zip"), "its own name before another's");
+        assert_eq!(
+            found("b-1.zip", "", Some(3), &twins),
+            ok("b-1.zip"),
+            "its own name before another's"
+        );
     }
 }

@@ -83,7 +83,9 @@ impl<D: Daemon> Warm<D> {
     pub async fn pages(self: &Arc<Self>, asked: &BTreeMap<ProjectName, Vec<Scope>>) -> Pages {
         let questions: Vec<(ProjectName, Scope)> = asked
             .iter()
-            .flat_map(|(project, scopes)| scopes.iter().map(|scope| (project.clone(), scope.clone())))
+            .flat_map(|(project, scopes)| {
+                scopes.iter().map(|scope| (project.clone(), scope.clone()))
+            })
             .collect();
         let warm = Arc::clone(self);
         let looked = each(questions, self.jobs, move |(project, scope)| {
@@ -98,7 +100,10 @@ impl<D: Daemon> Warm<D> {
     }
 
     async fn page(&self, project: &ProjectName, scope: Scope) -> Looked {
-        let route = Route::Page(PageRef { scope: scope.clone(), name: Some(project.clone()) });
+        let route = Route::Page(PageRef {
+            scope: scope.clone(),
+            name: Some(project.clone()),
+        });
         match self.asker.page(&route).await {
             Ok(body) => match Listing::read(scope.clone(), project, &body, self.asker.prefix()) {
                 Ok(listing) => Looked::Page(listing),
@@ -123,7 +128,10 @@ impl<D: Daemon> Warm<D> {
         let (mut held, mut absent) = (Vec::new(), Vec::new());
         for (file, here) in looked.await {
             match here {
-                Some(here) => held.push(Fetched { file, result: Ok(here) }),
+                Some(here) => held.push(Fetched {
+                    file,
+                    result: Ok(here),
+                }),
                 None => absent.push(file),
             }
         }
@@ -131,7 +139,11 @@ impl<D: Daemon> Warm<D> {
     }
 
     /// Fetches what is not held, and tells of each file when it is done. The outcome of each, in the plan's order.
-    pub async fn fetch(self: &Arc<Self>, files: &[Planned], news: &mpsc::Sender<Event>) -> Vec<Fetched> {
+    pub async fn fetch(
+        self: &Arc<Self>,
+        files: &[Planned],
+        news: &mpsc::Sender<Event>,
+    ) -> Vec<Fetched> {
         let (warm, news) = (Arc::clone(self), news.clone());
         let mut fetched = each(files.to_vec(), self.jobs, move |file| {
             let (warm, news) = (Arc::clone(&warm), news.clone());
@@ -158,9 +170,16 @@ impl<D: Daemon> Warm<D> {
             None => {
                 let got = self.get(&file.route, news).await?;
                 if let Some(expected) = file.sha256.filter(|expected| *expected != got.sha256) {
-                    return Err(Absence::Fetch(format!("its sha256 is {}, not {expected}", got.sha256)));
+                    return Err(Absence::Fetch(format!(
+                        "its sha256 is {}, not {expected}",
+                        got.sha256
+                    )));
                 }
-                Here { size: got.size, sha256: got.sha256, from: got.from }
+                Here {
+                    size: got.size,
+                    sha256: got.sha256,
+                    from: got.from,
+                }
             }
         };
         if file.metadata != Metadata::Absent
@@ -177,7 +196,10 @@ impl<D: Daemon> Warm<D> {
         // A bar that misses a piece is put right by the end of the file.
         let piece = |bytes: &Bytes| drop(news.try_send(Event::Bytes(bytes.len() as u64)));
         let lost = |bytes: u64| drop(news.try_send(Event::Lost(bytes)));
-        self.asker.file(route, piece, lost).await.map_err(|why| Absence::Fetch(why.to_string()))
+        self.asker
+            .file(route, piece, lost)
+            .await
+            .map_err(|why| Absence::Fetch(why.to_string()))
     }
 
     /// The file, if the folder holds it at this address.
@@ -187,8 +209,16 @@ impl<D: Daemon> Warm<D> {
         let look = move || {
             let peek = Peek::at(&dir)?;
             let file = file_ref(&peek, &route, sha256)?;
-            let found = peek.file(&file).ok().flatten().filter(|found| found.is_here)?;
-            Some(Here { size: found.entry.size, sha256: file.digest, from: Origin::Cache })
+            let found = peek
+                .file(&file)
+                .ok()
+                .flatten()
+                .filter(|found| found.is_here)?;
+            Some(Here {
+                size: found.entry.size,
+                sha256: file.digest,
+                from: Origin::Cache,
+            })
         };
         tokio::task::spawn_blocking(look).await.ok().flatten()
     }
@@ -198,14 +228,25 @@ impl<D: Daemon> Warm<D> {
         let look = move || {
             let peek = Peek::at(&dir)?;
             let wheel = file_ref(&peek, &file.route, file.sha256)?;
-            if peek.metadata(&wheel).ok().flatten().is_some_and(|found| found.is_here) {
+            if peek
+                .metadata(&wheel)
+                .ok()
+                .flatten()
+                .is_some_and(|found| found.is_here)
+            {
                 return Some(true);
             }
-            let Metadata::Hashed(digest) = file.metadata else { return None };
+            let Metadata::Hashed(digest) = file.metadata else {
+                return None;
+            };
             let own = FileRef::mirrored(&wheel.mirror_path()?.metadata()?, digest);
             Some(peek.file(&own).ok().flatten()?.is_here)
         };
-        tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default()
+        tokio::task::spawn_blocking(look)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// Whether the folder comes to hold a file that was given just now.
@@ -243,10 +284,14 @@ impl<D: Daemon> Warm<D> {
         let (sender, pieces) = std::sync::mpsc::sync_channel::<Bytes>(PIECES_MAX);
         let reading: tokio::task::JoinHandle<Result<Vec<String>, Unreadable>> =
             tokio::task::spawn_blocking(move || {
-                build_requires::requires(Pieces { pieces, rest: Bytes::new() })
+                build_requires::requires(Pieces {
+                    pieces,
+                    rest: Bytes::new(),
+                })
             });
         // The reader goes when it has seen enough; what comes then is dropped. It only computes, so waiting for room is short.
-        let piece = |bytes: &Bytes| drop(tokio::task::block_in_place(|| sender.send(bytes.clone())));
+        let piece =
+            |bytes: &Bytes| drop(tokio::task::block_in_place(|| sender.send(bytes.clone())));
         let got = self.asker.file_once(&file.route, piece).await;
         drop(sender);
         let read = reading.await.map_err(|why| why.to_string())?;
@@ -271,7 +316,9 @@ impl Read for Pieces {
         }
         let count = self.rest.len().min(into.len());
         let piece = self.rest.split_to(count);
-        into.iter_mut().zip(&piece).for_each(|(to, byte)| *to = *byte);
+        into.iter_mut()
+            .zip(&piece)
+            .for_each(|(to, byte)| *to = *byte);
         Ok(count)
     }
 }
@@ -376,7 +423,12 @@ mod tests {
         }
         drop(sender);
         let mut text = String::new();
-        Pieces { pieces, rest: Bytes::new() }.read_to_string(&mut text).unwrap();
+        Pieces {
+            pieces,
+            rest: Bytes::new(),
+        }
+        .read_to_string(&mut text)
+        .unwrap();
         assert_eq!(text, "abcde");
     }
 }

@@ -36,16 +36,28 @@ impl Supply {
 }
 
 /// A line for each machine. `is_there`: whether there is a file at this address, or will be.
-pub fn supplies(targets: &[Target], needs: &[Need], is_there: &dyn Fn(&str) -> bool) -> Vec<Supply> {
+pub fn supplies(
+    targets: &[Target],
+    needs: &[Need],
+    is_there: &dyn Fn(&str) -> bool,
+) -> Vec<Supply> {
     let supply = |(at, target): (usize, &Target)| {
         let mut packages: BTreeMap<(&str, &str), bool> = BTreeMap::new();
         for need in needs.iter().filter(|need| need.machine == at) {
-            let has_file = packages.entry((need.project.as_str(), &need.item)).or_default();
+            let has_file = packages
+                .entry((need.project.as_str(), &need.item))
+                .or_default();
             *has_file |= need.files.iter().any(|file| is_there(file));
         }
         let without = packages.iter().filter(|(_, has_file)| !**has_file);
-        let without = without.map(|((project, item), _)| format!("{project} {item}")).collect();
-        Supply { target: target.to_string(), packages: packages.len(), without }
+        let without = without
+            .map(|((project, item), _)| format!("{project} {item}"))
+            .collect();
+        Supply {
+            target: target.to_string(),
+            packages: packages.len(),
+            without,
+        }
     };
     targets.iter().enumerate().map(supply).collect()
 }
@@ -62,14 +74,28 @@ mod tests {
             item: "==1".to_owned(),
             files: files.iter().map(|file| (*file).to_owned()).collect(),
         };
-        let needs =
-            [need(0, "a", &["x", "y"]), need(0, "a", &[]), need(0, "b", &["z"]), need(1, "b", &["w", "y"])];
-        let words = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let needs = [
+            need(0, "a", &["x", "y"]),
+            need(0, "a", &[]),
+            need(0, "b", &["z"]),
+            need(1, "b", &["w", "y"]),
+        ];
+        let words = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         let target = Target::parse(&words(&["3.11", "3.12", "3.13"]), &[], None, &[]).unwrap();
         let supplies = supplies(&target.machines(), &needs, &|file| file == "y");
-        let told: Vec<(usize, usize, &[String])> =
-            supplies.iter().map(|one| (one.packages, one.with_file(), one.without.as_slice())).collect();
-        assert_eq!(told, [(2, 1, &["b ==1".to_owned()][..]), (1, 1, &[]), (0, 0, &[])]);
+        let told: Vec<(usize, usize, &[String])> = supplies
+            .iter()
+            .map(|one| (one.packages, one.with_file(), one.without.as_slice()))
+            .collect();
+        assert_eq!(
+            told,
+            [(2, 1, &["b ==1".to_owned()][..]), (1, 1, &[]), (0, 0, &[])]
+        );
         assert_eq!(supplies[2].target, "3.13");
     }
 }

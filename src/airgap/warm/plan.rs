@@ -132,8 +132,17 @@ pub fn plan(wanted: &[Wanted], pages: &Pages, rules: &Rules) -> Plan {
     let targets = rules.target.machines();
     let all: Vec<Machine<'_>> = targets.iter().enumerate().collect();
     for one in wanted {
-        let looked = pages.get(&one.project).map(Vec::as_slice).unwrap_or_default();
-        One { wanted: one, looked, rules, machines: Vec::new() }.add_to(&mut plan, &all);
+        let looked = pages
+            .get(&one.project)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        One {
+            wanted: one,
+            looked,
+            rules,
+            machines: Vec::new(),
+        }
+        .add_to(&mut plan, &all);
     }
     plan.merge();
     plan
@@ -161,15 +170,21 @@ impl<'a> One<'a> {
     fn add_to(mut self, plan: &mut Plan, all: &[Machine<'a>]) {
         let item = versions(&self.wanted.versions);
         let requires = self.wanted.requires_python.as_ref();
-        let released = all.iter().filter(|(_, target)| requires.is_none_or(|text| target.may_be_among(text)));
+        let released = all
+            .iter()
+            .filter(|(_, target)| requires.is_none_or(|text| target.may_be_among(text)));
         let released: Vec<Machine<'a>> = released.copied().collect();
         if let (Some(requires), true) = (requires, released.is_empty()) {
-            plan.filtered.push(self.filtered(item, Filter::RequiresPython(requires.to_string())));
+            plan.filtered
+                .push(self.filtered(item, Filter::RequiresPython(requires.to_string())));
             return;
         }
         let marker = self.wanted.marker.as_ref();
         let rules_out = |target: &Target| marker.is_some_and(|marker| target.rules_out(marker));
-        self.machines = released.into_iter().filter(|(_, target)| !rules_out(target)).collect();
+        self.machines = released
+            .into_iter()
+            .filter(|(_, target)| !rules_out(target))
+            .collect();
         if self.machines.is_empty() {
             plan.filtered.push(self.filtered(item, Filter::Marker));
             return;
@@ -186,7 +201,8 @@ impl<'a> One<'a> {
             }
         }
         plan.filtered.extend(left_out);
-        plan.files.extend(found.kept.into_iter().map(|(file, _)| file));
+        plan.files
+            .extend(found.kept.into_iter().map(|(file, _)| file));
     }
 
     fn find_files(&self, plan: &mut Plan) -> Found {
@@ -197,14 +213,22 @@ impl<'a> One<'a> {
                 for digest in digests {
                     let file = self.listed().find(|file| file.sha256 == Some(*digest));
                     let file = file.ok_or(Absence::NoSuchHash);
-                    self.locked(file, (format!("sha256:{digest}"), every()), Some(*digest), plan, &mut found);
+                    self.locked(
+                        file,
+                        (format!("sha256:{digest}"), every()),
+                        Some(*digest),
+                        plan,
+                        &mut found,
+                    );
                 }
             }
             Files::Named(files) => {
                 for file in files {
                     let by_name = selection::by_name(&file.filename, self.rules, &self.machines);
                     match (locked_file::find(file, self.listed()), by_name) {
-                        (Err(_), Err(why)) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
+                        (Err(_), Err(why)) => plan
+                            .filtered
+                            .push(self.filtered(file.filename.clone(), why)),
                         (listed, by_name) => {
                             let item = (file.filename.clone(), by_name.unwrap_or_else(|_| every()));
                             let listed = listed.map_err(Absence::from);
@@ -231,13 +255,23 @@ impl<'a> One<'a> {
         if files.is_empty() && !found.excused.contains(&at) {
             let why = match &self.wanted.files {
                 Files::Any => Absence::NothingFits,
-                Files::Hashed(_) | Files::Named(_) => Absence::NoneFits(reasons(left_out, &found.kept)),
+                Files::Hashed(_) | Files::Named(_) => {
+                    Absence::NoneFits(reasons(left_out, &found.kept))
+                }
             };
             let missing = self.missing(versions(&self.wanted.versions), why);
-            plan.missing.push(Missing { target: Some(target.to_string()), ..missing });
+            plan.missing.push(Missing {
+                target: Some(target.to_string()),
+                ..missing
+            });
         }
         let item = versions(&self.wanted.versions);
-        plan.needs.push(Need { machine: at, project: self.wanted.project.clone(), item, files });
+        plan.needs.push(Need {
+            machine: at,
+            project: self.wanted.project.clone(),
+            item,
+            files,
+        });
     }
 
     fn listed(&self) -> impl Iterator<Item = &Listed> + Clone {
@@ -259,11 +293,19 @@ impl<'a> One<'a> {
         plan: &mut Plan,
         found: &mut Found,
     ) {
-        let judged =
-            file.map(|file| (file, selection::judge(file, sha256.is_some(), self.rules, &self.machines)));
+        let judged = file.map(|file| {
+            (
+                file,
+                selection::judge(file, sha256.is_some(), self.rules, &self.machines),
+            )
+        });
         let why = match judged {
             Err(why) => self.absence(why),
-            Ok((file, Err(why))) => return plan.filtered.push(self.filtered(file.filename.clone(), why)),
+            Ok((file, Err(why))) => {
+                return plan
+                    .filtered
+                    .push(self.filtered(file.filename.clone(), why));
+            }
             Ok((file, Ok(fits))) => match self.planned(file, sha256) {
                 Some(planned) => return found.kept.push((planned, fits)),
                 None => Absence::Elsewhere,
@@ -299,37 +341,60 @@ impl<'a> One<'a> {
     /// Files of the newest matching versions, for each machine those that it takes.
     fn choose(&self, plan: &mut Plan, found: &mut Found) {
         let Some(listing) = self.chosen_page() else {
-            found.excused.extend(self.machines.iter().map(|(at, _)| *at));
+            found
+                .excused
+                .extend(self.machines.iter().map(|(at, _)| *at));
             let item = versions(&self.wanted.versions);
-            return plan.missing.push(self.missing(item, self.absence(Absence::NoVersion)));
+            return plan
+                .missing
+                .push(self.missing(item, self.absence(Absence::NoVersion)));
         };
         let mut offered: BTreeMap<Version, Vec<(&Listed, BTreeSet<usize>)>> = BTreeMap::new();
         for (file, version) in self.matching(listing) {
             match selection::judge(file, false, self.rules, &self.machines) {
-                Ok(fits) => offered.entry(version.clone()).or_default().push((file, fits)),
-                Err(why) => plan.filtered.push(self.filtered(file.filename.clone(), why)),
+                Ok(fits) => offered
+                    .entry(version.clone())
+                    .or_default()
+                    .push((file, fits)),
+                Err(why) => plan
+                    .filtered
+                    .push(self.filtered(file.filename.clone(), why)),
             }
         }
         let mut taken: BTreeSet<&Version> = BTreeSet::new();
         for (at, _) in &self.machines {
-            let for_it = offered.iter().filter(|(_, files)| files.iter().any(|(_, fits)| fits.contains(at)));
-            let for_it: BTreeMap<Version, &Version> =
-                for_it.map(|(version, _)| (version.clone(), version)).collect();
-            let Wanted { versions, prereleases, .. } = self.wanted;
+            let for_it = offered
+                .iter()
+                .filter(|(_, files)| files.iter().any(|(_, fits)| fits.contains(at)));
+            let for_it: BTreeMap<Version, &Version> = for_it
+                .map(|(version, _)| (version.clone(), version))
+                .collect();
+            let Wanted {
+                versions,
+                prereleases,
+                ..
+            } = self.wanted;
             taken.extend(selection::taken(for_it, versions, *prereleases, self.rules));
         }
         if taken.is_empty() && !offered.is_empty() {
             // There are pre-releases alone, and the input wants none.
-            found.excused.extend(self.machines.iter().map(|(at, _)| *at));
+            found
+                .excused
+                .extend(self.machines.iter().map(|(at, _)| *at));
             let item = versions(&self.wanted.versions);
             return plan.missing.push(self.missing(item, Absence::NoVersion));
         }
-        for (_, files) in offered.iter().rev().filter(|(version, _)| taken.contains(version)) {
+        for (_, files) in offered
+            .iter()
+            .rev()
+            .filter(|(version, _)| taken.contains(version))
+        {
             for (file, fits) in files {
                 match self.planned(file, None) {
                     Some(planned) => found.kept.push((planned, fits.clone())),
                     None => {
-                        plan.missing.push(self.missing(file.filename.clone(), Absence::Elsewhere));
+                        plan.missing
+                            .push(self.missing(file.filename.clone(), Absence::Elsewhere));
                         found.excused.extend(fits);
                     }
                 }
@@ -341,8 +406,7 @@ impl<'a> One<'a> {
     /// project has all of it: what another one offers under its name may be somebody else's. A pin with a local version
     /// (PEP 440: no index for everybody takes one) names a build that one index alone may have, and is looked for in all.
     fn chosen_page(&self) -> Option<&Listing> {
-        let is_local =
-            matches!(&self.wanted.versions, Versions::Exactly(version) if !version.local().is_empty());
+        let is_local = matches!(&self.wanted.versions, Versions::Exactly(version) if !version.local().is_empty());
         let is_there = |listing: &&Listing| self.matching(listing).next().is_some();
         for looked in self.looked {
             match looked {
@@ -356,8 +420,14 @@ impl<'a> One<'a> {
         None
     }
 
-    fn matching<'l>(&self, listing: &'l Listing) -> impl Iterator<Item = (&'l Listed, &'l Version)> {
-        let with_version = listing.files.iter().filter_map(|file| Some((file, file.version.as_ref()?)));
+    fn matching<'l>(
+        &self,
+        listing: &'l Listing,
+    ) -> impl Iterator<Item = (&'l Listed, &'l Version)> {
+        let with_version = listing
+            .files
+            .iter()
+            .filter_map(|file| Some((file, file.version.as_ref()?)));
         with_version.filter(|(_, version)| selection::is_among(version, &self.wanted.versions))
     }
 
@@ -368,10 +438,13 @@ impl<'a> One<'a> {
             built.entry(wheel.version.clone()).or_default().extend(fits);
         }
         found.kept.retain(|(file, fits)| {
-            let goes =
-                !file.is_wheel() && built.get(&file.version).is_some_and(|built| fits.is_subset(built));
+            let goes = !file.is_wheel()
+                && built
+                    .get(&file.version)
+                    .is_some_and(|built| fits.is_subset(built));
             if goes {
-                plan.filtered.push(self.filtered(file.filename.clone(), Filter::HasWheel));
+                plan.filtered
+                    .push(self.filtered(file.filename.clone(), Filter::HasWheel));
             }
             !goes
         });
@@ -385,18 +458,28 @@ impl<'a> One<'a> {
             route: file.route.clone()?,
             sha256: file.sha256.or(sha256),
             size: file.size.or_else(|| self.locked_size(file)),
-            metadata: if file.is_wheel() { file.metadata } else { Metadata::Absent },
+            metadata: if file.is_wheel() {
+                file.metadata
+            } else {
+                Metadata::Absent
+            },
         })
     }
 
     fn locked_size(&self, file: &Listed) -> Option<u64> {
-        let Files::Named(files) = &self.wanted.files else { return None };
+        let Files::Named(files) = &self.wanted.files else {
+            return None;
+        };
         let is_it = |named: &&NamedFile| locked_file::find(named, std::iter::once(file)).is_ok();
         files.iter().find(is_it)?.size
     }
 
     fn filtered(&self, item: String, why: Filter) -> Filtered {
-        Filtered { project: self.wanted.project.clone(), item, why }
+        Filtered {
+            project: self.wanted.project.clone(),
+            item,
+            why,
+        }
     }
 
     fn missing(&self, item: String, why: Absence) -> Missing {
@@ -425,17 +508,22 @@ impl Plan {
     /// The bytes of files whose size is known, and how many files have none.
     pub fn bytes(&self) -> (u64, usize) {
         let known = self.files.iter().filter_map(|file| file.size).sum();
-        (known, self.files.iter().filter(|file| file.size.is_none()).count())
+        (
+            known,
+            self.files.iter().filter(|file| file.size.is_none()).count(),
+        )
     }
 
     fn merge(&mut self) {
         let mut seen = BTreeSet::new();
         self.files.retain(|file| seen.insert(file.route.path()));
         let mut seen = BTreeSet::new();
-        self.filtered.retain(|file| seen.insert((file.project.clone(), file.item.clone())));
+        self.filtered
+            .retain(|file| seen.insert((file.project.clone(), file.item.clone())));
         let mut seen = BTreeSet::new();
-        self.missing
-            .retain(|file| seen.insert((file.project.clone(), file.item.clone(), file.target.clone())));
+        self.missing.retain(|file| {
+            seen.insert((file.project.clone(), file.item.clone(), file.target.clone()))
+        });
     }
 }
 

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -32,8 +34,14 @@ use crate::registry::{PageRef, Route, Scope};
 const CONNECTIONS_MAX: usize = 256;
 
 /// The variables by which clients are told of their index.
-const INDEX_VARIABLES: [&str; 6] =
-    ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "PDM_PYPI_URL", "PIPENV_PYPI_MIRROR", "LARDER_URL"];
+const INDEX_VARIABLES: [&str; 6] = [
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "PDM_PYPI_URL",
+    "PIPENV_PYPI_MIRROR",
+    "LARDER_URL",
+];
 
 /// Fields that mean one connection (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
@@ -71,8 +79,16 @@ impl Recorder {
         prefix: String,
     ) -> io::Result<Self> {
         let recording = Mutex::default();
-        let passing = Arc::new(Passing { client, credential, prefix, recording });
-        Ok(Self { socket: TcpListener::bind(address).await?, passing })
+        let passing = Arc::new(Passing {
+            client,
+            credential,
+            prefix,
+            recording,
+        });
+        Ok(Self {
+            socket: TcpListener::bind(address).await?,
+            passing,
+        })
     }
 
     /// # Errors
@@ -85,13 +101,23 @@ impl Recorder {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub async fn run(self, command: &[String], scope: Option<&Scope>) -> io::Result<(ExitStatus, Recording)> {
+    pub async fn run(
+        self,
+        command: &[String],
+        scope: Option<&Scope>,
+    ) -> io::Result<(ExitStatus, Recording)> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let origin = format!("http://{}{}", self.address()?, self.passing.prefix);
         let mut command = Command::new(program);
-        command.args(arguments).kill_on_drop(true).env("LARDER_URL", &origin);
+        command
+            .args(arguments)
+            .kill_on_drop(true)
+            .env("LARDER_URL", &origin);
         if let Some(scope) = scope {
-            let index = format!("{origin}{}", Route::Page(PageRef::index(scope.clone())).path());
+            let index = format!(
+                "{origin}{}",
+                Route::Page(PageRef::index(scope.clone())).path()
+            );
             command.envs(INDEX_VARIABLES.iter().map(|name| (name, index.as_str())));
         }
         let mut child = command.spawn()?;
@@ -107,7 +133,12 @@ impl Recorder {
                 Some(_) = connections.join_next() => {}
             }
         };
-        let recording = self.passing.recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let recording = self
+            .passing
+            .recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Ok((status, recording))
     }
 }
@@ -118,8 +149,10 @@ async fn connection(stream: TcpStream, passing: Arc<Passing>) {
         async move { Ok::<_, Infallible>(passing.pass(request).await) }
     });
     // A client that hangs up is its own affair.
-    let _ =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 type Passed = http_body_util::Either<Watched, Full<Bytes>>;
@@ -127,37 +160,52 @@ type Passed = http_body_util::Either<Watched, Full<Bytes>>;
 impl Passing {
     async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Response<Passed> {
         let (mut parts, body) = request.into_parts();
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let target =
-            target.strip_prefix(&self.prefix).filter(|below| below.starts_with('/')).unwrap_or(target);
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let target = target
+            .strip_prefix(&self.prefix)
+            .filter(|below| below.starts_with('/'))
+            .unwrap_or(target);
         let route = Route::from_path(target.split('?').next().unwrap_or_default()).ok();
         let file = route.filter(|route| parts.method == Method::GET && route.word() == "file");
         parts.uri = target.parse::<Uri>().unwrap_or_default();
-        HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
+        HOP_BY_HOP
+            .iter()
+            .for_each(|name| drop(parts.headers.remove(name)));
         for (name, value) in &self.credential {
             if !parts.headers.contains_key(name) {
                 parts.headers.insert(name.clone(), value.clone());
             }
         }
         let body = body.map_err(Into::into).boxed_unsync();
-        let answer: Result<Response<Incoming>, _> = self.client.send(Request::from_parts(parts, body)).await;
+        let answer: Result<Response<Incoming>, _> =
+            self.client.send(Request::from_parts(parts, body)).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(why) => {
-                let mut answer = Response::new(http_body_util::Either::Right(Full::from(format!("{why}\n"))));
+                let mut answer = Response::new(http_body_util::Either::Right(Full::from(format!(
+                    "{why}\n"
+                ))));
                 *answer.status_mut() = StatusCode::BAD_GATEWAY;
                 return answer;
             }
         };
         let (mut parts, body) = answer.into_parts();
-        HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
+        HOP_BY_HOP
+            .iter()
+            .for_each(|name| drop(parts.headers.remove(name)));
         let seen = match (file, parts.status) {
             (Some(route), StatusCode::OK) => {
                 let sha256 = parts.headers.get(ETAG).and_then(quoted);
                 Some((route, sha256, Arc::clone(&self)))
             }
             (Some(route), StatusCode::PARTIAL_CONTENT) => {
-                let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut recording = self
+                    .recording
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 recording.parts.insert(route.path(), route);
                 None
             }
@@ -185,7 +233,10 @@ struct Watched {
 impl Watched {
     fn end(&mut self) {
         if let Some((route, sha256, passing)) = self.seen.take() {
-            let mut recording = passing.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recording = passing
+                .recording
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             recording.whole.insert(route.path(), sha256);
         }
     }
@@ -219,7 +270,10 @@ impl Body for Watched {
 impl Recording {
     /// Those of which only a part was read.
     pub fn incomplete(&self) -> impl Iterator<Item = &Route> {
-        self.parts.iter().filter(|(path, _)| !self.whole.contains_key(*path)).map(|(_, route)| route)
+        self.parts
+            .iter()
+            .filter(|(path, _)| !self.whole.contains_key(*path))
+            .map(|(_, route)| route)
     }
 
     /// All files, whole or not.
@@ -235,6 +289,8 @@ impl Recording {
 /// The exit code of a client, as a shell gives it.
 pub fn exit_code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }

@@ -81,9 +81,16 @@ pub(super) fn by_name(
     if filename.ends_with(".whl") {
         let tags = WheelTags::of(filename);
         let takes = |machine: &Target| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
-        let fits: BTreeSet<usize> =
-            machines.iter().filter(|(_, machine)| takes(machine)).map(|(at, _)| *at).collect();
-        return if fits.is_empty() { Err(Filter::Tags) } else { Ok(fits) };
+        let fits: BTreeSet<usize> = machines
+            .iter()
+            .filter(|(_, machine)| takes(machine))
+            .map(|(at, _)| *at)
+            .collect();
+        return if fits.is_empty() {
+            Err(Filter::Tags)
+        } else {
+            Ok(fits)
+        };
     }
     let lower = filename.to_ascii_lowercase();
     if !SDISTS.iter().any(|ending| lower.ends_with(ending)) {
@@ -104,8 +111,11 @@ pub(super) fn judge(
 ) -> Result<BTreeSet<usize>, Filter> {
     let mut fits = by_name(&file.filename, rules, machines)?;
     if let Some(text) = file.requires_python.as_deref() {
-        let may_be: BTreeSet<usize> =
-            machines.iter().filter(|(_, machine)| machine.may_be(text)).map(|(at, _)| *at).collect();
+        let may_be: BTreeSet<usize> = machines
+            .iter()
+            .filter(|(_, machine)| machine.may_be(text))
+            .map(|(at, _)| *at)
+            .collect();
         fits.retain(|at| may_be.contains(at));
         if fits.is_empty() {
             return Err(Filter::RequiresPython(text.to_owned()));
@@ -124,7 +134,9 @@ pub(super) fn judge(
 /// Whether a version is one of these (PEP 440: a pin without a local part means every local part).
 pub(super) fn is_among(version: &Version, versions: &Versions) -> bool {
     match versions {
-        Versions::Exactly(exact) if exact.local().is_empty() => version.clone().without_local() == *exact,
+        Versions::Exactly(exact) if exact.local().is_empty() => {
+            version.clone().without_local() == *exact
+        }
         Versions::Exactly(exact) => version == exact,
         Versions::Matching(specifiers) => specifiers.contains(version),
         Versions::Latest(_) | Versions::All => true,
@@ -168,7 +180,10 @@ mod tests {
     use super::*;
 
     fn versions(texts: &[&str]) -> BTreeMap<Version, String> {
-        texts.iter().map(|text| (text.parse().unwrap(), (*text).to_owned())).collect()
+        texts
+            .iter()
+            .map(|text| (text.parse().unwrap(), (*text).to_owned()))
+            .collect()
     }
 
     fn take(texts: &[&str], wanted: &Versions, rules: &Rules) -> Vec<String> {
@@ -183,17 +198,40 @@ mod tests {
         let matching = |text: &str| Versions::Matching(text.parse().unwrap());
         let offered = ["1.9", "1.10", "2.0rc1", "0.5"];
         assert_eq!(take(&offered, &Versions::Latest(1), &rules), ["1.10"]);
-        assert_eq!(take(&offered, &Versions::Latest(2), &rules), ["1.10", "1.9"]);
-        assert_eq!(take(&offered, &Versions::All, &rules), ["1.10", "1.9", "0.5"]);
+        assert_eq!(
+            take(&offered, &Versions::Latest(2), &rules),
+            ["1.10", "1.9"]
+        );
+        assert_eq!(
+            take(&offered, &Versions::All, &rules),
+            ["1.10", "1.9", "0.5"]
+        );
         assert_eq!(take(&offered, &matching("<1.10"), &rules), ["1.9"]);
         assert_eq!(take(&offered, &matching(">=2.0rc1"), &rules), ["2.0rc1"]);
-        assert_eq!(take(&["2.0rc1"], &Versions::Latest(1), &rules), ["2.0rc1"], "nothing else");
-        let all = Rules { prereleases: true, newest: Some(usize::MAX), ..Rules::default() };
-        assert_eq!(take(&offered, &matching(">1"), &all), ["2.0rc1", "1.10", "1.9"]);
+        assert_eq!(
+            take(&["2.0rc1"], &Versions::Latest(1), &rules),
+            ["2.0rc1"],
+            "nothing else"
+        );
+        let all = Rules {
+            prereleases: true,
+            newest: Some(usize::MAX),
+            ..Rules::default()
+        };
+        assert_eq!(
+            take(&offered, &matching(">1"), &all),
+            ["2.0rc1", "1.10", "1.9"]
+        );
         let pin = Versions::Exactly("1.0".parse().unwrap());
-        assert_eq!(take(&["1.0+cpu", "1.0.0", "1.1"], &pin, &rules), ["1.0+cpu", "1.0.0"]);
+        assert_eq!(
+            take(&["1.0+cpu", "1.0.0", "1.1"], &pin, &rules),
+            ["1.0+cpu", "1.0.0"]
+        );
         let local = Versions::Exactly("1.0+cpu".parse().unwrap());
-        assert_eq!(take(&["1.0+cpu", "1.0.0", "1.1"], &local, &rules), ["1.0+cpu"]);
+        assert_eq!(
+            take(&["1.0+cpu", "1.0.0", "1.1"], &local, &rules),
+            ["1.0+cpu"]
+        );
     }
 
     proptest! {

@@ -6,8 +6,11 @@
 use std::fmt;
 
 /// Levels of the names that came before PEP 600.
-const LEGACY_LEVELS: [(&str, (u32, u32)); 3] =
-    [("manylinux1_", (2, 5)), ("manylinux2010_", (2, 12)), ("manylinux2014_", (2, 17))];
+const LEGACY_LEVELS: [(&str, (u32, u32)); 3] = [
+    ("manylinux1_", (2, 5)),
+    ("manylinux2010_", (2, 12)),
+    ("manylinux2014_", (2, 17)),
+];
 
 /// The last macOS that counted 10.x, and the first whose x86_64 programs still run on 11 and later.
 const MACOS_10_LAST: u32 = 16;
@@ -26,12 +29,22 @@ impl WheelTags {
     pub fn of(filename: &str) -> Option<Self> {
         let stem = filename.strip_suffix(".whl")?;
         let parts: Vec<&str> = stem.split('-').collect();
-        let ([_, _, pythons, abis, platforms] | [_, _, _, pythons, abis, platforms]) = parts.as_slice()
+        let ([_, _, pythons, abis, platforms] | [_, _, _, pythons, abis, platforms]) =
+            parts.as_slice()
         else {
             return None;
         };
-        let set = |text: &str| text.to_ascii_lowercase().split('.').map(str::to_owned).collect();
-        Some(Self { pythons: set(pythons), abis: set(abis), platforms: set(platforms) })
+        let set = |text: &str| {
+            text.to_ascii_lowercase()
+                .split('.')
+                .map(str::to_owned)
+                .collect()
+        };
+        Some(Self {
+            pythons: set(pythons),
+            abis: set(abis),
+            platforms: set(platforms),
+        })
     }
 }
 
@@ -39,15 +52,9 @@ impl WheelTags {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Platform {
     /// glibc of at least this release.
-    Manylinux {
-        level: (u32, u32),
-        machine: String,
-    },
+    Manylinux { level: (u32, u32), machine: String },
     /// musl of at least this release.
-    Musllinux {
-        level: (u32, u32),
-        machine: String,
-    },
+    Musllinux { level: (u32, u32), machine: String },
     MacOs {
         release: (u32, u32),
         machine: String,
@@ -70,15 +77,26 @@ impl Platform {
     pub fn parse(text: &str) -> Result<Self, BadPlatform> {
         let tag = text.trim().to_ascii_lowercase();
         if let Some((level, machine)) = manylinux(&tag) {
-            return Ok(Self::Manylinux { level, machine: machine.to_owned() });
+            return Ok(Self::Manylinux {
+                level,
+                machine: machine.to_owned(),
+            });
         }
         if let Some((level, machine)) = released(&tag, "musllinux_") {
-            return Ok(Self::Musllinux { level, machine: machine.to_owned() });
+            return Ok(Self::Musllinux {
+                level,
+                machine: machine.to_owned(),
+            });
         }
         if let Some((release, machine)) = released(&tag, "macosx_") {
-            return Ok(Self::MacOs { release, machine: machine.to_owned() });
+            return Ok(Self::MacOs {
+                release,
+                machine: machine.to_owned(),
+            });
         }
-        let family = ["manylinux", "musllinux", "macosx"].iter().any(|family| tag.starts_with(family));
+        let family = ["manylinux", "musllinux", "macosx"]
+            .iter()
+            .any(|family| tag.starts_with(family));
         let plain = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if family || !plain || (!tag.contains('_') && tag != "win32") {
             return Err(BadPlatform(text.to_owned()));
@@ -102,9 +120,8 @@ impl Platform {
                     .is_some_and(|(of, on)| of.0 == level.0 && of <= *level && on == machine)
                     || is_plain_linux(tag, machine)
             }
-            Self::MacOs { release, machine } => {
-                released(tag, "macosx_").is_some_and(|(of, binary)| macos(*release, machine, of, binary))
-            }
+            Self::MacOs { release, machine } => released(tag, "macosx_")
+                .is_some_and(|(of, binary)| macos(*release, machine, of, binary)),
             Self::Exactly(own) => own == tag,
         }
     }
@@ -144,15 +161,24 @@ impl fmt::Display for Platform {
 
 /// glibc's release and the machine of a manylinux tag, by its new name or an old one.
 fn manylinux(tag: &str) -> Option<((u32, u32), &str)> {
-    let legacy = LEGACY_LEVELS.iter().find_map(|(name, level)| Some((*level, tag.strip_prefix(name)?)));
-    legacy.filter(|(_, machine)| !machine.is_empty()).or_else(|| released(tag, "manylinux_"))
+    let legacy = LEGACY_LEVELS
+        .iter()
+        .find_map(|(name, level)| Some((*level, tag.strip_prefix(name)?)));
+    legacy
+        .filter(|(_, machine)| !machine.is_empty())
+        .or_else(|| released(tag, "manylinux_"))
 }
 
 /// `FAMILY_MAJOR_MINOR_MACHINE`.
 fn released<'a>(tag: &'a str, family: &str) -> Option<((u32, u32), &'a str)> {
     let (major, rest) = tag.strip_prefix(family)?.split_once('_')?;
     let (minor, machine) = rest.split_once('_')?;
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let number = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse().ok())
+            .flatten()
+    };
     (!machine.is_empty()).then_some(((number(major)?, number(minor)?), machine))
 }
 
@@ -172,7 +198,10 @@ fn macos(release: (u32, u32), machine: &str, of: (u32, u32), binary: &str) -> bo
     // An arm64 program is of 11 or later, unless its other half is older.
     let own_binary = binary == machine && (machine == "x86_64" || of.0 >= 11);
     let fat = match machine {
-        "x86_64" => matches!(binary, "universal2" | "intel" | "fat64" | "fat32" | "universal"),
+        "x86_64" => matches!(
+            binary,
+            "universal2" | "intel" | "fat64" | "fat32" | "universal"
+        ),
         "arm64" => binary == "universal2",
         _ => false,
     };
@@ -230,19 +259,29 @@ mod tests {
 
     #[test]
     fn a_misspelled_family_is_refused() {
-        for text in
-            ["", "manylinux_x86_64", "manylinux", "macosx_14_arm64", "musllinux_1_x86_64", "windows", "a-b_c"]
-        {
+        for text in [
+            "",
+            "manylinux_x86_64",
+            "manylinux",
+            "macosx_14_arm64",
+            "musllinux_1_x86_64",
+            "windows",
+            "a-b_c",
+        ] {
             assert!(Platform::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn compressed_sets_are_read() {
-        let tags = WheelTags::of("a-1-2build-py2.py3-none-manylinux1_x86_64.Manylinux2014_x86_64.whl");
+        let tags =
+            WheelTags::of("a-1-2build-py2.py3-none-manylinux1_x86_64.Manylinux2014_x86_64.whl");
         let tags = tags.unwrap();
         assert_eq!(tags.pythons, ["py2", "py3"]);
-        assert_eq!(tags.platforms, ["manylinux1_x86_64", "manylinux2014_x86_64"]);
+        assert_eq!(
+            tags.platforms,
+            ["manylinux1_x86_64", "manylinux2014_x86_64"]
+        );
         assert!(WheelTags::of("a-1.tar.gz").is_none() && WheelTags::of("a-1.whl").is_none());
     }
 

@@ -54,15 +54,25 @@ impl Python {
     pub fn parse(text: &str) -> Result<Self, BadTarget> {
         let bad = || BadTarget::Python(text.to_owned());
         let number = |part: &str| {
-            let digits = !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| part.parse::<u64>().ok()).flatten().ok_or_else(bad)
+            let digits =
+                !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+            digits
+                .then(|| part.parse::<u64>().ok())
+                .flatten()
+                .ok_or_else(bad)
         };
         let parts: Vec<&str> = text.trim().split('.').collect();
         match parts.as_slice() {
-            [major, minor] => Ok(Self { major: number(major)?, minor: number(minor)?, micro: None }),
-            [major, minor, micro] => {
-                Ok(Self { major: number(major)?, minor: number(minor)?, micro: Some(number(micro)?) })
-            }
+            [major, minor] => Ok(Self {
+                major: number(major)?,
+                minor: number(minor)?,
+                micro: None,
+            }),
+            [major, minor, micro] => Ok(Self {
+                major: number(major)?,
+                minor: number(minor)?,
+                micro: Some(number(micro)?),
+            }),
             _ => Err(bad()),
         }
     }
@@ -98,14 +108,21 @@ impl Target {
         if let Some(other) = implementation.filter(|word| !matches!(*word, "cp" | "pp" | "py")) {
             return Err(BadTarget::Implementation(other.to_owned()));
         }
-        let tag =
-            |text: &&String| text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let tag = |text: &&String| {
+            text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
         if let Some(bad) = abis.iter().find(tag) {
             return Err(BadTarget::Abi(bad.clone()));
         }
         Ok(Self {
-            pythons: pythons.iter().map(|text| Python::parse(text)).collect::<Result<_, _>>()?,
-            platforms: platforms.iter().map(|text| Platform::parse(text)).collect::<Result<_, _>>()?,
+            pythons: pythons
+                .iter()
+                .map(|text| Python::parse(text))
+                .collect::<Result<_, _>>()?,
+            platforms: platforms
+                .iter()
+                .map(|text| Platform::parse(text))
+                .collect::<Result<_, _>>()?,
             implementation: implementation.map(str::to_owned),
             abis: abis.iter().map(|abi| abi.to_ascii_lowercase()).collect(),
         })
@@ -122,13 +139,19 @@ impl Target {
                 ..self.clone()
             })
         };
-        some_or_unknown(&self.pythons).into_iter().flat_map(with).collect()
+        some_or_unknown(&self.pythons)
+            .into_iter()
+            .flat_map(with)
+            .collect()
     }
 
     /// With the implementation that is meant when only a release was said, as for wheels: CPython.
     pub fn with_implementation(&self) -> Self {
         let meant = (!self.pythons.is_empty()).then(|| "cp".to_owned());
-        Self { implementation: self.implementation.clone().or(meant), ..self.clone() }
+        Self {
+            implementation: self.implementation.clone().or(meant),
+            ..self.clone()
+        }
     }
 
     /// Whether one of the Pythons may be among these. Text that is no specifier restricts nothing, as in pip.
@@ -146,7 +169,8 @@ impl Target {
     /// Whether what a marker asks for is certainly false on every machine.
     pub fn rules_out(&self, marker: &Marker) -> bool {
         let pythons: Vec<Option<Python>> = some_or_unknown(&self.pythons);
-        let platforms: Vec<Option<&Platform>> = some_or_unknown(&self.platforms.iter().collect::<Vec<_>>());
+        let platforms: Vec<Option<&Platform>> =
+            some_or_unknown(&self.platforms.iter().collect::<Vec<_>>());
         pythons.iter().all(|python| {
             platforms.iter().all(|platform| {
                 let environment = |variable: Variable| self.value(variable, *python, *platform);
@@ -177,7 +201,12 @@ impl Target {
             }
             Variable::PythonFullVersion => {
                 let python = python.filter(|python| python.micro.is_some())?;
-                Some(python.releases().map(|release| release.to_string()).collect())
+                Some(
+                    python
+                        .releases()
+                        .map(|release| release.to_string())
+                        .collect(),
+                )
             }
             Variable::SysPlatform => system.map(|system| vec![system.to_owned()]),
             Variable::PlatformSystem => by_system("Linux", "Darwin", "Windows"),
@@ -200,30 +229,39 @@ impl Target {
     /// Whether one of the machines takes a wheel with these tags.
     pub fn accepts(&self, tags: &WheelTags) -> bool {
         tags.platforms.iter().any(|platform| {
-            let here = self.platforms.is_empty() || self.platforms.iter().any(|own| own.accepts(platform));
-            here && tags
-                .pythons
-                .iter()
-                .any(|python| tags.abis.iter().any(|abi| self.accepts_python(python, abi, platform == "any")))
+            let here =
+                self.platforms.is_empty() || self.platforms.iter().any(|own| own.accepts(platform));
+            here && tags.pythons.iter().any(|python| {
+                tags.abis
+                    .iter()
+                    .any(|abi| self.accepts_python(python, abi, platform == "any"))
+            })
         })
     }
 
     fn accepts_python(&self, python: &str, abi: &str, is_anywhere: bool) -> bool {
         if self.pythons.is_empty() {
             let (name, _) = split(python);
-            let named = self.implementation.as_deref().is_none_or(|own| name == own || name == "py");
-            let abi_fits = self.abis.is_empty() || abi == "none" || self.abis.iter().any(|own| own == abi);
+            let named = self
+                .implementation
+                .as_deref()
+                .is_none_or(|own| name == own || name == "py");
+            let abi_fits =
+                self.abis.is_empty() || abi == "none" || self.abis.iter().any(|own| own == abi);
             return named && abi_fits;
         }
-        self.pythons.iter().any(|own| self.runs(*own, python, abi, is_anywhere))
+        self.pythons
+            .iter()
+            .any(|own| self.runs(*own, python, abi, is_anywhere))
     }
 
     /// The order of `sys_tags` does not matter here, only what is among them.
     fn runs(&self, own: Python, python: &str, abi: &str, is_anywhere: bool) -> bool {
         let implementation = self.implementation.as_deref().unwrap_or("cp");
         let (name, digits) = split(python);
-        let newer = release_of(digits)
-            .is_none_or(|(major, minor)| major != own.major || minor.is_some_and(|minor| minor > own.minor));
+        let newer = release_of(digits).is_none_or(|(major, minor)| {
+            major != own.major || minor.is_some_and(|minor| minor > own.minor)
+        });
         if newer {
             return false;
         }
@@ -238,7 +276,11 @@ impl Target {
             "pp" if implementation == "pp" => {
                 let by_default = abi.starts_with(&format!("pypy{}_", own.digits()));
                 let listed = self.abis.iter().any(|own| own == abi);
-                let taken = if self.abis.is_empty() { by_default } else { listed };
+                let taken = if self.abis.is_empty() {
+                    by_default
+                } else {
+                    listed
+                };
                 is_own_release && (abi == "none" || (taken && !is_anywhere))
             }
             _ => false,
@@ -256,7 +298,11 @@ impl Target {
 
     /// The stable ABI is every build's but that of a free-threaded one.
     fn takes_abi3(&self) -> bool {
-        self.abis.is_empty() || self.abis.iter().any(|abi| abi == "abi3" || !abi.ends_with('t'))
+        self.abis.is_empty()
+            || self
+                .abis
+                .iter()
+                .any(|abi| abi == "abi3" || !abi.ends_with('t'))
     }
 }
 
@@ -265,9 +311,16 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pythons = self.pythons.iter().map(Python::to_string);
         let platforms = self.platforms.iter().map(Platform::to_string);
-        let words = pythons.chain(self.implementation.clone()).chain(self.abis.clone()).chain(platforms);
+        let words = pythons
+            .chain(self.implementation.clone())
+            .chain(self.abis.clone())
+            .chain(platforms);
         let words: Vec<String> = words.collect();
-        f.write_str(if words.is_empty() { "every machine" } else { "" })?;
+        f.write_str(if words.is_empty() {
+            "every machine"
+        } else {
+            ""
+        })?;
         f.write_str(&words.join(" "))
     }
 }
@@ -281,7 +334,11 @@ impl fmt::Display for Python {
 
 /// Each of them, or one that nothing is known of.
 fn some_or_unknown<T: Clone>(known: &[T]) -> Vec<Option<T>> {
-    if known.is_empty() { vec![None] } else { known.iter().cloned().map(Some).collect() }
+    if known.is_empty() {
+        vec![None]
+    } else {
+        known.iter().cloned().map(Some).collect()
+    }
 }
 
 /// `cp312` → `cp`, `312`.
@@ -292,7 +349,11 @@ fn split(tag: &str) -> (&str, &str) {
 /// `312` → 3, 12; `3` → 3 and whichever.
 fn release_of(digits: &str) -> Option<(u64, Option<u64>)> {
     let (major, minor) = digits.split_at_checked(1)?;
-    let minor = if minor.is_empty() { None } else { Some(minor.parse().ok()?) };
+    let minor = if minor.is_empty() {
+        None
+    } else {
+        Some(minor.parse().ok()?)
+    };
     Some((major.parse().ok()?, minor))
 }
 
@@ -303,11 +364,20 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        text.split(',')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     fn target(pythons: &str, platforms: &str, implementation: Option<&str>, abis: &str) -> Target {
-        Target::parse(&words(pythons), &words(platforms), implementation, &words(abis)).unwrap()
+        Target::parse(
+            &words(pythons),
+            &words(platforms),
+            implementation,
+            &words(abis),
+        )
+        .unwrap()
     }
 
     fn takes(target: &Target, tags: &str) -> bool {
@@ -326,7 +396,10 @@ mod tests {
             ("py39-none-any", true),
             ("cp311-none-any", true),
             ("cp310-none-any", false),
-            ("cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64", true),
+            (
+                "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+                true,
+            ),
             ("cp310-cp310-manylinux_2_17_x86_64", false),
             ("cp312-cp312-manylinux_2_17_x86_64", false),
             ("cp37-abi3-manylinux_2_17_x86_64", true),
@@ -341,10 +414,14 @@ mod tests {
             assert_eq!(takes(&linux, tags), expected, "{tags}");
         }
         let threads = target("3.13", "", None, "cp313t");
-        assert!(takes(&threads, "cp313-cp313t-win_amd64") && !takes(&threads, "cp313-cp313-win_amd64"));
+        assert!(
+            takes(&threads, "cp313-cp313t-win_amd64") && !takes(&threads, "cp313-cp313-win_amd64")
+        );
         assert!(!takes(&threads, "cp39-abi3-win_amd64") && takes(&threads, "py3-none-any"));
         let pypy = target("3.11", "", Some("pp"), "");
-        assert!(takes(&pypy, "pp311-pypy311_pp73-win_amd64") && !takes(&pypy, "cp311-cp311-win_amd64"));
+        assert!(
+            takes(&pypy, "pp311-pypy311_pp73-win_amd64") && !takes(&pypy, "cp311-cp311-win_amd64")
+        );
         assert!(takes(&target("3.7", "", None, ""), "cp37-cp37m-win_amd64"));
     }
 
@@ -353,11 +430,18 @@ mod tests {
         let all = Target::default();
         let mac = target("", "macosx_14_0_arm64", None, "");
         let cpython = target("", "", Some("cp"), "");
-        for tags in ["cp27-cp27mu-manylinux1_i686", "py3-none-any", "pp39-pypy39_pp73-win_amd64"] {
+        for tags in [
+            "cp27-cp27mu-manylinux1_i686",
+            "py3-none-any",
+            "pp39-pypy39_pp73-win_amd64",
+        ] {
             assert!(takes(&all, tags), "{tags}");
         }
         assert!(takes(&mac, "cp38-cp38-macosx_11_0_arm64") && !takes(&mac, "cp38-cp38-win_amd64"));
-        assert!(takes(&cpython, "cp38-cp38-win_amd64") && !takes(&cpython, "pp39-pypy39_pp73-win_amd64"));
+        assert!(
+            takes(&cpython, "cp38-cp38-win_amd64")
+                && !takes(&cpython, "pp39-pypy39_pp73-win_amd64")
+        );
         assert!(all.may_be(">=9"));
     }
 
@@ -400,7 +484,12 @@ mod tests {
 
     #[test]
     fn each_python_with_each_platform_is_a_machine() {
-        let two = target("3.11,3.12.4", "manylinux2014_x86_64,win_amd64,macosx_14_0_arm64", None, "");
+        let two = target(
+            "3.11,3.12.4",
+            "manylinux2014_x86_64,win_amd64,macosx_14_0_arm64",
+            None,
+            "",
+        );
         let names: Vec<String> = two.machines().iter().map(Target::to_string).collect();
         assert_eq!(names.len(), 6);
         assert_eq!(names[0], "3.11 manylinux_2_17_x86_64");
@@ -413,7 +502,11 @@ mod tests {
         );
         let pypy = Marker::parse("implementation_name == 'pypy'").unwrap();
         assert!(!two.rules_out(&pypy) && two.with_implementation().rules_out(&pypy));
-        assert!(!target("", "win_amd64", None, "").with_implementation().rules_out(&pypy));
+        assert!(
+            !target("", "win_amd64", None, "")
+                .with_implementation()
+                .rules_out(&pypy)
+        );
     }
 
     #[test]
@@ -425,8 +518,16 @@ mod tests {
             ("", "", Some("jython"), ""),
             ("", "", None, "a-b"),
         ] {
-            let parsed = Target::parse(&words(python), &words(platform), implementation, &words(abi));
-            assert!(parsed.is_err(), "{python} {platform} {implementation:?} {abi}");
+            let parsed = Target::parse(
+                &words(python),
+                &words(platform),
+                implementation,
+                &words(abi),
+            );
+            assert!(
+                parsed.is_err(),
+                "{python} {platform} {implementation:?} {abi}"
+            );
         }
     }
 

@@ -8,11 +8,16 @@ use crate::simple::{Format, ProjectName};
 pub(super) fn api_version(beginning: &[u8], format: Format) -> Option<String> {
     let text = String::from_utf8_lossy(beginning);
     let after = match format {
-        Format::Json => after(&text, "\"api-version\"")?.trim_start().strip_prefix(':')?,
+        Format::Json => after(&text, "\"api-version\"")?
+            .trim_start()
+            .strip_prefix(':')?,
         Format::Html => after(after(&text, "pypi:repository-version")?, "content=")?,
     };
     let version = quoted(after)?;
-    let is_plain = version.len() < 10 && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_plain = version.len() < 10
+        && version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
     is_plain.then(|| version.to_owned())
 }
 
@@ -40,7 +45,10 @@ fn after<'t>(text: &'t str, part: &str) -> Option<&'t str> {
 /// The text between the quotes that it begins with, if both are there.
 fn quoted(text: &str) -> Option<&str> {
     let text = text.trim_start();
-    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let quote = text
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '\''))?;
     text.get(1..)?.split_once(quote).map(|(inside, _)| inside)
 }
 
@@ -54,9 +62,17 @@ mod tests {
     fn both_formats_tell_their_version_and_first_project() {
         let json = br#"{"meta": {"_last-serial": 7, "api-version": "1.4"}, "projects": [{"_last-serial": 1, "name": "Six_x"}, {"na"#;
         let html = b"<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"1.1\"></head>\n<a class='x' href='/simple/six-x/'>Six</a><a hr";
-        for (text, format, version) in [(&json[..], Format::Json, "1.4"), (&html[..], Format::Html, "1.1")] {
+        for (text, format, version) in [
+            (&json[..], Format::Json, "1.4"),
+            (&html[..], Format::Html, "1.1"),
+        ] {
             assert_eq!(api_version(text, format).as_deref(), Some(version));
-            assert_eq!(first_project(text, format).map(|name| name.to_string()).as_deref(), Some("six-x"));
+            assert_eq!(
+                first_project(text, format)
+                    .map(|name| name.to_string())
+                    .as_deref(),
+                Some("six-x")
+            );
         }
         assert_eq!(first_project(b"{\"projects\": []}", Format::Json), None);
     }

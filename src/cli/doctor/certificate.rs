@@ -10,7 +10,10 @@ use crate::validity::{Judgement, Validity};
 pub(super) fn judge(validity: Validity, now: SystemTime) -> Finding {
     let check = "certificate";
     let judgement = validity.judge(now);
-    let found = format!("it {judgement} ({})", humantime::format_rfc3339_seconds(validity.until()));
+    let found = format!(
+        "it {judgement} ({})",
+        humantime::format_rfc3339_seconds(validity.until())
+    );
     match judgement {
         Judgement::Good { .. } => Finding::ok(check, found),
         Judgement::EndsSoon { .. } => Finding::warning(
@@ -23,9 +26,11 @@ pub(super) fn judge(validity: Validity, now: SystemTime) -> Finding {
             found,
             "clients refuse it: put a renewed pair at tls.certificate and tls.key",
         ),
-        Judgement::NotYet { .. } => {
-            Finding::problem(check, found, "clients refuse it: is this machine's clock right?")
-        }
+        Judgement::NotYet { .. } => Finding::problem(
+            check,
+            found,
+            "clients refuse it: is this machine's clock right?",
+        ),
     }
 }
 
@@ -42,7 +47,12 @@ mod tests {
         let verdict = |day: u32| judge(Validity::new(at(10), at(100)), at(day)).verdict;
         assert_eq!(
             [9, 10, 90, 101].map(verdict),
-            [Verdict::Problem, Verdict::Ok, Verdict::Warning, Verdict::Problem]
+            [
+                Verdict::Problem,
+                Verdict::Ok,
+                Verdict::Warning,
+                Verdict::Problem
+            ]
         );
     }
 }

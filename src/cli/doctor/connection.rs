@@ -41,8 +41,16 @@ fn name(facts: &ConnectionFacts) -> Finding {
         }
     };
     let list = |wanted: fn(&IpAddr) -> bool| {
-        let some: Vec<String> = addresses.iter().filter(|ip| wanted(ip)).map(ToString::to_string).collect();
-        if some.is_empty() { "none".to_owned() } else { some.join(" ") }
+        let some: Vec<String> = addresses
+            .iter()
+            .filter(|ip| wanted(ip))
+            .map(ToString::to_string)
+            .collect();
+        if some.is_empty() {
+            "none".to_owned()
+        } else {
+            some.join(" ")
+        }
     };
     let found = format!(
         "{} in {}: IPv4 {}, IPv6 {}",
@@ -62,7 +70,11 @@ fn name(facts: &ConnectionFacts) -> Finding {
 }
 
 fn tcp(facts: &ConnectionFacts) -> Finding {
-    let deaf: Vec<String> = facts.deaf.iter().map(|(address, why)| format!("{address}: {why}")).collect();
+    let deaf: Vec<String> = facts
+        .deaf
+        .iter()
+        .map(|(address, why)| format!("{address}: {why}"))
+        .collect();
     let deaf = deaf.join("; ");
     match &facts.connected {
         Some((address, time)) if deaf.is_empty() => {
@@ -70,7 +82,10 @@ fn tcp(facts: &ConnectionFacts) -> Finding {
         }
         Some((address, time)) => Finding::warning(
             "connection",
-            format!("{address} in {}, after others had not answered ({deaf})", took(*time)),
+            format!(
+                "{address} in {}, after others had not answered ({deaf})",
+                took(*time)
+            ),
             "a name should lead only to addresses that answer: a broken IPv6 route is a common cause",
         ),
         None => Finding::problem(
@@ -83,8 +98,12 @@ fn tcp(facts: &ConnectionFacts) -> Finding {
 
 fn certificate(tls: &TlsFacts, now: SystemTime) -> Finding {
     let protocol = tls.protocol.as_deref().unwrap_or("no protocol agreed on");
-    let left = tls.expires.map(|expires| expires.duration_since(now).unwrap_or_default());
-    let days = left.map_or_else(String::new, |left| format!(", {} days left", left.as_secs() / (24 * 3600)));
+    let left = tls
+        .expires
+        .map(|expires| expires.duration_since(now).unwrap_or_default());
+    let days = left.map_or_else(String::new, |left| {
+        format!(", {} days left", left.as_secs() / (24 * 3600))
+    });
     let found = format!(
         "{}, {protocol}, in {}; certificate of {}{days}",
         tls.version,
@@ -93,9 +112,11 @@ fn certificate(tls: &TlsFacts, now: SystemTime) -> Finding {
         tls.issuer.escape_debug()
     );
     match left {
-        Some(left) if left < EXPIRES_SOON => {
-            Finding::warning("TLS", found, "whoever runs the peer should renew its certificate")
-        }
+        Some(left) if left < EXPIRES_SOON => Finding::warning(
+            "TLS",
+            found,
+            "whoever runs the peer should renew its certificate",
+        ),
         _ => Finding::ok("TLS", found),
     }
 }
@@ -112,7 +133,8 @@ fn refused(why: TlsFault, section: &str) -> Finding {
                 .to_owned()
         }
         TlsFault::OtherName => {
-            "use the name that the certificate is for, or have the certificate made for this one".to_owned()
+            "use the name that the certificate is for, or have the certificate made for this one"
+                .to_owned()
         }
         TlsFault::AuthorityAsServer
         | TlsFault::Unpinned
@@ -121,7 +143,8 @@ fn refused(why: TlsFault, section: &str) -> Finding {
         | TlsFault::WantsCertificate
         | TlsFault::RefusesCertificate
         | TlsFault::Other => {
-            "is it TLS that is spoken at this port? A firewall in between may have answered".to_owned()
+            "is it TLS that is spoken at this port? A firewall in between may have answered"
+                .to_owned()
         }
     };
     Finding::problem("TLS", why.words(section), advice)
@@ -149,20 +172,39 @@ mod tests {
 
     fn verdicts(facts: &ConnectionFacts) -> Vec<(String, Verdict)> {
         let findings = judge(facts, "gitlab", SystemTime::UNIX_EPOCH);
-        findings.into_iter().map(|finding| (finding.check, finding.verdict)).collect()
+        findings
+            .into_iter()
+            .map(|finding| (finding.check, finding.verdict))
+            .collect()
     }
 
     #[test]
     fn each_step_has_its_verdict_and_ends_the_way_when_it_fails() {
         let of = |check: &str, verdict| (check.to_owned(), verdict);
-        assert_eq!(verdicts(&facts()), [of("name", Verdict::Ok), of("connection", Verdict::Ok)]);
-        let nameless = ConnectionFacts { addresses: Err("unknown".to_owned()), connected: None, ..facts() };
+        assert_eq!(
+            verdicts(&facts()),
+            [of("name", Verdict::Ok), of("connection", Verdict::Ok)]
+        );
+        let nameless = ConnectionFacts {
+            addresses: Err("unknown".to_owned()),
+            connected: None,
+            ..facts()
+        };
         assert_eq!(verdicts(&nameless), [of("name", Verdict::Problem)]);
-        let slow = ConnectionFacts { resolved_in: Duration::from_secs(2), ..facts() };
+        let slow = ConnectionFacts {
+            resolved_in: Duration::from_secs(2),
+            ..facts()
+        };
         assert_eq!(verdicts(&slow)[0], of("name", Verdict::Warning));
-        let half = ConnectionFacts { deaf: vec![(HOME, "refused".to_owned())], ..facts() };
+        let half = ConnectionFacts {
+            deaf: vec![(HOME, "refused".to_owned())],
+            ..facts()
+        };
         assert_eq!(verdicts(&half)[1], of("connection", Verdict::Warning));
-        let deaf = ConnectionFacts { connected: None, ..half };
+        let deaf = ConnectionFacts {
+            connected: None,
+            ..half
+        };
         assert_eq!(verdicts(&deaf)[1], of("connection", Verdict::Problem));
     }
 
@@ -176,8 +218,16 @@ mod tests {
             expires: SystemTime::UNIX_EPOCH.checked_add(day * days),
             took: Duration::from_millis(9),
         };
-        let judged =
-            |tls| judge(&ConnectionFacts { tls: Some(tls), ..facts() }, "gitlab", SystemTime::UNIX_EPOCH);
+        let judged = |tls| {
+            judge(
+                &ConnectionFacts {
+                    tls: Some(tls),
+                    ..facts()
+                },
+                "gitlab",
+                SystemTime::UNIX_EPOCH,
+            )
+        };
         let last = |tls| judged(tls).pop().unwrap();
         assert_eq!(last(Ok(tls(15))).verdict, Verdict::Ok);
         assert!(last(Ok(tls(15))).found.contains("15 days"));

@@ -21,15 +21,29 @@ pub(super) async fn examine(ground: &Ground, limit: Duration) -> Vec<Finding> {
     match timeout(limit, Client::connect(&ground.cache_dir)).await {
         Ok(Ok(client)) => {
             let spoken = timeout(limit, speak(&client)).await;
-            let silent = || Err(format!("it does not answer within {}", humantime::format_duration(limit)));
+            let silent = || {
+                Err(format!(
+                    "it does not answer within {}",
+                    humantime::format_duration(limit)
+                ))
+            };
             spoken.unwrap_or_else(|_| silent()).map_or_else(
-                |why| vec![Finding::problem("daemon", why, "its log says what it is at; restart it")],
+                |why| {
+                    vec![Finding::problem(
+                        "daemon",
+                        why,
+                        "its log says what it is at; restart it",
+                    )]
+                },
                 |(identity, status, words)| judge(&identity, status, &words, &version()),
             )
         }
         Ok(Err(_)) | Err(_) => {
             let none = "none runs on this cache folder (as far as this user can see)";
-            vec![Finding::ok("daemon", none), address(&ground.listen, limit).await]
+            vec![
+                Finding::ok("daemon", none),
+                address(&ground.listen, limit).await,
+            ]
         }
     }
 }
@@ -37,12 +51,18 @@ pub(super) async fn examine(ground: &Ground, limit: Duration) -> Vec<Finding> {
 async fn speak(client: &Client) -> Result<(Identity, u16, String), String> {
     let told = |why: ClientError| why.to_string();
     let mut events = client.order(&About {}).await.map_err(told)?;
-    let identity = events.next().await.map_err(told)?.ok_or("it says nothing")?;
+    let identity = events
+        .next()
+        .await
+        .map_err(told)?
+        .ok_or("it says nothing")?;
     let mut request = Request::new(empty());
     *request.uri_mut() = Uri::from_static("/-/health/ready");
     let answer = client.send(request).await.map_err(told)?;
     let status = answer.status().as_u16();
-    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX).collect().await;
+    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX)
+        .collect()
+        .await;
     let words = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned());
     Ok((identity, status, words.unwrap_or_default()))
 }
@@ -53,15 +73,18 @@ fn judge(identity: &Identity, status: u16, words: &str, own: &str) -> Vec<Findin
     let version = match identity.version == own {
         true => Finding::ok("daemon", running),
         false => {
-            let advice = format!("this program is larder {own}: restart the daemon to have it run that");
+            let advice =
+                format!("this program is larder {own}: restart the daemon to have it run that");
             Finding::warning("daemon", running, advice)
         }
     };
     let readiness = match (status, words) {
         (200, "ok" | "ok, offline") => Finding::ok("readiness", words),
-        (200, degraded) => {
-            Finding::warning("readiness", degraded, "it serves what it has; the cause is named")
-        }
+        (200, degraded) => Finding::warning(
+            "readiness",
+            degraded,
+            "it serves what it has; the cause is named",
+        ),
         (_, not) => Finding::problem("readiness", format!("{not} ({status})"), "its log says why"),
     };
     vec![version, readiness]
@@ -92,7 +115,11 @@ async fn address(listen: &str, limit: Duration) -> Finding {
             format!("{listen} is not for this user"),
             "ports below 1024 are for root, or for a unit's socket: larder.socket, or AmbientCapabilities",
         ),
-        _ => Finding::problem(check, format!("{listen}: {refused}"), "set an address that this machine has"),
+        _ => Finding::problem(
+            check,
+            format!("{listen}: {refused}"),
+            "set an address that this machine has",
+        ),
     }
 }
 
@@ -103,14 +130,29 @@ mod tests {
 
     #[test]
     fn a_daemon_is_judged_by_its_version_and_its_readiness() {
-        let identity = Identity { version: "1.2.3".to_owned(), process: 7 };
+        let identity = Identity {
+            version: "1.2.3".to_owned(),
+            process: 7,
+        };
         let verdicts = |status, words, own: &str| {
             let findings = judge(&identity, status, words, own);
-            findings.iter().map(|finding| finding.verdict).collect::<Vec<_>>()
+            findings
+                .iter()
+                .map(|finding| finding.verdict)
+                .collect::<Vec<_>>()
         };
         assert_eq!(verdicts(200, "ok", "1.2.3"), [Verdict::Ok, Verdict::Ok]);
-        assert_eq!(verdicts(200, "ok", "1.2.4"), [Verdict::Warning, Verdict::Ok]);
-        assert_eq!(verdicts(200, "degraded: x", "1.2.3"), [Verdict::Ok, Verdict::Warning]);
-        assert_eq!(verdicts(503, "stopping", "1.2.3"), [Verdict::Ok, Verdict::Problem]);
+        assert_eq!(
+            verdicts(200, "ok", "1.2.4"),
+            [Verdict::Warning, Verdict::Ok]
+        );
+        assert_eq!(
+            verdicts(200, "degraded: x", "1.2.3"),
+            [Verdict::Ok, Verdict::Warning]
+        );
+        assert_eq!(
+            verdicts(503, "stopping", "1.2.3"),
+            [Verdict::Ok, Verdict::Problem]
+        );
     }
 }

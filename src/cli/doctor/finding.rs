@@ -28,7 +28,12 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { check: check.into(), verdict: Verdict::Ok, found: found.into(), advice: None }
+        Self {
+            check: check.into(),
+            verdict: Verdict::Ok,
+            found: found.into(),
+            advice: None,
+        }
     }
 
     pub(super) fn warning(
@@ -49,12 +54,18 @@ impl Finding {
         found: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { verdict: Verdict::Problem, ..Self::warning(check, found, advice) }
+        Self {
+            verdict: Verdict::Problem,
+            ..Self::warning(check, found, advice)
+        }
     }
 
     /// Under the name of whoever was examined.
     pub(super) fn of(self, whose: &str) -> Self {
-        Self { check: format!("{whose}: {}", self.check), ..self }
+        Self {
+            check: format!("{whose}: {}", self.check),
+            ..self
+        }
     }
 }
 

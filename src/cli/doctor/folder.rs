@@ -18,8 +18,18 @@ const ROOM_BYTES_MIN: u64 = 1 << 20;
 const FEW_INODES: u64 = 50_000;
 
 /// `taken` is what the store holds already, `user` who would run the daemon.
-pub(super) fn judge(facts: &FolderFacts, dir: &Path, budget: u64, taken: u64, user: u32) -> Vec<Finding> {
-    let mut findings = vec![place(facts, dir, user), filesystem(facts), space(facts, budget, taken)];
+pub(super) fn judge(
+    facts: &FolderFacts,
+    dir: &Path,
+    budget: u64,
+    taken: u64,
+    user: u32,
+) -> Vec<Finding> {
+    let mut findings = vec![
+        place(facts, dir, user),
+        filesystem(facts),
+        space(facts, budget, taken),
+    ];
     findings.extend(inodes(facts));
     findings.push(match &facts.speed {
         Ok(speed) => fast(*speed),
@@ -44,7 +54,12 @@ fn place(facts: &FolderFacts, dir: &Path, user: u32) -> Finding {
         let found = format!("{} is not there yet; the daemon makes it", dir.display());
         return Finding::ok(check, found);
     }
-    let found = format!("{}, owner {}, mode {:03o}", dir.display(), facts.owner, facts.mode);
+    let found = format!(
+        "{}, owner {}, mode {:03o}",
+        dir.display(),
+        facts.owner,
+        facts.mode
+    );
     // The root user may write anywhere, and would leave files that the daemon's own user cannot.
     if facts.owner != user {
         let advice = format!(
@@ -68,8 +83,7 @@ fn filesystem(facts: &FolderFacts) -> Finding {
             Finding::warning(check, format!("a network file system ({kind})"), advice)
         }
         Filesystem::Memory => {
-            let advice =
-                "the cache is gone after a restart and takes memory: use a disk, or keep cache_size small";
+            let advice = "the cache is gone after a restart and takes memory: use a disk, or keep cache_size small";
             Finding::warning(check, "in memory (tmpfs)", advice)
         }
         Filesystem::Overlay => {
@@ -102,9 +116,11 @@ fn inodes(facts: &FolderFacts) -> Option<Finding> {
     let found = format!("{} of {} free", facts.free_inodes, facts.inodes);
     Some(match facts.free_inodes < FEW_INODES {
         false => Finding::ok("inodes", found),
-        true => {
-            Finding::warning("inodes", found, "each file and page takes one: make room on this file system")
-        }
+        true => Finding::warning(
+            "inodes",
+            found,
+            "each file and page takes one: make room on this file system",
+        ),
     })
 }
 
@@ -160,12 +176,21 @@ mod tests {
 
     fn verdict(facts: &FolderFacts, check: &str) -> Option<Verdict> {
         let findings = judge(facts, Path::new("/cache"), 20 << 30, 5 << 30, 7);
-        findings.into_iter().find(|finding| finding.check == check).map(|finding| finding.verdict)
+        findings
+            .into_iter()
+            .find(|finding| finding.check == check)
+            .map(|finding| finding.verdict)
     }
 
     #[test]
     fn a_good_disk_is_well_and_each_fault_is_named() {
-        let checks = ["cache folder", "file system", "space", "inodes", "disk speed"];
+        let checks = [
+            "cache folder",
+            "file system",
+            "space",
+            "inodes",
+            "disk speed",
+        ];
         for check in checks {
             assert_eq!(verdict(&facts(), check), Some(Verdict::Ok), "{check}");
         }
@@ -177,24 +202,105 @@ mod tests {
             })
         };
         for (faulty, check, expected) in [
-            (FolderFacts { owner: 0, ..facts() }, "cache folder", Verdict::Warning),
-            (FolderFacts { mode: 0o755, ..facts() }, "cache folder", Verdict::Warning),
-            (FolderFacts { is_there: false, owner: 0, ..facts() }, "cache folder", Verdict::Ok),
             (
-                FolderFacts { filesystem: Filesystem::Network("NFS"), ..facts() },
+                FolderFacts {
+                    owner: 0,
+                    ..facts()
+                },
+                "cache folder",
+                Verdict::Warning,
+            ),
+            (
+                FolderFacts {
+                    mode: 0o755,
+                    ..facts()
+                },
+                "cache folder",
+                Verdict::Warning,
+            ),
+            (
+                FolderFacts {
+                    is_there: false,
+                    owner: 0,
+                    ..facts()
+                },
+                "cache folder",
+                Verdict::Ok,
+            ),
+            (
+                FolderFacts {
+                    filesystem: Filesystem::Network("NFS"),
+                    ..facts()
+                },
                 "file system",
                 Verdict::Warning,
             ),
-            (FolderFacts { filesystem: Filesystem::Memory, ..facts() }, "file system", Verdict::Warning),
-            (FolderFacts { free_bytes: 14 << 30, ..facts() }, "space", Verdict::Warning),
-            (FolderFacts { free_bytes: 15 << 30, ..facts() }, "space", Verdict::Ok),
-            (FolderFacts { free_inodes: 100, ..facts() }, "inodes", Verdict::Warning),
-            (FolderFacts { speed: Err("read-only".to_owned()), ..facts() }, "disk speed", Verdict::Problem),
-            (FolderFacts { speed: speed(4_000), ..facts() }, "disk speed", Verdict::Warning),
+            (
+                FolderFacts {
+                    filesystem: Filesystem::Memory,
+                    ..facts()
+                },
+                "file system",
+                Verdict::Warning,
+            ),
+            (
+                FolderFacts {
+                    free_bytes: 14 << 30,
+                    ..facts()
+                },
+                "space",
+                Verdict::Warning,
+            ),
+            (
+                FolderFacts {
+                    free_bytes: 15 << 30,
+                    ..facts()
+                },
+                "space",
+                Verdict::Ok,
+            ),
+            (
+                FolderFacts {
+                    free_inodes: 100,
+                    ..facts()
+                },
+                "inodes",
+                Verdict::Warning,
+            ),
+            (
+                FolderFacts {
+                    speed: Err("read-only".to_owned()),
+                    ..facts()
+                },
+                "disk speed",
+                Verdict::Problem,
+            ),
+            (
+                FolderFacts {
+                    speed: speed(4_000),
+                    ..facts()
+                },
+                "disk speed",
+                Verdict::Warning,
+            ),
         ] {
-            assert_eq!(verdict(&faulty, check), Some(expected), "{check}: {faulty:?}");
+            assert_eq!(
+                verdict(&faulty, check),
+                Some(expected),
+                "{check}: {faulty:?}"
+            );
         }
-        assert_eq!(verdict(&FolderFacts { inodes: 0, free_inodes: 0, ..facts() }, "inodes"), None);
+        assert_eq!(
+            verdict(
+                &FolderFacts {
+                    inodes: 0,
+                    free_inodes: 0,
+                    ..facts()
+                },
+                "inodes"
+            ),
+            None
+        );
     }
 
     proptest! {

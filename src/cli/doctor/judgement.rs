@@ -17,16 +17,20 @@ pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
     let version = told.as_ref().and_then(|told| told.get("version")?.as_str());
     match (heard.status, version) {
         (StatusCode::OK, Some(version)) => {
-            let plain: String = version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+            let plain: String = version
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .take(40)
+                .collect();
             Finding::ok(check, format!("GitLab {plain}"))
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if has_credential => {
-            let found =
-                "GitLab answers; it does not tell its version to this token, which may be right all the same";
+            let found = "GitLab answers; it does not tell its version to this token, which may be right all the same";
             Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            let found = "GitLab answers; it tells its version to whoever shows a token (--token-file)";
+            let found =
+                "GitLab answers; it tells its version to whoever shows a token (--token-file)";
             Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
         }
         (status, _) if status.is_redirection() => Finding::problem(
@@ -36,12 +40,18 @@ pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
         ),
         (status, _) if status.is_server_error() => Finding::problem(
             check,
-            format!("GitLab, or what stands in front of it, answered {}", status.as_u16()),
+            format!(
+                "GitLab, or what stands in front of it, answered {}",
+                status.as_u16()
+            ),
             "GitLab is not well: its operators' status page or log says why",
         ),
         (status, _) => Finding::problem(
             check,
-            format!("the answer ({}) does not look like GitLab's", status.as_u16()),
+            format!(
+                "the answer ({}) does not look like GitLab's",
+                status.as_u16()
+            ),
             "check gitlab.url, a relative root included",
         ),
     }
@@ -51,8 +61,13 @@ pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
 pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
     let check = "credential";
     let status = heard.status.as_u16();
-    let refused =
-        |found: &str, advice: &str| vec![Finding::problem(check, format!("{found} ({status})"), advice)];
+    let refused = |found: &str, advice: &str| {
+        vec![Finding::problem(
+            check,
+            format!("{found} ({status})"),
+            advice,
+        )]
+    };
     match heard.status {
         StatusCode::OK => {}
         StatusCode::UNAUTHORIZED if !has_credential => {
@@ -67,7 +82,10 @@ pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
         }
         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
             let advice = "GitLab hides what a caller may not see: check the project, the token's scope (read_api, read_package_registry), and that its package registry is switched on";
-            return refused("this caller sees no such project, or no registry in it", advice);
+            return refused(
+                "this caller sees no such project, or no registry in it",
+                advice,
+            );
         }
         StatusCode::TOO_MANY_REQUESTS => {
             return refused(
@@ -77,7 +95,11 @@ pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
         }
         _ => return refused("no index came", "GitLab's log says why"),
     }
-    let taken = if has_credential { "accepted" } else { "none is needed for this project" };
+    let taken = if has_credential {
+        "accepted"
+    } else {
+        "none is needed for this project"
+    };
     let format = match Format::of_content_type(&heard.content_type) {
         Some(Format::Json) => Finding::ok("format", "JSON (PEP 691)"),
         Some(Format::Html) => Finding::ok(
@@ -86,7 +108,10 @@ pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
         ),
         None => Finding::problem(
             "format",
-            format!("no index page, but \"{}\"", heard.content_type.escape_debug()),
+            format!(
+                "no index page, but \"{}\"",
+                heard.content_type.escape_debug()
+            ),
             "is there a sign-in page or a proxy in front of GitLab?",
         ),
     };
@@ -102,7 +127,9 @@ pub(super) fn file(heard: &Heard, followed: Result<StatusCode, String>) -> Findi
         status => format!("GitLab answered {}", status.as_u16()),
     };
     match followed {
-        Ok(status) if status.is_success() => Finding::ok(check, format!("{way}: {}", status.as_u16())),
+        Ok(status) if status.is_success() => {
+            Finding::ok(check, format!("{way}: {}", status.as_u16()))
+        }
         Ok(status) => Finding::problem(
             check,
             format!("{way}: {}", status.as_u16()),
@@ -123,28 +150,36 @@ pub(super) fn mirror_index(heard: &Heard, api_version: Option<&str>, name: &str)
     let code = status.as_u16();
     match status {
         StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             let advice = format!("check mirrors.{name}.username and mirrors.{name}.token_file");
             return Finding::problem(check, format!("it refuses larder ({code})"), advice);
         }
         // Some have projects' pages and no list of them.
         StatusCode::NOT_FOUND => {
-            let advice =
-                format!("if it has no list of projects this is nothing; otherwise check mirrors.{name}.url");
+            let advice = format!(
+                "if it has no list of projects this is nothing; otherwise check mirrors.{name}.url"
+            );
             return Finding::warning(check, "there is none (404)", advice);
         }
         _ if status.is_redirection() => {
             let advice = format!(
                 "put where it leads into mirrors.{name}.url, or its origin into mirrors.{name}.redirects"
             );
-            return Finding::warning(check, format!("a redirect ({code}) {}", to_origin(heard)), advice);
+            return Finding::warning(
+                check,
+                format!("a redirect ({code}) {}", to_origin(heard)),
+                advice,
+            );
         }
         _ => {
             let advice = "it is not well, or something stands before it";
             return Finding::problem(check, format!("it answered {code}"), advice);
         }
     }
-    let version = api_version.map_or_else(|| "no API version".to_owned(), |told| format!("API {told}"));
+    let version =
+        api_version.map_or_else(|| "no API version".to_owned(), |told| format!("API {told}"));
     match Format::of_content_type(&heard.content_type) {
         Some(Format::Json) => Finding::ok(check, format!("JSON, {version}")),
         Some(Format::Html) => Finding::ok(check, format!("HTML alone, {version}")),
@@ -158,7 +193,12 @@ pub(super) fn mirror_index(heard: &Heard, api_version: Option<&str>, name: &str)
 
 /// Where a mirror's page leads: how many of its files go through larder, the origins of those that do not, and why others
 /// cannot.
-pub(super) fn mirror_files(all: usize, foreign: &[String], unfit: &[String], name: &str) -> Finding {
+pub(super) fn mirror_files(
+    all: usize,
+    foreign: &[String],
+    unfit: &[String],
+    name: &str,
+) -> Finding {
     let check = "files";
     if all == 0 {
         return Finding::ok(check, "the page that was looked at lists none");
@@ -167,27 +207,45 @@ pub(super) fn mirror_files(all: usize, foreign: &[String], unfit: &[String], nam
         return Finding::ok(check, format!("all {all} of a page lead through larder"));
     }
     if foreign.is_empty() {
-        let found = format!("of {all} on a page, {} lead past larder: {}", unfit.len(), distinct(unfit));
-        let advice = "clients fetch them there by themselves; only the index can give them other names";
+        let found = format!(
+            "of {all} on a page, {} lead past larder: {}",
+            unfit.len(),
+            distinct(unfit)
+        );
+        let advice =
+            "clients fetch them there by themselves; only the index can give them other names";
         return Finding::warning(check, found, advice);
     }
-    let found = format!("of {all} on a page, {} lead past larder, to {}", foreign.len(), distinct(foreign));
-    let advice =
-        format!("clients would fetch them there by themselves: add the prefixes to mirrors.{name}.files");
+    let found = format!(
+        "of {all} on a page, {} lead past larder, to {}",
+        foreign.len(),
+        distinct(foreign)
+    );
+    let advice = format!(
+        "clients would fetch them there by themselves: add the prefixes to mirrors.{name}.files"
+    );
     Finding::warning(check, found, advice)
 }
 
 /// Segments of the paths of a mirror's URL and of those that its files come from, as far as they look like secrets.
-pub(super) fn mirror_paths<'u>(places: impl Iterator<Item = &'u Url>, name: &str) -> Option<Finding> {
+pub(super) fn mirror_paths<'u>(
+    places: impl Iterator<Item = &'u Url>,
+    name: &str,
+) -> Option<Finding> {
     let segments = places.filter_map(Url::path_segments).flatten();
-    let mut secrets: Vec<&str> = segments.filter(|segment| looks_like_a_secret(segment)).collect();
+    let mut secrets: Vec<&str> = segments
+        .filter(|segment| looks_like_a_secret(segment))
+        .collect();
     secrets.sort_unstable();
     secrets.dedup();
     if secrets.is_empty() {
         return None;
     }
     let shown: Vec<String> = secrets.iter().map(|secret| shortened(secret)).collect();
-    let found = format!("the path of its URL looks as if it held a secret: {}", shown.join(", "));
+    let found = format!(
+        "the path of its URL looks as if it held a secret: {}",
+        shown.join(", ")
+    );
     let advice = format!(
         "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that the first of mirrors.{name}.files \
          begins with it, as it does where files is left out: else it is in clients' links, in lock files and in logs"
@@ -201,23 +259,31 @@ pub(super) fn ranges(answer: Result<StatusCode, String>) -> Finding {
     match answer {
         Ok(StatusCode::PARTIAL_CONTENT) => Finding::ok(check, "answered"),
         Ok(StatusCode::OK) => {
-            let advice =
-                "metadata is made of whole wheels then, and a resumed download begins anew; nothing is wrong";
+            let advice = "metadata is made of whole wheels then, and a resumed download begins anew; nothing is wrong";
             Finding::warning(check, "the whole file is sent instead", advice)
         }
         Ok(status) => {
             let advice = "a file that its page lists cannot be had: it may be one that is gone, or the file server is not well";
-            Finding::warning(check, format!("a listed file is answered {}", status.as_u16()), advice)
+            Finding::warning(
+                check,
+                format!("a listed file is answered {}", status.as_u16()),
+                advice,
+            )
         }
-        Err(why) => {
-            Finding::problem(check, why, "pages can be had and files cannot: look at the file server")
-        }
+        Err(why) => Finding::problem(
+            check,
+            why,
+            "pages can be had and files cannot: look at the file server",
+        ),
     }
 }
 
 /// A signed link is a credential: its origin is all that is shown.
 fn to_origin(heard: &Heard) -> String {
-    let url = heard.location.as_deref().and_then(|location| Url::parse(location).ok());
+    let url = heard
+        .location
+        .as_deref()
+        .and_then(|location| Url::parse(location).ok());
     url.map_or_else(
         || "to another of its own addresses".to_owned(),
         |url| format!("to {}", url.origin().ascii_serialization()),
@@ -255,18 +321,39 @@ mod tests {
     #[test]
     fn gitlab_is_known_by_how_it_answers() {
         for (status, body, has_credential, verdict, part) in [
-            (200, "{\"version\":\"17.5.0-ee\"}", true, Verdict::Ok, "GitLab 17.5.0-ee"),
-            (200, "{\"version\":\"17\\u001b[2J\"}", true, Verdict::Ok, "GitLab 17[2J"),
+            (
+                200,
+                "{\"version\":\"17.5.0-ee\"}",
+                true,
+                Verdict::Ok,
+                "GitLab 17.5.0-ee",
+            ),
+            (
+                200,
+                "{\"version\":\"17\\u001b[2J\"}",
+                true,
+                Verdict::Ok,
+                "GitLab 17[2J",
+            ),
             (401, "", false, Verdict::Ok, "--token-file"),
             (401, "", true, Verdict::Ok, "may be right"),
-            (302, "", true, Verdict::Problem, "to https://objects.example"),
+            (
+                302,
+                "",
+                true,
+                Verdict::Problem,
+                "to https://objects.example",
+            ),
             (502, "", true, Verdict::Problem, "502"),
             (404, "", true, Verdict::Problem, "does not look like"),
             (200, "<html>", true, Verdict::Problem, "does not look like"),
         ] {
             let finding = version(&heard(status, "", body), has_credential);
             assert_eq!(finding.verdict, verdict, "{finding}");
-            assert!(finding.found.contains(part) && !finding.to_string().contains("s3cret"), "{finding}");
+            assert!(
+                finding.found.contains(part) && !finding.to_string().contains("s3cret"),
+                "{finding}"
+            );
         }
     }
 
@@ -283,10 +370,18 @@ mod tests {
             let findings = registry(&heard(status, "", ""), has_credential);
             assert_eq!(findings.len(), 1);
             assert_eq!(findings[0].verdict, Verdict::Problem);
-            assert!(findings[0].advice.as_deref().unwrap().contains(part), "{}", findings[0]);
+            assert!(
+                findings[0].advice.as_deref().unwrap().contains(part),
+                "{}",
+                findings[0]
+            );
         }
         let found = |content_type| registry(&heard(200, content_type, ""), true).pop().unwrap();
-        assert!(found("application/vnd.pypi.simple.v1+json").found.contains("JSON (PEP 691)"));
+        assert!(
+            found("application/vnd.pypi.simple.v1+json")
+                .found
+                .contains("JSON (PEP 691)")
+        );
         assert!(found("text/html").found.contains("switched off"));
         assert_eq!(found("application/json").verdict, Verdict::Problem);
     }
@@ -294,10 +389,19 @@ mod tests {
     #[test]
     fn a_signed_link_is_never_shown() {
         let finding = file(&heard(302, "", ""), Ok(StatusCode::PARTIAL_CONTENT));
-        assert_eq!(finding.found, "by a signed link to https://objects.example: 206");
-        let refused = file(&heard(302, "", ""), Err("the origin is not allowed".to_owned()));
+        assert_eq!(
+            finding.found,
+            "by a signed link to https://objects.example: 206"
+        );
+        let refused = file(
+            &heard(302, "", ""),
+            Err("the origin is not allowed".to_owned()),
+        );
         assert!(refused.verdict == Verdict::Problem && !refused.to_string().contains("s3cret"));
-        assert_eq!(file(&heard(200, "", ""), Ok(StatusCode::OK)).found, "through GitLab itself: 200");
+        assert_eq!(
+            file(&heard(200, "", ""), Ok(StatusCode::OK)).found,
+            "through GitLab itself: 200"
+        );
     }
 
     #[test]
@@ -317,7 +421,12 @@ mod tests {
         assert_eq!(mirror_files(3, &[], &[], "pypi").verdict, Verdict::Ok);
         let elsewhere = vec!["https://files.example".to_owned(); 2];
         let finding = mirror_files(3, &elsewhere, &[], "pypi");
-        assert!(finding.found.ends_with("2 lead past larder, to https://files.example"), "{finding}");
+        assert!(
+            finding
+                .found
+                .ends_with("2 lead past larder, to https://files.example"),
+            "{finding}"
+        );
         assert_eq!(ranges(Ok(StatusCode::PARTIAL_CONTENT)).verdict, Verdict::Ok);
         assert_eq!(ranges(Ok(StatusCode::OK)).verdict, Verdict::Warning);
         assert_eq!(ranges(Err("x".to_owned())).verdict, Verdict::Problem);

@@ -28,14 +28,19 @@ pub(super) fn open_files() -> Option<u64> {
 
 pub(super) fn judge_open_files(most: Option<u64>, connections: usize) -> Finding {
     let check = "open files";
-    let needed = (connections as u64).saturating_mul(FILES_PER_CONNECTION).saturating_add(FILES_BESIDES);
-    let Some(most) = most else { return Finding::ok(check, "no limit") };
+    let needed = (connections as u64)
+        .saturating_mul(FILES_PER_CONNECTION)
+        .saturating_add(FILES_BESIDES);
+    let Some(most) = most else {
+        return Finding::ok(check, "no limit");
+    };
     let found = format!("at most {most}; limits.connections = {connections} may take {needed}");
     if most >= needed {
         return Finding::ok(check, found);
     }
-    let advice =
-        format!("raise it (LimitNOFILE={needed} in the unit, ulimit -n), or lower limits.connections");
+    let advice = format!(
+        "raise it (LimitNOFILE={needed} in the unit, ulimit -n), or lower limits.connections"
+    );
     Finding::warning(check, found, advice)
 }
 
@@ -48,18 +53,31 @@ pub(super) fn memory_limit() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let group = read("/proc/self/cgroup")?;
     let group = group.lines().find_map(|line| line.strip_prefix("0::"))?;
-    read(&format!("/sys/fs/cgroup{group}/memory.max"))?.trim().parse().ok()
+    read(&format!("/sys/fs/cgroup{group}/memory.max"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// `pages` is what prepared pages may take.
 pub(super) fn judge_memory(limit: Option<u64>, pages: u64) -> Finding {
     let (check, needed) = ("memory", pages.saturating_add(MEMORY_BESIDES));
-    let Some(limit) = limit else { return Finding::ok(check, "no limit of a control group is visible") };
-    let found = format!("limit {}; about {} is needed", in_units(limit), in_units(needed));
+    let Some(limit) = limit else {
+        return Finding::ok(check, "no limit of a control group is visible");
+    };
+    let found = format!(
+        "limit {}; about {} is needed",
+        in_units(limit),
+        in_units(needed)
+    );
     if limit >= needed {
         return Finding::ok(check, found);
     }
-    Finding::warning(check, found, "raise it (MemoryMax in the unit), or lower index.memory")
+    Finding::warning(
+        check,
+        found,
+        "raise it (MemoryMax in the unit), or lower index.memory",
+    )
 }
 
 /// `theirs` is what a peer says, `ours` when it said so. Its seconds are whole, and it took a moment to come.
@@ -89,9 +107,15 @@ mod tests {
         assert_eq!(judge_open_files(Some(65_536), 4096).verdict, Verdict::Ok);
         let few = judge_open_files(Some(1024), 4096);
         assert_eq!(few.verdict, Verdict::Warning);
-        assert!(few.advice.is_some_and(|advice| advice.contains("LimitNOFILE=8320")));
+        assert!(
+            few.advice
+                .is_some_and(|advice| advice.contains("LimitNOFILE=8320"))
+        );
         assert_eq!(judge_memory(None, 1 << 20).verdict, Verdict::Ok);
-        assert_eq!(judge_memory(Some(64 << 20), 32 << 20).verdict, Verdict::Warning);
+        assert_eq!(
+            judge_memory(Some(64 << 20), 32 << 20).verdict,
+            Verdict::Warning
+        );
         assert_eq!(judge_memory(Some(1 << 30), 32 << 20).verdict, Verdict::Ok);
     }
 

@@ -18,8 +18,8 @@ use crate::clock;
 use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
-    Ask, ConnectionFacts, FileAnswer, Heard, Inquiry, Transport, Upstream, UpstreamError, WantedRange,
-    examine_connection,
+    Ask, ConnectionFacts, FileAnswer, Heard, Inquiry, Transport, Upstream, UpstreamError,
+    WantedRange, examine_connection,
 };
 
 /// Read of an index: enough for its head and its first project.
@@ -45,54 +45,92 @@ impl GitLabCheck {
         if reach(&self.url, &self.way, "gitlab", self.limit, &mut findings).await {
             self.questions(&mut findings).await;
         }
-        findings.into_iter().map(|finding| finding.of("gitlab")).collect()
+        findings
+            .into_iter()
+            .map(|finding| finding.of("gitlab"))
+            .collect()
     }
 
     async fn questions(&self, findings: &mut Vec<Finding>) {
         let shown = !self.credential.is_anonymous();
         // Of the house, and so of no scope: GitLab is meant.
         let any = Route::House(House::Live);
-        match self.hear(Inquiry::Version, &Ask::plain(&any, &self.credential), WORDS_BYTES_MAX).await {
+        match self
+            .hear(
+                Inquiry::Version,
+                &Ask::plain(&any, &self.credential),
+                WORDS_BYTES_MAX,
+            )
+            .await
+        {
             Ok(heard) => {
                 findings.push(judgement::version(&heard, shown));
                 findings.extend(heard.date.map(|date| machine::judge_clock(heard.at, date)));
             }
             Err(why) => return findings.push(silent("version", &why)),
         }
-        let Some(scope) = self.project.clone() else { return };
+        let Some(scope) = self.project.clone() else {
+            return;
+        };
         let index = Route::Page(PageRef::index(scope.clone()));
         let heard = match self
-            .hear(Inquiry::Page, &json(&Ask::plain(&index, &self.credential)), INDEX_BYTES_MAX)
+            .hear(
+                Inquiry::Page,
+                &json(&Ask::plain(&index, &self.credential)),
+                INDEX_BYTES_MAX,
+            )
             .await
         {
             Ok(heard) => heard,
             Err(why) => return findings.push(silent("credential", &why)),
         };
         findings.extend(judgement::registry(&heard, shown));
-        let format = Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
-        let Some(name) = format.and_then(|format| first_project(&heard.body, format)) else { return };
-        let page = Route::Page(PageRef { scope, name: Some(name.clone()) });
-        let Ok(heard) =
-            self.hear(Inquiry::Page, &json(&Ask::plain(&page, &self.credential)), PAGE_BYTES_MAX).await
+        let format =
+            Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
+        let Some(name) = format.and_then(|format| first_project(&heard.body, format)) else {
+            return;
+        };
+        let page = Route::Page(PageRef {
+            scope,
+            name: Some(name.clone()),
+        });
+        let Ok(heard) = self
+            .hear(
+                Inquiry::Page,
+                &json(&Ask::plain(&page, &self.credential)),
+                PAGE_BYTES_MAX,
+            )
+            .await
         else {
             return;
         };
         let links = links(&heard, &name, &self.upstream.bases().asked().url(&page));
-        let file = links.iter().find_map(|link| match self.upstream.bases().recognise(link) {
-            LinkTarget::Ours { route: route @ Route::File(_), .. } => Some(route),
-            _ => None,
-        });
+        let file = links
+            .iter()
+            .find_map(|link| match self.upstream.bases().recognise(link) {
+                LinkTarget::Ours {
+                    route: route @ Route::File(_),
+                    ..
+                } => Some(route),
+                _ => None,
+            });
         let Some(file) = file else { return };
         let ask = Ask::plain(&file, &self.credential);
         match self.hear(Inquiry::File, &ask, 0).await {
-            Ok(heard) => {
-                findings.push(judgement::file(&heard, first_byte(&self.upstream, ask, self.limit).await))
-            }
+            Ok(heard) => findings.push(judgement::file(
+                &heard,
+                first_byte(&self.upstream, ask, self.limit).await,
+            )),
             Err(why) => findings.push(silent("files", &why)),
         }
     }
 
-    async fn hear(&self, inquiry: Inquiry, ask: &Ask<'_>, bytes_max: usize) -> Result<Heard, String> {
+    async fn hear(
+        &self,
+        inquiry: Inquiry,
+        ask: &Ask<'_>,
+        bytes_max: usize,
+    ) -> Result<Heard, String> {
         hear(&self.upstream, inquiry, ask, bytes_max, self.limit).await
     }
 }
@@ -110,27 +148,54 @@ impl MirrorCheck {
         let name = self.base.scope().to_string();
         let section = format!("mirrors.{name}");
         findings.extend(judgement::mirror_paths(self.base.places(), &name));
-        if reach(self.base.index(), &self.way, &section, self.limit, &mut findings).await {
+        if reach(
+            self.base.index(),
+            &self.way,
+            &section,
+            self.limit,
+            &mut findings,
+        )
+        .await
+        {
             self.questions(&name, &mut findings).await;
         }
-        findings.into_iter().map(|finding| finding.of(&section)).collect()
+        findings
+            .into_iter()
+            .map(|finding| finding.of(&section))
+            .collect()
     }
 
     async fn questions(&self, name: &str, findings: &mut Vec<Finding>) {
         let nobody = Credential::anonymous();
         let index = Route::Page(PageRef::index(self.base.scope().clone()));
-        let heard = match self.hear(&json(&Ask::plain(&index, &nobody)), INDEX_BYTES_MAX).await {
+        let heard = match self
+            .hear(&json(&Ask::plain(&index, &nobody)), INDEX_BYTES_MAX)
+            .await
+        {
             Ok(heard) => heard,
             Err(why) => return findings.push(silent("index", &why)),
         };
         findings.extend(heard.date.map(|date| machine::judge_clock(heard.at, date)));
-        let format = Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
+        let format =
+            Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
         let version = format.and_then(|format| api_version(&heard.body, format));
         findings.push(judgement::mirror_index(&heard, version.as_deref(), name));
-        let Some(first) = format.and_then(|format| first_project(&heard.body, format)) else { return };
-        let page = Route::Page(PageRef { scope: self.base.scope().clone(), name: Some(first.clone()) });
-        let Some(url) = self.base.url(&page) else { return };
-        let Ok(heard) = self.hear(&json(&Ask::plain(&page, &nobody)), PAGE_BYTES_MAX).await else { return };
+        let Some(first) = format.and_then(|format| first_project(&heard.body, format)) else {
+            return;
+        };
+        let page = Route::Page(PageRef {
+            scope: self.base.scope().clone(),
+            name: Some(first.clone()),
+        });
+        let Some(url) = self.base.url(&page) else {
+            return;
+        };
+        let Ok(heard) = self
+            .hear(&json(&Ask::plain(&page, &nobody)), PAGE_BYTES_MAX)
+            .await
+        else {
+            return;
+        };
         let links = links(&heard, &first, &url);
         let (mut foreign, mut unfit) = (Vec::new(), Vec::new());
         for link in &links {
@@ -141,7 +206,9 @@ impl MirrorCheck {
             }
         }
         findings.push(judgement::mirror_files(links.len(), &foreign, &unfit, name));
-        let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else { return };
+        let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else {
+            return;
+        };
         let file = Route::Mirrored(path);
         findings.push(judgement::ranges(
             first_byte(&self.upstream, Ask::plain(&file, &nobody), self.limit).await,
@@ -162,8 +229,10 @@ async fn reach(
     findings: &mut Vec<Finding>,
 ) -> bool {
     if let Some(proxy) = way.proxy(url) {
-        findings
-            .push(Finding::ok("connection", format!("by way of the proxy {proxy}, which looks up names")));
+        findings.push(Finding::ok(
+            "connection",
+            format!("by way of the proxy {proxy}, which looks up names"),
+        ));
         return true;
     }
     let facts: ConnectionFacts = match examine_connection(url, way, limit).await {
@@ -190,14 +259,31 @@ async fn hear(
 ) -> Result<Heard, String> {
     match timeout(limit, upstream.hear(inquiry, ask, bytes_max)).await {
         Ok(heard) => heard.map_err(|why: UpstreamError| why.to_string()),
-        Err(_) => Err(format!("no answer within {}", humantime::format_duration(limit))),
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(limit)
+        )),
     }
 }
 
 /// Asks for the first byte of a file, by the way that a client's bytes take.
-async fn first_byte(upstream: &Upstream, ask: Ask<'_>, limit: Duration) -> Result<StatusCode, String> {
-    let range = WantedRange { range: ByteRange::From { first: 0, last: Some(0) }, if_range: None };
-    let ask = Ask { range: Some(range), fresh_connection: true, ..ask };
+async fn first_byte(
+    upstream: &Upstream,
+    ask: Ask<'_>,
+    limit: Duration,
+) -> Result<StatusCode, String> {
+    let range = WantedRange {
+        range: ByteRange::From {
+            first: 0,
+            last: Some(0),
+        },
+        if_range: None,
+    };
+    let ask = Ask {
+        range: Some(range),
+        fresh_connection: true,
+        ..ask
+    };
     match timeout(limit, upstream.file(&ask)).await {
         Ok(Ok(FileAnswer::Whole(_))) => Ok(StatusCode::OK),
         Ok(Ok(FileAnswer::Refused(word))) => Ok(word.status),
@@ -207,20 +293,30 @@ async fn first_byte(upstream: &Upstream, ask: Ask<'_>, limit: Duration) -> Resul
             Ok(StatusCode::PARTIAL_CONTENT)
         }
         Ok(Err(why)) => Err(why.to_string()),
-        Err(_) => Err(format!("no answer within {}", humantime::format_duration(limit))),
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(limit)
+        )),
     }
 }
 
 /// The same question, for JSON first.
 fn json<'a>(ask: &Ask<'a>) -> Ask<'a> {
-    Ask { accept: Format::Json, ..Ask::plain(ask.route, ask.credential) }
+    Ask {
+        accept: Format::Json,
+        ..Ask::plain(ask.route, ask.credential)
+    }
 }
 
 /// Where the files of a page that came whole lie.
 fn links(heard: &Heard, name: &ProjectName, url: &Url) -> Vec<Url> {
     let format = Format::of_content_type(&heard.content_type).filter(|_| heard.is_whole);
-    let Some(format) = format.filter(|_| heard.status == StatusCode::OK) else { return Vec::new() };
-    let read = read_entries(format, name, url.clone(), &heard.body, |entry| Some(entry.url.clone()));
+    let Some(format) = format.filter(|_| heard.status == StatusCode::OK) else {
+        return Vec::new();
+    };
+    let read = read_entries(format, name, url.clone(), &heard.body, |entry| {
+        Some(entry.url.clone())
+    });
     read.map(|(links, _)| links).unwrap_or_default()
 }
 

@@ -12,8 +12,17 @@ const RUN_CHARS_MIN: usize = 16;
 const STRETCH_CHARS: usize = 4;
 
 /// How tokens of servers begin that say so: GitLab, GitHub, Artifactory, JSON Web Tokens, macaroons of the public index.
-const BEGINNINGS: [&str; 9] =
-    ["glpat-", "gldt-", "glcbt-", "gloas-", "ghp_", "github_pat_", "AKCp", "eyJ", "pypi-AgE"];
+const BEGINNINGS: [&str; 9] = [
+    "glpat-",
+    "gldt-",
+    "glcbt-",
+    "gloas-",
+    "ghp_",
+    "github_pat_",
+    "AKCp",
+    "eyJ",
+    "pypi-AgE",
+];
 
 /// Of a secret, as much as tells which it is.
 const SHOWN_CHARS: usize = 4;
@@ -21,8 +30,14 @@ const SHOWN_CHARS: usize = 4;
 /// Whether it looks like one: it begins as tokens do, is a UUID, or is a long run of letters and digits in no order.
 pub(super) fn looks_like_a_secret(segment: &str) -> bool {
     let text = percent_decode_str(segment).decode_utf8_lossy();
-    let begins = BEGINNINGS.iter().any(|begin| text.strip_prefix(begin).is_some_and(|rest| rest.len() >= 8));
-    begins || is_uuid(&text) || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_disorderly)
+    let begins = BEGINNINGS
+        .iter()
+        .any(|begin| text.strip_prefix(begin).is_some_and(|rest| rest.len() >= 8));
+    begins
+        || is_uuid(&text)
+        || text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(is_disorderly)
 }
 
 /// It without most of it, to be shown.
@@ -34,16 +49,20 @@ pub(super) fn shortened(segment: &str) -> String {
 /// 8-4-4-4-12 hexadecimal digits (RFC 9562 §4).
 fn is_uuid(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
-    let lengths = text.split('-').map(|part| if is_hex(part) { part.len() } else { 0 });
+    let lengths = text
+        .split('-')
+        .map(|part| if is_hex(part) { part.len() } else { 0 });
     lengths.eq([8, 4, 4, 4, 12])
 }
 
 /// Whether the kind of character changes as often as by chance. That a capital begins a word is no change.
 fn is_disorderly(run: &str) -> bool {
-    let is_mixed = run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());
+    let is_mixed =
+        run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());
     let kinds: Vec<Kind> = run.bytes().map(Kind::of).collect();
-    let is_change =
-        |pair: &&[Kind]| pair[0] != pair[1] && !(pair[0] == Kind::Capital && pair[1] == Kind::Small);
+    let is_change = |pair: &&[Kind]| {
+        pair[0] != pair[1] && !(pair[0] == Kind::Capital && pair[1] == Kind::Small)
+    };
     let changes = kinds.windows(2).filter(is_change).count();
     run.len() >= RUN_CHARS_MIN && is_mixed && changes * STRETCH_CHARS >= run.len()
 }

@@ -46,17 +46,28 @@ pub(super) struct Question<'a> {
 pub(super) async fn ask(question: &Question<'_>) -> Result<Daemon, String> {
     let address = reachable(question.listen);
     let no_answer = |why: String| format!("none answers at {address}: {why}");
-    let head = send(question, &address, Method::HEAD).await.map_err(no_answer)?;
+    let head = send(question, &address, Method::HEAD)
+        .await
+        .map_err(no_answer)?;
     let status = head.status();
     let text = |name: &str| Some(head.headers().get(name)?.to_str().ok()?.to_owned());
     let cache_status = text("cache-status");
     let phrase = head.extensions().get::<ReasonPhrase>();
     let reason = phrase.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
-    let reason = reason.or_else(|| status.canonical_reason().map(str::to_owned)).unwrap_or_default();
+    let reason = reason
+        .or_else(|| status.canonical_reason().map(str::to_owned))
+        .unwrap_or_default();
     let refused = status.is_client_error() || status.is_server_error();
-    let detail = if refused { detail(question, &address).await } else { None };
+    let detail = if refused {
+        detail(question, &address).await
+    } else {
+        None
+    };
     Ok(Daemon {
-        cache: cache_status.as_deref().and_then(CacheStatus::read).map(|cache| in_words(cache.outcome)),
+        cache: cache_status
+            .as_deref()
+            .and_then(CacheStatus::read)
+            .map(|cache| in_words(cache.outcome)),
         cache_status,
         age_seconds: text(AGE.as_str()).and_then(|age| age.parse().ok()),
         asked_as: if question.credential.is_anonymous() {
@@ -76,13 +87,23 @@ async fn detail(question: &Question<'_>, address: &str) -> Option<String> {
     let answer = send(question, address, Method::GET).await.ok()?;
     let problem = answer.headers().get(CONTENT_TYPE)?.as_bytes() == b"application/problem+json";
     let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
-    let body = tokio::time::timeout(ANSWER_TIMEOUT, body).await.ok()?.ok()?.to_bytes();
+    let body = tokio::time::timeout(ANSWER_TIMEOUT, body)
+        .await
+        .ok()?
+        .ok()?
+        .to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).ok().filter(|_| problem)?;
     body.get("detail")?.as_str().map(str::to_owned)
 }
 
-async fn send(question: &Question<'_>, address: &str, method: Method) -> Result<Response<Incoming>, String> {
-    let uri: Uri = format!("http://{address}{}", question.path).parse().map_err(|_| "no such address")?;
+async fn send(
+    question: &Question<'_>,
+    address: &str,
+    method: Method,
+) -> Result<Response<Incoming>, String> {
+    let uri: Uri = format!("http://{address}{}", question.path)
+        .parse()
+        .map_err(|_| "no such address")?;
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
@@ -94,14 +115,20 @@ async fn send(question: &Question<'_>, address: &str, method: Method) -> Result<
     };
     // Without its parameters: this is a wish, not a body's type.
     let accept = media.as_str().split(';').next().unwrap_or_default();
-    let request = Request::builder().method(method).uri(uri).header(ACCEPT, accept);
+    let request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(ACCEPT, accept);
     let mut request = request.body(Empty::new()).map_err(|why| why.to_string())?;
     request.headers_mut().extend(headers);
     match tokio::time::timeout(ANSWER_TIMEOUT, client.request(request)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(why)) if why.is_connect() => Err("nothing listens there".to_owned()),
         Ok(Err(why)) => Err(why.to_string()),
-        Err(_) => Err(format!("no answer within {}", humantime::format_duration(ANSWER_TIMEOUT))),
+        Err(_) => Err(format!(
+            "no answer within {}",
+            humantime::format_duration(ANSWER_TIMEOUT)
+        )),
     }
 }
 

@@ -67,7 +67,9 @@ impl Explanation {
 
     /// Whether the answer is, or would be, no. The daemon's word counts before what was concluded without it.
     pub(super) fn is_no(&self) -> bool {
-        self.daemon.as_ref().map_or(self.verdict == Verdict::No, |daemon| daemon.status >= 400)
+        self.daemon
+            .as_ref()
+            .map_or(self.verdict == Verdict::No, |daemon| daemon.status >= 400)
     }
 }
 
@@ -100,11 +102,26 @@ impl fmt::Display for Explanation {
 impl fmt::Display for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
-        lines(f, "daemon", [format!("at {}, asked {}", self.address, self.asked_as)])?;
+        lines(
+            f,
+            "daemon",
+            [format!("at {}, asked {}", self.address, self.asked_as)],
+        )?;
         lines(f, "answers", [format!("{} {}", self.status, self.reason)])?;
-        lines(f, "because", self.detail.as_ref().filter(|detail| **detail != self.reason))?;
+        lines(
+            f,
+            "because",
+            self.detail
+                .as_ref()
+                .filter(|detail| **detail != self.reason),
+        )?;
         lines(f, "cache", self.cache)?;
-        lines(f, "age", self.age_seconds.map(|age| format!("upstream was last asked {age} s ago")))
+        lines(
+            f,
+            "age",
+            self.age_seconds
+                .map(|age| format!("upstream was last asked {age} s ago")),
+        )
     }
 }
 
@@ -167,6 +184,9 @@ mod tests {
             text.starts_with("/pypi/simple/a/\n\nwhat     a page\nrules    one\n         two\n"),
             "{text}"
         );
-        assert!(text.contains("answer   depends: so\n\ndaemon   at 127.0.0.1:3141"), "{text}");
+        assert!(
+            text.contains("answer   depends: so\n\ndaemon   at 127.0.0.1:3141"),
+            "{text}"
+        );
     }
 }

@@ -13,9 +13,16 @@ use crate::simple::Format;
 use crate::store::{Peek, StoreError};
 
 /// Fills in everything that can be told offline.
-pub(super) fn explain(explanation: &mut Explanation, route: &Route, ground: &Ground, peek: Option<&Peek>) {
+pub(super) fn explain(
+    explanation: &mut Explanation,
+    route: &Route,
+    ground: &Ground,
+    peek: Option<&Peek>,
+) {
     explanation.what = what(route);
-    explanation.rules.push("offline = true: nobody is asked, and what is here is all there is".to_owned());
+    explanation
+        .rules
+        .push("offline = true: nobody is asked, and what is here is all there is".to_owned());
     let Some(scope) = route.scope() else {
         explanation.verdict = Verdict::Yes;
         explanation.why = about_larder(route).to_owned();
@@ -33,7 +40,8 @@ pub(super) fn explain(explanation: &mut Explanation, route: &Route, ground: &Gro
         Err(why) => explanation.stored.push(format!("cannot be read: {why}")),
     }
     if scope.is_mirror() {
-        explanation.right = Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
+        explanation.right =
+            Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
         of_mirror(explanation, route, scope, ground);
     } else {
         of_gitlab(explanation, ground);
@@ -53,31 +61,49 @@ fn look(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
         Route::Page(PageRef { name: Some(_), .. }) => {
             let mut held = false;
             for format in [Format::Json, Format::Html] {
-                held |= peek.page(route, format)?.is_some_and(|page| page.body.is_some());
+                held |= peek
+                    .page(route, format)?
+                    .is_some_and(|page| page.body.is_some());
             }
-            Found { lines: pages(route, peek)?, held: Some(held) }
+            Found {
+                lines: pages(route, peek)?,
+                held: Some(held),
+            }
         }
-        Route::Page(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => Found::default(),
+        Route::Page(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => {
+            Found::default()
+        }
         Route::File(file) => of_file(file, peek)?,
         Route::Sidecar(wheel) => of_metadata(wheel, peek)?,
         Route::Mirrored(path) => match (path.metadata_of(), at(path, peek)?) {
             (_, Some(file)) => of_file(&file, peek)?,
             (Some(wheel), None) => match at(&wheel, peek)? {
                 Some(wheel) => of_metadata(&wheel, peek)?,
-                None => Found { lines: vec!["nothing at this path".to_owned()], held: Some(false) },
+                None => Found {
+                    lines: vec!["nothing at this path".to_owned()],
+                    held: Some(false),
+                },
             },
-            (None, None) => Found { lines: vec!["nothing at this path".to_owned()], held: Some(false) },
+            (None, None) => Found {
+                lines: vec!["nothing at this path".to_owned()],
+                held: Some(false),
+            },
         },
     })
 }
 
 fn at(path: &MirrorPath, peek: &Peek) -> Result<Option<FileRef>, StoreError> {
-    Ok(peek.digest_at(path)?.map(|digest| FileRef::mirrored(path, digest)))
+    Ok(peek
+        .digest_at(path)?
+        .map(|digest| FileRef::mirrored(path, digest)))
 }
 
 fn of_file(file: &FileRef, peek: &Peek) -> Result<Found, StoreError> {
     let held = peek.file(file)?.is_some_and(|found| found.is_here);
-    Ok(Found { lines: found_file(file, peek)?, held: Some(held) })
+    Ok(Found {
+        lines: found_file(file, peek)?,
+        held: Some(held),
+    })
 }
 
 /// What is kept of it, or what can be made of the wheel.
@@ -114,14 +140,19 @@ fn judge(explanation: &mut Explanation, route: &Route, held: Option<bool>) {
 }
 
 fn of_mirror(explanation: &mut Explanation, route: &Route, scope: &Scope, ground: &Ground) {
-    if let Some((_, mirror)) = ground.mirror(scope).filter(|(_, mirror)| !mirror.min_age.0.is_zero()) {
+    if let Some((_, mirror)) = ground
+        .mirror(scope)
+        .filter(|(_, mirror)| !mirror.min_age.0.is_zero())
+    {
         explanation.rules.push(format!(
             "mirrors.{scope}.min_age = {}: younger files, and files without a date, are left out of pages and refused",
             mirror.min_age
         ));
     }
     if let Some(name) = private_name(route, ground) {
-        explanation.deny(format!("{name} is a private name, and this address is a mirror's (404)"));
+        explanation.deny(format!(
+            "{name} is a private name, and this address is a mirror's (404)"
+        ));
     }
 }
 

@@ -36,25 +36,46 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
         Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, ground),
         None => of_gitlab(explanation, route, ground),
     }
-    if let Some(proxy) = ground.proxy(route).filter(|_| explanation.upstream.is_some()) {
-        explanation.rules.push(format!("it is asked by way of the proxy {proxy}"));
+    if let Some(proxy) = ground
+        .proxy(route)
+        .filter(|_| explanation.upstream.is_some())
+    {
+        explanation
+            .rules
+            .push(format!("it is asked by way of the proxy {proxy}"));
     }
     if let Route::Page(page) = route {
-        let json = scope.is_mirror() && ground.mirror(scope).is_some_and(|(_, m)| !m.min_age.0.is_zero());
-        let asked = if json || format == Format::Json { "JSON first" } else { "HTML only" };
-        explanation.rules.push(format!("upstream is asked for {asked}; the client gets {}", word(format)));
+        let json = scope.is_mirror()
+            && ground
+                .mirror(scope)
+                .is_some_and(|(_, m)| !m.min_age.0.is_zero());
+        let asked = if json || format == Format::Json {
+            "JSON first"
+        } else {
+            "HTML only"
+        };
+        explanation.rules.push(format!(
+            "upstream is asked for {asked}; the client gets {}",
+            word(format)
+        ));
         let fresh_for = match ground.mirror(&page.scope) {
             Some((base, mirror)) => format!("mirrors.{base}.fresh_for = {}", mirror.fresh_for),
             None => format!("index.fresh_for = {}", ground.index.fresh_for),
         };
-        explanation.rules.push(format!("{fresh_for}: a younger page is answered without asking"));
+        explanation.rules.push(format!(
+            "{fresh_for}: a younger page is answered without asking"
+        ));
         explanation.rules.push(format!(
             "index.stale_for = {}: if upstream fails, a page up to this age will do",
             ground.index.stale_for
         ));
     }
     if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
-        let made = if ground.metadata.make { "is made" } else { "is not made" };
+        let made = if ground.metadata.make {
+            "is made"
+        } else {
+            "is not made"
+        };
         explanation.rules.push(format!(
             "metadata.make = {}: where upstream has no metadata of a wheel, it {made} here",
             ground.metadata.make
@@ -75,7 +96,9 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
         "the caller: the caller's own credential, as it came".to_owned()
     });
     explanation.why = match route {
-        Route::Upload { .. } => "an upload is passed on byte for byte, and GitLab's answer comes back",
+        Route::Upload { .. } => {
+            "an upload is passed on byte for byte, and GitLab's answer comes back"
+        }
         _ => "GitLab's answer to this caller, or what is kept of it while its word holds",
     }
     .to_owned();
@@ -88,14 +111,23 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
     } else {
         format!("access.grant_for = {grant}: so long GitLab's last word about a caller holds")
     });
-    let Route::Page(PageRef { name: Some(name), .. }) = route else { return };
+    let Route::Page(PageRef {
+        name: Some(name), ..
+    }) = route
+    else {
+        return;
+    };
     let forward = match &ground.gitlab.forward {
-        _ if ground.private.hold(name) => private(name, "if GitLab does not have it, the answer is 404"),
+        _ if ground.private.hold(name) => {
+            private(name, "if GitLab does not have it, the answer is 404")
+        }
         Forward::Pass => {
-            "gitlab.forward = \"pass\": if GitLab redirects to a public index, so does larder".to_owned()
+            "gitlab.forward = \"pass\": if GitLab redirects to a public index, so does larder"
+                .to_owned()
         }
         Forward::Deny => {
-            "gitlab.forward = \"deny\": if GitLab redirects to a public index, the answer is 404".to_owned()
+            "gitlab.forward = \"deny\": if GitLab redirects to a public index, the answer is 404"
+                .to_owned()
         }
         Forward::Mirror(mirror) => format!(
             "gitlab.forward = \"{mirror}\": if GitLab redirects to a public index, this mirror's page is served in its place"
@@ -111,14 +143,21 @@ fn of_mirror(
     mirror: &MirrorConfig,
     ground: &Ground,
 ) {
-    explanation.right = Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
-    explanation.asked_as = Some(match (mirror.token_file.is_empty(), mirror.username.is_empty()) {
-        (true, _) => "nobody: no credential goes to a mirror".to_owned(),
-        (false, true) => format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only"),
-        (false, false) => {
-            format!("larder: mirrors.{scope}.username and token_file as Basic, at the index's origin only")
-        }
-    });
+    explanation.right =
+        Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
+    explanation.asked_as = Some(
+        match (mirror.token_file.is_empty(), mirror.username.is_empty()) {
+            (true, _) => "nobody: no credential goes to a mirror".to_owned(),
+            (false, true) => {
+                format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only")
+            }
+            (false, false) => {
+                format!(
+                    "larder: mirrors.{scope}.username and token_file as Basic, at the index's origin only"
+                )
+            }
+        },
+    );
     explanation.why = "what the mirror has, or what is kept of it".to_owned();
     if !mirror.min_age.0.is_zero() {
         explanation.rules.push(format!(
@@ -129,8 +168,12 @@ fn of_mirror(
     if let Some(name) = private_name(route, ground) {
         explanation.upstream = None;
         explanation.asked_as = None;
-        explanation.rules.push(private(&name, "no mirror is ever asked for it"));
-        explanation.deny(format!("{name} is a private name, and this address is a mirror's (404)"));
+        explanation
+            .rules
+            .push(private(&name, "no mirror is ever asked for it"));
+        explanation.deny(format!(
+            "{name} is a private name, and this address is a mirror's (404)"
+        ));
     }
 }
 
@@ -140,9 +183,15 @@ pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName
         Route::Page(page) => page.name.clone(),
         Route::Mirrored(path) => {
             let listed = path.metadata_of().unwrap_or_else(|| path.clone());
-            project_candidates(listed.filename().as_str()).into_iter().next()
+            project_candidates(listed.filename().as_str())
+                .into_iter()
+                .next()
         }
-        Route::File(_) | Route::Sidecar(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => None,
+        Route::File(_)
+        | Route::Sidecar(_)
+        | Route::Upload { .. }
+        | Route::View(_)
+        | Route::House(_) => None,
     };
     name.filter(|name| ground.private.hold(name))
 }
@@ -159,7 +208,9 @@ pub(super) fn what(route: &Route) -> String {
     });
     let whose = whose.unwrap_or_default();
     match route {
-        Route::Page(PageRef { name: Some(name), .. }) => format!("the page of {name} in {whose}"),
+        Route::Page(PageRef {
+            name: Some(name), ..
+        }) => format!("the page of {name} in {whose}"),
         Route::Page(_) => format!("the list of projects of {whose}"),
         Route::File(file) => format!("the file {} of {whose}", file.filename),
         Route::Sidecar(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename),

@@ -33,7 +33,9 @@ pub(super) type Lines = Result<Vec<String>, StoreError>;
 pub(super) fn pages(route: &Route, peek: &Peek) -> Lines {
     let mut lines = Vec::new();
     for format in [Format::Json, Format::Html] {
-        let Some(page) = peek.page(route, format)? else { continue };
+        let Some(page) = peek.page(route, format)? else {
+            continue;
+        };
         lines.push(line_of(&page, format));
     }
     if lines.is_empty() {
@@ -44,21 +46,29 @@ pub(super) fn pages(route: &Route, peek: &Peek) -> Lines {
 
 fn line_of(page: &StoredPage, format: Format) -> String {
     let format = word(format);
-    let Some(body) = &page.body else { return format!("{format} page, whose body made way for others") };
+    let Some(body) = &page.body else {
+        return format!("{format} page, whose body made way for others");
+    };
     let validator = match (&page.meta.etag, &page.meta.last_modified) {
         (Some(etag), _) => format!("validator {etag}"),
         (None, Some(time)) => format!("validator Last-Modified {time}"),
         (None, None) => "no validator, so it is asked for whole".to_owned(),
     };
     let stored = httpdate::fmt_http_date(page.stored);
-    format!("{format} page as upstream sent it: {} bytes, {validator}, changed {stored}", body.len())
+    format!(
+        "{format} page as upstream sent it: {} bytes, {validator}, changed {stored}",
+        body.len()
+    )
 }
 
 pub(super) fn found_file(file: &FileRef, peek: &Peek) -> Lines {
     let digest = file.digest;
     Ok(vec![match peek.file(file)? {
         Some(found) if found.is_here => {
-            format!("the file: {} bytes, sha256 {digest}, checked before it is served", found.entry.size)
+            format!(
+                "the file: {} bytes, sha256 {digest}, checked before it is served",
+                found.entry.size
+            )
         }
         Some(found) => {
             format!(
@@ -83,13 +93,25 @@ fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
         Origin::Verified => "made from the wheel, whose sha256 agreed",
         Origin::Read => "read by ranges of the wheel, which nobody has verified yet",
     };
-    let here = if found.is_here { "here" } else { "to be made again: its bytes made way for others" };
-    lines.push(format!("metadata: {origin}; sha256 {}; {here}", found.digest));
+    let here = if found.is_here {
+        "here"
+    } else {
+        "to be made again: its bytes made way for others"
+    };
+    lines.push(format!(
+        "metadata: {origin}; sha256 {}; {here}",
+        found.digest
+    ));
     Ok(lines)
 }
 
 /// A mirror's file is what the page says that lists it.
-fn mirrored(explanation: &mut Explanation, path: &MirrorPath, ground: &Ground, peek: &Peek) -> Lines {
+fn mirrored(
+    explanation: &mut Explanation,
+    path: &MirrorPath,
+    ground: &Ground,
+    peek: &Peek,
+) -> Lines {
     if explanation.verdict == Verdict::No {
         return Ok(Vec::new());
     }
@@ -97,21 +119,34 @@ fn mirrored(explanation: &mut Explanation, path: &MirrorPath, ground: &Ground, p
     let listed = wheel.as_ref().unwrap_or(path);
     let mut seen = false;
     for name in project_candidates(listed.filename().as_str()) {
-        let page = PageRef { scope: path.scope().clone(), name: Some(name) };
+        let page = PageRef {
+            scope: path.scope().clone(),
+            name: Some(name),
+        };
         for format in [Format::Json, Format::Html] {
-            let Some(stored) = peek.page(&Route::Page(page.clone()), format)? else { continue };
+            let Some(stored) = peek.page(&Route::Page(page.clone()), format)? else {
+                continue;
+            };
             let Some(body) = &stored.body else { continue };
             seen = true;
-            let found =
-                glance(&ground.sources, &page, listed, (&stored.meta.url, format, body), clock::wall());
+            let found = glance(
+                &ground.sources,
+                &page,
+                listed,
+                (&stored.meta.url, format, body),
+                clock::wall(),
+            );
             if let Ok(Some(found)) = found {
-                let adopts = ground.mirror(path.scope()).is_some_and(|(_, m)| m.hashless == Hashless::Store);
+                let adopts = ground
+                    .mirror(path.scope())
+                    .is_some_and(|(_, m)| m.hashless == Hashless::Store);
                 return listing(explanation, path, wheel.as_ref(), &found, (peek, adopts));
             }
         }
     }
     Ok(vec![if seen {
-        "a stored page of its project does not list it; a newer one is asked for, and decides".to_owned()
+        "a stored page of its project does not list it; a newer one is asked for, and decides"
+            .to_owned()
     } else {
         "no page that lists it: its project's page is asked for first, and decides".to_owned()
     }])
@@ -131,17 +166,25 @@ fn listing(
     let mut lines = vec![match found.sha256 {
         Some(digest) => format!("listed by a stored page, with sha256 {digest}"),
         None if adopts && wheel.is_none() => {
-            "listed by a stored page, without a sha256: kept under the one it turns out to have".to_owned()
+            "listed by a stored page, without a sha256: kept under the one it turns out to have"
+                .to_owned()
         }
-        None => "listed by a stored page, without a sha256: relayed, unverified and unstored".to_owned(),
+        None => {
+            "listed by a stored page, without a sha256: relayed, unverified and unstored".to_owned()
+        }
     }];
     lines.extend(match (wheel, found.metadata, found.sha256) {
         (Some(_), Some(CoreMetadata::Sha256(digest)), _) | (None, _, Some(digest)) => {
             found_file(&file(digest), peek)?
         }
-        (Some(wheel), None, Some(digest)) => found_metadata(&FileRef::mirrored(wheel, digest), peek)?,
+        (Some(wheel), None, Some(digest)) => {
+            found_metadata(&FileRef::mirrored(wheel, digest), peek)?
+        }
         (Some(_), Some(CoreMetadata::Present), _) => {
-            vec!["metadata is advertised without a sha256: relayed, unverified and unstored".to_owned()]
+            vec![
+                "metadata is advertised without a sha256: relayed, unverified and unstored"
+                    .to_owned(),
+            ]
         }
         (None, _, None) if adopts => match peek.digest_at(path)? {
             Some(digest) => found_file(&file(digest), peek)?,

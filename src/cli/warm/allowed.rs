@@ -37,15 +37,21 @@ impl Allowed {
 
     /// Whether one of these is accepted: a project's name, a URL or a path.
     pub(super) fn accepts<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> bool {
-        let named: Vec<String> =
-            names.into_iter().map(compared).filter(|name| self.names.contains_key(name)).collect();
+        let named: Vec<String> = names
+            .into_iter()
+            .map(compared)
+            .filter(|name| self.names.contains_key(name))
+            .collect();
         self.used.extend(named.iter().cloned());
         !named.is_empty()
     }
 
     /// Names of which nothing was missing: the list has grown old.
     pub(super) fn unused(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter(|(name, _)| !self.used.contains(*name)).map(|(_, written)| written.as_str())
+        self.names
+            .iter()
+            .filter(|(name, _)| !self.used.contains(*name))
+            .map(|(_, written)| written.as_str())
     }
 }
 
@@ -60,12 +66,14 @@ mod tests {
     #[test]
     fn names_are_compared_as_projects_and_a_list_may_have_comments() {
         let file = |name: &str| match name {
-            "list" => {
-                Ok("# what the far side builds itself\nPySide6\n\n./vendor/a-1.whl # ours\n".to_owned())
-            }
+            "list" => Ok(
+                "# what the far side builds itself\nPySide6\n\n./vendor/a-1.whl # ours\n"
+                    .to_owned(),
+            ),
             other => Err(format!("{other}: no such file")),
         };
-        let mut allowed = Allowed::read(&["Old_Name".to_owned(), "@list".to_owned()], &file).unwrap();
+        let mut allowed =
+            Allowed::read(&["Old_Name".to_owned(), "@list".to_owned()], &file).unwrap();
         assert!(allowed.accepts(["pyside6"]) && allowed.accepts(["else", "./vendor/a-1.whl"]));
         assert!(!allowed.accepts(["numpy"]) && !allowed.accepts([]));
         assert_eq!(allowed.unused().collect::<Vec<_>>(), ["Old_Name"]);

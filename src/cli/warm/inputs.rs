@@ -52,19 +52,30 @@ pub(super) fn read(
     choice: &Choice,
     target: &Target,
 ) -> Result<Inputs, String> {
-    let texts = words.iter().map(|word| Ok((word, text_of(word)?))).collect::<Result<Vec<_>, String>>()?;
+    let texts = words
+        .iter()
+        .map(|word| Ok((word, text_of(word)?)))
+        .collect::<Result<Vec<_>, String>>()?;
     let locks: Vec<Lock<'_>> = texts
         .iter()
         .filter_map(|(word, text)| {
-            Some(lockfile::offered(word, text.as_ref()?).map(|offered| Lock { name: word, offered }))
+            Some(lockfile::offered(word, text.as_ref()?).map(|offered| Lock {
+                name: word,
+                offered,
+            }))
         })
         .collect::<Result<_, _>>()
         .map_err(|why| why.to_string())?;
     taken::check(choice, &locks)?;
-    let mut inputs = Inputs { taken: taken::sentences(choice, &locks), ..Inputs::default() };
+    let mut inputs = Inputs {
+        taken: taken::sentences(choice, &locks),
+        ..Inputs::default()
+    };
     for (word, text) in &texts {
         let reading = match text {
-            Some(text) => inputs.lock(word, text, choice, target).map_err(|why| why.to_string())?,
+            Some(text) => inputs
+                .lock(word, text, choice, target)
+                .map_err(|why| why.to_string())?,
             None => lockfile::read_name(word, word).map_err(|why| {
                 format!("{why}; it is no file either, and requirements look like name==1.2")
             })?,
@@ -83,9 +94,13 @@ impl Inputs {
         choice: &Choice,
         target: &Target,
     ) -> Result<Reading, lockfile::LockError> {
-        let mut nested = |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
+        let mut nested =
+            |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
         let variable = |name: &str| std::env::var(name).ok();
-        let mut surroundings = Surroundings { read: &mut nested, variable: &variable };
+        let mut surroundings = Surroundings {
+            read: &mut nested,
+            variable: &variable,
+        };
         let chosen = lockfile::narrowed(name, text, choice)?;
         let mut reading = lockfile::read(name, &chosen, &mut surroundings)?;
         // Only now is it known to be of a version that can be read.
@@ -99,7 +114,8 @@ impl Inputs {
 
     fn add(&mut self, reading: Reading, place: &str, target: &Target, ground: &Ground) {
         self.wanted.extend(reading.wanted);
-        self.unlocked.extend(reading.unlocked.iter().map(|one| one.project.to_string()));
+        self.unlocked
+            .extend(reading.unlocked.iter().map(|one| one.project.to_string()));
         for other in &reading.uncompared {
             self.remarks.push(format!(
                 "not compared: {} is locked by {} alone, and larder compares sha256: what the page has under its name and \
@@ -107,7 +123,11 @@ impl Inputs {
                 other.project, other.algorithm, other.place
             ));
         }
-        let needed = |left: &LeftOut| left.marker.as_ref().is_none_or(|marker| !target.rules_out(marker));
+        let needed = |left: &LeftOut| {
+            left.marker
+                .as_ref()
+                .is_none_or(|marker| !target.rules_out(marker))
+        };
         for left in reading.left_out.into_iter().filter(needed) {
             match served(&left, ground) {
                 Some(wanted) => self.wanted.push(wanted),
@@ -128,8 +148,14 @@ impl Inputs {
     }
 
     fn not_served(&mut self, url: &Url, place: &str, ground: &Ground) {
-        let has = |name: &str| ground.mirrors.iter().any(|(base, _)| base.to_string() == name);
-        let is_taken = |name: &str| has(name) || self.unserved.iter().any(|known| known.name == name);
+        let has = |name: &str| {
+            ground
+                .mirrors
+                .iter()
+                .any(|(base, _)| base.to_string() == name)
+        };
+        let is_taken =
+            |name: &str| has(name) || self.unserved.iter().any(|known| known.name == name);
         let unserved = Unserved::new(url, place, &is_taken);
         if !self.unserved.iter().any(|known| known.url == unserved.url) {
             self.unserved.push(unserved);
@@ -146,9 +172,17 @@ fn served(left: &LeftOut, ground: &Ground) -> Option<Wanted> {
         _ => return None,
     };
     let filename = filename.as_str().to_owned();
-    let named = left.project.as_deref().and_then(|name| ProjectName::parse(name).ok());
+    let named = left
+        .project
+        .as_deref()
+        .and_then(|name| ProjectName::parse(name).ok());
     let project = named.or_else(|| project_candidates(&filename).into_iter().next())?;
-    let file = NamedFile { filename, sha256: left.sha256, size: None, url: Some(url) };
+    let file = NamedFile {
+        filename,
+        sha256: left.sha256,
+        size: None,
+        url: Some(url),
+    };
     Some(Wanted {
         project,
         versions: Versions::All,
@@ -163,20 +197,35 @@ fn served(left: &LeftOut, ground: &Ground) -> Option<Wanted> {
 /// The content of a word that is a file.
 pub(super) fn text_of(word: &str) -> Result<Option<String>, String> {
     let fault = |why: std::io::Error| format!("{}: {why}", without_credentials(word));
-    let text = |bytes: &[u8]| lockfile::decode(word, bytes).map(Some).map_err(|why| why.to_string());
+    let text = |bytes: &[u8]| {
+        lockfile::decode(word, bytes)
+            .map(Some)
+            .map_err(|why| why.to_string())
+    };
     let mut bytes = Vec::new();
     if word == "-" {
-        std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut bytes).map_err(fault)?;
+        std::io::stdin()
+            .lock()
+            .take(INPUT_BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(fault)?;
         return text(&bytes);
     }
-    #[expect(clippy::disallowed_methods, reason = "an input of the user's, named on the command line")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an input of the user's, named on the command line"
+    )]
     let opened = std::fs::File::open(word);
     match opened {
         Ok(file) => {
-            file.take(INPUT_BYTES_MAX).read_to_end(&mut bytes).map_err(fault)?;
+            file.take(INPUT_BYTES_MAX)
+                .read_to_end(&mut bytes)
+                .map_err(fault)?;
             text(&bytes)
         }
-        Err(_) if !word.contains('/') && !FILE_ENDINGS.iter().any(|ending| word.ends_with(ending)) => {
+        Err(_)
+            if !word.contains('/') && !FILE_ENDINGS.iter().any(|ending| word.ends_with(ending)) =>
+        {
             Ok(None)
         }
         Err(why) => Err(fault(why)),
@@ -185,7 +234,8 @@ pub(super) fn text_of(word: &str) -> Result<Option<String>, String> {
 
 /// A scope by its name, if it is one that this larder serves.
 pub(super) fn source(text: &str, ground: &Ground) -> Result<Scope, String> {
-    let scope = Scope::named(text).filter(|scope| !scope.is_mirror() || ground.mirror(scope).is_some());
+    let scope =
+        Scope::named(text).filter(|scope| !scope.is_mirror() || ground.mirror(scope).is_some());
     scope.ok_or_else(|| {
         format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
@@ -195,8 +245,16 @@ pub(super) fn source(text: &str, ground: &Ground) -> Result<Scope, String> {
 }
 
 fn mirrors(ground: &Ground) -> String {
-    let names: Vec<String> = ground.mirrors.iter().map(|(base, _)| base.to_string()).collect();
-    if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") }
+    let names: Vec<String> = ground
+        .mirrors
+        .iter()
+        .map(|(base, _)| base.to_string())
+        .collect();
+    if names.is_empty() {
+        "none is configured".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// Where each project's page is asked for: where a lock file's URLs say, then as told.
@@ -221,10 +279,17 @@ pub(super) fn scopes(
         }
     }
     for (project, scopes) in &mut asked {
-        let told: Vec<Scope> = from.iter().filter(|scope| !scopes.contains(scope)).cloned().collect();
+        let told: Vec<Scope> = from
+            .iter()
+            .filter(|scope| !scopes.contains(scope))
+            .cloned()
+            .collect();
         scopes.extend(told);
         if scopes.is_empty() {
-            let advice: Vec<String> = unserved.iter().map(|one| format!("\n{}", one.sentence())).collect();
+            let advice: Vec<String> = unserved
+                .iter()
+                .map(|one| format!("\n{}", one.sentence()))
+                .collect();
             return Err(format!(
                 "{project}: from where? --from takes projects/ID, groups/ID or a mirror's name ({}){}",
                 mirrors(ground),

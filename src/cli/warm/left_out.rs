@@ -8,7 +8,9 @@ use crate::airgap::lockfile::{LeftOut, Origin};
 use crate::secret::without_credentials;
 
 /// Endings of what an installer takes as a file; a path without one is a folder of sources.
-const ARCHIVES: [&str; 8] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".egg"];
+const ARCHIVES: [&str; 8] = [
+    ".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".egg",
+];
 
 /// Something of no index, fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,12 @@ impl From<LeftOut> for LeftBehind {
     fn from(left: LeftOut) -> Self {
         let at = left.at.or_else(|| left.url.map(String::from));
         let at = at.map(|at| without_credentials(&at).into_owned());
-        Self { name: left.project, at, why: left.why, place: left.place }
+        Self {
+            name: left.project,
+            at,
+            why: left.why,
+            place: left.place,
+        }
     }
 }
 
@@ -42,7 +49,10 @@ impl LeftBehind {
     }
 
     fn shown(&self) -> &str {
-        self.name.as_deref().or(self.at.as_deref()).unwrap_or("something")
+        self.name
+            .as_deref()
+            .or(self.at.as_deref())
+            .unwrap_or("something")
     }
 
     fn remedy(&self) -> &'static str {
@@ -50,11 +60,15 @@ impl LeftBehind {
             Origin::Repository => {
                 "build a wheel of it, upload that to GitLab, and pin its version in place of the repository"
             }
-            Origin::DirectUrl => "download it, upload it to GitLab, and pin its version in place of the URL",
+            Origin::DirectUrl => {
+                "download it, upload it to GitLab, and pin its version in place of the URL"
+            }
             Origin::Path if self.is_missing() => {
                 "upload it to GitLab, and pin its version in place of the path"
             }
-            Origin::Path => "carry the folder yourself, or build a wheel of it and upload that to GitLab",
+            Origin::Path => {
+                "carry the folder yourself, or build a wheel of it and upload that to GitLab"
+            }
         }
     }
 
@@ -65,9 +79,15 @@ impl LeftBehind {
         if is_accepted {
             return format!("left out, and accepted: {what} {why}{at} ({place})");
         }
-        let accept =
-            if self.is_missing() { format!(", or accept it: --allow-missing {what}") } else { String::new() };
-        format!("left out: {what} {why}{at} ({place}): {}{accept}", self.remedy())
+        let accept = if self.is_missing() {
+            format!(", or accept it: --allow-missing {what}")
+        } else {
+            String::new()
+        };
+        format!(
+            "left out: {what} {why}{at} ({place}): {}{accept}",
+            self.remedy()
+        )
     }
 
     pub(super) fn json(&self, is_accepted: bool) -> Value {
@@ -85,7 +105,12 @@ impl LeftBehind {
 }
 
 fn is_archive(path: &str) -> bool {
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_ascii_lowercase();
+    let path = path
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('/')
+        .to_ascii_lowercase();
     ARCHIVES.iter().any(|ending| path.ends_with(ending))
 }
 
@@ -133,9 +158,13 @@ mod tests {
         );
         assert!(!one.json(true).to_string().contains("word") && one.json(true)["accepted"] == true);
         let bare = left(Origin::Path, None, "./vendor/core-1.0.tar.gz");
-        assert!(bare.sentence(false).ends_with("--allow-missing ./vendor/core-1.0.tar.gz"));
         assert!(
-            bare.sentence(true).starts_with("left out, and accepted: ./vendor/core-1.0.tar.gz is a path")
+            bare.sentence(false)
+                .ends_with("--allow-missing ./vendor/core-1.0.tar.gz")
+        );
+        assert!(
+            bare.sentence(true)
+                .starts_with("left out, and accepted: ./vendor/core-1.0.tar.gz is a path")
         );
     }
 }

@@ -17,20 +17,35 @@ pub struct Outside {
 /// Those of the machines on which a lock certainly installs nothing.
 pub(super) fn of(input: &str, coverage: &Coverage, target: &Target) -> Vec<Outside> {
     let range = |machine: &Target| {
-        let requires = coverage.requires_python.as_ref().filter(|text| !machine.may_be_among(text));
-        let environments =
-            coverage.environments.as_ref().filter(|marker| machine.with_implementation().rules_out(marker));
-        requires.map(|text| format!("Python {text}")).or_else(|| environments.map(ToString::to_string))
+        let requires = coverage
+            .requires_python
+            .as_ref()
+            .filter(|text| !machine.may_be_among(text));
+        let environments = coverage
+            .environments
+            .as_ref()
+            .filter(|marker| machine.with_implementation().rules_out(marker));
+        requires
+            .map(|text| format!("Python {text}"))
+            .or_else(|| environments.map(ToString::to_string))
     };
     let outside = |machine: &Target| {
-        Some(Outside { input: input.to_owned(), target: machine.to_string(), range: range(machine)? })
+        Some(Outside {
+            input: input.to_owned(),
+            target: machine.to_string(),
+            range: range(machine)?,
+        })
     };
     target.machines().iter().filter_map(outside).collect()
 }
 
 impl Outside {
     pub(super) fn sentence(&self) -> String {
-        let Self { input, target, range } = self;
+        let Self {
+            input,
+            target,
+            range,
+        } = self;
         format!(
             "{input} is for {range}, and not for {target}: nothing of it is fetched for that machine, and its tool installs none"
         )

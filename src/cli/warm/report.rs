@@ -109,7 +109,11 @@ impl Report {
 
     /// A line of JSON where these are asked for, and a sentence for the person elsewhere.
     fn told(&self, json: &serde_json::Value, sentence: &str) -> Result<(), String> {
-        if self.json { self.line(&json.to_string()) } else { self.remark(sentence) }
+        if self.json {
+            self.line(&json.to_string())
+        } else {
+            self.remark(sentence)
+        }
     }
 
     /// Says that nothing chose the versions but their age.
@@ -117,9 +121,18 @@ impl Report {
         if names.is_empty() {
             return Ok(());
         }
-        let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let shown = names
+            .iter()
+            .take(NAMES_MAX)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
         let more = names.len().saturating_sub(NAMES_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         self.remark(&format!(
             "not locked: {shown}{more}. The newest matching files are taken, without what they depend on; to lock all of it: \
              uv pip compile --universal --generate-hashes -i http://{}{}/SOURCE/simple/ requirements.in",
@@ -135,8 +148,16 @@ impl Report {
             *reasons.entry(file.why.to_string()).or_default() += 1;
         }
         let (bytes, unknown) = plan.bytes();
-        let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
-        self.remark(&format!("{}, {}{unknown}", files(plan.files.len()), in_units(bytes)))?;
+        let unknown = if unknown > 0 {
+            format!(" and {unknown} of unknown size")
+        } else {
+            String::new()
+        };
+        self.remark(&format!(
+            "{}, {}{unknown}",
+            files(plan.files.len()),
+            in_units(bytes)
+        ))?;
         for (why, count) in reasons {
             self.remark(&format!("left out: {count} {why}"))?;
         }
@@ -178,7 +199,9 @@ impl Report {
     /// What became of a file.
     pub(super) fn done(&mut self, fetched: &Fetched) -> Result<(), String> {
         let Ok(here) = &fetched.result else {
-            return fetched.missing().map_or(Ok(()), |missing| self.missing(&missing));
+            return fetched
+                .missing()
+                .map_or(Ok(()), |missing| self.missing(&missing));
         };
         let sum = match here.from {
             Origin::Cache => &mut self.held,
@@ -200,14 +223,30 @@ impl Report {
                 .to_string(),
             );
         }
-        let word = if here.from == Origin::Cache { "held" } else { "fetched" };
-        self.plain(&format!("{word:8} {}  {}", fetched.file.filename, in_units(here.size)))
+        let word = if here.from == Origin::Cache {
+            "held"
+        } else {
+            "fetched"
+        };
+        self.plain(&format!(
+            "{word:8} {}  {}",
+            fetched.file.filename,
+            in_units(here.size)
+        ))
     }
 
     pub(super) fn missing(&mut self, missing: &Missing) -> Result<(), String> {
         let is_accepted = self.allowed.accepts([missing.project.as_str()]);
-        let known = if is_accepted { &mut self.accepted } else { &mut self.missing };
-        if !known.insert((missing.project.to_string(), missing.item.clone(), missing.target.clone())) {
+        let known = if is_accepted {
+            &mut self.accepted
+        } else {
+            &mut self.missing
+        };
+        if !known.insert((
+            missing.project.to_string(),
+            missing.item.clone(),
+            missing.target.clone(),
+        )) {
             return Ok(());
         }
         let error = missing.why.to_string();
@@ -226,9 +265,20 @@ impl Report {
             );
         }
         let word = if is_accepted { "accepted" } else { "missing " };
-        let place = if missing.place.is_empty() { String::new() } else { format!("  ({})", missing.place) };
-        let target = missing.target.as_ref().map(|target| format!(" for {target}")).unwrap_or_default();
-        self.line(&format!("{word} {} {}{target}: {error}{place}", missing.project, missing.item))
+        let place = if missing.place.is_empty() {
+            String::new()
+        } else {
+            format!("  ({})", missing.place)
+        };
+        let target = missing
+            .target
+            .as_ref()
+            .map(|target| format!(" for {target}"))
+            .unwrap_or_default();
+        self.line(&format!(
+            "{word} {} {}{target}: {error}{place}",
+            missing.project, missing.item
+        ))
     }
 
     /// What was found to be gone again when all was done.
@@ -250,7 +300,12 @@ impl Report {
 
     /// The table of a dry run.
     pub(super) fn would(&mut self, held: &[Fetched], absent: &[Planned]) -> Result<(), String> {
-        self.would.extend(held.iter().map(|one| &one.file).chain(absent).map(|file| file.route.path()));
+        self.would.extend(
+            held.iter()
+                .map(|one| &one.file)
+                .chain(absent)
+                .map(|file| file.route.path()),
+        );
         if self.json {
             for (file, from) in held
                 .iter()
@@ -281,14 +336,25 @@ impl Report {
                 );
             }
             for (project, (files, bytes, unknown)) in projects {
-                let unknown =
-                    if unknown > 0 { format!("  + {unknown} of unknown size") } else { String::new() };
-                self.line(&format!("{project:32} {files:6} files  {:>12}{unknown}", in_units(bytes)))?;
+                let unknown = if unknown > 0 {
+                    format!("  + {unknown} of unknown size")
+                } else {
+                    String::new()
+                };
+                self.line(&format!(
+                    "{project:32} {files:6} files  {:>12}{unknown}",
+                    in_units(bytes)
+                ))?;
             }
         }
         let bytes: u64 = absent.iter().filter_map(|file| file.size).sum();
         self.held = (self.held.0 + held.len(), 0);
-        self.remark(&format!("to fetch: {}, {}; held: {}", files(absent.len()), in_units(bytes), held.len()))
+        self.remark(&format!(
+            "to fetch: {}, {}; held: {}",
+            files(absent.len()),
+            in_units(bytes),
+            held.len()
+        ))
     }
 
     /// What is there now, as sha256 and address.
@@ -298,12 +364,20 @@ impl Report {
 
     /// How many files a set has after this run.
     pub(super) fn noted(&self, name: &SetName, has: usize, is_whole: bool) -> Result<(), String> {
-        let added = if is_whole { "" } else { "; not all came, so they were added to what it had" };
+        let added = if is_whole {
+            ""
+        } else {
+            "; not all came, so they were added to what it had"
+        };
         self.remark(&format!("the set {name} has {}{added}", files(has)))
     }
 
     /// What a client was given; gives what of it larder vouches for, as sha256 and address.
-    pub(super) fn recorded(&self, recording: &Recording, set: &str) -> Result<Vec<(Digest, String)>, String> {
+    pub(super) fn recorded(
+        &self,
+        recording: &Recording,
+        set: &str,
+    ) -> Result<Vec<(Digest, String)>, String> {
         let mut files = Vec::new();
         if recording.is_empty() {
             self.remark(
@@ -319,7 +393,10 @@ impl Report {
             let sha256 = sha256.map(|digest| digest.to_string());
             let name = path.rsplit('/').next().unwrap_or_default();
             if self.json {
-                self.line(&json!({"file": name, "address": path, "sha256": sha256, "set": set}).to_string())?;
+                self.line(
+                    &json!({"file": name, "address": path, "sha256": sha256, "set": set})
+                        .to_string(),
+                )?;
             } else {
                 self.line(&format!("recorded {name}"))?;
             }
@@ -342,7 +419,9 @@ impl Report {
     /// The sum, and a line for each machine.
     pub(super) fn finish(&self, taken: &[String], target: &Target) -> Result<(), String> {
         for name in self.allowed.unused() {
-            self.remark(&format!("--allow-missing {name}: nothing of this name is missing"))?;
+            self.remark(&format!(
+                "--allow-missing {name}: nothing of this name is missing"
+            ))?;
         }
         if !self.dry {
             let (fetched, held) = (self.fetched, self.held);
@@ -373,12 +452,22 @@ impl Report {
         let json = json!({
             "target": supply.target, "packages": packages, "with_file": with_file, "without": supply.without,
         });
-        self.told(&json, &format!("{}: {with_file} of {packages} packages have a file", supply.target))
+        self.told(
+            &json,
+            &format!(
+                "{}: {with_file} of {packages} packages have a file",
+                supply.target
+            ),
+        )
     }
 
     /// A line a file is for whoever sees no bar.
     fn plain(&self, line: &str) -> Result<(), String> {
-        if self.is_terminal { Ok(()) } else { self.line(line) }
+        if self.is_terminal {
+            Ok(())
+        } else {
+            self.line(line)
+        }
     }
 
     fn line(&self, line: &str) -> Result<(), String> {

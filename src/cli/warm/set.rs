@@ -18,9 +18,13 @@ pub(super) async fn write(
     files: &[(Digest, String)],
     is_whole: bool,
 ) -> Result<usize, String> {
-    let unwritten = |why: &dyn std::fmt::Display| format!("the set {name} cannot be written: {why}");
+    let unwritten =
+        |why: &dyn std::fmt::Display| format!("the set {name} cannot be written: {why}");
     let body = whole(set_body(name, is_whole, files));
-    let mut events = client.deliver::<WriteSet>(body).await.map_err(|why| unwritten(&why))?;
+    let mut events = client
+        .deliver::<WriteSet>(body)
+        .await
+        .map_err(|why| unwritten(&why))?;
     let mut has = None;
     while let Some(event) = events.next().await.map_err(|why| unwritten(&why))? {
         has = Some(event.files);

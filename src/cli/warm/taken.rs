@@ -23,7 +23,11 @@ pub(super) fn check(choice: &Choice, locks: &[Lock<'_>]) -> Result<(), String> {
         return Ok(());
     }
     let has = |what: &str, names: &BTreeSet<String>| {
-        if names.is_empty() { format!("no {what}s") } else { format!("the {what}s {}", listed(names.iter())) }
+        if names.is_empty() {
+            format!("no {what}s")
+        } else {
+            format!("the {what}s {}", listed(names.iter()))
+        }
     };
     let of = |lock: &Lock<'_>| {
         format!(
@@ -34,18 +38,35 @@ pub(super) fn check(choice: &Choice, locks: &[Lock<'_>]) -> Result<(), String> {
         )
     };
     let there: Vec<String> = locks.iter().map(of).collect();
-    let there = if there.is_empty() { "no lock file was given".to_owned() } else { there.join("; ") };
-    Err(format!("{}: no input has one of this name: {there}", unknown.join(", ")))
+    let there = if there.is_empty() {
+        "no lock file was given".to_owned()
+    } else {
+        there.join("; ")
+    };
+    Err(format!(
+        "{}: no input has one of this name: {there}",
+        unknown.join(", ")
+    ))
 }
 
 /// For each lock that has groups or extras what is taken of them.
 pub(super) fn sentences(choice: &Choice, locks: &[Lock<'_>]) -> Vec<String> {
-    locks.iter().filter(|lock| !lock.offered.is_empty()).map(|lock| sentence(choice, lock)).collect()
+    locks
+        .iter()
+        .filter(|lock| !lock.offered.is_empty())
+        .map(|lock| sentence(choice, lock))
+        .collect()
 }
 
 fn sentence(choice: &Choice, Lock { name, offered }: &Lock<'_>) -> String {
-    let (groups, no_groups) = offered.groups.iter().partition(|group| choice.takes_group(group));
-    let (extras, no_extras) = offered.extras.iter().partition(|extra| choice.takes_extra(extra));
+    let (groups, no_groups) = offered
+        .groups
+        .iter()
+        .partition(|group| choice.takes_group(group));
+    let (extras, no_extras) = offered
+        .extras
+        .iter()
+        .partition(|extra| choice.takes_extra(extra));
     let taken = both(&groups, &extras);
     if choice.is_all() {
         return format!(
@@ -56,7 +77,10 @@ fn sentence(choice: &Choice, Lock { name, offered }: &Lock<'_>) -> String {
     match (taken.is_empty(), left.0.is_empty() && left.1.is_empty()) {
         (true, _) => format!("{name}: without {}", both(&left.0, &left.1)),
         (false, true) => format!("{name}: {taken} are taken"),
-        (false, false) => format!("{name}: {taken} are taken, without {}", both(&left.0, &left.1)),
+        (false, false) => format!(
+            "{name}: {taken} are taken, without {}",
+            both(&left.0, &left.1)
+        ),
     }
 }
 
@@ -81,11 +105,22 @@ mod tests {
 
     fn lock(groups: &[&str], extras: &[&str]) -> Lock<'static> {
         let names = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Lock { name: "uv.lock", offered: Offered { groups: names(groups), extras: names(extras) } }
+        Lock {
+            name: "uv.lock",
+            offered: Offered {
+                groups: names(groups),
+                extras: names(extras),
+            },
+        }
     }
 
     fn choice(groups: &[&str], extras: &[&str], no_dev: bool) -> Choice {
-        let names = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let names = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         Choice::new(&names(groups), &[], &names(extras), &[], no_dev)
     }
 
@@ -126,6 +161,10 @@ mod tests {
              no groups and no extras"
         );
         assert!(check(&choice(&["dev"], &[], true), &locks).is_ok());
-        assert!(check(&choice(&[], &["x"], false), &[]).unwrap_err().ends_with("no lock file was given"));
+        assert!(
+            check(&choice(&[], &["x"], false), &[])
+                .unwrap_err()
+                .ends_with("no lock file was given")
+        );
     }
 }

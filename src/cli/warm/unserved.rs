@@ -29,8 +29,15 @@ impl Unserved {
         shown.set_fragment(None);
         let base = name_for(&shown);
         let further = (2..).map(|count| format!("{base}-{count}"));
-        let name = std::iter::once(base.clone()).chain(further).find(|name| !is_taken(name)).unwrap_or(base);
-        Self { url: shown.into(), name, place: place.to_owned() }
+        let name = std::iter::once(base.clone())
+            .chain(further)
+            .find(|name| !is_taken(name))
+            .unwrap_or(base);
+        Self {
+            url: shown.into(),
+            name,
+            place: place.to_owned(),
+        }
     }
 
     fn configuration(&self) -> String {
@@ -55,14 +62,24 @@ fn name_for(url: &Url) -> String {
     let host = match url.host() {
         Some(Host::Domain(domain)) => {
             let labels: Vec<&str> = domain.split('.').collect();
-            labels.get(labels.len().saturating_sub(2)).copied().unwrap_or_default().to_owned()
+            labels
+                .get(labels.len().saturating_sub(2))
+                .copied()
+                .unwrap_or_default()
+                .to_owned()
         }
         _ => "mirror".to_owned(),
     };
     let mut segments = url.path_segments().into_iter().flatten();
     let last = segments.rfind(|segment| !segment.is_empty() && !COMMON_SEGMENTS.contains(segment));
     let name = last.map_or_else(|| host.clone(), |last| format!("{host}-{last}"));
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let name: String = name.chars().map(plain).collect();
     Some(name.trim_matches('-').to_owned())
         .filter(|name| Scope::mirror(name).is_some())
@@ -86,14 +103,29 @@ mod tests {
                 &["index"],
                 "[mirrors.index-2]\nurl = \"https://index.example/simple/\"",
             ),
-            ("http://127.0.0.1:9/simple/", &[], "[mirrors.mirror]\nurl = \"http://127.0.0.1:9/simple/\""),
-            ("http://local/a%20b/", &[], "[mirrors.local-a-20b]\nurl = \"http://local/a%20b/\""),
+            (
+                "http://127.0.0.1:9/simple/",
+                &[],
+                "[mirrors.mirror]\nurl = \"http://127.0.0.1:9/simple/\"",
+            ),
+            (
+                "http://local/a%20b/",
+                &[],
+                "[mirrors.local-a-20b]\nurl = \"http://local/a%20b/\"",
+            ),
         ] {
             let is_taken = |name: &str| taken.contains(&name);
             let unserved = Unserved::new(&Url::parse(url).unwrap(), "requirements.txt", &is_taken);
             assert_eq!(unserved.configuration(), lines);
-            assert!(unserved.sentence().starts_with("requirements.txt names the index http"));
-            assert!(!unserved.sentence().contains("word") && !unserved.json().to_string().contains("token"));
+            assert!(
+                unserved
+                    .sentence()
+                    .starts_with("requirements.txt names the index http")
+            );
+            assert!(
+                !unserved.sentence().contains("word")
+                    && !unserved.json().to_string().contains("token")
+            );
         }
     }
 }

@@ -13,13 +13,21 @@ pub(super) struct Origin(String);
 
 impl Origin {
     /// `secure`: the reader came over TLS.
-    pub(super) fn find(public_url: &str, host: Option<&str>, secure: bool, listen: Option<&str>) -> Self {
+    pub(super) fn find(
+        public_url: &str,
+        host: Option<&str>,
+        secure: bool,
+        listen: Option<&str>,
+    ) -> Self {
         let scheme = if secure { "https" } else { "http" };
         if !public_url.is_empty() {
             return Self(public_url.trim_end_matches('/').to_owned());
         }
         let listen = listen.filter(|listen| is_authority(listen) && !is_everywhere(listen));
-        let authority = host.filter(|host| is_authority(host)).or(listen).unwrap_or("127.0.0.1:3141");
+        let authority = host
+            .filter(|host| is_authority(host))
+            .or(listen)
+            .unwrap_or("127.0.0.1:3141");
         Self(format!("{scheme}://{authority}"))
     }
 
@@ -38,7 +46,10 @@ impl Origin {
 
     /// Host and port.
     pub(super) fn authority(&self) -> &str {
-        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        let rest = self
+            .0
+            .split_once("://")
+            .map_or(self.0.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or(rest)
     }
 
@@ -69,13 +80,19 @@ fn is_authority(text: &str) -> bool {
     }
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((host, port)) if host.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) => {
+            Some((host, port))
+                if host
+                    .bytes()
+                    .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) =>
+            {
                 (host, port)
             }
             _ => return false,
         },
         None => {
-            let (host, port) = text.find(':').map_or((text, ""), |colon| text.split_at(colon));
+            let (host, port) = text
+                .find(':')
+                .map_or((text, ""), |colon| text.split_at(colon));
             let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
             if !host.bytes().all(known) || host.starts_with(['-', '.']) {
                 return false;
@@ -83,8 +100,10 @@ fn is_authority(text: &str) -> bool {
             (host, port)
         }
     };
-    let port_is_sound =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let port_is_sound = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.parse::<u16>().is_ok());
     !host.is_empty() && port_is_sound
 }
 
@@ -109,7 +128,10 @@ mod tests {
             found("https://p.example/pypi/", Some("h.example"), "127.0.0.1:1"),
             "https://p.example/pypi/x"
         );
-        assert_eq!(found("", Some("h.example:8080"), "127.0.0.1:1"), "http://h.example:8080/x");
+        assert_eq!(
+            found("", Some("h.example:8080"), "127.0.0.1:1"),
+            "http://h.example:8080/x"
+        );
         assert_eq!(found("", None, "127.0.0.1:1"), "http://127.0.0.1:1/x");
         assert_eq!(found("", None, "0.0.0.0:1"), "http://127.0.0.1:3141/x");
         let secure = Origin::find("", Some("[::1]:443"), true, None);
@@ -143,9 +165,16 @@ mod tests {
             "a\\b",
             "é.example",
         ] {
-            assert_eq!(found("", Some(host), "127.0.0.1:1"), "http://127.0.0.1:1/x", "{host}");
+            assert_eq!(
+                found("", Some(host), "127.0.0.1:1"),
+                "http://127.0.0.1:1/x",
+                "{host}"
+            );
         }
-        assert_eq!(found("", Some(&"a".repeat(300)), "127.0.0.1:1"), "http://127.0.0.1:1/x");
+        assert_eq!(
+            found("", Some(&"a".repeat(300)), "127.0.0.1:1"),
+            "http://127.0.0.1:1/x"
+        );
     }
 
     proptest! {

@@ -22,7 +22,12 @@ pub(super) struct Bars {
 
 /// `pairs` are (lower, upper) amounts; the tallest bar fills the height.
 pub(super) fn bars(pairs: &[(u64, u64)]) -> Bars {
-    let tallest = pairs.iter().map(|(lower, upper)| lower.saturating_add(*upper)).max().unwrap_or(0).max(1);
+    let tallest = pairs
+        .iter()
+        .map(|(lower, upper)| lower.saturating_add(*upper))
+        .max()
+        .unwrap_or(0)
+        .max(1);
     // In tenths of a unit: finer than a screen shows.
     let place = WIDTH * 10 / u32::try_from(pairs.len().max(1)).unwrap_or(u32::MAX);
     let bar = (place - place * GAP_PERCENT / 100).max(1);
@@ -36,7 +41,10 @@ pub(super) fn bars(pairs: &[(u64, u64)]) -> Bars {
         column(&mut high, left, bar, upper_top, lower_top);
         left += place;
     }
-    Bars { lower: low, upper: high }
+    Bars {
+        lower: low,
+        upper: high,
+    }
 }
 
 /// Whatever is more than nothing can be seen.
@@ -50,7 +58,12 @@ fn tenths(amount: u64, tallest: u64) -> u32 {
 fn column(path: &mut String, left: u32, width: u32, top: u32, bottom: u32) {
     if bottom > top {
         let tenth = |tenths: u32| format!("{}.{}", tenths / 10, tenths % 10);
-        let (left, width, bottom, height) = (tenth(left), tenth(width), tenth(bottom), tenth(bottom - top));
+        let (left, width, bottom, height) = (
+            tenth(left),
+            tenth(width),
+            tenth(bottom),
+            tenth(bottom - top),
+        );
         // Writing to a String cannot fail.
         let _ = write!(path, "M{left} {bottom}v-{height}h{width}v{height}z");
     }
@@ -64,10 +77,19 @@ mod tests {
 
     #[test]
     fn nothing_is_no_bar_and_the_tallest_fills_the_height() {
-        assert_eq!(bars(&[(0, 0), (0, 0)]), Bars { lower: String::new(), upper: String::new() });
+        assert_eq!(
+            bars(&[(0, 0), (0, 0)]),
+            Bars {
+                lower: String::new(),
+                upper: String::new()
+            }
+        );
         let two = bars(&[(1, 1), (0, 1)]);
         assert_eq!(two.lower, "M0.0 56.0v-28.0h90.0v28.0z");
-        assert_eq!(two.upper, "M0.0 28.0v-28.0h90.0v28.0zM120.0 56.0v-28.0h90.0v28.0z");
+        assert_eq!(
+            two.upper,
+            "M0.0 28.0v-28.0h90.0v28.0zM120.0 56.0v-28.0h90.0v28.0z"
+        );
     }
 
     proptest! {

@@ -105,7 +105,9 @@ fn one_step(tool: &Tool, number: usize, step: &Step) -> Markup {
 
 /// Leads to a project's page.
 fn finder(mirrors: &[Scope]) -> Markup {
-    let Some(nothing) = Choice::read(None, None, mirrors) else { return html! {} };
+    let Some(nothing) = Choice::read(None, None, mirrors) else {
+        return html! {};
+    };
     html! {
         section #find aria-labelledby="find-title" {
             h2 #find-title { "Look at a package" }

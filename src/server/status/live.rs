@@ -71,7 +71,10 @@ fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
             size(sum.saved_bytes)
         )
     };
-    let (described, view) = (format!("{key}-told"), format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT));
+    let (described, view) = (
+        format!("{key}-told"),
+        format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT),
+    );
     html! {
         div.period {
             h3 { (title) }
@@ -91,7 +94,10 @@ fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
 }
 
 fn saved_and_fetched(counts: &Counts) -> (u64, u64) {
-    (counts.saved_bytes, counts.sent_bytes.saturating_sub(counts.saved_bytes))
+    (
+        counts.saved_bytes,
+        counts.sent_bytes.saturating_sub(counts.saved_bytes),
+    )
 }
 
 pub(super) fn upstreams(report: &Report) -> Markup {

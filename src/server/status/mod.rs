@@ -35,7 +35,8 @@ use crate::simple::Format;
 
 pub use snapshot::{Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
 
-const NO_ID: &str = "an ID is a number, or the full path such as acme/widgets; a package is needed too";
+const NO_ID: &str =
+    "an ID is a number, or the full path such as acme/widgets; a package is needed too";
 
 /// Something to be sent.
 #[derive(Debug)]
@@ -71,10 +72,19 @@ pub(super) fn home(snapshot: &Snapshot, visit: Visit<'_>) -> Document {
     let listen = snapshot.listen.first().map(String::as_str);
     let origin = Origin::find(&snapshot.public_url, visit.host, visit.secure, listen);
     let asked = Asked::read(visit.query);
-    let choice = Choice::read(asked.kind.as_deref(), asked.id.as_deref(), &snapshot.mirrors);
+    let choice = Choice::read(
+        asked.kind.as_deref(),
+        asked.id.as_deref(),
+        &snapshot.mirrors,
+    );
     let report = Report::of(snapshot);
     Document::html(match choice {
-        Some(choice) => home::home(&report, &choice, &tools(&origin, &choice), &snapshot.mirrors),
+        Some(choice) => home::home(
+            &report,
+            &choice,
+            &tools(&origin, &choice),
+            &snapshot.mirrors,
+        ),
         None => live::all(&report),
     })
 }
@@ -82,7 +92,11 @@ pub(super) fn home(snapshot: &Snapshot, visit: Visit<'_>) -> Document {
 /// The same as JSON, or what changes of the page.
 pub(super) fn status(snapshot: &Snapshot, as_parts: bool) -> Document {
     let report = Report::of(snapshot);
-    if as_parts { Document::html(live::all(&report)) } else { Document::json(&report) }
+    if as_parts {
+        Document::html(live::all(&report))
+    } else {
+        Document::json(&report)
+    }
 }
 
 /// Where a filled-in form leads, relative to `/-/`.
@@ -99,10 +113,19 @@ pub(super) fn find(query: &str) -> Result<String, RouteError> {
         _ => format!("projects/{id}"),
     };
     let scope = Scope::named(&named).ok_or(RouteError::Malformed(NO_ID))?;
-    let name =
-        asked.name.as_deref().and_then(|name| name.parse().ok()).ok_or(RouteError::Malformed(NO_ID))?;
-    let path = Route::View(PageRef { scope, name: Some(name) }).path();
-    path.strip_prefix("/-/").map(str::to_owned).ok_or(RouteError::Unknown)
+    let name = asked
+        .name
+        .as_deref()
+        .and_then(|name| name.parse().ok())
+        .ok_or(RouteError::Malformed(NO_ID))?;
+    let path = Route::View(PageRef {
+        scope,
+        name: Some(name),
+    })
+    .path();
+    path.strip_prefix("/-/")
+        .map(str::to_owned)
+        .ok_or(RouteError::Unknown)
 }
 
 /// One project, of a page that its reader was given. `held_size` may block, and so does this.
@@ -117,23 +140,42 @@ pub(super) fn project(
     let forms = body.forms();
     let plain = forms.choose([]);
     let name = page.name.as_ref()?;
-    let shown = Shown { page, name, format: Format::Json, body: &plain.body, path_prefix, stale_for_seconds };
+    let shown = Shown {
+        page,
+        name,
+        format: Format::Json,
+        body: &plain.body,
+        path_prefix,
+        stale_for_seconds,
+    };
     let project = Project::read(&shown, held_size)
         .inspect_err(|why| tracing::warn!(%why, "a page of ours cannot be read"))
         .ok()?;
-    Some(if as_json { Document::json(&project) } else { Document::html(project_page::project(&project)) })
+    Some(if as_json {
+        Document::json(&project)
+    } else {
+        Document::html(project_page::project(&project))
+    })
 }
 
 /// In place of a project that is too large to be kept whole.
 pub(super) fn too_large(page: &PageRef) -> Document {
-    let name = page.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = page
+        .name
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let words = "Its page is larger than index.page_size: clients are given it as it comes, and it cannot be shown here.";
     Document::html(project_page::notice(&name, words))
 }
 
 /// In place of a project that GitLab does not have, and for which it refers elsewhere.
 pub(super) fn elsewhere(page: &PageRef) -> Document {
-    let name = page.name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = page
+        .name
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let words = "GitLab has no package of this name there, and refers clients to a public index.";
     Document::html(project_page::notice(&name, words))
 }
@@ -159,7 +201,11 @@ impl Asked {
             *field = Some(value.trim().to_owned());
         }
         // One choice in the form stands for both.
-        if let Some(mirror) = asked.kind.as_deref().and_then(|kind| kind.strip_prefix("mirror/")) {
+        if let Some(mirror) = asked
+            .kind
+            .as_deref()
+            .and_then(|kind| kind.strip_prefix("mirror/"))
+        {
             asked.id = Some(mirror.to_owned());
             asked.kind = Some("mirror".to_owned());
         }

@@ -31,7 +31,10 @@ pub(super) fn policy() -> HeaderValue {
 
 /// A text as a source expression (CSP 3, `hash-source`).
 fn source(text: &str) -> String {
-    format!("'sha256-{}'", STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()))
+    format!(
+        "'sha256-{}'",
+        STANDARD.encode(Digest::of(text.as_bytes()).as_bytes())
+    )
 }
 
 #[cfg(test)]
@@ -42,13 +45,21 @@ mod tests {
     fn the_style_and_script_can_stand_in_a_page_as_they_are() {
         for (text, end) in [(STYLE, "</style"), (SCRIPT, "</script")] {
             assert!(
-                !text.to_ascii_lowercase().contains(end) && !text.contains("<!--") && !text.contains('\r')
+                !text.to_ascii_lowercase().contains(end)
+                    && !text.contains("<!--")
+                    && !text.contains('\r')
             );
         }
         let policy = policy();
         let policy = policy.to_str().unwrap_or_default();
-        assert!(policy.contains("'sha256-") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.contains("'sha256-") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         // The hash of the empty text, from the standard's own example of how it is written.
-        assert_eq!(source(""), "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='");
+        assert_eq!(
+            source(""),
+            "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+        );
     }
 }

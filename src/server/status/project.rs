@@ -14,7 +14,9 @@ use url::Url;
 
 use crate::digest::Digest;
 use crate::registry::{FileRef, HOUSE, PageRef, Route};
-use crate::simple::{Entry, Format, ProjectName, ProjectStatus, RewriteError, file_version, read_entries};
+use crate::simple::{
+    Entry, Format, ProjectName, ProjectStatus, RewriteError, file_version, read_entries,
+};
 
 /// Files that are shown; of more the first on the page.
 const FILES_MAX: usize = 5000;
@@ -90,18 +92,25 @@ impl Project {
     ) -> Result<Self, RewriteError> {
         let base = Url::parse(HOUSE).map_err(|_| RewriteError::Spent)?;
         let prefix = shown.path_prefix.to_owned();
-        let (mut found, status) = read_entries(shown.format, shown.name, base, shown.body, move |entry| {
-            Some(file_of(entry, &prefix))
-        })?;
+        let (mut found, status) =
+            read_entries(shown.format, shown.name, base, shown.body, move |entry| {
+                Some(file_of(entry, &prefix))
+            })?;
         let left_out = found.len().saturating_sub(FILES_MAX);
         found.truncate(FILES_MAX);
         let files: Vec<ProjectFile> = found
             .into_iter()
-            .map(|(file, address)| match address.as_ref().and_then(&held_size) {
-                // What is here is known better than what the index says of it.
-                Some(size) => ProjectFile { held: true, size_bytes: Some(size), ..file },
-                None => file,
-            })
+            .map(
+                |(file, address)| match address.as_ref().and_then(&held_size) {
+                    // What is here is known better than what the index says of it.
+                    Some(size) => ProjectFile {
+                        held: true,
+                        size_bytes: Some(size),
+                        ..file
+                    },
+                    None => file,
+                },
+            )
             .collect();
         Ok(Self {
             schema: super::report::SCHEMA,
@@ -124,9 +133,10 @@ fn file_of(entry: &Entry<'_>, path_prefix: &str) -> (ProjectFile, Option<FileRef
     let route = below.and_then(|path| Route::from_path(path).ok());
     let (address, url) = match route {
         Some(Route::File(file)) => (Some(file.clone()), Some(Route::File(file))),
-        Some(Route::Mirrored(path)) => {
-            (entry.sha256.map(|digest| FileRef::mirrored(&path, digest)), Some(Route::Mirrored(path)))
-        }
+        Some(Route::Mirrored(path)) => (
+            entry.sha256.map(|digest| FileRef::mirrored(&path, digest)),
+            Some(Route::Mirrored(path)),
+        ),
         _ => (None, None),
     };
     let file = ProjectFile {
@@ -156,8 +166,10 @@ fn releases(files: Vec<ProjectFile>, project: &ProjectName) -> Vec<Release> {
         let version = file_version(&file.filename, project).map(str::to_owned);
         by_version.entry(version).or_default().push(file);
     }
-    let mut releases: Vec<Release> =
-        by_version.into_iter().map(|(version, files)| Release { version, files }).collect();
+    let mut releases: Vec<Release> = by_version
+        .into_iter()
+        .map(|(version, files)| Release { version, files })
+        .collect();
     releases.sort_by(|one, other| newer_first(one.version.as_deref(), other.version.as_deref()));
     releases
 }
@@ -181,10 +193,15 @@ mod tests {
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 
-    fn project(files: &serde_json::Value, prefix: &str) -> Result<Project, Box<dyn std::error::Error>> {
-        let Route::Page(page) = Route::from_path("/pypi/simple/a/")? else { return Err("a page".into()) };
-        let body =
-            serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files}).to_string();
+    fn project(
+        files: &serde_json::Value,
+        prefix: &str,
+    ) -> Result<Project, Box<dyn std::error::Error>> {
+        let Route::Page(page) = Route::from_path("/pypi/simple/a/")? else {
+            return Err("a page".into());
+        };
+        let body = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files})
+            .to_string();
         let name = page.name.clone().ok_or("a name")?;
         let shown = Shown {
             page: &page,
@@ -194,7 +211,9 @@ mod tests {
             path_prefix: prefix,
             stale_for_seconds: None,
         };
-        Ok(Project::read(&shown, |file| file.filename.as_str().ends_with(".whl").then_some(7))?)
+        Ok(Project::read(&shown, |file| {
+            file.filename.as_str().ends_with(".whl").then_some(7)
+        })?)
     }
 
     fn file(name: &str, url: &str) -> serde_json::Value {
@@ -203,19 +222,43 @@ mod tests {
 
     #[test]
     fn versions_come_newest_first_with_what_is_held() -> Checked {
-        let names =
-            ["a-1.9.tar.gz", "a-1.10.tar.gz", "a-1.10-py3-none-any.whl", "a-2rc1.tar.gz", "odd.tar.gz"];
-        let files: Vec<_> = names.iter().map(|name| file(name, &format!("/pypi/packages/{name}"))).collect();
+        let names = [
+            "a-1.9.tar.gz",
+            "a-1.10.tar.gz",
+            "a-1.10-py3-none-any.whl",
+            "a-2rc1.tar.gz",
+            "odd.tar.gz",
+        ];
+        let files: Vec<_> = names
+            .iter()
+            .map(|name| file(name, &format!("/pypi/packages/{name}")))
+            .collect();
         let project = project(&files.into(), "")?;
         let told: Vec<_> = project
             .releases
             .iter()
             .map(|release| (release.version.as_deref(), release.files.len()))
             .collect();
-        assert_eq!(told, [(Some("2rc1"), 1), (Some("1.10"), 2), (Some("1.9"), 1), (None, 1)]);
+        assert_eq!(
+            told,
+            [
+                (Some("2rc1"), 1),
+                (Some("1.10"), 2),
+                (Some("1.9"), 1),
+                (None, 1)
+            ]
+        );
         assert_eq!((project.files, project.held, project.left_out), (5, 1, 0));
-        let sizes = project.releases.iter().flat_map(|release| &release.files).map(|file| file.size_bytes);
-        assert_eq!(sizes.flatten().collect::<Vec<_>>(), [7], "of the one that is held");
+        let sizes = project
+            .releases
+            .iter()
+            .flat_map(|release| &release.files)
+            .map(|file| file.size_bytes);
+        assert_eq!(
+            sizes.flatten().collect::<Vec<_>>(),
+            [7],
+            "of the one that is held"
+        );
         Ok(())
     }
 
@@ -231,7 +274,11 @@ mod tests {
             ("/-/", "", false),
         ] {
             let project = project(&serde_json::json!([file("a-1.tar.gz", url)]), prefix)?;
-            let files: Vec<_> = project.releases.iter().flat_map(|release| &release.files).collect();
+            let files: Vec<_> = project
+                .releases
+                .iter()
+                .flat_map(|release| &release.files)
+                .collect();
             let link = files.first().and_then(|file| file.url.as_deref());
             assert_eq!(link, leads.then_some(url), "{url}");
         }

@@ -41,8 +41,7 @@ pub(super) fn project(project: &Project) -> String {
 
 /// In place of a project that cannot be shown.
 pub(super) fn notice(title: &str, words: &str) -> String {
-    let main =
-        html! { section { h1 { (title) } p { (words) } p { a href=(HOME) { "To larder’s status" } } } };
+    let main = html! { section { h1 { (title) } p { (words) } p { a href=(HOME) { "To larder’s status" } } } };
     frame(&format!("{title} · larder"), HOME, &main)
 }
 

@@ -164,7 +164,11 @@ impl Report {
                 day: Period::of(&snapshot.lately.day),
                 week: Period::of(&snapshot.lately.week),
             },
-            upstreams: snapshot.peers.iter().map(|peer| Upstream::of(peer, snapshot.offline)).collect(),
+            upstreams: snapshot
+                .peers
+                .iter()
+                .map(|peer| Upstream::of(peer, snapshot.offline))
+                .collect(),
             certificate: snapshot.certificate.map(CertificateTold::of),
             disk: DiskTold::of(&snapshot.disk),
             downloads: Downloads::of(&snapshot.downloads),
@@ -179,17 +183,23 @@ impl State {
     fn of(snapshot: &Snapshot) -> Self {
         let reasons = snapshot.troubles.clone();
         let (word, sentence) = match reasons.as_slice() {
-            _ if snapshot.stopping => {
-                ("stopping", "Stopping: what has begun is finished, nothing new is taken.".to_owned())
-            }
-            [] if snapshot.offline => {
-                ("offline", "Offline, as configured: larder serves what it holds and asks nobody.".to_owned())
-            }
+            _ if snapshot.stopping => (
+                "stopping",
+                "Stopping: what has begun is finished, nothing new is taken.".to_owned(),
+            ),
+            [] if snapshot.offline => (
+                "offline",
+                "Offline, as configured: larder serves what it holds and asks nobody.".to_owned(),
+            ),
             [] => ("ok", "All is well.".to_owned()),
             [one] => ("degraded", format!("Degraded: {one}.")),
             all => ("degraded", format!("Degraded, for {} reasons.", all.len())),
         };
-        Self { word, sentence, reasons }
+        Self {
+            word,
+            sentence,
+            reasons,
+        }
     }
 }
 
@@ -209,14 +219,27 @@ impl Period {
 
 impl Counts {
     fn of(served: Served) -> Self {
-        let Served { requests, hits, sent_bytes, saved_bytes } = served;
-        Self { requests, hits, sent_bytes, saved_bytes }
+        let Served {
+            requests,
+            hits,
+            sent_bytes,
+            saved_bytes,
+        } = served;
+        Self {
+            requests,
+            hits,
+            sent_bytes,
+            saved_bytes,
+        }
     }
 }
 
 impl Upstream {
     fn of(peer: &PeerState, offline: bool) -> Self {
-        let since = peer.since.map(|since| format!(" for {}", time(since))).unwrap_or_default();
+        let since = peer
+            .since
+            .map(|since| format!(" for {}", time(since)))
+            .unwrap_or_default();
         let next = match peer.next_try {
             Some(Duration::ZERO) | None => "; the next request tries it".to_owned(),
             Some(wait) => format!("; next try in {}", time(wait)),
@@ -224,8 +247,14 @@ impl Upstream {
         let (state, sentence) = match peer.reach {
             _ if offline => ("not_asked", "Not asked: larder is offline".to_owned()),
             Reach::Reachable => ("reachable", "Reachable, as far as is known".to_owned()),
-            Reach::Trying => ("trying", format!("Unreachable{since}; it is being tried again")),
-            Reach::Resting => ("resting", format!("Unreachable{since}, and left alone{next}")),
+            Reach::Trying => (
+                "trying",
+                format!("Unreachable{since}; it is being tried again"),
+            ),
+            Reach::Resting => (
+                "resting",
+                format!("Unreachable{since}, and left alone{next}"),
+            ),
         };
         Self {
             name: peer.name.clone(),
@@ -253,10 +282,27 @@ impl CertificateTold {
 
 impl DiskTold {
     fn of(disk: &Disk) -> Self {
-        let Disk { stored_bytes, budget_bytes, free_bytes, evictions, quarantined } = *disk;
+        let Disk {
+            stored_bytes,
+            budget_bytes,
+            free_bytes,
+            evictions,
+            quarantined,
+        } = *disk;
         let share = share(stored_bytes, budget_bytes).unwrap_or_else(|| "nothing".to_owned());
-        let sentence = format!("{} of {} used, {share}", size(stored_bytes), size(budget_bytes));
-        Self { stored_bytes, budget_bytes, free_bytes, evictions, quarantined, sentence }
+        let sentence = format!(
+            "{} of {} used, {share}",
+            size(stored_bytes),
+            size(budget_bytes)
+        );
+        Self {
+            stored_bytes,
+            budget_bytes,
+            free_bytes,
+            evictions,
+            quarantined,
+            sentence,
+        }
     }
 }
 
@@ -264,8 +310,15 @@ impl Downloads {
     fn of(transfers: &[Transfer]) -> Self {
         let mut longest_first: Vec<&Transfer> = transfers.iter().collect();
         longest_first.sort_by_key(|transfer| std::cmp::Reverse(transfer.since));
-        let listed = longest_first.into_iter().take(TRANSFERS_MAX).map(Download::of).collect();
-        Self { running: transfers.len(), listed }
+        let listed = longest_first
+            .into_iter()
+            .take(TRANSFERS_MAX)
+            .map(Download::of)
+            .collect();
+        Self {
+            running: transfers.len(),
+            listed,
+        }
     }
 }
 
@@ -273,7 +326,10 @@ impl Download {
     fn of(transfer: &Transfer) -> Self {
         let upstream = upstream_name(transfer.mirror.as_ref());
         // Whatever the snapshot holds: a name in GitLab is never told.
-        let filename = transfer.filename.clone().filter(|_| transfer.mirror.is_some());
+        let filename = transfer
+            .filename
+            .clone()
+            .filter(|_| transfer.mirror.is_some());
         let what = match (&filename, transfer.mirror.is_some()) {
             (Some(name), _) => name.clone(),
             (None, true) => format!("a file of the mirror {upstream}"),
@@ -302,7 +358,10 @@ impl StaleTold {
             Some(age) => format!("the oldest confirmed {} before", time(age)),
             None => "stored by an earlier run".to_owned(),
         };
-        let sentence = format!("{pages} of {upstream}, {oldest}; last given {} ago", time(stale.last));
+        let sentence = format!(
+            "{pages} of {upstream}, {oldest}; last given {} ago",
+            time(stale.last)
+        );
         Self {
             upstream,
             pages: stale.pages,
@@ -326,7 +385,10 @@ mod tests {
     use crate::telemetry::Lately;
 
     fn snapshot(downloads: Vec<Transfer>, troubles: &[&str]) -> Snapshot {
-        let stretch = Stretch { piece: Duration::from_secs(60), pieces: vec![Served::default()] };
+        let stretch = Stretch {
+            piece: Duration::from_secs(60),
+            pieces: vec![Served::default()],
+        };
         let second = Duration::from_secs(1);
         Snapshot {
             troubles: troubles.iter().map(ToString::to_string).collect(),
@@ -336,8 +398,16 @@ mod tests {
             listen: Vec::new(),
             public_url: String::new(),
             mirrors: Vec::new(),
-            rules: Rules { grant_for: second, fresh_for: second, stale_for: second },
-            lately: Lately { hour: stretch.clone(), day: stretch.clone(), week: stretch },
+            rules: Rules {
+                grant_for: second,
+                fresh_for: second,
+                stale_for: second,
+            },
+            lately: Lately {
+                hour: stretch.clone(),
+                day: stretch.clone(),
+                week: stretch,
+            },
             peers: Vec::new(),
             certificate: None,
             disk: Disk::default(),
@@ -363,15 +433,24 @@ mod tests {
     fn the_state_is_said_in_words() {
         let told = |troubles: &[&str]| State::of(&snapshot(Vec::new(), troubles));
         assert_eq!(told(&[]).sentence, "All is well.");
-        assert_eq!(told(&["cannot reach gitlab"]).sentence, "Degraded: cannot reach gitlab.");
+        assert_eq!(
+            told(&["cannot reach gitlab"]).sentence,
+            "Degraded: cannot reach gitlab."
+        );
         let two = told(&["one", "two"]);
         assert_eq!(
             (two.word, &*two.sentence, two.reasons.len()),
             ("degraded", "Degraded, for 2 reasons.", 2)
         );
-        let offline = Snapshot { offline: true, ..snapshot(Vec::new(), &[]) };
+        let offline = Snapshot {
+            offline: true,
+            ..snapshot(Vec::new(), &[])
+        };
         assert_eq!(State::of(&offline).word, "offline");
-        let stopping = Snapshot { stopping: true, ..snapshot(Vec::new(), &["one"]) };
+        let stopping = Snapshot {
+            stopping: true,
+            ..snapshot(Vec::new(), &["one"])
+        };
         assert_eq!(State::of(&stopping).word, "stopping");
     }
 
@@ -385,7 +464,10 @@ mod tests {
             last_error: None,
         };
         let words = Upstream::of(&peer, false).sentence;
-        assert_eq!(words, "Unreachable for 2 min 10 s, and left alone; next try in 8 s");
+        assert_eq!(
+            words,
+            "Unreachable for 2 min 10 s, and left alone; next try in 8 s"
+        );
         assert_eq!(Upstream::of(&peer, true).state, "not_asked");
     }
 

@@ -55,7 +55,12 @@ impl Choice {
         let spelled = id.trim_matches('/').replace('/', "%2F");
         let chosen = Scope::parse(kind, &spelled)
             .filter(|scope| !scope.is_mirror() || mirrors.contains(scope))
-            .or_else(|| mirrors.first().filter(|_| kind == ScopeKind::Mirror).cloned());
+            .or_else(|| {
+                mirrors
+                    .first()
+                    .filter(|_| kind == ScopeKind::Mirror)
+                    .cloned()
+            });
         let sound = id.is_empty() || Scope::parse(kind, &spelled).is_some();
         let fault = match kind {
             _ if sound => None,
@@ -63,7 +68,12 @@ impl Choice {
             _ => Some("an ID is a number, or the full path such as acme/widgets"),
         };
         let scope = chosen.or_else(|| Scope::parse(kind, placeholder))?;
-        Some(Self { kind, id: id.to_owned(), fault, scope })
+        Some(Self {
+            kind,
+            id: id.to_owned(),
+            fault,
+            scope,
+        })
     }
 
     pub(super) fn word(&self) -> &'static str {
@@ -84,8 +94,20 @@ pub(super) fn tools(origin: &Origin, choice: &Choice) -> Vec<Tool> {
     let scope = choice.scope().clone();
     let index = Route::Page(PageRef::index(scope.clone())).path();
     let upload = (choice.kind == ScopeKind::Project).then(|| Route::Upload { scope }.path());
-    let lines = Lines { origin, index, upload, open: choice.kind == ScopeKind::Mirror };
-    vec![lines.pip(), lines.uv(), lines.poetry(), lines.twine(), lines.gitlab_ci(), lines.docker()]
+    let lines = Lines {
+        origin,
+        index,
+        upload,
+        open: choice.kind == ScopeKind::Mirror,
+    };
+    vec![
+        lines.pip(),
+        lines.uv(),
+        lines.poetry(),
+        lines.twine(),
+        lines.gitlab_ci(),
+        lines.docker(),
+    ]
 }
 
 struct Lines<'o> {
@@ -108,7 +130,10 @@ impl Lines<'_> {
         insecure.then(|| {
             Step::lines(
                 "This address is plain http: tell pip that you trust it",
-                format!("pip config set global.trusted-host {}", self.origin.authority()),
+                format!(
+                    "pip config set global.trusted-host {}",
+                    self.origin.authority()
+                ),
             )
         })
     }
@@ -117,7 +142,10 @@ impl Lines<'_> {
         (!self.open).then(|| {
             Step::lines(
                 "The token, once, in ~/.netrc (only you may read it: chmod 600 ~/.netrc)",
-                format!("machine {} login {USER} password {TOKEN}", self.origin.host()),
+                format!(
+                    "machine {} login {USER} password {TOKEN}",
+                    self.origin.host()
+                ),
             )
         })
     }
@@ -131,11 +159,19 @@ impl Lines<'_> {
         steps.extend(self.trust());
         let once = format!("pip install --index-url {} PACKAGE", self.index());
         steps.push(Step::lines("Or only this once", once));
-        Tool { key: "pip", name: "pip", steps }
+        Tool {
+            key: "pip",
+            name: "pip",
+            steps,
+        }
     }
 
     fn uv(&self) -> Tool {
-        let always = if self.open { "" } else { "\nauthenticate = \"always\"" };
+        let always = if self.open {
+            ""
+        } else {
+            "\nauthenticate = \"always\""
+        };
         let index = format!(
             "[[tool.uv.index]]\nname = \"larder\"\nurl = \"{}\"\ndefault = true{always}",
             self.index()
@@ -156,11 +192,18 @@ impl Lines<'_> {
                 ),
             ));
         }
-        Tool { key: "uv", name: "uv", steps }
+        Tool {
+            key: "uv",
+            name: "uv",
+            steps,
+        }
     }
 
     fn poetry(&self) -> Tool {
-        let source = format!("poetry source add --priority=primary larder {}", self.index());
+        let source = format!(
+            "poetry source add --priority=primary larder {}",
+            self.index()
+        );
         let mut steps = vec![Step::lines("Use this index in a project", source)];
         if !self.open {
             let login = format!("poetry config http-basic.larder {USER} {TOKEN}");
@@ -176,7 +219,11 @@ impl Lines<'_> {
                 ),
             ));
         }
-        Tool { key: "poetry", name: "Poetry", steps }
+        Tool {
+            key: "poetry",
+            name: "Poetry",
+            steps,
+        }
     }
 
     fn twine(&self) -> Tool {
@@ -197,19 +244,31 @@ impl Lines<'_> {
                 lines: None,
             }],
         };
-        Tool { key: "twine", name: "twine", steps }
+        Tool {
+            key: "twine",
+            name: "twine",
+            steps,
+        }
     }
 
     fn gitlab_ci(&self) -> Tool {
         let login = "gitlab-ci-token:${CI_JOB_TOKEN}";
-        let index = if self.open { self.index() } else { self.origin.with_login(login, &self.index) };
-        let mut lines = format!("variables:\n  PIP_INDEX_URL: \"{index}\"\n  UV_DEFAULT_INDEX: \"{index}\"");
+        let index = if self.open {
+            self.index()
+        } else {
+            self.origin.with_login(login, &self.index)
+        };
+        let mut lines =
+            format!("variables:\n  PIP_INDEX_URL: \"{index}\"\n  UV_DEFAULT_INDEX: \"{index}\"");
         if !self.origin.is_secure() && !self.origin.is_loopback() {
             lines.push_str("\n  PIP_TRUSTED_HOST: \"");
             lines.push_str(self.origin.authority());
             lines.push('"');
         }
-        let mut steps = vec![Step::lines("In .gitlab-ci.yml; the job's own token is used", lines)];
+        let mut steps = vec![Step::lines(
+            "In .gitlab-ci.yml; the job's own token is used",
+            lines,
+        )];
         if let Some(upload) = &self.upload {
             steps.push(Step::lines(
                 "A job that publishes",
@@ -220,14 +279,19 @@ impl Lines<'_> {
                 ),
             ));
         }
-        Tool { key: "ci", name: "GitLab CI", steps }
+        Tool {
+            key: "ci",
+            name: "GitLab CI",
+            steps,
+        }
     }
 
     fn docker(&self) -> Tool {
         let index = if self.open {
             self.index()
         } else {
-            self.origin.with_login(&format!("{USER}:{TOKEN}"), &self.index)
+            self.origin
+                .with_login(&format!("{USER}:{TOKEN}"), &self.index)
         };
         let mut steps = vec![
             Step::lines(
@@ -248,13 +312,20 @@ impl Lines<'_> {
                 lines: None,
             });
         }
-        Tool { key: "docker", name: "Docker", steps }
+        Tool {
+            key: "docker",
+            name: "Docker",
+            steps,
+        }
     }
 }
 
 impl Step {
     fn lines(what: &str, lines: String) -> Self {
-        Self { what: what.to_owned(), lines: Some(lines) }
+        Self {
+            what: what.to_owned(),
+            lines: Some(lines),
+        }
     }
 }
 
@@ -269,7 +340,10 @@ mod tests {
         let choice = Choice::read(Some(kind), Some(id), &mirrors).expect("a choice");
         let origin = Origin::find("", Some(host), false, None);
         let tools = tools(&origin, &choice);
-        let lines = tools.iter().flat_map(|tool| &tool.steps).filter_map(|step| step.lines.clone());
+        let lines = tools
+            .iter()
+            .flat_map(|tool| &tool.steps)
+            .filter_map(|step| step.lines.clone());
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -277,15 +351,25 @@ mod tests {
     fn each_scope_has_its_own_addresses() {
         let project = all("l.example", "project", "acme/widgets");
         assert!(
-            project.contains("http://l.example/api/v4/projects/acme%2Fwidgets/packages/pypi/simple/"),
+            project
+                .contains("http://l.example/api/v4/projects/acme%2Fwidgets/packages/pypi/simple/"),
             "{project}"
         );
         assert!(project.contains("twine upload") && project.contains("trusted-host l.example"));
         let group = all("127.0.0.1:3141", "group", "");
-        assert!(group.contains("/api/v4/groups/GROUP_ID/-/packages/pypi/simple/"), "{group}");
-        assert!(!group.contains("twine upload") && !group.contains("trusted"), "{group}");
+        assert!(
+            group.contains("/api/v4/groups/GROUP_ID/-/packages/pypi/simple/"),
+            "{group}"
+        );
+        assert!(
+            !group.contains("twine upload") && !group.contains("trusted"),
+            "{group}"
+        );
         let mirror = all("l.example", "mirror", "pypi");
-        assert!(mirror.contains("http://l.example/pypi/simple/") && !mirror.contains(TOKEN), "{mirror}");
+        assert!(
+            mirror.contains("http://l.example/pypi/simple/") && !mirror.contains(TOKEN),
+            "{mirror}"
+        );
     }
 
     #[test]
@@ -295,7 +379,10 @@ mod tests {
             assert!(choice.fault.is_some(), "{id}");
             assert_eq!(choice.scope().to_string(), "projects/PROJECT_ID");
         }
-        assert_eq!(Choice::read(Some("mirror"), Some("x"), &[]).map(|choice| choice.word()), Some("project"));
+        assert_eq!(
+            Choice::read(Some("mirror"), Some("x"), &[]).map(|choice| choice.word()),
+            Some("project")
+        );
         let known: Vec<Scope> = Scope::mirror("pypi").into_iter().collect();
         let choice = Choice::read(Some("mirror"), Some("other"), &known).expect("a choice");
         assert_eq!(choice.scope().to_string(), "pypi");

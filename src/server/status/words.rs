@@ -55,7 +55,11 @@ pub(super) fn share(part: u64, whole: u64) -> Option<String> {
         return None;
     }
     let percent = u128::from(part) * 100 / u128::from(whole);
-    Some(if part > 0 && percent == 0 { "under 1 %".to_owned() } else { format!("{percent} %") })
+    Some(if part > 0 && percent == 0 {
+        "under 1 %".to_owned()
+    } else {
+        format!("{percent} %")
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +81,10 @@ mod tests {
         ] {
             assert_eq!(time(Duration::from_secs(seconds)), text);
         }
-        assert_eq!([grouped(0), grouped(999), grouped(1_234_567)], ["0", "999", "1,234,567"]);
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1_234_567)],
+            ["0", "999", "1,234,567"]
+        );
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(share(1, 1000).as_deref(), Some("under 1 %"));
         assert_eq!(share(999, 1000).as_deref(), Some("99 %"));

@@ -38,7 +38,11 @@ const OTHERS_READ: u32 = 0o004;
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
     #[error("tls.{key}: {path}: {why}")]
-    Read { key: &'static str, path: String, why: io::Error },
+    Read {
+        key: &'static str,
+        path: String,
+        why: io::Error,
+    },
     #[error(transparent)]
     Pair(#[from] PairError),
     #[error("tls: {0}")]
@@ -90,10 +94,11 @@ impl Certificates {
         tell(&pair, "the certificate is loaded");
         texts.warn_of_the_key(config);
         let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
-        let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(config.min_version.and_newer())?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        let mut server =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_protocol_versions(config.min_version.and_newer())?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets that the client keeps, under keys of this process: they outlive a swapped pair, so that a renewal sends
         // nobody back to a whole handshake. Who resumes has been shown the certificate of the session's beginning.
@@ -101,7 +106,12 @@ impl Certificates {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let watch = Mutex::new(Watch::new(texts.mark));
-        Ok(Arc::new(Self { config: config.clone(), current, watch, acceptor }))
+        Ok(Arc::new(Self {
+            config: config.clone(),
+            current,
+            watch,
+            acceptor,
+        }))
     }
 
     /// Whether the two files are of use, and the dates of what they hold, if they can be read.
@@ -146,7 +156,10 @@ impl Certificates {
             let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
             if warned + WARN_EVERY <= clock::now() {
                 warned = clock::now();
-                match self.validity().map(|validity| validity.judge(clock::wall())) {
+                match self
+                    .validity()
+                    .map(|validity| validity.judge(clock::wall()))
+                {
                     None | Some(Judgement::Good { .. }) => {}
                     Some(judgement) => tracing::warn!("the certificate {judgement}"),
                 }
@@ -166,12 +179,16 @@ impl Certificates {
                 return;
             }
             Ok(texts) => match texts.parse() {
-                Ok(pair) if watch.saw(texts.mark, true) == Step::Take => return self.take(pair, &texts),
+                Ok(pair) if watch.saw(texts.mark, true) == Step::Take => {
+                    return self.take(pair, &texts);
+                }
                 Ok(_) => return,
                 Err(why) => Some((texts.mark, why)),
             },
             // A file that is not there is being replaced, or gone: what is in use goes on, and a restart will tell.
-            Err(CertificatesError::Read { why, .. }) if why.kind() == io::ErrorKind::NotFound => None,
+            Err(CertificatesError::Read { why, .. }) if why.kind() == io::ErrorKind::NotFound => {
+                None
+            }
             Err(why) => Some((Digest::of(why.to_string().as_bytes()), why)),
         };
         if let Some((mark, why)) = fault
@@ -196,7 +213,12 @@ impl Texts {
         let (key, mode) = read("key", &config.key)?;
         let length = certificate.len().to_be_bytes();
         let mark = Digest::of(&[&length[..], &certificate, &key].concat());
-        Ok(Self { certificate: certificate.to_vec(), key, mark, key_is_open: mode & OTHERS_READ != 0 })
+        Ok(Self {
+            certificate: certificate.to_vec(),
+            key,
+            mark,
+            key_is_open: mode & OTHERS_READ != 0,
+        })
     }
 
     fn parse(&self) -> Result<Pair, CertificatesError> {
@@ -206,14 +228,21 @@ impl Texts {
     fn warn_of_the_key(&self, config: &TlsConfig) {
         if self.key_is_open {
             let key = &config.key;
-            tracing::warn!(key, "everybody on this machine can read the private key of tls.key: chmod o-r");
+            tracing::warn!(
+                key,
+                "everybody on this machine can read the private key of tls.key: chmod o-r"
+            );
         }
     }
 }
 
 /// A file, and its mode.
 fn read(key: &'static str, path: &str) -> Result<(Zeroizing<Vec<u8>>, u32), CertificatesError> {
-    let fault = |why| CertificatesError::Read { key, path: path.to_owned(), why };
+    let fault = |why| CertificatesError::Read {
+        key,
+        path: path.to_owned(),
+        why,
+    };
     let file = SecretFile::read(Path::new(path)).map_err(fault)?;
     Ok((file.text, file.mode))
 }

@@ -29,7 +29,9 @@ pub(super) struct Pair {
 /// Why two texts are of no use to a server.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
-    #[error("tls.certificate: there is no certificate in it; wanted is PEM (-----BEGIN CERTIFICATE-----)")]
+    #[error(
+        "tls.certificate: there is no certificate in it; wanted is PEM (-----BEGIN CERTIFICATE-----)"
+    )]
     NoCertificate,
     #[error("tls.certificate: its PEM is damaged")]
     Damaged,
@@ -50,26 +52,36 @@ pub enum PairError {
 impl Pair {
     pub(super) fn parse(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let chain = CertificateDer::pem_slice_iter(certificate);
-        let chain: Vec<CertificateDer<'static>> =
-            chain.collect::<Result<_, _>>().map_err(|_| PairError::Damaged)?;
+        let chain: Vec<CertificateDer<'static>> = chain
+            .collect::<Result<_, _>>()
+            .map_err(|_| PairError::Damaged)?;
         if chain.is_empty() {
             return Err(PairError::NoCertificate);
         }
         let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
             let encrypted = key.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
-            if encrypted { PairError::Encrypted } else { PairError::NoKey }
+            if encrypted {
+                PairError::Encrypted
+            } else {
+                PairError::NoKey
+            }
         })?;
         let validity = chain.iter().filter_map(validity).reduce(Validity::and);
         let provider = aws_lc_rs::default_provider();
-        let signing =
-            provider.key_provider.load_private_key(private).map_err(|why| PairError::Key(why.to_string()))?;
+        let signing = provider
+            .key_provider
+            .load_private_key(private)
+            .map_err(|why| PairError::Key(why.to_string()))?;
         let key = CertifiedKey::new(chain, signing);
         match key.keys_match() {
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
             Err(Error::InconsistentKeys(_)) => return Err(PairError::Mismatch),
             Err(why) => return Err(PairError::Certificate(why.to_string())),
         }
-        Ok(Self { key: Arc::new(key), validity })
+        Ok(Self {
+            key: Arc::new(key),
+            validity,
+        })
     }
 }
 
@@ -98,9 +110,13 @@ fn complaint(certificate: &CertificateDer<'_>, at: UnixTime) -> Option<Certifica
         subject_public_key_info: Der::from_slice(&[]),
         name_constraints: None,
     };
-    let roots = Arc::new(RootCertStore { roots: vec![nobody] });
+    let roots = Arc::new(RootCertStore {
+        roots: vec![nobody],
+    });
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build().ok()?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+        .build()
+        .ok()?;
     let name = ServerName::try_from("larder.invalid").ok()?;
     match verifier.verify_server_cert(certificate, &[], &name, &[], at) {
         Err(Error::InvalidCertificate(why)) => Some(why),
@@ -149,19 +165,30 @@ mod tests {
     fn what_is_of_no_use_is_named() -> Checked {
         let until = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
         let ((certificate, key), (_, other)) = (made(until)?, made(until)?);
-        let fault = |certificate: &str, key: &str| Pair::parse(certificate.as_bytes(), key.as_bytes()).err();
+        let fault = |certificate: &str, key: &str| {
+            Pair::parse(certificate.as_bytes(), key.as_bytes()).err()
+        };
         assert_eq!(fault("", &key), Some(PairError::NoCertificate));
         assert_eq!(fault(&key, &key), Some(PairError::NoCertificate));
-        assert_eq!(fault(&certificate.replace("-----END", "-----"), &key), Some(PairError::Damaged));
+        assert_eq!(
+            fault(&certificate.replace("-----END", "-----"), &key),
+            Some(PairError::Damaged)
+        );
         assert_eq!(fault(&certificate, ""), Some(PairError::NoKey));
         assert_eq!(fault(&certificate, &certificate), Some(PairError::NoKey));
         assert_eq!(fault(&certificate, &other), Some(PairError::Mismatch));
         let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
         assert_eq!(fault(&certificate, &encrypted), Some(PairError::Encrypted));
         let nonsense = "-----BEGIN PRIVATE KEY-----\nbm9uc2Vuc2U=\n-----END PRIVATE KEY-----\n";
-        assert!(matches!(fault(&certificate, nonsense), Some(PairError::Key(_))));
+        assert!(matches!(
+            fault(&certificate, nonsense),
+            Some(PairError::Key(_))
+        ));
         let nonsense = "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n";
-        assert!(matches!(fault(nonsense, &key), Some(PairError::Certificate(_))));
+        assert!(matches!(
+            fault(nonsense, &key),
+            Some(PairError::Certificate(_))
+        ));
         Ok(())
     }
 }

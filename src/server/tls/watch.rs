@@ -29,7 +29,10 @@ pub(super) enum Step {
 
 impl<M: Clone + PartialEq> Watch<M> {
     pub(super) fn new(current: M) -> Self {
-        Self { current, refused: None }
+        Self {
+            current,
+            refused: None,
+        }
     }
 
     /// Whether this is something else than what is in use.
@@ -66,8 +69,16 @@ mod tests {
     #[test]
     fn a_fault_is_told_at_its_second_sight_and_once() {
         let mut watch = Watch::new(0);
-        let steps = [(0, true), (1, false), (1, false), (1, false), (2, false), (3, true), (3, true)]
-            .map(|(read, good)| watch.saw(read, good));
+        let steps = [
+            (0, true),
+            (1, false),
+            (1, false),
+            (1, false),
+            (2, false),
+            (3, true),
+            (3, true),
+        ]
+        .map(|(read, good)| watch.saw(read, good));
         use Step::{Take, Tell, Wait};
         assert_eq!(steps, [Wait, Wait, Tell, Wait, Wait, Take, Wait]);
     }

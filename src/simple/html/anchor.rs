@@ -32,8 +32,10 @@ pub(super) fn entry<'a>(
     {
         entry.set_metadata(Hashes::of_attribute(&metadata));
     }
-    entry.requires_python =
-        written.requires_python.filter(|text| !text.trim_ascii().is_empty()).map(Cow::Owned);
+    entry.requires_python = written
+        .requires_python
+        .filter(|text| !text.trim_ascii().is_empty())
+        .map(Cow::Owned);
     entry.yanked = written.yanked.map(Cow::Owned);
     entry.size = written.size.and_then(|text| text.trim_ascii().parse().ok());
     if let Some(text) = written.upload_time {
@@ -44,7 +46,10 @@ pub(super) fn entry<'a>(
         "false" => Some(false),
         _ => None,
     });
-    entry.more.provenance = written.provenance.filter(|text| !text.is_empty()).map(Cow::Owned);
+    entry.more.provenance = written
+        .provenance
+        .filter(|text| !text.is_empty())
+        .map(Cow::Owned);
     entry
 }
 

@@ -33,9 +33,9 @@ impl From<RewritingError> for HtmlError {
         match error {
             RewritingError::MemoryLimitExceeded(_) => Self::TooComplex,
             RewritingError::ParsingAmbiguity(error) => Self::Ambiguous(error),
-            RewritingError::ContentHandlerError(error) => {
-                error.downcast::<Self>().map_or_else(Self::Parser, |error| *error)
-            }
+            RewritingError::ContentHandlerError(error) => error
+                .downcast::<Self>()
+                .map_or_else(Self::Parser, |error| *error),
             other => Self::Parser(Box::new(other)),
         }
     }

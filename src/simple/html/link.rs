@@ -27,14 +27,19 @@ enum Base {
 impl Links {
     pub(super) fn new(mut page_url: Url) -> Self {
         page_url.set_fragment(None);
-        Self { page_url, base: Base::Unset, relative_seen: false }
+        Self {
+            page_url,
+            base: Base::Unset,
+            relative_seen: false,
+        }
     }
 
     /// Whether the address lies one step below the page itself.
     pub(super) fn is_nested(&self, url: &Url) -> bool {
         let below = without_index_document(url.path()).strip_prefix(folder(&self.page_url));
-        let step =
-            below.and_then(|rest| rest.strip_prefix('/')).map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let step = below
+            .and_then(|rest| rest.strip_prefix('/'))
+            .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         step.is_some_and(|step| !step.is_empty() && !step.contains('/'))
             && url.origin() == self.page_url.origin()
     }
@@ -80,7 +85,8 @@ impl Links {
     /// What must stand in place of an address that is to be kept: `None` for itself, and the whole address where
     /// a relative one would lead elsewhere, since the page is served elsewhere.
     pub(super) fn kept(written: &Written<'_>, url: &Url) -> Option<String> {
-        (Url::parse(&written.address) == Err(ParseError::RelativeUrlWithoutBase)).then(|| url.to_string())
+        (Url::parse(&written.address) == Err(ParseError::RelativeUrlWithoutBase))
+            .then(|| url.to_string())
     }
 
     fn is_at_home(&self) -> bool {

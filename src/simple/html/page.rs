@@ -23,7 +23,9 @@ use crate::simple::shape::Shape;
 const HEARD_BYTES_MAX: usize = 256;
 
 /// The digests that fragments are known to carry (PEP 503 and its users).
-const DIGESTS: [&str; 7] = ["sha256=", "sha512=", "sha384=", "sha224=", "sha1=", "md5=", "blake2b="];
+const DIGESTS: [&str; 7] = [
+    "sha256=", "sha512=", "sha384=", "sha224=", "sha1=", "md5=", "blake2b=",
+];
 
 pub(super) struct Page {
     pub(super) shape: Shape,
@@ -60,7 +62,11 @@ impl Page {
         self.title.hear(from, raw);
         self.heading.hear(from, raw);
         if self.shape.first_byte.is_none() {
-            let text = if from == 0 { raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw) } else { raw };
+            let text = if from == 0 {
+                raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw)
+            } else {
+                raw
+            };
             self.shape.first_byte = text.trim_ascii_start().first().copied();
         }
         self.out_of_step |= self.splicer.pass(raw).is_err();
@@ -68,7 +74,11 @@ impl Page {
 
     /// The output cannot fail, so its failure waits here until the parser has returned.
     pub(super) fn in_step(&self) -> Result<(), HtmlError> {
-        if self.out_of_step { Err(HtmlError::OutOfStep) } else { Ok(()) }
+        if self.out_of_step {
+            Err(HtmlError::OutOfStep)
+        } else {
+            Ok(())
+        }
     }
 
     /// A start tag `<a>`; of several `href`s the first counts. True when the anchor is dropped: its end
@@ -78,20 +88,29 @@ impl Page {
         // An anchor ends the one before it, whether or not that was closed.
         self.splicer.end_skip(tag.start)?;
         let attributes = el.attributes();
-        let Some(href) = attributes.iter().find(|attribute| attribute.name() == "href") else {
+        let Some(href) = attributes
+            .iter()
+            .find(|attribute| attribute.name() == "href")
+        else {
             return Ok(false);
         };
         self.shape.anchors += 1;
         // `<a href>` and `<a href=>` have no value to change.
-        let Some(place) = href.value_source_location() else { return Ok(false) };
+        let Some(place) = href.value_source_location() else {
+            return Ok(false);
+        };
         let place = place.bytes();
         let value = href.value();
         // The parser takes a byte order mark off a value; what it says is then not what stands there.
         if value.len() != place.len() {
             return Ok(false);
         }
-        let Some(written) = Written::read(&value) else { return Ok(false) };
-        let Some(url) = self.links.resolve(&written) else { return Ok(false) };
+        let Some(written) = Written::read(&value) else {
+            return Ok(false);
+        };
+        let Some(url) = self.links.resolve(&written) else {
+            return Ok(false);
+        };
         let fragment = written.fragment();
         let entry = anchor::entry(&self.subject, &url, fragment.as_deref(), attributes);
         self.count(&entry);
@@ -121,8 +140,10 @@ impl Page {
             }
         };
         if let Some(new) = new {
-            self.splicer
-                .schedule(place.start..place.start + written.raw_address.len(), Change::Value(new))?;
+            self.splicer.schedule(
+                place.start..place.start + written.raw_address.len(),
+                Change::Value(new),
+            )?;
         }
         Ok(false)
     }
@@ -130,7 +151,11 @@ impl Page {
     /// A dropped anchor has ended, by its own end tag or by that of an element around it.
     pub(super) fn anchor_ended(&mut self, end: &EndTag<'_>) -> Result<(), HtmlError> {
         let tag = end.source_location().bytes();
-        Ok(self.splicer.end_skip(if end.name() == "a" { tag.end } else { tag.start })?)
+        Ok(self.splicer.end_skip(if end.name() == "a" {
+            tag.end
+        } else {
+            tag.start
+        })?)
     }
 
     /// A dropped anchor without content.
@@ -149,14 +174,20 @@ impl Page {
 
     /// A start tag `<base href>`: its meaning moves into the links, since the page is served elsewhere.
     pub(super) fn base(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
-        self.links.set_base(&el.get_attribute("href").unwrap_or_default())?;
-        self.splicer.schedule(el.source_location().bytes(), Change::Removed)?;
+        self.links
+            .set_base(&el.get_attribute("href").unwrap_or_default())?;
+        self.splicer
+            .schedule(el.source_location().bytes(), Change::Removed)?;
         Ok(())
     }
 
     /// A start tag `<meta name>`; of several with one name the first counts.
     pub(super) fn meta(&mut self, el: &Element<'_, '_>) {
-        let name = el.get_attribute("name").unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        let name = el
+            .get_attribute("name")
+            .unwrap_or_default()
+            .trim_ascii()
+            .to_ascii_lowercase();
         let content = || {
             let raw = el.get_attribute("content").unwrap_or_default();
             decode_html_entities(&raw).into_owned()
@@ -164,7 +195,9 @@ impl Page {
         match name.as_str() {
             "pypi:repository-version" => {
                 let version = self.facts.version.get_or_insert_with(content);
-                self.shape.repository_version.get_or_insert_with(|| clean(version.as_bytes()));
+                self.shape
+                    .repository_version
+                    .get_or_insert_with(|| clean(version.as_bytes()));
             }
             "pypi:project-status" => {
                 let status = self.facts.status.get_or_insert_default();
@@ -229,14 +262,19 @@ impl Heard {
     }
 
     fn hear(&mut self, position: usize, raw: &[u8]) {
-        let Some(from) = self.from.filter(|_| !self.ended) else { return };
+        let Some(from) = self.from.filter(|_| !self.ended) else {
+            return;
+        };
         let content = raw.get(from.saturating_sub(position)..).unwrap_or_default();
         let room = HEARD_BYTES_MAX - self.raw.len();
-        self.raw.extend_from_slice(&content[..content.len().min(room)]);
+        self.raw
+            .extend_from_slice(&content[..content.len().min(room)]);
     }
 
     fn text(&self) -> Option<String> {
-        self.from.map(|_| clean(&self.raw)).filter(|text| !text.is_empty())
+        self.from
+            .map(|_| clean(&self.raw))
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -256,5 +294,8 @@ fn clean(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text);
     let text = html_escape::decode_html_entities(&text);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

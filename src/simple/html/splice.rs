@@ -52,7 +52,10 @@ pub(super) struct OutOfStep;
 impl Splicer {
     /// A silent one gives nothing out.
     pub(super) fn new(silent: bool) -> Self {
-        Self { silent, ..Self::default() }
+        Self {
+            silent,
+            ..Self::default()
+        }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -68,7 +71,11 @@ impl Splicer {
     }
 
     /// Schedules a change of a range that has not yet gone through.
-    pub(super) fn schedule(&mut self, range: Range<usize>, change: Change) -> Result<(), OutOfStep> {
+    pub(super) fn schedule(
+        &mut self,
+        range: Range<usize>,
+        change: Change,
+    ) -> Result<(), OutOfStep> {
         if self.due.is_some() || range.start < self.position {
             return Err(OutOfStep);
         }
@@ -143,7 +150,9 @@ impl Splicer {
 
     /// Copies bytes from this position of the page, as far as they are not dropped.
     fn copy(&mut self, at: usize, raw: &[u8]) {
-        let Some(skip) = &self.skip else { return self.emit(raw) };
+        let Some(skip) = &self.skip else {
+            return self.emit(raw);
+        };
         let kept = skip.start.saturating_sub(at).min(raw.len());
         let resumed = skip.end.map(|end| end.saturating_sub(at).min(raw.len()));
         let ends = skip.end.is_some_and(|end| end <= at + raw.len());
@@ -163,7 +172,9 @@ impl Splicer {
         if self.silent {
             return;
         }
-        let Some(held) = &mut self.after_skip else { return self.out.push(raw) };
+        let Some(held) = &mut self.after_skip else {
+            return self.out.push(raw);
+        };
         let (looked_at, rest) = raw.split_at(raw.len().min(BREAK_BYTES_MAX - held.len()));
         held.extend_from_slice(looked_at);
         if line_break(held, false).is_some() {
@@ -205,7 +216,10 @@ fn break_tag(text: &[u8]) -> Option<usize> {
         return Some(0);
     }
     let rest = text.get(NAME.len()..)?;
-    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let blank = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
     match &rest[blank..] {
         [b'>', ..] => Some(NAME.len() + blank + 1),
         [b'/', b'>', ..] => Some(NAME.len() + blank + 2),
@@ -221,7 +235,11 @@ mod tests {
     fn spliced(raw: &str, range: Range<usize>, change: Change) -> String {
         let mut splicer = Splicer::default();
         assert!(splicer.pass(b"before ").is_ok());
-        assert!(splicer.schedule(range.start + 7..range.end + 7, change).is_ok());
+        assert!(
+            splicer
+                .schedule(range.start + 7..range.end + 7, change)
+                .is_ok()
+        );
         assert!(splicer.pass(raw.as_bytes()).is_ok());
         assert!(splicer.pass(b" after").is_ok());
         assert_eq!(splicer.position(), raw.len() + 13);
@@ -232,9 +250,21 @@ mod tests {
     fn a_value_is_escaped_for_its_quotes() {
         let new = || Change::Value("/?a=1&b='\"".to_owned());
         let table = [
-            (r#"<a href="x#f">"#, 9..10, r#"before <a href="/?a=1&amp;b='&quot;#f"> after"#),
-            ("<a href='x#f'>", 9..10, "before <a href='/?a=1&amp;b=&#39;&quot;#f'> after"),
-            ("<a href=x#f>", 8..9, "before <a href=/?a&#61;1&amp;b&#61;&#39;&quot;#f> after"),
+            (
+                r#"<a href="x#f">"#,
+                9..10,
+                r#"before <a href="/?a=1&amp;b='&quot;#f"> after"#,
+            ),
+            (
+                "<a href='x#f'>",
+                9..10,
+                "before <a href='/?a=1&amp;b=&#39;&quot;#f'> after",
+            ),
+            (
+                "<a href=x#f>",
+                8..9,
+                "before <a href=/?a&#61;1&amp;b&#61;&#39;&quot;#f> after",
+            ),
         ];
         for (raw, range, expected) in table {
             assert_eq!(spliced(raw, range, new()), expected);
@@ -243,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_removed_tag_leaves_its_neighbours() {
-        assert_eq!(spliced("<base href=x>", 0..13, Change::Removed), "before  after");
+        assert_eq!(
+            spliced("<base href=x>", 0..13, Change::Removed),
+            "before  after"
+        );
     }
 
     #[test]
@@ -288,7 +321,11 @@ mod tests {
                     assert!(splicer.pass(piece).is_ok());
                 }
                 splicer.finish();
-                assert_eq!(String::from_utf8_lossy(&splicer.take()), left, "{page} by {step}");
+                assert_eq!(
+                    String::from_utf8_lossy(&splicer.take()),
+                    left,
+                    "{page} by {step}"
+                );
             }
         }
     }

@@ -28,14 +28,20 @@ impl<'a> Written<'a> {
         }
         let (raw_address, raw_fragment) = raw.split_at(fragment_start(raw));
         let address = decode_html_entities(raw_address);
-        (!address.contains('#')).then_some(Self { raw_address, raw_fragment, address })
+        (!address.contains('#')).then_some(Self {
+            raw_address,
+            raw_fragment,
+            address,
+        })
     }
 
     /// The fragment without its `#` and without references.
     pub(super) fn fragment(&self) -> Option<Cow<'a, str>> {
         match decode_html_entities(self.raw_fragment) {
             Cow::Borrowed(text) => text.strip_prefix('#').map(Cow::Borrowed),
-            Cow::Owned(text) => text.strip_prefix('#').map(|text| Cow::Owned(text.to_owned())),
+            Cow::Owned(text) => text
+                .strip_prefix('#')
+                .map(|text| Cow::Owned(text.to_owned())),
         }
     }
 }
@@ -61,7 +67,9 @@ fn fragment_start(raw: &str) -> usize {
 /// The length of the reference that the text starts with: `&name;`, `&#39;`, `&#x27;`, and the
 /// numeric ones also where the `;` is missing; 0 when it starts with none.
 fn reference_length(text: &str) -> usize {
-    let Some(body) = text.strip_prefix('&') else { return 0 };
+    let Some(body) = text.strip_prefix('&') else {
+        return 0;
+    };
     let (prefix, digits) = match body.strip_prefix('#') {
         None => (1, body.find(|c: char| !c.is_ascii_alphanumeric())),
         Some(number) => match number.strip_prefix(['x', 'X']) {
@@ -148,9 +156,21 @@ mod tests {
         ];
         for (raw, address, raw_fragment, fragment) in table {
             let written = Written::read(raw);
-            assert_eq!(written.as_ref().map(|w| w.address.as_ref()), Some(address), "{raw}");
-            assert_eq!(written.as_ref().map(|w| w.raw_fragment), Some(raw_fragment), "{raw}");
-            assert_eq!(written.and_then(|w| w.fragment()).as_deref(), fragment, "{raw}");
+            assert_eq!(
+                written.as_ref().map(|w| w.address.as_ref()),
+                Some(address),
+                "{raw}"
+            );
+            assert_eq!(
+                written.as_ref().map(|w| w.raw_fragment),
+                Some(raw_fragment),
+                "{raw}"
+            );
+            assert_eq!(
+                written.and_then(|w| w.fragment()).as_deref(),
+                fragment,
+                "{raw}"
+            );
         }
     }
 

@@ -29,7 +29,12 @@ pub(super) struct File<'a> {
     hashes: Raw<'a>,
     #[serde(borrow, default, rename = "requires-python")]
     requires_python: Raw<'a>,
-    #[serde(borrow, default, rename = "core-metadata", deserialize_with = "also_null")]
+    #[serde(
+        borrow,
+        default,
+        rename = "core-metadata",
+        deserialize_with = "also_null"
+    )]
     core_metadata: Raw<'a>,
     #[serde(borrow, default, rename = "dist-info-metadata")]
     dist_info_metadata: Raw<'a>,
@@ -103,36 +108,57 @@ impl<'a> File<'a> {
     /// Where the file's link leads; `None` when it leads nowhere.
     pub(super) fn address(&self, page_url: &Url) -> Result<Option<Address>, serde_json::Error> {
         let text: String = serde_json::from_str(self.url.get())?;
-        let Ok(mut url) = Url::options().base_url(Some(page_url)).parse(&text) else { return Ok(None) };
+        let Ok(mut url) = Url::options().base_url(Some(page_url)).parse(&text) else {
+            return Ok(None);
+        };
         let fragment = url.fragment().map(str::to_owned);
         url.set_fragment(None);
         let is_absolute = Url::parse(&text).is_ok();
-        Ok(Some(Address { url, fragment, text, is_absolute }))
+        Ok(Some(Address {
+            url,
+            fragment,
+            text,
+            is_absolute,
+        }))
     }
 
     /// The file with its facts.
     pub(super) fn entry<'u>(&self, address: &'u Address) -> Result<Entry<'u>, serde_json::Error> {
         let name: String = serde_json::from_str(self.filename.get())?;
         let mut entry = Entry::bare(&address.url, Cow::Owned(name), address.fragment.as_deref());
-        let mut hashes = Hashes::of_table(fact::<BTreeMap<String, String>>(self.hashes).unwrap_or_default());
+        let mut hashes =
+            Hashes::of_table(fact::<BTreeMap<String, String>>(self.hashes).unwrap_or_default());
         if hashes.is_empty() {
-            hashes = address.fragment.as_deref().map(Hashes::of_fragment).unwrap_or_default();
+            hashes = address
+                .fragment
+                .as_deref()
+                .map(Hashes::of_fragment)
+                .unwrap_or_default();
         }
         entry.set_hashes(hashes);
-        let said = [self.core_metadata, self.dist_info_metadata, self.data_dist_info_metadata];
+        let said = [
+            self.core_metadata,
+            self.dist_info_metadata,
+            self.data_dist_info_metadata,
+        ];
         match said.into_iter().find_map(fact::<Metadata>) {
             None | Some(Metadata::Flag(false)) => {}
             Some(Metadata::Flag(true)) => entry.set_metadata(Hashes::default()),
             Some(Metadata::Table(table)) => entry.set_metadata(Hashes::of_table(table)),
         }
-        let text = |raw| fact::<String>(raw).filter(|text| !text.trim_ascii().is_empty()).map(Cow::Owned);
+        let text = |raw| {
+            fact::<String>(raw)
+                .filter(|text| !text.trim_ascii().is_empty())
+                .map(Cow::Owned)
+        };
         entry.requires_python = text(self.requires_python);
         entry.more.provenance = text(self.provenance);
         if let Some(time) = text(self.upload_time) {
             entry.set_upload_time(time);
         }
         // pip takes an empty reason for none at all, and the standard has no such reason.
-        entry.yanked = text(self.yanked).or_else(|| fact::<bool>(self.yanked)?.then_some(Cow::Borrowed("")));
+        entry.yanked =
+            text(self.yanked).or_else(|| fact::<bool>(self.yanked)?.then_some(Cow::Borrowed("")));
         entry.size = fact(self.size);
         entry.more.gpg_sig = fact(self.gpg_sig);
         Ok(entry)
@@ -159,7 +185,11 @@ fn fact<T: DeserializeOwned>(raw: Raw<'_>) -> Option<T> {
 
 /// serde would read an array as the fields in their order.
 fn object(text: &str) -> Result<(), serde_json::Error> {
-    if text.starts_with('{') { Ok(()) } else { Err(serde_json::Error::custom("it is no object")) }
+    if text.starts_with('{') {
+        Ok(())
+    } else {
+        Err(serde_json::Error::custom("it is no object"))
+    }
 }
 
 /// The place of a value that was borrowed from this text.
@@ -176,16 +206,21 @@ mod tests {
     use crate::simple::entry::CoreMetadata;
 
     fn read(text: &str) -> Result<(String, Option<usize>), serde_json::Error> {
-        let page = Url::parse("https://index.example/simple/x/").map_err(serde_json::Error::custom)?;
+        let page =
+            Url::parse("https://index.example/simple/x/").map_err(serde_json::Error::custom)?;
         let file = File::read(text)?;
-        let Some(address) = file.address(&page)? else { return Ok(("nowhere".to_owned(), None)) };
+        let Some(address) = file.address(&page)? else {
+            return Ok(("nowhere".to_owned(), None));
+        };
         let entry = file.entry(&address)?;
         let facts = format!(
             "{} {} {:?} {:?} {:?} {:?} {:?}",
             entry.name,
             entry.url,
             entry.more.hashes.best(),
-            entry.core_metadata.map(|metadata| metadata == CoreMetadata::Present),
+            entry
+                .core_metadata
+                .map(|metadata| metadata == CoreMetadata::Present),
             entry.requires_python,
             entry.yanked,
             entry.size,
@@ -247,6 +282,9 @@ mod tests {
         }
         assert!(project(r#"{"name":1}"#).is_err());
         assert!(project(r#"["a"]"#).is_err());
-        assert!(matches!(project(r#"{"x":{},"name":"A\u0042"}"#).as_deref(), Ok("AB")));
+        assert!(matches!(
+            project(r#"{"x":{},"name":"A\u0042"}"#).as_deref(),
+            Ok("AB")
+        ));
     }
 }

@@ -15,7 +15,10 @@ pub(super) const SEPARATOR_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     #[error("the page is no JSON: expected {expected} at byte {position}")]
-    Syntax { expected: &'static str, position: u64 },
+    Syntax {
+        expected: &'static str,
+        position: u64,
+    },
     #[error("the page was cut short")]
     Truncated,
     #[error("the page has an entry of more than {ENTRY_BYTES_MAX} bytes")]
@@ -25,7 +28,10 @@ pub enum JsonError {
     #[error("the page has more than {SEPARATOR_BYTES_MAX} bytes between two entries")]
     LongSeparator,
     #[error("the page's {key:?} cannot be read: {source}")]
-    Value { key: &'static str, source: serde_json::Error },
+    Value {
+        key: &'static str,
+        source: serde_json::Error,
+    },
     #[error("the page has {0:?} twice")]
     Twice(&'static str),
     #[error("the page has no {0:?}")]

@@ -78,7 +78,11 @@ type Expected = &'static str;
 
 impl Scanner {
     pub(super) fn new() -> Self {
-        Self { state: State::Value, open: Vec::new(), utf8: Utf8::default() }
+        Self {
+            state: State::Value,
+            open: Vec::new(),
+            utf8: Utf8::default(),
+        }
     }
 
     /// Reads on. `position` is that of the piece on the page, for the words of an error.
@@ -86,14 +90,18 @@ impl Scanner {
         let mut at = 0;
         while let Some(&byte) = piece.get(at) {
             if matches!(self.state, State::Text(_)) && self.utf8.is_whole() {
-                let plain = |byte: &u8| matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\');
+                let plain =
+                    |byte: &u8| matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\');
                 let run = piece[at..].iter().take_while(|byte| plain(byte)).count();
                 if run > 0 {
                     at += run;
                     continue;
                 }
             }
-            let syntax = |expected| JsonError::Syntax { expected, position: position + at as u64 };
+            let syntax = |expected| JsonError::Syntax {
+                expected,
+                position: position + at as u64,
+            };
             match self.step(byte).map_err(syntax)? {
                 Step::Taken => at += 1,
                 Step::Last => return Ok(Scan::Ended(at + 1)),
@@ -135,7 +143,9 @@ impl Scanner {
             (State::CommaOrEnd, _) => match (self.open.last(), byte) {
                 (Some(Bracket::Object), b',') => State::Key,
                 (Some(Bracket::Array), b',') => State::Value,
-                (Some(Bracket::Object), b'}') | (Some(Bracket::Array), b']') => return Ok(self.close()),
+                (Some(Bracket::Object), b'}') | (Some(Bracket::Array), b']') => {
+                    return Ok(self.close());
+                }
                 _ => return Err("a comma or a closing bracket"),
             },
         };
@@ -174,7 +184,11 @@ impl Scanner {
     /// A value has ended, perhaps within another one.
     fn ended(&mut self) -> Step {
         self.state = State::CommaOrEnd;
-        if self.open.is_empty() { Step::Last } else { Step::Taken }
+        if self.open.is_empty() {
+            Step::Last
+        } else {
+            Step::Taken
+        }
     }
 
     fn text(&mut self, text: Text, byte: u8) -> Result<Step, Expected> {

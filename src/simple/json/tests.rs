@@ -18,14 +18,22 @@ fn decide(entry: &Entry<'_>) -> Decision {
     if entry.name.starts_with("drop") {
         Decision::Drop
     } else if entry.url.host_str() == Some("gitlab.example.com") {
-        Decision::Replace(Replacement { address: entry.url.path().to_owned(), markable: true })
+        Decision::Replace(Replacement {
+            address: entry.url.path().to_owned(),
+            markable: true,
+        })
     } else {
         Decision::Keep
     }
 }
 
 fn reader(subject: Subject) -> Result<JsonReader, Failure> {
-    Ok(JsonReader::new(subject, Url::parse(PAGE)?, Passage::InKind, Box::new(|entry, _| decide(entry))))
+    Ok(JsonReader::new(
+        subject,
+        Url::parse(PAGE)?,
+        Passage::InKind,
+        Box::new(|entry, _| decide(entry)),
+    ))
 }
 
 fn project() -> Result<Subject, Failure> {
@@ -56,7 +64,9 @@ fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
     let page = r#"{"meta":{"api-version":"1.1"},"name":"my-pkg","files":[{"filename":"a.whl","url":"HOST/f/a.whl#sha256=ab","hashes":{"sha256":"ab"},"requires-python":">=3","size":1e2},
         {"url" : "HOST/f/b.whl", "filename":"b.whl" , "_x":{"url":"HOST/u"}}],"versions":["1.0"], "_private":[{"url":"HOST/f"}]}
 "#;
-    let expected = page.replace("HOST/f/a.whl", "/f/a.whl").replace("HOST/f/b.whl", "/f/b.whl");
+    let expected = page
+        .replace("HOST/f/a.whl", "/f/a.whl")
+        .replace("HOST/f/b.whl", "/f/b.whl");
     let host = |page: &str| page.replace("HOST", HOST);
     let (out, read) = read(project()?, [host(page).as_bytes()])?;
     assert_eq!(out, host(&expected));
@@ -64,8 +74,14 @@ fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
     assert_eq!(read.marks.len(), 2);
     for mark in read.marks {
         let mark = usize::try_from(mark)?;
-        let behind_link = [".whl\"", ".whl#sha256=ab\""].iter().any(|end| out[..mark].ends_with(end));
-        assert!(behind_link && out[mark..].starts_with([',']), "{}", &out[..mark]);
+        let behind_link = [".whl\"", ".whl#sha256=ab\""]
+            .iter()
+            .any(|end| out[..mark].ends_with(end));
+        assert!(
+            behind_link && out[mark..].starts_with([',']),
+            "{}",
+            &out[..mark]
+        );
     }
     Ok(())
 }
@@ -85,7 +101,10 @@ fn elements_leave_with_one_comma() -> Result<(), Failure> {
     ];
     let page = |list: &str| {
         let list = list.replace('D', r#"{"filename":"drop","url":"x"}"#);
-        let list = list.replace('K', r#"{"filename":"keep","url":"https://files.example/x"}"#);
+        let list = list.replace(
+            'K',
+            r#"{"filename":"keep","url":"https://files.example/x"}"#,
+        );
         format!("\u{feff} {{\"files\":{list},\"meta\":{{\"api-version\":\"1.0\"}}}} ")
     };
     for (before, after) in table {
@@ -107,11 +126,26 @@ fn an_index_loses_what_is_dropped_and_nothing_else() -> Result<(), Failure> {
 #[test]
 fn a_project_is_one_step_below_its_index() -> Result<(), Failure> {
     for (page, name, expected) in [
-        ("https://index.example/simple", "A._b", "https://index.example/simple/a-b/"),
-        ("https://index.example/simple/?x=1", "c", "https://index.example/simple/c/"),
-        ("https://index.example/simple/", "d/../e", "https://index.example/simple/d%2F..%2Fe/"),
+        (
+            "https://index.example/simple",
+            "A._b",
+            "https://index.example/simple/a-b/",
+        ),
+        (
+            "https://index.example/simple/?x=1",
+            "c",
+            "https://index.example/simple/c/",
+        ),
+        (
+            "https://index.example/simple/",
+            "d/../e",
+            "https://index.example/simple/d%2F..%2Fe/",
+        ),
     ] {
-        assert_eq!(below(&Url::parse(page)?, name).map(String::from).as_deref(), Some(expected));
+        assert_eq!(
+            below(&Url::parse(page)?, name).map(String::from).as_deref(),
+            Some(expected)
+        );
     }
     Ok(())
 }
@@ -121,7 +155,10 @@ fn status_is_read_at_any_place() -> Result<(), Failure> {
     let page = r#"{"files":[],"project-status":{"reason":"why","status":"archived","x":1},"meta":{"api-version":"1.4"}}"#;
     let (_, read) = read(project()?, [page.as_bytes()])?;
     let status = read.facts.status.ok_or("no status")?;
-    assert_eq!((status.status.as_str(), status.reason.as_deref()), ("archived", Some("why")));
+    assert_eq!(
+        (status.status.as_str(), status.reason.as_deref()),
+        ("archived", Some("why"))
+    );
     Ok(())
 }
 
@@ -130,10 +167,19 @@ fn what_is_no_page_is_refused_in_words() -> Result<(), Failure> {
     let file = r#"{"filename":"a","url":"b"}"#;
     let table = [
         (String::new(), "the page was cut short"),
-        ("<html>".to_owned(), "the page is no JSON: expected an object at byte 0"),
-        ("\u{feff}[]".to_owned(), "the page is no JSON: expected an object at byte 3"),
+        (
+            "<html>".to_owned(),
+            "the page is no JSON: expected an object at byte 0",
+        ),
+        (
+            "\u{feff}[]".to_owned(),
+            "the page is no JSON: expected an object at byte 3",
+        ),
         ("{}".to_owned(), "the page has no \"meta\""),
-        (r#"{"meta":{"api-version":"1.0"}}"#.to_owned(), "the page has no \"files\""),
+        (
+            r#"{"meta":{"api-version":"1.0"}}"#.to_owned(),
+            "the page has no \"files\"",
+        ),
         (r#"{"files":[]}"#.to_owned(), "the page has no \"meta\""),
         (
             r#"{"meta":{"api-version":"2.0"},"files":[]}"#.to_owned(),
@@ -143,16 +189,34 @@ fn what_is_no_page_is_refused_in_words() -> Result<(), Failure> {
             r#"{"meta":{"api-version":"one"},"files":[]}"#.to_owned(),
             "the page is of version \"one\", which is not known",
         ),
-        (r#"{"files":{}}"#.to_owned(), "the page is no JSON: expected a list at byte 9"),
-        (r#"{"files":[],"f\u0069les":[]}"#.to_owned(), "the page has \"files\" twice"),
+        (
+            r#"{"files":{}}"#.to_owned(),
+            "the page is no JSON: expected a list at byte 9",
+        ),
+        (
+            r#"{"files":[],"f\u0069les":[]}"#.to_owned(),
+            "the page has \"files\" twice",
+        ),
         (
             r#"{"meta":{"api-version":"1.0"},"files":[]} x"#.to_owned(),
             "the page is no JSON: expected the end at byte 42",
         ),
-        (r#"{"files":[],}"#.to_owned(), "the page is no JSON: expected a key at byte 12"),
-        (format!(r#"{{"files":[{file},]}}"#), "the page is no JSON: expected a value at byte 37"),
-        (r#"{"message":"404 Not Found"}"#.to_owned(), "the page has no \"meta\""),
-        (r#"{"x":[1,}"#.to_owned(), "the page is no JSON: expected a value at byte 8"),
+        (
+            r#"{"files":[],}"#.to_owned(),
+            "the page is no JSON: expected a key at byte 12",
+        ),
+        (
+            format!(r#"{{"files":[{file},]}}"#),
+            "the page is no JSON: expected a value at byte 37",
+        ),
+        (
+            r#"{"message":"404 Not Found"}"#.to_owned(),
+            "the page has no \"meta\"",
+        ),
+        (
+            r#"{"x":[1,}"#.to_owned(),
+            "the page is no JSON: expected a value at byte 8",
+        ),
     ];
     for (page, words) in table {
         let error = text(&page).err().map(|error| error.to_string());
@@ -164,7 +228,11 @@ fn what_is_no_page_is_refused_in_words() -> Result<(), Failure> {
 #[test]
 fn what_is_no_entry_is_left_out_and_told() -> Result<(), Failure> {
     let page = |subject: &Subject, list: &str| {
-        let key = if *subject == Subject::Index { "projects" } else { "files" };
+        let key = if *subject == Subject::Index {
+            "projects"
+        } else {
+            "files"
+        };
         format!(r#"{{"meta":{{"api-version":"1.0"}},"{key}":[{list}]}}"#)
     };
     let kept = r#"{"filename":"a","url":"https://files.example/b"}"#;
@@ -182,14 +250,29 @@ fn what_is_no_entry_is_left_out_and_told() -> Result<(), Failure> {
     let of_index = projects.map(|entry| (Ok((Subject::Index, r#"{"name":"a"}"#)), entry));
     for (subject, entry) in of_project.into_iter().chain(of_index) {
         let (subject, kept) = subject?;
-        for list in [format!("{entry},{kept}"), format!("{kept},{entry}"), format!("{entry},{kept},{entry}")]
-        {
+        for list in [
+            format!("{entry},{kept}"),
+            format!("{kept},{entry}"),
+            format!("{entry},{kept},{entry}"),
+        ] {
             let (out, read) = read(subject.clone(), [page(&subject, &list).as_bytes()])?;
             assert_eq!(out, page(&subject, kept), "{list}");
-            assert_eq!(read.left_out.entries, list.matches(entry).count() as u64, "{list}");
-            assert!(read.left_out.first.is_some_and(|first| first.starts_with("entry ")), "{list}");
+            assert_eq!(
+                read.left_out.entries,
+                list.matches(entry).count() as u64,
+                "{list}"
+            );
+            assert!(
+                read.left_out
+                    .first
+                    .is_some_and(|first| first.starts_with("entry ")),
+                "{list}"
+            );
         }
-        assert_eq!(read(subject.clone(), [page(&subject, entry).as_bytes()])?.0, page(&subject, ""));
+        assert_eq!(
+            read(subject.clone(), [page(&subject, entry).as_bytes()])?.0,
+            page(&subject, "")
+        );
     }
     Ok(())
 }
@@ -203,11 +286,17 @@ fn everything_has_a_limit() -> Result<(), Failure> {
 
     let mut blank = reader(project()?)?;
     blank.write(br#"{"files":[{"filename":"a","url":"b"}"#)?;
-    assert!(matches!(blank.write(&[b' '; SEPARATOR_BYTES_MAX + 1]), Err(JsonError::LongSeparator)));
+    assert!(matches!(
+        blank.write(&[b' '; SEPARATOR_BYTES_MAX + 1]),
+        Err(JsonError::LongSeparator)
+    ));
 
     let mut meta = reader(project()?)?;
     meta.write(br#"{"meta":""#)?;
-    assert!(matches!(meta.write(&[b'x'; VALUE_BYTES_MAX]), Err(JsonError::LongValue("meta"))));
+    assert!(matches!(
+        meta.write(&[b'x'; VALUE_BYTES_MAX]),
+        Err(JsonError::LongValue("meta"))
+    ));
     Ok(())
 }
 
@@ -224,7 +313,11 @@ fn a_long_index_streams() -> Result<(), Failure> {
     let mut chunk = String::new();
     for number in 0..20_000 {
         chunk.clear();
-        write!(chunk, "{}{{\"name\":\"project-{number}\"}}", if number == 0 { "" } else { "," })?;
+        write!(
+            chunk,
+            "{}{{\"name\":\"project-{number}\"}}",
+            if number == 0 { "" } else { "," }
+        )?;
         reader.write(chunk.as_bytes())?;
         assert!(reader.take_output().len() + 1 >= chunk.len());
         assert!(reader.held.capacity() + reader.separator.capacity() < 4096);
@@ -262,27 +355,56 @@ fn scalar() -> impl Strategy<Value = String> {
 
 fn value() -> impl Strategy<Value = String> {
     scalar().prop_recursive(3, 12, 4, |inner| {
-        let item = (white(), inner, white()).prop_map(|(a, value, b)| format!("{a}{value}{b}")).boxed();
-        let array =
-            prop::collection::vec(item.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(",")));
-        let pair = (select(&["url", "filename", "files", "", "\\u00e9\\\"", "meta"][..]), white(), item)
+        let item = (white(), inner, white())
+            .prop_map(|(a, value, b)| format!("{a}{value}{b}"))
+            .boxed();
+        let array = prop::collection::vec(item.clone(), 0..4)
+            .prop_map(|items| format!("[{}]", items.join(",")));
+        let pair = (
+            select(&["url", "filename", "files", "", "\\u00e9\\\"", "meta"][..]),
+            white(),
+            item,
+        )
             .prop_map(|(key, blank, value)| format!("{blank}\"{key}\"{blank}:{value}"));
-        let object = prop::collection::vec(pair, 1..4).prop_map(|pairs| format!("{{{}}}", pairs.join(",")));
+        let object =
+            prop::collection::vec(pair, 1..4).prop_map(|pairs| format!("{{{}}}", pairs.join(",")));
         prop_oneof![array, object]
     })
 }
 
 fn unknown() -> impl Strategy<Value = (String, String)> {
-    (select(&["_x", "y", "Url", "\\u0075rls", "versions", "file\\\\name", "tracks"][..]), value())
+    (
+        select(
+            &[
+                "_x",
+                "y",
+                "Url",
+                "\\u0075rls",
+                "versions",
+                "file\\\\name",
+                "tracks",
+            ][..],
+        ),
+        value(),
+    )
         .prop_map(|(key, value)| (format!("\"{key}\""), value))
 }
 
 fn address() -> impl Strategy<Value = (&'static str, Option<&'static str>)> {
     select(
         &[
-            ("https://gitlab.example.com/f/a+b%2B.whl", Some("/f/a+b%2B.whl")),
-            ("https:\\/\\/gitlab.example.com\\/f\\u002fé.whl", Some("/f/%C3%A9.whl")),
-            ("https://gitlab.example.com/f#sha256=ab", Some("/f#sha256=ab")),
+            (
+                "https://gitlab.example.com/f/a+b%2B.whl",
+                Some("/f/a+b%2B.whl"),
+            ),
+            (
+                "https:\\/\\/gitlab.example.com\\/f\\u002fé.whl",
+                Some("/f/%C3%A9.whl"),
+            ),
+            (
+                "https://gitlab.example.com/f#sha256=ab",
+                Some("/f#sha256=ab"),
+            ),
             ("../x", Some("/api/v4/projects/42/packages/pypi/x")),
             ("https://files.example/a\\\"b#c", None),
             ("http://[", None),
@@ -294,45 +416,78 @@ fn address() -> impl Strategy<Value = (&'static str, Option<&'static str>)> {
 /// An element; nothing must become of one that is dropped.
 fn element() -> impl Strategy<Value = (String, Option<String>)> {
     let name = select(&["\"a.whl\"", "\"\\u0064rop\"", "\"é \\\" \\\\\""][..]);
-    (address(), name, prop::collection::vec(unknown(), 0..3), any::<Index>(), white(), white()).prop_map(
-        |((before, after), name, others, at, a, b)| {
+    (
+        address(),
+        name,
+        prop::collection::vec(unknown(), 0..3),
+        any::<Index>(),
+        white(),
+        white(),
+    )
+        .prop_map(|((before, after), name, others, at, a, b)| {
             let written = |url: &str| {
                 let mut pairs = others.clone();
-                pairs.insert(at.index(pairs.len() + 1), ("\"filename\"".to_owned(), name.to_owned()));
-                pairs.insert(at.index(pairs.len() + 1), ("\"u\\u0072l\"".to_owned(), url.to_owned()));
-                let pairs: Vec<_> =
-                    pairs.iter().map(|(key, value)| format!("{a}{key}{b}:{a}{value}{b}")).collect();
+                pairs.insert(
+                    at.index(pairs.len() + 1),
+                    ("\"filename\"".to_owned(), name.to_owned()),
+                );
+                pairs.insert(
+                    at.index(pairs.len() + 1),
+                    ("\"u\\u0072l\"".to_owned(), url.to_owned()),
+                );
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(key, value)| format!("{a}{key}{b}:{a}{value}{b}"))
+                    .collect();
                 format!("{{{}}}", pairs.join(","))
             };
             let before = format!("\"{before}\"");
             let is_dropped = name.contains("0064") && !before.contains("http://[");
             let after = after.map_or_else(|| before.clone(), |after| format!("\"{after}\""));
             (written(&before), (!is_dropped).then(|| written(&after)))
-        },
-    )
+        })
 }
 
 fn page() -> impl Strategy<Value = Piece> {
     let list = prop::collection::vec((element(), white(), white()), 0..5);
     let bom = select(&["", "\u{feff}"][..]);
-    (list, prop::collection::vec(unknown(), 0..3), any::<Index>(), any::<Index>(), bom, white()).prop_map(
-        |(list, others, one, other, bom, blank)| {
+    (
+        list,
+        prop::collection::vec(unknown(), 0..3),
+        any::<Index>(),
+        any::<Index>(),
+        bom,
+        white(),
+    )
+        .prop_map(|(list, others, one, other, bom, blank)| {
             let written = |list: String| {
                 let mut pairs = others.clone();
                 pairs.insert(one.index(pairs.len() + 1), ("\"files\"".to_owned(), list));
                 let meta = "{\"api-version\" : \"1.9\", \"_\":[1]}".to_owned();
-                pairs.insert(other.index(pairs.len() + 1), ("\"\\u006deta\"".to_owned(), meta));
-                let pairs: Vec<_> =
-                    pairs.iter().map(|(key, value)| format!("{blank}{key}:{blank}{value}{blank}")).collect();
+                pairs.insert(
+                    other.index(pairs.len() + 1),
+                    ("\"\\u006deta\"".to_owned(), meta),
+                );
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(key, value)| format!("{blank}{key}:{blank}{value}{blank}"))
+                    .collect();
                 format!("{bom}{blank}{{{}}}{blank}", pairs.join(","))
             };
-            let before: Vec<_> = list.iter().map(|((raw, _), a, b)| format!("{a}{raw}{b}")).collect();
+            let before: Vec<_> = list
+                .iter()
+                .map(|((raw, _), a, b)| format!("{a}{raw}{b}"))
+                .collect();
             // What stands before a comma belongs to the separator of the next element.
             let mut after = String::from("[");
             let mut any_kept = false;
             let mut left = "";
             for (number, ((_, kept), a, b)) in list.iter().enumerate() {
-                let separator = if number == 0 { (*a).to_owned() } else { format!("{left},{a}") };
+                let separator = if number == 0 {
+                    (*a).to_owned()
+                } else {
+                    format!("{left},{a}")
+                };
                 if number == 0 || (any_kept && kept.is_some()) {
                     after.push_str(&separator);
                 }
@@ -345,8 +500,7 @@ fn page() -> impl Strategy<Value = Piece> {
             after.push_str(left);
             after.push(']');
             (written(format!("[{}]", before.join(","))), written(after))
-        },
-    )
+        })
 }
 
 fn fail(error: impl std::fmt::Display) -> TestCaseError {

@@ -44,7 +44,11 @@ impl Top {
             Subject::Index => "projects",
             Subject::Project(_) => "files",
         };
-        Self { list, seen: Vec::new(), facts: PageFacts::default() }
+        Self {
+            list,
+            seen: Vec::new(),
+            facts: PageFacts::default(),
+        }
     }
 
     /// Which key this is, as written with its quotes; each may come once.
@@ -74,20 +78,31 @@ impl Top {
 
     /// Takes in a value that was read whole.
     pub(super) fn value(&mut self, key: Key, raw: &[u8]) -> Result<(), JsonError> {
-        let failed = |source| JsonError::Value { key: self.name(key), source };
+        let failed = |source| JsonError::Value {
+            key: self.name(key),
+            source,
+        };
         match key {
             Key::Meta => {
                 let meta: Meta = serde_json::from_slice(raw).map_err(failed)?;
                 self.facts.version = Some(meta.api_version);
-                if !self.facts.api_version().is_some_and(|version| version.is_spoken()) {
-                    return Err(JsonError::Version(self.facts.version.take().unwrap_or_default()));
+                if !self
+                    .facts
+                    .api_version()
+                    .is_some_and(|version| version.is_spoken())
+                {
+                    return Err(JsonError::Version(
+                        self.facts.version.take().unwrap_or_default(),
+                    ));
                 }
             }
             Key::Status => {
                 // Something else than the standard's object says nothing, and passes.
                 let status: Option<Status> = serde_json::from_slice(raw).ok();
-                self.facts.status =
-                    status.map(|status| ProjectStatus { status: status.status, reason: status.reason });
+                self.facts.status = status.map(|status| ProjectStatus {
+                    status: status.status,
+                    reason: status.reason,
+                });
             }
             // The list is never whole: its elements are read one by one.
             Key::List => {}
@@ -97,7 +112,9 @@ impl Top {
 
     /// The page has ended: it must have said what it is.
     pub(super) fn judge(&self) -> Result<(), JsonError> {
-        let missing = [Key::Meta, Key::List].into_iter().find(|key| !self.seen.contains(key));
+        let missing = [Key::Meta, Key::List]
+            .into_iter()
+            .find(|key| !self.seen.contains(key));
         missing.map_or(Ok(()), |key| Err(JsonError::Missing(self.name(key))))
     }
 }

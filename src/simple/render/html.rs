@@ -25,7 +25,12 @@ pub(in crate::simple) struct HtmlPage {
 
 impl HtmlPage {
     pub(super) fn new(subject: Subject) -> Self {
-        Self { subject, out: Output::default(), anchors: Output::default(), head_written: false }
+        Self {
+            subject,
+            out: Output::default(),
+            anchors: Output::default(),
+            head_written: false,
+        }
     }
 
     pub(super) fn add(&mut self, line: &Line<'_>, facts: &PageFacts) {
@@ -60,7 +65,9 @@ impl HtmlPage {
             Subject::Index => "Simple index".to_owned(),
             Subject::Project(name) => format!("Links for {name}"),
         };
-        let version = facts.api_version().map_or_else(|| VERSION.to_owned(), |version| version.of_html());
+        let version = facts
+            .api_version()
+            .map_or_else(|| VERSION.to_owned(), |version| version.of_html());
         let mut head = String::from("<!DOCTYPE html>\n<html>\n  <head>\n");
         meta(&mut head, "pypi:repository-version", &version);
         if let (Subject::Project(_), Some(status)) = (&self.subject, &facts.status) {

@@ -106,13 +106,18 @@ impl JsonPage {
             self.last_project = Some(name);
         }
         self.comma();
-        self.out.push(format!("{{\"name\":{}}}", quoted(&entry.name)).as_bytes());
+        self.out
+            .push(format!("{{\"name\":{}}}", quoted(&entry.name)).as_bytes());
     }
 
     fn add_file(&mut self, line: &Line<'_>, project: &ProjectName) {
         let entry = line.entry;
         self.comma();
-        let link = format!("{{\"filename\":{},\"url\":{}", quoted(&entry.name), quoted(&line.address));
+        let link = format!(
+            "{{\"filename\":{},\"url\":{}",
+            quoted(&entry.name),
+            quoted(&line.address)
+        );
         self.out.push(link.as_bytes());
         if line.markable {
             self.out.mark();
@@ -129,11 +134,25 @@ impl JsonPage {
             fact("upload-time", time.as_ref().into());
         }
         if let Some(reason) = &entry.yanked {
-            fact("yanked", if reason.is_empty() { true.into() } else { reason.as_ref().into() });
+            fact(
+                "yanked",
+                if reason.is_empty() {
+                    true.into()
+                } else {
+                    reason.as_ref().into()
+                },
+            );
         }
         if entry.core_metadata.is_some() {
             let hashes = &entry.more.metadata_hashes;
-            fact("core-metadata", if hashes.is_empty() { true.into() } else { table(hashes) });
+            fact(
+                "core-metadata",
+                if hashes.is_empty() {
+                    true.into()
+                } else {
+                    table(hashes)
+                },
+            );
         }
         if let Some(signed) = entry.more.gpg_sig {
             fact("gpg-sig", signed.into());
@@ -147,7 +166,9 @@ impl JsonPage {
     }
 
     fn note_version(&mut self, entry: &Entry<'_>, project: &ProjectName) {
-        let Some(mut versions) = self.versions.take().filter(|_| entry.size.is_some()) else { return };
+        let Some(mut versions) = self.versions.take().filter(|_| entry.size.is_some()) else {
+            return;
+        };
         if let Some(version) = filename::version(&entry.name, project)
             && !versions.seen.contains(version)
         {
@@ -168,6 +189,8 @@ impl JsonPage {
 }
 
 fn table(hashes: &Hashes) -> Value {
-    let pairs = hashes.iter().map(|(algorithm, value)| (algorithm.to_owned(), value.into()));
+    let pairs = hashes
+        .iter()
+        .map(|(algorithm, value)| (algorithm.to_owned(), value.into()));
     Value::from(pairs.collect::<Map<_, _>>())
 }

@@ -26,7 +26,10 @@ fn keep(_: &Entry<'_>) -> Decision {
 /// What the tests do to entries of a page to be annotated.
 fn mark(entry: &Entry<'_>) -> Decision {
     let address = format!("/m{}", entry.url.path());
-    Decision::Replace(Replacement { address, markable: entry.core_metadata.is_none() })
+    Decision::Replace(Replacement {
+        address,
+        markable: entry.core_metadata.is_none(),
+    })
 }
 
 struct Page {
@@ -38,17 +41,35 @@ struct Page {
 
 impl Page {
     fn project(source: Format, target: Format) -> Result<Self, Failure> {
-        Ok(Self { source, target, subject: project()?, step: usize::MAX })
+        Ok(Self {
+            source,
+            target,
+            subject: project()?,
+            step: usize::MAX,
+        })
     }
 
     fn index(source: Format, target: Format) -> Self {
-        Self { source, target, subject: Subject::Index, step: usize::MAX }
+        Self {
+            source,
+            target,
+            subject: Subject::Index,
+            step: usize::MAX,
+        }
     }
 
-    fn pass(&self, page: &str, decide: fn(&Entry<'_>) -> Decision) -> Result<(String, Finished), Failure> {
-        let url =
-            Url::parse(if self.subject == Subject::Index { "https://index.example/simple/" } else { PAGE })?;
-        let mut rewriter = Rewriter::new(self.source, self.target, self.subject.clone(), url, decide);
+    fn pass(
+        &self,
+        page: &str,
+        decide: fn(&Entry<'_>) -> Decision,
+    ) -> Result<(String, Finished), Failure> {
+        let url = Url::parse(if self.subject == Subject::Index {
+            "https://index.example/simple/"
+        } else {
+            PAGE
+        })?;
+        let mut rewriter =
+            Rewriter::new(self.source, self.target, self.subject.clone(), url, decide);
         let mut out = Vec::new();
         for piece in page.as_bytes().chunks(self.step.min(page.len()).max(1)) {
             rewriter.write(piece)?;
@@ -91,7 +112,10 @@ fn html_becomes_json_with_every_fact() -> Result<(), Failure> {
         "meta": {"api-version": "1.0"},
     });
     assert_eq!(serde_json::from_str::<Value>(&out)?, expected);
-    assert_eq!(finished.status.map(|status| status.status).as_deref(), Some("archived"));
+    assert_eq!(
+        finished.status.map(|status| status.status).as_deref(),
+        Some("archived")
+    );
     Ok(())
 }
 
@@ -104,12 +128,20 @@ fn sizes_of_all_files_make_version_1_1() -> Result<(), Failure> {
         ))
     };
     let read = |page: &str| -> Result<Value, Failure> {
-        Ok(serde_json::from_str(&Page::project(Format::Html, Format::Json)?.pass(page, keep)?.0)?)
+        Ok(serde_json::from_str(
+            &Page::project(Format::Html, Format::Json)?
+                .pass(page, keep)?
+                .0,
+        )?)
     };
     let all = read(&page("data-size=3"))?;
     assert_eq!(all["meta"]["api-version"], "1.1");
     assert_eq!(all["versions"], serde_json::json!(["2.0", "1.0"]));
-    for some in [read(&page(""))?, read(&page("data-size=x"))?, read(&html(""))?] {
+    for some in [
+        read(&page(""))?,
+        read(&page("data-size=x"))?,
+        read(&html(""))?,
+    ] {
         assert_eq!(some["meta"]["api-version"], "1.0");
         assert_eq!(some.get("versions"), None);
     }
@@ -126,7 +158,13 @@ fn json_becomes_html_with_every_fact() -> Result<(), Failure> {
             {{"filename":"c.whl","url":"c.whl","hashes":{{}},"requires-python":null,"yanked":false,"core-metadata":false,"upload-time":"soon"}}
         ],"versions":[],"project-status":{{"status":"deprecated","reason":"<old>"}},"meta":{{"api-version":"1.7"}}}}"#
     );
-    let decide = |entry: &Entry<'_>| if entry.name == "drop.whl" { Decision::Drop } else { mark(entry) };
+    let decide = |entry: &Entry<'_>| {
+        if entry.name == "drop.whl" {
+            Decision::Drop
+        } else {
+            mark(entry)
+        }
+    };
     let (out, finished) = Page::project(Format::Json, Format::Html)?.pass(&page, decide)?;
     let expected = format!(
         r#"<!DOCTYPE html>
@@ -146,8 +184,11 @@ fn json_becomes_html_with_every_fact() -> Result<(), Failure> {
 "#
     );
     assert_eq!(out, expected);
-    let marks: Vec<_> =
-        finished.marks.iter().map(|mark| &out[..usize::try_from(*mark).unwrap_or(0)]).collect();
+    let marks: Vec<_> = finished
+        .marks
+        .iter()
+        .map(|mark| &out[..usize::try_from(*mark).unwrap_or(0)])
+        .collect();
     assert_eq!(marks.len(), 1);
     assert!(marks[0].ends_with("</a><br />\n    <a"));
     Ok(())
@@ -177,11 +218,18 @@ fn an_index_changes_its_format() -> Result<(), Failure> {
 fn a_long_index_streams_into_the_other_format() -> Result<(), Failure> {
     let url = Url::parse("https://index.example/simple/")?;
     for source in [Format::Html, Format::Json] {
-        let target = if source == Format::Html { Format::Json } else { Format::Html };
+        let target = if source == Format::Html {
+            Format::Json
+        } else {
+            Format::Html
+        };
         let mut rewriter = Rewriter::new(source, target, Subject::Index, url.clone(), keep);
         let (head, tail) = match source {
             Format::Html => ("<html><title>Simple index</title><body>", "</body></html>"),
-            Format::Json => ("{\"meta\":{\"api-version\":\"1.0\"},\"projects\":[{\"name\":\"x\"}", "]}"),
+            Format::Json => (
+                "{\"meta\":{\"api-version\":\"1.0\"},\"projects\":[{\"name\":\"x\"}",
+                "]}",
+            ),
         };
         rewriter.write(head.as_bytes())?;
         let mut largest = 0;
@@ -212,9 +260,19 @@ fn what_is_no_index_is_refused_in_both_directions() -> Result<(), Failure> {
         assert!(cut.is_err_and(|error| error.to_string().contains("cut short")));
     }
     let later = "<meta name=pypi:repository-version content=2.0><a href=a.whl></a>";
-    assert!(Page::project(Format::Html, Format::Json)?.pass(later, keep).is_err());
+    assert!(
+        Page::project(Format::Html, Format::Json)?
+            .pass(later, keep)
+            .is_err()
+    );
 
-    let mut rewriter = Rewriter::new(Format::Json, Format::Json, Subject::Index, Url::parse(PAGE)?, keep);
+    let mut rewriter = Rewriter::new(
+        Format::Json,
+        Format::Json,
+        Subject::Index,
+        Url::parse(PAGE)?,
+        keep,
+    );
     assert!(rewriter.write(b"<").is_err());
     assert!(matches!(rewriter.write(b"{"), Err(RewriteError::Spent)));
     assert!(rewriter.take_output().is_empty());
@@ -232,19 +290,36 @@ fn metadata_is_told_where_it_was_denied() -> Result<(), Failure> {
     let told = annotate(Format::Json, out.as_bytes(), &known);
     let table = format!(r#"{{"sha256":"{SHA}"}}"#);
     let expected = out
-        .replace("\"core-metadata\": false", &format!("\"core-metadata\": {table}"))
-        .replace("\"core-metadata\":null", &format!("\"core-metadata\":{table}"))
-        .replace("c.whl\" }", &format!("c.whl\",\"core-metadata\":{table} }}"));
+        .replace(
+            "\"core-metadata\": false",
+            &format!("\"core-metadata\": {table}"),
+        )
+        .replace(
+            "\"core-metadata\":null",
+            &format!("\"core-metadata\":{table}"),
+        )
+        .replace(
+            "c.whl\" }",
+            &format!("c.whl\",\"core-metadata\":{table} }}"),
+        );
     assert_eq!(std::str::from_utf8(&told)?, expected);
     // A mark of another page does no harm.
-    assert_eq!(annotate(Format::Json, out.as_bytes(), &[(3, digest), (u64::MAX, digest)]), out);
+    assert_eq!(
+        annotate(
+            Format::Json,
+            out.as_bytes(),
+            &[(3, digest), (u64::MAX, digest)]
+        ),
+        out
+    );
     Ok(())
 }
 
 /// Facts of a file that both formats can tell.
 fn file() -> impl Strategy<Value = Value> {
-    let optional =
-        |values: &'static [&'static str]| select(values).prop_map(|text| (!text.is_empty()).then_some(text));
+    let optional = |values: &'static [&'static str]| {
+        select(values).prop_map(|text| (!text.is_empty()).then_some(text))
+    };
     let name = "[A-Za-z0-9._+&é '\"<-]{1,12}";
     let reason = prop_oneof![
         Just(Value::Null),
@@ -254,46 +329,65 @@ fn file() -> impl Strategy<Value = Value> {
     let metadata = select(&[0, 1, 2][..]);
     let hash = optional(&["", "sha256", "md5", "blake2b"]);
     (
-        (name, hash, optional(&["", ">=3.8", "<4,!=3.1.*", "~='\"&amp;"]), reason),
-        (metadata, prop::option::of(any::<bool>()), optional(&["", "https://index.example/p?a&b#c"])),
+        (
+            name,
+            hash,
+            optional(&["", ">=3.8", "<4,!=3.1.*", "~='\"&amp;"]),
+            reason,
+        ),
+        (
+            metadata,
+            prop::option::of(any::<bool>()),
+            optional(&["", "https://index.example/p?a&b#c"]),
+        ),
         (
             prop::option::of(any::<u64>()),
             optional(&["", "2026-01-02T03:04:05.678901Z", "1999-12-31T23:59:59Z"]),
         ),
     )
-        .prop_map(|((name, hash, python, yanked), (metadata, signed, provenance), (size, time))| {
-            let name = format!("a{name}");
-            let mut url = Url::parse("https://files.example/f/").unwrap_or_else(|_| unreachable!());
-            if let Ok(mut segments) = url.path_segments_mut() {
-                segments.pop_if_empty().push(&name);
-            }
-            let mut file = serde_json::json!({"filename": name, "url": url.as_str(), "hashes": {}});
-            if let Some(hash) = hash {
-                file["hashes"][hash] = SHA.into();
-            }
-            let facts = [
-                ("requires-python", python.map(Value::from)),
-                ("yanked", Some(yanked).filter(|value| !value.is_null())),
-                (
-                    "core-metadata",
-                    [None, Some(true.into()), Some(serde_json::json!({"sha256": SHA}))][metadata].clone(),
-                ),
-                ("gpg-sig", signed.map(Value::from)),
-                ("provenance", provenance.map(Value::from)),
-                ("size", size.map(Value::from)),
-                ("upload-time", time.map(Value::from)),
-            ];
-            for (key, value) in facts {
-                if let Some(value) = value {
-                    file[key] = value;
+        .prop_map(
+            |((name, hash, python, yanked), (metadata, signed, provenance), (size, time))| {
+                let name = format!("a{name}");
+                let mut url =
+                    Url::parse("https://files.example/f/").unwrap_or_else(|_| unreachable!());
+                if let Ok(mut segments) = url.path_segments_mut() {
+                    segments.pop_if_empty().push(&name);
                 }
-            }
-            file
-        })
+                let mut file =
+                    serde_json::json!({"filename": name, "url": url.as_str(), "hashes": {}});
+                if let Some(hash) = hash {
+                    file["hashes"][hash] = SHA.into();
+                }
+                let facts = [
+                    ("requires-python", python.map(Value::from)),
+                    ("yanked", Some(yanked).filter(|value| !value.is_null())),
+                    (
+                        "core-metadata",
+                        [
+                            None,
+                            Some(true.into()),
+                            Some(serde_json::json!({"sha256": SHA})),
+                        ][metadata]
+                            .clone(),
+                    ),
+                    ("gpg-sig", signed.map(Value::from)),
+                    ("provenance", provenance.map(Value::from)),
+                    ("size", size.map(Value::from)),
+                    ("upload-time", time.map(Value::from)),
+                ];
+                for (key, value) in facts {
+                    if let Some(value) = value {
+                        file[key] = value;
+                    }
+                }
+                file
+            },
+        )
 }
 
 fn json_page(files: &[Value], status: Option<&str>) -> Value {
-    let mut page = serde_json::json!({"name": "my-pkg", "files": files, "meta": {"api-version": "1.0"}});
+    let mut page =
+        serde_json::json!({"name": "my-pkg", "files": files, "meta": {"api-version": "1.0"}});
     if let Some(status) = status {
         page["project-status"] = serde_json::json!({"status": status, "reason": "<\"why\">"});
     }

@@ -6,11 +6,19 @@ type Checked = Result<(), Box<dyn std::error::Error>>;
 
 fn shelf(dir: &tempfile::TempDir) -> Result<PageShelf, StoreError> {
     let ledger = Arc::new(Ledger::new(1 << 20));
-    Ok(PageShelf::new(Arc::new(Layout::make(dir.path())?), ledger, Changes::default()))
+    Ok(PageShelf::new(
+        Arc::new(Layout::make(dir.path())?),
+        ledger,
+        Changes::default(),
+    ))
 }
 
 fn meta() -> PageMeta {
-    PageMeta { etag: None, last_modified: None, url: "https://gitlab.example/".to_owned() }
+    PageMeta {
+        etag: None,
+        last_modified: None,
+        url: "https://gitlab.example/".to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -18,21 +26,53 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
     let dir = tempfile::tempdir()?;
     let shelf = shelf(&dir)?;
     let names = ["42", "acme%2Fapp", "7"];
-    let route = |name: &str| Route::from_path(&format!("/api/v4/projects/{name}/packages/pypi/simple/a/"));
+    let route =
+        |name: &str| Route::from_path(&format!("/api/v4/projects/{name}/packages/pypi/simple/a/"));
     let body = Bytes::from_static(b"{\"the same\": 1}");
     for name in names {
-        shelf.store(&route(name)?, Format::Json, meta(), body.clone(), clock::wall()).await?;
+        shelf
+            .store(
+                &route(name)?,
+                Format::Json,
+                meta(),
+                body.clone(),
+                clock::wall(),
+            )
+            .await?;
     }
     // Again: it stays where it is.
     let taken = shelf.ledger.taken();
-    shelf.store(&route("42")?, Format::Json, meta(), body.clone(), clock::wall()).await?;
+    shelf
+        .store(
+            &route("42")?,
+            Format::Json,
+            meta(),
+            body.clone(),
+            clock::wall(),
+        )
+        .await?;
     assert_eq!((taken, shelf.ledger.taken()), (3 * 15 + 3, 3 * 15 + 3));
     for (changed, name) in names.iter().enumerate() {
         for (other, name) in names.iter().enumerate() {
-            let (_, found) = shelf.load(&route(name)?, Format::Json).await?.ok_or("a page")?;
-            assert_eq!(&found[..], if other < changed { b"new" } else { &body[..] }, "{name}");
+            let (_, found) = shelf
+                .load(&route(name)?, Format::Json)
+                .await?
+                .ok_or("a page")?;
+            assert_eq!(
+                &found[..],
+                if other < changed { b"new" } else { &body[..] },
+                "{name}"
+            );
         }
-        shelf.store(&route(name)?, Format::Json, meta(), Bytes::from_static(b"new"), clock::wall()).await?;
+        shelf
+            .store(
+                &route(name)?,
+                Format::Json,
+                meta(),
+                Bytes::from_static(b"new"),
+                clock::wall(),
+            )
+            .await?;
     }
     // "new", "new\n" and "new\n\n": what was replaced is gone.
     assert_eq!(shelf.ledger.taken(), 3 + 4 + 5);
@@ -47,17 +87,34 @@ async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_m
     let [old, new, third] = [b"old".as_slice(), b"new", b"third"].map(Bytes::from_static);
     let integrity = cacache::write_hash_sync(dir.path(), &old)?;
     // As an earlier version wrote it.
-    let line = cacache::WriteOpts::new().integrity(integrity).metadata(serde_json::json!(meta()));
+    let line = cacache::WriteOpts::new()
+        .integrity(integrity)
+        .metadata(serde_json::json!(meta()));
     cacache::index::insert(dir.path(), &key(&route, Format::Html), line)?;
-    assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), old.clone())));
-    shelf.store(&route, Format::Html, meta(), new.clone(), clock::wall()).await?;
+    assert_eq!(
+        shelf.load(&route, Format::Html).await?,
+        Some((meta(), old.clone()))
+    );
+    shelf
+        .store(&route, Format::Html, meta(), new.clone(), clock::wall())
+        .await?;
     assert!(shelf.layout.blob(Digest::of(&old)).exists());
     fs::remove_file(shelf.layout.blob(Digest::of(&new)))?;
-    shelf.store(&route, Format::Html, meta(), third.clone(), clock::wall()).await?;
-    assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), third.clone())));
-    shelf.store_to_last(&route, Format::Html, meta(), new.clone(), clock::wall()).await?;
+    shelf
+        .store(&route, Format::Html, meta(), third.clone(), clock::wall())
+        .await?;
+    assert_eq!(
+        shelf.load(&route, Format::Html).await?,
+        Some((meta(), third.clone()))
+    );
+    shelf
+        .store_to_last(&route, Format::Html, meta(), new.clone(), clock::wall())
+        .await?;
     assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), new)));
-    assert!(shelf.layout.blob(Digest::of(&third)).exists(), "a power loss may bring it back");
+    assert!(
+        shelf.layout.blob(Digest::of(&third)).exists(),
+        "a power loss may bring it back"
+    );
     Ok(())
 }
 
@@ -68,17 +125,26 @@ fn ago(seconds: u64) -> SystemTime {
 }
 
 #[tokio::test]
-async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_does_not_grow_by_it() -> Checked
-{
+async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_does_not_grow_by_it()
+-> Checked {
     let dir = tempfile::tempdir()?;
     let shelf = shelf(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
     let body = Bytes::from_static(b"{}");
-    let tagged = PageMeta { etag: Some("\"1\"".to_owned()), ..meta() };
+    let tagged = PageMeta {
+        etag: Some("\"1\"".to_owned()),
+        ..meta()
+    };
     assert_eq!(shelf.last_word(&route, Format::Json).await?, None);
     let decade = ago(10 * 365 * 24 * 3600);
-    shelf.store(&route, Format::Json, tagged.clone(), body.clone(), decade).await?;
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(decade), "not when it came here");
+    shelf
+        .store(&route, Format::Json, tagged.clone(), body.clone(), decade)
+        .await?;
+    assert_eq!(
+        shelf.last_word(&route, Format::Json).await?,
+        Some(decade),
+        "not when it came here"
+    );
     let index = || -> Result<u64, StoreError> {
         let mut bytes = 0;
         crate::store::index_file::every_line(&shelf.layout, |file| {
@@ -92,21 +158,45 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
     let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch(hour).as_secs());
     let other = (Some("\"2\"".to_owned()), None);
     shelf.confirm(&route, Format::Json, other, hour).await?;
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(decade), "that was another page");
-    shelf.confirm(&route, Format::Json, (tagged.etag.clone(), None), hour).await?;
+    assert_eq!(
+        shelf.last_word(&route, Format::Json).await?,
+        Some(decade),
+        "that was another page"
+    );
+    shelf
+        .confirm(&route, Format::Json, (tagged.etag.clone(), None), hour)
+        .await?;
     assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(whole));
     let minute = ago(60);
-    shelf.store(&route, Format::Json, tagged.clone(), body.clone(), minute).await?;
-    let noted = shelf.last_word(&route, Format::Json).await?.ok_or("a time")?;
+    shelf
+        .store(&route, Format::Json, tagged.clone(), body.clone(), minute)
+        .await?;
+    let noted = shelf
+        .last_word(&route, Format::Json)
+        .await?
+        .ok_or("a time")?;
     assert!(noted > whole && noted <= minute, "the same page again");
     assert_eq!(index()?, bytes);
     // As a copy of the folder has it.
     let copied = File::open(shelf.layout.blob(Digest::of(&body)))?;
-    copied.set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_900_000_000_123_456_789))?;
+    copied
+        .set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_900_000_000_123_456_789))?;
     assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(decade));
     let to_come = ago(0) + Duration::from_secs(3600);
-    shelf.store(&route, Format::Json, tagged, Bytes::from_static(b"{ }"), to_come).await?;
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(to_come), "for others to disbelieve");
+    shelf
+        .store(
+            &route,
+            Format::Json,
+            tagged,
+            Bytes::from_static(b"{ }"),
+            to_come,
+        )
+        .await?;
+    assert_eq!(
+        shelf.last_word(&route, Format::Json).await?,
+        Some(to_come),
+        "for others to disbelieve"
+    );
     Ok(())
 }
 
@@ -117,17 +207,41 @@ async fn a_page_that_was_taken_back_is_gone_in_every_format_and_known_to_be() ->
     let route = Route::from_path("/pypi/simple/a/")?;
     assert!(!shelf.withdraw(&route, false).await? && !shelf.is_withdrawn(&route).await?);
     for format in [Format::Html, Format::Json] {
-        shelf.store(&route, format, meta(), Bytes::from(word_of(format)), clock::wall()).await?;
+        shelf
+            .store(
+                &route,
+                format,
+                meta(),
+                Bytes::from(word_of(format)),
+                clock::wall(),
+            )
+            .await?;
     }
     assert!(shelf.withdraw(&route, false).await? && shelf.is_withdrawn(&route).await?);
     assert!(!shelf.withdraw(&route, false).await?, "written once");
     for format in [Format::Html, Format::Json] {
         assert_eq!(shelf.load(&route, format).await?, None);
         assert_eq!(shelf.last_word(&route, format).await?, None);
-        assert!(!shelf.layout.blob(Digest::of(word_of(format).as_bytes())).exists());
+        assert!(
+            !shelf
+                .layout
+                .blob(Digest::of(word_of(format).as_bytes()))
+                .exists()
+        );
     }
-    assert_eq!((shelf.formats(&route).await?, shelf.ledger.taken()), (vec![], 0));
-    shelf.store(&route, Format::Html, meta(), Bytes::from_static(b"again"), clock::wall()).await?;
+    assert_eq!(
+        (shelf.formats(&route).await?, shelf.ledger.taken()),
+        (vec![], 0)
+    );
+    shelf
+        .store(
+            &route,
+            Format::Html,
+            meta(),
+            Bytes::from_static(b"again"),
+            clock::wall(),
+        )
+        .await?;
     assert!(!shelf.is_withdrawn(&route).await?);
     assert_eq!(shelf.formats(&route).await?, [Format::Html]);
     let passed_by = Route::from_path("/pypi/simple/large/")?;
@@ -141,15 +255,27 @@ async fn a_body_that_a_power_cut_emptied_is_no_page_and_no_damage() -> Checked {
     let shelf = shelf(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
     let (body, other) = (Bytes::from_static(b"body"), Bytes::from_static(b"other"));
-    shelf.store(&route, Format::Html, meta(), body.clone(), clock::wall()).await?;
-    shelf.store(&route, Format::Json, meta(), other.clone(), clock::wall()).await?;
+    shelf
+        .store(&route, Format::Html, meta(), body.clone(), clock::wall())
+        .await?;
+    shelf
+        .store(&route, Format::Json, meta(), other.clone(), clock::wall())
+        .await?;
     fs::write(shelf.layout.blob(Digest::of(&body)), b"")?;
     fs::write(shelf.layout.blob(Digest::of(&other)), b"0ther")?;
     assert_eq!(shelf.load(&route, Format::Html).await?, None);
-    assert!(shelf.load(&route, Format::Json).await.is_err(), "that is damage");
+    assert!(
+        shelf.load(&route, Format::Json).await.is_err(),
+        "that is damage"
+    );
     let read = shelf.layout.vitals().read(&shelf.ledger, clock::now());
     assert_eq!((read.emptied, read.quarantined), (1, 0));
-    shelf.store(&route, Format::Html, meta(), body.clone(), clock::wall()).await?;
-    assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), body)));
+    shelf
+        .store(&route, Format::Html, meta(), body.clone(), clock::wall())
+        .await?;
+    assert_eq!(
+        shelf.load(&route, Format::Html).await?,
+        Some((meta(), body))
+    );
     Ok(())
 }

@@ -28,10 +28,14 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let lines = BufReader::new(stream.try_clone().unwrap())
+                    .lines()
+                    .map_while(Result::ok);
                 let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
                 let path = head[0].split(' ').nth(1).unwrap().to_owned();
-                log.lock().unwrap().push(head.join("\n").to_ascii_lowercase());
+                log.lock()
+                    .unwrap()
+                    .push(head.join("\n").to_ascii_lowercase());
                 stream.write_all(answer(&path).as_bytes()).unwrap();
             }
         });
@@ -44,18 +48,33 @@ impl Server {
 }
 
 fn answer(status: &str, fields: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{fields}\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{fields}\r\n{body}",
+        body.len()
+    )
 }
 
 fn config(server: &Server) -> MirrorConfig {
-    MirrorConfig { url: format!("{}/simple/", server.url), retries: 0, ..MirrorConfig::default() }
+    MirrorConfig {
+        url: format!("{}/simple/", server.url),
+        retries: 0,
+        ..MirrorConfig::default()
+    }
 }
 
 fn mirror(config: &MirrorConfig) -> Mirror {
     let credential = Credential::mirror(Some("ann"), b"s3cret");
     let via = HeaderValue::from_static("1.1 larder-test");
-    let transport = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap();
-    Mirror::new(Scope::mirror("pypi").unwrap(), config, &transport, credential, via).unwrap()
+    let transport =
+        Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap();
+    Mirror::new(
+        Scope::mirror("pypi").unwrap(),
+        config,
+        &transport,
+        credential,
+        via,
+    )
+    .unwrap()
 }
 
 fn callers() -> Credential {
@@ -70,7 +89,12 @@ fn route(path: &str) -> Route {
 
 async fn page(mirror: &Mirror, accept: Format) -> Result<PageAnswer, UpstreamError> {
     let (route, credential) = (route("/pypi/simple/foo/"), callers());
-    mirror.page(&Ask { accept, ..Ask::plain(&route, &credential) }).await
+    mirror
+        .page(&Ask {
+            accept,
+            ..Ask::plain(&route, &credential)
+        })
+        .await
 }
 
 async fn file(mirror: &Mirror, path: &str) -> Result<FileAnswer, UpstreamError> {
@@ -83,26 +107,50 @@ async fn only_its_own_credential_goes_to_it_and_to_its_index_only() {
     let elsewhere = files.url.clone();
     let index = Server::start(move |path| match path {
         "/simple/foo/" => answer("200 OK", "Content-Type: text/html\r\n", "<a>"),
-        _ => answer("302 Found", &format!("Location: {elsewhere}/x/a-1.whl?sig=1\r\n"), ""),
+        _ => answer(
+            "302 Found",
+            &format!("Location: {elsewhere}/x/a-1.whl?sig=1\r\n"),
+            "",
+        ),
     });
     let files_prefixes = vec![format!("{}/", index.url), format!("{}/x/", files.url)];
-    let mirror = mirror(&MirrorConfig { files: files_prefixes, ..config(&index) });
+    let mirror = mirror(&MirrorConfig {
+        files: files_prefixes,
+        ..config(&index)
+    });
 
-    let Ok(PageAnswer::Page { answer, url }) = page(&mirror, Format::Html).await else { panic!("no page") };
-    assert_eq!((answer.status, url.path()), (StatusCode::OK, "/simple/foo/"));
+    let Ok(PageAnswer::Page { answer, url }) = page(&mirror, Format::Html).await else {
+        panic!("no page")
+    };
+    assert_eq!(
+        (answer.status, url.path()),
+        (StatusCode::OK, "/simple/foo/")
+    );
     let place = files.url.replace("http://", "+");
-    for path in ["/pypi/packages/a-1.whl".to_owned(), format!("/pypi/{place}/x/a-1.whl")] {
-        assert!(matches!(file(&mirror, &path).await, Ok(FileAnswer::Whole(_))), "{path}");
+    for path in [
+        "/pypi/packages/a-1.whl".to_owned(),
+        format!("/pypi/{place}/x/a-1.whl"),
+    ] {
+        assert!(
+            matches!(file(&mirror, &path).await, Ok(FileAnswer::Whole(_))),
+            "{path}"
+        );
     }
 
     for head in index.heads() {
-        assert!(head.contains("authorization: basic") && head.contains("via: 1.1 larder-test"), "{head}");
+        assert!(
+            head.contains("authorization: basic") && head.contains("via: 1.1 larder-test"),
+            "{head}"
+        );
         assert!(!head.contains(SECRET), "{head}");
     }
     let heads = files.heads();
     assert_eq!(heads.len(), 2);
     for head in heads {
-        assert!(!head.contains("authorization") && !head.contains(SECRET), "{head}");
+        assert!(
+            !head.contains("authorization") && !head.contains(SECRET),
+            "{head}"
+        );
     }
 }
 
@@ -120,7 +168,9 @@ async fn a_page_is_asked_for_in_the_formats_that_are_wanted_and_followed_where_i
             "accept: application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1",
         ),
     ] {
-        let Ok(PageAnswer::Page { url, .. }) = page(&mirror, format).await else { panic!("no page") };
+        let Ok(PageAnswer::Page { url, .. }) = page(&mirror, format).await else {
+            panic!("no page")
+        };
         assert_eq!(url.path(), "/other/foo/");
         for head in index.heads() {
             assert!(head.lines().any(|line| line == accept), "{head}");
@@ -134,20 +184,40 @@ async fn a_redirect_to_an_origin_that_is_not_listed_is_not_followed() {
     let location = format!("Location: {}/simple/foo/\r\n", canary.url);
     let index = Server::start(move |_| answer("302 Found", &location, ""));
     let refused = mirror(&config(&index));
-    assert!(matches!(page(&refused, Format::Html).await, Err(UpstreamError::RedirectForbidden(_))));
+    assert!(matches!(
+        page(&refused, Format::Html).await,
+        Err(UpstreamError::RedirectForbidden(_))
+    ));
     let path = "/pypi/a-1.whl";
-    assert!(matches!(file(&refused, path).await, Err(UpstreamError::RedirectForbidden(_))));
+    assert!(matches!(
+        file(&refused, path).await,
+        Err(UpstreamError::RedirectForbidden(_))
+    ));
     assert!(canary.heads().is_empty());
-    let allowed = mirror(&MirrorConfig { redirects: vec![canary.url.clone()], ..config(&index) });
-    assert!(matches!(page(&allowed, Format::Html).await, Ok(PageAnswer::Page { .. })));
-    assert!(canary.heads().iter().all(|head| !head.contains("authorization")));
+    let allowed = mirror(&MirrorConfig {
+        redirects: vec![canary.url.clone()],
+        ..config(&index)
+    });
+    assert!(matches!(
+        page(&allowed, Format::Html).await,
+        Ok(PageAnswer::Page { .. })
+    ));
+    assert!(
+        canary
+            .heads()
+            .iter()
+            .all(|head| !head.contains("authorization"))
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_without_end_is_given_up() {
     let index = Server::start(|_| answer("302 Found", "Location: /simple/foo/\r\n", ""));
     let mirror = mirror(&config(&index));
-    assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Redirects(_))));
+    assert!(matches!(
+        page(&mirror, Format::Html).await,
+        Err(UpstreamError::Redirects(_))
+    ));
     assert_eq!(index.heads().len(), HOPS_MAX + 1);
 }
 
@@ -163,51 +233,82 @@ async fn what_it_lacks_goes_on_in_neutral_words_and_what_it_refuses_larder_does_
     });
     let mirror = mirror(&config(&index));
     for status in [404, 410, 451] {
-        let Ok(FileAnswer::Refused(word)) = file(&mirror, &format!("/pypi/a-{status}.whl")).await else {
+        let Ok(FileAnswer::Refused(word)) = file(&mirror, &format!("/pypi/a-{status}.whl")).await
+        else {
             panic!("{status}")
         };
         assert_eq!(word.status.as_u16(), status);
         let text = std::str::from_utf8(&word.body).unwrap();
-        assert!(text.starts_with("the mirror pypi answered") && !text.contains("own words"), "{text}");
+        assert!(
+            text.starts_with("the mirror pypi answered") && !text.contains("own words"),
+            "{text}"
+        );
         assert_eq!(word.headers.len(), 2, "{:?}", word.headers);
     }
     for status in [401, 403, 400, 500] {
-        let Err(why) = file(&mirror, &format!("/pypi/a-{status}.whl")).await else { panic!("{status}") };
+        let Err(why) = file(&mirror, &format!("/pypi/a-{status}.whl")).await else {
+            panic!("{status}")
+        };
         let credential = matches!(why, UpstreamError::MirrorCredential(..));
         assert_eq!(credential, matches!(status, 401 | 403), "{status}: {why}");
-        assert!(why.to_string().starts_with("the mirror pypi ") && !why.is_silence(), "{why}");
+        assert!(
+            why.to_string().starts_with("the mirror pypi ") && !why.is_silence(),
+            "{why}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_path_below_no_prefix_is_not_there_and_nobody_is_asked() {
     let index = Server::start(|_| answer("200 OK", "", "wheel"));
-    let prefixes = vec!["https://files.example/".to_owned(), format!("{}/x/", index.url)];
-    let mirror = mirror(&MirrorConfig { files: prefixes, ..config(&index) });
-    let path = format!("/pypi/{}/y/a-1.whl", index.url.replace("http://", "~").replace(':', "~"));
-    assert!(matches!(file(&mirror, &path).await, Ok(FileAnswer::Refused(word)) if word.status == 404));
+    let prefixes = vec![
+        "https://files.example/".to_owned(),
+        format!("{}/x/", index.url),
+    ];
+    let mirror = mirror(&MirrorConfig {
+        files: prefixes,
+        ..config(&index)
+    });
+    let path = format!(
+        "/pypi/{}/y/a-1.whl",
+        index.url.replace("http://", "~").replace(':', "~")
+    );
+    assert!(
+        matches!(file(&mirror, &path).await, Ok(FileAnswer::Refused(word)) if word.status == 404)
+    );
     assert!(index.heads().is_empty());
 }
 
 #[tokio::test]
 async fn a_sidecar_passes_and_says_nothing_of_the_mirror() {
-    let index = Server::start(|_| answer("200 OK", "Set-Cookie: x=1\r\n", "Metadata-Version: 2.1\n"));
+    let index =
+        Server::start(|_| answer("200 OK", "Set-Cookie: x=1\r\n", "Metadata-Version: 2.1\n"));
     let mirror = mirror(&config(&index));
     let (route, credential) = (route("/pypi/a-1-py3-none-any.whl.metadata"), callers());
     let word = mirror.pass(&Ask::plain(&route, &credential)).await.unwrap();
-    assert_eq!((word.status, &word.body[..]), (StatusCode::OK, &b"Metadata-Version: 2.1\n"[..]));
+    assert_eq!(
+        (word.status, &word.body[..]),
+        (StatusCode::OK, &b"Metadata-Version: 2.1\n"[..])
+    );
     assert!(word.headers.is_empty(), "{:?}", word.headers);
 }
 
 #[tokio::test]
 async fn told_to_wait_it_is_not_asked_again_by_anybody() {
     let fields = "Retry-After: 600\r\nRateLimit-Remaining: 0\r\nX-GitLab-Meta: x\r\n";
-    let index = Server::start(move |_| answer("429 Too Many Requests", fields, "<h1>slow down</h1>"));
+    let index =
+        Server::start(move |_| answer("429 Too Many Requests", fields, "<h1>slow down</h1>"));
     let mirror = mirror(&config(&index));
     for _ in 0..3 {
-        let Ok(FileAnswer::Refused(word)) = file(&mirror, "/pypi/a-1.whl").await else { panic!("no word") };
+        let Ok(FileAnswer::Refused(word)) = file(&mirror, "/pypi/a-1.whl").await else {
+            panic!("no word")
+        };
         assert_eq!(word.status, StatusCode::TOO_MANY_REQUESTS);
-        let wait: u64 = word.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let wait: u64 = word.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!((595..=600).contains(&wait), "{wait}");
         assert_eq!(word.headers["ratelimit-remaining"], "0");
         assert!(!word.headers.contains_key("x-gitlab-meta"));
@@ -220,23 +321,48 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     let files = Server::start(|_| answer("200 OK", "", "wheel"));
     let index = Server::start(|_| answer("502 Bad Gateway", "", ""));
     let prefixes = vec![format!("{}/", files.url)];
-    let limits = MirrorConfig { files: prefixes, failures: 2, rest: Span::seconds(600), ..config(&index) };
+    let limits = MirrorConfig {
+        files: prefixes,
+        failures: 2,
+        rest: Span::seconds(600),
+        ..config(&index)
+    };
     let mirror = mirror(&limits);
-    assert_eq!(mirror.condition(clock::now()).state, crate::upstream::State::Closed);
+    assert_eq!(
+        mirror.condition(clock::now()).state,
+        crate::upstream::State::Closed
+    );
     for _ in 0..2 {
-        assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Failed(..))));
+        assert!(matches!(
+            page(&mirror, Format::Html).await,
+            Err(UpstreamError::Failed(..))
+        ));
     }
-    let Err(why) = page(&mirror, Format::Html).await else { panic!("a page") };
-    assert!(why.is_silence() && why.to_string().contains("asked again in 1s"), "{why}");
+    let Err(why) = page(&mirror, Format::Html).await else {
+        panic!("a page")
+    };
+    assert!(
+        why.is_silence() && why.to_string().contains("asked again in 1s"),
+        "{why}"
+    );
     assert_eq!(
         (index.heads().len(), mirror.condition(clock::now()).state),
         (2, crate::upstream::State::Open)
     );
-    assert!(matches!(file(&mirror, "/pypi/a-1.whl").await, Ok(FileAnswer::Whole(_))));
+    assert!(matches!(
+        file(&mirror, "/pypi/a-1.whl").await,
+        Ok(FileAnswer::Whole(_))
+    ));
     // After the pause one read finds out.
     tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
-    assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Failed(..))));
-    assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Resting(..))));
+    assert!(matches!(
+        page(&mirror, Format::Html).await,
+        Err(UpstreamError::Failed(..))
+    ));
+    assert!(matches!(
+        page(&mirror, Format::Html).await,
+        Err(UpstreamError::Resting(..))
+    ));
     assert_eq!(index.heads().len(), 1);
 }
 
@@ -252,11 +378,19 @@ async fn a_probe_that_is_given_up_leaves_its_place() {
         header_timeout: Span::seconds(1),
         ..MirrorConfig::default()
     });
-    assert!(matches!(page(&mirror, Format::Html).await, Err(UpstreamError::Silent(..))));
+    assert!(matches!(
+        page(&mirror, Format::Html).await,
+        Err(UpstreamError::Silent(..))
+    ));
     for _ in 0..3 {
-        let impatient =
-            tokio::time::timeout(std::time::Duration::from_millis(50), page(&mirror, Format::Html));
+        let impatient = tokio::time::timeout(
+            std::time::Duration::from_millis(50),
+            page(&mirror, Format::Html),
+        );
         assert!(impatient.await.is_err(), "the probe was not let through");
     }
-    assert_eq!(mirror.condition(clock::now()).state, crate::upstream::State::HalfOpen);
+    assert_eq!(
+        mirror.condition(clock::now()).state,
+        crate::upstream::State::HalfOpen
+    );
 }

@@ -12,18 +12,32 @@ use crate::support::debian::{Machine, readme_commands};
 fn the_readme_installs_a_service_on_a_bare_debian() {
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["config.example.toml", "systemd"]);
-    machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/target/release/larder");
+    machine.put(
+        Path::new(env!("CARGO_BIN_EXE_larder")),
+        "src/target/release/larder",
+    );
 
     let commands = readme_commands("systemd");
-    assert_eq!(commands.len(), 4, "an install section of four commands: {commands:?}");
+    assert_eq!(
+        commands.len(),
+        4,
+        "an install section of four commands: {commands:?}"
+    );
     for command in &commands {
         machine.shell(&command.replace(" --now", ""));
     }
 
     for unit in ["larder.service", "larder.socket"] {
-        assert_eq!(machine.shell(&format!("systemctl is-enabled {unit}")).trim(), "enabled", "{unit}");
+        assert_eq!(
+            machine
+                .shell(&format!("systemctl is-enabled {unit}"))
+                .trim(),
+            "enabled",
+            "{unit}"
+        );
     }
-    let faults = machine.shell("systemd-analyze verify --man=no /etc/systemd/system/larder.service 2>&1");
+    let faults =
+        machine.shell("systemd-analyze verify --man=no /etc/systemd/system/larder.service 2>&1");
     assert_eq!(faults, "", "systemd-analyze verify");
     machine.shell("larder check-config --config /etc/larder/config.toml");
     machine.serves_pip("/etc/systemd/system/larder.service");
@@ -33,13 +47,19 @@ fn the_readme_installs_a_service_on_a_bare_debian() {
 #[ignore = "needs debootstrap, and root"]
 fn the_readme_compiles_with_these_commands_and_no_others() {
     // They are run by whoever builds; here it is seen that nobody changed them without looking.
-    assert_eq!(readme_commands("From source"), ["cargo install --path . --locked"]);
+    assert_eq!(
+        readme_commands("From source"),
+        ["cargo install --path . --locked"]
+    );
     assert_eq!(readme_commands("For yourself").len(), 3);
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["systemd"]);
     machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/larder");
     machine.shell("install -D larder ~/.cargo/bin/larder");
-    for command in readme_commands("For yourself").iter().filter(|command| !command.starts_with("cargo ")) {
+    for command in readme_commands("For yourself")
+        .iter()
+        .filter(|command| !command.starts_with("cargo "))
+    {
         // There is no session to start it in.
         machine.shell(&command.replace(" --now", ""));
     }

@@ -16,7 +16,12 @@ fn promtool(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool is installed");
-    process.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+    process
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(input.as_bytes())
+        .expect("it reads");
     process.wait_with_output().expect("it ends")
 }
 
@@ -34,11 +39,21 @@ fn promtool_finds_nothing_to_say_about_the_numbers() {
     gitlab.publish(42, &file);
     client.get(&path::project_page(42, "file")).expect(200);
     client.get(&path::project_file(42, &file)).expect(200);
-    let text = larder.client().get_with("/-/metrics", &[("Accept", "text/plain")]).text();
+    let text = larder
+        .client()
+        .get_with("/-/metrics", &[("Accept", "text/plain")])
+        .text();
     let checked = promtool(&["check", "metrics"], &text);
-    assert!(checked.status.success() && said(&checked).trim().is_empty(), "{}", said(&checked));
+    assert!(
+        checked.status.success() && said(&checked).trim().is_empty(),
+        "{}",
+        said(&checked)
+    );
     // It can fail.
-    let spoilt = text.replace("# TYPE larder_requests_total counter", "# TYPE larder_requests_total gauge");
+    let spoilt = text.replace(
+        "# TYPE larder_requests_total counter",
+        "# TYPE larder_requests_total gauge",
+    );
     assert!(!promtool(&["check", "metrics"], &spoilt).status.success());
 }
 

@@ -7,5 +7,9 @@ use crate::restarts::restart_under_load;
 fn r20_a_hundred_restarts_with_a_held_socket_fail_nobody() {
     let figures = restart_under_load(100);
     eprintln!("{figures:?}");
-    assert!(figures.failures.is_empty(), "{:#?}", &figures.failures[..figures.failures.len().min(5)]);
+    assert!(
+        figures.failures.is_empty(),
+        "{:#?}",
+        &figures.failures[..figures.failures.len().min(5)]
+    );
 }

@@ -22,23 +22,35 @@ pub(super) enum Intent {
 }
 
 /// Finds the token of a request in any of the accepted places.
-pub(super) fn identify(universe: &Universe, request: &Head, intent: Intent) -> Result<Caller, Answer> {
+pub(super) fn identify(
+    universe: &Universe,
+    request: &Head,
+    intent: Intent,
+) -> Result<Caller, Answer> {
     let lookup = |secret: &str| universe.tokens.iter().find(|token| token.secret == secret);
     let personal = |secret: &str| lookup(secret).filter(|token| token.kind == TokenKind::Personal);
     let working = |secret: &str, kind: TokenKind| {
         lookup(secret).filter(|token| token.kind == kind && token.state == TokenState::Active)
     };
 
-    if let Some(secret) =
-        request.header("PRIVATE-TOKEN").map(str::to_owned).or_else(|| request.query("private_token"))
+    if let Some(secret) = request
+        .header("PRIVATE-TOKEN")
+        .map(str::to_owned)
+        .or_else(|| request.query("private_token"))
     {
         let token = personal(&secret).ok_or_else(Answer::unauthorized)?;
         return admit(token, intent);
     }
-    let authorization = request.header("Authorization").and_then(|value| value.split_once(' '));
+    let authorization = request
+        .header("Authorization")
+        .and_then(|value| value.split_once(' '));
     let bearer = match authorization {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => Some(secret.trim().to_owned()),
-        _ => request.query("access_token").or_else(|| request.query("bearer_token")),
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Some(secret.trim().to_owned())
+        }
+        _ => request
+            .query("access_token")
+            .or_else(|| request.query("bearer_token")),
     };
     if let Some(secret) = bearer {
         let token = lookup(&secret).ok_or_else(Answer::unauthorized)?;
@@ -104,13 +116,21 @@ impl Rights<'_> {
             (Registry::Public, _) => Ok(()),
             (registry, Visibility::Public) => {
                 let job_outside = role.is_none() && self.caller_kind() == Some(TokenKind::Job);
-                let closed =
-                    registry == Registry::Off || (registry == Registry::MembersOnly && role.is_none());
-                if closed || job_outside { Err(Answer::forbidden()) } else { Ok(()) }
+                let closed = registry == Registry::Off
+                    || (registry == Registry::MembersOnly && role.is_none());
+                if closed || job_outside {
+                    Err(Answer::forbidden())
+                } else {
+                    Ok(())
+                }
             }
             (registry, Visibility::Private) => {
                 self.read_private(role)?;
-                if registry == Registry::Off { Err(Answer::forbidden()) } else { Ok(()) }
+                if registry == Registry::Off {
+                    Err(Answer::forbidden())
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -130,7 +150,8 @@ impl Rights<'_> {
             None if project.visibility == Visibility::Private => Err(Answer::not_found()),
             Some(Role::Developer) if token.kind != TokenKind::Deploy => Ok(()),
             Some(_)
-                if token.kind == TokenKind::Deploy && token.scopes.contains(&"write_package_registry") =>
+                if token.kind == TokenKind::Deploy
+                    && token.scopes.contains(&"write_package_registry") =>
             {
                 Ok(())
             }
@@ -142,7 +163,9 @@ impl Rights<'_> {
         match (self.caller, role) {
             (Caller::Anonymous, _) => Err(Answer::challenged()),
             (Caller::Known(_), None) => Err(Answer::not_found()),
-            (Caller::Known(_), Some(Role::Guest)) if !self.settings.guest_pull => Err(Answer::forbidden()),
+            (Caller::Known(_), Some(Role::Guest)) if !self.settings.guest_pull => {
+                Err(Answer::forbidden())
+            }
             (Caller::Known(token), Some(_)) if lacks_read(token) => Err(Answer::not_found()),
             _ => Ok(()),
         }
@@ -158,7 +181,9 @@ impl Rights<'_> {
     fn role_in_project(&self, project: &Project) -> Option<Role> {
         self.best_role(|place| match place {
             Place::Project(id) => id == project.id,
-            Place::Group(id) => self.group_path(id).is_some_and(|path| lies_in(&project.path, path)),
+            Place::Group(id) => self
+                .group_path(id)
+                .is_some_and(|path| lies_in(&project.path, path)),
         })
     }
 
@@ -166,7 +191,11 @@ impl Rights<'_> {
     fn role_in_group(&self, group: &Group) -> Option<Role> {
         self.best_role(|place| match place {
             Place::Project(id) => {
-                let project = self.universe.projects.iter().find(|project| project.id == id);
+                let project = self
+                    .universe
+                    .projects
+                    .iter()
+                    .find(|project| project.id == id);
                 project.is_some_and(|project| lies_in(&project.path, &group.path))
             }
             Place::Group(id) => self
@@ -179,11 +208,20 @@ impl Rights<'_> {
         let Caller::Known(token) = self.caller else {
             return None;
         };
-        token.memberships.iter().filter(|(place, _)| counts(*place)).map(|(_, role)| *role).max()
+        token
+            .memberships
+            .iter()
+            .filter(|(place, _)| counts(*place))
+            .map(|(_, role)| *role)
+            .max()
     }
 
     fn group_path(&self, id: u64) -> Option<&str> {
-        self.universe.groups.iter().find(|group| group.id == id).map(|group| group.path.as_str())
+        self.universe
+            .groups
+            .iter()
+            .find(|group| group.id == id)
+            .map(|group| group.path.as_str())
     }
 }
 

@@ -9,7 +9,8 @@ pub const BASIC_CHALLENGE: &str = "Basic realm=\"GitLab Packages Registry\"";
 impl Answer {
     /// The headers of every answer that comes out of Rails.
     pub(super) fn by_rails(self) -> Self {
-        self.header("X-Content-Type-Options", "nosniff").header("X-Frame-Options", "SAMEORIGIN")
+        self.header("X-Content-Type-Options", "nosniff")
+            .header("X-Frame-Options", "SAMEORIGIN")
     }
 
     pub fn json(status: u16, body: &str) -> Self {
@@ -22,12 +23,18 @@ impl Answer {
 
     /// `{"message":"..."}`
     pub fn message(status: u16, text: &str) -> Self {
-        Self::json(status, &format!("{{\"message\":{}}}", serde_json::Value::from(text)))
+        Self::json(
+            status,
+            &format!("{{\"message\":{}}}", serde_json::Value::from(text)),
+        )
     }
 
     /// `{"error":"..."}`
     pub fn error(status: u16, text: &str) -> Self {
-        Self::json(status, &format!("{{\"error\":{}}}", serde_json::Value::from(text)))
+        Self::json(
+            status,
+            &format!("{{\"error\":{}}}", serde_json::Value::from(text)),
+        )
     }
 
     pub fn not_found() -> Self {
@@ -53,7 +60,9 @@ impl Answer {
     }
 
     pub fn expired_token() -> Self {
-        Self::invalid_token("Token is expired. You can either do re-authorization or token refresh.")
+        Self::invalid_token(
+            "Token is expired. You can either do re-authorization or token refresh.",
+        )
     }
 
     pub fn revoked_token() -> Self {
@@ -64,8 +73,11 @@ impl Answer {
         let challenge = format!(
             "Bearer realm=\"Protected by OAuth 2.0\", error=\"invalid_token\", error_description=\"{description}\""
         );
-        Self::json(401, &format!("{{\"error\":\"invalid_token\",\"error_description\":\"{description}\"}}"))
-            .header("WWW-Authenticate", challenge)
+        Self::json(
+            401,
+            &format!("{{\"error\":\"invalid_token\",\"error_description\":\"{description}\"}}"),
+        )
+        .header("WWW-Authenticate", challenge)
     }
 
     pub fn insufficient_scope(wanted: &str) -> Self {
@@ -101,13 +113,20 @@ impl Answer {
         if head {
             answer
         } else {
-            answer.body(format!("This resource has been moved temporarily to {location}."))
+            answer.body(format!(
+                "This resource has been moved temporarily to {location}."
+            ))
         }
     }
 
     /// A page with the weak digest `ETag` of Rack; 304 if the caller sent exactly that, and for HEAD neither
     /// `ETag` nor length.
-    pub(super) fn page(content_type: &str, body: String, if_none_match: Option<&str>, head: bool) -> Self {
+    pub(super) fn page(
+        content_type: &str,
+        body: String,
+        if_none_match: Option<&str>,
+        head: bool,
+    ) -> Self {
         let etag = format!("W/\"{}\"", &sha256_hex(body.as_bytes())[..32]);
         let caching = "max-age=0, private, must-revalidate";
         if head {
@@ -118,7 +137,10 @@ impl Answer {
             answer.length_unsaid = true;
             answer
         } else if if_none_match == Some(etag.as_str()) {
-            Self::new(304).header("Cache-Control", caching).header("ETag", etag).by_rails()
+            Self::new(304)
+                .header("Cache-Control", caching)
+                .header("ETag", etag)
+                .by_rails()
         } else {
             Self::new(200)
                 .header("Content-Type", content_type)

@@ -20,16 +20,27 @@ pub(super) fn answer(state: &State, request: &Head, route: &Route) -> Answer {
         return Answer::throttled(retry_after);
     }
     match (request.method.as_str(), route) {
-        ("GET" | "HEAD", Route::Upload { .. }) => return Answer::error(400, "package_id is invalid"),
+        ("GET" | "HEAD", Route::Upload { .. }) => {
+            return Answer::error(400, "package_id is invalid");
+        }
         ("GET" | "HEAD", _) if *route != Route::Authorize => {}
         ("POST", Route::Authorize) => return Answer::forbidden(),
         ("OPTIONS", _) => return Answer::new(204).header("Allow", route.methods()),
         _ => return Answer::error(405, "405 Not Allowed").header("Allow", route.methods()),
     }
     let universe = state.universe();
-    let reading = Reading { state, settings: &settings, universe: &universe, request };
+    let reading = Reading {
+        state,
+        settings: &settings,
+        universe: &universe,
+        request,
+    };
     let answer = reading.answer(route).unwrap_or_else(|refusal| refusal);
-    if settings.gzip { compressed(answer, request) } else { answer }
+    if settings.gzip {
+        compressed(answer, request)
+    } else {
+        answer
+    }
 }
 
 /// One GET or HEAD with all that it is decided by.
@@ -53,8 +64,16 @@ impl<'a> Reading<'a> {
         match route {
             Route::Index(scope) => self.index(scope),
             Route::Page(scope, name) => self.page(scope, name),
-            Route::File { scope, sha256, filename } => self.file(scope, sha256, filename),
-            Route::Forward { project, name, rest } => self.forward(project, name, rest),
+            Route::File {
+                scope,
+                sha256,
+                filename,
+            } => self.file(scope, sha256, filename),
+            Route::Forward {
+                project,
+                name,
+                rest,
+            } => self.forward(project, name, rest),
             Route::Version => self.version(),
             Route::Upload { .. } | Route::Authorize => Err(Answer::not_found()),
         }
@@ -81,11 +100,15 @@ impl<'a> Reading<'a> {
 
     fn page(&self, scope: &Scope, name: &str) -> Result<Answer, Answer> {
         if name.split('/').any(|segment| segment == "..") {
-            return Err(Answer::error(400, "package_name should be a valid file path"));
+            return Err(Answer::error(
+                400,
+                "package_name should be a valid file path",
+            ));
         }
         let mut view = self.view(scope)?;
         let wanted = name.to_lowercase();
-        view.packages.retain(|package| normalise(&package.name) == wanted);
+        view.packages
+            .retain(|package| normalise(&package.name) == wanted);
         if view.packages.is_empty() {
             return Ok(self.missing_package(scope, &view.prefix, name));
         }
@@ -114,9 +137,14 @@ impl<'a> Reading<'a> {
     }
 
     fn forward(&self, project: &str, name: &str, rest: &str) -> Result<Answer, Answer> {
-        let project = self.universe.find_project(project).ok_or_else(Answer::not_found)?;
+        let project = self
+            .universe
+            .find_project(project)
+            .ok_or_else(Answer::not_found)?;
         self.permitted(|rights| rights.read_project(project))?;
-        let rest = rest.strip_prefix(self.public_files_host()).filter(|rest| rest.contains(name));
+        let rest = rest
+            .strip_prefix(self.public_files_host())
+            .filter(|rest| rest.contains(name));
         match rest {
             Some(path) if self.settings.firewall => {
                 let location = format!("{}{path}", self.settings.public_files);
@@ -129,22 +157,34 @@ impl<'a> Reading<'a> {
     fn file(&self, scope: &Scope, sha256: &str, filename: &str) -> Result<Answer, Answer> {
         let (packages, not_found): (Vec<&Package>, _) = match scope {
             Scope::Project(id) => {
-                let project = self.universe.find_project(id).ok_or_else(Answer::not_found)?;
+                let project = self
+                    .universe
+                    .find_project(id)
+                    .ok_or_else(Answer::not_found)?;
                 self.permitted(|rights| rights.read_project(project))?;
-                (project.packages.iter().collect(), Answer::package_not_found())
+                (
+                    project.packages.iter().collect(),
+                    Answer::package_not_found(),
+                )
             }
             // Every project of the group counts, also those the caller may not see.
             Scope::Group(id) => {
                 let group = self.universe.find_group(id).ok_or_else(Answer::not_found)?;
                 self.permitted(|rights| rights.read_group(group))?;
-                let packages = self.universe.projects_below(group).flat_map(|project| &project.packages);
+                let packages = self
+                    .universe
+                    .projects_below(group)
+                    .flat_map(|project| &project.packages);
                 (packages.collect(), Answer::message(404, "404 Not found"))
             }
         };
         // The package is found by name and digest, then its last file of that name is taken.
         let holds = |file: &&StoredFile| file.name == filename && file.sha256 == sha256;
-        let package = packages.into_iter().find(|package| package.files.iter().any(|file| holds(&file)));
-        let file = package.and_then(|package| package.files.iter().rfind(|file| file.name == filename));
+        let package = packages
+            .into_iter()
+            .find(|package| package.files.iter().any(|file| holds(&file)));
+        let file =
+            package.and_then(|package| package.files.iter().rfind(|file| file.name == filename));
         let file = file.ok_or(not_found)?;
         if file.lost {
             return Err(Answer::not_found());
@@ -152,9 +192,9 @@ impl<'a> Reading<'a> {
         Ok(match self.settings.storage {
             Storage::Disk => self.off_disk(file),
             Storage::Redirect => self.to_store(file),
-            Storage::Proxied => {
-                object_store::serve(file, self.request).header("Cache-Control", "no-cache").by_rails()
-            }
+            Storage::Proxied => object_store::serve(file, self.request)
+                .header("Cache-Control", "no-cache")
+                .by_rails(),
         })
     }
 
@@ -169,7 +209,10 @@ impl<'a> Reading<'a> {
             .answer(self.request)
             .header(
                 "Content-Disposition",
-                format!("attachment; filename=\"{0}\"; filename*=UTF-8''{0}", file.name),
+                format!(
+                    "attachment; filename=\"{0}\"; filename*=UTF-8''{0}",
+                    file.name
+                ),
             )
             .header("Content-Transfer-Encoding", "binary")
             .header("Cache-Control", "no-cache")
@@ -178,20 +221,40 @@ impl<'a> Reading<'a> {
 
     fn to_store(&self, file: &StoredFile) -> Answer {
         let head = self.request.is_head();
-        let method = if head && self.settings.sign_head { "HEAD" } else { "GET" };
-        let url = self.state.signatures.sign(&self.state.store_url, method, file, self.settings.signed_for);
+        let method = if head && self.settings.sign_head {
+            "HEAD"
+        } else {
+            "GET"
+        };
+        let url = self.state.signatures.sign(
+            &self.state.store_url,
+            method,
+            file,
+            self.settings.signed_for,
+        );
         Answer::redirect(&url, head)
     }
 
     /// What the caller may see of a scope, or the refusal.
     fn view(&self, scope: &Scope) -> Result<View<'a>, Answer> {
-        let base = self.settings.external_url.as_deref().unwrap_or(&self.state.own_url);
+        let base = self
+            .settings
+            .external_url
+            .as_deref()
+            .unwrap_or(&self.state.own_url);
         match scope {
             Scope::Project(id) => {
-                let project = self.universe.find_project(id).ok_or_else(Answer::not_found)?;
+                let project = self
+                    .universe
+                    .find_project(id)
+                    .ok_or_else(Answer::not_found)?;
                 self.permitted(|rights| rights.read_project(project))?;
                 let prefix = format!("{base}/api/v4/projects/{}/packages/pypi", project.id);
-                Ok(View { title: last_segment(&project.path), prefix, packages: packages_of([project]) })
+                Ok(View {
+                    title: last_segment(&project.path),
+                    prefix,
+                    packages: packages_of([project]),
+                })
             }
             Scope::Group(id) => {
                 let group = self.universe.find_group(id).ok_or_else(Answer::not_found)?;
@@ -203,18 +266,29 @@ impl<'a> Reading<'a> {
                     .projects_below(group)
                     .filter(|project| rights.read_project(project).is_ok());
                 let prefix = format!("{base}/api/v4/groups/{}/-/packages/pypi", group.id);
-                Ok(View { title: last_segment(&group.path), prefix, packages: packages_of(visible) })
+                Ok(View {
+                    title: last_segment(&group.path),
+                    prefix,
+                    packages: packages_of(visible),
+                })
             }
         }
     }
 
-    fn permitted(&self, check: impl FnOnce(&Rights<'_>) -> Result<(), Answer>) -> Result<(), Answer> {
+    fn permitted(
+        &self,
+        check: impl FnOnce(&Rights<'_>) -> Result<(), Answer>,
+    ) -> Result<(), Answer> {
         let caller = access::identify(self.universe, self.request, Intent::Read)?;
         check(&self.rights(&caller))
     }
 
     fn rights<'b>(&'b self, caller: &'b Caller) -> Rights<'b> {
-        Rights { universe: self.universe, settings: self.settings, caller }
+        Rights {
+            universe: self.universe,
+            settings: self.settings,
+            caller,
+        }
     }
 
     fn wants_json(&self) -> bool {
@@ -222,7 +296,11 @@ impl<'a> Reading<'a> {
     }
 
     fn html_page(&self, html: &str) -> Answer {
-        let spaces = if self.settings.leading_spaces { "        " } else { "" };
+        let spaces = if self.settings.leading_spaces {
+            "        "
+        } else {
+            ""
+        };
         self.any_page(pages::HTML, format!("{spaces}{html}"))
     }
 
@@ -231,18 +309,32 @@ impl<'a> Reading<'a> {
     }
 
     fn any_page(&self, content_type: &str, body: String) -> Answer {
-        let answer =
-            Answer::page(content_type, body, self.request.header("If-None-Match"), self.request.is_head());
-        if self.settings.pep691 { answer.header("Vary", "Accept") } else { answer }
+        let answer = Answer::page(
+            content_type,
+            body,
+            self.request.header("If-None-Match"),
+            self.request.is_head(),
+        );
+        if self.settings.pep691 {
+            answer.header("Vary", "Accept")
+        } else {
+            answer
+        }
     }
 
     fn public_files_host(&self) -> &str {
-        self.settings.public_files.split_once("://").map_or("", |(_, host)| host)
+        self.settings
+            .public_files
+            .split_once("://")
+            .map_or("", |(_, host)| host)
     }
 }
 
 fn packages_of<'a>(projects: impl IntoIterator<Item = &'a Project>) -> Vec<&'a Package> {
-    let mut packages: Vec<&Package> = projects.into_iter().flat_map(|project| &project.packages).collect();
+    let mut packages: Vec<&Package> = projects
+        .into_iter()
+        .flat_map(|project| &project.packages)
+        .collect();
     packages.sort_by_key(|package| package.id);
     packages
 }
@@ -266,5 +358,7 @@ fn compressed(mut answer: Answer, request: &Head) -> Answer {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&answer.body).expect("writing to memory");
     answer.body = encoder.finish().expect("writing to memory").into();
-    answer.header("Content-Encoding", "gzip").header("Vary", "Accept-Encoding")
+    answer
+        .header("Content-Encoding", "gzip")
+        .header("Vary", "Accept-Encoding")
 }

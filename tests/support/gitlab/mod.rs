@@ -32,7 +32,9 @@ use super::wheel::Artifact;
 pub use self::answer::BASIC_CHALLENGE;
 pub use self::settings::{Settings, Storage, UploadKeeping, UploadLimit};
 pub use self::token::{Place, Role, Token, TokenKind, TokenState};
-pub use self::universe::{Group, NewFile, Package, Project, Registry, StoredFile, Universe, Visibility};
+pub use self::universe::{
+    Group, NewFile, Package, Project, Registry, StoredFile, Universe, Visibility,
+};
 pub use self::upload::Upload;
 
 /// A running stand-in; it ends when this is dropped.
@@ -102,10 +104,14 @@ impl Builder {
             .build()
             .expect("a runtime for the stand-in");
         let handle = runtime.handle();
-        let [door, store_door] = [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
+        let [door, store_door] =
+            [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
         let origin = |door: &TcpListener, tls: &Option<Tls>| {
             let scheme = if tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", door.local_addr().expect("a listening socket"))
+            format!(
+                "{scheme}://{}",
+                door.local_addr().expect("a listening socket")
+            )
         };
         let state = Arc::new(State {
             own_url: format!("{}{}", origin(&door, &self.tls), self.root),
@@ -122,7 +128,11 @@ impl Builder {
             Listening::start(handle, &state, Door::GitLab, door, self.tls),
             Listening::start(handle, &state, Door::Store, store_door, self.store_tls),
         ];
-        GitLab { state, doors, runtime: Some(runtime) }
+        GitLab {
+            state,
+            doors,
+            runtime: Some(runtime),
+        }
     }
 }
 
@@ -185,7 +195,13 @@ impl GitLab {
     /// Holds matching answers at so many bytes of their body until the gate is opened.
     pub fn hold(&self, site: impl Into<Site>, after: u64) -> Gate {
         let gate = Gate::new();
-        self.plan(Act::Gate { after, gate: gate.clone() }.at(site));
+        self.plan(
+            Act::Gate {
+                after,
+                gate: gate.clone(),
+            }
+            .at(site),
+        );
         gate
     }
 
@@ -244,7 +260,10 @@ pub mod path {
     }
 
     pub fn project_file(project: u64, artifact: &Artifact) -> String {
-        format!("/api/v4/projects/{project}/packages/pypi/files/{}/{}", artifact.sha256, artifact.filename)
+        format!(
+            "/api/v4/projects/{project}/packages/pypi/files/{}/{}",
+            artifact.sha256, artifact.filename
+        )
     }
 
     pub fn group_index(group: u64) -> String {
@@ -256,7 +275,10 @@ pub mod path {
     }
 
     pub fn group_file(group: u64, artifact: &Artifact) -> String {
-        format!("/api/v4/groups/{group}/-/packages/pypi/files/{}/{}", artifact.sha256, artifact.filename)
+        format!(
+            "/api/v4/groups/{group}/-/packages/pypi/files/{}/{}",
+            artifact.sha256, artifact.filename
+        )
     }
 
     pub fn upload(project: u64) -> String {

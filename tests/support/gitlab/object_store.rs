@@ -12,7 +12,11 @@ use super::super::wheel::sha256_hex;
 use super::universe::{StoredFile, Universe};
 
 /// What an object's key keeps as it is.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The signed URLs given out so far.
 #[derive(Debug, Default)]
@@ -36,14 +40,26 @@ impl Signatures {
     ) -> String {
         let key = sha256_hex(file.id.to_string().as_bytes());
         let name = utf8_percent_encode(&file.name, KEY);
-        let path = format!("/bucket/{}/{}/{key}/files/{}/{name}", &key[..2], &key[2..4], file.id);
+        let path = format!(
+            "/bucket/{}/{}/{key}/files/{}/{name}",
+            &key[..2],
+            &key[2..4],
+            file.id
+        );
         let mut signed = self.0.lock().expect("no panic holds it");
         let signature = sha256_hex(format!("{method} {path} {}", signed.len()).as_bytes());
         let url = format!(
             "{base}{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={}&X-Amz-SignedHeaders=host&X-Amz-Signature={signature}",
             good_for.as_secs()
         );
-        signed.insert(signature, Signed { method, path, until: Instant::now() + good_for });
+        signed.insert(
+            signature,
+            Signed {
+                method,
+                path,
+                until: Instant::now() + good_for,
+            },
+        );
         url
     }
 
@@ -56,10 +72,16 @@ impl Signatures {
 
     fn check(&self, request: &Head) -> Result<(), Answer> {
         let signed = self.0.lock().expect("no panic holds it");
-        let signature = request.query("X-Amz-Signature").and_then(|signature| signed.get(&signature));
+        let signature = request
+            .query("X-Amz-Signature")
+            .and_then(|signature| signed.get(&signature));
         match signature {
             Some(known) if known.path == request.path() && known.method == request.method => {
-                if Instant::now() < known.until { Ok(()) } else { Err(Answer::expired_signature()) }
+                if Instant::now() < known.until {
+                    Ok(())
+                } else {
+                    Err(Answer::expired_signature())
+                }
             }
             _ => Err(Answer::xml(
                 403,
@@ -83,8 +105,15 @@ pub(super) fn answer(universe: &Universe, signatures: &Signatures, request: &Hea
     if let Err(refusal) = signatures.check(request) {
         return refusal;
     }
-    let id = request.path().split('/').nth(6).and_then(|id| id.parse().ok());
-    match id.and_then(|id| universe.file(id)).filter(|file| !file.lost) {
+    let id = request
+        .path()
+        .split('/')
+        .nth(6)
+        .and_then(|id| id.parse().ok());
+    match id
+        .and_then(|id| universe.file(id))
+        .filter(|file| !file.lost)
+    {
         Some(file) => serve(file, request),
         None => Answer::xml(404, "NoSuchKey", "The specified key does not exist."),
     }
@@ -102,8 +131,12 @@ pub(super) fn serve(file: &StoredFile, request: &Head) -> Answer {
     if answer.status != 416 {
         return answer;
     }
-    Answer::xml(416, "InvalidRange", "The requested range is not satisfiable")
-        .header("Content-Range", format!("bytes */{}", file.bytes.len()))
+    Answer::xml(
+        416,
+        "InvalidRange",
+        "The requested range is not satisfiable",
+    )
+    .header("Content-Range", format!("bytes */{}", file.bytes.len()))
 }
 
 /// As long as an MD5 and, like it, no sha256 of the content.

@@ -18,21 +18,37 @@ pub(super) fn index_html(title: &str, prefix: &str, packages: &[&Package]) -> St
 /// `packages` in the order of their ids; the first gives the page its name.
 pub(super) fn package_html(prefix: &str, packages: &[&Package]) -> String {
     let title = packages.first().map_or("", |package| package.name.as_str());
-    let links = files(packages)
-        .map(|(package, file)| link(&file_url(prefix, file), &package.requires_python, &file.name));
+    let links = files(packages).map(|(package, file)| {
+        link(
+            &file_url(prefix, file),
+            &package.requires_python,
+            &file.name,
+        )
+    });
     document(title, links)
 }
 
 pub(super) fn index_json(packages: &[&Package]) -> String {
-    let mut names: Vec<String> = packages.iter().map(|package| normalise(&package.name)).collect();
+    let mut names: Vec<String> = packages
+        .iter()
+        .map(|package| normalise(&package.name))
+        .collect();
     names.sort_unstable();
     names.dedup();
-    let projects: Vec<String> = names.iter().map(|name| format!("{{\"name\":{}}}", quoted(name))).collect();
-    format!("{{\"meta\":{{\"api-version\":\"1.0\"}},\"projects\":[{}]}}", projects.join(","))
+    let projects: Vec<String> = names
+        .iter()
+        .map(|name| format!("{{\"name\":{}}}", quoted(name)))
+        .collect();
+    format!(
+        "{{\"meta\":{{\"api-version\":\"1.0\"}},\"projects\":[{}]}}",
+        projects.join(",")
+    )
 }
 
 pub(super) fn package_json(prefix: &str, packages: &[&Package]) -> String {
-    let name = packages.first().map_or(String::new(), |package| normalise(&package.name));
+    let name = packages
+        .first()
+        .map_or(String::new(), |package| normalise(&package.name));
     let files: Vec<String> = files(packages)
         .map(|(package, file)| {
             let requires = match package.requires_python.as_str() {
@@ -56,10 +72,14 @@ pub(super) fn package_json(prefix: &str, packages: &[&Package]) -> String {
 
 /// Whether GitLab, which ignores q values, takes this `Accept` for JSON.
 pub(super) fn wants_json(accept: Option<&str>) -> bool {
-    accept.unwrap_or_default().split(',').map(str::trim).any(|entry| {
-        entry.starts_with("application/vnd.pypi.simple.v1+json")
-            || entry.starts_with("application/vnd.pypi.simple.latest+json")
-    })
+    accept
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .any(|entry| {
+            entry.starts_with("application/vnd.pypi.simple.v1+json")
+                || entry.starts_with("application/vnd.pypi.simple.latest+json")
+        })
 }
 
 /// The public page of a package as the Dependency Firewall rewrites it.
@@ -74,15 +94,24 @@ pub(super) fn firewall_html(prefix: &str, public_files: &str, name: &str) -> Str
 }
 
 fn files<'a>(packages: &'a [&'a Package]) -> impl Iterator<Item = (&'a Package, &'a StoredFile)> {
-    packages.iter().flat_map(|package| package.files.iter().map(move |file| (*package, file)))
+    packages
+        .iter()
+        .flat_map(|package| package.files.iter().map(move |file| (*package, file)))
 }
 
 fn file_url(prefix: &str, file: &StoredFile) -> String {
-    format!("{prefix}/files/{sha}/{name}#sha256={sha}", sha = file.sha256, name = file.name)
+    format!(
+        "{prefix}/files/{sha}/{name}#sha256={sha}",
+        sha = file.sha256,
+        name = file.name
+    )
 }
 
 fn link(url: &str, requires_python: &str, text: &str) -> String {
-    format!("<a href=\"{url}\" data-requires-python=\"{}\">{text}</a>", escaped(requires_python))
+    format!(
+        "<a href=\"{url}\" data-requires-python=\"{}\">{text}</a>",
+        escaped(requires_python)
+    )
 }
 
 fn document(title: &str, links: impl Iterator<Item = String>) -> String {

@@ -15,9 +15,19 @@ pub(super) enum Scope {
 pub(super) enum Route {
     Index(Scope),
     Page(Scope, String),
-    File { scope: Scope, sha256: String, filename: String },
-    Forward { project: String, name: String, rest: String },
-    Upload { project: String },
+    File {
+        scope: Scope,
+        sha256: String,
+        filename: String,
+    },
+    Forward {
+        project: String,
+        name: String,
+        rest: String,
+    },
+    Upload {
+        project: String,
+    },
     Authorize,
     Version,
 }
@@ -26,7 +36,10 @@ impl Route {
     /// Reads a path below the relative root, normalised as Grape does: empty segments do not count.
     pub(super) fn parse(path: &str, root: &str) -> Option<Self> {
         let path = path.strip_prefix(root)?.strip_prefix("/api/v4/")?;
-        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let segments: Vec<&str> = path
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect();
         let (scope, rest) = match segments.as_slice() {
             ["groups", id, "-", "packages", "pypi", rest @ ..] => (Scope::Group(decode(id)), rest),
             ["projects", id, "packages", "pypi", rest @ ..] => (Scope::Project(decode(id)), rest),
@@ -38,11 +51,17 @@ impl Route {
             (scope, ["simple", name @ ..]) => Some(Self::Page(scope, decode(&name.join("/")))),
             (scope, ["files", sha256, filename @ ..]) => {
                 let filename = decode(&filename.join("/"));
-                filename.contains('.').then(|| Self::File { scope, sha256: decode(sha256), filename })
+                filename.contains('.').then(|| Self::File {
+                    scope,
+                    sha256: decode(sha256),
+                    filename,
+                })
             }
-            (Scope::Project(project), ["forward", name, rest @ ..]) => {
-                Some(Self::Forward { project, name: decode(name), rest: rest.join("/") })
-            }
+            (Scope::Project(project), ["forward", name, rest @ ..]) => Some(Self::Forward {
+                project,
+                name: decode(name),
+                rest: rest.join("/"),
+            }),
             (Scope::Project(project), []) => Some(Self::Upload { project }),
             (Scope::Project(_), ["authorize"]) => Some(Self::Authorize),
             _ => None,

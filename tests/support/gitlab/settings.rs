@@ -33,7 +33,10 @@ pub enum UploadKeeping {
 }
 
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "switches are what it is made of")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches are what it is made of"
+)]
 pub struct Settings {
     pub storage: Storage,
     /// A missing package is answered with 302 to `public_index` instead of 404.

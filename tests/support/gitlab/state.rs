@@ -16,7 +16,13 @@ use super::universe::Universe;
 use super::upload::{Incoming, Upload};
 
 /// Where callers put credentials.
-const CREDENTIALS: [&str; 5] = ["Authorization", "PRIVATE-TOKEN", "Deploy-Token", "JOB-TOKEN", "Cookie"];
+const CREDENTIALS: [&str; 5] = [
+    "Authorization",
+    "PRIVATE-TOKEN",
+    "Deploy-Token",
+    "JOB-TOKEN",
+    "Cookie",
+];
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -59,7 +65,9 @@ impl Host for State {
     fn kind(&self, door: Door, head: &Head) -> Kind {
         let kind = match door {
             Door::Store if head.path().starts_with("/bucket/") => Kind::Object,
-            Door::GitLab => Route::parse(head.path(), &self.root).map_or(Kind::Unknown, |route| route.kind()),
+            Door::GitLab => {
+                Route::parse(head.path(), &self.root).map_or(Kind::Unknown, |route| route.kind())
+            }
             _ => Kind::Unknown,
         };
         match (kind, head.method.as_str()) {
@@ -103,7 +111,9 @@ impl Host for State {
         };
         let latency = self.settings().latency;
         let count = |bytes| record.lock().expect("no panic holds it").body_received += bytes;
-        let received = Incoming::new(self, head, &project, faults).receive(connection, body, count).await;
+        let received = Incoming::new(self, head, &project, faults)
+            .receive(connection, body, count)
+            .await;
         tokio::time::sleep(latency).await;
         received
     }

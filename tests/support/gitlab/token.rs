@@ -69,7 +69,13 @@ impl Token {
             TokenKind::Deploy => vec!["read_package_registry", "write_package_registry"],
             TokenKind::Job => Vec::new(),
         };
-        Self { secret: secret.to_owned(), kind, state: TokenState::Active, scopes, memberships: Vec::new() }
+        Self {
+            secret: secret.to_owned(),
+            kind,
+            state: TokenState::Active,
+            scopes,
+            memberships: Vec::new(),
+        }
     }
 
     pub fn personal(secret: &str) -> Self {
@@ -97,13 +103,23 @@ pub(super) fn examples() -> Vec<Token> {
     use Place::{Group, Project};
     vec![
         Token::personal(DEVELOPER).member(Group(7), Role::Developer),
-        Token::personal(READER).scopes(&["read_api"]).member(Group(7), Role::Reporter),
-        Token::personal(WIDGETS_READER).scopes(&["read_api"]).member(Project(42), Role::Reporter),
+        Token::personal(READER)
+            .scopes(&["read_api"])
+            .member(Group(7), Role::Reporter),
+        Token::personal(WIDGETS_READER)
+            .scopes(&["read_api"])
+            .member(Project(42), Role::Reporter),
         Token::personal(GUEST).member(Group(7), Role::Guest),
         Token::personal(STRANGER),
-        Token::personal(EXPIRED).state(TokenState::Expired).member(Group(7), Role::Developer),
-        Token::personal(REVOKED).state(TokenState::Revoked).member(Group(7), Role::Developer),
-        Token::personal(NARROW).scopes(&["read_user"]).member(Group(7), Role::Developer),
+        Token::personal(EXPIRED)
+            .state(TokenState::Expired)
+            .member(Group(7), Role::Developer),
+        Token::personal(REVOKED)
+            .state(TokenState::Revoked)
+            .member(Group(7), Role::Developer),
+        Token::personal(NARROW)
+            .scopes(&["read_user"])
+            .member(Group(7), Role::Developer),
         Token::new(TokenKind::Deploy, DEPLOY)
             .scopes(&["read_package_registry"])
             .member(Project(42), Role::Developer),

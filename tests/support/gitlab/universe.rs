@@ -129,11 +129,15 @@ impl Universe {
         let mut universe = Self::default();
         universe.add_group(7, "acme", Visibility::Private);
         universe.add_group(8, "acme/sub", Visibility::Private);
-        universe.add_group(9, "someone", Visibility::Public).user_namespace = true;
+        universe
+            .add_group(9, "someone", Visibility::Public)
+            .user_namespace = true;
         universe.add_project(42, "acme/widgets", Visibility::Private);
         universe.add_project(43, "acme/open", Visibility::Public);
         universe.add_project(44, "acme/sub/gears", Visibility::Private);
-        universe.add_project(45, "acme/closed", Visibility::Public).registry = Registry::MembersOnly;
+        universe
+            .add_project(45, "acme/closed", Visibility::Public)
+            .registry = Registry::MembersOnly;
         let my_pkg = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8");
         universe.publish(42, my_pkg.wheel());
         universe.publish(42, my_pkg.sdist());
@@ -144,7 +148,12 @@ impl Universe {
     }
 
     pub fn add_group(&mut self, id: u64, path: &str, visibility: Visibility) -> &mut Group {
-        self.groups.push(Group { id, path: path.to_owned(), visibility, user_namespace: false });
+        self.groups.push(Group {
+            id,
+            path: path.to_owned(),
+            visibility,
+            user_namespace: false,
+        });
         self.groups.last_mut().expect("just pushed")
     }
 
@@ -204,25 +213,43 @@ impl Universe {
 
     /// Removes every version of a package from a project.
     pub fn delete_package(&mut self, project: u64, name: &str) {
-        self.project_mut(project).packages.retain(|package| normalise(&package.name) != normalise(name));
+        self.project_mut(project)
+            .packages
+            .retain(|package| normalise(&package.name) != normalise(name));
     }
 
     pub fn project(&self, id: u64) -> &Project {
-        self.projects.iter().find(|project| project.id == id).expect("a project of the test's universe")
+        self.projects
+            .iter()
+            .find(|project| project.id == id)
+            .expect("a project of the test's universe")
     }
 
     pub fn project_mut(&mut self, id: u64) -> &mut Project {
-        self.projects.iter_mut().find(|project| project.id == id).expect("a project of the test's universe")
+        self.projects
+            .iter_mut()
+            .find(|project| project.id == id)
+            .expect("a project of the test's universe")
     }
 
     /// All stored files of that name in a project, to be altered in place.
-    pub fn files_mut(&mut self, project: u64, filename: &str) -> impl Iterator<Item = &mut StoredFile> {
+    pub fn files_mut(
+        &mut self,
+        project: u64,
+        filename: &str,
+    ) -> impl Iterator<Item = &mut StoredFile> {
         let packages = &mut self.project_mut(project).packages;
-        packages.iter_mut().flat_map(|package| &mut package.files).filter(move |file| file.name == filename)
+        packages
+            .iter_mut()
+            .flat_map(|package| &mut package.files)
+            .filter(move |file| file.name == filename)
     }
 
     pub fn token_mut(&mut self, secret: &str) -> &mut Token {
-        self.tokens.iter_mut().find(|token| token.secret == secret).expect("a token of the test's universe")
+        self.tokens
+            .iter_mut()
+            .find(|token| token.secret == secret)
+            .expect("a token of the test's universe")
     }
 
     pub fn revoke(&mut self, secret: &str) {
@@ -237,7 +264,9 @@ impl Universe {
 
     /// Ends a membership; the token itself stays valid.
     pub fn withdraw(&mut self, secret: &str, place: Place) {
-        self.token_mut(secret).memberships.retain(|(known, _)| *known != place);
+        self.token_mut(secret)
+            .memberships
+            .retain(|(known, _)| *known != place);
     }
 
     pub(super) fn find_group(&self, id: &str) -> Option<&Group> {
@@ -251,23 +280,37 @@ impl Universe {
     pub(super) fn find_project(&self, id: &str) -> Option<&Project> {
         match id.parse::<u64>() {
             Ok(number) => self.projects.iter().find(|project| project.id == number),
-            Err(_) => self.projects.iter().find(|project| project.path == id).or_else(|| {
-                self.projects.iter().find(|project| project.old_paths.iter().any(|old| old == id))
-            }),
+            Err(_) => self
+                .projects
+                .iter()
+                .find(|project| project.path == id)
+                .or_else(|| {
+                    self.projects
+                        .iter()
+                        .find(|project| project.old_paths.iter().any(|old| old == id))
+                }),
         }
     }
 
-    pub(super) fn projects_below<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a Project> {
-        self.projects.iter().filter(move |project| lies_in(&project.path, &group.path))
+    pub(super) fn projects_below<'a>(
+        &'a self,
+        group: &'a Group,
+    ) -> impl Iterator<Item = &'a Project> {
+        self.projects
+            .iter()
+            .filter(move |project| lies_in(&project.path, &group.path))
     }
 
     pub(super) fn file(&self, id: u64) -> Option<&StoredFile> {
         let packages = self.projects.iter().flat_map(|project| &project.packages);
-        packages.flat_map(|package| &package.files).find(|file| file.id == id)
+        packages
+            .flat_map(|package| &package.files)
+            .find(|file| file.id == id)
     }
 }
 
 /// Whether a path is a group's own or below it.
 pub(super) fn lies_in(path: &str, group: &str) -> bool {
-    path.strip_prefix(group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(group)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

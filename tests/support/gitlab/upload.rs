@@ -51,7 +51,12 @@ pub(super) struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     /// `faults` are those of the phase in which an upload's body arrives.
-    pub(super) fn new(state: &'a State, head: &'a Head, project: &'a str, faults: &'a [Act]) -> Self {
+    pub(super) fn new(
+        state: &'a State,
+        head: &'a Head,
+        project: &'a str,
+        faults: &'a [Act],
+    ) -> Self {
         Self {
             state,
             settings: state.settings(),
@@ -109,7 +114,9 @@ impl<'a> Incoming<'a> {
                     Act::StallUpload { after, time } if (before..self.bytes).contains(after) => {
                         tokio::time::sleep(*time).await;
                     }
-                    Act::ResetUpload { after } if self.bytes > *after => return Ok(Received::Reset),
+                    Act::ResetUpload { after } if self.bytes > *after => {
+                        return Ok(Received::Reset);
+                    }
                     _ => {}
                 }
             }
@@ -117,7 +124,9 @@ impl<'a> Incoming<'a> {
                 return Ok(Received::Answer(refusal));
             }
         }
-        Ok(Received::Answer(self.finish(&boundary).unwrap_or_else(|refusal| refusal)))
+        Ok(Received::Answer(
+            self.finish(&boundary).unwrap_or_else(|refusal| refusal),
+        ))
     }
 
     fn refused_by_state(&self) -> Option<Answer> {
@@ -128,11 +137,25 @@ impl<'a> Incoming<'a> {
             return None;
         }
         if self.head.header_contains("Content-Type", "json") {
-            return Some(Answer::message(503, "GitLab Maintenance: system is in maintenance mode"));
+            return Some(Answer::message(
+                503,
+                "GitLab Maintenance: system is in maintenance mode",
+            ));
         }
-        let base = self.settings.external_url.as_deref().unwrap_or(&self.state.own_url);
-        let back = self.head.header("Referer").map_or_else(|| format!("{base}/"), str::to_owned);
-        Some(Answer::new(301).header("Location", back).header("Cache-Control", "no-cache"))
+        let base = self
+            .settings
+            .external_url
+            .as_deref()
+            .unwrap_or(&self.state.own_url);
+        let back = self
+            .head
+            .header("Referer")
+            .map_or_else(|| format!("{base}/"), str::to_owned);
+        Some(
+            Answer::new(301)
+                .header("Location", back)
+                .header("Cache-Control", "no-cache"),
+        )
     }
 
     fn take(&mut self, piece: &[u8]) {
@@ -166,9 +189,16 @@ impl<'a> Incoming<'a> {
 
     fn authorise(&self) -> Result<(), Answer> {
         let universe = self.state.universe();
-        let project = universe.find_project(self.project).ok_or_else(Answer::not_found)?;
+        let project = universe
+            .find_project(self.project)
+            .ok_or_else(Answer::not_found)?;
         let caller = access::identify(&universe, self.head, Intent::Upload)?;
-        Rights { universe: &universe, settings: &self.settings, caller: &caller }.upload(project)
+        Rights {
+            universe: &universe,
+            settings: &self.settings,
+            caller: &caller,
+        }
+        .upload(project)
     }
 
     fn finish(&mut self, boundary: &str) -> Result<Answer, Answer> {
@@ -180,7 +210,10 @@ impl<'a> Incoming<'a> {
                     file = Some((filename, Bytes::copy_from_slice(part.content)));
                 }
                 _ => {
-                    self.fields.insert(part.name, String::from_utf8_lossy(part.content).into_owned());
+                    self.fields.insert(
+                        part.name,
+                        String::from_utf8_lossy(part.content).into_owned(),
+                    );
                 }
             }
         }
@@ -211,28 +244,43 @@ impl<'a> Incoming<'a> {
     }
 
     fn store(&self, new: NewFile) -> Result<Answer, Answer> {
-        let digest_is_hex = new.sha256.len() == 64 && new.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digest_is_hex =
+            new.sha256.len() == 64 && new.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !digest_is_hex && !new.sha256.is_empty() {
             return Err(Answer::error(400, "sha256_digest is invalid"));
         }
-        let invalid =
-            |what: &str| Answer::message(400, &format!("400 Bad request - Validation failed: {what}"));
-        if !new.name.chars().all(|letter| letter.is_alphanumeric() || "_-.+/@".contains(letter)) {
+        let invalid = |what: &str| {
+            Answer::message(400, &format!("400 Bad request - Validation failed: {what}"))
+        };
+        if !new
+            .name
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || "_-.+/@".contains(letter))
+        {
             return Err(invalid("Name is invalid"));
         }
-        if !new.version.starts_with(|first: char| first.is_ascii_digit() || first == 'v') {
+        if !new
+            .version
+            .starts_with(|first: char| first.is_ascii_digit() || first == 'v')
+        {
             return Err(invalid("Version is invalid"));
         }
-        if matches!(self.settings.upload_limit, UploadLimit::Rails(limit) if new.bytes.len() as u64 > limit) {
+        if matches!(self.settings.upload_limit, UploadLimit::Rails(limit) if new.bytes.len() as u64 > limit)
+        {
             return Err(Answer::message(400, "400 Bad request - File is too large"));
         }
         let mut universe = self.state.universe();
-        let project = universe.find_project(self.project).ok_or_else(Answer::not_found)?;
+        let project = universe
+            .find_project(self.project)
+            .ok_or_else(Answer::not_found)?;
         let id = project.id;
         let same = project.packages.iter().filter(|package| {
             normalise(&package.name) == normalise(&new.name) && package.version == new.version
         });
-        if same.flat_map(|package| &package.files).any(|file| file.name == new.filename) {
+        if same
+            .flat_map(|package| &package.files)
+            .any(|file| file.name == new.filename)
+        {
             return Err(invalid("File name has already been taken"));
         }
         universe.publish(id, new);
@@ -266,7 +314,9 @@ struct Part<'a> {
 
 fn boundary(head: &Head) -> Option<String> {
     let kind = head.header("Content-Type")?;
-    let (_, rest) = kind.strip_prefix("multipart/form-data")?.split_once("boundary=")?;
+    let (_, rest) = kind
+        .strip_prefix("multipart/form-data")?
+        .split_once("boundary=")?;
     Some(rest.split(';').next()?.trim().trim_matches('"').to_owned())
 }
 

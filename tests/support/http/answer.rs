@@ -51,7 +51,8 @@ impl Answer {
     }
 
     pub(in crate::support) fn remove_header(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
     pub(in crate::support) fn header_value(&self, name: &str) -> Option<&str> {
@@ -102,7 +103,9 @@ impl Answer {
 pub(in crate::support) struct Generated(Arc<dyn Fn(u64) -> Option<Bytes> + Send + Sync>);
 
 impl Generated {
-    pub(in crate::support) fn new(piece: impl Fn(u64) -> Option<Bytes> + Send + Sync + 'static) -> Self {
+    pub(in crate::support) fn new(
+        piece: impl Fn(u64) -> Option<Bytes> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(piece))
     }
 
@@ -119,7 +122,10 @@ impl fmt::Debug for Generated {
 }
 
 pub(in crate::support) fn reason(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unknown")
+    http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Unknown")
 }
 
 pub(in crate::support) fn http_date(time: SystemTime) -> String {

@@ -19,7 +19,9 @@ pub(in crate::support) struct Connection {
 }
 
 /// What a connection runs over.
-pub(in crate::support) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+pub(in crate::support) trait Stream:
+    AsyncRead + AsyncWrite + Unpin + Send + Sync
+{
     /// The socket, if its bytes are those of the connection.
     fn socket(&self) -> Option<&TcpStream> {
         None
@@ -41,11 +43,16 @@ impl Connection {
     }
 
     pub(in crate::support) fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: BytesMut::with_capacity(16 * 1024) }
+        Self {
+            stream: Box::new(stream),
+            buffer: BytesMut::with_capacity(16 * 1024),
+        }
     }
 
     /// The next request's head; `None` when the peer has closed between requests.
-    pub(in crate::support) async fn read_head(&mut self) -> io::Result<Option<Result<Head, String>>> {
+    pub(in crate::support) async fn read_head(
+        &mut self,
+    ) -> io::Result<Option<Result<Head, String>>> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.split_to(end + 4);
@@ -107,7 +114,9 @@ impl Connection {
     async fn peer_left(&self) {
         let mut byte = [0];
         // Over TLS nobody can tell without reading.
-        let Some(socket) = self.stream.socket() else { return std::future::pending().await };
+        let Some(socket) = self.stream.socket() else {
+            return std::future::pending().await;
+        };
         match socket.peek(&mut byte).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,
@@ -159,7 +168,9 @@ impl RequestBody {
                 Err(_) => Err(format!("Content-Length {length:?}")),
             },
             ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Self::Chunked(0)),
-            _ => Err(format!("ambiguous framing: lengths {lengths:?}, codings {codings:?}")),
+            _ => Err(format!(
+                "ambiguous framing: lengths {lengths:?}, codings {codings:?}"
+            )),
         }
     }
 
@@ -194,7 +205,10 @@ impl RequestBody {
                 let piece = take_up_to(connection, *left).await?;
                 *left -= piece.len() as u64;
                 if *left == 0 && !connection.read_line().await?.is_empty() {
-                    return Err(io::Error::new(ErrorKind::InvalidData, "a chunk longer than its size"));
+                    return Err(io::Error::new(
+                        ErrorKind::InvalidData,
+                        "a chunk longer than its size",
+                    ));
                 }
                 Ok(Some(piece))
             }
@@ -210,7 +224,10 @@ async fn take_up_to(connection: &mut Connection, most: u64) -> io::Result<Bytes>
     if !connection.buffer.has_remaining() {
         connection.fill_or_fail().await?;
     }
-    let length = connection.buffer.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+    let length = connection
+        .buffer
+        .len()
+        .min(usize::try_from(most).unwrap_or(usize::MAX));
     Ok(connection.buffer.split_to(length).freeze())
 }
 

@@ -73,11 +73,15 @@ impl Plan {
                 Act::StallBeforeHead(time) => plan.stall_before_head = Some(time),
                 Act::CutHead { after } => plan.cut_head = Some(after),
                 Act::Encoding(coding) => {
-                    answer.headers.push(("Content-Encoding".to_owned(), coding.to_owned()));
+                    answer
+                        .headers
+                        .push(("Content-Encoding".to_owned(), coding.to_owned()));
                 }
                 Act::Header(name, value) => answer.headers.push((name.to_owned(), value)),
                 Act::Gzipped => {
-                    answer.headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+                    answer
+                        .headers
+                        .push(("Content-Encoding".to_owned(), "gzip".to_owned()));
                     answer.body = gzipped(&answer.body);
                 }
                 Act::NoContentRange => answer.remove_header("Content-Range"),
@@ -114,7 +118,10 @@ impl Plan {
 
     /// The peer could not tell where the body ends.
     fn must_close(&self) -> bool {
-        matches!(self.framing, Framing::UntilClose | Framing::Chunked { with_end: false })
+        matches!(
+            self.framing,
+            Framing::UntilClose | Framing::Chunked { with_end: false }
+        )
     }
 }
 
@@ -134,10 +141,17 @@ impl Delivery<'_> {
         mut connection: Connection,
         mut answer: Answer,
     ) -> Option<Connection> {
-        let Self { request, acts, body_was_read, record } = self;
+        let Self {
+            request,
+            acts,
+            body_was_read,
+            record,
+        } = self;
         let plan = Plan::of(acts, &mut answer);
-        let close =
-            !body_was_read || !request.version_1_1 || asks_to_close(request, &answer) || plan.must_close();
+        let close = !body_was_read
+            || !request.version_1_1
+            || asks_to_close(request, &answer)
+            || plan.must_close();
         let head = head_bytes(&answer, plan.framing, close);
 
         let sent = match send_head(&mut connection, &head, &plan).await {
@@ -169,12 +183,16 @@ impl Delivery<'_> {
 
 fn asks_to_close(request: &Head, answer: &Answer) -> bool {
     request.header_contains("Connection", "close")
-        || answer.header_value("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+        || answer
+            .header_value("Connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
 }
 
 async fn send_head(connection: &mut Connection, head: &[u8], plan: &Plan) -> Result<(), Broken> {
     if let Some(time) = plan.stall_before_head {
-        connection.while_peer_stays(tokio::time::sleep(time)).await?;
+        connection
+            .while_peer_stays(tokio::time::sleep(time))
+            .await?;
     }
     if let Some(after) = plan.cut_head {
         connection.write(&head[..after.min(head.len())]).await?;
@@ -207,7 +225,11 @@ async fn send_body(
         }
         while let Some((_, stop)) = stops.next_if(|(stop_at, _)| *stop_at <= at || ended) {
             match stop {
-                Stop::Stall(time) => connection.while_peer_stays(tokio::time::sleep(*time)).await?,
+                Stop::Stall(time) => {
+                    connection
+                        .while_peer_stays(tokio::time::sleep(*time))
+                        .await?
+                }
                 Stop::Gate(gate) => connection.while_peer_stays(gate.pass()).await?,
                 Stop::Reset => return Err(Broken::Reset),
                 Stop::Close => return Err(Broken::Close),
@@ -217,13 +239,17 @@ async fn send_body(
             break;
         }
         let most = plan.pace.map_or(PIECE_BYTES, |(bytes, _)| bytes);
-        let stop = stops.peek().map_or(most, |(stop_at, _)| usize::try_from(stop_at - at).unwrap_or(most));
+        let stop = stops.peek().map_or(most, |(stop_at, _)| {
+            usize::try_from(stop_at - at).unwrap_or(most)
+        });
         let part = piece.split_to(most.min(stop).min(piece.len()));
         send_piece(connection, &part, plan.framing).await?;
         at += part.len() as u64;
         record.lock().expect("no panic holds it").body_sent += part.len() as u64;
         if let Some((_, pause)) = plan.pace {
-            connection.while_peer_stays(tokio::time::sleep(pause)).await?;
+            connection
+                .while_peer_stays(tokio::time::sleep(pause))
+                .await?;
         }
     }
     if plan.framing == (Framing::Chunked { with_end: true }) {
@@ -235,9 +261,15 @@ async fn send_body(
     Ok(())
 }
 
-async fn send_piece(connection: &mut Connection, piece: &Bytes, framing: Framing) -> std::io::Result<()> {
+async fn send_piece(
+    connection: &mut Connection,
+    piece: &Bytes,
+    framing: Framing,
+) -> std::io::Result<()> {
     if let Framing::Chunked { .. } = framing {
-        connection.write(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
+        connection
+            .write(format!("{:x}\r\n", piece.len()).as_bytes())
+            .await?;
         connection.write(piece).await?;
         connection.write(b"\r\n").await
     } else {
@@ -288,7 +320,9 @@ fn damaged(answer: &Answer, flips: &[u64]) -> Bytes {
     }
     let mut body = answer.body.to_vec();
     for flip in flips {
-        let at = flip.checked_sub(answer.body_starts_at).and_then(|at| usize::try_from(at).ok());
+        let at = flip
+            .checked_sub(answer.body_starts_at)
+            .and_then(|at| usize::try_from(at).ok());
         if let Some(byte) = at.and_then(|at| body.get_mut(at)) {
             *byte ^= 1;
         }

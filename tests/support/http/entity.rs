@@ -28,7 +28,9 @@ impl Entity<'_> {
             return self.described(Answer::new(304));
         }
         let total = self.bytes.len() as u64;
-        let wanted = request.header("Range").filter(|_| self.range_applies(request));
+        let wanted = request
+            .header("Range")
+            .filter(|_| self.range_applies(request));
         match wanted.map(|range| ranges(range, total)) {
             None | Some(Ok(Ranges::Whole)) => self
                 .described(Answer::new(200).header("Content-Type", self.content_type))
@@ -44,10 +46,10 @@ impl Entity<'_> {
                 answer
             }
             Some(Ok(Ranges::Many(parts))) => self
-                .described(
-                    Answer::new(206)
-                        .header("Content-Type", format!("multipart/byteranges; boundary={BOUNDARY}")),
-                )
+                .described(Answer::new(206).header(
+                    "Content-Type",
+                    format!("multipart/byteranges; boundary={BOUNDARY}"),
+                ))
                 .header("Accept-Ranges", "bytes")
                 .body(self.multipart(&parts, total)),
             Some(Err(Unsatisfiable)) => Answer::new(416)
@@ -92,7 +94,10 @@ impl Entity<'_> {
 
     fn listed(&self, list: &str) -> bool {
         let etag = self.etag.as_deref();
-        etag.is_some() && list.split(',').any(|one| Some(one.trim().trim_start_matches("W/")) == etag)
+        etag.is_some()
+            && list
+                .split(',')
+                .any(|one| Some(one.trim().trim_start_matches("W/")) == etag)
     }
 
     fn part(&self, range: &Range<u64>) -> Bytes {
@@ -129,15 +134,22 @@ struct Unsatisfiable;
 fn ranges(value: &str, total: u64) -> Result<Ranges, Unsatisfiable> {
     let list = value.strip_prefix("bytes=").ok_or(Unsatisfiable)?;
     let mut parts = Vec::new();
-    for spec in list.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
+    for spec in list
+        .split(',')
+        .map(str::trim)
+        .filter(|spec| !spec.is_empty())
+    {
         let (first, last) = spec.split_once('-').ok_or(Unsatisfiable)?;
         let part = if first.is_empty() {
             let length: u64 = last.parse().map_err(|_| Unsatisfiable)?;
             total.saturating_sub(length)..total
         } else {
             let start: u64 = first.parse().map_err(|_| Unsatisfiable)?;
-            let end =
-                if last.is_empty() { total } else { last.parse::<u64>().map_err(|_| Unsatisfiable)? + 1 };
+            let end = if last.is_empty() {
+                total
+            } else {
+                last.parse::<u64>().map_err(|_| Unsatisfiable)? + 1
+            };
             if end <= start && start < total {
                 return Err(Unsatisfiable);
             }
@@ -150,7 +162,9 @@ fn ranges(value: &str, total: u64) -> Result<Ranges, Unsatisfiable> {
     match parts.len() {
         0 => Err(Unsatisfiable),
         1 => Ok(Ranges::One(parts.remove(0))),
-        _ if parts.iter().map(|part| part.end - part.start).sum::<u64>() > total => Ok(Ranges::Whole),
+        _ if parts.iter().map(|part| part.end - part.start).sum::<u64>() > total => {
+            Ok(Ranges::Whole)
+        }
         _ => Ok(Ranges::Many(parts)),
     }
 }

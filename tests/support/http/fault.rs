@@ -94,17 +94,30 @@ pub enum Act {
 impl Act {
     /// Everything at this many bytes a second.
     pub fn bandwidth(bytes_per_second: usize) -> Self {
-        Self::Trickle { bytes: (bytes_per_second / 100).max(1), every: Duration::from_millis(10) }
+        Self::Trickle {
+            bytes: (bytes_per_second / 100).max(1),
+            every: Duration::from_millis(10),
+        }
     }
 
     /// A stall that ends only with the connection.
     pub fn stall_for_ever_after(bytes: u64) -> Self {
-        Self::StallAfter { bytes, time: FOR_EVER }
+        Self::StallAfter {
+            bytes,
+            time: FOR_EVER,
+        }
     }
 
     /// Plans this act for every fitting request, until limited further.
     pub fn at(self, site: impl Into<Site>) -> Fault {
-        Fault { act: self, site: site.into(), containing: String::new(), method: None, skip: 0, left: None }
+        Fault {
+            act: self,
+            site: site.into(),
+            containing: String::new(),
+            method: None,
+            skip: 0,
+            left: None,
+        }
     }
 
     fn phase(&self) -> Phase {
@@ -221,7 +234,10 @@ impl Faults {
         let mut planned = self.0.lock().expect("no panic holds it");
         let id = planned.last().map_or(1, |last| last.id + 1);
         planned.push(Planned { id, fault, hits: 0 });
-        PlannedFault { faults: self.clone(), id }
+        PlannedFault {
+            faults: self.clone(),
+            id,
+        }
     }
 
     pub(in crate::support) fn clear(&self) {
@@ -233,7 +249,8 @@ impl Faults {
         let mut planned = self.0.lock().expect("no panic holds it");
         let mut acts = Vec::new();
         for Planned { fault, hits, .. } in planned.iter_mut() {
-            if !phases.contains(&fault.act.phase()) || !fits(fault, asked) || fault.left == Some(0) {
+            if !phases.contains(&fault.act.phase()) || !fits(fault, asked) || fault.left == Some(0)
+            {
                 continue;
             }
             if fault.skip > 0 {
@@ -268,11 +285,18 @@ pub struct PlannedFault {
 impl PlannedFault {
     pub fn hits(&self) -> u32 {
         let planned = self.faults.0.lock().expect("no panic holds it");
-        planned.iter().find(|planned| planned.id == self.id).map_or(0, |planned| planned.hits)
+        planned
+            .iter()
+            .find(|planned| planned.id == self.id)
+            .map_or(0, |planned| planned.hits)
     }
 
     pub fn remove(self) {
-        self.faults.0.lock().expect("no panic holds it").retain(|planned| planned.id != self.id);
+        self.faults
+            .0
+            .lock()
+            .expect("no panic holds it")
+            .retain(|planned| planned.id != self.id);
     }
 }
 
@@ -312,8 +336,17 @@ impl Gate {
         let mut arrived = self.0.arrived.lock().expect("no panic holds it");
         while *arrived < answers {
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} of {answers} answers came to the gate within ten seconds", *arrived);
-            arrived = self.0.arrival.wait_timeout(arrived, left).expect("no panic holds it").0;
+            assert!(
+                !left.is_zero(),
+                "{} of {answers} answers came to the gate within ten seconds",
+                *arrived
+            );
+            arrived = self
+                .0
+                .arrival
+                .wait_timeout(arrived, left)
+                .expect("no panic holds it")
+                .0;
         }
     }
 

@@ -37,7 +37,12 @@ impl Head {
                 _ => return Err(format!("header line {line:?}")),
             }
         }
-        Ok(Self { method: method.to_owned(), target: target.to_owned(), version_1_1, headers })
+        Ok(Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version_1_1,
+            headers,
+        })
     }
 
     /// The first header of that name, in any case.
@@ -49,7 +54,8 @@ impl Head {
     }
 
     pub fn header_contains(&self, name: &str, word: &str) -> bool {
-        self.header(name).is_some_and(|value| value.to_ascii_lowercase().contains(word))
+        self.header(name)
+            .is_some_and(|value| value.to_ascii_lowercase().contains(word))
     }
 
     pub fn is_head(&self) -> bool {
@@ -69,7 +75,8 @@ impl Head {
     }
 
     pub(in crate::support) fn remove_header(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 }
 

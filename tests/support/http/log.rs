@@ -67,23 +67,35 @@ impl RequestLog {
     /// All requests, in the order of their heads.
     pub fn entries(&self) -> Vec<Entry> {
         let records = self.0.entries.lock().expect("no panic holds it");
-        records.iter().map(|record| record.lock().expect("no panic holds it").clone()).collect()
+        records
+            .iter()
+            .map(|record| record.lock().expect("no panic holds it").clone())
+            .collect()
     }
 
     /// All requests, once none of them waits for its answer any more; panics after ten seconds.
     pub fn answered(&self) -> Vec<Entry> {
-        let all = |log: &Self| log.entries().iter().all(|entry| entry.ended != Ended::NotYet);
+        let all = |log: &Self| {
+            log.entries()
+                .iter()
+                .all(|entry| entry.ended != Ended::NotYet)
+        };
         self.wait_until("every request is answered", all);
         self.entries()
     }
 
     pub fn of(&self, kind: Kind) -> Vec<Entry> {
-        self.entries().into_iter().filter(|entry| entry.kind == kind).collect()
+        self.entries()
+            .into_iter()
+            .filter(|entry| entry.kind == kind)
+            .collect()
     }
 
     /// The latest request of a kind; panics if there is none.
     pub fn last(&self, kind: Kind) -> Entry {
-        self.of(kind).pop().unwrap_or_else(|| panic!("no request of kind {kind:?} has come"))
+        self.of(kind)
+            .pop()
+            .unwrap_or_else(|| panic!("no request of kind {kind:?} has come"))
     }
 
     pub fn count(&self, kind: Kind) -> usize {
@@ -102,14 +114,23 @@ impl RequestLog {
     pub fn file_bodies(&self) -> FileBodies {
         let entries = self.entries();
         let bodies = entries.iter().filter(|entry| entry.is_file_body());
-        bodies.fold(FileBodies { transfers: 0, bytes: 0 }, |sum, entry| FileBodies {
-            transfers: sum.transfers + 1,
-            bytes: sum.bytes + entry.body_sent,
-        })
+        bodies.fold(
+            FileBodies {
+                transfers: 0,
+                bytes: 0,
+            },
+            |sum, entry| FileBodies {
+                transfers: sum.transfers + 1,
+                bytes: sum.bytes + entry.body_sent,
+            },
+        )
     }
 
     pub fn posts(&self) -> usize {
-        self.entries().iter().filter(|entry| entry.head.method == "POST").count()
+        self.entries()
+            .iter()
+            .filter(|entry| entry.head.method == "POST")
+            .count()
     }
 
     /// Connections ever opened to either door.
@@ -123,7 +144,11 @@ impl RequestLog {
 
     /// Connections that carried the requests now in the log.
     pub fn connections_used(&self) -> usize {
-        self.entries().iter().map(|entry| entry.connection).collect::<BTreeSet<_>>().len()
+        self.entries()
+            .iter()
+            .map(|entry| entry.connection)
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 
     /// Forgets all entries and oddities; answers under way are no longer seen.
@@ -140,31 +165,49 @@ impl RequestLog {
 
     pub fn assert_nothing_unexpected(&self) {
         let unexpected = self.unexpected();
-        assert!(unexpected.is_empty(), "the stand-in was sent what it must never see: {unexpected:#?}");
+        assert!(
+            unexpected.is_empty(),
+            "the stand-in was sent what it must never see: {unexpected:#?}"
+        );
     }
 
     /// Blocks until the log satisfies the test; panics after ten seconds.
     pub fn wait_until(&self, what: &str, satisfied: impl Fn(&Self) -> bool) {
         let until = Instant::now() + Duration::from_secs(10);
         while !satisfied(self) {
-            assert!(Instant::now() < until, "not within ten seconds: {what}; log: {:#?}", self.entries());
+            assert!(
+                Instant::now() < until,
+                "not within ten seconds: {what}; log: {:#?}",
+                self.entries()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
     pub(in crate::support) fn begin(&self, entry: Entry) -> Record {
         let record = Arc::new(Mutex::new(entry));
-        self.0.entries.lock().expect("no panic holds it").push(Arc::clone(&record));
+        self.0
+            .entries
+            .lock()
+            .expect("no panic holds it")
+            .push(Arc::clone(&record));
         record
     }
 
     pub(in crate::support) fn report(&self, oddity: String) {
-        self.0.unexpected.lock().expect("no panic holds it").push(oddity);
+        self.0
+            .unexpected
+            .lock()
+            .expect("no panic holds it")
+            .push(oddity);
     }
 
     /// Counts a connection for as long as the guard lives.
     pub(in crate::support) fn connection(&self) -> OpenConnection {
-        OpenConnection { id: self.0.opened.fetch_add(1, Ordering::SeqCst) + 1, log: self.clone() }
+        OpenConnection {
+            id: self.0.opened.fetch_add(1, Ordering::SeqCst) + 1,
+            log: self.clone(),
+        }
     }
 }
 

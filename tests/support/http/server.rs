@@ -78,7 +78,12 @@ impl Listening {
         tls: Option<Tls>,
     ) -> Self {
         let address = listener.local_addr().expect("a listening socket");
-        let listening = Self { door, address, tls, task: Mutex::new(None) };
+        let listening = Self {
+            door,
+            address,
+            tls,
+            task: Mutex::new(None),
+        };
         listening.accept_on(runtime, host, listener);
         listening
     }
@@ -129,7 +134,9 @@ pub(in crate::support) fn listen(runtime: &Handle, address: SocketAddr) -> TcpLi
     let _in_runtime = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_reuseaddr(true).expect("a fresh socket");
-    socket.bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    socket
+        .bind(address)
+        .unwrap_or_else(|error| panic!("{address}: {error}"));
     socket.listen(4096).expect("a bound socket")
 }
 
@@ -190,14 +197,24 @@ impl<'a, H: Host> Exchange<'a, H> {
         if let Some(oddity) = host.oddity(door, &head) {
             host.log().report(format!("{door:?}: {oddity}: {head}"));
         }
-        Self { host, door, head, kind, carries_file, without_validators: false, record }
+        Self {
+            host,
+            door,
+            head,
+            kind,
+            carries_file,
+            without_validators: false,
+            record,
+        }
     }
 
     async fn run(mut self, mut connection: Connection) -> Option<Connection> {
         let mut body = match RequestBody::of(&self.head) {
             Ok(body) => body,
             Err(flaw) => {
-                self.host.log().report(format!("{:?}: {}: {flaw}", self.door, self.head));
+                self.host
+                    .log()
+                    .report(format!("{:?}: {}: {flaw}", self.door, self.head));
                 return self.send(connection, Answer::new(400), false).await;
             }
         };
@@ -220,9 +237,22 @@ impl<'a, H: Host> Exchange<'a, H> {
         self.send(connection, answer, body.ended()).await
     }
 
-    async fn send(&self, connection: Connection, answer: Answer, body_was_read: bool) -> Option<Connection> {
-        let acts = self.host.faults().take(fitting(&answer, &self.head), &self.asked());
-        let delivery = Delivery { request: &self.head, acts, body_was_read, record: &self.record };
+    async fn send(
+        &self,
+        connection: Connection,
+        answer: Answer,
+        body_was_read: bool,
+    ) -> Option<Connection> {
+        let acts = self
+            .host
+            .faults()
+            .take(fitting(&answer, &self.head), &self.asked());
+        let delivery = Delivery {
+            request: &self.head,
+            acts,
+            body_was_read,
+            record: &self.record,
+        };
         delivery.send(connection, answer).await
     }
 
@@ -240,20 +270,29 @@ impl<'a, H: Host> Exchange<'a, H> {
                 Act::AnotherRange(range) => {
                     self.head.remove_header("Range");
                     self.head.remove_header("If-Range");
-                    self.head.headers.push(("Range".to_owned(), range.to_owned()));
+                    self.head
+                        .headers
+                        .push(("Range".to_owned(), range.to_owned()));
                 }
                 Act::RefuseRanges(status) if self.head.header("Range").is_some() => {
                     replacement = Some(Answer::html(status));
                 }
                 Act::RefuseRangesFromTheEnd(status)
-                    if self.head.header("Range").is_some_and(|range| range.starts_with("bytes=-")) =>
+                    if self
+                        .head
+                        .header("Range")
+                        .is_some_and(|range| range.starts_with("bytes=-")) =>
                 {
                     replacement = Some(Answer::html(status));
                 }
                 Act::NoValidators => {
-                    for name in
-                        ["If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"]
-                    {
+                    for name in [
+                        "If-None-Match",
+                        "If-Modified-Since",
+                        "If-Match",
+                        "If-Unmodified-Since",
+                        "If-Range",
+                    ] {
                         self.head.remove_header(name);
                     }
                     self.without_validators = true;
@@ -264,10 +303,17 @@ impl<'a, H: Host> Exchange<'a, H> {
         replacement
     }
 
-    async fn answer(&self, connection: &mut Connection, body: &mut RequestBody) -> io::Result<Received> {
+    async fn answer(
+        &self,
+        connection: &mut Connection,
+        body: &mut RequestBody,
+    ) -> io::Result<Received> {
         if self.kind == Kind::Upload {
             let faults = self.host.faults().take(&[Phase::UploadBody], &self.asked());
-            return self.host.receive(&self.head, &faults, connection, body, &self.record).await;
+            return self
+                .host
+                .receive(&self.head, &faults, connection, body, &self.record)
+                .await;
         }
         while let Some(piece) = body.next(connection).await? {
             self.record.lock().expect("no panic holds it").body_received += piece.len() as u64;

@@ -78,15 +78,24 @@ impl Tls {
             None => builder.with_no_client_auth(),
             Some((authority, required)) => {
                 let mut roots = RootCertStore::empty();
-                roots.add(certificate(&authority.pem())).expect("an authority's certificate");
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+                roots
+                    .add(certificate(&authority.pem()))
+                    .expect("an authority's certificate");
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = if required {
+                    verifier
+                } else {
+                    verifier.allow_unauthenticated()
+                };
                 builder.with_client_cert_verifier(verifier.build().expect("an authority"))
             }
         };
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
         let chain = vec![certificate(&pair.certificate)];
-        let mut config = builder.with_single_cert(chain, key).expect("a certificate and its key");
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .expect("a certificate and its key");
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self(Arc::new(config))
     }
@@ -99,13 +108,17 @@ fn certificate(pem: &str) -> CertificateDer<'static> {
 /// One connection, whichever protocol it turns out to speak.
 pub(super) async fn serve(tls: Tls, host: Arc<impl Host>, door: Door, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let Ok(stream) = TlsAcceptor::from(tls.0).accept(stream).await else { return };
+    let Ok(stream) = TlsAcceptor::from(tls.0).accept(stream).await else {
+        return;
+    };
     let session = stream.get_ref().1;
     let is_identified = session.peer_certificates().is_some();
     if session.alpn_protocol() == Some(b"h2") {
-        let requests = service_fn(move |request| carry(Arc::clone(&host), door, request, is_identified));
-        let _ =
-            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), requests).await;
+        let requests =
+            service_fn(move |request| carry(Arc::clone(&host), door, request, is_identified));
+        let _ = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), requests)
+            .await;
         return;
     }
     let (near, far) = tokio::io::duplex(BUFFER_BYTES);
@@ -115,7 +128,11 @@ pub(super) async fn serve(tls: Tls, host: Arc<impl Host>, door: Door, stream: Tc
 
 /// Bytes both ways, with the fields put into each head. A body must not contain what looks like the end of a request line,
 /// which multipart bodies do not.
-async fn relay(stream: impl AsyncRead + AsyncWrite + Unpin, near: DuplexStream, is_identified: bool) {
+async fn relay(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    near: DuplexStream,
+    is_identified: bool,
+) {
     let (mut from_client, mut to_client) = tokio::io::split(stream);
     let (mut from_host, mut to_host) = tokio::io::split(near);
     let told = match is_identified {
@@ -164,17 +181,34 @@ async fn carry(
 ) -> hyper::Result<Response<Incoming>> {
     let (near, far) = tokio::io::duplex(BUFFER_BYTES);
     tokio::spawn(server::serve(host, door, Connection::over(far)));
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
     tokio::spawn(connection);
-    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-    let path: Option<Uri> = request.uri().path_and_query().and_then(|path| path.as_str().parse().ok());
+    let authority = request
+        .uri()
+        .authority()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let path: Option<Uri> = request
+        .uri()
+        .path_and_query()
+        .and_then(|path| path.as_str().parse().ok());
     *request.uri_mut() = path.unwrap_or_default();
     *request.version_mut() = hyper::Version::HTTP_11;
     let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_str(&authority).expect("an authority"));
-    headers.insert(HeaderName::from_static(PROTOCOL), HeaderValue::from_static("h2"));
+    headers.insert(
+        HOST,
+        HeaderValue::from_str(&authority).expect("an authority"),
+    );
+    headers.insert(
+        HeaderName::from_static(PROTOCOL),
+        HeaderValue::from_static("h2"),
+    );
     if is_identified {
-        headers.insert(HeaderName::from_static(IDENTIFIED), HeaderValue::from_static("yes"));
+        headers.insert(
+            HeaderName::from_static(IDENTIFIED),
+            HeaderValue::from_static("yes"),
+        );
     }
     let mut answer = sender.send_request(request).await?;
     answer.headers_mut().remove(CONNECTION);

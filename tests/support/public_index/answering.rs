@@ -36,7 +36,11 @@ pub(super) fn answer(state: &State, door: Door, request: &Head) -> Answer {
     if of_file && guard::query(request).unwrap_or_default() != settings.query {
         return Answer::html(404);
     }
-    let reading = Reading { state, settings: &settings, request };
+    let reading = Reading {
+        state,
+        settings: &settings,
+        request,
+    };
     let catalogue = state.catalogue();
     let answer = match address {
         Address::Root => reading.root(&catalogue),
@@ -92,12 +96,25 @@ impl Reading<'_> {
         let query = &self.settings.query;
         let link = |offer| {
             let link = self.state.link(self.settings.links, offer);
-            if query.is_empty() { link } else { format!("{link}?{query}") }
+            if query.is_empty() {
+                link
+            } else {
+                format!("{link}?{query}")
+            }
         };
         let files = offers.iter().map(|offer| (offer, link(offer))).collect();
-        let page = Page { settings: self.settings, name: &name, status: catalogue.status.get(&name), files };
+        let page = Page {
+            settings: self.settings,
+            name: &name,
+            status: catalogue.status.get(&name),
+            files,
+        };
         let media_type = self.media_type()?;
-        let body = if media_type == pages::V1_JSON { page.json() } else { page.html() };
+        let body = if media_type == pages::V1_JSON {
+            page.json()
+        } else {
+            page.html()
+        };
         Ok(self.described(media_type, body.into_bytes()))
     }
 
@@ -131,7 +148,9 @@ impl Reading<'_> {
             modified: offer.modified,
             content_type: "binary/octet-stream",
         };
-        Ok(entity.answer(self.request).header("Cache-Control", "max-age=365000000, immutable, public"))
+        Ok(entity
+            .answer(self.request)
+            .header("Cache-Control", "max-age=365000000, immutable, public"))
     }
 
     /// The type to answer with; 406 if the caller takes none of them.
@@ -151,13 +170,21 @@ impl Reading<'_> {
             if !packed {
                 return answer.body(body);
             }
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(&body).expect("writing to memory");
-            answer.header("Content-Encoding", "gzip").body(encoder.finish().expect("writing to memory"))
+            answer
+                .header("Content-Encoding", "gzip")
+                .body(encoder.finish().expect("writing to memory"))
         })
     }
 
-    fn validated(&self, content_type: &str, etag: &str, body: impl FnOnce(Answer) -> Answer) -> Answer {
+    fn validated(
+        &self,
+        content_type: &str,
+        etag: &str,
+        body: impl FnOnce(Answer) -> Answer,
+    ) -> Answer {
         let changed = http_date(SystemTime::UNIX_EPOCH + PAGES_CHANGED);
         let (validator, known) = match self.settings.validators {
             Validators::Strong => (Some(("ETag", etag.to_owned())), "If-None-Match"),
@@ -170,10 +197,9 @@ impl Reading<'_> {
             answer = answer.header("Cache-Control", self.settings.cache_control.clone());
         }
         if let Some((name, value)) = validator {
-            let unchanged = self
-                .request
-                .header(known)
-                .is_some_and(|listed| listed == value || listed.split(',').any(|one| one.trim() == value));
+            let unchanged = self.request.header(known).is_some_and(|listed| {
+                listed == value || listed.split(',').any(|one| one.trim() == value)
+            });
             answer = answer.header(name, value);
             if unchanged {
                 answer.status = 304;
@@ -203,9 +229,12 @@ fn negotiated(accept: &str) -> Option<&'static str> {
             "text/html" | "text/*" | "*/*" => pages::HTML,
             _ => continue,
         };
-        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q=")?.parse().ok())
+            .unwrap_or(1.0);
         let better = best.is_none_or(|(known, media_type)| {
-            weight > known || (weight == known && offered == pages::V1_JSON && media_type != offered)
+            weight > known
+                || (weight == known && offered == pages::V1_JSON && media_type != offered)
         });
         if weight > 0.0 && better {
             best = Some((weight, offered));

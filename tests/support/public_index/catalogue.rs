@@ -77,8 +77,13 @@ impl From<Artifact> for Offer {
             sha256: artifact.sha256,
             metadata: artifact.metadata,
             hashes: Hashes::Sha256,
-            sidecar: if has_sidecar { Sidecar::Hashed } else { Sidecar::None },
-            requires_python: Some(artifact.requires_python).filter(|specifier| !specifier.is_empty()),
+            sidecar: if has_sidecar {
+                Sidecar::Hashed
+            } else {
+                Sidecar::None
+            },
+            requires_python: Some(artifact.requires_python)
+                .filter(|specifier| !specifier.is_empty()),
             yanked: None,
             upload_time: Some("2024-01-02T03:04:05.678901Z".to_owned()),
             gpg_sig: None,
@@ -146,7 +151,13 @@ impl Offer {
     /// `AA/BB/REST/NAME`, as a public index lays its files out by a digest that is not their sha256.
     pub(super) fn place(&self) -> String {
         let digest = sha256_hex(format!("place of {}", self.sha256).as_bytes());
-        format!("{}/{}/{}/{}", &digest[..2], &digest[2..4], &digest[4..], self.filename)
+        format!(
+            "{}/{}/{}/{}",
+            &digest[..2],
+            &digest[2..4],
+            &digest[4..],
+            self.filename
+        )
     }
 }
 
@@ -169,7 +180,10 @@ pub struct Catalogue {
 impl Catalogue {
     pub fn publish(&mut self, offer: impl Into<Offer>) {
         let offer = offer.into();
-        self.projects.entry(normalise(&offer.project)).or_default().push(offer);
+        self.projects
+            .entry(normalise(&offer.project))
+            .or_default()
+            .push(offer);
     }
 
     pub fn withdraw(&mut self, filename: &str) {
@@ -181,11 +195,16 @@ impl Catalogue {
     /// Changes what is said of a file; panics if it is not offered.
     pub fn offer_mut(&mut self, filename: &str) -> &mut Offer {
         let mut offers = self.projects.values_mut().flatten();
-        offers.find(|offer| offer.filename == filename).expect("a file of the test's index")
+        offers
+            .find(|offer| offer.filename == filename)
+            .expect("a file of the test's index")
     }
 
     pub fn find(&self, filename: &str) -> Option<&Offer> {
-        self.projects.values().flatten().find(|offer| offer.filename == filename)
+        self.projects
+            .values()
+            .flatten()
+            .find(|offer| offer.filename == filename)
     }
 
     /// The normalised names, sorted.

@@ -22,7 +22,11 @@ const TELLING: [&str; 7] = [
 
 /// What is wrong with a request, if anything is.
 pub(super) fn oddity(settings: &Settings, door: Door, head: &Head) -> Option<String> {
-    let own = settings.credential.as_ref().filter(|_| door == Door::Index).map(expected);
+    let own = settings
+        .credential
+        .as_ref()
+        .filter(|_| door == Door::Index)
+        .map(expected);
     let told = TELLING.iter().find(|name| {
         let value = head.header(name);
         value.is_some() && !(**name == "Authorization" && value == own.as_deref())
@@ -33,7 +37,10 @@ pub(super) fn oddity(settings: &Settings, door: Door, head: &Head) -> Option<Str
     if query(head).is_some_and(|query| settings.query.is_empty() || query != settings.query) {
         return Some("a query".to_owned());
     }
-    let segments = head.path().split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
+    let segments = head
+        .path()
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy());
     for segment in segments {
         if let Some(name) = settings.private.iter().find(|name| names(name, &segment)) {
             return Some(format!("the private name {name}"));
@@ -49,15 +56,22 @@ pub(super) fn query(head: &Head) -> Option<&str> {
 
 /// The `Authorization` of a Basic credential.
 pub(super) fn expected((user, password): &(String, String)) -> String {
-    format!("Basic {}", base64::encode(format!("{user}:{password}").as_bytes()))
+    format!(
+        "Basic {}",
+        base64::encode(format!("{user}:{password}").as_bytes())
+    )
 }
 
 /// Target and fields of a request in one text, with every Basic credential also in plain.
 pub(super) fn everything_said(head: &Head) -> String {
-    let mut text = percent_decode_str(&head.target).decode_utf8_lossy().into_owned();
+    let mut text = percent_decode_str(&head.target)
+        .decode_utf8_lossy()
+        .into_owned();
     for (name, value) in &head.headers {
         let _ = write!(text, "\n{name}: {value}");
-        let basic = value.split_once(' ').and_then(|(_, packed)| base64::decode(packed.trim()));
+        let basic = value
+            .split_once(' ')
+            .and_then(|(_, packed)| base64::decode(packed.trim()));
         if let Some(plain) = basic {
             let _ = write!(text, " ({})", String::from_utf8_lossy(&plain));
         }
@@ -83,7 +97,8 @@ fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((start, rest)) => name.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len()).any(|skipped| tail.is_char_boundary(skipped) && fits(rest, &tail[skipped..]))
+            (0..=tail.len())
+                .any(|skipped| tail.is_char_boundary(skipped) && fits(rest, &tail[skipped..]))
         }),
     }
 }

@@ -86,7 +86,10 @@ impl Builder {
         let listeners = [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let [origin, files_origin] = [0, 1].map(|door: usize| {
-            format!("{scheme}://{}", listeners[door].local_addr().expect("a listening socket"))
+            format!(
+                "{scheme}://{}",
+                listeners[door].local_addr().expect("a listening socket")
+            )
         });
         let state = Arc::new(State {
             origin,
@@ -103,7 +106,11 @@ impl Builder {
             Listening::start(handle, &state, Door::Index, door, self.tls.clone()),
             Listening::start(handle, &state, Door::Files, files_door, self.tls),
         ];
-        PublicIndex { state, doors, runtime: Some(runtime) }
+        PublicIndex {
+            state,
+            doors,
+            runtime: Some(runtime),
+        }
     }
 }
 
@@ -159,7 +166,9 @@ impl PublicIndex {
     /// The path of a file below [`Self::files_prefix`], without a slash at the start.
     pub fn file_path(&self, filename: &str) -> String {
         let catalogue = self.state.catalogue();
-        let offer = catalogue.find(filename).unwrap_or_else(|| panic!("{filename} is not offered"));
+        let offer = catalogue
+            .find(filename)
+            .unwrap_or_else(|| panic!("{filename} is not offered"));
         self.state.path_below_prefix(offer)
     }
 
@@ -184,13 +193,20 @@ impl PublicIndex {
 
     /// Answers for this project (by its normalised name; empty: the root page) with exactly these bytes.
     pub fn serve_verbatim(&self, project: &str, content_type: &str, body: impl Into<Bytes>) {
-        let page = RawPage { content_type: content_type.to_owned(), body: body.into() };
+        let page = RawPage {
+            content_type: content_type.to_owned(),
+            body: body.into(),
+        };
         self.change(|catalogue| catalogue.raw.insert(project.to_owned(), page));
     }
 
     /// From now on reports whoever asks for a name that fits; `*` stands for anything.
     pub fn declare_private(&self, names: &[&str]) {
-        self.set(|settings| settings.private.extend(names.iter().map(|name| (*name).to_owned())));
+        self.set(|settings| {
+            settings
+                .private
+                .extend(names.iter().map(|name| (*name).to_owned()))
+        });
     }
 
     pub fn plan(&self, fault: Fault) -> PlannedFault {
@@ -200,7 +216,13 @@ impl PublicIndex {
     /// Holds matching answers at so many bytes of their body until the gate is opened.
     pub fn hold(&self, site: impl Into<Site>, after: u64) -> Gate {
         let gate = Gate::new();
-        self.plan(Act::Gate { after, gate: gate.clone() }.at(site));
+        self.plan(
+            Act::Gate {
+                after,
+                gate: gate.clone(),
+            }
+            .at(site),
+        );
         gate
     }
 
@@ -219,7 +241,11 @@ impl PublicIndex {
         for entry in self.log().entries() {
             let told = guard::everything_said(&entry.head);
             for secret in secrets {
-                assert!(!told.contains(secret), "the public index was told {secret:?}: {:?}", entry.head);
+                assert!(
+                    !told.contains(secret),
+                    "the public index was told {secret:?}: {:?}",
+                    entry.head
+                );
             }
         }
     }

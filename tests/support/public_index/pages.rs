@@ -28,26 +28,50 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     pub(super) fn html(&self) -> String {
-        let links: String = self.files.iter().map(|(offer, link)| anchor(offer, link)).collect();
+        let links: String = self
+            .files
+            .iter()
+            .map(|(offer, link)| anchor(offer, link))
+            .collect();
         let status = self.status.map_or(String::new(), |status| {
             let reason = status.reason.as_deref().map_or(String::new(), |reason| {
-                format!("    <meta name=\"pypi:project-status-reason\" content=\"{}\">\n", escaped(reason))
+                format!(
+                    "    <meta name=\"pypi:project-status-reason\" content=\"{}\">\n",
+                    escaped(reason)
+                )
             });
-            format!("    <meta name=\"pypi:project-status\" content=\"{}\">\n{reason}", status.status)
+            format!(
+                "    <meta name=\"pypi:project-status\" content=\"{}\">\n{reason}",
+                status.status
+            )
         });
-        document(self.settings.api_version, &status, &format!("Links for {}", self.name), &links)
+        document(
+            self.settings.api_version,
+            &status,
+            &format!("Links for {}", self.name),
+            &links,
+        )
     }
 
     pub(super) fn json(&self) -> String {
-        let files: Vec<Value> =
-            self.files.iter().map(|(offer, link)| json_file(self.settings, offer, link)).collect();
+        let files: Vec<Value> = self
+            .files
+            .iter()
+            .map(|(offer, link)| json_file(self.settings, offer, link))
+            .collect();
         let mut page = Map::new();
-        page.insert("meta".into(), json!({"_last-serial": 7, "api-version": self.settings.api_version}));
+        page.insert(
+            "meta".into(),
+            json!({"_last-serial": 7, "api-version": self.settings.api_version}),
+        );
         page.insert("name".into(), self.name.into());
         page.insert("files".into(), files.into());
         if self.settings.speaks(1) {
-            let mut versions: Vec<&str> =
-                self.files.iter().map(|(offer, _)| offer.version.as_str()).collect();
+            let mut versions: Vec<&str> = self
+                .files
+                .iter()
+                .map(|(offer, _)| offer.version.as_str())
+                .collect();
             versions.dedup();
             page.insert("versions".into(), versions.into());
         }
@@ -66,7 +90,11 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn root_html<'a>(api_version: &str, path: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn root_html<'a>(
+    api_version: &str,
+    path: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> String {
     let links: String = names.map(|name| root_anchor(path, name)).collect();
     document(api_version, "", "Simple index", &links)
 }
@@ -77,7 +105,12 @@ pub(super) fn root_json<'a>(api_version: &str, names: impl Iterator<Item = &'a s
 }
 
 /// A root page of so many projects, of which a few at a time are in memory.
-pub(super) fn generated_root(api_version: &str, path: &str, projects: u64, as_json: bool) -> Generated {
+pub(super) fn generated_root(
+    api_version: &str,
+    path: &str,
+    projects: u64,
+    as_json: bool,
+) -> Generated {
     let (head, tail) = if as_json {
         (root_json_head(api_version), "]}".to_owned())
     } else {
@@ -93,7 +126,9 @@ pub(super) fn generated_root(api_version: &str, path: &str, projects: u64, as_js
             number if number <= pieces => {
                 let first = (number - 1) * PROJECTS_A_PIECE;
                 let names = first..(first + PROJECTS_A_PIECE).min(projects);
-                names.map(|project| generated_entry(&path, project, as_json)).collect()
+                names
+                    .map(|project| generated_entry(&path, project, as_json))
+                    .collect()
             }
             number if number == pieces + 1 => tail.clone(),
             _ => return None,
@@ -131,7 +166,8 @@ fn document(api_version: &str, status: &str, title: &str, links: &str) -> String
 }
 
 fn anchor(offer: &Offer, link: &str) -> String {
-    let fragment = digest(offer).map_or(String::new(), |(name, digest)| format!("#{name}={digest}"));
+    let fragment =
+        digest(offer).map_or(String::new(), |(name, digest)| format!("#{name}={digest}"));
     let mut attributes = String::new();
     let mut put = |name: &str, value: &str| {
         attributes.push_str(&format!(" {name}=\"{}\"", escaped(value)));
@@ -152,7 +188,11 @@ fn anchor(offer: &Offer, link: &str) -> String {
     if let Some(url) = &offer.provenance {
         put("data-provenance", url);
     }
-    format!("<a href=\"{}{fragment}\"{attributes}>{}</a><br />\n", escaped(link), escaped(&offer.filename))
+    format!(
+        "<a href=\"{}{fragment}\"{attributes}>{}</a><br />\n",
+        escaped(link),
+        escaped(&offer.filename)
+    )
 }
 
 fn json_file(settings: &Settings, offer: &Offer, link: &str) -> Value {
@@ -171,7 +211,10 @@ fn json_file(settings: &Settings, offer: &Offer, link: &str) -> Value {
     file.insert("hashes".into(), hashes.into());
     file.insert("core-metadata".into(), metadata.clone());
     file.insert("data-dist-info-metadata".into(), metadata);
-    file.insert("requires-python".into(), offer.requires_python.as_deref().into());
+    file.insert(
+        "requires-python".into(),
+        offer.requires_python.as_deref().into(),
+    );
     let yanked = match offer.yanked.as_deref() {
         None => Value::Bool(false),
         Some("") => Value::Bool(true),
@@ -213,5 +256,8 @@ fn advertised(offer: &Offer) -> Option<String> {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

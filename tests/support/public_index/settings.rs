@@ -89,7 +89,10 @@ impl Default for Settings {
 impl Settings {
     /// Whether JSON of this minor version of the API, or a later one, is spoken.
     pub(super) fn speaks(&self, minor: u32) -> bool {
-        let own = self.api_version.split_once('.').and_then(|(_, minor)| minor.parse::<u32>().ok());
+        let own = self
+            .api_version
+            .split_once('.')
+            .and_then(|(_, minor)| minor.parse::<u32>().ok());
         own.is_some_and(|own| own >= minor)
     }
 }

@@ -78,7 +78,12 @@ impl State {
             Links::Relative | Links::RootRelative => {
                 format!("{}{}/{}", self.parent(), self.files_folder, offer.place())
             }
-            Links::Beside => format!("{}{}/{}", self.path, normalise(&offer.project), offer.filename),
+            Links::Beside => format!(
+                "{}{}/{}",
+                self.path,
+                normalise(&offer.project),
+                offer.filename
+            ),
         };
         encoded(&path).trim_start_matches('/').to_owned()
     }
@@ -102,7 +107,9 @@ impl State {
         if let Some(place) = path.strip_prefix(&folder) {
             return Some(file(place));
         }
-        let path = path.strip_prefix(self.path.trim_end_matches('/')).filter(|_| door == Door::Index)?;
+        let path = path
+            .strip_prefix(self.path.trim_end_matches('/'))
+            .filter(|_| door == Door::Index)?;
         let segments: Vec<&str> = path.split('/').collect();
         match segments.as_slice() {
             [""] | ["", ""] => Some(Address::Root),

@@ -69,13 +69,35 @@ impl Choice {
 
     /// The names that no lock has: each with the option that gave it.
     pub fn unknown(&self, offered: &Offered) -> Vec<String> {
-        let group = |name: &&String| !offered.groups.contains(*name) && !OWN_GROUPS.contains(&name.as_str());
+        let group = |name: &&String| {
+            !offered.groups.contains(*name) && !OWN_GROUPS.contains(&name.as_str())
+        };
         let extra = |name: &&String| !offered.extras.contains(*name);
-        let groups = self.groups.iter().filter(group).map(|name| format!("--group {name}"));
-        let no_groups = self.no_groups.iter().filter(group).map(|name| format!("--no-group {name}"));
-        let extras = self.extras.iter().filter(extra).map(|name| format!("--extra {name}"));
-        let no_extras = self.no_extras.iter().filter(extra).map(|name| format!("--no-extra {name}"));
-        groups.chain(no_groups).chain(extras).chain(no_extras).collect()
+        let groups = self
+            .groups
+            .iter()
+            .filter(group)
+            .map(|name| format!("--group {name}"));
+        let no_groups = self
+            .no_groups
+            .iter()
+            .filter(group)
+            .map(|name| format!("--no-group {name}"));
+        let extras = self
+            .extras
+            .iter()
+            .filter(extra)
+            .map(|name| format!("--extra {name}"));
+        let no_extras = self
+            .no_extras
+            .iter()
+            .filter(extra)
+            .map(|name| format!("--no-extra {name}"));
+        groups
+            .chain(no_groups)
+            .chain(extras)
+            .chain(no_extras)
+            .collect()
     }
 
     /// Whether a marker's extra or group is certainly not installed; `literal` as the format writes it.
@@ -104,11 +126,17 @@ impl Offered {
     ) -> Self {
         let mut groups: BTreeSet<String> = groups.into_iter().map(normalised).collect();
         groups.retain(|name| !OWN_GROUPS.contains(&name.as_str()));
-        Self { groups, extras: extras.into_iter().map(normalised).collect() }
+        Self {
+            groups,
+            extras: extras.into_iter().map(normalised).collect(),
+        }
     }
 }
 
 /// Names of groups and extras are compared like those of projects (PEP 685, 735).
 pub(super) fn normalised(name: &str) -> String {
-    ProjectName::parse(name).map_or_else(|_| name.to_ascii_lowercase(), |name| name.as_str().to_owned())
+    ProjectName::parse(name).map_or_else(
+        |_| name.to_ascii_lowercase(),
+        |name| name.as_str().to_owned(),
+    )
 }

@@ -13,7 +13,9 @@ pub(super) fn retain(
     key: &str,
     mut keep: impl FnMut(&mut Table) -> Result<bool, LockError>,
 ) -> Result<(), LockError> {
-    let Some(Value::Array(items)) = table.get_mut(key) else { return Ok(()) };
+    let Some(Value::Array(items)) = table.get_mut(key) else {
+        return Ok(());
+    };
     let mut kept = Vec::new();
     for mut item in std::mem::take(items) {
         let stays = item.as_table_mut().map_or(Ok(true), &mut keep)?;
@@ -27,7 +29,12 @@ pub(super) fn retain(
 
 /// The texts of a list.
 pub(super) fn texts<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
-    table.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    table
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 pub(super) fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
@@ -41,7 +48,9 @@ pub(super) fn narrow_marker(
     is_out: &dyn Fn(Variable, &str) -> bool,
     place: &str,
 ) -> Result<bool, LockError> {
-    let Some(marker) = reading::marker(text(table, key), place)? else { return Ok(true) };
+    let Some(marker) = reading::marker(text(table, key), place)? else {
+        return Ok(true);
+    };
     match marker.narrowed(is_out) {
         Narrowed::Never => return Ok(false),
         Narrowed::Always => drop(table.remove(key)),

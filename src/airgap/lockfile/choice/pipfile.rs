@@ -10,7 +10,10 @@ const META: &str = "_meta";
 
 pub(super) fn offered(name: &str, text: &str) -> Result<Offered, LockError> {
     let lock = read(name, text)?;
-    Ok(Offered::new(lock.keys().map(String::as_str).filter(|key| *key != META), []))
+    Ok(Offered::new(
+        lock.keys().map(String::as_str).filter(|key| *key != META),
+        [],
+    ))
 }
 
 pub(super) fn narrowed(name: &str, text: &str, choice: &Choice) -> Result<String, LockError> {

@@ -11,7 +11,11 @@ use crate::airgap::lockfile::marker::Variable;
 use crate::airgap::lockfile::reading::LockError;
 
 pub(super) fn offered(lock: &Table) -> Offered {
-    let extras = lock.get("extras").and_then(Value::as_table).into_iter().flatten();
+    let extras = lock
+        .get("extras")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
     let groups = packages(lock).flat_map(|package| {
         let category = text(package, "category").filter(|_| !package.contains_key("groups"));
         texts(package, "groups").chain(category)
@@ -52,7 +56,9 @@ fn narrow_groups(package: &mut Table, choice: &Choice, place: &str) -> Result<bo
     for group in groups {
         let markers = package.get_mut("markers").and_then(Value::as_table_mut);
         let may_hold = match markers {
-            Some(markers) if choice.takes_group(&group) => narrow_marker(markers, &group, &is_out, place)?,
+            Some(markers) if choice.takes_group(&group) => {
+                narrow_marker(markers, &group, &is_out, place)?
+            }
             Some(_) | None => choice.takes_group(&group),
         };
         if may_hold {
@@ -62,7 +68,11 @@ fn narrow_groups(package: &mut Table, choice: &Choice, place: &str) -> Result<bo
         }
     }
     // A table without any marker says nothing.
-    if package.get("markers").and_then(Value::as_table).is_some_and(Table::is_empty) {
+    if package
+        .get("markers")
+        .and_then(Value::as_table)
+        .is_some_and(Table::is_empty)
+    {
         package.remove("markers");
     }
     let is_needed = !left.is_empty();
@@ -72,30 +82,43 @@ fn narrow_groups(package: &mut Table, choice: &Choice, place: &str) -> Result<bo
 
 /// Whether nothing but extras brings it.
 fn is_of_extras(package: &Table) -> bool {
-    let is_optional = package.get("optional").and_then(Value::as_bool).unwrap_or_default();
+    let is_optional = package
+        .get("optional")
+        .and_then(Value::as_bool)
+        .unwrap_or_default();
     is_optional && texts(package, "groups").all(|group| group == "main")
 }
 
 /// The packages that the chosen extras name, and the ones that are not optional, with all that these depend on.
 fn wanted(lock: &Table, choice: &Choice) -> BTreeSet<String> {
     let extras = lock.get("extras").and_then(Value::as_table);
-    let chosen = extras.into_iter().flatten().filter(|(extra, _)| choice.takes_extra(extra));
-    let named = chosen.filter_map(|(_, packages)| packages.as_array()).flatten().filter_map(Value::as_str);
+    let chosen = extras
+        .into_iter()
+        .flatten()
+        .filter(|(extra, _)| choice.takes_extra(extra));
+    let named = chosen
+        .filter_map(|(_, packages)| packages.as_array())
+        .flatten()
+        .filter_map(Value::as_str);
     // Older ones write a requirement here: `six (>=1.0)`.
     let mut open: Vec<String> = named
         .filter_map(|requirement| requirement.split([' ', '(', '[', ';']).next())
         .map(normalised)
         .collect();
     for package in packages(lock) {
-        open.extend(text(package, "name").filter(|_| !is_of_extras(package)).map(normalised));
+        open.extend(
+            text(package, "name")
+                .filter(|_| !is_of_extras(package))
+                .map(normalised),
+        );
     }
     let mut wanted = BTreeSet::new();
     while let Some(name) = open.pop() {
         if !wanted.insert(name.clone()) {
             continue;
         }
-        let named =
-            packages(lock).filter(|package| text(package, "name").is_some_and(|own| normalised(own) == name));
+        let named = packages(lock)
+            .filter(|package| text(package, "name").is_some_and(|own| normalised(own) == name));
         for dependencies in named.filter_map(|package| package.get("dependencies")?.as_table()) {
             open.extend(dependencies.keys().map(|name| normalised(name)));
         }
@@ -104,5 +127,9 @@ fn wanted(lock: &Table, choice: &Choice) -> BTreeSet<String> {
 }
 
 fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
-    lock.get("package").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
+    lock.get("package")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table)
 }

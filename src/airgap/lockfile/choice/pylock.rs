@@ -22,5 +22,7 @@ pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(
         let is_own = variable == Variable::DependencyGroups && own.contains(&normalised(literal));
         !is_own && choice.is_out(variable, literal)
     };
-    retain(lock, "packages", |package| narrow_marker(package, "marker", &is_out, place))
+    retain(lock, "packages", |package| {
+        narrow_marker(package, "marker", &is_out, place)
+    })
 }

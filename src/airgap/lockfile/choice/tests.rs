@@ -183,18 +183,40 @@ const PIPFILE: &str = r#"{"_meta": {"pipfile-spec": 6}, "default": {"idna": {"ve
 /// `g:`, `-g:`, `x:` and `-x:` with a name; `-dev`.
 fn choice(words: &str) -> Choice {
     let of = |prefix: &str| -> Vec<String> {
-        words.split_whitespace().filter_map(|word| word.strip_prefix(prefix)).map(str::to_owned).collect()
+        words
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect()
     };
-    Choice::new(&of("g:"), &of("-g:"), &of("x:"), &of("-x:"), words.contains("-dev"))
+    Choice::new(
+        &of("g:"),
+        &of("-g:"),
+        &of("x:"),
+        &of("-x:"),
+        words.contains("-dev"),
+    )
 }
 
 /// The packages of a lock, each with its marker.
 fn reading(name: &str, text: &str) -> Vec<String> {
     let variable = |_: &str| None;
     let mut none = |_: &str| Err(String::new());
-    let read = read(name, text, &mut Surroundings { read: &mut none, variable: &variable }).unwrap();
+    let read = read(
+        name,
+        text,
+        &mut Surroundings {
+            read: &mut none,
+            variable: &variable,
+        },
+    )
+    .unwrap();
     let shown = |one: &crate::airgap::wanted::Wanted| {
-        let marker = one.marker.as_ref().map(|marker| format!(" ; {marker}")).unwrap_or_default();
+        let marker = one
+            .marker
+            .as_ref()
+            .map(|marker| format!(" ; {marker}"))
+            .unwrap_or_default();
         let version = match &one.versions {
             crate::airgap::wanted::Versions::Exactly(version) => version.to_string(),
             _ => String::new(),
@@ -222,9 +244,21 @@ fn each_format_offers_its_groups_and_extras() {
         ("requirements.txt", "a==1", "", ""),
     ] {
         let offered = offered(name, text).unwrap();
-        assert_eq!(offered.groups.into_iter().collect::<Vec<_>>().join(" "), groups, "{name}");
-        assert_eq!(offered.extras.into_iter().collect::<Vec<_>>().join(" "), extras, "{name}");
-        assert_eq!(narrowed(name, text, &Choice::default()).unwrap(), text, "{name}: all of it");
+        assert_eq!(
+            offered.groups.into_iter().collect::<Vec<_>>().join(" "),
+            groups,
+            "{name}"
+        );
+        assert_eq!(
+            offered.extras.into_iter().collect::<Vec<_>>().join(" "),
+            extras,
+            "{name}"
+        );
+        assert_eq!(
+            narrowed(name, text, &Choice::default()).unwrap(),
+            text,
+            "{name}: all of it"
+        );
     }
 }
 
@@ -239,14 +273,29 @@ fn a_graph_is_followed_from_what_was_chosen() {
     };
     let own = ["httpx 1.0", "socksio 1.0"];
     assert_eq!(names("-dev -g:docs -x:cpu -x:cuda"), own);
-    assert_eq!(names("-dev -g:docs x:cpu"), [&own[..], &["torch 2.0+cpu"]].concat());
-    assert_eq!(names("-dev -g:docs x:cuda"), ["httpx 1.0", "nvidia 1.0", "socksio 1.0", "torch 2.0"]);
+    assert_eq!(
+        names("-dev -g:docs x:cpu"),
+        [&own[..], &["torch 2.0+cpu"]].concat()
+    );
+    assert_eq!(
+        names("-dev -g:docs x:cuda"),
+        ["httpx 1.0", "nvidia 1.0", "socksio 1.0", "torch 2.0"]
+    );
     // An extra of a package belongs to who asks for it.
     assert_eq!(
         names("g:dev -x:cpu -x:cuda"),
-        ["attrs 26.1.0", "brotli 1.0", "httpx 1.0", "pytest 1.0", "socksio 1.0"]
+        [
+            "attrs 26.1.0",
+            "brotli 1.0",
+            "httpx 1.0",
+            "pytest 1.0",
+            "socksio 1.0"
+        ]
     );
-    assert_eq!(names("g:docs -x:cpu -x:cuda"), ["attrs 26.1.0", "httpx 1.0", "socksio 1.0"]);
+    assert_eq!(
+        names("g:docs -x:cpu -x:cuda"),
+        ["attrs 26.1.0", "httpx 1.0", "socksio 1.0"]
+    );
     // Both variants may be carried, although no machine installs both.
     assert_eq!(names("-dev -g:docs x:cpu x:cuda").len(), 5);
     // `docs` alone wants it on old Pythons only, and `dev` everywhere.
@@ -265,7 +314,14 @@ fn a_script_and_a_workspace_without_a_project_have_their_roots_in_the_manifest()
     let lock = format!(
         "version = 1\n[manifest]\nrequirements = [{{ name = \"a\" }}]\n[manifest.dependency-groups]\ndev = [{{ name = \"b\" }}]\n{packages}"
     );
-    assert_eq!(offered("uv.lock", &lock).unwrap().groups.into_iter().collect::<Vec<_>>(), ["dev"]);
+    assert_eq!(
+        offered("uv.lock", &lock)
+            .unwrap()
+            .groups
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["dev"]
+    );
     assert_eq!(narrowed_to("uv.lock", &lock, "-dev"), ["a 1"]);
     assert_eq!(narrowed_to("uv.lock", &lock, "g:dev"), ["a 1", "b 1"]);
 }
@@ -273,7 +329,10 @@ fn a_script_and_a_workspace_without_a_project_have_their_roots_in_the_manifest()
 #[test]
 fn packages_stay_for_the_groups_that_were_chosen() {
     for (words, left) in [
-        ("g:dev -x:net -x:toml", &["attrs 26.1.0 ; python_version < '3.11'", "idna 3.20"][..]),
+        (
+            "g:dev -x:net -x:toml",
+            &["attrs 26.1.0 ; python_version < '3.11'", "idna 3.20"][..],
+        ),
         (
             "-dev x:toml",
             &[
@@ -283,7 +342,14 @@ fn packages_stay_for_the_groups_that_were_chosen() {
                 "tomli 2.0 ; python_version < '3.11' and extra == 'toml'",
             ],
         ),
-        ("g:main x:net", &["anyio 3.7 ; extra == 'net'", "idna 3.20", "sniffio 1.3 ; extra == 'net'"]),
+        (
+            "g:main x:net",
+            &[
+                "anyio 3.7 ; extra == 'net'",
+                "idna 3.20",
+                "sniffio 1.3 ; extra == 'net'",
+            ],
+        ),
     ] {
         assert_eq!(narrowed_to("poetry.lock", POETRY, words), left, "{words}");
     }
@@ -294,26 +360,50 @@ fn packages_stay_for_the_groups_that_were_chosen() {
             && narrowed_to("poetry.lock", older, "g:dev").len() == 1
     );
 
-    assert_eq!(narrowed_to("pdm.lock", PDM, "-dev"), ["attrs 26.1.0", "idna 3.20", "six 1.17.0"]);
-    assert_eq!(narrowed_to("pdm.lock", PDM, "-dev -g:docs -g:net"), ["idna 3.20"]);
-    assert_eq!(narrowed_to("Pipfile.lock", PIPFILE, "-dev"), ["idna 3.20", "six 1.17.0"]);
+    assert_eq!(
+        narrowed_to("pdm.lock", PDM, "-dev"),
+        ["attrs 26.1.0", "idna 3.20", "six 1.17.0"]
+    );
+    assert_eq!(
+        narrowed_to("pdm.lock", PDM, "-dev -g:docs -g:net"),
+        ["idna 3.20"]
+    );
+    assert_eq!(
+        narrowed_to("Pipfile.lock", PIPFILE, "-dev"),
+        ["idna 3.20", "six 1.17.0"]
+    );
 
     let pylock = PYLOCK.replace("not_there", "os_name == 'nt'");
     let plain = "plain 1.0 ; os_name == 'nt'";
     let own = "idna 3.20 ; 'default' in dependency_groups";
-    assert_eq!(narrowed_to("pylock.toml", &pylock, "-dev -g:docs -x:net"), [own, plain]);
+    assert_eq!(
+        narrowed_to("pylock.toml", &pylock, "-dev -g:docs -x:net"),
+        [own, plain]
+    );
     assert_eq!(
         narrowed_to("pylock.toml", &pylock, "g:docs -x:net"),
-        ["attrs 26.1.0 ; python_version < '3.11' and 'docs' in dependency_groups", own, plain]
+        [
+            "attrs 26.1.0 ; python_version < '3.11' and 'docs' in dependency_groups",
+            own,
+            plain
+        ]
     );
     let unread = narrowed("pylock.toml", PYLOCK, &choice("g:docs"));
-    assert!(unread.unwrap_err().to_string().starts_with("pylock.toml: not an environment marker"));
+    assert!(
+        unread
+            .unwrap_err()
+            .to_string()
+            .starts_with("pylock.toml: not an environment marker")
+    );
 }
 
 /// A lock of packages `p0`, `p1`, …: `edges` lead from one to the other, `groups` and `extras` from the project to one.
 fn lock(edges: &[(usize, usize)], groups: &[usize], extras: &[usize]) -> String {
     let table = |names: &[usize]| -> String {
-        names.iter().map(|at| format!("n{at} = [{{ name = \"p{at}\" }}]\n")).collect()
+        names
+            .iter()
+            .map(|at| format!("n{at} = [{{ name = \"p{at}\" }}]\n"))
+            .collect()
     };
     let mut text = format!(
         "version = 1\n[[package]]\nname = \"forge\"\nversion = \"1\"\nsource = {{ editable = \".\" }}\ndependencies = [{{ name = \"p0\" }}]\n\
@@ -322,8 +412,10 @@ fn lock(edges: &[(usize, usize)], groups: &[usize], extras: &[usize]) -> String 
         table(groups)
     );
     for at in 0..6 {
-        let own =
-            edges.iter().filter(|(from, _)| *from == at).map(|(_, to)| format!("{{ name = \"p{to}\" }}"));
+        let own = edges
+            .iter()
+            .filter(|(from, _)| *from == at)
+            .map(|(_, to)| format!("{{ name = \"p{to}\" }}"));
         text.push_str(&format!(
             "[[package]]\nname = \"p{at}\"\nversion = \"1\"\nsource = {{ registry = \"https://index.example/simple\" }}\ndependencies = [{}]\n",
             own.collect::<Vec<_>>().join(", ")

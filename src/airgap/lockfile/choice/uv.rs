@@ -20,20 +20,37 @@ type Piece = (usize, Option<String>);
 
 pub(super) fn offered(lock: &Table) -> Offered {
     let members = members(lock);
-    let roots: Vec<&Table> = packages(lock).filter(|package| is_root(package, &members)).collect();
+    let roots: Vec<&Table> = packages(lock)
+        .filter(|package| is_root(package, &members))
+        .collect();
     let names = |key: &'static str| {
-        let tables = roots.iter().filter_map(move |package| package.get(key)?.as_table());
+        let tables = roots
+            .iter()
+            .filter_map(move |package| package.get(key)?.as_table());
         tables.flat_map(|table| table.keys().map(String::as_str))
     };
-    let groups =
-        names(GROUPS).chain(manifest_groups(lock).into_iter().flatten().map(|(name, _)| name.as_str()));
+    let groups = names(GROUPS).chain(
+        manifest_groups(lock)
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str()),
+    );
     Offered::new(groups, names(EXTRAS))
 }
 
 pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(), LockError> {
     let members = members(lock);
-    let reached = Graph { lock, choice, place, members: &members }.reached()?;
-    let key = PACKAGES.into_iter().find(|key| lock.contains_key(*key)).unwrap_or("package");
+    let reached = Graph {
+        lock,
+        choice,
+        place,
+        members: &members,
+    }
+    .reached()?;
+    let key = PACKAGES
+        .into_iter()
+        .find(|key| lock.contains_key(*key))
+        .unwrap_or("package");
     let mut at = 0;
     retain(lock, key, |package| {
         let own = at;
@@ -44,7 +61,9 @@ pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(
         let is_root = is_root(package, &members);
         let is_taken = |extra: &str| reached.contains(&(own, Some(normalised(extra))));
         retain_keys(package, EXTRAS, &is_taken);
-        retain_keys(package, GROUPS, &|group| !is_root || choice.takes_group(group));
+        retain_keys(package, GROUPS, &|group| {
+            !is_root || choice.takes_group(group)
+        });
         narrow_edges(package, choice, place)?;
         Ok(true)
     })
@@ -62,7 +81,9 @@ fn narrow_edges(package: &mut Table, choice: &Choice, place: &str) -> Result<(),
     let narrow_edge = |edge: &mut Table| narrow_marker(edge, "marker", &is_out, place);
     retain(package, "dependencies", narrow_edge)?;
     for key in [EXTRAS, GROUPS] {
-        let Some(table) = package.get_mut(key).and_then(Value::as_table_mut) else { continue };
+        let Some(table) = package.get_mut(key).and_then(Value::as_table_mut) else {
+            continue;
+        };
         let names: Vec<String> = table.keys().cloned().collect();
         for name in names {
             retain(table, &name, narrow_edge)?;
@@ -77,7 +98,9 @@ fn narrow_forks(
     is_out: &dyn Fn(Variable, &str) -> bool,
     place: &str,
 ) -> Result<(), LockError> {
-    let forks: Vec<String> = texts(package, "resolution-markers").map(str::to_owned).collect();
+    let forks: Vec<String> = texts(package, "resolution-markers")
+        .map(str::to_owned)
+        .collect();
     let mut left = Vec::new();
     for fork in forks {
         match reading::marker(Some(&fork), place)?.map(|fork| fork.narrowed(is_out)) {
@@ -89,7 +112,10 @@ fn narrow_forks(
             Some(Narrowed::Where(fork)) => left.push(Value::String(fork.to_string())),
         }
     }
-    if let Some(forks) = package.get_mut("resolution-markers").filter(|_| !left.is_empty()) {
+    if let Some(forks) = package
+        .get_mut("resolution-markers")
+        .filter(|_| !left.is_empty())
+    {
         *forks = Value::Array(left);
     }
     Ok(())
@@ -108,13 +134,23 @@ impl<'l> Graph<'l> {
         let packages: Vec<&Table> = packages(self.lock).collect();
         let mut named: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, package) in packages.iter().enumerate() {
-            named.entry(normalised(text(package, "name").unwrap_or_default())).or_default().push(at);
+            named
+                .entry(normalised(text(package, "name").unwrap_or_default()))
+                .or_default()
+                .push(at);
         }
         let mut open: Vec<Piece> = Vec::new();
-        for (at, package) in packages.iter().enumerate().filter(|(_, package)| is_root(package, self.members))
+        for (at, package) in packages
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| is_root(package, self.members))
         {
             open.push((at, None));
-            let extras = package.get(EXTRAS).and_then(Value::as_table).into_iter().flatten();
+            let extras = package
+                .get(EXTRAS)
+                .and_then(Value::as_table)
+                .into_iter()
+                .flatten();
             let extras = extras.filter(|(extra, _)| self.choice.takes_extra(extra));
             open.extend(extras.map(|(extra, _)| (at, Some(normalised(extra)))));
         }
@@ -143,12 +179,30 @@ impl<'l> Graph<'l> {
     /// What a piece depends on.
     fn edges(&self, package: &'l Table, extra: Option<&str>) -> Vec<&'l Table> {
         let Some(extra) = extra else {
-            let groups = package.get(GROUPS).and_then(Value::as_table).into_iter().flatten();
-            let groups = groups.filter(|(group, _)| self.choice.takes_group(group)).map(|(_, edges)| edges);
-            return package.get("dependencies").into_iter().chain(groups).flat_map(tables).collect();
+            let groups = package
+                .get(GROUPS)
+                .and_then(Value::as_table)
+                .into_iter()
+                .flatten();
+            let groups = groups
+                .filter(|(group, _)| self.choice.takes_group(group))
+                .map(|(_, edges)| edges);
+            return package
+                .get("dependencies")
+                .into_iter()
+                .chain(groups)
+                .flat_map(tables)
+                .collect();
         };
-        let extras = package.get(EXTRAS).and_then(Value::as_table).into_iter().flatten();
-        extras.filter(|(name, _)| normalised(name) == extra).flat_map(|(_, edges)| tables(edges)).collect()
+        let extras = package
+            .get(EXTRAS)
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten();
+        extras
+            .filter(|(name, _)| normalised(name) == extra)
+            .flat_map(|(_, edges)| tables(edges))
+            .collect()
     }
 
     /// Where an edge leads; nowhere, if it is never taken.
@@ -164,13 +218,21 @@ impl<'l> Graph<'l> {
             return Ok(Vec::new());
         }
         let version = text(edge, "version");
-        let to = named.get(&normalised(text(edge, "name").unwrap_or_default())).into_iter().flatten();
+        let to = named
+            .get(&normalised(text(edge, "name").unwrap_or_default()))
+            .into_iter()
+            .flatten();
         let meant = to.filter(|at| {
-            version.is_none() || packages.get(**at).is_some_and(|package| text(package, "version") == version)
+            version.is_none()
+                || packages
+                    .get(**at)
+                    .is_some_and(|package| text(package, "version") == version)
         });
         let of = |at: &usize| {
             let extras = texts(edge, "extra").map(|extra| (*at, Some(normalised(extra))));
-            std::iter::once((*at, None)).chain(extras).collect::<Vec<Piece>>()
+            std::iter::once((*at, None))
+                .chain(extras)
+                .collect::<Vec<Piece>>()
         };
         Ok(meant.flat_map(of).collect())
     }
@@ -180,7 +242,9 @@ impl<'l> Graph<'l> {
         let manifest = self.lock.get("manifest").and_then(Value::as_table);
         let own = manifest.and_then(|manifest| manifest.get("requirements"));
         let groups = manifest_groups(self.lock).into_iter().flatten();
-        let groups = groups.filter(|(group, _)| self.choice.takes_group(group)).map(|(_, edges)| edges);
+        let groups = groups
+            .filter(|(group, _)| self.choice.takes_group(group))
+            .map(|(_, edges)| edges);
         own.into_iter().chain(groups).flat_map(tables).collect()
     }
 }
@@ -202,25 +266,42 @@ fn is_out(choice: &Choice, variable: Variable, literal: &str) -> bool {
 /// Members of the workspace by name; none are named where it has only one.
 fn members(lock: &Table) -> BTreeSet<String> {
     let manifest = lock.get("manifest").and_then(Value::as_table);
-    manifest.into_iter().flat_map(|manifest| texts(manifest, "members")).map(normalised).collect()
+    manifest
+        .into_iter()
+        .flat_map(|manifest| texts(manifest, "members"))
+        .map(normalised)
+        .collect()
 }
 
 fn is_root(package: &Table, members: &BTreeSet<String>) -> bool {
     let source = package.get("source").and_then(Value::as_table);
-    let tree = source
-        .and_then(|source| ["editable", "virtual", "directory"].iter().find_map(|key| text(source, key)));
-    let is_member = || text(package, "name").is_some_and(|name| members.contains(&normalised(name)));
+    let tree = source.and_then(|source| {
+        ["editable", "virtual", "directory"]
+            .iter()
+            .find_map(|key| text(source, key))
+    });
+    let is_member =
+        || text(package, "name").is_some_and(|name| members.contains(&normalised(name)));
     tree.is_some_and(|tree| tree == "." || is_member())
 }
 
 fn manifest_groups(lock: &Table) -> Option<&Table> {
-    lock.get("manifest")?.as_table()?.get("dependency-groups")?.as_table()
+    lock.get("manifest")?
+        .as_table()?
+        .get("dependency-groups")?
+        .as_table()
 }
 
 fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
-    PACKAGES.into_iter().filter_map(|key| lock.get(key)).flat_map(tables)
+    PACKAGES
+        .into_iter()
+        .filter_map(|key| lock.get(key))
+        .flat_map(tables)
 }
 
 fn tables(list: &Value) -> impl Iterator<Item = &Table> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_table)
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table)
 }

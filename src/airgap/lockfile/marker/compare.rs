@@ -59,9 +59,9 @@ impl Variable {
             "os_name" | "os.name" => Self::OsName,
             "sys_platform" | "sys.platform" => Self::SysPlatform,
             "platform_machine" | "platform.machine" => Self::PlatformMachine,
-            "platform_python_implementation" | "platform.python_implementation" | "python_implementation" => {
-                Self::PlatformPythonImplementation
-            }
+            "platform_python_implementation"
+            | "platform.python_implementation"
+            | "python_implementation" => Self::PlatformPythonImplementation,
             "platform_release" => Self::PlatformRelease,
             "platform_system" => Self::PlatformSystem,
             "platform_version" | "platform.version" => Self::PlatformVersion,
@@ -96,7 +96,10 @@ impl Variable {
     }
 
     fn is_version(self) -> bool {
-        matches!(self, Self::PythonVersion | Self::PythonFullVersion | Self::ImplementationVersion)
+        matches!(
+            self,
+            Self::PythonVersion | Self::PythonFullVersion | Self::ImplementationVersion
+        )
     }
 
     /// What a machine is does not tell which extras somebody installs.
@@ -182,8 +185,11 @@ impl Comparison {
 
     /// Python's `in` looks for a part of the text; some clients take the text as a list of words.
     fn contained(&self, value: &str) -> Truth {
-        let (part, whole) =
-            if self.reversed { (self.literal.as_str(), value) } else { (value, self.literal.as_str()) };
+        let (part, whole) = if self.reversed {
+            (self.literal.as_str(), value)
+        } else {
+            (value, self.literal.as_str())
+        };
         let within = whole.contains(part);
         let mut words = whole.split([' ', ',', '|']).map(str::trim);
         if self.variable.is_version() && within != words.any(|word| word == part) {
@@ -194,13 +200,19 @@ impl Comparison {
 
     /// For all final releases of one minor Python, as `3.12`.
     fn of_series(&self, minor: &str) -> Truth {
-        let Ok(first) = Version::from_str(minor) else { return Truth::Unknown };
+        let Ok(first) = Version::from_str(minor) else {
+            return Truth::Unknown;
+        };
         let series: Vec<u64> = first.release().iter().copied().take(2).collect();
-        let (Some(major), Some(minor), Some(specifier)) = (series.first(), series.get(1), self.specifier())
+        let (Some(major), Some(minor), Some(specifier)) =
+            (series.first(), series.get(1), self.specifier())
         else {
             return Truth::Unknown;
         };
-        let (first, last) = (Version::new([*major, *minor, 0]), Version::new([*major, *minor, LAST_MICRO]));
+        let (first, last) = (
+            Version::new([*major, *minor, 0]),
+            Version::new([*major, *minor, LAST_MICRO]),
+        );
         let (at_first, at_last) = (specifier.contains(&first), specifier.contains(&last));
         // A point within the series can change the answer between two ends that agree.
         let ordered = !matches!(
@@ -211,11 +223,17 @@ impl Comparison {
                 | VersionOperator::EqualStar
                 | VersionOperator::NotEqualStar
         );
-        let stars =
-            matches!(specifier.operator(), VersionOperator::EqualStar | VersionOperator::NotEqualStar);
+        let stars = matches!(
+            specifier.operator(),
+            VersionOperator::EqualStar | VersionOperator::NotEqualStar
+        );
         let named = specifier.version();
         let inside = named >= &first && named <= &last && !(stars && named.release().len() <= 2);
-        if at_first == at_last && (ordered || !inside) { known(at_first) } else { Truth::Unknown }
+        if at_first == at_last && (ordered || !inside) {
+            known(at_first)
+        } else {
+            Truth::Unknown
+        }
     }
 
     fn specifier(&self) -> Option<VersionSpecifier> {
@@ -226,8 +244,13 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = if self.literal.contains('\'') { '"' } else { '\'' };
-        let (variable, operator, literal) = (self.variable.name(), self.operator.text(), &self.literal);
+        let quote = if self.literal.contains('\'') {
+            '"'
+        } else {
+            '\''
+        };
+        let (variable, operator, literal) =
+            (self.variable.name(), self.operator.text(), &self.literal);
         if self.reversed {
             write!(f, "{quote}{literal}{quote} {operator} {variable}")
         } else {
@@ -242,5 +265,7 @@ fn known(holds: bool) -> Truth {
 
 /// What is true of all values is known; no value at all is not.
 fn agreed(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths.reduce(|left, right| if left == right { left } else { Truth::Unknown }).unwrap_or(Truth::Unknown)
+    truths
+        .reduce(|left, right| if left == right { left } else { Truth::Unknown })
+        .unwrap_or(Truth::Unknown)
 }

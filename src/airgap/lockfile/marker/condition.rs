@@ -32,12 +32,15 @@ impl Marker {
             Condition::Compare(comparison) => comparison.truth(environment),
             Condition::Unclear(_) => Truth::Unknown,
             Condition::Not(part) => part.truth(environment).not(),
-            Condition::All(parts) => {
-                parts.iter().map(|part| part.truth(environment)).fold(Truth::Yes, Truth::and)
-            }
-            Condition::Any(parts) => {
-                parts.iter().map(|part| part.truth(environment).not()).fold(Truth::Yes, Truth::and).not()
-            }
+            Condition::All(parts) => parts
+                .iter()
+                .map(|part| part.truth(environment))
+                .fold(Truth::Yes, Truth::and),
+            Condition::Any(parts) => parts
+                .iter()
+                .map(|part| part.truth(environment).not())
+                .fold(Truth::Yes, Truth::and)
+                .not(),
         }
     }
 
@@ -78,9 +81,10 @@ impl Marker {
     /// How many comparisons it has.
     pub fn comparisons(&self) -> usize {
         match &*self.0 {
-            Condition::All(parts) | Condition::Any(parts) => {
-                parts.iter().map(Self::comparisons).fold(0, usize::saturating_add)
-            }
+            Condition::All(parts) | Condition::Any(parts) => parts
+                .iter()
+                .map(Self::comparisons)
+                .fold(0, usize::saturating_add),
             Condition::Not(part) => part.comparisons(),
             Condition::Compare(_) | Condition::Unclear(_) => 1,
         }

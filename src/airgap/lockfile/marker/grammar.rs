@@ -59,7 +59,11 @@ impl<'t> Reader<'t> {
     }
 
     fn error(&self, what: &'static str) -> MarkerError {
-        MarkerError { at: self.at, what, text: self.text.to_owned() }
+        MarkerError {
+            at: self.at,
+            what,
+            text: self.text.to_owned(),
+        }
     }
 
     fn skip_blanks(&mut self) {
@@ -79,8 +83,9 @@ impl<'t> Reader<'t> {
     fn word(&mut self) -> &'t str {
         self.skip_blanks();
         let rest = self.rest();
-        let end =
-            rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
+            .unwrap_or(rest.len());
         rest.get(..end).unwrap_or_default()
     }
 
@@ -114,7 +119,11 @@ impl<'t> Reader<'t> {
                 return Err(self.error("too many parentheses"));
             }
             let inner = self.any(depth + 1)?;
-            return if self.take(")") { Ok(inner) } else { Err(self.error("`)` expected")) };
+            return if self.take(")") {
+                Ok(inner)
+            } else {
+                Err(self.error("`)` expected"))
+            };
         }
         self.skip_blanks();
         let from = self.at;
@@ -122,18 +131,22 @@ impl<'t> Reader<'t> {
         let operator = self.operator()?;
         let right = self.operand()?;
         let condition = match (left, right) {
-            (Operand::Variable(variable), Operand::Literal(literal)) => Condition::Compare(Comparison {
-                variable,
-                operator,
-                literal: literal.to_owned(),
-                reversed: false,
-            }),
-            (Operand::Literal(literal), Operand::Variable(variable)) => Condition::Compare(Comparison {
-                variable,
-                operator: operator.turned().unwrap_or(operator),
-                literal: literal.to_owned(),
-                reversed: operator.turned().is_none(),
-            }),
+            (Operand::Variable(variable), Operand::Literal(literal)) => {
+                Condition::Compare(Comparison {
+                    variable,
+                    operator,
+                    literal: literal.to_owned(),
+                    reversed: false,
+                })
+            }
+            (Operand::Literal(literal), Operand::Variable(variable)) => {
+                Condition::Compare(Comparison {
+                    variable,
+                    operator: operator.turned().unwrap_or(operator),
+                    literal: literal.to_owned(),
+                    reversed: operator.turned().is_none(),
+                })
+            }
             _ => Condition::Unclear(self.text.get(from..self.at).unwrap_or_default().to_owned()),
         };
         Ok(Marker(Arc::new(condition)))
@@ -162,13 +175,15 @@ impl<'t> Reader<'t> {
         let rest = self.rest();
         if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '\'' | '"')) {
             let inner = rest.get(1..).unwrap_or_default();
-            let end = inner.find(quote).ok_or_else(|| self.error("a quotation has no end"))?;
+            let end = inner
+                .find(quote)
+                .ok_or_else(|| self.error("a quotation has no end"))?;
             self.at += end + 2;
             return Ok(Operand::Literal(inner.get(..end).unwrap_or_default()));
         }
         let name = self.word();
-        let variable =
-            Variable::named(name).ok_or_else(|| self.error("a variable or a quoted text expected"))?;
+        let variable = Variable::named(name)
+            .ok_or_else(|| self.error("a variable or a quoted text expected"))?;
         self.at += name.len();
         Ok(Operand::Variable(variable))
     }

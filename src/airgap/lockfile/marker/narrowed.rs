@@ -46,7 +46,11 @@ impl Marker {
         }
     }
 
-    fn of_comparison(&self, comparison: &Comparison, is_out: &dyn Fn(Variable, &str) -> bool) -> Narrowed {
+    fn of_comparison(
+        &self,
+        comparison: &Comparison,
+        is_out: &dyn Fn(Variable, &str) -> bool,
+    ) -> Narrowed {
         if !comparison.variable.is_chosen() || !is_out(comparison.variable, &comparison.literal) {
             return Narrowed::Where(self.clone());
         }

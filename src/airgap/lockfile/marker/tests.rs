@@ -9,7 +9,9 @@ fn of(text: &str, known: &[(Variable, &[&str])]) -> Option<Truth> {
         let (_, values) = known.iter().find(|(name, _)| *name == variable)?;
         Some(values.iter().map(|value| (*value).to_owned()).collect())
     };
-    Marker::parse(text).ok().map(|marker| marker.truth(&environment))
+    Marker::parse(text)
+        .ok()
+        .map(|marker| marker.truth(&environment))
 }
 
 const LINUX: [(Variable, &[&str]); 3] = [
@@ -35,9 +37,18 @@ fn a_condition_is_no_only_where_it_is_certain() {
         ("os_name == 'nt' or sys_platform == 'linux'", Truth::Yes),
         ("extra == 'socks'", Truth::Unknown),
         ("'dev' in dependency_groups", Truth::Unknown),
-        ("sys_platform == 'win32' and (extra == 'a' or extra == 'b')", Truth::No),
-        ("sys_platform == 'linux' or sys_platform == 'win32' and os_name == 'nt'", Truth::Yes),
-        ("(sys_platform == 'linux' or sys_platform == 'win32') and os_name == 'nt'", Truth::Unknown),
+        (
+            "sys_platform == 'win32' and (extra == 'a' or extra == 'b')",
+            Truth::No,
+        ),
+        (
+            "sys_platform == 'linux' or sys_platform == 'win32' and os_name == 'nt'",
+            Truth::Yes,
+        ),
+        (
+            "(sys_platform == 'linux' or sys_platform == 'win32') and os_name == 'nt'",
+            Truth::Unknown,
+        ),
         ("'a' == 'b'", Truth::Unknown),
         ("sys_platform == os_name", Truth::Unknown),
     ] {
@@ -70,10 +81,17 @@ fn versions_are_ordered_as_versions() {
         assert_eq!(of(text, &LINUX), Some(truth), "{text}");
     }
     let two = [(Variable::PythonVersion, &["3.8", "3.12"][..])];
-    assert_eq!(of("python_full_version < '3.9'", &two), Some(Truth::Unknown));
+    assert_eq!(
+        of("python_full_version < '3.9'", &two),
+        Some(Truth::Unknown)
+    );
     assert_eq!(of("python_full_version < '3.8'", &two), Some(Truth::No));
     let kernel = [(Variable::PlatformRelease, &["6.1.0-generic"][..])];
-    assert_eq!(of("platform_release >= '5'", &kernel), Some(Truth::Yes), "as text, for it is no version");
+    assert_eq!(
+        of("platform_release >= '5'", &kernel),
+        Some(Truth::Yes),
+        "as text, for it is no version"
+    );
 }
 
 #[test]
@@ -90,7 +108,10 @@ fn what_is_no_marker_is_refused_with_its_place() {
     ] {
         let told = Marker::parse(text).err();
         assert_eq!(told.as_ref().map(|why| why.at), Some(at), "{text}");
-        assert!(told.is_some_and(|why| why.to_string().contains(text)), "{text}");
+        assert!(
+            told.is_some_and(|why| why.to_string().contains(text)),
+            "{text}"
+        );
     }
     let deep = format!("{}os_name == 'nt'{}", "(".repeat(5000), ")".repeat(5000));
     assert!(Marker::parse(&deep).is_err());
@@ -111,7 +132,8 @@ fn conditions_are_put_together() {
     );
 }
 
-const WORDS: &str = "(os_name|python_version|extra|'3.8'|\"nt\"|and|or|not|in|==|<|>=|~=|\\(|\\)| ){0,12}";
+const WORDS: &str =
+    "(os_name|python_version|extra|'3.8'|\"nt\"|and|or|not|in|==|<|>=|~=|\\(|\\)| ){0,12}";
 
 proptest! {
     #[test]

@@ -6,8 +6,16 @@ const AA: &str = "aa000000000000000000000000000000000000000000000000000000000000
 
 fn left(reading: &Reading) -> Vec<String> {
     let of = |left: &LeftOut| {
-        let url = left.url.as_ref().map(|url| format!(" {url}")).unwrap_or_default();
-        let marker = left.marker.as_ref().map(|marker| format!("; {marker}")).unwrap_or_default();
+        let url = left
+            .url
+            .as_ref()
+            .map(|url| format!(" {url}"))
+            .unwrap_or_default();
+        let marker = left
+            .marker
+            .as_ref()
+            .map(|marker| format!("; {marker}"))
+            .unwrap_or_default();
         format!("{}{url}{marker}", left.project.as_deref().unwrap_or("?"))
     };
     reading.left_out.iter().map(of).collect()
@@ -23,17 +31,37 @@ fn a_group_that_poetrys_table_leaves_out_needs_the_package_everywhere() {
         )
     };
     for (groups, markers, expected) in [
-        ("['main', 'dev']", "{dev = \"python_version < '3.10'\"}", "tomli==2.0"),
-        ("['main', 'dev']", "{main = '', dev = \"python_version < '3.10'\"}", "tomli==2.0"),
-        ("['dev']", "{dev = \"python_version < '3.10'\"}", "tomli==2.0; python_version < '3.10'"),
+        (
+            "['main', 'dev']",
+            "{dev = \"python_version < '3.10'\"}",
+            "tomli==2.0",
+        ),
+        (
+            "['main', 'dev']",
+            "{main = '', dev = \"python_version < '3.10'\"}",
+            "tomli==2.0",
+        ),
+        (
+            "['dev']",
+            "{dev = \"python_version < '3.10'\"}",
+            "tomli==2.0; python_version < '3.10'",
+        ),
         (
             "['dev', 'main']",
             "{dev = \"os_name == 'nt'\", main = \"os_name == 'posix'\"}",
             "tomli==2.0; os_name == 'nt' or os_name == 'posix'",
         ),
-        ("['main', 'dev']", "\"os_name == 'nt'\"", "tomli==2.0; os_name == 'nt'"),
+        (
+            "['main', 'dev']",
+            "\"os_name == 'nt'\"",
+            "tomli==2.0; os_name == 'nt'",
+        ),
     ] {
-        assert_eq!(projects(&good("poetry.lock", &lock(groups, markers))), [expected], "{groups} {markers}");
+        assert_eq!(
+            projects(&good("poetry.lock", &lock(groups, markers))),
+            [expected],
+            "{groups} {markers}"
+        );
     }
 }
 
@@ -42,25 +70,54 @@ fn markers_of_urls_and_repositories_are_kept() {
     let linux = "sys_platform == 'linux'";
     let url = "https://host.example/alpha-1.0-py3-none-any.whl";
     for (text, expected) in [
-        (format!("{url}; sys_platform == \"linux\""), format!("? {url}; {linux}")),
+        (
+            format!("{url}; sys_platform == \"linux\""),
+            format!("? {url}; {linux}"),
+        ),
         (format!("{url} ; {linux}"), format!("? {url}; {linux}")),
         (format!("{url};{linux}"), format!("? {url}; {linux}")),
         (format!("{url} ;{linux}"), format!("? {url}; {linux}")),
-        (format!("alpha @ {url}; {linux}"), format!("alpha {url}; {linux}")),
-        (format!("alpha@{url};{linux}"), format!("alpha {url}; {linux}")),
-        (format!("alpha[x] @ {url} ; {linux}"), format!("alpha {url}; {linux}")),
+        (
+            format!("alpha @ {url}; {linux}"),
+            format!("alpha {url}; {linux}"),
+        ),
+        (
+            format!("alpha@{url};{linux}"),
+            format!("alpha {url}; {linux}"),
+        ),
+        (
+            format!("alpha[x] @ {url} ; {linux}"),
+            format!("alpha {url}; {linux}"),
+        ),
         (format!("{url};v=1"), format!("? {url};v=1")),
-        (format!("{url};v=1 ; {linux}"), format!("? {url};v=1; {linux}")),
-        (format!("git+https://git.example/a@main#egg=alpha ; {linux}"), format!("alpha; {linux}")),
-        (format!("alpha @ git+https://git.example/a@main ; {linux}"), format!("alpha; {linux}")),
+        (
+            format!("{url};v=1 ; {linux}"),
+            format!("? {url};v=1; {linux}"),
+        ),
+        (
+            format!("git+https://git.example/a@main#egg=alpha ; {linux}"),
+            format!("alpha; {linux}"),
+        ),
+        (
+            format!("alpha @ git+https://git.example/a@main ; {linux}"),
+            format!("alpha; {linux}"),
+        ),
         (format!("./vendor/alpha.whl;{linux}"), format!("?; {linux}")),
-        (format!("-e git+https://git.example/a#egg=alpha ; {linux}"), format!("alpha; {linux}")),
-        (format!("-e \"git+https://git.example/a#egg=alpha ; {linux}\""), format!("alpha; {linux}")),
+        (
+            format!("-e git+https://git.example/a#egg=alpha ; {linux}"),
+            format!("alpha; {linux}"),
+        ),
+        (
+            format!("-e \"git+https://git.example/a#egg=alpha ; {linux}\""),
+            format!("alpha; {linux}"),
+        ),
         (format!("alpha.whl[x] ; {linux}"), format!("?; {linux}")),
     ] {
         assert_eq!(left(&good("r.txt", &text)), [expected], "{text}");
     }
-    assert!(why("r.txt", &format!("{url}; nonsense")).contains("r.txt:1: not an environment marker"));
+    assert!(
+        why("r.txt", &format!("{url}; nonsense")).contains("r.txt:1: not an environment marker")
+    );
 }
 
 #[test]
@@ -90,7 +147,10 @@ fn the_other_formats_keep_them_too() {
         ("pylock.toml", pylock),
         ("Pipfile.lock", pipfile),
     ] {
-        let expected = ["one https://host.example/one-1.tar.gz; os_name == 'nt'", "two; os_name == 'nt'"];
+        let expected = [
+            "one https://host.example/one-1.tar.gz; os_name == 'nt'",
+            "two; os_name == 'nt'",
+        ];
         assert_eq!(left(&good(name, text)), expected, "{name}");
     }
 }
@@ -104,22 +164,42 @@ fn options_about_prereleases_take_effect() {
     assert_eq!(said("--all-releases=A.B,c\na-b\nd", "a-b"), Some(true));
     assert_eq!(said("--all-releases=a\nd", "d"), None);
     assert_eq!(said("--only-final :all:\na", "a"), Some(false));
-    assert_eq!(said("--only-final=:all:\n--all-releases a\na\nb", "a"), Some(true));
-    assert_eq!(said("--only-final=:all:\n--all-releases a\na\nb", "b"), Some(false));
+    assert_eq!(
+        said("--only-final=:all:\n--all-releases a\na\nb", "a"),
+        Some(true)
+    );
+    assert_eq!(
+        said("--only-final=:all:\n--all-releases a\na\nb", "b"),
+        Some(false)
+    );
     assert_eq!(said("--pre\n--only-final a\na", "a"), Some(false));
     assert_eq!(said("--only-final a\n--only-final :none:\na", "a"), None);
-    assert_eq!(said("--only-final a\n--pre\na", "a"), Some(true), "what comes later counts");
+    assert_eq!(
+        said("--only-final a\n--pre\na", "a"),
+        Some(true),
+        "what comes later counts"
+    );
     let files = BTreeMap::from([("base.txt", "--pre\nb")]);
     let reading = with_files("r.txt", "a\n-r base.txt", &files).expect("good files");
-    assert_eq!(of(&reading, "a").prereleases, Some(true), "and in whichever file");
+    assert_eq!(
+        of(&reading, "a").prereleases,
+        Some(true),
+        "and in whichever file"
+    );
     assert!(why("r.txt", "--all-releases").contains("--all-releases needs a value"));
     assert!(why("r.txt", "--only-final a b").contains("r.txt:1"));
 }
 
 #[test]
 fn a_comma_may_stand_at_the_end() {
-    let reading = good("r.txt", "alpha>=1.0,\nbeta (>=1,<2,)\ngamma==1.0,; os_name == 'nt'");
-    assert_eq!(projects(&reading), ["alpha>=1.0", "beta>=1, <2", "gamma==1.0; os_name == 'nt'"]);
+    let reading = good(
+        "r.txt",
+        "alpha>=1.0,\nbeta (>=1,<2,)\ngamma==1.0,; os_name == 'nt'",
+    );
+    assert_eq!(
+        projects(&reading),
+        ["alpha>=1.0", "beta>=1, <2", "gamma==1.0; os_name == 'nt'"]
+    );
     assert!(why("r.txt", "alpha>=1,,<2").contains("is not a requirement"));
     assert!(why("r.txt", "alpha>=1,,").contains("is not a requirement"));
 }
@@ -130,10 +210,16 @@ fn constraints_hold_where_their_markers_do_and_may_name_urls() {
         let files = BTreeMap::from([("c.txt", constraints)]);
         with_files("r.txt", &format!("-c c.txt\n{requirement}"), &files).expect("good files")
     };
-    let reading = constrained("alpha==1.0; python_version < '3.10'\nbeta==7; os_name == 'nt'", "alpha<9");
+    let reading = constrained(
+        "alpha==1.0; python_version < '3.10'\nbeta==7; os_name == 'nt'",
+        "alpha<9",
+    );
     assert_eq!(
         projects(&reading),
-        ["alpha<9; not (python_version < '3.10')", "alpha==1.0; python_version < '3.10'"]
+        [
+            "alpha<9; not (python_version < '3.10')",
+            "alpha==1.0; python_version < '3.10'"
+        ]
     );
     assert_eq!(reading.unlocked.len(), 1);
     let both = "alpha==1.0; python_version < '3.10'\nalpha==2.0; python_version >= '3.10'";
@@ -147,17 +233,31 @@ fn constraints_hold_where_their_markers_do_and_may_name_urls() {
     };
     let versions = |python| {
         let holds = |wanted: &&Wanted| {
-            wanted.marker.as_ref().is_none_or(|marker| marker.truth(&windows(python)) == Truth::Yes)
+            wanted
+                .marker
+                .as_ref()
+                .is_none_or(|marker| marker.truth(&windows(python)) == Truth::Yes)
         };
-        reading.wanted.iter().filter(holds).map(|wanted| wanted.versions.clone()).collect::<Vec<_>>()
+        reading
+            .wanted
+            .iter()
+            .filter(holds)
+            .map(|wanted| wanted.versions.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(versions("3.9"), [Versions::Exactly("1.0".parse().unwrap())]);
-    assert_eq!(versions("3.12"), [Versions::Exactly("2.0".parse().unwrap())]);
+    assert_eq!(
+        versions("3.12"),
+        [Versions::Exactly("2.0".parse().unwrap())]
+    );
     assert_eq!((reading.wanted.len(), reading.unlocked.len()), (2, 0));
 
     let url = format!("https://host.example/alpha-1.0.tar.gz#sha256={AA}");
     let reading = constrained(&format!("alpha @ {url}\nbeta @ {url}"), "alpha>=1");
-    assert_eq!((left(&reading), reading.wanted.len()), (vec![format!("alpha {url}")], 0));
+    assert_eq!(
+        (left(&reading), reading.wanted.len()),
+        (vec![format!("alpha {url}")], 0)
+    );
     assert!(reading.left_out[0].sha256.is_some());
     let reading = constrained(&format!("alpha @ {url} ; os_name == 'nt'"), "alpha==1");
     assert_eq!(left(&reading), [format!("alpha {url}; os_name == 'nt'")]);
@@ -169,8 +269,9 @@ fn poetrys_first_formats_are_read() {
     let package = "[[package]]\ncategory = 'main'\ndescription = ''\nmarker = \"os_name == 'nt'\"\nname = 'one'\n\
                    optional = false\npython-versions = '*'\nversion = '1.0'\n\
                    [metadata]\ncontent-hash = 'ff'\npython-versions = '^3.6'\n";
-    let one =
-        format!("{package}[metadata.files]\none = [{{file = 'one-1.0.tar.gz', hash = 'sha256:{AA}'}}]\n");
+    let one = format!(
+        "{package}[metadata.files]\none = [{{file = 'one-1.0.tar.gz', hash = 'sha256:{AA}'}}]\n"
+    );
     let older = format!("{package}[metadata.hashes]\none = ['{AA}']\n");
     for text in [one, older] {
         let reading = good("poetry.lock", &text);
@@ -209,10 +310,17 @@ fn digests_that_are_not_compared_are_said() {
         ("r.txt", &requirements),
     ] {
         let uncompared = good(name, text).uncompared;
-        let told: Vec<&str> = uncompared.iter().map(|other| other.algorithm.as_str()).collect();
+        let told: Vec<&str> = uncompared
+            .iter()
+            .map(|other| other.algorithm.as_str())
+            .collect();
         assert_eq!(told, ["sha512"], "{name}");
         let with_both = text.replace("--hash", &format!("--hash=sha256:{AA} --hash"));
-        assert_eq!(good(name, &with_both).uncompared.is_empty(), name == "r.txt", "{name}");
+        assert_eq!(
+            good(name, &with_both).uncompared.is_empty(),
+            name == "r.txt",
+            "{name}"
+        );
     }
     for (name, text) in ALL {
         assert_eq!(good(name, text).uncompared, [], "{name}");
@@ -221,14 +329,32 @@ fn digests_that_are_not_compared_are_said() {
 
 #[test]
 fn a_circle_is_known_by_where_its_files_are() {
-    let files = BTreeMap::from([("a/../a/r.txt", "-r ../a/r.txt"), ("a/./b.txt", "one"), ("a/b.txt", "one")]);
-    let told = with_files("a/r.txt", "-r ../a/r.txt", &files).expect_err("a circle").to_string();
+    let files = BTreeMap::from([
+        ("a/../a/r.txt", "-r ../a/r.txt"),
+        ("a/./b.txt", "one"),
+        ("a/b.txt", "one"),
+    ]);
+    let told = with_files("a/r.txt", "-r ../a/r.txt", &files)
+        .expect_err("a circle")
+        .to_string();
     assert_eq!(told, "a/r.txt:1: a/r.txt names itself, by way of a/r.txt");
     let files = BTreeMap::from([("../a/r.txt", "-r ../a/r.txt"), ("../a/../a/r.txt", "")]);
-    let told = with_files("r.txt", "-r ../a/r.txt", &files).expect_err("a circle").to_string();
-    assert_eq!(told, "../a/r.txt:1: ../a/r.txt names itself, by way of r.txt, ../a/r.txt");
-    let twice = with_files("a/r.txt", "-r b.txt\n-r .//../a/b.txt", &BTreeMap::from([("a/b.txt", "one")]));
-    assert!(twice.is_err_and(|why| why.why.contains("cannot read")), "an odd path is read as it is written");
+    let told = with_files("r.txt", "-r ../a/r.txt", &files)
+        .expect_err("a circle")
+        .to_string();
+    assert_eq!(
+        told,
+        "../a/r.txt:1: ../a/r.txt names itself, by way of r.txt, ../a/r.txt"
+    );
+    let twice = with_files(
+        "a/r.txt",
+        "-r b.txt\n-r .//../a/b.txt",
+        &BTreeMap::from([("a/b.txt", "one")]),
+    );
+    assert!(
+        twice.is_err_and(|why| why.why.contains("cannot read")),
+        "an odd path is read as it is written"
+    );
 }
 
 #[test]
@@ -243,25 +369,34 @@ fn no_message_shows_a_password() {
         format!("one; {secret}"),
     ] {
         let told = why("r.txt", &text);
-        assert!(!told.contains("PASSWORD") && !told.contains("USER"), "{told}");
+        assert!(
+            !told.contains("PASSWORD") && !told.contains("USER"),
+            "{told}"
+        );
     }
-    assert!(why("r.txt", &format!("-r {secret}/r.txt?x=y")).contains("https://host.example/r.txt?…"));
-    let lock =
-        format!("version = 1\n[[package]]\nname = \"{secret}\"\nsource = {{ registry = \"https://h/\" }}");
+    assert!(
+        why("r.txt", &format!("-r {secret}/r.txt?x=y")).contains("https://host.example/r.txt?…")
+    );
+    let lock = format!(
+        "version = 1\n[[package]]\nname = \"{secret}\"\nsource = {{ registry = \"https://h/\" }}"
+    );
     assert!(!why("uv.lock", &lock).contains("PASSWORD"));
     let lock = format!("version = 1\npackage = \"{secret}\"");
-    assert!(!why("uv.lock", &lock).contains("PASSWORD"), "{}", why("uv.lock", &lock));
+    assert!(
+        !why("uv.lock", &lock).contains("PASSWORD"),
+        "{}",
+        why("uv.lock", &lock)
+    );
 }
 
 #[test]
 fn files_of_other_tools_are_named_and_not_read() {
-    let pex =
-        "// This lockfile was autogenerated by Pants.\n{\"locked_resolves\": [], \"pex_version\": \"2.1\"}";
+    let pex = "// This lockfile was autogenerated by Pants.\n{\"locked_resolves\": [], \"pex_version\": \"2.1\"}";
     let cargo = "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+https://index.example\"\n";
     let pixi = "version: 6\nenvironments:\n  default: {}\npackages:\n- conda: https://h/a.conda\n";
-    let conda_lock = "version: 1\nmetadata:\n  channels: []\npackage:\n- name: a\n  manager: conda\n";
-    let environment =
-        "name: work\nchannels:\n  - defaults\ndependencies:\n  - python=3.12\n  - pip:\n    - alpha\n";
+    let conda_lock =
+        "version: 1\nmetadata:\n  channels: []\npackage:\n- name: a\n  manager: conda\n";
+    let environment = "name: work\nchannels:\n  - defaults\ndependencies:\n  - python=3.12\n  - pip:\n    - alpha\n";
     for (name, text, words) in [
         ("conda-lock.yml", conda_lock, "conda-lock's"),
         ("linux.conda-lock.yml", conda_lock, "conda-lock's"),
@@ -273,16 +408,31 @@ fn files_of_other_tools_are_named_and_not_read() {
         ("lock.json", pex, "pex3 lock export"),
         ("x.json", "{\"a\": 1}", "JSON, and no Pipfile.lock"),
         ("x.json", "[1]", "JSON, and no Pipfile.lock"),
-        ("report.json", "{\"version\": \"1\", \"pip_version\": \"26\", \"install\": []}", "pip lock"),
-        ("sbom.json", "{\"bomFormat\": \"CycloneDX\"}", "list of materials"),
+        (
+            "report.json",
+            "{\"version\": \"1\", \"pip_version\": \"26\", \"install\": []}",
+            "pip lock",
+        ),
+        (
+            "sbom.json",
+            "{\"bomFormat\": \"CycloneDX\"}",
+            "list of materials",
+        ),
         ("main.py", "import sys", "uv lock --script"),
-        ("dist/demo-1.0-py3-none-any.whl", "PK", "upload it to GitLab"),
+        (
+            "dist/demo-1.0-py3-none-any.whl",
+            "PK",
+            "upload it to GitLab",
+        ),
         ("demo-1.0.tar.gz", "", "upload it to GitLab"),
         ("other.yaml", "a: b", "YAML"),
         ("x", "[project]\nname = 'x'", "lock it first"),
     ] {
         let told = why(name, text);
-        assert!(told.contains(words) && told.starts_with(&format!("{name}: ")), "{told}");
+        assert!(
+            told.contains(words) && told.starts_with(&format!("{name}: ")),
+            "{told}"
+        );
         assert_eq!(told.lines().count(), 1, "{told}");
     }
     for (text, words) in [
@@ -292,8 +442,15 @@ fn files_of_other_tools_are_named_and_not_read() {
         (conda_lock, "conda-lock"),
         (environment, "conda"),
     ] {
-        assert!(why("-", text).contains(words), "by its content: {}", why("-", text));
+        assert!(
+            why("-", text).contains(words),
+            "by its content: {}",
+            why("-", text)
+        );
     }
     assert_eq!(Kind::of("script.py.lock", "version = 1"), Ok(Kind::Uv));
-    assert_eq!(Kind::of("requirements.lock", "alpha==1 # name: x"), Ok(Kind::Requirements));
+    assert_eq!(
+        Kind::of("requirements.lock", "alpha==1 # name: x"),
+        Ok(Kind::Requirements)
+    );
 }

@@ -21,12 +21,15 @@ fn digest(filename: &str) -> Digest {
 /// A page of `a`; a file name that begins with `!` is yanked.
 fn page(of: &str, filenames: &[&str]) -> Looked {
     let file = |name: &&str| {
-        let (is_yanked, name) = name.strip_prefix('!').map_or((false, *name), |name| (true, name));
+        let (is_yanked, name) = name
+            .strip_prefix('!')
+            .map_or((false, *name), |name| (true, name));
         serde_json::json!({"filename": name, "url": format!("/{of}/p/{name}"), "yanked": is_yanked, "size": 10,
             "hashes": {"sha256": digest(name).to_string()}, "upload-time": "2024-01-01T00:00:00Z"})
     };
     let files: Vec<_> = filenames.iter().map(file).collect();
-    let json = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files}).to_string();
+    let json = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files})
+        .to_string();
     Looked::Page(Listing::read(scope(of), &project(), json.as_bytes(), "").unwrap())
 }
 
@@ -47,7 +50,12 @@ fn pin(version: &str) -> Versions {
 }
 
 fn named(filename: &str, sha256: Option<Digest>) -> Files {
-    Files::Named(vec![NamedFile { filename: filename.to_owned(), sha256, size: None, url: None }])
+    Files::Named(vec![NamedFile {
+        filename: filename.to_owned(),
+        sha256,
+        size: None,
+        url: None,
+    }])
 }
 
 fn made(wanted: Wanted, looked: Vec<Looked>, rules: &Rules) -> Plan {
@@ -55,11 +63,17 @@ fn made(wanted: Wanted, looked: Vec<Looked>, rules: &Rules) -> Plan {
 }
 
 fn names(plan: &Plan) -> Vec<&str> {
-    plan.files.iter().map(|file| file.filename.as_str()).collect()
+    plan.files
+        .iter()
+        .map(|file| file.filename.as_str())
+        .collect()
 }
 
 fn whys(plan: &Plan) -> Vec<String> {
-    plan.missing.iter().map(|missing| missing.why.to_string()).collect()
+    plan.missing
+        .iter()
+        .map(|missing| missing.why.to_string())
+        .collect()
 }
 
 const WHEEL: &str = "a-1.0-py3-none-any.whl";
@@ -69,17 +83,35 @@ const SDIST: &str = "a-1.0.tar.gz";
 fn a_locked_file_is_taken_by_its_hash_and_no_other() {
     let rules = Rules::default();
     let by_hash = Files::Hashed([digest(WHEEL), digest("gone")].into());
-    let plan = made(want(pin("1.0"), by_hash), vec![page("one", &[WHEEL, SDIST])], &rules);
+    let plan = made(
+        want(pin("1.0"), by_hash),
+        vec![page("one", &[WHEEL, SDIST])],
+        &rules,
+    );
     assert_eq!(names(&plan), [WHEEL]);
     assert_eq!(whys(&plan), ["no file on the page has this sha256"]);
     assert_eq!(plan.bytes(), (10, 0));
 
-    let agrees =
-        made(want(pin("1.0"), named(WHEEL, Some(digest(WHEEL)))), vec![page("one", &[WHEEL])], &rules);
+    let agrees = made(
+        want(pin("1.0"), named(WHEEL, Some(digest(WHEEL)))),
+        vec![page("one", &[WHEEL])],
+        &rules,
+    );
     assert_eq!(names(&agrees), [WHEEL]);
-    let other = made(want(pin("1.0"), named(WHEEL, Some(digest("x")))), vec![page("one", &[WHEEL])], &rules);
-    assert_eq!(whys(&other), [format!("the page says another sha256: {}", digest(WHEEL))]);
-    let gone = made(want(pin("2.0"), named("a-2.0.tar.gz", None)), vec![page("one", &[WHEEL])], &rules);
+    let other = made(
+        want(pin("1.0"), named(WHEEL, Some(digest("x")))),
+        vec![page("one", &[WHEEL])],
+        &rules,
+    );
+    assert_eq!(
+        whys(&other),
+        [format!("the page says another sha256: {}", digest(WHEEL))]
+    );
+    let gone = made(
+        want(pin("2.0"), named("a-2.0.tar.gz", None)),
+        vec![page("one", &[WHEEL])],
+        &rules,
+    );
     assert_eq!(whys(&gone), ["no file on the page has this name"]);
 }
 
@@ -90,7 +122,14 @@ fn a_page_that_was_not_had_is_said_to_be_the_cause() {
     let refused = Looked::Failed(scope("one"), "the index refused: 403".to_owned());
     let plan = made(lock(), vec![refused.clone(), page("two", &[SDIST])], &rules);
     assert_eq!(whys(&plan), ["one: the index refused: 403"]);
-    let none = made(lock(), vec![Looked::NotThere(scope("one")), Looked::NotThere(scope("two"))], &rules);
+    let none = made(
+        lock(),
+        vec![
+            Looked::NotThere(scope("one")),
+            Looked::NotThere(scope("two")),
+        ],
+        &rules,
+    );
     assert_eq!(whys(&none), ["no such project in one, two"]);
     let second = made(lock(), vec![refused, page("two", &[WHEEL])], &rules);
     assert_eq!(names(&second), [WHEEL], "a hash tells who may be believed");
@@ -101,13 +140,27 @@ fn an_unlocked_project_comes_from_the_first_scope_that_has_it() {
     let rules = Rules::default();
     let any = || want(Versions::Latest(1), Files::Any);
     let two = || page("two", &["a-9.0-py3-none-any.whl"]);
-    let plan =
-        made(any(), vec![Looked::NotThere(scope("zero")), page("one", &[WHEEL, SDIST]), two()], &rules);
+    let plan = made(
+        any(),
+        vec![
+            Looked::NotThere(scope("zero")),
+            page("one", &[WHEEL, SDIST]),
+            two(),
+        ],
+        &rules,
+    );
     assert_eq!(names(&plan), [WHEEL, SDIST]);
     let refused = Looked::Failed(scope("one"), "timed out".to_owned());
     let plan = made(any(), vec![refused, two()], &rules);
-    assert_eq!((names(&plan).len(), whys(&plan)), (0, vec!["one: timed out".to_owned()]));
-    let plan = made(want(pin("3.0"), Files::Any), vec![page("one", &[WHEEL])], &rules);
+    assert_eq!(
+        (names(&plan).len(), whys(&plan)),
+        (0, vec!["one: timed out".to_owned()])
+    );
+    let plan = made(
+        want(pin("3.0"), Files::Any),
+        vec![page("one", &[WHEEL])],
+        &rules,
+    );
     assert_eq!(whys(&plan), ["no version matches"]);
 }
 
@@ -115,31 +168,63 @@ fn an_unlocked_project_comes_from_the_first_scope_that_has_it() {
 fn filters_leave_out_and_say_why() {
     let windows = "a-1.0-cp312-cp312-win_amd64.whl";
     let linux = "a-1.0-cp312-cp312-manylinux_2_17_x86_64.whl";
-    let looked = || vec![page("one", &[windows, linux, "!a-1.1-py3-none-any.whl", SDIST])];
+    let looked = || {
+        vec![page(
+            "one",
+            &[windows, linux, "!a-1.1-py3-none-any.whl", SDIST],
+        )]
+    };
     let target = |sdists| Rules {
-        target: Target::parse(&["3.12".to_owned()], &["manylinux_2_28_x86_64".to_owned()], None, &[])
-            .unwrap(),
+        target: Target::parse(
+            &["3.12".to_owned()],
+            &["manylinux_2_28_x86_64".to_owned()],
+            None,
+            &[],
+        )
+        .unwrap(),
         sdists,
         ..Rules::default()
     };
     let any = || want(Versions::Latest(1), Files::Any);
     let plan = made(any(), looked(), &target(Sdists::IfNoWheel));
     assert_eq!(names(&plan), [linux]);
-    let filtered: Vec<(&str, &Filter)> =
-        plan.filtered.iter().map(|out| (out.item.as_str(), &out.why)).collect();
+    let filtered: Vec<(&str, &Filter)> = plan
+        .filtered
+        .iter()
+        .map(|out| (out.item.as_str(), &out.why))
+        .collect();
     assert_eq!(
         filtered,
-        [(windows, &Filter::Tags), ("a-1.1-py3-none-any.whl", &Filter::Yanked), (SDIST, &Filter::HasWheel)]
+        [
+            (windows, &Filter::Tags),
+            ("a-1.1-py3-none-any.whl", &Filter::Yanked),
+            (SDIST, &Filter::HasWheel)
+        ]
     );
-    assert_eq!(names(&made(any(), looked(), &target(Sdists::Also))), [linux, SDIST]);
-    assert_eq!(names(&made(any(), looked(), &target(Sdists::Never))), [linux]);
+    assert_eq!(
+        names(&made(any(), looked(), &target(Sdists::Also))),
+        [linux, SDIST]
+    );
+    assert_eq!(
+        names(&made(any(), looked(), &target(Sdists::Never))),
+        [linux]
+    );
 
     let yanked = Files::Hashed([digest("a-1.1-py3-none-any.whl")].into());
     let plan = made(want(pin("1.1"), yanked), looked(), &target(Sdists::Also));
     assert_eq!(names(&plan), ["a-1.1-py3-none-any.whl"], "locked by hash");
-    let early = Rules { before: Some(std::time::UNIX_EPOCH), ..Rules::default() };
-    assert_eq!(whys(&made(any(), looked(), &early)), ["no file of a matching version passes the filters"]);
-    let python = Wanted { requires_python: ">=3.13".parse().ok(), ..any() };
+    let early = Rules {
+        before: Some(std::time::UNIX_EPOCH),
+        ..Rules::default()
+    };
+    assert_eq!(
+        whys(&made(any(), looked(), &early)),
+        ["no file of a matching version passes the filters"]
+    );
+    let python = Wanted {
+        requires_python: ">=3.13".parse().ok(),
+        ..any()
+    };
     let plan = made(python, looked(), &target(Sdists::Also));
     assert!(plan.files.is_empty() && plan.missing.is_empty() && plan.filtered.len() == 1);
 }
@@ -150,13 +235,28 @@ const WINDOWS: &str = "a-1.0-cp311-cp311-win_amd64.whl";
 /// For 3.11 and 3.12, on Linux and Windows.
 fn four_machines(sdists: Sdists) -> Rules {
     let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let target = Target::parse(&words("3.11,3.12"), &words("manylinux_2_28_x86_64,win_amd64"), None, &[]);
-    Rules { target: target.unwrap(), sdists, ..Rules::default() }
+    let target = Target::parse(
+        &words("3.11,3.12"),
+        &words("manylinux_2_28_x86_64,win_amd64"),
+        None,
+        &[],
+    );
+    Rules {
+        target: target.unwrap(),
+        sdists,
+        ..Rules::default()
+    }
 }
 
 /// The machines that lack something, and those that need anything.
 fn short(plan: &Plan) -> (Vec<&str>, usize) {
-    (plan.missing.iter().filter_map(|missing| missing.target.as_deref()).collect(), plan.needs.len())
+    (
+        plan.missing
+            .iter()
+            .filter_map(|missing| missing.target.as_deref())
+            .collect(),
+        plan.needs.len(),
+    )
 }
 
 #[test]
@@ -168,15 +268,32 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
             size: None,
             url: None,
         };
-        want(pin("1.0"), Files::Named(filenames.iter().map(file).collect()))
+        want(
+            pin("1.0"),
+            Files::Named(filenames.iter().map(file).collect()),
+        )
     };
     let looked = || vec![page("one", &[LINUX, WINDOWS, SDIST])];
     let rules = four_machines(Sdists::Also);
     let plan = made(locked(&[LINUX, WINDOWS]), looked(), &rules);
-    assert_eq!(short(&plan), (vec!["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"], 4));
-    assert_eq!(whys(&plan)[0], "none of the locked files fits (2 for other machines)");
-    assert_eq!(short(&made(locked(&[LINUX, WINDOWS, SDIST]), looked(), &rules)), (vec![], 4), "can be built");
-    let never = made(locked(&[LINUX, WINDOWS, SDIST]), looked(), &four_machines(Sdists::Never));
+    assert_eq!(
+        short(&plan),
+        (vec!["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"], 4)
+    );
+    assert_eq!(
+        whys(&plan)[0],
+        "none of the locked files fits (2 for other machines)"
+    );
+    assert_eq!(
+        short(&made(locked(&[LINUX, WINDOWS, SDIST]), looked(), &rules)),
+        (vec![], 4),
+        "can be built"
+    );
+    let never = made(
+        locked(&[LINUX, WINDOWS, SDIST]),
+        looked(),
+        &four_machines(Sdists::Never),
+    );
     assert_eq!(short(&never).0.len(), 2);
     assert_eq!(
         whys(&never)[0],
@@ -184,23 +301,52 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
     );
 
     // Where its marker is false nobody lacks it, and where it is not for this Python.
-    let marked = |marker: &str| Wanted { marker: Marker::parse(marker).ok(), ..locked(&[LINUX]) };
+    let marked = |marker: &str| Wanted {
+        marker: Marker::parse(marker).ok(),
+        ..locked(&[LINUX])
+    };
     let linux = "python_version >= '3.12' and sys_platform == 'linux'";
     assert_eq!(short(&made(marked(linux), looked(), &rules)), (vec![], 1));
     assert_eq!(
         short(&made(marked("sys_platform == 'linux'"), looked(), &rules)),
         (vec!["3.11 manylinux_2_28_x86_64"], 2)
     );
-    assert_eq!(short(&made(marked("implementation_name == 'pypy'"), looked(), &rules)), (vec![], 0));
-    let python = Wanted { requires_python: ">=3.12".parse().ok(), ..locked(&[LINUX]) };
-    assert_eq!(short(&made(python, looked(), &rules)), (vec!["3.12 win_amd64"], 2));
+    assert_eq!(
+        short(&made(
+            marked("implementation_name == 'pypy'"),
+            looked(),
+            &rules
+        )),
+        (vec![], 0)
+    );
+    let python = Wanted {
+        requires_python: ">=3.12".parse().ok(),
+        ..locked(&[LINUX])
+    };
+    assert_eq!(
+        short(&made(python, looked(), &rules)),
+        (vec!["3.12 win_amd64"], 2)
+    );
 
     // What is missing by name explains the machine that it is for, and no other.
-    let gone = made(locked(&[LINUX, WINDOWS]), vec![page("one", &[LINUX])], &rules);
-    assert_eq!(short(&gone).0, ["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"]);
-    assert!(whys(&gone).contains(&"no file on the page has this name".to_owned()) && gone.missing.len() == 3);
+    let gone = made(
+        locked(&[LINUX, WINDOWS]),
+        vec![page("one", &[LINUX])],
+        &rules,
+    );
+    assert_eq!(
+        short(&gone).0,
+        ["3.11 manylinux_2_28_x86_64", "3.12 win_amd64"]
+    );
+    assert!(
+        whys(&gone).contains(&"no file on the page has this name".to_owned())
+            && gone.missing.len() == 3
+    );
     // A hash does not tell what it is for.
-    let hashes = want(pin("1.0"), Files::Hashed([digest(LINUX), digest("gone")].into()));
+    let hashes = want(
+        pin("1.0"),
+        Files::Hashed([digest(LINUX), digest("gone")].into()),
+    );
     assert_eq!(short(&made(hashes, looked(), &rules)), (vec![], 4));
     let hashes = want(pin("1.0"), Files::Hashed([digest(LINUX)].into()));
     assert_eq!(short(&made(hashes, looked(), &rules)).0.len(), 3);
@@ -211,8 +357,14 @@ fn an_sdist_is_left_out_where_each_machine_has_a_wheel() {
     let looked = |filenames: &[&str]| vec![page("one", filenames)];
     let rules = four_machines(Sdists::IfNoWheel);
     let any = || want(pin("1.0"), Files::Any);
-    assert_eq!(names(&made(any(), looked(&[LINUX, WINDOWS, SDIST]), &rules)), [LINUX, WINDOWS, SDIST]);
-    assert_eq!(names(&made(any(), looked(&[WHEEL, SDIST]), &rules)), [WHEEL]);
+    assert_eq!(
+        names(&made(any(), looked(&[LINUX, WINDOWS, SDIST]), &rules)),
+        [LINUX, WINDOWS, SDIST]
+    );
+    assert_eq!(
+        names(&made(any(), looked(&[WHEEL, SDIST]), &rules)),
+        [WHEEL]
+    );
 }
 
 #[test]
@@ -221,10 +373,20 @@ fn each_machine_gets_the_newest_version_that_it_takes() {
     let any = || want(Versions::Latest(1), Files::Any);
     let looked = || vec![page("one", &[LINUX, older, "a-0.8-py3-none-any.whl"])];
     let plan = made(any(), looked(), &four_machines(Sdists::Also));
-    assert_eq!((names(&plan), short(&plan)), (vec![LINUX, older], (vec![], 4)));
-    let pinned = made(want(pin("1.0"), Files::Any), looked(), &four_machines(Sdists::Also));
+    assert_eq!(
+        (names(&plan), short(&plan)),
+        (vec![LINUX, older], (vec![], 4))
+    );
+    let pinned = made(
+        want(pin("1.0"), Files::Any),
+        looked(),
+        &four_machines(Sdists::Also),
+    );
     assert_eq!(short(&pinned).0.len(), 3);
-    assert_eq!(whys(&pinned)[0], "no file of a matching version passes the filters");
+    assert_eq!(
+        whys(&pinned)[0],
+        "no file of a matching version passes the filters"
+    );
 }
 
 #[test]
@@ -233,14 +395,27 @@ fn a_local_version_is_looked_for_in_every_scope() {
     let rules = Rules::default();
     let pinned = |version: &str, looked| made(want(pin(version), Files::Any), looked, &rules);
     let two = || page("two", &[cpu, "a-2.0-py3-none-any.whl"]);
-    let plan = pinned("2.0+cpu", vec![page("one", &["a-2.0-py3-none-any.whl"]), two()]);
+    let plan = pinned(
+        "2.0+cpu",
+        vec![page("one", &["a-2.0-py3-none-any.whl"]), two()],
+    );
     assert_eq!(names(&plan), [cpu]);
     assert!(plan.files[0].route.path().starts_with("/two/"));
     let refused = Looked::Failed(scope("one"), "timed out".to_owned());
-    assert_eq!(whys(&pinned("2.0+cpu", vec![refused, two()])), ["one: timed out"], "it may have it");
-    assert_eq!(whys(&pinned("2.0+rocm", vec![two()])), ["no version matches"]);
+    assert_eq!(
+        whys(&pinned("2.0+cpu", vec![refused, two()])),
+        ["one: timed out"],
+        "it may have it"
+    );
+    assert_eq!(
+        whys(&pinned("2.0+rocm", vec![two()])),
+        ["no version matches"]
+    );
     // Any other version is that of whoever has the project first.
-    assert_eq!(whys(&pinned("2.0", vec![page("one", &[WHEEL]), two()])), ["no version matches"]);
+    assert_eq!(
+        whys(&pinned("2.0", vec![page("one", &[WHEEL]), two()])),
+        ["no version matches"]
+    );
 }
 
 proptest! {

@@ -40,7 +40,10 @@ fn unchanged() -> impl Strategy<Value = Piece> {
         b"<div title='<a href=\"https://gitlab.example.com/x\">'>",
         b"</div>",
     ];
-    let noise = prop::collection::vec(any::<u8>().prop_filter("no tag", |byte| *byte != b'<'), 0..12);
+    let noise = prop::collection::vec(
+        any::<u8>().prop_filter("no tag", |byte| *byte != b'<'),
+        0..12,
+    );
     prop_oneof![select(MARKUP).prop_map(<[u8]>::to_vec), noise].prop_map(|raw| (raw.clone(), raw))
 }
 
@@ -69,13 +72,19 @@ fn anchor() -> impl Strategy<Value = Piece> {
     let name = select(&[" href=", "\n\tHREF=", " hReF  =\n ", "  /href="][..]);
     let address = select(
         &[
-            ("https://gitlab.example.com/files/ab/x-1.0%2Bcu.whl", "/files/ab/x-1.0%2Bcu.whl"),
+            (
+                "https://gitlab.example.com/files/ab/x-1.0%2Bcu.whl",
+                "/files/ab/x-1.0%2Bcu.whl",
+            ),
             ("HTTPS://GitLab.Example.com/f", "/f"),
             ("https://gitlab.example.com/f?a&amp;b", "/f?a&amp;b"),
             ("https://gitlab.example.com/f?a&#38;b", "/f?a&amp;b"),
             ("https://gitlab.example.com/f&#47;g", "/f/g"),
             ("/root", "/root"),
-            ("https://index.example/simple/x/?a&b", "https://index.example/simple/x/?a&b"),
+            (
+                "https://index.example/simple/x/?a&b",
+                "https://index.example/simple/x/?a&b",
+            ),
             ("http://[bad", "http://[bad"),
         ][..],
     );
@@ -89,7 +98,11 @@ fn anchor() -> impl Strategy<Value = Piece> {
                 raw.extend(others.concat());
                 raw.extend_from_slice([name, quote, address, fragment, quote].concat().as_bytes());
                 // Without quotes a `/` would belong to the value.
-                raw.extend_from_slice(if quote.is_empty() && end[0] != b'>' { b" " } else { b"" });
+                raw.extend_from_slice(if quote.is_empty() && end[0] != b'>' {
+                    b" "
+                } else {
+                    b""
+                });
                 raw.extend_from_slice(end);
                 raw
             };
