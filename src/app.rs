@@ -24,13 +24,11 @@ use url::Url;
 use crate::access::{Access, Credential, Keys};
 use crate::airgap::Exchange;
 use crate::cli::{Ground, Patient, Ways};
-use crate::clock;
 use crate::config::Config;
 use crate::control::Client;
 use crate::file::{self, Files};
 use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
-use crate::secret_file::SecretFile;
 use crate::server::{
     Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening,
     PassedSockets, RequestRate, ServerLimits, Services, Shutdown,
@@ -40,7 +38,9 @@ use crate::telemetry::Gauges;
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
 use crate::upstream::{Hashless, MirrorConfig, ProxyEnvironment, TransportConfig};
-use crate::validity::Validity;
+use crate::values::clock;
+use crate::values::secret_file::SecretFile;
+use crate::values::validity::Validity;
 pub use error::StartError;
 use foundation::Foundation;
 use peers::{gitlab_url, mirror_base, transport, upstreams};
@@ -521,7 +521,7 @@ fn ways(config: &Config) -> Result<Ways, StartError> {
 /// The same configuration, waiting less and trying once.
 fn impatient(config: &Config) -> Config {
     let mut config = config.clone();
-    let at_most = |span: &mut crate::quantity::Span| span.0 = span.0.min(EXAMINED_FOR);
+    let at_most = |span: &mut crate::values::quantity::Span| span.0 = span.0.min(EXAMINED_FOR);
     let gitlab = &mut config.gitlab;
     gitlab.retries = 0;
     [

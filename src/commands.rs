@@ -16,11 +16,11 @@ use crate::cli::{
     self, Cli, Command, CommandError, ConfigCommand, ConfigShowArguments, DoctorArguments,
     ExplainArguments, HowFar, Overrides, RefreshArguments, RewriteLockArguments, WarmArguments,
 };
-use crate::clock;
 use crate::config::Config;
 use crate::control::Client;
 use crate::telemetry::LogConfig;
-use crate::validity::Judgement;
+use crate::values::clock;
+use crate::values::validity::Judgement;
 
 /// Exit code for bad configuration; scripts tell it from a daemon that could not start.
 pub const BAD_CONFIG: u8 = 64;

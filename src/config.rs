@@ -34,11 +34,11 @@ use crate::airgap::ImportConfig;
 use crate::cli::Overrides;
 use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
-use crate::quantity::Size;
 use crate::registry::{Base, MirrorBase, NamesConfig, PrivateNames, Scope};
 use crate::server::{Address, Addresses, OwnNames, ServerLimits, SocketMode, TlsConfig};
 use crate::telemetry::LogConfig;
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
+use crate::values::quantity::Size;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

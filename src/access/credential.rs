@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::values::secret::Secret;
 
 const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
 const DEPLOY_TOKEN: HeaderName = HeaderName::from_static("deploy-token");

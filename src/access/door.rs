@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::access::OfflineRule;
-    use crate::clock;
+    use crate::values::clock;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 

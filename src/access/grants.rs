@@ -16,10 +16,10 @@ use super::door::{Door, DoorError};
 use super::{
     Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing,
 };
-use crate::clock;
-use crate::quantity::Span;
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
+use crate::values::clock;
+use crate::values::quantity::Span;
 
 /// `[access]`: how long GitLab's word holds, and how much of it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

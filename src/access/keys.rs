@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Secret;
+use crate::values::secret::Secret;
 
 /// `access.offline`: what becomes of GitLab's packages when GitLab cannot be asked who may have them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 //!
 //! Owns a set of (digest, file name) pairs as 16-byte marks. Must not know pages.
 
-use crate::digest::{Digest, Hasher};
 use crate::registry::FileRef;
+use crate::values::digest::{Digest, Hasher};
 
 /// The files that one page listed under one scope.
 #[derive(Debug, Default, PartialEq, Eq)]

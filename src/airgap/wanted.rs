@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::lockfile::marker::Marker;
-use crate::digest::Digest;
 use crate::simple::ProjectName;
+use crate::values::digest::Digest;
 
 /// One project that an input names.
 #[derive(Clone, Debug, PartialEq, Eq)]

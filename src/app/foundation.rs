@@ -9,15 +9,15 @@ use http::HeaderValue;
 
 use super::error::StartError;
 use crate::access::GrantCounts;
-use crate::clock;
 use crate::config::Config;
-use crate::digest;
 use crate::file::{FlightCounts, RunningFlights};
 use crate::index::WrittenMark;
 use crate::server::{ConnectionCounts, Shutdown};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::PeerCounts;
+use crate::values::clock;
+use crate::values::digest;
 
 /// How often it is looked whether a disk that failed works again.
 const DISK_LOOK_EVERY: Duration = Duration::from_secs(2);

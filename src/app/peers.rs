@@ -12,10 +12,10 @@ use super::tokens::{read_token, token};
 use crate::access::Credential;
 use crate::config::Config;
 use crate::registry::{Bases, MirrorBase, Scope};
-use crate::secret::Secret;
 use crate::upstream::{
     Mirror, MirrorConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
 };
+use crate::values::secret::Secret;
 
 /// Everybody who can be asked; offline nobody, and what only they would need is not even opened.
 pub(super) fn upstreams(

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use crate::access::Access;
-use crate::clock;
 use crate::file::Files;
 use crate::index::Pages;
 use crate::server::Certificates;
@@ -15,6 +14,7 @@ use crate::telemetry::{
     PeerGauges, RequestCount, Standing, StoreGauges,
 };
 use crate::upstream::{PeerReading, State, Upstream};
+use crate::values::clock;
 
 /// Whoever has something to say.
 pub(super) struct Sources {

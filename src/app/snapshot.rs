@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::clock;
 use crate::config::Config;
 use crate::file::{Download, Files};
 use crate::index::{Pages, StalePages};
@@ -13,6 +12,7 @@ use crate::registry::Scope;
 use crate::server::{Address, Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
 use crate::store::Store;
 use crate::telemetry::{Gauges, Health, Metrics, PeerGauges, Standing};
+use crate::values::clock;
 
 /// Upstreams that a person knows by name; the object store is a part of GitLab to him.
 fn is_shown(peer: &PeerGauges) -> bool {

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::error::StartError;
-use crate::secret_file::SecretFile;
+use crate::values::secret_file::SecretFile;
 
 /// The token in a section's `token_file`, if it has one.
 pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StartError> {

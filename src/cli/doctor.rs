@@ -25,11 +25,11 @@ use tokio::time::timeout;
 use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
 use crate::access::Credential;
-use crate::clock;
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
 use crate::upstream::{Transport, Upstream};
-use crate::validity::Validity;
+use crate::values::clock;
+use crate::values::validity::Validity;
 use finding::{Finding, Verdict};
 
 #[derive(Debug, Args)]

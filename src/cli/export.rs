@@ -27,9 +27,9 @@ use crate::airgap::bundle::{
     self, Fault, Item, Manifest, PageLine, PartError, Plan, Reader, Writer, items,
 };
 use crate::airgap::{CONTENT, Export, Exported, SignatureError, sign};
-use crate::clock;
 use crate::control::{Client, ClientError, empty, post};
-use crate::digest::Digest;
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// The streams of the command line.
 const STREAM: &str = "-";

@@ -25,8 +25,8 @@ use super::bytes::{counted, in_units};
 use super::lines::{CommandError, json_line, say};
 use super::progress::{HowFar, bar};
 use crate::airgap::{Import, Imported};
-use crate::awaited_parts::drawn_together;
 use crate::control::{Client, ClientError};
+use crate::values::awaited_parts::drawn_together;
 
 const STREAM: &str = "-";
 

@@ -34,7 +34,7 @@ use std::sync::LazyLock;
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use crate::version::version;
+use crate::values::version::version;
 
 pub use bytes::in_units;
 pub use completions::{CompletionsArguments, completions};

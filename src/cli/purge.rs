@@ -8,7 +8,7 @@ use super::bytes::{counted, in_units};
 use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
 use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]

@@ -67,8 +67,8 @@ fn keep<T: Clone + PartialEq>(value: &mut T, running: &T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantity::Size;
     use crate::telemetry::LogFormat;
+    use crate::values::quantity::Size;
 
     #[test]
     fn what_needs_a_restart_is_named_and_stays_and_the_rest_is_taken() {

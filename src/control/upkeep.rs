@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
-use crate::awaited_parts::AwaitedParts;
+use crate::values::awaited_parts::AwaitedParts;
 
 /// Says what the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

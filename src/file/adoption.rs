@@ -10,10 +10,10 @@ use super::Files;
 use super::error::FileError;
 use super::pump::{End, make_room, pump};
 use crate::access::Credential;
-use crate::correlation;
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::store::{Cause, Entry, StoreError};
 use crate::upstream::{Ask, FileAnswer, UpstreamError};
+use crate::values::correlation;
 
 /// Why nothing was kept. The next request tries again.
 #[derive(Debug, thiserror::Error)]

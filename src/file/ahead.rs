@@ -23,7 +23,7 @@ use crate::access::{Credential, Fingerprint};
 use crate::registry::{FileRef, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::store::WheelMark;
-use crate::{clock, correlation};
+use crate::values::{clock, correlation};
 
 /// A wheel that yielded nothing is not read again for so long.
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);

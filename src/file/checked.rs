@@ -13,11 +13,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::error::FileError;
 use super::suspects::Suspects;
-use crate::clock;
-use crate::digest::Hasher;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, HELD_BACK_BYTES};
 use crate::upstream::{Answer, BodyError, IdleBody};
+use crate::values::clock;
+use crate::values::digest::Hasher;
 
 pub struct CheckedBody {
     body: IdleBody,
@@ -180,7 +180,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::digest::Digest;
+    use crate::values::digest::Digest;
 
     /// What a body of these bytes gives, of which so many are announced; the digest is that of the whole.
     async fn passed(bytes: &'static [u8], announced: u64) -> Result<Bytes, Cause> {

@@ -26,14 +26,14 @@ use super::rest::Rest;
 use super::suspects::Suspects;
 use super::tail::{Tail, Tails};
 use crate::access::{Access, Credential, Fingerprint};
-use crate::byte_range::ByteRange;
-use crate::correlation::Correlation;
 use crate::registry::{FileRef, Route};
 use crate::store::{
     Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole,
 };
 use crate::upstream::{Answer, Ask, FileAnswer, Relayed, Upstream, Validators, WantedRange};
-use crate::{clock, correlation};
+use crate::values::byte_range::ByteRange;
+use crate::values::correlation::Correlation;
+use crate::values::{clock, correlation};
 
 /// How a flight's first answer turned out.
 #[derive(Clone)]

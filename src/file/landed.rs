@@ -8,9 +8,9 @@ use super::error::FileError;
 use super::flight::{Flight, Head};
 use super::metadata::{Maker, Remade, Verified};
 use super::request::Source;
-use crate::clock;
 use crate::registry::FileRef;
 use crate::store::Cause;
+use crate::values::clock;
 
 /// Of the wheel that is being downloaded, by who asks for it or for somebody else.
 pub(super) async fn made_of(

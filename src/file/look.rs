@@ -10,9 +10,9 @@ use std::time::Instant;
 use super::flight::{Flight, Pilot, Ticket};
 use super::spans::SpansError;
 use super::tail::Tail;
-use crate::byte_range::ByteRange;
 use crate::upstream::{FileAnswer, UpstreamError, WantedRange};
-use crate::{clock, correlation};
+use crate::values::byte_range::ByteRange;
+use crate::values::{clock, correlation};
 
 /// What a look came to.
 pub(super) enum Look {

@@ -24,12 +24,12 @@ use super::ranges::Ranges;
 use super::spans::{self, SpansError};
 use super::tail::Tail;
 use crate::access::Credential;
-use crate::byte_range::Extent;
-use crate::clock;
-use crate::digest::Digest;
 use crate::registry::FileRef;
 use crate::store::{Held, Origin, Store, StoreError, WheelMark};
 use crate::upstream::{Relayed, Upstream};
+use crate::values::byte_range::Extent;
+use crate::values::clock;
+use crate::values::digest::Digest;
 use crate::wheel::{self, Unreadable, WheelName};
 
 /// A wheel's bytes, verified.

@@ -42,16 +42,16 @@ use std::time::Instant;
 use http::{HeaderValue, StatusCode};
 
 use crate::access::{Access, Fingerprint, Permit, Standing, Verdict, verdict};
-use crate::byte_range::ByteRange;
-use crate::cache_status::{CacheStatus, Outcome};
-use crate::clock;
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
-use crate::single_flight::SingleFlight;
 use crate::store::{Cause, Held, Store};
 use crate::upstream::{
     Ask, ContentRange, FileAnswer, IdleBody, Peer, Relayed, Upstream, UpstreamError, Validators,
     WantedRange,
 };
+use crate::values::byte_range::ByteRange;
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::clock;
+use crate::values::single_flight::SingleFlight;
 
 use ahead::ReadAhead;
 pub use checked::CheckedBody;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::clock;
 use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
 use crate::upstream::{Answer, BodyError};
+use crate::values::clock;
 
 /// Pieces on their way from the network to the disk; each is at most what one socket read gave.
 const PIECES_IN_HAND: usize = 8;

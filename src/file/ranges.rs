@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use crate::byte_range::ByteRange;
 use crate::registry::Scope;
 use crate::upstream::{Ask, FileAnswer, Upstream, UpstreamError, Validators, WantedRange};
+use crate::values::byte_range::ByteRange;
 
 /// How long an upstream is asked no ranges, or none from the end, before it is tried again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);

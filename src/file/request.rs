@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::checked::CheckedBody;
 use super::flight::Ticket;
 use crate::access::{Credential, Fingerprint, Permit};
-use crate::byte_range::ByteRange;
-use crate::cache_status::CacheStatus;
 use crate::registry::FileRef;
 use crate::store::{Blob, Growing};
 use crate::upstream::{ContentRange, IdleBody, Relayed};
+use crate::values::byte_range::ByteRange;
+use crate::values::cache_status::CacheStatus;
 
 /// What of a file a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use http::StatusCode;
 use super::checked::CheckedBody;
 use super::suspects::Suspects;
 use crate::access::{Credential, Fingerprint};
-use crate::byte_range::ByteRange;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Growing};
 use crate::upstream::{Ask, FileAnswer, Upstream, Validators, WantedRange};
+use crate::values::byte_range::ByteRange;
 
 pub struct Rest {
     upstream: Arc<Upstream>,

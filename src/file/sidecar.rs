@@ -27,12 +27,12 @@ use super::metadata::Remade;
 use super::spans::SpansError;
 use super::{FileError, FileReply, FileRequest, Files, Source, Wanted, asked_by};
 use crate::access::{Credential, Fingerprint, Permit, Standing};
-use crate::cache_status::{CacheStatus, Outcome};
-use crate::clock;
-use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
 use crate::store::{Blob, Cause, Held};
 use crate::upstream::{Relayed, UpstreamError, Validators};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::clock;
+use crate::values::digest::Digest;
 use crate::wheel::WheelName;
 
 /// So many downloads in the names of others may end in their refusal before a caller is told to come again.

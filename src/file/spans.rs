@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use super::ranges::Ranges;
 use super::tail::Tail;
 use crate::access::Credential;
-use crate::byte_range::{ByteRange, Extent};
 use crate::registry::{FileRef, Route};
 use crate::upstream::{
     Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
 };
+use crate::values::byte_range::{ByteRange, Extent};
 use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
 
 /// For all pieces of one wheel: a reader ahead waits for nobody that drips.

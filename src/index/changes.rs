@@ -10,8 +10,8 @@ use url::Url;
 use super::error::PageError;
 use super::page::Page;
 use crate::control::FileChange;
-use crate::digest::Digest;
 use crate::simple::{Format, ProjectName, read_entries};
+use crate::values::digest::Digest;
 
 /// What a page says of its files, by name.
 pub(super) type Files = BTreeMap<String, File>;

@@ -12,10 +12,10 @@ use super::error::PageError;
 use super::mirror_files::MirrorFiles;
 use super::rewriting::{Order, Rewriting};
 use super::sources::Sources;
-use crate::digest::Digest;
 use crate::registry::{MirrorPath, PageRef};
 use crate::simple::{CoreMetadata, Format};
 use crate::upstream::Validators;
+use crate::values::digest::Digest;
 
 /// A path as a page lists it.
 #[derive(Debug)]

@@ -17,12 +17,12 @@ use super::loader::Loader;
 use super::mirror_files::MirrorFile;
 use super::page::Page;
 use super::rewriting::Order;
-use crate::clock;
 use crate::registry::{FileRef, HOUSE, MirrorPath, PageRef, Route, Scope, house_url};
 use crate::simple::{Format, ProjectName};
-use crate::single_flight::SingleFlight;
 use crate::store::{Holdings, Projects, StoreError};
 use crate::upstream::Validators;
+use crate::values::clock;
+use crate::values::single_flight::SingleFlight;
 
 /// What a page that is not there takes in memory, to remember that it is not.
 const ABSENT_BYTES: u32 = 256;

@@ -17,13 +17,13 @@ use url::Url;
 use super::ahead::Candidate;
 use super::cooldown::{Withheld, withheld};
 use super::mirror_files::{MirrorFile, Noted};
-use crate::clock;
 use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
     Scope, Stranger, recognise_house,
 };
 use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
 use crate::store::{Holdings, WheelMark};
+use crate::values::clock;
 
 /// Things that were warned about, each once; more are not told.
 const WARNED_MAX: usize = 64;

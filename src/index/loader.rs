@@ -26,12 +26,12 @@ use super::rewriting::{Order, Rewriting};
 use super::sources::Sources;
 use super::written::WrittenMark;
 use crate::access::{Access, Fingerprint, Standing};
-use crate::clock;
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::Format;
-use crate::single_flight::{Landed, SingleFlight};
 use crate::store::{Holdings, PageMeta, PageShelf, Sidecars};
 use crate::upstream::{self, Answer, Ask, Relayed, Upstream, UpstreamError, Validators};
+use crate::values::clock;
+use crate::values::single_flight::{Landed, SingleFlight};
 
 /// How often somebody who waits for pages to be put away looks.
 const PUT_BY_LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -11,10 +11,10 @@ use moka::sync::Cache;
 
 use super::page::Page;
 use crate::access::Fingerprint;
-use crate::digest::{Digest, Hasher};
-use crate::quantity::Size;
 use crate::registry::{PageRef, Route, ScopeKind};
 use crate::simple::Format;
+use crate::values::digest::{Digest, Hasher};
+use crate::values::quantity::Size;
 
 /// Views remembered at once: callers × group pages, and project pages.
 const VIEWS_MAX: u64 = 65_536;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::cooldown::{Withheld, withheld};
-use crate::digest::{Digest, Hasher};
 use crate::registry::MirrorPath;
-use crate::secret::Secret;
 use crate::simple::CoreMetadata;
+use crate::values::digest::{Digest, Hasher};
+use crate::values::secret::Secret;
 
 /// What a page says about one of its files.
 #[derive(Clone, Debug)]

@@ -41,12 +41,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::{Credential, Fingerprint, Standing};
-use crate::cache_status::{CacheStatus, Outcome};
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
-use crate::single_flight::Landed;
 use crate::upstream::{Relayed, UpstreamError};
-use crate::{clock, correlation};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::single_flight::Landed;
+use crate::values::{clock, correlation};
 
 pub use config::IndexConfig;
 pub use error::PageError;

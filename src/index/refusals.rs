@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
-use crate::quantity::Size;
 use crate::registry::{PageRef, Route};
 use crate::upstream::Relayed;
+use crate::values::quantity::Size;
 
 /// The share of `index.memory` that refusals may take.
 const MEMORY_SHARE: u64 = 32;
@@ -101,7 +101,7 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::clock;
+    use crate::values::clock;
 
     fn page(name: &str) -> PageRef {
         match Route::from_path(&format!("/pypi/simple/{name}/")) {

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use http::HeaderValue;
 
 use super::error::PageError;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Smaller pages are not worth compressing: they fit into one packet as they are.
 const COMPRESSED_FROM_BYTES: usize = 1024;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::page::Page;
 use super::reading::PageStream;
 use crate::access::{Credential, Fingerprint, Permit};
-use crate::cache_status::CacheStatus;
 use crate::registry::{FileRef, MirrorPath, PageRef};
 use crate::simple::Format;
 use crate::upstream::Relayed;
+use crate::values::cache_status::CacheStatus;
 
 /// A client's wish for a page.
 #[derive(Clone)]

@@ -12,10 +12,10 @@ use super::memory::{View, ViewKey};
 use super::page::Page;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Permit, Standing, Verdict, verdict};
-use crate::cache_status::{CacheStatus, Outcome};
 use crate::registry::{Scope, ScopeKind};
-use crate::single_flight::Landed;
 use crate::upstream::Relayed;
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::single_flight::Landed;
 
 pub(super) enum Settled {
     Reply(PageReply),

@@ -83,8 +83,8 @@ impl Given {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::registry::Route;
+    use crate::values::clock;
 
     fn page(path: &str) -> Option<PageRef> {
         match Route::from_path(path) {

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use url::{Host, Url};
 
 use super::{MirrorPath, PageRef, Route, Scope};
-use crate::secret::Secret;
 use crate::simple::{ProjectName, without_index_document};
+use crate::values::secret::Secret;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorBaseError {

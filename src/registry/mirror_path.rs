@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use super::raw_path::check;
 use super::{Filename, Scope};
-use crate::secret::Secret;
+use crate::values::secret::Secret;
 
 const METADATA: &str = ".metadata";
 
@@ -182,8 +182,8 @@ impl fmt::Display for MirrorPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::{Digest, Hasher};
     use crate::registry::{FileRef, Route};
+    use crate::values::digest::{Digest, Hasher};
 
     fn parse(rest: &str) -> Option<MirrorPath> {
         MirrorPath::parse(Scope::mirror("pypi")?, rest)

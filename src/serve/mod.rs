@@ -17,12 +17,12 @@ use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::app::App;
 use crate::cli::{Cli, banner};
-use crate::clock;
 use crate::commands::{
     BAD_CONFIG, Failure, INTERRUPTED, bad_config, print, raise_open_files, warn_of_few_files,
 };
 use crate::config::Config;
 use crate::server::PassedSockets;
+use crate::values::clock;
 use manager::Manager;
 use reload::{Origin, reload};
 use status::{destination, in_words};

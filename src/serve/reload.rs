@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::app::App;
 use crate::cli::{Cli, Overrides};
-use crate::clock;
 use crate::config::Config;
+use crate::values::clock;
 
 /// Where the configuration comes from, beside the environment.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::body::ReplyBody;
-use crate::clock;
+use crate::values::clock;
 
 /// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than this.
 const LOOK_LATER: Duration = Duration::from_millis(100);

@@ -20,12 +20,12 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 use crate::access::Permit;
-use crate::byte_range::Extent;
 use crate::file::{CheckedBody, Source};
 use crate::index::PageStream;
 use crate::store::{Availability, Cause, Span};
 use crate::telemetry::Tally;
 use crate::upstream::IdleBody;
+use crate::values::byte_range::Extent;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

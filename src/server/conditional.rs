@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use http::header::{HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE};
 
-use crate::byte_range::ByteRange;
+use crate::values::byte_range::ByteRange;
 
 /// Whether `If-None-Match` names this tag: weak comparison, a list, or `*` (§13.1.2).
 pub(super) fn not_modified(headers: &HeaderMap, etag: &[u8]) -> bool {

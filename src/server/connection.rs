@@ -34,7 +34,7 @@ use super::places::Place;
 use super::reply::{self, Refusal};
 use super::shutdown::Shutdown;
 use super::stream::{First, Stream};
-use crate::clock;
+use crate::values::clock;
 
 /// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -24,17 +24,17 @@ use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
 use crate::access::Credential;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
-use crate::clock;
 use crate::control::{
     About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh,
     Reporter, Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
 };
-use crate::digest::Digest;
 use crate::registry::RouteError;
-use crate::request_id::RequestId;
 use crate::store::ReadEnd;
 use crate::telemetry::LogLevel;
-use crate::version::version;
+use crate::values::clock;
+use crate::values::digest::Digest;
+use crate::values::request_id::RequestId;
+use crate::values::version::version;
 
 /// The largest order; what carries more is a stream.
 const ORDER_BYTES_MAX: usize = 64 << 10;

@@ -33,18 +33,18 @@ use super::target;
 use super::{conditional, health};
 use crate::access::{Access, Credential};
 use crate::airgap::Exchange;
-use crate::byte_range::ByteRange;
-use crate::clock;
-use crate::correlation::{self, Correlation};
 use crate::file::{FileError, FileReply, FileRequest, Files, Source, Wanted};
 use crate::index::{Offered, PageError, PageReply, PageRequest, Pages, Resolved};
 use crate::registry::{FileRef, House, MirrorPath, PageRef, Route, RouteError};
-use crate::request_id::RequestId;
 use crate::simple::{Format, negotiate};
 use crate::store::Holdings;
 use crate::telemetry::{Gauges, Health, Line, Metrics, Tally};
 use crate::upkeep::Upkeep;
 use crate::upload::Uploads;
+use crate::values::byte_range::ByteRange;
+use crate::values::clock;
+use crate::values::correlation::{self, Correlation};
+use crate::values::request_id::RequestId;
 
 /// In the extensions of a request that came over TLS.
 #[derive(Clone, Copy)]

@@ -23,7 +23,7 @@ use super::heads::HeadRoom;
 use super::in_force::InForce;
 use super::places::{Place, Places};
 use super::shutdown::Shutdown;
-use crate::clock;
+use crate::values::clock;
 
 /// A pause after a failed accept: with no file descriptor left, spinning helps nobody.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

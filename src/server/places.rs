@@ -14,7 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::activity::Activity;
-use crate::clock;
+use crate::values::clock;
 
 /// Beyond `limits.connections`.
 const SPARE: usize = 16;

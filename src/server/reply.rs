@@ -29,16 +29,16 @@ use super::status::Document;
 use super::target::TargetError;
 use super::{conditional, encoding};
 use crate::access::{CredentialError, DoorError};
-use crate::byte_range::{ByteRange, Extent};
-use crate::cache_status::{CacheStatus, Outcome};
-use crate::digest::Digest;
 use crate::file::{FileError, FileReply};
 use crate::index::{PageError, PageReply};
 use crate::registry::RouteError;
-use crate::request_id::RequestId;
 use crate::simple::MediaType;
 use crate::upload::UploadError;
 use crate::upstream::{Relayed, UpstreamError};
+use crate::values::byte_range::{ByteRange, Extent};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::digest::Digest;
+use crate::values::request_id::RequestId;
 
 pub(super) type Reply = (Response<ReplyBody>, CacheStatus);
 

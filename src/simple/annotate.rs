@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::format::Format;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// The page with the sha256 of the metadata told at each of these marks of it, given in their order.
 ///

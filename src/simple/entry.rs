@@ -11,7 +11,7 @@ use url::Url;
 use super::facts::PageFacts;
 use super::hashes::Hashes;
 use super::name::ProjectName;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// What a page is a list of.
 #[derive(Debug, Clone, PartialEq, Eq)]

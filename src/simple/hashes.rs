@@ -4,7 +4,7 @@
 //! table in JSON (PEP 691). Must not know which file they are of. A value that is no hexadecimal number
 //! is no hash: uv refuses a whole page for one.
 
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Algorithms that a fragment may name, the first choice first: those of Python's `hashlib`. Any other `name=value` there may be
 /// something else (`egg=…`, `subdirectory=…`).

@@ -17,7 +17,7 @@ use super::filename;
 use super::format::Format;
 use super::name::ProjectName;
 use super::rewriter::{RewriteError, Rewriter};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// The word of PEP 792 for a project that must not be installed.
 const QUARANTINED: &str = "quarantined";

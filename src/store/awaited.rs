@@ -14,8 +14,8 @@ use tempfile::NamedTempFile;
 
 use super::error::StoreError;
 use super::layout::{Layout, make_dir};
-use crate::awaited_parts::AwaitedParts;
-use crate::digest::Digest;
+use crate::values::awaited_parts::AwaitedParts;
+use crate::values::digest::Digest;
 
 /// Most bundles that are waited for; the one that was heard of longest ago makes way.
 const BUNDLES_MAX: usize = 64;

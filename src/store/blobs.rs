@@ -25,8 +25,8 @@ use super::growing::{Cause, Growing};
 use super::layout::Layout;
 use super::ledger::{Candidate, Ledger, Reservation, victims};
 use super::sets::Sets;
-use crate::clock;
-use crate::digest::{Digest, Hasher};
+use crate::values::clock;
+use crate::values::digest::{Digest, Hasher};
 
 /// A blob is hashed again when its last check is older than this.
 pub const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);

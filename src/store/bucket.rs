@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// What one line says.
 #[derive(Clone, Debug, Deserialize)]

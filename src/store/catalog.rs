@@ -13,8 +13,8 @@ use super::blobs::integrity;
 use super::changes::Changes;
 use super::error::StoreError;
 use super::layout::Layout;
-use crate::digest::Digest;
 use crate::registry::{FileRef, MirrorPath, Route};
+use crate::values::digest::Digest;
 
 /// Addresses remembered in memory; the rest are read from disk when asked for.
 const REMEMBERED_MAX: u64 = 16_384;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{fstatfs, fstatvfs};
 
-use crate::clock;
+use crate::values::clock;
 
 /// Written to see how fast the disk is. Enough to tell a disk from a share on a slow line, little enough for 5 seconds.
 const SAMPLE_BYTES: usize = 8 << 20;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 #[derive(Default)]
 pub(super) struct Gate {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::digest::Hasher;
+use crate::values::digest::Hasher;
 
 /// What a reader is kept from until the digest agrees: the last so many bytes of its own span.
 pub const HELD_BACK_BYTES: u64 = 64 * 1024;

@@ -134,11 +134,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::clock;
-    use crate::digest::Digest;
     use crate::registry::Route;
     use crate::simple::Format;
     use crate::store::{Entry, PageMeta, Store};
+    use crate::values::clock;
+    use crate::values::digest::Digest;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 

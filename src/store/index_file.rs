@@ -16,9 +16,9 @@ use super::error::StoreError;
 use super::layout::Layout;
 use super::pages::{self, PageMeta};
 use super::sidecars::{self, WheelMark};
-use crate::digest::Digest;
 use crate::registry::{FileRef, PageRef, Route};
 use crate::simple::Format;
+use crate::values::digest::Digest;
 
 /// What a line of the index says.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,9 +8,9 @@ use super::Store;
 use super::error::StoreError;
 use super::index_file::Subject;
 use super::sidecars::{Origin, WheelMark};
-use crate::digest::Digest;
 use crate::registry::{FileRef, PageRef};
 use crate::simple::Format;
+use crate::values::digest::Digest;
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -27,7 +27,7 @@ use super::error::StoreError;
 use super::gate::Gate;
 use super::set_name::SetName;
 use super::vitals::Vitals;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Damaged blobs kept for a person to look at; older ones make way.
 const QUARANTINE_MAX: usize = 16;

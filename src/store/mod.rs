@@ -65,8 +65,8 @@ pub use spool::{Checked, SealError, Spool, Whole};
 pub use staging::{Arrived, Staging};
 pub use vitals::{Ailment, StoreReading};
 
-use crate::clock;
-use crate::digest::Digest;
+use crate::values::clock;
+use crate::values::digest::Digest;
 use changes::Changes;
 use layout::Layout;
 
@@ -335,7 +335,7 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let store = Store::open(dir.path(), u64::MAX)?;
-        let now = crate::clock::now();
+        let now = crate::values::clock::now();
         let ill = |store: &Store| store.reading(now).illness.map(|(ailment, ..)| ailment);
         assert!(store.reserve(None, now).is_ok() && store.reserve(Some(1), now).is_ok());
         assert!(ill(&store).is_none());

@@ -30,10 +30,10 @@ use super::error::StoreError;
 use super::layout::Layout;
 use super::ledger::Ledger;
 use super::spool::sync_dir;
-use crate::clock;
-use crate::digest::Digest;
 use crate::registry::{PageRef, Route};
 use crate::simple::Format;
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// Line ends put behind a body at most; of more equal ones some are shared, and then none of those is removed.
 const PADDING_MAX: usize = 64;

@@ -15,9 +15,9 @@ use super::error::StoreError;
 use super::layout::Layout;
 use super::pages::{self, PageMeta};
 use super::sidecars::{self, Origin, WheelMark};
-use crate::digest::Digest;
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::simple::Format;
+use crate::values::digest::Digest;
 
 /// A cache folder that is only read.
 pub struct Peek {
@@ -124,8 +124,8 @@ impl Peek {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::store::Store;
+    use crate::values::clock;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Store;
 use super::error::StoreError;
 use super::growing::Growing;
-use crate::digest::{Digest, Hasher};
+use crate::values::digest::{Digest, Hasher};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -14,8 +14,8 @@ use tempfile::NamedTempFile;
 use super::error::StoreError;
 use super::layout::{Layout, make_dir};
 use super::set_name::{FILES_MAX, SetName};
-use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
+use crate::values::digest::Digest;
 
 /// The sets of one folder. Everything blocks.
 pub struct Sets {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::blobs::integrity;
 use super::error::StoreError;
 use super::layout::Layout;
-use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
+use crate::values::digest::Digest;
 
 /// Wheels about which it is remembered what is known, or that nothing is; the rest are looked up on disk.
 const REMEMBERED_MAX: u64 = 65_536;

@@ -19,8 +19,8 @@ use super::error::StoreError;
 use super::growing::{Cause, Growing};
 use super::layout::{Layout, make_dir};
 use super::ledger::Reservation;
-use crate::clock;
-use crate::digest::{Digest, Hasher};
+use crate::values::clock;
+use crate::values::digest::{Digest, Hasher};
 
 /// The writing side of a [`Growing`] file. Dropped before [`Whole::seal`], it leaves its readers a failure.
 pub struct Spool {

@@ -21,8 +21,8 @@ use super::layout::make_dir;
 use super::ledger::Reservation;
 use super::sidecars::{Origin, WheelMark};
 use super::spool::sync_dir;
-use crate::digest::{Digest, Hasher};
 use crate::registry::FileRef;
+use crate::values::digest::{Digest, Hasher};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;

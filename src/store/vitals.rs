@@ -283,7 +283,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::clock;
+    use crate::values::clock;
 
     fn io(kind: ErrorKind) -> StoreError {
         StoreError::io("write", Path::new("spool"))(kind.into())

@@ -13,7 +13,7 @@ use prometheus_client::registry::Unit;
 use super::gauges::{Gauges, PeerGauges, Standing};
 use super::health::{Health, REASONS};
 use super::process::ProcessReading;
-use crate::histogram::HistogramReading;
+use crate::values::histogram::HistogramReading;
 
 /// One series' labels: name and value.
 type Labels<'a> = Vec<(&'static str, &'a str)>;

@@ -6,9 +6,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::awaited_parts::AwaitedParts;
-use crate::histogram::HistogramReading;
-use crate::validity::Judgement;
+use crate::values::awaited_parts::AwaitedParts;
+use crate::values::histogram::HistogramReading;
+use crate::values::validity::Judgement;
 
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {

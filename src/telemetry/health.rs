@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::gauges::{
     CertificateGauges, DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing,
 };
-use crate::awaited_parts::AwaitedParts;
-use crate::validity::Judgement;
+use crate::values::awaited_parts::AwaitedParts;
+use crate::values::validity::Judgement;
 
 /// A page that was served stale so lately is worth a word.
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);

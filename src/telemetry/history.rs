@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::cache_status::Outcome;
-use crate::clock;
+use crate::values::cache_status::Outcome;
+use crate::values::clock;
 
 /// Sums over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

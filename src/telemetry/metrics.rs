@@ -24,8 +24,8 @@ use super::history::Chronicle;
 use super::log::dropped_lines;
 use super::plain_text::{plain_text, wants_openmetrics};
 use super::process::ProcessReading;
-use crate::clock;
-use crate::histogram::Histogram;
+use crate::values::clock;
+use crate::values::histogram::Histogram;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -1,7 +1,7 @@
 //! What an operator sees: one log line a request, numbers, and whether all is well.
 //!
 //! No label and no field ever holds a credential; no label holds a package, a path or a caller. Must not know how an
-//! answer came about beyond its [`CacheStatus`](crate::cache_status::CacheStatus).
+//! answer came about beyond its [`CacheStatus`](crate::values::cache_status::CacheStatus).
 
 mod exposition;
 mod gauges;

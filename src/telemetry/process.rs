@@ -54,7 +54,7 @@ fn resident() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::values::clock;
 
     #[test]
     fn a_running_process_has_all_of_it() {

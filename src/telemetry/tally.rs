@@ -11,9 +11,9 @@ use http::{Method, StatusCode};
 use super::Metrics;
 use super::history::Served;
 use super::metrics::{ByteLabels, RequestLabels, RouteLabels};
-use crate::cache_status::{CacheStatus, Outcome};
-use crate::clock;
-use crate::correlation::{Correlation, Others};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::clock;
+use crate::values::correlation::{Correlation, Others};
 
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::UpkeepError;
-use crate::digest::Digest;
 use crate::registry::{FileRef, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::store::{Store, StoredBlob};
+use crate::values::digest::Digest;
 
 /// All bodies, by digest.
 pub(super) struct Census {

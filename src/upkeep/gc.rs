@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use super::error::UpkeepError;
 use super::stats::amount;
 use crate::control::{Cleared, ClearedSummary, Gc, Reporter};
-use crate::digest::Digest;
 use crate::registry::{Scope, is_house};
 use crate::store::{IndexLine, Store, StoredBlob, Subject, Taken};
+use crate::values::digest::Digest;
 
 /// A body that nothing refers to is left alone for so long: whoever put it in may be about to write down whose it is.
 const YOUNG: Duration = Duration::from_secs(3600);

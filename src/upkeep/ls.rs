@@ -76,8 +76,8 @@ pub(super) fn run(store: &Store, order: &Ls, out: &Reporter<Listed>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
     use crate::registry::Route;
+    use crate::values::digest::Digest;
 
     fn takes(what: &str, path: &str) -> bool {
         let path = path.replace("SHA", &Digest::of(b"").to_string());

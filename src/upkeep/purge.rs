@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use super::census::{project_of, scope_of};
 use super::error::UpkeepError;
 use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
-use crate::digest::Digest;
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::{IndexLine, Store, Subject, Taken, WheelMark};
+use crate::values::digest::Digest;
 
 /// What is meant, understood.
 enum Target {

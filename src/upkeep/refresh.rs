@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use super::error::UpkeepError;
 use crate::access::{Credential, Fingerprint};
-use crate::clock;
 use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed, Reporter};
 use crate::index::{PageRequest, Pages};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
 use crate::store::{Store, Subject};
+use crate::values::clock;
 
 /// What is meant, understood.
 enum Target {

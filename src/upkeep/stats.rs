@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use super::census::{Census, seconds};
 use super::error::UpkeepError;
-use crate::clock;
 use crate::control::{Amount, Reporter, Totals};
-use crate::digest::Digest;
 use crate::store::{Beside, Store, Subject};
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// What a body is, by whoever refers to it; of several the first of these counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

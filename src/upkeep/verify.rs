@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::UpkeepError;
 use crate::control::{Reporter, Verified};
-use crate::digest::Digest;
 use crate::store::{IndexLine, Rehashed, Store, Subject};
+use crate::values::digest::Digest;
 
 /// Something is told at least every so many bytes, which is also how soon a break is noticed.
 const TOLD_EVERY_BYTES: u64 = 16 << 20;

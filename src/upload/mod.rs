@@ -23,10 +23,10 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::access::Credential;
-use crate::clock;
 use crate::index::Pages;
 use crate::registry::{Bases, Route, Scope};
 use crate::upstream::{Outgoing, Relayed, Upstream, UpstreamError, upload_headers};
+use crate::values::clock;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

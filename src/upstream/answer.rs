@@ -13,7 +13,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{BodyError, IdleBody};
 use super::error::UpstreamError;
-use crate::byte_range::{ByteRange, Extent};
+use crate::values::byte_range::{ByteRange, Extent};
 
 /// A head and a body still to be read.
 #[derive(Debug)]

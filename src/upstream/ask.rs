@@ -15,10 +15,10 @@ use super::answer::{Answer, ContentRange, Relayed, Validators};
 use super::error::UpstreamError;
 use super::peer::Peer;
 use crate::access::{Credential, Fingerprint};
-use crate::byte_range::ByteRange;
-use crate::correlation;
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
+use crate::values::byte_range::ByteRange;
+use crate::values::correlation;
 
 /// Under which both sides name a request.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

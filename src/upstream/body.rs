@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::counts::{Counts, Fault};
-use crate::clock;
+use crate::values::clock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {

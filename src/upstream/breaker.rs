@@ -9,7 +9,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use crate::values::clock;
 
 /// The first pause; doubled each time the probe fails.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -20,8 +20,8 @@ use super::redirect::StoreOrigins;
 use super::sending::Outgoing;
 use super::transport::Transport;
 use crate::access::Credential;
-use crate::clock;
 use crate::registry::{Bases, MirrorBase, Route, Scope};
+use crate::values::clock;
 
 pub struct Upstream {
     gitlab: GitLab,

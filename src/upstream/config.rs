@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::transport_config::TransportConfig;
-use crate::quantity::{Size, Span};
+use crate::values::quantity::{Size, Span};
 
 /// Defaults are GitLab's own hosted service, and waits just above what clients themselves allow for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,7 +36,7 @@ use super::resolver::{GuardedResolver, NOT_PUBLIC};
 use super::tls_fault::TlsFault;
 use super::transport::{Audience, Transport};
 use super::tunnel::tunnel;
-use crate::clock;
+use crate::values::clock;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

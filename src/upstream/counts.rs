@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::breaker::Condition;
-use crate::histogram::{Histogram, HistogramReading};
+use crate::values::histogram::{Histogram, HistogramReading};
 
 /// What is asked for; the words of `Route::word`.
 const KINDS: [&str; 5] = ["index", "page", "file", "metadata", "upload"];
@@ -236,7 +236,7 @@ pub struct PeerReading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::values::clock;
 
     #[test]
     fn what_was_counted_is_read_under_its_own_words() {

@@ -25,7 +25,7 @@ use super::client::{Asked, Upstream};
 use super::error::UpstreamError;
 use super::tls_fault::TlsFault;
 use super::transport::{Audience, Transport};
-use crate::clock;
+use crate::values::clock;
 
 /// Addresses that are tried, one after another, until one takes the connection.
 const ADDRESSES_MAX: usize = 8;

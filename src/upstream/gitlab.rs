@@ -27,8 +27,8 @@ use super::sending::{Outgoing, Sending};
 use super::throttle::{Throttles, Word};
 use super::transport::Transport;
 use crate::access::Credential;
-use crate::clock;
 use crate::registry::{Bases, Route, Scope};
+use crate::values::clock;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

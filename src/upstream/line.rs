@@ -27,8 +27,8 @@ use super::peer::Peer;
 use super::proxy::Proxy;
 use super::proxy_fault::ProxyFault;
 use super::retry::{Policy, Try, retry_after};
-use crate::request_id::RequestId;
-use crate::{clock, correlation};
+use crate::values::request_id::RequestId;
+use crate::values::{clock, correlation};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type RequestBody = UnsyncBoxBody<Bytes, BoxError>;

@@ -29,8 +29,8 @@ use super::retry::Policy;
 use super::throttle::Throttles;
 use super::transport::Transport;
 use crate::access::Credential;
-use crate::clock;
 use crate::registry::{MirrorBase, Scope};
+use crate::values::clock;
 
 /// Redirects followed for one page or file.
 const HOPS_MAX: usize = 5;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::transport_config::TransportConfig;
-use crate::quantity::Span;
+use crate::values::quantity::Span;
 
 /// There is no default for `url`; everything else may stay as it is. Waits are GitLab's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,7 +62,7 @@ fn after(before: Word, status: StatusCode, now: Instant) -> Word {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::values::clock;
 
     /// Seconds, the status, and for how many seconds it counts as refused then.
     fn goes(steps: &[(u32, u16, Option<u64>)]) {

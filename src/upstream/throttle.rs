@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::access::{Credential, FingerprintKey};
-    use crate::clock;
+    use crate::values::clock;
 
     fn throttled() -> Word {
         let mut headers = HeaderMap::new();

@@ -16,9 +16,9 @@ use url::Url;
 use super::pinned::Pinned;
 use super::proxy::{Proxies, ProxyEnvironment};
 use super::transport_config::{TransportConfig, pins};
-use crate::digest::Digest;
-use crate::secret::Secret;
-use crate::secret_file::SecretFile;
+use crate::values::digest::Digest;
+use crate::values::secret::Secret;
+use crate::values::secret_file::SecretFile;
 
 /// Protocols by ALPN (RFC 7301).
 const HTTP_1: &[u8] = b"http/1.1";

@@ -3,7 +3,7 @@
 //! Owns the checks that need no file. Must not know the sections they stand in.
 
 use super::proxy::Proxies;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Borrowed from a section.
 #[derive(Clone, Copy, Debug)]

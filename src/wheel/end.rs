@@ -6,7 +6,7 @@
 
 use super::fields::Fields;
 use super::unreadable::Unreadable;
-use crate::byte_range::Extent;
+use crate::values::byte_range::Extent;
 
 const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;

@@ -11,7 +11,7 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use super::extra::widened;
 use super::fields::Fields;
 use super::unreadable::Unreadable;
-use crate::byte_range::Extent;
+use crate::values::byte_range::Extent;
 
 const HEADER: &[u8] = b"PK\x03\x04";
 const DESCRIPTOR: &[u8] = b"PK\x07\x08";

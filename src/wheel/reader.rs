@@ -9,7 +9,7 @@ use super::member::Member;
 use super::metadata;
 use super::name::WheelName;
 use super::unreadable::Unreadable;
-use crate::byte_range::Extent;
+use crate::values::byte_range::Extent;
 
 /// The first span that a reader asks for: so many bytes at the end of a wheel, or all of a shorter one.
 ///

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::byte_range::Extent;
-use crate::digest::Digest;
+use crate::values::byte_range::Extent;
+use crate::values::digest::Digest;
 
 const NAME: &str = "my_pkg-1.0-py3-none-any.whl";
 const PLACE: &str = "my_pkg-1.0.dist-info/METADATA";

@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder::access::{Access, AccessConfig, Credential, Keys, OfflineRule};
-use larder::clock;
-use larder::digest::Digest;
 use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
@@ -16,6 +14,8 @@ use larder::store::{Checked, Entry, PageMeta, Store};
 use larder::upstream::{
     GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
 };
+use larder::values::clock;
+use larder::values::digest::Digest;
 
 use crate::bodies::{eventually, kept};
 use crate::mirrored::{FORMATS, HTML, JSON, file, get_as, listed, metadata, names, page};

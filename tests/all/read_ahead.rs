@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use larder::access::{Access, AccessConfig, Credential, Fingerprint};
 use larder::file::{Files, FilesConfig, MetadataConfig, Parts};
-use larder::quantity::Span;
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
 use larder::upstream::{
     GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
 };
+use larder::values::quantity::Span;
 
 use crate::bodies::{MODES, eventually};
 use crate::support::wheel::{noise, sha256_hex};
@@ -220,7 +220,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
     let small = Ahead::new(
         &gitlab,
         MetadataConfig {
-            size: larder::quantity::Size(70_000),
+            size: larder::values::quantity::Size(70_000),
             ..rate
         },
     );

@@ -376,7 +376,7 @@ mod tests {
             ),
             (
                 "app.rs",
-                "use crate::{server::Server, store::{self, Blob}};\nuse crate::digest::Digest as D;",
+                "use crate::{server::Server, store::{self, Blob}};\nuse crate::values::digest::Digest as D;",
             ),
             (
                 "server/mod.rs",
@@ -398,7 +398,7 @@ mod tests {
                 "store/layout.rs",
                 "fn path(root: &Path) { root.join(\"tmp\"); }",
             ),
-            ("telemetry.rs", "use crate::digest;"),
+            ("telemetry.rs", "use crate::values::digest;"),
             ("digest.rs", ""),
         ]);
         assert!(faults.is_empty(), "{faults:#?}");

@@ -8,9 +8,9 @@ use http::header::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock;
-use crate::digest::Digest;
 use crate::registry::Route;
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 const SHA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OTHER_SHA: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";

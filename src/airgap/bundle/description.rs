@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use super::{DESCRIPTION, DESCRIPTION_BYTES_MAX, FORMAT};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Most parts of one bundle.
 pub(super) const PARTS_MAX: u32 = 999;

@@ -3,7 +3,7 @@
 //! Must not know how they are written.
 
 use super::manifest::Manifest;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// What follows the front of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]

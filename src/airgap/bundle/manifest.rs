@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::description::PARTS_MAX;
 use super::fault::Fault;
 use super::{LINE_BYTES_MAX, LINES_MAX, MANIFEST, PAGE_BYTES_MAX};
-use crate::digest::Digest;
 use crate::registry::{FileRef, PageRef, Route};
+use crate::values::digest::Digest;
 
 /// A distribution at its address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

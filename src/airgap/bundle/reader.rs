@@ -14,7 +14,7 @@ use super::{
     CONTENTS, CONTENTS_BYTES_MAX, DESCRIPTION, DESCRIPTION_BYTES_MAX, MANIFEST, MANIFEST_BYTES_MAX,
     SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums,
 };
-use crate::digest::{Digest, Hasher};
+use crate::values::digest::{Digest, Hasher};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;

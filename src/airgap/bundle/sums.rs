@@ -3,7 +3,7 @@
 //! Must not know what is listed.
 
 use super::{CONTENTS, DESCRIPTION, MANIFEST};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// The list of what a bundle begins with.
 pub(super) fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 

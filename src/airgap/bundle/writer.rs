@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::item::{Item, items};
 use super::manifest::Manifest;
 use super::{CONTENTS, DESCRIPTION, FORMAT, MANIFEST, SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums};
-use crate::digest::{Digest, Hasher};
+use crate::values::digest::{Digest, Hasher};
 
 /// A bundle as it is to be written: the manifest in its lasting form, and what all parts say of themselves.
 pub struct Plan {

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{Exchange, StoredListing};
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
-use crate::digest::Digest;
 use crate::registry::{MirrorPath, PageRef, Route};
 use crate::simple::{ListedFile, Listing, file_version, project_candidates};
 use crate::store::{HeldFile, HeldMetadata, Origin, ReadEnd, SetName, SetNameError, StoreError};
+use crate::values::digest::Digest;
 
 /// Longest piece of a page in one event, in bytes before JSON escapes it.
 const PIECE_BYTES: usize = 64 << 10;

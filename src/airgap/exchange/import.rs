@@ -16,13 +16,13 @@ use super::{Exchange, block_on};
 use crate::airgap::bundle::{
     Description, Fault, FileLine, Item, Manifest, Opening, Part, Reader, items,
 };
-use crate::clock;
 use crate::control::Order;
-use crate::digest::Digest;
 use crate::index::PageError;
 use crate::registry::{FileRef, HOUSE, MirrorPath, PageRef, Route};
 use crate::simple::{Conflict, Format, Listing};
 use crate::store::{Origin, PageMeta, Staging, StoreError};
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// How a bundle is to be taken; the first line of the order's body, before the bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Exchange;
 use super::feed::Feed;
 use crate::control::Order;
-use crate::digest::Digest;
 use crate::registry::{FileRef, Route};
 use crate::store::{SetName, SetNameError, StoreError};
+use crate::values::digest::Digest;
 
 /// Longest line, in bytes.
 const LINE_BYTES_MAX: usize = 8 << 10;

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use super::allowed_signers;
 use super::sshsig::{SignatureFault, SshSignature};
 use crate::airgap::bundle::NAMESPACE;
-use crate::clock;
+use crate::values::clock;
 
 const PROGRAM: &str = "ssh-keygen";
 

@@ -8,7 +8,7 @@ use url::Url;
 use super::marker::Marker;
 use super::reading::{self, LeftOut, LockError, Origin, Reading};
 use crate::airgap::wanted::{Files, NamedFile, Wanted};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 #[derive(Debug, Deserialize)]
 struct Lock {

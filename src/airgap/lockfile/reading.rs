@@ -11,9 +11,9 @@ use url::Url;
 
 use super::marker::Marker;
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
-use crate::digest::Digest;
-use crate::secret::without_credentials;
 use crate::simple::ProjectName;
+use crate::values::digest::Digest;
+use crate::values::secret::without_credentials;
 
 /// A lock file, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use super::releases::ReleaseControl;
 use super::requirement::{self, Requirement};
 use super::surroundings::Surroundings;
 use crate::airgap::wanted::{Files, Versions, Wanted};
-use crate::digest::Digest;
-use crate::secret::without_credentials;
 use crate::simple::ProjectName;
+use crate::values::digest::Digest;
+use crate::values::secret::without_credentials;
 
 /// Files within files.
 const DEPTH_MAX: usize = 16;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::marker::{Truth, Variable};
 use super::*;
 use crate::airgap::wanted::{Files, Versions, Wanted};
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 mod shapes;
 

@@ -14,11 +14,11 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::cache_status::{CacheStatus, Outcome};
-use crate::clock;
-use crate::digest::{Digest, Hasher};
 use crate::registry::Route;
 use crate::upstream::retry_after;
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::clock;
+use crate::values::digest::{Digest, Hasher};
 
 /// For an answer to begin: the daemon may have to look at a large page, or wait in its turn.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);

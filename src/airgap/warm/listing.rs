@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use pep440_rs::Version;
 use url::Url;
 
-use crate::digest::Digest;
 use crate::registry::{PageRef, Route, Scope, house_url, recognise_house};
 use crate::simple::{CoreMetadata, Entry, Format, ProjectName, file_version, read_entries};
+use crate::values::digest::Digest;
 
 /// One page in one scope.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 
 use super::listing::Listed;
 use crate::airgap::wanted::NamedFile;
-use crate::digest::Digest;
+use crate::values::digest::Digest;
 
 /// Why no file of the pages is it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,10 +28,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::digest::Digest;
 use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::Peek;
+use crate::values::digest::Digest;
 use build_requires::Unreadable;
 use fetch::{Asker, Daemon, Failure, Got, Origin};
 use listing::{Listing, Metadata};

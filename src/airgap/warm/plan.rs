@@ -14,9 +14,9 @@ use super::need::Need;
 use super::selection::{self, Filter, Machine, Rules, Sdists};
 use super::target::Target;
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
-use crate::digest::Digest;
 use crate::registry::{Route, Scope};
 use crate::simple::ProjectName;
+use crate::values::digest::Digest;
 
 /// What came of asking one scope for a project's page.
 #[derive(Clone, Debug)]

@@ -27,8 +27,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::control::Client;
-use crate::digest::Digest;
 use crate::registry::{PageRef, Route, Scope};
+use crate::values::digest::Digest;
 
 /// Connections of the client at once; a further one waits.
 const CONNECTIONS_MAX: usize = 256;

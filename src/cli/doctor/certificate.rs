@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use super::finding::Finding;
-use crate::validity::{Judgement, Validity};
+use crate::values::validity::{Judgement, Validity};
 
 pub(super) fn judge(validity: Validity, now: SystemTime) -> Finding {
     let check = "certificate";

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::cli::ground::Ground;
 use crate::control::{About, Client, ClientError, Identity, empty};
-use crate::version::version;
+use crate::values::version::version;
 
 /// What is read of its answer.
 const WORDS_BYTES_MAX: usize = 4 << 10;

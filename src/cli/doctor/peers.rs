@@ -13,14 +13,14 @@ use super::beginning::{api_version, first_project};
 use super::finding::Finding;
 use super::{connection, judgement, machine};
 use crate::access::Credential;
-use crate::byte_range::ByteRange;
-use crate::clock;
 use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
     Ask, ConnectionFacts, FileAnswer, Heard, Inquiry, Transport, Upstream, UpstreamError,
     WantedRange, examine_connection,
 };
+use crate::values::byte_range::ByteRange;
+use crate::values::clock;
 
 /// Read of an index: enough for its head and its first project.
 const INDEX_BYTES_MAX: usize = 256 << 10;

@@ -18,8 +18,8 @@ use hyper_util::rt::TokioExecutor;
 
 use super::explanation::Daemon;
 use crate::access::Credential;
-use crate::cache_status::{CacheStatus, Outcome};
 use crate::simple::{Format, MediaType};
+use crate::values::cache_status::{CacheStatus, Outcome};
 
 /// For a daemon on this machine to take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -5,13 +5,13 @@
 use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
-use crate::clock;
-use crate::digest::Digest;
 use crate::index::{Glance, glance};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
 use crate::store::{Origin, Peek, StoreError, StoredPage};
 use crate::upstream::Hashless;
+use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// Adds what is on disk, and a refusal that follows from it.
 pub(super) fn look(explanation: &mut Explanation, route: &Route, ground: &Ground, peek: &Peek) {

@@ -16,8 +16,8 @@ use crate::airgap::lockfile::{self, Choice, LeftOut, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::airgap::warm::target::Target;
 use crate::registry::{Route, Scope};
-use crate::secret::without_credentials;
 use crate::simple::{ProjectName, project_candidates};
+use crate::values::secret::without_credentials;
 
 /// The largest input.
 const INPUT_BYTES_MAX: u64 = 64 << 20;

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::airgap::lockfile::{LeftOut, Origin};
-use crate::secret::without_credentials;
+use crate::values::secret::without_credentials;
 
 /// Endings of what an installer takes as a file; a path without one is a folder of sources.
 const ARCHIVES: [&str; 8] = [

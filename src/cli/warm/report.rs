@@ -20,8 +20,8 @@ use crate::airgap::warm::plan::{Missing, Plan, Planned};
 use crate::airgap::warm::record::Recording;
 use crate::airgap::warm::target::Target;
 use crate::airgap::warm::{Event, Fetched};
-use crate::digest::Digest;
 use crate::store::SetName;
+use crate::values::digest::Digest;
 
 /// So many names are told of a long list.
 const NAMES_MAX: usize = 5;

@@ -4,8 +4,8 @@
 
 use crate::airgap::{WriteSet, set_body};
 use crate::control::{Client, whole};
-use crate::digest::Digest;
 use crate::store::SetName;
+use crate::values::digest::Digest;
 
 /// Makes a set of these files, as sha256 and address: `is_whole` says that they are all that belongs to it, otherwise it
 /// keeps what it has beside them. Says how many it has then.

@@ -12,11 +12,11 @@ use pep440_rs::Version;
 use serde::Serialize;
 use url::Url;
 
-use crate::digest::Digest;
 use crate::registry::{FileRef, HOUSE, PageRef, Route};
 use crate::simple::{
     Entry, Format, ProjectName, ProjectStatus, RewriteError, file_version, read_entries,
 };
+use crate::values::digest::Digest;
 
 /// Files that are shown; of more the first on the page.
 const FILES_MAX: usize = 5000;

@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 use super::config::TlsConfig;
 use super::pair::{Pair, PairError};
 use super::watch::{Step, Watch};
-use crate::clock;
-use crate::digest::Digest;
-use crate::secret_file::SecretFile;
 use crate::server::shutdown::Shutdown;
-use crate::validity::{Judgement, Validity};
+use crate::values::clock;
+use crate::values::digest::Digest;
+use crate::values::secret_file::SecretFile;
+use crate::values::validity::{Judgement, Validity};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

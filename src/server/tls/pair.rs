@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnc
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 
-use crate::validity::Validity;
+use crate::values::validity::Validity;
 
 /// Later than any date that a certificate can carry: the year 10000.
 const END_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));

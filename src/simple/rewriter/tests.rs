@@ -7,8 +7,8 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::*;
-use crate::digest::Digest;
 use crate::simple::{ProjectName, Replacement, annotate};
+use crate::values::digest::Digest;
 
 type Failure = Box<dyn Error>;
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use super::super::proxy::ProxyEnvironment;
 use super::super::transport_config::TransportConfig;
 use super::*;
-use crate::quantity::Span;
 use crate::registry::Route;
 use crate::simple::Format;
+use crate::values::quantity::Span;
 
 const SECRET: &str = "callers-own";
 

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::request_id::RequestId;
+use crate::values::request_id::RequestId;
 
 tokio::task_local! {
     static CURRENT: Arc<Correlation>;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::correlation::{self, Correlation};
+use crate::values::correlation::{self, Correlation};
 
 pub struct SingleFlight<K, V> {
     running: Mutex<HashMap<K, Running<V>>>,

@@ -1,0 +1,18 @@
+//! Values that every room may use: each file holds one type and knows no room.
+//!
+//! Pure, but for [`clock`], which is where the time is read, and [`secret_file`], which reads a credential's file.
+
+pub mod awaited_parts;
+pub mod byte_range;
+pub mod cache_status;
+pub mod clock;
+pub mod correlation;
+pub mod digest;
+pub mod histogram;
+pub mod quantity;
+pub mod request_id;
+pub mod secret;
+pub mod secret_file;
+pub mod single_flight;
+pub mod validity;
+pub mod version;
