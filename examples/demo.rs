@@ -19,7 +19,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use larder::app::App;
-use larder::config::Config;
+use larder::app::config::Config;
 use larder::server::{Address, PassedSockets};
 use larder::upstream::GitLabConfig;
 use support::{

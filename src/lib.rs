@@ -18,21 +18,18 @@
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 
 pub mod access;
+pub mod admin;
 pub mod airgap;
 pub mod app;
 pub mod cli;
-pub mod commands;
-pub mod config;
 pub mod control;
 pub mod file;
 pub mod index;
+pub mod log;
 pub mod registry;
-pub mod serve;
 pub mod server;
 pub mod simple;
 pub mod store;
-pub mod telemetry;
-pub mod upkeep;
 pub mod upload;
 pub mod upstream;
 pub mod values;

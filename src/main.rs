@@ -4,14 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use larder::cli::{Cli, Command};
-use larder::{commands, serve};
+use larder::cli::{self, Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Serve(_) => serve::run(&cli),
-        _ => commands::run(&cli),
+        Command::Serve(_) => cli::serve(&cli),
+        _ => cli::run_command(&cli),
     };
     match done {
         Ok(code) => code,

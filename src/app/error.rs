@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::ConfigError;
+use crate::app::config::ConfigError;
 use crate::control::ClientError;
 use crate::server::ListenError;
 use crate::store::StoreError;

@@ -9,12 +9,12 @@ use http::HeaderValue;
 
 use super::error::StartError;
 use crate::access::GrantCounts;
-use crate::config::Config;
+use crate::admin::Metrics;
+use crate::app::config::Config;
 use crate::file::{FlightCounts, RunningFlights};
 use crate::index::WrittenMark;
 use crate::server::{ConnectionCounts, Shutdown};
 use crate::store::Store;
-use crate::telemetry::Metrics;
 use crate::upstream::PeerCounts;
 use crate::values::clock;
 use crate::values::digest;

@@ -10,7 +10,7 @@ use url::Url;
 use super::error::StartError;
 use super::tokens::{read_token, token};
 use crate::access::Credential;
-use crate::config::Config;
+use crate::app::config::Config;
 use crate::registry::{Bases, MirrorBase, Scope};
 use crate::upstream::{
     Mirror, MirrorConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use crate::access::Access;
+use crate::admin::{
+    CertificateGauges, DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges, LastError,
+    PeerGauges, RequestCount, Standing, StoreGauges,
+};
 use crate::file::Files;
 use crate::index::Pages;
 use crate::server::Certificates;
 use crate::store::{Ailment, Store, StoreReading};
-use crate::telemetry::{
-    CertificateGauges, DiskTrouble, DiskTroubleKind, FlightGauges, Gauges, GrantGauges, LastError,
-    PeerGauges, RequestCount, Standing, StoreGauges,
-};
 use crate::upstream::{PeerReading, State, Upstream};
 use crate::values::clock;
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use super::{App, StartError, asked_gitlab, services, unusable_files};
-use crate::config::Config;
-use crate::telemetry::LogLevel;
+use crate::app::config::Config;
+use crate::log::LogLevel;
 
 impl App {
     /// Brings a configuration that was loaded into force, but for keys that need a restart: these are named.

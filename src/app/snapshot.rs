@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::Config;
+use crate::admin::status::{Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
+use crate::admin::{Gauges, Health, Metrics, PeerGauges, Standing};
+use crate::app::config::Config;
 use crate::file::{Download, Files};
 use crate::index::{Pages, StalePages};
 use crate::registry::Scope;
-use crate::server::{Address, Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
+use crate::server::Address;
 use crate::store::Store;
-use crate::telemetry::{Gauges, Health, Metrics, PeerGauges, Standing};
 use crate::values::clock;
 
 /// Upstreams that a person knows by name; the object store is a part of GitLab to him.

@@ -16,20 +16,16 @@ mod peers;
 mod secret_segment;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
-use crate::access::Credential;
+use crate::app::{Patient, Ways};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
-use crate::upstream::{Transport, Upstream};
 use crate::values::clock;
-use crate::values::validity::Validity;
 use finding::{Finding, Verdict};
 
 #[derive(Debug, Args)]
@@ -67,33 +63,6 @@ impl DoctorArguments {
         let fault = || format!("\"{id}\" is no project: 42, acme/widgets or acme%2Fwidgets");
         Scope::named(&named).map(Some).ok_or_else(fault)
     }
-}
-
-/// What is examined.
-pub struct Patient {
-    pub ground: Ground,
-    /// Everybody that the daemon would ask, with little patience.
-    pub upstream: Arc<Upstream>,
-    /// None offline.
-    pub ways: Option<Ways>,
-    /// In whose name GitLab is asked.
-    pub credential: Credential,
-    /// For each step.
-    pub limit: Duration,
-    /// In bytes.
-    pub cache_size: u64,
-    pub connections: usize,
-    /// What prepared pages may take, in bytes.
-    pub page_memory: u64,
-    /// Of the certificate that TLS clients are shown.
-    pub certificate: Option<Validity>,
-}
-
-/// How each peer is reached.
-pub struct Ways {
-    pub gitlab: Transport,
-    /// In the order of [`Ground::mirrors`].
-    pub mirrors: Vec<Transport>,
 }
 
 /// Examines, and says what was found. 1 when something is a problem.

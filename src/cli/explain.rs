@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::address::{self, Address, Given};
-use super::ground::Ground;
 use crate::access::Credential;
+use crate::app::Ground;
+use crate::app::address::{self, Address, Given};
 use crate::registry::{MirrorBase, Route, RouteError};
 use crate::simple::Format;
 use crate::store::Peek;

@@ -110,7 +110,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::arguments::Cli;
 
     #[test]
     fn there_is_a_page_for_each_command() {

@@ -5,8 +5,8 @@
 use clap::Args;
 
 use super::bytes::{counted, in_units};
-use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
+use crate::app::Ground;
 use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
 use crate::values::digest::Digest;
 

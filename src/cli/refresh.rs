@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::bytes::counted;
-use super::ground::Ground;
 use super::lines::{CommandError, json_line, say};
 use crate::access::Credential;
+use crate::app::Ground;
 use crate::control::{
     Client, ClientError, FileChange, PageRefresh, Refresh, Refreshable, Refreshed,
 };

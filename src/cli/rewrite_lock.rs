@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::bytes::counted;
-use super::ground::Ground;
 use crate::airgap::lockfile::{Kind, decode};
 use crate::airgap::rewrite::{Rewritten, rewrite};
+use crate::app::Ground;
 use crate::registry::{Base, Swap};
 
 /// A lock file larger than this is none.

@@ -23,7 +23,6 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use super::ground::Ground;
 use crate::access::Credential;
 use crate::airgap::lockfile::{self, Choice};
 use crate::airgap::warm::Warm;
@@ -32,6 +31,7 @@ use crate::airgap::warm::plan::{Plan, plan};
 use crate::airgap::warm::record::{Recorder, exit_code};
 use crate::airgap::warm::selection::{Rules, Sdists};
 use crate::airgap::warm::target::Target;
+use crate::app::Ground;
 use crate::control;
 use crate::registry::Scope;
 use crate::simple::ProjectName;

@@ -19,11 +19,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
+use super::access_log::Tally;
 use crate::access::Permit;
 use crate::file::{CheckedBody, Source};
 use crate::index::PageStream;
 use crate::store::{Availability, Cause, Span};
-use crate::telemetry::Tally;
 use crate::upstream::IdleBody;
 use crate::values::byte_range::Extent;
 

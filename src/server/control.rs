@@ -28,9 +28,9 @@ use crate::control::{
     About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh,
     Reporter, Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
 };
+use crate::log::LogLevel;
 use crate::registry::RouteError;
 use crate::store::ReadEnd;
-use crate::telemetry::LogLevel;
 use crate::values::clock;
 use crate::values::digest::Digest;
 use crate::values::request_id::RequestId;

@@ -7,7 +7,7 @@ use http::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use super::reply::{self, Reply};
-use crate::telemetry::Health;
+use crate::admin::Health;
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";

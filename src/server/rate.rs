@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 
 use super::ServerLimits;
-use super::clients::ClientAddress;
+use super::wire::clients::ClientAddress;
 
 /// Clients remembered. A forgotten one has a full bucket again: whoever has so many addresses is not held by a limit on
 /// each of them.

@@ -25,10 +25,10 @@ use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::body::{FileBody, ReplyBody};
-use super::status::Document;
 use super::target::TargetError;
 use super::{conditional, encoding};
 use crate::access::{CredentialError, DoorError};
+use crate::admin::status::Document;
 use crate::file::{FileError, FileReply};
 use crate::index::{PageError, PageReply};
 use crate::registry::RouteError;

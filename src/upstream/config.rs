@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transport_config::TransportConfig;
+use super::connect::transport_config::TransportConfig;
 use crate::values::quantity::{Size, Span};
 
 /// Defaults are GitLab's own hosted service, and waits just above what clients themselves allow for.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::body::BodyError;
-use super::connect::ConnectError;
+use super::connect::connector::ConnectError;
+use super::connect::proxy_fault::ProxyFault;
+use super::connect::tls_fault::{TlsFault, cause};
 use super::counts::Fault;
 use super::peer::Peer;
-use super::proxy_fault::ProxyFault;
-use super::tls_fault::{TlsFault, cause};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {

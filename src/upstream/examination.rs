@@ -22,9 +22,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::answer::Answer;
 use super::ask::{Ask, Inquiry};
 use super::client::{Asked, Upstream};
+use super::connect::tls_fault::TlsFault;
+use super::connect::transport::{Audience, Transport};
 use super::error::UpstreamError;
-use super::tls_fault::TlsFault;
-use super::transport::{Audience, Transport};
 use crate::values::clock;
 
 /// Addresses that are tried, one after another, until one takes the connection.

@@ -19,13 +19,13 @@ use super::answer::Answer;
 use super::ask::{Reading, X_REQUEST_ID};
 use super::body::IdleBody;
 use super::breaker::{Breaker, Condition};
-use super::connect::{self, Connector};
+use super::connect::connector::{self, Connector};
+use super::connect::proxy::Proxy;
+use super::connect::proxy_fault::ProxyFault;
 use super::counts::{Counts, Fault, PeerReading, Turnout};
 use super::error::UpstreamError;
 use super::own_credential::OwnCredential;
 use super::peer::Peer;
-use super::proxy::Proxy;
-use super::proxy_fault::ProxyFault;
 use super::retry::{Policy, Try, retry_after};
 use crate::values::request_id::RequestId;
 use crate::values::{clock, correlation};
@@ -68,8 +68,8 @@ impl Line {
     pub(super) fn new(peer: Peer, connector: Connector, patience: Patience) -> Self {
         Self {
             peer,
-            pooled: connect::client(connector.clone(), patience.idle_connections),
-            fresh: connect::client(connector.clone(), 0),
+            pooled: connector::client(connector.clone(), patience.idle_connections),
+            fresh: connector::client(connector.clone(), 0),
             connector,
             patience,
             counts: Arc::default(),

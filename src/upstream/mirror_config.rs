@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::transport_config::TransportConfig;
+use super::connect::transport_config::TransportConfig;
 use crate::values::quantity::Span;
 
 /// There is no default for `url`; everything else may stay as it is. Waits are GitLab's.

@@ -7,8 +7,6 @@ use super::source::{self, Kind, Source, Tree};
 pub struct House {
     /// Rooms from the roof down. A room is a folder or a file directly in src/.
     pub rows: &'static [&'static [&'static str]],
-    /// The files that together are the room `values`.
-    pub values: &'static [&'static str],
     /// (room, room, reason)
     pub strangers: &'static [(&'static str, &'static str, &'static str)],
     pub limited: &'static [Limited],
@@ -52,10 +50,10 @@ pub fn faults(tree: &Tree, house: &House) -> Vec<String> {
                 "{file}:1: opening: the file must begin with `//!`, saying what it owns"
             ));
         }
-        if row(house, &room(house, file)).is_none() {
+        if row(house, &room(file)).is_none() {
             faults.push(format!(
                 "{file}:1: rooms: `{}` is in no row of the table",
-                room(house, file)
+                room(file)
             ));
         }
     }
@@ -98,19 +96,15 @@ fn read_all(tree: &Tree) -> BTreeMap<&str, Source> {
     sources
 }
 
-/// `src/store/layout.rs` is in `store`, `src/app.rs` is `app`, and `src/digest.rs` is in `values`.
-fn room(house: &House, file: &str) -> String {
+/// `src/store/layout.rs` is in `store`, and `src/main.rs` is `main`.
+fn room(file: &str) -> String {
     let inner = file.trim_start_matches("src/");
-    let name = inner
+    inner
         .split('/')
         .next()
         .unwrap_or(inner)
-        .trim_end_matches(".rs");
-    if house.values.contains(&name) {
-        "values".to_owned()
-    } else {
-        name.to_owned()
-    }
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 fn row(house: &House, room: &str) -> Option<usize> {
@@ -165,7 +159,7 @@ fn home_of<'a>(
 }
 
 fn direction(edge: &Edge, house: &House) -> Option<String> {
-    let (from, to) = (room(house, edge.from), room(house, edge.to));
+    let (from, to) = (room(edge.from), room(edge.to));
     if from == to {
         return None;
     }
@@ -328,9 +322,8 @@ mod tests {
             &["upstream"],
             &["store"],
             &["telemetry"],
-            &["values"],
+            &["digest"],
         ],
-        values: &["digest"],
         strangers: &[("upstream", "store", "strangers")],
         limited: &[Limited {
             room: "telemetry",
@@ -376,7 +369,7 @@ mod tests {
             ),
             (
                 "app.rs",
-                "use crate::{server::Server, store::{self, Blob}};\nuse crate::values::digest::Digest as D;",
+                "use crate::{server::Server, store::{self, Blob}};\nuse crate::digest::Digest as D;",
             ),
             (
                 "server/mod.rs",
@@ -398,7 +391,7 @@ mod tests {
                 "store/layout.rs",
                 "fn path(root: &Path) { root.join(\"tmp\"); }",
             ),
-            ("telemetry.rs", "use crate::values::digest;"),
+            ("telemetry.rs", "use crate::digest;"),
             ("digest.rs", ""),
         ]);
         assert!(faults.is_empty(), "{faults:#?}");

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use crate::cli::ground::Ground;
+use crate::app::Ground;
 use crate::control::{About, Client, ClientError, Identity, empty};
 use crate::values::version::version;
 

@@ -3,11 +3,11 @@
 //! Nobody would be asked, so that what the configuration says and what lies in the cache folder is all there is to tell.
 //! Must not change anything.
 
-use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
 use super::rules::{about_larder, private_name, what};
 use super::stored::{found_file, pages};
 use crate::access::OfflineRule;
+use crate::app::Ground;
 use crate::registry::{FileRef, MirrorPath, PageRef, Route, Scope};
 use crate::simple::Format;
 use crate::store::{Peek, StoreError};

@@ -2,8 +2,8 @@
 //!
 //! Pure: the configuration alone tells. Must not know what is stored.
 
-use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
+use crate::app::Ground;
 use crate::registry::{House, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};

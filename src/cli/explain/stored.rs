@@ -2,9 +2,9 @@
 //!
 //! Owns the words for it. What a mirror's file is, only its page tells, as for the daemon. Must not change anything.
 
-use super::super::ground::Ground;
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
+use crate::app::Ground;
 use crate::index::{Glance, glance};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};

@@ -7,7 +7,6 @@ use std::io::Read;
 
 use url::Url;
 
-use super::super::ground::Ground;
 use super::left_out::LeftBehind;
 use super::outside::{self, Outside};
 use super::taken::{self, Lock};
@@ -15,6 +14,7 @@ use super::unserved::Unserved;
 use crate::airgap::lockfile::{self, Choice, LeftOut, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::airgap::warm::target::Target;
+use crate::app::Ground;
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::values::secret::without_credentials;

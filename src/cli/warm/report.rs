@@ -9,7 +9,6 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::super::bytes::{counted, in_units};
-use super::super::ground::Ground;
 use super::super::progress;
 use super::allowed::Allowed;
 use super::inputs::Inputs;
@@ -20,6 +19,7 @@ use crate::airgap::warm::plan::{Missing, Plan, Planned};
 use crate::airgap::warm::record::Recording;
 use crate::airgap::warm::target::Target;
 use crate::airgap::warm::{Event, Fetched};
+use crate::app::Ground;
 use crate::store::SetName;
 use crate::values::digest::Digest;
 

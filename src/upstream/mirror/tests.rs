@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use super::super::proxy::ProxyEnvironment;
-use super::super::transport_config::TransportConfig;
+use super::super::connect::proxy::ProxyEnvironment;
+use super::super::connect::transport_config::TransportConfig;
 use super::*;
 use crate::registry::Route;
 use crate::simple::Format;

@@ -1,0 +1,438 @@
+//! The numbers that are looked at, as metric families: names, helps, units, labels.
+//!
+//! Every label's values are words of closed sets or configured names. Must not compute, nor look anything up.
+
+use std::fmt;
+use std::time::UNIX_EPOCH;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::process::ProcessReading;
+use crate::admin::gauges::{Gauges, PeerGauges, Standing};
+use crate::admin::health::{Health, REASONS};
+use crate::values::histogram::HistogramReading;
+
+/// One series' labels: name and value.
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// Writes one family after the other.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    fn family<'v, V>(
+        &mut self,
+        (name, help, unit): (&str, &str, Option<Unit>),
+        kind: MetricType,
+        samples: impl IntoIterator<Item = (Labels<'v>, V)>,
+        write: impl Fn(&mut MetricEncoder<'_>, &V) -> fmt::Result,
+    ) -> fmt::Result {
+        // A full stop, as the registry puts one behind the helps that it writes.
+        let mut family =
+            self.0
+                .encode_descriptor(name, &format!("{help}."), unit.as_ref(), kind)?;
+        for (labels, value) in samples {
+            if labels.is_empty() {
+                write(&mut family, &value)?;
+            } else {
+                write(&mut family.encode_family(&labels)?, &value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn gauges<'v>(
+        &mut self,
+        described: (&str, &str, Option<Unit>),
+        samples: impl IntoIterator<Item = (Labels<'v>, f64)>,
+    ) -> fmt::Result {
+        self.family(described, MetricType::Gauge, samples, |encoder, value| {
+            encoder.encode_gauge(value)
+        })
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
+        let samples = [(Labels::new(), value)];
+        self.family(
+            (name, help, unit),
+            MetricType::Gauge,
+            samples,
+            |encoder, value| encoder.encode_gauge(value),
+        )
+    }
+
+    fn counters<'v>(
+        &mut self,
+        described: (&str, &str, Option<Unit>),
+        samples: impl IntoIterator<Item = (Labels<'v>, u64)>,
+    ) -> fmt::Result {
+        self.family(described, MetricType::Counter, samples, |encoder, value| {
+            encoder.encode_counter::<NoLabelSet, _, u64>(value, None)
+        })
+    }
+
+    fn counter(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
+        self.counters((name, help, unit), [(Labels::new(), value)])
+    }
+}
+
+/// What was looked at, to be registered under the prefix `larder`.
+#[derive(Debug)]
+pub(super) struct Looked(pub Gauges);
+
+impl Collector for Looked {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (all, mut families) = (&self.0, Families(encoder));
+        health(all, &mut families)?;
+        peers(&all.peers, &mut families)?;
+        files(all, &mut families)?;
+        store(all, &mut families)?;
+        callers(all, &mut families)?;
+        certificate(all, &mut families)
+    }
+}
+
+fn health(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    let health = Health::of(all);
+    let given = |word| health.reasons.iter().any(|reason| reason.word() == word);
+    families.gauges(
+        (
+            "degraded",
+            "Whether larder is less than well, by reason",
+            None,
+        ),
+        REASONS.map(|word| (vec![("reason", word)], truth(given(word)))),
+    )?;
+    families.gauge(
+        "ready",
+        "Whether requests should be sent here",
+        None,
+        u64::from(health.is_ready()),
+    )?;
+    families.gauge(
+        "offline",
+        "Whether larder is offline and asks nobody",
+        None,
+        u64::from(all.offline),
+    )
+}
+
+fn of(peer: &PeerGauges) -> Labels<'_> {
+    vec![("peer", peer.name.as_str())]
+}
+
+fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
+    families.gauges(
+        (
+            "upstream_resting",
+            "Whether an upstream that could not be reached is left alone for a while",
+            None,
+        ),
+        peers
+            .iter()
+            .map(|peer| (of(peer), truth(peer.standing != Standing::Well))),
+    )?;
+    families.gauges(
+        (
+            "upstream_unreached",
+            "For how long an upstream that rests has not been reached",
+            Some(Unit::Seconds),
+        ),
+        peers
+            .iter()
+            .map(|peer| (of(peer), peer.since.unwrap_or_default().as_secs_f64())),
+    )?;
+    families.gauges(
+        (
+            "upstream_credential_refused",
+            "Whether an upstream refuses the credential that is larder's own there",
+            None,
+        ),
+        peers
+            .iter()
+            .map(|peer| (of(peer), truth(peer.refused.is_some()))),
+    )?;
+    families.counters(
+        (
+            "upstream_requests",
+            "Requests sent upstream, by upstream, kind and result",
+            None,
+        ),
+        peers.iter().flat_map(|peer| {
+            peer.requests.iter().map(|sent| {
+                let labels: Labels<'_> = vec![
+                    ("peer", &peer.name),
+                    ("kind", sent.kind),
+                    ("result", sent.result),
+                ];
+                (labels, sent.count)
+            })
+        }),
+    )?;
+    families.counters(
+        (
+            "upstream_errors",
+            "Requests without a whole answer and 5xx answers, by upstream and cause",
+            None,
+        ),
+        peers.iter().flat_map(|peer| {
+            peer.errors.iter().map(|(cause, count)| {
+                (vec![("peer", peer.name.as_str()), ("cause", cause)], *count)
+            })
+        }),
+    )?;
+    families.counters(
+        (
+            "upstream_received",
+            "Body bytes received from upstream",
+            Some(Unit::Bytes),
+        ),
+        peers.iter().map(|peer| (of(peer), peer.received_bytes)),
+    )?;
+    families.family(
+        (
+            "upstream_latency",
+            "From a request upstream to the head of its answer",
+            Some(Unit::Seconds),
+        ),
+        MetricType::Histogram,
+        peers.iter().map(|peer| (of(peer), &peer.latency)),
+        |encoder, latency| histogram(encoder, latency),
+    )
+}
+
+fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    families.gauge(
+        "downloads",
+        "Downloads from upstream under way",
+        None,
+        all.downloads,
+    )?;
+    families.counters(
+        (
+            "downloads_ended",
+            "Downloads from upstream that ended, by how",
+            None,
+        ),
+        all.flights
+            .ended
+            .iter()
+            .map(|(how, count)| (vec![("result", *how)], *count)),
+    )?;
+    families.counter(
+        "downloads_joined",
+        "Requests that came to a download under way and shared it",
+        None,
+        all.flights.joined,
+    )?;
+    families.counter(
+        "wrong_bodies",
+        "Bodies from upstream whose bytes were not what their address promises",
+        None,
+        all.flights.wrong_bodies,
+    )?;
+    families.gauge(
+        "shunned_addresses",
+        "Addresses left alone after wrong bodies",
+        None,
+        all.flights.shunned,
+    )?;
+    families.gauge(
+        "page_loads",
+        "Page requests to upstream under way",
+        None,
+        all.page_loads,
+    )?;
+    families.gauge(
+        "wheels_ahead",
+        "Wheels whose metadata is to be read ahead",
+        None,
+        all.wheels_ahead,
+    )
+}
+
+fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    let store = &all.store;
+    let bytes = Some(Unit::Bytes);
+    families.gauge(
+        "store",
+        "Bytes stored or promised to downloads",
+        bytes.clone(),
+        store.bytes,
+    )?;
+    families.gauge(
+        "store_budget",
+        "Bytes the store may take",
+        bytes.clone(),
+        store.budget_bytes,
+    )?;
+    families.gauge(
+        "store_blobs",
+        "Files, pages and metadata stored",
+        None,
+        store.blobs,
+    )?;
+    families.gauge(
+        "store_spool",
+        "Bytes of downloads not yet whole",
+        bytes.clone(),
+        store.spool_bytes,
+    )?;
+    families.counter(
+        "store_evictions",
+        "Stored files that made way",
+        None,
+        store.evictions,
+    )?;
+    families.counter(
+        "store_evicted",
+        "Bytes of stored files that made way",
+        bytes,
+        store.evicted_bytes,
+    )?;
+    families.counter(
+        "store_evictions_of_recent",
+        "Stored files that made way within a day of their last use",
+        None,
+        store.evictions_of_recent,
+    )?;
+    families.counter(
+        "store_quarantined",
+        "Damaged files that were set aside",
+        None,
+        store.quarantined,
+    )?;
+    families.counter(
+        "store_emptied",
+        "Stored bodies that were found empty",
+        None,
+        store.emptied,
+    )?;
+    families.counter(
+        "store_failures",
+        "Writes to the cache folder that failed",
+        None,
+        store.failures,
+    )
+}
+
+fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    families.gauge(
+        "grants",
+        "Rights of callers remembered, roughly",
+        None,
+        all.grants.held,
+    )?;
+    families.counter(
+        "grants_given",
+        "Times GitLab let a caller in",
+        None,
+        all.grants.granted,
+    )?;
+    families.counter(
+        "grants_refused",
+        "Times GitLab refused a credential or had nothing for it",
+        None,
+        all.grants.refused,
+    )?;
+    families.gauge(
+        "connections",
+        "Connections of clients open",
+        None,
+        all.connections.open,
+    )?;
+    families.counter(
+        "connections_accepted",
+        "Connections of clients accepted",
+        None,
+        all.connections.accepted,
+    )?;
+    families.counters(
+        (
+            "connections_refused",
+            "Connections of clients turned away, by why",
+            None,
+        ),
+        all.connections
+            .refused
+            .iter()
+            .map(|(why, count)| (vec![("reason", *why)], *count)),
+    )
+}
+
+fn certificate(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+    let ends = all.certificate.map(|certificate| {
+        let since_epoch = certificate
+            .not_after
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        (vec![("certificate", "server")], since_epoch.as_secs_f64())
+    });
+    families.gauges(
+        (
+            "certificate_expiry_timestamp",
+            "When a certificate in use ends, since the epoch",
+            Some(Unit::Seconds),
+        ),
+        ends,
+    )
+}
+
+/// What the kernel says, to be registered without a prefix.
+#[derive(Debug)]
+pub(super) struct Process(pub ProcessReading);
+
+impl Collector for Process {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (read, mut families) = (self.0, Families(encoder));
+        let cpu = [(Labels::new(), read.cpu.as_secs_f64())];
+        families.family(
+            (
+                "process_cpu",
+                "Time that processors worked for this process",
+                Some(Unit::Seconds),
+            ),
+            MetricType::Counter,
+            cpu,
+            |encoder, value| encoder.encode_counter::<NoLabelSet, _, f64>(value, None),
+        )?;
+        families.gauges(
+            (
+                "process_start_time",
+                "When this process began, since the epoch",
+                Some(Unit::Seconds),
+            ),
+            [(Labels::new(), read.started.as_secs_f64())],
+        )?;
+        if let Some(bytes) = read.resident_bytes {
+            families.gauge(
+                "process_resident_memory",
+                "Memory resident",
+                Some(Unit::Bytes),
+                bytes,
+            )?;
+        }
+        if let Some(open) = read.open_fds {
+            families.gauge("process_open_fds", "File descriptors open", None, open)?;
+        }
+        match read.max_fds {
+            Some(max) => families.gauge(
+                "process_max_fds",
+                "File descriptors that may be open",
+                None,
+                max,
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn histogram(encoder: &mut MetricEncoder<'_>, read: &HistogramReading) -> fmt::Result {
+    encoder.encode_histogram::<NoLabelSet>(read.sum_seconds, read.count, &read.buckets, None)
+}
+
+fn truth(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}

@@ -1,0 +1,258 @@
+//! Numbers as Prometheus reads them: what the edge counts, and the text of everything.
+//!
+//! Owns the registry and the names, helps and labels of what is counted here; what is only looked at is
+//! `exposition`'s. Labels are words from closed sets. Must not compute.
+
+mod exposition;
+mod history;
+mod plain_text;
+mod process;
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::gauges::Gauges;
+use crate::log::dropped_lines;
+use exposition::{Looked, Process, histogram};
+pub use history::{Chronicle, Lately, Served, Stretch};
+use plain_text::{plain_text, wants_openmetrics};
+use process::ProcessReading;
+
+use crate::values::clock;
+use crate::values::histogram::Histogram;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a request is counted under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    pub route: &'static str,
+    pub cache: &'static str,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByteLabels {
+    pub route: &'static str,
+    pub cache: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    pub route: &'static str,
+}
+
+/// A histogram that the registry can hold.
+#[derive(Debug, Default)]
+struct Durations(Histogram);
+
+impl TypedMetric for Durations {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Durations {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        histogram(&mut encoder, &self.0.read())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+pub struct Metrics {
+    /// What the status page draws.
+    pub lately: Chronicle,
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    bytes: Family<ByteLabels, Counter>,
+    durations: Family<RouteLabels, Durations>,
+    broken: Counter,
+    abandoned: Counter,
+    reload_succeeded: Gauge<u64, AtomicU64>,
+    reloaded_at: Gauge<f64, AtomicU64>,
+    /// When a configuration was refused, unless a later one was taken.
+    refused_at: Mutex<Option<Instant>>,
+    stale_at: Mutex<Option<Instant>>,
+    started: SystemTime,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("larder");
+        let requests = Family::default();
+        registry.register(
+            "requests",
+            "Requests answered, by route, cache outcome and status",
+            requests.clone(),
+        );
+        let bytes = Family::default();
+        registry.register_with_unit(
+            "response",
+            "Body bytes sent, by route and cache outcome",
+            Unit::Bytes,
+            bytes.clone(),
+        );
+        let durations = Family::default();
+        registry.register_with_unit(
+            "request_duration",
+            "From a request to the end of its answer, by route",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        let broken = Counter::default();
+        registry.register(
+            "responses_broken",
+            "Answers that were cut short",
+            broken.clone(),
+        );
+        let abandoned = Counter::default();
+        registry.register(
+            "responses_abandoned",
+            "Answers whose client left before their end",
+            abandoned.clone(),
+        );
+        let reload_succeeded = Gauge::default();
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the last configuration that was read is in force",
+            reload_succeeded.clone(),
+        );
+        let reloaded_at = Gauge::default();
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in force was read, since the epoch",
+            Unit::Seconds,
+            reloaded_at.clone(),
+        );
+        registry.register(
+            "build",
+            "What runs",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let started = clock::wall();
+        let metrics = Self {
+            registry,
+            lately: Chronicle::default(),
+            requests,
+            bytes,
+            durations,
+            broken,
+            abandoned,
+            reload_succeeded,
+            reloaded_at,
+            refused_at: Mutex::default(),
+            stale_at: Mutex::default(),
+            started,
+        };
+        metrics.config_taken(started);
+        metrics
+    }
+}
+
+impl Metrics {
+    pub fn request(&self, labels: &RequestLabels) {
+        self.requests.get_or_create(labels).inc();
+    }
+
+    pub fn sent(&self, labels: &ByteLabels, bytes: u64) {
+        self.bytes.get_or_create(labels).inc_by(bytes);
+    }
+
+    pub fn took(&self, labels: &RouteLabels, duration: Duration) {
+        self.durations.get_or_create(labels).0.observe(duration);
+    }
+
+    pub fn broke(&self) {
+        self.broken.inc();
+    }
+
+    pub fn abandoned(&self) {
+        self.abandoned.inc();
+    }
+
+    pub fn served_stale(&self, now: Instant) {
+        *self.stale_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// A configuration is in force from now on.
+    pub fn config_taken(&self, wall: SystemTime) {
+        self.reload_succeeded.set(1);
+        self.reloaded_at.set(since_epoch(wall));
+        *self
+            .refused_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A configuration was refused, and the one before it stays in force.
+    pub fn config_refused(&self, now: Instant) {
+        self.reload_succeeded.set(0);
+        self.refused_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(now);
+    }
+
+    /// What was looked at in the services, together with what only the edge knows.
+    pub fn completed(&self, gauges: Gauges, now: Instant) -> Gauges {
+        let ago = |at: &Mutex<Option<Instant>>| {
+            let at = *at.lock().unwrap_or_else(PoisonError::into_inner);
+            at.map(|at| now.saturating_duration_since(at))
+        };
+        Gauges {
+            config_refused: ago(&self.refused_at),
+            last_stale: ago(&self.stale_at),
+            ..gauges
+        }
+    }
+
+    /// The text that a scraper reads and its media type: OpenMetrics for whoever accepts it, else the text format 0.0.4.
+    pub fn encode<'a>(
+        &self,
+        gauges: Gauges,
+        accept: impl Iterator<Item = &'a str>,
+    ) -> (&'static str, String) {
+        let mut looked = Registry::with_prefix("larder");
+        looked.register_collector(Box::new(Looked(gauges)));
+        let dropped = Counter::<u64>::default();
+        dropped.inc_by(dropped_lines());
+        looked.register(
+            "log_lines_dropped",
+            "Log lines lost because they were not taken in time",
+            dropped,
+        );
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process(ProcessReading::now(self.started))));
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for registry in [&self.registry, &looked, &process] {
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
+        if wants_openmetrics(accept) {
+            (OPENMETRICS, text)
+        } else {
+            (PLAIN_TEXT, plain_text(&text))
+        }
+    }
+}
+
+fn since_epoch(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}

@@ -1,0 +1,79 @@
+//! The configuration as commands need it that talk of addresses: understood, and nothing opened.
+//!
+//! Must not know what is told of it.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::address::{self, Address};
+use crate::access::AccessConfig;
+use crate::file::MetadataConfig;
+use crate::index::{IndexConfig, Sources};
+use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
+use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
+
+/// What such a command stands on: the configuration, understood as the daemon understands it.
+pub struct Ground {
+    pub listen: String,
+    pub offline: bool,
+    /// Empty: none is configured.
+    pub public_url: String,
+    pub path_prefix: String,
+    pub cache_dir: PathBuf,
+    pub gitlab: GitLabConfig,
+    pub bases: Bases,
+    /// Each with its section.
+    pub mirrors: Vec<(MirrorBase, MirrorConfig)>,
+    pub private: PrivateNames,
+    pub sources: Sources,
+    pub index: IndexConfig,
+    pub metadata: MetadataConfig,
+    pub access: AccessConfig,
+    pub proxies: ProxyEnvironment,
+}
+
+impl Ground {
+    pub fn mirror(&self, scope: &Scope) -> Option<&(MirrorBase, MirrorConfig)> {
+        self.mirrors.iter().find(|(base, _)| base.scope() == scope)
+    }
+
+    /// The route that a URL of larder's, GitLab's or a mirror's is served under.
+    pub fn route(&self, url: &Url) -> Option<Route> {
+        let route = self.address(url.as_str())?.route.ok()?;
+        let is_served = route
+            .scope()
+            .is_none_or(|scope| !scope.is_mirror() || self.mirror(scope).is_some());
+        is_served.then_some(route)
+    }
+
+    /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means, whatever is there.
+    pub fn path(&self, text: &str) -> Option<String> {
+        self.address(text).map(|address| address.path)
+    }
+
+    fn address(&self, text: &str) -> Option<Address> {
+        let mirrors: Vec<MirrorBase> = self.mirrors.iter().map(|(base, _)| base.clone()).collect();
+        address::read(text, &self.bases, &mirrors, &self.path_prefix).ok()
+    }
+
+    /// The proxy by way of which a route is asked for.
+    pub fn proxy(&self, route: &Route) -> Option<String> {
+        let scope = route.scope().filter(|_| !self.offline)?;
+        let url = Url::parse(&self.url(route)?).ok()?;
+        let setting = match self.mirror(scope) {
+            Some((_, mirror)) => &mirror.proxy,
+            None => &self.gitlab.proxy,
+        };
+        proxy_towards(&url, setting, &self.proxies)
+    }
+
+    /// The URL that is asked for a route.
+    pub fn url(&self, route: &Route) -> Option<String> {
+        let scope = route.scope()?;
+        if scope.is_mirror() {
+            return self.mirror(scope)?.0.url(route).map(String::from);
+        }
+        Some(self.bases.asked().url(route).into())
+    }
+}

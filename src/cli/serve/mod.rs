@@ -1,0 +1,134 @@
+//! The daemon's life: started, told to read its configuration again, told to stop, ended; and what its service manager hears of it.
+//!
+//! Owns the signals. Must not know how anything is served.
+
+mod manager;
+mod reload;
+mod status;
+mod watchdog;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval_at};
+
+use crate::app::App;
+use crate::app::config::Config;
+use crate::cli::arguments::Cli;
+use crate::cli::banner::banner;
+use crate::cli::commands::{
+    BAD_CONFIG, Failure, INTERRUPTED, bad_config, print, raise_open_files, warn_of_few_files,
+};
+use crate::server::PassedSockets;
+use crate::values::clock;
+use manager::Manager;
+use reload::{Origin, reload};
+use status::{destination, in_words};
+
+/// How often the service manager is told how the daemon is, if that has changed.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// For what still works on a disk, when everything else has ended.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Serves until a signal ends it; running downloads are finished first, unless a second signal comes.
+///
+/// # Errors
+/// The exit code of a failure, and a sentence.
+pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    // First of all: it changes the environment, which must not have a second reader then.
+    let passed = PassedSockets::take().map_err(|why| (1, why.to_string()))?;
+    let origin = Origin::of(cli);
+    let config = origin.load().map_err(|why| bad_config(&why))?;
+    let _log = crate::log::start(&config.log).map_err(|why| bad_config(&why))?;
+    for remark in Config::environment_remarks() {
+        tracing::warn!("{remark}");
+    }
+    raise_open_files();
+    warn_of_few_files(config.limits.connections);
+    let runtime = tokio::runtime::Runtime::new().map_err(|why| (1, why.to_string()))?;
+    let served = runtime.block_on(serve(config, passed, &origin));
+    runtime.shutdown_timeout(LAST_WRITES);
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result<(), Failure> {
+    let told = |why: std::io::Error| (1, why.to_string());
+    // Before anybody is served: an end without a drain would cut them.
+    let mut signals = Signals::listen().map_err(told)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(told)?;
+    let mut app = App::start(config, passed).await.map_err(|why| {
+        (
+            if why.is_config() { BAD_CONFIG } else { 1 },
+            why.to_string(),
+        )
+    })?;
+    print(&banner(
+        app.urls(),
+        app.gitlab(),
+        &app.cache_dir().display(),
+    ))?;
+    let mut manager = Manager::of_process();
+    // Ends with this function, and so behind the drain.
+    let mut beside = JoinSet::new();
+    if let Some(limit) = manager.watchdog() {
+        beside.spawn(watchdog::keep_content(Arc::clone(app.in_force()), limit));
+    }
+    manager.ready(&status(&app));
+    let mut looks = interval_at((clock::now() + STATUS_EVERY).into(), STATUS_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = signals.end() => break,
+            _ = hangup.recv() => {
+                manager.reloading();
+                tokio::select! {
+                    () = reload(&mut app, origin) => manager.ready(&status(&app)),
+                    // A file that never comes, from a dead network drive say, must not keep it from ending.
+                    () = signals.end() => break,
+                }
+            }
+            _ = looks.tick(), if manager.listens() => manager.status(&status(&app)),
+        }
+    }
+    tracing::info!("stopping: running downloads are finished first");
+    manager.stopping(app.in_force().services().limits.drain_timeout.0);
+    tokio::select! {
+        () = app.stop() => Ok(()),
+        () = signals.end() => {
+            Err((INTERRUPTED, "a second signal came: running downloads were cut".to_owned()))
+        }
+    }
+}
+
+/// One line about the daemon, for its service manager.
+fn status(app: &App) -> String {
+    let gauges = app.in_force().services().gauges();
+    in_words(destination(app.gitlab()).as_deref(), &gauges)
+}
+
+/// Those that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns when the daemon is to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How the daemon is, in one line for `systemctl status`.
+//!
+//! Pure. No package and no caller is named. Must not know who reads it.
+
+use url::Url;
+
+use crate::admin::{Gauges, Health};
+use crate::cli::in_units;
+
+/// Host and port of a URL, without what may be secret in it.
+pub(super) fn destination(url: Option<&str>) -> Option<String> {
+    let url = Url::parse(url?).ok()?;
+    let host = url.host_str()?;
+    Some(
+        url.port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+    )
+}
+
+/// `in front of HOST, 12.3 GiB of 20.0 GiB, 3 downloads`, and what is amiss.
+pub(super) fn in_words(host: Option<&str>, gauges: &Gauges) -> String {
+    let place = host.map_or_else(
+        || "offline".to_owned(),
+        |host| format!("in front of {host}"),
+    );
+    let (bytes, budget) = (
+        in_units(gauges.store.bytes),
+        in_units(gauges.store.budget_bytes),
+    );
+    let downloads = match gauges.downloads {
+        0 => String::new(),
+        1 => ", 1 download".to_owned(),
+        more => format!(", {more} downloads"),
+    };
+    let health = Health::of(gauges);
+    let amiss = if health.reasons.is_empty() {
+        String::new()
+    } else {
+        format!("; {health}")
+    };
+    format!("{place}, {bytes} of {budget}{downloads}{amiss}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::StoreGauges;
+
+    #[test]
+    fn a_line_says_where_how_full_how_busy_and_what_is_amiss() {
+        let store = StoreGauges {
+            bytes: 3 << 29,
+            budget_bytes: 20 << 30,
+            ..StoreGauges::default()
+        };
+        let mut gauges = Gauges {
+            downloads: 3,
+            store,
+            ..Gauges::default()
+        };
+        let host = destination(Some("https://user:secret@gitlab.example:8443/path"));
+        assert_eq!(
+            in_words(host.as_deref(), &gauges),
+            "in front of gitlab.example:8443, 1.5 GiB of 20.0 GiB, 3 downloads"
+        );
+        (gauges.downloads, gauges.store.full) = (0, true);
+        let line = in_words(None, &gauges);
+        assert!(
+            line.starts_with("offline, 1.5 GiB of 20.0 GiB; degraded: "),
+            "{line}"
+        );
+        assert!(!line.contains('\n'));
+    }
+}

@@ -1,0 +1,207 @@
+//! `[log]`: where lines go and which.
+//!
+//! Owns the subscriber, of which a process has one, and its level, which can be changed while it runs. Lines are queued: a
+//! slow terminal or journal must not slow a download. Must not know what is logged.
+
+mod journal;
+mod queue;
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use journal::{JournalLine, is_journal};
+use queue::{LogQueue, LogQueueGuard};
+
+/// The level of this process's log. As global as the subscriber itself.
+static LEVEL: OnceLock<LogLevel> = OnceLock::new();
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level, or levels by target: `"info,larder::file=debug"`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl LogConfig {
+    /// What is wrong with `level`, if anything is.
+    pub fn level_fault(&self) -> Option<String> {
+        targets(&self.level).err()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The one that there is.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Lines that did not fit so far.
+pub fn dropped_lines() -> u64 {
+    QUEUE.get().map_or(0, LogQueue::dropped)
+}
+
+/// Keeps the writing thread; dropped, it writes what is queued.
+pub struct LogGuard {
+    #[expect(dead_code, reason = "its drop is its use")]
+    queue: LogQueueGuard,
+    level: LogLevel,
+}
+
+impl LogGuard {
+    /// As [`LogLevel::set`].
+    ///
+    /// # Errors
+    /// A sentence about the level; the present one stays then.
+    pub fn set_level(&self, level: &str) -> Result<(), String> {
+        self.level.set(level)
+    }
+}
+
+/// Which lines are written, from now on.
+#[derive(Clone, Debug)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// This process's; none if it does not log.
+    pub fn of_process() -> Option<&'static Self> {
+        LEVEL.get()
+    }
+
+    /// The level as it stands, its parts in an order of their own.
+    ///
+    /// # Errors
+    /// That there is no log any more.
+    pub fn present(&self) -> Result<String, String> {
+        self.0
+            .with_current(ToString::to_string)
+            .map_err(|why| why.to_string())
+    }
+
+    /// Changes the level, until it is changed again or the process ends.
+    ///
+    /// # Errors
+    /// A sentence about the level; the present one stays then.
+    pub fn set(&self, level: &str) -> Result<(), String> {
+        self.0
+            .reload(targets(level)?)
+            .map_err(|why| why.to_string())
+    }
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// A sentence about `log.level`, or that logging runs already.
+pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
+    let filter = targets(&config.level).map_err(|why| format!("log.level: {why}"))?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let (writer, guard) = LogQueue::start(std::io::stderr()).map_err(|why| why.to_string())?;
+    // A second subscriber is refused below, and with it its queue.
+    let _ = QUEUE.set(writer.clone());
+    let journal = std::env::var("JOURNAL_STREAM").ok();
+    let lines = match config.format {
+        LogFormat::Text if is_journal(std::io::stderr(), journal.as_deref()) => fmt::layer()
+            .event_format(JournalLine)
+            .with_writer(writer)
+            .with_ansi(false)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_writer(writer)
+            .with_ansi(false)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(writer)
+            .with_filter(filter)
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .map_err(|why| why.to_string())?;
+    let level = LEVEL.get_or_init(|| LogLevel(handle)).clone();
+    Ok(LogGuard {
+        queue: guard,
+        level,
+    })
+}
+
+/// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt level would let
+/// nothing through.
+fn targets(level: &str) -> Result<Targets, String> {
+    let fault = |why: &dyn std::fmt::Display| format!("\"{}\": {why}", level.escape_debug());
+    for part in level.split(',').map(str::trim) {
+        if part.is_empty() || (!part.contains('=') && part.parse::<LevelFilter>().is_err()) {
+            return Err(fault(
+                &"is no level: off, error, warn, info, debug, or target=level, with commas between",
+            ));
+        }
+    }
+    level
+        .split(',')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(",")
+        .parse()
+        .map_err(|why| fault(&why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_word_or_words_by_target() {
+        for good in [
+            "info",
+            "INFO",
+            "off",
+            "info,larder::file=debug",
+            "warn, larder::request=info",
+        ] {
+            assert!(targets(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "inof",
+            "larder::file",
+            "info,",
+            "info,larder::file=loud",
+            "in\nfo",
+        ] {
+            let why = targets(bad).err().unwrap_or_default();
+            assert!(why.contains("level") && !why.contains('\n'), "{bad}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_bad_level_leaves_the_present_one() {
+        let (_layer, handle) = reload::Layer::new(targets("info").unwrap_or_default());
+        let level = LogLevel(handle);
+        assert_eq!(level.set("debug"), Ok(()));
+        assert!(level.set("louder").is_err());
+        assert_eq!(level.present(), Ok("debug".to_owned()));
+    }
+}

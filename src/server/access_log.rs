@@ -1,0 +1,175 @@
+//! One request's line in the log and its counts, written when its body has ended, however it ended.
+//!
+//! Must not know bodies.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+
+use crate::admin::metrics::Metrics;
+use crate::admin::metrics::Served;
+use crate::admin::metrics::{ByteLabels, RequestLabels, RouteLabels};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::clock;
+use crate::values::correlation::{Correlation, Others};
+
+/// Longest path that is logged, in characters.
+const PATH_CHARS_MAX: usize = 512;
+
+/// In place of a status where there was nobody to answer any more; nginx's word for it.
+const CLIENT_LEFT: u16 = 499;
+
+/// What is known of a request when it comes.
+pub struct Line {
+    pub method: Method,
+    pub route: &'static str,
+    /// Logged escaped; never has a query.
+    pub path: String,
+    pub since: Instant,
+    pub correlation: Arc<Correlation>,
+}
+
+pub struct Tally {
+    metrics: Arc<Metrics>,
+    line: Line,
+    answer: Option<(StatusCode, CacheStatus)>,
+    /// The body's length, where it is known beforehand.
+    promised: Option<u64>,
+    bytes: u64,
+    ended: bool,
+    broken: Option<String>,
+}
+
+impl Tally {
+    pub fn new(metrics: Arc<Metrics>, line: Line) -> Self {
+        Self {
+            metrics,
+            line,
+            answer: None,
+            promised: None,
+            bytes: 0,
+            ended: false,
+            broken: None,
+        }
+    }
+
+    /// The answer's head is about to be sent. Without this word the client did not wait for it.
+    pub fn answered(&mut self, status: StatusCode, cache: CacheStatus) {
+        self.answer = Some((status, cache));
+    }
+
+    /// How long the body will be; nobody asks for more after its last byte.
+    pub fn promised(&mut self, bytes: Option<u64>) {
+        self.promised = bytes;
+    }
+
+    pub fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// There is no more of the body.
+    pub fn ended(&mut self) {
+        self.ended = true;
+    }
+
+    pub fn broke(&mut self, why: &dyn std::error::Error) {
+        self.broken = Some(why.to_string());
+    }
+}
+
+/// A path as it may stand in a log: no control bytes, no line breaks, not without end.
+struct Shown<'p>(&'p str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() <= PATH_CHARS_MAX && self.0.bytes().all(|b| b.is_ascii_graphic()) {
+            return f.write_str(self.0);
+        }
+        self.0
+            .chars()
+            .take(PATH_CHARS_MAX)
+            .try_for_each(|c| write!(f, "{}", c.escape_default()))
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let Line {
+            method,
+            route,
+            path,
+            since,
+            correlation,
+        } = &self.line;
+        let now = clock::now();
+        let took = now.saturating_duration_since(*since);
+        let cache = self.answer.map_or(CacheStatus::OWN, |(_, cache)| cache);
+        let status = self
+            .answer
+            .map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
+        let word = cache.outcome.word();
+        self.metrics.request(&RequestLabels {
+            route,
+            cache: word,
+            status,
+        });
+        self.metrics
+            .sent(&ByteLabels { route, cache: word }, self.bytes);
+        self.metrics.took(&RouteLabels { route }, took);
+        if cache.outcome == Outcome::Stale {
+            self.metrics.served_stale(now);
+        }
+        let sent = self.ended || self.promised == Some(self.bytes);
+        let left = self.broken.is_none() && !(self.answer.is_some() && sent);
+        if left {
+            self.metrics.abandoned();
+        } else if self.broken.is_some() {
+            self.metrics.broke();
+        }
+        let served = self
+            .answer
+            .and_then(|(status, _)| Served::of(route, status, cache.outcome, self.bytes));
+        if let Some(served) = served {
+            self.metrics.lately.record(served, now);
+        }
+        let broken = if left {
+            Some("the client left")
+        } else {
+            self.broken.as_deref()
+        };
+        let Others { upstream, shared } = correlation.others();
+        tracing::info!(
+            target: "larder::request",
+            method = %known(method),
+            path = %Shown(path),
+            status,
+            bytes = self.bytes,
+            us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            cache = word,
+            upstream_status = cache.upstream_status,
+            broken,
+            id = %correlation.id(),
+            upstream_id = upstream.as_ref().map(tracing::field::display),
+            shared_id = shared.as_ref().map(tracing::field::display),
+        );
+    }
+}
+
+/// Any word can be a method, of any length.
+fn known(method: &Method) -> &str {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) {
+        method.as_str()
+    } else {
+        "OTHER"
+    }
+}

@@ -1,0 +1,293 @@
+//! What goes on on a connection, of many streams over HTTP/2 and of one over HTTP/1.1, and when it is over.
+//!
+//! HTTP/1.1 has a timer for the next head and one for a socket that takes nothing. Over HTTP/2 both say too little: a client
+//! answers pings without ever asking, or leaves one stream's window shut while the socket goes on. Owns the two decisions,
+//! and the body that watches itself; over both protocols, whether anything is under way. Must not know what is sent.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::server::body::ReplyBody;
+use crate::values::clock;
+
+/// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than this.
+const LOOK_LATER: Duration = Duration::from_millis(100);
+
+/// The requests of one connection.
+#[derive(Clone, Debug)]
+pub struct Activity(Arc<Connected>);
+
+#[derive(Debug)]
+struct Connected {
+    streams: Mutex<Streams>,
+    /// Told when its place is wanted by somebody else.
+    wanted: Notify,
+    told: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Streams {
+    open: HashMap<u64, Option<Instant>>,
+    next: u64,
+    /// Since when there has been none.
+    quiet_since: Instant,
+}
+
+/// What a connection's streams say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing can have happened before this.
+    FineUntil(Instant),
+    Over(Over),
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Nobody asked for anything for too long.
+    Idle,
+    /// A client takes nothing of what it asked for.
+    Stalled,
+    /// It is idle, and somebody else wants its place.
+    Wanted,
+}
+
+/// How long a client may neither ask nor take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub idle: Duration,
+    pub stall: Duration,
+}
+
+impl Streams {
+    /// Each open stream says since when it has waited for its client, if it does.
+    fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+        if self.open.is_empty() {
+            let until = self.quiet_since + patience.idle;
+            // A request that comes in the next moment may be stalled so much later.
+            let look = until.min(now + patience.stall);
+            return if until <= now {
+                Verdict::Over(Over::Idle)
+            } else {
+                Verdict::FineUntil(look)
+            };
+        }
+        match self.open.values().flatten().min() {
+            Some(since) if *since + patience.stall <= now => Verdict::Over(Over::Stalled),
+            Some(since) => Verdict::FineUntil(*since + patience.stall),
+            None => Verdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
+        }
+    }
+}
+
+impl Activity {
+    pub fn new(now: Instant) -> Self {
+        let streams = Mutex::new(Streams {
+            open: HashMap::new(),
+            next: 0,
+            quiet_since: now,
+        });
+        Self(Arc::new(Connected {
+            streams,
+            wanted: Notify::new(),
+            told: AtomicBool::new(false),
+        }))
+    }
+
+    /// A request came; it is there until this is dropped.
+    pub fn begin(&self) -> StreamGuard {
+        let mut streams = self.streams();
+        let number = streams.next;
+        streams.next += 1;
+        streams.open.insert(number, None);
+        StreamGuard {
+            activity: self.clone(),
+            number,
+        }
+    }
+
+    pub fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+        self.streams().verdict(patience, now)
+    }
+
+    /// Whether nothing was ever asked.
+    pub fn is_fresh(&self) -> bool {
+        self.streams().next == 0
+    }
+
+    /// It begins only now.
+    pub fn begins(&self, now: Instant) {
+        self.streams().quiet_since = now;
+    }
+
+    /// Since when nothing has been asked; none while something is.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let streams = self.streams();
+        streams.open.is_empty().then_some(streams.quiet_since)
+    }
+
+    /// Its place is wanted.
+    pub fn tell_to_go(&self) {
+        self.0.told.store(true, Ordering::Relaxed);
+        self.0.wanted.notify_one();
+    }
+
+    pub fn is_told_to_go(&self) -> bool {
+        self.0.told.load(Ordering::Relaxed)
+    }
+
+    /// Returns when an idle connection is to make room. One that was asked for something meanwhile stays.
+    pub async fn has_to_go(&self) {
+        loop {
+            self.0.wanted.notified().await;
+            if self.idle_since().is_some() {
+                return;
+            }
+            self.0.told.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.0
+            .streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request, from its head to the end of its answer.
+#[derive(Debug)]
+pub struct StreamGuard {
+    activity: Activity,
+    number: u64,
+}
+
+impl StreamGuard {
+    fn waits_for_client(&self, since: Option<Instant>) {
+        if let Some(waits) = self.activity.streams().open.get_mut(&self.number) {
+            *waits = since;
+        }
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        let mut streams = self.activity.streams();
+        streams.open.remove(&self.number);
+        streams.quiet_since = clock::now();
+    }
+}
+
+/// An answer's body that tells when it waits for the client, and keeps its room until it ends.
+pub struct WatchedBody {
+    inner: ReplyBody,
+    guard: StreamGuard,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl WatchedBody {
+    pub fn new(inner: ReplyBody, guard: StreamGuard, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            inner,
+            guard,
+            _room: room,
+        }
+    }
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = <ReplyBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        // The next piece is asked for when there is room for it: until then it is the client who is waited for.
+        self.guard
+            .waits_for_client(frame.is_ready().then(clock::now));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests own their clock")]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        idle: Duration::from_secs(10),
+        stall: Duration::from_secs(60),
+    };
+
+    #[test]
+    fn a_connection_without_requests_ends_and_one_with_a_request_does_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let activity = Activity::new(start);
+        assert_eq!(
+            activity.verdict(PATIENCE, at(9)),
+            Verdict::FineUntil(at(10))
+        );
+        assert_eq!(
+            activity.verdict(PATIENCE, at(10)),
+            Verdict::Over(Over::Idle)
+        );
+        let stream = activity.begin();
+        assert_eq!(
+            activity.verdict(PATIENCE, at(100)),
+            Verdict::FineUntil(at(110)),
+            "upstream has time of its own"
+        );
+        drop(stream);
+        assert!(matches!(
+            activity.verdict(PATIENCE, at(9)),
+            Verdict::FineUntil(_)
+        ));
+    }
+
+    #[test]
+    fn the_client_that_has_been_waited_for_the_longest_counts() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let activity = Activity::new(start);
+        let [one, other] = [(); 2].map(|()| activity.begin());
+        one.waits_for_client(Some(at(5)));
+        other.waits_for_client(Some(at(30)));
+        assert_eq!(
+            activity.verdict(PATIENCE, at(64)),
+            Verdict::FineUntil(at(65))
+        );
+        assert_eq!(
+            activity.verdict(PATIENCE, at(65)),
+            Verdict::Over(Over::Stalled)
+        );
+        one.waits_for_client(None);
+        assert_eq!(
+            activity.verdict(PATIENCE, at(65)),
+            Verdict::FineUntil(at(90))
+        );
+        drop(other);
+        assert!(matches!(
+            activity.verdict(PATIENCE, at(500)),
+            Verdict::FineUntil(_)
+        ));
+    }
+}

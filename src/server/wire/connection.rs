@@ -1,0 +1,380 @@
+//! One connection, from its first byte to its end: TLS where it is spoken, then HTTP/1.1 or HTTP/2.
+//!
+//! `http1::Builder` and `http2::Builder` directly, with their timers: hyper's guard against slow heads is off without one,
+//! and its automatic builder waits for the first bytes without end. HTTP/2 is what ALPN has agreed on, and never spoken
+//! without TLS. Must not know what is asked.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
+use super::clients::ClientAddress;
+use super::connection_counts::{ConnectionCounts, TurnedAway};
+use super::heads::{HeadProgress, HeadRoom, HeadStream};
+use super::lingering::LingeringStream;
+use super::patience::PatientStream;
+use super::places::Place;
+use super::stream::{First, Stream};
+use crate::server::ServerLimits;
+use crate::server::body::ReplyBody;
+use crate::server::handler::{NoPlace, OverTls, is_probe};
+use crate::server::reply::{self, Refusal};
+use crate::server::shutdown::Shutdown;
+use crate::values::clock;
+
+/// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Requests at one time over one HTTP/2 connection; uv asks for 50.
+const STREAMS_MAX: u32 = 64;
+
+/// What waits in memory for one stream's client, beside the piece that was read last.
+const STREAM_BUFFER_BYTES: usize = 64 * 1024;
+
+/// After so long without a frame an HTTP/2 client is asked whether it is still there.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// For its answer.
+const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// For a client that was told to go away without having asked for anything.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// After a stop was asked for, a connection that was accepted before has so long for its first byte: it may be under way.
+/// The same for the rest of its first head, and for a TLS client's.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// A connection that has served is kept for so long after a stop was asked for: the next request may be under way, and gets an
+/// answer that says it is the last.
+const NEXT_CALL: Duration = Duration::from_millis(200);
+
+/// How every TLS connection begins: a record of the handshake.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What one connection is served with.
+pub struct Connection<F> {
+    pub answer: F,
+    pub about: About,
+}
+
+/// The same, but for who answers.
+pub struct About {
+    pub client: Option<ClientAddress>,
+    pub limits: ServerLimits,
+    pub shutdown: Shutdown,
+    pub place: Arc<Place>,
+    pub heads: HeadRoom,
+    /// Of all connections together, for their requests over HTTP/2: as many as there may be connections, so that what a
+    /// request takes is bounded alike over both protocols.
+    pub streams: Arc<Semaphore>,
+    pub counts: Arc<ConnectionCounts>,
+}
+
+impl<F, A> Connection<F>
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<ReplyBody>> + Send + 'static,
+{
+    /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS. Counts one that there was
+    /// nothing to serve to.
+    pub async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) {
+        let counts = Arc::clone(&self.about.counts);
+        let first = match self.about.first_byte(&stream).await {
+            First::Byte(first) => first,
+            First::End => return,
+            First::Silence if self.about.shutdown.has_begun() => return,
+            First::Silence => return counts.refused(TurnedAway::Silent),
+        };
+        let Some(tls) = tls else {
+            return self.http1(stream).await;
+        };
+        if first != TLS_HANDSHAKE {
+            let told = |_| async { reply::rejection(&Refusal::Plaintext) };
+            let connection = Connection {
+                answer: told,
+                about: About {
+                    client: None,
+                    ..self.about
+                },
+            };
+            connection.http1(stream).await;
+            return counts.refused(TurnedAway::Tls);
+        }
+        match self.about.handshake(stream, tls).await {
+            // Each on the heap, so that no connection takes the room of the other protocol.
+            Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                Box::pin(self.http2(stream)).await;
+            }
+            Some(stream) => Box::pin(self.http1_watched(stream, true)).await,
+            None => counts.refused(TurnedAway::Tls),
+        }
+    }
+
+    /// Without a hurry, and without TLS.
+    pub async fn http1(self, stream: Stream) {
+        let stream = PatientStream::new(stream, self.about.limits.write_timeout.0);
+        Box::pin(self.http1_watched(stream, false)).await;
+    }
+
+    async fn http1_watched(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        over_tls: bool,
+    ) {
+        let Self { answer, about } = self;
+        let (limits, heads, shutdown) = (about.limits, about.heads.clone(), about.shutdown.clone());
+        let activity = about.place.activity.clone();
+        let exchange = Arc::new(Exchange {
+            about,
+            over_tls,
+            may_be_sending: Arc::default(),
+            head: HeadProgress::new(),
+        });
+        let stream = HeadStream::new(stream, exchange.head.clone(), heads);
+        let stream = LingeringStream::if_sending(stream, Arc::clone(&exchange.may_be_sending));
+        let service = service_fn(move |request| exchange.answer(request, &answer));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout.0)
+            .max_header_size(limits.header_size.bytes())
+            .max_buf_size(BUFFER_BYTES.max(limits.header_size.bytes()))
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = shutdown.begun() => {
+                // hyper's own goodbye closes a connection that waits for a head, whatever its client has just sent.
+                let last = if activity.is_fresh() { LAST_CALL } else { NEXT_CALL };
+                if let Ok(served) = timeout(last, connection.as_mut()).await {
+                    served
+                } else {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+            () = activity.has_to_go() => {
+                connection.as_mut().graceful_shutdown();
+                // The rest of a head may be under way.
+                match timeout(NEXT_CALL, connection.as_mut()).await {
+                    Ok(served) => served,
+                    Err(_) if activity.idle_since().is_some() => return,
+                    Err(_) => connection.await,
+                }
+            }
+        };
+        told(served);
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { answer, about } = self;
+        let (limits, shutdown) = (about.limits, about.shutdown.clone());
+        let activity = about.place.activity.clone();
+        let about = Arc::new(about);
+        let service = service_fn(move |request| about.answer_stream(request, &answer));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(limits.header_size.0).unwrap_or(u32::MAX))
+            .max_send_buf_size(STREAM_BUFFER_BYTES)
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PONG_TIMEOUT)
+            .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
+        let mut connection = std::pin::pin!(connection);
+        let patience = Patience {
+            idle: limits.header_timeout.0,
+            stall: limits.write_timeout.0,
+        };
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = shutdown.begun() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    served = connection => served,
+                    _ = over(&activity, patience) => return tracing::debug!("a client stopped reading"),
+                }
+            }
+            why = over(&activity, patience) => {
+                connection.as_mut().graceful_shutdown();
+                // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take, and
+                // whoever takes nothing has had his time.
+                let in_vain = !matches!(why, Over::Idle) || activity.is_fresh();
+                let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
+                match timeout(last, connection.as_mut()).await {
+                    Ok(served) => served,
+                    Err(_) if matches!(why, Over::Stalled) => return,
+                    // A request that was under way is taken until the client has heard the farewell (RFC 9113 §6.8), and
+                    // what is taken is answered to its end.
+                    Err(_) => tokio::select! {
+                        served = connection => served,
+                        _ = over(&activity, Patience { idle: last, ..patience }) => return,
+                    },
+                }
+            }
+        };
+        told(served);
+    }
+}
+
+impl About {
+    async fn first_byte(&self, stream: &Stream) -> First {
+        tokio::select! {
+            biased;
+            first = stream.first_byte(self.limits.first_byte_timeout.0) => first,
+            () = self.shutdown.begun() => stream.first_byte(LAST_CALL).await,
+            () = self.place.activity.has_to_go() => First::End,
+        }
+    }
+
+    /// None if it failed, or took too long, or its place was wanted.
+    async fn handshake(
+        &self,
+        stream: Stream,
+        tls: TlsAcceptor,
+    ) -> Option<TlsStream<PatientStream<Stream>>> {
+        // Under the TLS, so that the handshake is watched too.
+        let stream = PatientStream::new(stream, self.limits.write_timeout.0);
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(self.limits.handshake_timeout.0, Box::pin(tls.accept(stream))) => shaken,
+            () = self.place.activity.has_to_go() => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(why)) => tracing::debug!(%why, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+        None
+    }
+
+    /// Whether a request may be answered: it waits until its connection has a usual place, unless it asks how larder is.
+    async fn lets_in(&self, request: &Request<Incoming>) -> bool {
+        let place = &self.place;
+        let is_in = place.is_usual()
+            || is_probe(request)
+            || place.becomes_usual(self.limits.queue_timeout.0).await;
+        if !is_in {
+            self.counts.refused(TurnedAway::Crowded);
+        }
+        is_in
+    }
+
+    /// Over HTTP/2.
+    fn answer_stream<F, A>(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        answer: &F,
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
+        note(&mut request, self.client, true);
+        let (about, answer, guard) = (
+            Arc::clone(self),
+            answer.clone(),
+            self.place.activity.begin(),
+        );
+        async move {
+            let room = match about.lets_in(&request).await {
+                true => find_room(Arc::clone(&about.streams), about.limits.queue_timeout.0).await,
+                false => None,
+            };
+            if room.is_none() {
+                request.extensions_mut().insert(NoPlace);
+            }
+            // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
+            let response = Box::pin(answer(request)).await;
+            Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, room)))
+        }
+    }
+}
+
+/// One HTTP/1.1 connection between its stream and its requests.
+struct Exchange {
+    about: About,
+    over_tls: bool,
+    /// Whether the client may be sending a body still.
+    may_be_sending: Arc<AtomicBool>,
+    head: HeadProgress,
+}
+
+impl Exchange {
+    fn answer<F, A>(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        answer: &F,
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
+        note(&mut request, self.about.client, self.over_tls);
+        let has_body = !request.body().is_end_stream();
+        self.may_be_sending.store(has_body, Ordering::Relaxed);
+        self.head.is_whole(has_body);
+        let (exchange, answer) = (Arc::clone(self), answer.clone());
+        let guard = self.about.place.activity.begin();
+        async move {
+            let about = &exchange.about;
+            if !about.lets_in(&request).await {
+                request.extensions_mut().insert(NoPlace);
+            }
+            // An idle connection must not hold the room that an answer takes.
+            let mut response = Box::pin(answer(request)).await;
+            exchange.head.begins();
+            if about.shutdown.has_begun() || !about.place.is_usual() {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| WatchedBody::new(body, guard, None)))
+        }
+    }
+}
+
+/// Returns when a connection has been idle, or its client has taken nothing, for too long, or has to make room.
+async fn over(activity: &Activity, patience: Patience) -> Over {
+    loop {
+        match activity.verdict(patience, clock::now()) {
+            Verdict::FineUntil(until) => tokio::select! {
+                () = sleep_until(until.into()) => {}
+                () = activity.has_to_go() => return Over::Wanted,
+            },
+            Verdict::Over(over) => return over,
+        }
+    }
+}
+
+async fn find_room(room: Arc<Semaphore>, limit: Duration) -> Option<OwnedSemaphorePermit> {
+    timeout(limit, room.acquire_owned()).await.ok()?.ok()
+}
+
+/// Tells the handler whose request it is.
+fn note(request: &mut Request<Incoming>, client: Option<ClientAddress>, over_tls: bool) {
+    if over_tls {
+        request.extensions_mut().insert(OverTls);
+    }
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+}
+
+fn told(served: hyper::Result<()>) {
+    if let Err(why) = served {
+        tracing::debug!(%why, "a connection ended early");
+    }
+}

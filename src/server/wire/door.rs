@@ -1,0 +1,340 @@
+//! Where connections come from: the network's addresses, or the control socket in the cache folder.
+//!
+//! Owns the listening sockets, whether they were opened here or passed on by a service manager. Must not know what is said
+//! over them.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
+
+use super::activation::{PassedSockets, Socket};
+use super::address::{Address, Addresses};
+use super::socket_mode::SocketMode;
+use super::stream::Stream;
+use super::unix_socket::{self, SocketFile};
+use crate::server::tls::Certificates;
+use crate::store::ControlSocket;
+
+/// After so long without traffic, TCP asks whether the peer is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// A connection that was accepted.
+pub struct Arrival {
+    pub stream: Stream,
+    /// Whose it is, as far as the network tells; none over a unix socket.
+    pub ip: Option<IpAddr>,
+    /// There if it must speak TLS.
+    pub tls: Option<TlsAcceptor>,
+}
+
+pub trait Door: Send + Sync + 'static {
+    /// Whether a client may hold a connection open without a byte only so long as `limits.first_byte_timeout`.
+    const HURRIES: bool;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>>;
+}
+
+/// The next connection. Nothing is lost when the future is dropped.
+pub async fn accept(door: &impl Door) -> io::Result<Arrival> {
+    poll_fn(|cx| door.poll_accept(cx)).await
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on {address}: {why}{}", forbidden(.why))]
+    Address { address: String, why: io::Error },
+    #[error(
+        "a socket named \"tls\" was passed on, but there is no certificate: set tls.certificate and tls.key"
+    )]
+    NoCertificate,
+}
+
+/// What an operator can do about an address that was forbidden, not taken; one below 1024 without the right to it is another error.
+fn forbidden(why: &io::Error) -> &'static str {
+    if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
+        "; the unit of a service manager may forbid it: add the port to SocketBindAllow="
+    } else {
+        ""
+    }
+}
+
+/// What the network's door is to open.
+pub struct Opening<'a> {
+    pub listen: &'a Addresses,
+    /// Of the unix sockets.
+    pub mode: SocketMode,
+    /// Further addresses, which speak TLS.
+    pub tls: &'a Addresses,
+    pub certificates: Option<&'a Certificates>,
+    /// If there are any, they stand in place of all addresses; those named `tls` speak TLS.
+    pub passed: PassedSockets,
+}
+
+/// All addresses where clients come in.
+pub struct NetworkDoor {
+    entrances: Vec<Entrance>,
+    were_passed: bool,
+    /// Who is asked first, in turns, so that a busy address does not starve the others.
+    turn: AtomicUsize,
+}
+
+struct Entrance {
+    address: Address,
+    listening: Listening,
+    tls: Option<TlsAcceptor>,
+    /// Held, to be removed with this.
+    _file: Option<SocketFile>,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl NetworkDoor {
+    /// Opens what is configured; sockets that were passed on stand in place of that.
+    ///
+    /// # Errors
+    /// When one of them cannot be listened on, or should speak TLS and there is no certificate.
+    pub async fn open(opening: Opening<'_>) -> Result<Self, ListenError> {
+        let acceptor = || {
+            opening
+                .certificates
+                .map(Certificates::acceptor)
+                .ok_or(ListenError::NoCertificate)
+        };
+        let mut entrances = Vec::new();
+        let were_passed = !opening.passed.is_empty();
+        if !were_passed {
+            let plain = opening.listen.iter().map(|address| (address, false));
+            for (address, speaks_tls) in
+                plain.chain(opening.tls.iter().map(|address| (address, true)))
+            {
+                let tls = speaks_tls.then(acceptor).transpose()?;
+                let refused = |why| ListenError::Address {
+                    address: address.to_string(),
+                    why,
+                };
+                entrances.push(
+                    Entrance::open(address, opening.mode, tls)
+                        .await
+                        .map_err(refused)?,
+                );
+            }
+        }
+        for passed in opening.passed.into_sockets() {
+            let tls = passed.is_tls().then(acceptor).transpose()?;
+            let refused = |why| {
+                let address = format!("the socket \"{}\" of LISTEN_FDS", passed.name);
+                ListenError::Address { address, why }
+            };
+            entrances.push(Entrance::adopt(passed.socket, tls).map_err(refused)?);
+        }
+        Ok(Self {
+            entrances,
+            were_passed,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Where it is open, each with the port it was given.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.entrances.iter().map(|entrance| &entrance.address)
+    }
+
+    /// Whether sockets that were passed on stand in place of this address.
+    pub fn stands_aside(&self, address: &Address) -> bool {
+        self.were_passed && !self.addresses().any(|opened| opened == address)
+    }
+
+    /// The first that speaks HTTP over TCP.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.entrances
+            .iter()
+            .find_map(|entrance| match &entrance.listening {
+                Listening::Tcp(listener) if entrance.tls.is_none() => listener.local_addr().ok(),
+                _ => None,
+            })
+    }
+
+    /// All addresses as URLs, or `unix:` and a path; first what most clients can use.
+    pub fn urls(&self) -> Vec<String> {
+        let mut entrances: Vec<&Entrance> = self.entrances.iter().collect();
+        entrances.sort_by_key(|entrance| (!entrance.address.is_tcp(), entrance.tls.is_some()));
+        entrances.into_iter().map(Entrance::url).collect()
+    }
+}
+
+impl Entrance {
+    async fn open(
+        address: &Address,
+        mode: SocketMode,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
+        match address {
+            Address::Tcp(name) => Self::tcp(TcpListener::bind(name).await?, tls),
+            Address::Unix(path) => {
+                let (listener, file) = unix_socket::open(path, mode)?;
+                let listening = Listening::Unix(listener);
+                Ok(Self {
+                    address: address.clone(),
+                    listening,
+                    tls,
+                    _file: Some(file),
+                })
+            }
+        }
+    }
+
+    /// A socket that somebody else opened, and whose file is theirs.
+    fn adopt(socket: Socket, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        match socket {
+            Socket::Tcp(listener) => Self::tcp(TcpListener::from_std(listener)?, tls),
+            Socket::Unix(listener) => {
+                let path = listener
+                    .local_addr()?
+                    .as_pathname()
+                    .map(Path::to_owned)
+                    .unwrap_or_default();
+                let listening = Listening::Unix(UnixListener::from_std(listener)?);
+                Ok(Self {
+                    address: Address::Unix(path),
+                    listening,
+                    tls,
+                    _file: None,
+                })
+            }
+        }
+    }
+
+    fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let address = Address::Tcp(listener.local_addr()?.to_string());
+        Ok(Self {
+            address,
+            listening: Listening::Tcp(listener),
+            tls,
+            _file: None,
+        })
+    }
+
+    fn url(&self) -> String {
+        match &self.address {
+            Address::Tcp(address) if self.tls.is_some() => format!("https://{address}"),
+            Address::Tcp(address) => format!("http://{address}"),
+            unix @ Address::Unix(_) => unix.to_string(),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        let tls = self.tls.clone();
+        match &self.listening {
+            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| {
+                keep_alive(&stream);
+                Arrival {
+                    stream: Stream::Tcp(stream),
+                    ip: Some(from.ip()),
+                    tls,
+                }
+            }),
+            Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
+                stream: Stream::Unix(stream),
+                ip: None,
+                tls,
+            }),
+        }
+    }
+}
+
+impl Door for NetworkDoor {
+    const HURRIES: bool = true;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.entrances.len().max(1);
+        let (later, sooner) = self.entrances.split_at(turn);
+        let ready = sooner
+            .iter()
+            .chain(later)
+            .map(|entrance| entrance.poll_accept(cx))
+            .find(Poll::is_ready);
+        ready.unwrap_or(Poll::Pending)
+    }
+}
+
+/// Small answers must not wait for a full packet, and a peer that is gone must not hold its slot. A socket that refuses
+/// either is about to fail anyway.
+fn keep_alive(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ =
+        set_socket_keepalive(stream, true).and_then(|()| set_tcp_keepidle(stream, KEEPALIVE_IDLE));
+}
+
+/// The control socket; it is removed with this.
+pub struct ControlDoor {
+    listener: UnixListener,
+    socket: ControlSocket,
+}
+
+impl ControlDoor {
+    /// Only for the holder of the folder's lock, and to be dropped before the lock.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn bind(cache_dir: &Path) -> io::Result<Self> {
+        let socket = ControlSocket::of(cache_dir)?;
+        Ok(Self {
+            listener: UnixListener::from_std(socket.listen()?)?,
+            socket,
+        })
+    }
+}
+
+impl Door for ControlDoor {
+    /// Who holds a connection open here is the folder's owner; silence ends with the limit on a request's head.
+    const HURRIES: bool = false;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        self.listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
+            stream: Stream::Unix(stream),
+            ip: None,
+            tls: None,
+        })
+    }
+}
+
+impl Drop for ControlDoor {
+    fn drop(&mut self) {
+        if let Err(why) = self.socket.remove() {
+            tracing::debug!(%why, "cannot remove the control socket");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_forbidden_is_told_apart_from_one_that_is_taken() {
+        let told = |errno: Errno| {
+            ListenError::Address {
+                address: "[::]:8443".to_owned(),
+                why: errno.into(),
+            }
+            .to_string()
+        };
+        assert!(told(Errno::PERM).ends_with("add the port to SocketBindAllow="));
+        for other in [Errno::ACCESS, Errno::ADDRINUSE] {
+            assert!(!told(other).contains("SocketBindAllow"), "{}", told(other));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A stream whose request heads take little memory, however long their clients take to send them.
+//!
+//! A usual head is taken as it comes; for the rest of a larger one its client waits until there is room among a few, with the
+//! rest in the kernel's hands, so that many half-sent heads cost no more than as many small ones. It is read in small pieces,
+//! because hyper's buffer grows with what it is given. What follows a head, a body, is not watched. Must not know HTTP: it is
+//! told where a head ends.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// What pip, uv and browsers send has a tenth of this.
+const USUAL_BYTES: usize = 8 * 1024;
+
+/// For all heads together that are larger.
+const LARGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Below the size at which hyper would make its buffer larger.
+const PIECE_BYTES: usize = 4 * 1024;
+
+/// The room for large heads of all connections.
+#[derive(Clone, Debug)]
+pub struct HeadRoom(Arc<Semaphore>);
+
+impl HeadRoom {
+    /// For heads of up to this size.
+    pub fn new(size_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(
+            (LARGE_BYTES / size_max.max(1)).max(1),
+        )))
+    }
+}
+
+/// How far one connection is with its present head.
+#[derive(Clone, Debug)]
+pub struct HeadProgress(Arc<Mutex<Progress>>);
+
+#[derive(Debug)]
+struct Progress {
+    /// Read so far; none within a body.
+    read: Option<usize>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl HeadProgress {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Progress {
+            read: Some(0),
+            room: None,
+        })))
+    }
+
+    /// A head is whole; what comes now is the body, or the next head.
+    pub fn is_whole(&self, has_body: bool) {
+        *self.lock() = Progress {
+            read: (!has_body).then_some(0),
+            room: None,
+        };
+    }
+
+    /// What comes now is a head.
+    pub fn begins(&self) {
+        self.is_whole(false);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+pub struct HeadStream<S> {
+    inner: S,
+    progress: HeadProgress,
+    room: HeadRoom,
+    waiting: Option<Waiting>,
+}
+
+impl<S> HeadStream<S> {
+    pub fn new(inner: S, progress: HeadProgress, room: HeadRoom) -> Self {
+        Self {
+            inner,
+            progress,
+            room,
+            waiting: None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let mut progress = this.progress.lock();
+        let Some(read) = progress.read else {
+            drop(progress);
+            return Pin::new(&mut this.inner).poll_read(cx, into);
+        };
+        if read >= USUAL_BYTES && progress.room.is_none() {
+            let room = &this.room.0;
+            let waiting = this
+                .waiting
+                .get_or_insert_with(|| Box::pin(Arc::clone(room).acquire_owned()));
+            // It is never closed.
+            let found = ready!(waiting.as_mut().poll(cx));
+            this.waiting = None;
+            progress.room = found.ok();
+        }
+        let most = into.remaining().min(PIECE_BYTES);
+        let mut piece = ReadBuf::new(into.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
+        let bytes = piece.filled().len();
+        into.advance(bytes);
+        progress.read = Some(read + bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn read(stream: &mut HeadStream<DuplexStream>) -> usize {
+        let mut total = 0;
+        let mut bytes = [0; 16 * 1024];
+        while let Ok(read) = timeout(Duration::from_secs(1), stream.read(&mut bytes)).await {
+            total += read.unwrap();
+        }
+        total
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_head_waits_for_room_and_a_small_one_or_a_body_does_not() {
+        let room = HeadRoom::new(LARGE_BYTES);
+        let opened = [(); 3].map(|()| {
+            let (ours, theirs) = duplex(64 * 1024);
+            let progress = HeadProgress::new();
+            (
+                HeadStream::new(ours, progress.clone(), room.clone()),
+                theirs,
+                progress,
+            )
+        });
+        let [
+            (mut one, mut of_one, ends),
+            (mut two, mut of_two, _),
+            (mut body, mut of_body, whole),
+        ] = opened;
+        for client in [&mut of_one, &mut of_two, &mut of_body] {
+            client.write_all(&[b'x'; 20_000]).await.unwrap();
+        }
+        whole.is_whole(true);
+        assert_eq!(read(&mut one).await, 20_000);
+        assert_eq!(
+            read(&mut two).await,
+            USUAL_BYTES,
+            "there is room for one large head"
+        );
+        assert_eq!(read(&mut body).await, 20_000);
+        ends.is_whole(false);
+        assert_eq!(
+            read(&mut two).await,
+            20_000 - USUAL_BYTES,
+            "and then for another"
+        );
+        of_one.write_all(&[b'x'; 1000]).await.unwrap();
+        assert_eq!(read(&mut one).await, 1000, "the next head is counted anew");
+    }
+}
