@@ -1,7 +1,7 @@
 //! larder from outside: the real binary, real sockets, a GitLab that misbehaves on command.
 //!
-//! One binary, one module per subject. Tests named `r…_` hold the promise of that number; what each promises is said
-//! in `docs/promises.md`.
+//! One binary: a folder for each room or subject, a module for each promise. Tests named `r…_` hold
+//! the promise of that number; what each promises is said in `docs/promises.md`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,97 +11,178 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod abandoned;
-mod addresses;
-mod airgap;
-mod balanced;
-mod bodies;
-mod browsers;
-mod bundle;
-mod bundle_faults;
-mod chain;
-mod clients;
-mod cold_install;
-mod control;
-mod cooldown;
-mod credentials;
-mod crowds;
-mod daemon;
-mod debian_package;
-mod disk_trouble;
-mod doctor;
-mod documented;
-mod environment;
-mod explain;
-mod flights;
-mod forward;
-mod freshness;
-mod hashless;
-mod health;
-mod http2;
-mod index_servers;
-mod installers;
-mod integrity;
-mod journal;
-mod json_rights;
-mod large_index;
-mod leftovers;
-mod limits;
-mod links;
-mod listeners;
-mod locks;
-mod machine;
-mod memory;
-mod metadata;
-mod metrics;
-mod mirror_clients;
-mod mirror_sidecars;
-mod mirrored;
-mod mirrors;
-mod names;
-mod odd_answers;
-mod offline;
-mod offline_access;
-mod once;
-mod operators;
-mod oracles;
-mod pages;
-mod pages_json;
-mod places;
-mod ranges;
-mod read_ahead;
-mod reload;
-mod request_ids;
-mod resilience;
-mod restarts;
-mod retries;
-mod rewrite_lock;
-mod rich;
-mod rights;
-mod routes;
-mod secrets;
-mod service_manager;
-mod signatures;
 mod smoke;
-mod staleness;
-mod status;
-mod store;
-mod targets;
-mod tls;
-mod upkeep;
-mod upload_answers;
-mod uploaders;
-mod uploads;
-mod upstream_proxy;
-mod upstream_tls;
-mod warm;
-mod warm_groups;
-mod warm_indexes;
-mod warm_inputs;
-mod warm_left_out;
-mod warm_locks;
-mod warm_patience;
-mod warm_sets;
-mod warm_targets;
-mod wheel_tags;
-mod wire;
+
+/// Whose bytes are whose: rights, secrets, and strangers.
+mod access {
+    mod json_rights;
+    mod rights;
+    mod secret_files;
+    mod secrets;
+    mod strangers_at_once;
+}
+
+/// What an operator is told: health, metrics, status, logs.
+mod admin {
+    mod documented;
+    mod health;
+    mod log_format;
+    mod metrics;
+    mod status;
+}
+
+/// Bundles, offline mode, and the way from a lock file to an install without a network.
+mod airgap {
+    pub mod bundle;
+    mod bundle_faults;
+    mod lock_file_to_install;
+    pub mod offline;
+    mod offline_access;
+    mod rewrite_lock;
+    mod signatures;
+}
+
+/// The commands, beside a running daemon and without one.
+mod cli {
+    mod control_socket;
+    mod doctor;
+    mod environment;
+    mod explain;
+    mod operator_commands;
+}
+
+/// The real clients and index servers.
+mod clients {
+    mod cold_install;
+    mod index_servers;
+    mod installers;
+    mod page_parsers;
+    mod pip_uv_twine;
+    mod private_and_public;
+    mod uploaders;
+}
+
+/// What tests of several folders share: storage modes, what a delivery may look like, a mirror's
+/// addresses.
+mod common {
+    pub mod delivery;
+    pub mod mirror;
+}
+
+/// Distributions: whole, in parts, fetched once, verified.
+mod file {
+    mod addresses;
+    mod fetched_once;
+    mod integrity;
+    mod ranges;
+    mod shared_downloads;
+    mod unhashed_files;
+}
+
+/// The tests themselves: what they keep, and what they leave behind.
+mod harness {
+    mod leftovers;
+    mod stored_locks;
+}
+
+/// Pages: their links, their formats, their age.
+mod index {
+    mod freshness;
+    mod large_index;
+    mod links;
+    mod min_age;
+    mod pages;
+    mod pages_json;
+    mod staleness;
+}
+
+/// PEP 658: wheels' metadata, made, advertised, prefetched, and a mirror's own.
+mod metadata {
+    mod advertised;
+    mod behind_a_balancer;
+    pub mod generated;
+    mod of_mirrors;
+    mod read_ahead;
+}
+
+/// Other indexes beside GitLab, and in its place.
+mod mirrors {
+    mod chained_larders;
+    mod forward;
+    mod pages_and_files;
+    mod private_packages;
+    mod resilience;
+}
+
+/// The Debian package. Apart from `system_tools`, because it needs a package, which
+/// `.ci/package --check` makes.
+mod packaging {
+    mod debian_package;
+}
+
+/// Connections, requests, and the life of the daemon.
+mod server {
+    mod canonical_requests;
+    mod client_aborts;
+    mod client_limits;
+    mod connection_memory;
+    mod connection_slots;
+    mod cross_site_requests;
+    mod daemon;
+    mod http2;
+    mod listeners;
+    mod reload;
+    mod request_ids;
+    mod request_targets;
+    pub mod restarts;
+    mod routes;
+    pub mod service_manager;
+    pub mod tls;
+}
+
+/// The folder: damage, failing disks, maintenance.
+mod store {
+    mod failing_disk;
+    mod folder;
+    pub mod maintenance;
+}
+
+/// What needs more of a machine than Rust and Python: systemd's tools, a browser, promtool, a bare
+/// Debian. Each test is `#[ignore]`d with the Debian packages it needs as the reason, and fails
+/// without them. `.ci/run` installs them and runs these tests.
+mod system_tools {
+    mod activation;
+    mod browser;
+    mod fresh_machine;
+    mod promtool;
+    mod restarts;
+    mod systemd;
+}
+
+/// Uploads, and the upstream's answers to them.
+mod upload {
+    pub mod pass_through;
+    mod upstream_answers;
+}
+
+/// Connections to upstreams, and their faults.
+mod upstream {
+    mod odd_answers;
+    mod proxy;
+    mod retries;
+    mod tls;
+}
+
+/// `larder warm`: lock files, machines, indexes.
+mod warm {
+    mod downloads;
+    mod groups_and_extras;
+    mod inputs;
+    mod left_out;
+    mod lock_formats;
+    mod sets;
+    mod several_indexes;
+    mod several_machines;
+    mod slow_index;
+    mod wheel_tags;
+}
