@@ -1,8 +1,7 @@
 //! A stand-in for GitLab's package registry and its object store, in this process, on two ports of 127.0.0.1.
 //!
-//! It answers as GitLab's own source and specs have it, misbehaves as a test plans it ([`Act`]), and
-//! records every request ([`RequestLog`]). It knows nothing of larder. It runs on a runtime of its own, so
-//! that blocking and async tests can use it alike.
+//! It answers as GitLab's own source and specs have it, misbehaves as a test plans it ([`Act`](super::Act)), and
+//! records every request ([`RequestLog`](super::RequestLog)). It knows nothing of larder.
 
 mod access;
 mod answer;
@@ -17,16 +16,12 @@ mod universe;
 mod upload;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use std::sync::Mutex;
 
 use self::object_store::Signatures;
 use self::state::State;
-use super::http::fault::Faults;
-use super::http::server::{self, Listening};
-use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site, Tls};
+use super::http::stand_in::{Shared, StandIn};
+use super::http::{Door, Tls};
 use super::wheel::Artifact;
 
 pub use self::answer::BASIC_CHALLENGE;
@@ -37,15 +32,8 @@ pub use self::universe::{
 };
 pub use self::upload::Upload;
 
-/// A running stand-in; it ends when this is dropped.
-#[derive(Debug)]
-pub struct GitLab {
-    state: Arc<State>,
-    /// GitLab's, then the object store's.
-    doors: [Listening; 2],
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
-}
+/// A running stand-in: GitLab's door, then the object store's.
+pub type GitLab = StandIn<State>;
 
 /// A stand-in to be started.
 #[derive(Debug)]
@@ -97,42 +85,16 @@ impl Builder {
     }
 
     pub fn start(self) -> GitLab {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("gitlab-stand-in")
-            .enable_all()
-            .build()
-            .expect("a runtime for the stand-in");
-        let handle = runtime.handle();
-        let [door, store_door] =
-            [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
-        let origin = |door: &TcpListener, tls: &Option<Tls>| {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            format!(
-                "{scheme}://{}",
-                door.local_addr().expect("a listening socket")
-            )
-        };
-        let state = Arc::new(State {
-            own_url: format!("{}{}", origin(&door, &self.tls), self.root),
-            store_url: origin(&store_door, &self.store_tls),
+        let doors = [(Door::GitLab, self.tls), (Door::Store, self.store_tls)];
+        StandIn::serve("gitlab-stand-in", doors, |[origin, store_url]| State {
+            own_url: format!("{origin}{}", self.root),
+            store_url,
             root: self.root,
-            settings: Mutex::new(self.settings),
+            shared: Shared::new(self.settings),
             universe: Mutex::new(self.universe),
             uploads: Mutex::default(),
             signatures: Signatures::default(),
-            faults: Faults::default(),
-            log: RequestLog::default(),
-        });
-        let doors = [
-            Listening::start(handle, &state, Door::GitLab, door, self.tls),
-            Listening::start(handle, &state, Door::Store, store_door, self.store_tls),
-        ];
-        GitLab {
-            state,
-            doors,
-            runtime: Some(runtime),
-        }
+        })
     }
 }
 
@@ -154,30 +116,21 @@ impl GitLab {
 
     /// The base to be configured as `gitlab.url`: relative root included, no slash at the end.
     pub fn url(&self) -> &str {
-        &self.state.own_url
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.doors[0].address()
+        &self.host.own_url
     }
 
     /// The origin of the object store.
     pub fn store_url(&self) -> &str {
-        &self.state.store_url
+        &self.host.store_url
     }
 
     pub fn store_address(&self) -> SocketAddr {
-        self.doors[1].address()
-    }
-
-    /// Turns switches, from the next request on.
-    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.state.settings.lock().expect("no panic holds it"));
+        self.second_address()
     }
 
     /// Changes what it holds: publishes and deletes files, grants and revokes tokens.
     pub fn change<T>(&self, change: impl FnOnce(&mut Universe) -> T) -> T {
-        change(&mut self.state.universe())
+        change(&mut self.host.universe())
     }
 
     pub fn publish(&self, project: u64, file: impl Into<NewFile>) {
@@ -188,62 +141,14 @@ impl GitLab {
         self.change(|universe| universe.revoke(secret));
     }
 
-    pub fn plan(&self, fault: Fault) -> PlannedFault {
-        self.state.faults.plan(fault)
-    }
-
-    /// Holds matching answers at so many bytes of their body until the gate is opened.
-    pub fn hold(&self, site: impl Into<Site>, after: u64) -> Gate {
-        let gate = Gate::new();
-        self.plan(
-            Act::Gate {
-                after,
-                gate: gate.clone(),
-            }
-            .at(site),
-        );
-        gate
-    }
-
-    /// Takes back all faults; answers that wait at a gate go on waiting.
-    pub fn behave(&self) {
-        self.state.faults.clear();
-    }
-
-    pub fn log(&self) -> &RequestLog {
-        &self.state.log
-    }
-
     /// All upload requests so far, in the order in which they ended.
     pub fn uploads(&self) -> Vec<Upload> {
-        self.state.uploads().clone()
+        self.host.uploads().clone()
     }
 
     /// Makes every signed URL given out so far an expired one.
     pub fn expire_signed_urls(&self) {
-        self.state.signatures.expire_all();
-    }
-
-    /// Closes both ports and all connections: from now on connections are refused.
-    pub fn stop(&self) {
-        self.doors.iter().for_each(Listening::stop);
-    }
-
-    /// Opens both ports again.
-    pub fn resume(&self) {
-        let runtime = self.runtime.as_ref().expect("not being dropped");
-        for door in &self.doors {
-            door.resume(runtime.handle(), &self.state);
-        }
-    }
-}
-
-impl Drop for GitLab {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waits for nothing, so that an async test may drop it.
-            runtime.shutdown_background();
-        }
+        self.host.signatures.expire_all();
     }
 }
 

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::{Mutex, MutexGuard};
 
 use super::super::http::connection::{Connection, RequestBody};
-use super::super::http::fault::Faults;
 use super::super::http::log::Record;
 use super::super::http::server::{Host, Received};
-use super::super::http::{Act, Answer, Door, Head, Kind, RequestLog};
+use super::super::http::stand_in::Shared;
+use super::super::http::{Act, Answer, Door, Head, Kind};
 use super::answering;
 use super::object_store::{self, Signatures};
 use super::request::Route;
@@ -25,23 +25,21 @@ const CREDENTIALS: [&str; 5] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct State {
+pub struct State {
     /// The relative root: empty, or as `/gitlab`.
-    pub root: String,
+    pub(super) root: String,
     /// The base that callers use, relative root included.
-    pub own_url: String,
-    pub store_url: String,
-    pub settings: Mutex<Settings>,
-    pub universe: Mutex<Universe>,
-    pub uploads: Mutex<Vec<Upload>>,
-    pub signatures: Signatures,
-    pub faults: Faults,
-    pub log: RequestLog,
+    pub(super) own_url: String,
+    pub(super) store_url: String,
+    pub(super) shared: Shared<Settings>,
+    pub(super) universe: Mutex<Universe>,
+    pub(super) uploads: Mutex<Vec<Upload>>,
+    pub(super) signatures: Signatures,
 }
 
 impl State {
     pub(super) fn settings(&self) -> Settings {
-        self.settings.lock().expect("no panic holds it").clone()
+        self.shared.settings()
     }
 
     pub(super) fn universe(&self) -> MutexGuard<'_, Universe> {
@@ -54,12 +52,10 @@ impl State {
 }
 
 impl Host for State {
-    fn faults(&self) -> &Faults {
-        &self.faults
-    }
+    type Settings = Settings;
 
-    fn log(&self) -> &RequestLog {
-        &self.log
+    fn shared(&self) -> &Shared<Settings> {
+        &self.shared
     }
 
     fn kind(&self, door: Door, head: &Head) -> Kind {

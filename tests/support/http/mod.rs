@@ -10,6 +10,7 @@ mod head;
 mod kind;
 pub(in crate::support) mod log;
 pub(in crate::support) mod server;
+pub(in crate::support) mod stand_in;
 pub(in crate::support) mod tls;
 
 pub use self::answer::Answer;

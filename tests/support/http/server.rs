@@ -18,14 +18,15 @@ use super::delivery::Delivery;
 use super::fault::{Act, Asked, Faults, Phase};
 use super::head::Head;
 use super::kind::{Door, Kind};
-use super::log::{Ended, Entry, Record, RequestLog};
+use super::log::{Ended, Entry, Record};
+use super::stand_in::Shared;
 use super::tls::{self, Tls};
 
 /// Who answers behind the listeners of a stand-in.
 pub(in crate::support) trait Host: Send + Sync + 'static {
-    fn faults(&self) -> &Faults;
+    type Settings: Clone;
 
-    fn log(&self) -> &RequestLog;
+    fn shared(&self) -> &Shared<Self::Settings>;
 
     /// What is asked for; [`Kind::Unknown`] if larder has no reason to ask.
     fn kind(&self, door: Door, head: &Head) -> Kind;
@@ -142,12 +143,12 @@ pub(in crate::support) fn listen(runtime: &Handle, address: SocketAddr) -> TcpLi
 
 /// One connection, request after request.
 pub(super) async fn serve(host: Arc<impl Host>, door: Door, mut connection: Connection) {
-    let open = host.log().connection();
+    let open = host.shared().log.connection();
     loop {
         let head = match connection.read_head().await {
             Ok(Some(Ok(head))) => head,
             Ok(Some(Err(flaw))) => {
-                host.log().report(format!("{door:?}: {flaw}"));
+                host.shared().log.report(format!("{door:?}: {flaw}"));
                 let _ = connection
                     .write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                     .await;
@@ -179,7 +180,7 @@ impl<'a, H: Host> Exchange<'a, H> {
     fn begin(host: &'a H, door: Door, connection: u64, head: Head) -> Self {
         let kind = host.kind(door, &head);
         let carries_file = host.carries_file(kind);
-        let record = host.log().begin(Entry {
+        let record = host.shared().log.begin(Entry {
             door,
             kind,
             connection,
@@ -192,10 +193,12 @@ impl<'a, H: Host> Exchange<'a, H> {
             carries_file,
         });
         if kind == Kind::Unknown {
-            host.log().report(format!("{door:?}: {head}"));
+            host.shared().log.report(format!("{door:?}: {head}"));
         }
         if let Some(oddity) = host.oddity(door, &head) {
-            host.log().report(format!("{door:?}: {oddity}: {head}"));
+            host.shared()
+                .log
+                .report(format!("{door:?}: {oddity}: {head}"));
         }
         Self {
             host,
@@ -213,7 +216,8 @@ impl<'a, H: Host> Exchange<'a, H> {
             Ok(body) => body,
             Err(flaw) => {
                 self.host
-                    .log()
+                    .shared()
+                    .log
                     .report(format!("{:?}: {}: {flaw}", self.door, self.head));
                 return self.send(connection, Answer::new(400), false).await;
             }
@@ -245,7 +249,8 @@ impl<'a, H: Host> Exchange<'a, H> {
     ) -> Option<Connection> {
         let acts = self
             .host
-            .faults()
+            .shared()
+            .faults
             .take(fitting(&answer, &self.head), &self.asked());
         let delivery = Delivery {
             request: &self.head,
@@ -259,7 +264,12 @@ impl<'a, H: Host> Exchange<'a, H> {
     /// Faults that concern the request: some stand in for the answer, some change what is asked.
     fn replaced(&mut self) -> Option<Answer> {
         let mut replacement = None;
-        for act in self.host.faults().take(&[Phase::Request], &self.asked()) {
+        for act in self
+            .host
+            .shared()
+            .faults
+            .take(&[Phase::Request], &self.asked())
+        {
             match act {
                 Act::Status(status) => replacement = Some(Answer::html(status)),
                 Act::Answer(answer) => replacement = Some(answer),
@@ -309,7 +319,11 @@ impl<'a, H: Host> Exchange<'a, H> {
         body: &mut RequestBody,
     ) -> io::Result<Received> {
         if self.kind == Kind::Upload {
-            let faults = self.host.faults().take(&[Phase::UploadBody], &self.asked());
+            let faults = self
+                .host
+                .shared()
+                .faults
+                .take(&[Phase::UploadBody], &self.asked());
             return self
                 .host
                 .receive(&self.head, &faults, connection, body, &self.record)

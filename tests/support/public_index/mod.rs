@@ -1,8 +1,8 @@
 //! A stand-in for a public index (PEP 503, 691) in this process: its pages on one port of 127.0.0.1, its files
 //! on another.
 //!
-//! It answers as a configured mirror would, misbehaves as a test plans it ([`Act`]), records every request to
-//! both ports ([`RequestLog`]), and reports what must never reach it: a credential it was not given, a private
+//! It answers as a configured mirror would, misbehaves as a test plans it ([`Act`](super::Act)), records every request to
+//! both ports ([`RequestLog`](super::RequestLog)), and reports what must never reach it: a credential it was not given, a private
 //! name, a query. It knows nothing of larder.
 
 mod answering;
@@ -13,28 +13,19 @@ mod settings;
 mod state;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use tokio::runtime::Runtime;
 
 use self::state::State;
-use super::http::fault::Faults;
-use super::http::server::{self, Listening};
-use super::http::{Act, Door, Fault, Gate, PlannedFault, RequestLog, Site, Tls};
+use super::http::stand_in::{Shared, StandIn};
+use super::http::{Door, Tls};
 
 pub use self::catalogue::{Catalogue, Hashes, Offer, ProjectStatus, RawPage, Sidecar};
 pub use self::settings::{Formats, Links, Settings, Validators};
 
-/// A running stand-in; it ends when this is dropped.
-#[derive(Debug)]
-pub struct PublicIndex {
-    state: Arc<State>,
-    /// That of the pages, then that of the files.
-    doors: [Listening; 2],
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
-}
+/// A running stand-in: the door of the pages, then that of the files.
+pub type PublicIndex = StandIn<State>;
 
 /// A stand-in to be started.
 #[derive(Debug)]
@@ -76,41 +67,15 @@ impl Builder {
     }
 
     pub fn start(self) -> PublicIndex {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("public-index")
-            .enable_all()
-            .build()
-            .expect("a runtime for the stand-in");
-        let handle = runtime.handle();
-        let listeners = [(); 2].map(|()| server::listen(handle, ([127, 0, 0, 1], 0).into()));
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let [origin, files_origin] = [0, 1].map(|door: usize| {
-            format!(
-                "{scheme}://{}",
-                listeners[door].local_addr().expect("a listening socket")
-            )
-        });
-        let state = Arc::new(State {
+        let doors = [(Door::Index, self.tls.clone()), (Door::Files, self.tls)];
+        StandIn::serve("public-index", doors, |[origin, files_origin]| State {
             origin,
             files_origin,
             path: self.path,
             files_folder: self.files_folder,
-            settings: Mutex::new(self.settings),
+            shared: Shared::new(self.settings),
             catalogue: Mutex::new(self.catalogue),
-            faults: Faults::default(),
-            log: RequestLog::default(),
-        });
-        let [door, files_door] = listeners;
-        let doors = [
-            Listening::start(handle, &state, Door::Index, door, self.tls.clone()),
-            Listening::start(handle, &state, Door::Files, files_door, self.tls),
-        ];
-        PublicIndex {
-            state,
-            doors,
-            runtime: Some(runtime),
-        }
+        })
     }
 }
 
@@ -132,54 +97,45 @@ impl PublicIndex {
 
     /// To be configured as a mirror's `url`: with a slash at the end.
     pub fn url(&self) -> String {
-        format!("{}{}", self.state.origin, self.state.path)
+        format!("{}{}", self.host.origin, self.host.path)
     }
 
     /// Scheme and authority of the pages, without a slash at the end.
     pub fn origin(&self) -> &str {
-        &self.state.origin
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.doors[0].address()
+        &self.host.origin
     }
 
     /// Scheme and authority of the files' own host.
     pub fn files_origin(&self) -> &str {
-        &self.state.files_origin
+        &self.host.files_origin
     }
 
     pub fn files_address(&self) -> SocketAddr {
-        self.doors[1].address()
+        self.second_address()
     }
 
     /// What its links begin with, to be configured as a mirror's `files`; with a slash at the end.
     pub fn files_prefix(&self) -> String {
-        self.state.files_prefix()
+        self.host.files_prefix()
     }
 
     /// The path of a project's page.
     pub fn page_path(&self, name: &str) -> String {
-        format!("{}{name}/", self.state.path)
+        format!("{}{name}/", self.host.path)
     }
 
     /// The path of a file below [`Self::files_prefix`], without a slash at the start.
     pub fn file_path(&self, filename: &str) -> String {
-        let catalogue = self.state.catalogue();
+        let catalogue = self.host.catalogue();
         let offer = catalogue
             .find(filename)
             .unwrap_or_else(|| panic!("{filename} is not offered"));
-        self.state.path_below_prefix(offer)
-    }
-
-    /// Turns switches, from the next request on.
-    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.state.settings.lock().expect("no panic holds it"));
+        self.host.path_below_prefix(offer)
     }
 
     /// Changes what it offers.
     pub fn change<T>(&self, change: impl FnOnce(&mut Catalogue) -> T) -> T {
-        change(&mut self.state.catalogue())
+        change(&mut self.host.catalogue())
     }
 
     pub fn publish(&self, offer: impl Into<Offer>) {
@@ -209,32 +165,6 @@ impl PublicIndex {
         });
     }
 
-    pub fn plan(&self, fault: Fault) -> PlannedFault {
-        self.state.faults.plan(fault)
-    }
-
-    /// Holds matching answers at so many bytes of their body until the gate is opened.
-    pub fn hold(&self, site: impl Into<Site>, after: u64) -> Gate {
-        let gate = Gate::new();
-        self.plan(
-            Act::Gate {
-                after,
-                gate: gate.clone(),
-            }
-            .at(site),
-        );
-        gate
-    }
-
-    /// Takes back all faults; answers that wait at a gate go on waiting.
-    pub fn behave(&self) {
-        self.state.faults.clear();
-    }
-
-    pub fn log(&self) -> &RequestLog {
-        &self.state.log
-    }
-
     /// Panics if one of these texts came here in any request, plainly or within a Basic credential.
     #[track_caller]
     pub fn assert_never_told(&self, secrets: &[&str]) {
@@ -247,28 +177,6 @@ impl PublicIndex {
                     entry.head
                 );
             }
-        }
-    }
-
-    /// Closes both ports and all connections: from now on connections are refused.
-    pub fn stop(&self) {
-        self.doors.iter().for_each(Listening::stop);
-    }
-
-    /// Opens both ports again.
-    pub fn resume(&self) {
-        let runtime = self.runtime.as_ref().expect("not being dropped");
-        for door in &self.doors {
-            door.resume(runtime.handle(), &self.state);
-        }
-    }
-}
-
-impl Drop for PublicIndex {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waits for nothing, so that an async test may drop it.
-            runtime.shutdown_background();
         }
     }
 }

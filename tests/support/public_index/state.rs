@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::http::fault::Faults;
 use super::super::http::server::Host;
-use super::super::http::{Answer, Door, Head, Kind, RequestLog};
+use super::super::http::stand_in::Shared;
+use super::super::http::{Answer, Door, Head, Kind};
 use super::super::wheel::normalise;
 use super::catalogue::{Catalogue, Offer};
 use super::settings::{Links, Settings};
@@ -23,18 +23,16 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 #[derive(Debug)]
-pub(super) struct State {
+pub struct State {
     /// Of the pages: scheme and authority.
-    pub origin: String,
+    pub(super) origin: String,
     /// Of the files' own host.
-    pub files_origin: String,
+    pub(super) files_origin: String,
     /// Of the root page, with both slashes.
-    pub path: String,
-    pub files_folder: String,
-    pub settings: Mutex<Settings>,
-    pub catalogue: Mutex<Catalogue>,
-    pub faults: Faults,
-    pub log: RequestLog,
+    pub(super) path: String,
+    pub(super) files_folder: String,
+    pub(super) shared: Shared<Settings>,
+    pub(super) catalogue: Mutex<Catalogue>,
 }
 
 /// An address that was understood.
@@ -51,7 +49,7 @@ pub(super) enum Address {
 
 impl State {
     pub(super) fn settings(&self) -> Settings {
-        self.settings.lock().expect("no panic holds it").clone()
+        self.shared.settings()
     }
 
     pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
@@ -133,12 +131,10 @@ pub(super) fn encoded(path: &str) -> String {
 }
 
 impl Host for State {
-    fn faults(&self) -> &Faults {
-        &self.faults
-    }
+    type Settings = Settings;
 
-    fn log(&self) -> &RequestLog {
-        &self.log
+    fn shared(&self) -> &Shared<Settings> {
+        &self.shared
     }
 
     fn kind(&self, door: Door, head: &Head) -> Kind {
