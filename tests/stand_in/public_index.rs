@@ -1,7 +1,7 @@
 //! The stand-in for a public index: formats, links, attributes, and what it reports.
 
 use super::*;
-use crate::support::md5::md5_hex;
+use crate::support::wheel::md5_hex;
 use crate::support::{
     Door, Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,
 };

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::base64;
+use super::basic::basic;
 use super::reply::{Ending, Heard, Reading, Reply};
 
 /// Read at a time.
@@ -38,8 +38,7 @@ impl Client {
     }
 
     pub fn basic(self, user: &str, password: &str) -> Self {
-        let credential = base64::encode(format!("{user}:{password}").as_bytes());
-        self.header("Authorization", &format!("Basic {credential}"))
+        self.header("Authorization", &basic(user, password))
     }
 
     /// A token in the documented form: Basic, any user name.

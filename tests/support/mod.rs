@@ -51,7 +51,7 @@
 pub mod activated;
 pub mod authority;
 pub mod balancer;
-pub mod base64;
+pub mod basic;
 pub mod client;
 pub mod corpus;
 pub mod debian;
@@ -63,7 +63,6 @@ pub mod isolated;
 pub mod larder;
 pub mod lock_text;
 pub mod locks;
-pub mod md5;
 pub mod openmetrics;
 pub mod oracle;
 pub mod proxy;

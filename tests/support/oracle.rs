@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{base64, python};
+use super::python;
 
 /// A page as somebody was given it.
 #[derive(Clone, Debug)]
@@ -87,7 +89,7 @@ fn sight(sight: &Sight) -> Value {
         "label": sight.label,
         "url": sight.url,
         "content_type": sight.content_type,
-        "body": base64::encode(&sight.body),
+        "body": STANDARD.encode(&sight.body),
         "map": sight.prefixes,
         "served": sight.served,
     })

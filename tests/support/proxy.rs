@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-use super::base64;
+use super::basic::basic;
 use super::http::Tls;
 use super::http::server::listen;
 
@@ -55,8 +55,7 @@ impl Proxy {
 
     /// Turns away who is not this user.
     pub fn for_user(user: &str, password: &str) -> Self {
-        let pair = base64::encode(format!("{user}:{password}").as_bytes());
-        Self::with(Some(format!("Basic {pair}")), None)
+        Self::with(Some(basic(user, password)), None)
     }
 
     /// Spoken to over https.

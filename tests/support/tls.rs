@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::base64;
+use super::basic::basic;
 
 /// No single step takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -170,11 +170,10 @@ impl TlsClient {
         secret: &str,
         body: Bytes,
     ) -> Request<Full<Bytes>> {
-        let credential = base64::encode(format!("__token__:{secret}").as_bytes());
         Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.address))
-            .header("authorization", format!("Basic {credential}"))
+            .header("authorization", basic("__token__", secret))
             .body(Full::new(body))
             .expect("a request")
     }

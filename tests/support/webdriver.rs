@@ -9,11 +9,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::base64;
 use super::client::Client;
 
 /// For a browser on a loaded machine to answer.
@@ -139,7 +140,8 @@ impl Browser {
         );
         let text = shot["data"].as_str().expect("a picture");
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a writable folder");
-        std::fs::write(file, base64::decode(text).expect("base64")).expect("a writable file");
+        let picture = STANDARD.decode(text).expect("base64");
+        std::fs::write(file, picture).expect("a writable file");
     }
 
     /// What the console has been told since the last look: errors, warnings, what the policy forbade.

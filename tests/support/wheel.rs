@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-
-use super::base64;
+use md5::{Digest, Md5};
+use sha2::Sha256;
 
 /// A distribution file: what a registry stores, with its true digest.
 #[derive(Clone, Debug)]
@@ -117,7 +118,7 @@ impl Distribution {
 
         let mut record = String::new();
         for (path, content) in &members {
-            let digest = base64::encode_url_safe(&Sha256::digest(content));
+            let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
             record.push_str(&format!("{path},sha256={digest},{}\n", content.len()));
         }
         record.push_str(&format!("{info}/RECORD,,\n"));
@@ -286,6 +287,11 @@ pub fn normalise(name: &str) -> String {
 
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Old indexes list nothing better.
+pub fn md5_hex(bytes: &[u8]) -> String {
+    hex(&Md5::digest(bytes))
 }
 
 pub fn hex(bytes: &[u8]) -> String {

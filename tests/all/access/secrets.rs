@@ -1,8 +1,11 @@
 //! R25: no credential, signed link or cookie is ever in a log, a metric, an answer, a file or at another origin.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::support::{
     Act, Artifact, Client, Distribution, Door, GitLab, Kind, Larder, Place, Reply, Role, Site,
-    Storage, StoreListing, Token, TokenKind, TokenState, base64, path, token,
+    Storage, StoreListing, Token, TokenKind, TokenState, path, token,
 };
 
 /// Secrets that occur nowhere else, by the form they are sent in.
@@ -32,7 +35,7 @@ fn spellings(gitlab: &GitLab) -> Vec<String> {
         spellings.push(secret.to_owned());
         // Base64 of the secret alone and behind any user name: three alignments, the ends cut off.
         for before in ["", "x", "xx"] {
-            let text = base64::encode(format!("{before}{secret}").as_bytes());
+            let text = STANDARD.encode(format!("{before}{secret}"));
             spellings.push(text[4..text.len() - 4].to_owned());
         }
     }

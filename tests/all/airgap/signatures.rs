@@ -5,6 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::airgap::bundle::{Machine, path_in, refused, warmed, well, wheel};
 use crate::support::PublicIndex;
 use crate::support::larder::binary;
@@ -346,7 +349,8 @@ fn by_hardware(kind: &str, sums: &[u8]) -> (Vec<u8>, String) {
         &field(&answer),
     ]
     .concat();
-    let lines: String = crate::support::base64::encode(&whole)
+    let lines: String = STANDARD
+        .encode(&whole)
         .as_bytes()
         .chunks(70)
         .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
@@ -392,7 +396,7 @@ fn security_keys_are_checked_as_ssh_keygen_checks_them() {
         "sk-ecdsa-sha2-nistp256@openssh.com",
     ] {
         let (key, armored) = by_hardware(kind, &sums);
-        let line = format!("larder {kind} {}\n", crate::support::base64::encode(&key));
+        let line = format!("larder {kind} {}\n", STANDARD.encode(&key));
         let strict = allowing(&signers, &line);
         std::fs::write(signed.path("ours.parts/manifest.sha256.sig"), &armored)
             .expect("a writable folder");

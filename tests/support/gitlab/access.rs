@@ -1,6 +1,6 @@
 //! Who is calling, and what the caller may read or upload.
 
-use super::super::base64;
+use super::super::basic::unpack;
 use super::super::http::{Answer, Head};
 use super::settings::Settings;
 use super::token::{Place, Role, Token, TokenKind, TokenState};
@@ -78,7 +78,7 @@ pub(super) fn identify(
 }
 
 fn read_basic(text: &str) -> Option<(String, String)> {
-    let plain = String::from_utf8(base64::decode(text)?).ok()?;
+    let plain = String::from_utf8(unpack(text)?).ok()?;
     let (user, password) = plain.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
-use super::super::base64;
+use super::super::basic::{basic, unpack};
 use super::super::http::{Door, Head};
 use super::super::wheel::normalise;
 use super::settings::Settings;
@@ -56,10 +56,7 @@ pub(super) fn query(head: &Head) -> Option<&str> {
 
 /// The `Authorization` of a Basic credential.
 pub(super) fn expected((user, password): &(String, String)) -> String {
-    format!(
-        "Basic {}",
-        base64::encode(format!("{user}:{password}").as_bytes())
-    )
+    basic(user, password)
 }
 
 /// Target and fields of a request in one text, with every Basic credential also in plain.
@@ -69,10 +66,9 @@ pub(super) fn everything_said(head: &Head) -> String {
         .into_owned();
     for (name, value) in &head.headers {
         let _ = write!(text, "\n{name}: {value}");
-        let basic = value
-            .split_once(' ')
-            .and_then(|(_, packed)| base64::decode(packed.trim()));
-        if let Some(plain) = basic {
+        if let Some((_, packed)) = value.split_once(' ')
+            && let Some(plain) = unpack(packed.trim())
+        {
             let _ = write!(text, " ({})", String::from_utf8_lossy(&plain));
         }
     }

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::super::http::answer::Generated;
-use super::super::md5::md5_hex;
-use super::super::wheel::sha256_hex;
+use super::super::wheel::{md5_hex, sha256_hex};
 use super::catalogue::{Hashes, Offer, ProjectStatus, Sidecar};
 use super::settings::Settings;
 
