@@ -1,4 +1,4 @@
-//! A bare Debian in a folder, made by debootstrap, and the README's install commands to run in it. Needs root.
+//! A bare Debian in a folder, made by debootstrap, and the install page's commands to run in it. Needs root.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,25 +21,20 @@ const SOMEBODY: &str = "65534:65534";
 /// From the start of the unit's command to its first answer, on a machine that is busy.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// The indented lines below the paragraph of the install section that begins with `**TITLE**`.
-pub fn readme_commands(title: &str) -> Vec<String> {
-    let readme = include_str!("../../README.md");
-    let install = readme
-        .split("\n## Install\n")
-        .nth(1)
-        .expect("an install section");
-    let install = install.split("\n## ").next().expect("its text");
-    let below = install
-        .split(&format!("\n**{title}**"))
-        .nth(1)
-        .unwrap_or_else(|| panic!("no **{title}**"));
-    let commands: Vec<String> = below
+/// The first indented lines of the section of `docs/install.md` with this title.
+pub fn install_commands(title: &str) -> Vec<String> {
+    let page = include_str!("../../docs/install.md");
+    let (_, below) = page
+        .split_once(&format!("\n## {title}\n"))
+        .unwrap_or_else(|| panic!("no section {title}"));
+    let section = below.split("\n## ").next().unwrap_or_default();
+    let commands: Vec<String> = section
         .lines()
         .skip_while(|line| !line.starts_with("    "))
         .take_while(|line| line.starts_with("    "))
         .map(|line| line.trim().to_owned())
         .collect();
-    assert!(!commands.is_empty(), "no commands below **{title}**");
+    assert!(!commands.is_empty(), "no commands below {title}");
     commands
 }
 
@@ -82,7 +77,7 @@ impl Machine {
             .arg(self.root.path().join(to)));
     }
 
-    /// Runs a line of the README in /src, and gives what it printed; panics if it fails.
+    /// Runs a line of the install page in /src, and gives what it printed; panics if it fails.
     pub fn shell(&self, line: &str) -> String {
         let output = self
             .inside("root", &["sh", "-ec", &format!("cd /src; {line}")])

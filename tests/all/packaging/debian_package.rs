@@ -1,10 +1,10 @@
-//! The Debian package on a bare Debian: installed as the README says, upgraded, removed, purged.
+//! The Debian package on a bare Debian: installed as the install page says, upgraded, removed, purged.
 //!
 //! Not in `system_tools`, because it needs a package: `bash .ci/package --check` makes one and runs this.
 
 use std::path::PathBuf;
 
-use crate::support::debian::{Machine, readme_commands};
+use crate::support::debian::{Machine, install_commands};
 
 #[test]
 #[ignore = "needs LARDER_PACKAGE, debootstrap, and root: bash .ci/package --check"]
@@ -19,7 +19,7 @@ fn the_package_installs_upgrades_and_leaves_as_it_should() {
         .into_owned();
     machine.put(&package, &format!("src/target/debian/{name}"));
 
-    for command in readme_commands("Debian, Ubuntu") {
+    for command in install_commands("Debian, Ubuntu") {
         machine.shell(&command);
     }
 

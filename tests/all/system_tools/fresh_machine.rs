@@ -1,15 +1,15 @@
-//! A bare Debian, and the README's install commands, read from the README: what it says is what is run.
+//! A bare Debian, and the commands of the install page, read from the page: what it says is what is run.
 //!
-//! What compiles is left out: the binary is the one under test, put where the README's build leaves it. systemd does not boot in
+//! What compiles is left out: the binary is the one under test, put where the page's build leaves it. systemd does not boot in
 //! a folder, so `enable` is real there and `--now` is not; what `--now` would start is started here, by the unit's own line.
 
 use std::path::Path;
 
-use crate::support::debian::{Machine, readme_commands};
+use crate::support::debian::{Machine, install_commands};
 
 #[test]
 #[ignore = "needs debootstrap, and root"]
-fn the_readme_installs_a_service_on_a_bare_debian() {
+fn the_install_page_installs_a_service_on_a_bare_debian() {
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["config.example.toml", "systemd"]);
     machine.put(
@@ -17,11 +17,11 @@ fn the_readme_installs_a_service_on_a_bare_debian() {
         "src/target/release/larder",
     );
 
-    let commands = readme_commands("systemd");
+    let commands = install_commands("systemd");
     assert_eq!(
         commands.len(),
         4,
-        "an install section of four commands: {commands:?}"
+        "a section of four commands: {commands:?}"
     );
     for command in &commands {
         machine.shell(&command.replace(" --now", ""));
@@ -45,18 +45,18 @@ fn the_readme_installs_a_service_on_a_bare_debian() {
 
 #[test]
 #[ignore = "needs debootstrap, and root"]
-fn the_readme_compiles_with_these_commands_and_no_others() {
+fn the_install_page_compiles_with_these_commands_and_no_others() {
     // They are run by whoever builds; here it is seen that nobody changed them without looking.
     assert_eq!(
-        readme_commands("From source"),
+        install_commands("From source"),
         ["cargo install --path . --locked"]
     );
-    assert_eq!(readme_commands("For yourself").len(), 3);
+    assert_eq!(install_commands("For yourself").len(), 3);
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["systemd"]);
     machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/larder");
     machine.shell("install -D larder ~/.cargo/bin/larder");
-    for command in readme_commands("For yourself")
+    for command in install_commands("For yourself")
         .iter()
         .filter(|command| !command.starts_with("cargo "))
     {

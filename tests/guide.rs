@@ -1,0 +1,219 @@
+//! The documents: every link leads somewhere, the guide in `docs/` is whole, and its chart draws what was measured.
+//!
+//! Needs no network: addresses of other hosts are not looked at. `.ci/guide` builds the guide itself.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads the documents of the repository"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// "README in two screens": what is longer belongs into the guide.
+const README_LINES_MAX: usize = 150;
+const README_BYTES_MAX: usize = 9_000;
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+    let documents = documents(&root());
+    assert!(documents.len() > 20, "{documents:?}");
+    let mut faults = Vec::new();
+    for document in &documents {
+        let text = read(document);
+        for target in links(&text) {
+            if let Some(fault) = fault(document, &text, &target) {
+                faults.push(format!("{}: {target}: {fault}", document.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_page_is_in_the_summary_once_and_links_only_within_the_guide() {
+    let docs = root().join("docs");
+    let summary = docs.join("SUMMARY.md");
+    let listed = links(&read(&summary));
+    let unique: BTreeSet<&String> = listed.iter().collect();
+    assert_eq!(listed.len(), unique.len(), "a page is listed twice");
+
+    for page in documents(&docs) {
+        if page == summary {
+            continue;
+        }
+        let name = page.strip_prefix(&docs).expect("a page of the guide");
+        let name = name.to_string_lossy().into_owned();
+        assert!(
+            listed.contains(&name),
+            "docs/SUMMARY.md does not list {name}"
+        );
+        for target in links(&read(&page)) {
+            // The built guide has nothing else.
+            assert!(
+                !target.starts_with(".."),
+                "docs/{name} leads out of the guide: {target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_readme_fits_two_screens() {
+    let readme = read(&root().join("README.md"));
+    let lines = readme.lines().count();
+    assert!(lines <= README_LINES_MAX, "{lines} lines");
+    assert!(readme.len() <= README_BYTES_MAX, "{} bytes", readme.len());
+}
+
+#[test]
+fn the_chart_draws_figures_of_the_benchmarks() {
+    let chart = read(&root().join("docs/benefit.svg"));
+    let benchmarks = read(&root().join("docs/benchmarks.md"));
+    let (_, table) = benchmarks
+        .split_once("## What a resolver is sent")
+        .expect("a section");
+    let (table, _) = table.split_once("\n## ").expect("another section");
+    let cells: BTreeSet<&str> = table.split('|').map(str::trim).collect();
+
+    let drawn: Vec<&str> = chart
+        .split("<tspan font-weight=\"600\">")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap_or_default())
+        .collect();
+    assert_eq!(drawn.len(), 6, "{drawn:?}");
+    for seconds in drawn {
+        assert!(cells.contains(seconds), "{seconds} s is not in the table");
+    }
+}
+
+#[test]
+fn a_missing_file_a_missing_heading_and_a_link_in_code_are_told_apart() {
+    let text = "# A guide\n\n## One, two: `three`\n\n[a](#one-two-three) [b](#four) [c\nd](none.md)\n\
+                `[e](code.md)` [f](https://index.example/)\n\n```text\n[g](fence.md)\n# no heading\n```\n\n    [h](indented.md)\n";
+    assert_eq!(
+        links(text),
+        [
+            "#one-two-three",
+            "#four",
+            "none.md",
+            "https://index.example/"
+        ]
+    );
+    let here = root().join("README.md");
+    assert_eq!(fault(&here, text, "#one-two-three"), None);
+    assert!(fault(&here, text, "#four").is_some() && fault(&here, text, "#no-heading").is_some());
+    assert!(fault(&here, text, "none.md").is_some());
+    assert_eq!(fault(&here, text, "LICENSE"), None);
+    assert!(fault(&here, text, "CHANGELOG.md#nothing").is_some());
+    assert_eq!(fault(&here, text, "https://index.example/"), None);
+}
+
+/// Why this target of a link leads nowhere, if it does.
+fn fault(document: &Path, text: &str, target: &str) -> Option<&'static str> {
+    if target.contains("://") {
+        return None;
+    }
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let file = if path.is_empty() {
+        document.to_owned()
+    } else {
+        document.with_file_name("").join(path)
+    };
+    if !file.exists() {
+        return Some("there is no such file");
+    }
+    if anchor.is_empty() {
+        return None;
+    }
+    let headings = if path.is_empty() {
+        anchors(text)
+    } else {
+        anchors(&read(&file))
+    };
+    if headings.contains(anchor) {
+        None
+    } else {
+        Some("there is no such heading")
+    }
+}
+
+/// The targets of the links and pictures of a text, in their order, without those in code.
+fn links(text: &str) -> Vec<String> {
+    let prose: Vec<&str> = prose(text)
+        .filter(|line| !line.starts_with("    "))
+        .collect();
+    let joined = prose.join("\n");
+    let outside_of_code: Vec<&str> = joined.split('`').step_by(2).collect();
+    let text = outside_of_code.join("`");
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.to_owned())
+        .collect()
+}
+
+/// The addresses of the headings, as GitLab, GitHub and mdBook make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    for line in prose(text) {
+        let title = line.trim_start_matches('#');
+        if title.len() == line.len() || !title.starts_with(' ') {
+            continue;
+        }
+        let mut anchor = String::new();
+        for letter in title.trim().to_lowercase().chars() {
+            if letter.is_alphanumeric() || letter == '_' || letter == '-' {
+                anchor.push(letter);
+            } else if letter == ' ' {
+                anchor.push('-');
+            }
+        }
+        anchors.insert(anchor);
+    }
+    anchors
+}
+
+/// The lines outside of fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_fenced = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        if is_fence {
+            is_fenced = !is_fenced;
+        }
+        !is_fence && !is_fenced
+    })
+}
+
+/// Every document below a folder, without what is built and what is hidden.
+fn documents(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).expect("a folder of the repository");
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') || name == "target" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
