@@ -23,7 +23,7 @@ use super::stand_in::Shared;
 use super::tls::{self, Tls};
 
 /// Who answers behind the listeners of a stand-in.
-pub(in crate::support) trait Host: Send + Sync + 'static {
+pub trait Host: Send + Sync + 'static {
     type Settings: Clone;
 
     fn shared(&self) -> &Shared<Self::Settings>;
