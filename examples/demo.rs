@@ -307,7 +307,7 @@ impl Stage {
             cache_dir: folder.join("cache").display().to_string(),
             gitlab: GitLabConfig {
                 url: gitlab.url().to_owned(),
-                store_origins: vec![gitlab.store_url().to_owned()],
+                object_storage_origins: vec![gitlab.store_url().to_owned()],
                 ..GitLabConfig::default()
             },
             ..Config::default()

@@ -31,11 +31,11 @@ const SLACK: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
     #[error(
-        "larder is offline and cannot ask GitLab who may have this: set access.offline_users or access.offline_tokens, or access.offline = \"open\""
+        "larder is offline and cannot ask GitLab who may have this: set auth.offline_users or auth.offline_tokens, or auth.offline = \"open\""
     )]
     Denied,
     #[error(
-        "larder is offline: show a user of access.offline_users or a token of access.offline_tokens"
+        "larder is offline: show a user of auth.offline_users or a token of auth.offline_tokens"
     )]
     Unknown,
     #[error("too many passwords are waiting to be verified")]

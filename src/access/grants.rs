@@ -21,14 +21,14 @@ use crate::simple::{ProjectName, project_candidates};
 use crate::values::clock;
 use crate::values::quantity::Span;
 
-/// `[access]`: how long GitLab's word holds, and how much of it is remembered.
+/// `[auth]`: how long GitLab's word holds, and how much of it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AccessConfig {
-    /// Absolute, never sliding; at most [`Self::GRANT_FOR_MAX`]. Zero asks every time.
-    pub grant_for: Span,
+pub struct AuthConfig {
+    /// Absolute, never sliding; at most [`Self::CACHE_TTL_MAX`]. Zero asks every time.
+    pub cache_ttl: Span,
     /// Rights remembered at once; the least recently used are forgotten, which costs a question.
-    pub grants: u64,
+    pub cache_entries: u64,
     /// Offline, who gets GitLab's packages.
     pub offline: OfflineRule,
     /// An htpasswd file (bcrypt) of those who do, whatever the rule.
@@ -37,16 +37,16 @@ pub struct AccessConfig {
     pub offline_tokens: String,
 }
 
-impl AccessConfig {
+impl AuthConfig {
     /// A withdrawn right must end while somebody still watches.
-    pub const GRANT_FOR_MAX: Span = Span::seconds(300);
+    pub const CACHE_TTL_MAX: Span = Span::seconds(300);
 }
 
-impl Default for AccessConfig {
+impl Default for AuthConfig {
     fn default() -> Self {
         Self {
-            grant_for: Span::seconds(60),
-            grants: 65_536,
+            cache_ttl: Span::seconds(60),
+            cache_entries: 65_536,
             offline: OfflineRule::Deny,
             offline_users: String::new(),
             offline_tokens: String::new(),
@@ -111,7 +111,7 @@ impl Word {
 /// Everything GitLab said lately.
 pub struct Access {
     key: FingerprintKey,
-    grant_for: Duration,
+    cache_ttl: Duration,
     rights: Cache<(Fingerprint, Right), Word>,
     witnesses: Cache<Witness, Word>,
     /// When a caller was last turned away: what was said before no longer counts for it.
@@ -148,26 +148,26 @@ pub struct GrantReading {
 }
 
 impl Access {
-    pub fn new(config: &AccessConfig) -> Self {
-        let grant_for = config.grant_for.0.min(AccessConfig::GRANT_FOR_MAX.0);
-        let keep = grant_for.max(Duration::from_secs(1));
+    pub fn new(config: &AuthConfig) -> Self {
+        let cache_ttl = config.cache_ttl.0.min(AuthConfig::CACHE_TTL_MAX.0);
+        let keep = cache_ttl.max(Duration::from_secs(1));
         Self {
             key: FingerprintKey::random(),
-            grant_for,
+            cache_ttl,
             rights: Cache::builder()
-                .max_capacity(config.grants)
+                .max_capacity(config.cache_entries)
                 .time_to_live(keep)
                 .build(),
             witnesses: Cache::builder()
-                .max_capacity(config.grants)
+                .max_capacity(config.cache_entries)
                 .time_to_live(keep)
                 .build(),
             turned_away: Cache::builder()
-                .max_capacity(config.grants)
+                .max_capacity(config.cache_entries)
                 .time_to_live(keep)
                 .build(),
             denied: Cache::builder()
-                .max_capacity(config.grants)
+                .max_capacity(config.cache_entries)
                 .time_to_live(keep)
                 .build(),
             door: None,
@@ -184,10 +184,10 @@ impl Access {
     }
 
     /// The same offline: `keys` decide in GitLab's place.
-    pub fn offline(config: &AccessConfig, keys: Keys) -> Self {
+    pub fn offline(config: &AuthConfig, keys: Keys) -> Self {
         let access = Self::new(config);
-        let lasts = access.grant_for.max(Duration::from_secs(1));
-        let door = Door::new(keys, &access.key, lasts, config.grants);
+        let lasts = access.cache_ttl.max(Duration::from_secs(1));
+        let door = Door::new(keys, &access.key, lasts, config.cache_entries);
         Self {
             door: Some(door),
             ..access
@@ -215,8 +215,8 @@ impl Access {
     }
 
     /// How long a word of GitLab's counts.
-    pub fn grant_for(&self) -> Duration {
-        self.grant_for
+    pub fn cache_ttl(&self) -> Duration {
+        self.cache_ttl
     }
 
     pub fn fingerprint(&self, credential: &Credential) -> Fingerprint {
@@ -428,7 +428,7 @@ impl Access {
     fn word(&self, asked: Instant) -> Word {
         Word {
             given: asked,
-            until: asked + self.grant_for,
+            until: asked + self.cache_ttl,
             listing: None,
         }
     }

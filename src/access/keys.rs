@@ -1,4 +1,4 @@
-//! Who may have GitLab's packages offline, in the operator's own words: the files that `[access]` names.
+//! Who may have GitLab's packages offline, in the operator's own words: the files that `[auth]` names.
 //!
 //! Pure: their text becomes users and tokens, or a sentence about the line that is wrong. Must not know callers, or how a
 //! password is verified.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::secret::Secret;
 
-/// `access.offline`: what becomes of GitLab's packages when GitLab cannot be asked who may have them.
+/// `auth.offline`: what becomes of GitLab's packages when GitLab cannot be asked who may have them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OfflineRule {

@@ -1,7 +1,7 @@
 //! Who may: the rule that GitLab's own word about *this* caller decides, hit or miss.
 //!
 //! A caller is known by a [`Fingerprint`] of the credential it sent, anonymous callers included. GitLab's word about a
-//! caller comes with the answers to that caller's own requests, and holds for `grant_for`, absolutely: use does not
+//! caller comes with the answers to that caller's own requests, and holds for `cache_ttl`, absolutely: use does not
 //! prolong it. What an answer proves:
 //!
 //! - a project page or a project's file: the right to that project;
@@ -33,7 +33,7 @@ pub mod verdict;
 pub use credential::{Credential, CredentialError};
 pub use door::DoorError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use grants::{Access, AccessConfig, GrantCounts, GrantReading};
+pub use grants::{Access, AuthConfig, GrantCounts, GrantReading};
 pub use keys::{Keys, KeysError, OfflineRule};
 pub use listing::Listing;
 pub use permit::{Permit, Standing};

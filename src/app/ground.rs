@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::address::{self, Address};
-use crate::access::AccessConfig;
+use crate::access::AuthConfig;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, Sources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
@@ -29,7 +29,7 @@ pub struct Ground {
     pub sources: Sources,
     pub index: IndexConfig,
     pub metadata: MetadataConfig,
-    pub access: AccessConfig,
+    pub auth: AuthConfig,
     pub proxies: ProxyEnvironment,
 }
 

@@ -40,7 +40,7 @@ use crate::server::{
 };
 use crate::store::StoreError;
 use crate::upload::Uploads;
-use crate::upstream::{Hashless, MirrorConfig, ProxyEnvironment, TransportConfig};
+use crate::upstream::{MirrorConfig, ProxyEnvironment, TransportConfig, UnhashedFiles};
 use crate::values::clock;
 use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
@@ -349,8 +349,8 @@ fn services(
     let upstream = upstreams(config, &bases, &via, service.is_some())?;
     let upstream = Arc::new(upstream.counting(&foundation.peer_counts));
     let access = match config.offline {
-        true => Access::offline(&config.access, keys(config)?),
-        false => Access::new(&config.access),
+        true => Access::offline(&config.auth, keys(config)?),
+        false => Access::new(&config.auth),
     };
     let access = Arc::new(access.counting(Arc::clone(&foundation.grant_counts)));
     let sources = sources(config, bases, private_names(config)?)?;
@@ -362,7 +362,7 @@ fn services(
         ahead: if config.offline {
             0
         } else {
-            config.metadata.ahead
+            config.metadata.prefetch
         },
         written: Arc::clone(&foundation.written),
         held: config.offline.then(|| store.holdings()),
@@ -461,7 +461,7 @@ pub fn ground(config: &Config) -> Result<Ground, StartError> {
         bases,
         index: config.index.clone(),
         metadata: config.metadata,
-        access: config.access.clone(),
+        auth: config.auth.clone(),
         proxies: ProxyEnvironment::of_process(),
     })
 }
@@ -554,7 +554,7 @@ fn adopting(config: &Config) -> HashSet<Scope> {
     let kept = config
         .mirrors
         .iter()
-        .filter(|(_, mirror)| mirror.hashless == Hashless::Store);
+        .filter(|(_, mirror)| mirror.unhashed_files == UnhashedFiles::Store);
     kept.filter_map(|(name, _)| Scope::mirror(name)).collect()
 }
 
@@ -664,7 +664,8 @@ fn bases(config: &Config) -> Result<Bases, StartError> {
 }
 
 fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
-    PrivateNames::parse(&config.names.private).map_err(|why| StartError::Setting(why.to_string()))
+    PrivateNames::parse(&config.private_packages)
+        .map_err(|why| StartError::Setting(why.to_string()))
 }
 
 /// The operator's own credential, if there is one.
@@ -674,17 +675,17 @@ fn service(config: &Config) -> Result<Option<Credential>, StartError> {
 
 /// Who gets GitLab's packages offline.
 fn keys(config: &Config) -> Result<Keys, StartError> {
-    let access = &config.access;
-    let mut keys = Keys::new(access.offline);
+    let auth = &config.auth;
+    let mut keys = Keys::new(auth.offline);
     for (key, path, add) in [
         (
-            "access.offline_users",
-            &access.offline_users,
+            "auth.offline_users",
+            &auth.offline_users,
             Keys::with_users as fn(Keys, &[u8]) -> _,
         ),
         (
-            "access.offline_tokens",
-            &access.offline_tokens,
+            "auth.offline_tokens",
+            &auth.offline_tokens,
             Keys::with_tokens,
         ),
     ] {
@@ -705,7 +706,7 @@ fn sources(config: &Config, bases: Bases, private: PrivateNames) -> Result<Sourc
         let base = mirror_base(name, section)?;
         Ok(MirrorPages {
             base,
-            fresh_for: section.fresh_for.0,
+            ttl: section.ttl.0,
             min_age: section.min_age.0,
         })
     };

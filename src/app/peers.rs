@@ -89,7 +89,8 @@ fn upstream(
     via: &HeaderValue,
     service_token: bool,
 ) -> Result<Upstream, StartError> {
-    let stores = StoreOrigins::parse(&config.gitlab.store_origins).map_err(StartError::Setting)?;
+    let stores =
+        StoreOrigins::parse(&config.gitlab.object_storage_origins).map_err(StartError::Setting)?;
     Upstream::new(
         &config.gitlab,
         transport,
@@ -127,6 +128,6 @@ pub(super) fn mirror_scope(name: &str) -> Result<Scope, StartError> {
 }
 
 pub(super) fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, StartError> {
-    MirrorBase::parse(mirror_scope(name)?, &section.url, &section.files)
+    MirrorBase::parse(mirror_scope(name)?, &section.url, &section.file_urls)
         .map_err(|(url, why)| StartError::Setting(format!("mirrors.{name}: \"{url}\": {why}")))
 }

@@ -47,9 +47,9 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
             .filter_map(|name| Scope::mirror(name))
             .collect(),
         rules: Rules {
-            grant_for: config.access.grant_for.0,
-            fresh_for: config.index.fresh_for.0,
-            stale_for: config.index.stale_for.0,
+            cache_ttl: config.auth.cache_ttl.0,
+            ttl: config.index.ttl.0,
+            stale_if_error: config.index.stale_if_error.0,
         },
         lately: looked.metrics.lately.read(now),
         peers: gauges

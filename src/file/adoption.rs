@@ -1,6 +1,6 @@
 //! Files that a mirror lists without a sha256, kept under the one they turned out to have.
 //!
-//! Only where the operator says so (`hashless = "store"`): the first transfer is trusted, and every later one is the same
+//! Only where the operator says so (`unhashed_files = "store"`): the first transfer is trusted, and every later one is the same
 //! bytes. The first client gets upstream's own bytes unverified while a second transfer is kept behind it; from then on
 //! the address is in the catalogue like any other. Must not know which pages list it.
 

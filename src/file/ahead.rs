@@ -123,7 +123,7 @@ impl ReadAhead {
         wheels: Vec<FileRef>,
     ) {
         let config = self.maker().config();
-        if !config.make || wheels.is_empty() {
+        if !config.generate || wheels.is_empty() {
             return;
         }
         // A page that says something new: the caller is at work. One that is only looked at again is no sign.
@@ -133,7 +133,7 @@ impl ReadAhead {
         let hopeful = wheels
             .into_iter()
             .filter(|wheel| !self.has_failed(WheelMark::of(wheel), who));
-        for wheel in hopeful.take(config.ahead) {
+        for wheel in hopeful.take(config.prefetch) {
             let Some(place) = self.place(who, &wheel) else {
                 continue;
             };
@@ -218,7 +218,7 @@ impl ReadAhead {
 
     /// Waits until the caller rests, and says whether it has left the wheel's project alone.
     async fn is_left(&self, place: &Place) -> bool {
-        let delay = self.maker().config().delay.0;
+        let delay = self.maker().config().prefetch_delay.0;
         let begun = clock::now();
         tokio::time::sleep(delay).await;
         loop {

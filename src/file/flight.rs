@@ -177,7 +177,7 @@ impl Flights {
         (upstream, access, store): (Arc<Upstream>, Arc<Access>, Arc<Store>),
         (running, counts): (Arc<RunningFlights>, Arc<FlightCounts>),
     ) -> Arc<Self> {
-        let slots = Semaphore::new(config.downloads.clamp(1, Semaphore::MAX_PERMITS));
+        let slots = Semaphore::new(config.max_downloads.clamp(1, Semaphore::MAX_PERMITS));
         let tails = Tails::new();
         Arc::new(Self {
             config,
@@ -524,7 +524,7 @@ impl Pilot {
             return false;
         }
         let (written, size) = (self.flight.written(), self.flight.size());
-        !worth_finishing(written, size, self.flights.config.finish_alone.0)
+        !worth_finishing(written, size, self.flights.config.finish_after_abort_max.0)
             && self.flights.retire_deserted(&self.file, &self.flight)
     }
 
@@ -588,7 +588,7 @@ impl Pilot {
         };
         let (store, file) = (Arc::clone(&self.flights.store), self.file.clone());
         let maker = Arc::clone(&self.flights.maker);
-        let make = maker.config().make && file.filename.as_str().ends_with(".whl");
+        let make = maker.config().generate && file.filename.as_str().ends_with(".whl");
         let seal = move || {
             let landed = (Arc::clone(whole.file()), whole.size());
             whole.seal(&store.blobs, reservation, || {

@@ -10,12 +10,12 @@ use crate::values::quantity::{Size, Span};
 #[serde(deny_unknown_fields)]
 pub struct MetadataConfig {
     /// Whether metadata is made of wheels at all.
-    pub make: bool,
+    pub generate: bool,
     /// Wheels of one page whose metadata is read from upstream after the page was served, if its reader takes none of the
     /// project's files. Zero reads nothing ahead.
-    pub ahead: usize,
+    pub prefetch: usize,
     /// So long the page's reader has to rest before wheels are read ahead of the next one.
-    pub delay: Span,
+    pub prefetch_delay: Span,
     /// Wheels that wait to be read; further ones are left for the next time their page is asked for.
     pub queue: usize,
     /// Wheels read at one time.
@@ -29,9 +29,9 @@ pub struct MetadataConfig {
 impl Default for MetadataConfig {
     fn default() -> Self {
         Self {
-            make: true,
-            ahead: 1,
-            delay: Span::seconds(1),
+            generate: true,
+            prefetch: 1,
+            prefetch_delay: Span::seconds(1),
             queue: 1024,
             concurrency: 4,
             rate: 20,

@@ -535,7 +535,7 @@ impl Files {
     fn fetch_behind(&self, request: &FileRequest, partial: ContentRange) {
         if partial
             .whole
-            .is_some_and(|size| size <= self.config.fetch_behind.0)
+            .is_some_and(|size| size <= self.config.background_fetch_max.0)
         {
             drop(
                 self.flights

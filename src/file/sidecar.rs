@@ -72,7 +72,7 @@ impl Files {
             ..request.clone()
         };
         let theirs = self.file(request, now).await;
-        if !Self::is_lacking(&theirs) || !self.maker.config().make {
+        if !Self::is_lacking(&theirs) || !self.maker.config().generate {
             return theirs;
         }
         match self.own_sidecar(&in_place, now).await {
@@ -119,7 +119,7 @@ impl Files {
         request: FileRequest,
         now: Instant,
     ) -> Result<FileReply, FileError> {
-        if !self.maker.config().make {
+        if !self.maker.config().generate {
             return self.upstreams_word(&request).await;
         }
         match self.own_sidecar(&request, now).await? {
@@ -285,7 +285,7 @@ impl Files {
         who: Fingerprint,
         advertised: bool,
     ) -> Remade {
-        let fetched_max = self.config.fetch_behind.0;
+        let fetched_max = self.config.background_fetch_max.0;
         let whole_max = match self.maker.can_keep(clock::now()) {
             true if advertised => Some(0),
             true => Some(fetched_max),

@@ -10,17 +10,17 @@ use crate::values::quantity::{Size, Span};
 #[serde(deny_unknown_fields)]
 pub struct IndexConfig {
     /// A page younger than this is answered without asking.
-    pub fresh_for: Span,
+    pub ttl: Span,
     /// For so long after that, it is answered once more while it is asked for again behind the answer.
     pub stale_while_revalidate: Span,
     /// So many uses since it was last asked for, and a page is renewed before it lapses. Zero never renews ahead.
-    pub renew_from_uses: u32,
+    pub refresh_ahead_hits: u32,
     /// A page not older than this is served when upstream fails, to callers whose right still stands.
-    pub stale_for: Span,
+    pub stale_if_error: Span,
     /// A page larger than this passes through rewritten, but is kept nowhere.
     pub page_size: Size,
     /// Page requests to upstream at one time; further ones wait.
-    pub loads: usize,
+    pub max_fetches: usize,
     /// Prepared pages kept in memory.
     pub memory: Size,
 }
@@ -28,12 +28,12 @@ pub struct IndexConfig {
 impl Default for IndexConfig {
     fn default() -> Self {
         Self {
-            fresh_for: Span::seconds(30),
+            ttl: Span::seconds(30),
             stale_while_revalidate: Span::seconds(10),
-            renew_from_uses: 3,
-            stale_for: Span::seconds(7 * 24 * 3600),
+            refresh_ahead_hits: 3,
+            stale_if_error: Span::seconds(7 * 24 * 3600),
             page_size: Size::mebibytes(8),
-            loads: 64,
+            max_fetches: 64,
             memory: Size::mebibytes(32),
         }
     }

@@ -22,7 +22,7 @@ pub enum PageError {
         "upstream's page is larger than index.page_size, and too large to be turned into the other format"
     )]
     TooLarge,
-    #[error("{0} is a private name (names.private): it is never asked for at a mirror")]
+    #[error("{0} is a private name (private_packages): it is never asked for at a mirror")]
     PrivateName(ProjectName),
     #[error("no page of this mirror lists this file")]
     NotListed,

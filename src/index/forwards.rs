@@ -22,10 +22,10 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
-    pub(super) fn new(fresh_for: Duration) -> Self {
+    pub(super) fn new(ttl: Duration) -> Self {
         let never = Duration::ZERO;
         let lifetimes = Lifetimes {
-            fresh_for,
+            ttl,
             while_revalidate: never,
             if_error: never,
         };

@@ -69,7 +69,7 @@ pub(super) struct Known {
 /// How long a page counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lifetimes {
-    pub fresh_for: Duration,
+    pub ttl: Duration,
     /// After it, for so long and never for longer than it was fresh, a page is shown while it is asked for again.
     pub while_revalidate: Duration,
     /// From the start: how old a page may become that is shown because upstream failed.
@@ -119,9 +119,9 @@ fn unasked(known: Known, lifetimes: &Lifetimes) -> Use {
         return Use::Ask;
     };
     let lifetime = lifetimes
-        .fresh_for
+        .ttl
         .mul_f64(1.0 - JITTER * known.spread.clamp(0.0, 1.0));
-    if age >= lifetime + lifetimes.while_revalidate.min(lifetimes.fresh_for) {
+    if age >= lifetime + lifetimes.while_revalidate.min(lifetimes.ttl) {
         Use::Ask
     } else if age >= lifetime {
         Use::ShowAndAsk
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     const LIFETIMES: Lifetimes = Lifetimes {
-        fresh_for: Duration::from_secs(30),
+        ttl: Duration::from_secs(30),
         while_revalidate: Duration::from_secs(20),
         if_error: Duration::from_secs(600),
     };
@@ -217,7 +217,7 @@ mod tests {
         let word =
             |known, word, lifetimes: &Lifetimes| decide(Source::Mirror, known, word, lifetimes);
         let never = Lifetimes {
-            fresh_for: Duration::ZERO,
+            ttl: Duration::ZERO,
             ..LIFETIMES
         };
         assert_eq!(

@@ -392,7 +392,7 @@ impl Links {
         let origin = entry.url.origin().ascii_serialization();
         match why {
             Stranger::Elsewhere if entry.url.has_host() => {
-                self.tell_unknown(&origin, &format!("mirrors.{base}.files"));
+                self.tell_unknown(&origin, &format!("mirrors.{base}.file_urls"));
             }
             Stranger::Elsewhere => {}
             Stranger::Unfit(why) => {

@@ -99,7 +99,7 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(config: IndexConfig, sources: Sources, parts: Parts) -> Arc<Self> {
-        let slots = Semaphore::new(config.loads.clamp(1, Semaphore::MAX_PERMITS));
+        let slots = Semaphore::new(config.max_fetches.clamp(1, Semaphore::MAX_PERMITS));
         Arc::new(Self {
             memory: Memory::new(config.memory),
             refusals: Refusals::new(config.memory),
@@ -211,10 +211,10 @@ impl Loader {
     ) -> Use {
         let (source, lifetimes, written) = match self.sources.mirror(&page.scope) {
             // An upload goes to GitLab, and changes nothing elsewhere.
-            Some(mirror) => (Source::Mirror, self.lifetimes(mirror.fresh_for), None),
+            Some(mirror) => (Source::Mirror, self.lifetimes(mirror.ttl), None),
             None => (
                 Source::GitLab,
-                self.lifetimes(self.config.fresh_for.0),
+                self.lifetimes(self.config.ttl.0),
                 self.written_at(),
             ),
         };
@@ -238,30 +238,26 @@ impl Loader {
 
     /// What a mirror said lately of a page that it does not give.
     pub(super) fn refused_lately(&self, page: &PageRef, now: Instant) -> Option<Relayed> {
-        let lasts = self
-            .sources
-            .mirror(&page.scope)?
-            .fresh_for
-            .min(self.config.fresh_for.0);
+        let lasts = self.sources.mirror(&page.scope)?.ttl.min(self.config.ttl.0);
         self.refusals.recall(page, now, lasts)
     }
 
-    fn lifetimes(&self, fresh_for: Duration) -> Lifetimes {
+    fn lifetimes(&self, ttl: Duration) -> Lifetimes {
         let IndexConfig {
             stale_while_revalidate,
-            stale_for,
+            stale_if_error,
             ..
         } = &self.config;
         Lifetimes {
-            fresh_for,
+            ttl,
             while_revalidate: stale_while_revalidate.0,
-            if_error: stale_for.0,
+            if_error: stale_if_error.0,
         }
     }
 
     /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
     pub(super) fn is_hot(&self, uses: u32) -> bool {
-        self.config.renew_from_uses > 0 && uses >= self.config.renew_from_uses
+        self.config.refresh_ahead_hits > 0 && uses >= self.config.refresh_ahead_hits
     }
 
     /// When something was last uploaded through us.

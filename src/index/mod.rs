@@ -113,7 +113,7 @@ impl Listed {
 
 impl Pages {
     pub fn new(config: IndexConfig, sources: Sources, parts: Parts) -> Arc<Self> {
-        let forwards = Forwards::new(config.fresh_for.0.min(parts.access.grant_for()));
+        let forwards = Forwards::new(config.ttl.0.min(parts.access.cache_ttl()));
         let (holdings, forward) = (parts.held.clone(), parts.upstream.forward());
         let loader = Loader::new(config, sources, parts);
         let held = holdings.map(|holdings| {

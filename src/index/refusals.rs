@@ -3,7 +3,7 @@
 //! Two things come of it. A page that was taken back is not put up again by an answer to an older question that comes late
 //! (a load under way in another format, a page being put on the disk behind an answer). And a page that is not there is not
 //! asked for by each of those who look for it: the word stands for as long as a page would be fresh, and never longer than
-//! `index.fresh_for`, so that what is published is soon there. Bounded by a part of `index.memory`. GitLab's refusals are
+//! `index.ttl`, so that what is published is soon there. Bounded by a part of `index.memory`. GitLab's refusals are
 //! words to one caller and are not here. Must not decide what is a refusal.
 
 use std::sync::Arc;

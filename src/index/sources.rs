@@ -15,13 +15,13 @@ use crate::simple::Format;
 #[derive(Clone, Debug)]
 pub struct MirrorPages {
     pub base: MirrorBase,
-    pub fresh_for: Duration,
+    pub ttl: Duration,
     /// Files younger than this are left out and refused.
     pub min_age: Duration,
 }
 
 pub(super) struct Mirror {
-    pub fresh_for: Duration,
+    pub ttl: Duration,
     pub min_age: Duration,
     links: Links,
 }
@@ -44,12 +44,7 @@ impl Sources {
     ) -> Self {
         let private = Arc::new(private);
         let (mut known, mut rules) = (HashMap::new(), Vec::new());
-        for MirrorPages {
-            base,
-            fresh_for,
-            min_age,
-        } in mirrors
-        {
+        for MirrorPages { base, ttl, min_age } in mirrors {
             let scope = base.scope().clone();
             let rule = MirrorRules {
                 base: Arc::new(base),
@@ -61,7 +56,7 @@ impl Sources {
             known.insert(
                 scope,
                 Mirror {
-                    fresh_for,
+                    ttl,
                     min_age,
                     links,
                 },

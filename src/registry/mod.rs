@@ -25,7 +25,7 @@ pub use house_base::{HOUSE, house_url, is_house, recognise_house};
 pub use mirror_base::{MirrorBase, MirrorBaseError, Stranger};
 pub use mirror_path::MirrorPath;
 pub use page_ref::PageRef;
-pub use private_names::{NamesConfig, PrivateNames, PrivateNamesError};
+pub use private_names::{PrivateNames, PrivateNamesError};
 pub use route::{House, Route, RouteError};
 pub use scope::{Scope, ScopeKind};
 pub use swap::{Swap, Swapped};

@@ -1,19 +1,9 @@
 //! Which project names are never a mirror's business.
 //!
-//! Owns the globs of `names.private`: `*` for any run of characters, `?` for one, over names as PEP 503 normalises them;
+//! Owns the globs of `private_packages`: `*` for any run of characters, `?` for one, over names as PEP 503 normalises them;
 //! a glob is normalised like a name, so that `Acme.*` and `acme_*` say the same. Must not know who asks.
 
-use serde::{Deserialize, Serialize};
-
 use crate::simple::ProjectName;
-
-/// `[names]`: what larder is told about project names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NamesConfig {
-    /// Globs of names that are never asked at, nor accepted from, a mirror.
-    pub private: Vec<String>,
-}
 
 /// The names that are never asked at, nor accepted from, a mirror.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

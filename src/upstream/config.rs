@@ -16,14 +16,14 @@ pub struct GitLabConfig {
     /// Other bases that GitLab's own links may carry.
     pub external_urls: Vec<String>,
     /// Where signed file redirects may lead; empty means any https origin with a public address.
-    pub store_origins: Vec<String>,
+    pub object_storage_origins: Vec<String>,
     pub forward: Forward,
     /// Optional service credential; empty means each caller's own.
     pub token_file: String,
     /// Further trusted CA certificates, PEM.
     pub ca_file: String,
     /// SHA-256 of certificates, one of which it must show; empty: any that a trusted CA has signed.
-    pub certificate_sha256: Vec<String>,
+    pub pin_sha256: Vec<String>,
     /// PEM files of a client certificate with its chain, and of its key. Shown to GitLab itself only.
     pub client_certificate: String,
     pub client_key: String,
@@ -43,9 +43,9 @@ pub struct GitLabConfig {
     /// The longest `Retry-After` that is waited out; a longer one goes to the client.
     pub retry_after: Span,
     /// So many reads in a row that do not reach it, and it is left alone for a while; 0 goes on asking.
-    pub failures: u32,
+    pub breaker_failures: u32,
     /// The longest it is left alone before one read finds out whether it is well again.
-    pub rest: Span,
+    pub breaker_open_for: Span,
     /// Largest body of a refusal that is passed on.
     pub refusal_size: Size,
     /// Idle connections kept for reuse.
@@ -57,11 +57,11 @@ impl Default for GitLabConfig {
         Self {
             url: "https://gitlab.com".to_owned(),
             external_urls: Vec::new(),
-            store_origins: Vec::new(),
+            object_storage_origins: Vec::new(),
             forward: Forward::Pass,
             token_file: String::new(),
             ca_file: String::new(),
-            certificate_sha256: Vec::new(),
+            pin_sha256: Vec::new(),
             client_certificate: String::new(),
             client_key: String::new(),
             proxy: String::new(),
@@ -72,8 +72,8 @@ impl Default for GitLabConfig {
             upload_timeout: Span::seconds(300),
             retries: 2,
             retry_after: Span::seconds(3),
-            failures: 5,
-            rest: Span::seconds(30),
+            breaker_failures: 5,
+            breaker_open_for: Span::seconds(30),
             refusal_size: Size::mebibytes(1),
             idle_connections: 32,
         }
@@ -84,7 +84,7 @@ impl GitLabConfig {
     pub fn transport(&self) -> TransportConfig<'_> {
         TransportConfig {
             ca_file: &self.ca_file,
-            certificate_sha256: &self.certificate_sha256,
+            pin_sha256: &self.pin_sha256,
             client_certificate: &self.client_certificate,
             client_key: &self.client_key,
             proxy: &self.proxy,

@@ -45,7 +45,7 @@ pub enum UpstreamError {
     #[error("the object store refused the signed link ({0})")]
     StoreRefused(StatusCode),
     #[error(
-        "GitLab redirected a file to an origin that is not allowed; the log says which line to add to gitlab.store_origins"
+        "GitLab redirected a file to an origin that is not allowed; the log says which line to add to gitlab.object_storage_origins"
     )]
     StoreForbidden,
     #[error(

@@ -77,8 +77,8 @@ impl GitLab {
             idle_connections: config.idle_connections,
         };
         let limits = Limits {
-            failures: config.failures,
-            rest: config.rest.0,
+            failures: config.breaker_failures,
+            rest: config.breaker_open_for.0,
             probe: patience.probe(),
         };
         let connector = |target, http2| Connector::new(transport, target, patience.connect, http2);
@@ -195,7 +195,7 @@ impl GitLab {
                     FileRedirect::Store(next) => url = next,
                     FileRedirect::Elsewhere => return Err(UpstreamError::Elsewhere),
                     FileRedirect::Forbidden(origin) => {
-                        tracing::warn!(%origin, "GitLab redirected a file to this origin; to allow it, add it to gitlab.store_origins");
+                        tracing::warn!(%origin, "GitLab redirected a file to this origin; to allow it, add it to gitlab.object_storage_origins");
                         return Err(UpstreamError::StoreForbidden);
                     }
                     FileRedirect::Unreadable => return Err(UpstreamError::Redirects(Peer::GitLab)),

@@ -68,7 +68,7 @@ impl Mirror {
         let peer = Peer::Mirror(scope.clone());
         let redirects = StoreOrigins::parse(&config.redirects)
             .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
-        let base = MirrorBase::parse(scope, &config.url, &config.files)
+        let base = MirrorBase::parse(scope, &config.url, &config.file_urls)
             .map_err(|(text, why)| format!("url, files: \"{text}\": {why}"))?;
         let patience = Patience {
             connect: config.connect_timeout.0,
@@ -81,8 +81,8 @@ impl Mirror {
             idle_connections: config.idle_connections,
         };
         let limits = Limits {
-            failures: config.failures,
-            rest: config.rest.0,
+            failures: config.breaker_failures,
+            rest: config.breaker_open_for.0,
             probe: patience.probe(),
         };
         let mut breakers: Vec<(Origin, Breaker)> = Vec::new();

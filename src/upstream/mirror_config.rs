@@ -14,14 +14,14 @@ pub struct MirrorConfig {
     /// The list of projects.
     pub url: String,
     /// URL prefixes that its files may come from; empty means the folder that holds the index, and then its origin.
-    pub files: Vec<String>,
+    pub file_urls: Vec<String>,
     /// Further origins that its redirects may lead to.
     pub redirects: Vec<String>,
     /// A page younger than this is answered without asking.
-    pub fresh_for: Span,
+    pub ttl: Span,
     /// Files younger than this, by the index's own word, are left out and refused.
     pub min_age: Span,
-    pub hashless: Hashless,
+    pub unhashed_files: UnhashedFiles,
     /// With it `token_file` is a Basic password, without it a Bearer token.
     pub username: String,
     /// Optional; sent to the index's own origin only.
@@ -29,7 +29,7 @@ pub struct MirrorConfig {
     /// Further trusted CA certificates, PEM.
     pub ca_file: String,
     /// SHA-256 of certificates, one of which it must show; empty: any that a trusted CA has signed.
-    pub certificate_sha256: Vec<String>,
+    pub pin_sha256: Vec<String>,
     /// PEM files of a client certificate with its chain, and of its key. Shown to the index's own origin only.
     pub client_certificate: String,
     pub client_key: String,
@@ -47,9 +47,9 @@ pub struct MirrorConfig {
     /// The longest `Retry-After` that is waited out; a longer one goes to the client.
     pub retry_after: Span,
     /// So many reads in a row that do not reach it, and it is left alone for a while; 0 goes on asking.
-    pub failures: u32,
+    pub breaker_failures: u32,
     /// The longest it is left alone before one read finds out whether it is well again.
-    pub rest: Span,
+    pub breaker_open_for: Span,
     /// Idle connections kept for reuse.
     pub idle_connections: usize,
 }
@@ -58,15 +58,15 @@ impl Default for MirrorConfig {
     fn default() -> Self {
         Self {
             url: String::new(),
-            files: Vec::new(),
+            file_urls: Vec::new(),
             redirects: Vec::new(),
-            fresh_for: Span::seconds(600),
+            ttl: Span::seconds(600),
             min_age: Span::seconds(0),
-            hashless: Hashless::Relay,
+            unhashed_files: UnhashedFiles::Relay,
             username: String::new(),
             token_file: String::new(),
             ca_file: String::new(),
-            certificate_sha256: Vec::new(),
+            pin_sha256: Vec::new(),
             client_certificate: String::new(),
             client_key: String::new(),
             proxy: String::new(),
@@ -76,8 +76,8 @@ impl Default for MirrorConfig {
             idle_timeout: Span::seconds(30),
             retries: 2,
             retry_after: Span::seconds(3),
-            failures: 5,
-            rest: Span::seconds(30),
+            breaker_failures: 5,
+            breaker_open_for: Span::seconds(30),
             idle_connections: 32,
         }
     }
@@ -87,7 +87,7 @@ impl MirrorConfig {
     pub fn transport(&self) -> TransportConfig<'_> {
         TransportConfig {
             ca_file: &self.ca_file,
-            certificate_sha256: &self.certificate_sha256,
+            pin_sha256: &self.pin_sha256,
             client_certificate: &self.client_certificate,
             client_key: &self.client_key,
             proxy: &self.proxy,
@@ -99,7 +99,7 @@ impl MirrorConfig {
 /// What becomes of a file that the index lists without a sha256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Hashless {
+pub enum UnhashedFiles {
     /// It passes through, and is kept nowhere: there is nothing to check it by.
     Relay,
     /// It is kept under the sha256 that it turned out to have.

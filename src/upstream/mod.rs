@@ -43,7 +43,7 @@ pub use error::UpstreamError;
 pub use examination::{ConnectionFacts, Heard, TlsFacts, examine_connection};
 pub(crate) use gitlab::upload_headers;
 pub use mirror::Mirror;
-pub use mirror_config::{Hashless, MirrorConfig};
+pub use mirror_config::{MirrorConfig, UnhashedFiles};
 pub use peer::Peer;
 pub use redirect::StoreOrigins;
 pub use retry::retry_after;

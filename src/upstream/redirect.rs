@@ -10,7 +10,7 @@ use url::{Host, Origin, Url};
 
 use crate::registry::Bases;
 
-/// Origins that an operator listed: `gitlab.store_origins`, a mirror's `redirects`.
+/// Origins that an operator listed: `gitlab.object_storage_origins`, a mirror's `redirects`.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOrigins(Vec<Url>);
 

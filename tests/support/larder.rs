@@ -64,7 +64,7 @@ impl Builder {
     /// The same with more lines, as `min_age = "7d"`.
     pub fn mirror_with(self, name: &str, index: &PublicIndex, lines: &str) -> Self {
         self.sections(&format!(
-            "[mirrors.{name}]\nurl = {:?}\nfiles = [{:?}]\n{lines}",
+            "[mirrors.{name}]\nurl = {:?}\nfile_urls = [{:?}]\n{lines}",
             index.url(),
             index.files_prefix()
         ))
@@ -77,7 +77,7 @@ impl Builder {
 
     /// Globs of names that no mirror is asked for.
     pub fn private_names(self, globs: &[&str]) -> Self {
-        self.sections(&format!("[names]\nprivate = {globs:?}\n"))
+        self.setting(&format!("private_packages = {globs:?}"))
     }
 
     /// One more argument of `serve`.
@@ -153,7 +153,7 @@ impl Builder {
         let quiet = if self.sections.contains("[metadata]") {
             ""
         } else {
-            "[metadata]\nahead = 0"
+            "[metadata]\nprefetch = 0"
         };
         format!(
             "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}\n{quiet}",
@@ -180,8 +180,10 @@ impl Larder {
     }
 
     pub fn builder(gitlab: &GitLab) -> Builder {
-        Self::in_front_of(gitlab.url())
-            .gitlab_setting(&format!("store_origins = [{:?}]", gitlab.store_url()))
+        Self::in_front_of(gitlab.url()).gitlab_setting(&format!(
+            "object_storage_origins = [{:?}]",
+            gitlab.store_url()
+        ))
     }
 
     /// In front of any base URL.

@@ -46,7 +46,7 @@ struct World {
 }
 
 fn world() -> World {
-    let access = Access::new(&AccessConfig::default());
+    let access = Access::new(&AuthConfig::default());
     let caller = |token: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert("private-token", HeaderValue::from_static(token));
@@ -199,9 +199,9 @@ fn being_turned_away_voids_every_earlier_word_and_none_that_follow() {
 
 #[test]
 fn with_no_grant_time_every_request_is_a_question() {
-    let access = Access::new(&AccessConfig {
-        grant_for: Span::seconds(0),
-        ..AccessConfig::default()
+    let access = Access::new(&AuthConfig {
+        cache_ttl: Span::seconds(0),
+        ..AuthConfig::default()
     });
     let who = access.fingerprint(&Credential::default());
     let now = clock::now();

@@ -190,7 +190,7 @@ fn why_needless(
         }
         // As long as there may be files that were found by it.
         Subject::Withdrawn { .. } => (!is_served).then_some("its mirror is no longer configured"),
-        // What a mirror's path yielded once is what it must yield again, where its page does not say (`hashless`).
+        // What a mirror's path yielded once is what it must yield again, where its page does not say (`unhashed_files`).
         Subject::File { file, .. } if file.scope.is_mirror() && is_served => None,
         Subject::File { .. } | Subject::Page { .. } | Subject::Metadata { .. } => gone,
         Subject::Unknown => None,

@@ -232,9 +232,9 @@ pub(super) fn about(report: &Report) -> Markup {
                     div { dt { "Certificate" } dd { (certificate.sentence) } }
                 }
                 @if !report.offline {
-                    div { dt { "Rights are remembered for" } dd { (span(report.rules.grant_for_seconds)) } }
-                    div { dt { "Pages count as fresh for" } dd { (span(report.rules.fresh_for_seconds)) } }
-                    div { dt { "If upstream fails, pages do for" } dd { (span(report.rules.stale_for_seconds)) } }
+                    div { dt { "Rights are remembered for" } dd { (span(report.rules.auth_cache_ttl_seconds)) } }
+                    div { dt { "Pages count as fresh for" } dd { (span(report.rules.ttl_seconds)) } }
+                    div { dt { "If upstream fails, pages do for" } dd { (span(report.rules.stale_if_error_seconds)) } }
                 }
                 div { dt { "Page requests under way" } dd { (grouped(report.page_loads)) } }
                 div { dt { "Rights remembered now" } dd { "about " (grouped(report.grants)) } }

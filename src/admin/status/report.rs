@@ -48,9 +48,9 @@ pub(super) struct State {
 
 #[derive(Debug, Serialize)]
 pub(super) struct RulesTold {
-    pub grant_for_seconds: u64,
-    pub fresh_for_seconds: u64,
-    pub stale_for_seconds: u64,
+    pub auth_cache_ttl_seconds: u64,
+    pub ttl_seconds: u64,
+    pub stale_if_error_seconds: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,9 +155,9 @@ impl Report {
             listen: snapshot.listen.clone(),
             offline: snapshot.offline,
             rules: RulesTold {
-                grant_for_seconds: snapshot.rules.grant_for.as_secs(),
-                fresh_for_seconds: snapshot.rules.fresh_for.as_secs(),
-                stale_for_seconds: snapshot.rules.stale_for.as_secs(),
+                auth_cache_ttl_seconds: snapshot.rules.cache_ttl.as_secs(),
+                ttl_seconds: snapshot.rules.ttl.as_secs(),
+                stale_if_error_seconds: snapshot.rules.stale_if_error.as_secs(),
             },
             history: HistoryTold {
                 hour: Period::of(&snapshot.lately.hour),
@@ -399,9 +399,9 @@ mod tests {
             public_url: String::new(),
             mirrors: Vec::new(),
             rules: Rules {
-                grant_for: second,
-                fresh_for: second,
-                stale_for: second,
+                cache_ttl: second,
+                ttl: second,
+                stale_if_error: second,
             },
             lately: Lately {
                 hour: stretch.clone(),

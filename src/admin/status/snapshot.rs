@@ -40,11 +40,11 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// For how long GitLab's word about a caller holds.
-    pub grant_for: Duration,
+    pub cache_ttl: Duration,
     /// A page of GitLab's younger than this is given without asking.
-    pub fresh_for: Duration,
+    pub ttl: Duration,
     /// An older one will do up to this age, if upstream fails.
-    pub stale_for: Duration,
+    pub stale_if_error: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

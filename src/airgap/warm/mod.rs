@@ -345,7 +345,7 @@ fn sidecar(file: &Planned) -> Option<Route> {
 
 fn not_kept(file: &Planned) -> String {
     if file.sha256.is_none() {
-        return "it came, and is not kept: its page gives no sha256 (see `hashless` of the mirror)"
+        return "it came, and is not kept: its page gives no sha256 (see `unhashed_files` of the mirror)"
             .to_owned();
     }
     "it came, and is not kept: is `cache_size` large enough, and the disk not full?".to_owned()

@@ -12,6 +12,7 @@ use figment::{Error, Metadata, Profile, Provider};
 use serde_json::{Map as Object, Value};
 
 use super::dotted::flatten;
+use super::renamed::new_name;
 
 /// What all names begin with.
 const PREFIX: &str = "LARDER_";
@@ -39,7 +40,7 @@ impl Environment {
     }
 
     /// A value of `None` is no UTF-8.
-    fn read(
+    pub(super) fn read(
         variables: impl Iterator<Item = (String, Option<String>)>,
         shape: &Value,
         entry: &Value,
@@ -59,6 +60,14 @@ impl Environment {
                 .split("__")
                 .map(str::to_owned)
                 .collect();
+            let renamed = if key.len() > 1 { new_name(&key) } else { None };
+            if let Some(new) = renamed {
+                environment.faults.push(format!(
+                    "{variable}: this variable is called {} now",
+                    variable_of(&new)
+                ));
+                continue;
+            }
             match (keys.find(&key), value) {
                 (Some(Value::Object(_)), _) => environment.remarks.push(format!(
                     "{variable} is passed over: it names a section, and a variable sets one key, as {PREFIX}GITLAB__URL does"
@@ -367,10 +376,7 @@ mod tests {
     fn a_variable_is_named_as_it_is_set() {
         assert_eq!(variable_of("gitlab.url"), "LARDER_GITLAB__URL");
         assert_eq!(variable_of("listen"), "LARDER_LISTEN");
-        assert_eq!(
-            variable_of("mirrors.pypi.fresh_for"),
-            "LARDER_MIRRORS__PYPI__FRESH_FOR"
-        );
+        assert_eq!(variable_of("mirrors.pypi.ttl"), "LARDER_MIRRORS__PYPI__TTL");
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod dotted;
 mod effective;
 mod environment;
 mod overrides;
+mod renamed;
 #[cfg(test)]
 mod tests;
 mod toml_file;
@@ -29,14 +30,15 @@ pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
 use environment::Environment;
 pub use overrides::{GitLabOverrides, Overrides};
+use renamed::renamed_keys;
 use toml_file::TomlFile;
 
-use crate::access::{AccessConfig, OfflineRule};
+use crate::access::{AuthConfig, OfflineRule};
 use crate::airgap::ImportConfig;
 use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::log::LogConfig;
-use crate::registry::{Base, MirrorBase, NamesConfig, PrivateNames, Scope};
+use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
 use crate::server::{Address, Addresses, OwnNames, ServerLimits, SocketMode, TlsConfig};
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
 use crate::values::quantity::Size;
@@ -54,18 +56,19 @@ pub struct Config {
     pub cache_size: Size,
     /// Only if a proxy in front adds a path prefix.
     pub public_url: String,
-    /// Allows a service token, or `access.offline = "open"`, together with a listener that others can reach.
+    /// Allows a service token, or `auth.offline = "open"`, together with a listener that others can reach.
     pub trust_network: bool,
     /// Nobody is asked: what is here is all there is.
     pub offline: bool,
+    /// Globs of project names that are never asked at, nor accepted from, a mirror.
+    pub private_packages: Vec<String>,
     pub gitlab: GitLabConfig,
     /// By name.
     pub mirrors: BTreeMap<String, MirrorConfig>,
-    pub names: NamesConfig,
     pub index: IndexConfig,
     pub files: FilesConfig,
     pub metadata: MetadataConfig,
-    pub access: AccessConfig,
+    pub auth: AuthConfig,
     pub import: ImportConfig,
     pub tls: TlsConfig,
     pub limits: ServerLimits,
@@ -82,13 +85,13 @@ impl Default for Config {
             public_url: String::new(),
             trust_network: false,
             offline: false,
+            private_packages: Vec::new(),
             gitlab: GitLabConfig::default(),
             mirrors: BTreeMap::new(),
-            names: NamesConfig::default(),
             index: IndexConfig::default(),
             files: FilesConfig::default(),
             metadata: MetadataConfig::default(),
-            access: AccessConfig::default(),
+            auth: AuthConfig::default(),
             import: ImportConfig::default(),
             tls: TlsConfig::default(),
             limits: ServerLimits::default(),
@@ -128,7 +131,7 @@ impl Config {
         let Self {
             gitlab,
             mirrors,
-            access,
+            auth,
             tls,
             ..
         } = self;
@@ -137,8 +140,8 @@ impl Config {
             &mut gitlab.client_certificate,
             &mut gitlab.client_key,
             &mut gitlab.proxy_credential_file,
-            &mut access.offline_users,
-            &mut access.offline_tokens,
+            &mut auth.offline_users,
+            &mut auth.offline_tokens,
             &mut tls.certificate,
             &mut tls.key,
         ];
@@ -157,6 +160,10 @@ impl Config {
     fn read(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let figment = Self::figment(file, overrides)?;
         let sources = Sources::new(&figment, file);
+        let renamed = renamed_faults(&figment, &sources);
+        if !renamed.is_empty() {
+            return Err(ConfigError(renamed));
+        }
         let told = |why: figment::Error| {
             ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect())
         };
@@ -214,6 +221,12 @@ impl Config {
     }
 
     fn environment() -> Environment {
+        let (shape, entry) = Self::shape();
+        Environment::of_process(&shape, &entry)
+    }
+
+    /// A configuration that has every key, and a section below `mirrors`.
+    fn shape() -> (serde_json::Value, serde_json::Value) {
         // Both take a list as well as a single address, and nothing else tells that they do.
         let addresses = || Addresses(Vec::new());
         let tls = TlsConfig {
@@ -225,10 +238,8 @@ impl Config {
             tls,
             ..Self::default()
         };
-        Environment::of_process(
-            &serde_json::json!(shape),
-            &serde_json::json!(MirrorConfig::default()),
-        )
+        let entry = MirrorConfig::default();
+        (serde_json::json!(shape), serde_json::json!(entry))
     }
 
     /// What the environment says to larder and larder does not take, each a sentence.
@@ -311,25 +322,24 @@ impl Config {
             );
         }
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
-        if let Err(why) = PrivateNames::parse(&self.names.private) {
-            fault("names.private", why.to_string());
+        if let Err(why) = PrivateNames::parse(&self.private_packages) {
+            fault("private_packages", why.to_string());
         }
         if let Some(why) = base_fault(&self.public_url).filter(|_| !self.public_url.is_empty()) {
             fault("public_url", why);
         }
-        if self.access.grant_for > AccessConfig::GRANT_FOR_MAX {
+        if self.auth.cache_ttl > AuthConfig::CACHE_TTL_MAX {
             let why = "a withdrawn right would live on for too long";
-            let most = AccessConfig::GRANT_FOR_MAX;
+            let most = AuthConfig::CACHE_TTL_MAX;
             fault(
-                "access.grant_for",
-                format!("{} is more than {most}: {why}", self.access.grant_for),
+                "auth.cache_ttl",
+                format!("{} is more than {most}: {why}", self.auth.cache_ttl),
             );
         }
-        let open = self.access.offline == OfflineRule::Open;
-        if open && !(self.access.offline_users.is_empty() && self.access.offline_tokens.is_empty())
-        {
+        let open = self.auth.offline == OfflineRule::Open;
+        if open && !(self.auth.offline_users.is_empty() && self.auth.offline_tokens.is_empty()) {
             let why = "with \"open\" nobody is asked for a user or a token: leave it, or offline_users and offline_tokens, out";
-            fault("access.offline", why.to_owned());
+            fault("auth.offline", why.to_owned());
         }
         if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
             fault(
@@ -384,8 +394,8 @@ impl Config {
         {
             fault("external_urls", why);
         }
-        if let Some(why) = origins_fault(&gitlab.store_origins) {
-            fault("store_origins", why);
+        if let Some(why) = origins_fault(&gitlab.object_storage_origins) {
+            fault("object_storage_origins", why);
         }
         for (key, why) in gitlab.transport().faults() {
             fault(key, why);
@@ -411,14 +421,18 @@ impl Config {
             .collect();
         let mut fault = |key: &str, why| faults.push((key.to_owned(), why));
         let scope = Scope::mirror(name).filter(|_| !Forward::is_taken(name));
-        match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.files)) {
+        match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.file_urls)) {
             None => fault(
                 "",
                 "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny"
                     .to_owned(),
             ),
             Some(Err((url, why))) => {
-                let key = if url == mirror.url { ".url" } else { ".files" };
+                let key = if url == mirror.url {
+                    ".url"
+                } else {
+                    ".file_urls"
+                };
                 fault(key, format!("\"{}\": {why}", without_secret(&url)));
             }
             Some(Ok(_)) => {}
@@ -490,9 +504,9 @@ impl Config {
         let mut found: Vec<_> = tokens
             .map(|(key, _)| (key, "set", "with it every caller has its rights"))
             .collect();
-        if self.offline && self.access.offline == OfflineRule::Open {
+        if self.offline && self.auth.offline == OfflineRule::Open {
             let why = "whoever can connect gets GitLab's packages";
-            found.push(("access.offline".to_owned(), "\"open\"", why));
+            found.push(("auth.offline".to_owned(), "\"open\"", why));
         }
         found
     }
@@ -567,6 +581,20 @@ fn origins_fault(origins: &[String]) -> Option<String> {
         "\"{}\" is not an origin such as https://objects.example.net",
         without_secret(&text)
     ))
+}
+
+/// The keys that have another name now, each with where it was written.
+fn renamed_faults(figment: &Figment, sources: &Sources<'_>) -> Vec<String> {
+    // What cannot be read as any value at all is told by the reading that follows.
+    let Ok(values) = figment.extract::<serde_json::Value>() else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    for (old, new) in renamed_keys(&values) {
+        let from = written(sources.of(&old));
+        faults.push(format!("{old}: this key is called {new} now{from}"));
+    }
+    faults
 }
 
 fn told(why: &figment::Error, sources: &Sources<'_>) -> String {

@@ -16,7 +16,7 @@ fn load(toml: &str) -> Result<Config, ConfigError> {
     Config::load(Some(file.path()), &Overrides::default())
 }
 
-fn fault(toml: &str) -> String {
+pub(super) fn fault(toml: &str) -> String {
     load(toml)
         .err()
         .map(|why| why.to_string())
@@ -83,9 +83,9 @@ fn faults_name_the_key_the_value_and_the_file() {
         unknown.contains("urll") && unknown.contains("larder") && unknown.contains(".toml"),
         "{unknown}"
     );
-    let unit = fault("[index]\nfresh_for = '30 parsecs'\n");
+    let unit = fault("[index]\nttl = '30 parsecs'\n");
     assert!(
-        unit.contains("index.fresh_for") && unit.contains("30 parsecs") && unit.contains(".toml"),
+        unit.contains("index.ttl") && unit.contains("30 parsecs") && unit.contains(".toml"),
         "{unit}"
     );
     let url = fault("[gitlab]\nurl = 'gitlab.example.com'\n");
@@ -95,8 +95,11 @@ fn faults_name_the_key_the_value_and_the_file() {
             && url.contains(".toml"),
         "{url}"
     );
-    assert!(fault("[access]\ngrant_for = '10m'\n").contains("access.grant_for"));
-    assert!(fault("[gitlab]\nstore_origins = ['x']\n").contains("gitlab.store_origins"));
+    assert!(fault("[auth]\ncache_ttl = '10m'\n").contains("auth.cache_ttl"));
+    assert!(
+        fault("[gitlab]\nobject_storage_origins = ['x']\n")
+            .contains("gitlab.object_storage_origins")
+    );
 }
 
 #[test]
@@ -116,12 +119,12 @@ fn a_service_token_stays_on_loopback_unless_the_network_is_trusted() {
 
 #[test]
 fn offline_open_means_open_and_stays_on_loopback() {
-    let with = |listen: &str, top: &str, access: &str| {
+    let with = |listen: &str, top: &str, auth: &str| {
         fault(&format!(
-            "listen = '{listen}'\n{top}\n[access]\noffline = 'open'\n{access}"
+            "listen = '{listen}'\n{top}\n[auth]\noffline = 'open'\n{auth}"
         ))
     };
-    assert!(with("0.0.0.0:3141", "offline = true", "").starts_with("access.offline: "));
+    assert!(with("0.0.0.0:3141", "offline = true", "").starts_with("auth.offline: "));
     assert_eq!(
         with("0.0.0.0:3141", "offline = true\ntrust_network = true", ""),
         ""
@@ -129,7 +132,7 @@ fn offline_open_means_open_and_stays_on_loopback() {
     assert_eq!(with("0.0.0.0:3141", "", ""), "", "it waits for offline");
     assert_eq!(with("127.0.0.1:3141", "offline = true", ""), "");
     assert!(with("127.0.0.1:3141", "", "offline_users = '/users'").contains("offline_users"));
-    assert!(fault("[access]\noffline = 'maybe'\n").contains("access.offline"));
+    assert!(fault("[auth]\noffline = 'maybe'\n").contains("auth.offline"));
 }
 
 #[test]
@@ -148,10 +151,10 @@ fn a_mirrors_faults_name_its_key() {
     }
     for (lines, key) in [
         (
-            "files = ['https://u:p@files.example/']",
-            "mirrors.pypi.files: ",
+            "file_urls = ['https://u:p@files.example/']",
+            "mirrors.pypi.file_urls: ",
         ),
-        ("files = ['files.example']", "mirrors.pypi.files: "),
+        ("file_urls = ['files.example']", "mirrors.pypi.file_urls: "),
         (
             "redirects = ['https://files.example/x']",
             "mirrors.pypi.redirects: ",
@@ -159,7 +162,7 @@ fn a_mirrors_faults_name_its_key() {
         ("username = 'ann'", "mirrors.pypi.username: "),
         ("fresh = '1m'", "fresh"),
         ("min_age = '7'", "mirrors.pypi.min_age"),
-        ("hashless = 'keep'", "mirrors.pypi.hashless"),
+        ("unhashed_files = 'keep'", "mirrors.pypi.unhashed_files"),
     ] {
         let why = with("pypi", lines);
         assert!(why.contains(key), "{lines}: {why}");
@@ -200,7 +203,7 @@ fn how_a_peer_is_reached_is_checked_in_either_section() {
         ("proxy = 'socks5://proxy.example:1080'", "proxy"),
         ("proxy_credential_file = '/f'", "proxy_credential_file"),
         ("client_key = '/f'", "client_key"),
-        ("certificate_sha256 = ['ab']", "certificate_sha256"),
+        ("pin_sha256 = ['ab']", "pin_sha256"),
     ] {
         for (section, prefix) in [("[gitlab]\n", "gitlab"), (mirror, "mirrors.pypi")] {
             let why = fault(&format!("{section}{line}\n"));
@@ -239,10 +242,10 @@ fn a_forward_leads_to_a_mirror_that_is_there() {
 
 #[test]
 fn a_glob_that_matches_nothing_is_a_fault() {
-    assert_eq!(fault("[names]\nprivate = ['acme-*', 'Acme?']\n"), "");
+    assert_eq!(fault("private_packages = ['acme-*', 'Acme?']\n"), "");
     for glob in ["", "acme/*"] {
         assert!(
-            fault(&format!("[names]\nprivate = ['{glob}']\n")).contains("names.private"),
+            fault(&format!("private_packages = ['{glob}']\n")).contains("private_packages"),
             "{glob}"
         );
     }
@@ -258,7 +261,7 @@ fn later_layers_win_and_say_so() {
     let lines: Vec<String> = shown.iter().map(ToString::to_string).collect();
     for line in [
         "listen = \"127.0.0.1:1\" (on the command line)",
-        "index.fresh_for = \"30s\" (default)",
+        "index.ttl = \"30s\" (default)",
     ] {
         assert!(
             lines.iter().any(|shown| shown == line),

@@ -54,14 +54,14 @@ mod tests {
 
     #[test]
     fn every_form_of_a_value_has_its_line() {
-        let text = "# a comment\nlisten = \"x\"\n\n[gitlab]\nurl = \"\"\"\nretries = 9\n\"\"\"\nstore_origins = [\n  \"a\", # b\n]\n\
+        let text = "# a comment\nlisten = \"x\"\n\n[gitlab]\nurl = \"\"\"\nretries = 9\n\"\"\"\nobject_storage_origins = [\n  \"a\", # b\n]\n\
                     idle.a = 1\n[mirrors.'p y']\nurl = 'u'\nlog = { level = \"x\", format = 'y' }\n";
         let lines = value_lines(text);
         for (key, line) in [
             ("listen", 2),
             ("gitlab", 4),
             ("gitlab.url", 5),
-            ("gitlab.store_origins", 8),
+            ("gitlab.object_storage_origins", 8),
             ("gitlab.idle.a", 11),
             ("mirrors.p y.url", 13),
             ("mirrors.p y.log.format", 14),

@@ -138,7 +138,7 @@ pub(super) fn file(heard: &Heard, followed: Result<StatusCode, String>) -> Findi
         Err(why) => Finding::problem(
             check,
             format!("{way}: {why}"),
-            "if the origin is right, add it to gitlab.store_origins; a proxy or firewall may stand before the object store",
+            "if the origin is right, add it to gitlab.object_storage_origins; a proxy or firewall may stand before the object store",
         ),
     }
 }
@@ -222,7 +222,7 @@ pub(super) fn mirror_files(
         distinct(foreign)
     );
     let advice = format!(
-        "clients would fetch them there by themselves: add the prefixes to mirrors.{name}.files"
+        "clients would fetch them there by themselves: add the prefixes to mirrors.{name}.file_urls"
     );
     Finding::warning(check, found, advice)
 }
@@ -247,7 +247,7 @@ pub(super) fn mirror_paths<'u>(
         shown.join(", ")
     );
     let advice = format!(
-        "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that the first of mirrors.{name}.files \
+        "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that the first of mirrors.{name}.file_urls \
          begins with it, as it does where files is left out: else it is in clients' links, in lock files and in logs"
     );
     Some(Finding::warning("path", found, advice))

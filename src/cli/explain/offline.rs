@@ -157,17 +157,17 @@ fn of_mirror(explanation: &mut Explanation, route: &Route, scope: &Scope, ground
 }
 
 fn of_gitlab(explanation: &mut Explanation, ground: &Ground) {
-    let access = &ground.access;
-    let named = !(access.offline_users.is_empty() && access.offline_tokens.is_empty());
-    explanation.right = Some(match (access.offline, named) {
-        (OfflineRule::Open, _) => "access.offline = \"open\": whoever can connect to larder".to_owned(),
+    let auth = &ground.auth;
+    let named = !(auth.offline_users.is_empty() && auth.offline_tokens.is_empty());
+    explanation.right = Some(match (auth.offline, named) {
+        (OfflineRule::Open, _) => "auth.offline = \"open\": whoever can connect to larder".to_owned(),
         (OfflineRule::Deny, true) => {
-            "who shows a user of access.offline_users or a token of access.offline_tokens; others get 401"
+            "who shows a user of auth.offline_users or a token of auth.offline_tokens; others get 401"
                 .to_owned()
         }
         (OfflineRule::Deny, false) => {
-            explanation.deny("access.offline = \"deny\", and no users or tokens are named (403)");
-            "access.offline = \"deny\": nobody".to_owned()
+            explanation.deny("auth.offline = \"deny\", and no users or tokens are named (403)");
+            "auth.offline = \"deny\": nobody".to_owned()
         }
     });
 }

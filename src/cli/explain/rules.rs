@@ -58,27 +58,27 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
             "upstream is asked for {asked}; the client gets {}",
             word(format)
         ));
-        let fresh_for = match ground.mirror(&page.scope) {
-            Some((base, mirror)) => format!("mirrors.{base}.fresh_for = {}", mirror.fresh_for),
-            None => format!("index.fresh_for = {}", ground.index.fresh_for),
+        let ttl = match ground.mirror(&page.scope) {
+            Some((base, mirror)) => format!("mirrors.{base}.ttl = {}", mirror.ttl),
+            None => format!("index.ttl = {}", ground.index.ttl),
         };
+        explanation
+            .rules
+            .push(format!("{ttl}: a younger page is answered without asking"));
         explanation.rules.push(format!(
-            "{fresh_for}: a younger page is answered without asking"
-        ));
-        explanation.rules.push(format!(
-            "index.stale_for = {}: if upstream fails, a page up to this age will do",
-            ground.index.stale_for
+            "index.stale_if_error = {}: if upstream fails, a page up to this age will do",
+            ground.index.stale_if_error
         ));
     }
     if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
-        let made = if ground.metadata.make {
+        let made = if ground.metadata.generate {
             "is made"
         } else {
             "is not made"
         };
         explanation.rules.push(format!(
-            "metadata.make = {}: where upstream has no metadata of a wheel, it {made} here",
-            ground.metadata.make
+            "metadata.generate = {}: where upstream has no metadata of a wheel, it {made} here",
+            ground.metadata.generate
         ));
     }
 }
@@ -105,11 +105,11 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
     if matches!(route, Route::Upload { .. }) {
         return;
     }
-    let grant = ground.access.grant_for;
+    let grant = ground.auth.cache_ttl;
     explanation.rules.push(if grant.0.is_zero() {
-        "access.grant_for = 0: GitLab is asked each time".to_owned()
+        "auth.cache_ttl = 0: GitLab is asked each time".to_owned()
     } else {
-        format!("access.grant_for = {grant}: so long GitLab's last word about a caller holds")
+        format!("auth.cache_ttl = {grant}: so long GitLab's last word about a caller holds")
     });
     let Route::Page(PageRef {
         name: Some(name), ..
@@ -197,7 +197,7 @@ pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName
 }
 
 fn private(name: &ProjectName, then: &str) -> String {
-    format!("names.private holds {name}: {then}")
+    format!("private_packages holds {name}: {then}")
 }
 
 /// What an address is of, in a few words.

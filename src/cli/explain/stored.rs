@@ -9,7 +9,7 @@ use crate::index::{Glance, glance};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
 use crate::store::{Origin, Peek, StoreError, StoredPage};
-use crate::upstream::Hashless;
+use crate::upstream::UnhashedFiles;
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -139,7 +139,7 @@ fn mirrored(
             if let Ok(Some(found)) = found {
                 let adopts = ground
                     .mirror(path.scope())
-                    .is_some_and(|(_, m)| m.hashless == Hashless::Store);
+                    .is_some_and(|(_, m)| m.unhashed_files == UnhashedFiles::Store);
                 return listing(explanation, path, wheel.as_ref(), &found, (peek, adopts));
             }
         }

@@ -1,4 +1,4 @@
-//! Servers known by their certificate's SHA-256 (`certificate_sha256`), whoever signed it.
+//! Servers known by their certificate's SHA-256 (`pin_sha256`), whoever signed it.
 //!
 //! A server is who it says if its certificate is one of these and it has the key to it: the signature of the handshake is
 //! checked as always. Neither issuer, names nor dates of the certificate matter, and no other certificate will do. Must not
@@ -38,7 +38,7 @@ impl ServerCertVerifier for Pinned {
         if self.pins.contains(&shown) {
             return Ok(ServerCertVerified::assertion());
         }
-        tracing::warn!(sha256 = %shown, "a server showed a certificate that is not in certificate_sha256");
+        tracing::warn!(sha256 = %shown, "a server showed a certificate that is not in pin_sha256");
         Err(Error::InvalidCertificate(
             CertificateError::ApplicationVerificationFailure,
         ))

@@ -84,7 +84,7 @@ impl TlsFault {
                 )
             }
             Self::AuthorityAsServer => format!(
-                "its certificate is marked as a CA's own; give it one that is not, or put its SHA-256 into {section}.certificate_sha256"
+                "its certificate is marked as a CA's own; give it one that is not, or put its SHA-256 into {section}.pin_sha256"
             ),
             Self::Expired => "its certificate has expired".to_owned(),
             Self::NotYetValid => {
@@ -96,9 +96,7 @@ impl TlsFault {
                 )
             }
             Self::Unpinned => {
-                format!(
-                    "its certificate is none of {section}.certificate_sha256; the log has its SHA-256"
-                )
+                format!("its certificate is none of {section}.pin_sha256; the log has its SHA-256")
             }
             Self::TooOld => "it speaks neither TLS 1.2 nor 1.3".to_owned(),
             Self::NotTls => {

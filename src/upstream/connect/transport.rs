@@ -54,8 +54,7 @@ impl Transport {
         environment: &ProxyEnvironment,
     ) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let pins = pins(config.certificate_sha256)
-            .map_err(|text| format!("certificate_sha256: \"{text}\""))?;
+        let pins = pins(config.pin_sha256).map_err(|text| format!("pin_sha256: \"{text}\""))?;
         let pair = proxy_credential.map(Secret::expose);
         if pair.is_some_and(|pair| !pair.contains(&b':')) {
             let path = config.proxy_credential_file;

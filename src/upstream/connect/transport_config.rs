@@ -11,7 +11,7 @@ pub struct TransportConfig<'a> {
     /// Further trusted CA certificates, PEM; empty: none.
     pub ca_file: &'a str,
     /// SHA-256 of certificates, one of which the peer must show; empty: any that a trusted CA has signed.
-    pub certificate_sha256: &'a [String],
+    pub pin_sha256: &'a [String],
     /// PEM files of a client certificate with its chain, and of its key; empty: none.
     pub client_certificate: &'a str,
     pub client_key: &'a str,
@@ -25,7 +25,7 @@ impl TransportConfig<'_> {
     /// That of a peer nobody asks: nothing of it is opened or looked at.
     pub const UNUSED: TransportConfig<'static> = TransportConfig {
         ca_file: "",
-        certificate_sha256: &[],
+        pin_sha256: &[],
         client_certificate: "",
         client_key: "",
         proxy: "none",
@@ -35,9 +35,9 @@ impl TransportConfig<'_> {
     /// What is wrong, each with its key.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        if let Err(text) = pins(self.certificate_sha256) {
+        if let Err(text) = pins(self.pin_sha256) {
             let why = "is not the SHA-256 of a certificate: 64 hex digits, with or without colons";
-            faults.push(("certificate_sha256", format!("\"{text}\" {why}")));
+            faults.push(("pin_sha256", format!("\"{text}\" {why}")));
         }
         match (
             self.client_certificate.is_empty(),
@@ -129,7 +129,7 @@ mod tests {
         let good = [format!("{}AB", "ab:".repeat(31)), "0".repeat(64)];
         assert_eq!(
             keys(TransportConfig {
-                certificate_sha256: &good,
+                pin_sha256: &good,
                 ..none
             }),
             [""; 0]
@@ -137,10 +137,10 @@ mod tests {
         let bad = ["0".repeat(63)];
         assert_eq!(
             keys(TransportConfig {
-                certificate_sha256: &bad,
+                pin_sha256: &bad,
                 ..none
             }),
-            ["certificate_sha256"]
+            ["pin_sha256"]
         );
     }
 }

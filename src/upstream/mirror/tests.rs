@@ -115,7 +115,7 @@ async fn only_its_own_credential_goes_to_it_and_to_its_index_only() {
     });
     let files_prefixes = vec![format!("{}/", index.url), format!("{}/x/", files.url)];
     let mirror = mirror(&MirrorConfig {
-        files: files_prefixes,
+        file_urls: files_prefixes,
         ..config(&index)
     });
 
@@ -266,7 +266,7 @@ async fn a_path_below_no_prefix_is_not_there_and_nobody_is_asked() {
         format!("{}/x/", index.url),
     ];
     let mirror = mirror(&MirrorConfig {
-        files: prefixes,
+        file_urls: prefixes,
         ..config(&index)
     });
     let path = format!(
@@ -322,9 +322,9 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     let index = Server::start(|_| answer("502 Bad Gateway", "", ""));
     let prefixes = vec![format!("{}/", files.url)];
     let limits = MirrorConfig {
-        files: prefixes,
-        failures: 2,
-        rest: Span::seconds(600),
+        file_urls: prefixes,
+        breaker_failures: 2,
+        breaker_open_for: Span::seconds(600),
         ..config(&index)
     };
     let mirror = mirror(&limits);
@@ -373,8 +373,8 @@ async fn a_probe_that_is_given_up_leaves_its_place() {
     let mirror = mirror(&MirrorConfig {
         url,
         retries: 0,
-        failures: 1,
-        rest: Span::seconds(0),
+        breaker_failures: 1,
+        breaker_open_for: Span::seconds(0),
         header_timeout: Span::seconds(1),
         ..MirrorConfig::default()
     });

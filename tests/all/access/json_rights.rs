@@ -70,7 +70,7 @@ fn assert_tells_nothing(reply: &Reply, case: &str) {
 #[test]
 fn r22_r24_the_never_entitled_get_gitlabs_refusal_in_every_format_warm_as_cold() {
     for pep691 in [false, true] {
-        let (gitlab, larder) = warm(pep691, "[access]\ngrant_for = \"300s\"");
+        let (gitlab, larder) = warm(pep691, "[auth]\ncache_ttl = \"300s\"");
         let cold = Larder::start(&gitlab);
         let nobody: [fn(Client) -> Client; 7] = [
             |client| client,
@@ -126,7 +126,7 @@ fn r11_with_gitlab_down_json_and_metadata_go_to_the_entitled_alone() {
     for pep691 in [false, true] {
         let (gitlab, larder) = warm(
             pep691,
-            "[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"0s\"",
+            "[auth]\ncache_ttl = \"300s\"\n[index]\nttl = \"0s\"",
         );
         gitlab.stop();
         for address in addresses() {
@@ -154,10 +154,7 @@ fn r11_with_gitlab_down_json_and_metadata_go_to_the_entitled_alone() {
 
 #[test]
 fn r22_a_revoked_caller_loses_json_and_metadata_within_the_grant() {
-    let (gitlab, larder) = warm(
-        true,
-        "[access]\ngrant_for = \"1s\"\n[index]\nfresh_for = \"300s\"",
-    );
+    let (gitlab, larder) = warm(true, "[auth]\ncache_ttl = \"1s\"\n[index]\nttl = \"300s\"");
     gitlab.revoke(token::READER);
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     for address in addresses() {

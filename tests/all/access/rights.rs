@@ -9,7 +9,7 @@ use crate::support::{
 
 const STORAGES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
 /// Nothing expires by itself while a test runs.
-const LASTING: &str = "[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"300s\"";
+const LASTING: &str = "[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"";
 
 fn wheel() -> Artifact {
     Distribution::new("My.Pkg", "1.0.0")
@@ -217,7 +217,7 @@ fn r22_whoever_never_was_entitled_gets_gitlabs_own_refusal_from_warm_content() {
 #[test]
 fn r22_a_right_ends_within_its_time_while_it_is_in_constant_use() {
     let grant = Duration::from_secs(2);
-    let settings = "[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"2s\"";
+    let settings = "[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"2s\"";
     type Withdrawal = (&'static str, u16, fn(&GitLab));
     let withdrawals: [Withdrawal; 2] = [
         ("revoked token", 401, |gitlab| gitlab.revoke(token::READER)),
@@ -265,7 +265,7 @@ fn r22_a_grant_of_no_time_asks_each_time() {
     for storage in STORAGES {
         let gitlab = GitLab::builder().storage(storage).start();
         let larder = Larder::builder(&gitlab)
-            .sections("[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"0s\"")
+            .sections("[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"0s\"")
             .start();
         let reader = larder.client().token(token::READER);
         warm(&reader);
@@ -364,7 +364,7 @@ fn r22_a_load_shared_with_others_prolongs_no_right() {
     let grant = Duration::from_secs(2);
     let gitlab = GitLab::start();
     let larder = Larder::builder(&gitlab)
-        .sections("[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"2s\"")
+        .sections("[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"2s\"")
         .start();
     let page = path::project_page(42, "my-pkg");
     let insisting = [("Cache-Control", "no-cache")];
@@ -988,7 +988,7 @@ fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
         // Without a rest, whose end one of the two may reach before the other.
         let impatient = || {
             Larder::builder(&gitlab)
-                .gitlab_setting("retries = 0\nfailures = 100000")
+                .gitlab_setting("retries = 0\nbreaker_failures = 100000")
                 .sections(LASTING)
                 .start()
         };

@@ -363,7 +363,7 @@ const UPSTREAM_DOWN: Scenario = Scenario {
     play: |look| {
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab)
-            .gitlab_setting("retries = 0\nfailures = 1")
+            .gitlab_setting("retries = 0\nbreaker_failures = 1")
             .start();
         gitlab.stop();
         assert_eq!(
@@ -390,8 +390,8 @@ const STALE_AND_WRONG: Scenario = Scenario {
     play: |look| {
         let gitlab = GitLab::builder().storage(Storage::Disk).start();
         let larder = Larder::builder(&gitlab)
-            .gitlab_setting("retries = 0\nfailures = 0")
-            .sections("[index]\nfresh_for = \"0s\"\nstale_while_revalidate = \"0s\"")
+            .gitlab_setting("retries = 0\nbreaker_failures = 0")
+            .sections("[index]\nttl = \"0s\"\nstale_while_revalidate = \"0s\"")
             .start();
         let file = published(&gitlab, "file", 200_000);
         reader(&larder)
@@ -674,7 +674,7 @@ const AHEAD: Scenario = Scenario {
         gitlab.publish(42, Distribution::new("big", "1.0").payload(300_000).wheel());
         let gate = gitlab.hold(Site::FileBody, 0);
         let larder = Larder::builder(&gitlab)
-            .sections("[metadata]\nahead = 8")
+            .sections("[metadata]\nprefetch = 8")
             .start();
         reader(&larder)
             .get(&path::project_page(42, "big"))

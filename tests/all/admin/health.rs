@@ -53,7 +53,7 @@ fn all_well_is_ok_in_both_forms() {
 fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
     let gitlab = GitLab::start();
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("retries = 0\nfailures = 2\nrest = \"1s\"")
+        .gitlab_setting("retries = 0\nbreaker_failures = 2\nbreaker_open_for = \"1s\"")
         .start();
     let client = larder.client().token(token::READER);
     let page = path::project_page(42, "my-pkg");
@@ -265,7 +265,7 @@ fn r35_a_mirrors_credential_that_is_refused_is_said_in_the_same_words() {
         .mirror_with(
             "pypi",
             &index,
-            &format!("token_file = {secret:?}\nfresh_for = \"0s\""),
+            &format!("token_file = {secret:?}\nttl = \"0s\""),
         )
         .start();
     index.plan(Act::Status(401).at(Kind::Page));
@@ -294,8 +294,8 @@ fn r35_a_mirrors_credential_that_is_refused_is_said_in_the_same_words() {
 fn r35_stale_pages_and_wrong_bodies_are_said() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("retries = 0\nfailures = 0")
-        .sections("[index]\nfresh_for = \"0s\"\nstale_while_revalidate = \"0s\"")
+        .gitlab_setting("retries = 0\nbreaker_failures = 0")
+        .sections("[index]\nttl = \"0s\"\nstale_while_revalidate = \"0s\"")
         .start();
     let client = larder.client().token(token::READER);
     let file = Artifact::noise("file", "1.0", 100_000);

@@ -253,7 +253,7 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
     let larder = Larder::builder(&gitlab)
         .setting("cache_size = \"1MiB\"")
-        .sections("[index]\nfresh_for = \"0s\"\nstale_while_revalidate = \"0s\"")
+        .sections("[index]\nttl = \"0s\"\nstale_while_revalidate = \"0s\"")
         .start();
     let client = larder.client().token(token::READER);
     let file = Artifact::noise("shared", "1.0", 600_000);

@@ -177,7 +177,7 @@ fn nothing_of_gitlabs_is_told_to_whoever_can_connect() {
     let larder = Larder::builder(&gitlab)
         .mirror("pypi", &index)
         .private_names(&["kestrel-*"])
-        .sections("[index]\nfresh_for = \"0s\"")
+        .sections("[index]\nttl = \"0s\"")
         .start();
     let reader = larder.client().token(token::READER);
     reader
@@ -592,7 +592,7 @@ fn a_revoked_caller_loses_the_project_within_the_grant() {
     let gitlab = GitLab::start();
     gitlab.publish(42, secret_wheel());
     let larder = Larder::builder(&gitlab)
-        .sections("[access]\ngrant_for = \"0s\"")
+        .sections("[auth]\ncache_ttl = \"0s\"")
         .start();
     let reader = larder.client().token(token::READER);
     reader.get("/-/projects/42/kestrel-tool").expect(200);
@@ -690,7 +690,7 @@ fn offline_a_project_is_shown_by_the_operators_rule() {
     kept(&larder, &wheel);
     larder.terminate();
     let offline = |rule: &str| {
-        let sections = format!("[access]\noffline = {rule:?}");
+        let sections = format!("[auth]\noffline = {rule:?}");
         Larder::builder(&gitlab)
             .argument("--offline")
             .sections(&sections)

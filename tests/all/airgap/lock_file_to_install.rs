@@ -472,7 +472,7 @@ fn r33_private_packages_are_for_those_whom_the_far_side_lets_in() {
     let tokens = folder.path().join("tokens");
     std::fs::write(&tokens, format!("# the build machines\n{FAR_SECRET}\n"))
         .expect("a writable folder");
-    let far = Far::at(0, &format!("[access]\noffline_tokens = {tokens:?}"));
+    let far = Far::at(0, &format!("[auth]\noffline_tokens = {tokens:?}"));
     for secret in [None, Some(token::READER)] {
         let refused = install(&far, secret);
         assert!(

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder::access::{Access, AccessConfig, Credential, Keys, OfflineRule};
+use larder::access::{Access, AuthConfig, Credential, Keys, OfflineRule};
 use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
@@ -145,7 +145,7 @@ impl Town {
     }
 }
 
-const OPEN: &str = "[access]\noffline = \"open\"";
+const OPEN: &str = "[auth]\noffline = \"open\"";
 
 #[test]
 fn r33_every_route_says_what_is_held_and_asks_nobody() {
@@ -433,7 +433,7 @@ fn a_rule_on_mirrors_holds_offline() {
         let reply = larder.client().get(&path);
         reply.expect(404);
         assert!(
-            detail(&reply).contains("names.private"),
+            detail(&reply).contains("private_packages"),
             "{path}: {reply:?}"
         );
     }
@@ -540,7 +540,7 @@ fn a_page_follows_the_store() {
         false,
     );
     let upstream = upstream.expect("a client");
-    let access = Access::offline(&AccessConfig::default(), Keys::new(OfflineRule::Deny));
+    let access = Access::offline(&AuthConfig::default(), Keys::new(OfflineRule::Deny));
     let who = access.fingerprint(&Credential::anonymous());
     let parts = Parts {
         upstream: Arc::new(upstream.offline(true)),

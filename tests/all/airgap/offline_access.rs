@@ -6,7 +6,7 @@ use crate::support::{Client, GitLab, Larder, path, token};
 
 const SECRET: &str = "open sesame";
 
-/// Starts offline with these lines in `[access]`, and users and tokens in their files if the lines name them.
+/// Starts offline with these lines in `[auth]`, and users and tokens in their files if the lines name them.
 fn offline(town: &Town, filled: &Larder, lines: &str) -> Larder {
     let users = filled.home().join("users");
     let hash = bcrypt::hash(SECRET, 4).expect("a hash");
@@ -16,7 +16,7 @@ fn offline(town: &Town, filled: &Larder, lines: &str) -> Larder {
     let lines = lines
         .replace("USERS", &format!("{users:?}"))
         .replace("TOKENS", &format!("{tokens:?}"));
-    town.offline(filled, &format!("[access]\n{lines}"))
+    town.offline(filled, &format!("[auth]\n{lines}"))
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn the_rule_and_what_is_shown_decide_about_gitlab_and_mirrors_are_for_everybody(
                         continue;
                     }
                     let key = if others == 403 {
-                        "access.offline"
+                        "auth.offline"
                     } else {
-                        "access.offline_"
+                        "auth.offline_"
                     };
                     assert!(detail(&reply).contains(key), "{case}: {reply:?}");
                     let challenge = reply.header("WWW-Authenticate");
@@ -148,20 +148,20 @@ fn open_stays_on_loopback_unless_the_network_is_trusted() {
     let gitlab = GitLab::start();
     let told = larder_said(
         &gitlab,
-        "listen = \"0.0.0.0:0\"\noffline = true\n[access]\noffline = \"open\"\n",
+        "listen = \"0.0.0.0:0\"\noffline = true\n[auth]\noffline = \"open\"\n",
     );
     assert!(
-        told.contains("access.offline: ") && told.contains("trust_network"),
+        told.contains("auth.offline: ") && told.contains("trust_network"),
         "{told}"
     );
     let told = larder_said(
         &gitlab,
-        "listen = \"0.0.0.0:0\"\n[access]\noffline = \"open\"\n",
+        "listen = \"0.0.0.0:0\"\n[auth]\noffline = \"open\"\n",
     );
     assert!(told.contains("good"), "it waits for offline: {told}");
     let told = larder_said(
         &gitlab,
-        "listen = \"0.0.0.0:0\"\ntrust_network = true\noffline = true\n[access]\noffline = \"open\"\n",
+        "listen = \"0.0.0.0:0\"\ntrust_network = true\noffline = true\n[auth]\noffline = \"open\"\n",
     );
     assert!(told.contains("good"), "{told}");
 }
@@ -172,21 +172,21 @@ fn a_file_that_opens_nothing_is_named() {
     let larder = Larder::start(&gitlab);
     let users = larder.home().join("users");
     std::fs::write(&users, "ann:$apr1$x$secrethash\n").expect("a folder");
-    let told = larder_said(&gitlab, &format!("[access]\noffline_users = {users:?}\n"));
+    let told = larder_said(&gitlab, &format!("[auth]\noffline_users = {users:?}\n"));
     assert!(
-        told.contains("access.offline_users: ")
+        told.contains("auth.offline_users: ")
             && told.contains("line 1")
             && told.contains("htpasswd -B"),
         "{told}"
     );
     assert!(!told.contains("secrethash"), "{told}");
-    let told = larder_said(&gitlab, "[access]\noffline_tokens = \"nowhere/tokens\"\n");
+    let told = larder_said(&gitlab, "[auth]\noffline_tokens = \"nowhere/tokens\"\n");
     assert!(
-        told.contains("access.offline_tokens: nowhere/tokens: "),
+        told.contains("auth.offline_tokens: nowhere/tokens: "),
         "{told}"
     );
     let offline = Larder::builder(&gitlab)
-        .sections(&format!("[access]\noffline_users = {users:?}"))
+        .sections(&format!("[auth]\noffline_users = {users:?}"))
         .argument("--offline");
     assert!(offline.start_in_vain().contains("htpasswd -B"));
 }
@@ -199,7 +199,7 @@ fn a_byte_order_mark_disables_neither_the_first_user_nor_the_first_token() {
     let [users, tokens] = ["users", "tokens"].map(|name| filled.home().join(name));
     std::fs::write(&users, format!("\u{feff}ann:{hash}\n")).expect("a folder");
     std::fs::write(&tokens, format!("\u{feff}{}\n", token::READER)).expect("a folder");
-    let lines = format!("[access]\noffline_users = {users:?}\noffline_tokens = {tokens:?}");
+    let lines = format!("[auth]\noffline_users = {users:?}\noffline_tokens = {tokens:?}");
     let larder = town.offline(&filled, &lines);
     let page = path::project_page(42, "acme-app");
     larder.client().basic("ann", SECRET).get(&page).expect(200);

@@ -34,7 +34,7 @@ impl Bench {
     fn in_front_of(gitlab: &GitLab, more: &str) -> Self {
         let (url, store) = (gitlab.url(), gitlab.store_url());
         Self::new(&format!(
-            "cache_size = \"1MiB\"\n[gitlab]\nurl = {url:?}\nstore_origins = [{store:?}]\n{more}"
+            "cache_size = \"1MiB\"\n[gitlab]\nurl = {url:?}\nobject_storage_origins = [{store:?}]\n{more}"
         ))
     }
 
@@ -117,7 +117,7 @@ fn what_is_well_is_called_well_and_nothing_is_left_behind() {
     let index = PublicIndex::start();
     index.publish(Distribution::new("small", "1.0").wheel());
     let mirror = format!(
-        "[mirrors.pypi]\nurl = {:?}\nfiles = [{:?}]\n",
+        "[mirrors.pypi]\nurl = {:?}\nfile_urls = [{:?}]\n",
         index.url(),
         index.files_prefix()
     );
@@ -260,7 +260,7 @@ fn a_mirror_that_leads_past_larder_or_wants_a_credential_is_seen() {
     let bench = Bench::in_front_of(&gitlab, &mirror);
     bench
         .examine(&[])
-        .says("mirrors.pypi: files", "warning", "mirrors.pypi.files");
+        .says("mirrors.pypi: files", "warning", "mirrors.pypi.file_urls");
     index.set(|settings| settings.formats = public_index::Formats::Html);
     bench
         .examine(&[])
@@ -304,7 +304,7 @@ fn a_mirrors_path_that_looks_like_a_secret_is_pointed_at() {
 
 #[test]
 fn a_bad_configuration_and_an_unwritable_folder_are_problems() {
-    let bad = Bench::new("[index]\nfresh_for = \"30 parsecs\"\n").examine(&[]);
+    let bad = Bench::new("[index]\nttl = \"30 parsecs\"\n").examine(&[]);
     assert_eq!((bad.code, bad.all.len()), (Some(1), 1));
     bad.says("configuration", "problem", "larder.toml:4");
     let tokenless = Bench::new("[gitlab]\ntoken_file = \"/nonexistent/token\"\n").examine(&[]);

@@ -77,8 +77,8 @@ fn a_page_is_explained_unknown_and_then_stored_and_fresh() {
             "the page of big in GitLab projects/42",
             "for each caller by the caller's own token",
             &format!("{}{page}", gitlab.url()),
-            "index.fresh_for = 30s",
-            "access.grant_for = 1m",
+            "index.ttl = 30s",
+            "auth.cache_ttl = 1m",
             "gitlab.forward = \"pass\"",
             "no page",
             "401",
@@ -166,7 +166,7 @@ fn a_file_is_explained_held_and_not() {
         0,
         &[
             "metadata: made from the wheel, whose sha256 agreed",
-            "metadata.make = true",
+            "metadata.generate = true",
         ],
     );
 }
@@ -191,7 +191,7 @@ fn rules_of_the_configuration_are_named_with_the_answer_they_give() {
         1,
         &[
             "no: acme-secret is a private name",
-            "names.private holds acme-secret",
+            "private_packages holds acme-secret",
             "404",
             "refused by the rules",
         ],
@@ -212,7 +212,7 @@ fn rules_of_the_configuration_are_named_with_the_answer_they_give() {
         0,
         &[
             "mirrors.pypi.min_age = 7days",
-            "mirrors.pypi.fresh_for = 10m",
+            "mirrors.pypi.ttl = 10m",
             "nobody: no credential",
         ],
     );

@@ -53,7 +53,7 @@ fn token_file(larder: &Larder, secret: &str) -> String {
 fn each_value_is_shown_with_the_line_or_the_variable_it_came_from() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("larder.toml");
-    let text = "cache_size = \"1GiB\"\n\n[gitlab]\nurl = \"https://gitlab.example\"\nstore_origins = [\n  \"https://o.example\",\n]\n";
+    let text = "cache_size = \"1GiB\"\n\n[gitlab]\nurl = \"https://gitlab.example\"\nobject_storage_origins = [\n  \"https://o.example\",\n]\n";
     std::fs::write(&file, text).expect("a writable folder");
     let file = file.to_string_lossy().into_owned();
     // The commit is the build's business, and no key.
@@ -73,10 +73,10 @@ fn each_value_is_shown_with_the_line_or_the_variable_it_came_from() {
     let all = show(&[]);
     for line in [
         format!("gitlab.url = \"https://gitlab.example\" (in {file}:4)"),
-        format!("gitlab.store_origins = [\"https://o.example\"] (in {file}:5)"),
+        format!("gitlab.object_storage_origins = [\"https://o.example\"] (in {file}:5)"),
         "gitlab.retries = 1 (in the environment, LARDER_GITLAB__RETRIES)".to_owned(),
         "cache_dir = \"\" (default: /home-of-nobody/.cache/larder)".to_owned(),
-        "index.fresh_for = \"30s\" (default)".to_owned(),
+        "index.ttl = \"30s\" (default)".to_owned(),
     ] {
         assert!(all.lines().any(|shown| shown == line), "{line}\nin\n{all}");
     }
@@ -111,7 +111,7 @@ fn each_value_is_shown_with_the_line_or_the_variable_it_came_from() {
     // A fault names the line as well.
     std::fs::write(
         folder.path().join("bad.toml"),
-        "\n[index]\nfresh_for = \"30 parsecs\"\n",
+        "\n[index]\nttl = \"30 parsecs\"\n",
     )
     .expect("writable");
     let bad = folder
@@ -347,7 +347,7 @@ fn refresh_asks_now_and_says_what_changed() {
     );
     gitlab.publish(42, &one);
     let larder = Larder::builder(&gitlab)
-        .sections("[index]\nfresh_for = \"1h\"")
+        .sections("[index]\nttl = \"1h\"")
         .start();
     let client = larder.client().token(token::READER);
     let page = path::project_page(42, "big");
@@ -444,7 +444,7 @@ fn a_mirrors_page_is_refreshed_for_everybody_with_and_without_a_daemon() {
     );
     index.publish(&one);
     let mut larder = Larder::builder(&gitlab)
-        .mirror_with("pypi", &index, "fresh_for = \"1h\"")
+        .mirror_with("pypi", &index, "ttl = \"1h\"")
         .start();
     larder.client().get("/pypi/simple/big/").expect(200);
     index.publish(&two);
@@ -478,7 +478,7 @@ fn a_mirrors_page_is_refreshed_for_everybody_with_and_without_a_daemon() {
 fn health_tells_ready_from_degraded_from_gone() {
     let gitlab = GitLab::start();
     let mut larder = Larder::builder(&gitlab)
-        .gitlab_setting("failures = 1\nretries = 0")
+        .gitlab_setting("breaker_failures = 1\nretries = 0")
         .start();
     says(&larder, &["health"], 0, &["ok"]);
     let url = larder.url();

@@ -25,7 +25,7 @@ impl Pair {
         let server = IndexServer::start(program, &upstream, &wheels);
         // What larder adds of its own would be a difference; the install below has it.
         let sections = format!(
-            "[metadata]\nahead = 0\n[mirrors.other]\nurl = {:?}\nfiles = [\"http://{}/\"]\nredirects = [{:?}]",
+            "[metadata]\nprefetch = 0\n[mirrors.other]\nurl = {:?}\nfile_urls = [\"http://{}/\"]\nredirects = [{:?}]",
             server.url(),
             server.address(),
             upstream.files_origin()

@@ -31,7 +31,7 @@ impl Pair {
                     .set(|settings| settings.redirects = false)
                     .start();
                 let larder = Larder::in_front_of(upstream.origin())
-                    .sections("[index]\nfresh_for = \"0s\"")
+                    .sections("[index]\nttl = \"0s\"")
                     .start();
                 Self {
                     upstream,
@@ -41,11 +41,11 @@ impl Pair {
             }
             Way::Mirror => {
                 let upstream = PublicIndex::start();
-                let lines = "fresh_for = \"0s\"";
+                let lines = "ttl = \"0s\"";
                 // Its GitLab is never asked.
                 let larder = Larder::in_front_of(upstream.origin())
                     .sections(&format!(
-                        "[mirrors.pypi]\nurl = {:?}\nfiles = [\"{}/\", \"{}/\"]\n{lines}",
+                        "[mirrors.pypi]\nurl = {:?}\nfile_urls = [\"{}/\", \"{}/\"]\n{lines}",
                         upstream.url(),
                         upstream.files_origin(),
                         upstream.origin()

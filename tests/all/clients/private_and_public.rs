@@ -60,11 +60,12 @@ impl Town {
     /// One more, in front of another: GitLab's part of it and its mirror are reached through that.
     fn second(inner: &Larder, forward: &str) -> Larder {
         let sections = format!(
-            "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfiles = [\"{0}/pypi/\"]\n[names]\nprivate = [\"acme-*\"]",
+            "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfile_urls = [\"{0}/pypi/\"]",
             inner.url()
         );
         Larder::in_front_of(&inner.url())
             .forward(forward)
+            .private_names(&["acme-*"])
             .sections(&sections)
             .start()
     }

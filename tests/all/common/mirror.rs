@@ -9,10 +9,10 @@ pub const JSON: &str = "application/vnd.pypi.simple.v1+json";
 pub const FORMATS: [&str; 2] = [HTML, JSON];
 
 /// Nothing counts as fresh, so that each answer is upstream's word of now.
-pub const NEVER_FRESH: &str = "fresh_for = \"0s\"";
+pub const NEVER_FRESH: &str = "ttl = \"0s\"";
 
 /// Metadata is read ahead, as it is where nobody configured anything.
-pub const AHEAD: &str = "[metadata]\nahead = 8\ndelay = \"0s\"";
+pub const AHEAD: &str = "[metadata]\nprefetch = 8\nprefetch_delay = \"0s\"";
 
 pub fn page(name: &str) -> String {
     format!("/pypi/simple/{name}/")

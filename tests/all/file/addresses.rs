@@ -291,7 +291,7 @@ fn one_name_under_two_digests_is_two_files() {
 fn an_expired_link_is_renewed_once() {
     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
     let larder = Larder::builder(&gitlab)
-        .sections("[files]\nfetch_behind = \"0\"")
+        .sections("[files]\nbackground_fetch_max = \"0\"")
         .start();
     let client = larder.client().token(token::READER);
     for range in [None, Some("bytes=100-199")] {
@@ -403,7 +403,7 @@ fn a_store_that_is_not_listed_is_not_followed_and_the_log_says_what_to_add() {
     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
     for origins in ["[]", "[\"https://objects.example.net\"]"] {
         let larder = Larder::in_front_of(gitlab.url())
-            .gitlab_setting(&format!("store_origins = {origins}"))
+            .gitlab_setting(&format!("object_storage_origins = {origins}"))
             .start();
         let client = larder.client().token(token::READER);
         let file = publish(&gitlab, 42, "far", 10_000);
@@ -420,11 +420,11 @@ fn a_store_that_is_not_listed_is_not_followed_and_the_log_says_what_to_add() {
                 "{origins}: {text}"
             );
             assert!(
-                reply.reason.contains("gitlab.store_origins"),
+                reply.reason.contains("gitlab.object_storage_origins"),
                 "{origins}: {reply:?}"
             );
         }
-        larder.wait_for_log("add it to gitlab.store_origins");
+        larder.wait_for_log("add it to gitlab.object_storage_origins");
         let log = larder.log();
         assert!(
             log.contains(gitlab.store_url()) && !log.contains("X-Amz-Signature"),

@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 /// Nothing is fetched behind a range: what is cold stays cold.
-const STAYS_COLD: &str = "[files]\nfetch_behind = \"0\"";
+const STAYS_COLD: &str = "[files]\nbackground_fetch_max = \"0\"";
 
 /// What is the answer to a range: the status and the bytes of the file.
 type Part = (u16, std::ops::Range<usize>);

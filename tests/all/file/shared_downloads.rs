@@ -255,15 +255,17 @@ fn r14_a_leader_may_vanish_before_upstream_has_said_a_word() {
 fn r14_what_everybody_left_is_finished_if_it_is_worth_it_and_else_stopped() {
     const BYTES: usize = 16_000_000;
     // Smaller than the limit; larger, but more than half there; larger, and less than half there.
-    for (finish_alone, held, finished) in [
+    for (finish_after_abort_max, held, finished) in [
         ("32MB", 1_000_000, true),
         ("1MB", 9_000_000, true),
         ("1MB", 1_000_000, false),
     ] {
-        let case = format!("finish_alone = {finish_alone}, {held} bytes there");
+        let case = format!("finish_after_abort_max = {finish_after_abort_max}, {held} bytes there");
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab)
-            .sections(&format!("[files]\nfinish_alone = \"{finish_alone}\""))
+            .sections(&format!(
+                "[files]\nfinish_after_abort_max = \"{finish_after_abort_max}\""
+            ))
             .start();
         let client = larder.client().token(token::READER);
         let file = publish(&gitlab, "left", BYTES);
@@ -343,7 +345,7 @@ fn larder_has_noticed(larder: &Larder, left: usize) {
 fn r14_a_reader_who_comes_when_all_others_leave_gets_the_file() {
     let gitlab = GitLab::start();
     let larder = Larder::builder(&gitlab)
-        .sections("[files]\nfinish_alone = \"1kB\"")
+        .sections("[files]\nfinish_after_abort_max = \"1kB\"")
         .start();
     let client = larder.client().token(token::READER);
     for number in 0..40 {

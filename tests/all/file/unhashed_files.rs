@@ -57,7 +57,7 @@ fn r1_without_a_sha256_nothing_is_promised_nor_kept() {
 
 #[test]
 fn r2_a_file_without_a_sha256_is_kept_whole_or_not_at_all() {
-    let (index, _gitlab, larder, file, address) = start("hashless = \"store\"", Hashes::None);
+    let (index, _gitlab, larder, file, address) = start("unhashed_files = \"store\"", Hashes::None);
     let kept = || StoreListing::of(&larder.cache_dir()).holds(&file.sha256);
     // The client gets what it may, and what is kept behind it breaks off as well.
     index.plan(Act::Close { after: 150_000 }.at(Kind::File));

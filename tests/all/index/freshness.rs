@@ -15,7 +15,7 @@ fn reader(larder: &Larder) -> Client {
 
 fn larder(gitlab: &GitLab, index: &str) -> Larder {
     Larder::builder(gitlab)
-        .sections(&format!("[index]\n{index}\n[access]\ngrant_for = \"300s\""))
+        .sections(&format!("[index]\n{index}\n[auth]\ncache_ttl = \"300s\""))
         .start()
 }
 
@@ -47,7 +47,7 @@ fn a_lapsed_page_is_shown_at_once_while_one_question_is_asked_behind_it() {
     let gitlab = GitLab::start();
     let larder = larder(
         &gitlab,
-        "fresh_for = \"3s\"\nstale_while_revalidate = \"300s\"\nrenew_from_uses = 0",
+        "ttl = \"3s\"\nstale_while_revalidate = \"300s\"\nrefresh_ahead_hits = 0",
     );
     let before = reader(&larder).get(&page()).expect(200).to_vec();
     gitlab.publish(42, Distribution::new("My.Pkg", "9.0").wheel());
@@ -79,10 +79,7 @@ fn a_lapsed_page_is_shown_at_once_while_one_question_is_asked_behind_it() {
 #[test]
 fn a_lapsed_page_is_not_shown_after_an_upload() {
     let gitlab = GitLab::start();
-    let larder = larder(
-        &gitlab,
-        "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"",
-    );
+    let larder = larder(&gitlab, "ttl = \"2s\"\nstale_while_revalidate = \"300s\"");
     reader(&larder).get(&page()).expect(200);
     std::thread::sleep(Duration::from_millis(2_100));
     let wheel = Distribution::new("My.Pkg", "9.0").wheel();
@@ -93,7 +90,7 @@ fn a_lapsed_page_is_not_shown_after_an_upload() {
 #[test]
 fn a_page_in_use_is_renewed_before_it_lapses_and_one_that_is_not_never() {
     let gitlab = GitLab::start();
-    let larder = larder(&gitlab, "fresh_for = \"4s\"\nrenew_from_uses = 3");
+    let larder = larder(&gitlab, "ttl = \"4s\"\nrefresh_ahead_hits = 3");
     let cold = path::project_index(42);
     reader(&larder).get(&cold).expect(200);
     reader(&larder).get(&page()).expect(200);
@@ -119,7 +116,7 @@ fn a_page_in_use_is_renewed_before_it_lapses_and_one_that_is_not_never() {
 #[test]
 fn r16_a_page_that_is_known_stands_in_for_a_throttled_one() {
     let gitlab = GitLab::start();
-    let larder = larder(&gitlab, "fresh_for = \"0s\"");
+    let larder = larder(&gitlab, "ttl = \"0s\"");
     let before = reader(&larder).get(&page()).expect(200).to_vec();
     gitlab.set(|settings| settings.throttle = Some(30));
     let reply = reader(&larder).get(&page());
@@ -141,10 +138,7 @@ fn r16_a_page_that_is_known_stands_in_for_a_throttled_one() {
 #[test]
 fn a_right_that_ends_behind_an_answer_is_over_with_the_next_one() {
     let gitlab = GitLab::start();
-    let larder = larder(
-        &gitlab,
-        "fresh_for = \"2s\"\nstale_while_revalidate = \"300s\"",
-    );
+    let larder = larder(&gitlab, "ttl = \"2s\"\nstale_while_revalidate = \"300s\"");
     reader(&larder).get(&page()).expect(200);
     gitlab.plan(Act::Status(403).at(Kind::Page));
     std::thread::sleep(Duration::from_millis(2_100));

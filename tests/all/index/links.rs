@@ -135,7 +135,7 @@ fn a_query_is_told_where_nothing_vouches_for_the_file() {
     for hashless in ["relay", "store"] {
         let (index, wheel) = (signing(), wheel());
         index.publish(Offer::from(&wheel).hashes(Hashes::None));
-        let larder = larder(&gitlab, &index, &format!("hashless = {hashless:?}"));
+        let larder = larder(&gitlab, &index, &format!("unhashed_files = {hashless:?}"));
         larder.client().get(&page("some-lib")).expect(200);
         let got = larder.client().get(&file(&index, &wheel.filename));
         assert_eq!(got.expect(200), &wheel.bytes[..], "{hashless}");
@@ -271,7 +271,7 @@ fn a_link_that_can_have_no_address_stays_and_is_explained() {
         }
         larder.wait_for_log(why);
         assert!(
-            !larder.log().contains("mirrors.pypi.files"),
+            !larder.log().contains("mirrors.pypi.file_urls"),
             "{name}: {}",
             larder.log()
         );
@@ -337,7 +337,7 @@ fn an_unusable_entry_takes_nothing_else_with_it() {
             .replacen("\"files\":[", &format!("\"files\":[{entry},"), 1);
         assert_ne!(damaged, direct.text());
         index.serve_verbatim("some-lib", JSON, damaged);
-        let larder = larder(&gitlab, &index, "fresh_for = \"0s\"");
+        let larder = larder(&gitlab, &index, "ttl = \"0s\"");
         for accept in FORMATS {
             for _ in 0..2 {
                 let shown = get_as(&larder.client(), &page("some-lib"), accept);

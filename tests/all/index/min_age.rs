@@ -9,7 +9,7 @@ use crate::support::{
     StoreListing, path, token,
 };
 
-const WEEK: &str = "fresh_for = \"0s\"\nmin_age = \"7d\"";
+const WEEK: &str = "ttl = \"0s\"\nmin_age = \"7d\"";
 
 /// RFC 3339, so many seconds before now.
 fn ago(seconds: u64) -> String {
@@ -238,7 +238,7 @@ fn r34_a_file_ripens_while_larder_runs() {
     let wheel = artifact("1.0");
     let index = PublicIndex::start();
     // Fresh for an hour: it is the page itself that knows when to be made again.
-    let larder = larder(&gitlab, &index, "fresh_for = \"1h\"\nmin_age = \"1h\"");
+    let larder = larder(&gitlab, &index, "ttl = \"1h\"\nmin_age = \"1h\"");
     index.publish(Offer::from(&wheel).uploaded(&ago(3600 - 4)));
     index.publish(Offer::from(artifact("2.0")).uploaded(&ago(60)));
     for accept in FORMATS {

@@ -18,8 +18,8 @@ fn reader(larder: &Larder) -> Client {
 }
 
 /// Fresh for so long, with rights that last.
-fn fresh_for(gitlab: &GitLab, time: &str) -> Larder {
-    let sections = format!("[index]\nfresh_for = {time:?}\n[access]\ngrant_for = \"300s\"");
+fn with_ttl(gitlab: &GitLab, time: &str) -> Larder {
+    let sections = format!("[index]\nttl = {time:?}\n[auth]\ncache_ttl = \"300s\"");
     Larder::builder(gitlab).sections(&sections).start()
 }
 
@@ -154,7 +154,7 @@ fn r8_attributes_and_markup_nobody_knows_survive() {
 #[test]
 fn within_freshness_only_no_cache_asks() {
     let gitlab = GitLab::start();
-    let larder = fresh_for(&gitlab, "300s");
+    let larder = with_ttl(&gitlab, "300s");
     for address in [
         page(),
         path::project_index(42),
@@ -193,7 +193,7 @@ fn within_freshness_only_no_cache_asks() {
 #[test]
 fn a_stale_page_is_asked_about_with_exactly_gitlabs_own_validator() {
     let gitlab = GitLab::start();
-    let larder = fresh_for(&gitlab, "0s");
+    let larder = with_ttl(&gitlab, "0s");
     let direct = Client::new(gitlab.address()).token(token::READER);
     for address in [
         page(),
@@ -303,7 +303,7 @@ fn r9_head_get_and_conditions_agree_in_every_encoding() {
             }
         })
         .start();
-    let larder = fresh_for(&gitlab, "300s");
+    let larder = with_ttl(&gitlab, "300s");
     let client = reader(&larder);
     let page = path::project_page(42, "many");
     let mut etags = Vec::new();
@@ -416,7 +416,7 @@ fn r9_head_get_and_conditions_agree_in_every_encoding() {
 #[test]
 fn pages_survive_a_restart_and_are_asked_about_first() {
     let gitlab = GitLab::start();
-    let larder = fresh_for(&gitlab, "300s");
+    let larder = with_ttl(&gitlab, "300s");
     let addresses = [
         page(),
         path::project_index(42),
@@ -563,7 +563,7 @@ fn r8_what_is_no_page_is_never_taken_for_one_nor_kept() {
         .get(&page())
         .text();
     for (case, headers, body) in impostors(&good) {
-        let larder = fresh_for(&gitlab, "300s");
+        let larder = with_ttl(&gitlab, "300s");
         forge(&gitlab, &headers, body.clone());
         for method in ["GET", "HEAD"] {
             let reply = reader(&larder).request(method, &page(), &[]);
@@ -686,7 +686,7 @@ fn r8_a_page_that_breaks_off_anywhere_is_never_completed() {
 fn r8_a_broken_upstream_is_502_and_a_dead_one_504() {
     let gitlab = GitLab::start();
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("failures = 0")
+        .gitlab_setting("breaker_failures = 0")
         .start();
     let client = reader(&larder);
     for status in [500, 501, 502, 503, 504, 520, 599] {
@@ -733,8 +733,8 @@ fn r11_a_stale_page_is_shown_to_those_whose_right_stands_and_to_nobody_else() {
     for (trouble, status, begin) in troubles {
         let gitlab = GitLab::start();
         let larder = Larder::builder(&gitlab)
-            .gitlab_setting("retries = 0\nfailures = 0")
-            .sections("[index]\nfresh_for = \"0s\"\n[access]\ngrant_for = \"300s\"")
+            .gitlab_setting("retries = 0\nbreaker_failures = 0")
+            .sections("[index]\nttl = \"0s\"\n[auth]\ncache_ttl = \"300s\"")
             .start();
         let addresses = [
             page(),
@@ -786,12 +786,12 @@ fn r11_a_stale_page_is_shown_to_those_whose_right_stands_and_to_nobody_else() {
 fn a_stale_page_ends_with_its_time_and_with_the_right() {
     for (sections, case) in [
         (
-            "[index]\nfresh_for = \"0s\"\nstale_for = \"1s\"\n[access]\ngrant_for = \"300s\"",
-            "stale_for",
+            "[index]\nttl = \"0s\"\nstale_if_error = \"1s\"\n[auth]\ncache_ttl = \"300s\"",
+            "stale_if_error",
         ),
         (
-            "[index]\nfresh_for = \"0s\"\n[access]\ngrant_for = \"1s\"",
-            "grant_for",
+            "[index]\nttl = \"0s\"\n[auth]\ncache_ttl = \"1s\"",
+            "cache_ttl",
         ),
     ] {
         let gitlab = GitLab::start();
@@ -890,7 +890,7 @@ fn a_page_too_large_to_keep_streams_through_rewritten() {
     let gitlab = many_files(1000);
     let larder = Larder::builder(&gitlab)
         .gitlab_setting("retries = 0")
-        .sections("[index]\npage_size = \"100KiB\"\nfresh_for = \"300s\"")
+        .sections("[index]\npage_size = \"100KiB\"\nttl = \"300s\"")
         .start();
     let address = path::project_page(42, "crowd");
     let theirs = Client::new(gitlab.address())
@@ -964,7 +964,7 @@ fn a_page_too_large_to_keep_streams_through_rewritten() {
 #[test]
 fn a_page_of_ten_thousand_files_takes_little_memory() {
     let gitlab = many_files(10_000);
-    let larder = fresh_for(&gitlab, "300s");
+    let larder = with_ttl(&gitlab, "300s");
     let address = path::project_page(42, "crowd");
     let idle = larder.resident_bytes();
     let theirs = Client::new(gitlab.address())

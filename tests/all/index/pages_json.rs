@@ -11,7 +11,7 @@ const HTML: &str = "application/vnd.pypi.simple.v1+html; charset=utf-8";
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const BOTH: [&str; 2] = ["text/html", JSON];
 
-const LASTING: &str = "[index]\nfresh_for = \"300s\"\n[access]\ngrant_for = \"300s\"";
+const LASTING: &str = "[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"";
 
 fn page() -> String {
     path::project_page(42, "my-pkg")
@@ -572,7 +572,7 @@ fn a_version_nobody_knows_is_for_the_client_to_judge_in_html_and_nothing_is_made
 fn r8_a_json_page_cut_anywhere_is_never_completed() {
     let gitlab = gitlab(true, 0);
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("retries = 0\nfailures = 0")
+        .gitlab_setting("retries = 0\nbreaker_failures = 0")
         .start();
     let whole = odd_json(gitlab.url()).trim_end().to_owned();
     let cuts = (0..whole.len())

@@ -20,7 +20,7 @@ use crate::support::{
 const PROJECT: &str = "some-lib";
 
 /// Nothing is tried again and nobody is left alone, so that each request meets upstream as it is.
-const PLAIN: &str = "retries = 0\nfailures = 0";
+const PLAIN: &str = "retries = 0\nbreaker_failures = 0";
 
 fn wheel() -> Artifact {
     Distribution::new("Some.Lib", "1.2").payload(20_000).wheel()
@@ -190,7 +190,7 @@ fn r34_a_project_that_comes_back_is_there_again_with_its_files() {
 #[test]
 fn r34_what_one_format_is_told_ends_the_other_and_the_files_while_they_are_fresh() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, "fresh_for = \"10m\"", "");
+    let larder = larder(&gitlab, &index, "ttl = \"10m\"", "");
     warm(&larder, &index);
     index.plan(Act::Answer(Answer::html(410)).at(Kind::Page));
     let insisting = [("Accept", JSON), ("Cache-Control", "no-cache")];
@@ -280,7 +280,7 @@ fn sleep_until(start: Instant, seconds: f64) {
 #[test]
 fn r11_stale_for_holds_on_mirrors_in_memory_for_page_and_file() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, NEVER_FRESH, "stale_for = \"4s\"");
+    let larder = larder(&gitlab, &index, NEVER_FRESH, "stale_if_error = \"4s\"");
     warm(&larder, &index);
     let start = Instant::now();
     index.stop();
@@ -294,7 +294,7 @@ fn r11_stale_for_holds_on_mirrors_in_memory_for_page_and_file() {
 #[test]
 fn r11_a_page_that_is_still_fresh_is_not_shown_past_stale_for_to_who_insists() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, "fresh_for = \"10m\"", "stale_for = \"2s\"");
+    let larder = larder(&gitlab, &index, "ttl = \"10m\"", "stale_if_error = \"2s\"");
     warm(&larder, &index);
     let start = Instant::now();
     index.stop();
@@ -309,7 +309,7 @@ fn r11_a_page_that_is_still_fresh_is_not_shown_past_stale_for_to_who_insists() {
 #[test]
 fn r11_the_age_of_a_page_is_on_disk_and_counts_from_the_last_word() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, NEVER_FRESH, "stale_for = \"8s\"");
+    let larder = larder(&gitlab, &index, NEVER_FRESH, "stale_if_error = \"8s\"");
     warm(&larder, &index);
     let start = Instant::now();
     sleep_until(start, 5.0);
@@ -349,7 +349,7 @@ fn r11_a_page_that_was_carried_here_is_no_younger_than_its_bundle() {
     let bundle = path_in(folder.path(), "bundle");
     well(&near.command(&["export", &bundle, "--json"]));
     std::thread::sleep(Duration::from_millis(4_100));
-    let far = larder(&gitlab, &index, NEVER_FRESH, "stale_for = \"3s\"");
+    let far = larder(&gitlab, &index, NEVER_FRESH, "stale_if_error = \"3s\"");
     well(&far.command(&["import", &bundle, "--json"]));
     index.stop();
     assert_expired(&far, &index, "imported 4 s after the bundle was made");
@@ -414,7 +414,7 @@ fn reasons(larder: &Larder) -> Vec<(String, String)> {
 #[test]
 fn r35_a_credential_of_larders_own_that_is_refused_is_larders_trouble_and_readiness_says_so() {
     let (gitlab, index) = (GitLab::start(), index());
-    let (_folder, larder) = with_credential(&gitlab, &index, "stale_for = \"5s\"");
+    let (_folder, larder) = with_credential(&gitlab, &index, "stale_if_error = \"5s\"");
     warm(&larder, &index);
     assert_eq!(reasons(&larder), []);
     let start = Instant::now();
@@ -505,8 +505,9 @@ fn a_mirrors_page_is_asked_for_first_past_fresh_for_and_stale_while_revalidate()
     let newer = Distribution::new("Some.Lib", "1.3").wheel();
     for (while_revalidate, at, shown) in [("0s", 2.2, 2), ("10s", 2.2, 1), ("1s", 3.2, 2)] {
         let index = index();
-        let pages = format!("stale_while_revalidate = \"{while_revalidate}\"\nrenew_from_uses = 0");
-        let larder = larder(&gitlab, &index, "fresh_for = \"2s\"", &pages);
+        let pages =
+            format!("stale_while_revalidate = \"{while_revalidate}\"\nrefresh_ahead_hits = 0");
+        let larder = larder(&gitlab, &index, "ttl = \"2s\"", &pages);
         get_as(&larder.client(), &page(PROJECT), JSON).expect(200);
         let start = Instant::now();
         index.publish(&newer);
@@ -526,7 +527,7 @@ fn a_file_is_found_by_its_page_no_longer_than_the_page_is_shown() {
     let larder = larder(
         &gitlab,
         &index,
-        "fresh_for = \"1s\"",
+        "ttl = \"1s\"",
         "stale_while_revalidate = \"0s\"",
     );
     warm(&larder, &index);
@@ -581,7 +582,7 @@ fn an_sdist_whose_name_can_be_read_in_two_ways_is_found_by_the_page_that_lists_i
 #[test]
 fn a_mirrors_404_is_remembered_for_a_while_and_no_longer() {
     let (gitlab, index) = (GitLab::start(), index());
-    let larder = larder(&gitlab, &index, "fresh_for = \"10m\"", "fresh_for = \"2s\"");
+    let larder = larder(&gitlab, &index, "ttl = \"10m\"", "ttl = \"2s\"");
     for _ in 0..3 {
         for accept in FORMATS {
             assert_eq!(get_as(&larder.client(), &page("late"), accept).status, 404);

@@ -18,10 +18,10 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const FORMATS: [&str; 2] = [HTML, JSON];
 
 /// Nothing expires by itself while a test runs, and wheels are read ahead.
-const AHEAD: &str = "[metadata]\nahead = 8\ndelay = \"0s\"\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
+const AHEAD: &str = "[metadata]\nprefetch = 8\nprefetch_delay = \"0s\"\n[auth]\ncache_ttl = \"300s\"\n[index]\nttl = \"300s\"";
 /// The same, but nothing is read before somebody asks.
 const NOT_AHEAD: &str =
-    "[metadata]\nahead = 0\n[access]\ngrant_for = \"300s\"\n[index]\nfresh_for = \"300s\"";
+    "[metadata]\nprefetch = 0\n[auth]\ncache_ttl = \"300s\"\n[index]\nttl = \"300s\"";
 
 /// Longer than a page may take to show what has become known of its wheels.
 const A_WHILE: Duration = Duration::from_millis(1500);
@@ -296,10 +296,14 @@ fn r22_each_caller_is_told_of_the_wheels_on_his_own_page() {
 
 #[test]
 fn pages_stay_poor_where_that_is_wanted() {
-    for switch in ["make = false", "make = false\nahead = 8", "ahead = 0"] {
+    for switch in [
+        "generate = false",
+        "generate = false\nprefetch = 8",
+        "prefetch = 0",
+    ] {
         let gitlab = GitLab::start();
         let wheels = publish(&gitlab);
-        let sections = AHEAD.replace("ahead = 8", switch);
+        let sections = AHEAD.replace("prefetch = 8", switch);
         let larder = Larder::builder(&gitlab).sections(&sections).start();
         let client = larder.client().token(token::READER);
         let (page, file) = &places()[0];
@@ -314,7 +318,7 @@ fn pages_stay_poor_where_that_is_wanted() {
             &wheels[0].bytes[..]
         );
         kept(&larder, &wheels[0]);
-        if switch == "ahead = 0" {
+        if switch == "prefetch = 0" {
             becomes(&client, page, HTML, &all_of(&wheels[..1], file));
         } else {
             stays(&client, page, &BTreeMap::new(), switch);
@@ -327,7 +331,7 @@ fn pages_stay_poor_where_that_is_wanted() {
 fn wheels_that_the_pages_reader_takes_at_once_are_not_read_ahead() {
     let gitlab = GitLab::start();
     let wheels = publish(&gitlab);
-    let sections = AHEAD.replace("delay = \"0s\"", "delay = \"1s\"");
+    let sections = AHEAD.replace("prefetch_delay = \"0s\"", "prefetch_delay = \"1s\"");
     let larder = Larder::builder(&gitlab).sections(&sections).start();
     let client = larder.client().token(token::READER);
     let (page, file) = &places()[0];
@@ -375,7 +379,7 @@ fn only_the_likeliest_wheel_of_a_page_is_read_ahead() {
         .wheel();
     gitlab.publish(42, foreign);
     let larder = Larder::builder(&gitlab)
-        .sections("[metadata]\ndelay = \"0s\"\n[index]\nfresh_for = \"300s\"")
+        .sections("[metadata]\nprefetch_delay = \"0s\"\n[index]\nttl = \"300s\"")
         .start();
     let client = larder.client().token(token::READER);
     let (page, file) = &places()[0];
@@ -396,7 +400,7 @@ fn nothing_is_read_ahead_of_a_project_whose_file_the_pages_reader_takes() {
     let gitlab = GitLab::start();
     let wheels = publish(&gitlab);
     let larder = Larder::builder(&gitlab)
-        .sections("[metadata]\nahead = 8\ndelay = \"1s\"")
+        .sections("[metadata]\nprefetch = 8\nprefetch_delay = \"1s\"")
         .start();
     let client = larder.client().token(token::READER);
     let (page, file) = &places()[0];
@@ -424,7 +428,7 @@ fn nothing_is_read_ahead_while_the_pages_reader_is_at_work() {
     let busy = Distribution::new("busy", "1.0").wheel();
     gitlab.publish(42, &busy);
     let larder = Larder::builder(&gitlab)
-        .sections("[metadata]\ndelay = \"2s\"")
+        .sections("[metadata]\nprefetch_delay = \"2s\"")
         .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_file(42, &busy)).expect(200);
@@ -454,7 +458,7 @@ fn no_byte_of_a_wheel_is_asked_for_twice() {
                     .wheel();
                 gitlab.publish(42, &wheel);
                 let larder = Larder::builder(&gitlab)
-                    .sections("[metadata]\ndelay = \"0s\"")
+                    .sections("[metadata]\nprefetch_delay = \"0s\"")
                     .start();
                 let client = larder.client().token(token::READER);
                 let (page, file) = &places()[0];
@@ -515,7 +519,7 @@ fn r1_an_end_that_was_read_ahead_is_not_put_to_the_beginning_of_another_file() {
             .wheel();
         put(other.bytes.clone(), 60);
         let larder = Larder::builder(&gitlab)
-            .sections("[metadata]\ndelay = \"0s\"")
+            .sections("[metadata]\nprefetch_delay = \"0s\"")
             .start();
         let client = larder.client().token(token::READER);
         let (page, file) = &places()[0];
@@ -625,7 +629,7 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
             };
             gitlab.publish(42, file);
         }
-        let sections = AHEAD.replace("ahead = 8", "ahead = 100\nrate = 1000");
+        let sections = AHEAD.replace("prefetch = 8", "prefetch = 100\nrate = 1000");
         let larder = Larder::builder(&gitlab).sections(&sections).start();
         let client = larder.client().token(token::READER);
         let page = path::project_page(42, "hostile");
@@ -719,7 +723,7 @@ fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes(
     let larder = Larder::builder(&gitlab)
         .mirror("pypi", &index)
         .forward("pypi")
-        .sections("[metadata]\nahead = 8\ndelay = \"1s\"")
+        .sections("[metadata]\nprefetch = 8\nprefetch_delay = \"1s\"")
         .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_page(42, "public")).expect(200);

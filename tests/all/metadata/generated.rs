@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// Nothing expires by itself while a test runs.
-const LASTING: &str = "[access]\ngrant_for = \"300s\"";
+const LASTING: &str = "[auth]\ncache_ttl = \"300s\"";
 
 fn sidecar(project: u64, wheel: &Artifact) -> String {
     format!("{}.metadata", path::project_file(project, wheel))
@@ -138,7 +138,7 @@ fn metadata_is_gitlabs_to_answer_where_larder_makes_none() {
         .token(token::READER)
         .get(&sidecar(42, &wheel));
     let off = Larder::builder(&gitlab)
-        .sections("[metadata]\nmake = false")
+        .sections("[metadata]\ngenerate = false")
         .start();
     let client = off.client().token(token::READER);
     for _ in 0..2 {
@@ -273,7 +273,7 @@ fn a_wheel_that_is_too_large_to_be_fetched_for_its_metadata_is_read_by_ranges() 
         let wheel = wheel();
         let gitlab = GitLab::builder().storage(storage).start();
         gitlab.publish(42, &wheel);
-        let sections = format!("{LASTING}\n[files]\nfetch_behind = \"100KiB\"");
+        let sections = format!("{LASTING}\n[files]\nbackground_fetch_max = \"100KiB\"");
         let larder = Larder::builder(&gitlab).sections(&sections).start();
         let client = larder.client().token(token::READER);
         is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
@@ -385,7 +385,7 @@ fn r22_r24_metadata_is_for_those_who_may_have_the_wheel() {
         );
         gitlab.revoke(token::READER);
         let asks_each_time = Larder::builder(&gitlab)
-            .sections("[access]\ngrant_for = \"0\"")
+            .sections("[auth]\ncache_ttl = \"0\"")
             .at_home_of(&larder);
         drop(larder);
         let revoked = asks_each_time
@@ -697,7 +697,7 @@ fn r22_a_word_that_waits_for_a_turn_is_as_old_as_it_is() {
     gitlab.publish(42, &small);
     gitlab.publish(42, &big);
     let larder = Larder::builder(&gitlab)
-        .sections(&format!("{LASTING}\n[files]\ndownloads = 1"))
+        .sections(&format!("{LASTING}\n[files]\nmax_downloads = 1"))
         .start();
     let client = larder.client().token(token::READER);
     let gate = gitlab.hold(Site::FileBody, 100_000);

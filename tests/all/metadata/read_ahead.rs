@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use larder::access::{Access, AccessConfig, Credential, Fingerprint};
+use larder::access::{Access, AuthConfig, Credential, Fingerprint};
 use larder::file::{Files, FilesConfig, MetadataConfig, Parts};
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
@@ -45,7 +45,7 @@ impl Ahead {
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        let access = Arc::new(Access::new(&AccessConfig::default()));
+        let access = Arc::new(Access::new(&AuthConfig::default()));
         let mut headers = http::HeaderMap::new();
         headers.insert(
             "private-token",

@@ -134,7 +134,7 @@ fn an_upload_through_a_chain_arrives_as_it_was_and_shows_at_both() {
 /// In front of another, for GitLab's part and for that one's mirror, by a name of its own.
 fn second(inner: &Larder, forward: &str) -> Larder {
     let sections = format!(
-        "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfiles = [\"{0}/pypi/\"]\nfresh_for = \"0s\"",
+        "[mirrors.public]\nurl = \"{0}/pypi/simple/\"\nfile_urls = [\"{0}/pypi/\"]\nttl = \"0s\"",
         inner.url()
     );
     Larder::in_front_of(&inner.url())
@@ -241,7 +241,7 @@ fn what_the_inner_one_adds_to_gitlabs_pages_goes_through_to_the_entitled() {
     gitlab.publish(42, &wheel);
     let inner = Larder::builder(&gitlab).sections(AHEAD).start();
     let outer = Larder::in_front_of(&inner.url())
-        .sections("[index]\nfresh_for = \"0s\"")
+        .sections("[index]\nttl = \"0s\"")
         .start();
     let reader = outer.client().token(token::READER);
     for page in [path::project_page(42, "rich"), path::group_page(7, "rich")] {

@@ -200,7 +200,7 @@ fn r31_a_gitlab_that_fails_is_never_papered_over_by_the_mirror() {
     for word in words {
         for remembered in [false, true] {
             let street = Street::new();
-            let larder = street.larder("pypi", "[index]\nfresh_for = \"0s\"");
+            let larder = street.larder("pypi", "[index]\nttl = \"0s\"");
             let page = path::group_page(7, PUBLIC);
             if remembered {
                 get_as(&reader(&larder), &page, HTML).expect(200);
@@ -225,7 +225,7 @@ fn r31_a_gitlab_that_fails_is_never_papered_over_by_the_mirror() {
         }
     }
     let street = Street::new();
-    let larder = street.larder("pypi", "[index]\nfresh_for = \"0s\"");
+    let larder = street.larder("pypi", "[index]\nttl = \"0s\"");
     get_as(&reader(&larder), &path::group_page(7, PUBLIC), HTML).expect(200);
     street.index.log().clear();
     street.gitlab.stop();
@@ -239,7 +239,7 @@ fn r31_a_gitlab_that_fails_is_never_papered_over_by_the_mirror() {
 #[test]
 fn what_was_forwarded_once_is_gitlabs_from_the_upload_on() {
     let street = Street::new();
-    let larder = street.larder("pypi", "[index]\nfresh_for = \"300s\"");
+    let larder = street.larder("pypi", "[index]\nttl = \"300s\"");
     let developer = larder.client().token(token::DEVELOPER);
     let pages = [path::group_page(7, PUBLIC), path::project_page(42, PUBLIC)];
     for page in &pages {
@@ -288,7 +288,7 @@ fn what_was_forwarded_once_is_gitlabs_from_the_upload_on() {
 #[test]
 fn a_forward_is_remembered_as_long_as_a_page_is_fresh() {
     let street = Street::new();
-    let larder = street.larder("pypi", "[index]\nfresh_for = \"2s\"");
+    let larder = street.larder("pypi", "[index]\nttl = \"2s\"");
     let page = path::group_page(7, PUBLIC);
     for accept in [JSON, HTML, JSON] {
         get_as(&reader(&larder), &page, accept).expect(200);
@@ -328,20 +328,20 @@ fn the_mirrors_failure_is_said_and_is_not_a_missing_package() {
     assert_eq!(reply.status, 404, "{reply:?}");
 }
 
-/// GitLab says so to one caller, and its word to a caller counts for `access.grant_for`, however long pages are fresh.
+/// GitLab says so to one caller, and its word to a caller counts for `auth.cache_ttl`, however long pages are fresh.
 #[test]
 fn r22_a_forward_is_remembered_no_longer_than_gitlabs_word_counts() {
     let street = Street::new();
     let page = path::project_page(42, PUBLIC);
-    for (grant_for, questions) in [("0s", 2), ("60s", 1)] {
-        let sections = format!("[access]\ngrant_for = {grant_for:?}\n[index]\nfresh_for = \"60s\"");
+    for (cache_ttl, questions) in [("0s", 2), ("60s", 1)] {
+        let sections = format!("[auth]\ncache_ttl = {cache_ttl:?}\n[index]\nttl = \"60s\"");
         let larder = street.larder("pypi", &sections);
         street.forget();
         for _ in 0..2 {
             get_as(&reader(&larder), &page, JSON).expect(200);
         }
         let asked = street.gitlab.log().count(Kind::Page);
-        assert_eq!(asked, questions, "{grant_for}");
+        assert_eq!(asked, questions, "{cache_ttl}");
     }
     street.assert_innocent();
 }

@@ -87,7 +87,7 @@ fn links_of_every_shape_lead_to_larder_and_back_by_a_swap_of_prefixes() {
 fn files_of_a_further_prefix_lie_below_a_place_of_their_own() {
     let (gitlab, index) = (GitLab::start(), index(Links::Relative, Formats::Both));
     let sections = format!(
-        "[mirrors.pypi]\nurl = {:?}\nfiles = [\"{}/\", \"{}/\"]",
+        "[mirrors.pypi]\nurl = {:?}\nfile_urls = [\"{}/\", \"{}/\"]",
         index.url(),
         index.files_origin(),
         index.origin()
@@ -127,7 +127,7 @@ fn links_to_places_that_nobody_configured_stay_as_they_are() {
             );
         }
     }
-    larder.wait_for_log("mirrors.pypi.files");
+    larder.wait_for_log("mirrors.pypi.file_urls");
 }
 
 #[test]
@@ -697,7 +697,7 @@ fn the_files_of_a_page_too_large_to_keep_are_to_be_had_all_the_same() {
         let [wheel, sdist] = both();
         let larder = Larder::builder(&gitlab)
             .mirror("pypi", &index)
-            .sections("[index]\npage_size = \"16KiB\"\n[metadata]\nahead = 0")
+            .sections("[index]\npage_size = \"16KiB\"\n[metadata]\nprefetch = 0")
             .start();
         let accept = if formats == Formats::Html { HTML } else { JSON };
         assert_eq!(

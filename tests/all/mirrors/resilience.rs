@@ -285,8 +285,7 @@ fn r16_a_mirror_that_asks_for_a_pause_gets_it() {
 #[test]
 fn r12_a_silent_mirror_costs_its_time_out_and_then_nothing() {
     let (gitlab, index) = (GitLab::start(), index());
-    let lines =
-        "fresh_for = \"0s\"\nheader_timeout = \"500ms\"\nretries = 0\nfailures = 2\nrest = \"60s\"";
+    let lines = "ttl = \"0s\"\nheader_timeout = \"500ms\"\nretries = 0\nbreaker_failures = 2\nbreaker_open_for = \"60s\"";
     let larder = larder(&gitlab, &index, lines);
     warm(&larder, &index);
     index.plan(Act::StallBeforeHead(Duration::from_secs(60)).at(Kind::Page));
@@ -324,7 +323,7 @@ fn a_file_host_that_is_down_says_nothing_of_the_index() {
     let larder = larder(
         &gitlab,
         &index,
-        "fresh_for = \"0s\"\nretries = 0\nfailures = 1\nrest = \"60s\"",
+        "ttl = \"0s\"\nretries = 0\nbreaker_failures = 1\nbreaker_open_for = \"60s\"",
     );
     index.plan(Act::CutHead { after: 0 }.at(Kind::File));
     for _ in 0..3 {

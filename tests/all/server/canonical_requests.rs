@@ -125,7 +125,7 @@ fn r26_every_field_that_reaches_upstream_is_larders_own() {
         gitlab.publish(42, big());
         // Fresh for no time, so that every request asks.
         let larder = Larder::builder(&gitlab)
-            .sections("[index]\nfresh_for = \"0s\"\n[access]\ngrant_for = \"0s\"")
+            .sections("[index]\nttl = \"0s\"\n[auth]\ncache_ttl = \"0s\"")
             .start();
         let client = larder.client().token(token::READER);
         let addresses = [

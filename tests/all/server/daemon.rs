@@ -237,18 +237,30 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
         .to_string_lossy()
         .into_owned();
     // What stands in the file, what in the environment, and what must be said.
-    let in_file: [(&str, &[&str]); 15] = [
+    let in_file: [(&str, &[&str]); 18] = [
+        (
+            "[access]\ngrant_for = \"9s\"",
+            &["access.grant_for", "auth.cache_ttl"],
+        ),
+        (
+            "[index]\nstale_for = \"9d\"",
+            &["index.stale_for", "index.stale_if_error"],
+        ),
+        (
+            "[mirrors.one]\nhashless = \"store\"",
+            &["mirrors.one.hashless", "mirrors.one.unhashed_files"],
+        ),
         ("lisen = \"127.0.0.1:1\"", &["lisen"]),
         (
             "[gitlab]\nurll = \"https://gitlab.example.com\"",
             &["gitlab", "urll"],
         ),
-        ("[indx]\nfresh_for = \"3s\"", &["indx"]),
+        ("[indx]\nttl = \"3s\"", &["indx"]),
         (
-            "[index]\nfresh_for = \"30 parsecs\"",
-            &["index.fresh_for", "30 parsecs"],
+            "[index]\nttl = \"30 parsecs\"",
+            &["index.ttl", "30 parsecs"],
         ),
-        ("[index]\nfresh_for = 30", &["index.fresh_for", "30"]),
+        ("[index]\nttl = 30", &["index.ttl", "30"]),
         ("cache_size = \"20 gallons\"", &["cache_size", "20 gallons"]),
         ("cache_size = \"0\"", &["cache_size"]),
         (
@@ -268,13 +280,10 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
             &["public_url", "@ci.example.com"],
         ),
         (
-            "[gitlab]\nstore_origins = [\"objects\"]",
-            &["gitlab.store_origins", "objects"],
+            "[gitlab]\nobject_storage_origins = [\"objects\"]",
+            &["gitlab.object_storage_origins", "objects"],
         ),
-        (
-            "[access]\ngrant_for = \"10m\"",
-            &["access.grant_for", "10m"],
-        ),
+        ("[auth]\ncache_ttl = \"10m\"", &["auth.cache_ttl", "10m"]),
         ("[log]\nformat = \"xml\"", &["log.format", "xml"]),
         ("listen = ", &[]),
     ];
@@ -302,12 +311,22 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
             assert!(!said.contains("panicked"), "{command}, {content:?}: {said}");
         }
     }
-    let in_environment: [(&str, &str, &[&str]); 4] = [
+    let in_environment: [(&str, &str, &[&str]); 6] = [
+        (
+            "LARDER_NAMES__PRIVATE",
+            "[]",
+            &["LARDER_NAMES__PRIVATE", "LARDER_PRIVATE_PACKAGES"],
+        ),
+        (
+            "LARDER_MIRRORS__ONE__REST",
+            "1s",
+            &["LARDER_MIRRORS__ONE__BREAKER_OPEN_FOR"],
+        ),
         ("LARDER_LISEN", "x", &["lisen", "LARDER_"]),
         (
-            "LARDER_INDEX__FRESH_FOR",
+            "LARDER_INDEX__TTL",
             "30 parsecs",
-            &["index.fresh_for", "30 parsecs", "LARDER_"],
+            &["index.ttl", "30 parsecs", "LARDER_"],
         ),
         (
             "LARDER_GITLAB__URL",
@@ -369,10 +388,10 @@ fn check_config_and_config_show_say_what_is_in_force_and_where_it_comes_from() {
     let file = write(
         &folder,
         "good.toml",
-        "cache_size = \"1GiB\"\n[index]\nfresh_for = \"5s\"\n",
+        "cache_size = \"1GiB\"\n[index]\nttl = \"5s\"\n",
     );
     let environment = [
-        ("LARDER_INDEX__STALE_FOR", "2d"),
+        ("LARDER_INDEX__STALE_IF_ERROR", "2d"),
         ("LARDER_CACHE_SIZE", "2GiB"),
     ];
     let checked = run(&["check-config", "--config", &file], &environment);
@@ -403,8 +422,8 @@ fn check_config_and_config_show_say_what_is_in_force_and_where_it_comes_from() {
             .unwrap_or_else(|| panic!("no {key} in {shown}"))
     };
     for (key, value, place) in [
-        ("index.fresh_for", "5s", "good.toml"),
-        ("index.stale_for", "2", "environment"),
+        ("index.ttl", "5s", "good.toml"),
+        ("index.stale_if_error", "2", "environment"),
         // The environment wins over the file, the command line over both.
         ("cache_size", "2", "environment"),
         ("cache_dir", "/somewhere", "command line"),

@@ -58,7 +58,7 @@ fn a_good_configuration_takes_effect_and_cuts_nobody() {
     let (url, files) = (index.url(), index.files_prefix());
     add(
         &larder,
-        &format!("[mirrors.extra]\nurl = {url:?}\nfiles = [{files:?}]"),
+        &format!("[mirrors.extra]\nurl = {url:?}\nfile_urls = [{files:?}]"),
     );
     let heard = reload(&larder, &manager);
     assert_eq!(heard.len(), 2, "{heard:?}");
@@ -97,7 +97,7 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
     gitlab.publish(42, Distribution::new("demo", "1.0").wheel());
     let larder = manager
         .over(Larder::builder(&gitlab))
-        .sections("[index]\nfresh_for = \"1h\"")
+        .sections("[index]\nttl = \"1h\"")
         .start();
     manager.hears_of("READY=1");
     let client = larder.client().token(token::READER);
@@ -105,24 +105,20 @@ fn a_bad_configuration_changes_nothing_and_is_told() {
     client.get(&page).expect(200);
     let asked = gitlab.log().len();
     for (from, to, faults) in [
+        ("ttl = \"1h\"", "ttl = \"1 parsec\"", vec!["index.ttl"]),
         (
-            "fresh_for = \"1h\"",
-            "fresh_for = \"1 parsec\"",
-            vec!["index.fresh_for"],
-        ),
-        (
-            "fresh_for = \"1h\"",
-            "fresh_for = \"1h\"\n[mirrors.one]\nurl = \"\"\n[mirrors.two]\nurl = \"\"",
+            "ttl = \"1h\"",
+            "ttl = \"1h\"\n[mirrors.one]\nurl = \"\"\n[mirrors.two]\nurl = \"\"",
             vec!["mirrors.one.url", "mirrors.two.url"],
         ),
         (
-            "fresh_for = \"1h\"",
-            "fresh_for = \"1h\"\n[log]\nlevel = \"inof\"",
+            "ttl = \"1h\"",
+            "ttl = \"1h\"\n[log]\nlevel = \"inof\"",
             vec!["log.level"],
         ),
         (
-            "fresh_for = \"1h\"",
-            "fresh_for = \"1h\"\n[import]\nallowed_signers = \"/nowhere/at/all\"",
+            "ttl = \"1h\"",
+            "ttl = \"1h\"\n[import]\nallowed_signers = \"/nowhere/at/all\"",
             vec!["import.allowed_signers"],
         ),
     ] {
@@ -311,7 +307,7 @@ fn an_upload_that_ends_after_a_reload_is_seen_at_once() {
     gitlab.publish(42, &first);
     let larder = manager
         .over(Larder::builder(&gitlab))
-        .sections("[index]\nfresh_for = \"1h\"")
+        .sections("[index]\nttl = \"1h\"")
         .start();
     manager.hears_of("READY=1");
     let (client, page) = (

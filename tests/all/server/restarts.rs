@@ -32,7 +32,10 @@ impl<'a> Supervisor<'a> {
         let home = TempDir::with_prefix("larder-").expect("a temporary folder");
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let config = home.path().join("larder.toml");
-        let stores = format!("[gitlab]\nstore_origins = [{:?}]\n", gitlab.store_url());
+        let stores = format!(
+            "[gitlab]\nobject_storage_origins = [{:?}]\n",
+            gitlab.store_url()
+        );
         std::fs::write(config, stores).expect("a writable folder");
         let running = Self::launch(&socket, gitlab, &home);
         let supervisor = Self {

@@ -361,7 +361,7 @@ fn a_relative_root_and_another_external_url_are_handled() {
             .start();
         let larder = Larder::builder(&gitlab)
             .gitlab_setting("external_urls = [\"https://gitlab.example.com/git/\"]")
-            .sections("[index]\nfresh_for = \"0s\"")
+            .sections("[index]\nttl = \"0s\"")
             .start();
         let wheel = wheel();
         let link = format!(

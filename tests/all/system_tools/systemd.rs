@@ -233,7 +233,7 @@ fn the_daemon_makes_no_call_that_the_unit_forbids() {
     );
     let larder = Larder::builder(&gitlab)
         .binary(traced(folder.path()))
-        .sections(&format!("{section}[metadata]\nahead = 4"))
+        .sections(&format!("{section}[metadata]\nprefetch = 4"))
         .argument("--listen=127.0.0.1:0")
         .argument(&socket)
         .start();

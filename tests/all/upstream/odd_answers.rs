@@ -63,7 +63,7 @@ fn is_a_problem(reply: &Reply, case: &str) {
 #[test]
 fn a_label_that_the_sha256_disproves_is_left_out() {
     for storage in MODES {
-        let (gitlab, larder, client) = start(storage, "[files]\nfetch_behind = \"0\"");
+        let (gitlab, larder, client) = start(storage, "[files]\nbackground_fetch_max = \"0\"");
         for (number, label) in NO_CODINGS.into_iter().chain(CODINGS).enumerate() {
             for size in [3_000, 300_000] {
                 let case = format!("{storage:?} {label:?} {size}");
@@ -153,7 +153,11 @@ fn a_mirrors_label_is_judged_by_the_sha256_or_refused() {
     for label in NO_CODINGS.into_iter().chain(CODINGS) {
         for hashes in [Hashes::Sha256, Hashes::None] {
             for store in [false, true] {
-                let lines = if store { "hashless = \"store\"" } else { "" };
+                let lines = if store {
+                    "unhashed_files = \"store\""
+                } else {
+                    ""
+                };
                 let (index, larder, file, address) = mirrored(hashes, lines);
                 let case = format!("{label:?} {hashes:?} {store}");
                 index.plan(Act::Encoding(label).at(Kind::File));
@@ -209,7 +213,7 @@ fn a_label_of_a_mirrors_metadata_is_judged_by_its_sha256_or_it_is_made_of_the_wh
 #[test]
 fn r3_a_part_that_was_not_asked_for_is_not_passed_on() {
     for storage in MODES {
-        let (gitlab, larder, client) = start(storage, "[files]\nfetch_behind = \"0\"");
+        let (gitlab, larder, client) = start(storage, "[files]\nbackground_fetch_max = \"0\"");
         for (number, act) in [
             Act::AnotherRange("bytes=5-9"),
             Act::AnotherRange("bytes=50-199"),
@@ -263,7 +267,7 @@ fn r3_a_mirrors_part_is_not_taken_for_another_or_for_the_whole() {
     for hashes in [Hashes::Sha256, Hashes::None] {
         for act in [Act::AnotherRange("bytes=5-9"), Act::NoContentRange] {
             let case = format!("{hashes:?} {act:?}");
-            let (index, larder, file, address) = mirrored(hashes, "hashless = \"store\"");
+            let (index, larder, file, address) = mirrored(hashes, "unhashed_files = \"store\"");
             let client = larder.client();
             index.plan(act.clone().at(Kind::File));
             let reply = client.get_range(&address, "bytes=100-199");

@@ -27,7 +27,7 @@ fn page(larder: &Larder) -> Reply {
 fn once(builder: Builder) -> Builder {
     builder
         .gitlab_setting("retries = 0")
-        .gitlab_setting("failures = 0")
+        .gitlab_setting("breaker_failures = 0")
 }
 
 fn by_way_of(url: &str) -> String {
@@ -95,7 +95,10 @@ fn https_goes_through_a_tunnel_and_names_are_the_proxys_to_find() {
         by_way_of(&proxy.url())
     );
     let larder = Larder::in_front_of(&format!("https://{named}"))
-        .gitlab_setting(&format!("store_origins = [{:?}]", gitlab.store_url()))
+        .gitlab_setting(&format!(
+            "object_storage_origins = [{:?}]",
+            gitlab.store_url()
+        ))
         .gitlab_setting(&lines)
         .mirror_with("pypi", &index, &lines)
         .start();
@@ -290,7 +293,7 @@ fn a_peer_behind_a_proxy_that_fails_rests() {
     let proxy = Proxy::for_user("ann", "s3cret");
     let builder = Larder::builder(&gitlab).gitlab_setting(&by_way_of(&proxy.url()));
     let larder = builder
-        .gitlab_setting("failures = 2\nrest = \"60s\"")
+        .gitlab_setting("breaker_failures = 2\nbreaker_open_for = \"60s\"")
         .start();
     for _ in 0..2 {
         assert_fault(&larder, &page(&larder), "the proxy on the way");

@@ -409,7 +409,7 @@ fn r16_a_gitlab_that_is_away_is_answered_for_at_once_and_found_again() {
 fn r16_a_gitlab_that_fails_is_left_alone_and_one_read_finds_out_when_it_is_well() {
     let gitlab = GitLab::start();
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("retries = 0\nfailures = 3")
+        .gitlab_setting("retries = 0\nbreaker_failures = 3")
         .start();
     let client = larder.client().token(token::DEVELOPER);
     let page = path::project_page(42, "my-pkg");

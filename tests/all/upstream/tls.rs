@@ -35,7 +35,7 @@ fn ca(path: &Path) -> String {
 fn once(builder: Builder) -> Builder {
     builder
         .gitlab_setting("retries = 0")
-        .gitlab_setting("failures = 0")
+        .gitlab_setting("breaker_failures = 0")
 }
 
 /// The answer names the fault, is no word of GitLab's, and gives no address away.
@@ -148,7 +148,7 @@ fn a_certificate_that_will_not_do_is_named_in_words() {
             &ca_file,
             "is not for the name or address",
         ),
-        (self_signed, &self_signed_file, "gitlab.certificate_sha256"),
+        (self_signed, &self_signed_file, "gitlab.pin_sha256"),
     ] {
         let gitlab = GitLab::builder().tls(Tls::new(&pair)).start();
         let larder = once(Larder::builder(&gitlab))
@@ -230,7 +230,7 @@ fn a_pinned_certificate_will_do_and_no_other_will() {
     let authority = Authority::new("private");
     let ca_file = authority.write(folder.path(), "ca");
     let own = Authority::self_signed_server(&["gitlab.example"]);
-    let pin = format!("certificate_sha256 = [{:?}]", fingerprint(&own));
+    let pin = format!("pin_sha256 = [{:?}]", fingerprint(&own));
     let wheel = wheel("widget");
     let store = authority.server(&HERE);
     let builder = || {
@@ -258,7 +258,7 @@ fn a_pinned_certificate_will_do_and_no_other_will() {
         .gitlab_setting(&pin)
         .gitlab_setting(&ca(&ca_file))
         .start();
-    assert_fault(&larder, &page(&larder), "none of gitlab.certificate_sha256");
+    assert_fault(&larder, &page(&larder), "none of gitlab.pin_sha256");
 }
 
 #[test]
