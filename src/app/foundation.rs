@@ -2,10 +2,11 @@
 //!
 //! Owns the tasks that look after the store. Must not know the services.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 
 use super::error::StartError;
 use crate::access::GrantCounts;

@@ -28,6 +28,7 @@ use super::event::{End, Line};
 use super::order::{CONTROL_PATH, Order};
 use crate::access::Credential;
 use crate::store::ControlSocket;
+use crate::values::error_chain::{self, BoxError};
 
 /// For a daemon on this machine to take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,8 +47,6 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// The largest body of an error that is read.
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body, of whatever kind.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -121,7 +120,7 @@ impl Client {
         *request.uri_mut() = target.map_err(|why| ClientError::NoAnswer(why.to_string()))?;
         match timeout(ANSWER_TIMEOUT, self.inner.request(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(why)) => Err(ClientError::NoAnswer(cause(&why))),
+            Ok(Err(why)) => Err(ClientError::NoAnswer(error_chain::root(&why))),
             Err(_) => Err(silent(ANSWER_TIMEOUT)),
         }
     }
@@ -207,15 +206,6 @@ fn silent(limit: Duration) -> ClientError {
         "no answer within {}",
         humantime::format_duration(limit)
     ))
-}
-
-/// The last of an error's causes, which is the system's own word.
-fn cause(why: &dyn std::error::Error) -> String {
-    let mut last = why;
-    while let Some(deeper) = last.source() {
-        last = deeper;
-    }
-    last.to_string()
 }
 
 /// What an order tells, event by event.

@@ -8,10 +8,11 @@
 //! them in order.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::flight::Flights;
@@ -88,7 +89,7 @@ impl ReadAhead {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     /// Reads no more: whoever waits for a turn gets none.
@@ -244,7 +245,7 @@ impl ReadAhead {
     /// How long this wheel has to wait for the rate's sake.
     fn pause(&self, now: Instant) -> Duration {
         let step = Duration::from_secs(1) / self.maker().config().rate.max(1);
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let slot = next.map_or(now, |next| next.max(now));
         *next = Some(slot + step);
         slot.saturating_duration_since(now)

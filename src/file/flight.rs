@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry as Slot, VacantEntry};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderValue, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
@@ -56,7 +57,7 @@ pub(super) struct Handover(Arc<Mutex<Option<Answer>>>);
 
 impl Handover {
     pub(super) fn take(&self) -> Option<Answer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -150,7 +151,7 @@ pub struct RunningFlights(Mutex<HashMap<FileRef, Arc<Flight>>>);
 
 impl RunningFlights {
     fn table(&self) -> MutexGuard<'_, HashMap<FileRef, Arc<Flight>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -13,10 +13,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::error::FileError;
 use super::metadata_config::MetadataConfig;
@@ -110,7 +111,7 @@ impl Maker {
             let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
             bytes.read_exact_at(&mut piece, span.start).map(|()| piece)
         };
-        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.making.lock();
         let extracted = match WheelName::parse(file.filename.as_str()) {
             Ok(wheel) => wheel::extract(wheel, *size, read)?,
             Err(why) => Err(why),

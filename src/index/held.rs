@@ -6,10 +6,11 @@
 //! `projects/42` is not seen under `groups/acme` or `projects/acme%2Fwidgets`, because only GitLab could say that they
 //! are the same. Must not ask anybody, and must not judge rights beyond asking whether they stand.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use url::Url;
 
 use super::error::PageError;
@@ -209,7 +210,7 @@ impl HeldPages {
 
     /// Blocks.
     fn projects(&self) -> Result<Arc<Projects>, PageError> {
-        let mut known = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.projects.lock();
         let generation = self.holdings.generation();
         if let Some((_, projects)) = known.as_ref().filter(|(made_at, _)| *made_at == generation) {
             return Ok(Arc::clone(projects));

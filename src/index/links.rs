@@ -9,9 +9,10 @@
 //! stays as it is and the log says why. Must not know formats.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use url::Url;
 
 use super::ahead::Candidate;
@@ -430,7 +431,7 @@ impl Links {
 
     /// Whether this was not told before, and may be.
     fn is_first(&self, told: String) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         warned.len() < WARNED_MAX && warned.insert(told)
     }
 }

@@ -4,8 +4,9 @@
 //! rules, and is told the dates. Must not know where the page was stored.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use url::Url;
 
 use super::Pages;
@@ -33,15 +34,12 @@ impl Pages {
         let seen = Arc::clone(&addresses);
         let address = move |entry: &Entry<'_>| {
             let address = links.as_ref()?.file_address(&page, entry.url)?;
-            seen.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(address.clone());
+            seen.lock().insert(address.clone());
             Some(address)
         };
         let listing =
             Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)?;
-        let addresses =
-            std::mem::take(&mut *addresses.lock().unwrap_or_else(PoisonError::into_inner));
+        let addresses = std::mem::take(&mut *addresses.lock());
         Ok((listing, addresses))
     }
 }

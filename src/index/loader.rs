@@ -4,12 +4,13 @@
 //! the way of a page between disk and memory. Must not conclude anything for a caller from an answer that another caller
 //! was given; that is `settle`'s.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -151,10 +152,7 @@ impl Loader {
 
     /// What is in memory counts no more, and neither does what is on its way there.
     pub(super) fn forget(&self, now: Instant) {
-        *self
-            .forgotten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.forgotten.lock() = Some(now);
         self.parts.written.part();
         self.memory.clear();
         self.refusals.clear();
@@ -162,10 +160,7 @@ impl Loader {
     }
 
     fn forgotten_at(&self) -> Option<Instant> {
-        *self
-            .forgotten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.forgotten.lock()
     }
 
     /// Since when GitLab's word has to be for it to count.

@@ -4,11 +4,12 @@
 //! with the page ([`crate::simple::annotate`]), so that neither upstream nor the disk is asked for it again. Must not know
 //! who gets it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::ahead::likeliest;
@@ -114,13 +115,7 @@ impl Page {
 
     /// The bytes to send.
     pub fn forms(&self) -> Arc<Representations> {
-        Arc::clone(
-            &self
-                .shown
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .forms,
-        )
+        Arc::clone(&self.shown.lock().forms)
     }
 
     /// Looks whether metadata of its wheels has become known since it was last looked for. Returns when that is done, or
@@ -130,7 +125,7 @@ impl Page {
             return;
         }
         let due = {
-            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let shown = self.shown.lock();
             shown.generation != sidecars.generation()
                 && now.saturating_duration_since(shown.looked) >= LOOK_EVERY
         };
@@ -148,7 +143,7 @@ impl Page {
                 Representations::prepare(body).map(Arc::new)
             };
             if let Ok(forms) = forms {
-                *this.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown {
+                *this.shown.lock() = Shown {
                     forms,
                     generation,
                     looked: now,
@@ -162,7 +157,7 @@ impl Page {
 
     /// The wheels without metadata that are most likely wanted, for the first who asks.
     pub fn take_ahead(&self) -> Vec<FileRef> {
-        std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.ahead.lock())
     }
 
     /// The files the page lists, by the scope their links name.

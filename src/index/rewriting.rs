@@ -2,9 +2,10 @@
 //!
 //! Owns the driving of the rewriter, and what is collected on the way. Must not know where the bytes come from or go.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use url::Url;
 
 use super::error::PageError;
@@ -99,11 +100,7 @@ impl Rewriting {
             if !offered {
                 return Decision::Drop;
             }
-            judge.decide(
-                &told,
-                entry,
-                seen.lock().unwrap_or_else(PoisonError::into_inner).as_mut(),
-            )
+            judge.decide(&told, entry, seen.lock().as_mut())
         };
         let rewriter = Rewriter::new(source, target, subject, url, decide);
         Self {
@@ -129,10 +126,7 @@ impl Rewriting {
 
     /// From here on the page is streamed out, in memory that hardly grows with it.
     pub(super) fn stream(&mut self) {
-        let mut collected = self
-            .collected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut collected = self.collected.lock();
         let mirrored = collected
             .take()
             .map(|collected| collected.mirrored)
@@ -148,11 +142,7 @@ impl Rewriting {
     pub(super) fn finish_stream(self) -> Result<(Bytes, MirrorFiles), PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
         self.links.tell_left_out(&self.page, &finished.left_out);
-        let collected = self
-            .collected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let collected = self.collected.lock().take();
         let offered = collected.filter(|_| !is_quarantined(finished.status.as_ref()));
         let mut output = self.output;
         output.extend_from_slice(&finished.rest);
@@ -174,11 +164,7 @@ impl Rewriting {
     ) -> Result<Rewritten, PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
         self.links.tell_left_out(&self.page, &finished.left_out);
-        let collected = self
-            .collected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let collected = self.collected.lock().take();
         let collected = collected.unwrap_or_default();
         if is_quarantined(finished.status.as_ref())
             && !(collected.files.is_empty() && collected.mirrored.is_empty())

@@ -3,7 +3,7 @@
 //! Owns the rule that an answer speaks for the caller in whose name it was asked, and what a refusal ends. Must not ask
 //! upstream.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::PageError;
@@ -78,11 +78,7 @@ pub(super) fn settle(
         },
         Loaded::Oversize(stream) => {
             // A shared load's stream belongs to whoever began it, in whose name it was asked for.
-            let stream = if ours {
-                stream.lock().unwrap_or_else(PoisonError::into_inner).take()
-            } else {
-                None
-            };
+            let stream = if ours { stream.lock().take() } else { None };
             stream.map_or(Settled::Taken, |stream| {
                 Settled::Reply(PageReply::Stream(stream))
             })

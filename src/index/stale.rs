@@ -4,8 +4,9 @@
 //! are not counted. Must not know callers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::registry::{PageRef, Scope};
 
@@ -38,7 +39,7 @@ struct Given {
 
 impl StaleServed {
     pub(super) fn note(&self, page: &PageRef, age: Option<Duration>, now: Instant) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() >= PAGES_MAX {
             known.retain(|_, given| given.is_late(now));
         }
@@ -49,7 +50,7 @@ impl StaleServed {
 
     /// Each upstream of which there are any, GitLab first.
     pub(super) fn report(&self, now: Instant) -> Vec<StalePages> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.retain(|_, given| given.is_late(now));
         let mut all: Vec<StalePages> = Vec::new();
         for (page, given) in known.iter() {

@@ -3,8 +3,9 @@
 //! Shared by the pages of all configurations that are or were in force, so that an upload that began before a reload makes
 //! the pages after it stale. Must not know what changed.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 #[derive(Debug, Default)]
 pub struct WrittenMark(Mutex<Written>);
@@ -18,7 +19,7 @@ pub(super) struct Written {
 
 impl WrittenMark {
     pub(super) fn changed(&self, now: Instant) {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.0.lock();
         *written = Written {
             at: Some(now),
             count: written.count + 1,
@@ -27,10 +28,10 @@ impl WrittenMark {
 
     /// Keeps further askers from joining loads that are under way; nothing grows old by it.
     pub(super) fn part(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count += 1;
+        self.0.lock().count += 1;
     }
 
     pub(super) fn read(&self) -> Written {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }

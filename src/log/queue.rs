@@ -5,9 +5,10 @@
 //! not know what is logged.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -70,7 +71,7 @@ impl LogQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     fn put(&self, line: &[u8]) {
@@ -91,16 +92,13 @@ impl LogQueue {
         loop {
             let mut state = self.state();
             while state.lines.is_empty() && !state.closing {
-                state = self
-                    .0
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                self.0.changed.wait(&mut state);
             }
             if state.lines.is_empty() {
                 state.done = true;
                 drop(state);
-                return self.0.changed.notify_all();
+                self.0.changed.notify_all();
+                return;
             }
             std::mem::swap(&mut state.lines, &mut lines);
             drop(state);
@@ -139,12 +137,8 @@ impl Drop for LogQueueGuard {
         state.closing = true;
         self.0.0.changed.notify_all();
         // Past the wait it is lost: a reader that takes nothing must not keep the process.
-        drop(
-            self.0
-                .0
-                .changed
-                .wait_timeout_while(state, FAREWELL, |state| !state.done),
-        );
+        let changed = &self.0.0.changed;
+        changed.wait_while_for(&mut state, |state| !state.done, FAREWELL);
     }
 }
 

@@ -9,13 +9,14 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use parking_lot::Mutex;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
@@ -26,8 +27,7 @@ use crate::index::PageStream;
 use crate::store::{Availability, Cause, Span};
 use crate::upstream::IdleBody;
 use crate::values::byte_range::Extent;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::values::error_chain::BoxError;
 
 /// Bytes read from disk at a time, for one answer.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -364,7 +364,7 @@ static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
 impl Buffer {
     fn take() -> Self {
-        let pooled = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pooled = POOL.lock().pop();
         Self {
             bytes: pooled.unwrap_or_else(|| vec![0; CHUNK_BYTES].into()),
             filled: 0,
@@ -390,7 +390,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = POOL.lock();
         if pool.len() < POOLED_MAX {
             pool.push(std::mem::take(&mut self.bytes));
         }

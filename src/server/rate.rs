@@ -3,10 +3,11 @@
 //! A token bucket for each client, kept as one instant: when it will be full again (the generic cell rate algorithm). Owns
 //! the decision and the table, which is bounded. Must not know what is asked, nor how a refusal is told.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 
 use super::ServerLimits;
 use super::wire::clients::ClientAddress;
@@ -94,10 +95,7 @@ impl RequestRate {
         let bucket = self
             .clients
             .get_with(client, || Arc::new(Mutex::new(Bucket { full_at: now })));
-        bucket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(rate, now)
+        bucket.lock().take(rate, now)
     }
 }
 

@@ -17,11 +17,12 @@ mod splice;
 mod tests;
 mod value;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lol_html::html_content::EndTag;
 use lol_html::{MemorySettings, OutputSink, element, send};
+use parking_lot::{Mutex, MutexGuard};
 use url::Url;
 
 use self::page::{Heard, Page};
@@ -133,7 +134,7 @@ impl OutputSink for Sink {
 
 /// A poisoned page is only reachable through a rewriter whose caller caught a panic; its bytes are whole.
 fn lock(page: &Mutex<Page>) -> MutexGuard<'_, Page> {
-    page.lock().unwrap_or_else(PoisonError::into_inner)
+    page.lock()
 }
 
 type Shared = Arc<Mutex<Page>>;

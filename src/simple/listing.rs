@@ -5,8 +5,9 @@
 //! hashes other than sha256 are left behind. Must not know where addresses lead; the caller's closure tells.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -71,9 +72,7 @@ pub fn read_entries<T: Send + 'static>(
     let taken: Arc<Mutex<Vec<T>>> = Arc::default();
     let seen = Arc::clone(&taken);
     let note = move |entry: &Entry<'_>| {
-        seen.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(take(entry));
+        seen.lock().extend(take(entry));
         Decision::Drop
     };
     // Rendered, whatever it was: what is in kind would also be given links that are no entries.
@@ -85,7 +84,7 @@ pub fn read_entries<T: Send + 'static>(
     let mut rewriter = Rewriter::new(format, target, Subject::Project(project.clone()), url, note);
     rewriter.write(body)?;
     let finished = rewriter.finish()?;
-    let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+    let taken = std::mem::take(&mut *taken.lock());
     Ok((taken, finished.status))
 }
 

@@ -8,9 +8,10 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use url::Url;
 
 use super::entry::{Decision, Entry, LeftOut, Passage, Subject, Visit};
@@ -190,5 +191,5 @@ fn render(
 
 /// A poisoned page is only reachable through a rewriter whose caller caught a panic; its bytes are whole.
 fn lock(renderer: &Mutex<Renderer>) -> MutexGuard<'_, Renderer> {
-    renderer.lock().unwrap_or_else(PoisonError::into_inner)
+    renderer.lock()
 }

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::error::StoreError;
@@ -65,7 +66,7 @@ impl AwaitedBundles {
         parts: &[u32],
         since: u64,
     ) -> Result<(), StoreError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let bundle = bundle.to_string();
         if parts.is_empty() {
             known.remove(&bundle);
@@ -93,7 +94,7 @@ impl AwaitedBundles {
 
     /// What is waited for now.
     pub fn all(&self, now: SystemTime) -> Vec<AwaitedParts> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let recent = |awaited: &&AwaitedParts| {
             let until = UNIX_EPOCH
                 .checked_add(Duration::from_secs(awaited.since).saturating_add(WAITED_FOR));

@@ -13,10 +13,11 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
 use super::changes::Changes;
@@ -108,7 +109,7 @@ impl Blob {
 
     /// Keeps the blob from looking unused while its handle serves hit after hit.
     fn note_use(&self, now: Instant) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock();
         if now.saturating_duration_since(*noted) >= USE_NOTED_EVERY {
             *noted = now;
             note_use(&self.file);
@@ -189,7 +190,7 @@ impl Blobs {
             }
             self.handles.invalidate(&digest);
         }
-        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = self.checks.lock();
         if let Some(running) = checks.get(&digest).and_then(Weak::upgrade) {
             return Ok(Held::Checking(running));
         }
@@ -230,10 +231,7 @@ impl Blobs {
             self.remember(blob).size()
         });
         // Before anybody is told: whoever looks again finds the blob, or nothing, but no check that is over.
-        self.checks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&digest);
+        self.checks.lock().remove(&digest);
         match checked {
             Ok(size) => growing.seal(size),
             Err(cause) => growing.fail(cause),
@@ -316,7 +314,7 @@ impl Blobs {
     }
 
     fn evict(&self, needed: u64) -> Result<(), StoreError> {
-        let _one_at_a_time = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.evicting.lock();
         let excess = self.ledger.excess(needed);
         if excess == 0 || self.keeps_everything() {
             return Ok(());

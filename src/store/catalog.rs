@@ -4,9 +4,10 @@
 //! digest. A blob is therefore shared between callers of one address, but a second *address* of the same digest must
 //! once have yielded the bytes itself before it counts as held. Must not know callers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use moka::sync::Cache;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::blobs::integrity;
@@ -88,9 +89,7 @@ impl Catalog {
     }
 
     fn generation(&self) -> MutexGuard<'_, u64> {
-        self.generation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.generation.lock()
     }
 
     /// The digest of what a mirror's path was last seen to yield.

@@ -5,8 +5,9 @@
 //! closes the gate for a moment. Going in twice is fine: nobody waits for one who is inside. Must not know the disk.
 
 use std::collections::HashSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::values::digest::Digest;
 
@@ -35,16 +36,13 @@ pub(super) struct Watch<'a>(&'a Gate);
 
 impl Gate {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Goes in to put something in, or to write about it. Blocks while the gate is closed, which is never for long.
     pub(super) fn enter(&self, digest: Option<Digest>) -> Inside<'_> {
-        let state = self.state();
-        let mut state = self
-            .changed
-            .wait_while(state, |state| state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.changed.wait_while(&mut state, |state| state.closed);
         state.inside += 1;
         if let (Some(watched), Some(digest)) = (&mut state.watched, digest) {
             watched.insert(digest);
@@ -55,8 +53,8 @@ impl Gate {
     /// Closes the gate in a moment at which nobody is inside; `None` if there was none for so long.
     pub(super) fn close(&self, most: Duration) -> Option<Closed<'_>> {
         let busy = |state: &mut State| state.inside > 0 || state.closed;
-        let waited = self.changed.wait_timeout_while(self.state(), most, busy);
-        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let waited = self.changed.wait_while_for(&mut state, busy, most);
         if waited.timed_out() && busy(&mut state) {
             return None;
         }

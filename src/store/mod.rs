@@ -39,8 +39,8 @@ mod vitals;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use awaited::AwaitedBundles;
@@ -69,6 +69,7 @@ use crate::values::clock;
 use crate::values::digest::Digest;
 use changes::Changes;
 use layout::Layout;
+use parking_lot::Mutex;
 
 /// How long a disk that failed is left alone.
 pub const REST: Duration = Duration::from_secs(30);
@@ -204,7 +205,7 @@ impl Store {
 
     /// Whether the disk failed less than [`REST`] ago: nothing new is stored.
     pub fn rests(&self, now: Instant) -> bool {
-        let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let resting = *self.resting.lock();
         resting.is_some_and(|until| now < until)
     }
 
@@ -275,7 +276,7 @@ impl Store {
         {
             Ok(()) => {
                 self.layout.vitals().recovered();
-                *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *self.resting.lock() = None;
                 tracing::info!("the cache folder can be written again");
             }
             Err(why) => self.rest(&why, now),
@@ -284,7 +285,7 @@ impl Store {
 
     /// Makes up for what could not be done at the start, if there is anything.
     fn hold(&self) -> Result<(), StoreError> {
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lock = self.lock.lock();
         if matches!(*lock, Lock::Unwritten { .. }) {
             // First, because the lock is not to be had twice.
             *lock = Lock::Unwritten { _file: None };
@@ -306,7 +307,7 @@ impl Store {
     }
 
     fn leave_alone(&self, now: Instant) {
-        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + REST);
+        *self.resting.lock() = Some(now + REST);
     }
 }
 

@@ -18,10 +18,11 @@
 use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::integrity;
@@ -188,7 +189,7 @@ impl PageShelf {
 
     fn withdraw_now(&self, route: &Route, known: bool) -> Result<bool, StoreError> {
         let root = self.layout.root();
-        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.storing.lock();
         let mut lines = Vec::new();
         for format in [Format::Json, Format::Html] {
             let key = key(route, format);
@@ -353,7 +354,7 @@ impl PageShelf {
         (lasting, asked): (Lasting, SystemTime),
     ) -> Result<(), StoreError> {
         let root = self.layout.root();
-        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.storing.lock();
         let old = cacache::index::find(root, key)?;
         let mine = old
             .as_ref()

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::error::StoreError;
@@ -37,7 +38,7 @@ impl Sets {
     /// # Errors
     /// When the folder cannot be read or written, or the set becomes larger than a million files.
     pub fn add(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         let mut all = self.read(name)?.unwrap_or_default();
         all.extend(files.iter().map(|file| (address(file), file.digest)));
         self.write(name, &all)
@@ -48,7 +49,7 @@ impl Sets {
     /// # Errors
     /// As [`Self::add`].
     pub fn replace(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         self.write(
             name,
             &files

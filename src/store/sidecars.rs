@@ -6,9 +6,10 @@
 //! the verified one counts, whatever was read. A fact outlives its bytes: they may be evicted and made again. Must not
 //! know callers or archives.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::integrity;
@@ -86,7 +87,7 @@ impl Sidecars {
 
     /// Moves whenever [`Self::find`] may give another answer than before.
     pub fn generation(&self) -> u64 {
-        *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.changes.lock()
     }
 
     pub(super) fn fact(&self, wheel: WheelMark) -> Option<Fact> {
@@ -101,7 +102,7 @@ impl Sidecars {
                 return None;
             }
         };
-        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.changes.lock();
         if *changes == before {
             self.remembered.insert(wheel, found);
         }
@@ -119,7 +120,7 @@ impl Sidecars {
         bytes: usize,
         origin: Origin,
     ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         let fact = Fact { metadata, origin };
         let known = self.fact(wheel);
         match known {
@@ -155,7 +156,7 @@ impl Sidecars {
     /// # Errors
     /// When the index cannot be written.
     pub fn retract(&self, wheel: WheelMark) -> Result<(), StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         let Some(known) = self.fact(wheel) else {
             return Ok(());
         };
@@ -171,7 +172,7 @@ impl Sidecars {
     /// # Errors
     /// When the index cannot be written.
     pub(super) fn forget(&self, wheel: WheelMark) -> Result<(), StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changing.lock();
         let _inside = self.layout.gate().enter(None);
         cacache::index::delete(self.layout.root(), &key(wheel))?;
         self.change(wheel, None, true);
@@ -179,7 +180,7 @@ impl Sidecars {
     }
 
     fn change(&self, wheel: WheelMark, fact: Option<Fact>, shows: bool) {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = self.changes.lock();
         self.remembered.insert(wheel, fact);
         *changes += u64::from(shows);
     }

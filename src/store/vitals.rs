@@ -5,8 +5,9 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::error::StoreError;
 use super::ledger::Ledger;
@@ -175,13 +176,13 @@ impl Vitals {
 
     /// Whether a body of so many bytes got room within the budget.
     pub(super) fn asked_for_room(&self, bytes: u64, got_it: bool, now: Instant) {
-        let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shortage = self.shortage.lock();
         *shortage = Shortage::after(*shortage, bytes, got_it, now);
     }
 
     /// The budget is another one.
     pub(super) fn budget_changed(&self, budget_bytes: u64) {
-        let mut shortage = self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shortage = self.shortage.lock();
         *shortage = shortage.filter(|shortage| shortage.wanted_bytes > budget_bytes);
     }
 
@@ -196,7 +197,7 @@ impl Vitals {
             _ => return,
         };
         add(&self.failures, 1);
-        let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut illness = self.illness.lock();
         let since = illness.as_ref().map_or(now, |before| before.since);
         let wanted = illness.as_ref().map_or(0, |before| before.wanted_bytes);
         let wanted_bytes = if ailment == Ailment::Full {
@@ -215,7 +216,7 @@ impl Vitals {
 
     /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for more.
     pub(super) fn wrote(&self, bytes: u64) {
-        let mut illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut illness = self.illness.lock();
         *illness = illness
             .take()
             .filter(|illness| illness.wanted_bytes > bytes);
@@ -223,12 +224,12 @@ impl Vitals {
 
     /// It was looked at, and is well.
     pub(super) fn recovered(&self) {
-        *self.illness.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.illness.lock() = None;
     }
 
     /// What has to fit on the disk before it counts as well again, in bytes.
     pub(super) fn wanted(&self, now: Instant) -> u64 {
-        let illness = self.illness.lock().unwrap_or_else(PoisonError::into_inner);
+        let illness = self.illness.lock();
         let lately =
             |illness: &&Illness| now.saturating_duration_since(illness.last) < FULL_COUNTS_FOR;
         illness
@@ -238,20 +239,13 @@ impl Vitals {
     }
 
     pub(super) fn is_ill(&self) -> bool {
-        self.illness
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.illness.lock().is_some()
     }
 
     pub(super) fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let illness = self
-            .illness
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let shortage = *self.shortage.lock().unwrap_or_else(PoisonError::into_inner);
+        let illness = self.illness.lock().clone();
+        let shortage = *self.shortage.lock();
         StoreReading {
             bytes: ledger.taken(),
             budget_bytes: ledger.budget(),

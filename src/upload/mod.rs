@@ -27,8 +27,7 @@ use crate::index::Pages;
 use crate::registry::{Bases, Route, Scope};
 use crate::upstream::{Outgoing, Relayed, Upstream, UpstreamError, upload_headers};
 use crate::values::clock;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::values::error_chain::BoxError;
 
 /// Pieces of a body between the client and upstream.
 const PIECES_IN_HAND: usize = 4;

@@ -6,8 +6,9 @@
 //! no lost request can wedge it. [`Circuit`] is the decision, pure; [`Breaker`] shares one between requests. Must not know
 //! what is asked, nor what counts as a failure.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::values::clock;
 
@@ -219,7 +220,7 @@ impl Breaker {
     }
 
     fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

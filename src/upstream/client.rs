@@ -15,13 +15,14 @@ use super::config::GitLabConfig;
 use super::connect::transport::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
-use super::gitlab::{BoxError, GitLab};
+use super::gitlab::GitLab;
 use super::mirror::Mirror;
 use super::redirect::StoreOrigins;
 use super::sending::Outgoing;
 use crate::access::Credential;
 use crate::registry::{Bases, MirrorBase, Route, Scope};
 use crate::values::clock;
+use crate::values::error_chain::BoxError;
 
 pub struct Upstream {
     gitlab: GitLab,

@@ -4,11 +4,12 @@
 //! shows them, nor what an answer meant to a caller.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use super::breaker::Condition;
 use crate::values::histogram::{Histogram, HistogramReading};
@@ -127,13 +128,7 @@ pub struct PeerCounts(Mutex<BTreeMap<String, Arc<Counts>>>);
 
 impl PeerCounts {
     pub(super) fn of(&self, name: String) -> Arc<Counts> {
-        Arc::clone(
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(name)
-                .or_default(),
-        )
+        Arc::clone(self.0.lock().entry(name).or_default())
     }
 }
 
@@ -166,10 +161,7 @@ impl Counts {
         if let Some(count) = self.faults.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        *self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((fault, now));
+        *self.last_fault.lock() = Some((fault, now));
     }
 
     pub(super) fn received(&self, bytes: usize) {
@@ -193,10 +185,7 @@ impl Counts {
                     .map(|(turnout, count)| (*kind, turnout.word(), count))
             });
         let faults = Fault::ALL.iter().zip(&self.faults);
-        let last_fault = *self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let last_fault = *self.last_fault.lock();
         PeerReading {
             name,
             condition,

@@ -10,9 +10,10 @@ use http::StatusCode;
 use super::body::BodyError;
 use super::connect::connector::ConnectError;
 use super::connect::proxy_fault::ProxyFault;
-use super::connect::tls_fault::{TlsFault, cause};
+use super::connect::tls_fault::TlsFault;
 use super::counts::Fault;
 use super::peer::Peer;
+use crate::values::error_chain;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -90,7 +91,7 @@ impl UpstreamError {
         why: &(dyn std::error::Error + 'static),
         is_connect: bool,
     ) -> Self {
-        match cause::<ConnectError>(why) {
+        match error_chain::find(why) {
             Some(ConnectError::Proxy { fault, .. }) => Self::Proxy(peer, *fault),
             _ => match TlsFault::within(why) {
                 Some(fault) => Self::Tls(peer, fault),

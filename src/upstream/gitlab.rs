@@ -29,8 +29,7 @@ use super::throttle::{Throttles, Word};
 use crate::access::Credential;
 use crate::registry::{Bases, Route, Scope};
 use crate::values::clock;
-
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::values::error_chain::BoxError;
 
 /// Redirects followed for one file.
 const HOPS_MAX: usize = 5;

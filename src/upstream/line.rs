@@ -27,10 +27,10 @@ use super::error::UpstreamError;
 use super::own_credential::OwnCredential;
 use super::peer::Peer;
 use super::retry::{Policy, Try, retry_after};
+use crate::values::error_chain::{self, BoxError};
 use crate::values::request_id::RequestId;
 use crate::values::{clock, correlation};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Beyond the limit on an answer's head, for a probe to be told from a lost one.
@@ -273,7 +273,7 @@ impl Line {
     ) -> UpstreamError {
         let error = UpstreamError::of_way(self.peer.clone(), why, is_connect);
         let origin = url.origin().ascii_serialization();
-        tracing::warn!(%origin, why = %causes(why), reason = %error, "no answer from upstream");
+        tracing::warn!(%origin, why = %error_chain::in_full(why), reason = %error, "no answer from upstream");
         error
     }
 }
@@ -309,15 +309,4 @@ fn reached(result: &Result<Answer, UpstreamError>) -> bool {
         );
         !gateway || wait(answer).is_some()
     })
-}
-
-/// An error and its causes, for the log. What an `io::Error` carries is in its own words already.
-fn causes(why: &(dyn std::error::Error + 'static)) -> String {
-    let mut causes = Vec::new();
-    let mut cause = Some(why);
-    while let Some(why) = cause {
-        causes.push(why.to_string());
-        cause = why.source();
-    }
-    causes.join(": ")
 }

@@ -2,10 +2,10 @@
 //!
 //! The decision is pure. Owns what the log is told, once for each change. Must not know the credential.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use super::peer::Peer;
 
@@ -25,7 +25,7 @@ pub(super) struct OwnCredential(Mutex<Word>);
 impl OwnCredential {
     /// The peer answered so to a request that carried it.
     pub(super) fn answered(&self, peer: &Peer, status: StatusCode, now: Instant) {
-        let mut word = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut word = self.0.lock();
         let before = *word;
         *word = after(before, status, now);
         match (before, *word) {
@@ -41,7 +41,7 @@ impl OwnCredential {
 
     /// For how long it has been refused.
     pub(super) fn refused_for(&self, now: Instant) -> Option<Duration> {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.0.lock() {
             Word::Refused(since) => Some(now.saturating_duration_since(since)),
             Word::None | Word::Taken => None,
         }

@@ -6,7 +6,9 @@
 //! `X-Request-Id`. Must not know who asks whom.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::values::request_id::RequestId;
 
@@ -42,28 +44,19 @@ impl Correlation {
     }
 
     pub fn others(&self) -> Others {
-        self.others
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.others.lock().clone()
     }
 
     /// Upstream called it so.
     pub fn answered_as(&self, id: RequestId) {
         if id != self.id {
-            self.others
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .upstream = Some(id);
+            self.others.lock().upstream = Some(id);
         }
     }
 
     /// It reads along with what another request began.
     pub fn shares(&self, begun_by: &Self) {
-        self.others
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shared = Some(begun_by.id.clone());
+        self.others.lock().shared = Some(begun_by.id.clone());
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cache_status;
 pub mod clock;
 pub mod correlation;
 pub mod digest;
+pub mod error_chain;
 pub mod histogram;
 pub mod quantity;
 pub mod request_id;

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::values::correlation::{self, Correlation};
@@ -46,7 +47,7 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let (mut landing, joined) = {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = self.running.lock();
             match running.get(&key) {
                 Some(run) => {
                     if let (Some(current), Some(begun_by)) = (correlation::current(), &run.begun_by)
@@ -99,18 +100,12 @@ where
 
     /// Whether a run of this key is under way.
     pub fn is_running(&self, key: &K) -> bool {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(key)
+        self.running.lock().contains_key(key)
     }
 
     /// Runs under way.
     pub fn len(&self) -> usize {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.running.lock().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -126,11 +121,7 @@ struct Place<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Place<K, V> {
     fn drop(&mut self) {
-        self.flights
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        self.flights.running.lock().remove(&self.key);
     }
 }
 

@@ -12,8 +12,10 @@ mod refresh;
 mod stats;
 mod verify;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::access::{Credential, Fingerprint};
 use crate::control::{
@@ -125,6 +127,6 @@ impl Upkeep {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taking.lock()
     }
 }

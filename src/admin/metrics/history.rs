@@ -4,10 +4,10 @@
 //! [`History`] is pure and of fixed size: rings of sums, whose places are taken again as time goes by. A quiet time is
 //! empty, not missing. It begins anew with the process. Must not know who asked, or for what.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use crate::values::cache_status::Outcome;
 use crate::values::clock;
@@ -194,18 +194,12 @@ impl Default for Chronicle {
 impl Chronicle {
     pub fn record(&self, served: Served, now: Instant) {
         let at = self.age(now).as_secs();
-        self.history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(at, served);
+        self.history.lock().record(at, served);
     }
 
     pub fn read(&self, now: Instant) -> Lately {
         let at = self.age(now).as_secs();
-        self.history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(at)
+        self.history.lock().read(at)
     }
 
     /// For how long it has been written.

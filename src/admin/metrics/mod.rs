@@ -10,9 +10,9 @@ mod process;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -185,32 +185,26 @@ impl Metrics {
     }
 
     pub fn served_stale(&self, now: Instant) {
-        *self.stale_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.stale_at.lock() = Some(now);
     }
 
     /// A configuration is in force from now on.
     pub fn config_taken(&self, wall: SystemTime) {
         self.reload_succeeded.set(1);
         self.reloaded_at.set(since_epoch(wall));
-        *self
-            .refused_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.refused_at.lock() = None;
     }
 
     /// A configuration was refused, and the one before it stays in force.
     pub fn config_refused(&self, now: Instant) {
         self.reload_succeeded.set(0);
-        self.refused_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(now);
+        self.refused_at.lock().get_or_insert(now);
     }
 
     /// What was looked at in the services, together with what only the edge knows.
     pub fn completed(&self, gauges: Gauges, now: Instant) -> Gauges {
         let ago = |at: &Mutex<Option<Instant>>| {
-            let at = *at.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = *at.lock();
             at.map(|at| now.saturating_duration_since(at))
         };
         Gauges {

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -133,12 +134,7 @@ impl Recorder {
                 Some(_) = connections.join_next() => {}
             }
         };
-        let recording = self
-            .passing
-            .recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let recording = self.passing.recording.lock().clone();
         Ok((status, recording))
     }
 }
@@ -202,10 +198,7 @@ impl Passing {
                 Some((route, sha256, Arc::clone(&self)))
             }
             (Some(route), StatusCode::PARTIAL_CONTENT) => {
-                let mut recording = self
-                    .recording
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut recording = self.recording.lock();
                 recording.parts.insert(route.path(), route);
                 None
             }
@@ -233,10 +226,7 @@ struct Watched {
 impl Watched {
     fn end(&mut self) {
         if let Some((route, sha256, passing)) = self.seen.take() {
-            let mut recording = passing
-                .recording
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut recording = passing.recording.lock();
             recording.whole.insert(route.path(), sha256);
         }
     }

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -128,7 +129,7 @@ impl Certificates {
     /// What is wrong with them.
     pub fn reload(&self) -> Result<Reloaded, CertificatesError> {
         // Held while the files are read, so that of two looks the later one counts.
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         let texts = Texts::read(&self.config)?;
         let pair = texts.parse()?;
         if watch.saw(texts.mark, true) != Step::Take {
@@ -172,7 +173,7 @@ impl Certificates {
     }
 
     fn look(&self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         let fault = match Texts::read(&self.config) {
             Ok(texts) if !watch.is_news(&texts.mark) => {
                 watch.saw(texts.mark, true);

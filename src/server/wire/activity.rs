@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::server::body::ReplyBody;
@@ -156,10 +157,7 @@ impl Activity {
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
-        self.0
-            .streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.streams.lock()
     }
 }
 

@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A machine that has one IPv6 address has 2⁶⁴ of them.
 const IPV6_NETWORK_BITS: u32 = 64;
@@ -82,7 +84,7 @@ impl Clients {
         let Some(client) = client.filter(|_| self.most > 0) else {
             return Ok(Seat(None));
         };
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         let open = table.open.get(&client).copied().unwrap_or_default();
         if open >= self.most {
             let worth_telling = table.told.is_none_or(|told| told + TOLD_EVERY <= now);
@@ -99,7 +101,7 @@ impl Drop for Seat {
         let Some((clients, client)) = self.0.take() else {
             return;
         };
-        let mut table = clients.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = clients.table.lock();
         match table.open.get_mut(&client) {
             Some(open) if *open > 1 => *open -= 1,
             _ => {
@@ -173,7 +175,7 @@ mod tests {
                 }
             }
             drop(seats);
-            prop_assert!(clients.table.lock().is_ok_and(|table| table.open.is_empty()), "nothing is left over");
+            prop_assert!(clients.table.lock().open.is_empty(), "nothing is left over");
         }
     }
 }

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -168,7 +169,7 @@ impl Places {
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<u64, Activity>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.present.lock()
     }
 }
 
@@ -183,10 +184,7 @@ impl Place {
 
     /// Whether its client may be served.
     pub fn is_usual(&self) -> bool {
-        self.permit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_usual
+        self.permit.lock().is_usual
     }
 
     /// Waits for a usual place, in exchange for this one: for one only, however many requests want it. False if there is none in
@@ -196,7 +194,7 @@ impl Place {
             let _turn = self.exchange.lock().await;
             if !self.is_usual() {
                 let found = self.places.permit(false).await;
-                *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                *self.permit.lock() = found;
             }
         };
         timeout(limit, exchanged).await.is_ok()

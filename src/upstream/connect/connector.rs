@@ -37,8 +37,7 @@ use super::transport::{Audience, Transport};
 use super::tunnel::tunnel;
 use crate::upstream::redirect::StoreOrigins;
 use crate::values::clock;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::values::error_chain::BoxError;
 
 /// Closes a connection that was not used for so long; below what servers and balancers usually keep.
 const POOL_IDLE: Duration = Duration::from_secs(55);

@@ -12,8 +12,7 @@ use hyper::client::conn::http1;
 use url::{Position, Url};
 
 use super::connector::{ANSWER_FIELDS_MAX, Stream};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::values::error_chain::BoxError;
 
 /// Of an upload, between its source and the socket.
 const UPLOAD_BUFFER_BYTES: usize = 64 * 1024;

@@ -4,9 +4,10 @@
 //! of the configuration that is named.
 
 use std::error::Error;
-use std::io;
 
 use rustls::{AlertDescription, CertificateError};
+
+use crate::values::error_chain;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFault {
@@ -28,7 +29,7 @@ pub enum TlsFault {
 impl TlsFault {
     /// The TLS error among the causes of an error, if there is one.
     pub fn within(error: &(dyn Error + 'static)) -> Option<Self> {
-        cause::<rustls::Error>(error).map(Self::of)
+        error_chain::find(error).map(Self::of)
     }
 
     fn of(error: &rustls::Error) -> Self {
@@ -115,27 +116,10 @@ impl TlsFault {
     }
 }
 
-/// The first of this type among an error and its causes, also within an `io::Error`, which does not name what it carries as
-/// its cause.
-pub fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        let carried = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match carried {
-            Some(carried) => Some(carried),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::super::connect::proxy::ProxyEnvironment;
 use super::super::connect::transport_config::TransportConfig;
@@ -33,9 +35,7 @@ impl Server {
                     .map_while(Result::ok);
                 let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
                 let path = head[0].split(' ').nth(1).unwrap().to_owned();
-                log.lock()
-                    .unwrap()
-                    .push(head.join("\n").to_ascii_lowercase());
+                log.lock().push(head.join("\n").to_ascii_lowercase());
                 stream.write_all(answer(&path).as_bytes()).unwrap();
             }
         });
@@ -43,7 +43,7 @@ impl Server {
     }
 
     fn heads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        std::mem::take(&mut *self.seen.lock())
     }
 }
 
