@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::credential::Shown;
 use super::keys::Keys;
-use super::{Credential, Fingerprint, FingerprintKey};
+use super::{Caller, Credential, Fingerprint, FingerprintKey};
 
 /// Passwords verified at one time; each takes a core for a good part of a second.
 const VERIFIED_AT_ONCE: usize = 2;
@@ -114,8 +114,7 @@ impl Door {
     /// Lets a caller in that shows what opens the door.
     pub(super) async fn let_in(
         &self,
-        credential: &Credential,
-        who: Fingerprint,
+        caller: &Caller,
         key: &FingerprintKey,
         now: Instant,
     ) -> Result<(), DoorError> {
@@ -125,14 +124,15 @@ impl Door {
         if !self.named {
             return Err(DoorError::Denied);
         }
-        if credential.is_anonymous() {
+        if caller.is_anonymous() {
             return Err(DoorError::Unknown);
         }
+        let who = caller.fingerprint();
         let generation = self.generation.load(Ordering::SeqCst);
         if let Some(word) = self.word(who, now) {
             return judged(word);
         }
-        let shown = credential.shown();
+        let shown = caller.credential().shown();
         if shown
             .iter()
             .any(|shown| self.tokens.contains(&fingerprint(key, &shown.secret)))
@@ -227,9 +227,8 @@ mod tests {
         }
 
         async fn ask(&self, credential: &Credential, now: Instant) -> Result<(), DoorError> {
-            self.door
-                .let_in(credential, self.key.fingerprint(credential), &self.key, now)
-                .await
+            let caller = Caller::new(credential.clone(), self.key.fingerprint(credential));
+            self.door.let_in(&caller, &self.key, now).await
         }
     }
 

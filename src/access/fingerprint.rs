@@ -15,6 +15,11 @@ use super::Credential;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 16]);
 
+impl Fingerprint {
+    /// Of the caller that shows no credential, under every key.
+    pub(super) const ANONYMOUS: Self = Self([0; 16]);
+}
+
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("fingerprint")
@@ -33,6 +38,9 @@ impl FingerprintKey {
 
     /// Each field goes in with its length, so that no two credentials can read the same.
     pub fn fingerprint(&self, credential: &Credential) -> Fingerprint {
+        if credential.is_anonymous() {
+            return Fingerprint::ANONYMOUS;
+        }
         let mut mac = self.0.clone();
         for (name, secret) in credential.fields() {
             for part in [name.as_str().as_bytes(), secret.expose()] {

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::door::{Door, DoorError};
 use super::{
-    Credential, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule, Permit, Standing,
+    Caller, Credential, CredentialError, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule,
+    Permit, Standing,
 };
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
@@ -52,6 +54,15 @@ impl Default for AuthConfig {
             offline_tokens: String::new(),
         }
     }
+}
+
+/// Why a request has no caller.
+#[derive(Debug, thiserror::Error)]
+pub enum CallerError {
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Offline(#[from] DoorError),
 }
 
 /// A right of one caller.
@@ -121,6 +132,8 @@ pub struct Access {
     denied: Cache<(Fingerprint, Right), Instant>,
     /// Offline, who decides in GitLab's place.
     door: Option<Door>,
+    /// The operator's own credential, which then stands for every caller's.
+    service: Option<Caller>,
     /// What [`Self::void_before`] counts from.
     since: Instant,
     /// Words given in answer to a request that was sent earlier are void, in nanoseconds. A revocation moves it, so that
@@ -171,6 +184,7 @@ impl Access {
                 .time_to_live(keep)
                 .build(),
             door: None,
+            service: None,
             since: clock::now(),
             void_before: AtomicU64::new(0),
             counts: Arc::default(),
@@ -194,33 +208,47 @@ impl Access {
         }
     }
 
-    /// Whether a caller may read of this scope, where that can be said without GitLab: offline of GitLab's packages,
-    /// otherwise always, because GitLab will say.
+    /// The same with the operator's own credential in place of every caller's.
+    #[must_use]
+    pub fn with_service_credential(self, credential: Option<Credential>) -> Self {
+        let service = credential.map(|credential| self.identify(credential));
+        Self { service, ..self }
+    }
+
+    /// The caller of a request that reads of this scope: by the operator's own credential where there is one, otherwise by
+    /// the credential in the header. Offline, the operator's files are asked whether it may have GitLab's packages;
+    /// otherwise GitLab will say.
     ///
     /// # Errors
-    /// Why not.
-    pub async fn let_in(
+    /// When the header is not one credential, or the caller gets nothing offline.
+    pub async fn caller(
         &self,
-        credential: &Credential,
+        headers: &HeaderMap,
         scope: Option<&Scope>,
         now: Instant,
-    ) -> Result<(), DoorError> {
-        match &self.door {
-            Some(door) if scope.is_some_and(|scope| !scope.is_mirror()) => {
-                door.let_in(credential, self.fingerprint(credential), &self.key, now)
-                    .await
-            }
-            _ => Ok(()),
+    ) -> Result<Caller, CallerError> {
+        let credential = Credential::read(headers)?;
+        let caller = match &self.service {
+            Some(service) => service.clone(),
+            None => self.identify(credential),
+        };
+        if let (Some(door), Some(scope)) = (&self.door, scope)
+            && !scope.is_mirror()
+        {
+            door.let_in(&caller, &self.key, now).await?;
         }
+        Ok(caller)
+    }
+
+    /// The caller that shows this credential itself.
+    pub fn identify(&self, credential: Credential) -> Caller {
+        let fingerprint = self.key.fingerprint(&credential);
+        Caller::new(credential, fingerprint)
     }
 
     /// How long a word of GitLab's counts.
     pub fn cache_ttl(&self) -> Duration {
         self.cache_ttl
-    }
-
-    pub fn fingerprint(&self, credential: &Credential) -> Fingerprint {
-        self.key.fingerprint(credential)
     }
 
     /// How a caller stands towards a page or an index.

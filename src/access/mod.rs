@@ -21,6 +21,7 @@
 //! Everything here lives in memory and ends with the process. Must not know HTTP statuses beyond [`verdict`], the
 //! disk, or what is stored: local state never decides who may.
 
+mod caller;
 mod credential;
 mod door;
 mod fingerprint;
@@ -30,10 +31,11 @@ mod listing;
 mod permit;
 pub mod verdict;
 
+pub use caller::Caller;
 pub use credential::{Credential, CredentialError};
 pub use door::DoorError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use grants::{Access, AuthConfig, GrantCounts, GrantReading};
+pub use grants::{Access, AuthConfig, CallerError, GrantCounts, GrantReading};
 pub use keys::{Keys, KeysError, OfflineRule};
 pub use listing::Listing;
 pub use permit::{Permit, Standing};

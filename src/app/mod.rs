@@ -340,7 +340,7 @@ fn services(
 ) -> Result<Services, StartError> {
     let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
     let bases = bases(config)?;
-    // Offline nobody is shown a credential, nor is anybody's own put aside for it.
+    // Offline GitLab is not asked, and the operator's files judge each caller by its own credential.
     let service = if config.offline {
         None
     } else {
@@ -350,7 +350,7 @@ fn services(
     let upstream = Arc::new(upstream.counting(&foundation.peer_counts));
     let access = match config.offline {
         true => Access::offline(&config.auth, keys(config)?),
-        false => Access::new(&config.auth),
+        false => Access::new(&config.auth).with_service_credential(service),
     };
     let access = Arc::new(access.counting(Arc::clone(&foundation.grant_counts)));
     let sources = sources(config, bases, private_names(config)?)?;
@@ -433,7 +433,6 @@ fn services(
         holdings: store.holdings(),
         path_prefix: config.path_prefix(),
         via,
-        service,
         own_names: config.own_names(),
     })
 }

@@ -20,7 +20,7 @@ use super::landed::made_of;
 use super::look::Look;
 use super::metadata::{Maker, Remade};
 use super::spans::SpansError;
-use crate::access::{Credential, Fingerprint};
+use crate::access::{Caller, Fingerprint};
 use crate::registry::{FileRef, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::store::WheelMark;
@@ -117,12 +117,8 @@ impl ReadAhead {
     }
 
     /// Puts the first of these wheels in line, which this caller has seen on one page.
-    pub(super) fn queue(
-        self: &Arc<Self>,
-        credential: &Credential,
-        who: Fingerprint,
-        wheels: Vec<FileRef>,
-    ) {
+    pub(super) fn queue(self: &Arc<Self>, caller: &Caller, wheels: Vec<FileRef>) {
+        let who = caller.fingerprint();
         let config = self.maker().config();
         if !config.generate || wheels.is_empty() {
             return;
@@ -138,13 +134,13 @@ impl ReadAhead {
             let Some(place) = self.place(who, &wheel) else {
                 continue;
             };
-            let credential = credential.clone();
+            let caller = caller.clone();
             #[expect(
                 clippy::disallowed_methods,
                 reason = "read for nobody in particular; lost without harm"
             )]
             tokio::spawn(correlation::carried(async move {
-                place.line.read(&credential, &place, &wheel).await;
+                place.line.read(&caller, &place, &wheel).await;
             }));
         }
     }
@@ -173,7 +169,7 @@ impl ReadAhead {
         })
     }
 
-    async fn read(&self, credential: &Credential, place: &Place, wheel: &FileRef) {
+    async fn read(&self, caller: &Caller, place: &Place, wheel: &FileRef) {
         if !self.is_left(place).await {
             return;
         }
@@ -195,12 +191,12 @@ impl ReadAhead {
             return;
         }
         // A flight makes it when it lands.
-        let Some(pilot) = self.flights.enter(wheel, credential, place.who) else {
+        let Some(pilot) = self.flights.enter(wheel, caller) else {
             return;
         };
         let made = match pilot.look(Some(0)).await {
             Ok(Look::Tail(tail)) => maker
-                .of_tail(wheel, credential, &tail)
+                .of_tail(wheel, caller.credential(), &tail)
                 .await
                 .map(Remade::As),
             Ok(Look::Whole(flight, _ticket)) => Ok(made_of(maker, wheel, &flight, true).await),

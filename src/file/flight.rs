@@ -26,7 +26,7 @@ use super::pump::{End, make_room, pump};
 use super::rest::Rest;
 use super::suspects::Suspects;
 use super::tail::{Tail, Tails};
-use crate::access::{Access, Credential, Fingerprint};
+use crate::access::{Access, Caller};
 use crate::registry::{FileRef, Route};
 use crate::store::{
     Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole,
@@ -260,8 +260,7 @@ impl Flights {
     pub(super) fn board(
         self: &Arc<Self>,
         file: &FileRef,
-        credential: &Credential,
-        who: Fingerprint,
+        caller: &Caller,
     ) -> (Arc<Flight>, Ticket, bool) {
         let mut running = self.running.table();
         match running.entry(file.clone()) {
@@ -275,7 +274,7 @@ impl Flights {
                 (Arc::clone(flight), Ticket::new(flight), false)
             }
             Slot::Vacant(slot) => {
-                let pilot = self.pilot(slot, credential, who);
+                let pilot = self.pilot(slot, caller);
                 let flight = Arc::clone(&pilot.flight);
                 let ticket = Ticket::new(&flight);
                 #[expect(
@@ -289,23 +288,17 @@ impl Flights {
     }
 
     /// A flight of this file that is yet to be flown; nothing, if there is one already.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        file: &FileRef,
-        credential: &Credential,
-        who: Fingerprint,
-    ) -> Option<Pilot> {
+    pub(super) fn enter(self: &Arc<Self>, file: &FileRef, caller: &Caller) -> Option<Pilot> {
         match self.running.table().entry(file.clone()) {
             Slot::Occupied(_) => None,
-            Slot::Vacant(slot) => Some(self.pilot(slot, credential, who)),
+            Slot::Vacant(slot) => Some(self.pilot(slot, caller)),
         }
     }
 
     fn pilot(
         self: &Arc<Self>,
         slot: VacantEntry<'_, FileRef, Arc<Flight>>,
-        credential: &Credential,
-        who: Fingerprint,
+        caller: &Caller,
     ) -> Pilot {
         let flight = Arc::new(Flight {
             head: watch::Sender::new(None),
@@ -316,14 +309,12 @@ impl Flights {
         let file = slot.key().clone();
         slot.insert(Arc::clone(&flight));
         let route = Route::File(file.clone());
-        let (flights, credential) = (Arc::clone(self), credential.clone());
         Pilot {
-            flights,
+            flights: Arc::clone(self),
             flight,
             file,
             route,
-            credential,
-            who,
+            caller: caller.clone(),
             tail: None,
         }
     }
@@ -335,8 +326,7 @@ pub(super) struct Pilot {
     pub(super) flight: Arc<Flight>,
     pub(super) file: FileRef,
     route: Route,
-    pub(super) credential: Credential,
-    who: Fingerprint,
+    pub(super) caller: Caller,
     /// The end of the file, if a look at it was how this began.
     pub(super) tail: Option<(Arc<Tail>, Instant)>,
 }
@@ -368,8 +358,7 @@ impl Pilot {
     pub(super) fn ask(&self, fresh_connection: bool) -> Ask<'_> {
         Ask {
             fresh_connection,
-            who: Some(self.who),
-            ..Ask::plain(&self.route, &self.credential)
+            ..Ask::by(&self.route, &self.caller)
         }
     }
 
@@ -415,7 +404,9 @@ impl Pilot {
         match answered {
             Ok(FileAnswer::Whole(answer)) => {
                 // Before anybody is told: whoever waits with the same credential finds its right proven.
-                self.flights.access.admit_file(self.who, &self.file, asked);
+                self.flights
+                    .access
+                    .admit_file(self.caller.fingerprint(), &self.file, asked);
                 let validators = Validators::of(&answer.headers);
                 return Some((answer, validators));
             }

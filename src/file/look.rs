@@ -27,7 +27,11 @@ impl Pilot {
     /// Without a length the rest is read for nobody else.
     pub(super) async fn look(mut self, whole_max: Option<u64>) -> Result<Look, SpansError> {
         let asked = clock::now();
-        let read = self.flights.maker.tail(&self.file, &self.credential).await;
+        let read = self
+            .flights
+            .maker
+            .tail(&self.file, self.caller.credential())
+            .await;
         let whole = match &read {
             Ok(tail) => whole_max.is_some_and(|most| tail.start() == 0 || tail.whole <= most),
             // One that has no end is downloaded for who came for it, without it.

@@ -198,7 +198,7 @@ impl Files {
         request: FileRequest,
         now: Instant,
     ) -> Result<FileReply, FileError> {
-        self.ahead.sign(request.who, &request.file);
+        self.ahead.sign(request.caller.fingerprint(), &request.file);
         self.found(&request, now)
             .await
             .map_err(|why| why.about(request.file.filename.as_str()))
@@ -211,7 +211,9 @@ impl Files {
     ) -> Result<FileReply, FileError> {
         let mut status = CacheStatus::HIT;
         for _ in 0..ROUNDS_MAX {
-            let standing = self.access.file(request.who, &request.file, now);
+            let standing = self
+                .access
+                .file(request.caller.fingerprint(), &request.file, now);
             let round = match self.held(&request.file, now).await {
                 Some((source, validators)) => {
                     self.serve_held(request, standing, source, validators, status)
@@ -330,30 +332,28 @@ impl Files {
         suspect: bool,
         now: Instant,
     ) -> Result<Round, FileError> {
-        let (flight, ticket, leads) =
-            self.flights
-                .board(&request.file, &request.credential, request.who);
+        let (flight, ticket, leads) = self.flights.board(&request.file, &request.caller);
         match flight.head().await {
             Head::Flying {
                 growing,
                 validators,
             } => {
                 let (upstream, suspects) = (Arc::clone(&self.upstream), Arc::clone(&self.suspects));
-                let reader = (
-                    request.file.clone(),
-                    request.credential.clone(),
-                    request.who,
-                );
+                let reader = (request.file.clone(), request.caller.clone());
                 let rest = Rest::new(upstream, suspects, reader, validators.clone());
                 // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
-                    Standing::Unproven => self.access.file(request.who, &request.file, now),
+                    Standing::Unproven => {
+                        self.access
+                            .file(request.caller.fingerprint(), &request.file, now)
+                    }
                     proven @ Standing::Proven(_) => proven,
                 };
                 let permit = match standing {
                     Standing::Proven(permit) => permit,
                     Standing::Unproven if leads => {
-                        self.access.admit_file(request.who, &request.file, now)
+                        self.access
+                            .admit_file(request.caller.fingerprint(), &request.file, now)
                     }
                     Standing::Unproven => match self.question(request, validators).await? {
                         Ok((permit, _)) => permit,
@@ -391,7 +391,9 @@ impl Files {
                 let Some(answer) = answer.take() else {
                     return Err(FileError::Internal);
                 };
-                let permit = self.access.admit_file(request.who, &request.file, now);
+                let permit =
+                    self.access
+                        .admit_file(request.caller.fingerprint(), &request.file, now);
                 let (size, body) =
                     CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
@@ -404,9 +406,15 @@ impl Files {
     /// Fetches for this caller alone, hashing in passing: the store cannot take the file.
     async fn pass_through(&self, request: &FileRequest, now: Instant) -> Result<Round, FileError> {
         let route = Route::File(request.file.clone());
-        match self.upstream.file(&asked_by(request, &route)).await? {
+        match self
+            .upstream
+            .file(&Ask::by(&route, &request.caller))
+            .await?
+        {
             FileAnswer::Whole(answer) => {
-                let permit = self.access.admit_file(request.who, &request.file, now);
+                let permit =
+                    self.access
+                        .admit_file(request.caller.fingerprint(), &request.file, now);
                 let (size, body) =
                     CheckedBody::begun(answer, &request.file, &self.suspects).await?;
                 Ok(Round::Reply(FileReply::Checked { permit, size, body }))
@@ -440,10 +448,12 @@ impl Files {
             }));
         }
         let route = Route::File(request.file.clone());
-        let mut ask = asked_by(request, &route);
+        let mut ask = Ask::by(&route, &request.caller);
         let (permit, size) = match self.part(&mut ask, request.wanted).await {
             Ok(FileAnswer::Part(part, answer)) => {
-                let permit = self.access.admit_file(request.who, &request.file, now);
+                let permit =
+                    self.access
+                        .admit_file(request.caller.fingerprint(), &request.file, now);
                 match request.wanted {
                     // What a coded part is a part of, and of how much, only the whole can tell.
                     Wanted::Range(_) if answer.is_coded() => {
@@ -459,11 +469,13 @@ impl Files {
                 }
             }
             Ok(FileAnswer::Whole(answer)) => (
-                self.access.admit_file(request.who, &request.file, now),
+                self.access
+                    .admit_file(request.caller.fingerprint(), &request.file, now),
                 answer.length(),
             ),
             Ok(FileAnswer::Unsatisfiable(size)) => (
-                self.access.admit_file(request.who, &request.file, now),
+                self.access
+                    .admit_file(request.caller.fingerprint(), &request.file, now),
                 size,
             ),
             Ok(FileAnswer::Refused(relayed)) => {
@@ -537,10 +549,7 @@ impl Files {
             .whole
             .is_some_and(|size| size <= self.config.background_fetch_max.0)
         {
-            drop(
-                self.flights
-                    .board(&request.file, &request.credential, request.who),
-            );
+            drop(self.flights.board(&request.file, &request.caller));
         }
     }
 
@@ -551,11 +560,8 @@ impl Files {
         validators: Validators,
     ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
         let upstream = Arc::clone(&self.upstream);
-        let (file, credential, who) = (
-            request.file.clone(),
-            request.credential.clone(),
-            request.who,
-        );
+        let file = request.file.clone();
+        let caller = request.caller.clone();
         let one_tells_nothing = self.ranges.none(&file.scope);
         let work = move || async move {
             let of = file.scope.clone();
@@ -566,8 +572,7 @@ impl Files {
             let mut ask = Ask {
                 validators,
                 range,
-                who: Some(who),
-                ..Ask::plain(&route, &credential)
+                ..Ask::by(&route, &caller)
             };
             let mut answered = upstream.file(&ask).await;
             if matches!(
@@ -600,7 +605,11 @@ impl Files {
                 Err(why) => Word::Failed(why),
             }
         };
-        let key = (request.who, request.file.clone(), self.access.generation());
+        let key = (
+            request.caller.fingerprint(),
+            request.file.clone(),
+            self.access.generation(),
+        );
         let landed = self
             .questions
             .run(key, work)
@@ -608,7 +617,8 @@ impl Files {
             .ok_or(FileError::Internal)?;
         match landed.value {
             Word::Admitted { asked, status } => Ok(Ok((
-                self.access.admit_file(request.who, &request.file, asked),
+                self.access
+                    .admit_file(request.caller.fingerprint(), &request.file, asked),
                 status,
             ))),
             Word::Refused(relayed) => {
@@ -625,18 +635,13 @@ impl Files {
             return;
         }
         match verdict::verdict(relayed.status, false) {
-            Verdict::TurnedAway => self.access.turn_away(request.who, now),
-            Verdict::NotThere => self.access.forget_file(request.who, &request.file, now),
+            Verdict::TurnedAway => self.access.turn_away(request.caller.fingerprint(), now),
+            Verdict::NotThere => {
+                self.access
+                    .forget_file(request.caller.fingerprint(), &request.file, now)
+            }
             Verdict::Admitted | Verdict::NoWord => {}
         }
-    }
-}
-
-/// A question in the name of whoever made this request.
-fn asked_by<'a>(request: &'a FileRequest, route: &'a Route) -> Ask<'a> {
-    Ask {
-        who: Some(request.who),
-        ..Ask::plain(route, &request.credential)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::checked::CheckedBody;
 use super::flight::Ticket;
-use crate::access::{Credential, Fingerprint, Permit};
+use crate::access::{Caller, Permit};
 use crate::registry::FileRef;
 use crate::store::{Blob, Growing};
 use crate::upstream::{ContentRange, IdleBody, Relayed};
@@ -24,8 +24,7 @@ pub enum Wanted {
 /// A client's wish for a file.
 #[derive(Clone)]
 pub struct FileRequest {
-    pub credential: Credential,
-    pub who: Fingerprint,
+    pub caller: Caller,
     pub file: FileRef,
     pub wanted: Wanted,
     /// The client has a part already, under our tag: only checked bytes may be added to it.

@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use super::checked::CheckedBody;
 use super::suspects::Suspects;
-use crate::access::{Credential, Fingerprint};
+use crate::access::Caller;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, Growing};
 use crate::upstream::{Ask, FileAnswer, Upstream, Validators, WantedRange};
@@ -21,8 +21,7 @@ pub struct Rest {
     upstream: Arc<Upstream>,
     suspects: Arc<Suspects>,
     file: FileRef,
-    credential: Credential,
-    who: Fingerprint,
+    caller: Caller,
     validators: Validators,
 }
 
@@ -30,15 +29,14 @@ impl Rest {
     pub(super) fn new(
         upstream: Arc<Upstream>,
         suspects: Arc<Suspects>,
-        (file, credential, who): (FileRef, Credential, Fingerprint),
+        (file, caller): (FileRef, Caller),
         validators: Validators,
     ) -> Self {
         Self {
             upstream,
             suspects,
             file,
-            credential,
-            who,
+            caller,
             validators,
         }
     }
@@ -63,9 +61,8 @@ impl Rest {
             if_range: Some(validator.clone()),
         });
         let ask = Ask {
-            who: Some(self.who),
             range,
-            ..Ask::plain(&route, &self.credential)
+            ..Ask::by(&route, &self.caller)
         };
         let (answer, size) = match self.upstream.file(&ask).await {
             Ok(FileAnswer::Part(part, answer)) => (answer, part.whole),

@@ -25,11 +25,11 @@ use super::landed::{made_of, verified};
 use super::look::Look;
 use super::metadata::Remade;
 use super::spans::SpansError;
-use super::{FileError, FileReply, FileRequest, Files, Source, Wanted, asked_by};
-use crate::access::{Credential, Fingerprint, Permit, Standing};
+use super::{FileError, FileReply, FileRequest, Files, Source, Wanted};
+use crate::access::{Caller, Permit, Standing};
 use crate::registry::{FileRef, Route};
 use crate::store::{Blob, Cause, Held};
-use crate::upstream::{Relayed, UpstreamError, Validators};
+use crate::upstream::{Ask, Relayed, UpstreamError, Validators};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -135,23 +135,27 @@ impl Files {
         request: &FileRequest,
         now: Instant,
     ) -> Result<Own, FileError> {
-        self.ahead.sign(request.who, &request.file);
+        self.ahead.sign(request.caller.fingerprint(), &request.file);
         let held = self.held(&request.file, now).await;
-        let (permit, status) = match self.access.file(request.who, &request.file, now) {
-            Standing::Proven(permit) => (permit, None),
-            Standing::Unproven => {
-                let validators = held
-                    .as_ref()
-                    .map_or_else(Validators::default, |(_, known)| known.clone());
-                match self.question(request, validators).await? {
-                    Ok((permit, answer)) => (
-                        permit,
-                        Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())),
-                    ),
-                    Err(refusal) => return Ok(Own::Reply(FileReply::Relayed(refusal))),
+        let (permit, status) =
+            match self
+                .access
+                .file(request.caller.fingerprint(), &request.file, now)
+            {
+                Standing::Proven(permit) => (permit, None),
+                Standing::Unproven => {
+                    let validators = held
+                        .as_ref()
+                        .map_or_else(Validators::default, |(_, known)| known.clone());
+                    match self.question(request, validators).await? {
+                        Ok((permit, answer)) => (
+                            permit,
+                            Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())),
+                        ),
+                        Err(refusal) => return Ok(Own::Reply(FileReply::Relayed(refusal))),
+                    }
                 }
-            }
-        };
+            };
         let known = self.maker.known(&request.file).await;
         if let Some(blob) = self.kept(known, now).await {
             return Ok(Own::Reply(answer(
@@ -228,10 +232,10 @@ impl Files {
             return Remade::Failed(FileError::Shunned);
         }
         for _ in 0..REFUSALS_OF_OTHERS_MAX {
-            let (this, who) = (Arc::clone(self), request.who);
-            let (file, credential) = (request.file.clone(), request.credential.clone());
-            let work =
-                move || async move { this.remake(&file, &credential, who, advertised).await };
+            let this = Arc::clone(self);
+            let file = request.file.clone();
+            let caller = request.caller.clone();
+            let work = move || async move { this.remake(&file, &caller, advertised).await };
             let Some(landed) = self.remaking.run(request.file.clone(), work).await else {
                 return Remade::Failed(FileError::Internal);
             };
@@ -247,14 +251,11 @@ impl Files {
 
     /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have none yet. A mirror knows
     /// no callers, and its files are asked for in nobody's name: so are their ends.
-    pub fn read_ahead(&self, credential: &Credential, who: Fingerprint, wheels: Vec<FileRef>) {
+    pub fn read_ahead(&self, caller: &Caller, wheels: Vec<FileRef>) {
         if wheels.first().is_some_and(|wheel| wheel.scope.is_mirror()) {
-            let nobody = Credential::anonymous();
-            return self
-                .ahead
-                .queue(&nobody, self.access.fingerprint(&nobody), wheels);
+            return self.ahead.queue(&Caller::anonymous(), wheels);
         }
-        self.ahead.queue(credential, who, wheels);
+        self.ahead.queue(caller, wheels);
     }
 
     /// Wheels in line to be read ahead, or being read.
@@ -278,13 +279,7 @@ impl Files {
 
     /// By spans what was advertised, or is of a wheel that is too large to be fetched for it; with the whole wheel
     /// everything else.
-    async fn remake(
-        self: &Arc<Self>,
-        file: &FileRef,
-        credential: &Credential,
-        who: Fingerprint,
-        advertised: bool,
-    ) -> Remade {
+    async fn remake(self: &Arc<Self>, file: &FileRef, caller: &Caller, advertised: bool) -> Remade {
         let fetched_max = self.config.background_fetch_max.0;
         let whole_max = match self.maker.can_keep(clock::now()) {
             true if advertised => Some(0),
@@ -292,13 +287,15 @@ impl Files {
             false => None,
         };
         let running = || self.flights.running(file).and_then(|flight| flight.size());
-        let look = match self.flights.enter(file, credential, who) {
+        let look = match self.flights.enter(file, caller) {
             Some(pilot) => pilot.look(whole_max).await,
-            None if running().is_some_and(|size| size > fetched_max) => {
-                self.maker.tail(file, credential).await.map(Look::Tail)
-            }
+            None if running().is_some_and(|size| size > fetched_max) => self
+                .maker
+                .tail(file, caller.credential())
+                .await
+                .map(Look::Tail),
             None => {
-                let (flight, _ticket, leads) = self.flights.board(file, credential, who);
+                let (flight, _ticket, leads) = self.flights.board(file, caller);
                 return made_of(&self.maker, file, &flight, leads).await;
             }
         };
@@ -306,7 +303,7 @@ impl Files {
             Ok(Look::Whole(flight, _ticket)) => {
                 return made_of(&self.maker, file, &flight, true).await;
             }
-            Ok(Look::Tail(tail)) => self.maker.of_tail(file, credential, &tail).await,
+            Ok(Look::Tail(tail)) => self.maker.of_tail(file, caller.credential(), &tail).await,
             Err(why) => Err(why),
         };
         match read {
@@ -319,7 +316,7 @@ impl Files {
             Err(SpansError::Unkept(metadata)) => Remade::Unkept(metadata),
             Err(why) => {
                 tracing::info!(wheel = %file.filename, %why, "its metadata comes with the whole wheel");
-                let (flight, _ticket, leads) = self.flights.board(file, credential, who);
+                let (flight, _ticket, leads) = self.flights.board(file, caller);
                 made_of(&self.maker, file, &flight, leads).await
             }
         }
@@ -327,7 +324,10 @@ impl Files {
 
     async fn upstreams_word(&self, request: &FileRequest) -> Result<FileReply, FileError> {
         let route = Route::Sidecar(request.file.clone());
-        let word = self.upstream.pass(&asked_by(request, &route)).await?;
+        let word = self
+            .upstream
+            .pass(&Ask::by(&route, &request.caller))
+            .await?;
         Ok(FileReply::Relayed(word))
     }
 }

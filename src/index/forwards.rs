@@ -45,11 +45,13 @@ impl Forwards {
         overtaken: Option<Instant>,
         access: &Access,
     ) -> Option<Scope> {
-        let (mirror, asked) = self.known.get(&(request.page.clone(), request.who))?;
+        let (mirror, asked) = self
+            .known
+            .get(&(request.page.clone(), request.caller.fingerprint()))?;
         let known = Known {
             age: Some(now.saturating_duration_since(asked)),
             overtaken: overtaken.is_some_and(|at| asked <= at)
-                || access.is_void(request.who, asked),
+                || access.is_void(request.caller.fingerprint(), asked),
             spread: 0.0,
         };
         let decided = decide(Source::GitLab, known, Word::Unasked, &self.lifetimes);
@@ -62,7 +64,9 @@ impl Forwards {
 
     /// `asked` is when the request was begun that GitLab answered so.
     pub(super) fn remember(&self, request: &PageRequest, mirror: Scope, asked: Instant) {
-        self.known
-            .insert((request.page.clone(), request.who), (mirror, asked));
+        self.known.insert(
+            (request.page.clone(), request.caller.fingerprint()),
+            (mirror, asked),
+        );
     }
 }

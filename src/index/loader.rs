@@ -183,7 +183,9 @@ impl Loader {
     }
 
     pub(super) fn standing(&self, request: &PageRequest, now: Instant) -> Standing {
-        self.parts.access.page(request.who, &request.page, now)
+        self.parts
+            .access
+            .page(request.caller.fingerprint(), &request.page, now)
     }
 
     /// What becomes of a view's page.
@@ -287,9 +289,12 @@ impl Loader {
                 ..
             } = &loaded
             {
-                this.parts
-                    .access
-                    .admit_page(request.who, &request.page, page.listings(), *asked);
+                this.parts.access.admit_page(
+                    request.caller.fingerprint(),
+                    &request.page,
+                    page.listings(),
+                    *asked,
+                );
                 this.memory.show(&view, View::new(*variant, *asked));
             }
             loaded
@@ -354,8 +359,7 @@ impl Loader {
                 .map(|known| known.page.validators().clone())
                 .unwrap_or_default(),
             accept: self.sources.asked_format(&address.scope, key.format()),
-            who: Some(request.who),
-            ..Ask::plain(route, &request.credential)
+            ..Ask::by(route, &request.caller)
         };
         // Waiting for a turn is bounded: each load ahead has its own time-outs.
         let _slot = self.slots.acquire().await;

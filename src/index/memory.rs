@@ -10,7 +10,7 @@ use std::time::Instant;
 use moka::sync::Cache;
 
 use super::page::Page;
-use crate::access::Fingerprint;
+use crate::access::{Caller, Fingerprint};
 use crate::registry::{PageRef, Route, ScopeKind};
 use crate::simple::Format;
 use crate::values::digest::{Digest, Hasher};
@@ -29,10 +29,10 @@ pub(super) struct ViewKey {
 }
 
 impl ViewKey {
-    pub(super) fn new(page: PageRef, format: Format, who: Fingerprint) -> Self {
+    pub(super) fn new(page: PageRef, format: Format, caller: &Caller) -> Self {
         let caller = match page.scope.kind() {
             ScopeKind::Project | ScopeKind::Mirror => None,
-            ScopeKind::Group => Some(who),
+            ScopeKind::Group => Some(caller.fingerprint()),
         };
         Self {
             page,

@@ -40,7 +40,7 @@ mod written;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::access::{Credential, Fingerprint, Standing};
+use crate::access::{Caller, Standing};
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
 use crate::upstream::{Relayed, UpstreamError};
@@ -279,7 +279,7 @@ impl Pages {
             return Err(PageError::PrivateName(name.clone()));
         }
         let nobodys = PageRequest {
-            credential: Credential::anonymous(),
+            caller: request.caller.anonymously(),
             ..request.clone()
         };
         match self.own(&nobodys, now).await? {
@@ -302,7 +302,6 @@ impl Pages {
     pub async fn resolve(
         &self,
         path: &MirrorPath,
-        who: Fingerprint,
         now: Instant,
     ) -> Result<(Resolved, Option<Duration>), PageError> {
         let wheel = path.metadata_of();
@@ -317,7 +316,7 @@ impl Pages {
                 scope: path.scope().clone(),
                 name: Some(name),
             };
-            match self.known(listed, &page, who, now).await? {
+            match self.known(listed, &page, now).await? {
                 Listed::As(file, age) => {
                     return self
                         .lead(&file.spell(listed), wheel.is_some(), &file, age)
@@ -328,8 +327,8 @@ impl Pages {
                 Listed::Unsure => unsure.push(page),
             }
         }
-        if let Some(page) = self.likeliest(listed, unsure, who).await {
-            match self.listed(listed, page, who, now).await? {
+        if let Some(page) = self.likeliest(listed, unsure).await {
+            match self.listed(listed, page, now).await? {
                 Listed::As(file, age) => {
                     return self
                         .lead(&file.spell(listed), wheel.is_some(), &file, age)
@@ -349,15 +348,10 @@ impl Pages {
     /// Of pages that may list a path the one to ask for: which did when it was last seen, whose name stands in the path, or
     /// which is the most usual reading of the file's name. One, because whoever makes up paths must not have upstream asked
     /// for page after page.
-    async fn likeliest(
-        &self,
-        path: &MirrorPath,
-        pages: Vec<PageRef>,
-        who: Fingerprint,
-    ) -> Option<PageRef> {
+    async fn likeliest(&self, path: &MirrorPath, pages: Vec<PageRef>) -> Option<PageRef> {
         if pages.len() > 1 {
             for page in &pages {
-                let known = self.last_known(page, who).await;
+                let known = self.last_known(page, &Caller::anonymous()).await;
                 if known.is_some_and(|known| known.mirrored(path).is_some()) {
                     return Some(page.clone());
                 }
@@ -388,7 +382,6 @@ impl Pages {
         &self,
         path: &MirrorPath,
         page: &PageRef,
-        who: Fingerprint,
         now: Instant,
     ) -> Result<Listed, PageError> {
         if let Some(held) = &self.held {
@@ -399,7 +392,7 @@ impl Pages {
         if let Some(word) = loader.refused_lately(page, now) {
             return Ok(Listed::by(word));
         }
-        let key = ViewKey::new(page.clone(), Format::Json, who);
+        let key = ViewKey::new(page.clone(), Format::Json, &Caller::anonymous());
         let (found, asked, decided) = if let Some((view, known)) = loader.memory().view(&key) {
             (
                 known.mirrored(path),
@@ -419,7 +412,7 @@ impl Pages {
         Ok(match found.filter(|_| decided.is_shown_unasked()) {
             Some(file) => {
                 if decided == Use::ShowAndAsk {
-                    let request = self.asking_for(page, who);
+                    let request = asking_for(page);
                     let standing = loader.standing(&request, now);
                     self.renew_behind(&request, &key, asked, standing);
                 }
@@ -430,27 +423,14 @@ impl Pages {
         })
     }
 
-    /// In nobody's name, and upstream's own word.
-    fn asking_for(&self, page: &PageRef, who: Fingerprint) -> PageRequest {
-        let credential = Credential::anonymous();
-        PageRequest {
-            credential,
-            who,
-            page: page.clone(),
-            format: Format::Json,
-            insists: true,
-        }
-    }
-
     /// What the page says about a path when it is asked for.
     async fn listed(
         &self,
         path: &MirrorPath,
         page: PageRef,
-        who: Fingerprint,
         now: Instant,
     ) -> Result<Listed, PageError> {
-        match self.own(&self.asking_for(&page, who), now).await? {
+        match self.own(&asking_for(&page), now).await? {
             Found::Reply(PageReply::Page { page, age, .. }) => Ok(page
                 .mirrored(path)
                 .map_or(Listed::Nowhere, |file| Listed::As(file, age))),
@@ -526,7 +506,7 @@ impl Pages {
     /// What the scope's own upstream has.
     async fn own(&self, request: &PageRequest, now: Instant) -> Result<Found, PageError> {
         let loader = &self.loader;
-        let key = ViewKey::new(request.page.clone(), request.format, request.who);
+        let key = ViewKey::new(request.page.clone(), request.format, &request.caller);
         let standing = loader.standing(request, now);
         if let Some(word) = loader
             .refused_lately(&request.page, now)
@@ -561,12 +541,17 @@ impl Pages {
             }
         }
         let seen = known.as_ref().map(|(view, _)| view.asked);
-        let asker = standing.permit().is_none().then_some(request.who);
+        let asker = standing
+            .permit()
+            .is_none()
+            .then_some(request.caller.fingerprint());
         let landed = loader.load(request, &key, asker, seen).await?;
         let mut settled = settle(loader, request, &key, landed, standing, clock::now());
         // The load that was joined asked in somebody else's name: ask in our own.
         if matches!(settled, Settled::NotOurs) {
-            let landed = loader.load(request, &key, Some(request.who), seen).await?;
+            let landed = loader
+                .load(request, &key, Some(request.caller.fingerprint()), seen)
+                .await?;
             let landed = Landed {
                 joined: false,
                 ..landed
@@ -659,5 +644,15 @@ impl Pages {
                 settle(&loader, &request, &key, landed, standing, clock::now());
             }
         }));
+    }
+}
+
+/// In nobody's name, and upstream's own word.
+fn asking_for(page: &PageRef) -> PageRequest {
+    PageRequest {
+        caller: Caller::anonymous(),
+        page: page.clone(),
+        format: Format::Json,
+        insists: true,
     }
 }

@@ -11,7 +11,7 @@ use super::error::PageError;
 use super::memory::ViewKey;
 use super::page::Page;
 use super::request::{PageReply, PageRequest};
-use crate::access::Fingerprint;
+use crate::access::Caller;
 use crate::control::{FileChange, PageRefresh};
 use crate::registry::PageRef;
 use crate::simple::Format;
@@ -55,7 +55,7 @@ impl Pages {
         request: &PageRequest,
         now: Instant,
     ) -> Result<(Vec<(String, FileChange)>, PageRefresh), PageError> {
-        let before = self.last_known(&request.page, request.who).await;
+        let before = self.last_known(&request.page, &request.caller).await;
         // For the format that is not asked for now, and for the other callers of a group's page.
         self.mark(&request.page, now)?;
         let request = PageRequest {
@@ -110,8 +110,8 @@ impl Pages {
     }
 
     /// The page as it was last shown to this caller, or to anybody, or lies on the disk.
-    pub(super) async fn last_known(&self, page: &PageRef, who: Fingerprint) -> Option<Arc<Page>> {
-        let key = ViewKey::new(page.clone(), Format::Json, who);
+    pub(super) async fn last_known(&self, page: &PageRef, caller: &Caller) -> Option<Arc<Page>> {
+        let key = ViewKey::new(page.clone(), Format::Json, caller);
         if let Some(latest) = self.loader.memory().latest(&key) {
             return Some(latest.page);
         }

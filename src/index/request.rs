@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::page::Page;
 use super::reading::PageStream;
-use crate::access::{Credential, Fingerprint, Permit};
+use crate::access::{Caller, Permit};
 use crate::registry::{FileRef, MirrorPath, PageRef};
 use crate::simple::Format;
 use crate::upstream::Relayed;
@@ -16,8 +16,7 @@ use crate::values::cache_status::CacheStatus;
 /// A client's wish for a page.
 #[derive(Clone)]
 pub struct PageRequest {
-    pub credential: Credential,
-    pub who: Fingerprint,
+    pub caller: Caller,
     pub page: PageRef,
     pub format: Format,
     /// The client insists on upstream's word (`Cache-Control: no-cache`).

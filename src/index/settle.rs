@@ -52,9 +52,12 @@ pub(super) fn settle(
             not_modified,
         } => {
             let permit = if ours {
-                loader
-                    .access()
-                    .admit_page(request.who, &request.page, page.listings(), asked)
+                loader.access().admit_page(
+                    request.caller.fingerprint(),
+                    &request.page,
+                    page.listings(),
+                    asked,
+                )
             } else {
                 match loader.standing(request, now) {
                     Standing::Proven(permit) => permit,
@@ -93,9 +96,11 @@ pub(super) fn settle(
             match verdict::verdict(relayed.status, false) {
                 // A mirror is asked in nobody's name, and its word says nothing of anybody's rights.
                 _ if request.page.scope.is_mirror() => {}
-                Verdict::TurnedAway => loader.access().turn_away(request.who, now),
+                Verdict::TurnedAway => loader.access().turn_away(request.caller.fingerprint(), now),
                 Verdict::NotThere => {
-                    loader.access().forget_page(request.who, &request.page, now);
+                    loader
+                        .access()
+                        .forget_page(request.caller.fingerprint(), &request.page, now);
                     gone(loader, request, key, before);
                 }
                 Verdict::Admitted | Verdict::NoWord => {}
@@ -123,9 +128,12 @@ pub(super) fn reply(
     status: CacheStatus,
     age: Option<Duration>,
 ) -> PageReply {
-    loader
-        .access()
-        .admit_listed(request.who, &request.page, page.listings(), permit);
+    loader.access().admit_listed(
+        request.caller.fingerprint(),
+        &request.page,
+        page.listings(),
+        permit,
+    );
     PageReply::Page {
         permit,
         page,

@@ -22,7 +22,6 @@ use super::body::ReplyBody;
 use super::handler::{NoPlace, Services};
 use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
-use crate::access::Credential;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::control::{
     About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh,
@@ -135,20 +134,14 @@ async fn obey(
         }
         Refresh::NAME => {
             let order: Refresh = read(body).await?;
-            let credential = services
-                .service
-                .clone()
-                .map_or_else(|| Credential::read(&head.headers), Ok)?;
-            let who = services.access.fingerprint(&credential);
+            let caller = services.access.caller(&head.headers, None, clock::now());
+            let caller = caller.await?;
             let (out, lines) = reporter();
             #[expect(
                 clippy::disallowed_methods,
                 reason = "ends with the order's answer, or the daemon"
             )]
-            let work =
-                tokio::spawn(
-                    async move { end(upkeep.refresh(order, (credential, who), &out).await) },
-                );
+            let work = tokio::spawn(async move { end(upkeep.refresh(order, &caller, &out).await) });
             Ok(reply::events(ReplyBody::stream(EventBody::new(
                 lines, work, shutdown,
             ))))

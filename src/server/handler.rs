@@ -31,7 +31,7 @@ use super::target;
 use super::wire::clients::ClientAddress;
 use super::wire::connection_counts::ConnectionCounts;
 use super::{conditional, health};
-use crate::access::{Access, Credential};
+use crate::access::{Access, Caller};
 use crate::admin::Upkeep;
 use crate::admin::status::{self, Snapshot, Visit};
 use crate::admin::{Gauges, Health, Metrics};
@@ -85,8 +85,6 @@ pub struct Services {
     pub path_prefix: String,
     /// This process's name in `Via`.
     pub via: HeaderValue,
-    /// The operator's own credential, which then stands for every caller's.
-    pub service: Option<Credential>,
     /// Set where whoever can connect has rights: only called by one of these is anything but larder's own shown.
     pub own_names: Option<OwnNames>,
 }
@@ -186,28 +184,27 @@ impl Services {
         if self.came_from_here(&parts.headers) {
             return Err(Refusal::Loop);
         }
-        let own = Credential::read(&parts.headers)?;
-        let credential = self.service.clone().unwrap_or(own);
-        let read = route
-            .scope()
-            .filter(|_| !matches!(route, Route::Upload { .. }));
-        self.access.let_in(&credential, read, now).await?;
+        let read = match route {
+            Route::Upload { .. } => None,
+            _ => route.scope(),
+        };
+        let caller = self.access.caller(&parts.headers, read, now).await?;
         match route {
-            Route::Page(page) => self.page(parts, credential, page, now).await,
-            Route::File(file) => self.file(parts, credential, file, None, now).await,
+            Route::Page(page) => self.page(parts, caller, page, now).await,
+            Route::File(file) => self.file(parts, caller, file, None, now).await,
             Route::Mirrored(path) => self.mirrored(parts, path, now).await,
-            Route::Sidecar(wheel) => self.sidecar(parts, credential, wheel, now).await,
+            Route::Sidecar(wheel) => self.sidecar(parts, caller, wheel, now).await,
             Route::Upload { .. } if browser::is_sent_by_a_page(&parts.headers) => {
                 Err(Refusal::FromAPage)
             }
             Route::Upload { scope } => {
                 let word = self
                     .uploads
-                    .pass_on(scope, &credential, parts, body)
+                    .pass_on(scope, caller.credential(), parts, body)
                     .await?;
                 Ok(reply::relayed(word))
             }
-            Route::View(page) => self.view(parts, credential, page, now).await,
+            Route::View(page) => self.view(parts, caller, page, now).await,
             Route::House(house) => self.house(house, parts).await,
         }
     }
@@ -215,11 +212,10 @@ impl Services {
     async fn page(
         &self,
         parts: &Parts,
-        credential: Credential,
+        caller: Caller,
         page: PageRef,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let who = self.access.fingerprint(&credential);
         let accept = parts
             .headers
             .get_all(ACCEPT)
@@ -228,8 +224,7 @@ impl Services {
         let media = negotiate(accept).ok_or(Refusal::NotAcceptable)?;
         let insists = insists(&parts.headers);
         let request = PageRequest {
-            credential,
-            who,
+            caller,
             page,
             format: media.format(),
             insists,
@@ -239,8 +234,7 @@ impl Services {
             return Err(Refusal::NoLength);
         }
         if let PageReply::Page { page, .. } = &found {
-            self.files
-                .read_ahead(&request.credential, who, page.take_ahead());
+            self.files.read_ahead(&request.caller, page.take_ahead());
         }
         Ok(reply::page(found, media, &parts.headers))
     }
@@ -252,9 +246,7 @@ impl Services {
         path: MirrorPath,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let nobody = Credential::anonymous();
-        let who = self.access.fingerprint(&nobody);
-        let (resolved, age) = self.pages.resolve(&path, who, now).await?;
+        let (resolved, age) = self.pages.resolve(&path, now).await?;
         let found = self.resolved(parts, resolved, now).await?;
         Ok(match age {
             Some(age) => reply::found_by_stale_page(found, age),
@@ -268,7 +260,7 @@ impl Services {
         resolved: Resolved,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let nobody = Credential::anonymous();
+        let nobody = Caller::anonymous();
         match resolved {
             Resolved::File(file) => self.file(parts, nobody, file, None, now).await,
             Resolved::Offered {
@@ -334,7 +326,7 @@ impl Services {
     async fn file(
         &self,
         parts: &Parts,
-        credential: Credential,
+        caller: Caller,
         file: FileRef,
         wheel: Option<FileRef>,
         now: Instant,
@@ -348,12 +340,10 @@ impl Services {
             Some(range) => Wanted::Range(range),
             None => Wanted::Whole,
         };
-        let who = self.access.fingerprint(&credential);
         let needs_length = parts.version < Version::HTTP_11;
         let resumes = range.is_some() && parts.headers.contains_key(IF_RANGE);
         let request = FileRequest {
-            credential,
-            who,
+            caller,
             file,
             wanted,
             resumes,
@@ -377,14 +367,12 @@ impl Services {
     async fn sidecar(
         &self,
         parts: &Parts,
-        credential: Credential,
+        caller: Caller,
         wheel: FileRef,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let who = self.access.fingerprint(&credential);
         let request = FileRequest {
-            credential,
-            who,
+            caller,
             file: wheel,
             wanted: Wanted::Whole,
             resumes: false,
@@ -411,15 +399,13 @@ impl Services {
     async fn view(
         &self,
         parts: &Parts,
-        credential: Credential,
+        caller: Caller,
         page: PageRef,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let who = self.access.fingerprint(&credential);
         let insists = insists(&parts.headers);
         let request = PageRequest {
-            credential,
-            who,
+            caller,
             page: page.clone(),
             format: Format::Json,
             insists,

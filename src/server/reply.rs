@@ -27,7 +27,7 @@ use hyper::ext::ReasonPhrase;
 use super::body::{FileBody, ReplyBody};
 use super::target::TargetError;
 use super::{conditional, encoding};
-use crate::access::{CredentialError, DoorError};
+use crate::access::{CallerError, CredentialError, DoorError};
 use crate::admin::status::Document;
 use crate::file::{FileError, FileReply};
 use crate::index::{PageError, PageReply};
@@ -81,7 +81,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
-    Credential(#[from] CredentialError),
+    Caller(#[from] CallerError),
     #[error("a GET or HEAD with a body has no meaning here")]
     BodyOnRead,
     #[error(
@@ -110,8 +110,6 @@ pub(super) enum Refusal {
     #[error("the order cannot be read: {0}")]
     Order(String),
     #[error(transparent)]
-    Door(#[from] DoorError),
-    #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
     File(#[from] FileError),
@@ -131,8 +129,10 @@ impl Refusal {
             | Self::BodyOnRead
             | Self::Plaintext
             | Self::Order(_) => StatusCode::BAD_REQUEST,
-            Self::Credential(CredentialError::Repeated(_)) => StatusCode::BAD_REQUEST,
-            Self::Credential(CredentialError::TooLong(_)) => {
+            Self::Caller(CallerError::Credential(CredentialError::Repeated(_))) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Caller(CallerError::Credential(CredentialError::TooLong(_))) => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -162,9 +162,9 @@ impl Refusal {
             | Self::File(FileError::NotHeld(_)) => StatusCode::NOT_FOUND,
             // twine sends again what a 5xx answers.
             Self::Page(PageError::TooYoung(_) | PageError::Undated)
-            | Self::Door(DoorError::Denied)
+            | Self::Caller(CallerError::Offline(DoorError::Denied))
             | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
-            Self::Door(DoorError::Unknown) => StatusCode::UNAUTHORIZED,
+            Self::Caller(CallerError::Offline(DoorError::Unknown)) => StatusCode::UNAUTHORIZED,
             Self::FromAPage => StatusCode::FORBIDDEN,
             Self::ForeignName(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Hasty(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -172,7 +172,7 @@ impl Refusal {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
-            Self::File(FileError::Busy) | Self::Door(DoorError::Busy) => {
+            Self::File(FileError::Busy) | Self::Caller(CallerError::Offline(DoorError::Busy)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
@@ -225,7 +225,10 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     if let Refusal::Route(RouteError::Method(allowed)) = why {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
     }
-    if matches!(why, Refusal::Door(DoorError::Unknown)) {
+    if matches!(
+        why,
+        Refusal::Caller(CallerError::Offline(DoorError::Unknown))
+    ) {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if let Refusal::Hasty(wait) = why {

@@ -14,7 +14,7 @@ use url::Url;
 use super::answer::{Answer, ContentRange, Relayed, Validators};
 use super::error::UpstreamError;
 use super::peer::Peer;
-use crate::access::{Credential, Fingerprint};
+use crate::access::{Caller, Credential, Fingerprint};
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
 use crate::values::byte_range::ByteRange;
@@ -58,6 +58,14 @@ pub struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
+    /// With the caller's credential, and held to the waits that GitLab gave it.
+    pub fn by(route: &'a Route, caller: &'a Caller) -> Self {
+        Self {
+            who: Some(caller.fingerprint()),
+            ..Self::plain(route, caller.credential())
+        }
+    }
+
     pub fn plain(route: &'a Route, credential: &'a Credential) -> Self {
         Self {
             route,

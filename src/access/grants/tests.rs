@@ -50,7 +50,9 @@ fn world() -> World {
     let caller = |token: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert("private-token", HeaderValue::from_static(token));
-        access.fingerprint(&Credential::read(&headers).unwrap())
+        access
+            .identify(Credential::read(&headers).unwrap())
+            .fingerprint()
     };
     World {
         ann: caller("ann"),
@@ -203,7 +205,7 @@ fn with_no_grant_time_every_request_is_a_question() {
         cache_ttl: Span::seconds(0),
         ..AuthConfig::default()
     });
-    let who = access.fingerprint(&Credential::default());
+    let who = access.identify(Credential::default()).fingerprint();
     let now = clock::now();
     access.admit_file(who, &file("projects/42", SHA), now);
     assert!(!proven(access.file(who, &file("projects/42", SHA), now)));

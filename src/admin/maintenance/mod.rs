@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::access::{Credential, Fingerprint};
+use crate::access::Caller;
 use crate::control::{
     Cleared, Gc, Listed, Ls, Purge, Purged, Refresh, Refreshed, Reporter, Totals, Verified,
 };
@@ -104,26 +104,20 @@ impl Upkeep {
         purged
     }
 
-    /// Asks for pages again, and tells what changed. GitLab is asked in the name of `who`, if there is a credential.
+    /// Asks for pages again, and tells what changed. GitLab is asked in the caller's name, if it shows a credential.
     ///
     /// # Errors
     /// When the folder cannot be read, or the order names nothing that could be.
     pub async fn refresh(
         &self,
         order: Refresh,
-        (credential, who): (Credential, Fingerprint),
+        caller: &Caller,
         out: &Reporter<Refreshed>,
     ) -> Result<(), UpkeepError> {
         let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
         let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
-        refresh::run(
-            &self.pages,
-            wanted,
-            &refresh::Asker { credential, who },
-            out,
-        )
-        .await
+        refresh::run(&self.pages, wanted, caller, out).await
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

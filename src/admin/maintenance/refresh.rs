@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::error::UpkeepError;
-use crate::access::{Credential, Fingerprint};
+use crate::access::Caller;
 use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed, Reporter};
 use crate::index::{PageRequest, Pages};
 use crate::registry::{PageRef, Route, Scope};
@@ -45,12 +45,6 @@ impl Target {
             },
         }
     }
-}
-
-/// In whose name GitLab is asked.
-pub(super) struct Asker {
-    pub credential: Credential,
-    pub who: Fingerprint,
 }
 
 /// The pages that are meant. Blocks, and tells nothing to anybody.
@@ -95,20 +89,19 @@ pub(super) fn pages(
     }
 }
 
-/// Asks for them, one after another.
+/// Asks for them, one after another; GitLab in this caller's name.
 pub(super) async fn run(
     pages: &Pages,
     wanted: Vec<PageRef>,
-    asker: &Asker,
+    caller: &Caller,
     out: &Reporter<Refreshed>,
 ) -> Result<(), UpkeepError> {
     for page in wanted {
         let address = Route::Page(page.clone()).path();
         let now = clock::now();
-        let (changes, end) = if page.scope.is_mirror() || !asker.credential.is_anonymous() {
+        let (changes, end) = if page.scope.is_mirror() || !caller.is_anonymous() {
             let request = PageRequest {
-                credential: asker.credential.clone(),
-                who: asker.who,
+                caller: caller.clone(),
                 page,
                 format: Format::Json,
                 insists: true,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder::access::{Access, AuthConfig, Credential, Keys, OfflineRule};
+use larder::access::{Access, AuthConfig, Caller, Keys, OfflineRule};
 use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
@@ -541,7 +541,6 @@ fn a_page_follows_the_store() {
     );
     let upstream = upstream.expect("a client");
     let access = Access::offline(&AuthConfig::default(), Keys::new(OfflineRule::Deny));
-    let who = access.fingerprint(&Credential::anonymous());
     let parts = Parts {
         upstream: Arc::new(upstream.offline(true)),
         access: Arc::new(access),
@@ -561,12 +560,10 @@ fn a_page_follows_the_store() {
         let Ok(Route::Page(page)) = Route::from_path(address) else {
             panic!("a page")
         };
-        let (credential, format) = (Credential::anonymous(), Format::Html);
         let request = PageRequest {
-            credential,
-            who,
+            caller: Caller::anonymous(),
             page,
-            format,
+            format: Format::Html,
             insists: false,
         };
         match runtime.block_on(pages.page(&request, clock::now())) {

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use larder::access::{Access, AuthConfig, Credential, Fingerprint};
+use larder::access::{Access, AuthConfig, Caller, Credential};
 use larder::file::{Files, FilesConfig, MetadataConfig, Parts};
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
@@ -31,8 +31,7 @@ struct Ahead {
     runtime: tokio::runtime::Runtime,
     store: Arc<Store>,
     files: Arc<Files>,
-    credential: Credential,
-    who: Fingerprint,
+    caller: Caller,
     _home: tempfile::TempDir,
 }
 
@@ -59,7 +58,7 @@ impl Ahead {
         let direct = direct.expect("no files");
         let upstream = Upstream::new(&GitLabConfig::default(), &direct, bases, stores, via, false);
         let upstream = upstream.expect("a client");
-        let who = access.fingerprint(&credential);
+        let caller = access.identify(credential);
         let (upstream, counts) = (Arc::new(upstream), Arc::default());
         let parts = Parts {
             upstream,
@@ -73,8 +72,7 @@ impl Ahead {
             runtime,
             store,
             files,
-            credential,
-            who,
+            caller,
             _home: home,
         }
     }
@@ -82,7 +80,7 @@ impl Ahead {
     fn read(&self, wheels: &[Artifact]) {
         let _inside = self.runtime.enter();
         let wheels = wheels.iter().map(file_ref).collect();
-        self.files.read_ahead(&self.credential, self.who, wheels);
+        self.files.read_ahead(&self.caller, wheels);
     }
 
     fn known(&self, wheel: &Artifact) -> Option<String> {
