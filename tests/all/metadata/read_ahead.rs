@@ -21,8 +21,8 @@ use crate::support::{Act, Artifact, Distribution, GitLab, Kind, Site, path, toke
 /// Begins at once, with many of a page: these wheels are downloaded by nobody.
 fn prompt() -> MetadataConfig {
     MetadataConfig {
-        ahead: 8,
-        delay: Span::seconds(0),
+        prefetch: 8,
+        prefetch_delay: Span::seconds(0),
         ..MetadataConfig::default()
     }
 }
@@ -178,7 +178,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
     let ahead = Ahead::new(
         &gitlab,
         MetadataConfig {
-            ahead: 2,
+            prefetch: 2,
             ..prompt()
         },
     );
@@ -189,7 +189,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
     let off = Ahead::new(
         &gitlab,
         MetadataConfig {
-            ahead: 0,
+            prefetch: 0,
             ..prompt()
         },
     );
@@ -197,7 +197,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
     assert_eq!(off.files.reading_ahead(), 0);
 
     let rate = MetadataConfig {
-        ahead: 20,
+        prefetch: 20,
         queue: 5,
         rate: 10,
         ..prompt()
