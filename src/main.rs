@@ -4,20 +4,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use larder::cli::{self, Cli, Command};
+use larder::cli::{Cli, run};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Serve(_) => cli::serve(&cli),
-        _ => cli::run_command(&cli),
-    };
-    match done {
-        Ok(code) => code,
-        Err((code, why)) => {
-            // Nobody is left to be told if this fails.
-            let _ = writeln!(std::io::stderr(), "larder: {why}");
-            ExitCode::from(code)
+    match run(&Cli::parse()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Without standard error there is no reader that could miss it.
+            let _ = writeln!(std::io::stderr(), "larder: {error}");
+            ExitCode::from(error.exit_code())
         }
     }
 }

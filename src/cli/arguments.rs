@@ -15,6 +15,7 @@ use super::export::ExportArguments;
 use super::gc::GcArguments;
 use super::health::HealthArguments;
 use super::import::ImportArguments;
+use super::invocation::Invocation;
 use super::log_level::LogLevelArguments;
 use super::ls::LsArguments;
 use super::man::ManArguments;
@@ -113,7 +114,14 @@ pub struct ServeArguments {
 }
 
 impl Cli {
-    pub fn overrides(&self) -> Overrides {
+    pub fn invocation(&self) -> Invocation {
+        Invocation {
+            file: self.config.clone(),
+            overrides: self.overrides(),
+        }
+    }
+
+    fn overrides(&self) -> Overrides {
         let mut overrides = Overrides {
             cache_dir: self.everywhere.cache_dir.clone(),
             ..Overrides::default()

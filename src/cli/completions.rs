@@ -7,7 +7,7 @@ use std::io;
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use super::lines::say;
+use super::output::print;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
@@ -20,8 +20,9 @@ pub struct CompletionsArguments {
 ///
 /// # Errors
 /// When nobody takes it.
-pub fn completions(asked: &CompletionsArguments, mut definitions: Command) -> io::Result<()> {
+pub fn run(arguments: &CompletionsArguments, mut definitions: Command) -> io::Result<u8> {
     let mut script = Vec::new();
-    generate(asked.shell, &mut definitions, "larder", &mut script);
-    say(&String::from_utf8_lossy(&script))
+    generate(arguments.shell, &mut definitions, "larder", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(0)
 }

@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::lines::say;
+use super::check_config::remark_on_the_environment;
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{print, print_event};
+use crate::app::config::Config;
 
 /// Every key with its default and what it means.
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -39,15 +43,35 @@ pub struct ConfigInitArguments {
     pub file: Option<PathBuf>,
 }
 
-/// Prints the example, or writes it into a new file that its owner alone can change.
-///
 /// # Errors
-/// When there is such a file, or it cannot be written.
-pub fn config_init(asked: &ConfigInitArguments) -> io::Result<()> {
-    let Some(path) = &asked.file else {
-        return say(EXAMPLE);
+/// Every fault of the configuration, or that a file is there already.
+pub fn run(command: &ConfigCommand, invocation: &Invocation) -> Result<u8, CommandError> {
+    match command {
+        ConfigCommand::Show(arguments) => show(arguments, invocation)?,
+        ConfigCommand::Init(arguments) => init(arguments)?,
+    }
+    Ok(0)
+}
+
+fn show(arguments: &ConfigShowArguments, invocation: &Invocation) -> Result<(), CommandError> {
+    let values = Config::effective(invocation.file.as_deref(), &invocation.overrides);
+    let values = values.map_err(CommandError::config)?;
+    remark_on_the_environment();
+    for value in &values {
+        if arguments.changed && !value.is_changed {
+            continue;
+        }
+        print_event(value, arguments.json, |value| format!("{value}\n"))?;
+    }
+    Ok(())
+}
+
+/// Prints the example, or writes it into a new file that its owner alone can change.
+fn init(arguments: &ConfigInitArguments) -> Result<(), CommandError> {
+    let Some(path) = &arguments.file else {
+        return Ok(print(EXAMPLE)?);
     };
-    create(path).map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
+    create(path).map_err(|why| CommandError::Refused(format!("{}: {why}", path.display())))
 }
 
 fn create(path: &Path) -> io::Result<()> {

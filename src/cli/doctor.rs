@@ -21,8 +21,11 @@ use clap::Args;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::lines::{CommandError, json_line, say};
-use crate::app::{Patient, Ways};
+use super::daemon::runtime;
+use super::error::CommandError;
+use super::invocation::{Invocation, credential};
+use super::output::{print, print_event};
+use crate::app::{self, Patient, Ways};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
 use crate::values::clock;
@@ -45,12 +48,6 @@ pub struct DoctorArguments {
 }
 
 impl DoctorArguments {
-    /// # Errors
-    /// When the project is none.
-    pub fn check(&self) -> Result<(), String> {
-        self.project().map(|_| ())
-    }
-
     fn project(&self) -> Result<Option<Scope>, String> {
         let Some(id) = &self.project else {
             return Ok(None);
@@ -65,90 +62,113 @@ impl DoctorArguments {
     }
 }
 
-/// Examines, and says what was found. 1 when something is a problem.
+/// Examines, and prints what was found. 1 when something is a problem, the configuration included.
 ///
 /// # Errors
-/// When nobody takes what there is to say.
-pub async fn doctor(
-    asked: &DoctorArguments,
-    patient: Result<Patient, String>,
-) -> Result<u8, CommandError> {
-    let mut worst = Verdict::Ok;
-    let mut tell = |findings: Vec<Finding>| -> Result<(), CommandError> {
-        for finding in findings {
-            worst = worst.max(finding.verdict);
-            say(&if asked.json {
-                json_line(&finding)?
-            } else {
-                format!("{finding}\n")
-            })?;
-        }
-        Ok(())
+/// What is wrong with the arguments, or that standard output does not take the findings.
+pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config();
+    let credential = credential(&arguments.user, &arguments.token_file)?;
+    let project = arguments.project().map_err(CommandError::Usage)?;
+    let patient = match config {
+        Ok(config) => app::patient(&config, credential).map_err(|why| why.to_string()),
+        Err(CommandError::Config(faults)) => Err(faults),
+        Err(why) => return Err(why),
+    };
+    let mut findings = Findings {
+        json: arguments.json,
+        worst: Verdict::Ok,
     };
     match patient {
-        Err(why) => {
-            let why = why
-                .trim_start_matches("bad configuration")
-                .trim()
-                .to_owned();
-            tell(vec![Finding::problem(
-                "configuration",
-                why,
-                "nothing else can be looked at before that is right",
-            )])?;
+        Err(faults) => {
+            let hint = "nothing else can be looked at before that is right";
+            findings.print(Finding::problem("configuration", faults, hint))?;
         }
-        Ok(patient) => {
-            tell(vec![Finding::ok(
-                "configuration",
-                "it can be read, and so can the files it names",
-            )])?;
-            let project = asked.project().map_err(CommandError::Usage)?;
-            let mut peers = start_peers(&patient, project);
-            tell(folder(&patient).await)?;
-            tell(vec![
-                machine::judge_open_files(machine::open_files(), patient.connections),
-                machine::judge_memory(machine::memory_limit(), patient.page_memory),
-            ])?;
-            tell(
-                patient
-                    .certificate
-                    .map(|dates| certificate::judge(dates, clock::wall()))
-                    .into_iter()
-                    .collect(),
-            )?;
-            tell(daemon::examine(&patient.ground, patient.limit).await)?;
-            if patient.ground.offline {
-                tell(vec![Finding::ok("upstreams", "offline: nobody is asked")])?;
-            }
-            // In the order of the configuration, however they came.
-            let mut done = Vec::new();
-            while let Some(examined) = peers.join_next().await {
-                done.extend(examined.ok());
-            }
-            done.sort_by_key(|(at, _)| *at);
-            for (_, findings) in done {
-                tell(findings)?;
-            }
-        }
+        Ok(patient) => runtime()?.block_on(examine(&patient, project, &mut findings))?,
     }
-    let words = match worst {
-        Verdict::Ok => "all is well\n",
-        Verdict::Warning => "it works; see the warnings\n",
-        Verdict::Problem => "there is a problem\n",
-    };
-    if !asked.json {
-        say(words)?;
-    }
-    Ok(u8::from(worst == Verdict::Problem))
+    findings.conclude()
 }
 
-/// Everybody at once, because each may have to be waited for.
-fn start_peers(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
+/// What was found so far.
+struct Findings {
+    json: bool,
+    worst: Verdict,
+}
+
+impl Findings {
+    fn print(&mut self, finding: Finding) -> Result<(), CommandError> {
+        self.worst = self.worst.max(finding.verdict);
+        print_event(&finding, self.json, |finding| format!("{finding}\n"))?;
+        Ok(())
+    }
+
+    fn print_all(
+        &mut self,
+        findings: impl IntoIterator<Item = Finding>,
+    ) -> Result<(), CommandError> {
+        for finding in findings {
+            self.print(finding)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(self) -> Result<u8, CommandError> {
+        let words = match self.worst {
+            Verdict::Ok => "all is well\n",
+            Verdict::Warning => "it works; see the warnings\n",
+            Verdict::Problem => "there is a problem\n",
+        };
+        if !self.json {
+            print(words)?;
+        }
+        Ok(u8::from(self.worst == Verdict::Problem))
+    }
+}
+
+async fn examine(
+    patient: &Patient,
+    project: Option<Scope>,
+    findings: &mut Findings,
+) -> Result<(), CommandError> {
+    let readable = "it can be read, and so can the files it names";
+    findings.print(Finding::ok("configuration", readable))?;
+    let mut upstreams = start_upstreams(patient, project);
+    findings.print_all(folder(patient).await)?;
+    findings.print(machine::judge_open_files(
+        machine::open_files(),
+        patient.connections,
+    ))?;
+    findings.print(machine::judge_memory(
+        machine::memory_limit(),
+        patient.page_memory,
+    ))?;
+    if let Some(dates) = patient.certificate {
+        findings.print(certificate::judge(dates, clock::wall()))?;
+    }
+    findings.print_all(daemon::examine(&patient.ground, patient.limit).await)?;
+    if patient.ground.offline {
+        findings.print(Finding::ok("upstreams", "offline: no upstream is asked"))?;
+    }
+    // In the order of the configuration, however they came.
+    let mut examined = Vec::new();
+    while let Some(done) = upstreams.join_next().await {
+        examined.extend(done.ok());
+    }
+    examined.sort_by_key(|(at, _)| *at);
+    for (_, found) in examined {
+        findings.print_all(found)?;
+    }
+    Ok(())
+}
+
+/// All upstreams at once, because each may have to be waited for.
+fn start_upstreams(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
     let mut peers = JoinSet::new();
     let Some(Ways { gitlab, mirrors }) = &patient.ways else {
         return peers;
     };
-    let (upstream, limit) = (&patient.upstream, patient.limit);
+    let upstream = &patient.upstream;
+    let limit = patient.limit;
     let gitlab = peers::GitLabCheck {
         upstream: Arc::clone(upstream),
         url: patient.ground.bases.asked().version_url(),

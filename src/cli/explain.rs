@@ -14,6 +14,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::daemon::runtime;
+use super::error::CommandError;
+use super::invocation::{Invocation, credential, ground};
+use super::output::print_event;
 use crate::access::Credential;
 use crate::app::Ground;
 use crate::app::address::{self, Address, Given};
@@ -61,29 +65,32 @@ impl From<PageFormat> for Format {
     }
 }
 
-/// What is printed, and whether the answer is yes.
-pub struct Told {
-    pub text: String,
-    pub is_no: bool,
-}
-
-/// Explains how an address is answered.
+/// Explains how an address is answered: 0 for a yes, 1 for a no.
 ///
 /// # Errors
 /// A sentence, when what was given is no address.
-pub async fn explain(
-    asked: &ExplainArguments,
+pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let ground = ground(&config)?;
+    let credential = credential(&arguments.user, &arguments.token_file)?;
+    let explanation = runtime()?.block_on(explain(arguments, &ground, &credential))?;
+    print_event(&explanation, arguments.json, ToString::to_string)?;
+    Ok(u8::from(explanation.is_no()))
+}
+
+async fn explain(
+    arguments: &ExplainArguments,
     ground: &Ground,
     credential: &Credential,
-) -> Result<Told, String> {
+) -> Result<Explanation, CommandError> {
     let bases: Vec<MirrorBase> = ground
         .mirrors
         .iter()
         .map(|(base, _)| base.clone())
         .collect();
-    let address = address::read(&asked.url, &ground.bases, &bases, &ground.path_prefix)
-        .map_err(|why| format!("\"{}\" is {why}", shown(&asked.url)))?;
-    let format = asked.format.into();
+    let address = address::read(&arguments.url, &ground.bases, &bases, &ground.path_prefix)
+        .map_err(|why| CommandError::Usage(format!("\"{}\" is {why}", shown(&arguments.url))))?;
+    let format = arguments.format.into();
     let mut explanation = conclude(&address, format, ground);
     if let Ok(route) = &address.route
         && !matches!(route, Route::Upload { .. })
@@ -99,13 +106,7 @@ pub async fn explain(
             Err(why) => explanation.no_daemon = Some(why),
         }
     }
-    let is_no = explanation.is_no();
-    let text = if asked.json {
-        serde_json::to_string(&explanation).map_err(|why| why.to_string())? + "\n"
-    } else {
-        explanation.to_string()
-    };
-    Ok(Told { text, is_no })
+    Ok(explanation)
 }
 
 /// What can be told without asking anybody.

@@ -21,7 +21,10 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bytes::{counted, in_units};
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{event_text, print};
 use super::progress::{HowFar, bar};
 use crate::airgap::bundle::{
     self, Fault, Item, Manifest, PageLine, PartError, Plan, Reader, Writer, items,
@@ -92,11 +95,11 @@ struct Written {
 }
 
 impl ExportArguments {
-    /// # Errors
-    /// When the arguments do not fit together.
-    pub fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), CommandError> {
         if self.streams() && self.split.is_some() {
-            return Err("--split writes several files: name one instead of -".to_owned());
+            return Err(CommandError::usage(
+                "--split writes several files: name one instead of -",
+            ));
         }
         Ok(())
     }
@@ -106,42 +109,49 @@ impl ExportArguments {
     }
 }
 
-/// Writes the bundle, and says what was written.
-///
 /// # Errors
-/// What kept it from being whole; then no file has appeared.
-pub async fn export(
-    asked: &ExportArguments,
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    arguments.check()?;
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, how_far| export(arguments, client, how_far).await,
+    )
+}
+
+/// Writes the bundle, and says what was written.
+async fn export(
+    arguments: &ExportArguments,
     client: &Client,
     how_far: &HowFar,
 ) -> Result<u8, CommandError> {
-    how_far.note(if asked.streams() {
+    how_far.note(if arguments.streams() {
         "the bundle is cut"
     } else {
         "nothing was written"
     });
-    let written = write(asked, client)
+    let written = write(arguments, client)
         .await
         .map_err(|why| CommandError::Refused(why.to_string()))?;
     for written in &written {
-        let told = if asked.json {
-            json_line(written)?
-        } else {
-            in_words(written)
-        };
-        if asked.streams() {
+        let text = event_text(written, arguments.json, in_words)?;
+        if arguments.streams() {
             // Nobody is left to be told if this fails.
-            let _ = io::stderr().write_all(told.as_bytes());
+            let _ = io::stderr().write_all(text.as_bytes());
         } else {
-            say(&told)?;
+            print(&text)?;
         }
     }
     Ok(0)
 }
 
-async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>, ExportFailure> {
-    let (mut manifest, pages) = ask(asked, client).await?;
-    let base = asked.since.as_deref().map(read_base).transpose()?;
+async fn write(
+    arguments: &ExportArguments,
+    client: &Client,
+) -> Result<Vec<Written>, ExportFailure> {
+    let (mut manifest, pages) = ask(arguments, client).await?;
+    let base = arguments.since.as_deref().map(read_base).transpose()?;
     let old: HashSet<Digest> = base
         .iter()
         .flat_map(|base| base.1.blobs())
@@ -157,7 +167,7 @@ async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>,
         .filter(|(blob, _)| !old.contains(blob))
         .collect();
     let sizes: Vec<u64> = new.iter().map(|(_, size)| *size).collect();
-    let limit = asked.split.map(|size| size.as_u64());
+    let limit = arguments.split.map(|size| size.as_u64());
     let (parts, count) = bundle::assign(&sizes, Plan::overhead(&manifest)?, limit)?;
     let places: HashMap<Digest, u32> = new.iter().map(|(blob, _)| *blob).zip(parts).collect();
     manifest.place(|blob| places.get(&blob.sha256).copied());
@@ -167,10 +177,10 @@ async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>,
         manifest,
         count,
         base.map(|(id, _)| id),
-        asked.set.clone(),
+        arguments.set.clone(),
         created,
     )?;
-    let bar = bar(sizes.iter().sum(), asked.json);
+    let bar = bar(sizes.iter().sum(), arguments.json);
     let carrier = Carrier {
         client,
         plan: &plan,
@@ -179,7 +189,7 @@ async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>,
     };
     let mut written = Vec::new();
     for number in 1..=count {
-        written.push(carrier.part(asked, number).await?);
+        written.push(carrier.part(arguments, number).await?);
     }
     bar.finish_and_clear();
     // Only now: a bundle of which a part is missing is none.
@@ -191,12 +201,12 @@ async fn write(asked: &ExportArguments, client: &Client) -> Result<Vec<Written>,
 
 /// What there is, as the manifest of a bundle, and the pages by digest.
 async fn ask(
-    asked: &ExportArguments,
+    arguments: &ExportArguments,
     client: &Client,
 ) -> Result<(Manifest, HashMap<Digest, String>), ExportFailure> {
     let mut events = client
         .order(&Export {
-            set: asked.set.clone(),
+            set: arguments.set.clone(),
         })
         .await?;
     let (mut files, mut pages) = (Vec::new(), Vec::<(PageLine, String)>::new());
@@ -270,17 +280,17 @@ struct Carrier<'a> {
 impl Carrier<'_> {
     async fn part(
         &self,
-        asked: &ExportArguments,
+        arguments: &ExportArguments,
         number: u32,
     ) -> Result<(Written, Option<Place>), ExportFailure> {
         let front = self.plan.front(number)?;
-        let signature = asked
+        let signature = arguments
             .sign
             .as_deref()
             .map(|key| sign(front.sums(), key))
             .transpose()?;
-        let place =
-            (!asked.streams()).then(|| Place::of(&asked.bundle, asked.split.map(|_| number)));
+        let place = (!arguments.streams())
+            .then(|| Place::of(&arguments.bundle, arguments.split.map(|_| number)));
         let out: Box<dyn Write + Send> = match &place {
             Some(place) => Box::new(place.begin()?),
             None => Box::new(io::stdout()),

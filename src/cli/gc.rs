@@ -5,7 +5,10 @@
 use clap::Args;
 
 use super::bytes::in_units;
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::print_event;
 use crate::control::{Amount, Cleared, ClearedSummary, Client, Gc};
 
 #[derive(Debug, Args)]
@@ -18,22 +21,25 @@ pub struct GcArguments {
     pub json: bool,
 }
 
-/// Asks the daemon, and says what it said.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn gc(asked: &GcArguments, client: &Client) -> Result<u8, CommandError> {
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &GcArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, _| gc(arguments, client).await,
+    )
+}
+
+/// Asks the daemon, and says what it said.
+async fn gc(arguments: &GcArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
         .order(&Gc {
-            dry_run: asked.dry_run,
+            dry_run: arguments.dry_run,
         })
         .await?;
     while let Some(event) = events.next().await? {
-        say(&if asked.json {
-            json_line(&event)?
-        } else {
-            in_words(&event)
-        })?;
+        print_event(&event, arguments.json, in_words)?;
     }
     Ok(0)
 }

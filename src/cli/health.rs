@@ -4,7 +4,7 @@
 //! no proxy variable leads it astray. With `--url` an address is asked instead, as a client would. Must not know what being
 //! ready means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-use super::lines::{CommandError, json_line, say};
+use super::daemon::runtime;
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::print_event;
 use crate::control::{Client, empty};
 
 /// For everything together: who asks does it every few seconds.
@@ -39,19 +42,27 @@ pub struct HealthArguments {
 }
 
 #[derive(serde::Serialize)]
-struct Health {
+struct HealthAnswer {
     is_ready: bool,
     /// The daemon's own words, or why there are none.
     says: String,
 }
 
-/// Asks, and says what was answered. 0 ready, which it may be in a degraded way; 1 not, or no answer in time.
-///
 /// # Errors
-/// When the URL is none, or nobody takes what there is to say.
-pub async fn health(asked: &HealthArguments, cache_dir: &Path) -> Result<u8, CommandError> {
+/// When the URL is none, or standard output does not take the answer.
+pub fn run(arguments: &HealthArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    // An address needs no folder.
+    let cache_dir = match &arguments.url {
+        Some(_) => PathBuf::new(),
+        None => invocation.cache_dir()?,
+    };
+    runtime()?.block_on(health(arguments, &cache_dir))
+}
+
+/// Prints what was answered. 0: ready, which it may be in a degraded way; 1: not, or no answer in time.
+async fn health(arguments: &HealthArguments, cache_dir: &Path) -> Result<u8, CommandError> {
     let answer = async {
-        match &asked.url {
+        match &arguments.url {
             Some(url) => over_http(&address(url).map_err(CommandError::Usage)?).await,
             None => over_socket(cache_dir).await,
         }
@@ -64,19 +75,17 @@ pub async fn health(asked: &HealthArguments, cache_dir: &Path) -> Result<u8, Com
         )))
     };
     let health = match timeout(LIMIT, answer).await.unwrap_or_else(|_| late()) {
-        Ok((status, says)) => Health {
+        Ok((status, says)) => HealthAnswer {
             is_ready: status.is_success(),
             says,
         },
-        Err(CommandError::Refused(says)) => Health {
+        Err(CommandError::Refused(says)) => HealthAnswer {
             is_ready: false,
             says,
         },
         Err(why) => return Err(why),
     };
-    say(&if asked.json {
-        json_line(&health)?
-    } else {
+    print_event(&health, arguments.json, |health| {
         format!("{}\n", health.says)
     })?;
     Ok(u8::from(!health.is_ready))

@@ -22,7 +22,10 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::bytes::{counted, in_units};
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{print, print_event};
 use super::progress::{HowFar, bar};
 use crate::airgap::{Import, Imported};
 use crate::control::{Client, ClientError};
@@ -63,7 +66,7 @@ pub enum ImportFailure {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct ImportedBundle<'a> {
     file: &'a str,
     checked_only: bool,
     #[serde(flatten)]
@@ -71,40 +74,47 @@ struct Told<'a> {
 }
 
 impl ImportArguments {
-    /// # Errors
-    /// When the arguments do not fit together, or a file is not there.
-    pub fn check(&self) -> Result<(), String> {
-        let streams = |path: &&PathBuf| path.as_path() == Path::new(STREAM);
-        if self.bundles.iter().filter(streams).count() > 1 {
-            return Err("standard input can be only one of the bundles".to_owned());
+    fn check(&self) -> Result<(), CommandError> {
+        let mut streams = 0;
+        for path in &self.bundles {
+            if path.as_path() == Path::new(STREAM) {
+                streams += 1;
+            } else if !path.exists() {
+                let path = path.display();
+                return Err(CommandError::Usage(format!(
+                    "cannot read {path}: there is no such file"
+                )));
+            }
         }
-        match self
-            .bundles
-            .iter()
-            .find(|path| !streams(path) && !path.exists())
-        {
-            Some(path) => Err(format!(
-                "cannot read {}: there is no such file",
-                path.display()
-            )),
-            None => Ok(()),
+        if streams > 1 {
+            let fault = "standard input can be only one of the bundles";
+            return Err(CommandError::usage(fault));
         }
+        Ok(())
     }
 }
 
-/// Hands over one bundle after the other, and says what came of each.
-///
 /// # Errors
-/// The first that was refused, and why; those before it are in.
-pub async fn import(
-    asked: &ImportArguments,
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &ImportArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    arguments.check()?;
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, how_far| import(arguments, client, how_far).await,
+    )
+}
+
+/// Hands over one bundle after the other, and says what came of each.
+async fn import(
+    arguments: &ImportArguments,
     client: &Client,
     how_far: &HowFar,
 ) -> Result<u8, CommandError> {
     let mut last = None;
-    for (taken, path) in asked.bundles.iter().enumerate() {
+    for (taken, path) in arguments.bundles.iter().enumerate() {
         let file = path.display().to_string();
-        if !asked.check {
+        if !arguments.check {
             let name = if path == Path::new(STREAM) {
                 "standard input"
             } else {
@@ -114,18 +124,15 @@ pub async fn import(
                 "{name} was taken as a whole or not at all: import it again to be sure"
             ));
         }
-        let imported = hand_over(asked, path, client).await;
+        let imported = hand_over(arguments, path, client).await;
         let imported =
-            imported.map_err(|why| refused(&why, if asked.check { 0 } else { taken }))?;
-        say(&if asked.json {
-            json_line(&Told {
-                file: &file,
-                checked_only: asked.check,
-                imported: &imported,
-            })?
-        } else {
-            in_words(asked, &file, &imported)
-        })?;
+            imported.map_err(|why| refused(&why, if arguments.check { 0 } else { taken }))?;
+        let line = ImportedBundle {
+            file: &file,
+            checked_only: arguments.check,
+            imported: &imported,
+        };
+        print_event(&line, arguments.json, in_words)?;
         last = Some(imported);
     }
     if let Some(Imported {
@@ -134,9 +141,9 @@ pub async fn import(
         awaited_parts,
         ..
     }) = last
-        && !asked.json
+        && !arguments.json
     {
-        say(&format!(
+        print(&format!(
             "{} to come with {} {} of {}; its pages become visible with the last\n",
             counted(awaited, "blob is", "blobs are"),
             if awaited_parts.len() == 1 {
@@ -162,7 +169,7 @@ fn refused(why: &ImportFailure, taken: usize) -> CommandError {
 }
 
 async fn hand_over(
-    asked: &ImportArguments,
+    arguments: &ImportArguments,
     path: &Path,
     client: &Client,
 ) -> Result<Imported, ImportFailure> {
@@ -178,10 +185,10 @@ async fn hand_over(
         let size = opened.metadata().map_err(unread)?.len();
         (Box::new(opened), size)
     };
-    let bar = bar(size, asked.json || size == 0);
+    let bar = bar(size, arguments.json || size == 0);
     let order = Import {
-        check: asked.check,
-        unsigned: asked.unsigned,
+        check: arguments.check,
+        unsigned: arguments.unsigned,
     };
     let first = serde_json::to_string(&order).map_err(|why| unread(why.into()))? + "\n";
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
@@ -248,7 +255,8 @@ impl Body for Sent {
     }
 }
 
-fn in_words(asked: &ImportArguments, file: &str, imported: &Imported) -> String {
+fn in_words(line: &ImportedBundle<'_>) -> String {
+    let file = line.file;
     let Imported {
         id,
         part,
@@ -258,13 +266,13 @@ fn in_words(asked: &ImportArguments, file: &str, imported: &Imported) -> String 
         new_blobs,
         new_bytes,
         ..
-    } = imported;
+    } = line.imported;
     let which = if part.of > 1 {
         format!("part {} of {}, ", part.number, part.of)
     } else {
         String::new()
     };
-    let done = if asked.check {
+    let done = if line.checked_only {
         "good; would bring"
     } else {
         "imported"

@@ -4,7 +4,10 @@
 
 use clap::Args;
 
-use super::lines::{CommandError, json_line, say};
+use super::daemon::with_running;
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::print_event;
 use crate::control::{Client, ClientError, SetLogLevel};
 
 #[derive(Debug, Args)]
@@ -19,23 +22,27 @@ pub struct LogLevelArguments {
     pub json: bool,
 }
 
-/// Asks the daemon, and says how its level is now.
-///
 /// # Errors
-/// When the level is none, or the daemon did not change it.
-pub async fn log_level(asked: &LogLevelArguments, client: &Client) -> Result<u8, CommandError> {
+/// When no daemon answers, or it does not do it.
+pub fn run(arguments: &LogLevelArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let without = "there is no log to change";
+    with_running(&invocation.cache_dir()?, without, async |client| {
+        log_level(arguments, client).await
+    })
+}
+
+/// Asks the daemon, and says how its level is now.
+async fn log_level(arguments: &LogLevelArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
         .order(&SetLogLevel {
-            level: asked.level.clone(),
+            level: arguments.level.clone(),
         })
         .await?;
     loop {
         match events.next().await {
-            Ok(Some(now)) => say(&if asked.json {
-                json_line(&now)?
-            } else {
-                format!("{}\n", now.level)
-            })?,
+            Ok(Some(now)) => {
+                print_event(&now, arguments.json, |now| format!("{}\n", now.level))?;
+            }
             Ok(None) => return Ok(0),
             Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
             Err(why) => return Err(why.into()),

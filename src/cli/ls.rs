@@ -5,7 +5,10 @@
 use clap::Args;
 
 use super::bytes::in_units;
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{json_line, print};
 use crate::control::{Client, Listed, Ls};
 
 #[derive(Debug, Args)]
@@ -18,14 +21,21 @@ pub struct LsArguments {
     pub json: bool,
 }
 
-/// Asks the daemon, and says what it said, in order.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn ls(asked: &LsArguments, client: &Client) -> Result<u8, CommandError> {
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &LsArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, _| ls(arguments, client).await,
+    )
+}
+
+/// Asks the daemon, and says what it said, in order.
+async fn ls(arguments: &LsArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
         .order(&Ls {
-            what: asked.what.clone(),
+            what: arguments.what.clone(),
         })
         .await?;
     let mut files = Vec::new();
@@ -33,12 +43,12 @@ pub async fn ls(asked: &LsArguments, client: &Client) -> Result<u8, CommandError
         files.push(file);
     }
     files.sort();
-    if asked.json {
+    if arguments.json {
         for file in &files {
-            say(&json_line(file)?)?;
+            print(&json_line(file)?)?;
         }
     } else {
-        say(&in_words(&files))?;
+        print(&in_words(&files))?;
     }
     Ok(0)
 }

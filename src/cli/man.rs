@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_mangen::Man;
 
-use super::lines::say;
+use super::output::print;
 
 /// What only words can tell, in man(7).
 const MORE: &str = include_str!("man/more.roff");
@@ -26,14 +26,17 @@ pub struct ManArguments {
 ///
 /// # Errors
 /// When nobody takes it, or the folder cannot be written.
-pub fn man(asked: &ManArguments, definitions: Command) -> io::Result<()> {
+pub fn run(arguments: &ManArguments, definitions: Command) -> io::Result<u8> {
     let whole = whole(definitions);
-    match &asked.folder {
-        None => say(&String::from_utf8_lossy(&main_page(&whole)?)),
-        Some(folder) => pages(&whole)?
-            .into_iter()
-            .try_for_each(|(name, page)| write(folder, &name, &page)),
+    match &arguments.folder {
+        None => print(&String::from_utf8_lossy(&main_page(&whole)?))?,
+        Some(folder) => {
+            for (name, page) in pages(&whole)? {
+                write(folder, &name, &page)?;
+            }
+        }
     }
+    Ok(0)
 }
 
 /// Every page, by the name of its file.

@@ -1,24 +1,26 @@
-//! The command line.
+//! The command line: each command's arguments, what it does, what it prints, and its exit code, in a file of its name.
 //!
-//! Owns the arguments and what commands print. Must not know how the daemon is put together: a command is handed what
-//! it needs.
+//! Must not know how the daemon is put together.
 
 mod arguments;
 mod banner;
 mod bytes;
-mod commands;
+mod check_config;
 mod completions;
 mod config;
+mod daemon;
 mod doctor;
+mod error;
 mod explain;
 mod export;
 mod gc;
 mod health;
 mod import;
-mod lines;
+mod invocation;
 mod log_level;
 mod ls;
 mod man;
+mod output;
 mod progress;
 mod purge;
 mod refresh;
@@ -29,28 +31,37 @@ mod stats;
 mod verify;
 mod warm;
 
-pub use arguments::{Cli, Command, ServeArguments};
-pub use banner::banner;
-pub use bytes::in_units;
-pub use commands::run as run_command;
-pub use completions::{CompletionsArguments, completions};
-pub use config::{ConfigCommand, ConfigInitArguments, ConfigShowArguments, config_init};
-pub use doctor::{DoctorArguments, doctor};
-pub use explain::{ExplainArguments, Told, explain};
-pub use export::{ExportArguments, export};
-pub use gc::{GcArguments, gc};
-pub use health::{HealthArguments, health};
-pub use import::{ImportArguments, import};
-pub use lines::{CommandError, json_line, say};
-pub use log_level::{LogLevelArguments, log_level};
-pub use ls::{LsArguments, ls};
-pub use man::{ManArguments, man};
-pub use progress::HowFar;
-pub use purge::{PurgeArguments, purge};
-pub use refresh::{RefreshArguments, refresh};
-pub use revoke::{RevokeArguments, revoke};
-pub use rewrite_lock::{RewriteLockArguments, RewrittenLock, rewrite_lock};
-pub use serve::run as serve;
-pub use stats::{StatsArguments, stats};
-pub use verify::{VerifyArguments, verify};
-pub use warm::{Prepared, WarmArguments, prepare, record, warm};
+use clap::CommandFactory;
+
+pub use arguments::{Cli, Command};
+pub use error::CommandError;
+
+/// Runs a command to its end; its exit code.
+///
+/// # Errors
+/// Why it did not come to its end.
+pub fn run(cli: &Cli) -> Result<u8, CommandError> {
+    let invocation = &cli.invocation();
+    match &cli.command {
+        Command::Serve(_) => serve::run(invocation),
+        Command::CheckConfig => check_config::run(invocation),
+        Command::Explain(arguments) => explain::run(arguments, invocation),
+        Command::Warm(arguments) => warm::run(arguments, invocation),
+        Command::RewriteLock(arguments) => rewrite_lock::run(arguments, invocation),
+        Command::Export(arguments) => export::run(arguments, invocation),
+        Command::Import(arguments) => import::run(arguments, invocation),
+        Command::Stats(arguments) => stats::run(arguments, invocation),
+        Command::Ls(arguments) => ls::run(arguments, invocation),
+        Command::Verify(arguments) => verify::run(arguments, invocation),
+        Command::Gc(arguments) => gc::run(arguments, invocation),
+        Command::Purge(arguments) => purge::run(arguments, invocation),
+        Command::Doctor(arguments) => doctor::run(arguments, invocation),
+        Command::Refresh(arguments) => refresh::run(arguments, invocation),
+        Command::Revoke(arguments) => revoke::run(arguments, invocation),
+        Command::LogLevel(arguments) => log_level::run(arguments, invocation),
+        Command::Health(arguments) => health::run(arguments, invocation),
+        Command::Config(command) => config::run(command, invocation),
+        Command::Completions(arguments) => Ok(completions::run(arguments, Cli::command())?),
+        Command::Man(arguments) => Ok(man::run(arguments, Cli::command())?),
+    }
+}

@@ -5,7 +5,10 @@
 use clap::Args;
 
 use super::bytes::{counted, in_units};
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::{Invocation, ground};
+use super::output::print_event;
 use crate::app::Ground;
 use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
 use crate::values::digest::Digest;
@@ -33,47 +36,50 @@ impl PurgeArguments {
     ///
     /// # Errors
     /// When WHAT means nothing.
-    pub fn target(&self, ground: &Ground) -> Result<Purgeable, String> {
+    fn target(&self, ground: &Ground) -> Result<Purgeable, CommandError> {
         let Some(what) = &self.what else {
             return Ok(Purgeable::All);
         };
         read(what, |address| ground.path(address)).ok_or_else(|| {
             let forms = "a project such as projects/42/NAME or MIRROR/NAME, an address of larder's, GitLab's or a \
                          mirror's, or a sha256";
-            format!("\"{what}\" is not {forms}")
+            CommandError::Usage(format!("\"{what}\" is not {forms}"))
         })
     }
 }
 
-/// Asks the daemon, and says what it said. 1 if nothing of the kind was there.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn purge(
-    asked: &PurgeArguments,
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let target = arguments.target(&ground(&config)?)?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
+        purge(arguments, target, client).await
+    })
+}
+
+/// Asks the daemon, and says what it said. 1 if nothing of the kind was there.
+async fn purge(
+    arguments: &PurgeArguments,
     what: Purgeable,
     client: &Client,
 ) -> Result<u8, CommandError> {
     let mut events = client
         .order(&Purge {
             what,
-            dry_run: asked.dry_run,
+            dry_run: arguments.dry_run,
         })
         .await?;
     let mut found = false;
     loop {
         let event = match events.next().await {
             Ok(Some(event)) => event,
-            Ok(None) => return Ok(u8::from(!found && !asked.all)),
+            Ok(None) => return Ok(u8::from(!found && !arguments.all)),
             Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
             Err(why) => return Err(why.into()),
         };
         found |= !matches!(event, Purged::Summary { .. });
-        say(&if asked.json {
-            json_line(&event)?
-        } else {
-            in_words(&event)
-        })?;
+        print_event(&event, arguments.json, in_words)?;
     }
 }
 

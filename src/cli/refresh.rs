@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::bytes::counted;
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::{Invocation, credential, ground};
+use super::output::print_event;
 use crate::access::Credential;
 use crate::app::Ground;
 use crate::control::{
@@ -39,22 +42,30 @@ impl RefreshArguments {
     ///
     /// # Errors
     /// When it means nothing.
-    pub fn target(&self, ground: &Ground) -> Result<Refreshable, String> {
+    fn target(&self, ground: &Ground) -> Result<Refreshable, CommandError> {
         read(&self.what, self.from.as_deref(), |address| ground.path(address)).ok_or_else(|| {
             let forms =
                 "a project's name, one such as projects/42/NAME or MIRROR/NAME, or the address of a page";
             let from = if self.from.is_some() { "; with --from it is a name alone" } else { "" };
-            format!("\"{}\" is not {forms}{from}", self.what)
+            CommandError::Usage(format!("\"{}\" is not {forms}{from}", self.what))
         })
     }
 }
 
-/// Asks the daemon, and says what it said. 1 if upstream refused, or could not be asked.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn refresh(
-    asked: &RefreshArguments,
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let target = arguments.target(&ground(&config)?)?;
+    let credential = credential(&arguments.user, &arguments.token_file)?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
+        refresh(arguments, target, &credential, client).await
+    })
+}
+
+/// Asks the daemon, and says what it said. 1 if upstream refused, or could not be arguments.
+async fn refresh(
+    arguments: &RefreshArguments,
     what: Refreshable,
     credential: &Credential,
     client: &Client,
@@ -69,11 +80,7 @@ pub async fn refresh(
             Err(why) => return Err(why.into()),
         };
         is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
-        say(&if asked.json {
-            json_line(&event)?
-        } else {
-            in_words(&event)
-        })?;
+        print_event(&event, arguments.json, in_words)?;
     }
 }
 

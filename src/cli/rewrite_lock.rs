@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::bytes::counted;
+use super::error::CommandError;
+use super::invocation::{Invocation, ground};
+use super::output::print;
 use crate::airgap::lockfile::{Kind, decode};
 use crate::airgap::rewrite::{Rewritten, rewrite};
 use crate::app::Ground;
@@ -41,31 +44,41 @@ pub struct RewriteLockArguments {
 }
 
 /// What is printed where, and whether anything was to be done and nothing was.
-pub struct RewrittenLock {
+struct RewrittenLock {
     /// For stdout; empty when the file was replaced.
-    pub text: String,
+    text: String,
     /// For stderr.
-    pub report: String,
-    pub in_vain: bool,
+    report: String,
+    in_vain: bool,
 }
 
-/// Rewrites a lock file by the configuration.
+/// 1 if there were URLs and none of them was to be changed.
 ///
 /// # Errors
 /// A sentence: a file that cannot be read or replaced, an address that is none.
-pub fn rewrite_lock(
-    asked: &RewriteLockArguments,
+pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let done = rewrite_lock(arguments, &ground(&config)?).map_err(CommandError::Usage)?;
+    print(&done.text)?;
+    // Without standard error there is no reader that could miss it.
+    let _ = std::io::stderr().write_all(done.report.as_bytes());
+    Ok(u8::from(done.in_vain))
+}
+
+/// Rewrites a lock file by the configuration.
+fn rewrite_lock(
+    arguments: &RewriteLockArguments,
     ground: &Ground,
 ) -> Result<RewrittenLock, String> {
-    let is_stdin = asked.file.as_os_str() == "-";
-    if is_stdin && asked.in_place {
+    let is_stdin = arguments.file.as_os_str() == "-";
+    if is_stdin && arguments.in_place {
         return Err("--in-place needs a file, not stdin".to_owned());
     }
-    let name = asked.file.to_string_lossy();
+    let name = arguments.file.to_string_lossy();
     let bytes = if is_stdin {
         limited(std::io::stdin().lock())
     } else {
-        read(&asked.file)
+        read(&arguments.file)
     };
     let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
     // What is no URL stays byte for byte, so nothing is turned into another encoding.
@@ -86,7 +99,7 @@ pub fn rewrite_lock(
         houses: [&ground.public_url, &format!("http://{}", ground.listen)]
             .into_iter()
             .filter_map(|url| Base::parse(url).ok())
-            .chain(asked.from.as_deref().map(house).transpose()?)
+            .chain(arguments.from.as_deref().map(house).transpose()?)
             .collect(),
     };
     let mut hints = Vec::new();
@@ -99,20 +112,21 @@ pub fn rewrite_lock(
         }
         swapped
     };
-    let done = if asked.to == UPSTREAM {
+    let done = if arguments.to == UPSTREAM {
         rewrite(kind, &text, &mut |url| note(url, swap.to_upstream(url)))
     } else {
-        let to = house(&asked.to)
+        let to = house(&arguments.to)
             .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
         rewrite(kind, &text, &mut |url| note(url, swap.to_house(url, &to)))
     };
-    if asked.in_place && done.text != text {
-        replace(&asked.file, &done.text).map_err(|why| format!("cannot replace {name}: {why}"))?;
+    if arguments.in_place && done.text != text {
+        replace(&arguments.file, &done.text)
+            .map_err(|why| format!("cannot replace {name}: {why}"))?;
     }
     Ok(RewrittenLock {
         report: report(&name, &done, hints.first().map(String::as_str)),
         in_vain: done.changed == 0 && !done.foreign.is_empty(),
-        text: if asked.in_place {
+        text: if arguments.in_place {
             String::new()
         } else {
             done.text

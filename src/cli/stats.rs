@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::bytes::in_units;
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::print_event;
 use crate::control::{Amount, Client, Stats, Totals};
 
 #[derive(Debug, Args)]
@@ -18,18 +21,21 @@ pub struct StatsArguments {
     pub json: bool,
 }
 
-/// Asks the daemon, and says what it said.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn stats(asked: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &StatsArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, _| stats(arguments, client).await,
+    )
+}
+
+/// Asks the daemon, and says what it said.
+async fn stats(arguments: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client.order(&Stats {}).await?;
     while let Some(totals) = events.next().await? {
-        say(&if asked.json {
-            json_line(&totals)?
-        } else {
-            in_words(&totals)
-        })?;
+        print_event(&totals, arguments.json, in_words)?;
     }
     Ok(0)
 }

@@ -5,7 +5,10 @@
 use clap::Args;
 
 use super::bytes::{counted, in_units};
-use super::lines::{CommandError, json_line, say};
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{event_text, print};
 use super::progress::{HowFar, bar};
 use crate::control::{Client, Verified, Verify};
 
@@ -16,17 +19,24 @@ pub struct VerifyArguments {
     pub json: bool,
 }
 
-/// Asks the daemon, and says what it said: 0 if all was right, 1 if there was damage, which is mended then.
-///
 /// # Errors
-/// When the daemon did not come to the end of it.
-pub async fn verify(
-    asked: &VerifyArguments,
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &VerifyArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    with_daemon(
+        &invocation.config()?,
+        CtrlC::EndsCommand,
+        async |client, how_far| verify(arguments, client, how_far).await,
+    )
+}
+
+/// Asks the daemon, and says what it said: 0 if all was right, 1 if there was damage, which is mended then.
+async fn verify(
+    arguments: &VerifyArguments,
     client: &Client,
     how_far: &HowFar,
 ) -> Result<u8, CommandError> {
     let mut events = client.order(&Verify {}).await?;
-    let bar = bar(0, asked.json);
+    let bar = bar(0, arguments.json);
     how_far.note("nothing was checked yet");
     let mut faults = 0;
     while let Some(event) = events.next().await? {
@@ -39,7 +49,8 @@ pub async fn verify(
             } => {
                 bar.set_length(*of_bytes);
                 bar.set_position(*bytes);
-                let (done, all) = (in_units(*bytes), in_units(*of_bytes));
+                let done = in_units(*bytes);
+                let all = in_units(*of_bytes);
                 how_far.note(format!(
                     "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
                 ));
@@ -47,13 +58,9 @@ pub async fn verify(
             Verified::Summary { faults: all, .. } => faults = *all,
             _ => {}
         }
-        let text = if asked.json {
-            json_line(&event)?
-        } else {
-            in_words(&event)
-        };
+        let text = event_text(&event, arguments.json, in_words)?;
         if !text.is_empty() {
-            bar.suspend(|| say(&text))?;
+            bar.suspend(|| print(&text))?;
         }
     }
     bar.finish_and_clear();
@@ -68,21 +75,13 @@ fn in_words(event: &Verified) -> String {
             bytes,
             addresses,
         } => {
-            let whose: String = addresses
-                .iter()
-                .map(|address| format!("  {address}\n"))
-                .collect();
-            format!(
-                "damaged and set aside: sha256:{sha256}  {}\n{whose}",
-                in_units(*bytes)
-            )
+            let size = in_units(*bytes);
+            let addresses = indented(addresses);
+            format!("damaged and set aside: sha256:{sha256}  {size}\n{addresses}")
         }
         Verified::Emptied { sha256, addresses } => {
-            let whose: String = addresses
-                .iter()
-                .map(|address| format!("  {address}\n"))
-                .collect();
-            format!("empty, as a power cut leaves pages, and removed: sha256:{sha256}\n{whose}")
+            let addresses = indented(addresses);
+            format!("empty, as a power cut leaves pages, and removed: sha256:{sha256}\n{addresses}")
         }
         Verified::Misrecorded { address, .. } => {
             format!("recorded with a wrong length: {address}\n")
@@ -96,14 +95,10 @@ fn in_words(event: &Verified) -> String {
             lines,
             faults: 0,
         } => {
-            let (bodies, lines) = (
-                counted(*bodies, "body", "bodies"),
-                counted(*lines, "record", "records"),
-            );
-            format!(
-                "all is right: {bodies} ({}) and {lines}\n",
-                in_units(*bytes)
-            )
+            let bodies = counted(*bodies, "body", "bodies");
+            let lines = counted(*lines, "record", "records");
+            let size = in_units(*bytes);
+            format!("all is right: {bodies} ({size}) and {lines}\n")
         }
         Verified::Summary {
             bodies,
@@ -120,4 +115,12 @@ fn in_words(event: &Verified) -> String {
             )
         }
     }
+}
+
+fn indented(addresses: &[String]) -> String {
+    let mut text = String::new();
+    for address in addresses {
+        text.push_str(&format!("  {address}\n"));
+    }
+    text
 }

@@ -23,6 +23,9 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
+use super::daemon::{CtrlC, with_daemon};
+use super::error::CommandError;
+use super::invocation::{Invocation, credential, ground};
 use crate::access::Credential;
 use crate::airgap::lockfile::{self, Choice};
 use crate::airgap::warm::Warm;
@@ -166,7 +169,7 @@ impl Daemon for control::Client {
 }
 
 /// An input that was understood, before any daemon is looked for.
-pub struct Prepared {
+struct Prepared {
     inputs: Inputs,
     allowed: Allowed,
     from: Vec<Scope>,
@@ -176,54 +179,80 @@ pub struct Prepared {
     set: Option<SetName>,
 }
 
+/// 0 when all is there, 1 when something is missing; with `--record` the client's own exit code.
+///
+/// # Errors
+/// What is wrong with the arguments, or that there is no way to a daemon.
+pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let ground = ground(&config)?;
+    let credential = credential(&arguments.user, &arguments.token_file)?;
+    let prepared = prepare(arguments, &ground).map_err(CommandError::Usage)?;
+    let ctrl_c = match arguments.record {
+        Some(_) => CtrlC::EndsChild,
+        None => CtrlC::EndsCommand,
+    };
+    with_daemon(&config, ctrl_c, async |client, how_far| {
+        let client = client.clone();
+        if arguments.record.is_some() {
+            let code = record(arguments, prepared, &ground, client, &credential).await;
+            return code.map_err(CommandError::Refused);
+        }
+        how_far.note("what is there stays, and the next run goes on from it");
+        let done = warm(arguments, prepared, &ground, client, &credential).await;
+        let is_whole = done.map_err(CommandError::Refused)?;
+        Ok(u8::from(!is_whole))
+    })
+}
+
 /// Reads the arguments and the inputs.
 ///
 /// # Errors
 /// A sentence about how they cannot be used.
-pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, String> {
+fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, String> {
     let pythons = Target::parse(
-        &asked.python,
-        &asked.platform,
-        asked.implementation.as_deref(),
-        &asked.abi,
+        &arguments.python,
+        &arguments.platform,
+        arguments.implementation.as_deref(),
+        &arguments.abi,
     );
-    let before = asked.before.as_deref().map(date).transpose()?;
+    let before = arguments.before.as_deref().map(date).transpose()?;
     let rules = Rules {
         target: pythons.map_err(|why| why.to_string())?,
-        sdists: match asked.sdists {
-            _ if asked.wheels_only => Sdists::Never,
+        sdists: match arguments.sdists {
+            _ if arguments.wheels_only => Sdists::Never,
             SdistChoice::Also => Sdists::Also,
             SdistChoice::Never => Sdists::Never,
             SdistChoice::IfNoWheel => Sdists::IfNoWheel,
         },
-        yanked: asked.include_yanked,
+        yanked: arguments.include_yanked,
         before,
-        prereleases: asked.pre,
-        newest: if asked.all_versions {
+        prereleases: arguments.pre,
+        newest: if arguments.all_versions {
             Some(usize::MAX)
         } else {
-            asked.latest.map(usize::from)
+            arguments.latest.map(usize::from)
         },
     };
-    let set = asked
+    let set = arguments
         .set
         .as_ref()
-        .or(asked.record.as_ref())
+        .or(arguments.record.as_ref())
         .map(|name| SetName::parse(name));
     let set = set.transpose().map_err(|why| why.to_string())?;
-    let told = asked
+    let told = arguments
         .from
         .iter()
         .map(|text| inputs::source(text, ground))
         .collect::<Result<Vec<_>, _>>()?;
     let choice = Choice::new(
-        &asked.group,
-        &asked.no_group,
-        &asked.extra,
-        &asked.no_extra,
-        asked.no_dev,
+        &arguments.group,
+        &arguments.no_group,
+        &arguments.extra,
+        &arguments.no_extra,
+        arguments.no_dev,
     );
-    let inputs = inputs::read(&asked.inputs, ground, &choice, &rules.target)?;
+    let inputs = inputs::read(&arguments.inputs, ground, &choice, &rules.target)?;
     let from = if told.is_empty() {
         inputs.indexes.clone()
     } else {
@@ -231,7 +260,7 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
     };
     let file =
         |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
-    let allowed = Allowed::read(&asked.allow_missing, &file)?;
+    let allowed = Allowed::read(&arguments.allow_missing, &file)?;
     let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, ground)?;
     Ok(Prepared {
         inputs,
@@ -247,8 +276,8 @@ pub fn prepare(asked: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
 ///
 /// # Errors
 /// When nothing can be printed.
-pub async fn warm(
-    asked: &WarmArguments,
+async fn warm(
+    arguments: &WarmArguments,
     mut prepared: Prepared,
     ground: &Ground,
     client: control::Client,
@@ -258,12 +287,12 @@ pub async fn warm(
     credential.apply(&mut fields);
     let warm = Arc::new(Warm {
         asker: Asker::new(client.clone(), fields, ground.path_prefix.clone()),
-        jobs: usize::from(asked.jobs),
+        jobs: usize::from(arguments.jobs),
         cache_dir: ground.cache_dir.clone(),
     });
     let mut report = Report::new(
-        asked.json,
-        asked.dry_run,
+        arguments.json,
+        arguments.dry_run,
         std::mem::take(&mut prepared.allowed),
     );
     report.inputs(&prepared.inputs, ground)?;
@@ -276,16 +305,16 @@ pub async fn warm(
         .cloned()
         .collect();
     round(&warm, first, &mut report).await?;
-    if asked.build_deps && asked.dry_run {
+    if arguments.build_deps && arguments.dry_run {
         report.remark(
             "--build-deps: what source distributions are built with is known once they are here",
         )?;
-    } else if asked.build_deps && !sdists.is_empty() {
+    } else if arguments.build_deps && !sdists.is_empty() {
         let built = build_requirements(&warm, &sdists, &prepared, &mut report).await?;
         round(&warm, built, &mut report).await?;
     }
     let is_whole = report.is_whole();
-    if let (Some(name), false) = (&prepared.set, asked.dry_run) {
+    if let (Some(name), false) = (&prepared.set, arguments.dry_run) {
         let has = set::write(&client, name, report.there(), is_whole).await?;
         report.noted(name, has, is_whole)?;
     }
@@ -297,8 +326,8 @@ pub async fn warm(
 ///
 /// # Errors
 /// When it cannot be run.
-pub async fn record(
-    asked: &WarmArguments,
+async fn record(
+    arguments: &WarmArguments,
     prepared: Prepared,
     ground: &Ground,
     client: control::Client,
@@ -308,21 +337,22 @@ pub async fn record(
     credential.apply(&mut fields);
     let asker = Asker::new(client.clone(), fields.clone(), ground.path_prefix.clone());
     let listening = Recorder::bind(
-        &asked.listen,
+        &arguments.listen,
         client.clone(),
         fields,
         ground.path_prefix.clone(),
     )
     .await;
-    let recorder = listening.map_err(|why| format!("cannot listen on {}: {why}", asked.listen))?;
-    let ran = recorder.run(&asked.client, prepared.from.first()).await;
+    let recorder =
+        listening.map_err(|why| format!("cannot listen on {}: {why}", arguments.listen))?;
+    let ran = recorder.run(&arguments.client, prepared.from.first()).await;
     let (status, mut recording) = ran.map_err(|why| {
         format!(
             "cannot run {}: {why}",
-            asked.client.first().map_or("", String::as_str)
+            arguments.client.first().map_or("", String::as_str)
         )
     })?;
-    let report = Report::new(asked.json, false, Allowed::default());
+    let report = Report::new(arguments.json, false, Allowed::default());
     // A client that reads a part has it in mind to use the whole.
     let parts: Vec<_> = recording.incomplete().cloned().collect();
     for route in parts {
@@ -331,7 +361,7 @@ pub async fn record(
             Err(why) => report.remark(&format!("{route}: {why}"))?,
         }
     }
-    let files = report.recorded(&recording, asked.record.as_deref().unwrap_or_default())?;
+    let files = report.recorded(&recording, arguments.record.as_deref().unwrap_or_default())?;
     if let (Some(name), false) = (&prepared.set, files.is_empty()) {
         let is_whole = status.success() && files.len() == recording.count();
         report.noted(

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::finding::{Finding, took};
-use crate::cli::in_units;
+use crate::cli::bytes::in_units;
 use crate::store::{DiskSpeed, Filesystem, FolderFacts};
 
 /// Below it a download waits for the disk rather than for the line. Bytes a second.

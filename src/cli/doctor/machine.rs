@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
-use crate::cli::in_units;
+use crate::cli::bytes::in_units;
 
 /// Besides connections: the index, the log, downloads to upstream.
 const FILES_BESIDES: u64 = 128;

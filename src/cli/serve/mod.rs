@@ -7,25 +7,25 @@ mod reload;
 mod status;
 mod watchdog;
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::app::App;
 use crate::app::config::Config;
-use crate::cli::arguments::Cli;
 use crate::cli::banner::banner;
-use crate::cli::commands::{
-    BAD_CONFIG, Failure, INTERRUPTED, bad_config, print, raise_open_files, warn_of_few_files,
-};
+use crate::cli::daemon::{raise_open_files, runtime};
+use crate::cli::error::CommandError;
+use crate::cli::invocation::Invocation;
+use crate::cli::output::print;
 use crate::server::PassedSockets;
 use crate::values::clock;
 use manager::Manager;
-use reload::{Origin, reload};
+use reload::reload;
 use status::{destination, in_words};
 
 /// How often the service manager is told how the daemon is, if that has changed.
@@ -37,35 +37,32 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Serves until a signal ends it; running downloads are finished first, unless a second signal comes.
 ///
 /// # Errors
-/// The exit code of a failure, and a sentence.
-pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+/// Why the daemon did not start.
+pub fn run(invocation: &Invocation) -> Result<u8, CommandError> {
     // First of all: it changes the environment, which must not have a second reader then.
-    let passed = PassedSockets::take().map_err(|why| (1, why.to_string()))?;
-    let origin = Origin::of(cli);
-    let config = origin.load().map_err(|why| bad_config(&why))?;
-    let _log = crate::log::start(&config.log).map_err(|why| bad_config(&why))?;
+    let passed = PassedSockets::take().map_err(CommandError::refused)?;
+    let config = invocation.config()?;
+    let _log = crate::log::start(&config.log).map_err(CommandError::config)?;
     for remark in Config::environment_remarks() {
         tracing::warn!("{remark}");
     }
     raise_open_files();
     warn_of_few_files(config.limits.connections);
-    let runtime = tokio::runtime::Runtime::new().map_err(|why| (1, why.to_string()))?;
-    let served = runtime.block_on(serve(config, passed, &origin));
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(config, passed, invocation));
     runtime.shutdown_timeout(LAST_WRITES);
-    served.map(|()| ExitCode::SUCCESS)
+    served
 }
 
-async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result<(), Failure> {
-    let told = |why: std::io::Error| (1, why.to_string());
-    // Before anybody is served: an end without a drain would cut them.
-    let mut signals = Signals::listen().map_err(told)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(told)?;
-    let mut app = App::start(config, passed).await.map_err(|why| {
-        (
-            if why.is_config() { BAD_CONFIG } else { 1 },
-            why.to_string(),
-        )
-    })?;
+async fn serve(
+    config: Config,
+    passed: PassedSockets,
+    invocation: &Invocation,
+) -> Result<u8, CommandError> {
+    // Before the first client is served: an end without a drain would cut it.
+    let mut signals = Signals::listen().map_err(CommandError::refused)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(CommandError::refused)?;
+    let mut app = App::start(config, passed).await?;
     print(&banner(
         app.urls(),
         app.gitlab(),
@@ -86,7 +83,7 @@ async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result
             _ = hangup.recv() => {
                 manager.reloading();
                 tokio::select! {
-                    () = reload(&mut app, origin) => manager.ready(&status(&app)),
+                    () = reload(&mut app, invocation) => manager.ready(&status(&app)),
                     // A file that never comes, from a dead network drive say, must not keep it from ending.
                     () = signals.end() => break,
                 }
@@ -97,10 +94,27 @@ async fn serve(config: Config, passed: PassedSockets, origin: &Origin) -> Result
     tracing::info!("stopping: running downloads are finished first");
     manager.stopping(app.in_force().services().limits.drain_timeout.0);
     tokio::select! {
-        () = app.stop() => Ok(()),
+        () = app.stop() => Ok(0),
         () = signals.end() => {
-            Err((INTERRUPTED, "a second signal came: running downloads were cut".to_owned()))
+            let sentence = "a second signal came, and running downloads were cut";
+            Err(CommandError::Interrupted(sentence.to_owned()))
         }
+    }
+}
+
+/// Each connection takes a socket, and a download a file; some more are larder's own.
+fn warn_of_few_files(connections: usize) {
+    let needed = connections.saturating_mul(2).saturating_add(64);
+    let Some(most) = getrlimit(Resource::Nofile).current else {
+        return;
+    };
+    if most < needed as u64 {
+        tracing::warn!(
+            most,
+            needed,
+            "fewer open files are allowed than limits.connections may need: clients beyond them wait; raise the limit \
+             (LimitNOFILE=, ulimit -Hn) or lower limits.connections"
+        );
     }
 }
 

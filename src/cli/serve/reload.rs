@@ -2,42 +2,19 @@
 //!
 //! Owns what the log and the numbers are told of it. Must not know how a configuration comes into force.
 
-use std::path::PathBuf;
-
 use crate::app::App;
-use crate::app::config::Config;
-use crate::app::config::Overrides;
-use crate::cli::arguments::Cli;
+use crate::cli::error::CommandError;
+use crate::cli::invocation::Invocation;
 use crate::values::clock;
 
-/// Where the configuration comes from, beside the environment.
-#[derive(Clone)]
-pub(super) struct Origin {
-    file: Option<PathBuf>,
-    overrides: Overrides,
-}
-
-impl Origin {
-    pub(super) fn of(cli: &Cli) -> Self {
-        Self {
-            file: cli.config.clone(),
-            overrides: cli.overrides(),
-        }
-    }
-
-    /// What is wrong with it, each fault a line, if it is no good.
-    pub(super) fn load(&self) -> Result<Config, String> {
-        Config::load(self.file.as_deref(), &self.overrides).map_err(|why| why.to_string())
-    }
-}
-
 /// Brings the configuration as it is now into force, or leaves everything as it is.
-pub(super) async fn reload(app: &mut App, origin: &Origin) {
-    let source = origin.clone();
-    let loaded = tokio::task::spawn_blocking(move || source.load()).await;
+pub(super) async fn reload(app: &mut App, invocation: &Invocation) {
+    let invocation = invocation.clone();
+    let loaded = tokio::task::spawn_blocking(move || invocation.config()).await;
     let done = match loaded {
         Ok(Ok(config)) => app.reload(config).await.map_err(|why| why.to_string()),
-        Ok(Err(faults)) => Err(faults),
+        Ok(Err(CommandError::Config(faults))) => Err(faults),
+        Ok(Err(why)) => Err(why.to_string()),
         Err(why) => Err(format!("larder failed at reading it: {why}")),
     };
     let metrics = &app.in_force().services().metrics;

@@ -5,7 +5,7 @@
 use url::Url;
 
 use crate::admin::{Gauges, Health};
-use crate::cli::in_units;
+use crate::cli::bytes::in_units;
 
 /// Host and port of a URL, without what may be secret in it.
 pub(super) fn destination(url: Option<&str>) -> Option<String> {

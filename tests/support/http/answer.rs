@@ -100,7 +100,7 @@ impl Answer {
 
 /// Gives the pieces of a body one by one, by their number, until there is none.
 #[derive(Clone)]
-pub(in crate::support) struct Generated(Arc<dyn Fn(u64) -> Option<Bytes> + Send + Sync>);
+pub struct Generated(Arc<dyn Fn(u64) -> Option<Bytes> + Send + Sync>);
 
 impl Generated {
     pub(in crate::support) fn new(

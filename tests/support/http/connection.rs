@@ -13,13 +13,13 @@ use super::head::Head;
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-pub(in crate::support) struct Connection {
+pub struct Connection {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
 }
 
 /// What a connection runs over.
-pub(in crate::support) trait Stream:
+pub trait Stream:
     AsyncRead + AsyncWrite + Unpin + Send + Sync
 {
     /// The socket, if its bytes are those of the connection.
@@ -148,7 +148,7 @@ impl Connection {
 
 /// A request's body as it arrives, without its framing.
 #[derive(Debug)]
-pub(in crate::support) enum RequestBody {
+pub enum RequestBody {
     Length(u64),
     /// Bytes left of the chunk at hand.
     Chunked(u64),

@@ -126,7 +126,7 @@ impl Plan {
 }
 
 /// All that decides how one answer is sent, but the answer itself.
-pub(in crate::support) struct Delivery<'a> {
+pub struct Delivery<'a> {
     pub request: &'a Head,
     pub acts: Vec<Act>,
     /// Otherwise the connection is closed, with patience for a peer that is still sending.

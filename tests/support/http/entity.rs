@@ -11,7 +11,7 @@ use super::head::Head;
 
 const BOUNDARY: &str = "5f1c9d2e7b3a4860a1b2c3d4e5f60718";
 
-pub(in crate::support) struct Entity<'a> {
+pub struct Entity<'a> {
     pub bytes: &'a Bytes,
     pub etag: Option<String>,
     pub modified: SystemTime,

@@ -200,7 +200,7 @@ impl Fault {
 }
 
 /// What the faults need to know about a request.
-pub(in crate::support) struct Asked<'a> {
+pub struct Asked<'a> {
     pub kind: Kind,
     pub method: &'a str,
     pub target: &'a str,
@@ -210,7 +210,7 @@ pub(in crate::support) struct Asked<'a> {
 
 /// When an act is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::support) enum Phase {
+pub enum Phase {
     Request,
     UploadBody,
     AnyAnswer,
@@ -227,7 +227,7 @@ struct Planned {
 
 /// The faults in force.
 #[derive(Clone, Debug, Default)]
-pub(in crate::support) struct Faults(Arc<Mutex<Vec<Planned>>>);
+pub struct Faults(Arc<Mutex<Vec<Planned>>>);
 
 impl Faults {
     pub(in crate::support) fn plan(&self, fault: Fault) -> PlannedFault {

@@ -50,7 +50,7 @@ pub struct FileBodies {
 }
 
 /// An entry that is still being filled in.
-pub(in crate::support) type Record = Arc<Mutex<Entry>>;
+pub type Record = Arc<Mutex<Entry>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct RequestLog(Arc<LogState>);
@@ -211,7 +211,7 @@ impl RequestLog {
     }
 }
 
-pub(in crate::support) struct OpenConnection {
+pub struct OpenConnection {
     pub id: u64,
     log: RequestLog,
 }

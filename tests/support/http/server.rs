@@ -54,7 +54,7 @@ pub trait Host: Send + Sync + 'static {
 }
 
 /// How receiving a request ended.
-pub(in crate::support) enum Received {
+pub enum Received {
     Answer(Answer),
     /// A planned fault wants a RST now.
     Reset,
@@ -62,7 +62,7 @@ pub(in crate::support) enum Received {
 
 /// A listening address that can be closed and opened again.
 #[derive(Debug)]
-pub(in crate::support) struct Listening {
+pub struct Listening {
     door: Door,
     address: SocketAddr,
     tls: Option<Tls>,

@@ -13,7 +13,7 @@ use super::tls::Tls;
 
 /// What the state of every host holds.
 #[derive(Debug)]
-pub(in crate::support) struct Shared<S> {
+pub struct Shared<S> {
     settings: Mutex<S>,
     pub faults: Faults,
     pub log: RequestLog,

@@ -1,0 +1,53 @@
+//! `larder check-config`: the configuration and the files it names, checked.
+//!
+//! Must not know how either is read.
+
+use super::error::CommandError;
+use super::invocation::Invocation;
+use super::output::{print, remark};
+use crate::app;
+use crate::app::config::Config;
+use crate::values::clock;
+use crate::values::validity::Judgement;
+
+pub fn run(invocation: &Invocation) -> Result<u8, CommandError> {
+    let config = invocation.config()?;
+    let faults = app::unusable_files(&config);
+    if !faults.is_empty() {
+        return Err(CommandError::Config(faults.join("\n")));
+    }
+    remark_on_the_environment();
+    judge_certificate(&config)?;
+    let source = match &invocation.file {
+        Some(file) => file.display().to_string(),
+        None => "no file was given (--config): the defaults".to_owned(),
+    };
+    print(&format!("the configuration is good: {source}\n"))?;
+    Ok(0)
+}
+
+/// Says which variables of the environment mean nothing to larder.
+pub fn remark_on_the_environment() {
+    for text in Config::environment_remarks() {
+        remark(&text);
+    }
+}
+
+/// Says until when larder's own certificate is good, and that it ends soon; one that clients refuse is a fault.
+fn judge_certificate(config: &Config) -> Result<(), CommandError> {
+    let dates = app::certificate_validity(config).map_err(CommandError::config)?;
+    let Some(validity) = dates else {
+        return Ok(());
+    };
+    let judgement = validity.judge(clock::wall());
+    let until = humantime::format_rfc3339_seconds(validity.until());
+    let text = format!("tls.certificate: it {judgement} ({until})");
+    match judgement {
+        Judgement::Good { .. } => print(&format!("{text}\n"))?,
+        Judgement::EndsSoon { .. } => remark(&format!("warning: {text}: renew it")),
+        Judgement::Expired { .. } | Judgement::NotYet { .. } => {
+            return Err(CommandError::Config(format!("{text}: clients refuse it")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The way to the daemon: the one that holds the cache folder, or one that is started inside this process.
+//!
+//! Must not know what a command asks of it.
+
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::error::CommandError;
+use super::progress::HowFar;
+use crate::app;
+use crate::app::config::Config;
+use crate::control::Client;
+use crate::log::LogConfig;
+
+/// # Errors
+/// When the system gives no thread.
+pub fn runtime() -> Result<Runtime, CommandError> {
+    Runtime::new().map_err(CommandError::refused)
+}
+
+/// Does something by way of a daemon that runs by itself; where there is none, `without` says what that means.
+///
+/// # Errors
+/// When no daemon answers, or the work fails.
+pub fn with_running(
+    cache_dir: &Path,
+    without: &str,
+    work: impl AsyncFnOnce(&Client) -> Result<u8, CommandError>,
+) -> Result<u8, CommandError> {
+    runtime()?.block_on(async {
+        match Client::connect(cache_dir).await {
+            Ok(client) => work(&client).await,
+            Err(error) => {
+                let place = cache_dir.display();
+                let hint = "is it another folder (--config, --cache-dir)?";
+                Err(CommandError::Refused(format!(
+                    "no daemon answers for {place}: {without}; {hint} ({error})"
+                )))
+            }
+        }
+    })
+}
+
+/// Where Ctrl-C goes. SIGTERM is always for this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CtrlC {
+    EndsCommand,
+    /// The terminal sends it to a program that the command runs as well: that ends, and the command after it.
+    EndsChild,
+}
+
+/// Ctrl-C and SIGTERM, which end no process by themselves while this is there.
+struct Interruption {
+    ctrl_c: CtrlC,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interruption {
+    fn listen(ctrl_c: CtrlC) -> std::io::Result<Self> {
+        Ok(Self {
+            ctrl_c,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn comes(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv(), if self.ctrl_c == CtrlC::EndsCommand => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Does something by way of the daemon that holds the cache folder, which is started inside this process if no other
+/// runs. Interrupted, it leaves off, and ends such a daemon in order.
+///
+/// # Errors
+/// When there is no way to a daemon, the work fails, or it is interrupted.
+pub fn with_daemon(
+    config: &Config,
+    ctrl_c: CtrlC,
+    work: impl AsyncFnOnce(&Client, &HowFar) -> Result<u8, CommandError>,
+) -> Result<u8, CommandError> {
+    // Of the daemon's own log only what a person at a terminal has to know.
+    let log = LogConfig {
+        level: "warn".to_owned(),
+        ..config.log.clone()
+    };
+    let _log = crate::log::start(&log).map_err(CommandError::config)?;
+    raise_open_files();
+    runtime()?.block_on(async {
+        let mut interruption = Interruption::listen(ctrl_c).map_err(CommandError::refused)?;
+        let how_far = HowFar::default();
+        let interrupted = || CommandError::Interrupted(how_far.sentence());
+        let reached = tokio::select! {
+            reached = app::reach(config) => reached?,
+            () = interruption.comes() => return Err(interrupted()),
+        };
+        let done = tokio::select! {
+            done = work(reached.client(), &how_far) => done,
+            () = interruption.comes() => Err(interrupted()),
+        };
+        // Other commands may use this daemon: the next Ctrl-C ends the wait for them.
+        interruption.ctrl_c = CtrlC::EndsCommand;
+        tokio::select! {
+            () = reached.stop() => {}
+            () = interruption.comes() => {}
+        }
+        done
+    })
+}
+
+/// Each client takes a socket and often a file: as many as the system lets us have.
+pub fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

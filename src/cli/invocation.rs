@@ -1,0 +1,60 @@
+//! What every command is given beside its own arguments: where the configuration comes from.
+//!
+//! Must not know any command.
+
+use std::path::PathBuf;
+
+use super::error::CommandError;
+use super::output::remark;
+use crate::access::Credential;
+use crate::app::config::{Config, Overrides};
+use crate::app::{self, Ground};
+
+/// The configuration file and what the command line overrides of it.
+#[derive(Clone)]
+pub struct Invocation {
+    pub file: Option<PathBuf>,
+    pub overrides: Overrides,
+}
+
+impl Invocation {
+    /// # Errors
+    /// Every fault of the configuration.
+    pub fn config(&self) -> Result<Config, CommandError> {
+        Config::load(self.file.as_deref(), &self.overrides).map_err(CommandError::config)
+    }
+
+    /// The cache folder of a running daemon, which goes on when the file on the disk is no longer good.
+    ///
+    /// # Errors
+    /// When not even `cache_dir` can be read.
+    pub fn cache_dir(&self) -> Result<PathBuf, CommandError> {
+        let found = Config::folder(self.file.as_deref(), &self.overrides);
+        let (folder, fault) = found.map_err(CommandError::config)?;
+        if let Some(fault) = fault {
+            remark(&format!(
+                "of a bad configuration only cache_dir was taken\n{fault}"
+            ));
+        }
+        Ok(folder)
+    }
+}
+
+/// The credential that `--token-file` and `--user` name.
+///
+/// # Errors
+/// When the file holds no token.
+pub fn credential(
+    user: &Option<String>,
+    token_file: &Option<PathBuf>,
+) -> Result<Credential, CommandError> {
+    app::caller(user.as_deref(), token_file.as_deref()).map_err(CommandError::usage)
+}
+
+/// The configuration, understood as the daemon understands it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn ground(config: &Config) -> Result<Ground, CommandError> {
+    Ok(app::ground(config)?)
+}
