@@ -19,9 +19,7 @@ pub struct Connection {
 }
 
 /// What a connection runs over.
-pub trait Stream:
-    AsyncRead + AsyncWrite + Unpin + Send + Sync
-{
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {
     /// The socket, if its bytes are those of the connection.
     fn socket(&self) -> Option<&TcpStream> {
         None
