@@ -119,7 +119,7 @@ fn sample(folder: &Path, free_bytes: u64) -> std::io::Result<DiskSpeed> {
     let pieces = (tenth / PIECE_BYTES).clamp(1, SAMPLE_BYTES / PIECE_BYTES);
     // Not zeros: some file systems keep those in no time.
     let mut piece = vec![0_u8; PIECE_BYTES];
-    rand::Rng::fill(&mut rand::rng(), piece.as_mut_slice());
+    rand::Rng::fill_bytes(&mut rand::rng(), &mut piece);
     let mut file = tempfile::tempfile_in(folder)?;
     let begun = clock::now();
     for _ in 0..pieces {
