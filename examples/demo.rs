@@ -1,4 +1,4 @@
-//! `cargo run --release --example demo`: pip, larder, and a GitLab with private packages, on this machine alone.
+//! `cargo run --example demo`: pip, larder, and a GitLab with private packages, on this machine alone.
 //!
 //! Needs Rust and Python; no network, no configuration. A stand-in for GitLab (the tests' own) holds the real wheels of
 //! `tests/wheels`; a real larder stands in front of it. pip installs through it, and what each side was asked and sent is
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         [] => false,
         ["--keep"] => true,
         _ => {
-            eprintln!("usage: cargo run --release --example demo [-- --keep]");
+            eprintln!("usage: cargo run --example demo [-- --keep]");
             return ExitCode::from(2);
         }
     };
@@ -77,7 +77,7 @@ fn demo(keep: bool) -> Told<()> {
     if keep {
         stage.stay(&folder)?;
     } else {
-        println!("Stay and look around: cargo run --release --example demo -- --keep");
+        println!("Stay and look around: cargo run --example demo -- --keep");
     }
     stage.end();
     Ok(())
