@@ -19,10 +19,10 @@ WORKDIR /build
 COPY . .
 # The commit, for `larder --version`; the build has no repository to ask.
 ARG REVISION=
-RUN LARDER_COMMIT="${REVISION}" cargo build --release --locked --bin larder
+RUN LARDER_COMMIT="${REVISION}" cargo build --profile dist --locked --bin larder
 # What the image gets, as folders: the last stage runs nothing, so it needs no shell, no network and no root.
 # The configuration says only what is different in a container; a file mounted in its place replaces it.
-RUN install -D -m 0755 target/release/larder /out/files/usr/bin/larder \
+RUN install -D -m 0755 target/dist/larder /out/files/usr/bin/larder \
     && install -D -m 0644 -t /out/files/usr/share/doc/larder LICENSE LICENSE-APACHE LICENSE-MIT \
     && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /out/files/etc/ssl/certs/ca-certificates.crt \
     && install -d -m 0755 /out/files/etc/larder \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sets larder beside nginx in one run, on one machine, and prints a markdown table. See README.md here for what it means.
 
-    python3 benches/compare.py                     builds larder in release mode and runs everything, some six minutes
+    python3 benches/compare.py                     builds larder as it is published and runs everything, some six minutes
     python3 benches/compare.py --only herd         one group of points: pages, files, cold, herd (more than one may be given)
     python3 benches/compare.py --without-larder    only nginx, to see how steady this machine is
 """
@@ -57,7 +57,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--larder", type=lambda p: Path(p).resolve(), help="a built larder; default: cargo build --release")
+    parser.add_argument("--larder", type=lambda p: Path(p).resolve(), help="a built larder; default: cargo build --profile dist")
     parser.add_argument("--without-larder", action="store_true")
     parser.add_argument("--only", action="append", choices=["pages", "files", "cold", "herd"])
     parser.add_argument("--rounds", type=int, default=3)
@@ -69,7 +69,7 @@ def arguments():
 
 
 def build():
-    command = ["cargo", "build", "--release", "--locked", "--bin", "larder", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--profile", "dist", "--locked", "--bin", "larder", "--message-format=json-render-diagnostics"]
     lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE).stdout.splitlines()
     return Path(next(m["executable"] for m in map(json.loads, lines) if m.get("executable")))
 

@@ -1,8 +1,8 @@
 //! What a resolver is sent, and how long it takes, directly from GitLab and through larder.
 //!
 //! ```text
-//! cargo bench --bench resolve                  # release build; three rounds, some five minutes
-//! cargo bench --bench resolve -- --rounds 1
+//! cargo bench --profile dist --bench resolve                  # as it is published; three rounds, some five minutes
+//! cargo bench --profile dist --bench resolve -- --rounds 1
 //! ```
 //!
 //! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in temporary folders. It
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             rounds.parse().unwrap_or(3)
         }
         _ => {
-            eprintln!("usage: cargo bench --bench resolve -- [--rounds N]");
+            eprintln!("usage: cargo bench --profile dist --bench resolve -- [--rounds N]");
             return ExitCode::from(2);
         }
     };
