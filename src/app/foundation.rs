@@ -53,7 +53,7 @@ impl Foundation {
         if config.offline {
             store.blobs.keep_everything();
         }
-        take_stock(&store);
+        scan_usage(&store);
         look_after_disk(&store);
         let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
             .map_err(|why| StartError::Setting(why.to_string()))?;
@@ -87,9 +87,9 @@ impl Foundation {
 }
 
 /// Counts what is stored, behind the start.
-fn take_stock(store: &Store) {
+fn scan_usage(store: &Store) {
     let blobs = Arc::clone(&store.blobs);
-    let stock = tokio::task::spawn_blocking(move || blobs.take_stock());
+    let stock = tokio::task::spawn_blocking(move || blobs.scan_usage());
     #[expect(
         clippy::disallowed_methods,
         reason = "counting goes on behind the start"

@@ -357,7 +357,7 @@ fn services(
     let parts = Parts {
         upstream: Arc::clone(&upstream),
         access: Arc::clone(&access),
-        shelf: store.pages.clone(),
+        page_store: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
         ahead: if config.offline {
             0

@@ -12,8 +12,8 @@ use crate::admin::{
 use crate::file::Files;
 use crate::index::Pages;
 use crate::server::Certificates;
-use crate::store::{Ailment, Store, StoreReading};
-use crate::upstream::{PeerReading, State, Upstream};
+use crate::store::{DiskFault, Store, StoreReading};
+use crate::upstream::{BreakerState, PeerReading, Upstream};
 use crate::values::clock;
 
 /// Whoever has something to say.
@@ -76,9 +76,9 @@ fn peer(read: PeerReading) -> PeerGauges {
     PeerGauges {
         name: read.name,
         standing: match read.condition.state {
-            State::Closed => Standing::Well,
-            State::HalfOpen => Standing::Trying,
-            State::Open => Standing::Resting,
+            BreakerState::Closed => Standing::Well,
+            BreakerState::HalfOpen => Standing::Trying,
+            BreakerState::Open => Standing::Resting,
         },
         since: read.condition.since,
         next_try: read.condition.next_try,
@@ -92,11 +92,11 @@ fn peer(read: PeerReading) -> PeerGauges {
 }
 
 fn store(read: StoreReading) -> StoreGauges {
-    let disk = read.illness.map(|(ailment, since, why)| DiskTrouble {
+    let disk = read.fault.map(|(ailment, since, why)| DiskTrouble {
         kind: match ailment {
-            Ailment::Full => DiskTroubleKind::Full,
-            Ailment::ReadOnly => DiskTroubleKind::ReadOnly,
-            Ailment::Failing => DiskTroubleKind::Failing,
+            DiskFault::Full => DiskTroubleKind::Full,
+            DiskFault::ReadOnly => DiskTroubleKind::ReadOnly,
+            DiskFault::Failing => DiskTroubleKind::Failing,
         },
         since,
         why,

@@ -11,8 +11,8 @@ use super::error::FileError;
 use super::pump::{End, make_room, pump};
 use crate::access::Credential;
 use crate::registry::{FileRef, MirrorPath, Route};
-use crate::store::{Cause, Entry, StoreError};
-use crate::upstream::{Ask, FileAnswer, UpstreamError};
+use crate::store::{CatalogEntry, Cause, StoreError};
+use crate::upstream::{FileAnswer, UpstreamError, UpstreamRequest};
 use crate::values::correlation;
 
 /// Why nothing was kept. The next request tries again.
@@ -71,7 +71,10 @@ impl Files {
     async fn adopt(&self, path: &MirrorPath) -> Result<(), AdoptionError> {
         let _slot = self.flights.try_slot().ok_or(AdoptionError::Busy)?;
         let (route, nobody) = (Route::Mirrored(path.clone()), Credential::anonymous());
-        let FileAnswer::Whole(answer) = self.upstream.file(&Ask::plain(&route, &nobody)).await?
+        let FileAnswer::Whole(answer) = self
+            .upstream
+            .file(&UpstreamRequest::plain(&route, &nobody))
+            .await?
         else {
             return Err(AdoptionError::NotWhole);
         };
@@ -88,9 +91,9 @@ impl Files {
         };
         let whole = spool.adopt().map_err(AdoptionError::Body)?;
         let file = FileRef::mirrored(path, whole.digest());
-        let entry = Entry {
+        let entry = CatalogEntry {
             size,
-            ..Entry::default()
+            ..CatalogEntry::default()
         };
         let store = Arc::clone(&self.store);
         let seal = move || {

@@ -15,7 +15,7 @@ use super::error::FileError;
 use super::suspects::Suspects;
 use crate::registry::{FileRef, Route};
 use crate::store::{Cause, HELD_BACK_BYTES};
-use crate::upstream::{Answer, BodyError, IdleBody};
+use crate::upstream::{BodyError, IdleBody, UpstreamResponse};
 use crate::values::clock;
 use crate::values::digest::Hasher;
 
@@ -40,7 +40,7 @@ impl CheckedBody {
     /// Takes a 200 of upstream's, and says how long it will be; once there are bytes to give, so that one that is wrong or
     /// breaks off before is told in place of a head.
     pub(super) async fn begun(
-        answer: Answer,
+        answer: UpstreamResponse,
         file: &FileRef,
         suspects: &Arc<Suspects>,
     ) -> Result<(Option<u64>, Box<Self>), FileError> {
@@ -53,7 +53,7 @@ impl CheckedBody {
     }
 
     pub(super) fn new(
-        answer: Answer,
+        answer: UpstreamResponse,
         file: &FileRef,
         suspects: &Arc<Suspects>,
         size: Option<u64>,
@@ -184,8 +184,12 @@ mod tests {
 
     /// What a body of these bytes gives, of which so many are announced; the digest is that of the whole.
     async fn passed(bytes: &'static [u8], announced: u64) -> Result<Bytes, Cause> {
-        let answer =
-            Answer::assembled(None, HeaderMap::new(), Bytes::from_static(bytes), announced);
+        let answer = UpstreamResponse::assembled(
+            None,
+            HeaderMap::new(),
+            Bytes::from_static(bytes),
+            announced,
+        );
         let path = format!(
             "/api/v4/projects/42/packages/pypi/files/{}/a-1.0.tar.gz",
             Digest::of(bytes)

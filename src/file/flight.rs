@@ -29,9 +29,12 @@ use super::tail::{Tail, Tails};
 use crate::access::{Access, Caller};
 use crate::registry::{FileRef, Route};
 use crate::store::{
-    Cause, Checked, Entry, Growing, Held, Reservation, Spool, Store, StoreError, Whole,
+    BlobLookup, CatalogEntry, Cause, Checked, PartialFile, Reservation, Spool, Store, StoreError,
+    VerifiedSpool,
 };
-use crate::upstream::{Answer, Ask, FileAnswer, Relayed, Upstream, Validators, WantedRange};
+use crate::upstream::{
+    FileAnswer, PassThrough, Upstream, UpstreamRequest, UpstreamResponse, Validators, WantedRange,
+};
 use crate::values::byte_range::ByteRange;
 use crate::values::correlation::Correlation;
 use crate::values::{clock, correlation};
@@ -40,12 +43,12 @@ use crate::values::{clock, correlation};
 #[derive(Clone)]
 pub(super) enum Head {
     Flying {
-        growing: Arc<Growing>,
+        partial: Arc<PartialFile>,
         validators: Validators,
     },
     /// It landed between a caller's look into the store and this flight's start: nothing is to be fetched.
     Here,
-    Refused(Relayed),
+    Refused(PassThrough),
     /// There is a body, but no place to put it.
     Unstorable(Handover),
     Failed(FileError),
@@ -53,10 +56,10 @@ pub(super) enum Head {
 
 /// An answer that the first caller may take over.
 #[derive(Clone)]
-pub(super) struct Handover(Arc<Mutex<Option<Answer>>>);
+pub(super) struct Handover(Arc<Mutex<Option<UpstreamResponse>>>);
 
 impl Handover {
-    pub(super) fn take(&self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<UpstreamResponse> {
         self.0.lock().take()
     }
 }
@@ -79,30 +82,30 @@ impl Flight {
             .unwrap_or(Head::Failed(FileError::Internal))
     }
 
-    fn growing(&self) -> Option<Arc<Growing>> {
+    fn partial(&self) -> Option<Arc<PartialFile>> {
         match &*self.head.borrow() {
-            Some(Head::Flying { growing, .. }) => Some(Arc::clone(growing)),
+            Some(Head::Flying { partial, .. }) => Some(Arc::clone(partial)),
             _ => None,
         }
     }
 
     /// The file, once every byte is here and right, though the disk may still be busy with it; and its validators.
-    pub(super) fn landed(&self) -> Option<(Arc<Growing>, Validators)> {
+    pub(super) fn landed(&self) -> Option<(Arc<PartialFile>, Validators)> {
         match &*self.head.borrow() {
             Some(Head::Flying {
-                growing,
+                partial,
                 validators,
-            }) if growing.is_sealed() => Some((Arc::clone(growing), validators.clone())),
+            }) if partial.is_sealed() => Some((Arc::clone(partial), validators.clone())),
             _ => None,
         }
     }
 
     pub(super) fn written(&self) -> u64 {
-        self.growing().map_or(0, |growing| growing.written())
+        self.partial().map_or(0, |partial| partial.written())
     }
 
     pub(super) fn size(&self) -> Option<u64> {
-        self.growing()?.size()
+        self.partial()?.size()
     }
 }
 
@@ -355,10 +358,10 @@ impl Pilot {
         self.tell(head);
     }
 
-    pub(super) fn ask(&self, fresh_connection: bool) -> Ask<'_> {
-        Ask {
+    pub(super) fn ask(&self, fresh_connection: bool) -> UpstreamRequest<'_> {
+        UpstreamRequest {
             fresh_connection,
-            ..Ask::by(&self.route, &self.caller)
+            ..UpstreamRequest::by(&self.route, &self.caller)
         }
     }
 
@@ -394,12 +397,12 @@ impl Pilot {
         known
             && matches!(
                 store.blobs.open(self.file.digest, now),
-                Ok(Held::Whole(_) | Held::Checking(_))
+                Ok(BlobLookup::Whole(_) | BlobLookup::Checking(_))
             )
     }
 
     /// Asks upstream, and tells the waiting what came of it if it is not a body.
-    async fn depart(&self, fresh_connection: bool) -> Option<(Answer, Validators)> {
+    async fn depart(&self, fresh_connection: bool) -> Option<(UpstreamResponse, Validators)> {
         let (asked, answered) = self.asked(fresh_connection).await;
         match answered {
             Ok(FileAnswer::Whole(answer)) => {
@@ -423,7 +426,7 @@ impl Pilot {
         None
     }
 
-    async fn land(&self, first: Answer, mut validators: Validators) {
+    async fn land(&self, first: UpstreamResponse, mut validators: Validators) {
         let mut size = first.length();
         let (mut spool, mut reservation) = match make_room(&self.flights.store, size).await {
             Ok(room) => room,
@@ -436,9 +439,9 @@ impl Pilot {
             }
         };
         spool.announce(size);
-        let growing = Arc::clone(spool.growing());
+        let partial = Arc::clone(spool.partial());
         self.tell(Head::Flying {
-            growing,
+            partial,
             validators: validators.clone(),
         });
 
@@ -565,7 +568,7 @@ impl Pilot {
     }
 
     /// Makes the file lasting: blob first, then the address, so that no address ever names bytes that are not there.
-    async fn seal(&self, whole: Whole, reservation: Reservation, validators: &Validators) {
+    async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, validators: &Validators) {
         self.flights.suspects.acquit(&self.file);
         let text = |value: &Option<HeaderValue>| {
             value
@@ -573,7 +576,7 @@ impl Pilot {
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned)
         };
-        let entry = Entry {
+        let entry = CatalogEntry {
             size: whole.size(),
             etag: text(&validators.etag),
             last_modified: text(&validators.last_modified),
@@ -606,9 +609,9 @@ impl Pilot {
 
 enum Next {
     /// The rest of the body, or the whole of it with the beginning to be skipped.
-    Rest(Answer),
+    Rest(UpstreamResponse),
     /// Another body altogether.
-    Whole(Answer, Option<u64>),
+    Whole(UpstreamResponse, Option<u64>),
 }
 
 /// Whether a download that nobody reads any more is carried to its end.

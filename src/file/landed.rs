@@ -20,7 +20,7 @@ pub(super) async fn made_of(
     leads: bool,
 ) -> Remade {
     let wheel = match flight.head().await {
-        Head::Flying { growing, .. } => match verified(Source::Growing(growing, None)).await {
+        Head::Flying { partial, .. } => match verified(Source::PartialFile(partial, None)).await {
             Ok(wheel) => Some(wheel),
             Err(cause) => return Remade::Failed(FileError::Body(cause)),
         },
@@ -43,11 +43,11 @@ pub(super) async fn made_of(
 pub(super) async fn verified(wheel: Source) -> Result<Verified, Cause> {
     match wheel {
         Source::Blob(blob) => Ok((Arc::clone(blob.file()), blob.size())),
-        Source::Growing(growing, _) => {
-            let size = growing.begin(true).await?;
+        Source::PartialFile(partial, _) => {
+            let size = partial.begin(true).await?;
             Ok((
-                Arc::clone(growing.file()),
-                size.unwrap_or_else(|| growing.written()),
+                Arc::clone(partial.file()),
+                size.unwrap_or_else(|| partial.written()),
             ))
         }
     }

@@ -26,8 +26,8 @@ use super::spans::{self, SpansError};
 use super::tail::Tail;
 use crate::access::Credential;
 use crate::registry::FileRef;
-use crate::store::{Held, Origin, Store, StoreError, WheelMark};
-use crate::upstream::{Relayed, Upstream};
+use crate::store::{BlobLookup, MetadataOrigin, Store, StoreError, WheelMark};
+use crate::upstream::{PassThrough, Upstream};
 use crate::values::byte_range::Extent;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -53,7 +53,7 @@ pub(super) enum Remade {
     As(Digest),
     /// The verified wheel has none.
     Nothing,
-    Refused(Relayed),
+    Refused(PassThrough),
     /// Who leads the wheel's download was refused, which says nothing about anybody else.
     RefusedToAnother,
     /// It is known now, and the store cannot take it.
@@ -117,11 +117,12 @@ impl Maker {
             Err(why) => Err(why),
         };
         match extracted {
-            Ok(metadata) => {
-                Ok(self
-                    .store
-                    .keep_sidecar(mark, &metadata, Origin::Verified, clock::now())?)
-            }
+            Ok(metadata) => Ok(self.store.keep_sidecar(
+                mark,
+                &metadata,
+                MetadataOrigin::Verified,
+                clock::now(),
+            )?),
             Err(why) => {
                 self.store.sidecars.retract(mark)?;
                 Err(why.into())
@@ -146,18 +147,18 @@ impl Maker {
     pub(super) async fn held(&self, file: &FileRef, now: Instant) -> Option<Verified> {
         self.store.catalog.find(file).await.ok()??;
         match self.store.blobs.open(file.digest, now).ok()? {
-            Held::Whole(blob) => Some((Arc::clone(blob.file()), blob.size())),
-            Held::Checking(growing) => {
-                let size = growing.begin(true).await.ok()??;
-                Some((Arc::clone(growing.file()), size))
+            BlobLookup::Whole(blob) => Some((Arc::clone(blob.file()), blob.size())),
+            BlobLookup::Checking(partial) => {
+                let size = partial.begin(true).await.ok()??;
+                Some((Arc::clone(partial.file()), size))
             }
-            Held::Absent => None,
+            BlobLookup::Absent => None,
         }
     }
 
     /// Whether what is made could be kept just now.
     pub(super) fn can_keep(&self, now: Instant) -> bool {
-        !self.store.rests(now)
+        !self.store.is_backing_off(now)
     }
 
     /// The end of the wheel, asked of upstream in this name.
@@ -195,7 +196,7 @@ impl Maker {
         let (store, mark) = (Arc::clone(&self.store), WheelMark::of(file));
         let metadata = Bytes::from(metadata);
         let kept = metadata.clone();
-        let keep = move || store.keep_sidecar(mark, &kept, Origin::Read, clock::now());
+        let keep = move || store.keep_sidecar(mark, &kept, MetadataOrigin::Read, clock::now());
         let kept = tokio::task::spawn_blocking(keep)
             .await
             .unwrap_or(Err(StoreError::Interrupted));

@@ -43,10 +43,10 @@ use http::{HeaderValue, StatusCode};
 
 use crate::access::{Access, Fingerprint, Permit, Standing, Verdict, verdict};
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
-use crate::store::{Cause, Held, Store};
+use crate::store::{BlobLookup, Cause, Store};
 use crate::upstream::{
-    Ask, ContentRange, FileAnswer, IdleBody, Peer, Relayed, Upstream, UpstreamError, Validators,
-    WantedRange,
+    ContentRange, FileAnswer, IdleBody, PassThrough, Peer, Upstream, UpstreamError,
+    UpstreamRequest, Validators, WantedRange,
 };
 use crate::values::byte_range::ByteRange;
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -73,7 +73,7 @@ use suspects::Suspects;
 #[derive(Clone)]
 enum Word {
     Admitted { asked: Instant, status: StatusCode },
-    Refused(Relayed),
+    Refused(PassThrough),
     Failed(UpstreamError),
 }
 
@@ -236,12 +236,12 @@ impl Files {
     /// The bytes, if this address is known to yield them and they are here; and the validators to ask about it with.
     async fn held(&self, file: &FileRef, now: Instant) -> Option<(Source, Validators)> {
         // Before the catalogue: a flight that is no longer there has written its line into it.
-        if let Some((growing, validators)) = self
+        if let Some((partial, validators)) = self
             .flights
             .running(file)
             .and_then(|flight| flight.landed())
         {
-            return Some((Source::Growing(growing, None), validators));
+            return Some((Source::PartialFile(partial, None), validators));
         }
         let entry = match self.store.catalog.find(file).await {
             Ok(entry) => entry?,
@@ -259,9 +259,11 @@ impl Files {
             last_modified: value(&entry.last_modified),
         };
         match self.store.blobs.open(file.digest, now) {
-            Ok(Held::Whole(blob)) => Some((Source::Blob(blob), validators)),
-            Ok(Held::Checking(growing)) => Some((Source::Growing(growing, None), validators)),
-            Ok(Held::Absent) => None,
+            Ok(BlobLookup::Whole(blob)) => Some((Source::Blob(blob), validators)),
+            Ok(BlobLookup::Checking(partial)) => {
+                Some((Source::PartialFile(partial, None), validators))
+            }
+            Ok(BlobLookup::Absent) => None,
             Err(why) => {
                 tracing::warn!(%why, "a stored file cannot be opened");
                 None
@@ -284,7 +286,7 @@ impl Files {
                     permit,
                     CacheStatus::answered(Outcome::Asked, answer.as_u16()),
                 ),
-                Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
+                Err(refusal) => return Ok(Round::Reply(FileReply::PassThrough(refusal))),
             },
         };
         match open(request, permit, source, status).await {
@@ -304,7 +306,7 @@ impl Files {
             if standing.permit().is_none()
                 && let Err(refusal) = self.question(request, Validators::default()).await?
             {
-                return Ok(Round::Reply(FileReply::Relayed(refusal)));
+                return Ok(Round::Reply(FileReply::PassThrough(refusal)));
             }
             return Err(FileError::Shunned);
         }
@@ -335,7 +337,7 @@ impl Files {
         let (flight, ticket, leads) = self.flights.board(&request.file, &request.caller);
         match flight.head().await {
             Head::Flying {
-                growing,
+                partial,
                 validators,
             } => {
                 let (upstream, suspects) = (Arc::clone(&self.upstream), Arc::clone(&self.suspects));
@@ -357,7 +359,7 @@ impl Files {
                     }
                     Standing::Unproven => match self.question(request, validators).await? {
                         Ok((permit, _)) => permit,
-                        Err(refusal) => return Ok(Round::Reply(FileReply::Relayed(refusal))),
+                        Err(refusal) => return Ok(Round::Reply(FileReply::PassThrough(refusal))),
                     },
                 };
                 let outcome = if leads {
@@ -368,7 +370,7 @@ impl Files {
                 let mut request = request.clone();
                 // After wrong bytes nothing is promised before it is verified.
                 request.needs_length |= suspect;
-                let source = Source::Growing(growing, Some(ticket.with(rest)));
+                let source = Source::PartialFile(partial, Some(ticket.with(rest)));
                 match open(&request, permit, source, CacheStatus::new(outcome)).await {
                     Ok(reply) => Ok(Round::Reply(reply)),
                     // Nobody has seen a byte, and upstream is not to blame.
@@ -379,13 +381,13 @@ impl Files {
             Head::Here => Ok(Round::Again),
             Head::Refused(relayed) if leads => {
                 self.refused(request, &relayed, now);
-                Ok(Round::Reply(FileReply::Relayed(relayed)))
+                Ok(Round::Reply(FileReply::PassThrough(relayed)))
             }
             // Somebody else was refused, which says nothing about this caller: it asks for itself. Going round unasked
             // could end in one stranger's flight after another.
             Head::Refused(_) => match self.question(request, Validators::default()).await? {
                 Ok(_) => Ok(Round::Again),
-                Err(refusal) => Ok(Round::Reply(FileReply::Relayed(refusal))),
+                Err(refusal) => Ok(Round::Reply(FileReply::PassThrough(refusal))),
             },
             Head::Unstorable(answer) if leads => {
                 let Some(answer) = answer.take() else {
@@ -408,7 +410,7 @@ impl Files {
         let route = Route::File(request.file.clone());
         match self
             .upstream
-            .file(&Ask::by(&route, &request.caller))
+            .file(&UpstreamRequest::by(&route, &request.caller))
             .await?
         {
             FileAnswer::Whole(answer) => {
@@ -421,7 +423,7 @@ impl Files {
             }
             FileAnswer::Refused(relayed) => {
                 self.refused(request, &relayed, now);
-                Ok(Round::Reply(FileReply::Relayed(relayed)))
+                Ok(Round::Reply(FileReply::PassThrough(relayed)))
             }
             _ => Err(FileError::Internal),
         }
@@ -448,7 +450,7 @@ impl Files {
             }));
         }
         let route = Route::File(request.file.clone());
-        let mut ask = Ask::by(&route, &request.caller);
+        let mut ask = UpstreamRequest::by(&route, &request.caller);
         let (permit, size) = match self.part(&mut ask, request.wanted).await {
             Ok(FileAnswer::Part(part, answer)) => {
                 let permit =
@@ -480,7 +482,7 @@ impl Files {
             ),
             Ok(FileAnswer::Refused(relayed)) => {
                 self.refused(request, &relayed, now);
-                return Ok(Round::Reply(FileReply::Relayed(relayed)));
+                return Ok(Round::Reply(FileReply::PassThrough(relayed)));
             }
             // The range is cut from the file, or the whole is refused in upstream's own words.
             Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) => {
@@ -525,7 +527,11 @@ impl Files {
     }
 
     /// Asks for the range that is wanted; for a head, for what tells the length.
-    async fn part(&self, ask: &mut Ask<'_>, of: Wanted) -> Result<FileAnswer, UpstreamError> {
+    async fn part(
+        &self,
+        ask: &mut UpstreamRequest<'_>,
+        of: Wanted,
+    ) -> Result<FileAnswer, UpstreamError> {
         // One byte tells it; a HEAD would not, on a link that is signed for GET.
         let range = if let Wanted::Range(range) = of {
             range
@@ -558,7 +564,7 @@ impl Files {
         &self,
         request: &FileRequest,
         validators: Validators,
-    ) -> Result<Result<(Permit, StatusCode), Relayed>, FileError> {
+    ) -> Result<Result<(Permit, StatusCode), PassThrough>, FileError> {
         let upstream = Arc::clone(&self.upstream);
         let file = request.file.clone();
         let caller = request.caller.clone();
@@ -569,10 +575,10 @@ impl Files {
             let asked = clock::now();
             // Without a validator one byte tells as much as all of them.
             let range = (validators.is_empty() && !one_tells_nothing).then(|| wanted(FIRST_BYTE));
-            let mut ask = Ask {
+            let mut ask = UpstreamRequest {
                 validators,
                 range,
-                ..Ask::by(&route, &caller)
+                ..UpstreamRequest::by(&route, &caller)
             };
             let mut answered = upstream.file(&ask).await;
             if matches!(
@@ -629,7 +635,7 @@ impl Files {
         }
     }
 
-    fn refused(&self, request: &FileRequest, relayed: &Relayed, now: Instant) {
+    fn refused(&self, request: &FileRequest, relayed: &PassThrough, now: Instant) {
         // A mirror is asked in nobody's name, and its word says nothing of anybody's rights.
         if request.file.scope.is_mirror() {
             return;
@@ -700,9 +706,9 @@ async fn open(
 ) -> Result<FileReply, Cause> {
     let size = match &source {
         Source::Blob(blob) => Some(blob.size()),
-        Source::Growing(growing, _) => {
-            let ranged = matches!(request.wanted, Wanted::Range(_)) && growing.size().is_none();
-            growing.begin(request.needs_length || ranged).await?
+        Source::PartialFile(partial, _) => {
+            let ranged = matches!(request.wanted, Wanted::Range(_)) && partial.size().is_none();
+            partial.begin(request.needs_length || ranged).await?
         }
     };
     match (request.wanted, size) {

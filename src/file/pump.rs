@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
-use crate::upstream::{Answer, BodyError};
+use crate::upstream::{BodyError, UpstreamResponse};
 use crate::values::clock;
 
 /// Pieces on their way from the network to the disk; each is at most what one socket read gave.
@@ -41,7 +41,7 @@ pub(super) async fn make_room(
 /// already. `None` if the writing thread fell.
 pub(super) async fn pump(
     store: &Arc<Store>,
-    mut answer: Answer,
+    mut answer: UpstreamResponse,
     spool: Spool,
     reservation: Reservation,
     skip: u64,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use crate::registry::Scope;
-use crate::upstream::{Ask, FileAnswer, Upstream, UpstreamError, Validators, WantedRange};
+use crate::upstream::{
+    FileAnswer, Upstream, UpstreamError, UpstreamRequest, Validators, WantedRange,
+};
 use crate::values::byte_range::ByteRange;
 
 /// How long an upstream is asked no ranges, or none from the end, before it is tried again.
@@ -67,7 +69,7 @@ impl Ranges {
     pub(super) async fn ask(
         &self,
         upstream: &Upstream,
-        ask: &mut Ask<'_>,
+        ask: &mut UpstreamRequest<'_>,
         wanted: WantedRange,
     ) -> Result<FileAnswer, UpstreamError> {
         let scope = ask.route.scope();
@@ -115,7 +117,7 @@ impl Ranges {
     async fn ask_plainly(
         &self,
         upstream: &Upstream,
-        ask: &mut Ask<'_>,
+        ask: &mut UpstreamRequest<'_>,
         wanted: WantedRange,
     ) -> Result<FileAnswer, UpstreamError> {
         ask.range = Some(wanted);

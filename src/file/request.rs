@@ -8,8 +8,8 @@ use super::checked::CheckedBody;
 use super::flight::Ticket;
 use crate::access::{Caller, Permit};
 use crate::registry::FileRef;
-use crate::store::{Blob, Growing};
-use crate::upstream::{ContentRange, IdleBody, Relayed};
+use crate::store::{Blob, PartialFile};
+use crate::upstream::{ContentRange, IdleBody, PassThrough};
 use crate::values::byte_range::ByteRange;
 use crate::values::cache_status::CacheStatus;
 
@@ -38,7 +38,7 @@ pub struct FileRequest {
 pub enum Source {
     Blob(Arc<Blob>),
     /// Behind a watermark; the ticket keeps a download going.
-    Growing(Arc<Growing>, Option<Ticket>),
+    PartialFile(Arc<PartialFile>, Option<Ticket>),
 }
 
 /// What a client gets.
@@ -72,7 +72,7 @@ pub enum FileReply {
     /// There is nothing at this range of a file of this length.
     Unsatisfiable { size: Option<u64> },
     /// Upstream's own word to this caller.
-    Relayed(Relayed),
+    PassThrough(PassThrough),
 }
 
 impl FileReply {

@@ -13,8 +13,8 @@ use super::checked::CheckedBody;
 use super::suspects::Suspects;
 use crate::access::Caller;
 use crate::registry::{FileRef, Route};
-use crate::store::{Cause, Growing};
-use crate::upstream::{Ask, FileAnswer, Upstream, Validators, WantedRange};
+use crate::store::{Cause, PartialFile};
+use crate::upstream::{FileAnswer, Upstream, UpstreamRequest, Validators, WantedRange};
 use crate::values::byte_range::ByteRange;
 
 pub struct Rest {
@@ -41,17 +41,17 @@ impl Rest {
         }
     }
 
-    /// Goes on at `position`, which is what the watermark let through of `growing`.
+    /// Goes on at `position`, which is what the watermark let through of `partial`.
     ///
     /// # Errors
     /// When nothing is to be had that continues it; a body that turns out not to breaks later.
     pub async fn follow(
         self,
-        growing: Arc<Growing>,
+        partial: Arc<PartialFile>,
         position: u64,
     ) -> Result<Box<CheckedBody>, Cause> {
-        let (hasher, written) = growing.left_off().ok_or(Cause::Full)?;
-        let kept = kept(&growing, position, written).await?;
+        let (hasher, written) = partial.left_off().ok_or(Cause::Full)?;
+        let kept = kept(&partial, position, written).await?;
         let route = Route::File(self.file.clone());
         let range = self.validators.for_resume().map(|validator| WantedRange {
             range: ByteRange::From {
@@ -60,9 +60,9 @@ impl Rest {
             },
             if_range: Some(validator.clone()),
         });
-        let ask = Ask {
+        let ask = UpstreamRequest {
             range,
-            ..Ask::by(&route, &self.caller)
+            ..UpstreamRequest::by(&route, &self.caller)
         };
         let (answer, size) = match self.upstream.file(&ask).await {
             Ok(FileAnswer::Part(part, answer)) => (answer, part.whole),
@@ -72,7 +72,7 @@ impl Rest {
             }
             _ => return Err(Cause::Full),
         };
-        let promised = growing.size();
+        let promised = partial.size();
         if promised.is_some() && size.is_some() && promised != size {
             return Err(Cause::Upstream);
         }
@@ -94,12 +94,12 @@ impl std::fmt::Debug for Rest {
 }
 
 /// What of the written bytes the watermark held back.
-async fn kept(growing: &Arc<Growing>, position: u64, written: u64) -> Result<Bytes, Cause> {
+async fn kept(partial: &Arc<PartialFile>, position: u64, written: u64) -> Result<Bytes, Cause> {
     let bytes = written
         .checked_sub(position)
         .and_then(|bytes| usize::try_from(bytes).ok());
     let mut piece = vec![0; bytes.ok_or(Cause::Full)?];
-    let file = Arc::clone(growing.file());
+    let file = Arc::clone(partial.file());
     let read = tokio::task::spawn_blocking(move || {
         file.read_exact_at(&mut piece, position).map(|()| piece)
     });

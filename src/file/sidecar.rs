@@ -28,8 +28,8 @@ use super::spans::SpansError;
 use super::{FileError, FileReply, FileRequest, Files, Source, Wanted};
 use crate::access::{Caller, Permit, Standing};
 use crate::registry::{FileRef, Route};
-use crate::store::{Blob, Cause, Held};
-use crate::upstream::{Ask, Relayed, UpstreamError, Validators};
+use crate::store::{Blob, BlobLookup, Cause};
+use crate::upstream::{PassThrough, UpstreamError, UpstreamRequest, Validators};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -103,7 +103,7 @@ impl Files {
     pub fn is_lacking(theirs: &Result<FileReply, FileError>) -> bool {
         let of_the_caller = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         match theirs {
-            Ok(FileReply::Relayed(word)) => {
+            Ok(FileReply::PassThrough(word)) => {
                 word.status.is_client_error() && !of_the_caller.contains(&word.status)
             }
             Err(FileError::Upstream(why)) => !matches!(
@@ -152,7 +152,7 @@ impl Files {
                             permit,
                             Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())),
                         ),
-                        Err(refusal) => return Ok(Own::Reply(FileReply::Relayed(refusal))),
+                        Err(refusal) => return Ok(Own::Reply(FileReply::PassThrough(refusal))),
                     }
                 }
             };
@@ -192,7 +192,7 @@ impl Files {
             Remade::Nothing => Ok(Own::Nothing(word)),
             Remade::Refused(relayed) => {
                 self.refused(request, &relayed, clock::now());
-                Ok(Own::Reply(FileReply::Relayed(relayed)))
+                Ok(Own::Reply(FileReply::PassThrough(relayed)))
             }
             // There is no wheel of this sha256, and so nothing to say of it.
             Remade::Failed(
@@ -267,13 +267,13 @@ impl Files {
     async fn kept(&self, metadata: Option<Digest>, now: Instant) -> Option<Arc<Blob>> {
         let metadata = metadata?;
         match self.store.blobs.open(metadata, now).ok()? {
-            Held::Whole(blob) => return Some(blob),
-            Held::Checking(growing) => drop(growing.begin(true).await.ok()?),
-            Held::Absent => return None,
+            BlobLookup::Whole(blob) => return Some(blob),
+            BlobLookup::Checking(partial) => drop(partial.begin(true).await.ok()?),
+            BlobLookup::Absent => return None,
         }
         match self.store.blobs.open(metadata, now).ok()? {
-            Held::Whole(blob) => Some(blob),
-            Held::Checking(_) | Held::Absent => None,
+            BlobLookup::Whole(blob) => Some(blob),
+            BlobLookup::Checking(_) | BlobLookup::Absent => None,
         }
     }
 
@@ -326,9 +326,9 @@ impl Files {
         let route = Route::Sidecar(request.file.clone());
         let word = self
             .upstream
-            .pass(&Ask::by(&route, &request.caller))
+            .pass(&UpstreamRequest::by(&route, &request.caller))
             .await?;
-        Ok(FileReply::Relayed(word))
+        Ok(FileReply::PassThrough(word))
     }
 }
 
@@ -338,7 +338,7 @@ fn unkept(metadata: Bytes) -> FileReply {
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     )];
-    FileReply::Relayed(Relayed {
+    FileReply::PassThrough(PassThrough {
         status: StatusCode::OK,
         reason: None,
         headers: headers.into_iter().collect(),

@@ -16,7 +16,8 @@ use super::tail::Tail;
 use crate::access::Credential;
 use crate::registry::{FileRef, Route};
 use crate::upstream::{
-    Ask, FileAnswer, Peer, Relayed, Upstream, UpstreamError, Validators, WantedRange,
+    FileAnswer, PassThrough, Peer, Upstream, UpstreamError, UpstreamRequest, Validators,
+    WantedRange,
 };
 use crate::values::byte_range::{ByteRange, Extent};
 use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
@@ -35,7 +36,7 @@ pub(super) enum SpansError {
     #[error("more of the wheel would have to be read than metadata.size allows")]
     TooMuch,
     #[error("upstream refused the wheel ({})", .0.status)]
-    Refused(Relayed),
+    Refused(PassThrough),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
@@ -57,7 +58,7 @@ pub(super) async fn tail(
         .checked_sub(TAIL_BYTES)
         .ok_or(SpansError::TooMuch)?;
     let route = Route::File(file.clone());
-    let mut ask = Ask::plain(&route, credential);
+    let mut ask = UpstreamRequest::plain(&route, credential);
     let read = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None);
     let Piece {
         bytes,
@@ -101,7 +102,7 @@ async fn pieces(
 ) -> Result<Vec<u8>, SpansError> {
     let wheel = WheelName::parse(file.filename.as_str())?;
     let route = Route::File(file.clone());
-    let mut ask = Ask::plain(&route, credential);
+    let mut ask = UpstreamRequest::plain(&route, credential);
     let mut left = bytes_max
         .checked_sub(TAIL_BYTES)
         .ok_or(SpansError::TooMuch)?;
@@ -152,7 +153,7 @@ struct Piece {
 /// Asks for one piece, of the file that the first one was of.
 async fn piece(
     (upstream, ranges): (&Upstream, &Ranges),
-    ask: &mut Ask<'_>,
+    ask: &mut UpstreamRequest<'_>,
     range: ByteRange,
     first: Option<&Pieces>,
 ) -> Result<Piece, SpansError> {

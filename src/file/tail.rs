@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 
 use crate::registry::FileRef;
-use crate::upstream::{Answer, ContentRange, Validators};
+use crate::upstream::{ContentRange, UpstreamResponse, Validators};
 
 /// Of all ends that are kept.
 const KEPT_BYTES_MAX: u64 = 8 << 20;
@@ -41,8 +41,8 @@ impl Tail {
     }
 
     /// The answer for the whole file, with what comes before these bytes.
-    pub(super) fn after(&self, beginning: Option<Answer>) -> Answer {
-        Answer::assembled(
+    pub(super) fn after(&self, beginning: Option<UpstreamResponse>) -> UpstreamResponse {
+        UpstreamResponse::assembled(
             beginning,
             self.headers.clone(),
             self.bytes.clone(),
@@ -51,7 +51,7 @@ impl Tail {
     }
 
     /// Whether this is the answer to the question for what comes before.
-    pub(super) fn is_led_by(&self, told: ContentRange, answer: &Answer) -> bool {
+    pub(super) fn is_led_by(&self, told: ContentRange, answer: &UpstreamResponse) -> bool {
         let wanted = ContentRange {
             first: 0,
             last: self.start() - 1,

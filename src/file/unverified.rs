@@ -9,7 +9,7 @@ use super::ranges::FIRST_BYTE;
 use super::{FileError, FileReply, Files, Wanted, passed_on};
 use crate::access::Credential;
 use crate::registry::{MirrorPath, Route};
-use crate::upstream::{Ask, FileAnswer, UpstreamError, WantedRange};
+use crate::upstream::{FileAnswer, UpstreamError, UpstreamRequest, WantedRange};
 
 impl Files {
     /// Relays a file, or a range of it, as upstream sends it.
@@ -26,7 +26,7 @@ impl Files {
         }
         let route = Route::Mirrored(path.clone());
         let nobody = Credential::anonymous();
-        let mut ask = Ask::plain(&route, &nobody);
+        let mut ask = UpstreamRequest::plain(&route, &nobody);
         // One byte tells the length of a file whose head alone is wanted.
         let range = match wanted {
             Wanted::Whole => None,
@@ -72,7 +72,7 @@ impl Files {
                 let body = passed_on(answer.body, Some(range.bytes()), path.scope()).await?;
                 Ok(FileReply::Partial { range, body })
             }
-            FileAnswer::Refused(relayed) => Ok(FileReply::Relayed(relayed)),
+            FileAnswer::Refused(relayed) => Ok(FileReply::PassThrough(relayed)),
             FileAnswer::Unsatisfiable(size) => Ok(FileReply::Unsatisfiable { size }),
             FileAnswer::NotModified | FileAnswer::Admitted(_) | FileAnswer::RangeRefused(_) => Err(
                 UpstreamError::Unusable("upstream answered a question that was not asked").into(),

@@ -124,7 +124,7 @@ impl HeldPages {
 
     async fn is_withdrawn(&self, page: &PageRef) -> Result<bool, PageError> {
         let route = Route::Page(page.clone());
-        let found = self.loader.shelf().is_withdrawn(&route).await;
+        let found = self.loader.page_store().is_withdrawn(&route).await;
         found
             .inspect_err(|why| tracing::warn!(%why, %route, "a stored page cannot be read"))
             .map_err(|_| PageError::Internal)
@@ -147,12 +147,15 @@ impl HeldPages {
 
     async fn of_project(&self, page: &PageRef, format: Format) -> Made {
         let route = Route::Page(page.clone());
-        let shelf = self.loader.shelf();
+        let page_store = self.loader.page_store();
         let unreadable =
             |why: &StoreError| tracing::warn!(%why, %route, "a stored page cannot be read");
-        let formats = shelf.formats(&route).await.inspect_err(unreadable);
+        let formats = page_store.formats(&route).await.inspect_err(unreadable);
         for source in formats.map_err(|_| PageError::Internal)? {
-            let stored = shelf.load(&route, source).await.inspect_err(unreadable);
+            let stored = page_store
+                .load(&route, source)
+                .await
+                .inspect_err(unreadable);
             let Ok(Some((meta, body))) = stored else {
                 continue;
             };

@@ -29,8 +29,10 @@ use super::written::WrittenMark;
 use crate::access::{Access, Fingerprint, Standing};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::Format;
-use crate::store::{Holdings, PageMeta, PageShelf, Sidecars};
-use crate::upstream::{self, Answer, Ask, Relayed, Upstream, UpstreamError, Validators};
+use crate::store::{Holdings, PageMeta, PageStore, Sidecars};
+use crate::upstream::{
+    self, PassThrough, Upstream, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
+};
 use crate::values::clock;
 use crate::values::single_flight::{Landed, SingleFlight};
 
@@ -54,11 +56,11 @@ pub(super) enum Loaded {
     /// For one taker; the others ask for themselves.
     Oversize(Arc<Mutex<Option<Box<PageStream>>>>),
     Forward {
-        relayed: Relayed,
+        relayed: PassThrough,
         /// Who answers in GitLab's place.
         mirror: Option<Scope>,
     },
-    Refused(Relayed),
+    Refused(PassThrough),
     Failed(PageError),
 }
 
@@ -71,7 +73,7 @@ type LoadKey = (ViewKey, Option<Fingerprint>, [u64; 2]);
 pub struct Parts {
     pub upstream: Arc<Upstream>,
     pub access: Arc<Access>,
-    pub shelf: PageShelf,
+    pub page_store: PageStore,
     pub sidecars: Arc<Sidecars>,
     /// Wheels of a page whose metadata is worth having before anybody asks.
     pub ahead: usize,
@@ -94,7 +96,7 @@ pub(super) struct Loader {
     overtaken: Cache<PageRef, Instant>,
     /// When all pages were last forgotten.
     forgotten: Mutex<Option<Instant>>,
-    /// Held by whoever is putting a page on the shelf.
+    /// Held by whoever is putting a page on the page_store.
     putting: Arc<()>,
 }
 
@@ -120,8 +122,8 @@ impl Loader {
         &self.parts.access
     }
 
-    pub(super) fn shelf(&self) -> &PageShelf {
-        &self.parts.shelf
+    pub(super) fn page_store(&self) -> &PageStore {
+        &self.parts.page_store
     }
 
     pub(super) fn memory(&self) -> &Memory {
@@ -234,7 +236,7 @@ impl Loader {
     }
 
     /// What a mirror said lately of a page that it does not give.
-    pub(super) fn refused_lately(&self, page: &PageRef, now: Instant) -> Option<Relayed> {
+    pub(super) fn refused_lately(&self, page: &PageRef, now: Instant) -> Option<PassThrough> {
         let lasts = self.sources.mirror(&page.scope)?.ttl.min(self.config.ttl.0);
         self.refusals.recall(page, now, lasts)
     }
@@ -354,12 +356,12 @@ impl Loader {
         let askable = known
             .as_ref()
             .filter(|known| !known.page.is_ripe(clock::wall()));
-        let ask = Ask {
+        let ask = UpstreamRequest {
             validators: askable
                 .map(|known| known.page.validators().clone())
                 .unwrap_or_default(),
             accept: self.sources.asked_format(&address.scope, key.format()),
-            ..Ask::by(route, &request.caller)
+            ..UpstreamRequest::by(route, &request.caller)
         };
         // Waiting for a turn is bounded: each load ahead has its own time-outs.
         let _slot = self.slots.acquire().await;
@@ -392,9 +394,10 @@ impl Loader {
                     UpstreamError::Unusable("upstream answered 304 to a plain request").into(),
                 ),
             },
-            upstream::PageAnswer::Forward { relayed, mirror } => {
-                Loaded::Forward { relayed, mirror }
-            }
+            upstream::PageAnswer::Forward {
+                pass_through: relayed,
+                mirror,
+            } => Loaded::Forward { relayed, mirror },
             upstream::PageAnswer::Refused(relayed) => {
                 let word = Word::of_refusal(relayed.status);
                 if self.decide_as_of(address, (None, 0.0), word, asked.at) == Use::End {
@@ -418,7 +421,7 @@ impl Loader {
     async fn take_in(
         self: &Arc<Self>,
         key: &ViewKey,
-        answer: Answer,
+        answer: UpstreamResponse,
         order: Order,
         asked: Asked,
     ) -> Loaded {
@@ -453,7 +456,7 @@ impl Loader {
     }
 
     /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk, before anybody is told.
-    async fn end(&self, key: &ViewKey, word: Option<Relayed>, asked: Instant) {
+    async fn end(&self, key: &ViewKey, word: Option<PassThrough>, asked: Instant) {
         let page = key.page();
         // First, so that nothing that is under way puts it up again.
         self.refusals.note(page, word, asked);
@@ -463,7 +466,7 @@ impl Loader {
 
     async fn withdraw(&self, page: &PageRef, known: bool) {
         let route = Route::Page(page.clone());
-        match self.parts.shelf.withdraw(&route, known).await {
+        match self.parts.page_store.withdraw(&route, known).await {
             Ok(true) => {
                 tracing::info!(%route, "upstream took a page back: what was stored of it is over")
             }
@@ -503,12 +506,12 @@ impl Loader {
             // Before the page: of one that is replaced meanwhile the older time counts.
             let spoken = self
                 .parts
-                .shelf
+                .page_store
                 .last_word(route, source)
                 .await
                 .ok()
                 .flatten();
-            match self.parts.shelf.load(route, source).await {
+            match self.parts.page_store.load(route, source).await {
                 Ok(None) => {}
                 Ok(Some((meta, body))) => match self.stored(key, source, &meta, &body).await {
                     Ok(page) => {
@@ -590,7 +593,7 @@ impl Loader {
             let route = Route::Page(page.clone());
             if let Err(why) = this
                 .parts
-                .shelf
+                .page_store
                 .store(&route, format, meta, body, asked.wall)
                 .await
             {
@@ -622,7 +625,7 @@ impl Loader {
         self.behind(async move {
             if let Err(why) = this
                 .parts
-                .shelf
+                .page_store
                 .confirm(&route, format, validators, asked.wall)
                 .await
             {
@@ -643,7 +646,7 @@ impl Loader {
         });
     }
 
-    /// Returns when every page that was answered with is on the shelf.
+    /// Returns when every page that was answered with is on the page_store.
     pub(super) async fn put_by(&self) {
         while Arc::strong_count(&self.putting) > 1 {
             tokio::time::sleep(PUT_BY_LOOK_EVERY).await;

@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 use crate::access::{Caller, Standing};
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
-use crate::upstream::{Relayed, UpstreamError};
+use crate::upstream::{PassThrough, UpstreamError};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::single_flight::Landed;
 use crate::values::{clock, correlation};
@@ -84,7 +84,7 @@ enum Found {
     Reply(PageReply),
     /// GitLab has no such package.
     Forward {
-        relayed: Relayed,
+        relayed: PassThrough,
         mirror: Option<Scope>,
     },
 }
@@ -95,14 +95,14 @@ enum Listed {
     As(MirrorFile, Option<Duration>),
     Nowhere,
     /// Nobody may know, or it is too early to ask: in upstream's words.
-    Said(Relayed),
+    Said(PassThrough),
     /// The page has to be asked for.
     Unsure,
 }
 
 impl Listed {
     /// What a word that came in place of a page says of its files: none of them are there, or may be had.
-    fn by(word: Relayed) -> Self {
+    fn by(word: PassThrough) -> Self {
         if matches!(word.status.as_u16(), 404 | 410) {
             Self::Nowhere
         } else {
@@ -263,7 +263,7 @@ impl Pages {
                 )
                 .await
             }
-            (None, Some(relayed)) => Ok(PageReply::Relayed(relayed)),
+            (None, Some(relayed)) => Ok(PageReply::PassThrough(relayed)),
             (None, None) => Err(PageError::Internal),
         }
     }
@@ -339,7 +339,7 @@ impl Pages {
             }
         }
         match (said, &self.held) {
-            (Some(word), _) => Ok((Resolved::Relayed(word), None)),
+            (Some(word), _) => Ok((Resolved::PassThrough(word), None)),
             (None, Some(_)) => Err(PageError::NotHeld(path.filename().clone())),
             (None, None) => Err(PageError::NotListed),
         }
@@ -434,7 +434,7 @@ impl Pages {
             Found::Reply(PageReply::Page { page, age, .. }) => Ok(page
                 .mirrored(path)
                 .map_or(Listed::Nowhere, |file| Listed::As(file, age))),
-            Found::Reply(PageReply::Relayed(word)) => Ok(Listed::by(word)),
+            Found::Reply(PageReply::PassThrough(word)) => Ok(Listed::by(word)),
             Found::Forward { .. } => Ok(Listed::Nowhere),
             Found::Reply(PageReply::Stream(stream)) => {
                 let files = Arc::new(stream.into_files().await?);
@@ -512,7 +512,7 @@ impl Pages {
             .refused_lately(&request.page, now)
             .filter(|_| !request.insists)
         {
-            return Ok(Found::Reply(PageReply::Relayed(word)));
+            return Ok(Found::Reply(PageReply::PassThrough(word)));
         }
         let known = loader.memory().view(&key);
         if let (Standing::Proven(permit), Some((view, page)), false) =
@@ -572,7 +572,7 @@ impl Pages {
             Settled::Failed(why) => self.in_default(request, &key, known, &why).ok_or(why),
             Settled::Throttled(relayed) => {
                 let before = self.in_default(request, &key, known, &"upstream asks for a pause");
-                Ok(before.unwrap_or(Found::Reply(PageReply::Relayed(relayed))))
+                Ok(before.unwrap_or(Found::Reply(PageReply::PassThrough(relayed))))
             }
             Settled::NotOurs | Settled::Taken => Err(PageError::Internal),
         }

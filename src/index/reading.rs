@@ -18,7 +18,7 @@ use super::mirror_files::MirrorFiles;
 use super::page::Rewritten;
 use super::rewriting::{Order, Rewriting};
 use crate::simple::Format;
-use crate::upstream::{Answer, IdleBody, Validators};
+use crate::upstream::{IdleBody, UpstreamResponse, Validators};
 
 /// Compressed bytes inflated between two looks at how large they became.
 const GZIP_STEP_BYTES: usize = 4096;
@@ -37,7 +37,7 @@ pub(super) enum Reading {
 
 /// Reads a 200 to its end, or to the bound.
 pub(super) async fn read(
-    answer: Answer,
+    answer: UpstreamResponse,
     order: Order,
     bytes_max: usize,
 ) -> Result<Reading, PageError> {

@@ -75,7 +75,7 @@ impl Pages {
                 });
             }
             PageReply::Stream(_) => return nothing(PageRefresh::TooLarge),
-            PageReply::Relayed(word) => {
+            PageReply::PassThrough(word) => {
                 return nothing(PageRefresh::Refused {
                     status: word.status.as_u16(),
                 });

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 
 use crate::registry::{PageRef, Route};
-use crate::upstream::Relayed;
+use crate::upstream::PassThrough;
 use crate::values::quantity::Size;
 
 /// The share of `index.memory` that refusals may take.
@@ -26,7 +26,7 @@ struct Refusal {
     /// When the question was sent.
     asked: Instant,
     /// What was said, if it may be said again.
-    word: Option<Arc<Relayed>>,
+    word: Option<Arc<PassThrough>>,
 }
 
 pub(super) struct Refusals(Cache<PageRef, Refusal>);
@@ -46,7 +46,7 @@ impl Refusals {
     }
 
     /// A question that was sent at `asked` was refused. Without a `word` everybody asks for himself.
-    pub(super) fn note(&self, page: &PageRef, word: Option<Relayed>, asked: Instant) {
+    pub(super) fn note(&self, page: &PageRef, word: Option<PassThrough>, asked: Instant) {
         self.0.insert(
             page.clone(),
             Refusal {
@@ -64,10 +64,15 @@ impl Refusals {
     }
 
     /// What is said again without asking.
-    pub(super) fn recall(&self, page: &PageRef, now: Instant, lasts: Duration) -> Option<Relayed> {
+    pub(super) fn recall(
+        &self,
+        page: &PageRef,
+        now: Instant,
+        lasts: Duration,
+    ) -> Option<PassThrough> {
         let Refusal { asked, word } = self.0.get(page)?;
         let fresh = now.saturating_duration_since(asked) < lasts;
-        word.filter(|_| fresh).map(|word| Relayed::clone(&word))
+        word.filter(|_| fresh).map(|word| PassThrough::clone(&word))
     }
 
     /// The page is there (again), by an answer to a question that was sent at `asked`.
@@ -110,8 +115,8 @@ mod tests {
         }
     }
 
-    fn word() -> Option<Relayed> {
-        Some(Relayed {
+    fn word() -> Option<PassThrough> {
+        Some(PassThrough {
             status: StatusCode::NOT_FOUND,
             reason: None,
             headers: HeaderMap::new(),

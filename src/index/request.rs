@@ -10,7 +10,7 @@ use super::reading::PageStream;
 use crate::access::{Caller, Permit};
 use crate::registry::{FileRef, MirrorPath, PageRef};
 use crate::simple::Format;
-use crate::upstream::Relayed;
+use crate::upstream::PassThrough;
 use crate::values::cache_status::CacheStatus;
 
 /// A client's wish for a page.
@@ -35,7 +35,7 @@ pub enum PageReply {
     /// Too large to keep: rewritten while it passes.
     Stream(Box<PageStream>),
     /// GitLab's own word to this caller.
-    Relayed(Relayed),
+    PassThrough(PassThrough),
 }
 
 /// What a path below a mirror leads to, in the spelling of the page that lists it.
@@ -50,7 +50,7 @@ pub enum Resolved {
     /// A file that upstream lists without a sha256: there is nothing to check it by.
     Unverifiable(MirrorPath),
     /// Its page cannot be asked for now, in upstream's own words.
-    Relayed(Relayed),
+    PassThrough(PassThrough),
 }
 
 /// Metadata that upstream's page offers.

@@ -13,7 +13,7 @@ use super::page::Page;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Permit, Standing, Verdict, verdict};
 use crate::registry::{Scope, ScopeKind};
-use crate::upstream::Relayed;
+use crate::upstream::PassThrough;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::single_flight::Landed;
 
@@ -22,11 +22,11 @@ pub(super) enum Settled {
     Failed(PageError),
     /// GitLab has no such package, for this caller.
     Forward {
-        relayed: Relayed,
+        relayed: PassThrough,
         mirror: Option<Scope>,
     },
     /// GitLab's word is to come back later.
-    Throttled(Relayed),
+    Throttled(PassThrough),
     /// Said to somebody else.
     NotOurs,
     /// Given to somebody else.
@@ -105,7 +105,7 @@ pub(super) fn settle(
                 }
                 Verdict::Admitted | Verdict::NoWord => {}
             }
-            Settled::Reply(PageReply::Relayed(relayed))
+            Settled::Reply(PageReply::PassThrough(relayed))
         }
         Loaded::Failed(why) => Settled::Failed(why),
     }

@@ -24,7 +24,7 @@ use super::access_log::Tally;
 use crate::access::Permit;
 use crate::file::{CheckedBody, Source};
 use crate::index::PageStream;
-use crate::store::{Availability, Cause, Span};
+use crate::store::{Availability, Cause, ReadSpan};
 use crate::upstream::IdleBody;
 use crate::values::byte_range::Extent;
 use crate::values::error_chain::BoxError;
@@ -50,7 +50,7 @@ pub struct ReplyBody {
 enum Inner {
     Bytes(Option<Bytes>),
     File(Box<FileBody>),
-    Relayed(Box<Exactly>),
+    PassThrough(Box<Exactly>),
     Checked(Box<CheckedBody>),
     Page(Box<PageStream>),
     Stream(UnsyncBoxBody<Bytes, BoxError>),
@@ -71,7 +71,7 @@ impl ReplyBody {
 
     /// Upstream's body as it comes, of this length if it was promised.
     pub(super) fn relayed(body: IdleBody, bytes: Option<u64>) -> Self {
-        Self::from(Inner::Relayed(Box::new(Exactly {
+        Self::from(Inner::PassThrough(Box::new(Exactly {
             body,
             remaining: bytes,
         })))
@@ -122,20 +122,20 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let frame = match &mut this.inner {
-            Inner::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Inner::File(body) => {
-                ready!(body.poll_bytes(cx)).map(|read| read.map(Frame::data).map_err(Into::into))
-            }
-            Inner::Relayed(body) => ready!(body.poll_bytes(cx)).map(|piece| piece.map(Frame::data)),
-            Inner::Checked(body) => {
-                ready!(Pin::new(&mut **body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
-            }
-            Inner::Page(body) => {
-                ready!(Pin::new(&mut **body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
-            }
-            Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
-        };
+        let frame =
+            match &mut this.inner {
+                Inner::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+                Inner::File(body) => ready!(body.poll_bytes(cx))
+                    .map(|read| read.map(Frame::data).map_err(Into::into)),
+                Inner::PassThrough(body) => {
+                    ready!(body.poll_bytes(cx)).map(|piece| piece.map(Frame::data))
+                }
+                Inner::Checked(body) => ready!(Pin::new(&mut **body).poll_frame(cx))
+                    .map(|frame| frame.map_err(Into::into)),
+                Inner::Page(body) => ready!(Pin::new(&mut **body).poll_frame(cx))
+                    .map(|frame| frame.map_err(Into::into)),
+                Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
+            };
         if let Some(tally) = &mut this.tally {
             match &frame {
                 Some(Ok(frame)) => tally.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
@@ -162,7 +162,7 @@ impl Body for ReplyBody {
             Inner::File(body) => body.span.end.map_or_else(SizeHint::default, |end| {
                 SizeHint::with_exact(end - body.position)
             }),
-            Inner::Relayed(body) => body
+            Inner::PassThrough(body) => body
                 .remaining
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
             Inner::Checked(body) => body.size_hint(),
@@ -171,11 +171,11 @@ impl Body for ReplyBody {
     }
 }
 
-/// Bytes of a stored or growing file, for a caller who may have them.
+/// Bytes of a stored or partial file, for a caller who may have them.
 pub(super) struct FileBody {
     source: Source,
     file: Arc<File>,
-    span: Span,
+    span: ReadSpan,
     position: u64,
     chunk_bytes: usize,
     pending: Pending,
@@ -196,13 +196,13 @@ type Following = Pin<Box<dyn Future<Output = Result<Box<CheckedBody>, Cause>> + 
 impl FileBody {
     /// `extent`: the part to send; `None` is all of a file whose length is not known yet.
     pub(super) fn new(permit: Permit, source: Source, extent: Option<Extent>) -> Self {
-        let span = Span {
+        let span = ReadSpan {
             start: extent.map_or(0, |extent| extent.start),
             end: extent.map(|extent| extent.end),
         };
         let file = match &source {
             Source::Blob(blob) => Arc::clone(blob.file()),
-            Source::Growing(growing, _) => Arc::clone(growing.file()),
+            Source::PartialFile(partial, _) => Arc::clone(partial.file()),
         };
         let (position, chunk_bytes) = (span.start, CHUNK_BYTES);
         let pending = Pending::Nothing;
@@ -224,7 +224,7 @@ impl FileBody {
                 0 => Availability::End,
                 bytes => Availability::Bytes(bytes),
             },
-            Source::Growing(growing, _) => growing.availability(self.span, self.position),
+            Source::PartialFile(partial, _) => partial.availability(self.span, self.position),
         }
     }
 
@@ -274,11 +274,11 @@ impl FileBody {
                     None => return Poll::Ready(Some(Err(cause))),
                 },
                 Availability::Wait => {
-                    let Source::Growing(growing, _) = &self.source else {
+                    let Source::PartialFile(partial, _) = &self.source else {
                         return Poll::Ready(None);
                     };
                     self.pending =
-                        Pending::Wait(Box::pin(Arc::clone(growing).wait(self.span, self.position)));
+                        Pending::Wait(Box::pin(Arc::clone(partial).wait(self.span, self.position)));
                 }
                 Availability::Bytes(bytes) => {
                     let wanted = usize::try_from(bytes)
@@ -300,17 +300,17 @@ impl FileBody {
 
     /// How a reader of all that is left goes on where only room was lacking.
     fn following(&mut self, cause: Cause) -> Option<Following> {
-        let Source::Growing(growing, Some(ticket)) = &mut self.source else {
+        let Source::PartialFile(partial, Some(ticket)) = &mut self.source else {
             return None;
         };
-        let to_the_end = self.span.end.is_none_or(|end| growing.size() == Some(end));
+        let to_the_end = self.span.end.is_none_or(|end| partial.size() == Some(end));
         if cause != Cause::Full || !to_the_end {
             return None;
         }
         Some(Box::pin(
             ticket
                 .take_rest()?
-                .follow(Arc::clone(growing), self.position),
+                .follow(Arc::clone(partial), self.position),
         ))
     }
 

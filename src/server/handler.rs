@@ -278,7 +278,7 @@ impl Services {
                 Self::unverifiable(parts, found?, range)
             }
             Resolved::Sidecar(wheel) => self.sidecar(parts, nobody, wheel, now).await,
-            Resolved::Relayed(word) => Ok(reply::relayed(word)),
+            Resolved::PassThrough(word) => Ok(reply::relayed(word)),
             Resolved::Unverifiable(path) => {
                 if let Some(file) = self.files.adopted(&path).await? {
                     return self.file(parts, nobody, file, None, now).await;
@@ -428,11 +428,11 @@ impl Services {
                 Ok((reply::document(StatusCode::OK, shown).0, outcome))
             }
             PageReply::Stream(_) => Ok(reply::document(StatusCode::OK, status::too_large(&page))),
-            PageReply::Relayed(word) if word.status.is_redirection() => Ok(reply::document(
+            PageReply::PassThrough(word) if word.status.is_redirection() => Ok(reply::document(
                 StatusCode::NOT_FOUND,
                 status::elsewhere(&page),
             )),
-            PageReply::Relayed(word) => Ok(reply::relayed(word)),
+            PageReply::PassThrough(word) => Ok(reply::relayed(word)),
         }
     }
 

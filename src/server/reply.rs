@@ -34,7 +34,7 @@ use crate::index::{PageError, PageReply};
 use crate::registry::RouteError;
 use crate::simple::MediaType;
 use crate::upload::UploadError;
-use crate::upstream::{Relayed, UpstreamError};
+use crate::upstream::{PassThrough, UpstreamError};
 use crate::values::byte_range::{ByteRange, Extent};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::digest::Digest;
@@ -272,7 +272,7 @@ fn put_reason(response: &mut Response<ReplyBody>, text: &str) {
 }
 
 /// GitLab's own words, and nothing that would tell a stranger what is stored here.
-pub(super) fn relayed(relayed: Relayed) -> Reply {
+pub(super) fn relayed(relayed: PassThrough) -> Reply {
     let status = CacheStatus::answered(Outcome::Bypass, relayed.status.as_u16());
     let mut response = Response::new(ReplyBody::bytes(relayed.body));
     *response.status_mut() = relayed.status;
@@ -296,7 +296,7 @@ pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> R
             page_headers(response.headers_mut(), media);
             return (response, CacheStatus::answered(Outcome::Bypass, 200));
         }
-        PageReply::Relayed(word) => return relayed(word),
+        PageReply::PassThrough(word) => return relayed(word),
     };
     let forms = page.forms();
     let representation = forms.choose(encoding::wanted(request));
@@ -363,7 +363,7 @@ pub(super) fn file(
     wanted: Option<ByteRange>,
 ) -> Reply {
     match found {
-        FileReply::Relayed(word) => relayed(word),
+        FileReply::PassThrough(word) => relayed(word),
         FileReply::Known {
             permit: _, status, ..
         } if unchanged => {

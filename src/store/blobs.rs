@@ -1,7 +1,7 @@
 //! File bodies by sha256: opened, checked, remembered, evicted.
 //!
 //! A [`Blob`] is bytes whose digest this process has seen agree. Bytes found on disk are hashed once before they count
-//! ([`Held::Checking`]: readers follow the check behind its watermark), and again when they were last checked more than
+//! ([`BlobLookup::Checking`]: readers follow the check behind its watermark), and again when they were last checked more than
 //! [`CHECK_EVERY`] ago, or when the file's size, modification time or inode differ from then. That rule is documented
 //! in the README. Damaged bytes are set aside and count as absent. Must not know callers or addresses.
 
@@ -22,9 +22,9 @@ use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
 use super::changes::Changes;
 use super::error::StoreError;
-use super::growing::{Cause, Growing};
 use super::layout::Layout;
-use super::ledger::{Candidate, Ledger, Reservation, victims};
+use super::ledger::{EvictionCandidate, Ledger, Reservation, victims};
+use super::partial_file::{Cause, PartialFile};
 use super::sets::Sets;
 use crate::values::clock;
 use crate::values::digest::{Digest, Hasher};
@@ -119,10 +119,10 @@ impl Blob {
 
 /// What the store holds under a digest.
 #[derive(Debug)]
-pub enum Held {
+pub enum BlobLookup {
     Whole(Arc<Blob>),
     /// There, and being hashed; readers follow behind.
-    Checking(Arc<Growing>),
+    Checking(Arc<PartialFile>),
     Absent,
 }
 
@@ -130,7 +130,7 @@ pub struct Blobs {
     layout: Arc<Layout>,
     ledger: Arc<Ledger>,
     handles: Cache<Digest, Arc<Blob>>,
-    checks: Mutex<HashMap<Digest, Weak<Growing>>>,
+    checks: Mutex<HashMap<Digest, Weak<PartialFile>>>,
     evicting: Mutex<()>,
     /// Nothing makes way for anything.
     keeps_everything: AtomicBool,
@@ -182,47 +182,47 @@ impl Blobs {
     ///
     /// # Errors
     /// When the folder cannot be read; "not there" is no error.
-    pub fn open(self: &Arc<Self>, digest: Digest, now: Instant) -> Result<Held, StoreError> {
+    pub fn open(self: &Arc<Self>, digest: Digest, now: Instant) -> Result<BlobLookup, StoreError> {
         if let Some(blob) = self.handles.get(&digest) {
             if blob.stands(now) {
                 blob.note_use(now);
-                return Ok(Held::Whole(blob));
+                return Ok(BlobLookup::Whole(blob));
             }
             self.handles.invalidate(&digest);
         }
         let mut checks = self.checks.lock();
         if let Some(running) = checks.get(&digest).and_then(Weak::upgrade) {
-            return Ok(Held::Checking(running));
+            return Ok(BlobLookup::Checking(running));
         }
         let path = self.layout.blob(digest);
         let file = match File::open(&path) {
             Ok(file) => Arc::new(file),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Held::Absent),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BlobLookup::Absent),
             Err(why) => return Err(StoreError::io("open", &path)(why)),
         };
-        let growing = Arc::new(Growing::new(file));
-        checks.insert(digest, Arc::downgrade(&growing));
+        let partial = Arc::new(PartialFile::new(file));
+        checks.insert(digest, Arc::downgrade(&partial));
         drop(checks);
         let this = Arc::clone(self);
-        let checked = Arc::clone(&growing);
+        let checked = Arc::clone(&partial);
         tokio::task::spawn_blocking(move || this.check(digest, &checked));
-        Ok(Held::Checking(growing))
+        Ok(BlobLookup::Checking(partial))
     }
 
     /// Hashes a file found on disk, letting its readers follow.
-    fn check(&self, digest: Digest, growing: &Growing) {
-        let checked = match hash_along(growing) {
+    fn check(&self, digest: Digest, partial: &PartialFile) {
+        let checked = match hash_along(partial) {
             Ok(actual) if actual == digest => {
-                Blob::checked(Arc::clone(growing.file()), digest).map_err(|_| Cause::Disk)
+                Blob::checked(Arc::clone(partial.file()), digest).map_err(|_| Cause::Disk)
             }
             Ok(actual) => {
                 tracing::error!(%digest, %actual, "a stored file was damaged; set aside, it will be fetched again");
-                self.set_aside(digest, growing);
+                self.quarantine(digest, partial);
                 Err(Cause::WrongDigest)
             }
             Err(why) => {
                 tracing::error!(%digest, %why, "a stored file cannot be read; set aside, it will be fetched again");
-                self.set_aside(digest, growing);
+                self.quarantine(digest, partial);
                 Err(Cause::Disk)
             }
         };
@@ -233,21 +233,21 @@ impl Blobs {
         // Before anybody is told: whoever looks again finds the blob, or nothing, but no check that is over.
         self.checks.lock().remove(&digest);
         match checked {
-            Ok(size) => growing.seal(size),
-            Err(cause) => growing.fail(cause),
+            Ok(size) => partial.seal(size),
+            Err(cause) => partial.fail(cause),
         }
     }
 
-    pub(super) fn set_aside(&self, digest: Digest, damaged: &Growing) {
+    pub(super) fn quarantine(&self, digest: Digest, damaged: &PartialFile) {
         self.handles.invalidate(&digest);
         // Nothing is left to be looked at.
         if self.layout.remove_emptied(digest) {
             self.changes.note();
             return;
         }
-        match self.layout.set_aside(digest, damaged.file()) {
+        match self.layout.quarantine(digest, damaged.file()) {
             Ok(()) => {
-                self.layout.vitals().set_aside();
+                self.layout.health().quarantine();
                 self.ledger.removed(damaged.size().unwrap_or(0));
                 self.changes.note();
             }
@@ -263,7 +263,7 @@ impl Blobs {
         let reserved = self.make_room(bytes);
         let got_it = !matches!(reserved, Err(StoreError::Full { .. }));
         self.layout
-            .vitals()
+            .health()
             .asked_for_room(bytes, got_it, clock::now());
         reserved
     }
@@ -300,7 +300,7 @@ impl Blobs {
             }
         }
         self.layout
-            .vitals()
+            .health()
             .asked_for_room(bytes, false, clock::now());
         Err(StoreError::Full { needed: bytes })
     }
@@ -323,7 +323,7 @@ impl Blobs {
             tracing::warn!(%why, "cannot read which files belong to sets: they are evicted like others");
             HashSet::new()
         });
-        let candidates = self.every()?.into_iter().map(|blob| Candidate {
+        let candidates = self.every()?.into_iter().map(|blob| EvictionCandidate {
             key: blob.digest,
             bytes: blob.bytes,
             used: blob.used,
@@ -335,7 +335,7 @@ impl Blobs {
             cacache::remove_hash_sync(self.layout.root(), &integrity(victim.key))?;
             self.ledger.removed(victim.bytes);
             self.layout
-                .vitals()
+                .health()
                 .evicted(victim.bytes, victim.used, clock::wall());
             self.changes.note();
             tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
@@ -347,10 +347,10 @@ impl Blobs {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn take_stock(&self) -> Result<(), StoreError> {
+    pub fn scan_usage(&self) -> Result<(), StoreError> {
         let found = self.every()?;
         self.ledger.found(found.iter().map(|blob| blob.bytes).sum());
-        self.layout.vitals().blobs_came(found.len() as u64);
+        self.layout.health().blobs_came(found.len() as u64);
         Ok(())
     }
 
@@ -382,9 +382,9 @@ pub struct StoredBlob {
 
 /// What became of something that was to be taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Removal {
     /// So many bytes are free.
-    Away(u64),
+    Removed(u64),
     /// It is not there, or not the same any more.
     Changed,
     /// The store was written all the time.
@@ -396,7 +396,7 @@ pub enum Taken {
 pub enum Rehashed {
     Right,
     /// It was wrong or could not be read, and is set aside.
-    SetAside,
+    Quarantined,
     /// It had no bytes, as a power cut leaves what was not synced, and is removed.
     Emptied,
     Gone,
@@ -445,27 +445,27 @@ impl Blobs {
             return Ok(Rehashed::Emptied);
         }
         tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
-        let damaged = Growing::new(Arc::new(file));
+        let damaged = PartialFile::new(Arc::new(file));
         damaged.announce(bytes);
-        self.set_aside(digest, &damaged);
-        Ok(Rehashed::SetAside)
+        self.quarantine(digest, &damaged);
+        Ok(Rehashed::Quarantined)
     }
 
     /// Takes a blob away, if it is still the one that was listed.
-    pub(super) fn take(&self, blob: &StoredBlob) -> Result<Taken, StoreError> {
+    pub(super) fn take(&self, blob: &StoredBlob) -> Result<Removal, StoreError> {
         let path = self.layout.blob(blob.digest);
         let same = path.metadata().is_ok_and(|meta| {
             meta.len() == blob.bytes && meta.modified().is_ok_and(|written| written == blob.written)
         });
         if !same {
-            return Ok(Taken::Changed);
+            return Ok(Removal::Changed);
         }
         self.handles.invalidate(&blob.digest);
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         self.ledger.removed(blob.bytes);
-        self.layout.vitals().blob_went();
+        self.layout.health().blob_went();
         self.changes.note();
-        Ok(Taken::Away(blob.bytes))
+        Ok(Removal::Removed(blob.bytes))
     }
 
     /// Who would have to make way for the budget to hold, with so many bytes of others: the longest unused first;
@@ -478,7 +478,7 @@ impl Blobs {
         let excess = total
             .saturating_add(others)
             .saturating_sub(self.ledger.budget());
-        let candidates = blobs.into_iter().map(|blob| Candidate {
+        let candidates = blobs.into_iter().map(|blob| EvictionCandidate {
             key: blob,
             bytes: blob.bytes,
             used: blob.used,
@@ -492,19 +492,19 @@ impl Blobs {
 }
 
 /// Reads a file from end to end, publishing how far the hash has come.
-fn hash_along(growing: &Growing) -> io::Result<Digest> {
-    growing.announce(Some(growing.file().metadata()?.len()));
+fn hash_along(partial: &PartialFile) -> io::Result<Digest> {
+    partial.announce(Some(partial.file().metadata()?.len()));
     let mut hasher = Hasher::new();
     let mut chunk = vec![0; CHECK_CHUNK_BYTES];
     let mut position = 0;
     loop {
-        let read = growing.file().read_at(&mut chunk, position)?;
+        let read = partial.file().read_at(&mut chunk, position)?;
         if read == 0 {
             return Ok(hasher.finish());
         }
         hasher.update(&chunk[..read]);
         position += read as u64;
-        growing.advance(position);
+        partial.advance(position);
     }
 }
 
@@ -597,12 +597,12 @@ mod tests {
 
         assert!(matches!(
             blobs.open(digest, clock::now()),
-            Ok(Held::Whole(_))
+            Ok(BlobLookup::Whole(_))
         ));
         assert_eq!(used()?, long_ago, "noted at every hit");
         assert!(matches!(
             blobs.open(digest, clock::now() + USE_NOTED_EVERY),
-            Ok(Held::Whole(_))
+            Ok(BlobLookup::Whole(_))
         ));
         assert!(used()? > long_ago, "not noted after an hour");
         Ok(())

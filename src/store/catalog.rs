@@ -22,7 +22,7 @@ const REMEMBERED_MAX: u64 = 16_384;
 
 /// What is known about the file at one address. The validators are upstream's, for asking again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct CatalogEntry {
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub etag: Option<String>,
@@ -33,7 +33,7 @@ pub struct Entry {
 #[derive(Clone)]
 pub struct Catalog {
     layout: Arc<Layout>,
-    remembered: Cache<FileRef, Arc<Entry>>,
+    remembered: Cache<FileRef, Arc<CatalogEntry>>,
     /// Counts what was recorded or forgotten. Held while what is remembered changes, so that a look on the disk from before a
     /// change is not remembered after it.
     generation: Arc<Mutex<u64>>,
@@ -54,7 +54,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub async fn find(&self, file: &FileRef) -> Result<Option<Arc<Entry>>, StoreError> {
+    pub async fn find(&self, file: &FileRef) -> Result<Option<Arc<CatalogEntry>>, StoreError> {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
@@ -64,7 +64,7 @@ impl Catalog {
     }
 
     /// The same. Blocks.
-    pub(super) fn look(&self, file: &FileRef) -> Result<Option<Arc<Entry>>, StoreError> {
+    pub(super) fn look(&self, file: &FileRef) -> Result<Option<Arc<CatalogEntry>>, StoreError> {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
@@ -72,7 +72,7 @@ impl Catalog {
         let found = cacache::index::find(self.layout.root(), &key(file))?;
         let entry = found
             .filter(|meta| meta.integrity == integrity(file.digest))
-            .and_then(|meta| serde_json::from_value::<Entry>(meta.metadata).ok())
+            .and_then(|meta| serde_json::from_value::<CatalogEntry>(meta.metadata).ok())
             .map(Arc::new);
         if let Some(entry) = &entry {
             self.keep(file, entry, before);
@@ -81,7 +81,7 @@ impl Catalog {
     }
 
     /// Remembers what was found on the disk in that generation.
-    fn keep(&self, file: &FileRef, entry: &Arc<Entry>, found_in: u64) {
+    fn keep(&self, file: &FileRef, entry: &Arc<CatalogEntry>, found_in: u64) {
         let generation = self.generation();
         if *generation == found_in {
             self.remembered.insert(file.clone(), Arc::clone(entry));
@@ -112,7 +112,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the index cannot be written.
-    pub fn record(&self, file: &FileRef, entry: Entry) -> Result<(), StoreError> {
+    pub fn record(&self, file: &FileRef, entry: CatalogEntry) -> Result<(), StoreError> {
         if self
             .remembered
             .get(file)
@@ -120,7 +120,7 @@ impl Catalog {
         {
             return Ok(());
         }
-        let _inside = self.layout.gate().enter(Some(file.digest));
+        let _inside = self.layout.maintenance().enter(Some(file.digest));
         let options = cacache::WriteOpts::new()
             .integrity(integrity(file.digest))
             .size(usize::try_from(entry.size).unwrap_or(usize::MAX))
@@ -139,7 +139,7 @@ impl Catalog {
     /// # Errors
     /// When the index cannot be written.
     pub(super) fn forget(&self, file: &FileRef) -> Result<(), StoreError> {
-        let _inside = self.layout.gate().enter(None);
+        let _inside = self.layout.maintenance().enter(None);
         cacache::index::delete(self.layout.root(), &key(file))?;
         let mut generation = self.generation();
         *generation += 1;
@@ -174,9 +174,9 @@ mod tests {
         let Ok(Route::File(file)) = Route::from_path(&path) else {
             return Err(path.into());
         };
-        let entry = Entry {
+        let entry = CatalogEntry {
             size: 3,
-            ..Entry::default()
+            ..CatalogEntry::default()
         };
         store.catalog.record(&file, entry.clone())?;
         assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));

@@ -35,7 +35,7 @@ pub enum StoreError {
     #[error("another import is under way")]
     Importing,
     #[error("the disk failed a moment ago and is left alone for a while")]
-    Resting,
+    BackingOff,
     #[error("a task of the store ended early")]
     Interrupted,
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::catalog::{self, Catalog};
 use super::changes::Changes;
 use super::error::StoreError;
-use super::index_file::{self, Subject};
+use super::index_file::{self, IndexSubject};
 use super::layout::Layout;
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
@@ -71,12 +71,12 @@ impl Holdings {
     /// # Errors
     /// When the index cannot be read.
     pub fn projects(&self) -> Result<Projects, StoreError> {
-        let (mut paged, mut held) = (Vec::new(), Held::default());
+        let (mut paged, mut held) = (Vec::new(), HeldNames::default());
         index_file::every_line::<StoreError>(&self.layout, |index| {
             for line in index.lines {
                 let is_here = || self.layout.blob(line.digest).is_file();
                 match line.subject {
-                    Subject::Page {
+                    IndexSubject::Page {
                         page:
                             PageRef {
                                 scope,
@@ -86,7 +86,7 @@ impl Holdings {
                     } if paged.len() < PROJECTS_MAX && is_here() => {
                         paged.push((scope, name));
                     }
-                    Subject::File { file, .. } if is_here() => {
+                    IndexSubject::File { file, .. } if is_here() => {
                         held.add(&file.scope, file.filename.as_str())
                     }
                     _ => {}
@@ -106,13 +106,13 @@ impl Holdings {
 
 /// The names that held files may be of.
 #[derive(Default)]
-struct Held {
+struct HeldNames {
     exactly: HashSet<(Scope, ProjectName)>,
     /// GitLab links by number, whatever a page was asked by.
     numbered: HashSet<(ScopeKind, ProjectName)>,
 }
 
-impl Held {
+impl HeldNames {
     fn add(&mut self, scope: &Scope, filename: &str) {
         for name in project_candidates(filename) {
             if !scope.is_mirror() && scope.is_numbered() {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::registry::Route;
     use crate::simple::Format;
-    use crate::store::{Entry, PageMeta, Store};
+    use crate::store::{CatalogEntry, PageMeta, Store};
     use crate::values::clock;
     use crate::values::digest::Digest;
 
@@ -162,7 +162,7 @@ mod tests {
         let absent = "/pypi/packages/aa/paged_only-1-py3-none-any.whl";
         for path in [&*numbered, mirrored] {
             let file = file(path).ok_or("a file")?;
-            store.catalog.record(&file, Entry::default())?;
+            store.catalog.record(&file, CatalogEntry::default())?;
             assert!(
                 !holdings.holds(&file),
                 "recorded, and its bytes are not there"

@@ -10,9 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::bucket::{Bucket, RawLine};
-use super::catalog::Entry;
+use super::catalog::CatalogEntry;
 use super::error::StoreError;
+use super::index_bucket::{IndexBucket, RawLine};
 use super::layout::Layout;
 use super::pages::{self, PageMeta};
 use super::sidecars::{self, WheelMark};
@@ -23,16 +23,16 @@ use crate::values::digest::Digest;
 /// What a line of the index says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexLine {
-    pub subject: Subject,
+    pub subject: IndexSubject,
     pub digest: Digest,
     pub written: SystemTime,
     key: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
+pub enum IndexSubject {
     /// This address yielded these bytes.
-    File { file: FileRef, entry: Entry },
+    File { file: FileRef, entry: CatalogEntry },
     /// Upstream's page, in this format.
     Page {
         page: PageRef,
@@ -50,11 +50,11 @@ pub enum Subject {
 impl IndexLine {
     pub fn route(&self) -> Option<Route> {
         match &self.subject {
-            Subject::File { file, .. } => Some(Route::File(file.clone())),
-            Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => {
+            IndexSubject::File { file, .. } => Some(Route::File(file.clone())),
+            IndexSubject::Page { page, .. } | IndexSubject::Withdrawn { page, .. } => {
                 Some(Route::Page(page.clone()))
             }
-            Subject::Metadata { .. } | Subject::Unknown => None,
+            IndexSubject::Metadata { .. } | IndexSubject::Unknown => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl IndexLine {
 
     fn of(raw: RawLine) -> Option<Self> {
         let digest = raw.digest()?;
-        let subject = subject(&raw, digest).unwrap_or(Subject::Unknown);
+        let subject = subject(&raw, digest).unwrap_or(IndexSubject::Unknown);
         let written = SystemTime::UNIX_EPOCH + Duration::from_millis(raw.time);
         Some(Self {
             subject,
@@ -76,16 +76,16 @@ impl IndexLine {
     }
 }
 
-fn subject(raw: &RawLine, digest: Digest) -> Option<Subject> {
+fn subject(raw: &RawLine, digest: Digest) -> Option<IndexSubject> {
     let metadata = || raw.metadata.clone();
     if let Some(wheel) = sidecars::wheel_of(&raw.key) {
-        return Some(Subject::Metadata { wheel });
+        return Some(IndexSubject::Metadata { wheel });
     }
     if let Some((format, page)) = pages::page_of(&raw.key) {
         if pages::is_withdrawn_by(&raw.metadata) {
-            return Some(Subject::Withdrawn { page, format });
+            return Some(IndexSubject::Withdrawn { page, format });
         }
-        return Some(Subject::Page {
+        return Some(IndexSubject::Page {
             page,
             format,
             meta: serde_json::from_value(metadata()).ok()?,
@@ -93,8 +93,8 @@ fn subject(raw: &RawLine, digest: Digest) -> Option<Subject> {
     }
     let entry = serde_json::from_value(metadata()).ok()?;
     match Route::from_path(&raw.key).ok()? {
-        Route::File(file) => (file.digest == digest).then_some(Subject::File { file, entry }),
-        Route::Mirrored(path) => Some(Subject::File {
+        Route::File(file) => (file.digest == digest).then_some(IndexSubject::File { file, entry }),
+        Route::Mirrored(path) => Some(IndexSubject::File {
             file: FileRef::mirrored(&path, digest),
             entry,
         }),
@@ -136,7 +136,7 @@ pub(super) fn every_line<E: From<StoreError>>(
             if path.is_dir() {
                 folders.push(path);
             } else if let Some(bytes) = read(&path)? {
-                let bucket = Bucket::read(&bytes);
+                let bucket = IndexBucket::read(&bytes);
                 let (superseded, live) = (bucket.superseded, bucket.live.len());
                 let lines: Vec<_> = bucket.live.into_iter().filter_map(IndexLine::of).collect();
                 let senseless = live - lines.len();

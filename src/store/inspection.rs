@@ -1,7 +1,7 @@
 //! The store as a whole, for whoever looks after it: what there is, what is said of it, and taking it away again.
 //!
 //! Everything here blocks and walks the folder; it may run beside clients, whose work it never touches: what is being
-//! put in is inside the [`Gate`](super::gate::Gate). Must not decide what should go.
+//! put in is inside the [`MaintenanceLock`](super::maintenance_lock::MaintenanceLock). Must not decide what should go.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 use tempfile::NamedTempFile;
 
 use super::Store;
-use super::blobs::{StoredBlob, Taken};
-use super::bucket::Bucket;
+use super::blobs::{Removal, StoredBlob};
 use super::error::StoreError;
-use super::index_file::{self, IndexFile, IndexLine, Subject, entries, read};
+use super::index_bucket::IndexBucket;
+use super::index_file::{self, IndexFile, IndexLine, IndexSubject, entries, read};
 use crate::registry::Route;
 
 /// For a moment at which nobody puts anything in.
@@ -24,7 +24,7 @@ const QUIET_WITHIN: Duration = Duration::from_secs(2);
 
 /// A file beside the store proper: set aside, or under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
+pub struct FileTotals {
     pub count: u64,
     pub bytes: u64,
 }
@@ -53,22 +53,22 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written; the file is as before then.
-    pub fn compact(&self, file: &IndexFile) -> Result<Taken, StoreError> {
-        let Some(_closed) = self.layout.gate().close(QUIET_WITHIN) else {
-            return Ok(Taken::Busy);
+    pub fn compact(&self, file: &IndexFile) -> Result<Removal, StoreError> {
+        let Some(_closed) = self.layout.maintenance().close(QUIET_WITHIN) else {
+            return Ok(Removal::Busy);
         };
         let path = &file.path;
         let Some(before) = read(path)? else {
-            return Ok(Taken::Changed);
+            return Ok(Removal::Changed);
         };
-        let mut bucket = Bucket::read(&before);
+        let mut bucket = IndexBucket::read(&before);
         if bucket.live.iter().any(|line| line.digest().is_none()) {
             bucket = without_senseless(&bucket);
         }
         let freed = before.len().saturating_sub(bucket.compact.len()) as u64;
         if bucket.live.is_empty() {
             fs::remove_file(path).map_err(StoreError::io("remove", path))?;
-            return Ok(Taken::Away(freed));
+            return Ok(Removal::Removed(freed));
         }
         let folder = path.parent().unwrap_or(path);
         let spool = self.layout.spool();
@@ -81,7 +81,7 @@ impl Store {
         new.persist(path)
             .map_err(|why| StoreError::io("rename into place", path)(why.error))?;
         super::spool::sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
-        Ok(Taken::Away(freed))
+        Ok(Removal::Removed(freed))
     }
 
     /// Takes a line out of the index, and out of what is remembered of it.
@@ -90,18 +90,18 @@ impl Store {
     /// When the index cannot be written.
     pub fn forget(&self, line: &IndexLine) -> Result<(), StoreError> {
         match &line.subject {
-            Subject::File { file, .. } => self.catalog.forget(file),
-            Subject::Metadata { wheel } => self.sidecars.forget(*wheel),
-            Subject::Page { page, format, .. } | Subject::Withdrawn { page, format } => {
+            IndexSubject::File { file, .. } => self.catalog.forget(file),
+            IndexSubject::Metadata { wheel } => self.sidecars.forget(*wheel),
+            IndexSubject::Page { page, format, .. } | IndexSubject::Withdrawn { page, format } => {
                 self.pages.forget(&Route::Page(page.clone()), *format)
             }
-            Subject::Unknown => Ok(()),
+            IndexSubject::Unknown => Ok(()),
         }
     }
 
     /// What is put in while the work runs is not taken away by [`Self::take_blob`].
     pub fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _watch = self.layout.gate().watch();
+        let _watch = self.layout.maintenance().watch();
         work()
     }
 
@@ -110,12 +110,12 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn take_blob(&self, blob: &StoredBlob) -> Result<Taken, StoreError> {
-        let Some(closed) = self.layout.gate().close(QUIET_WITHIN) else {
-            return Ok(Taken::Busy);
+    pub fn take_blob(&self, blob: &StoredBlob) -> Result<Removal, StoreError> {
+        let Some(closed) = self.layout.maintenance().close(QUIET_WITHIN) else {
+            return Ok(Removal::Busy);
         };
         if closed.is_new(blob.digest) {
-            return Ok(Taken::Changed);
+            return Ok(Removal::Changed);
         }
         self.blobs.take(blob)
     }
@@ -124,15 +124,15 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn quarantined(&self) -> Result<Beside, StoreError> {
-        beside(&self.layout.quarantine())
+    pub fn quarantined(&self) -> Result<FileTotals, StoreError> {
+        beside(&self.layout.quarantine_folder())
     }
 
     /// Files under way.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn under_way(&self) -> Result<Beside, StoreError> {
+    pub fn under_way(&self) -> Result<FileTotals, StoreError> {
         beside(&self.layout.spool())
     }
 
@@ -140,9 +140,13 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be read or written.
-    pub fn clear_quarantine(&self, until: SystemTime, dry_run: bool) -> Result<Beside, StoreError> {
-        let mut gone = Beside::default();
-        for path in entries(&self.layout.quarantine())? {
+    pub fn clear_quarantine(
+        &self,
+        until: SystemTime,
+        dry_run: bool,
+    ) -> Result<FileTotals, StoreError> {
+        let mut gone = FileTotals::default();
+        for path in entries(&self.layout.quarantine_folder())? {
             // `rename` changes the time of the inode, not of the bytes.
             let Ok(meta) = path.symlink_metadata() else {
                 continue;
@@ -153,7 +157,7 @@ impl Store {
             if !dry_run {
                 fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             }
-            gone = Beside {
+            gone = FileTotals {
                 count: gone.count + 1,
                 bytes: gone.bytes + meta.len(),
             };
@@ -163,7 +167,7 @@ impl Store {
 }
 
 /// Lines whose integrity is none are as good as torn.
-fn without_senseless(bucket: &Bucket) -> Bucket {
+fn without_senseless(bucket: &IndexBucket) -> IndexBucket {
     let lines = bucket
         .compact
         .split(|byte| *byte == b'\n')
@@ -176,7 +180,7 @@ fn without_senseless(bucket: &Bucket) -> Bucket {
         kept.push(b'\n');
         kept.extend_from_slice(text);
     }
-    Bucket::read(&kept)
+    IndexBucket::read(&kept)
 }
 
 fn changed(meta: &fs::Metadata) -> SystemTime {
@@ -184,11 +188,11 @@ fn changed(meta: &fs::Metadata) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or_default())
 }
 
-fn beside(folder: &Path) -> Result<Beside, StoreError> {
+fn beside(folder: &Path) -> Result<FileTotals, StoreError> {
     let sizes = entries(folder)?
         .into_iter()
         .filter_map(|path| Some(path.symlink_metadata().ok()?.len()));
-    Ok(sizes.fold(Beside::default(), |sum, bytes| Beside {
+    Ok(sizes.fold(FileTotals::default(), |sum, bytes| FileTotals {
         count: sum.count + 1,
         bytes: sum.bytes + bytes,
     }))

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use super::Store;
 use super::error::StoreError;
-use super::index_file::Subject;
-use super::sidecars::{Origin, WheelMark};
+use super::index_file::IndexSubject;
+use super::sidecars::{MetadataOrigin, WheelMark};
 use crate::registry::{FileRef, PageRef};
 use crate::simple::Format;
 use crate::values::digest::Digest;
@@ -37,7 +37,7 @@ pub struct HeldMetadata {
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
-    pub origin: Origin,
+    pub origin: MetadataOrigin,
 }
 
 impl Store {
@@ -50,11 +50,11 @@ impl Store {
         self.every_line::<StoreError>(|index| {
             for line in index.lines {
                 match line.subject {
-                    Subject::Page { page, format, .. } if page.name.is_some() => {
+                    IndexSubject::Page { page, format, .. } if page.name.is_some() => {
                         found.pages.push((page, format))
                     }
-                    Subject::Withdrawn { page, .. } => drop(found.withdrawn.insert(page)),
-                    Subject::File { file, .. } => {
+                    IndexSubject::Withdrawn { page, .. } => drop(found.withdrawn.insert(page)),
+                    IndexSubject::File { file, .. } => {
                         if let Some(size) = self.blob_size(file.digest) {
                             let metadata = self.metadata_of(&file);
                             found.files.push(HeldFile {
@@ -64,7 +64,9 @@ impl Store {
                             });
                         }
                     }
-                    Subject::Page { .. } | Subject::Metadata { .. } | Subject::Unknown => {}
+                    IndexSubject::Page { .. }
+                    | IndexSubject::Metadata { .. }
+                    | IndexSubject::Unknown => {}
                 }
             }
             Ok(())

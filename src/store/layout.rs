@@ -23,10 +23,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::disk_health::DiskHealth;
 use super::error::StoreError;
-use super::gate::Gate;
+use super::maintenance_lock::MaintenanceLock;
 use super::set_name::SetName;
-use super::vitals::Vitals;
 use crate::values::digest::Digest;
 
 /// Damaged blobs kept for a person to look at; older ones make way.
@@ -37,21 +37,21 @@ pub(super) const CONTROL_SOCKET: &str = ".control";
 
 pub(super) struct Layout {
     root: PathBuf,
-    gate: Gate,
-    vitals: Vitals,
+    maintenance: MaintenanceLock,
+    health: DiskHealth,
 }
 
 impl Layout {
     pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
             root: root.to_owned(),
-            gate: Gate::default(),
-            vitals: Vitals::default(),
+            maintenance: MaintenanceLock::default(),
+            health: DiskHealth::default(),
         };
         for dir in [
             layout.root.clone(),
             layout.spool(),
-            layout.quarantine(),
+            layout.quarantine_folder(),
             layout.content(),
         ] {
             make_dir(&dir).map_err(StoreError::io("make the folder", &dir))?;
@@ -63,8 +63,8 @@ impl Layout {
     pub(super) fn existing(root: &Path) -> Option<Self> {
         root.is_dir().then(|| Self {
             root: root.to_owned(),
-            gate: Gate::default(),
-            vitals: Vitals::default(),
+            maintenance: MaintenanceLock::default(),
+            health: DiskHealth::default(),
         })
     }
 
@@ -73,13 +73,13 @@ impl Layout {
     }
 
     /// For whoever changes what lies here.
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
+    pub(super) fn maintenance(&self) -> &MaintenanceLock {
+        &self.maintenance
     }
 
     /// For whoever finds out how it fares.
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.vitals
+    pub(super) fn health(&self) -> &DiskHealth {
+        &self.health
     }
 
     pub(super) fn index(&self) -> PathBuf {
@@ -138,7 +138,7 @@ impl Layout {
         Digest::parse(&hex)
     }
 
-    pub(super) fn quarantine(&self) -> PathBuf {
+    pub(super) fn quarantine_folder(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
@@ -146,7 +146,7 @@ impl Layout {
     ///
     /// Only this very file: a download may have put a good one into its place meanwhile. If it cannot be kept for a
     /// person to look at, it is removed.
-    pub(super) fn set_aside(&self, digest: Digest, damaged: &File) -> io::Result<()> {
+    pub(super) fn quarantine(&self, digest: Digest, damaged: &File) -> io::Result<()> {
         let path = self.blob(digest);
         if path.metadata()?.ino() != damaged.metadata()?.ino() {
             return Ok(());
@@ -164,13 +164,13 @@ impl Layout {
             .is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         let removed = is_empty && digest != Digest::of(b"") && fs::remove_file(&path).is_ok();
         if removed {
-            self.vitals.emptied();
+            self.health.emptied();
         }
         removed
     }
 
     fn quarantine_file(&self, digest: Digest) -> io::Result<()> {
-        let dir = self.quarantine();
+        let dir = self.quarantine_folder();
         let mut kept: Vec<PathBuf> = fs::read_dir(&dir)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();

@@ -117,7 +117,7 @@ impl Drop for Reservation {
 
 /// Something that could be evicted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Candidate<K> {
+pub(super) struct EvictionCandidate<K> {
     pub key: K,
     pub bytes: u64,
     pub used: SystemTime,
@@ -126,7 +126,10 @@ pub(super) struct Candidate<K> {
 }
 
 /// Who makes way: what nobody named first, of that the longest unused first, until `excess` bytes are gone.
-pub(super) fn victims<K>(mut candidates: Vec<Candidate<K>>, excess: u64) -> Vec<Candidate<K>> {
+pub(super) fn victims<K>(
+    mut candidates: Vec<EvictionCandidate<K>>,
+    excess: u64,
+) -> Vec<EvictionCandidate<K>> {
     candidates.sort_by_key(|candidate| (candidate.wanted, candidate.used));
     let mut gone = 0;
     candidates
@@ -166,7 +169,7 @@ mod tests {
             let candidates: Vec<_> = sizes
                 .iter()
                 .enumerate()
-                .map(|(age, (bytes, wanted))| Candidate {
+                .map(|(age, (bytes, wanted))| EvictionCandidate {
                     key: age,
                     bytes: *bytes,
                     used: SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age as u64),

@@ -1,4 +1,4 @@
-//! The disk: verified blobs by content, growing files, the catalogue, stored pages, and wheels' metadata.
+//! The disk: verified blobs by content, partial files, the catalogue, stored pages, and wheels' metadata.
 //!
 //! ```text
 //! spool ──seal──▶ blob (cacache's content layout) ◀── catalogue: address → digest, validators (cacache's index)
@@ -8,25 +8,26 @@
 //!
 //! A question to the store is answered present, absent, or an error; never a bool. What is stored under a digest never
 //! changes. The store decides nothing about callers and knows no HTTP and no network; bytes it has not checked in this
-//! process it hands out only behind a [`Growing`]'s watermark. cacache is named nowhere else.
+//! process it hands out only behind a [`PartialFile`]'s watermark. cacache is named nowhere else.
 
 mod awaited;
 mod blobs;
-mod bucket;
 mod catalog;
 mod changes;
 mod control_socket;
+mod disk_health;
 mod error;
 mod folder_facts;
-mod gate;
-mod growing;
 mod holdings;
+mod index_bucket;
 mod index_file;
 mod inspection;
 mod inventory;
 mod layout;
 mod ledger;
+mod maintenance_lock;
 mod pages;
+mod partial_file;
 mod peek;
 mod reading;
 mod set_name;
@@ -34,7 +35,6 @@ mod sets;
 mod sidecars;
 mod spool;
 mod staging;
-mod vitals;
 
 use std::fs::File;
 use std::io;
@@ -44,26 +44,26 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 pub use awaited::AwaitedBundles;
-pub use blobs::{Blob, Blobs, Held, Rehashed, StoredBlob, Taken};
-pub use catalog::{Catalog, Entry};
+pub use blobs::{Blob, BlobLookup, Blobs, Rehashed, Removal, StoredBlob};
+pub use catalog::{Catalog, CatalogEntry};
 pub use control_socket::ControlSocket;
+pub use disk_health::{DiskFault, StoreReading};
 pub use error::StoreError;
 pub use folder_facts::{DiskSpeed, Filesystem, FolderFacts};
-pub use growing::{Availability, Cause, Growing, HELD_BACK_BYTES, Span};
 pub use holdings::{Holdings, Projects};
-pub use index_file::{IndexFile, IndexLine, Subject};
-pub use inspection::Beside;
+pub use index_file::{IndexFile, IndexLine, IndexSubject};
+pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
 pub use ledger::{Ledger, Reservation};
-pub use pages::{PageMeta, PageShelf};
+pub use pages::{PageMeta, PageStore};
+pub use partial_file::{Availability, Cause, HELD_BACK_BYTES, PartialFile, ReadSpan};
 pub use peek::{Peek, StoredFile, StoredMetadata, StoredPage};
 pub use reading::ReadEnd;
 pub use set_name::{SetName, SetNameError};
 pub use sets::Sets;
-pub use sidecars::{Origin, Sidecars, WheelMark};
-pub use spool::{Checked, SealError, Spool, Whole};
-pub use staging::{Arrived, Staging};
-pub use vitals::{Ailment, StoreReading};
+pub use sidecars::{MetadataOrigin, Sidecars, WheelMark};
+pub use spool::{Checked, SealError, Spool, VerifiedSpool};
+pub use staging::{StagedBlob, Staging};
 
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -72,7 +72,7 @@ use layout::Layout;
 use parking_lot::Mutex;
 
 /// How long a disk that failed is left alone.
-pub const REST: Duration = Duration::from_secs(30);
+pub const BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Written to find out whether a disk works again.
 const PROBE_BYTES: usize = 4096;
@@ -81,21 +81,21 @@ const PROBE_BYTES: usize = 4096;
 pub struct Store {
     pub blobs: Arc<Blobs>,
     pub catalog: Catalog,
-    pub pages: PageShelf,
+    pub pages: PageStore,
     pub sidecars: Arc<Sidecars>,
     pub sets: Sets,
     pub awaited: AwaitedBundles,
     layout: Arc<Layout>,
     changes: Changes,
     /// After a failed write nothing is written until then.
-    resting: Mutex<Option<Instant>>,
+    backing_off: Mutex<Option<Instant>>,
     /// One import at a time.
     staging: Arc<AtomicBool>,
-    lock: Mutex<Lock>,
+    lock: Mutex<FolderLock>,
 }
 
 /// How the folder is held.
-enum Lock {
+enum FolderLock {
     Held {
         _file: File,
     },
@@ -114,10 +114,10 @@ impl Store {
     /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
     pub fn open(dir: &Path, budget_bytes: u64) -> Result<Self, StoreError> {
         let (layout, lock, refusal) = match held(dir) {
-            Ok((layout, lock)) => (layout, Lock::Held { _file: lock }, None),
+            Ok((layout, lock)) => (layout, FolderLock::Held { _file: lock }, None),
             Err(why) if why.is_refusal_to_write() => match Layout::existing(dir) {
                 Some(layout) => {
-                    let lock = Lock::Unwritten {
+                    let lock = FolderLock::Unwritten {
                         _file: layout.lock_unwritten()?,
                     };
                     (layout, lock, Some(why))
@@ -129,12 +129,12 @@ impl Store {
         let store = Self::of(layout, lock, budget_bytes);
         if let Some(why) = refusal {
             tracing::warn!(%why, "the cache folder cannot be written: what it holds is served, and all else passes through");
-            store.rest(&why, clock::now());
+            store.back_off(&why, clock::now());
         }
         Ok(store)
     }
 
-    fn of(layout: Layout, lock: Lock, budget_bytes: u64) -> Self {
+    fn of(layout: Layout, lock: FolderLock, budget_bytes: u64) -> Self {
         let layout = Arc::new(layout);
         let ledger = Arc::new(Ledger::new(budget_bytes));
         let changes = Changes::default();
@@ -145,13 +145,13 @@ impl Store {
                 changes.clone(),
             )),
             catalog: Catalog::new(Arc::clone(&layout), changes.clone()),
-            pages: PageShelf::new(Arc::clone(&layout), ledger, changes.clone()),
+            pages: PageStore::new(Arc::clone(&layout), ledger, changes.clone()),
             sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
             sets: Sets::new(Arc::clone(&layout)),
             awaited: AwaitedBundles::read(Arc::clone(&layout)),
             layout,
             changes,
-            resting: Mutex::new(None),
+            backing_off: Mutex::new(None),
             staging: Arc::default(),
             lock: Mutex::new(lock),
         }
@@ -160,7 +160,7 @@ impl Store {
     /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
     pub fn set_budget(&self, bytes: u64) {
         self.blobs.ledger().set_budget(bytes);
-        self.layout.vitals().budget_changed(bytes);
+        self.layout.health().budget_changed(bytes);
     }
 
     /// Lets make way what is over the budget. Blocks while it evicts.
@@ -197,27 +197,27 @@ impl Store {
         if size > 0 && self.free_bytes().is_some_and(|free| free < size) {
             let why =
                 StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
-            self.layout.vitals().failed(&why, size, now);
+            self.layout.health().failed(&why, size, now);
             return Err(why);
         }
         Ok(reservation)
     }
 
-    /// Whether the disk failed less than [`REST`] ago: nothing new is stored.
-    pub fn rests(&self, now: Instant) -> bool {
-        let resting = *self.resting.lock();
-        resting.is_some_and(|until| now < until)
+    /// Whether the disk failed less than [`BACK_OFF`] ago: nothing new is stored.
+    pub fn is_backing_off(&self, now: Instant) -> bool {
+        let backing_off = *self.backing_off.lock();
+        backing_off.is_some_and(|until| now < until)
     }
 
     /// A new file for one flight's bytes.
     ///
     /// # Errors
-    /// When it cannot be made, or the disk failed less than [`REST`] ago.
+    /// When it cannot be made, or the disk failed less than [`BACK_OFF`] ago.
     pub fn spool(&self, now: Instant) -> Result<Spool, StoreError> {
-        if self.rests(now) {
-            return Err(StoreError::Resting);
+        if self.is_backing_off(now) {
+            return Err(StoreError::BackingOff);
         }
-        Spool::create(&self.layout).inspect_err(|why| self.rest(why, now))
+        Spool::create(&self.layout).inspect_err(|why| self.back_off(why, now))
     }
 
     /// Keeps the metadata that was made of a wheel, and says under which digest. Blocks.
@@ -228,12 +228,12 @@ impl Store {
         &self,
         wheel: WheelMark,
         metadata: &[u8],
-        origin: Origin,
+        origin: MetadataOrigin,
         now: Instant,
     ) -> Result<Digest, StoreError> {
         let digest = Digest::of(metadata);
         let record = || self.sidecars.record(wheel, digest, metadata.len(), origin);
-        let _inside = self.layout.gate().enter(Some(digest));
+        let _inside = self.layout.maintenance().enter(Some(digest));
         // The wheels of one version mostly share one METADATA.
         if self.layout.blob(digest).is_file() {
             record()?;
@@ -245,7 +245,7 @@ impl Store {
             SealError::Store(why) => why,
             SealError::Body(_) => StoreError::Interrupted,
         });
-        written.inspect_err(|why| self.rest(why, now))?;
+        written.inspect_err(|why| self.back_off(why, now))?;
         match spool.check(digest) {
             Checked::Whole(whole) => whole.seal(&self.blobs, reservation, record)?,
             Checked::Wrong(..) => return Err(StoreError::Interrupted),
@@ -255,17 +255,17 @@ impl Store {
 
     /// The store's numbers and how the disk fares.
     pub fn reading(&self, now: Instant) -> StoreReading {
-        self.layout.vitals().read(self.blobs.ledger(), now)
+        self.layout.health().read(self.blobs.ledger(), now)
     }
 
     /// Finds out whether a disk that failed works again, and ends its rest then: a full one by looking whether what did not
     /// fit would fit now, any by writing a little. Until then it counts as failing; its rest ends by itself. Without a
     /// failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
-        if !self.layout.vitals().is_ill() {
+        if !self.layout.health().has_fault() {
             return;
         }
-        let wanted = self.layout.vitals().wanted(now);
+        let wanted = self.layout.health().wanted(now);
         if self.free_bytes().is_some_and(|free| free < wanted) {
             return;
         }
@@ -275,39 +275,39 @@ impl Store {
             .and_then(probe)
         {
             Ok(()) => {
-                self.layout.vitals().recovered();
-                *self.resting.lock() = None;
+                self.layout.health().recovered();
+                *self.backing_off.lock() = None;
                 tracing::info!("the cache folder can be written again");
             }
-            Err(why) => self.rest(&why, now),
+            Err(why) => self.back_off(&why, now),
         }
     }
 
     /// Makes up for what could not be done at the start, if there is anything.
     fn hold(&self) -> Result<(), StoreError> {
         let mut lock = self.lock.lock();
-        if matches!(*lock, Lock::Unwritten { .. }) {
+        if matches!(*lock, FolderLock::Unwritten { .. }) {
             // First, because the lock is not to be had twice.
-            *lock = Lock::Unwritten { _file: None };
+            *lock = FolderLock::Unwritten { _file: None };
             let (_, file) = held(self.layout.root())?;
-            *lock = Lock::Held { _file: file };
+            *lock = FolderLock::Held { _file: file };
         }
         Ok(())
     }
 
     /// The disk failed at something small: for a while files pass through unstored, instead of being cut in the middle again.
-    pub fn rest(&self, why: &StoreError, now: Instant) {
+    pub fn back_off(&self, why: &StoreError, now: Instant) {
         self.fail(why, 0, now);
     }
 
     /// The same for a body of so many bytes: a full disk counts as one until they would fit.
     pub fn fail(&self, why: &StoreError, bytes: u64, now: Instant) {
-        self.layout.vitals().failed(why, bytes, now);
+        self.layout.health().failed(why, bytes, now);
         self.leave_alone(now);
     }
 
     fn leave_alone(&self, now: Instant) {
-        *self.resting.lock() = Some(now + REST);
+        *self.backing_off.lock() = Some(now + BACK_OFF);
     }
 }
 
@@ -337,16 +337,16 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let store = Store::open(dir.path(), u64::MAX)?;
         let now = crate::values::clock::now();
-        let ill = |store: &Store| store.reading(now).illness.map(|(ailment, ..)| ailment);
+        let ill = |store: &Store| store.reading(now).fault.map(|(kind, ..)| kind);
         assert!(store.reserve(None, now).is_ok() && store.reserve(Some(1), now).is_ok());
         assert!(ill(&store).is_none());
         // More than any disk has.
         assert!(store.reserve(Some(1 << 60), now).is_err());
-        assert_eq!(ill(&store), Some(Ailment::Full));
+        assert_eq!(ill(&store), Some(DiskFault::Full));
         store.look_after_disk(now);
         assert_eq!(
             ill(&store),
-            Some(Ailment::Full),
+            Some(DiskFault::Full),
             "a little fits, and that is not the question"
         );
         assert!(
@@ -357,11 +357,11 @@ mod tests {
         store.fail(&full, 1 << 60, now);
         store.look_after_disk(now);
         assert!(matches!(
-            store.spool(now + REST - Duration::from_millis(1)),
-            Err(StoreError::Resting)
+            store.spool(now + BACK_OFF - Duration::from_millis(1)),
+            Err(StoreError::BackingOff)
         ));
-        assert!(store.spool(now + REST).is_ok() && ill(&store).is_some());
-        store.layout.vitals().recovered();
+        assert!(store.spool(now + BACK_OFF).is_ok() && ill(&store).is_some());
+        store.layout.health().recovered();
         store.fail(&full, 1, now);
         store.look_after_disk(now);
         assert!(ill(&store).is_none(), "what did not fit would fit");

@@ -36,7 +36,7 @@ use crate::simple::Format;
 use crate::values::clock;
 use crate::values::digest::Digest;
 
-/// Line ends put behind a body at most; of more equal ones some are shared, and then none of those is removed.
+/// PageRecord ends put behind a body at most; of more equal ones some are shared, and then none of those is removed.
 const PADDING_MAX: usize = 64;
 
 /// What belongs to a stored body.
@@ -52,7 +52,7 @@ pub struct PageMeta {
 
 /// What stands in the index beside a body's digest.
 #[derive(PartialEq, Serialize, Deserialize)]
-struct Line {
+struct PageRecord {
     #[serde(flatten)]
     meta: PageMeta,
     /// So many line ends were put behind the body, which is this line's alone. Absent: others may refer to it.
@@ -73,7 +73,7 @@ enum Lasting {
 }
 
 #[derive(Clone)]
-pub struct PageShelf {
+pub struct PageStore {
     layout: Arc<Layout>,
     ledger: Arc<Ledger>,
     changes: Changes,
@@ -81,7 +81,7 @@ pub struct PageShelf {
     storing: Arc<Mutex<()>>,
 }
 
-impl PageShelf {
+impl PageStore {
     pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>, changes: Changes) -> Self {
         Self {
             layout,
@@ -180,7 +180,7 @@ impl PageShelf {
         let (this, route) = (self.clone(), route.clone());
         let withdraw = move || {
             let withdrawn = this.withdraw_now(&route, known);
-            withdrawn.inspect_err(|why| this.layout.vitals().failed(why, 0, clock::now()))
+            withdrawn.inspect_err(|why| this.layout.health().failed(why, 0, clock::now()))
         };
         tokio::task::spawn_blocking(withdraw)
             .await
@@ -206,7 +206,7 @@ impl PageShelf {
         if lines.is_empty() && known {
             keys.push(key(route, Format::Json));
         }
-        let _inside = self.layout.gate().enter(None);
+        let _inside = self.layout.maintenance().enter(None);
         for key in &keys {
             let meta = PageMeta {
                 etag: None,
@@ -215,7 +215,7 @@ impl PageShelf {
             };
             // cacache takes a line without a digest for none; this one's is that of nothing.
             let integrity = integrity(Digest::of(b""));
-            let line = Line {
+            let line = PageRecord {
                 meta,
                 padding: None,
                 withdrawn: true,
@@ -261,7 +261,7 @@ impl PageShelf {
     /// # Errors
     /// When the index cannot be written.
     pub fn forget(&self, route: &Route, format: Format) -> Result<(), StoreError> {
-        let _inside = self.layout.gate().enter(None);
+        let _inside = self.layout.maintenance().enter(None);
         cacache::index::delete(self.layout.root(), &key(route, format))?;
         self.changes.note();
         Ok(())
@@ -336,8 +336,8 @@ impl PageShelf {
         let put = move || {
             let put = this.put_now(&key, meta, body, how);
             match &put {
-                Ok(()) => this.layout.vitals().wrote(bytes),
-                Err(why) => this.layout.vitals().failed(why, 0, clock::now()),
+                Ok(()) => this.layout.health().wrote(bytes),
+                Err(why) => this.layout.health().failed(why, 0, clock::now()),
             }
             put
         };
@@ -363,9 +363,9 @@ impl PageShelf {
         let is_free = |digest: Digest| mine == Some(digest) || !self.layout.blob(digest).exists();
         let (body, padding) = unshared(body, is_free);
         let digest = Digest::of(&body);
-        let _inside = self.layout.gate().enter(Some(digest));
+        let _inside = self.layout.maintenance().enter(Some(digest));
         let is_new = !self.layout.blob(digest).exists();
-        let line = Line {
+        let line = PageRecord {
             meta,
             padding,
             withdrawn: false,
@@ -380,7 +380,7 @@ impl PageShelf {
         let integrity = cacache::write_hash_sync(root, &body)?;
         if is_new {
             self.ledger.found(body.len() as u64);
-            self.layout.vitals().blobs_came(1);
+            self.layout.health().blobs_came(1);
         }
         if lasting == Lasting::Yes {
             let path = self.layout.blob(digest);
@@ -408,7 +408,7 @@ impl PageShelf {
         match fs::remove_file(&path) {
             Ok(()) => {
                 self.ledger.removed(bytes);
-                self.layout.vitals().blob_went();
+                self.layout.health().blob_went();
             }
             // It was evicted.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
@@ -483,7 +483,7 @@ fn digest_of(integrity: &cacache::Integrity) -> Option<Digest> {
     Digest::parse(&integrity.to_hex().1)
 }
 
-fn line_of(metadata: serde_json::Value) -> Option<Line> {
+fn line_of(metadata: serde_json::Value) -> Option<PageRecord> {
     serde_json::from_value(metadata).ok()
 }
 
@@ -506,7 +506,7 @@ pub(super) fn read(
     found: cacache::Metadata,
 ) -> Result<Option<(PageMeta, Option<Bytes>)>, StoreError> {
     let line = line_of(found.metadata).filter(|line| !line.withdrawn);
-    let Some(Line { meta, padding, .. }) = line else {
+    let Some(PageRecord { meta, padding, .. }) = line else {
         return Ok(None);
     };
     match cacache::read_hash_sync(layout.root(), &found.integrity) {

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::blobs::{self, integrity};
-use super::catalog::{self, Entry};
+use super::catalog::{self, CatalogEntry};
 use super::error::StoreError;
 use super::layout::Layout;
 use super::pages::{self, PageMeta};
-use super::sidecars::{self, Origin, WheelMark};
+use super::sidecars::{self, MetadataOrigin, WheelMark};
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::simple::Format;
 use crate::values::digest::Digest;
@@ -36,7 +36,7 @@ pub struct StoredPage {
 /// What an address is known to have yielded.
 #[derive(Debug)]
 pub struct StoredFile {
-    pub entry: Entry,
+    pub entry: CatalogEntry,
     /// Whether the bytes are still there.
     pub is_here: bool,
 }
@@ -45,7 +45,7 @@ pub struct StoredFile {
 #[derive(Debug)]
 pub struct StoredMetadata {
     pub digest: Digest,
-    pub origin: Origin,
+    pub origin: MetadataOrigin,
     pub is_here: bool,
 }
 
@@ -180,15 +180,15 @@ mod tests {
         assert!(peek.file(&wheel)?.is_none() && peek.metadata(&wheel)?.is_none());
         store.catalog.record(
             &wheel,
-            Entry {
+            CatalogEntry {
                 size: 5,
-                ..Entry::default()
+                ..CatalogEntry::default()
             },
         )?;
         store.keep_sidecar(
             WheelMark::of(&wheel),
             b"Name: a",
-            Origin::Read,
+            MetadataOrigin::Read,
             clock::now(),
         )?;
         let file = peek.file(&wheel)?.ok_or("a file")?;
@@ -198,7 +198,10 @@ mod tests {
             "recorded, and its bytes are not there"
         );
         let metadata = peek.metadata(&wheel)?.ok_or("metadata")?;
-        assert_eq!((metadata.origin, metadata.is_here), (Origin::Read, true));
+        assert_eq!(
+            (metadata.origin, metadata.is_here),
+            (MetadataOrigin::Read, true)
+        );
         assert_eq!(metadata.digest, Digest::of(b"Name: a"));
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::error::StoreError;
-use super::growing::Growing;
+use super::partial_file::PartialFile;
 use crate::values::digest::{Digest, Hasher};
 
 /// Bytes read at a time.
@@ -65,9 +65,9 @@ impl Store {
             return Ok(ReadEnd::Whole);
         }
         tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
-        let damaged = Growing::new(file);
+        let damaged = PartialFile::new(file);
         damaged.announce(Some(position));
-        self.blobs.set_aside(digest, &damaged);
+        self.blobs.quarantine(digest, &damaged);
         Ok(ReadEnd::Damaged)
     }
 }

@@ -41,7 +41,7 @@ impl WheelMark {
 
 /// What a wheel's metadata was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum MetadataOrigin {
     /// From bytes that had the wheel's sha256.
     Verified,
     /// From spans that upstream sent, whose sha256 nobody could check.
@@ -51,12 +51,12 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fact {
     pub metadata: Digest,
-    pub origin: Origin,
+    pub origin: MetadataOrigin,
 }
 
 /// A fact's words in the index; the metadata's digest is the line's integrity.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct SidecarRecord {
     verified: bool,
 }
 
@@ -118,7 +118,7 @@ impl Sidecars {
         wheel: WheelMark,
         metadata: Digest,
         bytes: usize,
-        origin: Origin,
+        origin: MetadataOrigin,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock();
         let fact = Fact { metadata, origin };
@@ -126,17 +126,17 @@ impl Sidecars {
         match known {
             Some(known) if known == fact => return Ok(()),
             Some(Fact {
-                origin: Origin::Verified,
+                origin: MetadataOrigin::Verified,
                 ..
-            }) if origin == Origin::Read => return Ok(()),
+            }) if origin == MetadataOrigin::Read => return Ok(()),
             Some(known) if known.metadata != metadata => {
                 tracing::error!(old = %known.metadata, new = %metadata, ?origin, "a wheel's metadata differs from what was read before");
             }
             _ => {}
         }
-        let _inside = self.layout.gate().enter(Some(metadata));
-        let line = Line {
-            verified: origin == Origin::Verified,
+        let _inside = self.layout.maintenance().enter(Some(metadata));
+        let line = SidecarRecord {
+            verified: origin == MetadataOrigin::Verified,
         };
         let options = cacache::WriteOpts::new()
             .integrity(integrity(metadata))
@@ -161,7 +161,7 @@ impl Sidecars {
             return Ok(());
         };
         tracing::error!(metadata = %known.metadata, "the metadata of a wheel is withdrawn: the verified wheel has none");
-        let _inside = self.layout.gate().enter(None);
+        let _inside = self.layout.maintenance().enter(None);
         cacache::index::delete(self.layout.root(), &key(wheel))?;
         self.change(wheel, None, true);
         Ok(())
@@ -173,7 +173,7 @@ impl Sidecars {
     /// When the index cannot be written.
     pub(super) fn forget(&self, wheel: WheelMark) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock();
-        let _inside = self.layout.gate().enter(None);
+        let _inside = self.layout.maintenance().enter(None);
         cacache::index::delete(self.layout.root(), &key(wheel))?;
         self.change(wheel, None, true);
         Ok(())
@@ -189,11 +189,11 @@ impl Sidecars {
 pub(super) fn fact_of(found: &cacache::Metadata) -> Option<Fact> {
     let (algorithm, hex) = found.integrity.to_hex();
     let metadata = Digest::parse(&hex).filter(|_| algorithm == cacache::Algorithm::Sha256)?;
-    let line: Line = serde_json::from_value(found.metadata.clone()).ok()?;
+    let line: SidecarRecord = serde_json::from_value(found.metadata.clone()).ok()?;
     let origin = if line.verified {
-        Origin::Verified
+        MetadataOrigin::Verified
     } else {
-        Origin::Read
+        MetadataOrigin::Read
     };
     Some(Fact { metadata, origin })
 }
@@ -226,23 +226,23 @@ mod tests {
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
         let sidecars = at(dir.path())?;
         assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 0));
-        sidecars.record(WHEEL, one, 3, Origin::Read)?;
+        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
         assert_eq!(
             (sidecars.find(WHEEL), sidecars.generation()),
             (Some(one), 1)
         );
-        sidecars.record(WHEEL, one, 3, Origin::Read)?;
+        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
         assert_eq!(sidecars.generation(), 1, "nothing changed");
         assert_eq!(sidecars.find(WheelMark([8; 16])), None, "another address");
         assert_eq!(at(dir.path())?.find(WHEEL), Some(one), "after a restart");
 
-        sidecars.record(WHEEL, one, 3, Origin::Verified)?;
+        sidecars.record(WHEEL, one, 3, MetadataOrigin::Verified)?;
         assert_eq!(sidecars.generation(), 1, "the same, now verified");
-        sidecars.record(WHEEL, other, 5, Origin::Verified)?;
-        sidecars.record(WHEEL, one, 3, Origin::Read)?;
+        sidecars.record(WHEEL, other, 5, MetadataOrigin::Verified)?;
+        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
         assert_eq!(sidecars.find(WHEEL), Some(other), "the verified one counts");
         let again = at(dir.path())?;
-        again.record(WHEEL, one, 3, Origin::Read)?;
+        again.record(WHEEL, one, 3, MetadataOrigin::Read)?;
         assert_eq!(again.find(WHEEL), Some(other), "after a restart too");
         Ok(())
     }
@@ -253,7 +253,7 @@ mod tests {
         let sidecars = at(dir.path())?;
         sidecars.retract(WHEEL)?;
         assert_eq!(sidecars.generation(), 0);
-        sidecars.record(WHEEL, Digest::of(b"one"), 3, Origin::Read)?;
+        sidecars.record(WHEEL, Digest::of(b"one"), 3, MetadataOrigin::Read)?;
         sidecars.retract(WHEEL)?;
         assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 2));
         assert_eq!(at(dir.path())?.find(WHEEL), None);

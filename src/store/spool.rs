@@ -16,18 +16,18 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::blobs::{Blob, Blobs};
 use super::error::StoreError;
-use super::growing::{Cause, Growing};
 use super::layout::{Layout, make_dir};
 use super::ledger::Reservation;
+use super::partial_file::{Cause, PartialFile};
 use crate::values::clock;
 use crate::values::digest::{Digest, Hasher};
 
-/// The writing side of a [`Growing`] file. Dropped before [`Whole::seal`], it leaves its readers a failure.
+/// The writing side of a [`PartialFile`] file. Dropped before [`VerifiedSpool::seal`], it leaves its readers a failure.
 pub struct Spool {
     file: Arc<File>,
     /// None once the file has its lasting name.
     path: Option<TempPath>,
-    growing: Arc<Growing>,
+    partial: Arc<PartialFile>,
     hasher: Hasher,
     written: u64,
     size: Option<u64>,
@@ -49,11 +49,11 @@ impl Spool {
         let made = NamedTempFile::new_in(&dir).map_err(StoreError::io("make a file in", &dir))?;
         let (file, path) = made.into_parts();
         let file = Arc::new(file);
-        let growing = Arc::new(Growing::new(Arc::clone(&file)));
+        let partial = Arc::new(PartialFile::new(Arc::clone(&file)));
         Ok(Self {
             file,
             path: Some(path),
-            growing,
+            partial,
             hasher: Hasher::new(),
             written: 0,
             size: None,
@@ -61,8 +61,8 @@ impl Spool {
         })
     }
 
-    pub fn growing(&self) -> &Arc<Growing> {
-        &self.growing
+    pub fn partial(&self) -> &Arc<PartialFile> {
+        &self.partial
     }
 
     pub fn written(&self) -> u64 {
@@ -72,7 +72,7 @@ impl Spool {
     /// The length that upstream announced.
     pub fn announce(&mut self, size: Option<u64>) {
         self.size = size;
-        self.growing.announce(size);
+        self.partial.announce(size);
     }
 
     /// Appends bytes and lets readers see them.
@@ -88,9 +88,9 @@ impl Spool {
             .write_all_at(bytes, self.written)
             .map_err(StoreError::io("write", self.place()))?;
         self.hasher.update(bytes);
-        self.layout.vitals().spooled(bytes.len() as u64);
+        self.layout.health().spooled(bytes.len() as u64);
         self.written = end;
-        self.growing.advance(end);
+        self.partial.advance(end);
         Ok(())
     }
 
@@ -106,14 +106,14 @@ impl Spool {
     /// # Errors
     /// When the file cannot be emptied.
     pub fn start_over(&mut self) -> Result<bool, StoreError> {
-        if !self.growing.start_over() {
+        if !self.partial.start_over() {
             return Ok(false);
         }
         self.file
             .set_len(0)
             .map_err(StoreError::io("empty", self.place()))?;
         self.hasher = Hasher::new();
-        self.layout.vitals().unspooled(self.written);
+        self.layout.health().unspooled(self.written);
         self.written = 0;
         self.size = None;
         Ok(true)
@@ -127,7 +127,7 @@ impl Spool {
         if self.hasher.clone().finish() != digest {
             return Checked::Wrong(self, Cause::WrongDigest);
         }
-        Checked::Whole(Whole {
+        Checked::Whole(VerifiedSpool {
             spool: self,
             digest,
         })
@@ -137,7 +137,7 @@ impl Spool {
     ///
     /// # Errors
     /// When they are fewer than were announced.
-    pub fn adopt(self) -> Result<Whole, Cause> {
+    pub fn adopt(self) -> Result<VerifiedSpool, Cause> {
         let digest = self.hasher.clone().finish();
         match self.check(digest) {
             Checked::Whole(whole) => Ok(whole),
@@ -152,25 +152,25 @@ impl Spool {
     /// Tells the readers why nothing more will come.
     pub fn fail(self, cause: Cause) {
         if cause == Cause::Full {
-            self.growing.leave_off(self.hasher.clone(), self.written);
+            self.partial.leave_off(self.hasher.clone(), self.written);
         }
-        self.growing.fail(cause);
+        self.partial.fail(cause);
     }
 }
 
 /// What a check found.
 pub enum Checked {
-    Whole(Whole),
+    Whole(VerifiedSpool),
     Wrong(Spool, Cause),
 }
 
 /// A spool whose length and digest agreed: the only thing that becomes a blob.
-pub struct Whole {
+pub struct VerifiedSpool {
     spool: Spool,
     digest: Digest,
 }
 
-impl Whole {
+impl VerifiedSpool {
     pub fn size(&self) -> u64 {
         self.spool.written
     }
@@ -200,8 +200,8 @@ impl Whole {
         let (layout, bytes) = (Arc::clone(&self.spool.layout), self.spool.written);
         let sealed = self.make_last(blobs, reservation, record);
         match &sealed {
-            Ok(()) => layout.vitals().wrote(bytes),
-            Err(why) => layout.vitals().failed(why, 0, clock::now()),
+            Ok(()) => layout.health().wrote(bytes),
+            Err(why) => layout.health().failed(why, 0, clock::now()),
         }
         sealed
     }
@@ -212,12 +212,12 @@ impl Whole {
         reservation: Reservation,
         record: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.spool.growing.seal(self.spool.written);
+        self.spool.partial.seal(self.spool.written);
         if let Err(why) = self.spool.file.sync_data() {
-            self.spool.growing.take_back();
+            self.spool.partial.take_back();
             return Err(StoreError::io("sync", self.spool.place())(why));
         }
-        let _inside = blobs.layout().gate().enter(Some(self.digest));
+        let _inside = blobs.layout().maintenance().enter(Some(self.digest));
         self.keep(blobs, reservation)?;
         record()
     }
@@ -238,7 +238,7 @@ impl Whole {
         reservation.keep(self.spool.written);
         match replaced {
             Some(bytes) => blobs.ledger().removed(bytes),
-            None => blobs.layout().vitals().blobs_came(1),
+            None => blobs.layout().health().blobs_came(1),
         }
         sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         blobs.remember(blob);
@@ -249,8 +249,8 @@ impl Whole {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.layout.vitals().unspooled(self.written);
-        self.growing.fail(Cause::Abandoned);
+        self.layout.health().unspooled(self.written);
+        self.partial.fail(Cause::Abandoned);
     }
 }
 

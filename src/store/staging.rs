@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Store;
 use super::blobs::Blob;
-use super::catalog::Entry;
+use super::catalog::CatalogEntry;
 use super::error::StoreError;
 use super::layout::make_dir;
 use super::ledger::Reservation;
-use super::sidecars::{Origin, WheelMark};
+use super::sidecars::{MetadataOrigin, WheelMark};
 use super::spool::sync_dir;
 use crate::registry::FileRef;
 use crate::values::digest::{Digest, Hasher};
@@ -37,7 +37,7 @@ pub struct Staging {
 }
 
 /// A blob on its way in.
-pub struct Arrived {
+pub struct StagedBlob {
     digest: Digest,
     /// `None`: it is there already, and only looked at.
     file: Option<File>,
@@ -104,14 +104,14 @@ impl Staging {
     ///
     /// # Errors
     /// When its file cannot be made.
-    pub fn blob(&self, digest: Digest, size: u64) -> Result<Arrived, StoreError> {
+    pub fn blob(&self, digest: Digest, size: u64) -> Result<StagedBlob, StoreError> {
         let known = self.arrived.contains_key(&digest) || self.is_whole(digest, size);
         let file = if known {
             None
         } else {
             Some(self.create(digest)?)
         };
-        Ok(Arrived {
+        Ok(StagedBlob {
             digest,
             file,
             hasher: Hasher::new(),
@@ -142,8 +142,8 @@ impl Staging {
     ///
     /// # Errors
     /// When they are not, or cannot be made to last.
-    pub fn keep(&mut self, arrived: Arrived) -> Result<(), StoreError> {
-        let Arrived {
+    pub fn keep(&mut self, arrived: StagedBlob) -> Result<(), StoreError> {
+        let StagedBlob {
             digest,
             file,
             hasher,
@@ -174,7 +174,7 @@ impl Staging {
     pub fn settle(
         mut self,
         files: &[(FileRef, u64)],
-        metadata: &[(FileRef, Digest, u64, Origin)],
+        metadata: &[(FileRef, Digest, u64, MetadataOrigin)],
     ) -> Result<(), StoreError> {
         let store = Arc::clone(&self.store);
         // What is named here is not taken away before it is named, be it new or long here.
@@ -183,7 +183,7 @@ impl Staging {
             .map(|(file, _)| file.digest)
             .chain(metadata.iter().map(|(_, digest, ..)| *digest));
         let _inside: Vec<_> = named
-            .map(|digest| store.layout.gate().enter(Some(digest)))
+            .map(|digest| store.layout.maintenance().enter(Some(digest)))
             .collect();
         let mut folders = std::collections::BTreeSet::new();
         let mut bytes = 0;
@@ -201,7 +201,7 @@ impl Staging {
             fs::rename(&from, &place).map_err(StoreError::io("rename into place", &place))?;
             match replaced {
                 Some(bytes) => self.store.blobs.ledger().removed(bytes),
-                None => self.store.layout.vitals().blobs_came(1),
+                None => self.store.layout.health().blobs_came(1),
             }
             self.store.blobs.remember(blob);
             bytes += size;
@@ -218,9 +218,9 @@ impl Staging {
             if !known {
                 self.store.catalog.record(
                     file,
-                    Entry {
+                    CatalogEntry {
                         size: *size,
-                        ..Entry::default()
+                        ..CatalogEntry::default()
                     },
                 )?;
             }
@@ -235,7 +235,7 @@ impl Staging {
     }
 }
 
-impl Arrived {
+impl StagedBlob {
     /// Whether its bytes are kept; otherwise they are here already.
     pub fn is_new(&self) -> bool {
         self.file.is_some()

@@ -25,7 +25,7 @@ use url::Url;
 use crate::access::Credential;
 use crate::index::Pages;
 use crate::registry::{Bases, Route, Scope};
-use crate::upstream::{Outgoing, Relayed, Upstream, UpstreamError, upload_headers};
+use crate::upstream::{Outgoing, PassThrough, Upstream, UpstreamError, upload_headers};
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
@@ -85,7 +85,7 @@ impl Uploads {
         credential: &Credential,
         head: &Parts,
         body: B,
-    ) -> Result<Relayed, UploadError>
+    ) -> Result<PassThrough, UploadError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::counts::{Counts, Fault};
+use super::counts::{PeerFault, PeerStats};
 use crate::values::clock;
 
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +38,11 @@ pub struct IdleBody {
     after: Option<(u64, Bytes)>,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
-    counts: Arc<Counts>,
+    counts: Arc<PeerStats>,
 }
 
 impl IdleBody {
-    pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<PeerStats>) -> Self {
         Self {
             first: None,
             inner: Some(inner),
@@ -161,14 +161,14 @@ impl Body for IdleBody {
                             *missing = missing.checked_sub(length as u64).unwrap_or(u64::MAX);
                         }
                     }
-                    Some(Err(_)) => this.counts.failed(Fault::Broken, clock::now()),
+                    Some(Err(_)) => this.counts.failed(PeerFault::Broken, clock::now()),
                     None => {}
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
             Poll::Pending => {
                 ready!(this.timer.as_mut().poll(cx));
-                this.counts.failed(Fault::Stalled, clock::now());
+                this.counts.failed(PeerFault::Stalled, clock::now());
                 Poll::Ready(Some(Err(BodyError::Stalled(this.limit))))
             }
         }

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a peer stands, from well to ill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum BreakerState {
     /// Asked as usual.
     Closed,
     /// One request is finding out whether it is well again, or may.
@@ -28,25 +28,25 @@ pub enum State {
 
 /// How a peer stands at a moment, and since and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Condition {
-    pub state: State,
+pub struct BreakerCondition {
+    pub state: BreakerState,
     /// For how long it has not been reached, unless the state is closed.
     pub since: Option<Duration>,
     /// Until somebody may ask; none while it is asked.
     pub next_try: Option<Duration>,
 }
 
-impl Condition {
+impl BreakerCondition {
     /// Asked as usual.
     pub(super) const WELL: Self = Self {
-        state: State::Closed,
+        state: BreakerState::Closed,
         since: None,
         next_try: None,
     };
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct BreakerLimits {
     /// So many failures in a row open it; none ever do with zero.
     pub failures: u32,
     /// The longest pause.
@@ -66,7 +66,7 @@ enum Admission {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+enum CircuitPhase {
     Closed {
         failures: u32,
     },
@@ -83,18 +83,18 @@ enum Phase {
 
 #[derive(Debug)]
 struct Circuit {
-    limits: Limits,
-    phase: Phase,
+    limits: BreakerLimits,
+    phase: CircuitPhase,
     probes: u64,
     /// When it opened first since it was last closed.
     opened: Option<Instant>,
 }
 
 impl Circuit {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: BreakerLimits) -> Self {
         Self {
             limits,
-            phase: Phase::Closed { failures: 0 },
+            phase: CircuitPhase::Closed { failures: 0 },
             probes: 0,
             opened: None,
         }
@@ -102,14 +102,16 @@ impl Circuit {
 
     fn admit(&mut self, now: Instant) -> Admission {
         let (until, pauses) = match self.phase {
-            Phase::Closed { .. } => return Admission::Free,
-            Phase::Open { until, pauses } | Phase::Probing { until, pauses, .. } => (until, pauses),
+            CircuitPhase::Closed { .. } => return Admission::Free,
+            CircuitPhase::Open { until, pauses } | CircuitPhase::Probing { until, pauses, .. } => {
+                (until, pauses)
+            }
         };
         if now < until {
             return Admission::Refused { until };
         }
         self.probes += 1;
-        self.phase = Phase::Probing {
+        self.phase = CircuitPhase::Probing {
             probe: self.probes,
             until: now + self.limits.probe,
             pauses,
@@ -119,32 +121,32 @@ impl Circuit {
 
     /// Whoever reached the peer has shown that it can be reached.
     fn succeeded(&mut self) {
-        self.phase = Phase::Closed { failures: 0 };
+        self.phase = CircuitPhase::Closed { failures: 0 };
         self.opened = None;
     }
 
     /// `jitter` is in 0..=1. Requests from before it opened say nothing new.
     fn failed(&mut self, probe: Option<u64>, now: Instant, jitter: f64) {
         let pauses = match self.phase {
-            Phase::Closed { failures } if failures + 1 == self.limits.failures => 0,
-            Phase::Closed { failures } => {
-                self.phase = Phase::Closed {
+            CircuitPhase::Closed { failures } if failures + 1 == self.limits.failures => 0,
+            CircuitPhase::Closed { failures } => {
+                self.phase = CircuitPhase::Closed {
                     failures: failures.saturating_add(1),
                 };
                 return;
             }
-            Phase::Probing {
+            CircuitPhase::Probing {
                 probe: current,
                 pauses,
                 ..
             } if Some(current) == probe => pauses + 1,
-            Phase::Probing { .. } | Phase::Open { .. } => return,
+            CircuitPhase::Probing { .. } | CircuitPhase::Open { .. } => return,
         };
         let whole = PAUSE
             .saturating_mul(2u32.saturating_pow(pauses))
             .min(self.limits.rest);
         let pause = whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
-        self.phase = Phase::Open {
+        self.phase = CircuitPhase::Open {
             until: now + pause,
             pauses,
         };
@@ -153,32 +155,32 @@ impl Circuit {
 
     /// The probe came to no end: the next request is one.
     fn released(&mut self, probe: u64, now: Instant) {
-        if let Phase::Probing {
+        if let CircuitPhase::Probing {
             probe: current,
             pauses,
             ..
         } = self.phase
             && current == probe
         {
-            self.phase = Phase::Open { until: now, pauses };
+            self.phase = CircuitPhase::Open { until: now, pauses };
         }
     }
 
-    fn state(&self, now: Instant) -> State {
+    fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
-            Phase::Closed { .. } => State::Closed,
-            Phase::Open { until, .. } if now < until => State::Open,
-            Phase::Open { .. } | Phase::Probing { .. } => State::HalfOpen,
+            CircuitPhase::Closed { .. } => BreakerState::Closed,
+            CircuitPhase::Open { until, .. } if now < until => BreakerState::Open,
+            CircuitPhase::Open { .. } | CircuitPhase::Probing { .. } => BreakerState::HalfOpen,
         }
     }
 
-    fn condition(&self, now: Instant) -> Condition {
+    fn condition(&self, now: Instant) -> BreakerCondition {
         let next_try = match self.phase {
-            Phase::Closed { .. } => return Condition::WELL,
-            Phase::Open { until, .. } => Some(until.saturating_duration_since(now)),
-            Phase::Probing { .. } => None,
+            CircuitPhase::Closed { .. } => return BreakerCondition::WELL,
+            CircuitPhase::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            CircuitPhase::Probing { .. } => None,
         };
-        Condition {
+        BreakerCondition {
             state: self.state(now),
             since: self
                 .opened
@@ -193,7 +195,7 @@ impl Circuit {
 pub(super) struct Breaker(Mutex<Circuit>);
 
 impl Breaker {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: BreakerLimits) -> Self {
         Self(Mutex::new(Circuit::new(limits)))
     }
 
@@ -215,7 +217,7 @@ impl Breaker {
         }
     }
 
-    pub(super) fn condition(&self, now: Instant) -> Condition {
+    pub(super) fn condition(&self, now: Instant) -> BreakerCondition {
         self.circuit().condition(now)
     }
 
@@ -262,7 +264,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BreakerLimits = BreakerLimits {
         failures: 3,
         rest: Duration::from_secs(30),
         probe: Duration::from_secs(40),
@@ -270,7 +272,7 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Ask,
+        UpstreamRequest,
         Wait(u64),
         /// Of the requests that went through and have not ended, one ends.
         Succeed(usize),
@@ -280,7 +282,7 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            4 => Just(Step::Ask),
+            4 => Just(Step::UpstreamRequest),
             3 => (0..50_000u64).prop_map(Step::Wait),
             1 => any::<usize>().prop_map(Step::Succeed),
             4 => (any::<usize>(), 0.0..1.0f64).prop_map(|(which, jitter)| Step::Fail(which, jitter)),
@@ -300,7 +302,7 @@ mod tests {
                 (!from.is_empty()).then(|| from.swap_remove(which % from.len()).0)
             };
             match *step {
-                Step::Ask => match circuit.admit(now) {
+                Step::UpstreamRequest => match circuit.admit(now) {
                     Admission::Free => under_way.push((None, now)),
                     Admission::Probe(probe) => under_way.push((Some(probe), now)),
                     Admission::Refused { .. } => {}
@@ -358,7 +360,7 @@ mod tests {
         #[test]
         fn it_never_opens_without_failures(steps in steps()) {
             let mut shut = false;
-            walk(&steps, |circuit, now, _, failed| shut |= !failed && circuit.state(now) != State::Closed);
+            walk(&steps, |circuit, now, _, failed| shut |= !failed && circuit.state(now) != BreakerState::Closed);
             prop_assert!(!shut);
         }
     }
@@ -375,7 +377,7 @@ mod tests {
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             let until = now + Duration::from_secs(pause);
             assert_eq!(circuit.admit(now), Admission::Refused { until });
-            assert_eq!(circuit.state(now), State::Open);
+            assert_eq!(circuit.state(now), BreakerState::Open);
             let condition = circuit.condition(now);
             let wait = Some(Duration::from_secs(pause));
             assert_eq!(
@@ -397,13 +399,13 @@ mod tests {
         circuit.succeeded();
         assert_eq!(
             (circuit.admit(now), circuit.condition(now)),
-            (Admission::Free, Condition::WELL)
+            (Admission::Free, BreakerCondition::WELL)
         );
     }
 
     #[test]
     fn a_probe_that_is_dropped_leaves_its_place_to_the_next() {
-        let breaker = Breaker::new(Limits {
+        let breaker = Breaker::new(BreakerLimits {
             failures: 1,
             rest: Duration::ZERO,
             ..LIMITS
@@ -420,12 +422,12 @@ mod tests {
             .enter(clock::now())
             .unwrap()
             .settle(true, clock::now());
-        assert_eq!(breaker.condition(clock::now()), Condition::WELL);
+        assert_eq!(breaker.condition(clock::now()), BreakerCondition::WELL);
     }
 
     #[test]
     fn with_no_limit_it_never_opens() {
-        let breaker = Breaker::new(Limits {
+        let breaker = Breaker::new(BreakerLimits {
             failures: 0,
             ..LIMITS
         });

@@ -9,8 +9,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use url::Url;
 
-use super::answer::Relayed;
-use super::ask::{Ask, FileAnswer, PageAnswer};
 use super::config::GitLabConfig;
 use super::connect::transport::Transport;
 use super::counts::{PeerCounts, PeerReading};
@@ -18,7 +16,9 @@ use super::error::UpstreamError;
 use super::gitlab::GitLab;
 use super::mirror::Mirror;
 use super::redirect::StoreOrigins;
-use super::sending::Outgoing;
+use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
+use super::response::PassThrough;
+use super::upload_body::Outgoing;
 use crate::access::Credential;
 use crate::registry::{Bases, MirrorBase, Route, Scope};
 use crate::values::clock;
@@ -31,7 +31,7 @@ pub struct Upstream {
 }
 
 /// Who is asked.
-pub(super) enum Asked<'a> {
+pub(super) enum ChosenPeer<'a> {
     GitLab(&'a GitLab),
     Mirror(&'a Mirror),
 }
@@ -129,10 +129,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
-    pub async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
+    pub async fn page(&self, ask: &UpstreamRequest<'_>) -> Result<PageAnswer, UpstreamError> {
         match self.asked(ask.route)? {
-            Asked::Mirror(mirror) => mirror.page(ask).await,
-            Asked::GitLab(gitlab) => gitlab.page(ask).await,
+            ChosenPeer::Mirror(mirror) => mirror.page(ask).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.page(ask).await,
         }
     }
 
@@ -140,10 +140,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
-    pub async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+    pub async fn file(&self, ask: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
         match self.asked(ask.route)? {
-            Asked::Mirror(mirror) => mirror.file(ask).await,
-            Asked::GitLab(gitlab) => gitlab.file(ask).await,
+            ChosenPeer::Mirror(mirror) => mirror.file(ask).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.file(ask).await,
         }
     }
 
@@ -151,10 +151,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to pass on.
-    pub async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
+    pub async fn pass(&self, ask: &UpstreamRequest<'_>) -> Result<PassThrough, UpstreamError> {
         match self.asked(ask.route)? {
-            Asked::Mirror(mirror) => mirror.pass(ask).await,
-            Asked::GitLab(gitlab) => gitlab.pass(ask).await,
+            ChosenPeer::Mirror(mirror) => mirror.pass(ask).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.pass(ask).await,
         }
     }
 
@@ -168,30 +168,30 @@ impl Upstream {
         route: &Route,
         credential: &Credential,
         upload: Outgoing<B>,
-    ) -> Result<Relayed, UpstreamError>
+    ) -> Result<PassThrough, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         match self.asked(route)? {
-            Asked::GitLab(gitlab) => gitlab.upload(route, credential, upload).await,
-            Asked::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
+            ChosenPeer::GitLab(gitlab) => gitlab.upload(route, credential, upload).await,
+            ChosenPeer::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
         }
     }
 
     /// Whom a route names: every request to anybody passes here.
-    pub(super) fn asked(&self, route: &Route) -> Result<Asked<'_>, UpstreamError> {
+    pub(super) fn asked(&self, route: &Route) -> Result<ChosenPeer<'_>, UpstreamError> {
         if self.offline {
             return Err(UpstreamError::Offline);
         }
         match route.scope() {
             Some(scope) if scope.is_mirror() => {
-                let mirror = self.mirrors.get(scope).map(Asked::Mirror);
+                let mirror = self.mirrors.get(scope).map(ChosenPeer::Mirror);
                 mirror.ok_or(UpstreamError::Unusable(
                     "no mirror of this name is configured",
                 ))
             }
-            _ => Ok(Asked::GitLab(&self.gitlab)),
+            _ => Ok(ChosenPeer::GitLab(&self.gitlab)),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use super::breaker::Condition;
+use super::breaker::BreakerCondition;
 use crate::values::histogram::{Histogram, HistogramReading};
 
 /// What is asked for; the words of `Route::word`.
@@ -19,7 +19,7 @@ const KINDS: [&str; 5] = ["index", "page", "file", "metadata", "upload"];
 
 /// How one request to a peer turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turnout {
+pub(super) enum RequestOutcome {
     Ok,
     /// A 200 to a question that had a validator: it is not as it was.
     Changed,
@@ -34,7 +34,7 @@ pub(super) enum Turnout {
     Nothing,
 }
 
-impl Turnout {
+impl RequestOutcome {
     const ALL: [Self; 7] = [
         Self::Ok,
         Self::Changed,
@@ -71,7 +71,7 @@ impl Turnout {
 
 /// Why there was no answer, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum PeerFault {
     /// No connection: no such name, nobody there, or too late.
     Connect,
     Tls,
@@ -87,7 +87,7 @@ pub(super) enum Fault {
     Status,
 }
 
-impl Fault {
+impl PeerFault {
     const ALL: [Self; 7] = [
         Self::Connect,
         Self::Tls,
@@ -113,10 +113,10 @@ impl Fault {
 
 /// One peer's numbers. Counted without a lock but for a fault, which is rare.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    requests: [[AtomicU64; Turnout::ALL.len()]; KINDS.len()],
-    faults: [AtomicU64; Fault::ALL.len()],
-    last_fault: Mutex<Option<(Fault, Instant)>>,
+pub(super) struct PeerStats {
+    requests: [[AtomicU64; RequestOutcome::ALL.len()]; KINDS.len()],
+    faults: [AtomicU64; PeerFault::ALL.len()],
+    last_fault: Mutex<Option<(PeerFault, Instant)>>,
     received_bytes: AtomicU64,
     latency: Histogram,
 }
@@ -124,22 +124,22 @@ pub(super) struct Counts {
 /// The numbers of all peers by name, for as long as the process lives: who is configured anew goes on counting where the
 /// one before left off. There are as many as there were names.
 #[derive(Debug, Default)]
-pub struct PeerCounts(Mutex<BTreeMap<String, Arc<Counts>>>);
+pub struct PeerCounts(Mutex<BTreeMap<String, Arc<PeerStats>>>);
 
 impl PeerCounts {
-    pub(super) fn of(&self, name: String) -> Arc<Counts> {
+    pub(super) fn of(&self, name: String) -> Arc<PeerStats> {
         Arc::clone(self.0.lock().entry(name).or_default())
     }
 }
 
-impl Counts {
+impl PeerStats {
     /// A request to the peer was answered, or was not.
-    pub(super) fn asked(&self, route: &'static str, turnout: Turnout) {
+    pub(super) fn asked(&self, route: &'static str, turnout: RequestOutcome) {
         let kind = KINDS
             .iter()
             .position(|kind| *kind == route)
             .unwrap_or_default();
-        let place = Turnout::ALL
+        let place = RequestOutcome::ALL
             .iter()
             .position(|known| *known == turnout)
             .unwrap_or_default();
@@ -153,8 +153,8 @@ impl Counts {
         self.latency.observe(took);
     }
 
-    pub(super) fn failed(&self, fault: Fault, now: Instant) {
-        let place = Fault::ALL
+    pub(super) fn failed(&self, fault: PeerFault, now: Instant) {
+        let place = PeerFault::ALL
             .iter()
             .position(|known| *known == fault)
             .unwrap_or_default();
@@ -169,8 +169,13 @@ impl Counts {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn read(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
-        let counted = |turnouts: &[AtomicU64; Turnout::ALL.len()]| {
+    pub(super) fn read(
+        &self,
+        name: String,
+        condition: BreakerCondition,
+        now: Instant,
+    ) -> PeerReading {
+        let counted = |turnouts: &[AtomicU64; RequestOutcome::ALL.len()]| {
             turnouts
                 .each_ref()
                 .map(|count| count.load(Ordering::Relaxed))
@@ -179,12 +184,12 @@ impl Counts {
             .iter()
             .zip(&self.requests)
             .flat_map(|(kind, turnouts)| {
-                let counts = Turnout::ALL.iter().zip(counted(turnouts));
+                let counts = RequestOutcome::ALL.iter().zip(counted(turnouts));
                 counts
                     .filter(|(_, count)| *count > 0)
                     .map(|(turnout, count)| (*kind, turnout.word(), count))
             });
-        let faults = Fault::ALL.iter().zip(&self.faults);
+        let faults = PeerFault::ALL.iter().zip(&self.faults);
         let last_fault = *self.last_fault.lock();
         PeerReading {
             name,
@@ -207,7 +212,7 @@ impl Counts {
 pub struct PeerReading {
     /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
     pub name: String,
-    pub condition: Condition,
+    pub condition: BreakerCondition,
     /// For how long it has refused larder's own credential.
     pub refused: Option<Duration>,
     /// What was asked for, how it turned out, how often; what never happened is left out.
@@ -229,28 +234,28 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_read_under_its_own_words() {
-        let counts = Counts::default();
+        let counts = PeerStats::default();
         let now = clock::now();
         for kind in KINDS {
             for status in [200, 206, 304, 302, 404, 502] {
                 counts.asked(
                     kind,
-                    Turnout::of(
+                    RequestOutcome::of(
                         StatusCode::from_u16(status).unwrap_or_default(),
                         status == 200,
                     ),
                 );
             }
-            counts.asked(kind, Turnout::Nothing);
+            counts.asked(kind, RequestOutcome::Nothing);
         }
-        counts.failed(Fault::Tls, now);
+        counts.failed(PeerFault::Tls, now);
         counts.received(7);
         let read = counts.read(
             "gitlab".to_owned(),
-            Condition::WELL,
+            BreakerCondition::WELL,
             now + Duration::from_secs(2),
         );
-        assert_eq!(read.requests.len(), KINDS.len() * Turnout::ALL.len());
+        assert_eq!(read.requests.len(), KINDS.len() * RequestOutcome::ALL.len());
         assert!(
             read.requests.iter().all(|(_, _, count)| *count == 1),
             "{:?}",

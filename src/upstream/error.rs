@@ -11,7 +11,7 @@ use super::body::BodyError;
 use super::connect::connector::ConnectError;
 use super::connect::proxy_fault::ProxyFault;
 use super::connect::tls_fault::TlsFault;
-use super::counts::Fault;
+use super::counts::PeerFault;
 use super::peer::Peer;
 use crate::values::error_chain;
 
@@ -30,7 +30,7 @@ pub enum UpstreamError {
     #[error("{0} answered {1}")]
     Failed(Peer, StatusCode),
     #[error("{0} could not be reached several times in a row; it is asked again in {wait}", wait = in_seconds(*.1))]
-    Resting(Peer, Duration),
+    BreakerOpen(Peer, Duration),
     #[error(
         "a request came back to the larder that had sent it: gitlab.url or a mirror's url points at larder"
     )]
@@ -74,7 +74,7 @@ impl UpstreamError {
                 | Self::Tls(..)
                 | Self::Proxy(..)
                 | Self::Silent(..)
-                | Self::Resting(..)
+                | Self::BreakerOpen(..)
                 | Self::Offline
         )
     }
@@ -102,13 +102,13 @@ impl UpstreamError {
     }
 
     /// What is counted as to blame; none where nobody was asked, or a head came that was not to be used.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<PeerFault> {
         match self {
-            Self::Unreachable(_) => Some(Fault::Connect),
-            Self::Tls(..) => Some(Fault::Tls),
-            Self::Proxy(..) => Some(Fault::Proxy),
-            Self::Silent(..) => Some(Fault::Timeout),
-            Self::Broken(_) => Some(Fault::Broken),
+            Self::Unreachable(_) => Some(PeerFault::Connect),
+            Self::Tls(..) => Some(PeerFault::Tls),
+            Self::Proxy(..) => Some(PeerFault::Proxy),
+            Self::Silent(..) => Some(PeerFault::Timeout),
+            Self::Broken(_) => Some(PeerFault::Broken),
             _ => None,
         }
     }

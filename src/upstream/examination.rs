@@ -19,12 +19,12 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::answer::Answer;
-use super::ask::{Ask, Inquiry};
-use super::client::{Asked, Upstream};
+use super::client::{ChosenPeer, Upstream};
 use super::connect::tls_fault::TlsFault;
 use super::connect::transport::{Audience, Transport};
 use super::error::UpstreamError;
+use super::request::{Inquiry, UpstreamRequest};
+use super::response::UpstreamResponse;
 use crate::values::clock;
 
 /// Addresses that are tried, one after another, until one takes the connection.
@@ -57,7 +57,7 @@ pub struct TlsFacts {
 
 /// What a peer said, as it said it.
 #[derive(Debug)]
-pub struct Heard {
+pub struct ProbeResponse {
     pub status: StatusCode,
     /// Its clock.
     pub date: Option<SystemTime>,
@@ -194,19 +194,19 @@ impl Upstream {
     pub async fn hear(
         &self,
         inquiry: Inquiry,
-        ask: &Ask<'_>,
+        ask: &UpstreamRequest<'_>,
         bytes_max: usize,
-    ) -> Result<Heard, UpstreamError> {
+    ) -> Result<ProbeResponse, UpstreamError> {
         let answer = match self.asked(ask.route)? {
-            Asked::GitLab(gitlab) => gitlab.hear(inquiry, ask).await?,
-            Asked::Mirror(mirror) => mirror.hear(inquiry, ask).await?,
+            ChosenPeer::GitLab(gitlab) => gitlab.hear(inquiry, ask).await?,
+            ChosenPeer::Mirror(mirror) => mirror.hear(inquiry, ask).await?,
         };
         Ok(heard(answer, bytes_max, clock::wall()).await)
     }
 }
 
 /// What comes of a body that breaks off is what had come by then.
-async fn heard(mut answer: Answer, bytes_max: usize, at: SystemTime) -> Heard {
+async fn heard(mut answer: UpstreamResponse, bytes_max: usize, at: SystemTime) -> ProbeResponse {
     let (mut body, mut is_whole) = (BytesMut::new(), false);
     while body.len() < bytes_max {
         match answer.body.piece().await {
@@ -219,7 +219,7 @@ async fn heard(mut answer: Answer, bytes_max: usize, at: SystemTime) -> Heard {
         }
     }
     let text = |headers: &HeaderMap, name| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    Heard {
+    ProbeResponse {
         status: answer.status,
         date: text(&answer.headers, DATE).and_then(|date| httpdate::parse_http_date(&date).ok()),
         content_type: text(&answer.headers, CONTENT_TYPE).unwrap_or_default(),

@@ -11,21 +11,21 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
 use http::{Method, StatusCode};
 
-use super::answer::{Answer, Relayed, unsatisfied};
-use super::ask::{Ask, FileAnswer, Inquiry, PageAnswer, Reading};
-use super::breaker::{Breaker, Condition, Limits};
+use super::breaker::{Breaker, BreakerCondition, BreakerLimits};
 use super::config::{Forward, GitLabConfig};
-use super::connect::connector::{Connector, Target};
+use super::connect::connector::{ConnectTarget, PeerConnector};
 use super::connect::dial;
 use super::connect::transport::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
-use super::line::{Line, Patience};
 use super::peer::Peer;
+use super::peer_client::{ClientLimits, PeerClient};
 use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
-use super::retry::Policy;
-use super::sending::{Outgoing, Sending};
-use super::throttle::{Throttles, Word};
+use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
+use super::response::{PassThrough, UpstreamResponse, unsatisfied};
+use super::retry::RetryPolicy;
+use super::throttle::{ThrottledAnswer, Throttles};
+use super::upload_body::{Outgoing, UploadBody};
 use crate::access::Credential;
 use crate::registry::{Bases, Route, Scope};
 use crate::values::clock;
@@ -41,12 +41,12 @@ const OBJECT_STORE: &str = "object_store";
 pub(super) struct GitLab {
     bases: Bases,
     stores: Arc<StoreOrigins>,
-    line: Line,
-    store: Line,
+    client: PeerClient,
+    store: PeerClient,
     breaker: Breaker,
     throttles: Throttles,
     /// To GitLab, for one upload each.
-    uploads: Connector,
+    uploads: PeerConnector,
     forward: Forward,
     upload_timeout: Duration,
     refusal_bytes_max: usize,
@@ -65,28 +65,33 @@ impl GitLab {
         service_token: bool,
     ) -> Result<Self, String> {
         let stores = Arc::new(stores);
-        let patience = Patience {
+        let client_limits = ClientLimits {
             connect: config.connect_timeout.0,
             header: config.header_timeout.0,
             idle: config.idle_timeout.0,
-            retry: Policy {
+            retry: RetryPolicy {
                 retries: config.retries,
                 retry_after_max: config.retry_after.0,
             },
             idle_connections: config.idle_connections,
         };
-        let limits = Limits {
+        let limits = BreakerLimits {
             failures: config.breaker_failures,
             rest: config.breaker_open_for.0,
-            probe: patience.probe(),
+            probe: client_limits.probe(),
         };
-        let connector = |target, http2| Connector::new(transport, target, patience.connect, http2);
-        let to_store = Target::Store(Arc::clone(&stores));
+        let connector =
+            |target, http2| PeerConnector::new(transport, target, client_limits.connect, http2);
+        let to_store = ConnectTarget::Store(Arc::clone(&stores));
         Ok(Self {
-            uploads: connector(Target::Own, false)?,
-            line: Line::new(Peer::GitLab, connector(Target::Own, true)?, patience)
-                .with_own_credential(service_token),
-            store: Line::new(Peer::Store, connector(to_store, true)?, patience),
+            uploads: connector(ConnectTarget::Own, false)?,
+            client: PeerClient::new(
+                Peer::GitLab,
+                connector(ConnectTarget::Own, true)?,
+                client_limits,
+            )
+            .with_own_credential(service_token),
+            store: PeerClient::new(Peer::Store, connector(to_store, true)?, client_limits),
             breaker: Breaker::new(limits),
             throttles: Throttles::new(),
             bases,
@@ -112,21 +117,24 @@ impl GitLab {
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
-        self.line.count_on(counts.of(GITLAB.to_owned()));
+        self.client.count_on(counts.of(GITLAB.to_owned()));
         self.store.count_on(counts.of(OBJECT_STORE.to_owned()));
     }
 
     /// GitLab's numbers, and those of the object store, which never rests.
     pub(super) fn readings(&self, now: Instant) -> [PeerReading; 2] {
         [
-            self.line
+            self.client
                 .reading(GITLAB.to_owned(), self.breaker.condition(now), now),
             self.store
-                .reading(OBJECT_STORE.to_owned(), Condition::WELL, now),
+                .reading(OBJECT_STORE.to_owned(), BreakerCondition::WELL, now),
         ]
     }
 
-    pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
+    pub(super) async fn page(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<PageAnswer, UpstreamError> {
         if let Some(word) = self.told(ask) {
             return word.map(PageAnswer::Refused);
         }
@@ -134,7 +142,7 @@ impl GitLab {
         let mut headers = self.headers(ask);
         ask.put_page_types(&mut headers);
         let answer = self
-            .line
+            .client
             .read(Some(&self.breaker), ask.reading(&url, &headers))
             .await?;
         match answer.status {
@@ -150,16 +158,22 @@ impl GitLab {
         }
     }
 
-    async fn forwarded(&self, answer: Answer) -> Result<PageAnswer, UpstreamError> {
-        let (relayed, mirror) = match &self.forward {
-            Forward::Pass => (self.relayed(answer).await?, None),
+    async fn forwarded(&self, answer: UpstreamResponse) -> Result<PageAnswer, UpstreamError> {
+        let (pass_through, mirror) = match &self.forward {
+            Forward::Pass => (self.pass_through(answer).await?, None),
             Forward::Deny => (no_such_package(), None),
             Forward::Mirror(_) => (no_such_package(), self.forward()),
         };
-        Ok(PageAnswer::Forward { relayed, mirror })
+        Ok(PageAnswer::Forward {
+            pass_through,
+            mirror,
+        })
     }
 
-    pub(super) async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+    pub(super) async fn file(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<FileAnswer, UpstreamError> {
         if let Some(word) = self.told(ask) {
             return word.map(FileAnswer::Refused);
         }
@@ -178,14 +192,14 @@ impl GitLab {
         }
     }
 
-    async fn file_once(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+    async fn file_once(&self, ask: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
         let mut url = self.bases.asked().url(ask.route);
         let mut headers = self.headers(ask);
-        Ask::put_file_types(&mut headers);
-        let (mut line, mut breaker) = (&self.line, Some(&self.breaker));
+        UpstreamRequest::put_file_types(&mut headers);
+        let (mut client, mut breaker) = (&self.client, Some(&self.breaker));
         for _ in 0..HOPS_MAX {
             let in_store = breaker.is_none();
-            let answer = line.read(breaker, ask.reading(&url, &headers)).await?;
+            let answer = client.read(breaker, ask.reading(&url, &headers)).await?;
             if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED {
                 match file_redirect(&url, answer.location(), &self.bases, &self.stores) {
                     FileRedirect::Store(_) if !ask.validators.is_empty() => {
@@ -200,13 +214,13 @@ impl GitLab {
                     FileRedirect::Unreadable => return Err(UpstreamError::Redirects(Peer::GitLab)),
                 }
                 // Never a credential, and a store that fails says nothing of GitLab.
-                (line, breaker) = (&self.store, None);
+                (client, breaker) = (&self.store, None);
                 headers = ask.fields();
                 continue;
             }
             return match answer.status {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                    ask.success(line.peer().clone(), answer)
+                    ask.success(client.peer().clone(), answer)
                 }
                 StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => {
                     Ok(FileAnswer::NotModified)
@@ -222,18 +236,21 @@ impl GitLab {
         Err(UpstreamError::Redirects(Peer::GitLab))
     }
 
-    pub(super) async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
+    pub(super) async fn pass(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<PassThrough, UpstreamError> {
         if let Some(word) = self.told(ask) {
             return word;
         }
         let url = self.bases.asked().url(ask.route);
         let headers = self.headers(ask);
         let answer = self
-            .line
+            .client
             .read(Some(&self.breaker), ask.reading(&url, &headers))
             .await?;
         if answer.status == StatusCode::OK {
-            self.relayed(answer.uncoded()?).await
+            self.pass_through(answer.uncoded()?).await
         } else {
             self.refusal(ask, answer).await
         }
@@ -244,18 +261,18 @@ impl GitLab {
         route: &Route,
         credential: &Credential,
         upload: Outgoing<B>,
-    ) -> Result<Relayed, UpstreamError>
+    ) -> Result<PassThrough, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let answered = self.upload_once(route, credential, upload).await;
         let status = match &answered {
-            Ok(relayed) => Some(relayed.status),
+            Ok(pass_through) => Some(pass_through.status),
             Err(UpstreamError::ServiceToken(status)) => Some(*status),
             Err(_) => None,
         };
-        self.line.tally_upload(&answered, status);
+        self.client.tally_upload(&answered, status);
         answered
     }
 
@@ -264,7 +281,7 @@ impl GitLab {
         route: &Route,
         credential: &Credential,
         upload: Outgoing<B>,
-    ) -> Result<Relayed, UpstreamError>
+    ) -> Result<PassThrough, UpstreamError>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -276,10 +293,10 @@ impl GitLab {
             wanted,
         } = upload;
         headers.insert(VIA, self.via.clone());
-        Ask::put_request_id(&mut headers);
+        UpstreamRequest::put_request_id(&mut headers);
         credential.apply(&mut headers);
-        let (body, patience) = Sending::new(body);
-        let mut whole = self.line.request(Method::POST, &url, headers, body)?;
+        let (body, client_limits) = UploadBody::new(body);
+        let mut whole = self.client.request(Method::POST, &url, headers, body)?;
         hyper::ext::on_informational(&mut whole, move |word| {
             if word.status() == StatusCode::CONTINUE {
                 wanted.notify_one();
@@ -287,17 +304,17 @@ impl GitLab {
         });
         let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
         let dialled = self.uploads.open(whole.uri()).await;
-        let stream = dialled.map_err(|why| self.line.told(&why, true, &url))?;
+        let stream = dialled.map_err(|why| self.client.told(&why, true, &url))?;
         let for_proxy = stream.is_for_proxy();
-        let broken = |why: hyper::Error| self.line.told(&why, false, &url);
-        let (mut line, connection) = dial::shake_hands(stream).await.map_err(broken)?;
+        let broken = |why: hyper::Error| self.client.told(&why, false, &url);
+        let (mut client, connection) = dial::shake_hands(stream).await.map_err(broken)?;
         dial::beside(connection, async {
             // There is no limit on the whole: a large body may take its time.
             let response = tokio::select! {
-                response = line.send_request(dial::in_form(whole, &url, for_proxy)) => response.map_err(broken)?,
-                () = patience.runs_out(self.upload_timeout) => return Err(late),
+                response = client.send_request(dial::in_form(whole, &url, for_proxy)) => response.map_err(broken)?,
+                () = client_limits.runs_out(self.upload_timeout) => return Err(late),
             };
-            self.uploaded(self.line.answer(response, &url)?).await
+            self.uploaded(self.client.answer(response, &url)?).await
         })
         .await
     }
@@ -306,18 +323,18 @@ impl GitLab {
     pub(super) async fn hear(
         &self,
         inquiry: Inquiry,
-        ask: &Ask<'_>,
-    ) -> Result<Answer, UpstreamError> {
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let mut headers = self.headers(ask);
         let url = match inquiry {
             Inquiry::Version => self.bases.asked().version_url(),
             Inquiry::Page | Inquiry::File => self.bases.asked().url(ask.route),
         };
         ask.put_types_of(inquiry, &mut headers);
-        self.line
+        self.client
             .read(
                 None,
-                Reading {
+                PeerRequest {
                     kind: ask.route.word(),
                     url: &url,
                     headers: &headers,
@@ -327,13 +344,13 @@ impl GitLab {
             .await
     }
 
-    async fn uploaded(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
+    async fn uploaded(&self, answer: UpstreamResponse) -> Result<PassThrough, UpstreamError> {
         self.judge_dismissal(&answer)?;
-        self.relayed(answer).await
+        self.pass_through(answer).await
     }
 
     /// A refusal of larder's own token is no word to the caller.
-    fn judge_dismissal(&self, answer: &Answer) -> Result<(), UpstreamError> {
+    fn judge_dismissal(&self, answer: &UpstreamResponse) -> Result<(), UpstreamError> {
         match answer.status {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if self.service_token => {
                 Err(UpstreamError::ServiceToken(status))
@@ -342,29 +359,33 @@ impl GitLab {
         }
     }
 
-    fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
+    fn headers(&self, ask: &UpstreamRequest<'_>) -> HeaderMap {
         let mut headers = ask.fields();
         headers.insert(VIA, self.via.clone());
-        Ask::put_request_id(&mut headers);
+        UpstreamRequest::put_request_id(&mut headers);
         ask.put_validators(&mut headers);
         ask.credential.apply(&mut headers);
         headers
     }
 
     /// What this caller is told without asking, because GitLab told it to wait.
-    fn told(&self, ask: &Ask<'_>) -> Option<Word> {
+    fn told(&self, ask: &UpstreamRequest<'_>) -> Option<ThrottledAnswer> {
         self.throttles.told(Some(ask.who?), clock::now())
     }
 
     /// An answer that is no success: GitLab's word to the caller, or a failure that is not the caller's.
-    async fn refusal(&self, ask: &Ask<'_>, answer: Answer) -> Result<Relayed, UpstreamError> {
+    async fn refusal(
+        &self,
+        ask: &UpstreamRequest<'_>,
+        answer: UpstreamResponse,
+    ) -> Result<PassThrough, UpstreamError> {
         self.judge_dismissal(&answer)?;
-        let wait = self.line.long_wait(&answer);
+        let wait = self.client.long_wait(&answer);
         let status = answer.status;
         let word = if status == StatusCode::LOOP_DETECTED {
             Err(UpstreamError::Loop)
         } else if status.is_client_error() {
-            self.relayed(answer).await
+            self.pass_through(answer).await
         } else {
             Err(UpstreamError::Failed(Peer::GitLab, status))
         };
@@ -374,14 +395,14 @@ impl GitLab {
         word
     }
 
-    async fn relayed(&self, answer: Answer) -> Result<Relayed, UpstreamError> {
-        let relayed = answer.relayed(self.refusal_bytes_max).await;
-        relayed.map_err(|why| UpstreamError::of_body(&Peer::GitLab, &why))
+    async fn pass_through(&self, answer: UpstreamResponse) -> Result<PassThrough, UpstreamError> {
+        let pass_through = answer.pass_through(self.refusal_bytes_max).await;
+        pass_through.map_err(|why| UpstreamError::of_body(&Peer::GitLab, &why))
     }
 }
 
 /// What GitLab says when it does not forward.
-fn no_such_package() -> Relayed {
+fn no_such_package() -> PassThrough {
     let mut headers = HeaderMap::new();
     headers.insert(
         http::header::CONTENT_TYPE,
@@ -391,7 +412,7 @@ fn no_such_package() -> Relayed {
         http::header::CACHE_CONTROL,
         HeaderValue::from_static("no-cache"),
     );
-    Relayed {
+    PassThrough {
         status: StatusCode::NOT_FOUND,
         reason: None,
         headers,

@@ -1,6 +1,6 @@
 //! A mirror: an index beside GitLab, asked in nobody's name.
 //!
-//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`Ask`] carries; its own, and larder's
+//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`UpstreamRequest`] carries; its own, and larder's
 //! client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
 //! goes on in neutral words, because its own would speak of another address, and without a challenge, because a client's
 //! credential would not go there; that it refuses a credential of larder's is for the operator, not for the client. Must not
@@ -14,19 +14,19 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
 use url::{Origin, Url};
 
-use super::answer::{Answer, Relayed, throttling, unsatisfied};
-use super::ask::{Ask, FileAnswer, Inquiry, PageAnswer, Reading};
 use super::body::BodyError;
-use super::breaker::{Breaker, Condition, Limits};
-use super::connect::connector::{Connector, Target};
+use super::breaker::{Breaker, BreakerCondition, BreakerLimits};
+use super::connect::connector::{ConnectTarget, PeerConnector};
 use super::connect::transport::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
-use super::line::{Line, Patience};
 use super::mirror_config::MirrorConfig;
 use super::peer::Peer;
+use super::peer_client::{ClientLimits, PeerClient};
 use super::redirect::{MirrorRedirect, StoreOrigins, mirror_redirect};
-use super::retry::Policy;
+use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
+use super::response::{PassThrough, UpstreamResponse, throttling, unsatisfied};
+use super::retry::RetryPolicy;
 use super::throttle::Throttles;
 use crate::access::Credential;
 use crate::registry::{MirrorBase, Scope};
@@ -41,9 +41,9 @@ const PASSED_BYTES_MAX: usize = 4 << 20;
 pub struct Mirror {
     base: MirrorBase,
     /// To the origin of its index.
-    line: Line,
+    client: PeerClient,
     /// To every other origin.
-    elsewhere: Line,
+    elsewhere: PeerClient,
     credential: Credential,
     /// Whether the origin of its index is shown anything that says who larder is.
     shows_itself: bool,
@@ -70,20 +70,20 @@ impl Mirror {
             .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
         let base = MirrorBase::parse(scope, &config.url, &config.file_urls)
             .map_err(|(text, why)| format!("url, files: \"{text}\": {why}"))?;
-        let patience = Patience {
+        let client_limits = ClientLimits {
             connect: config.connect_timeout.0,
             header: config.header_timeout.0,
             idle: config.idle_timeout.0,
-            retry: Policy {
+            retry: RetryPolicy {
                 retries: config.retries,
                 retry_after_max: config.retry_after.0,
             },
             idle_connections: config.idle_connections,
         };
-        let limits = Limits {
+        let limits = BreakerLimits {
             failures: config.breaker_failures,
             rest: config.breaker_open_for.0,
-            probe: patience.probe(),
+            probe: client_limits.probe(),
         };
         let mut breakers: Vec<(Origin, Breaker)> = Vec::new();
         for origin in base.places().map(Url::origin).chain(redirects.origins()) {
@@ -91,16 +91,16 @@ impl Mirror {
                 breakers.push((origin, Breaker::new(limits)));
             }
         }
-        let line = |target| {
-            let connector = Connector::new(transport, target, patience.connect, true);
-            connector.map(|connector| Line::new(peer.clone(), connector, patience))
+        let client = |target| {
+            let connector = PeerConnector::new(transport, target, client_limits.connect, true);
+            connector.map(|connector| PeerClient::new(peer.clone(), connector, client_limits))
         };
         let shows_itself = !credential.is_anonymous() || transport.has_identity();
-        let own = line(Target::Own)?.with_own_credential(shows_itself);
-        let (line, elsewhere) = (own, line(Target::Named)?);
+        let own = client(ConnectTarget::Own)?.with_own_credential(shows_itself);
+        let (client, elsewhere) = (own, client(ConnectTarget::Named)?);
         Ok(Self {
             base,
-            line,
+            client,
             elsewhere,
             credential,
             shows_itself,
@@ -115,49 +115,59 @@ impl Mirror {
     }
 
     /// How the worst of its origins stands.
-    pub(super) fn condition(&self, now: Instant) -> Condition {
+    pub(super) fn condition(&self, now: Instant) -> BreakerCondition {
         let all = self
             .breakers
             .iter()
             .map(|(_, breaker)| breaker.condition(now));
         all.max_by_key(|condition| condition.state)
-            .unwrap_or(Condition::WELL)
+            .unwrap_or(BreakerCondition::WELL)
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
         let counts = counts.of(self.base.scope().to_string());
-        self.line.count_on(Arc::clone(&counts));
+        self.client.count_on(Arc::clone(&counts));
         self.elsewhere.count_on(counts);
     }
 
     pub(super) fn reading(&self, now: Instant) -> PeerReading {
-        self.line
+        self.client
             .reading(self.base.scope().to_string(), self.condition(now), now)
     }
 
-    pub(super) async fn page(&self, ask: &Ask<'_>) -> Result<PageAnswer, UpstreamError> {
+    pub(super) async fn page(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<PageAnswer, UpstreamError> {
         let mut headers = self.headers(ask);
         ask.put_page_types(&mut headers);
         match self.follow(ask, headers).await? {
-            Followed::Answer(answer, url) if answer.status == StatusCode::OK => {
+            Followed::UpstreamResponse(answer, url) if answer.status == StatusCode::OK => {
                 Ok(PageAnswer::Page { answer, url })
             }
-            Followed::Answer(answer, _) if unchanged(ask, &answer) => Ok(PageAnswer::NotModified),
-            Followed::Answer(answer, url) => self.refusal(&answer, &url).map(PageAnswer::Refused),
+            Followed::UpstreamResponse(answer, _) if unchanged(ask, &answer) => {
+                Ok(PageAnswer::NotModified)
+            }
+            Followed::UpstreamResponse(answer, url) => {
+                self.refusal(&answer, &url).map(PageAnswer::Refused)
+            }
             Followed::Word(word) => Ok(PageAnswer::Refused(word)),
         }
     }
 
-    pub(super) async fn file(&self, ask: &Ask<'_>) -> Result<FileAnswer, UpstreamError> {
+    pub(super) async fn file(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<FileAnswer, UpstreamError> {
         let mut headers = self.headers(ask);
-        Ask::put_file_types(&mut headers);
+        UpstreamRequest::put_file_types(&mut headers);
         let (answer, url) = match self.follow(ask, headers).await? {
-            Followed::Answer(answer, url) => (answer, url),
+            Followed::UpstreamResponse(answer, url) => (answer, url),
             Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
         };
         match answer.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                ask.success(self.line.peer().clone(), answer)
+                ask.success(self.client.peer().clone(), answer)
             }
             StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
                 Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
@@ -168,12 +178,15 @@ impl Mirror {
         }
     }
 
-    pub(super) async fn pass(&self, ask: &Ask<'_>) -> Result<Relayed, UpstreamError> {
-        let peer = self.line.peer();
+    pub(super) async fn pass(
+        &self,
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<PassThrough, UpstreamError> {
+        let peer = self.client.peer();
         match self.file(ask).await? {
             FileAnswer::Whole(answer) => {
-                let relayed = answer.uncoded()?.relayed(PASSED_BYTES_MAX).await;
-                relayed.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
+                let pass_through = answer.uncoded()?.pass_through(PASSED_BYTES_MAX).await;
+                pass_through.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
             }
             FileAnswer::Refused(word) => Ok(word),
             _ => Err(UpstreamError::Unusable(
@@ -186,8 +199,8 @@ impl Mirror {
     pub(super) async fn hear(
         &self,
         inquiry: Inquiry,
-        ask: &Ask<'_>,
-    ) -> Result<Answer, UpstreamError> {
+        ask: &UpstreamRequest<'_>,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
         let url = self.base.url(ask.route).ok_or_else(nowhere)?;
         let mut headers = self.headers(ask);
@@ -195,10 +208,10 @@ impl Mirror {
             self.credential.apply(&mut headers);
         }
         ask.put_types_of(inquiry, &mut headers);
-        self.line
+        self.client
             .read(
                 None,
-                Reading {
+                PeerRequest {
                     kind: ask.route.word(),
                     url: &url,
                     headers: &headers,
@@ -209,15 +222,19 @@ impl Mirror {
     }
 
     /// Everything but the credential.
-    fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
+    fn headers(&self, ask: &UpstreamRequest<'_>) -> HeaderMap {
         let mut headers = ask.fields();
         headers.insert(VIA, self.via.clone());
-        Ask::put_request_id(&mut headers);
+        UpstreamRequest::put_request_id(&mut headers);
         ask.put_validators(&mut headers);
         headers
     }
 
-    async fn follow(&self, ask: &Ask<'_>, headers: HeaderMap) -> Result<Followed, UpstreamError> {
+    async fn follow(
+        &self,
+        ask: &UpstreamRequest<'_>,
+        headers: HeaderMap,
+    ) -> Result<Followed, UpstreamError> {
         if let Some(word) = self.throttles.told(None, clock::now()) {
             return word.map(Followed::Word);
         }
@@ -233,22 +250,26 @@ impl Mirror {
             if is_own {
                 self.credential.apply(&mut headers);
             }
-            let line = if is_own { &self.line } else { &self.elsewhere };
+            let client = if is_own {
+                &self.client
+            } else {
+                &self.elsewhere
+            };
             let breaker = self
                 .breakers
                 .iter()
                 .find(|(origin, _)| *origin == url.origin());
             let breaker = breaker.map(|(_, breaker)| breaker);
-            let answer = line.read(breaker, ask.reading(&url, &headers)).await?;
+            let answer = client.read(breaker, ask.reading(&url, &headers)).await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
-                return Ok(Followed::Answer(answer, url));
+                return Ok(Followed::UpstreamResponse(answer, url));
             }
             url = self.next(&url, &answer)?;
         }
-        Err(UpstreamError::Redirects(self.line.peer().clone()))
+        Err(UpstreamError::Redirects(self.client.peer().clone()))
     }
 
-    fn next(&self, from: &Url, answer: &Answer) -> Result<Url, UpstreamError> {
+    fn next(&self, from: &Url, answer: &UpstreamResponse) -> Result<Url, UpstreamError> {
         let listed: Vec<Origin> = self
             .breakers
             .iter()
@@ -259,9 +280,9 @@ impl Mirror {
             MirrorRedirect::Forbidden(origin) => {
                 let mirror = self.base.scope();
                 tracing::warn!(%origin, "the mirror redirected to this origin; to allow it, add it to mirrors.{mirror}.redirects");
-                Err(UpstreamError::RedirectForbidden(self.line.peer().clone()))
+                Err(UpstreamError::RedirectForbidden(self.client.peer().clone()))
             }
-            MirrorRedirect::Unreadable => Err(UpstreamError::Redirects(self.line.peer().clone())),
+            MirrorRedirect::Unreadable => Err(UpstreamError::Redirects(self.client.peer().clone())),
         }
     }
 
@@ -271,8 +292,8 @@ impl Mirror {
     }
 
     /// An answer from `url` that is no success.
-    fn refusal(&self, answer: &Answer, url: &Url) -> Result<Relayed, UpstreamError> {
-        let (peer, status) = (self.line.peer().clone(), answer.status);
+    fn refusal(&self, answer: &UpstreamResponse, url: &Url) -> Result<PassThrough, UpstreamError> {
+        let (peer, status) = (self.client.peer().clone(), answer.status);
         let is_for_everybody = !(self.shows_itself && self.is_own(url));
         let word = match status {
             StatusCode::NOT_FOUND
@@ -290,21 +311,21 @@ impl Mirror {
             StatusCode::LOOP_DETECTED => Err(UpstreamError::Loop),
             _ => Err(UpstreamError::Failed(peer, status)),
         };
-        if let Some(wait) = self.line.long_wait(answer) {
+        if let Some(wait) = self.client.long_wait(answer) {
             // All callers are one to it.
             self.throttles.hold(None, &word, wait, clock::now());
         }
         word
     }
 
-    fn word(&self, status: StatusCode, mut headers: HeaderMap) -> Relayed {
+    fn word(&self, status: StatusCode, mut headers: HeaderMap) -> PassThrough {
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let body = Bytes::from(format!("{} answered {status}\n", self.line.peer()));
-        Relayed {
+        let body = Bytes::from(format!("{} answered {status}\n", self.client.peer()));
+        PassThrough {
             status,
             reason: None,
             headers,
@@ -315,11 +336,11 @@ impl Mirror {
 
 /// Where the redirects led, or what is said without asking.
 enum Followed {
-    Answer(Answer, Url),
-    Word(Relayed),
+    UpstreamResponse(UpstreamResponse, Url),
+    Word(PassThrough),
 }
 
-fn unchanged(ask: &Ask<'_>, answer: &Answer) -> bool {
+fn unchanged(ask: &UpstreamRequest<'_>, answer: &UpstreamResponse) -> bool {
     answer.status == StatusCode::NOT_MODIFIED && !ask.validators.is_empty()
 }
 

@@ -2,12 +2,10 @@
 //! nobody's name.
 //!
 //! Every request is built anew from a [`Route`](crate::registry::Route), a credential and an allow-list of fields; nothing
-//! of the client's request line or other headers goes on. A caller's credential goes to the configured GitLab and nowhere
+//! of the client's request client or other headers goes on. A caller's credential goes to the configured GitLab and nowhere
 //! else, a mirror's own one to the origin of its index. A peer that cannot be reached rests (`breaker`), and so does a
 //! caller whom GitLab told to wait (`throttle`). Must not know the store, pages or who waits for the answer.
 
-mod answer;
-mod ask;
 mod body;
 mod breaker;
 mod client;
@@ -17,20 +15,20 @@ mod counts;
 mod error;
 mod examination;
 mod gitlab;
-mod line;
 mod mirror;
 mod mirror_config;
 mod own_credential;
 mod peer;
+mod peer_client;
 mod redirect;
+mod request;
+mod response;
 mod retry;
-mod sending;
 mod throttle;
+mod upload_body;
 
-pub use answer::{Answer, ContentRange, Relayed, Validators};
-pub use ask::{Ask, FileAnswer, Inquiry, PageAnswer, WantedRange};
 pub use body::{BodyError, IdleBody};
-pub use breaker::{Condition, State};
+pub use breaker::{BreakerCondition, BreakerState};
 pub use client::Upstream;
 pub use config::{Forward, GitLabConfig};
 pub use connect::proxy::{ProxyEnvironment, proxy_towards};
@@ -40,11 +38,13 @@ pub use connect::transport::Transport;
 pub use connect::transport_config::TransportConfig;
 pub use counts::{PeerCounts, PeerReading};
 pub use error::UpstreamError;
-pub use examination::{ConnectionFacts, Heard, TlsFacts, examine_connection};
+pub use examination::{ConnectionFacts, ProbeResponse, TlsFacts, examine_connection};
 pub(crate) use gitlab::upload_headers;
 pub use mirror::Mirror;
 pub use mirror_config::{MirrorConfig, UnhashedFiles};
 pub use peer::Peer;
 pub use redirect::StoreOrigins;
+pub use request::{FileAnswer, Inquiry, PageAnswer, UpstreamRequest, WantedRange};
+pub use response::{ContentRange, PassThrough, UpstreamResponse, Validators};
 pub use retry::retry_after;
-pub use sending::Outgoing;
+pub use upload_body::Outgoing;

@@ -11,7 +11,7 @@ use super::peer::Peer;
 
 /// What the peer has said of it so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Word {
+enum CredentialVerdict {
     #[default]
     None,
     Taken,
@@ -20,7 +20,7 @@ enum Word {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct OwnCredential(Mutex<Word>);
+pub(super) struct OwnCredential(Mutex<CredentialVerdict>);
 
 impl OwnCredential {
     /// The peer answered so to a request that carried it.
@@ -29,10 +29,10 @@ impl OwnCredential {
         let before = *word;
         *word = after(before, status, now);
         match (before, *word) {
-            (Word::None | Word::Taken, Word::Refused(_)) => {
+            (CredentialVerdict::None | CredentialVerdict::Taken, CredentialVerdict::Refused(_)) => {
                 tracing::error!(%peer, %status, "larder's own credential (token_file) is refused: requests that need it fail until it is taken");
             }
-            (Word::Refused(_), Word::Taken) => {
+            (CredentialVerdict::Refused(_), CredentialVerdict::Taken) => {
                 tracing::info!(%peer, "larder's own credential is taken again")
             }
             _ => {}
@@ -42,19 +42,21 @@ impl OwnCredential {
     /// For how long it has been refused.
     pub(super) fn refused_for(&self, now: Instant) -> Option<Duration> {
         match *self.0.lock() {
-            Word::Refused(since) => Some(now.saturating_duration_since(since)),
-            Word::None | Word::Taken => None,
+            CredentialVerdict::Refused(since) => Some(now.saturating_duration_since(since)),
+            CredentialVerdict::None | CredentialVerdict::Taken => None,
         }
     }
 }
 
 /// A 401 says that the credential is no good (RFC 9110 §15.5.2). So does a 403 to one for which nothing was given yet, as
 /// where it lacks a scope; otherwise that, like a 404, is about one place, and an error says nothing.
-fn after(before: Word, status: StatusCode, now: Instant) -> Word {
+fn after(before: CredentialVerdict, status: StatusCode, now: Instant) -> CredentialVerdict {
     match (before, status) {
-        (Word::Refused(_), StatusCode::UNAUTHORIZED) => before,
-        (_, StatusCode::UNAUTHORIZED) | (Word::None, StatusCode::FORBIDDEN) => Word::Refused(now),
-        (_, status) if status.is_success() || status.is_redirection() => Word::Taken,
+        (CredentialVerdict::Refused(_), StatusCode::UNAUTHORIZED) => before,
+        (_, StatusCode::UNAUTHORIZED) | (CredentialVerdict::None, StatusCode::FORBIDDEN) => {
+            CredentialVerdict::Refused(now)
+        }
+        (_, status) if status.is_success() || status.is_redirection() => CredentialVerdict::Taken,
         _ => before,
     }
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 /// How one try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Try {
+pub(super) enum TryOutcome {
     /// No connection, or it broke before an answer.
     Broken,
     /// Waited for as long as is right already.
@@ -22,7 +22,7 @@ pub(super) enum Try {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
+pub(super) struct RetryPolicy {
     pub retries: u32,
     pub retry_after_max: Duration,
 }
@@ -30,18 +30,18 @@ pub(super) struct Policy {
 /// First pause; doubled each time.
 const PAUSE: Duration = Duration::from_millis(100);
 
-impl Policy {
+impl RetryPolicy {
     /// The pause before try number `done + 1`, or `None` to take what there is. `jitter` is in 0..=1.
-    pub(super) fn pause(&self, done: u32, outcome: Try, jitter: f64) -> Option<Duration> {
+    pub(super) fn pause(&self, done: u32, outcome: TryOutcome, jitter: f64) -> Option<Duration> {
         if done > self.retries {
             return None;
         }
         let backoff = PAUSE * 2u32.saturating_pow(done.saturating_sub(1)).min(64);
         let spread = backoff.mul_f64(0.5 + jitter.clamp(0.0, 1.0));
         match outcome {
-            Try::Broken => Some(spread),
-            Try::TimedOut | Try::Hopeless => None,
-            Try::Answered {
+            TryOutcome::Broken => Some(spread),
+            TryOutcome::TimedOut | TryOutcome::Hopeless => None,
+            TryOutcome::Answered {
                 status,
                 retry_after,
             } => match (status.as_u16(), retry_after) {
@@ -70,14 +70,14 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Policy = Policy {
+    const POLICY: RetryPolicy = RetryPolicy {
         retries: 2,
         retry_after_max: Duration::from_secs(3),
     };
 
-    fn answered(status: u16, seconds: Option<u64>) -> Try {
+    fn answered(status: u16, seconds: Option<u64>) -> TryOutcome {
         let status = StatusCode::from_u16(status).unwrap_or_default();
-        Try::Answered {
+        TryOutcome::Answered {
             status,
             retry_after: seconds.map(Duration::from_secs),
         }
@@ -119,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn there_are_never_more_than_the_allowed_retries(done in 3..10u32, jitter in 0.0..1.0f64) {
-            prop_assert_eq!(POLICY.pause(done, Try::Broken, jitter), None);
+            prop_assert_eq!(POLICY.pause(done, TryOutcome::Broken, jitter), None);
             prop_assert_eq!(POLICY.pause(done, answered(503, None), jitter), None);
         }
     }

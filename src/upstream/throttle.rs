@@ -2,7 +2,7 @@
 //!
 //! GitLab throttles by user, and by address for those without a credential, which from here is one caller too; so what is
 //! remembered of one caller holds no other back. A peer that is asked with a credential of larder's own knows one caller
-//! only: nobody. Bounded in number, and in time by [`REST_MAX`], after which the peer is asked again whatever it had said.
+//! only: nobody. Bounded in number, and in time by [`BACK_OFF_MAX`], after which the peer is asked again whatever it had said.
 //! Must not know what was asked.
 
 use std::sync::Arc;
@@ -12,34 +12,34 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use moka::sync::Cache;
 
-use super::answer::Relayed;
 use super::error::UpstreamError;
+use super::response::PassThrough;
 use crate::access::Fingerprint;
 
 /// The longest a caller is answered without asking.
-const REST_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
 /// Callers remembered; the least recently seen are forgotten, which costs the peer a request.
 const CALLERS_MAX: u64 = 4096;
 
 /// What a peer said, as it goes to the caller.
-pub(super) type Word = Result<Relayed, UpstreamError>;
+pub(super) type ThrottledAnswer = Result<PassThrough, UpstreamError>;
 
 #[derive(Clone, Debug)]
-struct Rest {
+struct BackOff {
     /// Until when nobody asks.
     until: Instant,
     /// When the peer said to come back, if it said so in seconds: a date runs down by itself.
     again: Option<Instant>,
-    word: Word,
+    word: ThrottledAnswer,
 }
 
-impl Rest {
-    fn new(word: Word, wait: Duration, now: Instant) -> Self {
+impl BackOff {
+    fn new(word: ThrottledAnswer, wait: Duration, now: Instant) -> Self {
         let in_seconds = word
             .as_ref()
             .ok()
-            .and_then(|relayed| relayed.headers.get(RETRY_AFTER))
+            .and_then(|pass_through| pass_through.headers.get(RETRY_AFTER))
             .is_some_and(|value| value.as_bytes().iter().all(u8::is_ascii_digit));
         let again = if in_seconds {
             now.checked_add(wait)
@@ -47,24 +47,24 @@ impl Rest {
             None
         };
         Self {
-            until: now + wait.min(REST_MAX),
+            until: now + wait.min(BACK_OFF_MAX),
             again,
             word,
         }
     }
 
     /// The peer's word with what is left of the wait.
-    fn told(&self, now: Instant) -> Option<Word> {
+    fn told(&self, now: Instant) -> Option<ThrottledAnswer> {
         if now >= self.until {
             return None;
         }
         let mut word = self.word.clone();
-        if let (Ok(relayed), Some(again)) = (&mut word, self.again) {
+        if let (Ok(pass_through), Some(again)) = (&mut word, self.again) {
             let left = again
                 .saturating_duration_since(now)
                 .as_millis()
                 .div_ceil(1000);
-            relayed.headers.insert(
+            pass_through.headers.insert(
                 RETRY_AFTER,
                 HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)),
             );
@@ -73,26 +73,32 @@ impl Rest {
     }
 }
 
-pub(super) struct Throttles(Cache<Option<Fingerprint>, Arc<Rest>>);
+pub(super) struct Throttles(Cache<Option<Fingerprint>, Arc<BackOff>>);
 
 impl Throttles {
     pub(super) fn new() -> Self {
         Self(
             Cache::builder()
                 .max_capacity(CALLERS_MAX)
-                .time_to_live(REST_MAX)
+                .time_to_live(BACK_OFF_MAX)
                 .build(),
         )
     }
 
     /// The peer said to this caller to wait for so long.
-    pub(super) fn hold(&self, who: Option<Fingerprint>, word: &Word, wait: Duration, now: Instant) {
+    pub(super) fn hold(
+        &self,
+        who: Option<Fingerprint>,
+        word: &ThrottledAnswer,
+        wait: Duration,
+        now: Instant,
+    ) {
         self.0
-            .insert(who, Arc::new(Rest::new(word.clone(), wait, now)));
+            .insert(who, Arc::new(BackOff::new(word.clone(), wait, now)));
     }
 
     /// What this caller is told without asking, if it was told to wait and has not.
-    pub(super) fn told(&self, who: Option<Fingerprint>, now: Instant) -> Option<Word> {
+    pub(super) fn told(&self, who: Option<Fingerprint>, now: Instant) -> Option<ThrottledAnswer> {
         self.0.get(&who)?.told(now)
     }
 }
@@ -106,11 +112,11 @@ mod tests {
     use crate::access::{Credential, FingerprintKey};
     use crate::values::clock;
 
-    fn throttled() -> Word {
+    fn throttled() -> ThrottledAnswer {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("12"));
         headers.insert("ratelimit-remaining", HeaderValue::from_static("0"));
-        Ok(Relayed {
+        Ok(PassThrough {
             status: StatusCode::TOO_MANY_REQUESTS,
             reason: None,
             headers,
@@ -118,7 +124,7 @@ mod tests {
         })
     }
 
-    fn left(word: &Word) -> Option<u64> {
+    fn left(word: &ThrottledAnswer) -> Option<u64> {
         word.as_ref()
             .ok()?
             .headers
@@ -133,9 +139,9 @@ mod tests {
         #[test]
         fn the_wait_runs_down_and_ends(wait in 1..600u64, passed in 0..700_000u64) {
             let now = clock::now();
-            let rest = Rest::new(throttled(), Duration::from_secs(wait), now);
+            let rest = BackOff::new(throttled(), Duration::from_secs(wait), now);
             let told = rest.told(now + Duration::from_millis(passed));
-            prop_assert_eq!(told.is_some(), passed < 1000 * wait.min(REST_MAX.as_secs()));
+            prop_assert_eq!(told.is_some(), passed < 1000 * wait.min(BACK_OFF_MAX.as_secs()));
             if let Some(word) = told {
                 prop_assert_eq!(left(&word), Some((1000 * wait - passed).div_ceil(1000)));
                 prop_assert!(word.is_ok_and(|word| word.headers["ratelimit-remaining"] == "0"));
@@ -163,15 +169,15 @@ mod tests {
         word.iter_mut()
             .for_each(|word| drop(word.headers.insert(RETRY_AFTER, date.clone())));
         let told =
-            Rest::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
+            BackOff::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
         assert!(told.is_some_and(|word| word.is_ok_and(|word| word.headers[RETRY_AFTER] == date)));
     }
 
     #[test]
     fn a_wait_without_end_is_asked_about_again_too() {
         let now = clock::now();
-        let rest = Rest::new(throttled(), Duration::MAX, now);
+        let rest = BackOff::new(throttled(), Duration::MAX, now);
         assert_eq!(rest.told(now).as_ref().and_then(left), Some(12));
-        assert!(rest.told(now + REST_MAX).is_none());
+        assert!(rest.told(now + BACK_OFF_MAX).is_none());
     }
 }

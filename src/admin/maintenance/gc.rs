@@ -11,7 +11,7 @@ use super::error::UpkeepError;
 use super::stats::amount;
 use crate::control::{Cleared, ClearedSummary, Gc, Reporter};
 use crate::registry::{Scope, is_house};
-use crate::store::{IndexLine, Store, StoredBlob, Subject, Taken};
+use crate::store::{IndexLine, IndexSubject, Removal, Store, StoredBlob};
 use crate::values::digest::Digest;
 
 /// A body that nothing refers to is left alone for so long: whoever put it in may be about to write down whose it is.
@@ -96,11 +96,11 @@ impl Collection<'_> {
         self.store.every_line::<UpkeepError>(|file| {
             for line in &file.lines {
                 let is_served = match &line.subject {
-                    Subject::File { file, .. } => (self.is_served)(&file.scope),
-                    Subject::Page { page, .. } | Subject::Withdrawn { page, .. } => {
+                    IndexSubject::File { file, .. } => (self.is_served)(&file.scope),
+                    IndexSubject::Page { page, .. } | IndexSubject::Withdrawn { page, .. } => {
                         (self.is_served)(&page.scope)
                     }
-                    Subject::Metadata { .. } | Subject::Unknown => true,
+                    IndexSubject::Metadata { .. } | IndexSubject::Unknown => true,
                 };
                 let is_held = held.contains(&line.digest);
                 let Some(why) = why_needless(line, is_held, is_served, self.kept, self.now) else {
@@ -135,9 +135,9 @@ impl Collection<'_> {
             return Ok(false);
         }
         Ok(match self.store.take_blob(blob)? {
-            Taken::Away(_) => true,
-            Taken::Changed => false,
-            Taken::Busy => {
+            Removal::Removed(_) => true,
+            Removal::Changed => false,
+            Removal::Busy => {
                 sum.skipped += 1;
                 false
             }
@@ -161,9 +161,9 @@ impl Collection<'_> {
                 return Ok(());
             }
             match self.store.compact(&file)? {
-                Taken::Away(bytes) => sum.index.add(bytes),
-                Taken::Changed => {}
-                Taken::Busy => sum.skipped += 1,
+                Removal::Removed(bytes) => sum.index.add(bytes),
+                Removal::Changed => {}
+                Removal::Busy => sum.skipped += 1,
             }
             Ok(())
         })
@@ -185,15 +185,19 @@ fn why_needless(
     match &line.subject {
         _ if kept.contains(&line.digest) => None,
         // What a bundle brought needs no mirror to be configured.
-        Subject::Page { meta, .. } if !is_served && !is_house(&meta.url) => {
+        IndexSubject::Page { meta, .. } if !is_served && !is_house(&meta.url) => {
             Some("its mirror is no longer configured")
         }
         // As long as there may be files that were found by it.
-        Subject::Withdrawn { .. } => (!is_served).then_some("its mirror is no longer configured"),
+        IndexSubject::Withdrawn { .. } => {
+            (!is_served).then_some("its mirror is no longer configured")
+        }
         // What a mirror's path yielded once is what it must yield again, where its page does not say (`unhashed_files`).
-        Subject::File { file, .. } if file.scope.is_mirror() && is_served => None,
-        Subject::File { .. } | Subject::Page { .. } | Subject::Metadata { .. } => gone,
-        Subject::Unknown => None,
+        IndexSubject::File { file, .. } if file.scope.is_mirror() && is_served => None,
+        IndexSubject::File { .. } | IndexSubject::Page { .. } | IndexSubject::Metadata { .. } => {
+            gone
+        }
+        IndexSubject::Unknown => None,
     }
 }
 

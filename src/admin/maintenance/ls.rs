@@ -6,7 +6,7 @@ use super::census::{Census, project_of, scope_of, seconds};
 use super::error::UpkeepError;
 use crate::control::{Listed, Ls, Reporter};
 use crate::registry::{FileRef, PrivateNames, Scope};
-use crate::store::{Store, Subject};
+use crate::store::{IndexSubject, Store};
 
 /// Which files are meant.
 enum Filter {
@@ -49,7 +49,7 @@ pub(super) fn run(store: &Store, order: &Ls, out: &Reporter<Listed>) -> Result<(
     let census = Census::take(store)?;
     store.every_line(|index| {
         for line in &index.lines {
-            let Subject::File { file, entry } = &line.subject else {
+            let IndexSubject::File { file, entry } = &line.subject else {
                 continue;
             };
             if !filter.takes(file) {

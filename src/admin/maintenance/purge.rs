@@ -10,7 +10,7 @@ use super::error::UpkeepError;
 use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::simple::ProjectName;
-use crate::store::{IndexLine, Store, Subject, Taken, WheelMark};
+use crate::store::{IndexLine, IndexSubject, Removal, Store, WheelMark};
 use crate::values::digest::Digest;
 
 /// What is meant, understood.
@@ -52,19 +52,19 @@ impl Target {
         match (self, &line.subject) {
             (Self::All, _) => true,
             (Self::Digest(digest), _) => *digest == line.digest,
-            (Self::Project(scope, name), Subject::File { file, .. }) => {
+            (Self::Project(scope, name), IndexSubject::File { file, .. }) => {
                 file.scope == *scope && project_of(file).as_ref() == Some(name)
             }
             (
                 Self::Project(scope, name),
-                Subject::Page { page, .. } | Subject::Withdrawn { page, .. },
+                IndexSubject::Page { page, .. } | IndexSubject::Withdrawn { page, .. },
             ) => page.scope == *scope && page.name.as_ref() == Some(name),
             (
                 Self::Route(Route::Page(wanted)),
-                Subject::Page { page, .. } | Subject::Withdrawn { page, .. },
+                IndexSubject::Page { page, .. } | IndexSubject::Withdrawn { page, .. },
             ) => page == wanted,
-            (Self::Route(Route::File(wanted)), Subject::File { file, .. }) => file == wanted,
-            (Self::Path(path), Subject::File { file, .. }) => file.mirror_path() == Some(path),
+            (Self::Route(Route::File(wanted)), IndexSubject::File { file, .. }) => file == wanted,
+            (Self::Path(path), IndexSubject::File { file, .. }) => file.mirror_path() == Some(path),
             _ => false,
         }
     }
@@ -112,7 +112,7 @@ fn purge(
     };
     store.every_line::<UpkeepError>(|index| {
         for line in index.lines.iter().filter(|line| target.takes(line)) {
-            if let Subject::File { file, .. } = &line.subject {
+            if let IndexSubject::File { file, .. } = &line.subject {
                 wheels.insert(WheelMark::of(file));
             }
             taken.insert(line.digest);
@@ -126,7 +126,7 @@ fn purge(
     store.every_line::<UpkeepError>(|index| {
         for line in &index.lines {
             match &line.subject {
-                Subject::Metadata { wheel }
+                IndexSubject::Metadata { wheel }
                     if wheels.contains(wheel) && !matches!(target, Target::All) =>
                 {
                     taken.insert(line.digest);
@@ -149,20 +149,20 @@ fn purge(
             continue;
         }
         let took = if dry_run {
-            Taken::Away(blob.bytes)
+            Removal::Removed(blob.bytes)
         } else {
             store.take_blob(&blob)?
         };
         match took {
-            Taken::Away(bytes) => {
+            Removal::Removed(bytes) => {
                 bodies.add(bytes);
                 out.tell(Purged::Body {
                     sha256: blob.digest.to_string(),
                     bytes,
                 })?;
             }
-            Taken::Changed => {}
-            Taken::Busy => skipped += 1,
+            Removal::Changed => {}
+            Removal::Busy => skipped += 1,
         }
     }
     let shared = shared.len() as u64;

@@ -11,7 +11,7 @@ use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed, Reporter};
 use crate::index::{PageRequest, Pages};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
-use crate::store::{Store, Subject};
+use crate::store::{IndexSubject, Store};
 use crate::values::clock;
 
 /// What is meant, understood.
@@ -67,7 +67,7 @@ pub(super) fn pages(
     let mut found = BTreeSet::new();
     store.every_line::<UpkeepError>(|index| {
         for line in &index.lines {
-            if let Subject::Page { page, .. } = &line.subject
+            if let IndexSubject::Page { page, .. } = &line.subject
                 && page.name.as_ref() == Some(&name)
                 && served(page).is_ok()
             {

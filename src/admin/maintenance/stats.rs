@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::census::{Census, seconds};
 use super::error::UpkeepError;
 use crate::control::{Amount, Reporter, Totals};
-use crate::store::{Beside, Store, Subject};
+use crate::store::{FileTotals, IndexSubject, Store};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -36,7 +36,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
                 continue;
             };
             let kind = match &line.subject {
-                Subject::File { file, .. } => {
+                IndexSubject::File { file, .. } => {
                     totals
                         .scopes
                         .entry(file.scope.to_string())
@@ -44,9 +44,9 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
                         .add(blob.bytes);
                     Kind::File
                 }
-                Subject::Page { .. } => Kind::Page,
-                Subject::Withdrawn { .. } => continue,
-                Subject::Metadata { .. } | Subject::Unknown => Kind::Metadata,
+                IndexSubject::Page { .. } => Kind::Page,
+                IndexSubject::Withdrawn { .. } => continue,
+                IndexSubject::Metadata { .. } | IndexSubject::Unknown => Kind::Metadata,
             };
             let known = kinds.entry(line.digest).or_insert(kind);
             *known = (*known).min(kind);
@@ -70,7 +70,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
     Ok(out.tell(totals)?)
 }
 
-pub(super) fn amount(beside: Beside) -> Amount {
+pub(super) fn amount(beside: FileTotals) -> Amount {
     Amount {
         count: beside.count,
         bytes: beside.bytes,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::UpkeepError;
 use crate::control::{Reporter, Verified};
-use crate::store::{IndexLine, Rehashed, Store, Subject};
+use crate::store::{IndexLine, IndexSubject, Rehashed, Store};
 use crate::values::digest::Digest;
 
 /// Something is told at least every so many bytes, which is also how soon a break is noticed.
@@ -73,7 +73,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
         count.bodies += 1;
         match rehashed {
             Rehashed::Right => drop(sizes.insert(blob.digest, blob.bytes)),
-            Rehashed::SetAside => drop(damaged.insert(
+            Rehashed::Quarantined => drop(damaged.insert(
                 blob.digest,
                 Wrong {
                     bytes: blob.bytes,
@@ -159,7 +159,7 @@ fn check_lines(
                     wrong.addresses.push(line.name().to_owned());
                 }
                 // A page's line would vouch for a page that nobody has; a file's goes on telling what it should be.
-                if matches!(line.subject, Subject::Page { .. }) {
+                if matches!(line.subject, IndexSubject::Page { .. }) {
                     store.forget(line)?;
                 } else {
                     wrong.synced = true;
@@ -186,7 +186,7 @@ fn check_lines(
 /// Whether a file's line tells another length than its bytes have.
 fn is_misrecorded(line: &IndexLine, bytes: Option<u64>) -> bool {
     match &line.subject {
-        Subject::File { entry, .. } => bytes.is_some_and(|bytes| bytes != entry.size),
+        IndexSubject::File { entry, .. } => bytes.is_some_and(|bytes| bytes != entry.size),
         _ => false,
     }
 }

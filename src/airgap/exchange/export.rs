@@ -12,7 +12,9 @@ use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
 use crate::registry::{MirrorPath, PageRef, Route};
 use crate::simple::{ListedFile, Listing, file_version, project_candidates};
-use crate::store::{HeldFile, HeldMetadata, Origin, ReadEnd, SetName, SetNameError, StoreError};
+use crate::store::{
+    HeldFile, HeldMetadata, MetadataOrigin, ReadEnd, SetName, SetNameError, StoreError,
+};
 use crate::values::digest::Digest;
 
 /// Longest piece of a page in one event, in bytes before JSON escapes it.
@@ -284,7 +286,7 @@ fn prefer_published(
             wheel.metadata = Some(HeldMetadata {
                 digest,
                 size,
-                origin: Origin::Read,
+                origin: MetadataOrigin::Read,
             });
         }
     }
@@ -349,7 +351,7 @@ fn file_line(
         metadata: held.metadata.map(|metadata| MetadataLine {
             sha256: metadata.digest,
             size: metadata.size,
-            verified: metadata.origin == Origin::Verified,
+            verified: metadata.origin == MetadataOrigin::Verified,
         }),
     }
 }

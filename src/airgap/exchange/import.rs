@@ -20,7 +20,7 @@ use crate::control::Order;
 use crate::index::PageError;
 use crate::registry::{FileRef, HOUSE, MirrorPath, PageRef, Route};
 use crate::simple::{Conflict, Format, Listing};
-use crate::store::{Origin, PageMeta, Staging, StoreError};
+use crate::store::{MetadataOrigin, PageMeta, Staging, StoreError};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -285,9 +285,9 @@ impl Exchange {
                 let own = file.mirror_path().and_then(MirrorPath::metadata);
                 if made.verified || own.is_none() {
                     let origin = if made.verified {
-                        Origin::Verified
+                        MetadataOrigin::Verified
                     } else {
-                        Origin::Read
+                        MetadataOrigin::Read
                     };
                     metadata.push((file.clone(), made.sha256, made.size, origin));
                 }
@@ -308,15 +308,15 @@ impl Exchange {
         };
         let body = Bytes::from(merged.listing.to_json());
         block_on(async {
-            let shelf = &self.store.pages;
-            let unchanged = shelf.load(&route, Format::Json).await.ok().flatten();
+            let page_store = &self.store.pages;
+            let unchanged = page_store.load(&route, Format::Json).await.ok().flatten();
             if unchanged.is_none_or(|(known, bytes)| known != meta || bytes != body) {
-                shelf
+                page_store
                     .store_to_last(&route, Format::Json, meta, body, made)
                     .await?;
             }
             // What it said is on the merged page.
-            shelf.forget(&route, Format::Html)
+            page_store.forget(&route, Format::Html)
         })?;
         Ok(())
     }

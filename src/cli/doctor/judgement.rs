@@ -8,10 +8,10 @@ use url::Url;
 use super::finding::Finding;
 use super::secret_segment::{looks_like_a_secret, shortened};
 use crate::simple::Format;
-use crate::upstream::Heard;
+use crate::upstream::ProbeResponse;
 
 /// GitLab's answer to the question for its version.
-pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
+pub(super) fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
     let check = "version";
     let told = serde_json::from_slice::<serde_json::Value>(&heard.body).ok();
     let version = told.as_ref().and_then(|told| told.get("version")?.as_str());
@@ -58,7 +58,7 @@ pub(super) fn version(heard: &Heard, has_credential: bool) -> Finding {
 }
 
 /// GitLab's answer for a project's index: whether the credential opens it, and what it is written in.
-pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
+pub(super) fn registry(heard: &ProbeResponse, has_credential: bool) -> Vec<Finding> {
     let check = "credential";
     let status = heard.status.as_u16();
     let refused = |found: &str, advice: &str| {
@@ -119,7 +119,7 @@ pub(super) fn registry(heard: &Heard, has_credential: bool) -> Vec<Finding> {
 }
 
 /// GitLab's answer for a file, and what came where it led. `key` allows another origin.
-pub(super) fn file(heard: &Heard, followed: Result<StatusCode, String>) -> Finding {
+pub(super) fn file(heard: &ProbeResponse, followed: Result<StatusCode, String>) -> Finding {
     let check = "files";
     let way = match heard.status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => "through GitLab itself".to_owned(),
@@ -144,7 +144,11 @@ pub(super) fn file(heard: &Heard, followed: Result<StatusCode, String>) -> Findi
 }
 
 /// A mirror's answer for its index. `name` is the mirror's.
-pub(super) fn mirror_index(heard: &Heard, api_version: Option<&str>, name: &str) -> Finding {
+pub(super) fn mirror_index(
+    heard: &ProbeResponse,
+    api_version: Option<&str>,
+    name: &str,
+) -> Finding {
     let check = "index";
     let status = heard.status;
     let code = status.as_u16();
@@ -279,7 +283,7 @@ pub(super) fn ranges(answer: Result<StatusCode, String>) -> Finding {
 }
 
 /// A signed link is a credential: its origin is all that is shown.
-fn to_origin(heard: &Heard) -> String {
+fn to_origin(heard: &ProbeResponse) -> String {
     let url = heard
         .location
         .as_deref()
@@ -306,8 +310,8 @@ mod tests {
     use super::super::finding::Verdict;
     use super::*;
 
-    fn heard(status: u16, content_type: &str, body: &'static str) -> Heard {
-        Heard {
+    fn heard(status: u16, content_type: &str, body: &'static str) -> ProbeResponse {
+        ProbeResponse {
             status: StatusCode::from_u16(status).unwrap(),
             date: None,
             content_type: content_type.to_owned(),

@@ -16,8 +16,8 @@ use crate::access::Credential;
 use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
-    Ask, ConnectionFacts, FileAnswer, Heard, Inquiry, Transport, Upstream, UpstreamError,
-    WantedRange, examine_connection,
+    ConnectionFacts, FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamError,
+    UpstreamRequest, WantedRange, examine_connection,
 };
 use crate::values::byte_range::ByteRange;
 use crate::values::clock;
@@ -58,7 +58,7 @@ impl GitLabCheck {
         match self
             .hear(
                 Inquiry::Version,
-                &Ask::plain(&any, &self.credential),
+                &UpstreamRequest::plain(&any, &self.credential),
                 WORDS_BYTES_MAX,
             )
             .await
@@ -76,7 +76,7 @@ impl GitLabCheck {
         let heard = match self
             .hear(
                 Inquiry::Page,
-                &json(&Ask::plain(&index, &self.credential)),
+                &json(&UpstreamRequest::plain(&index, &self.credential)),
                 INDEX_BYTES_MAX,
             )
             .await
@@ -97,7 +97,7 @@ impl GitLabCheck {
         let Ok(heard) = self
             .hear(
                 Inquiry::Page,
-                &json(&Ask::plain(&page, &self.credential)),
+                &json(&UpstreamRequest::plain(&page, &self.credential)),
                 PAGE_BYTES_MAX,
             )
             .await
@@ -115,7 +115,7 @@ impl GitLabCheck {
                 _ => None,
             });
         let Some(file) = file else { return };
-        let ask = Ask::plain(&file, &self.credential);
+        let ask = UpstreamRequest::plain(&file, &self.credential);
         match self.hear(Inquiry::File, &ask, 0).await {
             Ok(heard) => findings.push(judgement::file(
                 &heard,
@@ -128,9 +128,9 @@ impl GitLabCheck {
     async fn hear(
         &self,
         inquiry: Inquiry,
-        ask: &Ask<'_>,
+        ask: &UpstreamRequest<'_>,
         bytes_max: usize,
-    ) -> Result<Heard, String> {
+    ) -> Result<ProbeResponse, String> {
         hear(&self.upstream, inquiry, ask, bytes_max, self.limit).await
     }
 }
@@ -169,7 +169,10 @@ impl MirrorCheck {
         let nobody = Credential::anonymous();
         let index = Route::Page(PageRef::index(self.base.scope().clone()));
         let heard = match self
-            .hear(&json(&Ask::plain(&index, &nobody)), INDEX_BYTES_MAX)
+            .hear(
+                &json(&UpstreamRequest::plain(&index, &nobody)),
+                INDEX_BYTES_MAX,
+            )
             .await
         {
             Ok(heard) => heard,
@@ -191,7 +194,10 @@ impl MirrorCheck {
             return;
         };
         let Ok(heard) = self
-            .hear(&json(&Ask::plain(&page, &nobody)), PAGE_BYTES_MAX)
+            .hear(
+                &json(&UpstreamRequest::plain(&page, &nobody)),
+                PAGE_BYTES_MAX,
+            )
             .await
         else {
             return;
@@ -211,11 +217,20 @@ impl MirrorCheck {
         };
         let file = Route::Mirrored(path);
         findings.push(judgement::ranges(
-            first_byte(&self.upstream, Ask::plain(&file, &nobody), self.limit).await,
+            first_byte(
+                &self.upstream,
+                UpstreamRequest::plain(&file, &nobody),
+                self.limit,
+            )
+            .await,
         ));
     }
 
-    async fn hear(&self, ask: &Ask<'_>, bytes_max: usize) -> Result<Heard, String> {
+    async fn hear(
+        &self,
+        ask: &UpstreamRequest<'_>,
+        bytes_max: usize,
+    ) -> Result<ProbeResponse, String> {
         hear(&self.upstream, Inquiry::Page, ask, bytes_max, self.limit).await
     }
 }
@@ -253,10 +268,10 @@ async fn reach(
 async fn hear(
     upstream: &Upstream,
     inquiry: Inquiry,
-    ask: &Ask<'_>,
+    ask: &UpstreamRequest<'_>,
     bytes_max: usize,
     limit: Duration,
-) -> Result<Heard, String> {
+) -> Result<ProbeResponse, String> {
     match timeout(limit, upstream.hear(inquiry, ask, bytes_max)).await {
         Ok(heard) => heard.map_err(|why: UpstreamError| why.to_string()),
         Err(_) => Err(format!(
@@ -269,7 +284,7 @@ async fn hear(
 /// Asks for the first byte of a file, by the way that a client's bytes take.
 async fn first_byte(
     upstream: &Upstream,
-    ask: Ask<'_>,
+    ask: UpstreamRequest<'_>,
     limit: Duration,
 ) -> Result<StatusCode, String> {
     let range = WantedRange {
@@ -279,7 +294,7 @@ async fn first_byte(
         },
         if_range: None,
     };
-    let ask = Ask {
+    let ask = UpstreamRequest {
         range: Some(range),
         fresh_connection: true,
         ..ask
@@ -301,15 +316,15 @@ async fn first_byte(
 }
 
 /// The same question, for JSON first.
-fn json<'a>(ask: &Ask<'a>) -> Ask<'a> {
-    Ask {
+fn json<'a>(ask: &UpstreamRequest<'a>) -> UpstreamRequest<'a> {
+    UpstreamRequest {
         accept: Format::Json,
-        ..Ask::plain(ask.route, ask.credential)
+        ..UpstreamRequest::plain(ask.route, ask.credential)
     }
 }
 
 /// Where the files of a page that came whole lie.
-fn links(heard: &Heard, name: &ProjectName, url: &Url) -> Vec<Url> {
+fn links(heard: &ProbeResponse, name: &ProjectName, url: &Url) -> Vec<Url> {
     let format = Format::of_content_type(&heard.content_type).filter(|_| heard.is_whole);
     let Some(format) = format.filter(|_| heard.status == StatusCode::OK) else {
         return Vec::new();

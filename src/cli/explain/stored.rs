@@ -8,7 +8,7 @@ use crate::app::Ground;
 use crate::index::{Glance, glance};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
-use crate::store::{Origin, Peek, StoreError, StoredPage};
+use crate::store::{MetadataOrigin, Peek, StoreError, StoredPage};
 use crate::upstream::UnhashedFiles;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -90,8 +90,8 @@ fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
         return Ok(lines);
     };
     let origin = match found.origin {
-        Origin::Verified => "made from the wheel, whose sha256 agreed",
-        Origin::Read => "read by ranges of the wheel, which nobody has verified yet",
+        MetadataOrigin::Verified => "made from the wheel, whose sha256 agreed",
+        MetadataOrigin::Read => "read by ranges of the wheel, which nobody has verified yet",
     };
     let here = if found.is_here {
         "here"

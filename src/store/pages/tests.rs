@@ -4,9 +4,9 @@ use super::*;
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
-fn shelf(dir: &tempfile::TempDir) -> Result<PageShelf, StoreError> {
+fn page_store(dir: &tempfile::TempDir) -> Result<PageStore, StoreError> {
     let ledger = Arc::new(Ledger::new(1 << 20));
-    Ok(PageShelf::new(
+    Ok(PageStore::new(
         Arc::new(Layout::make(dir.path())?),
         ledger,
         Changes::default(),
@@ -24,13 +24,13 @@ fn meta() -> PageMeta {
 #[tokio::test]
 async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Checked {
     let dir = tempfile::tempdir()?;
-    let shelf = shelf(&dir)?;
+    let page_store = page_store(&dir)?;
     let names = ["42", "acme%2Fapp", "7"];
     let route =
         |name: &str| Route::from_path(&format!("/api/v4/projects/{name}/packages/pypi/simple/a/"));
     let body = Bytes::from_static(b"{\"the same\": 1}");
     for name in names {
-        shelf
+        page_store
             .store(
                 &route(name)?,
                 Format::Json,
@@ -41,8 +41,8 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             .await?;
     }
     // Again: it stays where it is.
-    let taken = shelf.ledger.taken();
-    shelf
+    let taken = page_store.ledger.taken();
+    page_store
         .store(
             &route("42")?,
             Format::Json,
@@ -51,10 +51,10 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             clock::wall(),
         )
         .await?;
-    assert_eq!((taken, shelf.ledger.taken()), (3 * 15 + 3, 3 * 15 + 3));
+    assert_eq!((taken, page_store.ledger.taken()), (3 * 15 + 3, 3 * 15 + 3));
     for (changed, name) in names.iter().enumerate() {
         for (other, name) in names.iter().enumerate() {
-            let (_, found) = shelf
+            let (_, found) = page_store
                 .load(&route(name)?, Format::Json)
                 .await?
                 .ok_or("a page")?;
@@ -64,7 +64,7 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
                 "{name}"
             );
         }
-        shelf
+        page_store
             .store(
                 &route(name)?,
                 Format::Json,
@@ -75,14 +75,14 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             .await?;
     }
     // "new", "new\n" and "new\n\n": what was replaced is gone.
-    assert_eq!(shelf.ledger.taken(), 3 + 4 + 5);
+    assert_eq!(page_store.ledger.taken(), 3 + 4 + 5);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_missed() -> Checked {
     let dir = tempfile::tempdir()?;
-    let shelf = shelf(&dir)?;
+    let page_store = page_store(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
     let [old, new, third] = [b"old".as_slice(), b"new", b"third"].map(Bytes::from_static);
     let integrity = cacache::write_hash_sync(dir.path(), &old)?;
@@ -92,27 +92,30 @@ async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_m
         .metadata(serde_json::json!(meta()));
     cacache::index::insert(dir.path(), &key(&route, Format::Html), line)?;
     assert_eq!(
-        shelf.load(&route, Format::Html).await?,
+        page_store.load(&route, Format::Html).await?,
         Some((meta(), old.clone()))
     );
-    shelf
+    page_store
         .store(&route, Format::Html, meta(), new.clone(), clock::wall())
         .await?;
-    assert!(shelf.layout.blob(Digest::of(&old)).exists());
-    fs::remove_file(shelf.layout.blob(Digest::of(&new)))?;
-    shelf
+    assert!(page_store.layout.blob(Digest::of(&old)).exists());
+    fs::remove_file(page_store.layout.blob(Digest::of(&new)))?;
+    page_store
         .store(&route, Format::Html, meta(), third.clone(), clock::wall())
         .await?;
     assert_eq!(
-        shelf.load(&route, Format::Html).await?,
+        page_store.load(&route, Format::Html).await?,
         Some((meta(), third.clone()))
     );
-    shelf
+    page_store
         .store_to_last(&route, Format::Html, meta(), new.clone(), clock::wall())
         .await?;
-    assert_eq!(shelf.load(&route, Format::Html).await?, Some((meta(), new)));
+    assert_eq!(
+        page_store.load(&route, Format::Html).await?,
+        Some((meta(), new))
+    );
     assert!(
-        shelf.layout.blob(Digest::of(&third)).exists(),
+        page_store.layout.blob(Digest::of(&third)).exists(),
         "a power loss may bring it back"
     );
     Ok(())
@@ -128,26 +131,26 @@ fn ago(seconds: u64) -> SystemTime {
 async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_does_not_grow_by_it()
 -> Checked {
     let dir = tempfile::tempdir()?;
-    let shelf = shelf(&dir)?;
+    let page_store = page_store(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
     let body = Bytes::from_static(b"{}");
     let tagged = PageMeta {
         etag: Some("\"1\"".to_owned()),
         ..meta()
     };
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, None);
+    assert_eq!(page_store.last_word(&route, Format::Json).await?, None);
     let decade = ago(10 * 365 * 24 * 3600);
-    shelf
+    page_store
         .store(&route, Format::Json, tagged.clone(), body.clone(), decade)
         .await?;
     assert_eq!(
-        shelf.last_word(&route, Format::Json).await?,
+        page_store.last_word(&route, Format::Json).await?,
         Some(decade),
         "not when it came here"
     );
     let index = || -> Result<u64, StoreError> {
         let mut bytes = 0;
-        crate::store::index_file::every_line(&shelf.layout, |file| {
+        crate::store::index_file::every_line(&page_store.layout, |file| {
             bytes += file.bytes;
             Ok::<_, StoreError>(())
         })?;
@@ -157,33 +160,41 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
     let hour = ago(3600);
     let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch(hour).as_secs());
     let other = (Some("\"2\"".to_owned()), None);
-    shelf.confirm(&route, Format::Json, other, hour).await?;
+    page_store
+        .confirm(&route, Format::Json, other, hour)
+        .await?;
     assert_eq!(
-        shelf.last_word(&route, Format::Json).await?,
+        page_store.last_word(&route, Format::Json).await?,
         Some(decade),
         "that was another page"
     );
-    shelf
+    page_store
         .confirm(&route, Format::Json, (tagged.etag.clone(), None), hour)
         .await?;
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(whole));
+    assert_eq!(
+        page_store.last_word(&route, Format::Json).await?,
+        Some(whole)
+    );
     let minute = ago(60);
-    shelf
+    page_store
         .store(&route, Format::Json, tagged.clone(), body.clone(), minute)
         .await?;
-    let noted = shelf
+    let noted = page_store
         .last_word(&route, Format::Json)
         .await?
         .ok_or("a time")?;
     assert!(noted > whole && noted <= minute, "the same page again");
     assert_eq!(index()?, bytes);
     // As a copy of the folder has it.
-    let copied = File::open(shelf.layout.blob(Digest::of(&body)))?;
+    let copied = File::open(page_store.layout.blob(Digest::of(&body)))?;
     copied
         .set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_900_000_000_123_456_789))?;
-    assert_eq!(shelf.last_word(&route, Format::Json).await?, Some(decade));
+    assert_eq!(
+        page_store.last_word(&route, Format::Json).await?,
+        Some(decade)
+    );
     let to_come = ago(0) + Duration::from_secs(3600);
-    shelf
+    page_store
         .store(
             &route,
             Format::Json,
@@ -193,7 +204,7 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         )
         .await?;
     assert_eq!(
-        shelf.last_word(&route, Format::Json).await?,
+        page_store.last_word(&route, Format::Json).await?,
         Some(to_come),
         "for others to disbelieve"
     );
@@ -203,11 +214,11 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
 #[tokio::test]
 async fn a_page_that_was_taken_back_is_gone_in_every_format_and_known_to_be() -> Checked {
     let dir = tempfile::tempdir()?;
-    let shelf = shelf(&dir)?;
+    let page_store = page_store(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
-    assert!(!shelf.withdraw(&route, false).await? && !shelf.is_withdrawn(&route).await?);
+    assert!(!page_store.withdraw(&route, false).await? && !page_store.is_withdrawn(&route).await?);
     for format in [Format::Html, Format::Json] {
-        shelf
+        page_store
             .store(
                 &route,
                 format,
@@ -217,23 +228,23 @@ async fn a_page_that_was_taken_back_is_gone_in_every_format_and_known_to_be() ->
             )
             .await?;
     }
-    assert!(shelf.withdraw(&route, false).await? && shelf.is_withdrawn(&route).await?);
-    assert!(!shelf.withdraw(&route, false).await?, "written once");
+    assert!(page_store.withdraw(&route, false).await? && page_store.is_withdrawn(&route).await?);
+    assert!(!page_store.withdraw(&route, false).await?, "written once");
     for format in [Format::Html, Format::Json] {
-        assert_eq!(shelf.load(&route, format).await?, None);
-        assert_eq!(shelf.last_word(&route, format).await?, None);
+        assert_eq!(page_store.load(&route, format).await?, None);
+        assert_eq!(page_store.last_word(&route, format).await?, None);
         assert!(
-            !shelf
+            !page_store
                 .layout
                 .blob(Digest::of(word_of(format).as_bytes()))
                 .exists()
         );
     }
     assert_eq!(
-        (shelf.formats(&route).await?, shelf.ledger.taken()),
+        (page_store.formats(&route).await?, page_store.ledger.taken()),
         (vec![], 0)
     );
-    shelf
+    page_store
         .store(
             &route,
             Format::Html,
@@ -242,39 +253,44 @@ async fn a_page_that_was_taken_back_is_gone_in_every_format_and_known_to_be() ->
             clock::wall(),
         )
         .await?;
-    assert!(!shelf.is_withdrawn(&route).await?);
-    assert_eq!(shelf.formats(&route).await?, [Format::Html]);
+    assert!(!page_store.is_withdrawn(&route).await?);
+    assert_eq!(page_store.formats(&route).await?, [Format::Html]);
     let passed_by = Route::from_path("/pypi/simple/large/")?;
-    assert!(shelf.withdraw(&passed_by, true).await? && shelf.is_withdrawn(&passed_by).await?);
+    assert!(
+        page_store.withdraw(&passed_by, true).await? && page_store.is_withdrawn(&passed_by).await?
+    );
     Ok(())
 }
 
 #[tokio::test]
 async fn a_body_that_a_power_cut_emptied_is_no_page_and_no_damage() -> Checked {
     let dir = tempfile::tempdir()?;
-    let shelf = shelf(&dir)?;
+    let page_store = page_store(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
     let (body, other) = (Bytes::from_static(b"body"), Bytes::from_static(b"other"));
-    shelf
+    page_store
         .store(&route, Format::Html, meta(), body.clone(), clock::wall())
         .await?;
-    shelf
+    page_store
         .store(&route, Format::Json, meta(), other.clone(), clock::wall())
         .await?;
-    fs::write(shelf.layout.blob(Digest::of(&body)), b"")?;
-    fs::write(shelf.layout.blob(Digest::of(&other)), b"0ther")?;
-    assert_eq!(shelf.load(&route, Format::Html).await?, None);
+    fs::write(page_store.layout.blob(Digest::of(&body)), b"")?;
+    fs::write(page_store.layout.blob(Digest::of(&other)), b"0ther")?;
+    assert_eq!(page_store.load(&route, Format::Html).await?, None);
     assert!(
-        shelf.load(&route, Format::Json).await.is_err(),
+        page_store.load(&route, Format::Json).await.is_err(),
         "that is damage"
     );
-    let read = shelf.layout.vitals().read(&shelf.ledger, clock::now());
+    let read = page_store
+        .layout
+        .health()
+        .read(&page_store.ledger, clock::now());
     assert_eq!((read.emptied, read.quarantined), (1, 0));
-    shelf
+    page_store
         .store(&route, Format::Html, meta(), body.clone(), clock::wall())
         .await?;
     assert_eq!(
-        shelf.load(&route, Format::Html).await?,
+        page_store.load(&route, Format::Html).await?,
         Some((meta(), body))
     );
     Ok(())

@@ -79,7 +79,7 @@ impl ConnectError {
 
 /// Whom connections lead to, besides the URL.
 #[derive(Clone)]
-pub enum Target {
+pub enum ConnectTarget {
     /// The origin that was configured.
     Own,
     /// Other origins that the operator named.
@@ -90,7 +90,7 @@ pub enum Target {
 
 /// Opens connections to one peer.
 #[derive(Clone)]
-pub struct Connector {
+pub struct PeerConnector {
     tcp: HttpConnector<GuardedResolver>,
     /// To a proxy: any address will do, because the operator wrote its name.
     tcp_to_proxy: HttpConnector<GuardedResolver>,
@@ -101,21 +101,21 @@ pub struct Connector {
     limit: Duration,
 }
 
-impl Connector {
+impl PeerConnector {
     /// With HTTP/2 where the peer has it, or without. `limit` is for all that comes before the request.
     ///
     /// # Errors
     /// What the TLS library says.
     pub fn new(
         transport: &Transport,
-        target: Target,
+        target: ConnectTarget,
         limit: Duration,
         http2: bool,
     ) -> Result<Self, String> {
         let (audience, store) = match target {
-            Target::Own => (Audience::Own, None),
-            Target::Named => (Audience::Other, None),
-            Target::Store(origins) => (Audience::Other, Some(origins)),
+            ConnectTarget::Own => (Audience::Own, None),
+            ConnectTarget::Named => (Audience::Other, None),
+            ConnectTarget::Store(origins) => (Audience::Other, Some(origins)),
         };
         let tls = |config: Result<Arc<ClientConfig>, String>| config.map(TlsConnector::from);
         Ok(Self {
@@ -136,7 +136,7 @@ impl Connector {
 
     /// # Errors
     /// What kept it from connecting.
-    pub async fn open(&self, target: &Uri) -> Result<Stream, ConnectError> {
+    pub async fn open(&self, target: &Uri) -> Result<PeerStream, ConnectError> {
         let url = Url::parse(&target.to_string()).map_err(|_| ConnectError::Address)?;
         let until = clock::now() + self.limit;
         let is_https = url.scheme() == "https";
@@ -154,7 +154,7 @@ impl Connector {
             }
         };
         if !is_https {
-            return Ok(Stream {
+            return Ok(PeerStream {
                 inner: MaybeHttpsStream::Http(way),
                 for_proxy: proxy.is_some(),
             });
@@ -162,7 +162,7 @@ impl Connector {
         let name = server_name(&url).ok_or(ConnectError::Address)?;
         let shaking = within(until, self.tls.connect(name, TokioIo::new(way))).await;
         let tls = self.timely(shaking)?.map_err(ConnectError::Tls)?;
-        Ok(Stream {
+        Ok(PeerStream {
             inner: tls.into(),
             for_proxy: false,
         })
@@ -220,10 +220,10 @@ impl Connector {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
+impl Service<Uri> for PeerConnector {
+    type Response = PeerStream;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<PeerStream, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
@@ -265,7 +265,7 @@ fn server_name(url: &Url) -> Option<ServerName<'static>> {
 }
 
 /// A client that keeps `idle` connections for reuse; with none, every request has a connection of its own.
-pub fn client<B>(connector: Connector, idle: usize) -> Client<Connector, B>
+pub fn client<B>(connector: PeerConnector, idle: usize) -> Client<PeerConnector, B>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Send,
@@ -285,25 +285,25 @@ where
 type Way = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A connection that takes requests.
-pub struct Stream {
+pub struct PeerStream {
     inner: MaybeHttpsStream<Way>,
     for_proxy: bool,
 }
 
-impl Stream {
+impl PeerStream {
     /// Whether a proxy reads the requests, and wants them in absolute form.
     pub fn is_for_proxy(&self) -> bool {
         self.for_proxy
     }
 }
 
-impl Connection for Stream {
+impl Connection for PeerStream {
     fn connected(&self) -> Connected {
         self.inner.connected().proxy(self.for_proxy)
     }
 }
 
-impl Read for Stream {
+impl Read for PeerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -313,7 +313,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for PeerStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

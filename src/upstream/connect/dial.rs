@@ -11,7 +11,7 @@ use http_body::Body;
 use hyper::client::conn::http1;
 use url::{Position, Url};
 
-use super::connector::{ANSWER_FIELDS_MAX, Stream};
+use super::connector::{ANSWER_FIELDS_MAX, PeerStream};
 use crate::values::error_chain::BoxError;
 
 /// Of an upload, between its source and the socket.
@@ -19,8 +19,8 @@ const UPLOAD_BUFFER_BYTES: usize = 64 * 1024;
 
 /// For one exchange over HTTP/1.1.
 pub async fn shake_hands<B>(
-    stream: Stream,
-) -> hyper::Result<(http1::SendRequest<B>, http1::Connection<Stream, B>)>
+    stream: PeerStream,
+) -> hyper::Result<(http1::SendRequest<B>, http1::Connection<PeerStream, B>)>
 where
     B: Body + 'static,
     B::Data: Send,

@@ -11,16 +11,16 @@ use ipnet::IpNet;
 use url::Host;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoProxy(Vec<Entry>);
+pub struct NoProxy(Vec<NoProxyEntry>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    whom: Whom,
+struct NoProxyEntry {
+    whom: NoProxyHost,
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Whom {
+enum NoProxyHost {
     Everybody,
     Network(IpNet),
     /// In lower case, without dots around it.
@@ -33,7 +33,7 @@ impl NoProxy {
         let texts = list
             .split([',', ' ', '\t', '\n', '\r'])
             .filter(|text| !text.is_empty());
-        Self(texts.filter_map(Entry::parse).collect())
+        Self(texts.filter_map(NoProxyEntry::parse).collect())
     }
 
     pub fn lists(&self, host: &Host<&str>, port: u16) -> bool {
@@ -43,20 +43,20 @@ impl NoProxy {
     }
 }
 
-impl Entry {
+impl NoProxyEntry {
     fn parse(text: &str) -> Option<Self> {
-        if let Some(whom) = Whom::parse(text) {
+        if let Some(whom) = NoProxyHost::parse(text) {
             return Some(Self { whom, port: None });
         }
         let (whom, port) = text.rsplit_once(':')?;
         Some(Self {
-            whom: Whom::parse(whom)?,
+            whom: NoProxyHost::parse(whom)?,
             port: Some(port.parse().ok()?),
         })
     }
 }
 
-impl Whom {
+impl NoProxyHost {
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Everybody);

@@ -22,21 +22,21 @@ const NONE: &str = "none";
 /// What the environment says about proxies.
 #[derive(Clone, Default)]
 pub struct ProxyEnvironment {
-    http: Option<Variable>,
-    https: Option<Variable>,
+    http: Option<ProxyVariable>,
+    https: Option<ProxyVariable>,
     no_proxy: NoProxy,
 }
 
 /// A variable's name, and its value.
 #[derive(Clone)]
-struct Variable(&'static str, String);
+struct ProxyVariable(&'static str, String);
 
 impl ProxyEnvironment {
     /// `value_of` gives a variable's value, if it is set.
     pub fn read(value_of: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &'static str| {
             let value = value_of(name).filter(|value| !value.trim().is_empty())?;
-            Some(Variable(name, value.trim().to_owned()))
+            Some(ProxyVariable(name, value.trim().to_owned()))
         };
         let first = |names: [&'static str; 2]| names.into_iter().find_map(set);
         let is_cgi = set("REQUEST_METHOD").is_some();
@@ -118,8 +118,8 @@ impl Proxy {
         ))
     }
 
-    fn of_variable(variable: &Variable) -> Result<Self, ProxyUrlError> {
-        let Variable(name, text) = variable;
+    fn of_variable(variable: &ProxyVariable) -> Result<Self, ProxyUrlError> {
+        let ProxyVariable(name, text) = variable;
         let (proxy, url) = Self::parse(text, name)?;
         let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
         let (user, password) = (
@@ -201,7 +201,7 @@ impl Proxies {
         }
         let no_proxy = environment.no_proxy.clone();
         if setting.is_empty() {
-            let read = |variable: &Option<Variable>| {
+            let read = |variable: &Option<ProxyVariable>| {
                 let read = variable.as_ref().map(|variable| {
                     let told = |why| {
                         format!(

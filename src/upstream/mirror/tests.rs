@@ -33,7 +33,7 @@ impl Server {
                 let lines = BufReader::new(stream.try_clone().unwrap())
                     .lines()
                     .map_while(Result::ok);
-                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let head: Vec<String> = lines.take_while(|client| !client.is_empty()).collect();
                 let path = head[0].split(' ').nth(1).unwrap().to_owned();
                 log.lock().push(head.join("\n").to_ascii_lowercase());
                 stream.write_all(answer(&path).as_bytes()).unwrap();
@@ -90,15 +90,17 @@ fn route(path: &str) -> Route {
 async fn page(mirror: &Mirror, accept: Format) -> Result<PageAnswer, UpstreamError> {
     let (route, credential) = (route("/pypi/simple/foo/"), callers());
     mirror
-        .page(&Ask {
+        .page(&UpstreamRequest {
             accept,
-            ..Ask::plain(&route, &credential)
+            ..UpstreamRequest::plain(&route, &credential)
         })
         .await
 }
 
 async fn file(mirror: &Mirror, path: &str) -> Result<FileAnswer, UpstreamError> {
-    mirror.file(&Ask::plain(&route(path), &callers())).await
+    mirror
+        .file(&UpstreamRequest::plain(&route(path), &callers()))
+        .await
 }
 
 #[tokio::test]
@@ -173,7 +175,7 @@ async fn a_page_is_asked_for_in_the_formats_that_are_wanted_and_followed_where_i
         };
         assert_eq!(url.path(), "/other/foo/");
         for head in index.heads() {
-            assert!(head.lines().any(|line| line == accept), "{head}");
+            assert!(head.lines().any(|client| client == accept), "{head}");
         }
     }
 }
@@ -285,7 +287,10 @@ async fn a_sidecar_passes_and_says_nothing_of_the_mirror() {
         Server::start(|_| answer("200 OK", "Set-Cookie: x=1\r\n", "Metadata-Version: 2.1\n"));
     let mirror = mirror(&config(&index));
     let (route, credential) = (route("/pypi/a-1-py3-none-any.whl.metadata"), callers());
-    let word = mirror.pass(&Ask::plain(&route, &credential)).await.unwrap();
+    let word = mirror
+        .pass(&UpstreamRequest::plain(&route, &credential))
+        .await
+        .unwrap();
     assert_eq!(
         (word.status, &word.body[..]),
         (StatusCode::OK, &b"Metadata-Version: 2.1\n"[..])
@@ -330,7 +335,7 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     let mirror = mirror(&limits);
     assert_eq!(
         mirror.condition(clock::now()).state,
-        crate::upstream::State::Closed
+        crate::upstream::BreakerState::Closed
     );
     for _ in 0..2 {
         assert!(matches!(
@@ -347,7 +352,7 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     );
     assert_eq!(
         (index.heads().len(), mirror.condition(clock::now()).state),
-        (2, crate::upstream::State::Open)
+        (2, crate::upstream::BreakerState::Open)
     );
     assert!(matches!(
         file(&mirror, "/pypi/a-1.whl").await,
@@ -361,7 +366,7 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
     ));
     assert!(matches!(
         page(&mirror, Format::Html).await,
-        Err(UpstreamError::Resting(..))
+        Err(UpstreamError::BreakerOpen(..))
     ));
     assert_eq!(index.heads().len(), 1);
 }
@@ -391,6 +396,6 @@ async fn a_probe_that_is_given_up_leaves_its_place() {
     }
     assert_eq!(
         mirror.condition(clock::now()).state,
-        crate::upstream::State::HalfOpen
+        crate::upstream::BreakerState::HalfOpen
     );
 }

@@ -10,7 +10,7 @@ use larder::access::{Access, AuthConfig, Caller, Keys, OfflineRule};
 use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
-use larder::store::{Checked, Entry, PageMeta, Store};
+use larder::store::{CatalogEntry, Checked, PageMeta, Store};
 use larder::upstream::{
     GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
 };
@@ -458,9 +458,9 @@ fn carry_file(store: &Store, address: &str, artifact: &Artifact) {
         panic!("a wrong digest")
     };
     let room = store.blobs.reserve(bytes).expect("room");
-    let entry = Entry {
+    let entry = CatalogEntry {
         size: bytes,
-        ..Entry::default()
+        ..CatalogEntry::default()
     };
     whole
         .seal(&store.blobs, room, || store.catalog.record(&file, entry))
@@ -544,7 +544,7 @@ fn a_page_follows_the_store() {
     let parts = Parts {
         upstream: Arc::new(upstream.offline(true)),
         access: Arc::new(access),
-        shelf: store.pages.clone(),
+        page_store: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
         ahead: 0,
         written: Arc::default(),

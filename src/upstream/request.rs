@@ -11,9 +11,9 @@ use http::header::{
 };
 use url::Url;
 
-use super::answer::{Answer, ContentRange, Relayed, Validators};
 use super::error::UpstreamError;
 use super::peer::Peer;
+use super::response::{ContentRange, PassThrough, UpstreamResponse, Validators};
 use crate::access::{Caller, Credential, Fingerprint};
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
@@ -25,7 +25,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// A read as it is sent to one peer.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct PeerRequest<'a> {
     /// What is asked for, in one word, as it is counted.
     pub kind: &'static str,
     pub url: &'a Url,
@@ -43,7 +43,7 @@ pub struct WantedRange {
 
 /// A read in a caller's name.
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct UpstreamRequest<'a> {
     pub route: &'a Route,
     /// Goes to GitLab. A mirror gets its own credential, or none.
     pub credential: &'a Credential,
@@ -57,7 +57,7 @@ pub struct Ask<'a> {
     pub fresh_connection: bool,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> UpstreamRequest<'a> {
     /// With the caller's credential, and held to the waits that GitLab gave it.
     pub fn by(route: &'a Route, caller: &'a Caller) -> Self {
         Self {
@@ -79,8 +79,8 @@ impl<'a> Ask<'a> {
     }
 
     /// The read of a peer that this comes to.
-    pub(super) fn reading<'r>(&self, url: &'r Url, headers: &'r HeaderMap) -> Reading<'r> {
-        Reading {
+    pub(super) fn reading<'r>(&self, url: &'r Url, headers: &'r HeaderMap) -> PeerRequest<'r> {
+        PeerRequest {
             kind: self.route.word(),
             url,
             headers,
@@ -122,7 +122,11 @@ impl<'a> Ask<'a> {
 
     /// What a 200 or 206 is to whoever asked this. A 206 is nothing unless it is for what was asked: taken for another
     /// part, or for all, its bytes would be put where they do not belong.
-    pub(super) fn success(&self, peer: Peer, answer: Answer) -> Result<FileAnswer, UpstreamError> {
+    pub(super) fn success(
+        &self,
+        peer: Peer,
+        answer: UpstreamResponse,
+    ) -> Result<FileAnswer, UpstreamError> {
         if answer.status == StatusCode::OK {
             return Ok(FileAnswer::Whole(answer));
         }
@@ -199,26 +203,26 @@ pub enum PageAnswer {
     /// 200 with a body that may be an index page of either format: `Content-Type` tells. `url` is where it was served from,
     /// redirects followed; relative links are meant from there.
     Page {
-        answer: Answer,
+        answer: UpstreamResponse,
         url: Url,
     },
     NotModified,
-    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its place, that; `relayed` is
+    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its place, that; `pass_through` is
     /// then what to say about a name that no mirror may be asked for.
     Forward {
-        relayed: Relayed,
+        pass_through: PassThrough,
         mirror: Option<Scope>,
     },
     /// A refusal, to be passed on as it is.
-    Refused(Relayed),
+    Refused(PassThrough),
 }
 
 /// What upstream said to a file request.
 pub enum FileAnswer {
     /// 200: all of it, from GitLab or the object store behind it, or from a mirror.
-    Whole(Answer),
+    Whole(UpstreamResponse),
     /// 206, for the range that was asked for.
-    Part(ContentRange, Answer),
+    Part(ContentRange, UpstreamResponse),
     /// The range was refused, though perhaps not the file.
     RangeRefused(StatusCode),
     NotModified,
@@ -227,5 +231,5 @@ pub enum FileAnswer {
     /// 416: the caller is let in, but there is nothing at this range of a file of this length.
     Unsatisfiable(Option<u64>),
     /// A refusal, to be passed on as it is.
-    Refused(Relayed),
+    Refused(PassThrough),
 }

@@ -23,7 +23,7 @@ pub(super) struct RawLine {
 
 /// One file of the index.
 #[derive(Debug, Default)]
-pub(super) struct Bucket {
+pub(super) struct IndexBucket {
     /// Those that count, in the order of the file.
     pub live: Vec<RawLine>,
     /// Replaced by a later line.
@@ -34,7 +34,7 @@ pub(super) struct Bucket {
     pub compact: Vec<u8>,
 }
 
-impl Bucket {
+impl IndexBucket {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut bucket = Self::default();
         let mut lines: Vec<(RawLine, &[u8])> = Vec::new();
@@ -135,14 +135,14 @@ mod tests {
             let (dir, files) = written(&changes);
             let mut live = 0;
             for file in &files {
-                let bucket = Bucket::read(file);
+                let bucket = IndexBucket::read(file);
                 for line in &bucket.live {
                     let found = cacache::index::find(dir.path(), &line.key).expect("readable").expect("there");
                     prop_assert_eq!(&found.metadata, &line.metadata);
                     prop_assert_eq!(Digest::parse(&found.integrity.to_hex().1), line.digest());
                 }
                 live += bucket.live.len();
-                let again = Bucket::read(&bucket.compact);
+                let again = IndexBucket::read(&bucket.compact);
                 prop_assert_eq!((again.superseded, again.unreadable), (0, 0));
                 prop_assert_eq!(again.live.len(), bucket.live.len());
                 prop_assert_eq!(bucket.superseded > 0, bucket.compact.len() < file.len());
@@ -157,7 +157,7 @@ mod tests {
             let mut file = files[0].clone();
             let at = 1 + at % (file.len() - 1);
             file[at] ^= 1 << bit;
-            let bucket = Bucket::read(&file);
+            let bucket = IndexBucket::read(&file);
             prop_assert!(bucket.live.len() <= 1);
             prop_assert!(bucket.unreadable >= 1);
         }

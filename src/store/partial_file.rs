@@ -2,7 +2,7 @@
 //!
 //! Owns the watermark: how far a reader may go. Before the digest agrees, the last [`HELD_BACK_BYTES`] of what a
 //! reader wants are held back, so that no body and no range can ever be completed from bytes nobody vouches for. A
-//! reader learns of the end only from [`Phase::Sealed`]; a writer that is dropped leaves [`Phase::Failed`].
+//! reader learns of the end only from [`FillPhase::Sealed`]; a writer that is dropped leaves [`FillPhase::Failed`].
 //! Must not know where the bytes come from.
 
 use std::fs::File;
@@ -54,7 +54,7 @@ impl Cause {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum FillPhase {
     Filling,
     /// Whole, and its digest agreed.
     Sealed,
@@ -62,21 +62,24 @@ pub enum Phase {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct FillState {
     /// The whole length, if it is known yet.
     size: Option<u64>,
     written: u64,
-    phase: Phase,
+    phase: FillPhase,
 }
 
-impl State {
+impl FillState {
     /// Whether there are bytes for a reader of the whole, although not all of them are known to be right.
     fn may_begin(&self) -> bool {
-        let going = matches!(self.phase, Phase::Filling | Phase::Failed(Cause::Full));
+        let going = matches!(
+            self.phase,
+            FillPhase::Filling | FillPhase::Failed(Cause::Full)
+        );
         going
             && releasable(
                 self.written,
-                Span {
+                ReadSpan {
                     start: 0,
                     end: self.size,
                 },
@@ -86,7 +89,7 @@ impl State {
 
 /// The part of a file a reader wants: from `start` to before `end`, or to the end of a file of unknown length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct ReadSpan {
     pub start: u64,
     pub end: Option<u64>,
 }
@@ -101,23 +104,23 @@ pub enum Availability {
     Failed(Cause),
 }
 
-/// The shared side of a growing file.
+/// The shared side of a partial file.
 #[derive(Debug)]
-pub struct Growing {
+pub struct PartialFile {
     file: Arc<File>,
-    state: watch::Sender<State>,
+    state: watch::Sender<FillState>,
     /// Whether any reader has been given a byte, or the length.
     released: AtomicBool,
     /// What was written before there was no more room, and its hash.
     left_off: OnceLock<(Hasher, u64)>,
 }
 
-impl Growing {
+impl PartialFile {
     pub(super) fn new(file: Arc<File>) -> Self {
-        let state = State {
+        let state = FillState {
             size: None,
             written: 0,
-            phase: Phase::Filling,
+            phase: FillPhase::Filling,
         };
         Self {
             file,
@@ -145,13 +148,15 @@ impl Growing {
                 if may {
                     self.released.store(true, Ordering::Release);
                 }
-                may || state.phase != Phase::Filling
+                may || state.phase != FillPhase::Filling
             })
             .await;
         match begun {
             Ok(state) => match state.phase {
-                Phase::Failed(Cause::Full) if !sealed_only && state.may_begin() => Ok(state.size),
-                Phase::Failed(cause) => Err(cause),
+                FillPhase::Failed(Cause::Full) if !sealed_only && state.may_begin() => {
+                    Ok(state.size)
+                }
+                FillPhase::Failed(cause) => Err(cause),
                 _ => Ok(state.size),
             },
             Err(_) => Err(Cause::Abandoned),
@@ -159,7 +164,7 @@ impl Growing {
     }
 
     /// How far a reader of `span` that has come to `position` may go.
-    pub fn availability(&self, span: Span, position: u64) -> Availability {
+    pub fn availability(&self, span: ReadSpan, position: u64) -> Availability {
         let state = self.state.borrow();
         let availability = availability(*state, span, position);
         if matches!(availability, Availability::Bytes(_)) {
@@ -169,7 +174,7 @@ impl Growing {
     }
 
     /// Waits until a reader of `span` at `position` need not wait any longer.
-    pub async fn wait(self: Arc<Self>, span: Span, position: u64) -> Availability {
+    pub async fn wait(self: Arc<Self>, span: ReadSpan, position: u64) -> Availability {
         let mut watch = self.state.subscribe();
         let moved = watch
             .wait_for(|state| availability(*state, span, position) != Availability::Wait)
@@ -183,7 +188,7 @@ impl Growing {
 
     /// Whole and right.
     pub fn is_sealed(&self) -> bool {
-        self.state.borrow().phase == Phase::Sealed
+        self.state.borrow().phase == FillPhase::Sealed
     }
 
     /// Bytes on disk so far.
@@ -205,10 +210,10 @@ impl Growing {
 
     pub(super) fn seal(&self, size: u64) {
         self.state.send_modify(|state| {
-            *state = State {
+            *state = FillState {
                 size: Some(size),
                 written: size,
-                phase: Phase::Sealed,
+                phase: FillPhase::Sealed,
             }
         });
     }
@@ -216,9 +221,9 @@ impl Growing {
     /// The first cause stands.
     pub(super) fn fail(&self, cause: Cause) {
         self.state.send_if_modified(|state| {
-            let filling = state.phase == Phase::Filling;
+            let filling = state.phase == FillPhase::Filling;
             if filling {
-                state.phase = Phase::Failed(cause);
+                state.phase = FillPhase::Failed(cause);
             }
             filling
         });
@@ -239,7 +244,7 @@ impl Growing {
     /// The disk lost what was sealed.
     pub(super) fn take_back(&self) {
         self.state
-            .send_modify(|state| state.phase = Phase::Failed(Cause::Disk));
+            .send_modify(|state| state.phase = FillPhase::Failed(Cause::Disk));
     }
 
     /// Takes everything back, if no reader has seen any of it. The lock that readers look through makes this safe.
@@ -247,10 +252,10 @@ impl Growing {
         self.state.send_if_modified(|state| {
             let unseen = !self.released.load(Ordering::Acquire);
             if unseen {
-                *state = State {
+                *state = FillState {
                     size: None,
                     written: 0,
-                    phase: Phase::Filling,
+                    phase: FillPhase::Filling,
                 };
             }
             unseen
@@ -259,7 +264,7 @@ impl Growing {
 }
 
 /// How many bytes of `span`, counted from the file's start, may leave before the digest is known.
-fn releasable(written: u64, span: Span) -> u64 {
+fn releasable(written: u64, span: ReadSpan) -> u64 {
     match span.end {
         Some(end) => {
             let held = HELD_BACK_BYTES.min(end.saturating_sub(span.start)).max(1);
@@ -269,19 +274,19 @@ fn releasable(written: u64, span: Span) -> u64 {
     }
 }
 
-fn availability(state: State, span: Span, position: u64) -> Availability {
+fn availability(state: FillState, span: ReadSpan, position: u64) -> Availability {
     let reach = match state.phase {
         // Whoever is behind the end of what was written reads on, as if more were to come.
-        Phase::Failed(Cause::Full) if releasable(state.written, span) > position => {
+        FillPhase::Failed(Cause::Full) if releasable(state.written, span) > position => {
             releasable(state.written, span)
         }
-        Phase::Failed(cause) => return Availability::Failed(cause),
-        Phase::Sealed => span.end.unwrap_or(state.written).min(state.written),
-        Phase::Filling => releasable(state.written, span),
+        FillPhase::Failed(cause) => return Availability::Failed(cause),
+        FillPhase::Sealed => span.end.unwrap_or(state.written).min(state.written),
+        FillPhase::Filling => releasable(state.written, span),
     };
     match reach.checked_sub(position) {
         Some(bytes) if bytes > 0 => Availability::Bytes(bytes),
-        _ if state.phase == Phase::Sealed => Availability::End,
+        _ if state.phase == FillPhase::Sealed => Availability::End,
         _ => Availability::Wait,
     }
 }
@@ -292,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    fn state() -> impl Strategy<Value = (State, Span, u64)> {
+    fn state() -> impl Strategy<Value = (FillState, ReadSpan, u64)> {
         (
             1..1_000_000u64,
             any::<bool>(),
@@ -306,22 +311,22 @@ mod tests {
                 let start = of(size, start);
                 let end = start + 1 + of(size - start - 1, length);
                 let phase = match phase {
-                    0 => Phase::Filling,
-                    1 => Phase::Sealed,
-                    2 => Phase::Failed(Cause::Full),
-                    _ => Phase::Failed(Cause::Upstream),
+                    0 => FillPhase::Filling,
+                    1 => FillPhase::Sealed,
+                    2 => FillPhase::Failed(Cause::Full),
+                    _ => FillPhase::Failed(Cause::Upstream),
                 };
-                let written = if phase == Phase::Sealed {
+                let written = if phase == FillPhase::Sealed {
                     size
                 } else {
                     of(size, part)
                 };
-                let span = Span {
+                let span = ReadSpan {
                     start,
                     end: known.then_some(end),
                 };
                 (
-                    State {
+                    FillState {
                         size: known.then_some(size),
                         written,
                         phase,
@@ -339,9 +344,9 @@ mod tests {
                 let reached = position + bytes;
                 prop_assert!(reached <= state.written);
                 match span.end {
-                    Some(end) if state.phase == Phase::Sealed => prop_assert!(reached <= end),
+                    Some(end) if state.phase == FillPhase::Sealed => prop_assert!(reached <= end),
                     Some(end) => prop_assert!(reached < end),
-                    None if state.phase != Phase::Sealed => prop_assert!(reached + HELD_BACK_BYTES <= state.written),
+                    None if state.phase != FillPhase::Sealed => prop_assert!(reached + HELD_BACK_BYTES <= state.written),
                     None => {}
                 }
             }
@@ -349,7 +354,7 @@ mod tests {
 
         #[test]
         fn a_sealed_span_is_given_whole_and_then_ends((state, span, position) in state()) {
-            if state.phase == Phase::Sealed {
+            if state.phase == FillPhase::Sealed {
                 let end = span.end.unwrap_or(state.written);
                 prop_assert_eq!(availability(state, span, position), Availability::Bytes(end - position));
                 prop_assert_eq!(availability(state, span, end), Availability::End);
@@ -359,17 +364,17 @@ mod tests {
 
     #[test]
     fn an_unseen_beginning_can_be_taken_back_and_a_seen_one_cannot() -> std::io::Result<()> {
-        let growing = Growing::new(Arc::new(tempfile::tempfile()?));
-        let whole = Span {
+        let partial = PartialFile::new(Arc::new(tempfile::tempfile()?));
+        let whole = ReadSpan {
             start: 0,
             end: Some(100 * HELD_BACK_BYTES),
         };
-        growing.announce(whole.end);
-        assert!(growing.start_over());
-        growing.announce(whole.end);
-        growing.advance(1);
-        assert_eq!(growing.availability(whole, 0), Availability::Bytes(1));
-        assert!(!growing.start_over());
+        partial.announce(whole.end);
+        assert!(partial.start_over());
+        partial.announce(whole.end);
+        partial.advance(1);
+        assert_eq!(partial.availability(whole, 0), Availability::Bytes(1));
+        assert!(!partial.start_over());
         Ok(())
     }
 }

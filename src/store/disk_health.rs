@@ -21,7 +21,7 @@ const FULL_COUNTS_FOR: Duration = Duration::from_secs(3600);
 
 /// What is wrong with the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ailment {
+pub enum DiskFault {
     /// No space, or none that we may use.
     Full,
     /// Not to be written to, by anybody or by us.
@@ -30,7 +30,7 @@ pub enum Ailment {
     Failing,
 }
 
-impl Ailment {
+impl DiskFault {
     fn of(why: &io::Error) -> Self {
         match why.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
@@ -50,8 +50,8 @@ fn words(why: &io::Error) -> String {
 
 /// Since when the disk ails, and what it said last.
 #[derive(Clone, Debug)]
-struct Illness {
-    ailment: Ailment,
+struct FaultRecord {
+    kind: DiskFault,
     since: Instant,
     /// In the system's words, without a path.
     why: String,
@@ -88,7 +88,7 @@ impl Shortage {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Vitals {
+pub(super) struct DiskHealth {
     blobs: AtomicU64,
     spool_bytes: AtomicU64,
     evictions: AtomicU64,
@@ -98,7 +98,7 @@ pub(super) struct Vitals {
     emptied: AtomicU64,
     failures: AtomicU64,
     shortage: Mutex<Option<Shortage>>,
-    illness: Mutex<Option<Illness>>,
+    fault: Mutex<Option<FaultRecord>>,
 }
 
 /// The store at a moment.
@@ -123,7 +123,7 @@ pub struct StoreReading {
     pub failures: u64,
     /// A body that wanted room found none, whatever made way, and would find none now.
     pub full: bool,
-    pub illness: Option<(Ailment, Duration, String)>,
+    pub fault: Option<(DiskFault, Duration, String)>,
 }
 
 fn add(count: &AtomicU64, more: u64) {
@@ -136,7 +136,7 @@ fn take(count: &AtomicU64, less: u64) {
     });
 }
 
-impl Vitals {
+impl DiskHealth {
     pub(super) fn blobs_came(&self, count: u64) {
         add(&self.blobs, count);
     }
@@ -163,7 +163,7 @@ impl Vitals {
         self.blob_went();
     }
 
-    pub(super) fn set_aside(&self) {
+    pub(super) fn quarantine(&self) {
         add(&self.quarantined, 1);
         self.blob_went();
     }
@@ -188,25 +188,25 @@ impl Vitals {
 
     /// A write failed, of a body of so many bytes. That there is no room within the budget is no failure of the disk.
     pub(super) fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
-        let (ailment, text) = match why {
-            StoreError::Io { source, .. } => (Ailment::of(source), words(source)),
+        let (kind, text) = match why {
+            StoreError::Io { source, .. } => (DiskFault::of(source), words(source)),
             StoreError::Index(cacache::Error::IoError(source, _)) => {
-                (Ailment::of(source), words(source))
+                (DiskFault::of(source), words(source))
             }
-            StoreError::Index(_) => (Ailment::Failing, "the index is damaged".to_owned()),
+            StoreError::Index(_) => (DiskFault::Failing, "the index is damaged".to_owned()),
             _ => return,
         };
         add(&self.failures, 1);
-        let mut illness = self.illness.lock();
-        let since = illness.as_ref().map_or(now, |before| before.since);
-        let wanted = illness.as_ref().map_or(0, |before| before.wanted_bytes);
-        let wanted_bytes = if ailment == Ailment::Full {
+        let mut fault = self.fault.lock();
+        let since = fault.as_ref().map_or(now, |before| before.since);
+        let wanted = fault.as_ref().map_or(0, |before| before.wanted_bytes);
+        let wanted_bytes = if kind == DiskFault::Full {
             wanted.max(bytes)
         } else {
             0
         };
-        *illness = Some(Illness {
-            ailment,
+        *fault = Some(FaultRecord {
+            kind,
             since,
             why: text,
             wanted_bytes,
@@ -216,35 +216,33 @@ impl Vitals {
 
     /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for more.
     pub(super) fn wrote(&self, bytes: u64) {
-        let mut illness = self.illness.lock();
-        *illness = illness
-            .take()
-            .filter(|illness| illness.wanted_bytes > bytes);
+        let mut fault = self.fault.lock();
+        *fault = fault.take().filter(|fault| fault.wanted_bytes > bytes);
     }
 
     /// It was looked at, and is well.
     pub(super) fn recovered(&self) {
-        *self.illness.lock() = None;
+        *self.fault.lock() = None;
     }
 
     /// What has to fit on the disk before it counts as well again, in bytes.
     pub(super) fn wanted(&self, now: Instant) -> u64 {
-        let illness = self.illness.lock();
+        let fault = self.fault.lock();
         let lately =
-            |illness: &&Illness| now.saturating_duration_since(illness.last) < FULL_COUNTS_FOR;
-        illness
+            |fault: &&FaultRecord| now.saturating_duration_since(fault.last) < FULL_COUNTS_FOR;
+        fault
             .as_ref()
             .filter(lately)
-            .map_or(0, |illness| illness.wanted_bytes)
+            .map_or(0, |fault| fault.wanted_bytes)
     }
 
-    pub(super) fn is_ill(&self) -> bool {
-        self.illness.lock().is_some()
+    pub(super) fn has_fault(&self) -> bool {
+        self.fault.lock().is_some()
     }
 
     pub(super) fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let illness = self.illness.lock().clone();
+        let fault = self.fault.lock().clone();
         let shortage = *self.shortage.lock();
         StoreReading {
             bytes: ledger.taken(),
@@ -261,11 +259,11 @@ impl Vitals {
                 shortage.counts(now)
                     && ledger.budget().saturating_sub(ledger.taken()) < shortage.wanted_bytes
             }),
-            illness: illness.map(|illness| {
+            fault: fault.map(|fault| {
                 (
-                    illness.ailment,
-                    now.saturating_duration_since(illness.since),
-                    illness.why,
+                    fault.kind,
+                    now.saturating_duration_since(fault.since),
+                    fault.why,
                 )
             }),
         }
@@ -285,78 +283,78 @@ mod tests {
 
     #[test]
     fn a_disk_is_ill_from_its_first_failure_to_the_next_write_that_lasts() {
-        let (vitals, ledger, start) = (Vitals::default(), Ledger::new(1), clock::now());
-        let illness = |seconds| {
-            vitals
+        let (health, ledger, start) = (DiskHealth::default(), Ledger::new(1), clock::now());
+        let fault = |seconds| {
+            health
                 .read(&ledger, start + Duration::from_secs(seconds))
-                .illness
+                .fault
         };
-        for (after, kind, ailment) in [
-            (0, ErrorKind::StorageFull, Ailment::Full),
-            (1, ErrorKind::ReadOnlyFilesystem, Ailment::ReadOnly),
-            (2, ErrorKind::PermissionDenied, Ailment::ReadOnly),
-            (3, ErrorKind::NotADirectory, Ailment::Failing),
+        for (after, kind, expected) in [
+            (0, ErrorKind::StorageFull, DiskFault::Full),
+            (1, ErrorKind::ReadOnlyFilesystem, DiskFault::ReadOnly),
+            (2, ErrorKind::PermissionDenied, DiskFault::ReadOnly),
+            (3, ErrorKind::NotADirectory, DiskFault::Failing),
         ] {
-            vitals.failed(&io(kind), 7, start + Duration::from_secs(after));
+            health.failed(&io(kind), 7, start + Duration::from_secs(after));
             assert_eq!(
-                vitals.wanted(start),
-                if ailment == Ailment::Full { 7 } else { 0 }
+                health.wanted(start),
+                if expected == DiskFault::Full { 7 } else { 0 }
             );
-            let (known, since, why) = illness(10).expect("it is ill");
-            assert_eq!((known, since), (ailment, Duration::from_secs(10)));
+            let (known, since, why) = fault(10).expect("it is ill");
+            assert_eq!((known, since), (expected, Duration::from_secs(10)));
             assert!(!why.contains("spool"), "a path in {why}");
         }
-        vitals.wrote(1);
-        assert!(illness(11).is_none() && !vitals.is_ill());
-        vitals.failed(&StoreError::Full { needed: 2 }, 2, start);
-        vitals.failed(&StoreError::Resting, 2, start);
-        assert!(!vitals.is_ill(), "that is no failure of the disk");
-        assert_eq!(vitals.read(&ledger, start).failures, 4);
+        health.wrote(1);
+        assert!(fault(11).is_none() && !health.has_fault());
+        health.failed(&StoreError::Full { needed: 2 }, 2, start);
+        health.failed(&StoreError::BackingOff, 2, start);
+        assert!(!health.has_fault(), "that is no failure of the disk");
+        assert_eq!(health.read(&ledger, start).failures, 4);
     }
 
     #[test]
     fn what_is_full_stays_full_for_as_much_as_did_not_fit() {
-        let (vitals, ledger, start) = (Vitals::default(), Ledger::new(100), clock::now());
-        let full = |after: Duration| vitals.read(&ledger, start + after).full;
+        let (health, ledger, start) = (DiskHealth::default(), Ledger::new(100), clock::now());
+        let full = |after: Duration| health.read(&ledger, start + after).full;
         let hour = FULL_COUNTS_FOR;
         // More than the budget: smaller bodies that fit change nothing.
-        vitals.asked_for_room(200, false, start);
-        vitals.asked_for_room(10, true, start);
-        vitals.asked_for_room(150, false, start + hour / 2);
-        vitals.asked_for_room(199, true, start + hour / 2);
+        health.asked_for_room(200, false, start);
+        health.asked_for_room(10, true, start);
+        health.asked_for_room(150, false, start + hour / 2);
+        health.asked_for_room(199, true, start + hour / 2);
         assert!(
             full(Duration::ZERO) && full(hour),
             "counted from the last one"
         );
         assert!(!full(hour * 3 / 2), "nobody wants it any more");
-        vitals.asked_for_room(200, true, start + hour / 2);
+        health.asked_for_room(200, true, start + hour / 2);
         assert!(!full(hour / 2), "as much has found room");
         // The budget is raised; or what was in the way has gone.
-        vitals.asked_for_room(200, false, start);
-        vitals.budget_changed(199);
+        health.asked_for_room(200, false, start);
+        health.budget_changed(199);
         assert!(full(Duration::ZERO));
-        vitals.budget_changed(200);
+        health.budget_changed(200);
         assert!(!full(Duration::ZERO));
-        vitals.asked_for_room(60, false, start);
+        health.asked_for_room(60, false, start);
         assert!(!full(Duration::ZERO), "it would fit now");
         // What long ago did not fit is not what has to fit today.
-        vitals.asked_for_room(200, false, start);
-        vitals.asked_for_room(120, false, start + hour);
-        vitals.asked_for_room(120, true, start + hour);
+        health.asked_for_room(200, false, start);
+        health.asked_for_room(120, false, start + hour);
+        health.asked_for_room(120, true, start + hour);
         assert!(!full(hour));
         // The same of the disk.
-        vitals.failed(&io(ErrorKind::StorageFull), 50, start);
-        vitals.wrote(49);
+        health.failed(&io(ErrorKind::StorageFull), 50, start);
+        health.wrote(49);
         assert_eq!(
             (
-                vitals.is_ill(),
-                vitals.wanted(start),
-                vitals.wanted(start + hour)
+                health.has_fault(),
+                health.wanted(start),
+                health.wanted(start + hour)
             ),
             (true, 50, 0)
         );
-        vitals.wrote(50);
-        assert!(!vitals.is_ill());
+        health.wrote(50);
+        assert!(!health.has_fault());
     }
 
     #[test]
@@ -379,12 +377,12 @@ mod tests {
 
     #[test]
     fn who_was_read_within_a_day_is_evicted_too_early() {
-        let (vitals, now) = (Vitals::default(), clock::wall());
-        vitals.blobs_came(3);
+        let (health, now) = (DiskHealth::default(), clock::wall());
+        health.blobs_came(3);
         for hours in [0, 23, 25] {
-            vitals.evicted(10, now - Duration::from_secs(hours * 3600), now);
+            health.evicted(10, now - Duration::from_secs(hours * 3600), now);
         }
-        let read = vitals.read(&Ledger::new(1), clock::now());
+        let read = health.read(&Ledger::new(1), clock::now());
         assert_eq!(
             (
                 read.evictions,

@@ -1,8 +1,8 @@
 //! Who may put something into the store while it is looked after.
 //!
-//! Whoever makes a blob reachable (places its bytes, writes the line that names it) is inside the gate meanwhile, any
+//! Whoever makes a blob reachable (places its bytes, writes the line that names it) is inside the maintenance meanwhile, any
 //! number at a time. What must not meet them, the removal of what nothing refers to and the rewriting of index files,
-//! closes the gate for a moment. Going in twice is fine: nobody waits for one who is inside. Must not know the disk.
+//! closes the maintenance for a moment. Going in twice is fine: nobody waits for one who is inside. Must not know the disk.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::values::digest::Digest;
 
 #[derive(Default)]
-pub(super) struct Gate {
-    state: Mutex<State>,
+pub(super) struct MaintenanceLock {
+    state: Mutex<LockState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct LockState {
     inside: usize,
     closed: bool,
     /// What was put in since somebody began to watch.
@@ -26,50 +26,50 @@ struct State {
 }
 
 /// Being inside.
-pub(super) struct Inside<'a>(&'a Gate);
+pub(super) struct WriterGuard<'a>(&'a MaintenanceLock);
 
-/// The gate, closed and with nobody inside.
-pub(super) struct Closed<'a>(&'a Gate);
+/// The maintenance, closed and with nobody inside.
+pub(super) struct ExclusiveGuard<'a>(&'a MaintenanceLock);
 
 /// While this lives, what is put in is noted.
-pub(super) struct Watch<'a>(&'a Gate);
+pub(super) struct AdditionsWatch<'a>(&'a MaintenanceLock);
 
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl MaintenanceLock {
+    fn state(&self) -> MutexGuard<'_, LockState> {
         self.state.lock()
     }
 
-    /// Goes in to put something in, or to write about it. Blocks while the gate is closed, which is never for long.
-    pub(super) fn enter(&self, digest: Option<Digest>) -> Inside<'_> {
+    /// Goes in to put something in, or to write about it. Blocks while the maintenance is closed, which is never for long.
+    pub(super) fn enter(&self, digest: Option<Digest>) -> WriterGuard<'_> {
         let mut state = self.state();
         self.changed.wait_while(&mut state, |state| state.closed);
         state.inside += 1;
         if let (Some(watched), Some(digest)) = (&mut state.watched, digest) {
             watched.insert(digest);
         }
-        Inside(self)
+        WriterGuard(self)
     }
 
-    /// Closes the gate in a moment at which nobody is inside; `None` if there was none for so long.
-    pub(super) fn close(&self, most: Duration) -> Option<Closed<'_>> {
-        let busy = |state: &mut State| state.inside > 0 || state.closed;
+    /// Closes the maintenance in a moment at which nobody is inside; `None` if there was none for so long.
+    pub(super) fn close(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
+        let busy = |state: &mut LockState| state.inside > 0 || state.closed;
         let mut state = self.state();
         let waited = self.changed.wait_while_for(&mut state, busy, most);
         if waited.timed_out() && busy(&mut state) {
             return None;
         }
         state.closed = true;
-        Some(Closed(self))
+        Some(ExclusiveGuard(self))
     }
 
     /// Begins to note what is put in. One watch at a time.
-    pub(super) fn watch(&self) -> Watch<'_> {
+    pub(super) fn watch(&self) -> AdditionsWatch<'_> {
         self.state().watched = Some(HashSet::new());
-        Watch(self)
+        AdditionsWatch(self)
     }
 }
 
-impl Closed<'_> {
+impl ExclusiveGuard<'_> {
     /// Whether this was put in since the watch began.
     pub(super) fn is_new(&self, digest: Digest) -> bool {
         self.0
@@ -80,21 +80,21 @@ impl Closed<'_> {
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         self.0.state().inside -= 1;
         self.0.changed.notify_all();
     }
 }
 
-impl Drop for Closed<'_> {
+impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         self.0.state().closed = false;
         self.0.changed.notify_all();
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for AdditionsWatch<'_> {
     fn drop(&mut self) {
         self.0.state().watched = None;
     }
@@ -108,27 +108,31 @@ mod tests {
 
     #[test]
     fn it_closes_only_when_nobody_is_inside_and_notes_who_came_in() {
-        let gate = Gate::default();
+        let maintenance = MaintenanceLock::default();
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        drop(gate.enter(Some(other)));
-        let watch = gate.watch();
-        let inside = gate.enter(Some(one));
-        let again = gate.enter(None);
-        assert!(gate.close(MOMENT).is_none());
+        drop(maintenance.enter(Some(other)));
+        let watch = maintenance.watch();
+        let inside = maintenance.enter(Some(one));
+        let again = maintenance.enter(None);
+        assert!(maintenance.close(MOMENT).is_none());
         drop((inside, again));
-        let closed = gate.close(MOMENT).expect("nobody is inside");
+        let closed = maintenance.close(MOMENT).expect("nobody is inside");
         assert!(closed.is_new(one) && !closed.is_new(other));
-        assert!(gate.close(MOMENT).is_none(), "once at a time");
+        assert!(maintenance.close(MOMENT).is_none(), "once at a time");
         drop((closed, watch));
-        assert!(gate.close(MOMENT).is_some_and(|closed| !closed.is_new(one)));
+        assert!(
+            maintenance
+                .close(MOMENT)
+                .is_some_and(|closed| !closed.is_new(one))
+        );
     }
 
     #[test]
     fn who_comes_to_a_closed_gate_waits_until_it_opens() {
-        let gate = Gate::default();
-        let closed = gate.close(MOMENT).expect("nobody is inside");
+        let maintenance = MaintenanceLock::default();
+        let closed = maintenance.close(MOMENT).expect("nobody is inside");
         std::thread::scope(|threads| {
-            let waiting = threads.spawn(|| drop(gate.enter(None)));
+            let waiting = threads.spawn(|| drop(maintenance.enter(None)));
             std::thread::sleep(MOMENT);
             assert!(!waiting.is_finished());
             drop(closed);

@@ -15,18 +15,18 @@ use hyper_util::client::legacy::Client;
 use tokio::time::timeout;
 use url::Url;
 
-use super::answer::Answer;
-use super::ask::{Reading, X_REQUEST_ID};
 use super::body::IdleBody;
-use super::breaker::{Breaker, Condition};
-use super::connect::connector::{self, Connector};
+use super::breaker::{Breaker, BreakerCondition};
+use super::connect::connector::{self, PeerConnector};
 use super::connect::proxy::Proxy;
 use super::connect::proxy_fault::ProxyFault;
-use super::counts::{Counts, Fault, PeerReading, Turnout};
+use super::counts::{PeerFault, PeerReading, PeerStats, RequestOutcome};
 use super::error::UpstreamError;
 use super::own_credential::OwnCredential;
 use super::peer::Peer;
-use super::retry::{Policy, Try, retry_after};
+use super::request::{PeerRequest, X_REQUEST_ID};
+use super::response::UpstreamResponse;
+use super::retry::{RetryPolicy, TryOutcome, retry_after};
 use crate::values::error_chain::{self, BoxError};
 use crate::values::request_id::RequestId;
 use crate::values::{clock, correlation};
@@ -38,40 +38,40 @@ const PROBE_SLACK: Duration = Duration::from_secs(1);
 
 /// How long a peer is waited for, and how often it is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ClientLimits {
     pub connect: Duration,
     pub header: Duration,
     pub idle: Duration,
-    pub retry: Policy,
+    pub retry: RetryPolicy,
     pub idle_connections: usize,
 }
 
-impl Patience {
+impl ClientLimits {
     /// The longest one try can take.
     pub(super) fn probe(&self) -> Duration {
         self.header + PROBE_SLACK
     }
 }
 
-pub(super) struct Line {
+pub(super) struct PeerClient {
     peer: Peer,
-    connector: Connector,
-    pooled: Client<Connector, RequestBody>,
-    fresh: Client<Connector, RequestBody>,
-    patience: Patience,
-    counts: Arc<Counts>,
+    connector: PeerConnector,
+    pooled: Client<PeerConnector, RequestBody>,
+    fresh: Client<PeerConnector, RequestBody>,
+    limits: ClientLimits,
+    counts: Arc<PeerStats>,
     /// If what is sent over it carries larder's own credential.
     own_credential: Option<OwnCredential>,
 }
 
-impl Line {
-    pub(super) fn new(peer: Peer, connector: Connector, patience: Patience) -> Self {
+impl PeerClient {
+    pub(super) fn new(peer: Peer, connector: PeerConnector, limits: ClientLimits) -> Self {
         Self {
             peer,
-            pooled: connector::client(connector.clone(), patience.idle_connections),
+            pooled: connector::client(connector.clone(), limits.idle_connections),
             fresh: connector::client(connector.clone(), 0),
             connector,
-            patience,
+            limits,
             counts: Arc::default(),
             own_credential: None,
         }
@@ -90,32 +90,36 @@ impl Line {
         &self.peer
     }
 
-    /// A read, tried again as [`Policy`] says, if the breaker lets it through.
+    /// A read, tried again as [`RetryPolicy`] says, if the breaker lets it through.
     pub(super) async fn read(
         &self,
         breaker: Option<&Breaker>,
-        reading: Reading<'_>,
-    ) -> Result<Answer, UpstreamError> {
+        reading: PeerRequest<'_>,
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let Some(breaker) = breaker else {
             return self.tries(reading, false).await;
         };
         let pass = breaker
             .enter(clock::now())
-            .map_err(|wait| UpstreamError::Resting(self.peer.clone(), wait))?;
+            .map_err(|wait| UpstreamError::BreakerOpen(self.peer.clone(), wait))?;
         let result = self.tries(reading, pass.is_probe()).await;
         pass.settle(reached(&result), clock::now());
         result
     }
 
     /// A probe is one try, on a connection that is not left from better days.
-    async fn tries(&self, reading: Reading<'_>, probe: bool) -> Result<Answer, UpstreamError> {
-        let Reading {
+    async fn tries(
+        &self,
+        reading: PeerRequest<'_>,
+        probe: bool,
+    ) -> Result<UpstreamResponse, UpstreamError> {
+        let PeerRequest {
             url,
             headers,
             fresh,
             ..
         } = reading;
-        let limit = self.patience.header;
+        let limit = self.limits.header;
         let mut done = 0;
         loop {
             let client = if fresh || probe || done > 0 {
@@ -133,7 +137,7 @@ impl Line {
             self.tally(&reading, &result, sent);
             done += 1;
             match self
-                .patience
+                .limits
                 .retry
                 .pause(done, outcome(&result), rand::random())
             {
@@ -174,7 +178,7 @@ impl Line {
         &self,
         response: http::Response<hyper::body::Incoming>,
         url: &Url,
-    ) -> Result<Answer, UpstreamError> {
+    ) -> Result<UpstreamResponse, UpstreamError> {
         let (head, body) = response.into_parts();
         let wants_credential = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         if let Some(proxy) = self.connector.asked_proxy(url).filter(|_| wants_credential) {
@@ -182,7 +186,7 @@ impl Line {
             tracing::warn!(%proxy, reason = %error, "no answer from upstream");
             return Err(error);
         }
-        let body = IdleBody::new(body, self.patience.idle, Arc::clone(&self.counts));
+        let body = IdleBody::new(body, self.limits.idle, Arc::clone(&self.counts));
         // The object store's names are nobody's to look up here.
         if let (Some(id), true) = (head.headers.get(X_REQUEST_ID), self.peer != Peer::Store)
             && let (Some(current), Some(id)) =
@@ -191,7 +195,7 @@ impl Line {
             current.answered_as(id);
         }
         let reason = head.extensions.get().cloned();
-        Ok(Answer {
+        Ok(UpstreamResponse {
             status: head.status,
             reason,
             headers: head.headers,
@@ -200,7 +204,12 @@ impl Line {
     }
 
     /// Counts how one try went.
-    fn tally(&self, reading: &Reading<'_>, result: &Result<Answer, UpstreamError>, sent: Instant) {
+    fn tally(
+        &self,
+        reading: &PeerRequest<'_>,
+        result: &Result<UpstreamResponse, UpstreamError>,
+        sent: Instant,
+    ) {
         let now = clock::now();
         let turnout = match result {
             Ok(answer) => {
@@ -209,23 +218,25 @@ impl Line {
                 let conditional = conditional
                     .iter()
                     .any(|name| reading.headers.contains_key(name));
-                Turnout::of(answer.status, conditional)
+                RequestOutcome::of(answer.status, conditional)
             }
-            Err(_) => Turnout::Nothing,
+            Err(_) => RequestOutcome::Nothing,
         };
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.hear(result.as_ref().err(), status, now);
         self.counts.asked(reading.kind, turnout);
     }
 
-    /// Counts an upload, which is not read by way of this line.
+    /// Counts an upload, which is not read by way of this client.
     pub(super) fn tally_upload<T>(
         &self,
         answered: &Result<T, UpstreamError>,
         status: Option<StatusCode>,
     ) {
         self.hear(answered.as_ref().err(), status, clock::now());
-        let turnout = status.map_or(Turnout::Nothing, |status| Turnout::of(status, false));
+        let turnout = status.map_or(RequestOutcome::Nothing, |status| {
+            RequestOutcome::of(status, false)
+        });
         self.counts.asked("upload", turnout);
     }
 
@@ -236,18 +247,23 @@ impl Line {
         }
         let failed = status
             .filter(StatusCode::is_server_error)
-            .map(|_| Fault::Status);
+            .map(|_| PeerFault::Status);
         if let Some(fault) = error.and_then(UpstreamError::fault).or(failed) {
             self.counts.failed(fault, now);
         }
     }
 
-    pub(super) fn count_on(&mut self, counts: Arc<Counts>) {
+    pub(super) fn count_on(&mut self, counts: Arc<PeerStats>) {
         self.counts = counts;
     }
 
     /// The peer's numbers, under a name.
-    pub(super) fn reading(&self, name: String, condition: Condition, now: Instant) -> PeerReading {
+    pub(super) fn reading(
+        &self,
+        name: String,
+        condition: BreakerCondition,
+        now: Instant,
+    ) -> PeerReading {
         let refused = self
             .own_credential
             .as_ref()
@@ -259,9 +275,9 @@ impl Line {
     }
 
     /// How long the peer wants to be left alone, if that is longer than is waited out.
-    pub(super) fn long_wait(&self, answer: &Answer) -> Option<Duration> {
+    pub(super) fn long_wait(&self, answer: &UpstreamResponse) -> Option<Duration> {
         let throttled = matches!(answer.status.as_u16(), 429 | 503);
-        wait(answer).filter(|wait| throttled && *wait > self.patience.retry.retry_after_max)
+        wait(answer).filter(|wait| throttled && *wait > self.limits.retry.retry_after_max)
     }
 
     /// Logs what went wrong in full, and keeps what a client may know.
@@ -282,26 +298,26 @@ fn no_body() -> RequestBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-fn wait(answer: &Answer) -> Option<Duration> {
+fn wait(answer: &UpstreamResponse) -> Option<Duration> {
     let value = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(value, clock::wall())
 }
 
-fn outcome(result: &Result<Answer, UpstreamError>) -> Try {
+fn outcome(result: &Result<UpstreamResponse, UpstreamError>) -> TryOutcome {
     match result {
-        Ok(answer) => Try::Answered {
+        Ok(answer) => TryOutcome::Answered {
             status: answer.status,
             retry_after: wait(answer),
         },
-        Err(UpstreamError::Silent(..)) => Try::TimedOut,
-        Err(why) if !why.may_pass() => Try::Hopeless,
-        Err(_) => Try::Broken,
+        Err(UpstreamError::Silent(..)) => TryOutcome::TimedOut,
+        Err(why) if !why.may_pass() => TryOutcome::Hopeless,
+        Err(_) => TryOutcome::Broken,
     }
 }
 
 /// Whether the peer itself answered: a gateway that says it cannot reach it is not the peer, unless it says when to come
 /// back.
-fn reached(result: &Result<Answer, UpstreamError>) -> bool {
+fn reached(result: &Result<UpstreamResponse, UpstreamError>) -> bool {
     result.as_ref().is_ok_and(|answer| {
         let gateway = matches!(
             answer.status,

@@ -31,19 +31,19 @@ enum Turn {
 }
 
 /// A body that tells whenever a piece of it goes out.
-pub(super) struct Sending<B> {
+pub(super) struct UploadBody<B> {
     inner: B,
     turn: watch::Sender<Turn>,
 }
 
-impl<B> Sending<B> {
-    pub(super) fn new(inner: B) -> (Self, Patience) {
+impl<B> UploadBody<B> {
+    pub(super) fn new(inner: B) -> (Self, UploadStall) {
         let (turn, seen) = watch::channel(Turn::Upstream);
-        (Self { inner, turn }, Patience(seen))
+        (Self { inner, turn }, UploadStall(seen))
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Sending<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for UploadBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -69,10 +69,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Sending<B> {
     }
 }
 
-/// Watches a [`Sending`] body.
-pub(super) struct Patience(watch::Receiver<Turn>);
+/// Watches a [`UploadBody`] body.
+pub(super) struct UploadStall(watch::Receiver<Turn>);
 
-impl Patience {
+impl UploadStall {
     /// Returns when upstream has been waited for without a break for so long.
     pub(super) async fn runs_out(mut self, limit: Duration) {
         loop {
@@ -121,8 +121,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_upstreams_silence_counts() -> Result<(), Box<dyn std::error::Error>> {
         let (feed, fed) = mpsc::channel(1);
-        let (mut body, patience) = Sending::new(Fed(fed));
-        let mut out = Box::pin(patience.runs_out(LIMIT));
+        let (mut body, stall) = UploadBody::new(Fed(fed));
+        let mut out = Box::pin(stall.runs_out(LIMIT));
         let long = LIMIT * 9 / 10;
         for _ in 0..3 {
             // Upstream wants more, and the client pauses: nobody is late but the client.
@@ -141,7 +141,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_upstream_that_takes_no_more_is_given_up() {
         let (_feed, fed) = mpsc::channel(1);
-        let (_body, patience) = Sending::new(Fed(fed));
-        assert!(timeout(LIMIT * 2, patience.runs_out(LIMIT)).await.is_ok());
+        let (_body, stall) = UploadBody::new(Fed(fed));
+        assert!(timeout(LIMIT * 2, stall.runs_out(LIMIT)).await.is_ok());
     }
 }

@@ -17,7 +17,7 @@ use crate::values::byte_range::{ByteRange, Extent};
 
 /// A head and a body still to be read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct UpstreamResponse {
     pub status: StatusCode,
     /// In the status line, if it is not the usual one.
     pub reason: Option<ReasonPhrase>,
@@ -25,7 +25,7 @@ pub struct Answer {
     pub body: IdleBody,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// An answer for the whole file, of its end that is here, and of `beginning`: a 206 for all that comes before.
     pub fn assembled(
         beginning: Option<Self>,
@@ -89,10 +89,10 @@ impl Answer {
     }
 
     /// As it may go on, read to its end.
-    pub(super) async fn relayed(self, bytes_max: usize) -> Result<Relayed, BodyError> {
+    pub(super) async fn pass_through(self, bytes_max: usize) -> Result<PassThrough, BodyError> {
         let headers = passed(&self.headers);
         let body = self.body.collect(bytes_max).await?;
-        Ok(Relayed {
+        Ok(PassThrough {
             status: self.status,
             reason: self.reason,
             headers,
@@ -103,7 +103,7 @@ impl Answer {
 
 /// An answer of GitLab's that goes on as it is: refusals, and what it says of uploads.
 #[derive(Clone, Debug)]
-pub struct Relayed {
+pub struct PassThrough {
     pub status: StatusCode,
     /// All that some clients show.
     pub reason: Option<ReasonPhrase>,
@@ -111,7 +111,7 @@ pub struct Relayed {
     pub body: Bytes,
 }
 
-impl Relayed {
+impl PassThrough {
     /// Whether nothing is said but to come back later (RFC 6585 §4).
     pub fn asks_for_a_pause(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS
