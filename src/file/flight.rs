@@ -583,7 +583,7 @@ impl Pilot {
         };
         let (store, file) = (Arc::clone(&self.flights.store), self.file.clone());
         let maker = Arc::clone(&self.flights.maker);
-        let make = maker.config().generate && file.filename.as_str().ends_with(".whl");
+        let make = maker.config().generate && file.filename.is_wheel();
         let seal = move || {
             let landed = (Arc::clone(whole.file()), whole.size());
             whole.seal(&store.blobs, reservation, || {

@@ -26,12 +26,13 @@ use super::spans::{self, SpansError};
 use super::tail::Tail;
 use crate::access::Credential;
 use crate::registry::FileRef;
+use crate::simple::WheelFilename;
 use crate::store::{BlobLookup, MetadataOrigin, Store, StoreError, WheelMark};
 use crate::upstream::{PassThrough, Upstream};
 use crate::values::byte_range::Extent;
 use crate::values::clock;
 use crate::values::digest::Digest;
-use crate::wheel::{self, Unreadable, WheelName};
+use crate::wheel::{self, Unreadable};
 
 /// A wheel's bytes, verified.
 pub(super) type Verified = (Arc<File>, u64);
@@ -112,9 +113,9 @@ impl Maker {
             bytes.read_exact_at(&mut piece, span.start).map(|()| piece)
         };
         let _one_at_a_time = self.making.lock();
-        let extracted = match WheelName::parse(file.filename.as_str()) {
-            Ok(wheel) => wheel::extract(wheel, *size, read)?,
-            Err(why) => Err(why),
+        let extracted = match WheelFilename::parse(file.filename.as_str()) {
+            Some(wheel) => wheel::extract(wheel, *size, read)?,
+            None => Err(Unreadable::FileName),
         };
         match extracted {
             Ok(metadata) => Ok(self.store.keep_sidecar(

@@ -28,12 +28,12 @@ use super::spans::SpansError;
 use super::{FileError, FileReply, FileRequest, Files, Source, Wanted};
 use crate::access::{Caller, Permit, Standing};
 use crate::registry::{FileRef, Route};
+use crate::simple::WheelFilename;
 use crate::store::{Blob, BlobLookup, Cause};
 use crate::upstream::{PassThrough, UpstreamError, UpstreamRequest, Validators};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::digest::Digest;
-use crate::wheel::WheelName;
 
 /// So many downloads in the names of others may end in their refusal before a caller is told to come again.
 const REFUSALS_OF_OTHERS_MAX: usize = 4;
@@ -209,7 +209,7 @@ impl Files {
     /// Whether it is upstream's to answer for metadata that is not here. What larder advertised is not, and what a mirror's
     /// page does not offer the mirror has not.
     async fn is_upstreams(&self, request: &FileRequest, known: Option<Digest>) -> Upstreams {
-        let is_wheel = WheelName::parse(request.file.filename.as_str()).is_ok();
+        let is_wheel = WheelFilename::parse(request.file.filename.as_str()).is_some();
         if is_wheel && (known.is_some() || request.file.scope.is_mirror()) {
             return Upstreams::Lacking(None);
         }

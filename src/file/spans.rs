@@ -15,12 +15,13 @@ use super::ranges::Ranges;
 use super::tail::Tail;
 use crate::access::Credential;
 use crate::registry::{FileRef, Route};
+use crate::simple::WheelFilename;
 use crate::upstream::{
     FileAnswer, PassThrough, Peer, Upstream, UpstreamError, UpstreamRequest, Validators,
     WantedRange,
 };
 use crate::values::byte_range::{ByteRange, Extent};
-use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable, WheelName};
+use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable};
 
 /// For all pieces of one wheel: a reader ahead waits for nobody that drips.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +54,7 @@ pub(super) async fn tail(
     file: &FileRef,
     bytes_max: u64,
 ) -> Result<Tail, SpansError> {
-    WheelName::parse(file.filename.as_str())?;
+    WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
     bytes_max
         .checked_sub(TAIL_BYTES)
         .ok_or(SpansError::TooMuch)?;
@@ -100,7 +101,7 @@ async fn pieces(
     tail: &Tail,
     bytes_max: u64,
 ) -> Result<Vec<u8>, SpansError> {
-    let wheel = WheelName::parse(file.filename.as_str())?;
+    let wheel = WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
     let route = Route::File(file.clone());
     let mut ask = UpstreamRequest::plain(&route, credential);
     let mut left = bytes_max

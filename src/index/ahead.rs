@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use crate::registry::FileRef;
-use crate::simple::Entry;
+use crate::simple::{Entry, WheelFilename};
 
 /// The minor version of Python 3 that most of the readers are taken to have.
 const USUAL_MINOR: u64 = 12;
@@ -60,16 +60,11 @@ type Rank = (bool, bool, bool, Reverse<Version>, u8);
 
 /// Smaller is more likely.
 fn rank(wheel: &Candidate) -> Option<Rank> {
-    let mut parts = wheel
-        .file
-        .filename
-        .as_str()
-        .strip_suffix(".whl")?
-        .split('-');
-    let version: Version = parts.nth(1)?.replace('_', "-").parse().ok()?;
-    let (platform, abi, python) = (parts.next_back()?, parts.next_back()?, parts.next_back()?);
-    let rarity = platform.split('.').map(rarity).min()?;
-    let fits = wheel.fits_python && rarity < FOREIGN && python.split('.').any(|tag| runs(tag, abi));
+    let name = WheelFilename::parse(wheel.file.filename.as_str())?;
+    let version: Version = name.version.replace('_', "-").parse().ok()?;
+    let rarity = name.platforms.split('.').map(rarity).min()?;
+    let runs_python = || name.pythons.split('.').any(|tag| runs(tag, name.abis));
+    let fits = wheel.fits_python && rarity < FOREIGN && runs_python();
     Some((
         wheel.yanked,
         version.any_prerelease(),

@@ -375,7 +375,7 @@ impl Links {
         if let (Some(file), Some(collected)) =
             (file, collected.filter(|collected| !collected.passing))
         {
-            markable = entry.core_metadata.is_none() && file.filename.as_str().ends_with(".whl");
+            markable = entry.core_metadata.is_none() && file.filename.is_wheel();
             if markable {
                 collected.marked.push(WheelMark::of(&file));
                 collected.wheels.push(Candidate::new(file.clone(), entry));

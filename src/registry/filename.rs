@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use crate::simple;
+
 /// Longest file name accepted, in bytes after decoding; what file systems and GitLab's column hold.
 const FILENAME_BYTES_MAX: usize = 255;
 
@@ -43,6 +45,11 @@ impl Filename {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the file is named as a wheel.
+    pub fn is_wheel(&self) -> bool {
+        simple::is_wheel(&self.0)
     }
 }
 

@@ -13,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use super::raw_path::check;
 use super::{Filename, Scope};
+use crate::simple::is_wheel;
 use crate::values::secret::Secret;
 
 const METADATA: &str = ".metadata";
@@ -158,7 +159,7 @@ impl MirrorPath {
         let wheel = self
             .rest
             .strip_suffix(METADATA)
-            .filter(|wheel| wheel.ends_with(".whl"))?;
+            .filter(|wheel| is_wheel(wheel))?;
         Self::parse(self.scope.clone(), wheel)
     }
 

@@ -13,7 +13,7 @@ use http::{Method, Uri};
 
 use super::raw_path::check;
 use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
-use crate::simple::ProjectName;
+use crate::simple::{ProjectName, is_wheel};
 
 /// Everything that larder answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +156,7 @@ impl Route {
             ["simple", page @ ..] => page_of(scope, page).ok_or(RouteError::Unknown),
             ["files", digest, filename] if !slashed => if let Some(wheel) = filename
                 .strip_suffix(".metadata")
-                .filter(|name| name.ends_with(".whl"))
+                .filter(|name| is_wheel(name))
             {
                 FileRef::parse(scope, digest, wheel).map(Self::Sidecar)
             } else {

@@ -2,14 +2,15 @@
 //!
 //! Owns the readings of `NAME-VERSION…`: exact for wheels (the binary distribution format, where a
 //! name has no dash), a guess for source distributions older than PEP 625, where name and version
-//! may both hold dashes. A space stands for a dash, as build tools write it (setuptools' `safe_name`). Must not know whether a file exists; a guess is a hint, never a proof.
+//! may both hold dashes. A space stands for a dash, as build tools write it (setuptools' `safe_name`), and endings are
+//! read in any case: a guess is a hint, never a proof. What is a wheel is told by [`super::WheelFilename`] alone. Must not
+//! know whether a file exists.
 
 use super::name::ProjectName;
+use super::wheel_filename;
 
 /// So many readings of one file name at most; a longer list helps nobody.
 const CANDIDATES_MAX: usize = 8;
-
-const WHEEL: &str = ".whl";
 
 /// Endings of the other distribution formats that indexes have served; a longer ending comes before
 /// one that it ends with.
@@ -21,7 +22,7 @@ const ARCHIVES: [&str; 11] = [
 /// The projects that a file of this name may belong to, the most likely first.
 #[must_use]
 pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
-    if let Some(stem) = without_ending(filename, WHEEL) {
+    if let Some(stem) = without_ending(filename, wheel_filename::ENDING) {
         let name = stem.split_once('-').map_or(stem, |(name, _)| name);
         return project(name).into_iter().collect();
     }
@@ -70,7 +71,7 @@ pub fn usual_project(filename: &str) -> Option<ProjectName> {
 #[must_use]
 pub fn is_distribution(filename: &str) -> bool {
     let dashed = |stem: &str| stem.contains('-');
-    without_ending(filename, WHEEL).is_some_and(dashed)
+    without_ending(filename, wheel_filename::ENDING).is_some_and(dashed)
         || ARCHIVES
             .iter()
             .any(|ending| without_ending(filename, ending).is_some_and(dashed))
@@ -79,7 +80,7 @@ pub fn is_distribution(filename: &str) -> bool {
 /// The version that a file of this project has in its name, as written there.
 pub fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> {
     let belongs = |name: &str| ProjectName::parse(name).is_ok_and(|name| name == *project);
-    if let Some(stem) = without_ending(filename, WHEEL) {
+    if let Some(stem) = without_ending(filename, wheel_filename::ENDING) {
         let (name, rest) = stem.split_once('-')?;
         return belongs(name)
             .then(|| rest.split('-').next())

@@ -1,7 +1,7 @@
 //! The Simple Repository API (PEP 503, 592, 629, 658, 691, 700, 714, 740, 792) as pure data.
 //!
 //! Owns: what a project is called ([`ProjectName`]), what a file name says about its project
-//! ([`project_candidates`]), which type a client gets ([`negotiate`]), and how a page of either format
+//! ([`WheelFilename`], [`project_candidates`]), which type a client gets ([`negotiate`]), and how a page of either format
 //! passes in kind or becomes the other, entry by entry, while it streams ([`Rewriter`]). The formats
 //! meet in [`Entry`]: `html` and `json` read it, `render` writes it.
 //!
@@ -24,6 +24,7 @@ mod output;
 mod render;
 mod rewriter;
 mod shape;
+mod wheel_filename;
 
 pub use accept::negotiate;
 pub use annotate::annotate;
@@ -38,3 +39,4 @@ pub use listing::{Conflict, ListedFile, Listing, read_entries};
 pub use name::{NAME_BYTES_MAX, NameError, ProjectName};
 pub use rewriter::{Finished, RewriteError, Rewriter};
 pub use shape::{Element, NotAnIndex, Shape};
+pub use wheel_filename::{WheelFilename, is_wheel};

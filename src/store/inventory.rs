@@ -89,7 +89,7 @@ impl Store {
     }
 
     fn metadata_of(&self, file: &FileRef) -> Option<HeldMetadata> {
-        let wheel = file.filename.as_str().ends_with(".whl");
+        let wheel = file.filename.is_wheel();
         let fact = wheel
             .then(|| self.sidecars.fact(WheelMark::of(file)))
             .flatten()?;

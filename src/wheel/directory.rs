@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use super::end::End;
 use super::extra::widened;
 use super::fields::Fields;
+use super::identity;
 use super::member::{LOCAL_HEADER_BYTES, Member};
-use super::name::WheelName;
 use super::unreadable::Unreadable;
+use crate::simple::WheelFilename;
 
 const ENTRY: &[u8] = b"PK\x01\x02";
 
@@ -31,7 +32,11 @@ struct Entry<'a> {
 }
 
 /// Finds the wheel's `METADATA` in its whole directory.
-pub(super) fn find(directory: &[u8], end: &End, wheel: &WheelName) -> Result<Member, Unreadable> {
+pub(super) fn find(
+    directory: &[u8],
+    end: &End,
+    wheel: &WheelFilename<'_>,
+) -> Result<Member, Unreadable> {
     let mut fields = Fields(directory);
     let mut names = HashSet::new();
     let mut spans = Vec::new();
@@ -78,7 +83,7 @@ pub(super) fn find(directory: &[u8], end: &End, wheel: &WheelName) -> Result<Mem
     let stem = folder
         .and_then(|folder| folder.strip_suffix(DIST_INFO))
         .ok_or(Unreadable::NoMetadata)?;
-    if !wheel.owns(stem) {
+    if !identity::owns_folder(wheel, stem) {
         return Err(Unreadable::OtherFolder);
     }
     let entry = found.ok_or(Unreadable::NoMetadata)?;

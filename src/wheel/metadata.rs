@@ -2,11 +2,12 @@
 //!
 //! Read strictly, because readers differ in what they make of odd lines. Must not know where the text was found.
 
-use super::name::WheelName;
+use super::identity;
 use super::unreadable::Unreadable;
+use crate::simple::WheelFilename;
 
 /// Checks that a text is the metadata of this wheel.
-pub(super) fn check(metadata: &[u8], wheel: &WheelName) -> Result<(), Unreadable> {
+pub(super) fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), Unreadable> {
     let text = std::str::from_utf8(metadata).map_err(|_| Unreadable::Fields)?;
     let (mut name, mut version) = (None, None);
     for line in text.split('\n') {
@@ -37,8 +38,9 @@ pub(super) fn check(metadata: &[u8], wheel: &WheelName) -> Result<(), Unreadable
     let (Some(name), Some(version)) = (name, version) else {
         return Err(Unreadable::Fields);
     };
-    wheel
-        .is(name, version)
-        .then_some(())
-        .ok_or(Unreadable::OtherProject)
+    if identity::is_release(wheel, name, version) {
+        Ok(())
+    } else {
+        Err(Unreadable::OtherProject)
+    }
 }

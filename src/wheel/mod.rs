@@ -1,9 +1,8 @@
 //! What a wheel's archive says about it: finds and unpacks its `METADATA`, or refuses.
 //!
 //! An archive that two readers could understand in two ways is refused here, because what is found is advertised to
-//! installers as the wheel's own word (PEP 658), and they read the wheel with other readers. Owns: the file name of a
-//! wheel ([`WheelName`], binary distribution format), equal versions (PEP 440), the zip records that matter
-//! (APPNOTE 6.3), and the order in which a reader asks for bytes ([`Reader`]). Every number in an archive is a claim of
+//! installers as the wheel's own word (PEP 658), and they read the wheel with other readers. Owns: equal versions
+//! (PEP 440), the zip records that matter (APPNOTE 6.3), and the order in which a reader asks for bytes ([`Reader`]). Every number in an archive is a claim of
 //! whoever made it: nothing is allocated by it, and each is compared with its twin.
 //!
 //! Pure: bytes are asked for and given, so that a file on disk and range reads over the network are read by the same
@@ -13,15 +12,14 @@ mod directory;
 mod end;
 mod extra;
 mod fields;
+mod identity;
 mod member;
 mod metadata;
-mod name;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod unreadable;
 mod version;
 
-pub use name::WheelName;
 pub use reader::{Progress, Reader, TAIL_BYTES, extract};
 pub use unreadable::Unreadable;

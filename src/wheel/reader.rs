@@ -7,8 +7,8 @@ use super::directory;
 use super::end::{End, RECORDS_BYTES_MAX};
 use super::member::Member;
 use super::metadata;
-use super::name::WheelName;
 use super::unreadable::Unreadable;
+use crate::simple::WheelFilename;
 use crate::values::byte_range::Extent;
 
 /// The first span that a reader asks for: so many bytes at the end of a wheel, or all of a shorter one.
@@ -25,8 +25,8 @@ pub enum Progress {
 }
 
 /// One reading of one wheel.
-pub struct Reader {
-    wheel: WheelName,
+pub struct Reader<'a> {
+    wheel: WheelFilename<'a>,
     tail: Vec<u8>,
     tail_span: Extent,
     stage: Stage,
@@ -38,9 +38,9 @@ enum Stage {
     Member(Member),
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     /// Begins to read a wheel of this many bytes.
-    pub fn new(wheel: WheelName, size: u64) -> Self {
+    pub fn new(wheel: WheelFilename<'a>, size: u64) -> Self {
         let tail_span = Extent {
             start: size.saturating_sub(TAIL_BYTES),
             end: size,
@@ -102,7 +102,7 @@ impl Reader {
 /// # Errors
 /// What speaks against the wheel, or what `read` failed with.
 pub fn extract<E>(
-    wheel: WheelName,
+    wheel: WheelFilename<'_>,
     size: u64,
     mut read: impl FnMut(Extent) -> Result<Vec<u8>, E>,
 ) -> Result<Result<Vec<u8>, Unreadable>, E> {

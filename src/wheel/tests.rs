@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
+use crate::simple::WheelFilename;
 use crate::values::byte_range::Extent;
 use crate::values::digest::Digest;
 
@@ -236,7 +237,11 @@ fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, Unreadable> {
                 .unwrap_or_default(),
         )
     };
-    let Ok(read) = extract(WheelName::parse(name)?, wheel.len() as u64, cut);
+    let Ok(read) = extract(
+        WheelFilename::parse(name).ok_or(Unreadable::FileName)?,
+        wheel.len() as u64,
+        cut,
+    );
     read
 }
 
@@ -323,7 +328,7 @@ fn what_is_not_in_the_tail_is_asked_for() {
     many.insert(7, metadata());
     let archive = zip(&many, &PLAIN);
     let mut reader = Reader::new(
-        WheelName::parse(NAME).expect("a wheel"),
+        WheelFilename::parse(NAME).expect("a wheel"),
         archive.len() as u64,
     );
     let mut asked = 0;
@@ -837,7 +842,7 @@ proptest! {
         end[..4].copy_from_slice(b"PK\x05\x06");
         let comment = (end.len() - 22) as u16;
         end[20..22].copy_from_slice(&comment.to_le_bytes());
-        let mut reader = Reader::new(WheelName::parse(NAME).expect("a wheel"), size);
+        let mut reader = Reader::new(WheelFilename::parse(NAME).expect("a wheel"), size);
         let wanted = reader.wanted();
         prop_assert!(wanted.bytes() <= TAIL_BYTES && wanted.end == size);
         let length = wanted.bytes() as usize;

@@ -212,7 +212,7 @@ mod tests {
             stale_for_seconds: None,
         };
         Ok(Project::read(&shown, |file| {
-            file.filename.as_str().ends_with(".whl").then_some(7)
+            file.filename.is_wheel().then_some(7)
         })?)
     }
 

@@ -9,7 +9,9 @@ use pep440_rs::Version;
 use url::Url;
 
 use crate::registry::{PageRef, Route, Scope, house_url, recognise_house};
-use crate::simple::{CoreMetadata, Entry, Format, ProjectName, file_version, read_entries};
+use crate::simple::{
+    CoreMetadata, Entry, Format, ProjectName, file_version, is_wheel, read_entries,
+};
 use crate::values::digest::Digest;
 
 /// One page in one scope.
@@ -105,7 +107,7 @@ impl Listed {
     }
 
     pub fn is_wheel(&self) -> bool {
-        self.filename.ends_with(".whl")
+        is_wheel(&self.filename)
     }
 }
 

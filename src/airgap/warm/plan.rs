@@ -15,7 +15,7 @@ use super::selection::{self, Filter, Machine, Rules, Sdists};
 use super::target::Target;
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::registry::{Route, Scope};
-use crate::simple::ProjectName;
+use crate::simple::{ProjectName, is_wheel};
 use crate::values::digest::Digest;
 
 /// What came of asking one scope for a project's page.
@@ -500,7 +500,7 @@ impl<'a> One<'a> {
 
 impl Planned {
     pub fn is_wheel(&self) -> bool {
-        self.filename.ends_with(".whl")
+        is_wheel(&self.filename)
     }
 }
 

@@ -12,6 +12,7 @@ use super::listing::Listed;
 use super::tags::WheelTags;
 use super::target::Target;
 use crate::airgap::wanted::Versions;
+use crate::simple::is_wheel;
 
 /// Endings of source distributions that installers still read.
 const SDISTS: [&str; 6] = [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar"];
@@ -78,7 +79,7 @@ pub(super) fn by_name(
     rules: &Rules,
     machines: &[Machine<'_>],
 ) -> Result<BTreeSet<usize>, Filter> {
-    if filename.ends_with(".whl") {
+    if is_wheel(filename) {
         let tags = WheelTags::of(filename);
         let takes = |machine: &Target| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
         let fits: BTreeSet<usize> = machines

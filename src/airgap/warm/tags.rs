@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::simple::WheelFilename;
+
 /// Levels of the names that came before PEP 600.
 const LEGACY_LEVELS: [(&str, (u32, u32)); 3] = [
     ("manylinux1_", (2, 5)),
@@ -27,13 +29,7 @@ pub struct WheelTags {
 impl WheelTags {
     /// The tags in a wheel's file name; `None` if it is not a wheel's.
     pub fn of(filename: &str) -> Option<Self> {
-        let stem = filename.strip_suffix(".whl")?;
-        let parts: Vec<&str> = stem.split('-').collect();
-        let ([_, _, pythons, abis, platforms] | [_, _, _, pythons, abis, platforms]) =
-            parts.as_slice()
-        else {
-            return None;
-        };
+        let wheel = WheelFilename::parse(filename)?;
         let set = |text: &str| {
             text.to_ascii_lowercase()
                 .split('.')
@@ -41,9 +37,9 @@ impl WheelTags {
                 .collect()
         };
         Some(Self {
-            pythons: set(pythons),
-            abis: set(abis),
-            platforms: set(platforms),
+            pythons: set(wheel.pythons),
+            abis: set(wheel.abis),
+            platforms: set(wheel.platforms),
         })
     }
 }
