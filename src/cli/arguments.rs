@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::auth::AuthCommand;
 use super::completions::CompletionsArguments;
 use super::config::ConfigCommand;
 use super::doctor::DoctorArguments;
@@ -21,7 +22,6 @@ use super::ls::LsArguments;
 use super::man::ManArguments;
 use super::purge::PurgeArguments;
 use super::refresh::RefreshArguments;
-use super::revoke::RevokeArguments;
 use super::rewrite_lock::RewriteLockArguments;
 use super::stats::StatsArguments;
 use super::verify::VerifyArguments;
@@ -29,7 +29,7 @@ use super::warm::WarmArguments;
 use crate::app::config::{GitLabOverrides, Overrides};
 use crate::values::version::version;
 
-/// A read-through cache in front of a GitLab PyPI registry: streamed, verified, by the caller's own rights.
+/// A read-through caching proxy in front of a GitLab PyPI registry: streamed, verified, with each caller's own rights.
 #[derive(Debug, Parser)]
 #[command(name = "larder", version = env!("CARGO_PKG_VERSION"), long_version = long_version())]
 pub struct Cli {
@@ -61,40 +61,44 @@ pub enum Command {
     Serve(ServeArguments),
     /// Check the configuration and the files it names, and say what is wrong with them.
     CheckConfig,
-    /// Say how an address is answered, and from what.
+    /// Explain how an address is answered, and from what.
     Explain(ExplainArguments),
-    /// Fetch what lock files or requirements name, so that it is here when it is needed.
+    /// Download what lock files or requirements name into the cache.
     Warm(Box<WarmArguments>),
-    /// Make the URLs in a lock file lead to larder, or back to where they led before.
+    /// Rewrite the URLs in a lock file to larder, or back.
     RewriteLock(RewriteLockArguments),
-    /// Write what is held, or a set of it, into a bundle that another larder imports.
+    /// Export what is cached, or a set of it, as a bundle that another larder imports.
     Export(ExportArguments),
-    /// Check a bundle and take it in.
+    /// Verify a bundle and import it.
     Import(ImportArguments),
-    /// Say what the store holds.
+    /// Show what the store holds.
     Stats(StatsArguments),
     /// List the files that are known, by project.
     Ls(LsArguments),
-    /// Hash everything again; set aside what is wrong.
+    /// Hash every stored file again; quarantine what is damaged.
     Verify(VerifyArguments),
-    /// Remove what nobody needs.
+    /// Remove what nothing refers to, and what is over the budget.
     Gc(GcArguments),
     /// Remove a project, an address, a sha256, or everything.
     Purge(PurgeArguments),
-    /// Look for what is wrong, or will be: configuration, disk, limits, clock, and each upstream.
+    /// Diagnose configuration, disk, limits, clock, and each upstream.
     Doctor(DoctorArguments),
-    /// Ask for a project's pages again now, and say what changed.
+    /// Fetch a project's pages again now, and show what changed.
     Refresh(RefreshArguments),
-    /// Make a running daemon forget every caller's rights: each next request asks GitLab.
-    Revoke(RevokeArguments),
+    /// Manage the authorization cache of a running daemon.
+    #[command(subcommand)]
+    Auth(AuthCommand),
+    /// Renamed: `larder auth flush`.
+    #[command(hide = true)]
+    Revoke,
     /// Show or change what a running daemon logs.
     LogLevel(LogLevelArguments),
-    /// Say whether the daemon is ready.
+    /// Check whether the daemon is ready.
     Health(HealthArguments),
-    /// Look at the configuration, or begin one.
+    /// Show the configuration, or create one.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print what a shell needs to complete these commands.
+    /// Print a completion script for a shell.
     Completions(CompletionsArguments),
     /// Print the manual, or write its pages.
     Man(ManArguments),
@@ -105,10 +109,10 @@ pub struct ServeArguments {
     /// Where to listen: an address and port, or unix:/PATH of a socket; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
-    /// The GitLab in front of which to stand.
+    /// URL of the GitLab to cache.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
-    /// Open no connection to anywhere: what is here is all there is.
+    /// Serve only what is stored, and open no connection to an upstream.
     #[arg(long)]
     pub offline: bool,
 }

@@ -3,6 +3,7 @@
 //! Must not know how the daemon is put together.
 
 mod arguments;
+mod auth;
 mod banner;
 mod bytes;
 mod check_config;
@@ -24,7 +25,6 @@ mod output;
 mod progress;
 mod purge;
 mod refresh;
-mod revoke;
 mod rewrite_lock;
 mod serve;
 mod stats;
@@ -57,7 +57,11 @@ pub fn run(cli: &Cli) -> Result<u8, CommandError> {
         Command::Purge(arguments) => purge::run(arguments, invocation),
         Command::Doctor(arguments) => doctor::run(arguments, invocation),
         Command::Refresh(arguments) => refresh::run(arguments, invocation),
-        Command::Revoke(arguments) => revoke::run(arguments, invocation),
+        Command::Auth(command) => auth::run(command, invocation),
+        Command::Revoke => {
+            let why = "`larder revoke` is called `larder auth flush` now";
+            Err(CommandError::usage(why))
+        }
         Command::LogLevel(arguments) => log_level::run(arguments, invocation),
         Command::Health(arguments) => health::run(arguments, invocation),
         Command::Config(command) => config::run(command, invocation),

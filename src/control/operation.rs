@@ -1,4 +1,4 @@
-//! The orders about the daemon itself: `about`, `revoke`, `log-level`, `refresh`, and what is told while they are carried
+//! The orders about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is told while they are carried
 //! out.
 //!
 //! Each event is a JSON object, shown as it is to whoever asked for JSON. No credential is part of an order: the one in
@@ -26,20 +26,20 @@ pub struct Identity {
     pub process: u32,
 }
 
-/// Forgets GitLab's word about every caller.
+/// Forgets GitLab's decision about every caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Revoke {}
+pub struct FlushAuthorizations {}
 
-impl Order for Revoke {
-    const NAME: &'static str = "revoke";
-    type Event = Revoked;
+impl Order for FlushAuthorizations {
+    const NAME: &'static str = "auth-flush";
+    type Event = FlushedAuthorizations;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revoked {
-    /// How many rights were remembered, roughly. A caller may have several.
-    pub rights: u64,
+pub struct FlushedAuthorizations {
+    /// How many authorizations were remembered, roughly. A caller may have several.
+    pub authorizations: u64,
 }
 
 /// Changes which lines are logged, until the daemon reads its configuration again.

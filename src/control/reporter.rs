@@ -16,7 +16,7 @@ const LINES_MAX: usize = 64;
 
 /// Nobody listens: the client went, or the daemon stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("whoever asked for this has gone")]
+#[error("client disconnected")]
 pub struct Gone;
 
 pub struct Reporter<E> {

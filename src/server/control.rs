@@ -24,8 +24,8 @@ use super::reply::{self, Refusal, Reply};
 use super::shutdown::Shutdown;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::control::{
-    About, CONTROL_PATH, End, Gc, Gone, Identity, Line, LogLevelNow, Ls, Order, Purge, Refresh,
-    Reporter, Revoke, Revoked, SetLogLevel, Stats, Verify, reporter,
+    About, CONTROL_PATH, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone, Identity, Line,
+    LogLevelNow, Ls, Order, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify, reporter,
 };
 use crate::log::LogLevel;
 use crate::registry::RouteError;
@@ -114,16 +114,16 @@ async fn obey(
                 out.tell(identity())
             }))
         }
-        Revoke::NAME => {
-            let Revoke {} = read(body).await?;
+        FlushAuthorizations::NAME => {
+            let FlushAuthorizations {} = read(body).await?;
             let access = Arc::clone(&services.access);
-            Ok(blocking::<Revoke, _>(shutdown, move |out| {
-                let rights = access.revoke_all(clock::now());
+            Ok(blocking::<FlushAuthorizations, _>(shutdown, move |out| {
+                let authorizations = access.revoke_all(clock::now());
                 tracing::warn!(
-                    rights,
-                    "all rights were revoked: every caller's next request asks GitLab"
+                    authorizations,
+                    "the authorization cache was flushed: every caller's next request asks GitLab"
                 );
-                out.tell(Revoked { rights })
+                out.tell(FlushedAuthorizations { authorizations })
             }))
         }
         SetLogLevel::NAME => {

@@ -71,7 +71,7 @@ fn an_unknown_variable_is_remarked_on_and_a_slip_of_the_pen_is_refused() {
         ("LARDER_CACHESIZE", "LARDER_CACHE_SIZE"),
     ] {
         let (code, _, said) = command(&["check-config"], &[(slip, "x")]);
-        assert_eq!(code, Some(64), "{said}");
+        assert_eq!(code, Some(78), "{said}");
         assert!(said.contains(slip) && said.contains(meant), "{said}");
     }
 }
@@ -136,7 +136,7 @@ fn a_file_that_is_no_toml_is_placed_and_not_quoted() {
             &["config", "show", "--config", &file],
         ] {
             let (code, printed, said) = command(arguments, &[]);
-            assert_eq!(code, Some(64), "{said}");
+            assert_eq!(code, Some(78), "{said}");
             assert!(
                 said.contains("larder.toml") && !said.contains("s3cret"),
                 "{said}"

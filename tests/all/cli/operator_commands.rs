@@ -120,7 +120,7 @@ fn each_value_is_shown_with_the_line_or_the_variable_it_came_from() {
         .to_string_lossy()
         .into_owned();
     let (code, text) = binary(&["check-config", "--config", &bad], &[]);
-    assert!(code == Some(64) && text.contains("bad.toml:3"), "{text}");
+    assert!(code == Some(78) && text.contains("bad.toml:3"), "{text}");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_configuration_is_begun_and_none_is_overwritten() {
 }
 
 #[test]
-fn revoke_ends_a_right_that_stood_and_the_next_request_asks() {
+fn auth_flush_ends_a_right_that_stood_and_the_next_request_asks() {
     let gitlab = GitLab::start();
     gitlab.publish(42, Distribution::new("big", "1.0").wheel());
     let mut larder = Larder::start(&gitlab);
@@ -170,26 +170,27 @@ fn revoke_ends_a_right_that_stood_and_the_next_request_asks() {
         "the right stands without a question"
     );
 
-    let json = says(&larder, &["revoke", "--json"], 0, &[]);
-    let rights = serde_json::from_str::<Value>(&json)
+    let json = says(&larder, &["auth", "flush", "--json"], 0, &[]);
+    let flushed = serde_json::from_str::<Value>(&json)
         .ok()
-        .and_then(|line| line["rights"].as_u64());
-    assert!(rights > Some(0), "{json}");
+        .and_then(|line| line["authorizations"].as_u64());
+    assert!(flushed > Some(0), "{json}");
     assert_eq!(client.get(&page).status, 401, "GitLab's own word");
     assert_eq!(gitlab.log().count(Kind::Page), 2);
     says(
         &larder,
-        &["revoke"],
+        &["auth", "flush"],
         0,
-        &["revoked 0 rights", "next request asks GitLab"],
+        &["flushed 0 authorizations", "next request asks GitLab"],
     );
     larder.terminate();
     says(
         &larder,
-        &["revoke"],
+        &["auth", "flush"],
         1,
-        &["no daemon answers for ", "nothing was revoked"],
+        &["no daemon answers for ", "nothing was flushed"],
     );
+    says(&larder, &["revoke"], 2, &["larder auth flush"]);
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn who_comes_after_a_revocation_is_served_by_no_answer_to_a_question_from_before
     let before = client.start("GET", &page, &[]);
     gate.wait_for(1);
     gitlab.revoke(token::READER);
-    says(&larder, &["revoke"], 0, &["revoked"]);
+    says(&larder, &["auth", "flush"], 0, &["flushed"]);
     assert_eq!(
         client.get(&page).status,
         401,
@@ -238,7 +239,7 @@ fn who_comes_after_a_revocation_is_served_by_no_answer_to_a_question_from_before
     let before = client.start("GET", &file, &[]);
     eventually("GitLab has decided", || stall.hits() == 1);
     gitlab.revoke(token::DEPLOY);
-    says(&larder, &["revoke"], 0, &["revoked"]);
+    says(&larder, &["auth", "flush"], 0, &["flushed"]);
     let status = client.get(&file).status;
     assert!(
         status == 401 || status == 403,
@@ -268,7 +269,7 @@ fn a_mirrors_page_in_gitlabs_place_is_given_after_a_revocation_only_if_gitlab_sa
     client.get(&page).expect(200);
     assert_eq!(gitlab.log().count(Kind::Page), 1, "its word is remembered");
     gitlab.revoke(token::READER);
-    says(&larder, &["revoke"], 0, &["revoked"]);
+    says(&larder, &["auth", "flush"], 0, &["flushed"]);
     assert_eq!(client.get(&page).status, 401, "GitLab's own word");
 }
 
@@ -280,7 +281,7 @@ fn a_bad_file_on_the_disk_takes_no_daemon_away_from_its_operator() {
     for bad in ["\n[log]\nlevl = \"info\"\n", "\n[log\n"] {
         std::fs::write(larder.config_file(), format!("{good}{bad}")).expect("a writable folder");
         let url = larder.url();
-        says(&larder, &["check-config"], 64, &[]);
+        says(&larder, &["check-config"], 78, &[]);
         says(&larder, &["health", "--url", &url], 0, &["ok"]);
         if bad.contains("levl") {
             says(
@@ -290,7 +291,12 @@ fn a_bad_file_on_the_disk_takes_no_daemon_away_from_its_operator() {
                 &["ok", "only cache_dir was taken", "levl"],
             );
             says(&larder, &["log-level"], 0, &["info"]);
-            says(&larder, &["revoke"], 0, &["revoked 0 rights"]);
+            says(
+                &larder,
+                &["auth", "flush"],
+                0,
+                &["flushed 0 authorizations"],
+            );
         }
     }
 }
@@ -299,7 +305,11 @@ fn a_bad_file_on_the_disk_takes_no_daemon_away_from_its_operator() {
 fn the_logs_level_changes_while_the_daemon_runs() {
     let mut larder = Larder::start(&GitLab::start());
     says(&larder, &["log-level"], 0, &["info\n"]);
-    assert!(!larder.log().contains(" DEBUG "), "{:.800}", larder.log());
+    assert!(
+        !larder.log().contains("level=DEBUG"),
+        "{:.800}",
+        larder.log()
+    );
     says(
         &larder,
         &["log-level", "info,larder=debug,hyper_util=debug"],

@@ -146,7 +146,7 @@ fn the_addresses_are_checked_one_by_one() {
     let (code, said) = told(&format!(
         "listen = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\n{token}"
     ));
-    assert_eq!(code, Some(64));
+    assert_eq!(code, Some(78));
     assert!(
         said.contains("gitlab.token_file: set, while listen = \"0.0.0.0:1\""),
         "{said}"
@@ -159,14 +159,17 @@ fn the_addresses_are_checked_one_by_one() {
         "a unix socket is this machine's: {said}"
     );
     for (listen, part) in [
-        ("[]", "listen: nobody could connect: set it, or tls.listen"),
+        (
+            "[]",
+            "listen: there is no address to connect to: set it, or tls.listen",
+        ),
         ("[\"nonsense\"]", "listen: a text is not an address"),
         ("[\"127.0.0.1:1\", \"127.0.0.1:1\"]", "twice"),
         ("\"unix:larder.sock\"", "must be absolute"),
         ("3141", "or a list of them"),
     ] {
         let (code, said) = told(&format!("listen = {listen}\n"));
-        assert_eq!(code, Some(64), "{listen}");
+        assert_eq!(code, Some(78), "{listen}");
         assert!(
             said.contains(part) && said.contains("larder.toml"),
             "{listen}: {said}"
@@ -297,7 +300,7 @@ fn what_was_passed_on_is_checked() {
     };
     let everywhere = TcpListener::bind("0.0.0.0:0").expect("a free port");
     let (code, said) = run(everywhere.into(), &[("LARDER_GITLAB__TOKEN_FILE", &token)]);
-    assert_eq!(code, Some(64), "{said}");
+    assert_eq!(code, Some(78), "{said}");
     assert!(
         said.contains("gitlab.token_file: set, while listen = \"0.0.0.0:"),
         "{said}"
@@ -318,7 +321,7 @@ fn what_was_passed_on_is_checked() {
 
     let secure = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (code, said) = run(secure.into(), &[("LISTEN_FDNAMES", "tls")]);
-    assert_eq!(code, Some(64), "{said}");
+    assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("tls.certificate"), "{said}");
 
     // Another process's are left alone.

@@ -495,7 +495,7 @@ fn faults_of_the_section_are_told_by_check_config() {
         ),
     ] {
         let (code, said) = check(&toml);
-        assert!(code == Some(64) && said.contains(part), "{part}: {said}");
+        assert!(code == Some(78) && said.contains(part), "{part}: {said}");
     }
 }
 
@@ -671,7 +671,7 @@ fn a_key_that_everybody_can_read_is_warned_of() {
     assert!(!start().log().contains("can read the private key"));
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&files.1, open).expect("a file of ours");
-    start().wait_for_log("everybody on this machine can read the private key");
+    start().wait_for_log("every user of this machine can read the private key");
 }
 
 #[test]
