@@ -21,9 +21,9 @@ pub struct Gauges {
     /// Downloads from upstream under way.
     pub downloads: u64,
     pub flights: FlightGauges,
-    pub page_loads: u64,
+    pub page_fetches: u64,
     /// Wheels whose metadata is to be read ahead.
-    pub wheels_ahead: u64,
+    pub prefetch_queue: u64,
     pub grants: GrantGauges,
     pub store: StoreGauges,
     pub connections: ConnectionGauges,

@@ -21,7 +21,7 @@ const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
 /// Why larder is less than well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    UpstreamResting {
+    UpstreamCircuitOpen {
         peer: String,
         since: Option<Duration>,
         next_try: Option<Duration>,
@@ -40,7 +40,7 @@ pub enum Reason {
         ago: Duration,
     },
     /// So many addresses gave wrong bytes, and are left alone for a while.
-    WrongBodies {
+    ChecksumMismatches {
         addresses: u64,
     },
     ConfigRefused {
@@ -52,14 +52,14 @@ pub enum Reason {
 
 /// The words of all reasons, as labels have them.
 pub const REASONS: [&str; 11] = [
-    "upstream_resting",
+    "upstream_circuit_open",
     "credential_refused",
     "store_full",
     "disk_full",
     "read_only",
     "disk_failing",
     "stale_pages",
-    "wrong_bodies",
+    "checksum_mismatches",
     "config_refused",
     "certificate_ends",
     "certificate_invalid",
@@ -69,7 +69,7 @@ impl Reason {
     /// Of [`REASONS`].
     pub fn word(&self) -> &'static str {
         match self {
-            Self::UpstreamResting { .. } => "upstream_resting",
+            Self::UpstreamCircuitOpen { .. } => "upstream_circuit_open",
             Self::CredentialRefused { .. } => "credential_refused",
             Self::StoreFull => "store_full",
             Self::Disk(DiskTrouble {
@@ -85,7 +85,7 @@ impl Reason {
                 ..
             }) => "disk_failing",
             Self::StalePages { .. } => "stale_pages",
-            Self::WrongBodies { .. } => "wrong_bodies",
+            Self::ChecksumMismatches { .. } => "checksum_mismatches",
             Self::ConfigRefused { .. } => "config_refused",
             Self::Certificate(judgement) if judgement.holds() => "certificate_ends",
             Self::Certificate(_) => "certificate_invalid",
@@ -100,7 +100,7 @@ impl Reason {
     }
 
     fn of_peer(peer: &PeerGauges) -> Option<Self> {
-        (peer.standing != Standing::Well).then(|| Self::UpstreamResting {
+        (peer.standing != Standing::Well).then(|| Self::UpstreamCircuitOpen {
             peer: peer.name.clone(),
             since: peer.since,
             next_try: peer.next_try,
@@ -117,7 +117,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UpstreamResting {
+            Self::UpstreamCircuitOpen {
                 peer,
                 since,
                 next_try,
@@ -149,9 +149,9 @@ impl fmt::Display for Reason {
                     Whole(*since)
                 )
             }
-            Self::StoreFull => {
-                f.write_str("a file did not fit into the cache (cache_size), and passed through")
-            }
+            Self::StoreFull => f.write_str(
+                "a file did not fit into the cache (cache_size) and was proxied uncached",
+            ),
             Self::Disk(DiskTrouble { kind, since, why }) => {
                 let what = match kind {
                     DiskTroubleKind::Full => "the disk of the cache folder is full",
@@ -160,7 +160,7 @@ impl fmt::Display for Reason {
                 };
                 write!(
                     f,
-                    "{what} for {} ({why}): files pass through",
+                    "{what} for {} ({why}): files are proxied uncached",
                     Whole(*since)
                 )
             }
@@ -169,10 +169,10 @@ impl fmt::Display for Reason {
                 "stale pages are served, the last one {} ago",
                 Whole(*ago)
             ),
-            Self::WrongBodies { addresses } => {
+            Self::ChecksumMismatches { addresses } => {
                 write!(
                     f,
-                    "upstream sent wrong bytes: {addresses} addresses are left alone for a while"
+                    "upstream sent bytes with a wrong checksum: {addresses} addresses are blocked for a while"
                 )
             }
             Self::ConfigRefused { since } => {
@@ -222,7 +222,7 @@ impl Health {
         let stale = gauges.last_stale.filter(|ago| *ago < STALE_COUNTS_FOR);
         reasons.extend(stale.map(|ago| Reason::StalePages { ago }));
         let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
-        reasons.extend(shunned.map(|addresses| Reason::WrongBodies { addresses }));
+        reasons.extend(shunned.map(|addresses| Reason::ChecksumMismatches { addresses }));
         reasons.extend(
             gauges
                 .config_refused
@@ -253,7 +253,7 @@ impl Health {
     }
 
     /// The same as a JSON object: `status`, `offline`, and `reasons`, each with a `reason`, a sentence as `detail`, and
-    /// what there is of `peer`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some;
+    /// what there is of `upstream`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some;
     /// and the `certificate`, where there is one.
     pub fn json(&self) -> Value {
         let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
@@ -282,19 +282,19 @@ fn reason_json(reason: &Reason) -> Value {
     };
     let seconds = |duration: &Duration| Value::from(duration.as_secs());
     match reason {
-        Reason::UpstreamResting {
+        Reason::UpstreamCircuitOpen {
             peer,
             since,
             next_try,
             cause,
         } => {
-            put("peer", Some(peer.as_str().into()));
+            put("upstream", Some(peer.as_str().into()));
             put("since_seconds", since.as_ref().map(seconds));
             put("next_try_seconds", next_try.as_ref().map(seconds));
             put("cause", cause.map(Value::from));
         }
         Reason::CredentialRefused { peer, since } => {
-            put("peer", Some(peer.as_str().into()));
+            put("upstream", Some(peer.as_str().into()));
             put("since_seconds", Some(seconds(since)));
         }
         Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
@@ -303,7 +303,7 @@ fn reason_json(reason: &Reason) -> Value {
         Reason::Certificate(_)
         | Reason::StoreFull
         | Reason::StalePages { .. }
-        | Reason::WrongBodies { .. } => {}
+        | Reason::ChecksumMismatches { .. } => {}
     }
     object
 }

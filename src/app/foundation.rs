@@ -80,7 +80,7 @@ impl Foundation {
         // Nobody waits: what does not make way now does so when room is next asked for.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(why) = store.fit() {
-                tracing::warn!(%why, "cannot make the store as small as cache_size wants it");
+                tracing::warn!(error = %why, "cannot make the store as small as cache_size wants it");
             }
         }));
     }
@@ -96,7 +96,7 @@ fn scan_usage(store: &Store) {
     )]
     tokio::spawn(async move {
         if let Ok(Err(why)) = stock.await {
-            tracing::warn!(%why, "cannot count what is stored");
+            tracing::warn!(error = %why, "cannot count what is stored");
         }
     });
 }

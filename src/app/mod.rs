@@ -113,7 +113,7 @@ impl App {
         match ControlDoor::bind(&cache_dir) {
             Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
-                tracing::warn!(%why, "no control socket: commands cannot reach this daemon while it runs");
+                tracing::warn!(error = %why, "no control socket: commands cannot reach this daemon while it runs");
             }
         }
         if let Some(certificates) = &certificates {
@@ -225,7 +225,7 @@ impl Daemon {
             looks += 1;
             if looks == LOOKS_IN_SILENCE {
                 tracing::warn!(
-                    "another command uses the cache by way of this one: waiting for it to end"
+                    "another command uses the cache through this one: waiting for it to end"
                 );
             }
             tokio::time::sleep(DESERTED_LOOK_EVERY).await;

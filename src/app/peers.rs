@@ -69,10 +69,10 @@ pub(super) fn transport(
 /// What an operator has to know of the way to a peer, once.
 fn announce(section: &str, transport: &Transport, url: &Url) {
     if let Some(proxy) = transport.proxy(url) {
-        tracing::info!(peer = section, %proxy, "this peer is asked by way of a proxy");
+        tracing::info!(upstream = section, %proxy, "this upstream is reached through a proxy");
     }
     if let Some(why) = transport.lack(url) {
-        tracing::warn!(peer = section, %why, "this peer cannot be reached");
+        tracing::warn!(upstream = section, error = %why, "this upstream cannot be reached");
     }
 }
 

@@ -41,8 +41,8 @@ impl Sources {
                 wrong_bodies: files.wrong_bodies,
                 shunned: files.shunned,
             },
-            page_loads: self.pages.loading() as u64,
-            wheels_ahead: self.files.reading_ahead() as u64,
+            page_fetches: self.pages.loading() as u64,
+            prefetch_queue: self.files.reading_ahead() as u64,
             grants: GrantGauges {
                 held: grants.held,
                 granted: grants.granted,

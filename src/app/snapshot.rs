@@ -73,8 +73,8 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
             .map(transfer)
             .collect(),
         stale: looked.pages.stale(now).into_iter().map(stale).collect(),
-        page_loads: gauges.page_loads,
-        grants: gauges.grants.held,
+        page_fetches: gauges.page_fetches,
+        auth_cache_entries: gauges.grants.held,
     }
 }
 
@@ -108,12 +108,12 @@ fn peer_state(peer: &PeerGauges) -> PeerState {
 /// What a cause means to a person.
 fn words(cause: &str) -> &str {
     match cause {
-        "connect" => "no connection came about",
-        "tls" => "no TLS came about; the log says why",
-        "proxy" => "the proxy on the way failed",
+        "connect" => "the connection failed",
+        "tls" => "TLS failed; see the log",
+        "proxy" => "the proxy failed",
         "timeout" => "no answer in time",
-        "broken" => "the answer broke off",
-        "stalled" => "the answer stopped in its middle",
+        "broken" => "the connection closed before the end of the answer",
+        "stalled" => "the answer stalled",
         "status" => "it answered with an error of its own (5xx)",
         other => other,
     }

@@ -20,7 +20,7 @@ pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> St
     };
     let [upload, index, group] = addresses();
     let front = gitlab.map_or_else(
-        || "OFFLINE: what is here is all there is".to_owned(),
+        || "OFFLINE: only what is stored is served".to_owned(),
         |gitlab| format!("in front of {gitlab}"),
     );
     let head = format!("larder {version} listening on {url}, {front}\n{also}cached in {cache}\n");

@@ -77,7 +77,7 @@ fn summarised(summary: &ClearedSummary) -> String {
         }
     };
     format!(
-        "{verb} {} unreferenced, {} over budget, {} set aside, {} needless lines; index files shortened: {}{skipped}\n",
+        "{verb} {} unreferenced, {} over budget, {} quarantined, {} needless lines; index files shortened: {}{skipped}\n",
         amount(summary.unreferenced),
         amount(summary.over_budget),
         amount(summary.quarantine),

@@ -33,7 +33,7 @@ const WORDS_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug, Args)]
 pub struct HealthArguments {
-    /// Ask this address, such as `http://127.0.0.1:3141`, instead of the control socket in the cache folder.
+    /// Query this address, such as `http://127.0.0.1:3141`, instead of the control socket in the cache folder.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Print one line of JSON.

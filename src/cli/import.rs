@@ -47,7 +47,7 @@ pub struct ImportArguments {
     /// Check everything, change nothing.
     #[arg(long, visible_alias = "dry-run")]
     pub check: bool,
-    /// Take a bundle that is not signed although keys are configured.
+    /// Import a bundle that is not signed although keys are configured.
     #[arg(long)]
     pub unsigned: bool,
     /// Print a line of JSON for each bundle.

@@ -77,7 +77,7 @@ fn in_words(event: &Verified) -> String {
         } => {
             let size = in_units(*bytes);
             let addresses = indented(addresses);
-            format!("damaged and set aside: sha256:{sha256}  {size}\n{addresses}")
+            format!("damaged and quarantined: sha256:{sha256}  {size}\n{addresses}")
         }
         Verified::Emptied { sha256, addresses } => {
             let addresses = indented(addresses);

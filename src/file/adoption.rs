@@ -40,7 +40,7 @@ impl Files {
             return Ok(None);
         }
         let digest = self.store.catalog.digest_at(path).await.map_err(|why| {
-            tracing::warn!(%why, "the catalogue cannot be read");
+            tracing::warn!(error = %why, "the catalogue cannot be read");
             FileError::Internal
         })?;
         Ok(digest.map(|digest| FileRef::mirrored(path, digest)))
@@ -61,7 +61,7 @@ impl Files {
             let wanted = path.clone();
             let work = move || async move {
                 if let Err(why) = files.adopt(&wanted).await {
-                    tracing::warn!(file = %wanted, %why, "a file without a sha256 is not kept");
+                    tracing::warn!(file = %wanted, error = %why, "a file without a sha256 is not kept");
                 }
             };
             this.adopting.run(path, work).await;

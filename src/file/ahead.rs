@@ -206,7 +206,7 @@ impl ReadAhead {
             Ok(Remade::Nothing) => self.failed.insert((place.mark, None), ()),
             Ok(_) | Err(SpansError::NoRanges) => {}
             Err(why) => {
-                tracing::debug!(wheel = %wheel.filename, %why, "a wheel's metadata cannot be read ahead");
+                tracing::debug!(wheel = %wheel.filename, error = %why, "a wheel's metadata cannot be read ahead");
                 let refused = matches!(why, SpansError::Refused(_)).then_some(place.who);
                 self.failed.insert((place.mark, refused), ());
             }

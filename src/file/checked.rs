@@ -103,7 +103,7 @@ impl CheckedBody {
     fn strike(&self, cause: Cause) -> Cause {
         self.suspects.strike(&self.file, clock::now());
         let route = Route::File(self.file.clone());
-        tracing::error!(file = %route, %cause, "upstream sent a wrong body");
+        tracing::error!(file = %route, error = %cause, "checksum mismatch: upstream sent other bytes than the address names");
         cause
     }
 

@@ -19,7 +19,7 @@ pub enum FileError {
     Busy,
     #[error("{0} is not in the cache, and larder is offline")]
     NotHeld(Arc<str>),
-    #[error("larder stumbled over this file; the log says more")]
+    #[error("internal error with this file; see larder's log for this request id")]
     Internal,
 }
 

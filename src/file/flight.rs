@@ -432,7 +432,7 @@ impl Pilot {
             Ok(room) => room,
             Err(why) => {
                 self.flights.counts.ended(Ended::Unstorable);
-                tracing::warn!(%why, "the store cannot take a file; it passes through uncached");
+                tracing::warn!(error = %why, "the store cannot take a file: it is proxied uncached");
                 return self.end(Head::Unstorable(Handover(Arc::new(Mutex::new(Some(
                     first,
                 ))))));
@@ -489,7 +489,7 @@ impl Pilot {
                 }
                 Cause::WrongDigest | Cause::Coded | Cause::Long => {
                     self.flights.suspects.strike(&self.file, clock::now());
-                    tracing::error!(file = %self.route, cause = %wrong, "upstream sent a wrong body");
+                    tracing::error!(file = %self.route, cause = %wrong, "checksum mismatch: upstream sent other bytes than the address names");
                     let unseen = !refetched && spool.start_over().unwrap_or(false);
                     refetched = true;
                     if unseen { self.refetch().await } else { None }
@@ -508,7 +508,7 @@ impl Pilot {
             }
         };
         self.flights.counts.ended(Ended::of(cause));
-        tracing::warn!(file = %self.route, %cause, "a download failed");
+        tracing::warn!(file = %self.route, error = %cause, "a download failed");
         self.flights.retire(&self.file, &self.flight);
         spool.fail(cause);
     }
@@ -602,7 +602,7 @@ impl Pilot {
             Ended::Unstorable
         });
         if let Ok(Err(why)) = sealed {
-            tracing::error!(file = %self.route, %why, "a download could not be stored");
+            tracing::error!(file = %self.route, error = %why, "a download could not be stored");
         }
     }
 }

@@ -47,13 +47,13 @@ impl Ended {
 
     fn word(self) -> &'static str {
         match self {
-            Self::Landed => "landed",
-            Self::Refused => "refused",
+            Self::Landed => "completed",
+            Self::Refused => "rejected",
             Self::Unanswered => "unanswered",
             Self::Unstorable => "unstorable",
-            Self::Wrong => "wrong",
+            Self::Wrong => "checksum_mismatch",
             Self::Broken => "broken",
-            Self::Abandoned => "abandoned",
+            Self::Abandoned => "aborted",
         }
     }
 }

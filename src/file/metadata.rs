@@ -202,7 +202,7 @@ impl Maker {
             .await
             .unwrap_or(Err(StoreError::Interrupted));
         kept.map_err(|why| {
-            tracing::warn!(wheel = %file.filename, %why, "a wheel's metadata was read and cannot be kept");
+            tracing::warn!(wheel = %file.filename, error = %why, "a wheel's metadata was read and cannot be kept");
             SpansError::Unkept(metadata)
         })
     }
@@ -212,10 +212,10 @@ impl Maker {
 pub(super) fn tell(file: &FileRef, why: &MakeError) {
     match why {
         MakeError::Unreadable(_) => {
-            tracing::info!(wheel = %file.filename, %why, "a wheel yields no metadata")
+            tracing::info!(wheel = %file.filename, error = %why, "a wheel yields no metadata")
         }
         MakeError::Read(_) | MakeError::Store(_) => {
-            tracing::warn!(wheel = %file.filename, %why, "a wheel's metadata cannot be made");
+            tracing::warn!(wheel = %file.filename, error = %why, "a wheel's metadata cannot be made");
         }
     }
 }

@@ -246,7 +246,7 @@ impl Files {
         let entry = match self.store.catalog.find(file).await {
             Ok(entry) => entry?,
             Err(why) => {
-                tracing::warn!(%why, "the catalogue cannot be read");
+                tracing::warn!(error = %why, "the catalogue cannot be read");
                 return None;
             }
         };
@@ -265,7 +265,7 @@ impl Files {
             }
             Ok(BlobLookup::Absent) => None,
             Err(why) => {
-                tracing::warn!(%why, "a stored file cannot be opened");
+                tracing::warn!(error = %why, "a stored file cannot be opened");
                 None
             }
         }
@@ -284,7 +284,7 @@ impl Files {
             Standing::Unproven => match self.question(request, validators).await? {
                 Ok((permit, answer)) => (
                     permit,
-                    CacheStatus::answered(Outcome::Asked, answer.as_u16()),
+                    CacheStatus::answered(Outcome::Authorized, answer.as_u16()),
                 ),
                 Err(refusal) => return Ok(Round::Reply(FileReply::PassThrough(refusal))),
             },
@@ -365,7 +365,7 @@ impl Files {
                 let outcome = if leads {
                     Outcome::Miss
                 } else {
-                    Outcome::Joined
+                    Outcome::Collapsed
                 };
                 let mut request = request.clone();
                 // After wrong bytes nothing is promised before it is verified.
@@ -442,7 +442,7 @@ impl Files {
             standing,
             running.as_ref().and_then(|flight| flight.size()),
         ) {
-            let status = CacheStatus::new(Outcome::Joined);
+            let status = CacheStatus::new(Outcome::Collapsed);
             return Ok(Round::Reply(FileReply::Known {
                 permit,
                 size,

@@ -94,11 +94,11 @@ fn write(
             Ok(()) => {}
             Err(SealError::Body(cause)) => return (spool, reservation, Err(cause)),
             Err(SealError::Store(why @ StoreError::Full { .. })) => {
-                tracing::warn!(%why, "a download of unannounced length outgrew the cache");
+                tracing::warn!(error = %why, "a download of unannounced length outgrew the cache");
                 return (spool, reservation, Err(Cause::Full));
             }
             Err(SealError::Store(why)) => {
-                tracing::error!(%why, "a download cannot be stored; files pass through unstored for a while");
+                tracing::error!(error = %why, "a download cannot be stored: files are proxied uncached for a while");
                 let reached = spool.written() + piece.len() as u64;
                 store.fail(&why, reservation.bytes().max(reached), clock::now());
                 let cause = if why.is_lack_of_room() {

@@ -150,7 +150,7 @@ impl Files {
                     match self.question(request, validators).await? {
                         Ok((permit, answer)) => (
                             permit,
-                            Some(CacheStatus::answered(Outcome::Asked, answer.as_u16())),
+                            Some(CacheStatus::answered(Outcome::Authorized, answer.as_u16())),
                         ),
                         Err(refusal) => return Ok(Own::Reply(FileReply::PassThrough(refusal))),
                     }
@@ -309,13 +309,13 @@ impl Files {
         match read {
             Ok(digest) => Remade::As(digest),
             Err(SpansError::Unreadable(why)) if !advertised => {
-                tracing::info!(wheel = %file.filename, %why, "a wheel yields no metadata");
+                tracing::info!(wheel = %file.filename, error = %why, "a wheel yields no metadata");
                 Remade::Nothing
             }
             Err(SpansError::Refused(relayed)) => Remade::Refused(relayed),
             Err(SpansError::Unkept(metadata)) => Remade::Unkept(metadata),
             Err(why) => {
-                tracing::info!(wheel = %file.filename, %why, "its metadata comes with the whole wheel");
+                tracing::info!(wheel = %file.filename, error = %why, "its metadata comes with the whole wheel");
                 let (flight, _ticket, leads) = self.flights.board(file, caller);
                 made_of(&self.maker, file, &flight, leads).await
             }

@@ -26,7 +26,7 @@ pub enum PageError {
     PrivateName(ProjectName),
     #[error("no page of this mirror lists this file")]
     NotListed,
-    #[error("this file is younger than the mirror's min_age: it may be had in {}", humantime::format_duration(*.0))]
+    #[error("this file is younger than the mirror's min_age: it is available in {}", humantime::format_duration(*.0))]
     TooYoung(Duration),
     #[error(
         "the mirror does not say when this file was uploaded, and min_age is set: it counts as too young"
@@ -38,7 +38,7 @@ pub enum PageError {
     NothingOf(Scope),
     #[error("{0} is not in the cache, and larder is offline")]
     NotHeld(Filename),
-    #[error("larder stumbled over this page; the log says more")]
+    #[error("internal error with this page; see larder's log for this request id")]
     Internal,
 }
 

@@ -126,7 +126,7 @@ impl HeldPages {
         let route = Route::Page(page.clone());
         let found = self.loader.page_store().is_withdrawn(&route).await;
         found
-            .inspect_err(|why| tracing::warn!(%why, %route, "a stored page cannot be read"))
+            .inspect_err(|why| tracing::warn!(error = %why, %route, "a stored page cannot be read"))
             .map_err(|_| PageError::Internal)
     }
 
@@ -149,7 +149,7 @@ impl HeldPages {
         let route = Route::Page(page.clone());
         let page_store = self.loader.page_store();
         let unreadable =
-            |why: &StoreError| tracing::warn!(%why, %route, "a stored page cannot be read");
+            |why: &StoreError| tracing::warn!(error = %why, %route, "a stored page cannot be read");
         let formats = page_store.formats(&route).await.inspect_err(unreadable);
         for source in formats.map_err(|_| PageError::Internal)? {
             let stored = page_store
@@ -178,7 +178,9 @@ impl HeldPages {
                 .await
             {
                 Ok(page) => return Ok(Some(page)),
-                Err(why) => tracing::warn!(%why, %route, "a stored page is not usable any more"),
+                Err(why) => {
+                    tracing::warn!(error = %why, %route, "a stored page is not usable any more")
+                }
             }
         }
         Ok(None)
@@ -219,7 +221,7 @@ impl HeldPages {
             return Ok(Arc::clone(projects));
         }
         let projects = self.holdings.projects().map(Arc::new).map_err(|why| {
-            tracing::warn!(%why, "what is stored cannot be listed");
+            tracing::warn!(error = %why, "what is stored cannot be listed");
             PageError::Internal
         })?;
         *known = Some((generation, Arc::clone(&projects)));

@@ -400,7 +400,7 @@ impl Links {
                 if self.is_first(format!("{origin} {why}")) {
                     let file: String = entry.name.chars().take(TOLD_CHARS_MAX).collect();
                     tracing::warn!(
-                        %origin, ?file, %why,
+                        %origin, file, error = %why,
                         "a page links to a file that can have no address here, so this link goes past larder, as do others of the kind"
                     );
                 }

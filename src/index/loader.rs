@@ -472,7 +472,7 @@ impl Loader {
             }
             Ok(false) => {}
             Err(why) => {
-                tracing::error!(%why, %route, "a page that upstream took back cannot be taken off the disk");
+                tracing::error!(error = %why, %route, "a page that upstream took back cannot be taken off the disk");
             }
         }
     }
@@ -525,10 +525,10 @@ impl Loader {
                         });
                     }
                     Err(why) => {
-                        tracing::warn!(%why, %route, "a stored page is not usable any more")
+                        tracing::warn!(error = %why, %route, "a stored page is not usable any more")
                     }
                 },
-                Err(why) => tracing::warn!(%why, %route, "a stored page cannot be read"),
+                Err(why) => tracing::warn!(error = %why, %route, "a stored page cannot be read"),
             }
         }
         None
@@ -597,7 +597,7 @@ impl Loader {
                 .store(&route, format, meta, body, asked.wall)
                 .await
             {
-                tracing::warn!(%why, %route, "a page cannot be stored");
+                tracing::warn!(error = %why, %route, "a page cannot be stored");
             }
             // It was taken back while it was put away.
             if page.scope.is_mirror() && this.refusals.overrule(&page, Some(asked.at)) {
@@ -629,7 +629,7 @@ impl Loader {
                 .confirm(&route, format, validators, asked.wall)
                 .await
             {
-                tracing::warn!(%why, %route, "that a page still stands cannot be noted");
+                tracing::warn!(error = %why, %route, "that a page still stands cannot be noted");
             }
         });
     }

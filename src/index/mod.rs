@@ -525,7 +525,7 @@ impl Pages {
                     self.renew_behind(request, &key, view.asked, standing);
                 }
                 let status = if lapsed {
-                    CacheStatus::new(Outcome::Renewing)
+                    CacheStatus::new(Outcome::Updating)
                 } else {
                     CacheStatus::HIT
                 };
@@ -610,7 +610,7 @@ impl Pages {
             return None;
         };
         let age = asked.map(|asked| now.saturating_duration_since(asked));
-        tracing::warn!(%why, "serving a stored page: upstream failed");
+        tracing::warn!(error = %why, "serving a stored page: upstream failed");
         self.stale.note(&request.page, age, now);
         let status = CacheStatus::new(Outcome::Stale);
         Some(Found::Reply(reply(

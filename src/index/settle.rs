@@ -66,9 +66,9 @@ pub(super) fn settle(
             };
             loader.memory().show(key, View::new(variant, asked));
             let outcome = match (not_modified, before) {
-                _ if landed.joined => CacheStatus::new(Outcome::Joined),
+                _ if landed.joined => CacheStatus::new(Outcome::Collapsed),
                 (true, Standing::Proven(_)) => CacheStatus::answered(Outcome::Revalidated, 304),
-                (true, Standing::Unproven) => CacheStatus::answered(Outcome::Asked, 304),
+                (true, Standing::Unproven) => CacheStatus::answered(Outcome::Authorized, 304),
                 (false, _) => CacheStatus::answered(Outcome::Miss, 200),
             };
             Settled::Reply(reply(loader, request, permit, page, outcome, None))

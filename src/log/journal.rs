@@ -1,16 +1,8 @@
-//! Lines as the journal wants them: without a time of our own, and with the level in front as syslog has it.
-//!
-//! The journal notes the time itself, and reads `<6>` at the beginning of a line as its priority (sd-daemon(3)). Must not
-//! know what is logged.
+//! Whether lines go to systemd's journal.
 
-use std::fmt;
 use std::os::fd::AsFd;
 
 use rustix::fs::fstat;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
 
 /// Whether this stream leads into the journal: `variable` is the value of `JOURNAL_STREAM`, the device and the inode of the
 /// stream that systemd made (systemd.exec(5)). A stream that was redirected since is another.
@@ -22,38 +14,6 @@ pub(super) fn is_journal(stream: impl AsFd, variable: Option<&str>) -> bool {
         return false;
     };
     device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
-}
-
-/// `<priority>target: fields`
-pub(super) struct JournalLine;
-
-fn priority(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for JournalLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let about = event.metadata();
-        write!(writer, "<{}>{}: ", priority(*about.level()), about.target())?;
-        context
-            .field_format()
-            .format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
-    }
 }
 
 #[cfg(test)]

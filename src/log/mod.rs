@@ -4,6 +4,7 @@
 //! slow terminal or journal must not slow a download. Must not know what is logged.
 
 mod journal;
+mod logfmt;
 mod queue;
 
 use std::sync::OnceLock;
@@ -14,7 +15,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use journal::{JournalLine, is_journal};
+use journal::is_journal;
+use logfmt::Logfmt;
 use queue::{LogQueue, LogQueueGuard};
 
 /// The level of this process's log. As global as the subscriber itself.
@@ -118,16 +120,11 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     // A second subscriber is refused below, and with it its queue.
     let _ = QUEUE.set(writer.clone());
     let journal = std::env::var("JOURNAL_STREAM").ok();
+    let for_journal = is_journal(std::io::stderr(), journal.as_deref());
     let lines = match config.format {
-        LogFormat::Text if is_journal(std::io::stderr(), journal.as_deref()) => fmt::layer()
-            .event_format(JournalLine)
-            .with_writer(writer)
-            .with_ansi(false)
-            .with_filter(filter)
-            .boxed(),
         LogFormat::Text => fmt::layer()
+            .event_format(Logfmt { for_journal })
             .with_writer(writer)
-            .with_ansi(false)
             .with_filter(filter)
             .boxed(),
         LogFormat::Json => fmt::layer()

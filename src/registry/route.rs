@@ -201,7 +201,7 @@ impl Route {
             Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
             Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
-            Self::View(_) | Self::House(_) => "house",
+            Self::View(_) | Self::House(_) => "internal",
         }
     }
 

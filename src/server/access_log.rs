@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use http::{Method, StatusCode};
 
+use super::wire::clients::ClientAddress;
 use crate::admin::metrics::Metrics;
 use crate::admin::metrics::Served;
 use crate::admin::metrics::{ByteLabels, RequestLabels, RouteLabels};
@@ -23,6 +24,8 @@ const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request when it comes.
 pub struct Line {
+    /// None over a unix socket.
+    pub client: Option<ClientAddress>,
     pub method: Method,
     pub route: &'static str,
     /// Logged escaped; never has a query.
@@ -97,6 +100,7 @@ impl fmt::Display for Shown<'_> {
 impl Drop for Tally {
     fn drop(&mut self) {
         let Line {
+            client,
             method,
             route,
             path,
@@ -105,7 +109,9 @@ impl Drop for Tally {
         } = &self.line;
         let now = clock::now();
         let took = now.saturating_duration_since(*since);
-        let cache = self.answer.map_or(CacheStatus::OWN, |(_, cache)| cache);
+        let cache = self
+            .answer
+            .map_or(CacheStatus::INTERNAL, |(_, cache)| cache);
         let status = self
             .answer
             .map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
@@ -134,22 +140,25 @@ impl Drop for Tally {
         if let Some(served) = served {
             self.metrics.lately.record(served, now);
         }
-        let broken = if left {
-            Some("the client left")
+        let error = if left {
+            Some("client disconnected")
         } else {
             self.broken.as_deref()
         };
         let Others { upstream, shared } = correlation.others();
+        // Microseconds are what is measured; nginx and Envoy tell milliseconds.
+        let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         tracing::info!(
             target: "larder::request",
+            client = client.as_ref().map(tracing::field::display),
             method = %known(method),
             path = %Shown(path),
             status,
             bytes = self.bytes,
-            us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            duration_ms,
             cache = word,
             upstream_status = cache.upstream_status,
-            broken,
+            error,
             id = %correlation.id(),
             upstream_id = upstream.as_ref().map(tracing::field::display),
             shared_id = shared.as_ref().map(tracing::field::display),

@@ -337,7 +337,7 @@ fn read_cached(file: &File, position: u64, wanted: usize) -> Option<Bytes> {
         // EAGAIN: not cached. EOPNOTSUPP: this file system cannot tell. Either way a blocking thread reads it.
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => None,
         Err(why) => {
-            tracing::debug!(%why, "a cached read failed");
+            tracing::debug!(error = %why, "a cached read failed");
             None
         }
     }

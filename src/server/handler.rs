@@ -105,7 +105,7 @@ impl Services {
         let settled = target::settle(&mut parts).map_err(Refusal::from);
         let route =
             settled.and_then(|()| Ok(self.served(Route::parse(&parts.method, &parts.uri)?)?));
-        let word = route.as_ref().map_or("none", Route::word);
+        let word = route.as_ref().map_or("unknown", Route::word);
         let path = route
             .as_ref()
             .map_or_else(|_| parts.uri.path().to_owned(), Route::path);
@@ -116,6 +116,7 @@ impl Services {
         let tally = (!own).then(|| {
             let (method, correlation) = (parts.method.clone(), Arc::clone(&correlation));
             let line = Line {
+                client: parts.extensions.get::<ClientAddress>().copied(),
                 method,
                 route: word,
                 path,

@@ -82,7 +82,7 @@ pub(super) enum Refusal {
     Route(#[from] RouteError),
     #[error(transparent)]
     Caller(#[from] CallerError),
-    #[error("a GET or HEAD with a body has no meaning here")]
+    #[error("a GET or HEAD request must not have a body")]
     BodyOnRead,
     #[error(
         "the length of this answer is not known, and without one HTTP/1.0 cannot tell a break: use HTTP/1.1"
@@ -90,24 +90,24 @@ pub(super) enum Refusal {
     NoLength,
     #[error("pages are text/html or application/vnd.pypi.simple.v1+json, and Accept names neither")]
     NotAcceptable,
-    #[error("this request came through this larder before: gitlab.url points back at it")]
-    Loop,
     #[error(
-        "a page in a browser may not upload (Origin, Sec-Fetch-Site): whatever page a person looks at could do it in his name"
+        "request loop: this request came through this larder before; gitlab.url points back at it"
     )]
+    Loop,
+    #[error("cross-site uploads from a browser are refused (Origin, Sec-Fetch-Site)")]
     FromAPage,
     #[error(
-        "\"{0}\" is no name of this larder, which gives whoever can connect rights: call it by its address or localhost, or name \
-         it in public_url"
+        "\"{0}\" is an unknown host name, and larder acts with rights of its own: use its address or localhost, or a name that \
+         public_url has"
     )]
     ForeignName(String),
-    #[error("too many requests are under way (limits.connections): come again in a moment")]
+    #[error("too many requests are under way (limits.connections): retry in a moment")]
     Crowded,
     #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
     Hasty(Duration),
     #[error("this address speaks TLS: use https:// in place of http://")]
     Plaintext,
-    #[error("the order cannot be read: {0}")]
+    #[error("the command cannot be read: {0}")]
     Order(String),
     #[error(transparent)]
     Page(#[from] PageError),
@@ -189,17 +189,17 @@ impl Refusal {
                 | PageError::TooYoung(_)
                 | PageError::Undated
                 | PageError::NotListed,
-            ) => CacheStatus::new(Outcome::Withheld),
+            ) => CacheStatus::new(Outcome::Denied),
             // Offline: nobody was asked.
             Self::Page(
                 PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
             )
             | Self::File(FileError::NotHeld(_))
-            | Self::Upload(UploadError::Offline) => CacheStatus::OWN,
+            | Self::Upload(UploadError::Offline) => CacheStatus::INTERNAL,
             Self::Page(_) | Self::File(_) | Self::Upload(_) | Self::Upstream(_) => {
-                CacheStatus::new(Outcome::Bypass)
+                CacheStatus::new(Outcome::Error)
             }
-            _ => CacheStatus::OWN,
+            _ => CacheStatus::INTERNAL,
         }
     }
 }
@@ -523,7 +523,7 @@ pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) 
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (response, CacheStatus::OWN)
+    (response, CacheStatus::INTERNAL)
 }
 
 /// A page for people, or the same for machines. Nobody keeps it, nobody frames it, and it names nobody it links to.
@@ -547,7 +547,7 @@ pub(super) fn able() -> Reply {
     response
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
-    (response, CacheStatus::OWN)
+    (response, CacheStatus::INTERNAL)
 }
 
 /// To another page of ours, relative to this one.
@@ -563,7 +563,7 @@ pub(super) fn see_other(place: &str) -> Reply {
     if let Ok(place) = HeaderValue::from_str(place) {
         response.headers_mut().insert(LOCATION, place);
     }
-    (response, CacheStatus::OWN)
+    (response, CacheStatus::INTERNAL)
 }
 
 /// What an order over the control socket tells while it is carried out.
@@ -572,7 +572,7 @@ pub(super) fn events(body: ReplyBody) -> Reply {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (response, CacheStatus::OWN)
+    (response, CacheStatus::INTERNAL)
 }
 
 /// Whether a browser that is not to guess makes nothing of this type that could run.

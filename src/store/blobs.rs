@@ -216,12 +216,12 @@ impl Blobs {
                 Blob::checked(Arc::clone(partial.file()), digest).map_err(|_| Cause::Disk)
             }
             Ok(actual) => {
-                tracing::error!(%digest, %actual, "a stored file was damaged; set aside, it will be fetched again");
+                tracing::error!(%digest, %actual, "a stored file was damaged: quarantined, it will be fetched again");
                 self.quarantine(digest, partial);
                 Err(Cause::WrongDigest)
             }
             Err(why) => {
-                tracing::error!(%digest, %why, "a stored file cannot be read; set aside, it will be fetched again");
+                tracing::error!(%digest, error = %why, "a stored file cannot be read: quarantined, it will be fetched again");
                 self.quarantine(digest, partial);
                 Err(Cause::Disk)
             }
@@ -251,7 +251,9 @@ impl Blobs {
                 self.ledger.removed(damaged.size().unwrap_or(0));
                 self.changes.note();
             }
-            Err(why) => tracing::error!(%digest, %why, "cannot set the damaged file aside"),
+            Err(why) => {
+                tracing::error!(%digest, error = %why, "cannot quarantine the damaged file")
+            }
         }
     }
 
@@ -320,7 +322,7 @@ impl Blobs {
             return Ok(());
         }
         let wanted = Sets::new(Arc::clone(&self.layout)).digests().unwrap_or_else(|why| {
-            tracing::warn!(%why, "cannot read which files belong to sets: they are evicted like others");
+            tracing::warn!(error = %why, "cannot read which files belong to sets: they are evicted like others");
             HashSet::new()
         });
         let candidates = self.every()?.into_iter().map(|blob| EvictionCandidate {
@@ -429,7 +431,7 @@ impl Blobs {
                 }
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
                 Err(why) => {
-                    tracing::error!(%digest, %why, "a stored file cannot be read");
+                    tracing::error!(%digest, error = %why, "a stored file cannot be read");
                     break false;
                 }
             }
@@ -444,7 +446,7 @@ impl Blobs {
             self.changes.note();
             return Ok(Rehashed::Emptied);
         }
-        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
         let damaged = PartialFile::new(Arc::new(file));
         damaged.announce(bytes);
         self.quarantine(digest, &damaged);
@@ -530,7 +532,7 @@ fn note_use(file: &File) {
         },
     };
     if let Err(why) = futimens(file, &times) {
-        tracing::debug!(%why, "cannot note that a blob is in use");
+        tracing::debug!(error = %why, "cannot note that a blob is in use");
     }
 }
 

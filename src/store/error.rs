@@ -34,7 +34,7 @@ pub enum StoreError {
     SetTooLarge(SetName),
     #[error("another import is under way")]
     Importing,
-    #[error("the disk failed a moment ago and is left alone for a while")]
+    #[error("the disk failed a moment ago; larder does not write to it until it recovers")]
     BackingOff,
     #[error("a task of the store ended early")]
     Interrupted,

@@ -54,7 +54,7 @@ impl Holdings {
         let known = self
             .catalog
             .look(file)
-            .inspect_err(|why| tracing::warn!(%why, "cannot be looked up"));
+            .inspect_err(|why| tracing::warn!(error = %why, "cannot be looked up"));
         known.ok().flatten()?;
         let blob = fs::metadata(self.layout.blob(file.digest)).ok()?;
         blob.is_file().then_some(blob.len())

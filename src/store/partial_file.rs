@@ -38,7 +38,7 @@ pub enum Cause {
     /// What was written is good, and more does not fit.
     #[error("there was no more room for it in the cache")]
     Full,
-    #[error("nobody waited for it any longer")]
+    #[error("its last reader left")]
     Abandoned,
 }
 

@@ -64,7 +64,7 @@ impl Store {
         if hasher.finish() == digest {
             return Ok(ReadEnd::Whole);
         }
-        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
         let damaged = PartialFile::new(file);
         damaged.announce(Some(position));
         self.blobs.quarantine(digest, &damaged);

@@ -98,7 +98,7 @@ impl Sidecars {
         let found = match cacache::index::find(self.layout.root(), &key(wheel)) {
             Ok(found) => found.and_then(|found| fact_of(&found)),
             Err(why) => {
-                tracing::warn!(%why, "cannot look up a wheel's metadata");
+                tracing::warn!(error = %why, "cannot look up a wheel's metadata");
                 return None;
             }
         };

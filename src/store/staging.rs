@@ -267,7 +267,7 @@ impl Drop for Staging {
     fn drop(&mut self) {
         let folder = self.store.layout.staging();
         if let Err(why) = fs::remove_dir_all(&folder) {
-            tracing::warn!(folder = %folder.display(), %why, "cannot remove what an import left");
+            tracing::warn!(folder = %folder.display(), error = %why, "cannot remove what an import left");
         }
         self.busy.store(false, Ordering::Release);
     }

@@ -259,7 +259,7 @@ where
             Ok(None) => return None,
             Ok(Some(Err(why))) => {
                 let why: BoxError = why.into();
-                tracing::debug!(%why, "an upload broke off");
+                tracing::debug!(error = %why, "an upload broke off");
                 return Some(Err(UploadError::BrokeOff));
             }
             Ok(Some(Ok(frame))) => {

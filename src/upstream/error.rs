@@ -19,21 +19,19 @@ use crate::values::error_chain;
 pub enum UpstreamError {
     #[error("{0} cannot be reached")]
     Unreachable(Peer),
-    #[error("there is no TLS with {0}: {why}", why = .1.words(&.0.section()))]
+    #[error("TLS with {0} failed: {why}", why = .1.words(&.0.section()))]
     Tls(Peer, TlsFault),
     #[error("{0} cannot be reached: the proxy on the way {why}", why = .1.words(&.0.section()))]
     Proxy(Peer, ProxyFault),
     #[error("{0} did not answer within {limit}", limit = humantime::format_duration(*.1))]
     Silent(Peer, Duration),
-    #[error("{0} broke off while answering")]
+    #[error("{0} closed the connection before the end of its answer")]
     Broken(Peer),
     #[error("{0} answered {1}")]
     Failed(Peer, StatusCode),
-    #[error("{0} could not be reached several times in a row; it is asked again in {wait}", wait = in_seconds(*.1))]
+    #[error("{0} could not be reached several times in a row; next try in {wait}", wait = in_seconds(*.1))]
     BreakerOpen(Peer, Duration),
-    #[error(
-        "a request came back to the larder that had sent it: gitlab.url or a mirror's url points at larder"
-    )]
+    #[error("request loop: gitlab.url or a mirror's url points back at this larder")]
     Loop,
     #[error("GitLab refused larder's own token ({0}): check gitlab.token_file")]
     ServiceToken(StatusCode),
@@ -59,7 +57,7 @@ pub enum UpstreamError {
     WrongPart(Peer),
     #[error("{0}'s answer is larger than limits allow")]
     TooLarge(Peer),
-    #[error("larder is offline, and asks nobody")]
+    #[error("larder is offline and asks no upstream")]
     Offline,
     #[error("{0}")]
     Unusable(&'static str),

@@ -30,10 +30,10 @@ impl OwnCredential {
         *word = after(before, status, now);
         match (before, *word) {
             (CredentialVerdict::None | CredentialVerdict::Taken, CredentialVerdict::Refused(_)) => {
-                tracing::error!(%peer, %status, "larder's own credential (token_file) is refused: requests that need it fail until it is taken");
+                tracing::error!(upstream = %peer, %status, "larder's own credential (token_file) is refused: requests that need it fail until it is taken");
             }
             (CredentialVerdict::Refused(_), CredentialVerdict::Taken) => {
-                tracing::info!(%peer, "larder's own credential is taken again")
+                tracing::info!(upstream = %peer, "larder's own credential is taken again")
             }
             _ => {}
         }

@@ -183,7 +183,7 @@ impl PeerClient {
         let wants_credential = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         if let Some(proxy) = self.connector.asked_proxy(url).filter(|_| wants_credential) {
             let error = UpstreamError::Proxy(self.peer.clone(), ProxyFault::Credential);
-            tracing::warn!(%proxy, reason = %error, "no answer from upstream");
+            tracing::warn!(%proxy, error = %error, "no answer from upstream");
             return Err(error);
         }
         let body = IdleBody::new(body, self.limits.idle, Arc::clone(&self.counts));
@@ -289,7 +289,7 @@ impl PeerClient {
     ) -> UpstreamError {
         let error = UpstreamError::of_way(self.peer.clone(), why, is_connect);
         let origin = url.origin().ascii_serialization();
-        tracing::warn!(%origin, why = %error_chain::in_full(why), reason = %error, "no answer from upstream");
+        tracing::warn!(%origin, error = %error_chain::in_full(why), reason = %error, "no answer from upstream");
         error
     }
 }

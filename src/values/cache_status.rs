@@ -8,55 +8,58 @@ use std::fmt;
 /// How a request was satisfied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// From store, without asking upstream.
+    /// From the store, without asking upstream.
     Hit,
-    /// From store, just past its freshness, while upstream is asked behind the answer.
-    Renewing,
-    /// From store, older than its freshness, because upstream failed.
+    /// From the store, just past its lifetime, while it is fetched again (stale-while-revalidate, RFC 5861 §3).
+    Updating,
+    /// From the store, past its lifetime, because upstream failed (stale-if-error, RFC 5861 §4).
     Stale,
-    /// From store, after upstream confirmed the stored page.
+    /// From the store, after upstream confirmed the stored page.
     Revalidated,
-    /// From store, after upstream let this caller in: the bytes were here, the right was not yet known.
-    Asked,
+    /// From the store, after upstream let this caller in: the bytes were here, the right was not yet known.
+    Authorized,
     /// Fetched for this request.
     Miss,
     /// Fetched once for this request and others.
-    Joined,
-    /// Passed through without touching the store: refusals, uploads, relayed ranges.
+    Collapsed,
+    /// Passed through without touching the store: upstream's refusals, uploads, relayed ranges.
     Bypass,
+    /// larder's own 5xx: upstream or the store failed, and nothing stored could stand in.
+    Error,
     /// Refused by the operator's rules, whatever upstream has.
-    Withheld,
-    /// larder's own answer: health, metrics, errors of the request itself.
-    Own,
+    Denied,
+    /// An endpoint of larder's own, or a request that larder itself refused.
+    Internal,
 }
 
 impl Outcome {
-    const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Hit,
-        Self::Renewing,
+        Self::Updating,
         Self::Stale,
         Self::Revalidated,
-        Self::Asked,
+        Self::Authorized,
         Self::Miss,
-        Self::Joined,
+        Self::Collapsed,
         Self::Bypass,
-        Self::Withheld,
-        Self::Own,
+        Self::Error,
+        Self::Denied,
+        Self::Internal,
     ];
 
     /// One word for the log line and the metric.
     pub fn word(self) -> &'static str {
         match self {
             Self::Hit => "hit",
-            Self::Renewing => "renewing",
+            Self::Updating => "updating",
             Self::Stale => "stale",
-            Self::Revalidated => "revalidated",
-            Self::Asked => "asked",
+            Self::Revalidated | Self::Authorized => "revalidated",
             Self::Miss => "miss",
-            Self::Joined => "joined",
+            Self::Collapsed => "collapsed",
             Self::Bypass => "bypass",
-            Self::Withheld => "withheld",
-            Self::Own => "own",
+            Self::Error => "error",
+            Self::Denied => "denied",
+            Self::Internal => "internal",
         }
     }
 }
@@ -70,7 +73,7 @@ pub struct CacheStatus {
 
 impl CacheStatus {
     pub const HIT: Self = Self::new(Outcome::Hit);
-    pub const OWN: Self = Self::new(Outcome::Own);
+    pub const INTERNAL: Self = Self::new(Outcome::Internal);
 
     pub const fn new(outcome: Outcome) -> Self {
         Self {
@@ -110,15 +113,16 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.outcome {
             Outcome::Hit => "larder; hit",
-            Outcome::Renewing => "larder; hit; detail=stale-while-revalidate",
-            Outcome::Stale => "larder; hit; detail=upstream-failed",
+            Outcome::Updating => "larder; hit; detail=updating",
+            Outcome::Stale => "larder; hit; detail=stale",
             Outcome::Revalidated => "larder; fwd=stale",
-            Outcome::Asked => "larder; fwd=request; detail=right-asked",
+            Outcome::Authorized => "larder; fwd=request; detail=auth",
             Outcome::Miss => "larder; fwd=uri-miss",
-            Outcome::Joined => "larder; fwd=uri-miss; collapsed",
+            Outcome::Collapsed => "larder; fwd=uri-miss; collapsed",
             Outcome::Bypass => "larder; fwd=bypass",
-            Outcome::Withheld => "larder; detail=withheld",
-            Outcome::Own => "larder; detail=own",
+            Outcome::Error => "larder; detail=error",
+            Outcome::Denied => "larder; detail=denied",
+            Outcome::Internal => "larder; detail=internal",
         })?;
         match self.upstream_status {
             Some(status) => write!(f, "{FWD_STATUS}{status}"),

@@ -98,11 +98,7 @@ fn health(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     let health = Health::of(all);
     let given = |word| health.reasons.iter().any(|reason| reason.word() == word);
     families.gauges(
-        (
-            "degraded",
-            "Whether larder is less than well, by reason",
-            None,
-        ),
+        ("degraded", "Whether larder is degraded, by reason", None),
         REASONS.map(|word| (vec![("reason", word)], truth(given(word)))),
     )?;
     families.gauge(
@@ -113,21 +109,21 @@ fn health(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )?;
     families.gauge(
         "offline",
-        "Whether larder is offline and asks nobody",
+        "Whether larder is offline and asks no upstream",
         None,
         u64::from(all.offline),
     )
 }
 
 fn of(peer: &PeerGauges) -> Labels<'_> {
-    vec![("peer", peer.name.as_str())]
+    vec![("upstream", peer.name.as_str())]
 }
 
 fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
     families.gauges(
         (
-            "upstream_resting",
-            "Whether an upstream that could not be reached is left alone for a while",
+            "upstream_circuit_open",
+            "Whether the circuit breaker of an upstream is open, or half open",
             None,
         ),
         peers
@@ -137,7 +133,7 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
     families.gauges(
         (
             "upstream_unreached",
-            "For how long an upstream that rests has not been reached",
+            "For how long an upstream whose circuit breaker is open has not been reached",
             Some(Unit::Seconds),
         ),
         peers
@@ -163,7 +159,7 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
         peers.iter().flat_map(|peer| {
             peer.requests.iter().map(|sent| {
                 let labels: Labels<'_> = vec![
-                    ("peer", &peer.name),
+                    ("upstream", &peer.name),
                     ("kind", sent.kind),
                     ("result", sent.result),
                 ];
@@ -179,7 +175,10 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
         ),
         peers.iter().flat_map(|peer| {
             peer.errors.iter().map(|(cause, count)| {
-                (vec![("peer", peer.name.as_str()), ("cause", cause)], *count)
+                (
+                    vec![("upstream", peer.name.as_str()), ("cause", cause)],
+                    *count,
+                )
             })
         }),
     )?;
@@ -213,7 +212,7 @@ fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.counters(
         (
             "downloads_ended",
-            "Downloads from upstream that ended, by how",
+            "Downloads from upstream that ended, by result",
             None,
         ),
         all.flights
@@ -222,34 +221,34 @@ fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
             .map(|(how, count)| (vec![("result", *how)], *count)),
     )?;
     families.counter(
-        "downloads_joined",
-        "Requests that came to a download under way and shared it",
+        "downloads_collapsed",
+        "Requests that shared a download under way",
         None,
         all.flights.joined,
     )?;
     families.counter(
-        "wrong_bodies",
+        "checksum_mismatches",
         "Bodies from upstream whose bytes were not what their address promises",
         None,
         all.flights.wrong_bodies,
     )?;
     families.gauge(
-        "shunned_addresses",
-        "Addresses left alone after wrong bodies",
+        "blocked_addresses",
+        "Addresses blocked for a while after checksum mismatches",
         None,
         all.flights.shunned,
     )?;
     families.gauge(
-        "page_loads",
+        "page_fetches",
         "Page requests to upstream under way",
         None,
-        all.page_loads,
+        all.page_fetches,
     )?;
     families.gauge(
-        "wheels_ahead",
-        "Wheels whose metadata is to be read ahead",
+        "prefetch_queue",
+        "Wheels whose metadata is to be prefetched",
         None,
-        all.wheels_ahead,
+        all.prefetch_queue,
     )
 }
 
@@ -282,25 +281,25 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )?;
     families.counter(
         "store_evictions",
-        "Stored files that made way",
+        "Stored files evicted",
         None,
         store.evictions,
     )?;
     families.counter(
         "store_evicted",
-        "Bytes of stored files that made way",
+        "Bytes of stored files evicted",
         bytes,
         store.evicted_bytes,
     )?;
     families.counter(
         "store_evictions_of_recent",
-        "Stored files that made way within a day of their last use",
+        "Stored files evicted within a day of their last use",
         None,
         store.evictions_of_recent,
     )?;
     families.counter(
         "store_quarantined",
-        "Damaged files that were set aside",
+        "Damaged files quarantined",
         None,
         store.quarantined,
     )?;
@@ -320,19 +319,19 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
 
 fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.gauge(
-        "grants",
-        "Rights of callers remembered, roughly",
+        "auth_cache_entries",
+        "Entries of the authorization cache, roughly",
         None,
         all.grants.held,
     )?;
     families.counter(
-        "grants_given",
+        "auth_cache_granted",
         "Times GitLab let a caller in",
         None,
         all.grants.granted,
     )?;
     families.counter(
-        "grants_refused",
+        "auth_cache_refused",
         "Times GitLab refused a credential or had nothing for it",
         None,
         all.grants.refused,
@@ -352,7 +351,7 @@ fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.counters(
         (
             "connections_refused",
-            "Connections of clients turned away, by why",
+            "Connections of clients refused, by reason",
             None,
         ),
         all.connections

@@ -34,13 +34,13 @@ impl Served {
         }
         let (hit, saved) = match outcome {
             Outcome::Hit
-            | Outcome::Renewing
+            | Outcome::Updating
             | Outcome::Stale
             | Outcome::Revalidated
-            | Outcome::Asked => (true, true),
-            Outcome::Joined => (false, true),
+            | Outcome::Authorized => (true, true),
+            Outcome::Collapsed => (false, true),
             Outcome::Miss | Outcome::Bypass => (false, false),
-            Outcome::Withheld | Outcome::Own => return None,
+            Outcome::Error | Outcome::Denied | Outcome::Internal => return None,
         };
         let saved_bytes = if saved { bytes } else { 0 };
         Some(Self {
@@ -261,12 +261,10 @@ mod tests {
         }
 
         #[test]
-        fn no_more_is_saved_than_is_sent(status in 100..600u16, bytes: u64, which in 0..10usize) {
-            let outcomes = [Outcome::Hit, Outcome::Renewing, Outcome::Stale, Outcome::Revalidated, Outcome::Asked,
-                Outcome::Miss, Outcome::Joined, Outcome::Bypass, Outcome::Withheld, Outcome::Own];
+        fn no_more_is_saved_than_is_sent(status in 100..600u16, bytes: u64, which in 0..Outcome::ALL.len()) {
             let status = StatusCode::from_u16(status).unwrap_or_default();
-            for route in ["page", "house", "upload", "none"] {
-                if let Some(served) = Served::of(route, status, outcomes[which], bytes) {
+            for route in ["page", "internal", "upload", "unknown"] {
+                if let Some(served) = Served::of(route, status, Outcome::ALL[which], bytes) {
                     prop_assert!(served.saved_bytes <= served.sent_bytes && served.hits <= served.requests);
                     prop_assert!(route == "page" && status.as_u16() < 400);
                 }

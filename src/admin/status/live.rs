@@ -41,7 +41,7 @@ pub(super) fn history(report: &Report) -> Markup {
     let history = &report.history;
     html! {
         section #history data-live aria-labelledby="history-title" {
-            h2 #history-title { "Answered from here" }
+            h2 #history-title { "Answered from the cache" }
             div.periods {
                 (period("hour", "Last hour", "minute", &history.hour))
                 (period("day", "Last 24 hours", "half hour", &history.day))
@@ -79,7 +79,7 @@ fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
         div.period {
             h3 { (title) }
             p.figures {
-                span.figure { b { (ratio) } " hits" }
+                span.figure { b { (ratio) } " cache hit ratio" }
                 span.figure { b { (size(sum.saved_bytes)) } " saved" }
             }
             svg role="img" aria-label={ (title) ", bytes sent" } aria-describedby=(described) viewBox=(view)
@@ -139,10 +139,10 @@ pub(super) fn disk(report: &Report) -> Markup {
                     div { dt { "Free on the disk" } dd { (size(free)) } }
                 }
                 @if let Some(evictions) = disk.evictions {
-                    div { dt { "Made way since the start" } dd { (counted(evictions, "file", "files")) } }
+                    div { dt { "Evicted since start" } dd { (counted(evictions, "file", "files")) } }
                 }
                 @if let Some(quarantined) = disk.quarantined {
-                    div { dt { "Damaged, set aside" } dd { (counted(quarantined, "file", "files")) } }
+                    div { dt { "Damaged, quarantined" } dd { (counted(quarantined, "file", "files")) } }
                 }
             }
         }
@@ -206,7 +206,7 @@ pub(super) fn stale(report: &Report) -> Markup {
                 p.told { "Nothing in the last five minutes." }
             } @else {
                 ul.plain { @for stale in &report.stale { (one_stale(stale)) } }
-                p.told { "Given because an upstream failed, only to callers whose right still stands." }
+                p.told { "Served because an upstream failed, only to callers whose authorization still stands." }
             }
         }
     }
@@ -232,12 +232,12 @@ pub(super) fn about(report: &Report) -> Markup {
                     div { dt { "Certificate" } dd { (certificate.sentence) } }
                 }
                 @if !report.offline {
-                    div { dt { "Rights are remembered for" } dd { (span(report.rules.auth_cache_ttl_seconds)) } }
-                    div { dt { "Pages count as fresh for" } dd { (span(report.rules.ttl_seconds)) } }
-                    div { dt { "If upstream fails, pages do for" } dd { (span(report.rules.stale_if_error_seconds)) } }
+                    div { dt { "Authorization cache, lifetime" } dd { (span(report.rules.auth_cache_ttl_seconds)) } }
+                    div { dt { "Pages, lifetime" } dd { (span(report.rules.ttl_seconds)) } }
+                    div { dt { "Stale if error" } dd { (span(report.rules.stale_if_error_seconds)) } }
                 }
-                div { dt { "Page requests under way" } dd { (grouped(report.page_loads)) } }
-                div { dt { "Rights remembered now" } dd { "about " (grouped(report.grants)) } }
+                div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
+                div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
             }
         }
     }

@@ -149,7 +149,7 @@ pub fn project(
         stale_for_seconds,
     };
     let project = Project::read(&shown, held_size)
-        .inspect_err(|why| tracing::warn!(%why, "a page of ours cannot be read"))
+        .inspect_err(|why| tracing::warn!(error = %why, "a page of ours cannot be read"))
         .ok()?;
     Some(if as_json {
         Document::json(&project)

@@ -34,8 +34,8 @@ pub(super) struct Report {
     pub disk: DiskTold,
     pub downloads: Downloads,
     pub stale: Vec<StaleTold>,
-    pub page_loads: u64,
-    pub grants: u64,
+    pub page_fetches: u64,
+    pub auth_cache_entries: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,7 +82,7 @@ pub(super) struct Counts {
 #[derive(Debug, Serialize)]
 pub(super) struct Upstream {
     pub name: String,
-    /// `reachable`, `trying`, `resting`, or `not_asked` offline.
+    /// `reachable`, `half_open`, `circuit_open`, or `not_asked` offline.
     pub state: &'static str,
     pub sentence: String,
     pub since_seconds: Option<u64>,
@@ -173,8 +173,8 @@ impl Report {
             disk: DiskTold::of(&snapshot.disk),
             downloads: Downloads::of(&snapshot.downloads),
             stale: snapshot.stale.iter().map(StaleTold::of).collect(),
-            page_loads: snapshot.page_loads,
-            grants: snapshot.grants,
+            page_fetches: snapshot.page_fetches,
+            auth_cache_entries: snapshot.auth_cache_entries,
         }
     }
 }
@@ -189,7 +189,8 @@ impl State {
             ),
             [] if snapshot.offline => (
                 "offline",
-                "Offline, as configured: larder serves what it holds and asks nobody.".to_owned(),
+                "Offline, as configured: larder serves what it holds and asks no upstream."
+                    .to_owned(),
             ),
             [] => ("ok", "All is well.".to_owned()),
             [one] => ("degraded", format!("Degraded: {one}.")),
@@ -248,12 +249,12 @@ impl Upstream {
             _ if offline => ("not_asked", "Not asked: larder is offline".to_owned()),
             Reach::Reachable => ("reachable", "Reachable, as far as is known".to_owned()),
             Reach::Trying => (
-                "trying",
+                "half_open",
                 format!("Unreachable{since}; it is being tried again"),
             ),
             Reach::Resting => (
-                "resting",
-                format!("Unreachable{since}, and left alone{next}"),
+                "circuit_open",
+                format!("Unreachable{since}: the circuit breaker is open{next}"),
             ),
         };
         Self {
@@ -413,8 +414,8 @@ mod tests {
             disk: Disk::default(),
             downloads,
             stale: Vec::new(),
-            page_loads: 0,
-            grants: 0,
+            page_fetches: 0,
+            auth_cache_entries: 0,
         }
     }
 
@@ -466,7 +467,7 @@ mod tests {
         let words = Upstream::of(&peer, false).sentence;
         assert_eq!(
             words,
-            "Unreachable for 2 min 10 s, and left alone; next try in 8 s"
+            "Unreachable for 2 min 10 s: the circuit breaker is open; next try in 8 s"
         );
         assert_eq!(Upstream::of(&peer, true).state, "not_asked");
     }

@@ -31,9 +31,9 @@ pub struct Snapshot {
     pub downloads: Vec<Transfer>,
     pub stale: Vec<Stale>,
     /// Page requests to upstream under way.
-    pub page_loads: u64,
+    pub page_fetches: u64,
     /// Rights remembered, roughly.
-    pub grants: u64,
+    pub auth_cache_entries: u64,
 }
 
 /// What the configuration says that a person who uses larder feels.

@@ -83,7 +83,7 @@ pub enum ImportError {
     Conflict { item: String, why: Box<Conflict> },
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("whoever sent it has gone")]
+    #[error("client disconnected before the end")]
     Gone,
 }
 

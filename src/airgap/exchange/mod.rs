@@ -70,7 +70,9 @@ impl Exchange {
                 Ok((listing, addresses)) => {
                     found.push((spoken, StoredListing { listing, addresses }))
                 }
-                Err(why) => tracing::warn!(page = %route, %why, "a stored page cannot be read"),
+                Err(why) => {
+                    tracing::warn!(page = %route, error = %why, "a stored page cannot be read")
+                }
             }
         }
         // Of two of one moment the JSON, which says more.

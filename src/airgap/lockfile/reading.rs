@@ -58,7 +58,7 @@ impl Origin {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Repository => "comes from a version control repository, not from an index",
-            Self::Path => "is a path on somebody's disk, not a file of an index",
+            Self::Path => "is a local path, not a file of an index",
             Self::DirectUrl => "is a URL of its own, not a file of an index",
         }
     }

@@ -197,7 +197,9 @@ impl<D: Daemon> Asker<D> {
             .and_then(CacheStatus::read)
             .map(|status| status.outcome)
         {
-            Some(Outcome::Miss | Outcome::Joined | Outcome::Bypass) | None => Origin::Upstream,
+            Some(Outcome::Miss | Outcome::Collapsed | Outcome::Bypass | Outcome::Error) | None => {
+                Origin::Upstream
+            }
             Some(_) => Origin::Cache,
         };
         let (mut body, mut hasher) = (answer.into_body(), Hasher::new());

@@ -338,7 +338,7 @@ impl Config {
         }
         let open = self.auth.offline == OfflineRule::Open;
         if open && !(self.auth.offline_users.is_empty() && self.auth.offline_tokens.is_empty()) {
-            let why = "with \"open\" nobody is asked for a user or a token: leave it, or offline_users and offline_tokens, out";
+            let why = "\"open\" needs no user and no token: remove it, or remove offline_users and offline_tokens";
             fault("auth.offline", why.to_owned());
         }
         if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
@@ -348,7 +348,10 @@ impl Config {
             );
         }
         if self.limits.connections == 0 {
-            fault("limits.connections", "0 would let nobody in".to_owned());
+            fault(
+                "limits.connections",
+                "0 would refuse every connection".to_owned(),
+            );
         }
         if let Some(why) = self.log.level_fault() {
             fault("log.level", why);
@@ -462,7 +465,10 @@ impl Config {
         let mut faults = Vec::new();
         let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
         if self.listen.is_empty() && self.tls.listen.is_empty() {
-            fault("listen", "nobody could connect: set it, or tls.listen");
+            fault(
+                "listen",
+                "there is no address to connect to: set it, or tls.listen",
+            );
         }
         if let Some(twice) = self.tls.listen.iter().find(|address| {
             let port_is_free = matches!(address, Address::Tcp(address) if address.ends_with(":0"));
@@ -505,7 +511,7 @@ impl Config {
             .map(|(key, _)| (key, "set", "with it every caller has its rights"))
             .collect();
         if self.offline && self.auth.offline == OfflineRule::Open {
-            let why = "whoever can connect gets GitLab's packages";
+            let why = "every client that can connect gets GitLab's packages";
             found.push(("auth.offline".to_owned(), "\"open\"", why));
         }
         found

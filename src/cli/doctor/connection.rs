@@ -115,7 +115,7 @@ fn certificate(tls: &TlsFacts, now: SystemTime) -> Finding {
         Some(left) if left < EXPIRES_SOON => Finding::warning(
             "TLS",
             found,
-            "whoever runs the peer should renew its certificate",
+            "the operator of the upstream should renew its certificate",
         ),
         _ => Finding::ok("TLS", found),
     }

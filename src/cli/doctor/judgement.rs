@@ -29,8 +29,7 @@ pub(super) fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
             Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            let found =
-                "GitLab answers; it tells its version to whoever shows a token (--token-file)";
+            let found = "GitLab answers; it tells its version only with a token (--token-file)";
             Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
         }
         (status, _) if status.is_redirection() => Finding::problem(

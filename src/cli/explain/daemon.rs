@@ -147,18 +147,23 @@ fn reachable(listen: &str) -> String {
 
 fn in_words(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Hit => "from the cache; nobody was asked",
-        Outcome::Renewing => {
-            "from the cache, just past its freshness; upstream is being asked behind the answer"
+        Outcome::Hit => "from the cache; upstream was not asked",
+        Outcome::Updating => {
+            "from the cache, just past its lifetime; upstream is asked after the answer (stale-while-revalidate)"
         }
-        Outcome::Stale => "from the cache, older than its freshness, because upstream failed",
+        Outcome::Stale => {
+            "from the cache, past its lifetime, because upstream failed (stale-if-error)"
+        }
         Outcome::Revalidated => "from the cache, after upstream confirmed that it is still right",
-        Outcome::Asked => "from the cache, after upstream let this caller in",
+        Outcome::Authorized => "from the cache, after upstream let this caller in",
         Outcome::Miss => "fetched from upstream for this request",
-        Outcome::Joined => "fetched from upstream for this request and others at once",
-        Outcome::Bypass => "upstream's own word, or no answer of its; nothing of it is kept",
-        Outcome::Withheld => "refused by the rules of this configuration, whatever upstream has",
-        Outcome::Own => "larder's own answer; upstream was not asked",
+        Outcome::Collapsed => "fetched from upstream for this request and others at once",
+        Outcome::Bypass => "upstream's own answer, passed through; nothing of it is kept",
+        Outcome::Error => {
+            "larder's own error: upstream or the store failed, and nothing stored could stand in"
+        }
+        Outcome::Denied => "refused by the rules of this configuration, whatever upstream has",
+        Outcome::Internal => "larder's own answer; upstream was not asked",
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn explain(
     explanation.what = what(route);
     explanation
         .rules
-        .push("offline = true: nobody is asked, and what is here is all there is".to_owned());
+        .push("offline = true: no upstream is asked; only what is stored is served".to_owned());
     let Some(scope) = route.scope() else {
         explanation.verdict = Verdict::Yes;
         explanation.why = about_larder(route).to_owned();
@@ -40,8 +40,10 @@ pub(super) fn explain(
         Err(why) => explanation.stored.push(format!("cannot be read: {why}")),
     }
     if scope.is_mirror() {
-        explanation.right =
-            Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
+        explanation.right = Some(
+            "a mirror needs no authorization: every client that can connect to larder may read it"
+                .to_owned(),
+        );
         of_mirror(explanation, route, scope, ground);
     } else {
         of_gitlab(explanation, ground);
@@ -160,14 +162,14 @@ fn of_gitlab(explanation: &mut Explanation, ground: &Ground) {
     let auth = &ground.auth;
     let named = !(auth.offline_users.is_empty() && auth.offline_tokens.is_empty());
     explanation.right = Some(match (auth.offline, named) {
-        (OfflineRule::Open, _) => "auth.offline = \"open\": whoever can connect to larder".to_owned(),
+        (OfflineRule::Open, _) => "auth.offline = \"open\": every client that can connect to larder".to_owned(),
         (OfflineRule::Deny, true) => {
             "who shows a user of auth.offline_users or a token of auth.offline_tokens; others get 401"
                 .to_owned()
         }
         (OfflineRule::Deny, false) => {
             explanation.deny("auth.offline = \"deny\", and no users or tokens are named (403)");
-            "auth.offline = \"deny\": nobody".to_owned()
+            "auth.offline = \"deny\": no caller".to_owned()
         }
     });
 }

@@ -11,12 +11,12 @@ use crate::upstream::{Forward, MirrorConfig};
 /// What is at an address that is of no index.
 pub(super) fn about_larder(route: &Route) -> &'static str {
     match route {
-        Route::House(House::Metrics) => "numbers about larder itself, for whoever can connect",
+        Route::House(House::Metrics) => "larder's own metrics, for every client that can connect",
         Route::House(House::Home | House::Status) => {
-            "how larder is and how to use it, for whoever can connect"
+            "the status page, for every client that can connect"
         }
         Route::House(House::Find) => "the way of a form to a project's page",
-        _ => "whether larder itself is well, for whoever can connect",
+        _ => "larder's own health, for every client that can connect",
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
     {
         explanation
             .rules
-            .push(format!("it is asked by way of the proxy {proxy}"));
+            .push(format!("it is reached through the proxy {proxy}"));
     }
     if let Route::Page(page) = route {
         let json = scope.is_mirror()
@@ -99,7 +99,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
         Route::Upload { .. } => {
             "an upload is passed on byte for byte, and GitLab's answer comes back"
         }
-        _ => "GitLab's answer to this caller, or what is kept of it while its word holds",
+        _ => "GitLab's answer to this caller, or the stored one while GitLab's decision holds",
     }
     .to_owned();
     if matches!(route, Route::Upload { .. }) {
@@ -109,7 +109,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
     explanation.rules.push(if grant.0.is_zero() {
         "auth.cache_ttl = 0: GitLab is asked each time".to_owned()
     } else {
-        format!("auth.cache_ttl = {grant}: so long GitLab's last word about a caller holds")
+        format!("auth.cache_ttl = {grant}: so long GitLab's last decision about a caller holds")
     });
     let Route::Page(PageRef {
         name: Some(name), ..
@@ -143,11 +143,13 @@ fn of_mirror(
     mirror: &MirrorConfig,
     ground: &Ground,
 ) {
-    explanation.right =
-        Some("nobody decides: a mirror is for whoever can connect to larder".to_owned());
+    explanation.right = Some(
+        "a mirror needs no authorization: every client that can connect to larder may read it"
+            .to_owned(),
+    );
     explanation.asked_as = Some(
         match (mirror.token_file.is_empty(), mirror.username.is_empty()) {
-            (true, _) => "nobody: no credential goes to a mirror".to_owned(),
+            (true, _) => "none: no credential goes to a mirror".to_owned(),
             (false, true) => {
                 format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only")
             }

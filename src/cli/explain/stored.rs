@@ -47,7 +47,7 @@ pub(super) fn pages(route: &Route, peek: &Peek) -> Lines {
 fn line_of(page: &StoredPage, format: Format) -> String {
     let format = word(format);
     let Some(body) = &page.body else {
-        return format!("{format} page, whose body made way for others");
+        return format!("{format} page, whose body was evicted");
     };
     let validator = match (&page.meta.etag, &page.meta.last_modified) {
         (Some(etag), _) => format!("validator {etag}"),
@@ -72,7 +72,7 @@ pub(super) fn found_file(file: &FileRef, peek: &Peek) -> Lines {
         }
         Some(found) => {
             format!(
-                "known from before ({} bytes, sha256 {digest}), but its bytes made way for others",
+                "known from before ({} bytes, sha256 {digest}), but its bytes were evicted",
                 found.entry.size
             )
         }
@@ -86,17 +86,17 @@ fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
         *line = format!("the wheel: {line}");
     }
     let Some(found) = peek.metadata(wheel)? else {
-        lines.push("no metadata made of it: upstream's own word is passed on".to_owned());
+        lines.push("no metadata generated from it: upstream's own answer is passed on".to_owned());
         return Ok(lines);
     };
     let origin = match found.origin {
         MetadataOrigin::Verified => "made from the wheel, whose sha256 agreed",
-        MetadataOrigin::Read => "read by ranges of the wheel, which nobody has verified yet",
+        MetadataOrigin::Read => "read by ranges of the wheel, which is not verified yet",
     };
     let here = if found.is_here {
         "here"
     } else {
-        "to be made again: its bytes made way for others"
+        "to be generated again: its bytes were evicted"
     };
     lines.push(format!(
         "metadata: {origin}; sha256 {}; {here}",

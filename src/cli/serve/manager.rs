@@ -45,7 +45,7 @@ impl Manager {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
             Err(why) => {
-                tracing::warn!(%why, "cannot read the clock that the service manager goes by")
+                tracing::warn!(error = %why, "cannot read the clock that the service manager goes by")
             }
         }
     }
@@ -82,6 +82,6 @@ pub(super) fn alive() {
 
 fn tell(words: &[NotifyState<'_>]) {
     if let Err(why) = sd_notify::notify(words) {
-        tracing::warn!(%why, "cannot tell the service manager how the daemon is");
+        tracing::warn!(error = %why, "cannot tell the service manager how the daemon is");
     }
 }

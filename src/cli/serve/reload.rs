@@ -33,7 +33,7 @@ pub(super) async fn reload(app: &mut App, invocation: &Invocation) {
             metrics.config_refused(clock::now());
             for fault in faults.lines() {
                 tracing::error!(
-                    fault,
+                    error = fault,
                     "the new configuration is no good: the one before stays in force"
                 );
             }

@@ -164,7 +164,7 @@ mod tests {
         );
         assert!(
             bare.sentence(true)
-                .starts_with("left out, and accepted: ./vendor/core-1.0.tar.gz is a path")
+                .starts_with("left out, and accepted: ./vendor/core-1.0.tar.gz is a local path")
         );
     }
 }

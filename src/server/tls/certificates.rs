@@ -195,7 +195,7 @@ impl Certificates {
         if let Some((mark, why)) = fault
             && watch.saw(mark, false) == Step::Tell
         {
-            tracing::error!(%why, "the new certificate or key is no good: the old ones stay in use");
+            tracing::error!(error = %why, "the new certificate or key is no good: the old ones stay in use");
         }
     }
 
@@ -231,7 +231,7 @@ impl Texts {
             let key = &config.key;
             tracing::warn!(
                 key,
-                "everybody on this machine can read the private key of tls.key: chmod o-r"
+                "every user of this machine can read the private key of tls.key: chmod o-r"
             );
         }
     }

@@ -40,7 +40,7 @@ pub enum PairError {
     #[error("tls.key: there is no private key in it; wanted is PEM (-----BEGIN PRIVATE KEY-----)")]
     NoKey,
     #[error(
-        "tls.key: it is encrypted, and nobody is here to type a passphrase; `openssl pkey` writes it out plain"
+        "tls.key: it is encrypted, and larder cannot ask for a passphrase; `openssl pkey` writes it unencrypted"
     )]
     Encrypted,
     #[error("tls.key: rustls cannot use it: {0}")]

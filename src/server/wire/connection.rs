@@ -254,7 +254,7 @@ impl About {
         };
         match shaken {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(why)) => tracing::debug!(%why, "a TLS handshake failed"),
+            Ok(Err(why)) => tracing::debug!(error = %why, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
         None
@@ -375,6 +375,6 @@ fn note(request: &mut Request<Incoming>, client: Option<ClientAddress>, over_tls
 
 fn told(served: hyper::Result<()>) {
     if let Err(why) = served {
-        tracing::debug!(%why, "a connection ended early");
+        tracing::debug!(error = %why, "a connection ended early");
     }
 }

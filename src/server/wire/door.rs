@@ -314,7 +314,7 @@ impl Door for ControlDoor {
 impl Drop for ControlDoor {
     fn drop(&mut self) {
         if let Err(why) = self.socket.remove() {
-            tracing::debug!(%why, "cannot remove the control socket");
+            tracing::debug!(error = %why, "cannot remove the control socket");
         }
     }
 }

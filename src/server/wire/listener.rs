@@ -131,7 +131,7 @@ impl<D: Door> Listener<D> {
                 }
                 Err(why) => {
                     counts.refused(TurnedAway::Accept);
-                    tracing::warn!(%why, "cannot accept a connection");
+                    tracing::warn!(error = %why, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -87,7 +87,7 @@ impl Drop for SocketFile {
         if identity(&self.path).is_ok_and(|there| there == self.identity)
             && let Err(why) = fs::remove_file(&self.path)
         {
-            tracing::debug!(%why, path = %self.path.display(), "cannot remove the socket");
+            tracing::debug!(error = %why, path = %self.path.display(), "cannot remove the socket");
         }
     }
 }

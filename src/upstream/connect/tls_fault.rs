@@ -1,4 +1,4 @@
-//! Why there is no TLS with a peer, in words for whoever can mend it.
+//! Why TLS with a peer, in words for whoever can mend it.
 //!
 //! Pure: from the library's errors to a name for each, without addresses. Must not know who the peer is but for the section
 //! of the configuration that is named.

@@ -130,7 +130,7 @@ fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for why in native.errors {
-        tracing::warn!(%why, "a part of the system's trusted certificates cannot be read");
+        tracing::warn!(error = %why, "a part of the system's trusted certificates cannot be read");
     }
     roots.add_parsable_certificates(native.certs);
     if !ca_file.is_empty() {

@@ -347,7 +347,7 @@ async fn unreached_it_rests_and_its_files_elsewhere_do_not() {
         panic!("a page")
     };
     assert!(
-        why.is_silence() && why.to_string().contains("asked again in 1s"),
+        why.is_silence() && why.to_string().contains("next try in 1s"),
         "{why}"
     );
     assert_eq!(

@@ -290,15 +290,15 @@ const TRAFFIC: Scenario = Scenario {
         "larder_upstream_latency_seconds",
         "larder_downloads",
         "larder_downloads_ended_total",
-        "larder_downloads_joined_total",
-        "larder_page_loads",
+        "larder_downloads_collapsed_total",
+        "larder_page_fetches",
         "larder_store_bytes",
         "larder_store_budget_bytes",
         "larder_store_blobs",
         "larder_store_spool_bytes",
-        "larder_grants",
-        "larder_grants_given_total",
-        "larder_grants_refused_total",
+        "larder_auth_cache_entries",
+        "larder_auth_cache_granted_total",
+        "larder_auth_cache_refused_total",
         "larder_ready",
         "larder_config_last_reload_successful",
         "larder_config_last_reload_success_timestamp_seconds",
@@ -324,8 +324,8 @@ const TRAFFIC: Scenario = Scenario {
         let first = reader(&larder).start("GET", &address, &[]);
         gate.wait_for(1);
         let second = reader(&larder).start("GET", &address, &[]);
-        eventually("a second reader boards", || {
-            larder.metric("larder_downloads_joined_total") == Some(1.0)
+        eventually("a second reader joins", || {
+            larder.metric("larder_downloads_collapsed_total") == Some(1.0)
         });
         eventually("the spool is counted", || {
             larder
@@ -354,11 +354,11 @@ fn traffic_is_counted() {
 
 const UPSTREAM_DOWN: Scenario = Scenario {
     shows: &[
-        "larder_upstream_resting",
+        "larder_upstream_circuit_open",
         "larder_upstream_unreached_seconds",
         "larder_upstream_errors_total",
         "larder_requests_total{status=\"504\"}",
-        "larder_degraded{reason=\"upstream_resting\"}",
+        "larder_degraded{reason=\"upstream_circuit_open\"}",
     ],
     play: |look| {
         let gitlab = GitLab::start();
@@ -382,9 +382,9 @@ fn an_upstream_that_is_down_is_said() {
 const STALE_AND_WRONG: Scenario = Scenario {
     shows: &[
         "larder_responses_broken_total",
-        "larder_wrong_bodies_total",
-        "larder_shunned_addresses",
-        "larder_degraded{reason=\"wrong_bodies\"}",
+        "larder_checksum_mismatches_total",
+        "larder_blocked_addresses",
+        "larder_degraded{reason=\"checksum_mismatches\"}",
         "larder_degraded{reason=\"stale_pages\"}",
     ],
     play: |look| {
@@ -405,7 +405,7 @@ const STALE_AND_WRONG: Scenario = Scenario {
             );
         }
         eventually("the address is left alone", || {
-            larder.metric("larder_shunned_addresses") == Some(1.0)
+            larder.metric("larder_blocked_addresses") == Some(1.0)
         });
         gitlab.stop();
         reader(&larder)
@@ -631,7 +631,7 @@ fn a_certificate_that_ends_is_said() {
 
 const OWN_TOKEN_DEAD: Scenario = Scenario {
     shows: &[
-        "larder_upstream_credential_refused{peer=\"gitlab\"}",
+        "larder_upstream_credential_refused{upstream=\"gitlab\"}",
         "larder_degraded{reason=\"credential_refused\"}",
         "larder_requests_total{status=\"502\"}",
     ],
@@ -668,7 +668,7 @@ fn offline_is_said() {
 }
 
 const AHEAD: Scenario = Scenario {
-    shows: &["larder_wheels_ahead"],
+    shows: &["larder_prefetch_queue"],
     play: |look| {
         let gitlab = GitLab::start();
         gitlab.publish(42, Distribution::new("big", "1.0").payload(300_000).wheel());
@@ -680,7 +680,7 @@ const AHEAD: Scenario = Scenario {
             .get(&path::project_page(42, "big"))
             .expect(200);
         eventually("a wheel waits for its turn", || {
-            larder.metric("larder_wheels_ahead") == Some(1.0)
+            larder.metric("larder_prefetch_queue") == Some(1.0)
         });
         look(&larder.client());
         gate.open();

@@ -72,12 +72,12 @@ fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
         (
             &told["status"],
             &reason["reason"],
-            &reason["peer"],
+            &reason["upstream"],
             &reason["cause"]
         ),
         (
             &"degraded".into(),
-            &"upstream_resting".into(),
+            &"upstream_circuit_open".into(),
             &"gitlab".into(),
             &"connect".into()
         )
@@ -86,7 +86,7 @@ fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
         reason["since_seconds"].is_u64() && reason["detail"].is_string(),
         "{told}"
     );
-    assert_eq!(degraded(&larder, "upstream_resting"), Some(1.0));
+    assert_eq!(degraded(&larder, "upstream_circuit_open"), Some(1.0));
     assert!(larder.log().contains("no answer from upstream"));
     // Alive all the same, and ready: what is here is served.
     larder.client().get("/-/health/live").expect(200);
@@ -95,7 +95,7 @@ fn r35_an_upstream_that_rests_is_named_with_why_and_when_it_is_asked_again() {
     assert_eq!(
         (
             ready(&larder).as_str(),
-            degraded(&larder, "upstream_resting")
+            degraded(&larder, "upstream_circuit_open")
         ),
         ("ok\n", Some(0.0))
     );
@@ -127,7 +127,7 @@ fn r35_a_folder_that_cannot_be_written_is_said_and_the_word_goes_when_it_can() {
             .metric("larder_store_failures_total")
             .is_some_and(|count| count >= 1.0)
     );
-    larder.wait_for_log("passes through uncached");
+    larder.wait_for_log("proxied uncached");
 
     fs::remove_file(&spool).expect("it is there");
     fs::rename(&aside, &spool).expect("back again");
@@ -200,7 +200,7 @@ fn r35_a_credential_of_larders_own_that_is_refused_is_said_until_it_is_taken() {
         let told = json(&larder);
         let reason = &told["reasons"][0];
         assert_eq!(
-            (&reason["reason"], &reason["peer"]),
+            (&reason["reason"], &reason["upstream"]),
             (&"credential_refused".into(), &"gitlab".into())
         );
         assert!(
@@ -209,7 +209,7 @@ fn r35_a_credential_of_larders_own_that_is_refused_is_said_until_it_is_taken() {
                 .is_some_and(|words| words.contains("gitlab.token_file")),
             "{told}"
         );
-        let refused = || larder.metric("larder_upstream_credential_refused{peer=\"gitlab\"}");
+        let refused = || larder.metric("larder_upstream_credential_refused{upstream=\"gitlab\"}");
         assert_eq!(
             (refused(), degraded(&larder, "credential_refused")),
             (Some(1.0), Some(1.0))
@@ -272,7 +272,7 @@ fn r35_a_mirrors_credential_that_is_refused_is_said_in_the_same_words() {
     larder.client().get("/pypi/simple/public/");
     assert_eq!(words(&larder), ["credential_refused"]);
     assert_eq!(
-        larder.metric("larder_upstream_credential_refused{peer=\"pypi\"}"),
+        larder.metric("larder_upstream_credential_refused{upstream=\"pypi\"}"),
         Some(1.0)
     );
     assert!(
@@ -306,13 +306,13 @@ fn r35_stale_pages_and_wrong_bodies_are_said() {
         client.get(&path::project_file(42, &file));
     }
     eventually("the address is left alone", || {
-        words(&larder) == ["wrong_bodies"]
+        words(&larder) == ["checksum_mismatches"]
     });
-    assert!(larder.metric("larder_shunned_addresses") == Some(1.0));
+    assert!(larder.metric("larder_blocked_addresses") == Some(1.0));
     gitlab.stop();
     client.get(&path::project_page(42, "file")).expect(200);
     eventually("a stale page is said", || {
-        words(&larder) == ["stale_pages", "wrong_bodies"]
+        words(&larder) == ["stale_pages", "checksum_mismatches"]
     });
     assert_eq!(degraded(&larder, "stale_pages"), Some(1.0));
 }

@@ -103,15 +103,13 @@ fn the_journal_gets_priorities_and_no_time() {
             .all(|line| line.starts_with('<') && line.as_bytes().get(2) == Some(&b'>')),
         "{lines:#?}"
     );
+    assert!(lines.iter().any(|line| line.starts_with(
+        "<6>target=larder::request client=127.0.0.1 method=GET path=/-/health/live "
+    )));
     assert!(
         lines
             .iter()
-            .any(|line| line.starts_with("<6>larder::request: method=GET path=/-/health/live "))
-    );
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("<4>larder::upstream::line: ")),
+            .any(|line| line.starts_with("<4>target=larder::upstream::peer_client ")),
         "{lines:#?}"
     );
 }
@@ -121,13 +119,12 @@ fn a_stream_that_is_not_the_journals_gets_the_time_and_the_level() {
     let (_daemon, log) = start("text", false);
     let lines = lines(log);
     assert!(
-        lines.iter().all(|line| line.starts_with("20")),
+        lines.iter().all(|line| line.starts_with("timestamp=20")),
         "{lines:#?}"
     );
     assert!(
-        lines
-            .iter()
-            .any(|line| line.contains("Z  INFO larder::request: method=GET ")),
+        lines.iter().any(|line| line
+            .contains("Z level=INFO target=larder::request client=127.0.0.1 method=GET ")),
         "{lines:#?}"
     );
 }
@@ -148,7 +145,16 @@ fn json_stays_json_with_the_documented_keys() {
         }
         if value["target"] == "larder::request" {
             requests += 1;
-            for key in ["method", "path", "status", "bytes", "us", "cache", "id"] {
+            for key in [
+                "client",
+                "method",
+                "path",
+                "status",
+                "bytes",
+                "duration_ms",
+                "cache",
+                "id",
+            ] {
                 assert!(keys.contains_key(key), "no {key} in {line}");
             }
             for key in keys.keys() {

@@ -12,24 +12,24 @@ use crate::support::{
 /// Every label that there is, and what it may say. Names of mirrors come from the configuration.
 fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
     let routes = vec![
-        "index", "page", "file", "metadata", "upload", "house", "none",
+        "index", "page", "file", "metadata", "upload", "internal", "unknown",
     ];
     let outcomes = vec![
         "hit",
-        "renewing",
+        "updating",
         "stale",
         "revalidated",
-        "asked",
         "miss",
-        "joined",
+        "collapsed",
         "bypass",
-        "withheld",
-        "own",
+        "error",
+        "denied",
+        "internal",
     ];
     BTreeMap::from([
         ("route", routes),
         ("cache", outcomes),
-        ("peer", vec!["gitlab", "object_store", "mirror-of-test"]),
+        ("upstream", vec!["gitlab", "object_store", "mirror-of-test"]),
         ("kind", vec!["index", "page", "file", "metadata", "upload"]),
         (
             "result",
@@ -43,12 +43,13 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "failed",
                 "none",
                 // Of downloads.
-                "landed",
+                "rejected",
+                "completed",
                 "unanswered",
                 "unstorable",
-                "wrong",
+                "checksum_mismatch",
                 "broken",
-                "abandoned",
+                "aborted",
             ],
         ),
         (
@@ -61,14 +62,14 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
             "reason",
             vec![
                 // Why larder is degraded.
-                "upstream_resting",
+                "upstream_circuit_open",
                 "credential_refused",
                 "store_full",
                 "disk_full",
                 "read_only",
                 "disk_failing",
                 "stale_pages",
-                "wrong_bodies",
+                "checksum_mismatches",
                 "config_refused",
                 "credential_refused",
                 "certificate_ends",
@@ -209,15 +210,27 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
         ("larder_requests_total", "route", "upload"),
         ("larder_request_duration_seconds_count", "route", "page"),
         ("larder_upstream_requests_total", "kind", "upload"),
-        ("larder_upstream_requests_total", "peer", "object_store"),
-        ("larder_upstream_requests_total", "peer", "mirror-of-test"),
+        ("larder_upstream_requests_total", "upstream", "object_store"),
+        (
+            "larder_upstream_requests_total",
+            "upstream",
+            "mirror-of-test",
+        ),
         ("larder_upstream_requests_total", "result", "redirect"),
         ("larder_upstream_requests_total", "result", "refused"),
         ("larder_upstream_requests_total", "result", "none"),
         ("larder_upstream_errors_total", "cause", "connect"),
-        ("larder_upstream_latency_seconds_count", "peer", "gitlab"),
-        ("larder_downloads_ended_total", "result", "landed"),
-        ("larder_downloads_ended_total", "result", "wrong"),
+        (
+            "larder_upstream_latency_seconds_count",
+            "upstream",
+            "gitlab",
+        ),
+        ("larder_downloads_ended_total", "result", "completed"),
+        (
+            "larder_downloads_ended_total",
+            "result",
+            "checksum_mismatch",
+        ),
     ] {
         assert!(
             counts(name, label, value) >= 1.0,
@@ -227,7 +240,7 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
     assert!(
         counts(
             "larder_upstream_received_bytes_total",
-            "peer",
+            "upstream",
             "object_store"
         ) >= 100_000.0
     );
@@ -237,9 +250,9 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
             .map(|sample| sample.2)
     };
     for name in [
-        "larder_wrong_bodies_total",
-        "larder_grants_given_total",
-        "larder_grants_refused_total",
+        "larder_checksum_mismatches_total",
+        "larder_auth_cache_granted_total",
+        "larder_auth_cache_refused_total",
     ] {
         assert!(
             value(name).is_some_and(|count| count >= 1.0),
@@ -263,8 +276,8 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     let leader = client.start("GET", &address, &[]);
     gate.wait_for(1);
     let joiner = client.start("GET", &address, &[]);
-    eventually("a second reader boards", || {
-        larder.metric("larder_downloads_joined_total") == Some(1.0)
+    eventually("a second reader joins", || {
+        larder.metric("larder_downloads_collapsed_total") == Some(1.0)
     });
     eventually("the spool is counted", || {
         larder
@@ -299,7 +312,7 @@ fn readers_of_one_download_what_made_way_and_revalidations_are_counted() {
     let page = path::project_page(42, "shared");
     let asked = |result: &str| {
         let series = format!(
-            "larder_upstream_requests_total{{peer=\"gitlab\",kind=\"page\",result=\"{result}\"}}"
+            "larder_upstream_requests_total{{upstream=\"gitlab\",kind=\"page\",result=\"{result}\"}}"
         );
         larder.metric(&series).unwrap_or_default()
     };
@@ -332,10 +345,10 @@ fn a_mirrors_files_count_wherever_they_lie() {
     client.get(&format!("/pypi/{file}")).expect(200);
     let value = |series: &str| larder.metric(series).unwrap_or_default();
     assert!(
-        value("larder_upstream_received_bytes_total{peer=\"pypi\"}") > wheel.bytes.len() as f64
+        value("larder_upstream_received_bytes_total{upstream=\"pypi\"}") > wheel.bytes.len() as f64
     );
     assert_eq!(
-        value("larder_upstream_requests_total{peer=\"pypi\",kind=\"file\",result=\"ok\"}"),
+        value("larder_upstream_requests_total{upstream=\"pypi\",kind=\"file\",result=\"ok\"}"),
         1.0
     );
 
@@ -348,7 +361,7 @@ fn a_mirrors_files_count_wherever_they_lie() {
     let errors: f64 = ["connect", "broken", "timeout"]
         .map(|cause| {
             value(&format!(
-                "larder_upstream_errors_total{{peer=\"pypi\",cause=\"{cause}\"}}"
+                "larder_upstream_errors_total{{upstream=\"pypi\",cause=\"{cause}\"}}"
             ))
         })
         .iter()

@@ -105,7 +105,7 @@ fn a_page_is_explained_unknown_and_then_stored_and_fresh() {
     says(
         &fresh,
         0,
-        &["bytes, validator", "from the cache; nobody was asked"],
+        &["bytes, validator", "from the cache; upstream was not asked"],
     );
 
     // GitLab's own URL is the same address, and what is secret in it stays there.
@@ -123,7 +123,7 @@ fn a_page_is_explained_unknown_and_then_stored_and_fresh() {
     says(
         &explain(&larder, &[&page, "--token-file", &stranger]),
         1,
-        &["404", "upstream's own word"],
+        &["404", "upstream's own answer"],
     );
 }
 
@@ -153,7 +153,7 @@ fn a_file_is_explained_held_and_not() {
     says(
         &explain(&larder, &given),
         0,
-        &[&size, "200", "from the cache; nobody was asked"],
+        &[&size, "200", "from the cache; upstream was not asked"],
     );
     let sidecar = format!("{address}.metadata");
     let made = eventually(
@@ -213,7 +213,7 @@ fn rules_of_the_configuration_are_named_with_the_answer_they_give() {
         &[
             "mirrors.pypi.min_age = 7days",
             "mirrors.pypi.ttl = 10m",
-            "nobody: no credential",
+            "none: no credential",
         ],
     );
     let file = format!(
@@ -299,7 +299,7 @@ fn without_a_daemon_the_configuration_and_the_disk_still_tell() {
     );
     says(
         &run(&[&page, "--config", "/nonexistent"]),
-        64,
+        78,
         &["/nonexistent"],
     );
     assert!(!cache.exists(), "a look made the folder");
@@ -346,7 +346,7 @@ fn check_config_opens_the_files_that_are_named() {
     let told = told(&output.expect("the binary runs"));
     says(
         &told,
-        64,
+        78,
         &[
             "gitlab.token_file: /nonexistent/token",
             "gitlab.ca_file: /nonexistent/ca",

@@ -117,7 +117,7 @@ fn costs_hardly_more_than_without(installer: Installer) {
         larder.log()
     );
     eventually("nothing is read ahead", || {
-        larder.metric("larder_wheels_ahead") == Some(0.0)
+        larder.metric("larder_prefetch_queue") == Some(0.0)
     });
     let through = cost(&gitlab);
 

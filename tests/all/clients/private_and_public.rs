@@ -213,7 +213,7 @@ fn settle(larder: &Larder) {
     }
     kept(larder, &private());
     eventually("nothing is read ahead any more", || {
-        larder.metric("larder_wheels_ahead") == Some(0.0)
+        larder.metric("larder_prefetch_queue") == Some(0.0)
     });
 }
 

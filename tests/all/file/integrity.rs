@@ -295,7 +295,7 @@ fn r1_two_wrong_bodies_and_the_address_is_left_alone_for_a_while() {
                 &case
             ));
             assert!(
-                larder.log().contains("wrong body"),
+                larder.log().contains("checksum mismatch"),
                 "{case}: the log says nothing of it"
             );
         }

@@ -143,7 +143,7 @@ fn a_root_page_is_passed_on_while_upstream_still_sends_it() {
             "{case}"
         );
         // A page that passes by is nobody else's.
-        assert_eq!(larder.metric("larder_page_loads"), Some(0.0), "{case}");
+        assert_eq!(larder.metric("larder_page_fetches"), Some(0.0), "{case}");
         gate.open();
         assert_lists(&exchange.finish(), accept, projects, &case);
         assert_eq!(index.log().count(Kind::Index), 1, "{case}");

@@ -51,7 +51,7 @@ fn assert_held(reply: &Reply, case: &str) {
     assert!(reply.is_complete(), "{case}: {reply:?}");
     assert_eq!(
         reply.header("Cache-Status"),
-        Some("larder; detail=withheld"),
+        Some("larder; detail=denied"),
         "{case}: {reply:?}"
     );
     assert!(
@@ -249,7 +249,7 @@ fn r34_a_file_ripens_while_larder_runs() {
     }
     let held = larder.client().get(&address(&index, "1.0"));
     assert_held(&held, "young");
-    assert!(held.text().contains("may be had in"), "{held:?}");
+    assert!(held.text().contains("is available in"), "{held:?}");
     for accept in [JSON, HTML] {
         eventually("it is on the page", || {
             names(&get_as(&larder.client(), &page("some-lib"), accept)) == [wheel.filename.as_str()]

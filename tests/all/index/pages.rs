@@ -603,7 +603,7 @@ fn r8_what_is_no_page_is_never_taken_for_one_nor_kept() {
             );
             let word = reply.header("Cache-Status").unwrap_or_default();
             assert!(
-                word.contains("hit") && word.contains("upstream-failed"),
+                word.contains("hit") && word.contains("detail=stale"),
                 "{case}: {word}"
             );
         }

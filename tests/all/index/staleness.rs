@@ -259,7 +259,7 @@ fn assert_stale(
         assert!(matches!(reply.status, 200 | 206), "{case}: {reply:?}");
         assert!(ages.contains(&age(&reply)), "{case}: {reply:?}");
         let told = reply.header("Cache-Status").unwrap_or_default();
-        assert!(told.contains("detail=upstream-failed"), "{case}: {reply:?}");
+        assert!(told.contains("detail=stale"), "{case}: {reply:?}");
     }
 }
 
@@ -407,7 +407,7 @@ fn reasons(larder: &Larder) -> Vec<(String, String)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     reasons
         .iter()
-        .map(|reason| (text(&reason["reason"]), text(&reason["peer"])))
+        .map(|reason| (text(&reason["reason"]), text(&reason["upstream"])))
         .collect()
 }
 

@@ -346,7 +346,7 @@ fn wheels_that_the_pages_reader_takes_at_once_are_not_read_ahead() {
         let slow = scope.spawn(|| client.get(&file(&wheels[1])));
         gate.wait_for(1);
         eventually("each wheel had its turn", || {
-            larder.metric("larder_wheels_ahead") == Some(0.0)
+            larder.metric("larder_prefetch_queue") == Some(0.0)
         });
         gate.open();
         assert_eq!(
@@ -410,7 +410,7 @@ fn nothing_is_read_ahead_of_a_project_whose_file_the_pages_reader_takes() {
         &wheels[0].bytes[..]
     );
     eventually("each wheel had its turn", || {
-        larder.metric("larder_wheels_ahead") == Some(0.0)
+        larder.metric("larder_prefetch_queue") == Some(0.0)
     });
     let bodies = gitlab.log().file_bodies();
     assert_eq!(
@@ -526,7 +526,7 @@ fn r1_an_end_that_was_read_ahead_is_not_put_to_the_beginning_of_another_file() {
         get_as(&client, page, JSON).expect(200);
         eventually("the end was read", || {
             gitlab.log().file_bodies().transfers == 1
-                && larder.metric("larder_wheels_ahead") == Some(0.0)
+                && larder.metric("larder_prefetch_queue") == Some(0.0)
         });
         put(wheel.bytes.clone(), 60);
         assert_eq!(
@@ -639,7 +639,7 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
         let before = larder.peak_resident_bytes();
         becomes(&client, &page, HTML, &wanted);
         eventually("all wheels were read", || {
-            larder.metric("larder_wheels_ahead") == Some(0.0)
+            larder.metric("larder_prefetch_queue") == Some(0.0)
         });
         stays(&client, &page, &wanted, "read ahead");
         let ahead = larder.peak_resident_bytes().saturating_sub(before);
@@ -733,7 +733,7 @@ fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes(
     );
     assert_eq!(client.get(&address).expect(200), &wheels[0].bytes[..]);
     eventually("each wheel had its turn", || {
-        larder.metric("larder_wheels_ahead") == Some(0.0)
+        larder.metric("larder_prefetch_queue") == Some(0.0)
     });
     let bodies = index.log().file_bodies();
     assert_eq!(

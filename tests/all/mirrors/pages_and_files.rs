@@ -34,7 +34,7 @@ fn assert_withheld(reply: &Reply, status: u16, case: &str) {
     assert_eq!(reply.status, status, "{case}: {reply:?}");
     assert!(reply.is_complete(), "{case}: {reply:?}");
     let told = reply.header("Cache-Status").unwrap_or_default();
-    assert_eq!(told, "larder; detail=withheld", "{case}: {reply:?}");
+    assert_eq!(told, "larder; detail=denied", "{case}: {reply:?}");
 }
 
 #[test]

@@ -46,13 +46,13 @@ fn a_client_that_gives_up_before_the_head_is_told_and_counted() {
         "method=GET",
         page.as_str(),
         "bytes=0",
-        "broken=\"the client left\"",
+        "error=\"client disconnected\"",
         "id=",
     ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
     wait_for_metric(&larder, ABANDONED, 1.0);
-    let counted = "larder_requests_total{route=\"page\",cache=\"own\",status=\"499\"}";
+    let counted = "larder_requests_total{route=\"page\",cache=\"internal\",status=\"499\"}";
     assert_eq!(larder.metric(counted), Some(1.0), "{}", larder.metrics());
     assert_eq!(larder.metric(BROKEN), Some(0.0));
 }
@@ -73,7 +73,7 @@ fn a_client_that_leaves_in_a_body_is_counted_apart_from_what_larder_cuts() {
         drop(exchange);
         wait_for_metric(&larder, ABANDONED, round);
     }
-    let told = line(&larder, "broken=\"the client left\"");
+    let told = line(&larder, "error=\"client disconnected\"");
     assert!(told.contains("status=200"), "{told}");
     // Whatever is taken to its end is neither: whole, a part, none of it, in one piece, from upstream as it comes.
     client.get(&address).expect(200);

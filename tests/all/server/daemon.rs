@@ -224,7 +224,7 @@ fn an_address_in_use_is_named_and_the_exit_code_is_one() {
 }
 
 #[test]
-fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64() {
+fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_78() {
     let folder = folder();
     let absent = folder
         .path()
@@ -294,7 +294,7 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
             let said = text(&refused.stderr);
             assert_eq!(
                 refused.status.code(),
-                Some(64),
+                Some(78),
                 "{command}, {content:?}: {said}"
             );
             assert!(
@@ -342,7 +342,7 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
     for (name, value, named) in in_environment {
         let refused = run(&["check-config"], &[(name, value)]);
         let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(64), "{name}={value}: {said}");
+        assert_eq!(refused.status.code(), Some(78), "{name}={value}: {said}");
         for part in named {
             assert!(
                 said.contains(part),
@@ -357,7 +357,7 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
     ] {
         let refused = run(&arguments, &[("HOME", &*folder.path().to_string_lossy())]);
         let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(64), "{arguments:?}: {said}");
+        assert_eq!(refused.status.code(), Some(78), "{arguments:?}: {said}");
         assert!(said.contains(part), "{arguments:?}: {said}");
     }
     let file = write(
@@ -372,7 +372,7 @@ fn a_bad_configuration_is_told_with_key_value_and_place_and_the_exit_code_is_64(
     );
     let said = text(&refused.stderr);
     assert!(
-        refused.status.code() == Some(64) && said.contains(&token) && said.contains("token_file"),
+        refused.status.code() == Some(78) && said.contains(&token) && said.contains("token_file"),
         "{said}"
     );
     assert_eq!(
@@ -579,13 +579,13 @@ fn all_sorts_of_requests(
         (&reader, "GET", &page, 200, "miss"),
         (&reader, "GET", &page, 200, "hit"),
         (&reader, "HEAD", &page, 200, "hit"),
-        (&other, "GET", &page, 200, "asked"),
+        (&other, "GET", &page, 200, "revalidated"),
         (&reader, "GET", &file, 200, "miss"),
         (&reader, "GET", &file, 200, "hit"),
         (&other, "HEAD", &file, 200, "hit"),
-        (&reader, "GET", nowhere, 404, "own"),
-        (&reader, "DELETE", &page, 405, "own"),
-        (&reader, "POST", &page, 405, "own"),
+        (&reader, "GET", nowhere, 404, "internal"),
+        (&reader, "DELETE", &page, 405, "internal"),
+        (&reader, "POST", &page, 405, "internal"),
     ];
     let mut expected = Vec::new();
     for (client, method, address, status, word) in requests {
@@ -601,8 +601,8 @@ fn all_sorts_of_requests(
         let fits = match word {
             "hit" => told.starts_with("larder; hit"),
             "miss" => told.starts_with("larder; fwd=uri-miss"),
-            "asked" => told.starts_with("larder; fwd=request"),
-            _ => told.starts_with("larder; detail=own"),
+            "revalidated" => told.starts_with("larder; fwd=request"),
+            _ => told.starts_with("larder; detail=internal"),
         };
         assert!(fits, "{method} {address} should be {word}: {told:?}");
         expected.push((method, address.to_owned(), status, word));
@@ -610,7 +610,7 @@ fn all_sorts_of_requests(
         let mut landed = word != "miss";
         while !landed {
             landed = larder.metric("larder_downloads") == Some(0.0);
-            expected.push(("GET", "/-/metrics".to_owned(), 200, "own"));
+            expected.push(("GET", "/-/metrics".to_owned(), 200, "internal"));
         }
     }
     let anonymous = larder.client();
@@ -642,7 +642,7 @@ fn every_request_has_one_line_with_the_word_of_its_cache_status() {
                     let value: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
                     let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                     assert!(
-                        value["us"].is_number() && value["bytes"].is_number(),
+                        value["duration_ms"].is_number() && value["bytes"].is_number(),
                         "{line}"
                     );
                     let status = value["status"].as_u64().expect("a status");
@@ -705,7 +705,7 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
         .get(&path::project_file(42, &broken));
     assert!(!cut.is_complete());
     gitlab.behave();
-    larder.wait_for_log("broken=");
+    larder.wait_for_log(" error=");
 
     let reply = larder
         .client()
@@ -775,7 +775,7 @@ fn the_numbers_are_openmetrics_and_agree_with_the_log() {
     );
     assert_eq!(sum("larder_responses_broken_total"), 1.0);
     assert!(
-        sum("larder_grants") >= 2.0 && sum("larder_store_bytes") >= 100_000.0,
+        sum("larder_auth_cache_entries") >= 2.0 && sum("larder_store_bytes") >= 100_000.0,
         "{}",
         reply.text()
     );
@@ -1020,7 +1020,7 @@ fn a_service_token_is_for_loopback_unless_the_network_is_trusted() {
         );
         let refused = run(&["serve", "--config", &file, "--cache-dir", &cache], &[]);
         let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(64), "{listen}: {said}");
+        assert_eq!(refused.status.code(), Some(78), "{listen}: {said}");
         for part in ["gitlab.token_file", listen, "trust_network", "open.toml"] {
             assert!(said.contains(part), "{listen} does not name {part}: {said}");
         }

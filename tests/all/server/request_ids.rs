@@ -171,7 +171,7 @@ fn who_reads_along_tells_whose_download_it_is() {
     gate.wait_for(1);
     let joiner = client.start("GET", &address, &[("X-Request-Id", "joiner")]);
     eventually("it boards", || {
-        larder.metric("larder_downloads_joined_total") == Some(1.0)
+        larder.metric("larder_downloads_collapsed_total") == Some(1.0)
     });
     gate.open();
     for reader in [leader, joiner] {
@@ -179,7 +179,7 @@ fn who_reads_along_tells_whose_download_it_is() {
     }
     let joined = line(&larder, "joiner");
     assert!(
-        joined.contains("cache=\"joined\"") && joined.contains(" shared_id=leader"),
+        joined.contains("cache=collapsed") && joined.contains(" shared_id=leader"),
         "{joined}"
     );
     assert!(!line(&larder, "leader").contains("shared_id"));

@@ -484,7 +484,7 @@ fn faults_of_the_section_are_told_by_check_config() {
                 "listen = []\n{}",
                 section("[]", &(certificate.clone(), key.clone())).replace("\"[]\"", "[]")
             ),
-            "listen: nobody",
+            "listen: there is no address",
         ),
         (
             format!(
@@ -590,7 +590,7 @@ fn until_when_the_certificate_is_good_is_told_everywhere() {
             -3600.0,
             "expired",
             Some("certificate_invalid"),
-            64,
+            78,
             "problem",
         ),
         (
@@ -598,7 +598,7 @@ fn until_when_the_certificate_is_good_is_told_everywhere() {
             f64::from(365 * DAY),
             "not_yet",
             Some("certificate_invalid"),
-            64,
+            78,
             "problem",
         ),
     ] {

@@ -127,7 +127,7 @@ fn https_goes_through_a_tunnel_and_names_are_the_proxys_to_find() {
     );
     let log = larder.log();
     assert!(
-        log.contains("by way of a proxy") && !log.contains("s3cret"),
+        log.contains("through a proxy") && !log.contains("s3cret"),
         "{log}"
     );
 }
@@ -211,7 +211,7 @@ fn the_environment_no_proxy_and_none_say_who_is_asked_directly() {
             "{variables:?} {setting} {port}"
         );
         assert_eq!(
-            larder.log().contains("by way of a proxy"),
+            larder.log().contains("through a proxy"),
             !direct,
             "{variables:?} {setting}"
         );
@@ -381,7 +381,7 @@ fn a_proxy_that_larder_cannot_speak_to_is_refused_at_the_start_but_not_offline()
         .start();
     page(&larder);
     assert!(proxy.heads().is_empty() && gitlab.log().is_empty());
-    assert!(!larder.log().contains("by way of a proxy"));
+    assert!(!larder.log().contains("through a proxy"));
 }
 
 #[test]
