@@ -35,8 +35,8 @@ use crate::file::{self, Files};
 use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
 use crate::server::{
-    Address, Certificates, ControlDoor, InForce, Listener, NetworkDoor, Occupancy, Opening,
-    PassedSockets, RequestRate, ServerLimits, Services, Shutdown,
+    ActiveServices, Address, Admission, Certificates, ControlDoor, Listener, NetworkDoor,
+    Occupancy, Opening, PassedSockets, ServerLimits, Services, Shutdown,
 };
 use crate::store::StoreError;
 use crate::upload::Uploads;
@@ -104,7 +104,7 @@ impl App {
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
         let opened: Vec<_> = door.addresses().cloned().collect();
-        let mut daemon = Daemon::of(InForce::new(services(
+        let mut daemon = Daemon::of(ActiveServices::new(services(
             &foundation,
             &config,
             (&opened, certificates.clone()),
@@ -124,7 +124,7 @@ impl App {
         let listener = Listener::new(door, config.limits);
         daemon
             .serving
-            .spawn(listener.serve(Arc::clone(&daemon.in_force), daemon.shutdown.clone()));
+            .spawn(listener.serve(Arc::clone(&daemon.active), daemon.shutdown.clone()));
         Ok(Self {
             address,
             urls,
@@ -163,8 +163,8 @@ impl App {
     }
 
     /// The services that requests are given to.
-    pub fn in_force(&self) -> &Arc<InForce> {
-        &self.daemon.in_force
+    pub fn active(&self) -> &Arc<ActiveServices> {
+        &self.daemon.active
     }
 
     /// Accepts no more, and returns when the last connection is done or the drain limit is over.
@@ -175,7 +175,7 @@ impl App {
 
 /// What serves, over whichever ways in.
 pub struct Daemon {
-    in_force: Arc<InForce>,
+    active: Arc<ActiveServices>,
     shutdown: Shutdown,
     serving: JoinSet<()>,
     control: Option<Occupancy>,
@@ -184,22 +184,22 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     fn embedded(config: &Config) -> Result<Self, StartError> {
-        let in_force = InForce::new(services(
+        let active = ActiveServices::new(services(
             &*Foundation::lay(config)?,
             config,
             (&[], None),
             None,
         )?);
         let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
-        let mut daemon = Self::of(in_force);
+        let mut daemon = Self::of(active);
         daemon.obey(door, config.limits);
         Ok(daemon)
     }
 
-    fn of(in_force: Arc<InForce>) -> Self {
-        let shutdown = in_force.services().shutdown.clone();
+    fn of(active: Arc<ActiveServices>) -> Self {
+        let shutdown = active.services().shutdown.clone();
         Self {
-            in_force,
+            active,
             shutdown,
             serving: JoinSet::new(),
             control: None,
@@ -210,7 +210,7 @@ impl Daemon {
         let listener = Listener::new(door, limits);
         self.control = Some(listener.occupancy());
         self.serving
-            .spawn(listener.serve(Arc::clone(&self.in_force), self.shutdown.clone()));
+            .spawn(listener.serve(Arc::clone(&self.active), self.shutdown.clone()));
     }
 
     /// Returns when nobody is connected to the control socket. However long that takes: another command would be cut
@@ -237,7 +237,7 @@ impl Daemon {
         // A panic of an accept loop was logged where it happened.
         while self.serving.join_next().await.is_some() {}
         // A disk that does not answer must not keep the process.
-        let services = self.in_force.services();
+        let services = self.active.services();
         let _ = tokio::time::timeout(PUT_BY_TIMEOUT, services.pages.put_by()).await;
     }
 }
@@ -416,13 +416,19 @@ fn services(
         let config = config.clone();
         move |gauges: &Gauges| snapshot::take(&config, gauges, &looked)
     };
+    let admission = Admission::new(
+        &config.limits,
+        config.own_names(),
+        via,
+        before.map(|before| &before.admission),
+    );
     Ok(Services {
+        admission,
         access,
         pages,
         files,
         uploads,
         limits: config.limits,
-        rate: RequestRate::following(&config.limits, before.map(|before| &before.rate)),
         upkeep,
         exchange,
         metrics: Arc::clone(&foundation.metrics),
@@ -432,8 +438,6 @@ fn services(
         snapshot: Arc::new(snapshot),
         holdings: store.holdings(),
         path_prefix: config.path_prefix(),
-        via,
-        own_names: config.own_names(),
     })
 }
 

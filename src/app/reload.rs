@@ -20,7 +20,7 @@ impl App {
     pub async fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, StartError> {
         let (foundation, running) = (Arc::clone(&self.foundation), self.config.clone());
         let (certificates, opened) = (self.certificates.clone(), self.opened.clone());
-        let before = self.daemon.in_force.services();
+        let before = self.daemon.active.services();
         let making = tokio::task::spawn_blocking(move || {
             let faults = unusable_files(&config);
             if !faults.is_empty() {
@@ -53,7 +53,7 @@ impl App {
             log.set(&config.log.level)
                 .map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
         }
-        self.daemon.in_force.replace(services);
+        self.daemon.active.replace(services);
         self.foundation.resize(config.cache_size.0);
         self.gitlab = gitlab;
         self.config = config;

@@ -22,6 +22,7 @@ use crate::access::Credential;
 use crate::app::Ground;
 use crate::app::address::{self, Address, Given};
 use crate::registry::{MirrorBase, Route, RouteError};
+use crate::server::Refusal;
 use crate::simple::Format;
 use crate::store::Peek;
 use explanation::{Explanation, Verdict};
@@ -180,12 +181,8 @@ fn notes(address: &Address) -> Vec<String> {
 }
 
 fn refused(why: &RouteError) -> String {
-    let status = match why {
-        RouteError::Unknown => 404,
-        RouteError::Malformed(_) | RouteError::CredentialInQuery(_) => 400,
-        RouteError::Method(_) => 405,
-    };
-    format!("{why} ({status})")
+    let status = Refusal::from(why.clone()).status();
+    format!("{why} ({})", status.as_u16())
 }
 
 /// What was given, without what may be a password or a token in it.

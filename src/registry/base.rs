@@ -131,7 +131,7 @@ impl Bases {
         let route = Route::from_path(path).ok()?;
         route
             .scope()
-            .is_some_and(|scope| !scope.is_mirror() && !matches!(route, Route::View(_)))
+            .is_some_and(|scope| !scope.is_mirror() && !matches!(route, Route::ProjectPage(_)))
             .then_some(path)
     }
 

@@ -132,7 +132,7 @@ impl MirrorBase {
             Route::File(file) => self.file_url(file.mirror_path()?),
             Route::Sidecar(file) => self.file_url(&file.mirror_path()?.metadata()?),
             Route::Mirrored(path) => self.file_url(path),
-            Route::Upload { .. } | Route::View(_) | Route::House(_) => None,
+            Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => None,
         }
     }
 

@@ -26,6 +26,6 @@ pub use mirror_base::{MirrorBase, MirrorBaseError, Stranger};
 pub use mirror_path::MirrorPath;
 pub use page_ref::PageRef;
 pub use private_names::{PrivateNames, PrivateNamesError};
-pub use route::{House, Route, RouteError};
+pub use route::{AdminEndpoint, Route, RouteError};
 pub use scope::{Scope, ScopeKind};
 pub use swap::{Swap, Swapped};

@@ -29,13 +29,13 @@ pub enum Route {
     /// Where a project takes uploads.
     Upload { scope: Scope },
     /// One project's page as people read it; under a name, always.
-    View(PageRef),
-    /// larder's own pages.
-    House(House),
+    ProjectPage(PageRef),
+    /// An endpoint of larder's own.
+    Admin(AdminEndpoint),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum House {
+pub enum AdminEndpoint {
     Live,
     Ready,
     Metrics,
@@ -43,10 +43,10 @@ pub enum House {
     Home,
     /// The same as JSON.
     Status,
-    /// Leads to a [`Route::View`] by what a form says.
+    /// Leads to a [`Route::ProjectPage`] by what a form says.
     Find,
     /// `*`: the server as a whole, asked with OPTIONS for what it can (RFC 9110 §9.3.7).
-    Everything,
+    Options,
 }
 
 /// Why a request line is not one of ours. The client is to blame for each.
@@ -87,7 +87,7 @@ impl Route {
             ));
         }
         if (method, target.path()) == (&Method::OPTIONS, EVERYTHING) {
-            return Ok(Self::House(House::Everything));
+            return Ok(Self::Admin(AdminEndpoint::Options));
         }
         if let Some(name) = target.query().and_then(credential_in) {
             return Err(RouteError::CredentialInQuery(name));
@@ -120,13 +120,13 @@ impl Route {
         }
         segments.extend(below.into_iter().filter(|segment| !segment.is_empty()));
         let (kind, rest) = match segments.as_slice() {
-            ["-"] if slashed => return Ok(Self::House(House::Home)),
+            ["-"] if slashed => return Ok(Self::Admin(AdminEndpoint::Home)),
             ["-", kind @ ("projects" | "groups" | "mirrors"), id, name] if !slashed => {
-                return view_of(kind, id, name).ok_or(RouteError::Unknown);
+                return project_page_of(kind, id, name).ok_or(RouteError::Unknown);
             }
-            ["-", house @ ..] if !slashed => {
-                return House::parse(house)
-                    .map(Self::House)
+            ["-", endpoint @ ..] if !slashed => {
+                return AdminEndpoint::parse(endpoint)
+                    .map(Self::Admin)
                     .ok_or(RouteError::Unknown);
             }
             ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {
@@ -175,19 +175,27 @@ impl Route {
             Self::Sidecar(file) => format!("{}.metadata", file.path()),
             Self::Mirrored(path) => path.path(),
             Self::Upload { scope } => scope.path(),
-            Self::View(page) => view_path(page),
-            Self::House(house) => house.path().to_owned(),
+            Self::ProjectPage(page) => project_page_path(page),
+            Self::Admin(endpoint) => endpoint.path().to_owned(),
         }
     }
 
     /// Whose packages it is about; larder's own pages are about nobody's.
     pub fn scope(&self) -> Option<&Scope> {
         match self {
-            Self::Page(page) | Self::View(page) => Some(&page.scope),
+            Self::Page(page) | Self::ProjectPage(page) => Some(&page.scope),
             Self::File(file) | Self::Sidecar(file) => Some(&file.scope),
             Self::Mirrored(path) => Some(path.scope()),
             Self::Upload { scope } => Some(scope),
-            Self::House(_) => None,
+            Self::Admin(_) => None,
+        }
+    }
+
+    /// The scope whose packages it reads; an upload reads none.
+    pub fn read_scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Upload { .. } => None,
+            _ => self.scope(),
         }
     }
 
@@ -201,7 +209,7 @@ impl Route {
             Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
             Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
-            Self::View(_) | Self::House(_) => "internal",
+            Self::ProjectPage(_) | Self::Admin(_) => "internal",
         }
     }
 
@@ -220,7 +228,7 @@ impl fmt::Display for Route {
     }
 }
 
-impl House {
+impl AdminEndpoint {
     fn parse(segments: &[&str]) -> Option<Self> {
         [
             Self::Live,
@@ -230,8 +238,8 @@ impl House {
             Self::Find,
         ]
         .into_iter()
-        .find(|house| {
-            let mut own = house.path().split('/').skip(2);
+        .find(|endpoint| {
+            let mut own = endpoint.path().split('/').skip(2);
             segments.iter().all(|segment| own.next() == Some(segment)) && own.next().is_none()
         })
     }
@@ -244,7 +252,7 @@ impl House {
             Self::Home => "/-/",
             Self::Status => "/-/status",
             Self::Find => "/-/find",
-            Self::Everything => EVERYTHING,
+            Self::Options => EVERYTHING,
         }
     }
 }
@@ -260,20 +268,20 @@ fn above(segments: &[&str]) -> usize {
 }
 
 /// The page that people read of a project.
-fn view_of(kind: &str, id: &str, name: &str) -> Option<Route> {
+fn project_page_of(kind: &str, id: &str, name: &str) -> Option<Route> {
     let kind = match kind {
         "projects" => ScopeKind::Project,
         "groups" => ScopeKind::Group,
         _ => ScopeKind::Mirror,
     };
     let name = ProjectName::parse(name).ok()?;
-    Some(Route::View(PageRef {
+    Some(Route::ProjectPage(PageRef {
         scope: Scope::parse(kind, id)?,
         name: Some(name),
     }))
 }
 
-fn view_path(page: &PageRef) -> String {
+fn project_page_path(page: &PageRef) -> String {
     let kind = if page.scope.is_mirror() {
         "mirrors/"
     } else {
@@ -400,8 +408,8 @@ mod tests {
 
     #[test]
     fn the_pages_for_people_are_routes_of_the_house() {
-        assert_eq!(read("/-/"), Ok(Route::House(House::Home)));
-        assert_eq!(read("/-/status"), Ok(Route::House(House::Status)));
+        assert_eq!(read("/-/"), Ok(Route::Admin(AdminEndpoint::Home)));
+        assert_eq!(read("/-/status"), Ok(Route::Admin(AdminEndpoint::Status)));
         for (path, scope) in [
             (
                 "/-/projects/acme%2Fwidgets/foo-bar",
@@ -412,7 +420,7 @@ mod tests {
         ] {
             let route = read(&path.replace("foo-bar", "Foo_.Bar"));
             assert!(
-                matches!(&route, Ok(Route::View(page)) if page.scope.to_string() == scope),
+                matches!(&route, Ok(Route::ProjectPage(page)) if page.scope.to_string() == scope),
                 "{route:?}"
             );
             assert_eq!(route.map(|route| route.path()).as_deref(), Ok(path));

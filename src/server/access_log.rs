@@ -23,7 +23,7 @@ const PATH_CHARS_MAX: usize = 512;
 const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request when it comes.
-pub struct Line {
+pub struct LoggedRequest {
     /// None over a unix socket.
     pub client: Option<ClientAddress>,
     pub method: Method,
@@ -34,9 +34,9 @@ pub struct Line {
     pub correlation: Arc<Correlation>,
 }
 
-pub struct Tally {
+pub struct AccessLogEntry {
     metrics: Arc<Metrics>,
-    line: Line,
+    request: LoggedRequest,
     answer: Option<(StatusCode, CacheStatus)>,
     /// The body's length, where it is known beforehand.
     promised: Option<u64>,
@@ -45,11 +45,11 @@ pub struct Tally {
     broken: Option<String>,
 }
 
-impl Tally {
-    pub fn new(metrics: Arc<Metrics>, line: Line) -> Self {
+impl AccessLogEntry {
+    pub fn new(metrics: Arc<Metrics>, request: LoggedRequest) -> Self {
         Self {
             metrics,
-            line,
+            request,
             answer: None,
             promised: None,
             bytes: 0,
@@ -97,16 +97,16 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl Drop for Tally {
+impl Drop for AccessLogEntry {
     fn drop(&mut self) {
-        let Line {
+        let LoggedRequest {
             client,
             method,
             route,
             path,
             since,
             correlation,
-        } = &self.line;
+        } = &self.request;
         let now = clock::now();
         let took = now.saturating_duration_since(*since);
         let cache = self

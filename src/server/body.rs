@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
-use super::access_log::Tally;
+use super::access_log::AccessLogEntry;
 use crate::access::Permit;
 use crate::file::{CheckedBody, Source};
 use crate::index::PageStream;
@@ -44,7 +44,7 @@ const POOLED_MAX: usize = 32;
 /// Any body larder sends, with its line in the log.
 pub struct ReplyBody {
     inner: Inner,
-    tally: Option<Tally>,
+    entry: Option<AccessLogEntry>,
 }
 
 enum Inner {
@@ -100,16 +100,16 @@ impl ReplyBody {
         self
     }
 
-    pub(super) fn tallied(mut self, mut tally: Tally) -> Self {
-        tally.promised(self.size_hint().exact());
-        self.tally = Some(tally);
+    pub(super) fn logged(mut self, mut entry: AccessLogEntry) -> Self {
+        entry.promised(self.size_hint().exact());
+        self.entry = Some(entry);
         self
     }
 }
 
 impl From<Inner> for ReplyBody {
     fn from(inner: Inner) -> Self {
-        Self { inner, tally: None }
+        Self { inner, entry: None }
     }
 }
 
@@ -136,11 +136,11 @@ impl Body for ReplyBody {
                     .map(|frame| frame.map_err(Into::into)),
                 Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
             };
-        if let Some(tally) = &mut this.tally {
+        if let Some(entry) = &mut this.entry {
             match &frame {
-                Some(Ok(frame)) => tally.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
-                Some(Err(why)) => tally.broke(why.as_ref()),
-                None => tally.ended(),
+                Some(Ok(frame)) => entry.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
+                Some(Err(why)) => entry.broke(why.as_ref()),
+                None => entry.ended(),
             }
         }
         Poll::Ready(frame)

@@ -30,7 +30,7 @@ impl OwnNames {
     }
 
     /// The name that a request calls larder by, if it is not one of its own.
-    pub(super) fn foreign(&self, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn unknown(&self, headers: &HeaderMap) -> Option<String> {
         let called = headers
             .get_all(HOST)
             .iter()
@@ -98,7 +98,7 @@ mod tests {
             "larder.corp",
             "larder.CORP:3141",
         ] {
-            assert_eq!(names.foreign(&fields(&[(HOST, known)])), None, "{known}");
+            assert_eq!(names.unknown(&fields(&[(HOST, known)])), None, "{known}");
         }
         for (foreign, name) in [
             ("evil.example", "evil.example"),
@@ -108,13 +108,13 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(
-                names.foreign(&fields(&[(HOST, foreign)])).as_deref(),
+                names.unknown(&fields(&[(HOST, foreign)])).as_deref(),
                 Some(name),
                 "{foreign}"
             );
         }
         assert_eq!(
-            names.foreign(&HeaderMap::new()),
+            names.unknown(&HeaderMap::new()),
             None,
             "browsers always call a name"
         );

@@ -18,9 +18,10 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::admission::NoPlace;
 use super::body::ReplyBody;
-use super::handler::{NoPlace, Services};
 use super::reply::{self, Refusal, Reply};
+use super::services::Services;
 use super::shutdown::Shutdown;
 use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::control::{
@@ -60,7 +61,7 @@ pub(super) async fn handle(
     let id = RequestId::random();
     tracing::info!(order = name, %id, "an order over the control socket");
     let obeyed = match *request.method() {
-        _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::Crowded),
+        _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::TooManyRequests),
         Method::POST => obey(&services, &name, request, shutdown).await,
         _ => Err(Refusal::Route(RouteError::Method("POST"))),
     };
@@ -295,9 +296,9 @@ impl Body for Content {
 async fn read<O: Order>(body: Incoming) -> Result<O, Refusal> {
     let body = Limited::new(body, ORDER_BYTES_MAX).collect().await;
     let body = body
-        .map_err(|why| Refusal::Order(why.to_string()))?
+        .map_err(|why| Refusal::Command(why.to_string()))?
         .to_bytes();
-    serde_json::from_slice(&body).map_err(|why| Refusal::Order(why.to_string()))
+    serde_json::from_slice(&body).map_err(|why| Refusal::Command(why.to_string()))
 }
 
 /// Has an order carried out on a blocking thread; its events are the answer.

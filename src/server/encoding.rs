@@ -2,47 +2,34 @@
 //!
 //! Pure. Must not know what would be compressed.
 
-use http::HeaderMap;
-use http::header::ACCEPT_ENCODING;
+use std::cmp::Reverse;
 
 use crate::index::Coding;
+use crate::values::quality_list::{Quality, members};
 
 /// The codings the client takes, the one it wants most first; between equals the one that is smaller and faster.
-pub(super) fn wanted(headers: &HeaderMap) -> impl Iterator<Item = Coding> {
-    let mut wanted = [Coding::Zstd, Coding::Gzip].map(|coding| (coding, weight(headers, coding)));
+pub(super) fn wanted<'f>(accept: impl Iterator<Item = &'f str>) -> impl Iterator<Item = Coding> {
+    let listed: Vec<(&str, Quality)> = members(accept).collect();
+    let mut wanted = [Coding::Zstd, Coding::Gzip].map(|coding| (coding, weight(&listed, coding)));
     // Stable: equals keep their order.
-    wanted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    wanted
-        .into_iter()
-        .filter(|(_, weight)| *weight > 0.0)
-        .map(|(coding, _)| coding)
+    wanted.sort_by_key(|(_, weight)| Reverse(*weight));
+    let taken = wanted.into_iter().filter(|(_, weight)| *weight > 0);
+    taken.map(|(coding, _)| coding)
 }
 
 /// The weight of a coding that is named, else that of `*`, else nothing.
-fn weight(headers: &HeaderMap, coding: Coding) -> f32 {
+fn weight(listed: &[(&str, Quality)], coding: Coding) -> Quality {
     let names: &[&str] = match coding {
         Coding::Gzip => &["gzip", "x-gzip"],
         Coding::Zstd => &["zstd"],
     };
-    let lists = headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|list| list.to_str().ok());
-    let mut any = 0.0;
-    for item in lists.flat_map(|list| list.split(',')) {
-        let mut parts = item.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let weight =
-            parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        // A weight that is no number is none (the field is a hint, not a contract).
-        let weight = weight
-            .and_then(|weight| weight.trim().parse().ok())
-            .unwrap_or(1.0);
+    let mut any = 0;
+    for (name, weight) in listed {
         if names.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-            return weight;
+            return *weight;
         }
-        if name == "*" {
-            any = weight;
+        if *name == "*" {
+            any = *weight;
         }
     }
     any
@@ -50,8 +37,6 @@ fn weight(headers: &HeaderMap, coding: Coding) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -74,11 +59,9 @@ mod tests {
             ("br", &[]),
         ];
         for (list, expected) in table {
-            let headers = [(ACCEPT_ENCODING, HeaderValue::from_static(list))]
-                .into_iter()
-                .collect();
-            assert_eq!(wanted(&headers).collect::<Vec<_>>(), expected, "{list}");
+            let wanted = wanted([list].into_iter());
+            assert_eq!(wanted.collect::<Vec<_>>(), expected, "{list}");
         }
-        assert_eq!(wanted(&HeaderMap::new()).count(), 0);
+        assert_eq!(wanted([].into_iter()).count(), 0);
     }
 }

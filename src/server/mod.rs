@@ -10,27 +10,30 @@
 //! have what, and must not ask upstream itself.
 
 mod access_log;
+mod admission;
 mod body;
 mod browser;
-mod conditional;
+mod conditions;
 mod control;
 mod encoding;
+mod endpoints;
+mod file_reply;
 mod handler;
-mod health;
-mod in_force;
+mod page_reply;
 mod probe;
 mod rate;
 mod reply;
+mod services;
 mod shutdown;
 mod target;
 mod tls;
 mod wire;
 
+pub use admission::Admission;
 pub use browser::OwnNames;
-pub use handler::Services;
-pub use in_force::InForce;
 pub use probe::answers;
-pub use rate::RequestRate;
+pub use reply::Refusal;
+pub use services::{ActiveServices, Services};
 pub use shutdown::Shutdown;
 pub use tls::{Certificates, CertificatesError, Reloaded, TlsConfig};
 pub use wire::activation::{ActivationError, PassedSockets};

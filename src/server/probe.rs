@@ -17,9 +17,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::timeout;
 
-use super::handler::OwnRequest;
-use super::in_force::InForce;
-use crate::registry::{House, Route};
+use super::services::ActiveServices;
+use crate::registry::{AdminEndpoint, Route};
+
+/// In the extensions of a request that larder sends to itself: it is neither logged nor counted.
+#[derive(Clone, Copy)]
+pub(super) struct OwnRequest;
 
 /// Both ways; more than the question or its answer has.
 const PIPE_BYTES: usize = 4096;
@@ -28,24 +31,24 @@ const PIPE_BYTES: usize = 4096;
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
 /// Asks whether the daemon is alive, and tells whether it said so within `limit`.
-pub async fn answers(in_force: Arc<InForce>, limit: Duration) -> bool {
+pub async fn answers(active: Arc<ActiveServices>, limit: Duration) -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "ends with its limit, and proves that tasks are run"
     )]
-    let asked = tokio::spawn(timeout(limit, ask(in_force)));
+    let asked = tokio::spawn(timeout(limit, ask(active)));
     matches!(asked.await, Ok(Ok(Ok(answer))) if answer.starts_with(GOOD))
 }
 
-async fn ask(in_force: Arc<InForce>) -> io::Result<Vec<u8>> {
+async fn ask(active: Arc<ActiveServices>) -> io::Result<Vec<u8>> {
     let (mut near, far) = duplex(PIPE_BYTES);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(OwnRequest);
-        let services = in_force.services();
+        let services = active.services();
         async move { Ok::<_, Infallible>(services.handle(request).await) }
     });
     let serving = http1::Builder::new().serve_connection(TokioIo::new(far), service);
-    let path = Route::House(House::Live).path();
+    let path = Route::Admin(AdminEndpoint::Live).path();
     let asking = async move {
         let request = format!("GET {path} HTTP/1.1\r\nhost: larder\r\nconnection: close\r\n\r\n");
         near.write_all(request.as_bytes()).await?;

@@ -47,14 +47,14 @@ impl Bucket {
 }
 
 /// `limits.requests_per_second`, as it is held to.
-pub struct RequestRate {
+pub(super) struct RequestRate {
     /// None: no limit.
     rate: Option<Rate>,
     clients: Cache<ClientAddress, Arc<Mutex<Bucket>>>,
 }
 
 impl RequestRate {
-    pub fn new(limits: &ServerLimits) -> Self {
+    fn new(limits: &ServerLimits) -> Self {
         let rate = (limits.requests_per_second > 0).then(|| {
             let interval = Duration::from_secs(1) / limits.requests_per_second;
             Rate {
@@ -73,7 +73,7 @@ impl RequestRate {
 
     /// The same with the clients of `before`, if the rate is still the same.
     #[must_use]
-    pub fn following(limits: &ServerLimits, before: Option<&Arc<Self>>) -> Arc<Self> {
+    pub(super) fn following(limits: &ServerLimits, before: Option<&Arc<Self>>) -> Arc<Self> {
         let new = Self::new(limits);
         before
             .filter(|before| before.rate == new.rate)

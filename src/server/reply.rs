@@ -1,4 +1,5 @@
-//! From what the services found to an HTTP answer: the only place where larder chooses a status.
+//! From what the services found to an HTTP answer: with `page_reply` and `file_reply` the only place where larder chooses
+//! a status, and the one table of refusals.
 //!
 //! | found | answer |
 //! | --- | --- |
@@ -17,52 +18,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
-use super::body::{FileBody, ReplyBody};
+use super::body::ReplyBody;
 use super::target::TargetError;
-use super::{conditional, encoding};
 use crate::access::{CallerError, CredentialError, DoorError};
 use crate::admin::status::Document;
-use crate::file::{FileError, FileReply};
-use crate::index::{PageError, PageReply};
+use crate::file::FileError;
+use crate::index::PageError;
 use crate::registry::RouteError;
-use crate::simple::MediaType;
 use crate::upload::UploadError;
 use crate::upstream::{PassThrough, UpstreamError};
-use crate::values::byte_range::{ByteRange, Extent};
 use crate::values::cache_status::{CacheStatus, Outcome};
-use crate::values::digest::Digest;
 use crate::values::request_id::RequestId;
 
 pub(super) type Reply = (Response<ReplyBody>, CacheStatus);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// The name of a request in everybody's logs.
+/// The name of a request in larder's log, the client's and upstream's.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The commonest value of it, ready.
 const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
 
-/// Everything that can change a page.
-const PAGE_VARY: HeaderValue =
-    HeaderValue::from_static("Accept, Accept-Encoding, Authorization, PRIVATE-TOKEN, Deploy-Token");
-const FILE_VARY: HeaderValue =
-    HeaderValue::from_static("Authorization, PRIVATE-TOKEN, Deploy-Token");
 /// Everything that can change what people are shown.
 const DOCUMENT_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Authorization, PRIVATE-TOKEN, Deploy-Token, Host");
-/// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to nothing.
-const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// The bytes under a digest never change; the right to them does, hence private.
-const FILE_CACHE_CONTROL: HeaderValue =
-    HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
 /// nothing in it runs, lest it act in the name of whoever looks at it.
@@ -75,7 +62,7 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\""
 
 /// Why a request ends without a service's answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub enum Refusal {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
@@ -95,20 +82,20 @@ pub(super) enum Refusal {
     )]
     Loop,
     #[error("cross-site uploads from a browser are refused (Origin, Sec-Fetch-Site)")]
-    FromAPage,
+    CrossSite,
     #[error(
         "\"{0}\" is an unknown host name, and larder acts with rights of its own: use its address or localhost, or a name that \
          public_url has"
     )]
-    ForeignName(String),
+    UnknownHost(String),
     #[error("too many requests are under way (limits.connections): retry in a moment")]
-    Crowded,
+    TooManyRequests,
     #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
-    Hasty(Duration),
+    RateLimited(Duration),
     #[error("this address speaks TLS: use https:// in place of http://")]
     Plaintext,
     #[error("the command cannot be read: {0}")]
-    Order(String),
+    Command(String),
     #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -120,7 +107,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn status(&self) -> StatusCode {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::Route(RouteError::Unknown) => StatusCode::NOT_FOUND,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
@@ -128,7 +116,7 @@ impl Refusal {
             | Self::Target(_)
             | Self::BodyOnRead
             | Self::Plaintext
-            | Self::Order(_) => StatusCode::BAD_REQUEST,
+            | Self::Command(_) => StatusCode::BAD_REQUEST,
             Self::Caller(CallerError::Credential(CredentialError::Repeated(_))) => {
                 StatusCode::BAD_REQUEST
             }
@@ -165,10 +153,10 @@ impl Refusal {
             | Self::Caller(CallerError::Offline(DoorError::Denied))
             | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
             Self::Caller(CallerError::Offline(DoorError::Unknown)) => StatusCode::UNAUTHORIZED,
-            Self::FromAPage => StatusCode::FORBIDDEN,
-            Self::ForeignName(_) => StatusCode::MISDIRECTED_REQUEST,
-            Self::Hasty(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::UnknownHost(_) => StatusCode::MISDIRECTED_REQUEST,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
@@ -231,7 +219,7 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     ) {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
-    if let Refusal::Hasty(wait) = why {
+    if let Refusal::RateLimited(wait) = why {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
     if matches!(
@@ -281,236 +269,6 @@ pub(super) fn relayed(relayed: PassThrough) -> Reply {
         put_reason(&mut response, &String::from_utf8_lossy(reason.as_bytes()));
     }
     (response, status)
-}
-
-pub(super) fn page(found: PageReply, media: MediaType, request: &HeaderMap) -> Reply {
-    let (page, status, age) = match found {
-        PageReply::Page {
-            page,
-            status,
-            age,
-            permit: _,
-        } => (page, status, age),
-        PageReply::Stream(stream) => {
-            let mut response = Response::new(ReplyBody::page(stream));
-            page_headers(response.headers_mut(), media);
-            return (response, CacheStatus::answered(Outcome::Bypass, 200));
-        }
-        PageReply::PassThrough(word) => return relayed(word),
-    };
-    let forms = page.forms();
-    let representation = forms.choose(encoding::wanted(request));
-    let fresh = conditional::not_modified(request, representation.etag.as_bytes());
-    let body = if fresh {
-        ReplyBody::empty()
-    } else {
-        ReplyBody::bytes(representation.body.clone())
-    };
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    page_headers(headers, media);
-    headers.insert(ETAG, representation.etag.clone());
-    if fresh {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(representation.body.len()));
-        if let Some(coding) = representation.coding {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-        }
-    }
-    if let Some(age) = age {
-        response
-            .headers_mut()
-            .insert(AGE, HeaderValue::from(age.as_secs()));
-    }
-    (response, status)
-}
-
-fn page_headers(headers: &mut HeaderMap, media: MediaType) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.as_str()));
-    headers.insert(CACHE_CONTROL, PAGE_CACHE_CONTROL);
-    headers.insert(VARY, PAGE_VARY);
-}
-
-/// A file that was found by a page of this age, which upstream could not confirm: that it is still listed is no fresher.
-pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) -> Reply {
-    if !(response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED) {
-        return (response, status);
-    }
-    response
-        .headers_mut()
-        .insert(AGE, HeaderValue::from(age.as_secs()));
-    let from_store = status == CacheStatus::HIT;
-    (
-        response,
-        if from_store {
-            CacheStatus::new(Outcome::Stale)
-        } else {
-            status
-        },
-    )
-}
-
-/// The entity tag of a file: its quoted sha256.
-pub(super) fn file_etag(digest: Digest) -> String {
-    format!("\"{digest}\"")
-}
-
-pub(super) fn file(
-    found: FileReply,
-    etag: &str,
-    unchanged: bool,
-    wanted: Option<ByteRange>,
-) -> Reply {
-    match found {
-        FileReply::PassThrough(word) => relayed(word),
-        FileReply::Known {
-            permit: _, status, ..
-        } if unchanged => {
-            let mut response = Response::new(ReplyBody::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            file_headers(response.headers_mut(), etag);
-            (response, status)
-        }
-        FileReply::Known {
-            permit: _,
-            size,
-            status,
-        } => {
-            let (mut response, _) = whole_or_range(size, wanted);
-            file_headers(response.headers_mut(), etag);
-            (response, status)
-        }
-        FileReply::Open {
-            permit,
-            source,
-            size: Some(size),
-            status,
-        } => {
-            let (mut response, extent) = whole_or_range(size, wanted);
-            if let Some(extent) = extent {
-                *response.body_mut() = ReplyBody::file(FileBody::new(permit, source, Some(extent)));
-            }
-            file_headers(response.headers_mut(), etag);
-            (response, status)
-        }
-        FileReply::Open {
-            permit,
-            source,
-            size: None,
-            status,
-        } => {
-            let mut response = Response::new(ReplyBody::file(FileBody::new(permit, source, None)));
-            file_headers(response.headers_mut(), etag);
-            (response, status)
-        }
-        FileReply::Checked {
-            permit: _,
-            size,
-            body,
-        } => {
-            let mut response = Response::new(ReplyBody::checked(body));
-            file_headers(response.headers_mut(), etag);
-            if let Some(size) = size {
-                response
-                    .headers_mut()
-                    .insert(CONTENT_LENGTH, HeaderValue::from(size));
-            }
-            (response, CacheStatus::answered(Outcome::Bypass, 200))
-        }
-        FileReply::Unverified { size, body } => {
-            let body = body.map_or_else(ReplyBody::empty, |body| ReplyBody::relayed(body, size));
-            let mut response = Response::new(body);
-            unchecked(response.headers_mut());
-            if let Some(size) = size {
-                response
-                    .headers_mut()
-                    .insert(CONTENT_LENGTH, HeaderValue::from(size));
-            }
-            (response, CacheStatus::answered(Outcome::Bypass, 200))
-        }
-        FileReply::Unsatisfiable { size } => {
-            let mut response = Response::new(ReplyBody::empty());
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            let size = size.map_or_else(|| "*".to_owned(), |size| size.to_string());
-            unchecked(response.headers_mut());
-            content_range(response.headers_mut(), &format!("bytes */{size}"));
-            (response, CacheStatus::answered(Outcome::Bypass, 416))
-        }
-        FileReply::Partial { range, body } => {
-            let bytes = range.bytes();
-            let mut response = Response::new(ReplyBody::relayed(body, Some(bytes)));
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let headers = response.headers_mut();
-            unchecked(headers);
-            let whole = range
-                .whole
-                .map_or_else(|| "*".to_owned(), |whole| whole.to_string());
-            content_range(
-                headers,
-                &format!("bytes {}-{}/{whole}", range.first, range.last),
-            );
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-            (response, CacheStatus::answered(Outcome::Bypass, 206))
-        }
-    }
-}
-
-/// Bytes that nobody has checked: no tag vouches for them, and nobody keeps them.
-fn unchecked(headers: &mut HeaderMap) {
-    file_headers(headers, "");
-    headers.remove(ETAG);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-}
-
-/// The head of a file of known size, and the part that is to follow.
-fn whole_or_range(size: u64, wanted: Option<ByteRange>) -> (Response<ReplyBody>, Option<Extent>) {
-    let mut response = Response::new(ReplyBody::empty());
-    let extent = match wanted {
-        None => Some(Extent {
-            start: 0,
-            end: size,
-        }),
-        Some(range) => range.on(size),
-    };
-    match (wanted, extent) {
-        (None, _) => {}
-        (Some(_), Some(Extent { start, end })) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            content_range(
-                response.headers_mut(),
-                &format!("bytes {start}-{}/{size}", end - 1),
-            );
-        }
-        (Some(_), None) => {
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            content_range(response.headers_mut(), &format!("bytes */{size}"));
-        }
-    }
-    let length = extent.map_or(0, Extent::bytes);
-    response
-        .headers_mut()
-        .insert(CONTENT_LENGTH, HeaderValue::from(length));
-    (response, extent)
-}
-
-fn content_range(headers: &mut HeaderMap, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(CONTENT_RANGE, value);
-    }
-}
-
-fn file_headers(headers: &mut HeaderMap, etag: &str) {
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(CACHE_CONTROL, FILE_CACHE_CONTROL);
-    headers.insert(VARY, FILE_VARY);
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        headers.insert(ETAG, etag);
-    }
 }
 
 /// A line of larder's own: health, metrics.

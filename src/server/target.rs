@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Uri, Version};
 
 /// Why nobody can tell whom a request calls. The client is to blame for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TargetError {
+pub enum TargetError {
     #[error("HTTP/1.1 wants a Host field")]
     NoHost,
     #[error("more than one Host field")]

@@ -4,9 +4,7 @@
 //! can be had in each type.
 
 use super::format::{MediaType, TEXT_HTML, V1_HTML, V1_JSON};
-
-/// So many ranges are read; longer lists have nothing more to say.
-const RANGES_MAX: usize = 64;
+use crate::values::quality_list::{Quality, members};
 
 const LATEST_HTML: &str = "application/vnd.pypi.simple.latest+html";
 const LATEST_JSON: &str = "application/vnd.pypi.simple.latest+json";
@@ -18,11 +16,6 @@ enum Exactness {
     Family,
     Named,
 }
-
-/// A quality in thousandths, as exact as RFC 9110 lets it be written.
-type Quality = u16;
-
-const QUALITY_MAX: Quality = 1000;
 
 /// The type to answer with, from the values of all `Accept` fields. `None` when nothing fits (406).
 ///
@@ -37,36 +30,35 @@ pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<MediaT
     if fields.is_empty() {
         return Some(MediaType::TextHtml);
     }
-    let ranges: Vec<(&str, Quality)> = fields
-        .iter()
-        .flat_map(|field| field.split(','))
-        .filter_map(range)
-        .take(RANGES_MAX)
-        .collect();
-    // In the order of preference among wildcards; `max_by_key` keeps the last of equals.
-    [
+    let ranges: Vec<(&str, Quality)> = members(fields).collect();
+    let mut best = None;
+    // In the order of preference among wildcards: of equals the last is kept.
+    for (media, rank) in [
         (MediaType::V1Json, 2),
         (MediaType::V1Html, 1),
         (MediaType::TextHtml, 0),
-    ]
-    .into_iter()
-    .filter_map(|(media, rank)| {
-        let (exactness, quality) = standing(media, &ranges)?;
+    ] {
+        let Some((exactness, quality)) = weight(media, &ranges) else {
+            continue;
+        };
         let named = exactness == Exactness::Named;
-        (quality > 0).then_some((media, (quality, named, if named { rank } else { 0 })))
-    })
-    .max_by_key(|(_, key)| *key)
-    .map(|(media, _)| media)
+        let key = (quality, named, if named { rank } else { 0 });
+        if quality > 0 && best.is_none_or(|(known, _)| key >= known) {
+            best = Some((key, media));
+        }
+    }
+    best.map(|(_, media)| media)
 }
 
-/// What the client thinks of a type: the word of the most exact range, of equals the friendliest.
-fn standing(media: MediaType, ranges: &[(&str, Quality)]) -> Option<(Exactness, Quality)> {
-    ranges
-        .iter()
-        .filter_map(|&(range, quality)| {
-            exactness(range, media).map(|exactness| (exactness, quality))
-        })
-        .max()
+/// What the client thinks of a type: the weight of the most exact range, of equals the highest.
+fn weight(media: MediaType, ranges: &[(&str, Quality)]) -> Option<(Exactness, Quality)> {
+    let mut best = None;
+    for &(range, quality) in ranges {
+        if let Some(exactness) = exactness(range, media) {
+            best = best.max(Some((exactness, quality)));
+        }
+    }
+    best
 }
 
 fn exactness(range: &str, media: MediaType) -> Option<Exactness> {
@@ -81,36 +73,6 @@ fn exactness(range: &str, media: MediaType) -> Option<Exactness> {
         Some(Exactness::Family)
     } else {
         (range == "*/*").then_some(Exactness::Anything)
-    }
-}
-
-/// A media range and its quality. One whose quality cannot be read says nothing.
-fn range(text: &str) -> Option<(&str, Quality)> {
-    let mut parts = text.split(';').map(str::trim_ascii);
-    let range = parts.next().filter(|range| !range.is_empty())?;
-    let weight = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim_ascii()
-            .eq_ignore_ascii_case("q")
-            .then(|| value.trim_ascii())
-    });
-    match weight {
-        None => Some((range, QUALITY_MAX)),
-        Some(weight) => Some((range, quality(weight)?)),
-    }
-}
-
-/// `0`, `1`, and up to three decimals between them.
-fn quality(text: &str) -> Option<Quality> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let thousandths = format!("{decimals:0<3}").parse().ok()?;
-    match whole {
-        "0" => Some(thousandths),
-        "1" if thousandths == 0 => Some(QUALITY_MAX),
-        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod correlation;
 pub mod digest;
 pub mod error_chain;
 pub mod histogram;
+pub mod quality_list;
 pub mod quantity;
 pub mod request_id;
 pub mod secret;

@@ -5,20 +5,11 @@
 
 use std::fmt::Write;
 
+use crate::values::quality_list;
+
 /// Whether an `Accept` field asks for OpenMetrics, as Prometheus writes it.
-pub(super) fn wants_openmetrics<'a>(mut accept: impl Iterator<Item = &'a str>) -> bool {
-    accept.any(|field| {
-        field.split(',').any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let named = parts
-                .next()
-                .is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
-            let quality = parts
-                .find_map(|part| part.strip_prefix("q="))
-                .map(str::parse::<f32>);
-            named && !matches!(quality, Some(Ok(none)) if none <= 0.0)
-        })
-    })
+pub(super) fn wants_openmetrics<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
+    quality_list::names(accept, "application/openmetrics-text")
 }
 
 pub(super) fn plain_text(openmetrics: &str) -> String {

@@ -118,7 +118,7 @@ pub fn find(query: &str) -> Result<String, RouteError> {
         .as_deref()
         .and_then(|name| name.parse().ok())
         .ok_or(RouteError::Malformed(NO_ID))?;
-    let path = Route::View(PageRef {
+    let path = Route::ProjectPage(PageRef {
         scope,
         name: Some(name),
     })

@@ -13,7 +13,7 @@ use super::beginning::{api_version, first_project};
 use super::finding::Finding;
 use super::{connection, judgement, machine};
 use crate::access::Credential;
-use crate::registry::{House, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
+use crate::registry::{AdminEndpoint, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
     ConnectionFacts, FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamError,
@@ -54,7 +54,7 @@ impl GitLabCheck {
     async fn questions(&self, findings: &mut Vec<Finding>) {
         let shown = !self.credential.is_anonymous();
         // Of the house, and so of no scope: GitLab is meant.
-        let any = Route::House(House::Live);
+        let any = Route::Admin(AdminEndpoint::Live);
         match self
             .hear(
                 Inquiry::Version,

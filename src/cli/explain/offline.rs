@@ -72,7 +72,7 @@ fn look(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
                 held: Some(held),
             }
         }
-        Route::Page(_) | Route::Upload { .. } | Route::View(_) | Route::House(_) => {
+        Route::Page(_) | Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => {
             Found::default()
         }
         Route::File(file) => of_file(file, peek)?,

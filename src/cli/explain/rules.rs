@@ -4,18 +4,18 @@
 
 use super::explanation::{Explanation, Verdict};
 use crate::app::Ground;
-use crate::registry::{House, PageRef, Route, Scope, ScopeKind};
+use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
 
 /// What is at an address that is of no index.
 pub(super) fn about_larder(route: &Route) -> &'static str {
     match route {
-        Route::House(House::Metrics) => "larder's own metrics, for every client that can connect",
-        Route::House(House::Home | House::Status) => {
+        Route::Admin(AdminEndpoint::Metrics) => "larder's own metrics, for every client that can connect",
+        Route::Admin(AdminEndpoint::Home | AdminEndpoint::Status) => {
             "the status page, for every client that can connect"
         }
-        Route::House(House::Find) => "the way of a form to a project's page",
+        Route::Admin(AdminEndpoint::Find) => "the way of a form to a project's page",
         _ => "larder's own health, for every client that can connect",
     }
 }
@@ -24,7 +24,7 @@ pub(super) fn about_larder(route: &Route) -> &'static str {
 pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format, ground: &Ground) {
     explanation.what = what(route);
     explanation.upstream = match route {
-        Route::View(page) => ground.url(&Route::Page(page.clone())),
+        Route::ProjectPage(page) => ground.url(&Route::Page(page.clone())),
         _ => ground.url(route),
     };
     let Some(scope) = route.scope() else {
@@ -192,8 +192,8 @@ pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName
         Route::File(_)
         | Route::Sidecar(_)
         | Route::Upload { .. }
-        | Route::View(_)
-        | Route::House(_) => None,
+        | Route::ProjectPage(_)
+        | Route::Admin(_) => None,
     };
     name.filter(|name| ground.private.hold(name))
 }
@@ -221,8 +221,8 @@ pub(super) fn what(route: &Route) -> String {
             None => format!("the file {} of {whose}", path.filename()),
         },
         Route::Upload { .. } => format!("where {whose} takes uploads (POST)"),
-        Route::View(page) => format!("what people read of {}", Route::Page(page.clone())),
-        Route::House(_) => "a page about larder itself".to_owned(),
+        Route::ProjectPage(page) => format!("what people read of {}", Route::Page(page.clone())),
+        Route::Admin(_) => "a page about larder itself".to_owned(),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn look(explanation: &mut Explanation, route: &Route, ground: &Ground
         Route::File(file) => found_file(file, peek),
         Route::Sidecar(wheel) => found_metadata(wheel, peek),
         Route::Mirrored(path) => mirrored(explanation, path, ground, peek),
-        Route::Upload { .. } | Route::View(_) | Route::House(_) => Ok(Vec::new()),
+        Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => Ok(Vec::new()),
     };
     match told {
         Ok(lines) => explanation.stored.extend(lines),

@@ -72,7 +72,7 @@ async fn serve(
     // Ends with this function, and so behind the drain.
     let mut beside = JoinSet::new();
     if let Some(limit) = manager.watchdog() {
-        beside.spawn(watchdog::keep_content(Arc::clone(app.in_force()), limit));
+        beside.spawn(watchdog::keep_content(Arc::clone(app.active()), limit));
     }
     manager.ready(&status(&app));
     let mut looks = interval_at((clock::now() + STATUS_EVERY).into(), STATUS_EVERY);
@@ -92,7 +92,7 @@ async fn serve(
         }
     }
     tracing::info!("stopping: running downloads are finished first");
-    manager.stopping(app.in_force().services().limits.drain_timeout.0);
+    manager.stopping(app.active().services().limits.drain_timeout.0);
     tokio::select! {
         () = app.stop() => Ok(0),
         () = signals.end() => {
@@ -120,7 +120,7 @@ fn warn_of_few_files(connections: usize) {
 
 /// One line about the daemon, for its service manager.
 fn status(app: &App) -> String {
-    let gauges = app.in_force().services().gauges();
+    let gauges = app.active().services().gauges();
     in_words(destination(app.gitlab()).as_deref(), &gauges)
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn reload(app: &mut App, invocation: &Invocation) {
         Ok(Err(why)) => Err(why.to_string()),
         Err(why) => Err(format!("larder failed at reading it: {why}")),
     };
-    let metrics = &app.in_force().services().metrics;
+    let metrics = &app.active().services().metrics;
     match done {
         Ok(waiting) => {
             metrics.config_taken(clock::wall());

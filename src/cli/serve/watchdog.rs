@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::manager;
-use crate::server::{InForce, answers};
+use crate::server::{ActiveServices, answers};
 
 /// Of the time that the daemon may be silent: after this part it is asked again, and so much it has to answer.
 const PARTS: u32 = 3;
 
 /// Gives a sign of life again and again; `silence` is the longest that the manager bears.
-pub(super) async fn keep_content(in_force: Arc<InForce>, silence: Duration) {
+pub(super) async fn keep_content(active: Arc<ActiveServices>, silence: Duration) {
     let part = silence / PARTS;
     loop {
-        if answers(Arc::clone(&in_force), part).await {
+        if answers(Arc::clone(&active), part).await {
             manager::alive();
             tokio::time::sleep(part).await;
         } else {

@@ -30,8 +30,9 @@ use super::patience::PatientStream;
 use super::places::Place;
 use super::stream::{First, Stream};
 use crate::server::ServerLimits;
+use crate::server::admission::{NoPlace, is_probe_request};
 use crate::server::body::ReplyBody;
-use crate::server::handler::{NoPlace, OverTls, is_probe};
+use crate::server::endpoints::OverTls;
 use crate::server::reply::{self, Refusal};
 use crate::server::shutdown::Shutdown;
 use crate::values::clock;
@@ -264,7 +265,7 @@ impl About {
     async fn lets_in(&self, request: &Request<Incoming>) -> bool {
         let place = &self.place;
         let is_in = place.is_usual()
-            || is_probe(request)
+            || is_probe_request(request)
             || place.becomes_usual(self.limits.queue_timeout.0).await;
         if !is_in {
             self.counts.refused(TurnedAway::Crowded);

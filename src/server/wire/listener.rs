@@ -21,7 +21,7 @@ use super::places::{Place, Places};
 use crate::server::ServerLimits;
 use crate::server::body::ReplyBody;
 use crate::server::control;
-use crate::server::in_force::InForce;
+use crate::server::services::ActiveServices;
 use crate::server::shutdown::Shutdown;
 use crate::values::clock;
 
@@ -68,7 +68,7 @@ impl<D: Door> Listener<D> {
         self,
         counts: Arc<ConnectionCounts>,
         shutdown: Shutdown,
-        in_force: &InForce,
+        active: &ActiveServices,
         answer: F,
     ) where
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
@@ -103,7 +103,7 @@ impl<D: Door> Listener<D> {
                         }
                     };
                     let (answer, shutdown) = (answer.clone(), shutdown.clone());
-                    let (limits, streams) = (in_force.limits(), Arc::clone(&self.streams));
+                    let (limits, streams) = (active.limits(), Arc::clone(&self.streams));
                     let (heads, counts, open) =
                         (heads.clone(), Arc::clone(&counts), counts.accepted());
                     let about = About {
@@ -137,7 +137,7 @@ impl<D: Door> Listener<D> {
             }
         }
         drop(self.door);
-        if timeout(in_force.limits().drain_timeout.0, self.places.all_free())
+        if timeout(active.limits().drain_timeout.0, self.places.all_free())
             .await
             .is_err()
         {
@@ -148,27 +148,27 @@ impl<D: Door> Listener<D> {
 
 impl Listener<NetworkDoor> {
     /// Serves until told to stop, then until the last connection is done or the drain limit is over.
-    pub async fn serve(self, in_force: Arc<InForce>, shutdown: Shutdown) {
-        let counts = Arc::clone(&in_force.services().connections);
-        let present = Arc::clone(&in_force);
+    pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
+        let counts = Arc::clone(&active.services().connections);
+        let present = Arc::clone(&active);
         let answer = move |request| {
             let services = present.services();
             async move { services.handle(request).await }
         };
-        self.accept_all(counts, shutdown, &in_force, answer).await;
+        self.accept_all(counts, shutdown, &active, answer).await;
     }
 }
 
 impl Listener<ControlDoor> {
     /// The same, with orders.
-    pub async fn serve(self, in_force: Arc<InForce>, shutdown: Shutdown) {
-        let (stop, present) = (shutdown.clone(), Arc::clone(&in_force));
+    pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
+        let (stop, present) = (shutdown.clone(), Arc::clone(&active));
         let answer = move |request| {
             let (services, stop) = (present.services(), stop.clone());
             async move { control::handle(services, request, &stop).await }
         };
         // Clients are those of the network.
-        self.accept_all(Arc::default(), shutdown, &in_force, answer)
+        self.accept_all(Arc::default(), shutdown, &active, answer)
             .await;
     }
 }
