@@ -26,7 +26,7 @@ pub struct Credential {
 }
 
 /// What a field of a credential shows, whatever its form.
-pub(super) struct Shown {
+pub(super) struct ShownSecret {
     /// Of a Basic pair.
     pub user: Option<String>,
     pub secret: Zeroizing<Vec<u8>>,
@@ -84,7 +84,7 @@ impl Credential {
         }
     }
 
-    /// What whoever asks without a credential has.
+    /// The credential of a caller that shows none.
     pub fn anonymous() -> Self {
         Self::default()
     }
@@ -104,10 +104,10 @@ impl Credential {
         }
     }
 
-    /// The secrets in it, for whoever has to judge them here instead of at GitLab. A field that cannot be read shows none.
-    pub(super) fn shown(&self) -> Vec<Shown> {
+    /// The secrets in it, to be judged here instead of at GitLab. A field that cannot be read shows none.
+    pub(super) fn shown(&self) -> Vec<ShownSecret> {
         let bare = |secret: &[u8]| {
-            Some(Shown {
+            Some(ShownSecret {
                 user: None,
                 secret: Zeroizing::new(secret.to_vec()),
             })
@@ -128,7 +128,7 @@ impl Credential {
             let pair = Zeroizing::new(STANDARD.decode(rest).ok()?);
             let colon = pair.iter().position(|byte| *byte == b':')?;
             let user = String::from_utf8(pair[..colon].to_vec()).ok()?;
-            Some(Shown {
+            Some(ShownSecret {
                 user: Some(user),
                 secret: Zeroizing::new(pair[colon + 1..].to_vec()),
             })

@@ -1,8 +1,8 @@
-//! The table of GitLab's words: who was let in to what, until when.
+//! The table of GitLab's decisions: which caller was let in to what, until when.
 //!
 //! Owns the rights, the witnesses that a file belongs to a project, and the turnings-away. Every entry carries its own
 //! end and is judged against a `now` that the caller brings; the tables' own expiry only frees memory. Must not ask
-//! anybody.
+//! GitLab.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use http::HeaderMap;
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::door::{Door, DoorError};
+use super::offline_auth::{OfflineAuth, OfflineAuthError};
 use super::{
-    Caller, Credential, CredentialError, Fingerprint, FingerprintKey, Keys, Listing, OfflineRule,
-    Permit, Standing,
+    Authorization, Caller, Credential, CredentialError, Fingerprint, FingerprintKey, ListedFiles,
+    OfflineKeys, OfflineRule, Permit,
 };
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
@@ -31,7 +31,7 @@ pub struct AuthConfig {
     pub cache_ttl: Span,
     /// Rights remembered at once; the least recently used are forgotten, which costs a question.
     pub cache_entries: u64,
-    /// Offline, who gets GitLab's packages.
+    /// Offline, which callers get GitLab's packages.
     pub offline: OfflineRule,
     /// An htpasswd file (bcrypt) of those who do, whatever the rule.
     pub offline_users: String,
@@ -40,7 +40,7 @@ pub struct AuthConfig {
 }
 
 impl AuthConfig {
-    /// A withdrawn right must end while somebody still watches.
+    /// A withdrawn right must end while its operator still watches.
     pub const CACHE_TTL_MAX: Span = Span::seconds(300);
 }
 
@@ -62,7 +62,7 @@ pub enum CallerError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     #[error(transparent)]
-    Offline(#[from] DoorError),
+    Offline(#[from] OfflineAuthError),
 }
 
 /// A right of one caller.
@@ -83,13 +83,13 @@ impl Right {
     fn to(page: &PageRef) -> Self {
         match page.scope.kind() {
             ScopeKind::Project => Self::Project(page.scope.clone()),
-            // A mirror's page is open to all, and nobody's right to it is ever written down.
+            // A mirror's page is open to all, and no right to it is ever written down.
             ScopeKind::Group | ScopeKind::Mirror => Self::Page(page.clone()),
         }
     }
 }
 
-/// A fact about a project, whoever saw it.
+/// A fact about a project, for every caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Witness {
     Listed(Scope, ProjectName),
@@ -97,13 +97,13 @@ enum Witness {
 }
 
 #[derive(Clone)]
-struct Word {
+struct Grant {
     given: Instant,
     until: Instant,
-    listing: Option<Arc<Listing>>,
+    listing: Option<Arc<ListedFiles>>,
 }
 
-impl Word {
+impl Grant {
     fn holds(&self, now: Instant) -> bool {
         now < self.until
     }
@@ -119,19 +119,19 @@ impl Word {
     }
 }
 
-/// Everything GitLab said lately.
+/// Everything that GitLab decided lately.
 pub struct Access {
     key: FingerprintKey,
     cache_ttl: Duration,
-    rights: Cache<(Fingerprint, Right), Word>,
-    witnesses: Cache<Witness, Word>,
+    rights: Cache<(Fingerprint, Right), Grant>,
+    witnesses: Cache<Witness, Grant>,
     /// When a caller was last turned away: what was said before no longer counts for it.
     turned_away: Cache<Fingerprint, Instant>,
     /// The same for one right. A time and not an entry taken out, so that an answer which is on its way just then, to a
     /// question from before, does not bring back what ended.
     denied: Cache<(Fingerprint, Right), Instant>,
-    /// Offline, who decides in GitLab's place.
-    door: Option<Door>,
+    /// Offline, what decides in GitLab's place.
+    offline: Option<OfflineAuth>,
     /// The operator's own credential, which then stands for every caller's.
     service: Option<Caller>,
     /// What [`Self::void_before`] counts from.
@@ -142,7 +142,7 @@ pub struct Access {
     counts: Arc<GrantCounts>,
 }
 
-/// What went into tables of rights, for as long as somebody counts on.
+/// What went into tables of rights, over all configurations of this process.
 #[derive(Debug, Default)]
 pub struct GrantCounts {
     granted: AtomicU64,
@@ -183,7 +183,7 @@ impl Access {
                 .max_capacity(config.cache_entries)
                 .time_to_live(keep)
                 .build(),
-            door: None,
+            offline: None,
             service: None,
             since: clock::now(),
             void_before: AtomicU64::new(0),
@@ -198,12 +198,12 @@ impl Access {
     }
 
     /// The same offline: `keys` decide in GitLab's place.
-    pub fn offline(config: &AuthConfig, keys: Keys) -> Self {
+    pub fn offline(config: &AuthConfig, keys: OfflineKeys) -> Self {
         let access = Self::new(config);
         let lasts = access.cache_ttl.max(Duration::from_secs(1));
-        let door = Door::new(keys, &access.key, lasts, config.cache_entries);
+        let offline = OfflineAuth::new(keys, &access.key, lasts, config.cache_entries);
         Self {
-            door: Some(door),
+            offline: Some(offline),
             ..access
         }
     }
@@ -232,10 +232,10 @@ impl Access {
             Some(service) => service.clone(),
             None => self.identify(credential),
         };
-        if let (Some(door), Some(scope)) = (&self.door, scope)
+        if let (Some(offline), Some(scope)) = (&self.offline, scope)
             && !scope.is_mirror()
         {
-            door.let_in(&caller, &self.key, now).await?;
+            offline.check(&caller, &self.key, now).await?;
         }
         Ok(caller)
     }
@@ -246,46 +246,50 @@ impl Access {
         Caller::new(credential, fingerprint)
     }
 
-    /// How long a word of GitLab's counts.
+    /// How long a decision of GitLab's counts.
     pub fn cache_ttl(&self) -> Duration {
         self.cache_ttl
     }
 
     /// How a caller stands towards a page or an index.
-    pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Standing {
+    pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Authorization {
         if self.decides(who, &page.scope) {
-            return standing(Some(self.word(now)));
+            return authorization(Some(self.grant(now)));
         }
-        standing(self.right(who, Right::to(page), now))
+        authorization(self.right(who, Right::to(page), now))
     }
 
     /// How a caller stands towards a file.
-    pub fn file(&self, who: Fingerprint, file: &FileRef, now: Instant) -> Standing {
+    pub fn file(&self, who: Fingerprint, file: &FileRef, now: Instant) -> Authorization {
         if self.decides(who, &file.scope) {
-            return standing(Some(self.word(now)));
+            return authorization(Some(self.grant(now)));
         }
         let names = project_candidates(file.filename.as_str());
-        let listed = names.iter().find_map(|name| {
-            self.right(who, Right::Listed(file.scope.clone(), name.clone()), now)
-                .filter(|word| word.lists(file))
-        });
-        if let Some(word) = listed.or_else(|| self.right(who, Right::File(file.clone()), now)) {
-            return standing(Some(word));
+        for name in &names {
+            let listed = Right::Listed(file.scope.clone(), name.clone());
+            if let Some(grant) = self.right(who, listed, now)
+                && grant.lists(file)
+            {
+                return authorization(Some(grant));
+            }
+        }
+        if let Some(grant) = self.right(who, Right::File(file.clone()), now) {
+            return authorization(Some(grant));
         }
         if file.scope.kind() != ScopeKind::Project {
-            return Standing::Unproven;
+            return Authorization::Unproven;
         }
         let Some(right) = self.right(who, Right::Project(file.scope.clone()), now) else {
-            return Standing::Unproven;
+            return Authorization::Unproven;
         };
-        let witnessed = self
-            .witnessed(Witness::File(file.clone()), file, now)
-            .or_else(|| {
-                names.into_iter().find_map(|name| {
-                    self.witnessed(Witness::Listed(file.scope.clone(), name), file, now)
-                })
-            });
-        standing(witnessed.map(|witness| Word {
+        let mut witnessed = self.witnessed(Witness::File(file.clone()), file, now);
+        for name in names {
+            if witnessed.is_some() {
+                break;
+            }
+            witnessed = self.witnessed(Witness::Listed(file.scope.clone(), name), file, now);
+        }
+        authorization(witnessed.map(|witness| Grant {
             until: right.until.min(witness.until),
             ..right
         }))
@@ -296,81 +300,79 @@ impl Access {
         &self,
         who: Fingerprint,
         page: &PageRef,
-        listings: &[(Scope, Arc<Listing>)],
+        listings: &[(Scope, Arc<ListedFiles>)],
         asked: Instant,
     ) -> Permit {
-        let word = self.word(asked);
+        let grant = self.grant(asked);
         if page.scope.is_mirror() {
-            return word.permit();
+            return grant.permit();
         }
         self.counts.granted.fetch_add(1, Ordering::Relaxed);
-        self.rights.insert((who, Right::to(page)), word.clone());
+        self.rights.insert((who, Right::to(page)), grant.clone());
         if let (Some(name), ScopeKind::Project) = (&page.name, page.scope.kind())
             && let Some((linked, listing)) = vouched(&page.scope, listings)
         {
-            let seen = Word {
+            let seen = Grant {
                 listing: Some(Arc::clone(listing)),
-                ..word.clone()
+                ..grant.clone()
             };
             self.witnesses
                 .insert(Witness::Listed(linked.clone(), name.clone()), seen);
         }
-        let permit = word.permit();
+        let permit = grant.permit();
         self.admit_listed(who, page, listings, permit);
         permit
     }
 
-    /// A caller with this permit for a page is being given it: the files it lists are his to have as long.
+    /// A caller with this permit for a page is being given it: it may have the files that the page lists as long.
     pub fn admit_listed(
         &self,
         who: Fingerprint,
         page: &PageRef,
-        listings: &[(Scope, Arc<Listing>)],
+        listings: &[(Scope, Arc<ListedFiles>)],
         permit: Permit,
     ) {
-        let Some(name) = page.name.as_ref().filter(|_| !page.scope.is_mirror()) else {
+        let Some(name) = &page.name else {
             return;
         };
         let Some((linked, listing)) = vouched(&page.scope, listings) else {
             return;
         };
-        let key = (who, Right::Listed(linked.clone(), name.clone()));
-        let known = self.rights.get(&key).is_some_and(|word| {
-            word.until >= permit.until()
-                && word
-                    .listing
-                    .as_ref()
-                    .is_some_and(|known| Arc::ptr_eq(known, listing))
-        });
-        if !known {
-            let listing = Some(Arc::clone(listing));
-            self.rights.insert(
-                key,
-                Word {
-                    given: permit.given(),
-                    until: permit.until(),
-                    listing,
-                },
-            );
+        if page.scope.is_mirror() {
+            return;
         }
+        let key = (who, Right::Listed(linked.clone(), name.clone()));
+        if let Some(grant) = self.rights.get(&key)
+            && let Some(known) = &grant.listing
+            && grant.until >= permit.until()
+            && Arc::ptr_eq(known, listing)
+        {
+            return;
+        }
+        let grant = Grant {
+            given: permit.given(),
+            until: permit.until(),
+            listing: Some(Arc::clone(listing)),
+        };
+        self.rights.insert(key, grant);
     }
 
     /// GitLab let this caller have this file, asked for at `asked`.
     pub fn admit_file(&self, who: Fingerprint, file: &FileRef, asked: Instant) -> Permit {
-        let word = self.word(asked);
+        let grant = self.grant(asked);
         if file.scope.is_mirror() {
-            return word.permit();
+            return grant.permit();
         }
         self.counts.granted.fetch_add(1, Ordering::Relaxed);
         self.rights
-            .insert((who, Right::File(file.clone())), word.clone());
+            .insert((who, Right::File(file.clone())), grant.clone());
         if file.scope.kind() == ScopeKind::Project {
             self.rights
-                .insert((who, Right::Project(file.scope.clone())), word.clone());
+                .insert((who, Right::Project(file.scope.clone())), grant.clone());
             self.witnesses
-                .insert(Witness::File(file.clone()), word.clone());
+                .insert(Witness::File(file.clone()), grant.clone());
         }
-        word.permit()
+        grant.permit()
     }
 
     /// GitLab refused this credential: whatever was said in its favour before is void.
@@ -403,7 +405,7 @@ impl Access {
         note_end(&self.denied, key, now);
     }
 
-    /// Everything that was said in answer to a request sent up to `now` is void, whoever it was said to: each caller's
+    /// Everything that was said in answer to a request sent up to `now` is void for every caller: each caller's
     /// next request asks again. Says how many rights that were, roughly. What is being sent to a client goes on.
     pub fn revoke_all(&self, now: Instant) -> u64 {
         let count = self.count();
@@ -412,13 +414,13 @@ impl Access {
             .fetch_max(self.nanoseconds(now).saturating_add(1), Ordering::SeqCst);
         self.rights.invalidate_all();
         self.witnesses.invalidate_all();
-        if let Some(door) = &self.door {
-            door.forget();
+        if let Some(offline) = &self.offline {
+            offline.forget();
         }
         count
     }
 
-    /// Moves with each revocation: who comes after one joins nobody's question from before.
+    /// Moves with each revocation: a caller that comes after one joins no question from before.
     pub fn generation(&self) -> u64 {
         self.void_before.load(Ordering::SeqCst)
     }
@@ -448,38 +450,42 @@ impl Access {
         }
     }
 
-    /// Whether GitLab is not asked about this: a mirror is for everybody, and offline the door decides.
+    /// Whether GitLab is not asked about this: a mirror is for every caller, and offline the operator's files decide.
     fn decides(&self, who: Fingerprint, scope: &Scope) -> bool {
-        scope.is_mirror() || self.door.as_ref().is_some_and(|door| door.knows(who))
+        match &self.offline {
+            _ if scope.is_mirror() => true,
+            Some(offline) => offline.knows(who),
+            None => false,
+        }
     }
 
-    fn word(&self, asked: Instant) -> Word {
-        Word {
+    fn grant(&self, asked: Instant) -> Grant {
+        Grant {
             given: asked,
             until: asked + self.cache_ttl,
             listing: None,
         }
     }
 
-    fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Word> {
+    fn right(&self, who: Fingerprint, right: Right, now: Instant) -> Option<Grant> {
         let key = (who, right);
-        let word = self
-            .rights
-            .get(&key)
-            .filter(|word| word.holds(now) && !self.is_void(who, word.given))?;
-        let denied = self
-            .denied
-            .get(&key)
-            .is_some_and(|since| word.given <= since);
-        (!denied).then_some(word)
+        let grant = self.rights.get(&key)?;
+        if !grant.holds(now) || self.is_void(who, grant.given) {
+            return None;
+        }
+        match self.denied.get(&key) {
+            Some(since) if grant.given <= since => None,
+            _ => Some(grant),
+        }
     }
 
-    fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Word> {
-        let word = self
-            .witnesses
-            .get(&witness)
-            .filter(|word| word.holds(now) && word.lists(file))?;
-        (!self.is_revoked(word.given)).then_some(word)
+    fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Grant> {
+        let grant = self.witnesses.get(&witness)?;
+        if grant.holds(now) && grant.lists(file) && !self.is_revoked(grant.given) {
+            Some(grant)
+        } else {
+            None
+        }
     }
 
     /// Whether everything was revoked since a request was sent.
@@ -502,11 +508,11 @@ fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key:
 ///
 /// GitLab writes what uploaders name their files into its pages unescaped, so that a page may come to link anywhere.
 /// It links by number, whatever the page was asked by: a page asked by path vouches for the one scope of its kind that
-/// it links to, and with two of them nobody knows which is its own. A file without a voucher is asked for by itself.
+/// it links to, and with two of them it is not known which is its own. A file without a voucher is asked for by itself.
 fn vouched<'l>(
     asked: &Scope,
-    listings: &'l [(Scope, Arc<Listing>)],
-) -> Option<&'l (Scope, Arc<Listing>)> {
+    listings: &'l [(Scope, Arc<ListedFiles>)],
+) -> Option<&'l (Scope, Arc<ListedFiles>)> {
     let own = listings.iter().find(|(linked, _)| linked == asked);
     let only = match listings {
         [only] if !asked.is_numbered() && only.0.kind() == asked.kind() => Some(only),
@@ -515,8 +521,11 @@ fn vouched<'l>(
     own.or(only)
 }
 
-fn standing(word: Option<Word>) -> Standing {
-    word.map_or(Standing::Unproven, |word| Standing::Proven(word.permit()))
+fn authorization(grant: Option<Grant>) -> Authorization {
+    match grant {
+        Some(grant) => Authorization::Proven(grant.permit()),
+        None => Authorization::Unproven,
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who may have GitLab's packages offline, in the operator's own words: the files that `[auth]` names.
+//! Which callers may have GitLab's packages offline: the files that `[auth]` names.
 //!
 //! Pure: their text becomes users and tokens, or a sentence about the line that is wrong. Must not know callers, or how a
 //! password is verified.
@@ -13,16 +13,16 @@ use crate::values::secret::Secret;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OfflineRule {
-    /// Nobody gets them but who shows a user or a token of the files; without files, nobody.
+    /// Only a caller that shows a user or a token of the files gets them; without files, none.
     #[default]
     Deny,
-    /// Whoever can connect gets them.
+    /// Every client that can connect gets them.
     Open,
 }
 
-/// The words that open GitLab's packages offline.
+/// What opens GitLab's packages offline.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub struct OfflineKeys {
     pub(super) open: bool,
     /// Whether either file was named, empty or not.
     pub(super) named: bool,
@@ -33,7 +33,7 @@ pub struct Keys {
 
 /// What is wrong with a file, without a word of what may be secret in it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeysError {
+pub enum OfflineKeysError {
     #[error("line {0} is not USER:HASH")]
     NotALine(usize),
     #[error(
@@ -48,7 +48,7 @@ pub enum KeysError {
     NotText,
 }
 
-impl Keys {
+impl OfflineKeys {
     /// What the rule alone says, without any file.
     pub fn new(rule: OfflineRule) -> Self {
         Self {
@@ -61,25 +61,27 @@ impl Keys {
     ///
     /// # Errors
     /// The first line that is wrong.
-    pub fn with_users(mut self, text: &[u8]) -> Result<Self, KeysError> {
+    pub fn with_users(mut self, text: &[u8]) -> Result<Self, OfflineKeysError> {
         self.named = true;
         for (number, line) in lines(text)? {
-            let (user, hash) = line.split_once(':').ok_or(KeysError::NotALine(number))?;
+            let (user, hash) = line
+                .split_once(':')
+                .ok_or(OfflineKeysError::NotALine(number))?;
             let known = ["$2a$", "$2b$", "$2y$"]
                 .iter()
                 .any(|scheme| hash.starts_with(scheme));
             if !known || hash.parse::<bcrypt::HashParts>().is_err() {
-                return Err(KeysError::NotBcrypt(number));
+                return Err(OfflineKeysError::NotBcrypt(number));
             }
             if user.is_empty() {
-                return Err(KeysError::NotALine(number));
+                return Err(OfflineKeysError::NotALine(number));
             }
             if self
                 .users
                 .insert(user.to_owned(), hash.to_owned())
                 .is_some()
             {
-                return Err(KeysError::Twice(number));
+                return Err(OfflineKeysError::Twice(number));
             }
         }
         Ok(self)
@@ -89,11 +91,11 @@ impl Keys {
     ///
     /// # Errors
     /// The first line that is wrong.
-    pub fn with_tokens(mut self, text: &[u8]) -> Result<Self, KeysError> {
+    pub fn with_tokens(mut self, text: &[u8]) -> Result<Self, OfflineKeysError> {
         self.named = true;
         for (number, line) in lines(text)? {
             if !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(KeysError::NotAToken(number));
+                return Err(OfflineKeysError::NotAToken(number));
             }
             self.tokens.push(Secret::new(line));
         }
@@ -102,8 +104,8 @@ impl Keys {
 }
 
 /// The lines that say something, by their numbers.
-fn lines(text: &[u8]) -> Result<impl Iterator<Item = (usize, &str)>, KeysError> {
-    let text = std::str::from_utf8(text).map_err(|_| KeysError::NotText)?;
+fn lines(text: &[u8]) -> Result<impl Iterator<Item = (usize, &str)>, OfflineKeysError> {
+    let text = std::str::from_utf8(text).map_err(|_| OfflineKeysError::NotText)?;
     let lines = text
         .lines()
         .map(str::trim)
@@ -120,8 +122,8 @@ mod tests {
 
     const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuOr/PbWLwRyNrpm0rM7DCmBoGEfyPVYi";
 
-    fn users(text: &str) -> Result<usize, KeysError> {
-        Keys::default()
+    fn users(text: &str) -> Result<usize, OfflineKeysError> {
+        OfflineKeys::default()
             .with_users(text.as_bytes())
             .map(|keys| keys.users.len())
     }
@@ -132,10 +134,13 @@ mod tests {
         assert_eq!(users(""), Ok(0));
         assert_eq!(
             users(&format!("ann:{HASH}\nann:{HASH}")),
-            Err(KeysError::Twice(2))
+            Err(OfflineKeysError::Twice(2))
         );
-        assert_eq!(users("\nann"), Err(KeysError::NotALine(2)));
-        assert_eq!(users(&format!(":{HASH}")), Err(KeysError::NotALine(1)));
+        assert_eq!(users("\nann"), Err(OfflineKeysError::NotALine(2)));
+        assert_eq!(
+            users(&format!(":{HASH}")),
+            Err(OfflineKeysError::NotALine(1))
+        );
         for other in [
             "$apr1$x$y",
             "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
@@ -146,29 +151,36 @@ mod tests {
         ] {
             assert_eq!(
                 users(&format!("ann:{other}")),
-                Err(KeysError::NotBcrypt(1)),
+                Err(OfflineKeysError::NotBcrypt(1)),
                 "{other}"
             );
         }
-        assert!(KeysError::NotBcrypt(1).to_string().contains("htpasswd -B"));
+        assert!(
+            OfflineKeysError::NotBcrypt(1)
+                .to_string()
+                .contains("htpasswd -B")
+        );
     }
 
     #[test]
     fn a_file_of_tokens_is_read_or_its_line_is_named() {
         let tokens = |text: &[u8]| {
-            Keys::default()
+            OfflineKeys::default()
                 .with_tokens(text)
                 .map(|keys| keys.tokens.len())
         };
         assert_eq!(tokens(b"# agents\n\nglpat-1\r\nglpat-2"), Ok(2));
-        assert_eq!(tokens(b"glpat-1\ntwo words"), Err(KeysError::NotAToken(2)));
-        assert_eq!(tokens(b"\xff"), Err(KeysError::NotText));
+        assert_eq!(
+            tokens(b"glpat-1\ntwo words"),
+            Err(OfflineKeysError::NotAToken(2))
+        );
+        assert_eq!(tokens(b"\xff"), Err(OfflineKeysError::NotText));
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let told = [Keys::default().with_users(&text).err(), Keys::default().with_tokens(&text).err()];
+            let told = [OfflineKeys::default().with_users(&text).err(), OfflineKeys::default().with_tokens(&text).err()];
             // A sentence about a file repeats nothing of it.
             let secret = String::from_utf8_lossy(&text).split_whitespace().find(|word| word.len() > 12).map(str::to_owned);
             for why in told.into_iter().flatten() {

@@ -7,13 +7,13 @@ use crate::values::digest::{Digest, Hasher};
 
 /// The files that one page listed under one scope.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Listing(Box<[Mark]>);
+pub struct ListedFiles(Box<[FileMark]>);
 
-type Mark = [u8; 16];
+type FileMark = [u8; 16];
 
-impl Listing {
+impl ListedFiles {
     pub fn new<'f>(files: impl IntoIterator<Item = &'f FileRef>) -> Self {
-        let mut marks: Vec<Mark> = files.into_iter().map(mark).collect();
+        let mut marks: Vec<FileMark> = files.into_iter().map(mark).collect();
         marks.sort_unstable();
         marks.dedup();
         Self(marks.into())
@@ -30,7 +30,7 @@ impl Listing {
 }
 
 /// Half a sha256 over digest and name: to be taken for a listed file, another would need the same half.
-fn mark(file: &FileRef) -> Mark {
+fn mark(file: &FileRef) -> FileMark {
     let mut hasher = Hasher::new();
     hasher.update(file.digest.as_bytes());
     hasher.update(file.filename.as_str().as_bytes());

@@ -1,7 +1,7 @@
-//! Who may: the rule that GitLab's own word about *this* caller decides, hit or miss.
+//! Who may: the rule that GitLab's own decision about *this* caller counts, hit or miss.
 //!
-//! A caller is known by a [`Fingerprint`] of the credential it sent, anonymous callers included. GitLab's word about a
-//! caller comes with the answers to that caller's own requests, and holds for `cache_ttl`, absolutely: use does not
+//! A caller is known by a [`Fingerprint`] of the credential it sent, anonymous callers included. GitLab's decision about a
+//! caller comes with the answers to that caller's own requests, and holds for `auth.cache_ttl`, absolutely: use does not
 //! prolong it. What an answer proves:
 //!
 //! - a project page or a project's file: the right to that project;
@@ -14,29 +14,29 @@
 //! this room can make one, and a response body with stored bytes takes one by type.
 //!
 //! A mirror is the exception: it is a public index, or one that the operator opens with a credential of its own. That it
-//! is configured is the word, for whoever can connect; what a mirror's pages link to counts for the mirror only.
+//! is configured is the decision, for every client that can connect; what a mirror's pages link to counts for the mirror only.
 //!
-//! Offline there is nobody to ask, and the operator's own words stand in for GitLab's (`door`).
+//! Offline GitLab cannot be asked, and the operator's files stand in for it (`offline_auth`).
 //!
 //! Everything here lives in memory and ends with the process. Must not know HTTP statuses beyond [`verdict`], the
 //! disk, or what is stored: local state never decides who may.
 
 mod caller;
 mod credential;
-mod door;
 mod fingerprint;
 mod grants;
 mod keys;
 mod listing;
+mod offline_auth;
 mod permit;
 pub mod verdict;
 
 pub use caller::Caller;
 pub use credential::{Credential, CredentialError};
-pub use door::DoorError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use grants::{Access, AuthConfig, CallerError, GrantCounts, GrantReading};
-pub use keys::{Keys, KeysError, OfflineRule};
-pub use listing::Listing;
-pub use permit::{Permit, Standing};
-pub use verdict::Verdict;
+pub use keys::{OfflineKeys, OfflineKeysError, OfflineRule};
+pub use listing::ListedFiles;
+pub use offline_auth::OfflineAuthError;
+pub use permit::{Authorization, Permit};
+pub use verdict::AuthVerdict;

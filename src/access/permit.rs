@@ -1,6 +1,6 @@
 //! The proof that a caller may have stored bytes.
 //!
-//! Owns the type and the three ways a caller can stand. Must not know how a right was proven.
+//! Owns the type and the two ways a caller can stand. Must not know how a right was proven.
 
 use std::time::Instant;
 
@@ -16,27 +16,27 @@ impl Permit {
         Self { given, until }
     }
 
-    /// When the word it rests on was given. A right that is derived from it is as old.
+    /// When the decision it rests on was given. A right that is derived from it is as old.
     pub(super) fn given(self) -> Instant {
         self.given
     }
 
-    /// When the word it rests on lapses. A right that is derived from it ends no later.
+    /// When the decision it rests on lapses. A right that is derived from it ends no later.
     pub(super) fn until(self) -> Instant {
         self.until
     }
 }
 
-/// How a caller stands towards a page or file.
+/// Whether a caller may have a page or file.
 #[derive(Clone, Copy, Debug)]
-pub enum Standing {
-    /// GitLab's word is known and holds.
+pub enum Authorization {
+    /// GitLab's decision is known and holds.
     Proven(Permit),
-    /// Nobody knows yet: the caller's own request, sent on, is the question.
+    /// Not known yet: the caller's own request, sent on, is the question.
     Unproven,
 }
 
-impl Standing {
+impl Authorization {
     pub fn permit(self) -> Option<Permit> {
         match self {
             Self::Proven(permit) => Some(permit),

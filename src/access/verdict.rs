@@ -6,7 +6,7 @@
 use http::StatusCode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AuthVerdict {
     /// The caller was let in.
     Admitted,
     /// The caller was turned away; what was known in its favour no longer holds.
@@ -18,13 +18,13 @@ pub enum Verdict {
 }
 
 /// Reads a status. `moved_to_store` tells a file's redirect into the object store from any other.
-pub fn verdict(status: StatusCode, moved_to_store: bool) -> Verdict {
+pub fn verdict(status: StatusCode, moved_to_store: bool) -> AuthVerdict {
     match status.as_u16() {
-        200 | 206 | 304 | 416 => Verdict::Admitted,
-        302 | 303 | 307 if moved_to_store => Verdict::Admitted,
-        401 | 403 => Verdict::TurnedAway,
-        404 | 410 | 451 => Verdict::NotThere,
-        _ => Verdict::NoWord,
+        200 | 206 | 304 | 416 => AuthVerdict::Admitted,
+        302 | 303 | 307 if moved_to_store => AuthVerdict::Admitted,
+        401 | 403 => AuthVerdict::TurnedAway,
+        404 | 410 | 451 => AuthVerdict::NotThere,
+        _ => AuthVerdict::NoWord,
     }
 }
 
@@ -38,10 +38,10 @@ mod tests {
             let Ok(status) = StatusCode::from_u16(code) else {
                 continue;
             };
-            let admitted = verdict(status, false) == Verdict::Admitted;
+            let admitted = verdict(status, false) == AuthVerdict::Admitted;
             assert_eq!(admitted, matches!(code, 200 | 206 | 304 | 416), "{code}");
         }
-        assert_eq!(verdict(StatusCode::FOUND, true), Verdict::Admitted);
-        assert_eq!(verdict(StatusCode::FOUND, false), Verdict::NoWord);
+        assert_eq!(verdict(StatusCode::FOUND, true), AuthVerdict::Admitted);
+        assert_eq!(verdict(StatusCode::FOUND, false), AuthVerdict::NoWord);
     }
 }

@@ -25,7 +25,7 @@ use http::HeaderValue;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::access::{Access, Credential, Keys};
+use crate::access::{Access, Credential, OfflineKeys};
 use crate::admin::Gauges;
 use crate::admin::Upkeep;
 use crate::airgap::Exchange;
@@ -35,8 +35,8 @@ use crate::file::{self, Files};
 use crate::index::{MirrorPages, Pages, Parts, Sources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
 use crate::server::{
-    ActiveServices, Address, Admission, Certificates, ControlDoor, Listener, NetworkDoor,
-    Occupancy, Opening, PassedSockets, ServerLimits, Services, Shutdown,
+    ActiveServices, Admission, Certificates, ControlAcceptor, ListenAddress, ListenConfig,
+    Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, Services, Shutdown,
 };
 use crate::store::StoreError;
 use crate::upload::Uploads;
@@ -75,7 +75,7 @@ pub struct App {
     cache_dir: PathBuf,
     gitlab: Option<String>,
     /// Where clients really come in.
-    opened: Vec<Address>,
+    opened: Vec<ListenAddress>,
     config: Config,
     foundation: Arc<Foundation>,
     daemon: Daemon,
@@ -90,14 +90,14 @@ impl App {
     pub async fn start(config: Config, passed: PassedSockets) -> Result<Self, StartError> {
         let foundation = Foundation::lay(&config)?;
         let certificates = certificates(&config)?;
-        let opening = Opening {
+        let opening = ListenConfig {
             listen: &config.listen,
             mode: config.listen_mode,
             tls: &config.tls.listen,
             certificates: certificates.as_deref(),
             passed,
         };
-        let door = NetworkDoor::open(opening).await?;
+        let door = NetworkAcceptor::open(opening).await?;
         config.check_opened(door.addresses())?;
         warn_of_the_unopened(&config, &door);
         let (address, urls) = (door.tcp_address(), door.urls());
@@ -110,7 +110,7 @@ impl App {
             (&opened, certificates.clone()),
             None,
         )?));
-        match ControlDoor::bind(&cache_dir) {
+        match ControlAcceptor::bind(&cache_dir) {
             Ok(door) => daemon.obey(door, config.limits),
             Err(why) => {
                 tracing::warn!(error = %why, "no control socket: commands cannot reach this daemon while it runs");
@@ -190,7 +190,8 @@ impl Daemon {
             (&[], None),
             None,
         )?);
-        let door = ControlDoor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
+        let door =
+            ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(active);
         daemon.obey(door, config.limits);
         Ok(daemon)
@@ -206,7 +207,7 @@ impl Daemon {
         }
     }
 
-    fn obey(&mut self, door: ControlDoor, limits: ServerLimits) {
+    fn obey(&mut self, door: ControlAcceptor, limits: ServerLimits) {
         let listener = Listener::new(door, limits);
         self.control = Some(listener.occupancy());
         self.serving
@@ -299,7 +300,7 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
 }
 
 /// Sockets that were passed on stand in place of what is configured, which is easily overlooked.
-fn warn_of_the_unopened(config: &Config, door: &NetworkDoor) {
+fn warn_of_the_unopened(config: &Config, door: &NetworkAcceptor) {
     let usual = Config::default().listen;
     let listen = config
         .listen
@@ -335,7 +336,7 @@ fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
 fn services(
     foundation: &Foundation,
     config: &Config,
-    (opened, certificates): (&[Address], Option<Arc<Certificates>>),
+    (opened, certificates): (&[ListenAddress], Option<Arc<Certificates>>),
     before: Option<&Services>,
 ) -> Result<Services, StartError> {
     let (store, via) = (Arc::clone(&foundation.store), foundation.via.clone());
@@ -677,19 +678,19 @@ fn service(config: &Config) -> Result<Option<Credential>, StartError> {
 }
 
 /// Who gets GitLab's packages offline.
-fn keys(config: &Config) -> Result<Keys, StartError> {
+fn keys(config: &Config) -> Result<OfflineKeys, StartError> {
     let auth = &config.auth;
-    let mut keys = Keys::new(auth.offline);
+    let mut keys = OfflineKeys::new(auth.offline);
     for (key, path, add) in [
         (
             "auth.offline_users",
             &auth.offline_users,
-            Keys::with_users as fn(Keys, &[u8]) -> _,
+            OfflineKeys::with_users as fn(OfflineKeys, &[u8]) -> _,
         ),
         (
             "auth.offline_tokens",
             &auth.offline_tokens,
-            Keys::with_tokens,
+            OfflineKeys::with_tokens,
         ),
     ] {
         if path.is_empty() {

@@ -11,7 +11,7 @@ use crate::app::config::Config;
 use crate::file::{Download, Files};
 use crate::index::{Pages, StalePages};
 use crate::registry::Scope;
-use crate::server::Address;
+use crate::server::ListenAddress;
 use crate::store::Store;
 use crate::values::clock;
 
@@ -23,7 +23,7 @@ fn is_shown(peer: &PeerGauges) -> bool {
 /// What the status page is a look at, beside the gauges.
 pub(super) struct Looked {
     pub begun: Instant,
-    pub opened: Vec<Address>,
+    pub opened: Vec<ListenAddress>,
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub store: Arc<Store>,
@@ -79,10 +79,10 @@ pub(super) fn take(config: &Config, gauges: &Gauges, looked: &Looked) -> Snapsho
 }
 
 /// Without a path of the disk.
-fn address(address: &Address) -> String {
+fn address(address: &ListenAddress) -> String {
     match address {
-        Address::Tcp(address) => address.clone(),
-        Address::Unix(_) => "unix socket".to_owned(),
+        ListenAddress::Tcp(address) => address.clone(),
+        ListenAddress::Unix(_) => "unix socket".to_owned(),
     }
 }
 

@@ -41,7 +41,7 @@ use std::time::Instant;
 
 use http::{HeaderValue, StatusCode};
 
-use crate::access::{Access, Fingerprint, Permit, Standing, Verdict, verdict};
+use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::store::{BlobLookup, Cause, Store};
 use crate::upstream::{
@@ -274,14 +274,14 @@ impl Files {
     async fn serve_held(
         &self,
         request: &FileRequest,
-        standing: Standing,
+        standing: Authorization,
         source: Source,
         validators: Validators,
         status: CacheStatus,
     ) -> Result<Round, FileError> {
         let (permit, status) = match standing {
-            Standing::Proven(permit) => (permit, status),
-            Standing::Unproven => match self.question(request, validators).await? {
+            Authorization::Proven(permit) => (permit, status),
+            Authorization::Unproven => match self.question(request, validators).await? {
                 Ok((permit, answer)) => (
                     permit,
                     CacheStatus::answered(Outcome::Authorized, answer.as_u16()),
@@ -299,7 +299,7 @@ impl Files {
     async fn serve_cold(
         self: &Arc<Self>,
         request: &FileRequest,
-        standing: Standing,
+        standing: Authorization,
         now: Instant,
     ) -> Result<Round, FileError> {
         if self.suspects.shunned(&request.file, now) {
@@ -330,7 +330,7 @@ impl Files {
     async fn fly(
         self: &Arc<Self>,
         request: &FileRequest,
-        standing: Standing,
+        standing: Authorization,
         suspect: bool,
         now: Instant,
     ) -> Result<Round, FileError> {
@@ -345,19 +345,19 @@ impl Files {
                 let rest = Rest::new(upstream, suspects, reader, validators.clone());
                 // The flight's answer speaks for all with the credential that it was asked with.
                 let standing = match standing {
-                    Standing::Unproven => {
+                    Authorization::Unproven => {
                         self.access
                             .file(request.caller.fingerprint(), &request.file, now)
                     }
-                    proven @ Standing::Proven(_) => proven,
+                    proven @ Authorization::Proven(_) => proven,
                 };
                 let permit = match standing {
-                    Standing::Proven(permit) => permit,
-                    Standing::Unproven if leads => {
+                    Authorization::Proven(permit) => permit,
+                    Authorization::Unproven if leads => {
                         self.access
                             .admit_file(request.caller.fingerprint(), &request.file, now)
                     }
-                    Standing::Unproven => match self.question(request, validators).await? {
+                    Authorization::Unproven => match self.question(request, validators).await? {
                         Ok((permit, _)) => permit,
                         Err(refusal) => return Ok(Round::Reply(FileReply::PassThrough(refusal))),
                     },
@@ -433,11 +433,11 @@ impl Files {
     async fn relay(
         self: &Arc<Self>,
         request: &FileRequest,
-        standing: Standing,
+        standing: Authorization,
         running: Option<Arc<Flight>>,
         now: Instant,
     ) -> Result<Round, FileError> {
-        if let (Wanted::Head, Standing::Proven(permit), Some(size)) = (
+        if let (Wanted::Head, Authorization::Proven(permit), Some(size)) = (
             request.wanted,
             standing,
             running.as_ref().and_then(|flight| flight.size()),
@@ -459,7 +459,9 @@ impl Files {
                 match request.wanted {
                     // What a coded part is a part of, and of how much, only the whole can tell.
                     Wanted::Range(_) if answer.is_coded() => {
-                        return self.fly(request, Standing::Proven(permit), true, now).await;
+                        return self
+                            .fly(request, Authorization::Proven(permit), true, now)
+                            .await;
                     }
                     Wanted::Range(_) => {
                         let body =
@@ -521,7 +523,8 @@ impl Files {
                     wanted: Wanted::Whole,
                     ..request.clone()
                 };
-                self.fly(&whole, Standing::Proven(permit), false, now).await
+                self.fly(&whole, Authorization::Proven(permit), false, now)
+                    .await
             }
         }
     }
@@ -641,12 +644,12 @@ impl Files {
             return;
         }
         match verdict::verdict(relayed.status, false) {
-            Verdict::TurnedAway => self.access.turn_away(request.caller.fingerprint(), now),
-            Verdict::NotThere => {
+            AuthVerdict::TurnedAway => self.access.turn_away(request.caller.fingerprint(), now),
+            AuthVerdict::NotThere => {
                 self.access
                     .forget_file(request.caller.fingerprint(), &request.file, now)
             }
-            Verdict::Admitted | Verdict::NoWord => {}
+            AuthVerdict::Admitted | AuthVerdict::NoWord => {}
         }
     }
 }

@@ -26,7 +26,7 @@ use super::look::Look;
 use super::metadata::Remade;
 use super::spans::SpansError;
 use super::{FileError, FileReply, FileRequest, Files, Source, Wanted};
-use crate::access::{Caller, Permit, Standing};
+use crate::access::{Authorization, Caller, Permit};
 use crate::registry::{FileRef, Route};
 use crate::simple::WheelFilename;
 use crate::store::{Blob, BlobLookup, Cause};
@@ -142,8 +142,8 @@ impl Files {
                 .access
                 .file(request.caller.fingerprint(), &request.file, now)
             {
-                Standing::Proven(permit) => (permit, None),
-                Standing::Unproven => {
+                Authorization::Proven(permit) => (permit, None),
+                Authorization::Unproven => {
                     let validators = held
                         .as_ref()
                         .map_or_else(Validators::default, |(_, known)| known.clone());

@@ -26,7 +26,7 @@ use super::request::PageRequest;
 use super::rewriting::{Order, Rewriting};
 use super::sources::Sources;
 use super::written::WrittenMark;
-use crate::access::{Access, Fingerprint, Standing};
+use crate::access::{Access, Authorization, Fingerprint};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::Format;
 use crate::store::{Holdings, PageMeta, PageStore, Sidecars};
@@ -184,7 +184,7 @@ impl Loader {
         self.loads.len()
     }
 
-    pub(super) fn standing(&self, request: &PageRequest, now: Instant) -> Standing {
+    pub(super) fn standing(&self, request: &PageRequest, now: Instant) -> Authorization {
         self.parts
             .access
             .page(request.caller.fingerprint(), &request.page, now)

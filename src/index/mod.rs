@@ -40,7 +40,7 @@ mod written;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::access::{Caller, Standing};
+use crate::access::{Authorization, Caller};
 use crate::registry::{FileRef, MirrorPath, PageRef, Scope};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
 use crate::upstream::{PassThrough, UpstreamError};
@@ -190,7 +190,7 @@ impl Pages {
         now: Instant,
     ) -> Result<PageReply, PageError> {
         let asked = &request.page;
-        let Standing::Proven(permit) = self.loader.standing(request, now) else {
+        let Authorization::Proven(permit) = self.loader.standing(request, now) else {
             return Err(UpstreamError::Offline.into());
         };
         let private = asked.name.as_ref().filter(|name| self.is_private(name));
@@ -515,7 +515,7 @@ impl Pages {
             return Ok(Found::Reply(PageReply::PassThrough(word)));
         }
         let known = loader.memory().view(&key);
-        if let (Standing::Proven(permit), Some((view, page)), false) =
+        if let (Authorization::Proven(permit), Some((view, page)), false) =
             (standing, &known, request.insists)
         {
             let decided = loader.decide(&key, view, Word::Unasked, now);
@@ -606,7 +606,7 @@ impl Pages {
         if decided != Use::ShowStale {
             return None;
         }
-        let Standing::Proven(permit) = self.loader.standing(request, now) else {
+        let Authorization::Proven(permit) = self.loader.standing(request, now) else {
             return None;
         };
         let age = asked.map(|asked| now.saturating_duration_since(asked));
@@ -629,7 +629,7 @@ impl Pages {
         request: &PageRequest,
         key: &ViewKey,
         seen: Instant,
-        standing: Standing,
+        standing: Authorization,
     ) {
         if self.loader.is_loading(key) {
             return;

@@ -17,7 +17,7 @@ use super::error::PageError;
 use super::links::Collected;
 use super::mirror_files::{MirrorFile, MirrorFiles};
 use super::representation::Representations;
-use crate::access::Listing;
+use crate::access::ListedFiles;
 use crate::registry::{FileRef, MirrorPath, Scope};
 use crate::simple::{Format, annotate};
 use crate::store::{Sidecars, WheelMark};
@@ -42,7 +42,7 @@ pub struct Page {
     marks: Box<[(u64, WheelMark)]>,
     shown: Mutex<Shown>,
     looking: AtomicBool,
-    listings: Vec<(Scope, Arc<Listing>)>,
+    listings: Vec<(Scope, Arc<ListedFiles>)>,
     mirrored: MirrorFiles,
     withheld: usize,
     ripens: Option<SystemTime>,
@@ -161,7 +161,7 @@ impl Page {
     }
 
     /// The files the page lists, by the scope their links name.
-    pub fn listings(&self) -> &[(Scope, Arc<Listing>)] {
+    pub fn listings(&self) -> &[(Scope, Arc<ListedFiles>)] {
         &self.listings
     }
 
@@ -219,14 +219,15 @@ fn annotated(
     }
 }
 
-fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<Listing>)> {
+fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<ListedFiles>)> {
     let mut scopes: Vec<&Scope> = Vec::new();
     for file in files {
         if !scopes.contains(&&file.scope) && scopes.len() < SCOPES_MAX {
             scopes.push(&file.scope);
         }
     }
-    let listing = |scope: &Scope| Listing::new(files.iter().filter(|file| file.scope == *scope));
+    let listing =
+        |scope: &Scope| ListedFiles::new(files.iter().filter(|file| file.scope == *scope));
     scopes
         .into_iter()
         .map(|scope| (scope.clone(), Arc::new(listing(scope))))

@@ -11,7 +11,7 @@ use super::loader::{Loaded, Loader};
 use super::memory::{View, ViewKey};
 use super::page::Page;
 use super::request::{PageReply, PageRequest};
-use crate::access::{Permit, Standing, Verdict, verdict};
+use crate::access::{AuthVerdict, Authorization, Permit, verdict};
 use crate::registry::{Scope, ScopeKind};
 use crate::upstream::PassThrough;
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -39,7 +39,7 @@ pub(super) fn settle(
     request: &PageRequest,
     key: &ViewKey,
     landed: Landed<Loaded>,
-    before: Standing,
+    before: Authorization,
     now: Instant,
 ) -> Settled {
     // Whose word is this? Ours, unless we shared the load of callers whose right stood already.
@@ -60,24 +60,26 @@ pub(super) fn settle(
                 )
             } else {
                 match loader.standing(request, now) {
-                    Standing::Proven(permit) => permit,
-                    Standing::Unproven => return Settled::NotOurs,
+                    Authorization::Proven(permit) => permit,
+                    Authorization::Unproven => return Settled::NotOurs,
                 }
             };
             loader.memory().show(key, View::new(variant, asked));
             let outcome = match (not_modified, before) {
                 _ if landed.joined => CacheStatus::new(Outcome::Collapsed),
-                (true, Standing::Proven(_)) => CacheStatus::answered(Outcome::Revalidated, 304),
-                (true, Standing::Unproven) => CacheStatus::answered(Outcome::Authorized, 304),
+                (true, Authorization::Proven(_)) => {
+                    CacheStatus::answered(Outcome::Revalidated, 304)
+                }
+                (true, Authorization::Unproven) => CacheStatus::answered(Outcome::Authorized, 304),
                 (false, _) => CacheStatus::answered(Outcome::Miss, 200),
             };
             Settled::Reply(reply(loader, request, permit, page, outcome, None))
         }
         Loaded::Fresh(page) => match loader.standing(request, now) {
-            Standing::Proven(permit) => {
+            Authorization::Proven(permit) => {
                 Settled::Reply(reply(loader, request, permit, page, CacheStatus::HIT, None))
             }
-            Standing::Unproven => Settled::NotOurs,
+            Authorization::Unproven => Settled::NotOurs,
         },
         Loaded::Oversize(stream) => {
             // A shared load's stream belongs to whoever began it, in whose name it was asked for.
@@ -96,14 +98,16 @@ pub(super) fn settle(
             match verdict::verdict(relayed.status, false) {
                 // A mirror is asked in nobody's name, and its word says nothing of anybody's rights.
                 _ if request.page.scope.is_mirror() => {}
-                Verdict::TurnedAway => loader.access().turn_away(request.caller.fingerprint(), now),
-                Verdict::NotThere => {
+                AuthVerdict::TurnedAway => {
+                    loader.access().turn_away(request.caller.fingerprint(), now)
+                }
+                AuthVerdict::NotThere => {
                     loader
                         .access()
                         .forget_page(request.caller.fingerprint(), &request.page, now);
                     gone(loader, request, key, before);
                 }
-                Verdict::Admitted | Verdict::NoWord => {}
+                AuthVerdict::Admitted | AuthVerdict::NoWord => {}
             }
             Settled::Reply(PageReply::PassThrough(relayed))
         }
@@ -114,7 +118,7 @@ pub(super) fn settle(
 /// A caller who was let in is told by GitLab that there is no such page: what was shown of it is over, in both formats. What
 /// lies on the disk stays, because it is a word to one caller, and nobody is shown it without a word of his own. (What a
 /// mirror takes back ends in the load, once and for everybody.)
-fn gone(loader: &Loader, request: &PageRequest, key: &ViewKey, before: Standing) {
+fn gone(loader: &Loader, request: &PageRequest, key: &ViewKey, before: Authorization) {
     if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
         loader.memory().hide(key);
     }

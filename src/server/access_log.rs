@@ -4,14 +4,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
 use super::wire::clients::ClientAddress;
-use crate::admin::metrics::Metrics;
-use crate::admin::metrics::Served;
-use crate::admin::metrics::{ByteLabels, RequestLabels, RouteLabels};
+use crate::admin::metrics::{ByteLabels, Metrics, RequestLabels, RouteLabels, Served};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::correlation::{Correlation, Others};
@@ -19,7 +17,7 @@ use crate::values::correlation::{Correlation, Others};
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;
 
-/// In place of a status where there was nobody to answer any more; nginx's word for it.
+/// In place of a status where the client had left before the answer; nginx's word for it.
 const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request when it comes.
@@ -58,12 +56,12 @@ impl AccessLogEntry {
         }
     }
 
-    /// The answer's head is about to be sent. Without this word the client did not wait for it.
+    /// The answer's head is about to be sent. Without this call the client did not wait for it.
     pub fn answered(&mut self, status: StatusCode, cache: CacheStatus) {
         self.answer = Some((status, cache));
     }
 
-    /// How long the body will be; nobody asks for more after its last byte.
+    /// How long the body will be; hyper asks for no more after its last byte.
     pub fn promised(&mut self, bytes: Option<u64>) {
         self.promised = bytes;
     }
@@ -83,9 +81,9 @@ impl AccessLogEntry {
 }
 
 /// A path as it may stand in a log: no control bytes, no line breaks, not without end.
-struct Shown<'p>(&'p str);
+struct LoggedPath<'p>(&'p str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for LoggedPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.len() <= PATH_CHARS_MAX && self.0.bytes().all(|b| b.is_ascii_graphic()) {
             return f.write_str(self.0);
@@ -97,50 +95,66 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl Drop for AccessLogEntry {
-    fn drop(&mut self) {
-        let LoggedRequest {
-            client,
-            method,
-            route,
-            path,
-            since,
-            correlation,
-        } = &self.request;
-        let now = clock::now();
-        let took = now.saturating_duration_since(*since);
-        let cache = self
-            .answer
-            .map_or(CacheStatus::INTERNAL, |(_, cache)| cache);
-        let status = self
-            .answer
-            .map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
-        let word = cache.outcome.word();
+impl AccessLogEntry {
+    fn status(&self) -> u16 {
+        match self.answer {
+            Some((status, _)) => status.as_u16(),
+            None => CLIENT_LEFT,
+        }
+    }
+
+    fn cache(&self) -> CacheStatus {
+        match self.answer {
+            Some((_, cache)) => cache,
+            None => CacheStatus::INTERNAL,
+        }
+    }
+
+    /// Whether the client left before it had everything.
+    fn client_left(&self) -> bool {
+        let sent = self.ended || self.promised == Some(self.bytes);
+        self.broken.is_none() && !(self.answer.is_some() && sent)
+    }
+
+    fn count(&self, now: Instant, took: Duration) {
+        let route = self.request.route;
+        let cache = self.cache().outcome;
+        let word = cache.word();
         self.metrics.request(&RequestLabels {
             route,
             cache: word,
-            status,
+            status: self.status(),
         });
-        self.metrics
-            .sent(&ByteLabels { route, cache: word }, self.bytes);
+        let labels = ByteLabels { route, cache: word };
+        self.metrics.sent(&labels, self.bytes);
         self.metrics.took(&RouteLabels { route }, took);
-        if cache.outcome == Outcome::Stale {
+        if cache == Outcome::Stale {
             self.metrics.served_stale(now);
         }
-        let sent = self.ended || self.promised == Some(self.bytes);
-        let left = self.broken.is_none() && !(self.answer.is_some() && sent);
-        if left {
+        if self.client_left() {
             self.metrics.abandoned();
         } else if self.broken.is_some() {
             self.metrics.broke();
         }
-        let served = self
-            .answer
-            .and_then(|(status, _)| Served::of(route, status, cache.outcome, self.bytes));
-        if let Some(served) = served {
+        if let Some((status, _)) = self.answer
+            && let Some(served) = Served::of(route, status, cache, self.bytes)
+        {
             self.metrics.lately.record(served, now);
         }
-        let error = if left {
+    }
+
+    fn log(&self, took: Duration) {
+        let LoggedRequest {
+            client,
+            method,
+            path,
+            correlation,
+            ..
+        } = &self.request;
+        let status = self.status();
+        let cache = self.cache();
+        let word = cache.outcome.word();
+        let error = if self.client_left() {
             Some("client disconnected")
         } else {
             self.broken.as_deref()
@@ -152,7 +166,7 @@ impl Drop for AccessLogEntry {
             target: "larder::request",
             client = client.as_ref().map(tracing::field::display),
             method = %known(method),
-            path = %Shown(path),
+            path = %LoggedPath(path),
             status,
             bytes = self.bytes,
             duration_ms,
@@ -163,6 +177,15 @@ impl Drop for AccessLogEntry {
             upstream_id = upstream.as_ref().map(tracing::field::display),
             shared_id = shared.as_ref().map(tracing::field::display),
         );
+    }
+}
+
+impl Drop for AccessLogEntry {
+    fn drop(&mut self) {
+        let now = clock::now();
+        let took = now.saturating_duration_since(self.request.since);
+        self.count(now, took);
+        self.log(took);
     }
 }
 

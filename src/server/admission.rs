@@ -14,7 +14,7 @@ use super::ServerLimits;
 use super::browser::{self, OwnNames};
 use super::rate::RequestRate;
 use super::reply::Refusal;
-use super::wire::clients::ClientAddress;
+use super::wire::ClientAddress;
 use crate::registry::{AdminEndpoint, Route};
 
 /// In the extensions of a request for which there was no place in time: it is refused, and logged like any other.

@@ -204,15 +204,13 @@ impl FileBody {
             Source::Blob(blob) => Arc::clone(blob.file()),
             Source::PartialFile(partial, _) => Arc::clone(partial.file()),
         };
-        let (position, chunk_bytes) = (span.start, CHUNK_BYTES);
-        let pending = Pending::Nothing;
         Self {
             source,
             file,
-            position,
+            position: span.start,
             span,
-            chunk_bytes,
-            pending,
+            chunk_bytes: CHUNK_BYTES,
+            pending: Pending::Nothing,
             rest: None,
             _permit: permit,
         }
@@ -234,10 +232,9 @@ impl FileBody {
                 let frame = ready!(Pin::new(&mut **rest).poll_frame(cx));
                 let piece =
                     frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
-                self.position += piece
-                    .as_ref()
-                    .and_then(|piece| piece.as_ref().ok())
-                    .map_or(0, Bytes::len) as u64;
+                if let Some(Ok(bytes)) = &piece {
+                    self.position += bytes.len() as u64;
+                }
                 return Poll::Ready(piece);
             }
             let availability = match &mut self.pending {
@@ -253,12 +250,11 @@ impl FileBody {
                 Pending::Read(read) => {
                     let read = ready!(Pin::new(read).poll(cx));
                     self.pending = Pending::Nothing;
-                    return Poll::Ready(Some(
-                        self.took(
-                            read.map_err(|_| Cause::Disk)
-                                .and_then(|read| read.map_err(|_| Cause::Disk)),
-                        ),
-                    ));
+                    let read = match read {
+                        Ok(Ok(bytes)) => Ok(bytes),
+                        Ok(Err(_)) | Err(_) => Err(Cause::Disk),
+                    };
+                    return Poll::Ready(Some(self.took(read)));
                 }
                 Pending::Wait(wait) => {
                     let availability = ready!(wait.as_mut().poll(cx));
@@ -281,21 +277,27 @@ impl FileBody {
                         Pending::Wait(Box::pin(Arc::clone(partial).wait(self.span, self.position)));
                 }
                 Availability::Bytes(bytes) => {
-                    let wanted = usize::try_from(bytes)
-                        .unwrap_or(usize::MAX)
-                        .min(self.chunk_bytes);
-                    match read_cached(&self.file, self.position, wanted) {
-                        Some(bytes) => return Poll::Ready(Some(self.took(Ok(bytes)))),
-                        None => {
-                            let (file, position) = (Arc::clone(&self.file), self.position);
-                            let read =
-                                tokio::task::spawn_blocking(move || read(&file, position, wanted));
-                            self.pending = Pending::Read(read);
-                        }
+                    let wanted = self.chunk(bytes);
+                    if let Some(bytes) = read_cached(&self.file, self.position, wanted) {
+                        return Poll::Ready(Some(self.took(Ok(bytes))));
                     }
+                    self.pending = Pending::Read(self.read_behind(wanted));
                 }
             }
         }
+    }
+
+    /// How many of these bytes are read at a time.
+    fn chunk(&self, bytes: u64) -> usize {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        bytes.min(self.chunk_bytes)
+    }
+
+    /// Reads from the disk on a blocking thread.
+    fn read_behind(&self, wanted: usize) -> JoinHandle<io::Result<Bytes>> {
+        let file = Arc::clone(&self.file);
+        let position = self.position;
+        tokio::task::spawn_blocking(move || read(&file, position, wanted))
     }
 
     /// How a reader of all that is left goes on where only room was lacking.

@@ -1,9 +1,9 @@
-//! What a page in somebody's browser must not make larder do.
+//! What a page in a person's browser must not make larder do.
 //!
 //! A browser sends what a foreign page tells it to, and adds the user's name and token if it knows them; where larder adds a
 //! credential of its own, not even that is needed. Two rules: a page never uploads (only browsers send `Origin` or
-//! `Sec-Fetch-Site`; Fetch §3.1, Fetch Metadata §2.4), and where whoever can connect has rights, larder goes by names that
-//! nobody else can make lead here (DNS rebinding). Pure. Must not know routes.
+//! `Sec-Fetch-Site`; Fetch §3.1, Fetch Metadata §2.4), and where every client that can connect has rights, larder goes by names
+//! that no stranger can make lead here (DNS rebinding). Pure. Must not know routes.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub(super) fn is_sent_by_a_page(headers: &HeaderMap) -> bool {
             .is_some_and(|site| site != "none")
 }
 
-/// The names that larder goes by where whoever can connect has rights: addresses, `localhost`, and one more.
+/// The names that larder goes by where every client that can connect has rights: addresses, `localhost`, and one more.
 #[derive(Clone, Debug)]
 pub struct OwnNames(Option<String>);
 

@@ -1,8 +1,8 @@
-//! What is served over the control socket: everything that is served over TCP, and the orders, which are nowhere else.
+//! What is served over the control socket: everything that is served over TCP, and the commands, which are nowhere else.
 //!
-//! The socket's mode is the check: it and the folder belong to the user who runs the daemon, and the kernel lets nobody
-//! else connect, so that the peer's credentials (`SO_PEERCRED`) would say nothing new. Owns which name leads to whom, and
-//! how an order's events become a body. Must not know what an order means.
+//! The socket's mode is the check: it and the folder belong to the user who runs the daemon, and the kernel lets no other user
+//! connect, so that the peer's credentials (`SO_PEERCRED`) would say nothing new. Owns which name leads to which part of the daemon, and
+//! how a command's events become a body. Must not know what a command means.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
@@ -23,7 +24,9 @@ use super::body::ReplyBody;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use super::shutdown::Shutdown;
-use crate::airgap::{CONTENT, Export, Feed, Import, Pieces, WriteSet, feed};
+use crate::access::Access;
+use crate::admin::Upkeep;
+use crate::airgap::{CONTENT, Exchange, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::control::{
     About, CONTROL_PATH, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone, Identity, Line,
     LogLevelNow, Ls, Order, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify, reporter,
@@ -36,8 +39,8 @@ use crate::values::digest::Digest;
 use crate::values::request_id::RequestId;
 use crate::values::version::version;
 
-/// The largest order; what carries more is a stream.
-const ORDER_BYTES_MAX: usize = 64 << 10;
+/// The largest command; what carries more is a stream.
+const COMMAND_BYTES_MAX: usize = 64 << 10;
 
 /// For the next piece of a stream.
 const STREAM_IDLE: Duration = Duration::from_secs(600);
@@ -60,128 +63,137 @@ pub(super) async fn handle(
     };
     let id = RequestId::random();
     tracing::info!(order = name, %id, "an order over the control socket");
-    let obeyed = match *request.method() {
+    let answered = match *request.method() {
         _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::TooManyRequests),
-        Method::POST => obey(&services, &name, request, shutdown).await,
+        Method::POST => handle_command(&services, &name, request, shutdown).await,
         _ => Err(Refusal::Route(RouteError::Method("POST"))),
     };
-    let (mut response, status) = obeyed.unwrap_or_else(|why| reply::refusal(&why, &id));
+    let (mut response, status) = answered.unwrap_or_else(|why| reply::refusal(&why, &id));
     reply::finish(&mut response, status, false, &id);
     response
 }
 
-/// Which order is obeyed by whom.
-async fn obey(
-    services: &Arc<Services>,
+/// Which part of the daemon carries out which command.
+async fn handle_command(
+    services: &Services,
     name: &str,
     request: Request<Incoming>,
     shutdown: &Shutdown,
 ) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
-    let upkeep = Arc::clone(&services.upkeep);
+    let access = &services.access;
+    let upkeep = &services.upkeep;
+    let exchange = &services.exchange;
+    let call = Call { body, shutdown };
     match name {
         Stats::NAME => {
-            let Stats {} = read(body).await?;
-            Ok(blocking::<Stats, _>(shutdown, move |out| upkeep.stats(out)))
+            let work = |upkeep: &Upkeep, _: Stats, out: &_| upkeep.stats(out);
+            call.run(upkeep, work).await
         }
         Ls::NAME => {
-            let order: Ls = read(body).await?;
-            Ok(blocking::<Ls, _>(shutdown, move |out| {
-                upkeep.ls(&order, out)
-            }))
+            let work = |upkeep: &Upkeep, command: Ls, out: &_| upkeep.ls(&command, out);
+            call.run(upkeep, work).await
         }
         Verify::NAME => {
-            let Verify {} = read(body).await?;
-            Ok(blocking::<Verify, _>(shutdown, move |out| {
-                upkeep.verify(out)
-            }))
+            let work = |upkeep: &Upkeep, _: Verify, out: &_| upkeep.verify(out);
+            call.run(upkeep, work).await
         }
         Gc::NAME => {
-            let order: Gc = read(body).await?;
-            let now = clock::wall();
-            Ok(blocking::<Gc, _>(shutdown, move |out| {
-                upkeep.gc(order, now, out)
-            }))
+            let work =
+                |upkeep: &Upkeep, command: Gc, out: &_| upkeep.gc(command, clock::wall(), out);
+            call.run(upkeep, work).await
         }
         Purge::NAME => {
-            let order: Purge = read(body).await?;
-            Ok(blocking::<Purge, _>(shutdown, move |out| {
-                upkeep.purge(&order, out)
-            }))
+            let work = |upkeep: &Upkeep, command: Purge, out: &_| upkeep.purge(&command, out);
+            call.run(upkeep, work).await
         }
+        Refresh::NAME => refresh(services, &head, call).await,
         About::NAME => {
-            let About {} = read(body).await?;
-            Ok(blocking::<About, _>(shutdown, move |out| {
-                out.tell(identity())
-            }))
+            let work = |_: &Access, _: About, out: &Reporter<_>| out.tell(identity());
+            call.run(access, work).await
         }
         FlushAuthorizations::NAME => {
-            let FlushAuthorizations {} = read(body).await?;
-            let access = Arc::clone(&services.access);
-            Ok(blocking::<FlushAuthorizations, _>(shutdown, move |out| {
-                let authorizations = access.revoke_all(clock::now());
-                tracing::warn!(
-                    authorizations,
-                    "the authorization cache was flushed: every caller's next request asks GitLab"
-                );
-                out.tell(FlushedAuthorizations { authorizations })
-            }))
+            let work = |access: &Access, _: FlushAuthorizations, out: &Reporter<_>| out.tell(flush_authorizations(access));
+            call.run(access, work).await
         }
-        SetLogLevel::NAME => {
-            let order: SetLogLevel = read(body).await?;
-            Ok(blocking::<SetLogLevel, _>(shutdown, move |out| {
-                out.tell(set_log_level(&order)?).map_err(Failed::of)
-            }))
-        }
-        Refresh::NAME => {
-            let order: Refresh = read(body).await?;
-            let caller = services.access.caller(&head.headers, None, clock::now());
-            let caller = caller.await?;
-            let (out, lines) = reporter();
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "ends with the order's answer, or the daemon"
-            )]
-            let work = tokio::spawn(async move { end(upkeep.refresh(order, &caller, &out).await) });
-            Ok(reply::events(ReplyBody::stream(EventBody::new(
-                lines, work, shutdown,
-            ))))
-        }
+        SetLogLevel::NAME => call.run(access, set_log_level).await,
         Export::NAME => {
-            let (exchange, order) = (Arc::clone(&services.exchange), read::<Export>(body).await?);
-            Ok(blocking::<Export, _>(shutdown, move |out| {
-                exchange.export(&order, out)
-            }))
+            let work = |exchange: &Exchange, command, out: &_| exchange.export(&command, out);
+            call.run(exchange, work).await
         }
-        Import::NAME => {
-            let exchange = Arc::clone(&services.exchange);
-            Ok(streaming::<Import, _>(
-                shutdown,
-                body,
-                move |order, bundle, out| {
-                    let told = exchange
-                        .import(order, bundle, || out.is_wanted())
-                        .map_err(Failed::of)?;
-                    out.tell(told).map_err(Failed::of)
-                },
-            ))
-        }
-        WriteSet::NAME => {
-            let exchange = Arc::clone(&services.exchange);
-            Ok(streaming::<WriteSet, _>(
-                shutdown,
-                body,
-                move |order, mut files, out| {
-                    let told = exchange.write_set(&order, &mut files).map_err(Failed::of)?;
-                    out.tell(told).map_err(Failed::of)
-                },
-            ))
-        }
+        Import::NAME => Ok(import(exchange, call)),
+        WriteSet::NAME => Ok(write_set(exchange, call)),
         name => match name.strip_prefix(CONTENT).and_then(Digest::parse) {
-            Some(digest) => Ok(content(services, digest)),
+            Some(digest) => Ok(content(exchange, digest)),
             None => Err(Refusal::Route(RouteError::Unknown)),
         },
     }
+}
+
+/// A command that came, not read yet.
+struct Call<'s> {
+    body: Incoming,
+    shutdown: &'s Shutdown,
+}
+
+impl Call<'_> {
+    /// Has the command carried out by `part`, on a blocking thread.
+    async fn run<P, C, W>(
+        self,
+        part: &Arc<P>,
+        work: impl FnOnce(&P, C, &Reporter<C::Event>) -> Result<(), W> + Send + 'static,
+    ) -> Result<Reply, Refusal>
+    where
+        P: Send + Sync + 'static,
+        C: Order + Send + 'static,
+        W: std::fmt::Display,
+    {
+        let command: C = read(self.body).await?;
+        let part = Arc::clone(part);
+        let work = move |out: &Reporter<C::Event>| work(&part, command, out);
+        Ok(blocking::<C, _>(self.shutdown, work))
+    }
+}
+
+/// Asks GitLab in the name of the operator, whose credential comes with the command.
+async fn refresh(services: &Services, head: &Parts, call: Call<'_>) -> Result<Reply, Refusal> {
+    let command: Refresh = read(call.body).await?;
+    let caller = services.access.caller(&head.headers, None, clock::now());
+    let caller = caller.await?;
+    let upkeep = Arc::clone(&services.upkeep);
+    let (out, lines) = reporter();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the command's answer, or the daemon"
+    )]
+    let work = tokio::spawn(async move { end(upkeep.refresh(command, &caller, &out).await) });
+    let events = EventBody::new(lines, work, call.shutdown);
+    Ok(reply::events(ReplyBody::stream(events)))
+}
+
+fn import(exchange: &Arc<Exchange>, call: Call<'_>) -> Reply {
+    let exchange = Arc::clone(exchange);
+    streaming::<Import, _>(call, move |command, bundle, out| {
+        let imported = exchange.import(command, bundle, || out.is_wanted());
+        out.tell(imported.map_err(Failed::of)?).map_err(Failed::of)
+    })
+}
+
+fn write_set(exchange: &Arc<Exchange>, call: Call<'_>) -> Reply {
+    let exchange = Arc::clone(exchange);
+    streaming::<WriteSet, _>(call, move |command, mut files, out| {
+        let written = exchange.write_set(&command, &mut files);
+        out.tell(written.map_err(Failed::of)?).map_err(Failed::of)
+    })
+}
+
+fn flush_authorizations(access: &Access) -> FlushedAuthorizations {
+    let authorizations = access.revoke_all(clock::now());
+    tracing::warn!(
+        authorizations,
+        "the authorization cache was flushed: every caller's next request asks GitLab"
+    );
+    FlushedAuthorizations { authorizations }
 }
 
 fn identity() -> Identity {
@@ -191,17 +203,20 @@ fn identity() -> Identity {
     }
 }
 
-fn set_log_level(order: &SetLogLevel) -> Result<LogLevelNow, Failed> {
+fn set_log_level(
+    _: &Access,
+    command: SetLogLevel,
+    out: &Reporter<LogLevelNow>,
+) -> Result<(), Failed> {
     let log = LogLevel::of_process().ok_or_else(|| Failed::of("this process does not log"))?;
-    if let Some(level) = &order.level {
+    if let Some(level) = &command.level {
         log.set(level).map_err(Failed)?;
     }
-    log.present()
-        .map(|level| LogLevelNow { level })
-        .map_err(Failed)
+    let level = log.present().map_err(Failed)?;
+    out.tell(LogLevelNow { level }).map_err(Failed::of)
 }
 
-/// Why an order was not carried out, in one sentence.
+/// Why a command was not carried out, in one sentence.
 struct Failed(String);
 
 impl Failed {
@@ -216,22 +231,21 @@ impl std::fmt::Display for Failed {
     }
 }
 
-/// Has an order carried out whose body goes on behind its first line, on a blocking thread.
-fn streaming<O: Order, W: std::fmt::Display>(
-    shutdown: &Shutdown,
-    body: Incoming,
-    work: impl FnOnce(O, Feed, &Reporter<O::Event>) -> Result<(), W> + Send + 'static,
+/// Has a command carried out whose body goes on behind its first line, on a blocking thread.
+fn streaming<C: Order, W: std::fmt::Display>(
+    call: Call<'_>,
+    work: impl FnOnce(C, Feed, &Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
     let (pieces, mut stream) = feed();
     #[expect(
         clippy::disallowed_methods,
-        reason = "ends with the body, the order or the daemon"
+        reason = "ends with the body, the command or the daemon"
     )]
-    tokio::spawn(pass_on(body, pieces, shutdown.clone()));
-    blocking::<O, _>(shutdown, move |out| {
-        let first = stream.line(ORDER_BYTES_MAX).map_err(Failed::of)?;
-        let order = serde_json::from_slice(&first).map_err(Failed::of)?;
-        work(order, stream, out).map_err(Failed::of)
+    tokio::spawn(pass_on(call.body, pieces, call.shutdown.clone()));
+    blocking::<C, _>(call.shutdown, move |out| {
+        let first = stream.line(COMMAND_BYTES_MAX).map_err(Failed::of)?;
+        let command = serde_json::from_slice(&first).map_err(Failed::of)?;
+        work(command, stream, out).map_err(Failed::of)
     })
 }
 
@@ -245,12 +259,12 @@ async fn pass_on(mut body: Incoming, pieces: Pieces, shutdown: Shutdown) {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(_))) | Err(_) => return,
             };
-            // Once the order has failed the rest is read and dropped, so that its sender comes to read why.
+            // Once the command has failed the rest is read and dropped, so that its sender comes to read why.
             if !piece.is_empty() {
                 let _ = pieces.send(Ok(piece)).await;
             }
         }
-        // Nobody may be left to hear of the end.
+        // The command may have ended already.
         let _ = pieces.send(Ok(Bytes::new())).await;
     };
     tokio::select! {
@@ -260,15 +274,15 @@ async fn pass_on(mut body: Incoming, pieces: Pieces, shutdown: Shutdown) {
 }
 
 /// A blob's bytes, cut when they turn out to be wrong.
-fn content(services: &Services, digest: Digest) -> Reply {
-    let exchange = Arc::clone(&services.exchange);
+fn content(exchange: &Arc<Exchange>, digest: Digest) -> Reply {
+    let exchange = Arc::clone(exchange);
     let (pieces, out) = mpsc::channel(CONTENT_PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let read = exchange.content(digest, |chunk| {
             pieces.blocking_send(Ok(chunk.into())).is_ok()
         });
         if !matches!(read, Ok(ReadEnd::Whole)) {
-            // Who has gone need not hear it.
+            // A client that has gone need not hear it.
             let _ = pieces.blocking_send(Err(Gone));
         }
     });
@@ -292,19 +306,19 @@ impl Body for Content {
     }
 }
 
-/// The order in a request's body.
-async fn read<O: Order>(body: Incoming) -> Result<O, Refusal> {
-    let body = Limited::new(body, ORDER_BYTES_MAX).collect().await;
+/// The command in a request's body.
+async fn read<C: Order>(body: Incoming) -> Result<C, Refusal> {
+    let body = Limited::new(body, COMMAND_BYTES_MAX).collect().await;
     let body = body
         .map_err(|why| Refusal::Command(why.to_string()))?
         .to_bytes();
     serde_json::from_slice(&body).map_err(|why| Refusal::Command(why.to_string()))
 }
 
-/// Has an order carried out on a blocking thread; its events are the answer.
-fn blocking<O: Order, W: std::fmt::Display>(
+/// Has a command carried out on a blocking thread; its events are the answer.
+fn blocking<C: Order, W: std::fmt::Display>(
     shutdown: &Shutdown,
-    work: impl FnOnce(&Reporter<O::Event>) -> Result<(), W> + Send + 'static,
+    work: impl FnOnce(&Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
     let (out, lines) = reporter();
     let work = tokio::task::spawn_blocking(move || end(work(&out)));
@@ -315,7 +329,7 @@ fn end<W: std::fmt::Display>(worked: Result<(), W>) -> End {
     worked.map_or_else(|why| End::Failed(why.to_string()), |()| End::Done)
 }
 
-/// The lines of an order that is being carried out. Dropped, because the client is gone, it ends the order: a task at
+/// The lines of a command that is being carried out. Dropped, because the client is gone, it ends the command: a task at
 /// its next wait, a blocking thread when it next asks whether it is wanted.
 struct EventBody {
     lines: mpsc::Receiver<Bytes>,

@@ -14,7 +14,8 @@ use http::{Response, StatusCode};
 use super::body::{FileBody, ReplyBody};
 use super::conditions::FileConditions;
 use super::reply::{self, Refusal, Reply};
-use crate::file::FileReply;
+use crate::access::Permit;
+use crate::file::{FileReply, Source};
 use crate::upstream::{ContentRange, IdleBody};
 use crate::values::byte_range::{ByteRange, Extent};
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -55,13 +56,7 @@ pub(super) fn file(found: FileReply, conditions: &FileConditions<'_>) -> Result<
             source,
             size: Some(size),
             status,
-        } => {
-            let (mut response, extent) = whole_or_range(size, conditions.range());
-            if let Some(extent) = extent {
-                *response.body_mut() = ReplyBody::file(FileBody::new(permit, source, Some(extent)));
-            }
-            (response, status)
-        }
+        } => (open(permit, source, size, conditions.range()), status),
         FileReply::Open {
             permit,
             source,
@@ -69,8 +64,8 @@ pub(super) fn file(found: FileReply, conditions: &FileConditions<'_>) -> Result<
             status,
         } => {
             conditions.check_length(true)?;
-            let body = ReplyBody::file(FileBody::new(permit, source, None));
-            (Response::new(body), status)
+            let body = FileBody::new(permit, source, None);
+            (Response::new(ReplyBody::file(body)), status)
         }
         FileReply::Checked {
             permit: _,
@@ -106,6 +101,21 @@ pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) 
         status
     };
     (response, status)
+}
+
+/// Bytes of a file of known size, all or a range.
+fn open(
+    permit: Permit,
+    source: Source,
+    size: u64,
+    range: Option<ByteRange>,
+) -> Response<ReplyBody> {
+    let (mut response, extent) = whole_or_range(size, range);
+    if let Some(extent) = extent {
+        let body = FileBody::new(permit, source, Some(extent));
+        *response.body_mut() = ReplyBody::file(body);
+    }
+    response
 }
 
 /// What upstream sends of a file that nothing vouches for.

@@ -4,7 +4,8 @@
 //! listener ─▶ handler (the walk of one request) ─▶ reply (the only status table) ─▶ body
 //! ```
 //!
-//! A connection may speak TLS (`tls`), and HTTP/2 within it. The control socket is a second way in (`control`), to the same handler and to the orders.
+//! A connection may speak TLS (`tls`), and HTTP/2 within it. The control socket is a second way in (`control`), to the same handler and
+//! to the commands.
 //!
 //! Owns sockets, limits on clients, and the translation of what the services found into HTTP. Must not decide who may
 //! have what, and must not ask upstream itself.
@@ -36,10 +37,8 @@ pub use reply::Refusal;
 pub use services::{ActiveServices, Services};
 pub use shutdown::Shutdown;
 pub use tls::{Certificates, CertificatesError, Reloaded, TlsConfig};
-pub use wire::activation::{ActivationError, PassedSockets};
-pub use wire::address::{Address, Addresses};
-pub use wire::connection_counts::{ConnectionCounts, TurnedAway};
-pub use wire::door::{ControlDoor, ListenError, NetworkDoor, Opening};
-pub use wire::limits::ServerLimits;
-pub use wire::listener::{Listener, Occupancy};
-pub use wire::socket_mode::SocketMode;
+pub use wire::{
+    ActivationError, Addresses, ConnectionCounts, ControlAcceptor, ListenAddress, ListenConfig,
+    ListenError, Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, SocketMode,
+    TurnedAway,
+};

@@ -10,9 +10,9 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use super::ServerLimits;
-use super::wire::clients::ClientAddress;
+use super::wire::ClientAddress;
 
-/// Clients remembered. A forgotten one has a full bucket again: whoever has so many addresses is not held by a limit on
+/// Clients remembered. A forgotten one has a full bucket again: a client with so many addresses is not held by a limit on
 /// each of them.
 const CLIENTS_MAX: u64 = 65_536;
 
@@ -27,11 +27,11 @@ struct Rate {
 
 /// What is left of a client's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bucket {
+struct TokenBucket {
     full_at: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes one request, or says how long to wait for it.
     fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let full_at = self.full_at.max(now) + rate.interval;
@@ -50,7 +50,7 @@ impl Bucket {
 pub(super) struct RequestRate {
     /// None: no limit.
     rate: Option<Rate>,
-    clients: Cache<ClientAddress, Arc<Mutex<Bucket>>>,
+    clients: Cache<ClientAddress, Arc<Mutex<TokenBucket>>>,
 }
 
 impl RequestRate {
@@ -75,9 +75,10 @@ impl RequestRate {
     #[must_use]
     pub(super) fn following(limits: &ServerLimits, before: Option<&Arc<Self>>) -> Arc<Self> {
         let new = Self::new(limits);
-        before
-            .filter(|before| before.rate == new.rate)
-            .map_or_else(|| Arc::new(new), Arc::clone)
+        match before {
+            Some(before) if before.rate == new.rate => Arc::clone(before),
+            _ => Arc::new(new),
+        }
     }
 
     /// Takes one request of a client's; none is one over a unix socket, where there is no limit.
@@ -89,12 +90,15 @@ impl RequestRate {
         client: Option<ClientAddress>,
         now: Instant,
     ) -> Result<(), Duration> {
-        let (Some(rate), Some(client)) = (self.rate, client) else {
+        let Some(rate) = self.rate else {
             return Ok(());
         };
-        let bucket = self
-            .clients
-            .get_with(client, || Arc::new(Mutex::new(Bucket { full_at: now })));
+        let Some(client) = client else {
+            return Ok(());
+        };
+        let bucket = self.clients.get_with(client, || {
+            Arc::new(Mutex::new(TokenBucket { full_at: now }))
+        });
         bucket.lock().take(rate, now)
     }
 }
@@ -145,7 +149,7 @@ mod tests {
             pauses in proptest::collection::vec(0..200_u64, 1..300),
         ) {
             let (rate, start) = (rate(per_second, burst), Instant::now());
-            let (mut bucket, mut now, mut taken) = (Bucket { full_at: start }, start, Vec::new());
+            let (mut bucket, mut now, mut taken) = (TokenBucket { full_at: start }, start, Vec::new());
             for pause in pauses {
                 now += Duration::from_millis(pause);
                 match bucket.take(rate, now) {
@@ -170,7 +174,7 @@ mod tests {
         #[test]
         fn whoever_keeps_to_the_rate_is_never_refused(per_second in 1..500_u32, burst in 1..50_u32) {
             let (rate, mut now) = (rate(per_second, burst), Instant::now());
-            let mut bucket = Bucket { full_at: now };
+            let mut bucket = TokenBucket { full_at: now };
             for _ in 0..200 {
                 prop_assert_eq!(bucket.take(rate, now), Ok(()));
                 now += rate.interval;

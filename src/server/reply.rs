@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | a page, a file | 200, 206, 304, 416 |
 //! | GitLab's own word | as it came |
-//! | nobody answered upstream | 504: one request in pip, where 502 and 503 cost eight seconds |
+//! | upstream did not answer | 504: one request in pip, where 502 and 503 cost eight seconds |
 //! | a broken or wrong answer upstream | 502 |
 //! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
@@ -27,7 +27,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::ReplyBody;
 use super::target::TargetError;
-use crate::access::{CallerError, CredentialError, DoorError};
+use crate::access::{CallerError, CredentialError, OfflineAuthError};
 use crate::admin::status::Document;
 use crate::file::FileError;
 use crate::index::PageError;
@@ -52,7 +52,7 @@ const DOCUMENT_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Authorization, PRIVATE-TOKEN, Deploy-Token, Host");
 
 /// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
-/// nothing in it runs, lest it act in the name of whoever looks at it.
+/// nothing in it runs, lest it act in its reader's name.
 const FOREIGN_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
@@ -116,8 +116,9 @@ impl Refusal {
             | Self::Target(_)
             | Self::BodyOnRead
             | Self::Plaintext
-            | Self::Command(_) => StatusCode::BAD_REQUEST,
-            Self::Caller(CallerError::Credential(CredentialError::Repeated(_))) => {
+            | Self::Command(_)
+            | Self::Upload(UploadError::BrokeOff)
+            | Self::Caller(CallerError::Credential(CredentialError::Repeated(_))) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Caller(CallerError::Credential(CredentialError::TooLong(_))) => {
@@ -129,17 +130,10 @@ impl Refusal {
             | Self::File(FileError::Upstream(UpstreamError::Loop))
             | Self::Upstream(UpstreamError::Loop) => StatusCode::LOOP_DETECTED,
             Self::Upload(UploadError::Paused(_)) => StatusCode::REQUEST_TIMEOUT,
-            Self::Upload(UploadError::BrokeOff) => StatusCode::BAD_REQUEST,
             Self::Page(PageError::Upstream(why))
             | Self::File(FileError::Upstream(why))
             | Self::Upload(UploadError::Upstream(why))
-            | Self::Upstream(why) => {
-                if why.is_silence() {
-                    StatusCode::GATEWAY_TIMEOUT
-                } else {
-                    StatusCode::BAD_GATEWAY
-                }
-            }
+            | Self::Upstream(why) => upstream_status(why),
             Self::Page(
                 PageError::PrivateName(_)
                 | PageError::NotListed
@@ -150,17 +144,20 @@ impl Refusal {
             | Self::File(FileError::NotHeld(_)) => StatusCode::NOT_FOUND,
             // twine sends again what a 5xx answers.
             Self::Page(PageError::TooYoung(_) | PageError::Undated)
-            | Self::Caller(CallerError::Offline(DoorError::Denied))
-            | Self::Upload(UploadError::Offline) => StatusCode::FORBIDDEN,
-            Self::Caller(CallerError::Offline(DoorError::Unknown)) => StatusCode::UNAUTHORIZED,
-            Self::CrossSite => StatusCode::FORBIDDEN,
+            | Self::Caller(CallerError::Offline(OfflineAuthError::Denied))
+            | Self::Upload(UploadError::Offline)
+            | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Caller(CallerError::Offline(OfflineAuthError::Unknown)) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::UnknownHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooManyRequests => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
             | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
-            Self::File(FileError::Busy) | Self::Caller(CallerError::Offline(DoorError::Busy)) => {
+            Self::TooManyRequests
+            | Self::File(FileError::Busy)
+            | Self::Caller(CallerError::Offline(OfflineAuthError::Busy)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
@@ -178,7 +175,7 @@ impl Refusal {
                 | PageError::Undated
                 | PageError::NotListed,
             ) => CacheStatus::new(Outcome::Denied),
-            // Offline: nobody was asked.
+            // Offline: upstream was not asked.
             Self::Page(
                 PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
             )
@@ -189,6 +186,14 @@ impl Refusal {
             }
             _ => CacheStatus::INTERNAL,
         }
+    }
+}
+
+fn upstream_status(why: &UpstreamError) -> StatusCode {
+    if why.is_silence() {
+        StatusCode::GATEWAY_TIMEOUT
+    } else {
+        StatusCode::BAD_GATEWAY
     }
 }
 
@@ -215,7 +220,7 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     }
     if matches!(
         why,
-        Refusal::Caller(CallerError::Offline(DoorError::Unknown))
+        Refusal::Caller(CallerError::Offline(OfflineAuthError::Unknown))
     ) {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
@@ -226,7 +231,7 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
         why,
         Refusal::Target(_) | Refusal::BodyOnRead | Refusal::Plaintext
     ) {
-        // Whoever frames a message like this may see its end elsewhere than we do: nothing after it counts.
+        // A sender that frames a message like this may see its end elsewhere than larder does: nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     put_reason(&mut response, &detail);
@@ -254,7 +259,9 @@ fn put_reason(response: &mut Response<ReplyBody>, text: &str) {
         .take(200)
         .collect();
     let line = line.trim_end();
-    if let (false, Ok(reason)) = (line.is_empty(), ReasonPhrase::try_from(line.as_bytes())) {
+    if !line.is_empty()
+        && let Ok(reason) = ReasonPhrase::try_from(line.as_bytes())
+    {
         response.extensions_mut().insert(reason);
     }
 }
@@ -284,7 +291,7 @@ pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) 
     (response, CacheStatus::INTERNAL)
 }
 
-/// A page for people, or the same for machines. Nobody keeps it, nobody frames it, and it names nobody it links to.
+/// A page for people, or the same for machines. It is not stored, not framed, and not told to the pages it links to.
 pub(super) fn document(status: StatusCode, document: Document) -> Reply {
     let (text, content_type, policy) = match document {
         Document::Html(text, policy) => (text, "text/html; charset=utf-8", Some(policy)),
@@ -353,7 +360,9 @@ pub(super) fn finish(
 ) {
     if head {
         let length = http_body::Body::size_hint(response.body()).exact();
-        if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {
+        if let Some(length) = length
+            && !response.headers().contains_key(CONTENT_LENGTH)
+        {
             let status = response.status();
             if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
                 response

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use super::ServerLimits;
 use super::admission::Admission;
 use super::shutdown::Shutdown;
-use super::wire::connection_counts::ConnectionCounts;
+use super::wire::ConnectionCounts;
 use crate::access::Access;
 use crate::admin::Upkeep;
 use crate::admin::status::Snapshot;

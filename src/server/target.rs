@@ -1,7 +1,7 @@
 //! Whom a request calls, and for what: brought into the one form that the walk knows, a path, and the authority in `Host`.
 //!
 //! A URL in place of a path is taken as one would take it apart oneself (RFC 9112 §3.2.2); HTTP/2 always sends its parts
-//! (RFC 9113 §8.3.1). Nobody is asked anything because of an authority: whose name is larder's own is for `browser` to say.
+//! (RFC 9113 §8.3.1). No authority is ever asked: whose name is larder's own is for `browser` to say.
 //! Pure. Must not know routes.
 
 use std::net::Ipv6Addr;
@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Method, Uri, Version};
 
-/// Why nobody can tell whom a request calls. The client is to blame for each.
+/// Why it cannot be told which host a request calls. The client is to blame for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("HTTP/1.1 wants a Host field")]
@@ -39,7 +39,10 @@ pub(super) fn settle(parts: &mut Parts) -> Result<(), TargetError> {
         .uri
         .scheme()
         .filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
-    let (Some(scheme), Some(authority)) = (scheme, parts.uri.authority()) else {
+    let Some(scheme) = scheme else {
+        return Ok(());
+    };
+    let Some(authority) = parts.uri.authority() else {
         return Ok(());
     };
     if parts.method == Method::CONNECT {

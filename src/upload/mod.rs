@@ -92,25 +92,29 @@ impl Uploads {
     {
         let route = Route::Upload { scope };
         let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
-        let (whole, fault) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
-        let passing = Passing {
-            incoming,
-            size: body.size_hint(),
-            whole: Arc::clone(&whole),
-        };
+        let whole = Arc::new(AtomicBool::new(false));
+        let fault = Arc::new(OnceLock::new());
         // Dropped with the answer, or with the client.
         let (_answering, answered) = oneshot::channel();
-        let mut headers = upload_headers(&head.headers);
-        let wanted = Arc::new(Notify::new());
+        let mut outgoing = Outgoing {
+            headers: upload_headers(&head.headers),
+            body: ClientBody {
+                incoming,
+                size: body.size_hint(),
+                whole: Arc::clone(&whole),
+            },
+            wanted: Arc::new(Notify::new()),
+        };
         if waits_to_be_asked(head, &body) {
-            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+            let expected = HeaderValue::from_static("100-continue");
+            outgoing.headers.insert(EXPECT, expected);
         } else {
-            wanted.notify_one();
+            outgoing.wanted.notify_one();
         }
-        let outlet = Outlet {
+        let outlet = BodyFeed {
             pieces,
             whole,
-            wanted: Arc::clone(&wanted),
+            wanted: Arc::clone(&outgoing.wanted),
             answered,
             fault: Arc::clone(&fault),
         };
@@ -119,78 +123,74 @@ impl Uploads {
             reason = "it goes on reading after the answer; bounded by LINGER"
         )]
         tokio::spawn(feed(body, outlet, self.idle));
-        let mut doubt = Doubt {
+        let mut change = ChangeGuard {
             pages: &self.pages,
             changed: true,
         };
-        let answer = self
-            .upstream
-            .upload(
-                &route,
-                credential,
-                Outgoing {
-                    headers,
-                    body: passing,
-                    wanted,
-                },
-            )
-            .await;
-        let untouched = answer
-            .as_ref()
-            .is_ok_and(|answer| answer.status.is_client_error() || answer.status.is_redirection());
-        doubt.changed = !untouched;
-        // A body that the client broke off breaks the request upstream, which is not upstream's fault.
-        let mut word = answer.map_err(|why| match why {
-            UpstreamError::Offline => UploadError::Offline,
-            why => fault.get().cloned().unwrap_or_else(|| why.into()),
-        })?;
-        if let Some(asked) = self.upstream.url(&route) {
-            lead_here(
-                &mut word.headers,
-                &asked,
-                self.upstream.bases(),
-                &self.path_prefix,
-            );
+        let answer = self.upstream.upload(&route, credential, outgoing).await;
+        if let Ok(answer) = &answer {
+            let status = answer.status;
+            change.changed = !(status.is_client_error() || status.is_redirection());
         }
-        Ok(word)
+        let mut answer = answer.map_err(|why| unanswered(why, &fault))?;
+        if let Some(asked) = self.upstream.url(&route) {
+            let bases = self.upstream.bases();
+            lead_here(&mut answer.headers, &asked, bases, &self.path_prefix);
+        }
+        Ok(answer)
+    }
+}
+
+/// Why an upload has no answer. A body that the client broke off breaks the request upstream, which is not upstream's
+/// fault.
+fn unanswered(why: UpstreamError, fault: &OnceLock<UploadError>) -> UploadError {
+    match (why, fault.get()) {
+        (UpstreamError::Offline, _) => UploadError::Offline,
+        (_, Some(fault)) => fault.clone(),
+        (why, None) => why.into(),
     }
 }
 
 /// An expectation means something with a body only, and nothing in HTTP/1.0 (RFC 9110 §10.1.1).
 fn waits_to_be_asked(head: &Parts, body: &impl Body) -> bool {
-    let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    head.version >= Version::HTTP_11
-        && head.headers.get(EXPECT).is_some_and(expects)
-        && !body.is_end_stream()
+    let Some(expected) = head.headers.get(EXPECT) else {
+        return false;
+    };
+    let expects = expected.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    expects && head.version >= Version::HTTP_11 && !body.is_end_stream()
 }
 
 /// Where GitLab sends the client on to an address of its own that is one of larder's too, it is larder's that is meant: the
 /// client may not reach GitLab, and what it does there larder would not see. Any other `Location` stays.
 fn lead_here(headers: &mut HeaderMap, asked: &Url, bases: &Bases, path_prefix: &str) {
     let resolve = Url::options().base_url(Some(asked));
-    let target = headers
-        .get(LOCATION)
-        .and_then(|location| resolve.parse(location.to_str().ok()?).ok());
-    let Some(target) = target else { return };
+    let Some(location) = headers.get(LOCATION) else {
+        return;
+    };
+    let Ok(location) = location.to_str() else {
+        return;
+    };
+    let Ok(target) = resolve.parse(location) else {
+        return;
+    };
     let Some(path) = bases.shared_path(&target) else {
         return;
     };
+    let prefix = path_prefix.trim_end_matches('/');
     let tail = &target[url::Position::AfterPath..];
-    if let Ok(location) =
-        HeaderValue::try_from(format!("{}{path}{tail}", path_prefix.trim_end_matches('/')))
-    {
+    if let Ok(location) = HeaderValue::try_from(format!("{prefix}{path}{tail}")) {
         headers.insert(LOCATION, location);
     }
 }
 
-/// Makes the pages count as changed when it is dropped: also when nobody waits for the answer any more, because the
-/// client has left. GitLab may have the file by then.
-struct Doubt<'a> {
+/// Makes the pages count as changed when it is dropped: also when the
+/// client has left and no longer waits for the answer. GitLab may have the file by then.
+struct ChangeGuard<'a> {
     pages: &'a Pages,
     changed: bool,
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
         if self.changed {
             self.pages.changed_upstream(clock::now());
@@ -199,19 +199,19 @@ impl Drop for Doubt<'_> {
 }
 
 /// The feeding side of an upload.
-struct Outlet {
+struct BodyFeed {
     pieces: mpsc::Sender<Result<Bytes, BoxError>>,
     /// Set when the body has come to its own end.
     whole: Arc<AtomicBool>,
     /// Told when the body may be asked for.
     wanted: Arc<Notify>,
-    /// Ends when nobody waits for upstream any more.
+    /// Ends when the answer came, or the client left.
     answered: oneshot::Receiver<()>,
     fault: Arc<OnceLock<UploadError>>,
 }
 
-/// Reads the client's body to its end, whoever still wants it, once somebody does.
-async fn feed<B>(mut body: B, mut outlet: Outlet, idle: Duration)
+/// Reads the client's body to its end once upstream wants it, also after upstream has answered.
+async fn feed<B>(mut body: B, mut outlet: BodyFeed, idle: Duration)
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -220,7 +220,7 @@ where
     tokio::select! {
         biased;
         () = outlet.wanted.notified() => {}
-        // A body that nobody has asked for need not be read to its end.
+        // A body that upstream never asked for need not be read to its end.
         _ = &mut outlet.answered => return,
         () = sleep(ASK_AFTER) => {}
     }
@@ -272,14 +272,14 @@ where
 }
 
 /// The client's body as upstream's client reads it: same bytes, same length if one was announced.
-struct Passing {
+struct ClientBody {
     incoming: mpsc::Receiver<Result<Bytes, BoxError>>,
     size: SizeHint,
     /// Without this mark the end of the pieces is no end of the body: half a file must not look like one.
     whole: Arc<AtomicBool>,
 }
 
-impl Body for Passing {
+impl Body for ClientBody {
     type Data = Bytes;
     type Error = BoxError;
 

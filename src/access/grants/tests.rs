@@ -62,13 +62,13 @@ fn world() -> World {
     }
 }
 
-fn proven(standing: Standing) -> bool {
+fn proven(standing: Authorization) -> bool {
     standing.permit().is_some()
 }
 
 /// A page of `asked` whose links name `linked`, listing one file.
 fn admit(world: &World, who: Fingerprint, asked: &str, linked: &str) {
-    let listing = Arc::new(Listing::new([&file(linked, SHA)]));
+    let listing = Arc::new(ListedFiles::new([&file(linked, SHA)]));
     let listings = [(scope(linked), listing)];
     world
         .access
@@ -167,7 +167,12 @@ fn a_page_vouches_for_its_own_scope_only() {
         ("groups/7/-", &["groups/8/-", "groups/7/-"], &["groups/7/-"]),
     ] {
         let world = world();
-        let listing = |linked: &&str| (scope(linked), Arc::new(Listing::new([&file(linked, SHA)])));
+        let listing = |linked: &&str| {
+            (
+                scope(linked),
+                Arc::new(ListedFiles::new([&file(linked, SHA)])),
+            )
+        };
         let listings: Vec<_> = links.iter().map(listing).collect();
         world
             .access
@@ -302,14 +307,14 @@ proptest! {
         admit(&world, world.ann, "projects/42", "projects/42");
         let project = page("projects/42", "my-pkg");
         let wanted = file("projects/42", SHA);
-        let listings = [(scope("projects/42"), Arc::new(Listing::new([&wanted])))];
+        let listings = [(scope("projects/42"), Arc::new(ListedFiles::new([&wanted])))];
         let mut uses = uses;
         uses.sort_unstable();
         for second in uses {
             let now = world.now + Duration::from_secs(second);
             let standing = world.access.page(world.ann, &project, now);
             prop_assert_eq!(proven(standing), second < 60);
-            if let Standing::Proven(permit) = standing {
+            if let Authorization::Proven(permit) = standing {
                 world.access.admit_listed(world.ann, &project, &listings, permit);
             }
             prop_assert_eq!(proven(world.access.file(world.ann, &wanted, now)), second < 60);
@@ -345,7 +350,7 @@ fn a_mirror_is_open_to_whoever_can_connect_and_opens_nothing_else() {
     );
     // Its page may link into GitLab as it likes.
     let gitlabs = file("projects/42", SHA);
-    let listing = Arc::new(Listing::new([&gitlabs]));
+    let listing = Arc::new(ListedFiles::new([&gitlabs]));
     let listings = [(gitlabs.scope.clone(), listing)];
     let permit = world
         .access

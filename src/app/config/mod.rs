@@ -39,7 +39,7 @@ use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::log::LogConfig;
 use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
-use crate::server::{Address, Addresses, OwnNames, ServerLimits, SocketMode, TlsConfig};
+use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits, SocketMode, TlsConfig};
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
 use crate::values::quantity::Size;
 
@@ -78,7 +78,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: Address::Tcp("127.0.0.1:3141".to_owned()).into(),
+            listen: ListenAddress::Tcp("127.0.0.1:3141".to_owned()).into(),
             listen_mode: SocketMode::default(),
             cache_dir: String::new(),
             cache_size: Size::gibibytes(20),
@@ -471,7 +471,8 @@ impl Config {
             );
         }
         if let Some(twice) = self.tls.listen.iter().find(|address| {
-            let port_is_free = matches!(address, Address::Tcp(address) if address.ends_with(":0"));
+            let port_is_free =
+                matches!(address, ListenAddress::Tcp(address) if address.ends_with(":0"));
             !port_is_free && self.listen.iter().any(|plain| plain == *address)
         }) {
             let why = format!("\"{twice}\" is in listen too: one address speaks TLS or does not");
@@ -518,7 +519,7 @@ impl Config {
     }
 
     /// What must stay on this machine, while one of these addresses is open to the network.
-    fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a Address>) -> Vec<Fault> {
+    fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a ListenAddress>) -> Vec<Fault> {
         let mut addresses = addresses;
         let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local())
         else {
@@ -551,7 +552,7 @@ impl Config {
     /// What must stay on this machine and would not.
     pub fn check_opened<'a>(
         &self,
-        addresses: impl Iterator<Item = &'a Address>,
+        addresses: impl Iterator<Item = &'a ListenAddress>,
     ) -> Result<(), ConfigError> {
         let faults = self.exposures(addresses);
         if faults.is_empty() {

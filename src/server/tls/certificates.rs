@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::config::TlsConfig;
 use super::pair::{Pair, PairError};
-use super::watch::{Step, Watch};
+use super::watch::{PairWatch, WatchStep};
 use crate::server::shutdown::Shutdown;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between two warnings of a certificate that ends soon, or is of no use to clients.
 const WARN_EVERY: Duration = Duration::from_hours(24);
 
-/// Whoever is not in the file's group may read it.
+/// Users outside the file's group may read it.
 const OTHERS_READ: u32 = 0o004;
 
 /// Why there is no certificate to show.
@@ -62,7 +62,7 @@ pub enum Reloaded {
 pub struct Certificates {
     config: TlsConfig,
     current: Arc<Current>,
-    watch: Mutex<Watch<Digest>>,
+    watch: Mutex<PairWatch<Digest>>,
     acceptor: TlsAcceptor,
 }
 
@@ -106,7 +106,7 @@ impl Certificates {
         server.ticketer = Ticketer::new()?;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         let acceptor = TlsAcceptor::from(Arc::new(server));
-        let watch = Mutex::new(Watch::new(texts.mark));
+        let watch = Mutex::new(PairWatch::new(texts.mark));
         Ok(Arc::new(Self {
             config: config.clone(),
             current,
@@ -132,7 +132,7 @@ impl Certificates {
         let mut watch = self.watch.lock();
         let texts = Texts::read(&self.config)?;
         let pair = texts.parse()?;
-        if watch.saw(texts.mark, true) != Step::Take {
+        if watch.saw(texts.mark, true) != WatchStep::Take {
             return Ok(Reloaded::Unchanged);
         }
         self.take(pair, &texts);
@@ -180,7 +180,7 @@ impl Certificates {
                 return;
             }
             Ok(texts) => match texts.parse() {
-                Ok(pair) if watch.saw(texts.mark, true) == Step::Take => {
+                Ok(pair) if watch.saw(texts.mark, true) == WatchStep::Take => {
                     return self.take(pair, &texts);
                 }
                 Ok(_) => return,
@@ -193,7 +193,7 @@ impl Certificates {
             Err(why) => Some((Digest::of(why.to_string().as_bytes()), why)),
         };
         if let Some((mark, why)) = fault
-            && watch.saw(mark, false) == Step::Tell
+            && watch.saw(mark, false) == WatchStep::Tell
         {
             tracing::error!(error = %why, "the new certificate or key is no good: the old ones stay in use");
         }

@@ -105,13 +105,13 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
 }
 
 fn complaint(certificate: &CertificateDer<'_>, at: UnixTime) -> Option<CertificateError> {
-    let nobody = TrustAnchor {
+    let no_anchor = TrustAnchor {
         subject: Der::from_slice(&[]),
         subject_public_key_info: Der::from_slice(&[]),
         name_constraints: None,
     };
     let roots = Arc::new(RootCertStore {
-        roots: vec![nobody],
+        roots: vec![no_anchor],
     });
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)

@@ -1,11 +1,11 @@
 //! What to do about what was just read of the certificate's files.
 //!
 //! Pure. Owns when a change is taken, and when a fault is told: the two files are rarely replaced in one instant, so that a
-//! pair which does not fit is looked at once more before anybody is told. Must not know the files.
+//! pair which does not fit is looked at once more before the operator is told. Must not know the files.
 
 /// What was seen so far, each content known by some mark of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Watch<M> {
+pub(super) struct PairWatch<M> {
     current: M,
     refused: Option<(M, Sight)>,
 }
@@ -18,8 +18,8 @@ enum Sight {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing changed, or nobody needs to hear of it yet.
+pub(super) enum WatchStep {
+    /// Nothing changed, or the operator need not hear of it yet.
     Wait,
     /// Go on with what was read.
     Take,
@@ -27,7 +27,7 @@ pub(super) enum Step {
     Tell,
 }
 
-impl<M: Clone + PartialEq> Watch<M> {
+impl<M: Clone + PartialEq> PairWatch<M> {
     pub(super) fn new(current: M) -> Self {
         Self {
             current,
@@ -41,19 +41,19 @@ impl<M: Clone + PartialEq> Watch<M> {
     }
 
     /// After a look: what was read, and whether it is of use.
-    pub(super) fn saw(&mut self, read: M, is_good: bool) -> Step {
+    pub(super) fn saw(&mut self, read: M, is_good: bool) -> WatchStep {
         if read == self.current {
             self.refused = None;
-            return Step::Wait;
+            return WatchStep::Wait;
         }
         if is_good {
             *self = Self::new(read);
-            return Step::Take;
+            return WatchStep::Take;
         }
         let (sight, step) = match &self.refused {
-            Some((before, Sight::Told)) if *before == read => (Sight::Told, Step::Wait),
-            Some((before, Sight::First)) if *before == read => (Sight::Told, Step::Tell),
-            _ => (Sight::First, Step::Wait),
+            Some((before, Sight::Told)) if *before == read => (Sight::Told, WatchStep::Wait),
+            Some((before, Sight::First)) if *before == read => (Sight::Told, WatchStep::Tell),
+            _ => (Sight::First, WatchStep::Wait),
         };
         self.refused = Some((read, sight));
         step
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_told_at_its_second_sight_and_once() {
-        let mut watch = Watch::new(0);
+        let mut watch = PairWatch::new(0);
         let steps = [
             (0, true),
             (1, false),
@@ -79,7 +79,7 @@ mod tests {
             (3, true),
         ]
         .map(|(read, good)| watch.saw(read, good));
-        use Step::{Take, Tell, Wait};
+        use WatchStep::{Take, Tell, Wait};
         assert_eq!(steps, [Wait, Wait, Tell, Wait, Wait, Take, Wait]);
     }
 
@@ -87,11 +87,11 @@ mod tests {
         #[test]
         fn what_is_in_use_is_always_the_last_good_one(looks in proptest::collection::vec(0..5_u8, 0..50)) {
             // Odd ones are of use.
-            let (mut watch, mut current) = (Watch::new(1), 1);
+            let (mut watch, mut current) = (PairWatch::new(1), 1);
             for read in looks {
                 let step = watch.saw(read, read % 2 == 1);
-                prop_assert_eq!(step == Step::Take, read % 2 == 1 && read != current);
-                if step == Step::Take {
+                prop_assert_eq!(step == WatchStep::Take, read % 2 == 1 && read != current);
+                if step == WatchStep::Take {
                     current = read;
                 }
                 prop_assert!(!watch.is_news(&current));

@@ -29,7 +29,7 @@ pub struct Activity(Arc<Connected>);
 #[derive(Debug)]
 struct Connected {
     streams: Mutex<Streams>,
-    /// Told when its place is wanted by somebody else.
+    /// Told when its place is wanted by another connection.
     wanted: Notify,
     told: AtomicBool,
 }
@@ -44,47 +44,47 @@ struct Streams {
 
 /// What a connection's streams say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum IdleVerdict {
     /// Nothing can have happened before this.
     FineUntil(Instant),
-    Over(Over),
+    Over(TimedOut),
 }
 
 /// Why it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// Nobody asked for anything for too long.
+pub enum TimedOut {
+    /// The client asked for nothing for too long.
     Idle,
     /// A client takes nothing of what it asked for.
     Stalled,
-    /// It is idle, and somebody else wants its place.
+    /// It is idle, and another connection wants its place.
     Wanted,
 }
 
 /// How long a client may neither ask nor take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct IdleLimits {
     pub idle: Duration,
     pub stall: Duration,
 }
 
 impl Streams {
     /// Each open stream says since when it has waited for its client, if it does.
-    fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+    fn verdict(&self, patience: IdleLimits, now: Instant) -> IdleVerdict {
         if self.open.is_empty() {
             let until = self.quiet_since + patience.idle;
             // A request that comes in the next moment may be stalled so much later.
             let look = until.min(now + patience.stall);
             return if until <= now {
-                Verdict::Over(Over::Idle)
+                IdleVerdict::Over(TimedOut::Idle)
             } else {
-                Verdict::FineUntil(look)
+                IdleVerdict::FineUntil(look)
             };
         }
         match self.open.values().flatten().min() {
-            Some(since) if *since + patience.stall <= now => Verdict::Over(Over::Stalled),
-            Some(since) => Verdict::FineUntil(*since + patience.stall),
-            None => Verdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
+            Some(since) if *since + patience.stall <= now => IdleVerdict::Over(TimedOut::Stalled),
+            Some(since) => IdleVerdict::FineUntil(*since + patience.stall),
+            None => IdleVerdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
         }
     }
 }
@@ -115,7 +115,7 @@ impl Activity {
         }
     }
 
-    pub fn verdict(&self, patience: Patience, now: Instant) -> Verdict {
+    pub fn verdict(&self, patience: IdleLimits, now: Instant) -> IdleVerdict {
         self.streams().verdict(patience, now)
     }
 
@@ -230,7 +230,7 @@ impl Body for WatchedBody {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: IdleLimits = IdleLimits {
         idle: Duration::from_secs(10),
         stall: Duration::from_secs(60),
     };
@@ -242,22 +242,22 @@ mod tests {
         let activity = Activity::new(start);
         assert_eq!(
             activity.verdict(PATIENCE, at(9)),
-            Verdict::FineUntil(at(10))
+            IdleVerdict::FineUntil(at(10))
         );
         assert_eq!(
             activity.verdict(PATIENCE, at(10)),
-            Verdict::Over(Over::Idle)
+            IdleVerdict::Over(TimedOut::Idle)
         );
         let stream = activity.begin();
         assert_eq!(
             activity.verdict(PATIENCE, at(100)),
-            Verdict::FineUntil(at(110)),
+            IdleVerdict::FineUntil(at(110)),
             "upstream has time of its own"
         );
         drop(stream);
         assert!(matches!(
             activity.verdict(PATIENCE, at(9)),
-            Verdict::FineUntil(_)
+            IdleVerdict::FineUntil(_)
         ));
     }
 
@@ -271,21 +271,21 @@ mod tests {
         other.waits_for_client(Some(at(30)));
         assert_eq!(
             activity.verdict(PATIENCE, at(64)),
-            Verdict::FineUntil(at(65))
+            IdleVerdict::FineUntil(at(65))
         );
         assert_eq!(
             activity.verdict(PATIENCE, at(65)),
-            Verdict::Over(Over::Stalled)
+            IdleVerdict::Over(TimedOut::Stalled)
         );
         one.waits_for_client(None);
         assert_eq!(
             activity.verdict(PATIENCE, at(65)),
-            Verdict::FineUntil(at(90))
+            IdleVerdict::FineUntil(at(90))
         );
         drop(other);
         assert!(matches!(
             activity.verdict(PATIENCE, at(500)),
-            Verdict::FineUntil(_)
+            IdleVerdict::FineUntil(_)
         ));
     }
 }

@@ -19,14 +19,14 @@ const PATH_BYTES_MAX: usize = 107;
 
 /// Where clients come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// A name or an IP address, and a port.
     Tcp(String),
     /// The absolute path of a socket.
     Unix(PathBuf),
 }
 
-/// Why a text is no address. Not with the text: whoever mixes up two lines may have put a password there.
+/// Why a text is no address. Not with the text: an operator who mixes up two lines may have put a password there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error("a text is not an address such as 127.0.0.1:3141 or unix:/run/larder/larder.sock")]
@@ -37,7 +37,7 @@ pub enum AddressError {
     Long,
 }
 
-impl Address {
+impl ListenAddress {
     /// Whether only this machine can reach it. `localhost` is taken at its word.
     pub fn is_local(&self) -> bool {
         let Self::Tcp(address) = self else {
@@ -56,7 +56,7 @@ impl Address {
     }
 }
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
@@ -80,7 +80,7 @@ impl FromStr for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => f.write_str(address),
@@ -91,10 +91,10 @@ impl fmt::Display for Address {
 
 /// Several of them. A single one is written without brackets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(pub Vec<Address>);
+pub struct Addresses(pub Vec<ListenAddress>);
 
 impl Addresses {
-    pub fn iter(&self) -> std::slice::Iter<'_, Address> {
+    pub fn iter(&self) -> std::slice::Iter<'_, ListenAddress> {
         self.0.iter()
     }
 
@@ -104,16 +104,16 @@ impl Addresses {
 }
 
 impl<'a> IntoIterator for &'a Addresses {
-    type Item = &'a Address;
-    type IntoIter = std::slice::Iter<'a, Address>;
+    type Item = &'a ListenAddress;
+    type IntoIter = std::slice::Iter<'a, ListenAddress>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-impl From<Address> for Addresses {
-    fn from(address: Address) -> Self {
+impl From<ListenAddress> for Addresses {
+    fn from(address: ListenAddress) -> Self {
         Self(vec![address])
     }
 }
@@ -143,13 +143,13 @@ impl<'de> Deserialize<'de> for Addresses {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                text.parse::<Address>()
+                text.parse::<ListenAddress>()
                     .map(Addresses::from)
                     .map_err(E::custom)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
-                let mut addresses: Vec<Address> = Vec::new();
+                let mut addresses: Vec<ListenAddress> = Vec::new();
                 while let Some(text) = list.next_element::<String>()? {
                     let address = text.parse().map_err(de::Error::custom)?;
                     // Port 0 is another one each time.
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_address_is_host_and_port_or_the_path_of_a_socket() {
-        let tcp = |text: &str| Ok(Address::Tcp(text.to_owned()));
+        let tcp = |text: &str| Ok(ListenAddress::Tcp(text.to_owned()));
         for text in [
             "127.0.0.1:3141",
             "[::1]:0",
@@ -185,7 +185,7 @@ mod tests {
         }
         assert_eq!(
             "unix:/run/larder.sock".parse(),
-            Ok(Address::Unix("/run/larder.sock".into()))
+            Ok(ListenAddress::Unix("/run/larder.sock".into()))
         );
         for text in [
             "",
@@ -198,19 +198,22 @@ mod tests {
             "unix",
         ] {
             assert!(
-                matches!(text.parse::<Address>(), Err(AddressError::Form)),
+                matches!(text.parse::<ListenAddress>(), Err(AddressError::Form)),
                 "{text}"
             );
         }
         for text in ["unix:", "unix:larder.sock", "unix:@larder", "unix:/"] {
             assert!(
-                matches!(text.parse::<Address>(), Err(AddressError::Relative)),
+                matches!(text.parse::<ListenAddress>(), Err(AddressError::Relative)),
                 "{text}"
             );
         }
         let long = format!("unix:/{}", "x".repeat(PATH_BYTES_MAX));
-        assert!(matches!(long.parse::<Address>(), Err(AddressError::Long)));
-        assert!(long[..long.len() - 1].parse::<Address>().is_ok());
+        assert!(matches!(
+            long.parse::<ListenAddress>(),
+            Err(AddressError::Long)
+        ));
+        assert!(long[..long.len() - 1].parse::<ListenAddress>().is_ok());
     }
 
     #[test]
@@ -227,7 +230,8 @@ mod tests {
             ("build.example:1", false),
         ] {
             assert_eq!(
-                text.parse::<Address>().map(|address| address.is_local()),
+                text.parse::<ListenAddress>()
+                    .map(|address| address.is_local()),
                 Ok(local),
                 "{text}"
             );
@@ -253,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_read_is_written_the_same(text in "(unix:/[a-z/]{1,20}[a-z]|[a-z0-9.-]{1,20}:[0-9]{1,4})") {
-            if let Ok(address) = text.parse::<Address>() {
+            if let Ok(address) = text.parse::<ListenAddress>() {
                 prop_assert_eq!(address.to_string(), text);
             }
         }

@@ -21,14 +21,14 @@ use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Over, Patience, Verdict, WatchedBody};
+use super::activity::{Activity, IdleLimits, IdleVerdict, TimedOut, WatchedBody};
 use super::clients::ClientAddress;
 use super::connection_counts::{ConnectionCounts, TurnedAway};
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
-use super::places::Place;
-use super::stream::{First, Stream};
+use super::places::ConnectionPlace;
+use super::stream::{ClientStream, First};
 use crate::server::ServerLimits;
 use crate::server::admission::{NoPlace, is_probe_request};
 use crate::server::body::ReplyBody;
@@ -69,15 +69,15 @@ const TLS_HANDSHAKE: u8 = 22;
 /// What one connection is served with.
 pub struct Connection<F> {
     pub answer: F,
-    pub about: About,
+    pub context: ConnectionContext,
 }
 
 /// The same, but for who answers.
-pub struct About {
+pub struct ConnectionContext {
     pub client: Option<ClientAddress>,
     pub limits: ServerLimits,
     pub shutdown: Shutdown,
-    pub place: Arc<Place>,
+    pub place: Arc<ConnectionPlace>,
     pub heads: HeadRoom,
     /// Of all connections together, for their requests over HTTP/2: as many as there may be connections, so that what a
     /// request takes is bounded alike over both protocols.
@@ -92,12 +92,12 @@ where
 {
     /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS. Counts one that there was
     /// nothing to serve to.
-    pub async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) {
-        let counts = Arc::clone(&self.about.counts);
-        let first = match self.about.first_byte(&stream).await {
+    pub async fn serve(self, stream: ClientStream, tls: Option<TlsAcceptor>) {
+        let counts = Arc::clone(&self.context.counts);
+        let first = match self.context.first_byte(&stream).await {
             First::Byte(first) => first,
             First::End => return,
-            First::Silence if self.about.shutdown.has_begun() => return,
+            First::Silence if self.context.shutdown.has_begun() => return,
             First::Silence => return counts.refused(TurnedAway::Silent),
         };
         let Some(tls) = tls else {
@@ -107,15 +107,15 @@ where
             let told = |_| async { reply::rejection(&Refusal::Plaintext) };
             let connection = Connection {
                 answer: told,
-                about: About {
+                context: ConnectionContext {
                     client: None,
-                    ..self.about
+                    ..self.context
                 },
             };
             connection.http1(stream).await;
             return counts.refused(TurnedAway::Tls);
         }
-        match self.about.handshake(stream, tls).await {
+        match self.context.handshake(stream, tls).await {
             // Each on the heap, so that no connection takes the room of the other protocol.
             Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Box::pin(self.http2(stream)).await;
@@ -126,8 +126,8 @@ where
     }
 
     /// Without a hurry, and without TLS.
-    pub async fn http1(self, stream: Stream) {
-        let stream = PatientStream::new(stream, self.about.limits.write_timeout.0);
+    pub async fn http1(self, stream: ClientStream) {
+        let stream = PatientStream::new(stream, self.context.limits.write_timeout.0);
         Box::pin(self.http1_watched(stream, false)).await;
     }
 
@@ -136,11 +136,13 @@ where
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         over_tls: bool,
     ) {
-        let Self { answer, about } = self;
-        let (limits, heads, shutdown) = (about.limits, about.heads.clone(), about.shutdown.clone());
-        let activity = about.place.activity.clone();
-        let exchange = Arc::new(Exchange {
-            about,
+        let Self { answer, context } = self;
+        let limits = context.limits;
+        let heads = context.heads.clone();
+        let shutdown = context.shutdown.clone();
+        let activity = context.place.activity.clone();
+        let exchange = Arc::new(Http1Connection {
+            context,
             over_tls,
             may_be_sending: Arc::default(),
             head: HeadProgress::new(),
@@ -181,11 +183,12 @@ where
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Self { answer, about } = self;
-        let (limits, shutdown) = (about.limits, about.shutdown.clone());
-        let activity = about.place.activity.clone();
-        let about = Arc::new(about);
-        let service = service_fn(move |request| about.answer_stream(request, &answer));
+        let Self { answer, context } = self;
+        let limits = context.limits;
+        let shutdown = context.shutdown.clone();
+        let activity = context.place.activity.clone();
+        let context = Arc::new(context);
+        let service = service_fn(move |request| context.answer_stream(request, &answer));
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
@@ -195,7 +198,7 @@ where
             .keep_alive_timeout(PONG_TIMEOUT)
             .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
         let mut connection = std::pin::pin!(connection);
-        let patience = Patience {
+        let patience = IdleLimits {
             idle: limits.header_timeout.0,
             stall: limits.write_timeout.0,
         };
@@ -210,18 +213,18 @@ where
             }
             why = over(&activity, patience) => {
                 connection.as_mut().graceful_shutdown();
-                // What was sent last may still be on its way to a slow client. Whoever never asked has nothing to take, and
-                // whoever takes nothing has had his time.
-                let in_vain = !matches!(why, Over::Idle) || activity.is_fresh();
+                // What was sent last may still be on its way to a slow client. A client that never asked has nothing to take, and
+                // one that takes nothing has had its time.
+                let in_vain = !matches!(why, TimedOut::Idle) || activity.is_fresh();
                 let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
                 match timeout(last, connection.as_mut()).await {
                     Ok(served) => served,
-                    Err(_) if matches!(why, Over::Stalled) => return,
+                    Err(_) if matches!(why, TimedOut::Stalled) => return,
                     // A request that was under way is taken until the client has heard the farewell (RFC 9113 §6.8), and
                     // what is taken is answered to its end.
                     Err(_) => tokio::select! {
                         served = connection => served,
-                        _ = over(&activity, Patience { idle: last, ..patience }) => return,
+                        _ = over(&activity, IdleLimits { idle: last, ..patience }) => return,
                     },
                 }
             }
@@ -230,8 +233,8 @@ where
     }
 }
 
-impl About {
-    async fn first_byte(&self, stream: &Stream) -> First {
+impl ConnectionContext {
+    async fn first_byte(&self, stream: &ClientStream) -> First {
         tokio::select! {
             biased;
             first = stream.first_byte(self.limits.first_byte_timeout.0) => first,
@@ -243,9 +246,9 @@ impl About {
     /// None if it failed, or took too long, or its place was wanted.
     async fn handshake(
         &self,
-        stream: Stream,
+        stream: ClientStream,
         tls: TlsAcceptor,
-    ) -> Option<TlsStream<PatientStream<Stream>>> {
+    ) -> Option<TlsStream<PatientStream<ClientStream>>> {
         // Under the TLS, so that the handshake is watched too.
         let stream = PatientStream::new(stream, self.limits.write_timeout.0);
         let shaken = tokio::select! {
@@ -284,14 +287,14 @@ impl About {
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
         note(&mut request, self.client, true);
-        let (about, answer, guard) = (
-            Arc::clone(self),
-            answer.clone(),
-            self.place.activity.begin(),
-        );
+        let context = Arc::clone(self);
+        let answer = answer.clone();
+        let guard = self.place.activity.begin();
         async move {
-            let room = match about.lets_in(&request).await {
-                true => find_room(Arc::clone(&about.streams), about.limits.queue_timeout.0).await,
+            let room = match context.lets_in(&request).await {
+                true => {
+                    find_room(Arc::clone(&context.streams), context.limits.queue_timeout.0).await
+                }
                 false => None,
             };
             if room.is_none() {
@@ -305,15 +308,15 @@ impl About {
 }
 
 /// One HTTP/1.1 connection between its stream and its requests.
-struct Exchange {
-    about: About,
+struct Http1Connection {
+    context: ConnectionContext,
     over_tls: bool,
     /// Whether the client may be sending a body still.
     may_be_sending: Arc<AtomicBool>,
     head: HeadProgress,
 }
 
-impl Exchange {
+impl Http1Connection {
     fn answer<F, A>(
         self: &Arc<Self>,
         mut request: Request<Incoming>,
@@ -323,21 +326,22 @@ impl Exchange {
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        note(&mut request, self.about.client, self.over_tls);
+        note(&mut request, self.context.client, self.over_tls);
         let has_body = !request.body().is_end_stream();
         self.may_be_sending.store(has_body, Ordering::Relaxed);
         self.head.is_whole(has_body);
-        let (exchange, answer) = (Arc::clone(self), answer.clone());
-        let guard = self.about.place.activity.begin();
+        let exchange = Arc::clone(self);
+        let answer = answer.clone();
+        let guard = self.context.place.activity.begin();
         async move {
-            let about = &exchange.about;
-            if !about.lets_in(&request).await {
+            let context = &exchange.context;
+            if !context.lets_in(&request).await {
                 request.extensions_mut().insert(NoPlace);
             }
             // An idle connection must not hold the room that an answer takes.
             let mut response = Box::pin(answer(request)).await;
             exchange.head.begins();
-            if about.shutdown.has_begun() || !about.place.is_usual() {
+            if context.shutdown.has_begun() || !context.place.is_usual() {
                 response
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -348,14 +352,14 @@ impl Exchange {
 }
 
 /// Returns when a connection has been idle, or its client has taken nothing, for too long, or has to make room.
-async fn over(activity: &Activity, patience: Patience) -> Over {
+async fn over(activity: &Activity, patience: IdleLimits) -> TimedOut {
     loop {
         match activity.verdict(patience, clock::now()) {
-            Verdict::FineUntil(until) => tokio::select! {
+            IdleVerdict::FineUntil(until) => tokio::select! {
                 () = sleep_until(until.into()) => {}
-                () = activity.has_to_go() => return Over::Wanted,
+                () = activity.has_to_go() => return TimedOut::Wanted,
             },
-            Verdict::Over(over) => return over,
+            IdleVerdict::Over(over) => return over,
         }
     }
 }

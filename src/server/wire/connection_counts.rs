@@ -1,6 +1,6 @@
 //! How many clients are connected, came, and were turned away.
 //!
-//! Must not know why somebody is turned away beyond a word for it.
+//! Must not know why a client is turned away beyond a word for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -39,10 +39,10 @@ impl HeadRoom {
 
 /// How far one connection is with its present head.
 #[derive(Clone, Debug)]
-pub struct HeadProgress(Arc<Mutex<Progress>>);
+pub struct HeadProgress(Arc<Mutex<HeadState>>);
 
 #[derive(Debug)]
-struct Progress {
+struct HeadState {
     /// Read so far; none within a body.
     read: Option<usize>,
     room: Option<OwnedSemaphorePermit>,
@@ -50,7 +50,7 @@ struct Progress {
 
 impl HeadProgress {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Progress {
+        Self(Arc::new(Mutex::new(HeadState {
             read: Some(0),
             room: None,
         })))
@@ -58,7 +58,7 @@ impl HeadProgress {
 
     /// A head is whole; what comes now is the body, or the next head.
     pub fn is_whole(&self, has_body: bool) {
-        *self.lock() = Progress {
+        *self.lock() = HeadState {
             read: (!has_body).then_some(0),
             room: None,
         };
@@ -69,18 +69,18 @@ impl HeadProgress {
         self.is_whole(false);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, HeadState> {
         self.0.lock()
     }
 }
 
-type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+type RoomWait = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 pub struct HeadStream<S> {
     inner: S,
     progress: HeadProgress,
     room: HeadRoom,
-    waiting: Option<Waiting>,
+    waiting: Option<RoomWait>,
 }
 
 impl<S> HeadStream<S> {

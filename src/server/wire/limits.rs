@@ -9,7 +9,7 @@ use crate::values::quantity::{Size, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// Connections at one time. When all are taken, whoever comes gets the place of the one that has been idle the longest, or
+    /// Connections at one time. When all are taken, a new connection gets the place of the one that has been idle the longest, or
     /// waits. Over HTTP/2 so many requests too, over all connections.
     pub connections: usize,
     /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6 address. Further ones are

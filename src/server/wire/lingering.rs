@@ -2,7 +2,7 @@
 //! read and thrown away until it closes too, or a moment has passed (RFC 9112 §9.6).
 //!
 //! To close a socket with unread bytes resets it, and a reset takes from the client what it has not read yet. Over HTTP/2
-//! there are such bytes at nearly every end: the window updates for the last frames; over HTTP/1.1 after a body that nobody
+//! there are such bytes at nearly every end: the window updates for the last frames; over HTTP/1.1 after a body that was not
 //! wanted. Must not know what is said over it.
 
 use std::io;
@@ -121,7 +121,7 @@ mod tests {
             let mut all = Vec::new();
             theirs.read_to_end(&mut all).await.unwrap();
             assert_eq!(all, b"last");
-            // More than fits between the two: somebody reads it.
+            // More than fits between the two: the stream reads it.
             theirs.write_all(&[0; 1000]).await.unwrap();
         };
         let both = async { tokio::join!(ours.shutdown(), client) };
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(
             begun.elapsed(),
             LINGER,
-            "whoever has sent all of it is not waited for"
+            "a client that has sent all of it is not waited for"
         );
     }
 }

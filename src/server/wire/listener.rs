@@ -12,12 +12,12 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::clients::{ClientAddress, Clients};
-use super::connection::{About, Connection};
+use super::acceptor::{self, Acceptor, Arrival, ControlAcceptor, NetworkAcceptor};
+use super::clients::{ClientAddress, Clients, Seat};
+use super::connection::{Connection, ConnectionContext};
 use super::connection_counts::{ConnectionCounts, TurnedAway};
-use super::door::{self, Arrival, ControlDoor, Door, NetworkDoor};
 use super::heads::HeadRoom;
-use super::places::{Place, Places};
+use super::places::{ConnectionPlace, Places};
 use crate::server::ServerLimits;
 use crate::server::body::ReplyBody;
 use crate::server::control;
@@ -25,12 +25,12 @@ use crate::server::services::ActiveServices;
 use crate::server::shutdown::Shutdown;
 use crate::values::clock;
 
-/// A pause after a failed accept: with no file descriptor left, spinning helps nobody.
+/// A pause after a failed accept: with no file descriptor left, spinning helps no client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// One place where clients come in.
-pub struct Listener<D> {
-    door: D,
+pub struct Listener<A> {
+    acceptor: A,
     limits: ServerLimits,
     places: Arc<Places>,
     streams: Arc<Semaphore>,
@@ -41,18 +41,18 @@ pub struct Listener<D> {
 pub struct Occupancy(Arc<Places>);
 
 impl Occupancy {
-    /// Whether nobody is connected. The place that the listener holds ready for the next client does not count.
+    /// Whether no client is connected. The place that the listener holds ready for the next client does not count.
     pub fn is_idle(&self) -> bool {
         self.0.taken() <= 1
     }
 }
 
-impl<D: Door> Listener<D> {
+impl<A: Acceptor> Listener<A> {
     /// The places and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
-    pub fn new(door: D, limits: ServerLimits) -> Self {
+    pub fn new(acceptor: A, limits: ServerLimits) -> Self {
         let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            door,
+            acceptor,
             limits,
             places: Places::new(most),
             streams: Arc::new(Semaphore::new(most)),
@@ -64,89 +64,77 @@ impl<D: Door> Listener<D> {
     }
 
     /// Accepts until told to stop, and returns when the last connection is done or the drain limit is over.
-    async fn accept_all<F, A>(
+    async fn accept_all<F, R>(
         self,
         counts: Arc<ConnectionCounts>,
         shutdown: Shutdown,
         active: &ActiveServices,
         answer: F,
     ) where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        let per_client = self.limits.connections_per_client;
-        let clients = Clients::new(per_client);
+        let most = self.limits.connections_per_client;
+        let clients = Clients::new(most);
         let heads = HeadRoom::new(self.limits.header_size.bytes());
         loop {
             let accepted = tokio::select! {
                 () = shutdown.begun() => break,
-                accepted = accept(&self.door, &self.places) => accepted,
+                accepted = accept(&self.acceptor, &self.places) => accepted,
             };
-            match accepted {
-                Ok((arrival, place)) => {
-                    place.is_taken(clock::now());
-                    let client = arrival.ip.map(ClientAddress::of);
-                    let seat = match clients.admit(client, clock::now()) {
-                        Ok(seat) => seat,
-                        Err(crowded) => {
-                            counts.refused(TurnedAway::PerClient);
-                            if crowded.worth_telling {
-                                let (client, most) =
-                                    (client.map(|client| client.to_string()), per_client);
-                                tracing::warn!(
-                                    client,
-                                    most,
-                                    "closing a client's further connections: it has as many as it may have"
-                                );
-                            }
-                            continue;
-                        }
-                    };
-                    let (answer, shutdown) = (answer.clone(), shutdown.clone());
-                    let (limits, streams) = (active.limits(), Arc::clone(&self.streams));
-                    let (heads, counts, open) =
-                        (heads.clone(), Arc::clone(&counts), counts.accepted());
-                    let about = About {
-                        client,
-                        limits,
-                        shutdown,
-                        place,
-                        heads,
-                        streams,
-                        counts,
-                    };
-                    let connection = Connection { answer, about };
-                    #[expect(
-                        clippy::disallowed_methods,
-                        reason = "its place is what the drain waits for"
-                    )]
-                    tokio::spawn(async move {
-                        if D::HURRIES {
-                            connection.serve(arrival.stream, arrival.tls).await;
-                        } else {
-                            connection.http1(arrival.stream).await;
-                        }
-                        drop((open, seat));
-                    });
-                }
+            let (arrival, place) = match accepted {
+                Ok(accepted) => accepted,
                 Err(why) => {
                     counts.refused(TurnedAway::Accept);
-                    tracing::warn!(error = %why, "cannot accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
+                    pause(&why).await;
+                    continue;
                 }
-            }
+            };
+            place.is_taken(clock::now());
+            let client = arrival.ip.map(ClientAddress::of);
+            let Some(seat) = seat(&clients, client, most) else {
+                counts.refused(TurnedAway::PerClient);
+                continue;
+            };
+            let held = (counts.accepted(), seat);
+            let connection = Connection {
+                answer: answer.clone(),
+                context: ConnectionContext {
+                    client,
+                    limits: active.limits(),
+                    shutdown: shutdown.clone(),
+                    place,
+                    heads: heads.clone(),
+                    streams: Arc::clone(&self.streams),
+                    counts: Arc::clone(&counts),
+                },
+            };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its place is what the drain waits for"
+            )]
+            tokio::spawn(async move {
+                if A::HURRIES {
+                    connection.serve(arrival.stream, arrival.tls).await;
+                } else {
+                    connection.http1(arrival.stream).await;
+                }
+                drop(held);
+            });
         }
-        drop(self.door);
-        if timeout(active.limits().drain_timeout.0, self.places.all_free())
-            .await
-            .is_err()
-        {
+        self.drain(active.limits().drain_timeout.0).await;
+    }
+
+    async fn drain(self, limit: Duration) {
+        drop(self.acceptor);
+        let drained = timeout(limit, self.places.all_free());
+        if drained.await.is_err() {
             tracing::warn!("stopping with connections still open: the drain limit is over");
         }
     }
 }
 
-impl Listener<NetworkDoor> {
+impl Listener<NetworkAcceptor> {
     /// Serves until told to stop, then until the last connection is done or the drain limit is over.
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
         let counts = Arc::clone(&active.services().connections);
@@ -159,12 +147,14 @@ impl Listener<NetworkDoor> {
     }
 }
 
-impl Listener<ControlDoor> {
-    /// The same, with orders.
+impl Listener<ControlAcceptor> {
+    /// The same, with commands.
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
-        let (stop, present) = (shutdown.clone(), Arc::clone(&active));
+        let stop = shutdown.clone();
+        let present = Arc::clone(&active);
         let answer = move |request| {
-            let (services, stop) = (present.services(), stop.clone());
+            let services = present.services();
+            let stop = stop.clone();
             async move { control::handle(services, request, &stop).await }
         };
         // Clients are those of the network.
@@ -173,7 +163,33 @@ impl Listener<ControlDoor> {
     }
 }
 
-async fn accept<D: Door>(door: &D, places: &Arc<Places>) -> io::Result<(Arrival, Arc<Place>)> {
+async fn pause(why: &io::Error) {
+    tracing::warn!(error = %why, "cannot accept a connection");
+    sleep(ACCEPT_PAUSE).await;
+}
+
+/// A seat for one more connection of this client, if it may have one.
+fn seat(clients: &Arc<Clients>, client: Option<ClientAddress>, most: usize) -> Option<Seat> {
+    match clients.admit(client, clock::now()) {
+        Ok(seat) => Some(seat),
+        Err(crowded) => {
+            if crowded.worth_telling {
+                let client = client.map(|client| client.to_string());
+                tracing::warn!(
+                    client,
+                    most,
+                    "closing a client's further connections: it has as many as it may have"
+                );
+            }
+            None
+        }
+    }
+}
+
+async fn accept<A: Acceptor>(
+    acceptor: &A,
+    places: &Arc<Places>,
+) -> io::Result<(Arrival, Arc<ConnectionPlace>)> {
     let place = places.next().await;
-    Ok((door::accept(door).await?, place))
+    Ok((acceptor::accept(acceptor).await?, place))
 }

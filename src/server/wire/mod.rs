@@ -2,19 +2,28 @@
 //!
 //! Must not know what is asked over a connection.
 
-pub mod activation;
-pub mod activity;
-pub mod address;
-pub mod clients;
-pub mod connection;
-pub mod connection_counts;
-pub mod door;
-pub mod heads;
-pub mod limits;
-pub mod lingering;
-pub mod listener;
-pub mod patience;
-pub mod places;
-pub mod socket_mode;
-pub mod stream;
-pub mod unix_socket;
+mod acceptor;
+mod activation;
+mod activity;
+mod address;
+mod clients;
+mod connection;
+mod connection_counts;
+mod heads;
+mod limits;
+mod lingering;
+mod listener;
+mod patience;
+mod places;
+mod socket_mode;
+mod stream;
+mod unix_socket;
+
+pub use acceptor::{ControlAcceptor, ListenConfig, ListenError, NetworkAcceptor};
+pub use activation::{ActivationError, PassedSockets};
+pub use address::{Addresses, ListenAddress};
+pub use clients::ClientAddress;
+pub use connection_counts::{ConnectionCounts, TurnedAway};
+pub use limits::ServerLimits;
+pub use listener::{Listener, Occupancy};
+pub use socket_mode::SocketMode;

@@ -1,6 +1,6 @@
-//! Who may be connected at one time, and who goes when all places are taken.
+//! How many clients may be connected at one time, and which goes when all places are taken.
 //!
-//! Whoever has asked for nothing for the longest goes first: idle connections of one client never keep the others out. Beyond
+//! The connection that has asked for nothing for the longest goes first: idle connections of one client never keep the others out. Beyond
 //! `limits.connections` there are a few places more, whose clients are heard but wait for a usual place before they are served;
 //! only a question about larder's own health is answered at once. Must not know what is said over a connection.
 
@@ -20,17 +20,17 @@ use crate::values::clock;
 /// Beyond `limits.connections`.
 const SPARE: usize = 16;
 
-/// Nobody goes who was busy less than this ago: the next request may be under way.
+/// No connection goes that was busy less than this ago: the next request may be under way.
 const IDLE_AT_LEAST: Duration = Duration::from_secs(1);
 
-/// Between two looks for somebody who can go, while somebody waits.
+/// Between two looks for a connection that can go, while another waits.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub struct Places {
     usual: Arc<Semaphore>,
     spare: Arc<Semaphore>,
     most: usize,
-    /// Those who have come, by number.
+    /// The connections that have come, by number.
     present: Mutex<HashMap<u64, Activity>>,
     last: AtomicU64,
     /// So many wait for a place.
@@ -38,43 +38,41 @@ pub struct Places {
 }
 
 /// One connection's place; given back when it is dropped.
-pub struct Place {
+pub struct ConnectionPlace {
     places: Arc<Places>,
     number: u64,
     pub activity: Activity,
-    permit: Mutex<Permit>,
-    /// Whoever waits for a usual place: one of the connection's requests, for all of them.
+    permit: Mutex<PlacePermit>,
+    /// Held while one of the connection's requests waits for a usual place, for all of them.
     exchange: AsyncMutex<()>,
 }
 
-struct Permit {
+struct PlacePermit {
     _held: Option<OwnedSemaphorePermit>,
     is_usual: bool,
 }
 
-/// Counts somebody who waits.
+/// Counts a connection that waits.
 struct Waiter<'a>(&'a AtomicUsize);
 
 impl Places {
     pub fn new(most: usize) -> Arc<Self> {
-        let [usual, spare] = [most, SPARE].map(|places| Arc::new(Semaphore::new(places)));
-        let (present, last, waiting) = Default::default();
         Arc::new(Self {
-            usual,
-            spare,
+            usual: Arc::new(Semaphore::new(most)),
+            spare: Arc::new(Semaphore::new(SPARE)),
             most,
-            present,
-            last,
-            waiting,
+            present: Mutex::default(),
+            last: AtomicU64::default(),
+            waiting: AtomicUsize::default(),
         })
     }
 
-    /// A place for the next who comes, held ready; waits until there is one.
-    pub async fn next(self: &Arc<Self>) -> Arc<Place> {
+    /// A place for the next connection, held ready; waits until there is one.
+    pub async fn next(self: &Arc<Self>) -> Arc<ConnectionPlace> {
         let permit = Mutex::new(self.permit(true).await);
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         let activity = Activity::new(clock::now());
-        Arc::new(Place {
+        Arc::new(ConnectionPlace {
             places: Arc::clone(self),
             number,
             activity,
@@ -83,7 +81,7 @@ impl Places {
         })
     }
 
-    /// How many are taken. The one that is held ready for whoever comes next counts too.
+    /// How many are taken. The one that is held ready for the next connection counts too.
     pub fn taken(&self) -> usize {
         let free = self.usual.available_permits() + self.spare.available_permits();
         (self.most + SPARE).saturating_sub(free)
@@ -99,34 +97,37 @@ impl Places {
         }
     }
 
-    /// A place that is free, or else one that somebody gives back, or has to.
-    async fn permit(&self, spare_will_do: bool) -> Permit {
+    /// A place that is free, or else one that another connection gives back, or has to.
+    async fn permit(&self, spare_will_do: bool) -> PlacePermit {
         match self.at_once(spare_will_do) {
             Some(permit) => permit,
             None => self.wait(spare_will_do).await,
         }
     }
 
-    fn at_once(&self, spare_will_do: bool) -> Option<Permit> {
-        let permit = |places: &Arc<Semaphore>, is_usual| {
-            Arc::clone(places)
-                .try_acquire_owned()
-                .ok()
-                .map(|held| Permit {
+    fn at_once(&self, spare_will_do: bool) -> Option<PlacePermit> {
+        let kinds = [(&self.usual, true), (&self.spare, false)];
+        for (places, is_usual) in kinds {
+            if !is_usual && !spare_will_do {
+                continue;
+            }
+            if let Ok(held) = Arc::clone(places).try_acquire_owned() {
+                return Some(PlacePermit {
                     _held: Some(held),
                     is_usual,
-                })
-        };
-        permit(&self.usual, true)
-            .or_else(|| spare_will_do.then(|| permit(&self.spare, false)).flatten())
+                });
+            }
+        }
+        None
     }
 
-    async fn wait(&self, spare_will_do: bool) -> Permit {
+    async fn wait(&self, spare_will_do: bool) -> PlacePermit {
         let _waiter = Waiter::new(&self.waiting);
         let [usual, spare] =
             [&self.usual, &self.spare].map(|places| Arc::clone(places).acquire_owned());
-        // Whoever waits keeps his turn from one look to the next.
-        let (mut usual, mut spare) = (pin!(usual), pin!(spare));
+        // A connection that waits keeps its turn from one look to the next.
+        let mut usual = pin!(usual);
+        let mut spare = pin!(spare);
         loop {
             self.show_out(clock::now());
             let (held, is_usual) = tokio::select! {
@@ -136,34 +137,33 @@ impl Places {
                 () = sleep(LOOK_EVERY) => continue,
             };
             // It is never closed: there is a permit.
-            return Permit {
+            return PlacePermit {
                 _held: held.ok(),
                 is_usual,
             };
         }
     }
 
-    /// Asks whoever has been idle the longest to go, if more wait than are about to go already. Who was told and serves a
-    /// request that was under way does not go soon.
+    /// Asks the connection that has been idle the longest to go, if more wait than are about to go already. One that was
+    /// told and serves a request that was under way does not go soon.
     fn show_out(&self, now: Instant) {
         let present = self.present();
-        let goes =
-            |activity: &&Activity| activity.is_told_to_go() && activity.idle_since().is_some();
-        let going = present.values().filter(goes).count();
-        if going >= self.waiting.load(Ordering::Relaxed) {
-            return;
+        let mut going = 0;
+        let mut longest: Option<(Instant, &Activity)> = None;
+        for activity in present.values() {
+            let Some(since) = activity.idle_since() else {
+                continue;
+            };
+            if activity.is_told_to_go() {
+                going += 1;
+            } else if longest.is_none_or(|(longest, _)| since < longest) {
+                longest = Some((since, activity));
+            }
         }
-        let idle =
-            |activity: &&Activity| !activity.is_told_to_go() && activity.idle_since().is_some();
-        let longest = present
-            .values()
-            .filter(idle)
-            .min_by_key(|activity| activity.idle_since());
-        if let Some(activity) = longest.filter(|activity| {
-            activity
-                .idle_since()
-                .is_some_and(|since| since + IDLE_AT_LEAST <= now)
-        }) {
+        if going < self.waiting.load(Ordering::Relaxed)
+            && let Some((since, activity)) = longest
+            && since + IDLE_AT_LEAST <= now
+        {
             activity.tell_to_go();
         }
     }
@@ -173,8 +173,8 @@ impl Places {
     }
 }
 
-impl Place {
-    /// Somebody has come to it.
+impl ConnectionPlace {
+    /// A connection has come to it.
     pub fn is_taken(&self, now: Instant) {
         self.activity.begins(now);
         self.places
@@ -201,7 +201,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.present().remove(&self.number);
     }
@@ -224,7 +224,7 @@ impl Drop for Waiter<'_> {
 mod tests {
     use super::*;
 
-    async fn places(count: usize, places: &Arc<Places>) -> Vec<Arc<Place>> {
+    async fn places(count: usize, places: &Arc<Places>) -> Vec<Arc<ConnectionPlace>> {
         let mut taken = Vec::new();
         for _ in 0..count {
             let place = places.next().await;
@@ -235,7 +235,7 @@ mod tests {
     }
 
     /// The same, and they have been idle for long enough.
-    async fn places_idle(count: usize, all: &Arc<Places>) -> Vec<Arc<Place>> {
+    async fn places_idle(count: usize, all: &Arc<Places>) -> Vec<Arc<ConnectionPlace>> {
         let taken = places(count, all).await;
         for place in &taken {
             place
@@ -245,7 +245,7 @@ mod tests {
         taken
     }
 
-    fn told(taken: &[Arc<Place>]) -> Vec<bool> {
+    fn told(taken: &[Arc<ConnectionPlace>]) -> Vec<bool> {
         taken
             .iter()
             .map(|place| place.activity.is_told_to_go())

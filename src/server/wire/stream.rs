@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 #[derive(Debug)]
-pub enum Stream {
+pub enum ClientStream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -23,13 +23,13 @@ pub enum Stream {
 pub enum First {
     /// It is still there to be read.
     Byte(u8),
-    /// The client has left, as a balancer does that only looks whether somebody listens.
+    /// The client has left, as a balancer does that only looks whether a process listens.
     End,
     /// Nothing within the limit.
     Silence,
 }
 
-impl Stream {
+impl ClientStream {
     pub async fn first_byte(&self, limit: Duration) -> First {
         // Not `readable()`: it may say yes, and on a fresh socket does, when there is nothing yet.
         let mut first = [0];
@@ -48,7 +48,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClientStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

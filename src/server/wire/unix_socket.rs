@@ -35,7 +35,7 @@ pub struct SocketFile {
 /// Listens at a path.
 ///
 /// # Errors
-/// When something that is no socket lies there, somebody listens on it, or the folder cannot be written.
+/// When something that is no socket lies there, a process listens on it, or the folder cannot be written.
 pub fn open(path: &Path, mode: SocketMode) -> io::Result<(UnixListener, SocketFile)> {
     clear(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -73,7 +73,7 @@ fn clear(path: &Path) -> io::Result<()> {
             io::ErrorKind::AddrInUse,
             "another process listens there",
         )),
-        // Not ours to connect to: somebody may well be there.
+        // Not ours to connect to: a process may well listen there.
         Err(why) => Err(why.into()),
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder::access::{Access, AuthConfig, Caller, Keys, OfflineRule};
+use larder::access::{Access, AuthConfig, Caller, OfflineKeys, OfflineRule};
 use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
@@ -540,7 +540,7 @@ fn a_page_follows_the_store() {
         false,
     );
     let upstream = upstream.expect("a client");
-    let access = Access::offline(&AuthConfig::default(), Keys::new(OfflineRule::Deny));
+    let access = Access::offline(&AuthConfig::default(), OfflineKeys::new(OfflineRule::Deny));
     let parts = Parts {
         upstream: Arc::new(upstream.offline(true)),
         access: Arc::new(access),

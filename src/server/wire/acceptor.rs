@@ -17,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use super::activation::{PassedSockets, Socket};
-use super::address::{Address, Addresses};
+use super::address::{Addresses, ListenAddress};
 use super::socket_mode::SocketMode;
-use super::stream::Stream;
+use super::stream::ClientStream;
 use super::unix_socket::{self, SocketFile};
 use crate::server::tls::Certificates;
 use crate::store::ControlSocket;
@@ -29,14 +29,14 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 
 /// A connection that was accepted.
 pub struct Arrival {
-    pub stream: Stream,
+    pub stream: ClientStream,
     /// Whose it is, as far as the network tells; none over a unix socket.
     pub ip: Option<IpAddr>,
     /// There if it must speak TLS.
     pub tls: Option<TlsAcceptor>,
 }
 
-pub trait Door: Send + Sync + 'static {
+pub trait Acceptor: Send + Sync + 'static {
     /// Whether a client may hold a connection open without a byte only so long as `limits.first_byte_timeout`.
     const HURRIES: bool;
 
@@ -44,8 +44,8 @@ pub trait Door: Send + Sync + 'static {
 }
 
 /// The next connection. Nothing is lost when the future is dropped.
-pub async fn accept(door: &impl Door) -> io::Result<Arrival> {
-    poll_fn(|cx| door.poll_accept(cx)).await
+pub async fn accept(acceptor: &impl Acceptor) -> io::Result<Arrival> {
+    poll_fn(|cx| acceptor.poll_accept(cx)).await
 }
 
 /// Why an address cannot be listened on.
@@ -68,8 +68,8 @@ fn forbidden(why: &io::Error) -> &'static str {
     }
 }
 
-/// What the network's door is to open.
-pub struct Opening<'a> {
+/// What the network's acceptor is to open.
+pub struct ListenConfig<'a> {
     pub listen: &'a Addresses,
     /// Of the unix sockets.
     pub mode: SocketMode,
@@ -81,7 +81,7 @@ pub struct Opening<'a> {
 }
 
 /// All addresses where clients come in.
-pub struct NetworkDoor {
+pub struct NetworkAcceptor {
     entrances: Vec<Entrance>,
     were_passed: bool,
     /// Who is asked first, in turns, so that a busy address does not starve the others.
@@ -89,24 +89,24 @@ pub struct NetworkDoor {
 }
 
 struct Entrance {
-    address: Address,
-    listening: Listening,
+    address: ListenAddress,
+    listening: ListeningSocket,
     tls: Option<TlsAcceptor>,
     /// Held, to be removed with this.
     _file: Option<SocketFile>,
 }
 
-enum Listening {
+enum ListeningSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl NetworkDoor {
+impl NetworkAcceptor {
     /// Opens what is configured; sockets that were passed on stand in place of that.
     ///
     /// # Errors
     /// When one of them cannot be listened on, or should speak TLS and there is no certificate.
-    pub async fn open(opening: Opening<'_>) -> Result<Self, ListenError> {
+    pub async fn open(opening: ListenConfig<'_>) -> Result<Self, ListenError> {
         let acceptor = || {
             opening
                 .certificates
@@ -148,12 +148,12 @@ impl NetworkDoor {
     }
 
     /// Where it is open, each with the port it was given.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
         self.entrances.iter().map(|entrance| &entrance.address)
     }
 
     /// Whether sockets that were passed on stand in place of this address.
-    pub fn stands_aside(&self, address: &Address) -> bool {
+    pub fn stands_aside(&self, address: &ListenAddress) -> bool {
         self.were_passed && !self.addresses().any(|opened| opened == address)
     }
 
@@ -162,7 +162,9 @@ impl NetworkDoor {
         self.entrances
             .iter()
             .find_map(|entrance| match &entrance.listening {
-                Listening::Tcp(listener) if entrance.tls.is_none() => listener.local_addr().ok(),
+                ListeningSocket::Tcp(listener) if entrance.tls.is_none() => {
+                    listener.local_addr().ok()
+                }
                 _ => None,
             })
     }
@@ -177,15 +179,15 @@ impl NetworkDoor {
 
 impl Entrance {
     async fn open(
-        address: &Address,
+        address: &ListenAddress,
         mode: SocketMode,
         tls: Option<TlsAcceptor>,
     ) -> io::Result<Self> {
         match address {
-            Address::Tcp(name) => Self::tcp(TcpListener::bind(name).await?, tls),
-            Address::Unix(path) => {
+            ListenAddress::Tcp(name) => Self::tcp(TcpListener::bind(name).await?, tls),
+            ListenAddress::Unix(path) => {
                 let (listener, file) = unix_socket::open(path, mode)?;
-                let listening = Listening::Unix(listener);
+                let listening = ListeningSocket::Unix(listener);
                 Ok(Self {
                     address: address.clone(),
                     listening,
@@ -196,7 +198,7 @@ impl Entrance {
         }
     }
 
-    /// A socket that somebody else opened, and whose file is theirs.
+    /// A socket that a service manager opened, and whose file is its own.
     fn adopt(socket: Socket, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         match socket {
             Socket::Tcp(listener) => Self::tcp(TcpListener::from_std(listener)?, tls),
@@ -206,9 +208,9 @@ impl Entrance {
                     .as_pathname()
                     .map(Path::to_owned)
                     .unwrap_or_default();
-                let listening = Listening::Unix(UnixListener::from_std(listener)?);
+                let listening = ListeningSocket::Unix(UnixListener::from_std(listener)?);
                 Ok(Self {
-                    address: Address::Unix(path),
+                    address: ListenAddress::Unix(path),
                     listening,
                     tls,
                     _file: None,
@@ -218,10 +220,10 @@ impl Entrance {
     }
 
     fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
-        let address = Address::Tcp(listener.local_addr()?.to_string());
+        let address = ListenAddress::Tcp(listener.local_addr()?.to_string());
         Ok(Self {
             address,
-            listening: Listening::Tcp(listener),
+            listening: ListeningSocket::Tcp(listener),
             tls,
             _file: None,
         })
@@ -229,33 +231,35 @@ impl Entrance {
 
     fn url(&self) -> String {
         match &self.address {
-            Address::Tcp(address) if self.tls.is_some() => format!("https://{address}"),
-            Address::Tcp(address) => format!("http://{address}"),
-            unix @ Address::Unix(_) => unix.to_string(),
+            ListenAddress::Tcp(address) if self.tls.is_some() => format!("https://{address}"),
+            ListenAddress::Tcp(address) => format!("http://{address}"),
+            unix @ ListenAddress::Unix(_) => unix.to_string(),
         }
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         let tls = self.tls.clone();
         match &self.listening {
-            Listening::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| {
+            ListeningSocket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| {
                 keep_alive(&stream);
                 Arrival {
-                    stream: Stream::Tcp(stream),
+                    stream: ClientStream::Tcp(stream),
                     ip: Some(from.ip()),
                     tls,
                 }
             }),
-            Listening::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
-                stream: Stream::Unix(stream),
-                ip: None,
-                tls,
-            }),
+            ListeningSocket::Unix(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
+                    stream: ClientStream::Unix(stream),
+                    ip: None,
+                    tls,
+                })
+            }
         }
     }
 }
 
-impl Door for NetworkDoor {
+impl Acceptor for NetworkAcceptor {
     const HURRIES: bool = true;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
@@ -279,12 +283,12 @@ fn keep_alive(stream: &TcpStream) {
 }
 
 /// The control socket; it is removed with this.
-pub struct ControlDoor {
+pub struct ControlAcceptor {
     listener: UnixListener,
     socket: ControlSocket,
 }
 
-impl ControlDoor {
+impl ControlAcceptor {
     /// Only for the holder of the folder's lock, and to be dropped before the lock.
     ///
     /// # Errors
@@ -298,20 +302,20 @@ impl ControlDoor {
     }
 }
 
-impl Door for ControlDoor {
+impl Acceptor for ControlAcceptor {
     /// Who holds a connection open here is the folder's owner; silence ends with the limit on a request's head.
     const HURRIES: bool = false;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         self.listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
-            stream: Stream::Unix(stream),
+            stream: ClientStream::Unix(stream),
             ip: None,
             tls: None,
         })
     }
 }
 
-impl Drop for ControlDoor {
+impl Drop for ControlAcceptor {
     fn drop(&mut self) {
         if let Err(why) = self.socket.remove() {
             tracing::debug!(error = %why, "cannot remove the control socket");

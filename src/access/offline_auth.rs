@@ -1,9 +1,9 @@
-//! Offline there is no GitLab to ask: the operator's own words decide who gets its packages.
+//! Offline there is no GitLab to ask: the operator's files decide which callers get its packages.
 //!
 //! A caller is let in that shows a user's password or a token, in whatever form a credential has. A password is verified
 //! away from the async threads, a few at a time, because bcrypt is slow on purpose; what came of it is remembered by
 //! fingerprint as long as a grant. Tokens are compared as keyed hashes, whose comparison tells nothing of them. Must not
-//! know what is stored: who is turned away learns nothing of it.
+//! know what is stored: a caller that is turned away learns nothing of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::credential::Shown;
-use super::keys::Keys;
+use super::credential::ShownSecret;
+use super::keys::OfflineKeys;
 use super::{Caller, Credential, Fingerprint, FingerprintKey};
 
 /// Passwords verified at one time; each takes a core for a good part of a second.
@@ -24,12 +24,12 @@ const VERIFIED_AT_ONCE: usize = 2;
 /// How long a caller waits for its turn to be verified.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A word that held when a request came holds for as long as it takes to answer it.
+/// A decision that held when a request came holds for as long as it takes to answer it.
 const SLACK: Duration = Duration::from_secs(60);
 
 /// Why a caller does not get GitLab's packages offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DoorError {
+pub enum OfflineAuthError {
     #[error(
         "larder is offline and cannot ask GitLab who may have this: set auth.offline_users or auth.offline_tokens, or auth.offline = \"open\""
     )]
@@ -43,30 +43,45 @@ pub enum DoorError {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Word {
+struct OfflineDecision {
     admitted: bool,
     until: Instant,
     /// The generation in which the judgement began.
     generation: u64,
 }
 
-pub(super) struct Door {
+impl OfflineDecision {
+    fn outcome(self) -> Result<(), OfflineAuthError> {
+        if self.admitted {
+            Ok(())
+        } else {
+            Err(OfflineAuthError::Unknown)
+        }
+    }
+}
+
+pub(super) struct OfflineAuth {
     open: bool,
     /// Whether there is anything that a caller could show.
     named: bool,
     users: Arc<HashMap<String, String>>,
     tokens: HashSet<Fingerprint>,
-    known: Cache<Fingerprint, Word>,
+    known: Cache<Fingerprint, OfflineDecision>,
     /// Moves when everything is forgotten: a judgement that is on its way just then is not remembered after it.
     generation: AtomicU64,
     lasts: Duration,
     turns: Semaphore,
 }
 
-impl Door {
-    /// A word lasts as long as a grant; so many callers are remembered.
-    pub(super) fn new(keys: Keys, key: &FingerprintKey, lasts: Duration, callers: u64) -> Self {
-        let Keys {
+impl OfflineAuth {
+    /// A decision lasts as long as a grant; so many callers are remembered.
+    pub(super) fn new(
+        keys: OfflineKeys,
+        key: &FingerprintKey,
+        lasts: Duration,
+        callers: u64,
+    ) -> Self {
+        let OfflineKeys {
             open,
             named,
             users,
@@ -94,93 +109,95 @@ impl Door {
 
     /// Whether this caller was let in lately.
     pub(super) fn knows(&self, who: Fingerprint) -> bool {
-        self.open
-            || self
-                .known
-                .get(&who)
-                .is_some_and(|word| word.admitted && self.is_current(&word))
+        if self.open {
+            return true;
+        }
+        match self.known.get(&who) {
+            Some(decision) => decision.admitted && self.is_current(&decision),
+            None => false,
+        }
     }
 
-    /// Nobody was let in lately: each caller is judged again.
+    /// Forgets every decision: each caller is judged again.
     pub(super) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.known.invalidate_all();
     }
 
-    fn is_current(&self, word: &Word) -> bool {
-        word.generation == self.generation.load(Ordering::SeqCst)
+    fn is_current(&self, decision: &OfflineDecision) -> bool {
+        decision.generation == self.generation.load(Ordering::SeqCst)
     }
 
-    /// Lets a caller in that shows what opens the door.
-    pub(super) async fn let_in(
+    /// Lets a caller in that shows a password or a token of the operator's files.
+    pub(super) async fn check(
         &self,
         caller: &Caller,
         key: &FingerprintKey,
         now: Instant,
-    ) -> Result<(), DoorError> {
+    ) -> Result<(), OfflineAuthError> {
         if self.open {
             return Ok(());
         }
         if !self.named {
-            return Err(DoorError::Denied);
+            return Err(OfflineAuthError::Denied);
         }
         if caller.is_anonymous() {
-            return Err(DoorError::Unknown);
+            return Err(OfflineAuthError::Unknown);
         }
         let who = caller.fingerprint();
         let generation = self.generation.load(Ordering::SeqCst);
-        if let Some(word) = self.word(who, now) {
-            return judged(word);
+        if let Some(decision) = self.decision(who, now) {
+            return decision.outcome();
         }
         let shown = caller.credential().shown();
-        if shown
-            .iter()
-            .any(|shown| self.tokens.contains(&fingerprint(key, &shown.secret)))
-        {
-            return judged(self.remember(who, true, generation, now));
+        for secret in &shown {
+            if self.tokens.contains(&fingerprint(key, &secret.secret)) {
+                return self.remember(who, true, generation, now).outcome();
+            }
         }
         let mut admitted = false;
-        for pair in shown
-            .into_iter()
-            .filter(|shown| shown.user.is_some() && !self.users.is_empty())
-        {
+        for pair in shown {
+            if pair.user.is_none() || self.users.is_empty() {
+                continue;
+            }
             let turn = timeout(TURN_TIMEOUT, self.turns.acquire()).await;
             let Ok(Ok(_turn)) = turn else {
-                return Err(DoorError::Busy);
+                return Err(OfflineAuthError::Busy);
             };
-            // Whoever stood in line with the same credential has been judged meanwhile.
-            if let Some(word) = self.word(who, now) {
-                return judged(word);
+            // A caller with the same credential may have been judged meanwhile.
+            if let Some(decision) = self.decision(who, now) {
+                return decision.outcome();
             }
             let users = Arc::clone(&self.users);
             let verify = tokio::task::spawn_blocking(move || verifies(&users, &pair));
             admitted |= verify.await.unwrap_or(false);
         }
-        judged(self.remember(who, admitted, generation, now))
+        self.remember(who, admitted, generation, now).outcome()
     }
 
-    fn word(&self, who: Fingerprint, now: Instant) -> Option<Word> {
-        self.known
-            .get(&who)
-            .filter(|word| now < word.until && self.is_current(word))
+    fn decision(&self, who: Fingerprint, now: Instant) -> Option<OfflineDecision> {
+        let decision = self.known.get(&who)?;
+        if now < decision.until && self.is_current(&decision) {
+            Some(decision)
+        } else {
+            None
+        }
     }
 
-    fn remember(&self, who: Fingerprint, admitted: bool, generation: u64, now: Instant) -> Word {
-        let word = Word {
+    fn remember(
+        &self,
+        who: Fingerprint,
+        admitted: bool,
+        generation: u64,
+        now: Instant,
+    ) -> OfflineDecision {
+        let decision = OfflineDecision {
             admitted,
             until: now + self.lasts,
             generation,
         };
-        self.known.insert(who, word);
-        word
-    }
-}
-
-fn judged(word: Word) -> Result<(), DoorError> {
-    if word.admitted {
-        Ok(())
-    } else {
-        Err(DoorError::Unknown)
+        self.known.insert(who, decision);
+        decision
     }
 }
 
@@ -189,8 +206,8 @@ fn fingerprint(key: &FingerprintKey, token: &[u8]) -> Fingerprint {
     key.fingerprint(&Credential::service(token))
 }
 
-/// Takes as long for a user that there is not, so that nobody learns who there is. Blocks.
-fn verifies(users: &HashMap<String, String>, shown: &Shown) -> bool {
+/// Takes as long for a user that there is not, so that a stranger does not learn which users there are. Blocks.
+fn verifies(users: &HashMap<String, String>, shown: &ShownSecret) -> bool {
     let known = shown.user.as_ref().and_then(|user| users.get(user));
     let Some(hash) = known.or_else(|| users.values().next()) else {
         return false;
@@ -212,29 +229,29 @@ mod tests {
 
     const LASTS: Duration = Duration::from_secs(60);
 
-    struct House {
-        door: Door,
+    struct Callers {
+        auth: OfflineAuth,
         key: FingerprintKey,
     }
 
-    impl House {
-        fn new(keys: Keys) -> Self {
+    impl Callers {
+        fn new(keys: OfflineKeys) -> Self {
             let key = FingerprintKey::random();
             Self {
-                door: Door::new(keys, &key, LASTS, 100),
+                auth: OfflineAuth::new(keys, &key, LASTS, 100),
                 key,
             }
         }
 
-        async fn ask(&self, credential: &Credential, now: Instant) -> Result<(), DoorError> {
+        async fn ask(&self, credential: &Credential, now: Instant) -> Result<(), OfflineAuthError> {
             let caller = Caller::new(credential.clone(), self.key.fingerprint(credential));
-            self.door.let_in(&caller, &self.key, now).await
+            self.auth.check(&caller, &self.key, now).await
         }
     }
 
-    fn keys() -> Result<Keys, Box<dyn std::error::Error>> {
+    fn keys() -> Result<OfflineKeys, Box<dyn std::error::Error>> {
         let line = format!("ann:{}\n", bcrypt::hash("sesame", 4)?);
-        Ok(Keys::new(OfflineRule::Deny)
+        Ok(OfflineKeys::new(OfflineRule::Deny)
             .with_users(line.as_bytes())?
             .with_tokens(b"glpat-1\n")?)
     }
@@ -247,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_or_a_token_in_any_form_is_let_in_and_nobody_else() -> Checked {
-        let house = House::new(keys()?);
+        let callers = Callers::new(keys()?);
         let now = clock::now();
         for good in [
             Credential::basic("ann", b"sesame"),
@@ -256,9 +273,9 @@ mod tests {
             header("private-token", "glpat-1"),
             header("deploy-token", "glpat-1"),
         ] {
-            assert!(!house.door.knows(house.key.fingerprint(&good)));
-            assert_eq!(house.ask(&good, now).await, Ok(()), "{good:?}");
-            assert!(house.door.knows(house.key.fingerprint(&good)));
+            assert!(!callers.auth.knows(callers.key.fingerprint(&good)));
+            assert_eq!(callers.ask(&good, now).await, Ok(()), "{good:?}");
+            assert!(callers.auth.knows(callers.key.fingerprint(&good)));
         }
         for bad in [
             Credential::anonymous(),
@@ -271,66 +288,69 @@ mod tests {
             header(AUTHORIZATION.as_str(), "Digest glpat-1"),
         ] {
             assert_eq!(
-                house.ask(&bad, now).await,
-                Err(DoorError::Unknown),
+                callers.ask(&bad, now).await,
+                Err(OfflineAuthError::Unknown),
                 "{bad:?}"
             );
             assert_eq!(
-                house.ask(&bad, now).await,
-                Err(DoorError::Unknown),
+                callers.ask(&bad, now).await,
+                Err(OfflineAuthError::Unknown),
                 "remembered: {bad:?}"
             );
-            assert!(!house.door.knows(house.key.fingerprint(&bad)));
+            assert!(!callers.auth.knows(callers.key.fingerprint(&bad)));
         }
         Ok(())
     }
 
     #[tokio::test]
     async fn a_word_is_remembered_as_long_as_a_grant() -> Checked {
-        let house = House::new(keys()?);
+        let callers = Callers::new(keys()?);
         let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
-        let who = house.key.fingerprint(&ann);
-        assert_eq!(house.ask(&ann, now).await, Ok(()));
+        let who = callers.key.fingerprint(&ann);
+        assert_eq!(callers.ask(&ann, now).await, Ok(()));
         assert!(
-            house
-                .door
-                .word(who, now + LASTS - Duration::from_secs(1))
+            callers
+                .auth
+                .decision(who, now + LASTS - Duration::from_secs(1))
                 .is_some()
         );
         assert!(
-            house.door.word(who, now + LASTS).is_none(),
+            callers.auth.decision(who, now + LASTS).is_none(),
             "verified again from then on"
         );
-        assert_eq!(house.ask(&ann, now + LASTS).await, Ok(()));
+        assert_eq!(callers.ask(&ann, now + LASTS).await, Ok(()));
         Ok(())
     }
 
     #[tokio::test]
     async fn a_judgement_that_began_before_all_was_forgotten_is_not_remembered() -> Checked {
-        let house = House::new(keys()?);
+        let callers = Callers::new(keys()?);
         let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
-        let who = house.key.fingerprint(&ann);
-        let begun = house.door.generation.load(Ordering::SeqCst);
-        house.door.forget();
-        house.door.remember(who, true, begun, now);
-        assert!(!house.door.knows(who) && house.door.word(who, now).is_none());
-        assert_eq!(house.ask(&ann, now).await, Ok(()));
-        assert!(house.door.knows(who));
+        let who = callers.key.fingerprint(&ann);
+        let begun = callers.auth.generation.load(Ordering::SeqCst);
+        callers.auth.forget();
+        callers.auth.remember(who, true, begun, now);
+        assert!(!callers.auth.knows(who) && callers.auth.decision(who, now).is_none());
+        assert_eq!(callers.ask(&ann, now).await, Ok(()));
+        assert!(callers.auth.knows(who));
         Ok(())
     }
 
     #[tokio::test]
     async fn without_words_the_rule_alone_decides() {
-        let (nobody, now) = (Credential::anonymous(), clock::now());
-        let shut = House::new(Keys::new(OfflineRule::Deny));
-        assert_eq!(shut.ask(&nobody, now).await, Err(DoorError::Denied));
+        let (anonymous, now) = (Credential::anonymous(), clock::now());
+        let shut = Callers::new(OfflineKeys::new(OfflineRule::Deny));
+        assert_eq!(
+            shut.ask(&anonymous, now).await,
+            Err(OfflineAuthError::Denied)
+        );
         assert_eq!(
             shut.ask(&Credential::basic("ann", b"sesame"), now).await,
-            Err(DoorError::Denied)
+            Err(OfflineAuthError::Denied)
         );
-        assert!(!shut.door.knows(shut.key.fingerprint(&nobody)));
-        let open = House::new(Keys::new(OfflineRule::Open));
-        assert_eq!(open.ask(&nobody, now).await, Ok(()));
-        assert!(open.door.knows(open.key.fingerprint(&nobody)));
+        assert!(!shut.auth.knows(shut.key.fingerprint(&anonymous)));
+        let open = Callers::new(OfflineKeys::new(OfflineRule::Open));
+        assert_eq!(open.ask(&anonymous, now).await, Ok(()));
+        assert!(open.auth.knows(open.key.fingerprint(&anonymous)));
     }
 }
