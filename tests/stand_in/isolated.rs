@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::isolated::free_port;
+use crate::support::HeldPort;
 use crate::support::{Isolated, Outcome, Workbench, python};
 
 /// Connects, and keeps the connection for so many seconds: on a busy machine somebody who looks every few milliseconds
@@ -104,12 +104,13 @@ fn programs_on_one_machine_reach_each_other_and_nothing_else_is_seen() {
         let Some(machine) = machine.map(Arc::new) else {
             continue;
         };
-        let port = free_port();
-        let done = Workbench::new()
-            .on(&machine)
-            .run(&python::program("python"), &["-c", TALK, &port.to_string()]);
+        let held = HeldPort::new();
+        let address = held.address();
+        let done = Workbench::new().on(&machine).run(
+            &python::program("python"),
+            &["-c", TALK, &address.port().to_string()],
+        );
         done.expect_success();
-        let address = ([127, 0, 0, 1], port).into();
         machine.assert_reached_only(&[address]);
         assert!(
             !machine.is_traced() || machine.connections().contains(&address),

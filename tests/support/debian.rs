@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::gitlab::{GitLab, token};
+use super::held_port::HeldPort;
 use super::python::Workbench;
 use super::wheel::real_wheels;
 
@@ -119,10 +119,8 @@ impl Machine {
             gitlab.publish(42, wheel);
         }
         // The installed configuration and its port may be somebody else's on this machine: the environment beats the file.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
+        let held = HeldPort::new();
+        let port = held.address().port();
         let mut daemon = Daemon(
             self.inside(SOMEBODY, &command)
                 .env("CACHE_DIRECTORY", "/var/cache/larder-run")

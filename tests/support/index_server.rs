@@ -1,13 +1,14 @@
 //! Index servers of others, the real programs, pinned: each started with the packages it is to offer, on loopback, in a
 //! folder and with an environment of its own, and ended with the test.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::held_port::HeldPort;
 use super::public_index::PublicIndex;
 use super::python;
 use super::wheel::Artifact;
@@ -137,7 +138,7 @@ impl Program {
 #[derive(Debug)]
 pub struct IndexServer {
     program: Program,
-    address: SocketAddr,
+    port: HeldPort,
     process: Child,
     folder: TempDir,
 }
@@ -147,9 +148,9 @@ impl IndexServer {
     pub fn start(program: Program, upstream: &PublicIndex, wheels: &[Artifact]) -> Self {
         let folder = TempDir::with_prefix("larder-index-server-").expect("a temporary folder");
         program.prepare(folder.path(), wheels);
-        let address = free_address();
+        let port = HeldPort::new();
         let source = upstream.url();
-        let mut command = program.command(folder.path(), address.port(), &source);
+        let mut command = program.command(folder.path(), port.address().port(), &source);
         let log = std::fs::File::create(folder.path().join("log")).expect("a writable folder");
         isolated(&mut command, folder.path())
             .stdout(log.try_clone().expect("a second handle"))
@@ -159,7 +160,7 @@ impl IndexServer {
             .unwrap_or_else(|why| panic!("{command:?}: {why}"));
         let mut server = Self {
             program,
-            address,
+            port,
             process,
             folder,
         };
@@ -171,16 +172,16 @@ impl IndexServer {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.program.index_path())
+        format!("http://{}{}", self.address(), self.program.index_path())
     }
 
     fn wait(&mut self) {
         let until = Instant::now() + START_MAX;
-        while TcpStream::connect(self.address).is_err() {
+        while TcpStream::connect(self.address()).is_err() {
             let ended = self.process.try_wait().expect("a child of ours");
             assert!(
                 ended.is_none() && Instant::now() < until,
@@ -208,7 +209,7 @@ impl IndexServer {
             ask('PUT', '/site', {'password': 'x'}, {'X-Devpi-Auth': key})\n\
             ask('PUT', '/site/mirror', {'type': 'mirror', 'mirror_url': source}, {'X-Devpi-Auth': key})\n";
         let mut command = Command::new(python::program("python"));
-        command.args(["-c", script, &format!("http://{}", self.address), source]);
+        command.args(["-c", script, &format!("http://{}", self.address()), source]);
         done(isolated(&mut command, self.folder.path()));
     }
 }
@@ -252,10 +253,4 @@ fn done(command: &mut Command) {
         "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// Free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
 }

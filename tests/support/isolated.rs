@@ -199,12 +199,6 @@ impl Drop for Isolated {
     }
 }
 
-/// A port of 127.0.0.1 that is free now, here and so in a namespace.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
-}
-
 /// The process that holds a namespace; its standard input must stay open.
 fn namespace() -> Result<Child, String> {
     let mut holder = Command::new("unshare")

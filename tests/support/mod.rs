@@ -56,6 +56,7 @@ pub mod client;
 pub mod corpus;
 pub mod debian;
 pub mod gitlab;
+pub mod held_port;
 pub mod http;
 pub mod index_server;
 pub mod installer;
@@ -83,6 +84,7 @@ pub use self::gitlab::{
     BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind,
     TokenState, Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
 };
+pub use self::held_port::HeldPort;
 pub use self::http::{
     Act, Answer, Door, Ended, Entry, FOR_EVER, Fault, FileBodies, Gate, IDENTIFIED, Kind, PROTOCOL,
     RequestLog, Site, Tls,

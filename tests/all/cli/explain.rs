@@ -4,7 +4,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::common::delivery::kept;
-use crate::support::{Artifact, Distribution, GitLab, Larder, Offer, PublicIndex, path, token};
+use crate::support::{
+    Artifact, Distribution, GitLab, HeldPort, Larder, Offer, PublicIndex, path, token,
+};
 
 fn wheel() -> Artifact {
     Distribution::new("big", "1.0").payload(200_000).wheel()
@@ -254,12 +256,9 @@ fn without_a_daemon_the_configuration_and_the_disk_still_tell() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("cache");
     let cache_dir = cache.to_string_lossy().into_owned();
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|port| port.local_addr())
-        .expect("a port");
+    let silent = HeldPort::new();
     let run = |arguments: &[&str]| {
-        let listen = free.to_string();
+        let listen = silent.address().to_string();
         let common = ["explain", "--cache-dir", &cache_dir, "--listen", &listen];
         let output = binary().args(common).args(arguments).output();
         told(&output.expect("the binary runs"))

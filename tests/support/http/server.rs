@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::super::held_port::HeldPort;
 use super::answer::Answer;
 use super::connection::{Connection, RequestBody};
 use super::delivery::Delivery;
@@ -60,37 +61,36 @@ pub enum Received {
     Reset,
 }
 
-/// A listening address that can be closed and opened again.
+/// A listening address that can be closed and opened again; nothing else listens there meanwhile.
 #[derive(Debug)]
 pub struct Listening {
     door: Door,
-    address: SocketAddr,
+    port: HeldPort,
     tls: Option<Tls>,
     task: Mutex<Option<AbortHandle>>,
 }
 
 impl Listening {
-    /// `listener` accepts at once.
+    /// Accepts at once.
     pub(in crate::support) fn start(
         runtime: &Handle,
         host: &Arc<impl Host>,
         door: Door,
-        listener: TcpListener,
+        port: HeldPort,
         tls: Option<Tls>,
     ) -> Self {
-        let address = listener.local_addr().expect("a listening socket");
         let listening = Self {
             door,
-            address,
+            port,
             tls,
             task: Mutex::new(None),
         };
-        listening.accept_on(runtime, host, listener);
+        listening.resume(runtime, host);
         listening
     }
 
     pub(in crate::support) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Closes the listener and every connection that came through it.
@@ -106,7 +106,7 @@ impl Listening {
 
     /// Opens the same address again.
     pub(in crate::support) fn resume(&self, runtime: &Handle, host: &Arc<impl Host>) {
-        self.accept_on(runtime, host, listen(runtime, self.address));
+        self.accept_on(runtime, host, listen(runtime, self.address()));
     }
 
     fn accept_on(&self, runtime: &Handle, host: &Arc<impl Host>, listener: TcpListener) {

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Runtime;
 
+use super::super::held_port::HeldPort;
 use super::fault::{Act, Fault, Faults, Gate, PlannedFault, Site};
 use super::kind::Door;
 use super::log::RequestLog;
-use super::server::{self, Host, Listening};
+use super::server::{Host, Listening};
 use super::tls::Tls;
 
 /// What the state of every host holds.
@@ -43,6 +44,11 @@ pub struct StandIn<H> {
     runtime: Option<Runtime>,
 }
 
+#[allow(
+    private_bounds,
+    private_interfaces,
+    reason = "tests use the stand-ins by their own names, and make no host"
+)]
 impl<H: Host> StandIn<H> {
     /// `host` is made of the two doors' origins: scheme and authority, without a slash at the end.
     pub(in crate::support) fn serve(
@@ -58,15 +64,15 @@ impl<H: Host> StandIn<H> {
             .expect("a runtime for the stand-in");
         let handle = runtime.handle();
         let doors = doors.map(|(door, tls)| {
-            let listener = server::listen(handle, ([127, 0, 0, 1], 0).into());
-            let address = listener.local_addr().expect("a listening socket");
+            let port = HeldPort::new();
             let scheme = if tls.is_some() { "https" } else { "http" };
-            (door, tls, listener, format!("{scheme}://{address}"))
+            let origin = format!("{scheme}://{}", port.address());
+            (door, tls, port, origin)
         });
         let origins = [0, 1].map(|number: usize| doors[number].3.clone());
         let host = Arc::new(host(origins));
-        let doors = doors
-            .map(|(door, tls, listener, _)| Listening::start(handle, &host, door, listener, tls));
+        let doors =
+            doors.map(|(door, tls, port, _)| Listening::start(handle, &host, door, port, tls));
         Self {
             host,
             doors,
