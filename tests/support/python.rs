@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -259,6 +260,7 @@ impl Workbench {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let _turn = Turn::wait();
         let started = Instant::now();
         let mut child = command
             .spawn()
@@ -275,6 +277,33 @@ impl Workbench {
             stderr: stderr.join().expect("reading does not panic"),
             took: started.elapsed(),
         }
+    }
+}
+
+/// The right to run a client, which is work for a processor: as many run at once as there are processors, and
+/// one more. The other tests of a run mostly wait, so there are more of them at once; a client's patience begins
+/// with its turn.
+struct Turn;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+impl Turn {
+    fn wait() -> Self {
+        let most = std::thread::available_parallelism().map_or(1, NonZero::get) + 1;
+        let running = RUNNING.lock().expect("no panic holds it");
+        let mut running = ENDED
+            .wait_while(running, |running| *running >= most)
+            .expect("no panic holds it");
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().expect("no panic holds it") -= 1;
+        ENDED.notify_one();
     }
 }
 

@@ -18,12 +18,13 @@ pub fn right(reply: &Reply, file: &Artifact, case: &str) -> bool {
         ),
     };
     if whole {
-        let wrong = (0..reply.body.len()).find(|&at| reply.body.get(at) != file.bytes.get(at));
+        let mut places = reply.body.iter().zip(&file.bytes);
         assert!(
             reply.body == file.bytes,
-            "{case}: a complete 200 with {} bytes of {}, wrong from byte {wrong:?} on",
+            "{case}: a complete 200 with {} bytes of {}, wrong from byte {:?} on",
             reply.body.len(),
-            file.bytes.len()
+            file.bytes.len(),
+            places.position(|(got, right)| got != right)
         );
     } else if reply.is_complete() {
         assert!(matches!(reply.status, 502..=504), "{case}: {reply:?}");

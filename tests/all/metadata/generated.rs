@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::common::delivery::{MODES, kept};
+use crate::common::delivery::{MODES, eventually, kept};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
     Act, Artifact, Client, Distribution, Entry, GitLab, Kind, Larder, NewFile, Reply, Site,
@@ -247,6 +247,10 @@ fn a_crowd_that_wants_metadata_fetches_the_wheel_once() {
                 .collect();
             let whole = scope.spawn(|| client.get(&path::project_file(42, &wheel)));
             gate.wait_for(1);
+            // One who comes when the wheel has come, and is not stored yet, reads its end by itself.
+            eventually("all of them are here", || {
+                larder.metric("larder_connections") >= Some(17.0)
+            });
             gate.open();
             for one in crowd {
                 is_metadata(&one.join().expect("a client"), &wheel);

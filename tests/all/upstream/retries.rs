@@ -47,32 +47,40 @@ fn asked(gitlab: &GitLab, kind: Kind) -> Vec<Entry> {
 #[test]
 fn r16_a_short_retry_after_is_waited_out() {
     let (_, file, ..) = start(Storage::Disk);
-    for Read { path, kind } in reads(&file) {
-        for (method, answer) in [
-            ("GET", Answer::throttled(1)),
-            ("HEAD", Answer::throttled(1)),
-            ("GET", Answer::html(503).header("Retry-After", "1")),
-        ] {
-            let case = format!("{method} {path}, {}", answer.status);
-            let (gitlab, _, larder, client) = start(Storage::Disk);
-            gitlab.plan(Act::Answer(answer).at(kind).once());
-
-            let reply = client.request(method, &path, &[]);
-
-            assert!(
-                reply.status == 200 && reply.is_complete(),
-                "{case}: {reply:?}\n{}",
-                larder.log()
-            );
-            let entries = asked(&gitlab, kind);
-            assert_eq!(entries.len(), 2, "{case}");
-            let pause = entries[1].at - entries[0].at;
-            assert!(
-                pause >= Duration::from_millis(990),
-                "{case}: asked again after {pause:?} already"
-            );
+    // Each case waits for most of its time, so they wait together.
+    std::thread::scope(|scope| {
+        for Read { path, kind } in reads(&file) {
+            for (method, answer) in [
+                ("GET", Answer::throttled(1)),
+                ("HEAD", Answer::throttled(1)),
+                ("GET", Answer::html(503).header("Retry-After", "1")),
+            ] {
+                let path = path.clone();
+                scope.spawn(move || waits_out_retry_after(method, &path, kind, answer));
+            }
         }
-    }
+    });
+}
+
+fn waits_out_retry_after(method: &str, path: &str, kind: Kind, answer: Answer) {
+    let case = format!("{method} {path}, {}", answer.status);
+    let (gitlab, _, larder, client) = start(Storage::Disk);
+    gitlab.plan(Act::Answer(answer).at(kind).once());
+
+    let reply = client.request(method, path, &[]);
+
+    assert!(
+        reply.status == 200 && reply.is_complete(),
+        "{case}: {reply:?}\n{}",
+        larder.log()
+    );
+    let entries = asked(&gitlab, kind);
+    assert_eq!(entries.len(), 2, "{case}");
+    let pause = entries[1].at - entries[0].at;
+    assert!(
+        pause >= Duration::from_millis(990),
+        "{case}: asked again after {pause:?} already"
+    );
 }
 
 #[test]
