@@ -1,6 +1,6 @@
 //! Wrong bodies from upstream: never delivered as whole, never stored, and mended where that is possible.
 
-use crate::common::delivery::{MODES, eventually, right, spooled};
+use crate::common::delivery::{MODES, eventually, kept, right, spooled};
 use crate::support::{
     Act, Artifact, Client, Exchange, Fault, GitLab, Kind, Larder, Site, Storage, StoreListing,
     path, token,
@@ -370,6 +370,9 @@ fn r2_nothing_wrong_is_found_in_the_store_nor_in_a_later_answer() {
             assert!(right(&reply, file, case), "{case}: {reply:?}");
             let hot = client.get(&path::project_file(42, file));
             assert!(right(&hot, file, case), "{case}: {hot:?}");
+        }
+        for (_, file) in &files {
+            kept(&larder, file);
         }
         assert_eq!(
             StoreListing::of(&larder.cache_dir()).blobs.len(),
