@@ -33,6 +33,11 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// A value that cannot be used; the error names its key.
+    pub(super) fn setting(error: impl std::fmt::Display) -> Self {
+        Self::Setting(error.to_string())
+    }
+
     /// Whether the operator's configuration is to blame.
     pub fn is_config(&self) -> bool {
         matches!(

@@ -25,7 +25,7 @@ use super::daemon::runtime;
 use super::error::CommandError;
 use super::invocation::{Invocation, credential};
 use super::output::{print, print_event};
-use crate::app::{self, Patient, Ways};
+use crate::app::{self, DoctorInput, Transports};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
 use crate::values::clock;
@@ -70,8 +70,8 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> Result<u8, C
     let config = invocation.config();
     let credential = credential(&arguments.user, &arguments.token_file)?;
     let project = arguments.project().map_err(CommandError::Usage)?;
-    let patient = match config {
-        Ok(config) => app::patient(&config, credential).map_err(|why| why.to_string()),
+    let input = match config {
+        Ok(config) => app::doctor_input(&config, credential).map_err(|why| why.to_string()),
         Err(CommandError::Config(faults)) => Err(faults),
         Err(why) => return Err(why),
     };
@@ -79,12 +79,12 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> Result<u8, C
         json: arguments.json,
         worst: Verdict::Ok,
     };
-    match patient {
+    match input {
         Err(faults) => {
             let hint = "nothing else can be looked at before that is right";
             findings.print(Finding::problem("configuration", faults, hint))?;
         }
-        Ok(patient) => runtime()?.block_on(examine(&patient, project, &mut findings))?,
+        Ok(input) => runtime()?.block_on(examine(&input, project, &mut findings))?,
     }
     findings.conclude()
 }
@@ -126,27 +126,27 @@ impl Findings {
 }
 
 async fn examine(
-    patient: &Patient,
+    input: &DoctorInput,
     project: Option<Scope>,
     findings: &mut Findings,
 ) -> Result<(), CommandError> {
     let readable = "it can be read, and so can the files it names";
     findings.print(Finding::ok("configuration", readable))?;
-    let mut upstreams = start_upstreams(patient, project);
-    findings.print_all(folder(patient).await)?;
+    let mut upstreams = start_upstreams(input, project);
+    findings.print_all(folder(input).await)?;
     findings.print(machine::judge_open_files(
         machine::open_files(),
-        patient.connections,
+        input.connections,
     ))?;
     findings.print(machine::judge_memory(
         machine::memory_limit(),
-        patient.page_memory,
+        input.page_memory,
     ))?;
-    if let Some(dates) = patient.certificate {
+    if let Some(dates) = input.certificate {
         findings.print(certificate::judge(dates, clock::wall()))?;
     }
-    findings.print_all(daemon::examine(&patient.ground, patient.limit).await)?;
-    if patient.ground.offline {
+    findings.print_all(daemon::examine(&input.context, input.limit).await)?;
+    if input.context.offline {
         findings.print(Finding::ok("upstreams", "offline: no upstream is asked"))?;
     }
     // In the order of the configuration, however they came.
@@ -162,23 +162,23 @@ async fn examine(
 }
 
 /// All upstreams at once, because each may have to be waited for.
-fn start_upstreams(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
+fn start_upstreams(input: &DoctorInput, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
     let mut peers = JoinSet::new();
-    let Some(Ways { gitlab, mirrors }) = &patient.ways else {
+    let Some(Transports { gitlab, mirrors }) = &input.transports else {
         return peers;
     };
-    let upstream = &patient.upstream;
-    let limit = patient.limit;
+    let upstream = &input.upstream;
+    let limit = input.limit;
     let gitlab = peers::GitLabCheck {
         upstream: Arc::clone(upstream),
-        url: patient.ground.bases.asked().version_url(),
+        url: input.context.bases.asked().version_url(),
         way: gitlab.clone(),
-        credential: patient.credential.clone(),
+        credential: input.credential.clone(),
         project,
         limit,
     };
     peers.spawn(async move { (0, gitlab.examine().await) });
-    for (at, ((base, _), way)) in patient.ground.mirrors.iter().zip(mirrors).enumerate() {
+    for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let mirror = peers::MirrorCheck {
             upstream: Arc::clone(upstream),
             base: base.clone(),
@@ -190,19 +190,19 @@ fn start_upstreams(patient: &Patient, project: Option<Scope>) -> JoinSet<(usize,
     peers
 }
 
-async fn folder(patient: &Patient) -> Vec<Finding> {
-    let dir = patient.ground.cache_dir.clone();
+async fn folder(input: &DoctorInput) -> Vec<Finding> {
+    let dir = input.context.cache_dir.clone();
     let look = tokio::task::spawn_blocking(move || {
         let taken = Peek::at(&dir)
             .and_then(|peek| peek.taken().ok())
             .unwrap_or_default();
         FolderFacts::find(&dir).map(|facts| (facts, taken))
     });
-    let dir = &patient.ground.cache_dir;
-    match timeout(patient.limit, look).await {
+    let dir = &input.context.cache_dir;
+    match timeout(input.limit, look).await {
         Ok(Ok(Ok((facts, taken)))) => {
             let user = rustix::process::geteuid().as_raw();
-            folder::judge(&facts, dir, patient.cache_size, taken, user)
+            folder::judge(&facts, dir, input.cache_size, taken, user)
         }
         Ok(Ok(Err(why))) => {
             vec![Finding::problem(
@@ -220,7 +220,7 @@ async fn folder(patient: &Patient) -> Vec<Finding> {
             "cache folder",
             format!(
                 "the disk did nothing for {}",
-                humantime::format_duration(patient.limit)
+                humantime::format_duration(input.limit)
             ),
             "the disk or the share below it hangs: look at the kernel's log",
         )],

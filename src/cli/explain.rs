@@ -16,10 +16,10 @@ use clap::{Args, ValueEnum};
 
 use super::daemon::runtime;
 use super::error::CommandError;
-use super::invocation::{Invocation, credential, ground};
+use super::invocation::{Invocation, context, credential};
 use super::output::print_event;
 use crate::access::Credential;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::app::address::{self, Address, Given};
 use crate::registry::{MirrorBase, Route, RouteError};
 use crate::server::Refusal;
@@ -72,32 +72,32 @@ impl From<PageFormat> for Format {
 /// A sentence, when what was given is no address.
 pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> Result<u8, CommandError> {
     let config = invocation.config()?;
-    let ground = ground(&config)?;
+    let context = context(&config)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
-    let explanation = runtime()?.block_on(explain(arguments, &ground, &credential))?;
+    let explanation = runtime()?.block_on(explain(arguments, &context, &credential))?;
     print_event(&explanation, arguments.json, ToString::to_string)?;
     Ok(u8::from(explanation.is_no()))
 }
 
 async fn explain(
     arguments: &ExplainArguments,
-    ground: &Ground,
+    context: &CommandContext,
     credential: &Credential,
 ) -> Result<Explanation, CommandError> {
-    let bases: Vec<MirrorBase> = ground
+    let bases: Vec<MirrorBase> = context
         .mirrors
         .iter()
         .map(|(base, _)| base.clone())
         .collect();
-    let address = address::read(&arguments.url, &ground.bases, &bases, &ground.path_prefix)
+    let address = address::read(&arguments.url, &context.bases, &bases, &context.path_prefix)
         .map_err(|why| CommandError::Usage(format!("\"{}\" is {why}", shown(&arguments.url))))?;
     let format = arguments.format.into();
-    let mut explanation = conclude(&address, format, ground);
+    let mut explanation = conclude(&address, format, context);
     if let Ok(route) = &address.route
         && !matches!(route, Route::Upload { .. })
     {
         let question = daemon::Question {
-            listen: &ground.listen,
+            listen: &context.listen,
             path: &explanation.address,
             format,
             credential,
@@ -111,7 +111,7 @@ async fn explain(
 }
 
 /// What can be told without asking anybody.
-fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
+fn conclude(address: &Address, format: Format, context: &CommandContext) -> Explanation {
     let mut explanation = Explanation {
         address: address.path.clone(),
         route: address.route.as_ref().map_or("none", Route::word),
@@ -130,7 +130,7 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
     let unknown = |route: &Route| {
         route
             .scope()
-            .filter(|scope| scope.is_mirror() && ground.mirror(scope).is_none())
+            .filter(|scope| scope.is_mirror() && context.mirror(scope).is_none())
             .cloned()
     };
     let route = match &address.route {
@@ -141,14 +141,14 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
             return explanation;
         }
     };
-    let peek = Peek::at(&ground.cache_dir);
+    let peek = Peek::at(&context.cache_dir);
     if peek.is_none() {
         explanation
             .stored
-            .push(format!("{} is not there yet", ground.cache_dir.display()));
+            .push(format!("{} is not there yet", context.cache_dir.display()));
     }
-    if ground.offline {
-        offline::explain(&mut explanation, route, ground, peek.as_ref());
+    if context.offline {
+        offline::explain(&mut explanation, route, context, peek.as_ref());
         return explanation;
     }
     if let Some(mirror) = unknown(route) {
@@ -158,9 +158,9 @@ fn conclude(address: &Address, format: Format, ground: &Ground) -> Explanation {
         ));
         return explanation;
     }
-    rules::apply(&mut explanation, route, format, ground);
+    rules::apply(&mut explanation, route, format, context);
     if let Some(peek) = peek {
-        stored::look(&mut explanation, route, ground, &peek);
+        stored::look(&mut explanation, route, context, &peek);
     }
     explanation
 }

@@ -8,7 +8,7 @@ use super::error::CommandError;
 use super::output::remark;
 use crate::access::Credential;
 use crate::app::config::{Config, Overrides};
-use crate::app::{self, Ground};
+use crate::app::{self, CommandContext};
 
 /// The configuration file and what the command line overrides of it.
 #[derive(Clone)]
@@ -48,13 +48,13 @@ pub fn credential(
     user: &Option<String>,
     token_file: &Option<PathBuf>,
 ) -> Result<Credential, CommandError> {
-    app::caller(user.as_deref(), token_file.as_deref()).map_err(CommandError::usage)
+    app::command_credential(user.as_deref(), token_file.as_deref()).map_err(CommandError::usage)
 }
 
 /// The configuration, understood as the daemon understands it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn ground(config: &Config) -> Result<Ground, CommandError> {
-    Ok(app::ground(config)?)
+pub fn context(config: &Config) -> Result<CommandContext, CommandError> {
+    Ok(app::command_context(config)?)
 }

@@ -7,9 +7,9 @@ use clap::Args;
 use super::bytes::{counted, in_units};
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
-use super::invocation::{Invocation, ground};
+use super::invocation::{Invocation, context};
 use super::output::print_event;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
 use crate::values::digest::Digest;
 
@@ -36,11 +36,11 @@ impl PurgeArguments {
     ///
     /// # Errors
     /// When WHAT means nothing.
-    fn target(&self, ground: &Ground) -> Result<Purgeable, CommandError> {
+    fn target(&self, context: &CommandContext) -> Result<Purgeable, CommandError> {
         let Some(what) = &self.what else {
             return Ok(Purgeable::All);
         };
-        read(what, |address| ground.path(address)).ok_or_else(|| {
+        read(what, |address| context.path(address)).ok_or_else(|| {
             let forms = "a project such as projects/42/NAME or MIRROR/NAME, an address of larder's, GitLab's or a \
                          mirror's, or a sha256";
             CommandError::Usage(format!("\"{what}\" is not {forms}"))
@@ -52,7 +52,7 @@ impl PurgeArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> Result<u8, CommandError> {
     let config = invocation.config()?;
-    let target = arguments.target(&ground(&config)?)?;
+    let target = arguments.target(&context(&config)?)?;
     with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
         purge(arguments, target, client).await
     })

@@ -9,10 +9,10 @@ use clap::Args;
 use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
-use super::invocation::{Invocation, credential, ground};
+use super::invocation::{Invocation, context, credential};
 use super::output::print_event;
 use crate::access::Credential;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::control::{
     Client, ClientError, FileChange, PageRefresh, Refresh, Refreshable, Refreshed,
 };
@@ -42,8 +42,8 @@ impl RefreshArguments {
     ///
     /// # Errors
     /// When it means nothing.
-    fn target(&self, ground: &Ground) -> Result<Refreshable, CommandError> {
-        read(&self.what, self.from.as_deref(), |address| ground.path(address)).ok_or_else(|| {
+    fn target(&self, context: &CommandContext) -> Result<Refreshable, CommandError> {
+        read(&self.what, self.from.as_deref(), |address| context.path(address)).ok_or_else(|| {
             let forms =
                 "a project's name, one such as projects/42/NAME or MIRROR/NAME, or the address of a page";
             let from = if self.from.is_some() { "; with --from it is a name alone" } else { "" };
@@ -56,7 +56,7 @@ impl RefreshArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> Result<u8, CommandError> {
     let config = invocation.config()?;
-    let target = arguments.target(&ground(&config)?)?;
+    let target = arguments.target(&context(&config)?)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
     with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
         refresh(arguments, target, &credential, client).await

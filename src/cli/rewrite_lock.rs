@@ -15,11 +15,11 @@ use clap::Args;
 
 use super::bytes::counted;
 use super::error::CommandError;
-use super::invocation::{Invocation, ground};
+use super::invocation::{Invocation, context};
 use super::output::print;
 use crate::airgap::lockfile::{Kind, decode};
 use crate::airgap::rewrite::{Rewritten, rewrite};
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::registry::{Base, Swap};
 
 /// A lock file larger than this is none.
@@ -58,7 +58,7 @@ struct RewrittenLock {
 /// A sentence: a file that cannot be read or replaced, an address that is none.
 pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> Result<u8, CommandError> {
     let config = invocation.config()?;
-    let done = rewrite_lock(arguments, &ground(&config)?).map_err(CommandError::Usage)?;
+    let done = rewrite_lock(arguments, &context(&config)?).map_err(CommandError::Usage)?;
     print(&done.text)?;
     // Without standard error there is no reader that could miss it.
     let _ = std::io::stderr().write_all(done.report.as_bytes());
@@ -68,7 +68,7 @@ pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> Result<
 /// Rewrites a lock file by the configuration.
 fn rewrite_lock(
     arguments: &RewriteLockArguments,
-    ground: &Ground,
+    context: &CommandContext,
 ) -> Result<RewrittenLock, String> {
     let is_stdin = arguments.file.as_os_str() == "-";
     if is_stdin && arguments.in_place {
@@ -89,14 +89,14 @@ fn rewrite_lock(
     let kind = Kind::of(&name, &text).map_err(|why| why.to_string())?;
     let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
     let swap = Swap {
-        bases: ground.bases.clone(),
-        mirrors: ground
+        bases: context.bases.clone(),
+        mirrors: context
             .mirrors
             .iter()
             .map(|(base, _)| base.clone())
             .collect(),
         // What is configured is an address that larder has, if it is one at all.
-        houses: [&ground.public_url, &format!("http://{}", ground.listen)]
+        houses: [&context.public_url, &format!("http://{}", context.listen)]
             .into_iter()
             .filter_map(|url| Base::parse(url).ok())
             .chain(arguments.from.as_deref().map(house).transpose()?)

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
-use super::invocation::{Invocation, credential, ground};
+use super::invocation::{Invocation, context, credential};
 use crate::access::Credential;
 use crate::airgap::lockfile::{self, Choice};
 use crate::airgap::warm::Warm;
@@ -34,7 +34,7 @@ use crate::airgap::warm::plan::{Plan, plan};
 use crate::airgap::warm::record::{Recorder, exit_code};
 use crate::airgap::warm::selection::{Rules, Sdists};
 use crate::airgap::warm::target::Target;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::control;
 use crate::registry::Scope;
 use crate::simple::ProjectName;
@@ -185,9 +185,9 @@ struct Prepared {
 /// What is wrong with the arguments, or that there is no way to a daemon.
 pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, CommandError> {
     let config = invocation.config()?;
-    let ground = ground(&config)?;
+    let context = context(&config)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
-    let prepared = prepare(arguments, &ground).map_err(CommandError::Usage)?;
+    let prepared = prepare(arguments, &context).map_err(CommandError::Usage)?;
     let ctrl_c = match arguments.record {
         Some(_) => CtrlC::EndsChild,
         None => CtrlC::EndsCommand,
@@ -195,11 +195,11 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, Com
     with_daemon(&config, ctrl_c, async |client, how_far| {
         let client = client.clone();
         if arguments.record.is_some() {
-            let code = record(arguments, prepared, &ground, client, &credential).await;
+            let code = record(arguments, prepared, &context, client, &credential).await;
             return code.map_err(CommandError::Refused);
         }
         how_far.note("what is there stays, and the next run goes on from it");
-        let done = warm(arguments, prepared, &ground, client, &credential).await;
+        let done = warm(arguments, prepared, &context, client, &credential).await;
         let is_whole = done.map_err(CommandError::Refused)?;
         Ok(u8::from(!is_whole))
     })
@@ -209,7 +209,7 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, Com
 ///
 /// # Errors
 /// A sentence about how they cannot be used.
-fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, String> {
+fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepared, String> {
     let pythons = Target::parse(
         &arguments.python,
         &arguments.platform,
@@ -243,7 +243,7 @@ fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
     let told = arguments
         .from
         .iter()
-        .map(|text| inputs::source(text, ground))
+        .map(|text| inputs::source(text, context))
         .collect::<Result<Vec<_>, _>>()?;
     let choice = Choice::new(
         &arguments.group,
@@ -252,7 +252,7 @@ fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
         &arguments.no_extra,
         arguments.no_dev,
     );
-    let inputs = inputs::read(&arguments.inputs, ground, &choice, &rules.target)?;
+    let inputs = inputs::read(&arguments.inputs, context, &choice, &rules.target)?;
     let from = if told.is_empty() {
         inputs.indexes.clone()
     } else {
@@ -261,7 +261,7 @@ fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
     let file =
         |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
     let allowed = Allowed::read(&arguments.allow_missing, &file)?;
-    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, ground)?;
+    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, context)?;
     Ok(Prepared {
         inputs,
         allowed,
@@ -279,23 +279,23 @@ fn prepare(arguments: &WarmArguments, ground: &Ground) -> Result<Prepared, Strin
 async fn warm(
     arguments: &WarmArguments,
     mut prepared: Prepared,
-    ground: &Ground,
+    context: &CommandContext,
     client: control::Client,
     credential: &Credential,
 ) -> Result<bool, String> {
     let mut fields = HeaderMap::new();
     credential.apply(&mut fields);
     let warm = Arc::new(Warm {
-        asker: Asker::new(client.clone(), fields, ground.path_prefix.clone()),
+        asker: Asker::new(client.clone(), fields, context.path_prefix.clone()),
         jobs: usize::from(arguments.jobs),
-        cache_dir: ground.cache_dir.clone(),
+        cache_dir: context.cache_dir.clone(),
     });
     let mut report = Report::new(
         arguments.json,
         arguments.dry_run,
         std::mem::take(&mut prepared.allowed),
     );
-    report.inputs(&prepared.inputs, ground)?;
+    report.inputs(&prepared.inputs, context)?;
     let pages = warm.pages(&prepared.asked).await;
     let first = plan(&prepared.inputs.wanted, &pages, &prepared.rules);
     let sdists: Vec<_> = first
@@ -329,18 +329,18 @@ async fn warm(
 async fn record(
     arguments: &WarmArguments,
     prepared: Prepared,
-    ground: &Ground,
+    context: &CommandContext,
     client: control::Client,
     credential: &Credential,
 ) -> Result<u8, String> {
     let mut fields = HeaderMap::new();
     credential.apply(&mut fields);
-    let asker = Asker::new(client.clone(), fields.clone(), ground.path_prefix.clone());
+    let asker = Asker::new(client.clone(), fields.clone(), context.path_prefix.clone());
     let listening = Recorder::bind(
         &arguments.listen,
         client.clone(),
         fields,
-        ground.path_prefix.clone(),
+        context.path_prefix.clone(),
     )
     .await;
     let recorder =

@@ -10,15 +10,15 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::control::{About, Client, ClientError, Identity, empty};
 use crate::values::version::version;
 
 /// What is read of its answer.
 const WORDS_BYTES_MAX: usize = 4 << 10;
 
-pub(super) async fn examine(ground: &Ground, limit: Duration) -> Vec<Finding> {
-    match timeout(limit, Client::connect(&ground.cache_dir)).await {
+pub(super) async fn examine(context: &CommandContext, limit: Duration) -> Vec<Finding> {
+    match timeout(limit, Client::connect(&context.cache_dir)).await {
         Ok(Ok(client)) => {
             let spoken = timeout(limit, speak(&client)).await;
             let silent = || {
@@ -42,7 +42,7 @@ pub(super) async fn examine(ground: &Ground, limit: Duration) -> Vec<Finding> {
             let none = "none runs on this cache folder (as far as this user can see)";
             vec![
                 Finding::ok("daemon", none),
-                address(&ground.listen, limit).await,
+                address(&context.listen, limit).await,
             ]
         }
     }

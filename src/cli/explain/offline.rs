@@ -7,7 +7,7 @@ use super::explanation::{Explanation, Verdict};
 use super::rules::{about_larder, private_name, what};
 use super::stored::{found_file, pages};
 use crate::access::OfflineRule;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::registry::{FileRef, MirrorPath, PageRef, Route, Scope};
 use crate::simple::Format;
 use crate::store::{Peek, StoreError};
@@ -16,7 +16,7 @@ use crate::store::{Peek, StoreError};
 pub(super) fn explain(
     explanation: &mut Explanation,
     route: &Route,
-    ground: &Ground,
+    context: &CommandContext,
     peek: Option<&Peek>,
 ) {
     explanation.what = what(route);
@@ -44,9 +44,9 @@ pub(super) fn explain(
             "a mirror needs no authorization: every client that can connect to larder may read it"
                 .to_owned(),
         );
-        of_mirror(explanation, route, scope, ground);
+        of_mirror(explanation, route, scope, context);
     } else {
-        of_gitlab(explanation, ground);
+        of_gitlab(explanation, context);
     }
 }
 
@@ -141,8 +141,13 @@ fn judge(explanation: &mut Explanation, route: &Route, held: Option<bool>) {
     }
 }
 
-fn of_mirror(explanation: &mut Explanation, route: &Route, scope: &Scope, ground: &Ground) {
-    if let Some((_, mirror)) = ground
+fn of_mirror(
+    explanation: &mut Explanation,
+    route: &Route,
+    scope: &Scope,
+    context: &CommandContext,
+) {
+    if let Some((_, mirror)) = context
         .mirror(scope)
         .filter(|(_, mirror)| !mirror.min_age.0.is_zero())
     {
@@ -151,15 +156,15 @@ fn of_mirror(explanation: &mut Explanation, route: &Route, scope: &Scope, ground
             mirror.min_age
         ));
     }
-    if let Some(name) = private_name(route, ground) {
+    if let Some(name) = private_name(route, context) {
         explanation.deny(format!(
             "{name} is a private name, and this address is a mirror's (404)"
         ));
     }
 }
 
-fn of_gitlab(explanation: &mut Explanation, ground: &Ground) {
-    let auth = &ground.auth;
+fn of_gitlab(explanation: &mut Explanation, context: &CommandContext) {
+    let auth = &context.auth;
     let named = !(auth.offline_users.is_empty() && auth.offline_tokens.is_empty());
     explanation.right = Some(match (auth.offline, named) {
         (OfflineRule::Open, _) => "auth.offline = \"open\": every client that can connect to larder".to_owned(),

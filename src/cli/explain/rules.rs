@@ -3,7 +3,7 @@
 //! Pure: the configuration alone tells. Must not know what is stored.
 
 use super::explanation::{Explanation, Verdict};
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
@@ -21,22 +21,27 @@ pub(super) fn about_larder(route: &Route) -> &'static str {
 }
 
 /// Fills in everything that follows from the configuration.
-pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format, ground: &Ground) {
+pub(super) fn apply(
+    explanation: &mut Explanation,
+    route: &Route,
+    format: Format,
+    context: &CommandContext,
+) {
     explanation.what = what(route);
     explanation.upstream = match route {
-        Route::ProjectPage(page) => ground.url(&Route::Page(page.clone())),
-        _ => ground.url(route),
+        Route::ProjectPage(page) => context.url(&Route::Page(page.clone())),
+        _ => context.url(route),
     };
     let Some(scope) = route.scope() else {
         explanation.verdict = Verdict::Yes;
         explanation.why = about_larder(route).to_owned();
         return;
     };
-    match ground.mirror(scope) {
-        Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, ground),
-        None => of_gitlab(explanation, route, ground),
+    match context.mirror(scope) {
+        Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, context),
+        None => of_gitlab(explanation, route, context),
     }
-    if let Some(proxy) = ground
+    if let Some(proxy) = context
         .proxy(route)
         .filter(|_| explanation.upstream.is_some())
     {
@@ -46,7 +51,7 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
     }
     if let Route::Page(page) = route {
         let json = scope.is_mirror()
-            && ground
+            && context
                 .mirror(scope)
                 .is_some_and(|(_, m)| !m.min_age.0.is_zero());
         let asked = if json || format == Format::Json {
@@ -58,33 +63,33 @@ pub(super) fn apply(explanation: &mut Explanation, route: &Route, format: Format
             "upstream is asked for {asked}; the client gets {}",
             word(format)
         ));
-        let ttl = match ground.mirror(&page.scope) {
+        let ttl = match context.mirror(&page.scope) {
             Some((base, mirror)) => format!("mirrors.{base}.ttl = {}", mirror.ttl),
-            None => format!("index.ttl = {}", ground.index.ttl),
+            None => format!("index.ttl = {}", context.index.ttl),
         };
         explanation
             .rules
             .push(format!("{ttl}: a younger page is answered without asking"));
         explanation.rules.push(format!(
             "index.stale_if_error = {}: if upstream fails, a page up to this age will do",
-            ground.index.stale_if_error
+            context.index.stale_if_error
         ));
     }
     if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
-        let made = if ground.metadata.generate {
+        let made = if context.metadata.generate {
             "is made"
         } else {
             "is not made"
         };
         explanation.rules.push(format!(
             "metadata.generate = {}: where upstream has no metadata of a wheel, it {made} here",
-            ground.metadata.generate
+            context.metadata.generate
         ));
     }
 }
 
-fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
-    let service = !ground.gitlab.token_file.is_empty();
+fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandContext) {
+    let service = !context.gitlab.token_file.is_empty();
     explanation.right = Some(if service {
         "GitLab decides, by gitlab.token_file: every caller has its rights".to_owned()
     } else {
@@ -105,7 +110,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
     if matches!(route, Route::Upload { .. }) {
         return;
     }
-    let grant = ground.auth.cache_ttl;
+    let grant = context.auth.cache_ttl;
     explanation.rules.push(if grant.0.is_zero() {
         "auth.cache_ttl = 0: GitLab is asked each time".to_owned()
     } else {
@@ -117,8 +122,8 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, ground: &Ground) {
     else {
         return;
     };
-    let forward = match &ground.gitlab.forward {
-        _ if ground.private.hold(name) => {
+    let forward = match &context.gitlab.forward {
+        _ if context.private.hold(name) => {
             private(name, "if GitLab does not have it, the answer is 404")
         }
         Forward::Pass => {
@@ -141,7 +146,7 @@ fn of_mirror(
     route: &Route,
     scope: &Scope,
     mirror: &MirrorConfig,
-    ground: &Ground,
+    context: &CommandContext,
 ) {
     explanation.right = Some(
         "a mirror needs no authorization: every client that can connect to larder may read it"
@@ -167,7 +172,7 @@ fn of_mirror(
             mirror.min_age
         ));
     }
-    if let Some(name) = private_name(route, ground) {
+    if let Some(name) = private_name(route, context) {
         explanation.upstream = None;
         explanation.asked_as = None;
         explanation
@@ -180,7 +185,7 @@ fn of_mirror(
 }
 
 /// The name that keeps an address of a mirror from being answered.
-pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName> {
+pub(super) fn private_name(route: &Route, context: &CommandContext) -> Option<ProjectName> {
     let name = match route {
         Route::Page(page) => page.name.clone(),
         Route::Mirrored(path) => {
@@ -195,7 +200,7 @@ pub(super) fn private_name(route: &Route, ground: &Ground) -> Option<ProjectName
         | Route::ProjectPage(_)
         | Route::Admin(_) => None,
     };
-    name.filter(|name| ground.private.hold(name))
+    name.filter(|name| context.private.hold(name))
 }
 
 fn private(name: &ProjectName, then: &str) -> String {

@@ -4,7 +4,7 @@
 
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::index::{Glance, glance};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
@@ -14,12 +14,17 @@ use crate::values::clock;
 use crate::values::digest::Digest;
 
 /// Adds what is on disk, and a refusal that follows from it.
-pub(super) fn look(explanation: &mut Explanation, route: &Route, ground: &Ground, peek: &Peek) {
+pub(super) fn look(
+    explanation: &mut Explanation,
+    route: &Route,
+    context: &CommandContext,
+    peek: &Peek,
+) {
     let told = match route {
         Route::Page(_) => pages(route, peek),
         Route::File(file) => found_file(file, peek),
         Route::Sidecar(wheel) => found_metadata(wheel, peek),
-        Route::Mirrored(path) => mirrored(explanation, path, ground, peek),
+        Route::Mirrored(path) => mirrored(explanation, path, context, peek),
         Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => Ok(Vec::new()),
     };
     match told {
@@ -109,7 +114,7 @@ fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
 fn mirrored(
     explanation: &mut Explanation,
     path: &MirrorPath,
-    ground: &Ground,
+    context: &CommandContext,
     peek: &Peek,
 ) -> Lines {
     if explanation.verdict == Verdict::No {
@@ -130,14 +135,14 @@ fn mirrored(
             let Some(body) = &stored.body else { continue };
             seen = true;
             let found = glance(
-                &ground.sources,
+                &context.sources,
                 &page,
                 listed,
                 (&stored.meta.url, format, body),
                 clock::wall(),
             );
             if let Ok(Some(found)) = found {
-                let adopts = ground
+                let adopts = context
                     .mirror(path.scope())
                     .is_some_and(|(_, m)| m.unhashed_files == UnhashedFiles::Store);
                 return listing(explanation, path, wheel.as_ref(), &found, (peek, adopts));

@@ -14,7 +14,7 @@ use super::unserved::Unserved;
 use crate::airgap::lockfile::{self, Choice, LeftOut, Reading, Surroundings};
 use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
 use crate::airgap::warm::target::Target;
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::values::secret::without_credentials;
@@ -48,7 +48,7 @@ pub(super) struct Inputs {
 /// Reads every input: of what has groups and extras as much as was chosen.
 pub(super) fn read(
     words: &[String],
-    ground: &Ground,
+    context: &CommandContext,
     choice: &Choice,
     target: &Target,
 ) -> Result<Inputs, String> {
@@ -80,7 +80,7 @@ pub(super) fn read(
                 format!("{why}; it is no file either, and requirements look like name==1.2")
             })?,
         };
-        inputs.add(reading, word, target, ground);
+        inputs.add(reading, word, target, context);
     }
     Ok(inputs)
 }
@@ -112,7 +112,7 @@ impl Inputs {
         Ok(reading)
     }
 
-    fn add(&mut self, reading: Reading, place: &str, target: &Target, ground: &Ground) {
+    fn add(&mut self, reading: Reading, place: &str, target: &Target, context: &CommandContext) {
         self.wanted.extend(reading.wanted);
         self.unlocked
             .extend(reading.unlocked.iter().map(|one| one.project.to_string()));
@@ -129,7 +129,7 @@ impl Inputs {
                 .is_none_or(|marker| !target.rules_out(marker))
         };
         for left in reading.left_out.into_iter().filter(needed) {
-            match served(&left, ground) {
+            match served(&left, context) {
                 Some(wanted) => self.wanted.push(wanted),
                 None => self.left_out.push(left.into()),
             }
@@ -139,17 +139,17 @@ impl Inputs {
             .iter()
             .filter_map(|url| Url::parse(&format!("{}/", url.trim_end_matches('/'))).ok());
         for url in urls {
-            match ground.route(&url) {
+            match context.route(&url) {
                 Some(Route::Page(page)) if self.indexes.contains(&page.scope) => {}
                 Some(Route::Page(page)) => self.indexes.push(page.scope),
-                _ => self.not_served(&url, place, ground),
+                _ => self.not_served(&url, place, context),
             }
         }
     }
 
-    fn not_served(&mut self, url: &Url, place: &str, ground: &Ground) {
+    fn not_served(&mut self, url: &Url, place: &str, context: &CommandContext) {
         let has = |name: &str| {
-            ground
+            context
                 .mirrors
                 .iter()
                 .any(|(base, _)| base.to_string() == name)
@@ -164,9 +164,9 @@ impl Inputs {
 }
 
 /// A file that is named by one of our own addresses, or one that we stand in front of.
-fn served(left: &LeftOut, ground: &Ground) -> Option<Wanted> {
+fn served(left: &LeftOut, context: &CommandContext) -> Option<Wanted> {
     let url = left.url.clone()?;
-    let filename = match ground.route(&url)? {
+    let filename = match context.route(&url)? {
         Route::File(file) => file.filename,
         Route::Mirrored(path) => path.filename().clone(),
         _ => return None,
@@ -233,19 +233,19 @@ pub(super) fn text_of(word: &str) -> Result<Option<String>, String> {
 }
 
 /// A scope by its name, if it is one that this larder serves.
-pub(super) fn source(text: &str, ground: &Ground) -> Result<Scope, String> {
+pub(super) fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
     let scope =
-        Scope::named(text).filter(|scope| !scope.is_mirror() || ground.mirror(scope).is_some());
+        Scope::named(text).filter(|scope| !scope.is_mirror() || context.mirror(scope).is_some());
     scope.ok_or_else(|| {
         format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
-            mirrors(ground)
+            mirrors(context)
         )
     })
 }
 
-fn mirrors(ground: &Ground) -> String {
-    let names: Vec<String> = ground
+fn mirrors(context: &CommandContext) -> String {
+    let names: Vec<String> = context
         .mirrors
         .iter()
         .map(|(base, _)| base.to_string())
@@ -262,9 +262,9 @@ pub(super) fn scopes(
     wanted: &[Wanted],
     from: &[Scope],
     unserved: &[Unserved],
-    ground: &Ground,
+    context: &CommandContext,
 ) -> Result<BTreeMap<ProjectName, Vec<Scope>>, String> {
-    let of_url = |url: &Url| ground.route(url)?.scope().cloned();
+    let of_url = |url: &Url| context.route(url)?.scope().cloned();
     let mut asked: BTreeMap<ProjectName, Vec<Scope>> = BTreeMap::new();
     for one in wanted {
         let urls = match &one.files {
@@ -292,7 +292,7 @@ pub(super) fn scopes(
                 .collect();
             return Err(format!(
                 "{project}: from where? --from takes projects/ID, groups/ID or a mirror's name ({}){}",
-                mirrors(ground),
+                mirrors(context),
                 advice.concat()
             ));
         }

@@ -19,7 +19,7 @@ use crate::airgap::warm::plan::{Missing, Plan, Planned};
 use crate::airgap::warm::record::Recording;
 use crate::airgap::warm::target::Target;
 use crate::airgap::warm::{Event, Fetched};
-use crate::app::Ground;
+use crate::app::CommandContext;
 use crate::store::SetName;
 use crate::values::digest::Digest;
 
@@ -90,7 +90,11 @@ impl Report {
     }
 
     /// What is to be said of the inputs before anything is asked for.
-    pub(super) fn inputs(&mut self, inputs: &Inputs, ground: &Ground) -> Result<(), String> {
+    pub(super) fn inputs(
+        &mut self,
+        inputs: &Inputs,
+        context: &CommandContext,
+    ) -> Result<(), String> {
         for left in &inputs.left_out {
             self.left_out(left)?;
         }
@@ -104,7 +108,7 @@ impl Report {
         for remark in &inputs.remarks {
             self.remark(remark)?;
         }
-        self.unlocked(&inputs.unlocked, ground)
+        self.unlocked(&inputs.unlocked, context)
     }
 
     /// A line of JSON where these are asked for, and a sentence for the person elsewhere.
@@ -117,7 +121,7 @@ impl Report {
     }
 
     /// Says that nothing chose the versions but their age.
-    fn unlocked(&self, names: &[String], ground: &Ground) -> Result<(), String> {
+    fn unlocked(&self, names: &[String], context: &CommandContext) -> Result<(), String> {
         if names.is_empty() {
             return Ok(());
         }
@@ -136,7 +140,7 @@ impl Report {
         self.remark(&format!(
             "not locked: {shown}{more}. The newest matching files are taken, without what they depend on; to lock all of it: \
              uv pip compile --universal --generate-hashes -i http://{}{}/SOURCE/simple/ requirements.in",
-            ground.listen, ground.path_prefix
+            context.listen, context.path_prefix
         ))
     }
 

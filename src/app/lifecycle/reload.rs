@@ -8,8 +8,12 @@
 
 use std::sync::Arc;
 
-use super::{App, StartError, asked_gitlab, services, unusable_files};
+use super::App;
 use crate::app::config::Config;
+use crate::app::error::StartError;
+use crate::app::file_check::unusable_files;
+use crate::app::services;
+use crate::app::settings::asked_gitlab;
 use crate::log::LogLevel;
 
 impl App {
@@ -18,8 +22,10 @@ impl App {
     /// # Errors
     /// Why it is no good, each fault a line; everything is as it was before then.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let (foundation, running) = (Arc::clone(&self.foundation), self.config.clone());
-        let (certificates, opened) = (self.certificates.clone(), self.opened.clone());
+        let shared = Arc::clone(&self.shared);
+        let running = self.config.clone();
+        let certificates = self.certificates.clone();
+        let opened = self.opened.clone();
         let before = self.daemon.active.services();
         let making = tokio::task::spawn_blocking(move || {
             let faults = unusable_files(&config);
@@ -30,15 +36,13 @@ impl App {
             config.check_opened(opened.iter())?;
             let gitlab = asked_gitlab(&config)?;
             let services = services(
-                &foundation,
+                &shared,
                 &config,
                 (&opened, certificates.clone()),
                 Some(&before),
             )?;
             if let Some(certificates) = certificates {
-                certificates
-                    .reload()
-                    .map_err(|why| StartError::Setting(why.to_string()))?;
+                certificates.reload().map_err(StartError::setting)?;
             }
             Ok((config, gitlab, services, waiting))
         });
@@ -47,14 +51,14 @@ impl App {
             .map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
         let (config, gitlab, services, waiting) = made?;
         // Untouched if the configuration says what it said: an order may have changed it for a while.
-        if let Some(log) =
-            LogLevel::of_process().filter(|_| config.log.level != self.config.log.level)
+        if config.log.level != self.config.log.level
+            && let Some(log) = LogLevel::of_process()
         {
             log.set(&config.log.level)
                 .map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
         }
         self.daemon.active.replace(services);
-        self.foundation.resize(config.cache_size.0);
+        self.shared.resize(config.cache_size.0);
         self.gitlab = gitlab;
         self.config = config;
         Ok(waiting)

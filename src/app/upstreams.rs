@@ -1,6 +1,6 @@
-//! Who is asked, as the configuration names them.
+//! The upstreams that the configuration names, constructed.
 //!
-//! Owns their construction. Must not know what they are asked.
+//! Must not know what they are asked.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use http::HeaderValue;
 use url::Url;
 
 use super::error::StartError;
-use super::tokens::{read_token, token};
+use super::token_file::{read_token, token};
 use crate::access::Credential;
 use crate::app::config::Config;
 use crate::registry::{Bases, MirrorBase, Scope};
@@ -17,7 +17,7 @@ use crate::upstream::{
 };
 use crate::values::secret::Secret;
 
-/// Everybody who can be asked; offline nobody, and what only they would need is not even opened.
+/// All upstreams; offline none can be asked, and what only they would need is not even opened.
 pub(super) fn upstreams(
     config: &Config,
     bases: &Bases,
@@ -34,16 +34,13 @@ pub(super) fn upstreams(
         announce(section, &transport, url);
         Ok::<_, StartError>(transport)
     };
-    let mirrors = config.mirrors.iter().map(|(name, section)| {
+    let mut mirrors = Vec::new();
+    for (name, section) in &config.mirrors {
         let base = mirror_base(name, section)?;
-        let transport = open(
-            &format!("mirrors.{name}"),
-            &section.transport(),
-            base.index(),
-        )?;
-        mirror(name, section, &transport, via)
-    });
-    let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
+        let title = format!("mirrors.{name}");
+        let transport = open(&title, &section.transport(), base.index())?;
+        mirrors.push(mirror(name, section, &transport, via)?);
+    }
     let transport = open("gitlab", &config.gitlab.transport(), &gitlab_url(bases)?)?;
     Ok(upstream(config, &transport, bases.clone(), via, service_token)?.with_mirrors(mirrors))
 }

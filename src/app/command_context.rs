@@ -1,20 +1,24 @@
-//! The configuration as commands need it that talk of addresses: understood, and nothing opened.
+//! The configuration as those commands need it that speak of addresses: understood, and nothing opened.
 //!
-//! Must not know what is told of it.
+//! Must not know what a command says of it.
 
 use std::path::PathBuf;
 
 use url::Url;
 
 use super::address::{self, Address};
+use super::error::StartError;
+use super::settings::{bases, private_names, sources};
+use super::upstreams::mirror_base;
 use crate::access::AuthConfig;
+use crate::app::config::Config;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, Sources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
 use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
 
-/// What such a command stands on: the configuration, understood as the daemon understands it.
-pub struct Ground {
+/// The configuration, understood as the daemon understands it.
+pub struct CommandContext {
     pub listen: String,
     pub offline: bool,
     /// Empty: none is configured.
@@ -33,7 +37,7 @@ pub struct Ground {
     pub proxies: ProxyEnvironment,
 }
 
-impl Ground {
+impl CommandContext {
     pub fn mirror(&self, scope: &Scope) -> Option<&(MirrorBase, MirrorConfig)> {
         self.mirrors.iter().find(|(base, _)| base.scope() == scope)
     }
@@ -76,4 +80,31 @@ impl Ground {
         }
         Some(self.bases.asked().url(route).into())
     }
+}
+
+/// The configuration for a command.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
+    let mut mirrors = Vec::new();
+    for (name, section) in &config.mirrors {
+        mirrors.push((mirror_base(name, section)?, section.clone()));
+    }
+    Ok(CommandContext {
+        listen: config.first_address(),
+        offline: config.offline,
+        public_url: config.public_url.clone(),
+        path_prefix: config.path_prefix(),
+        cache_dir: config.cache_dir()?,
+        gitlab: config.gitlab.clone(),
+        mirrors,
+        private: private_names(config)?,
+        sources: sources(config)?,
+        bases: bases(config)?,
+        index: config.index.clone(),
+        metadata: config.metadata,
+        auth: config.auth.clone(),
+        proxies: ProxyEnvironment::of_process(),
+    })
 }

@@ -20,10 +20,10 @@ use crate::upstream::PeerCounts;
 use crate::values::clock;
 use crate::values::digest;
 
-/// How often it is looked whether a disk that failed works again.
+/// How often the store tries whether a disk that failed works again.
 const DISK_LOOK_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) struct Foundation {
+pub(super) struct Shared {
     /// When the process began to serve.
     pub begun: Instant,
     pub store: Arc<Store>,
@@ -37,15 +37,15 @@ pub(super) struct Foundation {
     /// Downloads of all configurations.
     pub running_flights: Arc<RunningFlights>,
     pub flight_counts: Arc<FlightCounts>,
-    /// Held by whoever takes from the store.
+    /// Held by the command that takes from the store.
     pub taking: Arc<Mutex<()>>,
     /// Uploads of all configurations.
     pub written: Arc<WrittenMark>,
 }
 
-impl Foundation {
+impl Shared {
     /// Opens the store.
-    pub(super) fn lay(config: &Config) -> Result<Arc<Self>, StartError> {
+    pub(super) fn open(config: &Config) -> Result<Arc<Self>, StartError> {
         if !digest::self_test() {
             return Err(StartError::Arithmetic);
         }
@@ -56,7 +56,7 @@ impl Foundation {
         scan_usage(&store);
         look_after_disk(&store);
         let via = HeaderValue::try_from(format!("1.1 larder-{:08x}", rand::random::<u32>()))
-            .map_err(|why| StartError::Setting(why.to_string()))?;
+            .map_err(StartError::setting)?;
         Ok(Arc::new(Self {
             begun: clock::now(),
             store,
@@ -73,11 +73,11 @@ impl Foundation {
         }))
     }
 
-    /// Changes the budget of the store; what is too much for it makes way behind this.
+    /// Changes the budget of the store; the surplus is evicted behind this.
     pub(super) fn resize(&self, budget_bytes: u64) {
         self.store.set_budget(budget_bytes);
         let store = Arc::clone(&self.store);
-        // Nobody waits: what does not make way now does so when room is next asked for.
+        // Nothing waits for it: what is not evicted now is when room is next asked for.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(why) = store.fit() {
                 tracing::warn!(error = %why, "cannot make the store as small as cache_size wants it");

@@ -1,0 +1,82 @@
+//! The files that the configuration names, opened to see whether they can be used.
+//!
+//! Must not keep anything of them.
+
+use std::fs;
+
+use url::Url;
+
+use super::error::StartError;
+use super::settings::{bases, certificate_validity, offline_keys, service_credential};
+use super::token_file::token;
+use super::upstreams::{gitlab_url, mirror_base, transport};
+use crate::app::config::Config;
+use crate::upstream::{ProxyEnvironment, TransportConfig};
+
+/// What is wrong with the files that the configuration names, a line each.
+pub fn unusable_files(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut note = |checked: Result<(), StartError>| {
+        if let Err(error) = checked {
+            faults.push(error.to_string());
+        }
+    };
+    // Offline no upstream is asked: what only it would need is not even opened.
+    if !config.offline {
+        let environment = ProxyEnvironment::of_process();
+        note(service_credential(config).map(drop));
+        let url = bases(config).and_then(|bases| gitlab_url(&bases));
+        note(check_transport(
+            "gitlab",
+            &config.gitlab.transport(),
+            url,
+            &environment,
+        ));
+        for (name, section) in &config.mirrors {
+            let title = format!("mirrors.{name}");
+            note(token(&title, &section.token_file).map(drop));
+            let url = mirror_base(name, section).map(|base| base.index().clone());
+            note(check_transport(
+                &title,
+                &section.transport(),
+                url,
+                &environment,
+            ));
+        }
+    }
+    note(check_signers(config));
+    note(offline_keys(config).map(drop));
+    note(certificate_validity(config).map(drop));
+    faults
+}
+
+fn check_transport(
+    section: &str,
+    config: &TransportConfig<'_>,
+    url: Result<Url, StartError>,
+    environment: &ProxyEnvironment,
+) -> Result<(), StartError> {
+    let transport = transport(section, config, environment)?;
+    match transport.lack(&url?) {
+        Some(lack) => Err(StartError::Setting(format!("{section}.ca_file: {lack}"))),
+        None => Ok(()),
+    }
+}
+
+/// The file of allowed signers, if one is named.
+fn check_signers(config: &Config) -> Result<(), StartError> {
+    let path = &config.import.allowed_signers;
+    if path.is_empty() {
+        return Ok(());
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a setting that lives in a file of its own"
+    )]
+    match fs::read(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StartError::Setting(format!(
+            "import.allowed_signers: {path}: {error}"
+        ))),
+    }
+}

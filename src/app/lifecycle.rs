@@ -1,0 +1,231 @@
+//! The daemon: started, reloaded, stopped.
+//!
+//! Owns the order of construction and of stopping. Must not contain behaviour of its own.
+
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::error::StartError;
+use super::services;
+use super::settings::{asked_gitlab, certificates};
+use super::shared::Shared;
+use crate::app::config::Config;
+use crate::server::{
+    ListenAddress, Certificates, ControlAcceptor, ActiveServices, Listener, NetworkAcceptor, Occupancy, ListenConfig,
+    PassedSockets, ServerLimits, Shutdown,
+};
+
+/// How long a daemon that stops waits for pages to reach the disk.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a daemon inside a command looks whether another command still needs it.
+const COMMANDS_POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// After so many polls it says what it waits for.
+const SILENT_POLLS: u32 = 50;
+
+/// A running daemon.
+pub struct App {
+    address: Option<SocketAddr>,
+    urls: Vec<String>,
+    certificates: Option<Arc<Certificates>>,
+    cache_dir: PathBuf,
+    gitlab: Option<String>,
+    /// Where clients really come in.
+    opened: Vec<ListenAddress>,
+    config: Config,
+    shared: Arc<Shared>,
+    daemon: Daemon,
+}
+
+impl App {
+    /// Opens the store, opens the addresses, or takes the sockets that were passed on in their place, and begins to serve,
+    /// over the control socket too.
+    ///
+    /// # Errors
+    /// What kept it from starting; nothing is left running then.
+    pub async fn start(config: Config, passed: PassedSockets) -> Result<Self, StartError> {
+        let shared = Shared::open(&config)?;
+        let certificates = certificates(&config)?;
+        let opening = ListenConfig {
+            listen: &config.listen,
+            mode: config.listen_mode,
+            tls: &config.tls.listen,
+            certificates: certificates.as_deref(),
+            passed,
+        };
+        let door = NetworkAcceptor::open(opening).await?;
+        config.check_opened(door.addresses())?;
+        warn_of_unopened(&config, &door);
+        let address = door.tcp_address();
+        let urls = door.urls();
+        let cache_dir = config.cache_dir()?;
+        let gitlab = asked_gitlab(&config)?;
+        let opened: Vec<_> = door.addresses().cloned().collect();
+        let mut daemon = Daemon::of(ActiveServices::new(services(
+            &shared,
+            &config,
+            (&opened, certificates.clone()),
+            None,
+        )?));
+        match ControlAcceptor::bind(&cache_dir) {
+            Ok(door) => daemon.serve_commands(door, config.limits),
+            Err(why) => {
+                tracing::warn!(error = %why, "no control socket: commands cannot reach this daemon while it runs");
+            }
+        }
+        if let Some(certificates) = &certificates {
+            daemon
+                .serving
+                .spawn(Arc::clone(certificates).keep_up(daemon.shutdown.clone()));
+        }
+        let listener = Listener::new(door, config.limits);
+        daemon
+            .serving
+            .spawn(listener.serve(Arc::clone(&daemon.active), daemon.shutdown.clone()));
+        Ok(Self {
+            address,
+            urls,
+            certificates,
+            cache_dir,
+            gitlab,
+            opened,
+            config,
+            shared,
+            daemon,
+        })
+    }
+
+    /// The first address that speaks HTTP over TCP, with the port it was given.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Where it listens, as URLs, or `unix:` and a path; first what most clients can use.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// What is shown to clients that speak TLS.
+    pub fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
+    }
+
+    pub fn cache_dir(&self) -> &PathBuf {
+        &self.cache_dir
+    }
+
+    /// The GitLab that is asked; none offline.
+    pub fn gitlab(&self) -> Option<&str> {
+        self.gitlab.as_deref()
+    }
+
+    /// The services that requests are given to.
+    pub fn active(&self) -> &Arc<ActiveServices> {
+        &self.daemon.active
+    }
+
+    /// Accepts no more, and returns when the last connection is done or the drain limit is over.
+    pub async fn stop(self) {
+        self.daemon.stop().await;
+    }
+}
+
+/// What serves, over whichever ways in.
+pub struct Daemon {
+    active: Arc<ActiveServices>,
+    shutdown: Shutdown,
+    serving: JoinSet<()>,
+    control: Option<Occupancy>,
+}
+
+impl Daemon {
+    /// For a command of this process: over the control socket alone.
+    pub(super) fn embedded(config: &Config) -> Result<Self, StartError> {
+        let active = ActiveServices::new(services(
+            &*Shared::open(config)?,
+            config,
+            (&[], None),
+            None,
+        )?);
+        let door = ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
+        let mut daemon = Self::of(active);
+        daemon.serve_commands(door, config.limits);
+        Ok(daemon)
+    }
+
+    fn of(active: Arc<ActiveServices>) -> Self {
+        let shutdown = active.services().shutdown.clone();
+        Self {
+            active,
+            shutdown,
+            serving: JoinSet::new(),
+            control: None,
+        }
+    }
+
+    fn serve_commands(&mut self, door: ControlAcceptor, limits: ServerLimits) {
+        let listener = Listener::new(door, limits);
+        self.control = Some(listener.occupancy());
+        self.serving
+            .spawn(listener.serve(Arc::clone(&self.active), self.shutdown.clone()));
+    }
+
+    /// Returns when no other command is connected to the control socket, however long that takes: such a command would
+    /// be cut in its middle otherwise, and a second Ctrl-C ends the wait.
+    pub(super) async fn wait_for_other_commands(&self) {
+        let Some(control) = &self.control else {
+            return;
+        };
+        let mut polls = 0;
+        while !control.is_idle() {
+            polls += 1;
+            if polls == SILENT_POLLS {
+                tracing::warn!(
+                    "another command uses the cache through this one: waiting for it to end"
+                );
+            }
+            tokio::time::sleep(COMMANDS_POLL_EVERY).await;
+        }
+    }
+
+    pub(super) async fn stop(mut self) {
+        self.shutdown.begin();
+        // A panic of an accept loop was logged where it happened.
+        while self.serving.join_next().await.is_some() {}
+        // A disk that does not answer must not keep the process.
+        let services = self.active.services();
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, services.pages.put_by()).await;
+    }
+}
+
+/// Sockets that were passed on stand in place of what is configured, which is easily overlooked.
+fn warn_of_unopened(config: &Config, door: &NetworkAcceptor) {
+    let defaults = Config::default().listen;
+    let mut configured = Vec::new();
+    for address in config.listen.iter() {
+        if !defaults.iter().any(|default| default == address) {
+            configured.push(("listen", address));
+        }
+    }
+    for address in config.tls.listen.iter() {
+        configured.push(("tls.listen", address));
+    }
+    for (key, address) in configured {
+        if !door.stands_aside(address) {
+            continue;
+        }
+        tracing::warn!(
+            key,
+            %address,
+            "nothing listens there: the sockets that were passed on stand in place of it; let their unit open it (and name a \
+             socket that is to speak TLS: FileDescriptorName=tls)"
+        );
+    }
+}

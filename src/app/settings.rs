@@ -1,0 +1,130 @@
+//! What the services want to know of the configuration, in their own types.
+//!
+//! Must not start anything.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::StartError;
+use super::token_file::token;
+use super::upstreams::mirror_base;
+use crate::access::{Credential, OfflineKeys};
+use crate::app::config::Config;
+use crate::index::{MirrorPages, Sources};
+use crate::registry::{Base, Bases, PrivateNames, Scope};
+use crate::server::Certificates;
+use crate::upstream::UnhashedFiles;
+use crate::values::secret_file::SecretFile;
+use crate::values::validity::Validity;
+
+/// The GitLab that is asked; none offline.
+pub(super) fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
+    if config.offline {
+        return Ok(None);
+    }
+    Ok(Some(bases(config)?.asked().to_string()))
+}
+
+/// The mirrors whose files without a sha256 are kept.
+pub(super) fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
+    let mut kept = HashSet::new();
+    for (name, mirror) in &config.mirrors {
+        if mirror.unhashed_files == UnhashedFiles::Store {
+            kept.extend(Scope::mirror(name));
+        }
+    }
+    kept
+}
+
+/// The certificate and key of `[tls]`, if there are any.
+pub(super) fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+    if !config.tls.has_certificate() {
+        return Ok(None);
+    }
+    let opened = Certificates::open(&config.tls).map_err(StartError::setting)?;
+    Ok(Some(opened))
+}
+
+/// The dates of the certificate of `[tls]`, if there is one and they can be read.
+///
+/// # Errors
+/// When it or its key is no good.
+pub fn certificate_validity(config: &Config) -> Result<Option<Validity>, StartError> {
+    if !config.tls.has_certificate() {
+        return Ok(None);
+    }
+    Certificates::check(&config.tls).map_err(StartError::setting)
+}
+
+pub(super) fn bases(config: &Config) -> Result<Bases, StartError> {
+    let base = |url: &str| {
+        Base::parse(url).map_err(|error| StartError::Setting(format!("{url}: {error}")))
+    };
+    let mut others = Vec::new();
+    for url in &config.gitlab.external_urls {
+        others.push(base(url)?);
+    }
+    Ok(Bases::new(base(&config.gitlab.url)?, others))
+}
+
+pub(super) fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
+    PrivateNames::parse(&config.private_packages).map_err(StartError::setting)
+}
+
+/// The operator's own credential, if there is one. Offline it is not even read.
+pub(super) fn service_credential(config: &Config) -> Result<Option<Credential>, StartError> {
+    if config.offline {
+        return Ok(None);
+    }
+    let token = token("gitlab", &config.gitlab.token_file)?;
+    Ok(token.map(|token| Credential::service(&token)))
+}
+
+/// The users and tokens that get GitLab's packages offline.
+pub(super) fn offline_keys(config: &Config) -> Result<OfflineKeys, StartError> {
+    let auth = &config.auth;
+    let mut keys = OfflineKeys::new(auth.offline);
+    if let Some(text) = text_of("auth.offline_users", &auth.offline_users)? {
+        keys = keys
+            .with_users(&text.text)
+            .map_err(|error| fault("auth.offline_users", &auth.offline_users, error))?;
+    }
+    if let Some(text) = text_of("auth.offline_tokens", &auth.offline_tokens)? {
+        keys = keys
+            .with_tokens(&text.text)
+            .map_err(|error| fault("auth.offline_tokens", &auth.offline_tokens, error))?;
+    }
+    Ok(keys)
+}
+
+fn text_of(key: &str, path: &str) -> Result<Option<SecretFile>, StartError> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let file = SecretFile::read(Path::new(path)).map_err(|error| fault(key, path, error))?;
+    Ok(Some(file))
+}
+
+fn fault(key: &str, path: &str, error: impl std::fmt::Display) -> StartError {
+    StartError::Setting(format!("{key}: {path}: {error}"))
+}
+
+/// What the index has to know of GitLab and of each mirror.
+pub(super) fn sources(config: &Config) -> Result<Sources, StartError> {
+    let mut mirrors = Vec::new();
+    for (name, section) in &config.mirrors {
+        mirrors.push(MirrorPages {
+            base: mirror_base(name, section)?,
+            ttl: section.ttl.0,
+            min_age: section.min_age.0,
+        });
+    }
+    let private = private_names(config)?;
+    Ok(Sources::new(
+        bases(config)?,
+        mirrors,
+        private,
+        &config.path_prefix(),
+    ))
+}
