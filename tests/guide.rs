@@ -89,6 +89,30 @@ fn the_chart_draws_figures_of_the_benchmarks() {
 }
 
 #[test]
+fn every_source_file_that_the_architecture_page_names_is_there() {
+    let page = read(&root().join("docs/architecture.md"));
+    let mut rooms: Vec<&str> = Vec::new();
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for line in prose(&page) {
+        if line.starts_with('#') {
+            rooms = quoted(line).collect();
+        }
+        for name in quoted(line) {
+            if !name.ends_with(".rs") {
+                continue;
+            }
+            named += 1;
+            if !is_source(name, &rooms) {
+                missing.push(format!("{name} (below {rooms:?})"));
+            }
+        }
+    }
+    assert!(named > 100, "{named} files are named");
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+}
+
+#[test]
 fn a_missing_file_a_missing_heading_and_a_link_in_code_are_told_apart() {
     let text = "# A guide\n\n## One, two: `three`\n\n[a](#one-two-three) [b](#four) [c\nd](none.md)\n\
                 `[e](code.md)` [f](https://index.example/)\n\n```text\n[g](fence.md)\n# no heading\n```\n\n    [h](indented.md)\n";
@@ -108,6 +132,27 @@ fn a_missing_file_a_missing_heading_and_a_link_in_code_are_told_apart() {
     assert_eq!(fault(&here, text, "LICENSE"), None);
     assert!(fault(&here, text, "CHANGELOG.md#nothing").is_some());
     assert_eq!(fault(&here, text, "https://index.example/"), None);
+}
+
+/// Whether a file is named by its path in the repository, in `src/`, or in one of these rooms or a folder of theirs.
+fn is_source(name: &str, rooms: &[&str]) -> bool {
+    let sources = root().join("src");
+    if root().join(name).exists() || sources.join(name).exists() {
+        return true;
+    }
+    rooms.iter().any(|room| {
+        let room = sources.join(room);
+        let folders = fs::read_dir(&room).into_iter().flatten().flatten();
+        room.join(name).exists()
+            || folders
+                .map(|entry| entry.path().join(name))
+                .any(|path| path.exists())
+    })
+}
+
+/// The words in backquotes.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
 }
 
 /// Why this target of a link leads nowhere, if it does.

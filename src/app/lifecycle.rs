@@ -17,8 +17,8 @@ use super::settings::{asked_gitlab, certificates};
 use super::shared::Shared;
 use crate::app::config::Config;
 use crate::server::{
-    ListenAddress, Certificates, ControlAcceptor, ActiveServices, Listener, NetworkAcceptor, Occupancy, ListenConfig,
-    PassedSockets, ServerLimits, Shutdown,
+    ActiveServices, Certificates, ControlAcceptor, ListenAddress, ListenConfig, Listener,
+    NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, Shutdown,
 };
 
 /// How long a daemon that stops waits for pages to reach the disk.
@@ -154,7 +154,8 @@ impl Daemon {
             (&[], None),
             None,
         )?);
-        let door = ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
+        let door =
+            ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(active);
         daemon.serve_commands(door, config.limits);
         Ok(daemon)

@@ -113,7 +113,9 @@ async fn handle_command(
             call.run(access, work).await
         }
         FlushAuthorizations::NAME => {
-            let work = |access: &Access, _: FlushAuthorizations, out: &Reporter<_>| out.tell(flush_authorizations(access));
+            let work = |access: &Access, _: FlushAuthorizations, out: &Reporter<_>| {
+                out.tell(flush_authorizations(access))
+            };
             call.run(access, work).await
         }
         SetLogLevel::NAME => call.run(access, set_log_level).await,

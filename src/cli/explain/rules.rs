@@ -11,7 +11,9 @@ use crate::upstream::{Forward, MirrorConfig};
 /// What is at an address that is of no index.
 pub(super) fn about_larder(route: &Route) -> &'static str {
     match route {
-        Route::Admin(AdminEndpoint::Metrics) => "larder's own metrics, for every client that can connect",
+        Route::Admin(AdminEndpoint::Metrics) => {
+            "larder's own metrics, for every client that can connect"
+        }
         Route::Admin(AdminEndpoint::Home | AdminEndpoint::Status) => {
             "the status page, for every client that can connect"
         }
