@@ -11,7 +11,7 @@ mod source;
 
 use rules::{Choke, House, Limited};
 
-/// docs/architecture.md, "Directions". A room may use the rooms in the rows below its own; rooms in one row are strangers.
+/// docs/architecture.md, "Rooms". A room may use the rooms in the rows below its own; rooms in one row are strangers.
 const HOUSE: House = House {
     rows: &[
         &["main"],
