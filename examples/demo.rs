@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use larder::app::App;
 use larder::app::config::Config;
-use larder::server::{Address, PassedSockets};
+use larder::server::{ListenAddress, PassedSockets};
 use larder::upstream::GitLabConfig;
 use support::{
     Act, Artifact, Client, Distribution, FileBodies, GitLab, Reply, Site, path, real_wheels, token,
@@ -303,7 +303,7 @@ impl Stage {
             .start();
         gitlab.plan(Act::StallBeforeHead(DISTANCE).at(Site::Anywhere));
         let config = Config {
-            listen: Address::Tcp("127.0.0.1:0".to_owned()).into(),
+            listen: ListenAddress::Tcp("127.0.0.1:0".to_owned()).into(),
             cache_dir: folder.join("cache").display().to_string(),
             gitlab: GitLabConfig {
                 url: gitlab.url().to_owned(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
-use super::wire::clients::ClientAddress;
+use super::wire::ClientAddress;
 use crate::admin::metrics::{ByteLabels, Metrics, RequestLabels, RouteLabels, Served};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;

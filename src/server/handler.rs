@@ -23,6 +23,7 @@ use super::conditions::{Conditions, metadata_request};
 use super::probe::OwnRequest;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
+use super::wire::ClientAddress;
 use super::{file_reply, page_reply, target};
 use crate::access::Caller;
 use crate::file::Files;
