@@ -13,7 +13,7 @@ use super::upstreams::mirror_base;
 use crate::access::AuthConfig;
 use crate::app::config::Config;
 use crate::file::MetadataConfig;
-use crate::index::{IndexConfig, Sources};
+use crate::index::{IndexConfig, PageSources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
 use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
 
@@ -30,7 +30,7 @@ pub struct CommandContext {
     /// Each with its section.
     pub mirrors: Vec<(MirrorBase, MirrorConfig)>,
     pub private: PrivateNames,
-    pub sources: Sources,
+    pub sources: PageSources,
     pub index: IndexConfig,
     pub metadata: MetadataConfig,
     pub auth: AuthConfig,

@@ -202,7 +202,7 @@ impl Daemon {
         while self.serving.join_next().await.is_some() {}
         // A disk that does not answer must not keep the process.
         let services = self.active.services();
-        let _ = tokio::time::timeout(FLUSH_TIMEOUT, services.pages.put_by()).await;
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, services.pages.flush()).await;
     }
 }
 

@@ -26,7 +26,7 @@ use crate::admin::Upkeep;
 use crate::airgap::Exchange;
 use crate::app::config::Config;
 use crate::file::{self, Files};
-use crate::index::{Pages, Parts};
+use crate::index::{PageDependencies, Pages};
 use crate::server::{Admission, Certificates, ListenAddress, Services};
 use crate::upload::Uploads;
 pub use command_context::{CommandContext, command_context};
@@ -63,32 +63,32 @@ fn services(
     };
     let access = Arc::new(access.counting(Arc::clone(&shared.grant_counts)));
     let sources = sources(config)?;
-    let parts = Parts {
+    let dependencies = PageDependencies {
         upstream: Arc::clone(&upstream),
         access: Arc::clone(&access),
         page_store: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
-        ahead: if config.offline {
+        prefetch: if config.offline {
             0
         } else {
             config.metadata.prefetch
         },
-        written: Arc::clone(&shared.written),
+        changes: Arc::clone(&shared.changes),
         held: config.offline.then(|| store.holdings()),
     };
-    let pages = Pages::new(config.index.clone(), sources, parts);
-    let parts = file::Parts {
+    let pages = Pages::new(config.index.clone(), sources, dependencies);
+    let dependencies = file::FileDependencies {
         upstream: Arc::clone(&upstream),
         access: Arc::clone(&access),
         store: Arc::clone(&store),
-        running: Arc::clone(&shared.running_flights),
-        counts: Arc::clone(&shared.flight_counts),
+        running: Arc::clone(&shared.running_downloads),
+        counts: Arc::clone(&shared.download_counts),
     };
     let files = Files::new(
         config.files,
         config.metadata,
         mirrors_kept_unhashed(config),
-        parts,
+        dependencies,
     );
     let idle = config.limits.body_timeout.0;
     let uploads = Uploads::new(

@@ -39,10 +39,10 @@ impl Sources {
                 joined: files.joined,
                 ended: files.ended,
                 wrong_bodies: files.wrong_bodies,
-                shunned: files.shunned,
+                shunned: files.blocked,
             },
-            page_fetches: self.pages.loading() as u64,
-            prefetch_queue: self.files.reading_ahead() as u64,
+            page_fetches: self.pages.fetching() as u64,
+            prefetch_queue: self.files.prefetching() as u64,
             grants: GrantGauges {
                 held: grants.held,
                 granted: grants.granted,

@@ -11,7 +11,7 @@ use super::token_file::token;
 use super::upstreams::mirror_base;
 use crate::access::{Credential, OfflineKeys};
 use crate::app::config::Config;
-use crate::index::{MirrorPages, Sources};
+use crate::index::{MirrorPages, PageSources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
 use crate::server::Certificates;
 use crate::upstream::UnhashedFiles;
@@ -111,7 +111,7 @@ fn fault(key: &str, path: &str, error: impl std::fmt::Display) -> StartError {
 }
 
 /// What the index has to know of GitLab and of each mirror.
-pub(super) fn sources(config: &Config) -> Result<Sources, StartError> {
+pub(super) fn sources(config: &Config) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
     for (name, section) in &config.mirrors {
         mirrors.push(MirrorPages {
@@ -121,7 +121,7 @@ pub(super) fn sources(config: &Config) -> Result<Sources, StartError> {
         });
     }
     let private = private_names(config)?;
-    Ok(Sources::new(
+    Ok(PageSources::new(
         bases(config)?,
         mirrors,
         private,

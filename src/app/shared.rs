@@ -12,8 +12,8 @@ use super::error::StartError;
 use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
-use crate::file::{FlightCounts, RunningFlights};
-use crate::index::WrittenMark;
+use crate::file::{DownloadCounts, RunningDownloads};
+use crate::index::ChangeMark;
 use crate::server::{ConnectionCounts, Shutdown};
 use crate::store::Store;
 use crate::upstream::PeerCounts;
@@ -35,12 +35,12 @@ pub(super) struct Shared {
     pub peer_counts: PeerCounts,
     pub grant_counts: Arc<GrantCounts>,
     /// Downloads of all configurations.
-    pub running_flights: Arc<RunningFlights>,
-    pub flight_counts: Arc<FlightCounts>,
+    pub running_downloads: Arc<RunningDownloads>,
+    pub download_counts: Arc<DownloadCounts>,
     /// Held by the command that takes from the store.
     pub taking: Arc<Mutex<()>>,
     /// Uploads of all configurations.
-    pub written: Arc<WrittenMark>,
+    pub changes: Arc<ChangeMark>,
 }
 
 impl Shared {
@@ -66,10 +66,10 @@ impl Shared {
             via,
             peer_counts: PeerCounts::default(),
             grant_counts: Arc::default(),
-            running_flights: Arc::default(),
-            flight_counts: Arc::default(),
+            running_downloads: Arc::default(),
+            download_counts: Arc::default(),
             taking: Arc::default(),
-            written: Arc::default(),
+            changes: Arc::default(),
         }))
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::admin::status::{Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
 use crate::admin::{Gauges, Health, Metrics, PeerGauges, Standing};
 use crate::app::config::Config;
-use crate::file::{Download, Files};
+use crate::file::{DownloadProgress, Files};
 use crate::index::{Pages, StalePages};
 use crate::registry::Scope;
 use crate::server::ListenAddress;
@@ -120,7 +120,7 @@ fn words(cause: &str) -> &str {
 }
 
 /// A file's name leaves only if it is a mirror's: what GitLab has is for those who may read it.
-fn transfer(download: Download) -> Transfer {
+fn transfer(download: DownloadProgress) -> Transfer {
     let mirror = Some(&download.file.scope)
         .filter(|scope| scope.is_mirror())
         .cloned();

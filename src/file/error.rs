@@ -14,7 +14,7 @@ pub enum FileError {
     #[error("upstream's file is not usable: {0}")]
     Body(Cause),
     #[error("upstream sent bytes with a wrong sha256 twice; larder asks again in a minute")]
-    Shunned,
+    Blocked,
     #[error("too many downloads are waiting already")]
     Busy,
     #[error("{0} is not in the cache, and larder is offline")]

@@ -31,6 +31,14 @@ pub(super) struct Ranges {
     none_from_the_end: Cache<Scope, ()>,
 }
 
+/// A range of whatever version of the file upstream has.
+pub(super) fn wanted_range(range: ByteRange) -> WantedRange {
+    WantedRange {
+        range,
+        if_range: None,
+    }
+}
+
 impl Ranges {
     pub(super) fn new() -> Self {
         let cache = || {
@@ -111,6 +119,23 @@ impl Ranges {
                 self.ask_plainly(upstream, ask, WantedRange { range, if_range })
                     .await
             }
+        }
+    }
+
+    /// Asks for a range, and for the whole where that range is refused or another part comes: all of it may be the answer to
+    /// a range (RFC 9110 §14.2).
+    pub(super) async fn ask_or_whole(
+        &self,
+        upstream: &Upstream,
+        ask: &mut UpstreamRequest<'_>,
+        range: ByteRange,
+    ) -> Result<FileAnswer, UpstreamError> {
+        match self.ask(upstream, ask, wanted_range(range)).await {
+            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) => {
+                ask.range = None;
+                upstream.file(ask).await
+            }
+            answered => answered,
         }
     }
 

@@ -3,19 +3,23 @@
 //! Must not know how a file is come by.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::checked::CheckedBody;
-use super::flight::Ticket;
+use http::StatusCode;
+
+use super::checked_body::CheckedBody;
+use super::download::DownloadHandle;
+use super::error::FileError;
 use crate::access::{Caller, Permit};
 use crate::registry::FileRef;
 use crate::store::{Blob, PartialFile};
-use crate::upstream::{ContentRange, IdleBody, PassThrough};
+use crate::upstream::{ContentRange, IdleBody, PassThrough, UpstreamError};
 use crate::values::byte_range::ByteRange;
 use crate::values::cache_status::CacheStatus;
 
 /// What of a file a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedPart {
     Head,
     Whole,
     Range(ByteRange),
@@ -26,7 +30,7 @@ pub enum Wanted {
 pub struct FileRequest {
     pub caller: Caller,
     pub file: FileRef,
-    pub wanted: Wanted,
+    pub wanted: WantedPart,
     /// The client has a part already, under our tag: only checked bytes may be added to it.
     pub resumes: bool,
     /// The client cannot be told of a break unless the length is known first (HTTP/1.0).
@@ -35,10 +39,10 @@ pub struct FileRequest {
 
 /// Where a body's bytes are.
 #[derive(Debug)]
-pub enum Source {
+pub enum FileSource {
     Blob(Arc<Blob>),
-    /// Behind a watermark; the ticket keeps a download going.
-    PartialFile(Arc<PartialFile>, Option<Ticket>),
+    /// Behind a watermark; its handle keeps a download going.
+    Partial(Arc<PartialFile>, Option<DownloadHandle>),
 }
 
 /// What a client gets.
@@ -46,7 +50,7 @@ pub enum FileReply {
     /// Bytes of ours, all or a range.
     Open {
         permit: Permit,
-        source: Source,
+        source: FileSource,
         size: Option<u64>,
         status: CacheStatus,
     },
@@ -71,7 +75,7 @@ pub enum FileReply {
     },
     /// There is nothing at this range of a file of this length.
     Unsatisfiable { size: Option<u64> },
-    /// Upstream's own word to this caller.
+    /// Upstream's own answer to this caller.
     PassThrough(PassThrough),
 }
 
@@ -92,4 +96,43 @@ impl FileReply {
             other => other,
         }
     }
+}
+
+/// Why a round gave a caller no bytes.
+pub(super) enum NoReply {
+    /// The cause is gone the next time.
+    Again,
+    /// Upstream refused the caller, in these words.
+    Refused(PassThrough),
+    Failed(FileError),
+}
+
+impl NoReply {
+    pub(super) fn into_reply(self) -> Result<FileReply, FileError> {
+        match self {
+            Self::Again => Err(FileError::Internal),
+            Self::Refused(answer) => Ok(FileReply::PassThrough(answer)),
+            Self::Failed(why) => Err(why),
+        }
+    }
+}
+
+impl From<FileError> for NoReply {
+    fn from(why: FileError) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<UpstreamError> for NoReply {
+    fn from(why: UpstreamError) -> Self {
+        Self::Failed(why.into())
+    }
+}
+
+/// GitLab's decision about one caller and one file.
+#[derive(Clone)]
+pub(super) enum AccessAnswer {
+    Admitted { asked: Instant, status: StatusCode },
+    Refused(PassThrough),
+    Failed(UpstreamError),
 }

@@ -7,31 +7,31 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::error::PageError;
-use super::page::Page;
 use crate::control::FileChange;
+use crate::index::cache::page::Page;
+use crate::index::error::PageError;
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::values::digest::Digest;
 
 /// What a page says of its files, by name.
-pub(super) type Files = BTreeMap<String, File>;
+pub(super) type PageFiles = BTreeMap<String, FileState>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct File {
+pub(super) struct FileState {
     sha256: Option<Digest>,
     yanked: Option<String>,
 }
 
 /// Reads a page that was prepared as JSON.
-pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<Files, PageError> {
-    // Links on a served page have no host, and where they lead does not matter here.
+pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<PageFiles, PageError> {
+    // LinkPolicy on a served page have no host, and where they lead does not matter here.
     let url = Url::parse("http://larder/").map_err(PageError::not_a_page)?;
     let forms = page.forms();
     let take = |entry: &crate::simple::Entry<'_>| {
         let yanked = entry.yanked.clone().map(std::borrow::Cow::into_owned);
         Some((
             entry.name.clone().into_owned(),
-            File {
+            FileState {
                 sha256: entry.sha256,
                 yanked,
             },
@@ -43,7 +43,7 @@ pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<Files, Page
 }
 
 /// By name.
-pub(super) fn changes(before: &Files, after: &Files) -> Vec<(String, FileChange)> {
+pub(super) fn changes(before: &PageFiles, after: &PageFiles) -> Vec<(String, FileChange)> {
     let mut changes = BTreeMap::new();
     for (name, file) in after {
         let change = match (before.get(name), &file.yanked) {
@@ -70,10 +70,10 @@ mod tests {
 
     use super::*;
 
-    fn files() -> impl Strategy<Value = Files> {
+    fn files() -> impl Strategy<Value = PageFiles> {
         let file = (0..2_u8, option::of("[a-b]?"));
         btree_map("[a-e]", file, 0..5).prop_map(|files| {
-            let file = |(content, yanked)| File {
+            let file = |(content, yanked)| FileState {
                 sha256: Some(Digest::of(&[content])),
                 yanked,
             };
@@ -99,7 +99,7 @@ mod tests {
                     (_, None) => Some(FileChange::Withdrawn),
                     (Some(old), Some(new)) if old == new => None,
                     (Some(old), Some(new)) if old.sha256 != new.sha256 => Some(FileChange::Replaced),
-                    (_, Some(File { yanked: Some(reason), .. })) => {
+                    (_, Some(FileState { yanked: Some(reason), .. })) => {
                         Some(FileChange::Yanked { reason: reason.clone() })
                     }
                     _ => Some(FileChange::Unyanked),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::cooldown::Withheld;
+use crate::index::rewrite::min_age::HeldBack;
 use crate::registry::{Filename, PageRef, Scope};
 use crate::simple::ProjectName;
 use crate::upstream::UpstreamError;
@@ -43,18 +43,18 @@ pub enum PageError {
 }
 
 impl PageError {
-    /// A mirror's `min_age` stands between this file and everybody.
-    pub(super) fn withheld(why: Withheld, now: SystemTime) -> Self {
+    /// A mirror's `min_age` keeps this file from every caller.
+    pub(super) fn held_back(why: HeldBack, now: SystemTime) -> Self {
         match why {
-            Withheld::Undated => Self::Undated,
-            Withheld::Until(ripe) => {
-                let wait = ripe.duration_since(now).unwrap_or_default();
+            HeldBack::Undated => Self::Undated,
+            HeldBack::Until(until) => {
+                let wait = until.duration_since(now).unwrap_or_default();
                 Self::TooYoung(Duration::from_secs(wait.as_secs() + 1))
             }
         }
     }
 
-    /// Offline there is no such page, and nobody to ask.
+    /// Offline there is no such page, and no upstream to ask.
     pub(super) fn absent(page: &PageRef) -> Self {
         match &page.name {
             Some(name) => Self::NoPackage(name.clone()),

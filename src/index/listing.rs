@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 use super::Pages;
-use super::error::PageError;
+use crate::index::error::PageError;
 use crate::registry::PageRef;
 use crate::simple::{Entry, Format, Listing};
 
@@ -26,7 +26,7 @@ impl Pages {
         (url, format, body): (&str, Format, &[u8]),
     ) -> Result<(Listing, HashSet<String>), PageError> {
         // A mirror that is no longer configured has no addresses but those that a page was carried with.
-        let links = self.loader.sources().links_of(&page.scope, url);
+        let links = self.fetcher.sources.links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
         let project = page.name.clone().ok_or(PageError::Internal)?;
         let page = page.clone();

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Pages;
-use super::changes::{changes, files_of};
-use super::error::PageError;
-use super::memory::ViewKey;
-use super::page::Page;
-use super::request::{PageReply, PageRequest};
 use crate::access::Caller;
 use crate::control::{FileChange, PageRefresh};
+use crate::index::cache::memory::CacheKey;
+use crate::index::cache::page::Page;
+use crate::index::changes::{changes, files_of};
+use crate::index::error::PageError;
+use crate::index::request::{PageReply, PageRequest};
 use crate::registry::PageRef;
 use crate::simple::Format;
 use crate::upstream::UpstreamError;
 
 impl Pages {
-    /// Sees to it that a page is asked for before it is shown again, to whomever. What is there may still be shown when
+    /// Sees to it that a page is asked for before it is shown again to any caller. What is there may still be shown when
     /// upstream fails.
     ///
     /// # Errors
-    /// Offline, where nobody can be asked.
-    pub fn mark(&self, page: &PageRef, now: Instant) -> Result<(), PageError> {
-        if self.held.is_some() {
+    /// Offline, where no upstream can be asked.
+    pub fn invalidate(&self, page: &PageRef, now: Instant) -> Result<(), PageError> {
+        if self.offline.is_some() {
             return Err(UpstreamError::Offline.into());
         }
-        self.loader.overtake(page, now);
+        self.fetcher.invalidate(page, now);
         self.forwards.clear();
-        self.loader.large().clear();
+        self.fetcher.large.clear();
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Pages {
     ) -> Result<(Vec<(String, FileChange)>, PageRefresh), PageError> {
         let before = self.last_known(&request.page, &request.caller).await;
         // For the format that is not asked for now, and for the other callers of a group's page.
-        self.mark(&request.page, now)?;
+        self.invalidate(&request.page, now)?;
         let request = PageRequest {
             insists: true,
             format: Format::Json,
@@ -109,12 +109,12 @@ impl Pages {
             .map_err(|_| PageError::Internal)?
     }
 
-    /// The page as it was last shown to this caller, or to anybody, or lies on the disk.
+    /// The page as it was last shown to this caller, or to any caller, or lies on the disk.
     pub(super) async fn last_known(&self, page: &PageRef, caller: &Caller) -> Option<Arc<Page>> {
-        let key = ViewKey::new(page.clone(), Format::Json, caller);
-        if let Some(latest) = self.loader.memory().latest(&key) {
+        let key = CacheKey::new(page.clone(), Format::Json, caller);
+        if let Some(latest) = self.fetcher.memory.latest(&key) {
             return Some(latest.page);
         }
-        self.loader.recall(&key).await.map(|latest| latest.page)
+        self.fetcher.recall(&key).await.map(|latest| latest.page)
     }
 }

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::page::Page;
-use super::reading::PageStream;
+use super::cache::page::Page;
+use super::fetch::body::PageStream;
 use crate::access::{Caller, Permit};
-use crate::registry::{FileRef, MirrorPath, PageRef};
+use crate::registry::{FileRef, ListedFile, PageRef};
 use crate::simple::Format;
 use crate::upstream::PassThrough;
 use crate::values::cache_status::CacheStatus;
@@ -19,7 +19,7 @@ pub struct PageRequest {
     pub caller: Caller,
     pub page: PageRef,
     pub format: Format,
-    /// The client insists on upstream's word (`Cache-Control: no-cache`).
+    /// The client insists on upstream's answer (`Cache-Control: no-cache`).
     pub insists: bool,
 }
 
@@ -34,30 +34,20 @@ pub enum PageReply {
     },
     /// Too large to keep: rewritten while it passes.
     Stream(Box<PageStream>),
-    /// GitLab's own word to this caller.
+    /// Upstream's own answer to this caller.
     PassThrough(PassThrough),
 }
 
 /// What a path below a mirror leads to, in the spelling of the page that lists it.
 #[derive(Debug)]
-pub enum Resolved {
-    /// A file, or upstream's own metadata of a wheel, of this sha256.
-    File(FileRef),
-    /// Upstream's own metadata of this wheel.
-    Offered { metadata: Offered, wheel: FileRef },
-    /// The metadata of this wheel, which upstream does not offer: larder's own to make.
-    Sidecar(FileRef),
-    /// A file that upstream lists without a sha256: there is nothing to check it by.
-    Unverifiable(MirrorPath),
+pub enum Located {
+    /// A file, or upstream's own metadata of a wheel that has no sha256.
+    File(ListedFile),
+    /// The metadata of this wheel: upstream's own, if its page offers any, or else larder's to make.
+    Metadata {
+        wheel: FileRef,
+        offered: Option<ListedFile>,
+    },
     /// Its page cannot be asked for now, in upstream's own words.
     PassThrough(PassThrough),
-}
-
-/// Metadata that upstream's page offers.
-#[derive(Debug)]
-pub enum Offered {
-    /// Of this sha256.
-    File(FileRef),
-    /// Of none that is stated.
-    Unverifiable(MirrorPath),
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::links::{Links, MirrorRules};
+use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_house};
 use crate::simple::Format;
 
@@ -20,21 +20,21 @@ pub struct MirrorPages {
     pub min_age: Duration,
 }
 
-pub(super) struct Mirror {
+pub(super) struct MirrorSource {
     pub ttl: Duration,
     pub min_age: Duration,
-    links: Links,
+    links: LinkPolicy,
 }
 
-pub struct Sources {
-    gitlab: Links,
+pub struct PageSources {
+    gitlab: LinkPolicy,
     /// Of pages whose links are larder's own.
-    house: Links,
-    mirrors: HashMap<Scope, Mirror>,
+    portable: LinkPolicy,
+    mirrors: HashMap<Scope, MirrorSource>,
     private: Arc<PrivateNames>,
 }
 
-impl Sources {
+impl PageSources {
     /// `path_prefix` stands before every rewritten link: the path of `public_url`, mostly empty.
     pub fn new(
         bases: Bases,
@@ -43,29 +43,30 @@ impl Sources {
         path_prefix: &str,
     ) -> Self {
         let private = Arc::new(private);
-        let (mut known, mut rules) = (HashMap::new(), Vec::new());
+        let policy = |rules| LinkPolicy::new(rules, Arc::clone(&private), path_prefix);
+        let mut known = HashMap::new();
+        let mut all = Vec::new();
         for MirrorPages { base, ttl, min_age } in mirrors {
             let scope = base.scope().clone();
-            let rule = MirrorRules {
+            let rules = MirrorRules {
                 base: Arc::new(base),
                 min_age,
-                private: Arc::clone(&private),
             };
-            let links = Links::of_mirror(rule.clone(), path_prefix);
-            rules.push(rule);
+            all.push(rules.clone());
+            let links = policy(LinkRules::Mirror(rules));
             known.insert(
                 scope,
-                Mirror {
+                MirrorSource {
                     ttl,
                     min_age,
                     links,
                 },
             );
         }
-        let rules: Arc<[MirrorRules]> = rules.into();
+        let mirrors: Arc<[MirrorRules]> = all.into();
         Self {
-            house: Links::of_house(Arc::clone(&rules), Arc::clone(&private), path_prefix),
-            gitlab: Links::of_gitlab(bases, rules, path_prefix),
+            portable: policy(LinkRules::Portable(Arc::clone(&mirrors))),
+            gitlab: policy(LinkRules::GitLab { bases, mirrors }),
             mirrors: known,
             private,
         }
@@ -75,11 +76,19 @@ impl Sources {
         &self.private
     }
 
-    pub(super) fn mirror(&self, scope: &Scope) -> Option<&Mirror> {
+    pub(super) fn mirror(&self, scope: &Scope) -> Option<&MirrorSource> {
         self.mirrors.get(scope)
     }
 
-    pub(super) fn links(&self, scope: &Scope) -> Option<&Links> {
+    /// How old a file must be to be listed.
+    pub(super) fn min_age(&self, scope: &Scope) -> Duration {
+        match self.mirror(scope) {
+            Some(mirror) => mirror.min_age,
+            None => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn links(&self, scope: &Scope) -> Option<&LinkPolicy> {
         if scope.is_mirror() {
             self.mirror(scope).map(|mirror| &mirror.links)
         } else {
@@ -88,20 +97,21 @@ impl Sources {
     }
 
     /// The same for a stored page that came from `url`. One that was carried here needs nothing to be configured.
-    pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<Links> {
+    pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<LinkPolicy> {
         if is_house(url) {
-            Some(self.house.clone())
+            Some(self.portable.clone())
         } else {
             self.links(scope).cloned()
         }
     }
 
-    /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a cooldown
-    /// needs.
+    /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a minimum
+    /// age needs.
     pub(super) fn asked_format(&self, scope: &Scope, wanted: Format) -> Format {
-        match self.mirror(scope) {
-            Some(mirror) if !mirror.min_age.is_zero() => Format::Json,
-            _ => wanted,
+        if self.min_age(scope).is_zero() {
+            wanted
+        } else {
+            Format::Json
         }
     }
 }

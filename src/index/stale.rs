@@ -1,6 +1,6 @@
 //! Which pages were lately given although upstream could not say that they still stand.
 //!
-//! For whoever watches: how many, whose, and how old, never which. Bounded: beyond [`PAGES_MAX`] at one time further ones
+//! For the status page and the metrics: how many, whose, and how old, never which. Bounded: beyond [`PAGES_MAX`] at one time further ones
 //! are not counted. Must not know callers.
 
 use std::collections::HashMap;
@@ -29,10 +29,10 @@ pub struct StalePages {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct StaleServed(Mutex<HashMap<PageRef, Given>>);
+pub(super) struct StaleServed(Mutex<HashMap<PageRef, StaleUse>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Given {
+struct StaleUse {
     at: Instant,
     age: Option<Duration>,
 }
@@ -44,7 +44,7 @@ impl StaleServed {
             known.retain(|_, given| given.is_late(now));
         }
         if known.len() < PAGES_MAX || known.contains_key(page) {
-            known.insert(page.clone(), Given { at: now, age });
+            known.insert(page.clone(), StaleUse { at: now, age });
         }
     }
 
@@ -54,7 +54,7 @@ impl StaleServed {
         known.retain(|_, given| given.is_late(now));
         let mut all: Vec<StalePages> = Vec::new();
         for (page, given) in known.iter() {
-            let mirror = Some(&page.scope).filter(|scope| scope.is_mirror());
+            let mirror = page.scope.is_mirror().then_some(&page.scope);
             let last = now.saturating_duration_since(given.at);
             match all.iter_mut().find(|stale| stale.mirror.as_ref() == mirror) {
                 Some(stale) => {
@@ -75,7 +75,7 @@ impl StaleServed {
     }
 }
 
-impl Given {
+impl StaleUse {
     fn is_late(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < LATELY
     }

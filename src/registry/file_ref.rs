@@ -37,6 +37,24 @@ enum Written {
     Path(MirrorPath),
 }
 
+/// A file as a mirror's page lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListedFile {
+    /// With a sha256.
+    Hashed(FileRef),
+    /// Without one: there is nothing to check it by.
+    Unhashed(MirrorPath),
+}
+
+impl ListedFile {
+    pub fn new(path: MirrorPath, digest: Option<Digest>) -> Self {
+        match digest {
+            Some(digest) => Self::Hashed(FileRef::mirrored(&path, digest)),
+            None => Self::Unhashed(path),
+        }
+    }
+}
+
 impl FileRef {
     pub(super) fn parse(scope: Scope, digest: &str, filename: &str) -> Option<Self> {
         Some(Self {

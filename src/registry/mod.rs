@@ -19,7 +19,7 @@ mod scope;
 mod swap;
 
 pub use base::{Base, BaseError, Bases, LinkTarget};
-pub use file_ref::FileRef;
+pub use file_ref::{FileRef, ListedFile};
 pub use filename::Filename;
 pub use house_base::{HOUSE, house_url, is_house, recognise_house};
 pub use mirror_base::{MirrorBase, MirrorBaseError, Stranger};

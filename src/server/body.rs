@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::access_log::AccessLogEntry;
 use crate::access::Permit;
-use crate::file::{CheckedBody, Source};
+use crate::file::{CheckedBody, FileSource};
 use crate::index::PageStream;
 use crate::store::{Availability, Cause, ReadSpan};
 use crate::upstream::IdleBody;
@@ -173,7 +173,7 @@ impl Body for ReplyBody {
 
 /// Bytes of a stored or partial file, for a caller who may have them.
 pub(super) struct FileBody {
-    source: Source,
+    source: FileSource,
     file: Arc<File>,
     span: ReadSpan,
     position: u64,
@@ -195,14 +195,14 @@ type Following = Pin<Box<dyn Future<Output = Result<Box<CheckedBody>, Cause>> + 
 
 impl FileBody {
     /// `extent`: the part to send; `None` is all of a file whose length is not known yet.
-    pub(super) fn new(permit: Permit, source: Source, extent: Option<Extent>) -> Self {
+    pub(super) fn new(permit: Permit, source: FileSource, extent: Option<Extent>) -> Self {
         let span = ReadSpan {
             start: extent.map_or(0, |extent| extent.start),
             end: extent.map(|extent| extent.end),
         };
         let file = match &source {
-            Source::Blob(blob) => Arc::clone(blob.file()),
-            Source::PartialFile(partial, _) => Arc::clone(partial.file()),
+            FileSource::Blob(blob) => Arc::clone(blob.file()),
+            FileSource::Partial(partial, _) => Arc::clone(partial.file()),
         };
         Self {
             source,
@@ -218,11 +218,11 @@ impl FileBody {
 
     fn available(&self) -> Availability {
         match &self.source {
-            Source::Blob(blob) => match self.span.end.unwrap_or(blob.size()) - self.position {
+            FileSource::Blob(blob) => match self.span.end.unwrap_or(blob.size()) - self.position {
                 0 => Availability::End,
                 bytes => Availability::Bytes(bytes),
             },
-            Source::PartialFile(partial, _) => partial.availability(self.span, self.position),
+            FileSource::Partial(partial, _) => partial.availability(self.span, self.position),
         }
     }
 
@@ -270,7 +270,7 @@ impl FileBody {
                     None => return Poll::Ready(Some(Err(cause))),
                 },
                 Availability::Wait => {
-                    let Source::PartialFile(partial, _) = &self.source else {
+                    let FileSource::Partial(partial, _) = &self.source else {
                         return Poll::Ready(None);
                     };
                     self.pending =
@@ -302,7 +302,7 @@ impl FileBody {
 
     /// How a reader of all that is left goes on where only room was lacking.
     fn following(&mut self, cause: Cause) -> Option<Following> {
-        let Source::PartialFile(partial, Some(ticket)) = &mut self.source else {
+        let FileSource::Partial(partial, Some(handle)) = &mut self.source else {
             return None;
         };
         let to_the_end = self.span.end.is_none_or(|end| partial.size() == Some(end));
@@ -310,8 +310,8 @@ impl FileBody {
             return None;
         }
         Some(Box::pin(
-            ticket
-                .take_rest()?
+            handle
+                .take_continuation()?
                 .follow(Arc::clone(partial), self.position),
         ))
     }

@@ -12,7 +12,7 @@ use http::{HeaderName, Method, Version};
 
 use super::reply::Refusal;
 use crate::access::Caller;
-use crate::file::{FileReply, FileRequest, Source, Wanted};
+use crate::file::{FileReply, FileRequest, FileSource, WantedPart};
 use crate::registry::FileRef;
 use crate::simple::{MediaType, negotiate};
 use crate::values::byte_range::ByteRange;
@@ -105,7 +105,7 @@ impl<'r> Conditions<'r> {
     pub fn for_metadata(&self, found: &FileReply) -> FileConditions<'_> {
         match found {
             FileReply::Open {
-                source: Source::Blob(metadata),
+                source: FileSource::Blob(metadata),
                 ..
             } => self.for_file(metadata.digest()),
             _ => self.for_unverified(),
@@ -133,11 +133,11 @@ pub(super) struct FileConditions<'c> {
 
 impl FileConditions<'_> {
     /// A head, and a file that the client has, need no bytes.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> WantedPart {
         match self.range {
-            _ if self.unchanged || self.request.head => Wanted::Head,
-            Some(range) => Wanted::Range(range),
-            None => Wanted::Whole,
+            _ if self.unchanged || self.request.head => WantedPart::Head,
+            Some(range) => WantedPart::Range(range),
+            None => WantedPart::Whole,
         }
     }
 
@@ -171,7 +171,7 @@ pub(super) fn metadata_request(caller: Caller, wheel: FileRef) -> FileRequest {
     FileRequest {
         caller,
         file: wheel,
-        wanted: Wanted::Whole,
+        wanted: WantedPart::Whole,
         resumes: false,
         needs_length: true,
     }
@@ -241,16 +241,19 @@ mod tests {
         let etag = file_etag(digest);
         let wanted = |fields: &[_]| Conditions::read(&get(fields)).for_file(digest).wanted();
         let part = |if_range| wanted(&[(RANGE, "bytes=1-2"), (IF_RANGE, if_range)]);
-        assert!(matches!(part(&etag), Wanted::Range(_)));
+        assert!(matches!(part(&etag), WantedPart::Range(_)));
         let weak = format!("W/{etag}");
         for other in [&weak, "\"abd\"", "Tue, 02 Jan 2024 03:04:05 GMT"] {
-            assert_eq!(part(other), Wanted::Whole, "{other}");
+            assert_eq!(part(other), WantedPart::Whole, "{other}");
         }
-        assert!(matches!(wanted(&[(RANGE, "bytes=1-2")]), Wanted::Range(_)));
-        assert_eq!(wanted(&[(RANGE, "bytes=1-2,5-6")]), Wanted::Whole);
+        assert!(matches!(
+            wanted(&[(RANGE, "bytes=1-2")]),
+            WantedPart::Range(_)
+        ));
+        assert_eq!(wanted(&[(RANGE, "bytes=1-2,5-6")]), WantedPart::Whole);
         assert_eq!(
             wanted(&[(RANGE, "bytes=1-2"), (RANGE, "bytes=1-2")]),
-            Wanted::Whole
+            WantedPart::Whole
         );
     }
 
@@ -260,22 +263,22 @@ mod tests {
         let etag = file_etag(digest);
         let head = parts(Method::HEAD, Version::HTTP_11, &[(RANGE, "bytes=1-2")]);
         let head = Conditions::read(&head);
-        assert_eq!(head.for_file(digest).wanted(), Wanted::Head);
+        assert_eq!(head.for_file(digest).wanted(), WantedPart::Head);
         assert_eq!(head.for_file(digest).range(), None);
         let known = get(&[(IF_NONE_MATCH, etag.as_str())]);
         let known = Conditions::read(&known);
-        assert_eq!(known.for_file(digest).wanted(), Wanted::Head);
-        assert_eq!(known.for_unverified().wanted(), Wanted::Whole);
+        assert_eq!(known.for_file(digest).wanted(), WantedPart::Head);
+        assert_eq!(known.for_unverified().wanted(), WantedPart::Whole);
     }
 
     #[test]
     fn without_a_tag_no_range_continues_what_the_client_has() {
         let part = get(&[(RANGE, "bytes=1-2")]);
         let part = Conditions::read(&part).for_unverified().wanted();
-        assert!(matches!(part, Wanted::Range(_)));
+        assert!(matches!(part, WantedPart::Range(_)));
         let rest = get(&[(RANGE, "bytes=1-2"), (IF_RANGE, "\"abc\"")]);
         let rest = Conditions::read(&rest).for_unverified().wanted();
-        assert_eq!(rest, Wanted::Whole);
+        assert_eq!(rest, WantedPart::Whole);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::body::{FileBody, ReplyBody};
 use super::conditions::FileConditions;
 use super::reply::{self, Refusal, Reply};
 use crate::access::Permit;
-use crate::file::{FileReply, Source};
+use crate::file::{FileReply, FileSource};
 use crate::upstream::{ContentRange, IdleBody};
 use crate::values::byte_range::{ByteRange, Extent};
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -106,7 +106,7 @@ pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) 
 /// Bytes of a file of known size, all or a range.
 fn open(
     permit: Permit,
-    source: Source,
+    source: FileSource,
     size: u64,
     range: Option<ByteRange>,
 ) -> Response<ReplyBody> {

@@ -27,8 +27,8 @@ use super::wire::ClientAddress;
 use super::{file_reply, page_reply, target};
 use crate::access::Caller;
 use crate::file::Files;
-use crate::index::{Offered, PageReply, PageRequest, Resolved};
-use crate::registry::{FileRef, MirrorPath, PageRef, Route, RouteError};
+use crate::index::{Located, PageReply, PageRequest};
+use crate::registry::{FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
 use crate::values::clock;
 use crate::values::correlation::{self, Correlation};
 use crate::values::request_id::RequestId;
@@ -112,7 +112,7 @@ impl Services {
         };
         let found = self.pages.page(&request, now).await?;
         if let PageReply::Page { page, .. } = &found {
-            self.files.read_ahead(&request.caller, page.take_ahead());
+            self.files.prefetch(&request.caller, page.take_prefetch());
         }
         page_reply::page(found, media, conditions)
     }
@@ -137,7 +137,7 @@ impl Services {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let request = metadata_request(caller, wheel);
-        let found = self.files.sidecar(request, now).await?;
+        let found = self.files.metadata(request, now).await?;
         let conditions = conditions.for_metadata(&found);
         file_reply::file(found, &conditions)
     }
@@ -149,53 +149,48 @@ impl Services {
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let (resolved, age) = self.pages.resolve(path, now).await?;
-        let found = self.resolved(resolved, conditions, now).await?;
+        let (located, age) = self.pages.locate(path, now).await?;
+        let found = self.located(located, conditions, now).await?;
         Ok(match age {
             Some(age) => file_reply::found_by_stale_page(found, age),
             None => found,
         })
     }
 
-    async fn resolved(
+    async fn located(
         &self,
-        resolved: Resolved,
+        located: Located,
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let anonymous = Caller::anonymous();
-        match resolved {
-            Resolved::File(file) => self.file(anonymous, file, conditions, now).await,
-            Resolved::Sidecar(wheel) => self.metadata(anonymous, wheel, conditions, now).await,
-            Resolved::PassThrough(word) => Ok(reply::relayed(word)),
-            Resolved::Offered {
-                metadata: Offered::File(metadata),
-                wheel,
-            } => {
-                let conditions = conditions.for_file(metadata.digest);
-                let request = conditions.file_request(anonymous, metadata);
-                let found = self.files.offered(request, wheel, now).await?;
-                file_reply::file(found, &conditions)
-            }
-            Resolved::Offered {
-                metadata: Offered::Unverifiable(path),
-                wheel,
-            } => {
-                let unverified = conditions.for_unverified();
-                let found = self.files.unverified(&path, unverified.wanted()).await;
-                if Files::is_lacking(&found) {
-                    return self.metadata(anonymous, wheel, conditions, now).await;
+        match located {
+            Located::File(file) => match self.files.known(file).await? {
+                ListedFile::Hashed(file) => self.file(anonymous, file, conditions, now).await,
+                ListedFile::Unhashed(path) => {
+                    let unverified = conditions.for_unverified();
+                    let found = self.files.unverified(&path, unverified.wanted()).await?;
+                    file_reply::file(found, &unverified)
                 }
-                file_reply::file(found?, &unverified)
-            }
-            Resolved::Unverifiable(path) => {
-                if let Some(file) = self.files.adopted(&path).await? {
-                    return self.file(anonymous, file, conditions, now).await;
+            },
+            Located::Metadata { wheel, offered } => match offered {
+                Some(ListedFile::Hashed(metadata)) => {
+                    let conditions = conditions.for_file(metadata.digest);
+                    let request = conditions.file_request(anonymous, metadata);
+                    let found = self.files.offered_metadata(request, wheel, now).await?;
+                    file_reply::file(found, &conditions)
                 }
-                let unverified = conditions.for_unverified();
-                let found = self.files.unverified(&path, unverified.wanted()).await?;
-                file_reply::file(found, &unverified)
-            }
+                Some(ListedFile::Unhashed(path)) => {
+                    let unverified = conditions.for_unverified();
+                    let found = self.files.unverified(&path, unverified.wanted()).await;
+                    if Files::is_lacking(&found) {
+                        return self.metadata(anonymous, wheel, conditions, now).await;
+                    }
+                    file_reply::file(found?, &unverified)
+                }
+                None => self.metadata(anonymous, wheel, conditions, now).await,
+            },
+            Located::PassThrough(answer) => Ok(reply::relayed(answer)),
         }
     }
 

@@ -154,7 +154,7 @@ impl Refusal {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
-            | Self::File(FileError::Body(_) | FileError::Shunned) => StatusCode::BAD_GATEWAY,
+            | Self::File(FileError::Body(_) | FileError::Blocked) => StatusCode::BAD_GATEWAY,
             Self::TooManyRequests
             | Self::File(FileError::Busy)
             | Self::Caller(CallerError::Offline(OfflineAuthError::Busy)) => {

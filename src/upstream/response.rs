@@ -186,6 +186,21 @@ impl Validators {
         }
     }
 
+    /// As they were written down.
+    pub fn of_text(etag: Option<&str>, last_modified: Option<&str>) -> Self {
+        let value = |text: Option<&str>| HeaderValue::from_str(text?).ok();
+        Self {
+            etag: value(etag),
+            last_modified: value(last_modified),
+        }
+    }
+
+    /// The entity tag and the date, to be written down.
+    pub fn to_text(&self) -> (Option<String>, Option<String>) {
+        let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
+        (text(&self.etag), text(&self.last_modified))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()
     }

@@ -18,14 +18,14 @@ pub struct SingleFlight<K, V> {
 }
 
 struct Running<V> {
-    landing: watch::Receiver<Option<V>>,
+    result: watch::Receiver<Option<V>>,
     /// The request that began it.
     begun_by: Option<Arc<Correlation>>,
 }
 
 /// What a run gave, and whether this caller found it already running.
 #[derive(Debug)]
-pub struct Landed<V> {
+pub struct SharedResult<V> {
     pub value: V,
     pub joined: bool,
 }
@@ -42,25 +42,31 @@ where
     }
 
     /// Runs `work`, or joins the run that is under way. `None` if the run ended without a value.
-    pub async fn run<F>(self: &Arc<Self>, key: K, work: impl FnOnce() -> F) -> Option<Landed<V>>
+    pub async fn run<F>(
+        self: &Arc<Self>,
+        key: K,
+        work: impl FnOnce() -> F,
+    ) -> Option<SharedResult<V>>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (mut landing, joined) = {
+        let (mut result, joined) = {
             let mut running = self.running.lock();
             match running.get(&key) {
                 Some(run) => {
-                    if let (Some(current), Some(begun_by)) = (correlation::current(), &run.begun_by)
+                    if let Some(current) = correlation::current()
+                        && let Some(begun_by) = &run.begun_by
                     {
                         current.shares(begun_by);
                     }
-                    (run.landing.clone(), true)
+                    (run.result.clone(), true)
                 }
                 None => (self.start(&mut running, key, work()), false),
             }
         };
-        let landed = landing.wait_for(Option::is_some).await.ok()?;
-        landed.clone().map(|value| Landed { value, joined })
+        let shared = result.wait_for(Option::is_some).await.ok()?;
+        let value = shared.clone()?;
+        Some(SharedResult { value, joined })
     }
 
     fn start<F>(
@@ -77,7 +83,7 @@ where
         running.insert(
             key.clone(),
             Running {
-                landing: receiver.clone(),
+                result: receiver.clone(),
                 begun_by,
             },
         );
@@ -146,14 +152,14 @@ mod tests {
         let leader = tokio::time::timeout(Duration::from_millis(10), flights.run(7, work)).await;
         assert!(leader.is_err());
         let (a, b) = tokio::join!(flights.run(7, work), flights.run(7, work));
-        assert!(a.is_some_and(|landed| landed.joined) && b.is_some_and(|landed| landed.joined));
+        assert!(a.is_some_and(|shared| shared.joined) && b.is_some_and(|shared| shared.joined));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
         assert!(flights.is_empty());
         assert!(
             flights
                 .run(7, work)
                 .await
-                .is_some_and(|landed| !landed.joined)
+                .is_some_and(|shared| !shared.joined)
         );
     }
 

@@ -108,7 +108,7 @@ pub(super) async fn run(
             };
             pages.refresh(&request, now).await
         } else {
-            let marked = pages.mark(&page, now);
+            let marked = pages.invalidate(&page, now);
             let failed = |why: crate::index::PageError| PageRefresh::Failed {
                 why: why.to_string(),
             };

@@ -5,7 +5,7 @@
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
 use crate::app::CommandContext;
-use crate::index::{Glance, glance};
+use crate::index::{PathLookup, lookup};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
 use crate::store::{MetadataOrigin, Peek, StoreError, StoredPage};
@@ -134,7 +134,7 @@ fn mirrored(
             };
             let Some(body) = &stored.body else { continue };
             seen = true;
-            let found = glance(
+            let found = lookup(
                 &context.sources,
                 &page,
                 listed,
@@ -161,7 +161,7 @@ fn listing(
     explanation: &mut Explanation,
     path: &MirrorPath,
     wheel: Option<&MirrorPath>,
-    found: &Glance,
+    found: &PathLookup,
     (peek, adopts): (&Peek, bool),
 ) -> Lines {
     if let Some(why) = &found.refusal {

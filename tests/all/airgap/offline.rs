@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder::access::{Access, AuthConfig, Caller, OfflineKeys, OfflineRule};
-use larder::index::{IndexConfig, PageReply, PageRequest, Pages, Parts, Sources};
+use larder::index::{IndexConfig, PageDependencies, PageReply, PageRequest, PageSources, Pages};
 use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
@@ -541,20 +541,20 @@ fn a_page_follows_the_store() {
     );
     let upstream = upstream.expect("a client");
     let access = Access::offline(&AuthConfig::default(), OfflineKeys::new(OfflineRule::Deny));
-    let parts = Parts {
+    let dependencies = PageDependencies {
         upstream: Arc::new(upstream.offline(true)),
         access: Arc::new(access),
         page_store: store.pages.clone(),
         sidecars: Arc::clone(&store.sidecars),
-        ahead: 0,
-        written: Arc::default(),
+        prefetch: 0,
+        changes: Arc::default(),
         held: Some(store.holdings()),
     };
     let private = PrivateNames::parse(&[]).expect("none");
     let pages = Pages::new(
         IndexConfig::default(),
-        Sources::new(bases, [], private, ""),
-        parts,
+        PageSources::new(bases, [], private, ""),
+        dependencies,
     );
     let lists = |address: &str| -> Vec<String> {
         let Ok(Route::Page(page)) = Route::from_path(address) else {

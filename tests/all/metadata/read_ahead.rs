@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use larder::access::{Access, AuthConfig, Caller, Credential};
-use larder::file::{Files, FilesConfig, MetadataConfig, Parts};
+use larder::file::{FileDependencies, Files, FilesConfig, MetadataConfig};
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
 use larder::upstream::{
@@ -60,7 +60,7 @@ impl Ahead {
         let upstream = upstream.expect("a client");
         let caller = access.identify(credential);
         let (upstream, counts) = (Arc::new(upstream), Arc::default());
-        let parts = Parts {
+        let parts = FileDependencies {
             upstream,
             access,
             store: Arc::clone(&store),
@@ -80,7 +80,7 @@ impl Ahead {
     fn read(&self, wheels: &[Artifact]) {
         let _inside = self.runtime.enter();
         let wheels = wheels.iter().map(file_ref).collect();
-        self.files.read_ahead(&self.caller, wheels);
+        self.files.prefetch(&self.caller, wheels);
     }
 
     fn known(&self, wheel: &Artifact) -> Option<String> {
@@ -92,7 +92,7 @@ impl Ahead {
 
     fn settle(&self) {
         eventually("all that was in line is read", || {
-            self.files.reading_ahead() == 0
+            self.files.prefetching() == 0
         });
     }
 }
@@ -194,7 +194,7 @@ fn reading_ahead_is_bounded_and_gives_up() {
         },
     );
     off.read(&wheels);
-    assert_eq!(off.files.reading_ahead(), 0);
+    assert_eq!(off.files.prefetching(), 0);
 
     let rate = MetadataConfig {
         prefetch: 20,

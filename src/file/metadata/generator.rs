@@ -1,0 +1,201 @@
+//! Making a wheel's metadata (PEP 658): from the wheel itself, or from ranges of it upstream.
+//!
+//! From the wheel: its bytes had the promised sha256, so that what is made is the wheel's own, and counts. From
+//! ranges: the wheel's sha256 cannot be checked, but what is advertised can be kept, because the bytes are ours then.
+//! They are stored whole, agreed with the archive's CRC-32 and lengths, name the project and version of the file, and
+//! are delivered under their own sha256, the advertised one. They belong to the address they were read at and are
+//! shown at no other, since another project's file under the same digest may hold anything; an attacker who can make that
+//! address yield a lying wheel gains nothing, for the wheel then fails its own sha256. As soon as the wheel is verified
+//! at that address, what is made of it takes their place.
+//!
+//! Must not know who may have metadata, or when it is wanted.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::remote::{self, RemoteError};
+use crate::access::Credential;
+use crate::file::config::MetadataConfig;
+use crate::file::download::tail::Tail;
+use crate::file::error::FileError;
+use crate::file::ranges::Ranges;
+use crate::registry::FileRef;
+use crate::simple::WheelFilename;
+use crate::store::{MetadataOrigin, Store, StoreError, WheelMark};
+use crate::upstream::{PassThrough, Upstream};
+use crate::values::byte_range::Extent;
+use crate::values::clock;
+use crate::values::digest::Digest;
+use crate::wheel::{self, Unreadable};
+
+/// A wheel's bytes, every one of them verified.
+pub struct VerifiedWheel {
+    pub file: Arc<File>,
+    pub size: u64,
+}
+
+/// Why a wheel that is here yields no metadata.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("the wheel cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of metadata that is not here.
+#[derive(Clone)]
+pub enum MetadataOutcome {
+    Generated(Digest),
+    /// The verified wheel has none.
+    Nothing,
+    Refused(PassThrough),
+    /// The caller that leads the wheel's download was refused, which says nothing about another caller.
+    RefusedToAnother,
+    /// It is known now, and the store cannot take it.
+    Unkept(Bytes),
+    Failed(FileError),
+}
+
+/// Makes metadata, of wheels that are here or of their ends upstream.
+pub struct MetadataGenerator {
+    pub config: MetadataConfig,
+    upstream: Arc<Upstream>,
+    store: Arc<Store>,
+    ranges: Arc<Ranges>,
+    /// One wheel at a time: an archive's directory can be megabytes.
+    making: Mutex<()>,
+}
+
+impl MetadataGenerator {
+    pub fn new(
+        config: MetadataConfig,
+        upstream: Arc<Upstream>,
+        store: Arc<Store>,
+        ranges: Arc<Ranges>,
+    ) -> Self {
+        Self {
+            config,
+            upstream,
+            store,
+            ranges,
+            making: Mutex::default(),
+        }
+    }
+
+    /// The digest of the metadata that was made of this wheel.
+    pub async fn known(&self, file: &FileRef) -> Option<Digest> {
+        let store = Arc::clone(&self.store);
+        let mark = WheelMark::of(file);
+        let found = tokio::task::spawn_blocking(move || store.sidecars.find(mark)).await;
+        found.ok().flatten()
+    }
+
+    /// Makes and keeps the metadata of a wheel whose bytes were verified at this address. Blocks.
+    pub fn generate(&self, file: &FileRef, wheel: &VerifiedWheel) -> Result<Digest, GenerateError> {
+        let mark = WheelMark::of(file);
+        let read = |span: Extent| {
+            let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
+            wheel.file.read_exact_at(&mut piece, span.start)?;
+            Ok::<_, io::Error>(piece)
+        };
+        let _one_at_a_time = self.making.lock();
+        let extracted = match WheelFilename::parse(file.filename.as_str()) {
+            Some(name) => wheel::extract(name, wheel.size, read)?,
+            None => Err(Unreadable::FileName),
+        };
+        match extracted {
+            Ok(metadata) => {
+                let now = clock::now();
+                let kept = self
+                    .store
+                    .keep_sidecar(mark, &metadata, MetadataOrigin::Verified, now);
+                Ok(kept?)
+            }
+            Err(why) => {
+                self.store.sidecars.retract(mark)?;
+                Err(why.into())
+            }
+        }
+    }
+
+    /// Of the wheel's own bytes.
+    pub async fn of_wheel(
+        self: &Arc<Self>,
+        file: &FileRef,
+        wheel: VerifiedWheel,
+    ) -> Option<Digest> {
+        let this = Arc::clone(self);
+        let owned = file.clone();
+        let generate = move || this.generate(&owned, &wheel);
+        match tokio::task::spawn_blocking(generate).await.ok()? {
+            Ok(digest) => Some(digest),
+            Err(why) => {
+                log_failure(file, &why);
+                None
+            }
+        }
+    }
+
+    /// Whether what is made could be kept just now.
+    pub fn can_keep(&self, now: Instant) -> bool {
+        !self.store.is_backing_off(now)
+    }
+
+    /// The end of the wheel, asked of upstream in this name.
+    pub async fn tail(&self, file: &FileRef, credential: &Credential) -> Result<Tail, RemoteError> {
+        if self.ranges.none(&file.scope) {
+            return Err(RemoteError::NoRanges);
+        }
+        let upstream = (&*self.upstream, &*self.ranges);
+        let read = remote::tail(upstream, credential, file, self.config.size.0).await;
+        if matches!(read, Err(RemoteError::NoRanges)) {
+            self.ranges.note_none(&file.scope);
+        }
+        read
+    }
+
+    /// Of the wheel's end, and of what of it has to be asked of upstream besides, in this name.
+    pub async fn of_tail(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+        tail: &Tail,
+    ) -> Result<Digest, RemoteError> {
+        let upstream = (&*self.upstream, &*self.ranges);
+        let metadata =
+            remote::metadata(upstream, credential, file, tail, self.config.size.0).await?;
+        let store = Arc::clone(&self.store);
+        let mark = WheelMark::of(file);
+        let metadata = Bytes::from(metadata);
+        let kept = metadata.clone();
+        let keep = move || store.keep_sidecar(mark, &kept, MetadataOrigin::Read, clock::now());
+        let kept = tokio::task::spawn_blocking(keep)
+            .await
+            .unwrap_or(Err(StoreError::Interrupted));
+        kept.map_err(|why| {
+            tracing::warn!(wheel = %file.filename, error = %why, "a wheel's metadata was read and cannot be kept");
+            RemoteError::Unkept(metadata)
+        })
+    }
+}
+
+/// Says why a wheel that is here has no metadata here.
+pub fn log_failure(file: &FileRef, why: &GenerateError) {
+    match why {
+        GenerateError::Unreadable(_) => {
+            tracing::info!(wheel = %file.filename, error = %why, "a wheel yields no metadata")
+        }
+        GenerateError::Read(_) | GenerateError::Store(_) => {
+            tracing::warn!(wheel = %file.filename, error = %why, "a wheel's metadata cannot be made");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A wheel's METADATA read from upstream by ranges (RFC 9110 §14), in a caller's name.
+//!
+//! Owns when the pieces of several answers belong to one file: each is a 206 for exactly what was asked, of one length,
+//! under one validator. An answer that is no such piece ends the reading, its body dropped at once. Must not know what
+//! is remembered of it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use tokio::time::timeout;
+
+use crate::access::Credential;
+use crate::file::download::tail::Tail;
+use crate::file::ranges::Ranges;
+use crate::registry::{FileRef, Route};
+use crate::simple::WheelFilename;
+use crate::upstream::{
+    FileAnswer, PassThrough, Peer, Upstream, UpstreamError, UpstreamRequest, Validators,
+    WantedRange,
+};
+use crate::values::byte_range::{ByteRange, Extent};
+use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable};
+
+/// For all pieces of one wheel: the prefetch gives up on a slow upstream.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why upstream's pieces came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// Upstream sends the whole where a piece is asked for.
+    #[error("upstream does not answer ranges")]
+    NoRanges,
+    #[error("upstream's pieces do not belong to one file")]
+    Unsteady,
+    #[error("more of the wheel would have to be read than metadata.size allows")]
+    TooMuch,
+    #[error("upstream refused the wheel ({})", .0.status)]
+    Refused(PassThrough),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The metadata was read.
+    #[error("the store cannot take the metadata")]
+    Unkept(Bytes),
+}
+
+/// Reads the end of a wheel, where its METADATA may be.
+pub async fn tail(
+    upstream: (&Upstream, &Ranges),
+    credential: &Credential,
+    file: &FileRef,
+    bytes_max: u64,
+) -> Result<Tail, RemoteError> {
+    WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
+    bytes_max
+        .checked_sub(TAIL_BYTES)
+        .ok_or(RemoteError::TooMuch)?;
+    let route = Route::File(file.clone());
+    let mut ask = UpstreamRequest::plain(&route, credential);
+    let read = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None);
+    let RangePart {
+        bytes,
+        whole,
+        headers,
+    } = within_timeout(file, read).await?;
+    Ok(Tail {
+        bytes,
+        whole,
+        headers,
+    })
+}
+
+/// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the end among them.
+pub async fn metadata(
+    upstream: (&Upstream, &Ranges),
+    credential: &Credential,
+    file: &FileRef,
+    tail: &Tail,
+    bytes_max: u64,
+) -> Result<Vec<u8>, RemoteError> {
+    within_timeout(file, pieces(upstream, credential, file, tail, bytes_max)).await
+}
+
+async fn within_timeout<T>(
+    file: &FileRef,
+    reading: impl Future<Output = Result<T, RemoteError>>,
+) -> Result<T, RemoteError> {
+    match timeout(READ_TIMEOUT, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(UpstreamError::Silent(Peer::of(&file.scope), READ_TIMEOUT).into()),
+    }
+}
+
+async fn pieces(
+    upstream: (&Upstream, &Ranges),
+    credential: &Credential,
+    file: &FileRef,
+    tail: &Tail,
+    bytes_max: u64,
+) -> Result<Vec<u8>, RemoteError> {
+    let wheel = WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
+    let route = Route::File(file.clone());
+    let mut ask = UpstreamRequest::plain(&route, credential);
+    let mut left = bytes_max
+        .checked_sub(TAIL_BYTES)
+        .ok_or(RemoteError::TooMuch)?;
+    let first = WholeFile {
+        whole: tail.whole,
+        validator: tail.validator(),
+    };
+    let mut reader = Reader::new(wheel, first.whole);
+    let mut bytes = tail.bytes.clone();
+    loop {
+        let wanted = match reader.give(&bytes)? {
+            Progress::Metadata(metadata) => return Ok(metadata),
+            Progress::Need(wanted) => wanted,
+        };
+        left = left
+            .checked_sub(wanted.bytes())
+            .ok_or(RemoteError::TooMuch)?;
+        // Without a validator nothing tells whether two pieces are of one file.
+        if first.validator.is_none() {
+            return Err(RemoteError::Unsteady);
+        }
+        let range = ByteRange::From {
+            first: wanted.start,
+            last: Some(wanted.end - 1),
+        };
+        let next = piece(upstream, &mut ask, range, Some(&first)).await?;
+        if next.whole != first.whole
+            || Validators::of(&next.headers).for_resume() != first.validator.as_ref()
+        {
+            return Err(RemoteError::Unsteady);
+        }
+        bytes = next.bytes;
+    }
+}
+
+/// What all pieces of one reading share.
+struct WholeFile {
+    whole: u64,
+    validator: Option<HeaderValue>,
+}
+
+struct RangePart {
+    bytes: Bytes,
+    whole: u64,
+    headers: HeaderMap,
+}
+
+/// Asks for one piece, of the file that the first one was of.
+async fn piece(
+    (upstream, ranges): (&Upstream, &Ranges),
+    ask: &mut UpstreamRequest<'_>,
+    range: ByteRange,
+    first: Option<&WholeFile>,
+) -> Result<RangePart, RemoteError> {
+    let if_range = first.and_then(|first| first.validator.clone());
+    let (range, answer) = match ranges
+        .ask(upstream, ask, WantedRange { range, if_range })
+        .await?
+    {
+        FileAnswer::Part(range, answer) => (range, answer),
+        // With a validator the whole means that it is another file by now.
+        FileAnswer::Whole(_) if first.is_some() => return Err(RemoteError::Unsteady),
+        FileAnswer::Whole(_) | FileAnswer::RangeRefused(_) => return Err(RemoteError::NoRanges),
+        FileAnswer::Refused(relayed) => return Err(RemoteError::Refused(relayed)),
+        FileAnswer::Unsatisfiable(_) | FileAnswer::NotModified | FileAnswer::Admitted(_) => {
+            return Err(RemoteError::Unsteady);
+        }
+    };
+    // Nothing tells whether a piece is coded as it says.
+    let answer = answer.uncoded()?;
+    let whole = range.whole.ok_or(RemoteError::Unsteady)?;
+    let came = Extent {
+        start: range.first,
+        end: range.last + 1,
+    };
+    let length = usize::try_from(came.bytes()).map_err(|_| RemoteError::Unsteady)?;
+    let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
+    let headers = answer.headers;
+    let bytes = answer.body.collect(length).await;
+    let bytes = bytes.map_err(|why| UpstreamError::of_body(&peer, &why))?;
+    if bytes.len() != length {
+        return Err(RemoteError::Unsteady);
+    }
+    Ok(RangePart {
+        bytes,
+        whole,
+        headers,
+    })
+}

@@ -1,0 +1,144 @@
+//! A range or the head of a file that is not here: upstream's own answer, for one caller alone.
+//!
+//! Must not store anything; a small file is downloaded behind the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Files;
+use super::download::Download;
+use super::error::FileError;
+use super::ranges::{FIRST_BYTE, wanted_range};
+use super::request::{FileReply, FileRequest, NoReply, WantedPart};
+use crate::access::{Authorization, Permit};
+use crate::registry::{Route, Scope};
+use crate::store::Cause;
+use crate::upstream::{
+    ContentRange, FileAnswer, IdleBody, Peer, UpstreamError, UpstreamRequest, UpstreamResponse,
+};
+use crate::values::cache_status::{CacheStatus, Outcome};
+
+impl Files {
+    pub(super) async fn relay(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        standing: Authorization,
+        running: Option<&Download>,
+        now: Instant,
+    ) -> Result<FileReply, NoReply> {
+        if request.wanted == WantedPart::Head
+            && let Authorization::Proven(permit) = standing
+            && let Some(size) = running.and_then(Download::size)
+        {
+            return Ok(known(permit, size, Outcome::Collapsed));
+        }
+        let route = Route::File(request.file.clone());
+        let mut ask = UpstreamRequest::by(&route, &request.caller);
+        let size = match self.part(&mut ask, request.wanted).await {
+            Ok(FileAnswer::Part(part, answer)) => {
+                if let WantedPart::Range(_) = request.wanted {
+                    return self.relay_part(request, part, answer, now).await;
+                }
+                part.whole
+            }
+            Ok(FileAnswer::Whole(answer)) => answer.length(),
+            Ok(FileAnswer::Unsatisfiable(size)) => size,
+            Ok(FileAnswer::Refused(answer)) => return Err(self.refused(request, answer, now)),
+            // The range is cut from the file, or the whole is refused in upstream's own words.
+            Ok(FileAnswer::RangeRefused(_)) | Err(UpstreamError::WrongPart(_)) => {
+                return self.read_along(request, standing, false, now).await;
+            }
+            Ok(FileAnswer::NotModified | FileAnswer::Admitted(_)) => {
+                return Err(FileError::Internal.into());
+            }
+            Err(why) => return Err(why.into()),
+        };
+        let permit = self.admit(request, now);
+        match (request.wanted, size) {
+            // The head alone, or a range behind the end: the length is all there is to tell.
+            (WantedPart::Head, Some(size)) => Ok(known(permit, size, Outcome::Bypass)),
+            (WantedPart::Range(range), Some(size)) if range.on(size).is_none() => {
+                Ok(known(permit, size, Outcome::Bypass))
+            }
+            (WantedPart::Head, None) => {
+                Err(UpstreamError::Unusable("upstream did not say how long the file is").into())
+            }
+            // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
+            (WantedPart::Range(_) | WantedPart::Whole, _) => {
+                self.ranges.note_none(&request.file.scope);
+                let whole = FileRequest {
+                    wanted: WantedPart::Whole,
+                    ..request.clone()
+                };
+                let standing = Authorization::Proven(permit);
+                self.read_along(&whole, standing, false, now).await
+            }
+        }
+    }
+
+    /// Upstream's 206 for the range that is wanted.
+    async fn relay_part(
+        self: &Arc<Self>,
+        request: &FileRequest,
+        range: ContentRange,
+        answer: UpstreamResponse,
+        now: Instant,
+    ) -> Result<FileReply, NoReply> {
+        let permit = self.admit(request, now);
+        // What a coded part is a part of, and of how much, only the whole can tell.
+        if answer.is_coded() {
+            let standing = Authorization::Proven(permit);
+            return self.read_along(request, standing, true, now).await;
+        }
+        let body = begun(answer.body, Some(range.bytes()), &request.file.scope).await?;
+        // A client that reads a range of a file now mostly wants the rest soon.
+        if let Some(size) = range.whole
+            && size <= self.config.background_fetch_max.0
+        {
+            drop(self.downloads.join_or_start(&request.file, &request.caller));
+        }
+        Ok(FileReply::Partial { range, body })
+    }
+
+    /// Asks for the range that is wanted; for a head, for what tells the length.
+    async fn part(
+        &self,
+        ask: &mut UpstreamRequest<'_>,
+        part: WantedPart,
+    ) -> Result<FileAnswer, UpstreamError> {
+        match part {
+            WantedPart::Range(range) => {
+                let range = wanted_range(range);
+                self.ranges.ask(&self.upstream, ask, range).await
+            }
+            // One byte tells it; a HEAD would not, on a link that is signed for GET.
+            WantedPart::Head | WantedPart::Whole => {
+                self.ranges
+                    .ask_or_whole(&self.upstream, ask, FIRST_BYTE)
+                    .await
+            }
+        }
+    }
+}
+
+fn known(permit: Permit, size: u64, outcome: Outcome) -> FileReply {
+    FileReply::Known {
+        permit,
+        size,
+        status: CacheStatus::new(outcome),
+    }
+}
+
+/// A body that goes on as it comes, of so many bytes if that was promised, once its first ones are here: for what breaks
+/// before there is an answer of our own.
+pub(super) async fn begun(
+    mut body: IdleBody,
+    bytes: Option<u64>,
+    scope: &Scope,
+) -> Result<IdleBody, FileError> {
+    match body.begin().await {
+        Ok(false) if bytes.is_some_and(|bytes| bytes > 0) => Err(FileError::Body(Cause::Short)),
+        Ok(_) => Ok(body),
+        Err(why) => Err(UpstreamError::of_body(&Peer::of(scope), &why).into()),
+    }
+}

@@ -1,0 +1,237 @@
+//! A page as it leaves, and what it says of its files.
+//!
+//! Owns the bytes to send, which gain PEP 658 metadata as wheels become known: the places where it may be added are kept
+//! with the page ([`crate::simple::annotate`]), so that neither upstream nor the disk is asked for it again. Must not know
+//! who gets it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use crate::access::ListedFiles;
+use crate::index::cache::representation::Representations;
+use crate::index::error::PageError;
+use crate::index::rewrite::likely_wheels::likeliest;
+use crate::index::rewrite::link_policy::Collected;
+use crate::index::rewrite::mirror_files::{MirrorFile, MirrorFiles};
+use crate::registry::{FileRef, MirrorPath, Scope};
+use crate::simple::{Format, annotate};
+use crate::store::{Sidecars, WheelMark};
+use crate::upstream::Validators;
+
+/// Scopes that one page's links may name; GitLab's pages name one.
+const SCOPES_MAX: usize = 8;
+
+/// A page looks for new metadata of its wheels at most this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// So long an answer waits for it, which a page of some hundred files never needs; a longer look goes on behind.
+const LOOK_WAIT: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub struct Page {
+    format: Format,
+    /// The format that upstream sent it in.
+    source: Format,
+    /// Without the metadata that larder adds.
+    body: Bytes,
+    marks: Box<[(u64, WheelMark)]>,
+    shown: Mutex<AnnotatedPage>,
+    looking: AtomicBool,
+    listings: Vec<(Scope, Arc<ListedFiles>)>,
+    mirrored: MirrorFiles,
+    held_back: usize,
+    held_back_until: Option<SystemTime>,
+    /// Wheels whose metadata is read before a client asks for it, once.
+    prefetch: Mutex<Vec<FileRef>>,
+    validators: Validators,
+}
+
+/// What is sent, and the state of knowledge it was made from.
+#[derive(Debug)]
+struct AnnotatedPage {
+    forms: Arc<Representations>,
+    generation: u64,
+    looked: Instant,
+}
+
+/// A rewritten page, before it is prepared.
+pub struct RewrittenPage {
+    pub format: Format,
+    /// The format that upstream sent it in.
+    pub source: Format,
+    pub body: Bytes,
+    /// Where metadata may be added: one for each of `collected.marked`.
+    pub marks: Vec<u64>,
+    pub collected: Collected,
+    pub validators: Validators,
+}
+
+impl Page {
+    /// Adds what is known and compresses: run it on a blocking thread.
+    pub fn prepare(
+        rewritten: RewrittenPage,
+        sidecars: &Sidecars,
+        prefetch_max: usize,
+        now: Instant,
+    ) -> Result<Self, PageError> {
+        let RewrittenPage {
+            format,
+            source,
+            body,
+            marks,
+            collected,
+            validators,
+        } = rewritten;
+        if marks.len() != collected.marked.len() {
+            return Err(PageError::Internal);
+        }
+        let marks: Box<[_]> = marks.into_iter().zip(collected.marked).collect();
+        let generation = sidecars.generation();
+        let forms = Representations::prepare(annotated(format, &body, &marks, sidecars))?;
+        Ok(Self {
+            format,
+            source,
+            body,
+            marks,
+            shown: Mutex::new(AnnotatedPage {
+                forms: Arc::new(forms),
+                generation,
+                looked: now,
+            }),
+            looking: AtomicBool::new(false),
+            listings: listings(&collected.files),
+            mirrored: MirrorFiles::new(collected.mirrored),
+            held_back: collected.held_back,
+            held_back_until: collected.held_back_until,
+            prefetch: Mutex::new(likeliest(collected.wheels, prefetch_max)),
+            validators,
+        })
+    }
+
+    /// The bytes to send.
+    pub fn forms(&self) -> Arc<Representations> {
+        Arc::clone(&self.shown.lock().forms)
+    }
+
+    /// Looks whether metadata of its wheels has become known since it was last looked for. Returns when that is done, or
+    /// after [`LOOK_WAIT`]: a resolver gets what is known now, and need not ask twice.
+    pub async fn annotate_again(self: &Arc<Self>, sidecars: &Arc<Sidecars>, now: Instant) {
+        if self.marks.is_empty() {
+            return;
+        }
+        let due = {
+            let shown = self.shown.lock();
+            shown.generation != sidecars.generation()
+                && now.saturating_duration_since(shown.looked) >= LOOK_EVERY
+        };
+        if !due || self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = Arc::clone(self);
+        let sidecars = Arc::clone(sidecars);
+        let look = tokio::task::spawn_blocking(move || {
+            let generation = sidecars.generation();
+            let body = annotated(this.format, &this.body, &this.marks, &sidecars);
+            let known = this.forms();
+            let forms = if known.is_of(&body) {
+                Ok(known)
+            } else {
+                Representations::prepare(body).map(Arc::new)
+            };
+            if let Ok(forms) = forms {
+                *this.shown.lock() = AnnotatedPage {
+                    forms,
+                    generation,
+                    looked: now,
+                };
+            }
+            this.looking.store(false, Ordering::Release);
+        });
+        // However it ends, there is a page to send.
+        let _ = timeout(LOOK_WAIT, look).await;
+    }
+
+    /// The wheels without metadata that are most likely wanted, for the first caller that is given the page.
+    pub fn take_prefetch(&self) -> Vec<FileRef> {
+        std::mem::take(&mut *self.prefetch.lock())
+    }
+
+    /// The files the page lists, by the scope their links name.
+    pub fn listings(&self) -> &[(Scope, Arc<ListedFiles>)] {
+        &self.listings
+    }
+
+    /// What this page of a mirror says about one path.
+    pub fn mirrored(&self, path: &MirrorPath) -> Option<MirrorFile> {
+        self.mirrored.find(path)
+    }
+
+    /// Files left out because they are too young.
+    pub fn held_back(&self) -> usize {
+        self.held_back
+    }
+
+    /// Whether a file that was left out as too young has come of age, so that the page must be made again.
+    pub fn is_due_again(&self, now: SystemTime) -> bool {
+        self.held_back_until
+            .is_some_and(|held_back_until| held_back_until <= now)
+    }
+
+    /// The format that upstream sent it in.
+    pub fn source(&self) -> Format {
+        self.source
+    }
+
+    pub fn validators(&self) -> &Validators {
+        &self.validators
+    }
+
+    /// Bytes this takes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        let listings: usize = self
+            .listings
+            .iter()
+            .map(|(_, listing)| listing.weight())
+            .sum();
+        let marks = size_of_val(&*self.marks);
+        self.body.len() + self.forms().weight() + listings + marks + self.mirrored.weight() + 1024
+    }
+}
+
+/// The page with the metadata that is known of its wheels.
+fn annotated(
+    format: Format,
+    body: &Bytes,
+    marks: &[(u64, WheelMark)],
+    sidecars: &Sidecars,
+) -> Bytes {
+    let known: Vec<_> = marks
+        .iter()
+        .filter_map(|(offset, wheel)| Some((*offset, sidecars.find(*wheel)?)))
+        .collect();
+    if known.is_empty() {
+        body.clone()
+    } else {
+        annotate(format, body, &known)
+    }
+}
+
+fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<ListedFiles>)> {
+    let mut scopes: Vec<&Scope> = Vec::new();
+    for file in files {
+        if !scopes.contains(&&file.scope) && scopes.len() < SCOPES_MAX {
+            scopes.push(&file.scope);
+        }
+    }
+    let listing =
+        |scope: &Scope| ListedFiles::new(files.iter().filter(|file| file.scope == *scope));
+    scopes
+        .into_iter()
+        .map(|scope| (scope.clone(), Arc::new(listing(scope))))
+        .collect()
+}

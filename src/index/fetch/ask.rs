@@ -1,0 +1,164 @@
+//! The question itself: asked with the validator of the page that is known, and what the answer ends or leaves here.
+//!
+//! Must not know whether other requests wait for the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use url::Url;
+
+use super::body::{PageBody, read};
+use super::{AskedAt, Fetched, Fetcher};
+use crate::index::cache::freshness::{UpstreamVerdict, Use};
+use crate::index::cache::memory::{CacheKey, Latest};
+use crate::index::error::PageError;
+use crate::index::request::PageRequest;
+use crate::index::rewrite::RewriteJob;
+use crate::registry::{PageRef, Route};
+use crate::store::PageMeta;
+use crate::upstream::{
+    PageAnswer, PassThrough, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
+};
+use crate::values::clock;
+
+impl Fetcher {
+    /// One question to upstream, with the validator of the page that this entry, or failing that any caller, last had.
+    pub async fn ask(self: &Arc<Self>, request: &PageRequest, key: &CacheKey) -> Fetched {
+        match self.answered(request, key).await {
+            Ok(fetched) => fetched,
+            Err(why) => Fetched::Failed(why),
+        }
+    }
+
+    async fn answered(
+        self: &Arc<Self>,
+        request: &PageRequest,
+        key: &CacheKey,
+    ) -> Result<Fetched, PageError> {
+        let address = key.page();
+        let known = match self.memory.latest(key) {
+            Some(known) => Some(known),
+            None => self.recall(key).await,
+        };
+        let validators = match &known {
+            // A page that lacks a file which has become old enough since is made anew, unchanged or not.
+            Some(known) if !known.page.is_due_again(clock::wall()) => {
+                known.page.validators().clone()
+            }
+            Some(_) | None => Validators::default(),
+        };
+        let route = Route::Page(address.clone());
+        let ask = UpstreamRequest {
+            validators,
+            accept: self.sources.asked_format(&address.scope, key.format()),
+            ..UpstreamRequest::by(&route, &request.caller)
+        };
+        // Waiting for a turn is bounded: each fetch before has its own time-outs.
+        let _slot = self.slots.acquire().await;
+        let asked = AskedAt {
+            at: clock::now(),
+            wall: clock::wall(),
+        };
+        let answer = match self.dependencies.upstream.page(&ask).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                if why.is_refusal_of_what_was_asked() {
+                    self.end(key, None, asked.at).await;
+                }
+                return Err(why.into());
+            }
+        };
+        match answer {
+            PageAnswer::Page { answer, url } => self.take_in(key, answer, url, asked).await,
+            PageAnswer::NotModified => self.confirmed(address, known, asked),
+            PageAnswer::Forward {
+                pass_through,
+                mirror,
+            } => Ok(Fetched::Forward {
+                answer: pass_through,
+                mirror,
+            }),
+            PageAnswer::Refused(answer) => {
+                let verdict = UpstreamVerdict::of_refusal(answer.status);
+                if self.decide_as_of(address, None, 0.0, verdict, asked.at) == Use::End {
+                    self.end(key, Some(answer.clone()), asked.at).await;
+                }
+                Ok(Fetched::Refused(answer))
+            }
+        }
+    }
+
+    fn confirmed(
+        self: &Arc<Self>,
+        address: &PageRef,
+        known: Option<Latest>,
+        asked: AskedAt,
+    ) -> Result<Fetched, PageError> {
+        let Some(Latest { body, page, .. }) = known else {
+            // A 304 answers only a validator, and there was none: upstream is broken.
+            let why = UpstreamError::Unusable("upstream answered 304 to a plain request");
+            return Err(why.into());
+        };
+        self.confirm_behind(address, &page, asked);
+        Ok(Fetched::Page {
+            page,
+            body,
+            asked: asked.at,
+            not_modified: true,
+        })
+    }
+
+    /// Reads a page that came, and keeps it if it is not too large.
+    async fn take_in(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        answer: UpstreamResponse,
+        url: Url,
+        asked: AskedAt,
+    ) -> Result<Fetched, PageError> {
+        let address = key.page();
+        let links = self.sources.links(&address.scope);
+        let job = RewriteJob {
+            page: address.clone(),
+            source: key.format(),
+            target: key.format(),
+            url: url.clone(),
+            links: links.ok_or(PageError::Internal)?.clone(),
+        };
+        let (rewritten, upstream_body) =
+            match read(answer, job, self.config.page_size.bytes()).await? {
+                PageBody::Whole(rewritten, upstream_body) => (rewritten, upstream_body),
+                PageBody::TooLarge(stream) => {
+                    self.refusals.lift(address, asked.at);
+                    return Ok(Fetched::TooLarge(Arc::new(Mutex::new(Some(stream)))));
+                }
+            };
+        let (etag, last_modified) = rewritten.validators.to_text();
+        let meta = PageMeta {
+            etag,
+            last_modified,
+            url: url.to_string(),
+        };
+        let source = rewritten.source;
+        let page = self.prepare(*rewritten).await?;
+        self.refusals.lift(address, asked.at);
+        let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
+        self.store_behind(address, source, (meta, upstream_body), asked);
+        Ok(Fetched::Page {
+            page,
+            body,
+            asked: asked.at,
+            not_modified: false,
+        })
+    }
+
+    /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk, before a client is told.
+    async fn end(&self, key: &CacheKey, answer: Option<PassThrough>, asked: Instant) {
+        let page = key.page();
+        // First, so that nothing that is under way puts it up again.
+        self.refusals.note(page, answer, asked);
+        self.memory.end(key);
+        self.withdraw(page, self.large.take(page)).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! The way of a page between disk and memory.
+//!
+//! Pages are written behind the answer: a disk that fails costs a fetch after the next restart, no more. Must not ask
+//! upstream.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use url::Url;
+
+use super::{AskedAt, Fetcher};
+use crate::index::cache::memory::{CacheKey, Latest};
+use crate::index::cache::page::{Page, RewrittenPage};
+use crate::index::error::PageError;
+use crate::index::rewrite::{RewriteJob, Rewriting};
+use crate::registry::{PageRef, Route};
+use crate::simple::Format;
+use crate::store::PageMeta;
+use crate::upstream::Validators;
+use crate::values::clock;
+
+/// How often a flush looks whether all pages are written.
+const FLUSH_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+impl Fetcher {
+    /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
+    /// anew, and as old as it is.
+    pub async fn recall(&self, key: &CacheKey) -> Option<Latest> {
+        let route = Route::Page(key.page().clone());
+        let shelf = &self.dependencies.page_store;
+        let first = self.sources.asked_format(&key.page().scope, key.format());
+        let second = match first {
+            Format::Json => Format::Html,
+            Format::Html => Format::Json,
+        };
+        for source in [first, second] {
+            // Before the page: of one that is replaced meanwhile the older time counts.
+            let confirmed = shelf.last_word(&route, source).await.ok().flatten();
+            let (meta, body) = match shelf.load(&route, source).await {
+                Ok(Some(stored)) => stored,
+                Ok(None) => continue,
+                Err(why) => {
+                    tracing::warn!(error = %why, %route, "a stored page cannot be read");
+                    continue;
+                }
+            };
+            match self.stored(key, source, &meta, &body).await {
+                Ok(page) => {
+                    let asked = confirmed.and_then(instant_of);
+                    let body = self.memory.keep(key, &body, &page, asked);
+                    return Some(Latest { body, asked, page });
+                }
+                Err(why) => {
+                    tracing::warn!(error = %why, %route, "a stored page is not usable any more")
+                }
+            }
+        }
+        None
+    }
+
+    async fn stored(
+        &self,
+        key: &CacheKey,
+        source: Format,
+        meta: &PageMeta,
+        body: &Bytes,
+    ) -> Result<Arc<Page>, PageError> {
+        let page = key.page().clone();
+        let url = Url::parse(&meta.url).map_err(|_| PageError::Internal)?;
+        let links = self.sources.links_of(&page.scope, &meta.url);
+        let job = RewriteJob {
+            page,
+            source,
+            target: key.format(),
+            url,
+            links: links.ok_or(PageError::Internal)?,
+        };
+        let validators = Validators::of_text(meta.etag.as_deref(), meta.last_modified.as_deref());
+        self.prepare_stored(job, validators, body.clone()).await
+    }
+
+    /// Prepares a page that lies here whole.
+    pub async fn prepare_stored(
+        &self,
+        job: RewriteJob,
+        validators: Validators,
+        body: Bytes,
+    ) -> Result<Arc<Page>, PageError> {
+        let rewrite = move || Rewriting::whole(&job, &body, &validators);
+        let rewritten = tokio::task::spawn_blocking(rewrite).await;
+        self.prepare(rewritten.map_err(|_| PageError::Internal)??)
+            .await
+    }
+
+    pub(super) async fn prepare(&self, rewritten: RewrittenPage) -> Result<Arc<Page>, PageError> {
+        if rewritten.collected.held_back > 0 {
+            tracing::info!(
+                files = rewritten.collected.held_back,
+                "files younger than min_age are left out of a page"
+            );
+        }
+        let sidecars = Arc::clone(&self.dependencies.sidecars);
+        let prefetch = self.dependencies.prefetch;
+        let prepare = move || Page::prepare(rewritten, &sidecars, prefetch, clock::now());
+        let page = tokio::task::spawn_blocking(prepare).await;
+        Ok(Arc::new(page.map_err(|_| PageError::Internal)??))
+    }
+
+    pub(super) async fn withdraw(&self, page: &PageRef, known: bool) {
+        let route = Route::Page(page.clone());
+        match self.dependencies.page_store.withdraw(&route, known).await {
+            Ok(true) => {
+                tracing::info!(%route, "upstream took a page back: what was stored of it is over")
+            }
+            Ok(false) => {}
+            Err(why) => {
+                tracing::error!(error = %why, %route, "a page that upstream took back cannot be taken off the disk");
+            }
+        }
+    }
+
+    pub(super) fn store_behind(
+        self: &Arc<Self>,
+        page: &PageRef,
+        format: Format,
+        (meta, body): (PageMeta, Bytes),
+        asked: AskedAt,
+    ) {
+        let this = Arc::clone(self);
+        let page = page.clone();
+        self.behind(async move {
+            let route = Route::Page(page.clone());
+            let shelf = &this.dependencies.page_store;
+            if let Err(why) = shelf.store(&route, format, meta, body, asked.wall).await {
+                tracing::warn!(error = %why, %route, "a page cannot be stored");
+            }
+            // It was taken back while it was written.
+            if page.scope.is_mirror() && this.refusals.overrule(&page, Some(asked.at)) {
+                this.withdraw(&page, false).await;
+            }
+        });
+    }
+
+    /// Notes on the disk that a page was confirmed which is shown from there when upstream fails. Of GitLab's none is: the
+    /// rights that it could be shown by end with the process.
+    pub(super) fn confirm_behind(
+        self: &Arc<Self>,
+        page: &PageRef,
+        confirmed: &Page,
+        asked: AskedAt,
+    ) {
+        if !page.scope.is_mirror() {
+            return;
+        }
+        let this = Arc::clone(self);
+        let route = Route::Page(page.clone());
+        let format = confirmed.source();
+        let validators = confirmed.validators().to_text();
+        self.behind(async move {
+            let shelf = &this.dependencies.page_store;
+            if let Err(why) = shelf.confirm(&route, format, validators, asked.wall).await {
+                tracing::warn!(error = %why, %route, "that a page still stands cannot be noted");
+            }
+        });
+    }
+
+    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let writing = Arc::clone(&self.writing);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a page that is not stored is asked for again, no more"
+        )]
+        tokio::spawn(async move {
+            work.await;
+            drop(writing);
+        });
+    }
+
+    /// Returns when every page that was answered with is on the disk.
+    pub async fn flush(&self) {
+        while Arc::strong_count(&self.writing) > 1 {
+            tokio::time::sleep(FLUSH_LOOK_EVERY).await;
+        }
+    }
+}
+
+/// The instant that a time of the wall clock's is; none for one that is yet to come.
+fn instant_of(time: SystemTime) -> Option<Instant> {
+    let ago = clock::wall().duration_since(time).ok()?;
+    clock::now().checked_sub(ago)
+}

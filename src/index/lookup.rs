@@ -1,0 +1,60 @@
+//! What a stored page of a mirror says about one of its paths, found without asking upstream.
+//!
+//! For `larder explain`. Judged by the same links and the same minimum age as pages that are
+//! served. Must not know where the page was stored.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::index::error::PageError;
+use crate::index::rewrite::mirror_files::MirrorFiles;
+use crate::index::rewrite::{RewriteJob, Rewriting};
+use crate::index::sources::PageSources;
+use crate::registry::{MirrorPath, PageRef};
+use crate::simple::{CoreMetadata, Format};
+use crate::upstream::Validators;
+use crate::values::digest::Digest;
+
+/// A path as a page lists it.
+#[derive(Debug)]
+pub struct PathLookup {
+    pub sha256: Option<Digest>,
+    /// Upstream's own PEP 658 metadata.
+    pub metadata: Option<CoreMetadata>,
+    /// Why no caller may have it, if its age says so.
+    pub refusal: Option<PageError>,
+}
+
+/// Looks a path up on a page that was stored in `source` and came from `url`.
+///
+/// # Errors
+/// When the page is none, or its mirror is not configured.
+pub fn lookup(
+    sources: &PageSources,
+    page: &PageRef,
+    path: &MirrorPath,
+    (url, source, body): (&str, Format, &Bytes),
+    now: SystemTime,
+) -> Result<Option<PathLookup>, PageError> {
+    let links = sources.links_of(&page.scope, url);
+    let job = RewriteJob {
+        page: page.clone(),
+        source,
+        target: source,
+        url: Url::parse(url).map_err(PageError::not_a_page)?,
+        links: links.ok_or(PageError::Internal)?,
+    };
+    let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
+    let files = MirrorFiles::new(rewritten.collected.mirrored);
+    let Some(file) = files.find(path) else {
+        return Ok(None);
+    };
+    let held_back = file.held_back(sources.min_age(&page.scope), now);
+    Ok(Some(PathLookup {
+        sha256: file.sha256,
+        metadata: file.metadata,
+        refusal: held_back.map(|why| PageError::held_back(why, now)),
+    }))
+}

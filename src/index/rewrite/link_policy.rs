@@ -1,0 +1,422 @@
+//! Which links on a page lead through larder, what they become, and what a page's files are.
+//!
+//! A link to a configured base that is one of our routes becomes a root-relative link with the path exactly as upstream
+//! spelled it; every other link stays. Root-relative, so that no `Host` a client sends can ever be part of a page. From a
+//! mirror's page are left out: files younger than the mirror's `min_age`, whatever bears a private name, and everything
+//! if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
+//! links are routes already, and the same is left out of them. Offline everything is left out that is not held. A link
+//! through larder must be one that is found again by its path alone ([`crate::index::Pages::locate`]); where that is not so, it
+//! stays as it is and the log says why. Must not know formats.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use url::Url;
+
+use crate::index::rewrite::likely_wheels::LikelyWheel;
+use crate::index::rewrite::min_age::{HeldBack, held_back};
+use crate::index::rewrite::mirror_files::{MirrorFile, Noted};
+use crate::registry::{
+    Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
+    Scope, Stranger, recognise_house,
+};
+use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
+use crate::store::{Holdings, WheelMark};
+use crate::values::clock;
+
+/// Things that were warned about, each once; more are not logged.
+const WARNED_MAX: usize = 64;
+
+/// Of a file's name, as much as the log needs.
+const LOGGED_CHARS_MAX: usize = 100;
+
+/// A path leads to a page of the project in the file's name, and to no other.
+const OTHER_PROJECT: Stranger = Stranger::Unfit("a file name of another project than its page");
+
+/// An address has no query, so that it can stand for one of them only.
+const OTHER_QUERY: Stranger =
+    Stranger::Unfit("a path that is on its page with another query before");
+
+/// Files that are noted of a page too large to keep; some 100 bytes each.
+const PASSING_MAX: usize = 65_536;
+
+/// What the links of one upstream's pages are judged by.
+#[derive(Clone)]
+pub struct LinkPolicy {
+    rules: LinkRules,
+    private: Arc<PrivateNames>,
+    path_prefix: Arc<str>,
+    /// Offline: only what is in here is listed.
+    held: Option<Holdings>,
+    warned: Arc<Mutex<HashSet<String>>>,
+}
+
+#[derive(Clone)]
+pub enum LinkRules {
+    /// GitLab's pages may be another larder's, which has a mirror's files on them in GitLab's place: these lead through
+    /// the mirror that they come from, and by its rules.
+    GitLab {
+        bases: Bases,
+        mirrors: Arc<[MirrorRules]>,
+    },
+    Mirror(MirrorRules),
+    /// Of pages that were carried here. A mirror's files need no such mirror to be configured; if it is, its rules hold.
+    Portable(Arc<[MirrorRules]>),
+}
+
+/// What is a mirror's, and may come from it.
+#[derive(Clone)]
+pub struct MirrorRules {
+    pub base: Arc<MirrorBase>,
+    pub min_age: Duration,
+}
+
+/// The files of one page, as they were met.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The page passes by and is not kept: only what it says of a mirror's paths is.
+    pub passing: bool,
+    /// Those whose digest is known, under the addresses they are listed by.
+    pub files: Vec<FileRef>,
+    pub mirrored: Noted,
+    /// The wheels that metadata may be added to, in the order of the marks.
+    pub marked: Vec<WheelMark>,
+    /// The same wheels, as they are listed.
+    pub wheels: Vec<LikelyWheel>,
+    pub held_back: usize,
+    /// When the first of those that are held back will be old enough.
+    pub held_back_until: Option<SystemTime>,
+}
+
+impl Collected {
+    fn hold_back(&mut self, why: HeldBack) {
+        self.held_back += 1;
+        if let HeldBack::Until(until) = why {
+            let first = self.held_back_until.map_or(until, |known| known.min(until));
+            self.held_back_until = Some(first);
+        }
+    }
+}
+
+impl LinkPolicy {
+    pub fn new(rules: LinkRules, private: Arc<PrivateNames>, path_prefix: &str) -> Self {
+        Self {
+            rules,
+            private,
+            path_prefix: path_prefix.trim_end_matches('/').into(),
+            held: None,
+            warned: Arc::default(),
+        }
+    }
+
+    /// The same offline. To decide then blocks.
+    pub fn held(self, holdings: Holdings) -> Self {
+        Self {
+            held: Some(holdings),
+            ..self
+        }
+    }
+
+    /// Our address of the file that a link on this page leads to, if it leads through larder.
+    pub fn file_address(&self, page: &PageRef, link: &Url) -> Option<String> {
+        let mirrored = |mirror: &MirrorRules| {
+            let path = mirror.base.recognise(link)?;
+            is_found_by_name(page, &path).then(|| path.to_string())
+        };
+        match &self.rules {
+            LinkRules::Mirror(rules) => mirrored(rules),
+            LinkRules::GitLab { bases, mirrors } => match bases.recognise(link) {
+                LinkTarget::Ours {
+                    route: route @ Route::File(_),
+                    ..
+                } => Some(route.path()),
+                LinkTarget::Ours { .. } | LinkTarget::UnknownBase { .. } => None,
+                LinkTarget::Foreign => mirrors.iter().find_map(mirrored),
+            },
+            LinkRules::Portable(_) => match recognise_house(link)? {
+                route @ (Route::File(_) | Route::Mirrored(_)) => Some(route.path()),
+                _ => None,
+            },
+        }
+    }
+
+    /// Decides about one entry, and notes what it is in `collected`.
+    pub fn decide(&self, page: &PageRef, entry: &Entry<'_>, collected: &mut Collected) -> Decision {
+        let decision = match &self.rules {
+            LinkRules::GitLab { bases, mirrors } => {
+                self.on_gitlab(page, bases, mirrors, entry, collected)
+            }
+            LinkRules::Mirror(rules) if page.name.is_some() => {
+                self.on_mirror(page, rules, entry, collected)
+            }
+            LinkRules::Mirror(rules) => self.on_mirror_index(&rules.base, entry),
+            LinkRules::Portable(mirrors) if page.name.is_some() => {
+                self.on_portable(page, mirrors, entry, collected)
+            }
+            LinkRules::Portable(_) => self.on_portable_index(&page.scope, entry),
+        };
+        match decision {
+            // Offline it leads nowhere.
+            Decision::Keep if self.held.is_some() => Decision::Drop,
+            decision => decision,
+        }
+    }
+
+    fn on_gitlab(
+        &self,
+        page: &PageRef,
+        bases: &Bases,
+        mirrors: &[MirrorRules],
+        entry: &Entry<'_>,
+        collected: &mut Collected,
+    ) -> Decision {
+        match bases.recognise(entry.url) {
+            LinkTarget::Ours { route, path } => {
+                let file = match route {
+                    Route::File(file) => Some(file),
+                    _ => None,
+                };
+                self.lead(&path, file, entry, collected)
+            }
+            LinkTarget::UnknownBase { base } => {
+                let key = "gitlab.external_urls, if it is this GitLab's external URL";
+                self.warn_unknown(&base, key);
+                Decision::Keep
+            }
+            LinkTarget::Foreign => {
+                for mirror in mirrors {
+                    if mirror.base.recognise(entry.url).is_some() {
+                        return self.on_mirror(page, mirror, entry, collected);
+                    }
+                }
+                Decision::Keep
+            }
+        }
+    }
+
+    fn on_mirror(
+        &self,
+        page: &PageRef,
+        rules: &MirrorRules,
+        entry: &Entry<'_>,
+        collected: &mut Collected,
+    ) -> Decision {
+        let path = match rules.base.judge(entry.url) {
+            Ok(path) if !is_found_by_name(page, &path) => Err(OTHER_PROJECT),
+            judged => judged,
+        };
+        match self.mirrored(path, rules.min_age, entry, collected) {
+            Ok(decision) => decision,
+            Err(why) => {
+                // The index itself or another page of it, which a whole address would give away, with whatever its path
+                // holds.
+                if entry.url.path().ends_with('/')
+                    && let Some(page) = rules.base.recognise_page(entry.url)
+                {
+                    return self.lead_to_page(page);
+                }
+                self.warn_past(&rules.base, entry, why);
+                Decision::Keep
+            }
+        }
+    }
+
+    /// About a file of a mirror's; why there is nothing to decide, if it has no address here.
+    fn mirrored(
+        &self,
+        mut path: Result<MirrorPath, Stranger>,
+        min_age: Duration,
+        entry: &Entry<'_>,
+        collected: &mut Collected,
+    ) -> Result<Decision, Stranger> {
+        if self.bears_private_name(entry) {
+            return Ok(Decision::Drop);
+        }
+        if let Ok(known) = &path {
+            let file = MirrorFile::new(known, entry.sha256, entry.core_metadata, entry.upload_time);
+            let max = if collected.passing {
+                PASSING_MAX
+            } else {
+                usize::MAX
+            };
+            if !collected.mirrored.add(file, max) {
+                path = Err(OTHER_QUERY);
+            }
+        }
+        if let Some(why) = held_back(entry.upload_time, min_age, clock::wall()) {
+            collected.hold_back(why);
+            return Ok(Decision::Drop);
+        }
+        let path = path?;
+        let file = match (entry.sha256, &self.held) {
+            (Some(digest), _) => Some(FileRef::mirrored(&path, digest)),
+            // What it turned out to have when it was kept.
+            (None, Some(held)) => held.at(&path),
+            (None, None) => None,
+        };
+        Ok(self.lead(&path.to_string(), file, entry, collected))
+    }
+
+    /// A link that is one of our routes already.
+    fn on_portable(
+        &self,
+        page: &PageRef,
+        mirrors: &[MirrorRules],
+        entry: &Entry<'_>,
+        collected: &mut Collected,
+    ) -> Decision {
+        match recognise_house(entry.url) {
+            Some(Route::File(file)) if !page.scope.is_mirror() => {
+                self.lead(entry.url.path(), Some(file), entry, collected)
+            }
+            Some(Route::Mirrored(path))
+                if !page.scope.is_mirror() || *path.scope() == page.scope =>
+            {
+                let is_its = |mirror: &&MirrorRules| mirror.base.scope() == path.scope();
+                let min_age = match mirrors.iter().find(is_its) {
+                    Some(mirror) => mirror.min_age,
+                    None => Duration::ZERO,
+                };
+                let decided = self.mirrored(Ok(path), min_age, entry, collected);
+                decided.unwrap_or(Decision::Drop)
+            }
+            _ => Decision::Drop,
+        }
+    }
+
+    fn on_portable_index(&self, scope: &Scope, entry: &Entry<'_>) -> Decision {
+        match ProjectName::parse(&entry.name) {
+            Ok(name) if !(scope.is_mirror() && self.private.hold(&name)) => {
+                self.lead_to_page(PageRef {
+                    scope: scope.clone(),
+                    name: Some(name),
+                })
+            }
+            Ok(_) | Err(_) => Decision::Drop,
+        }
+    }
+
+    fn on_mirror_index(&self, base: &MirrorBase, entry: &Entry<'_>) -> Decision {
+        let name = ProjectName::parse(&entry.name);
+        if name.is_ok_and(|name| self.private.hold(&name)) {
+            return Decision::Drop;
+        }
+        match base.recognise_page(entry.url) {
+            Some(page) => self.lead_to_page(page),
+            None => Decision::Keep,
+        }
+    }
+
+    fn lead_to_page(&self, page: PageRef) -> Decision {
+        Decision::Replace(Replacement {
+            address: format!("{}{}", self.path_prefix, Route::Page(page)),
+            markable: false,
+        })
+    }
+
+    /// The link becomes ours.
+    fn lead(
+        &self,
+        path: &str,
+        file: Option<FileRef>,
+        entry: &Entry<'_>,
+        collected: &mut Collected,
+    ) -> Decision {
+        if let Some(held) = &self.held {
+            match &file {
+                Some(file) if held.holds(file) => {}
+                Some(_) | None => return Decision::Drop,
+            }
+        }
+        let mut markable = false;
+        if let Some(file) = file
+            && !collected.passing
+        {
+            markable = entry.core_metadata.is_none() && file.filename.is_wheel();
+            if markable {
+                collected.marked.push(WheelMark::of(&file));
+                collected.wheels.push(LikelyWheel::new(file.clone(), entry));
+            }
+            collected.files.push(file);
+        }
+        Decision::Replace(Replacement {
+            address: format!("{}{path}", self.path_prefix),
+            markable,
+        })
+    }
+
+    /// Whether a file's most likely project is none of a mirror's business. A page may call a file otherwise than its address
+    /// does, and a client may go by either.
+    fn bears_private_name(&self, entry: &Entry<'_>) -> bool {
+        let is_private = |filename: &str| match project_candidates(filename).first() {
+            Some(name) => self.private.hold(name),
+            None => false,
+        };
+        if is_private(&entry.name) {
+            return true;
+        }
+        let segment = entry
+            .url
+            .path_segments()
+            .and_then(|mut all| all.next_back());
+        match segment.and_then(Filename::parse) {
+            Some(filename) => is_private(filename.as_str()),
+            None => false,
+        }
+    }
+
+    /// Why a file's link goes past larder. Neither path nor query is logged, which may hold a secret.
+    fn warn_past(&self, base: &MirrorBase, entry: &Entry<'_>, why: Stranger) {
+        let origin = entry.url.origin().ascii_serialization();
+        match why {
+            Stranger::Elsewhere if entry.url.has_host() => {
+                self.warn_unknown(&origin, &format!("mirrors.{base}.file_urls"));
+            }
+            Stranger::Elsewhere => {}
+            Stranger::Unfit(why) => {
+                if self.is_first(format!("{origin} {why}")) {
+                    let file: String = entry.name.chars().take(LOGGED_CHARS_MAX).collect();
+                    tracing::warn!(
+                        %origin, file, error = %why,
+                        "a page links to a file that can have no address here, so this link goes past larder, as do others of the kind"
+                    );
+                }
+            }
+        }
+    }
+
+    fn warn_unknown(&self, base: &str, key: &str) {
+        if self.is_first(base.to_owned()) {
+            tracing::warn!(
+                %base,
+                "pages link to a base that is not configured, so these links go past larder; the line to add it to is {key}"
+            );
+        }
+    }
+
+    /// Says what a page is served without.
+    pub fn warn_left_out(&self, page: &PageRef, left_out: &LeftOut) {
+        let Some(first) = &left_out.first else { return };
+        let page = Route::Page(page.clone());
+        if self.is_first(page.path()) {
+            tracing::warn!(
+                %page, entries = left_out.entries, %first,
+                "a page has entries that cannot be used, and is served without them"
+            );
+        }
+    }
+
+    /// Whether this was not logged before, and may be.
+    fn is_first(&self, warning: String) -> bool {
+        let mut warned = self.warned.lock();
+        warned.len() < WARNED_MAX && warned.insert(warning)
+    }
+}
+
+/// Whether the page that lists a path is found by the path alone, which is done by the file's name.
+fn is_found_by_name(page: &PageRef, path: &MirrorPath) -> bool {
+    let is_its = |name: &ProjectName| project_candidates(path.filename().as_str()).contains(name);
+    page.name.as_ref().is_none_or(is_its)
+}

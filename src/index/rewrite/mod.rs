@@ -1,0 +1,166 @@
+//! A page on its way from upstream's bytes to ours.
+//!
+//! Owns the driving of the rewriter, and what is collected on the way. Must not know where the bytes come from or go.
+
+pub mod likely_wheels;
+pub mod link_policy;
+pub mod min_age;
+pub mod mirror_files;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use url::Url;
+
+use self::link_policy::{Collected, LinkPolicy};
+use self::mirror_files::MirrorFiles;
+use super::cache::page::RewrittenPage;
+use super::error::PageError;
+use crate::registry::PageRef;
+use crate::simple::{Decision, Entry, Format, ProjectStatus, Rewriter, Subject};
+use crate::upstream::Validators;
+
+/// PEP 792's status for a project that must not be installed.
+const QUARANTINED: &str = "quarantined";
+
+/// How a page is to be read and written.
+#[derive(Clone)]
+pub struct RewriteJob {
+    pub page: PageRef,
+    /// As upstream sent it.
+    pub source: Format,
+    /// As the client wants it.
+    pub target: Format,
+    /// Where upstream served it from: links are resolved against it.
+    pub url: Url,
+    pub links: LinkPolicy,
+}
+
+impl RewriteJob {
+    /// Whether a project's JSON becomes HTML, which is known from its beginning only at the end.
+    pub fn turns_into_html(&self) -> bool {
+        self.source == Format::Json && self.target == Format::Html && self.page.name.is_some()
+    }
+}
+
+pub struct Rewriting {
+    target: Format,
+    rewriter: Rewriter,
+    output: BytesMut,
+    page: PageRef,
+    links: LinkPolicy,
+    collected: Arc<Mutex<Collected>>,
+}
+
+impl Rewriting {
+    pub fn new(job: RewriteJob) -> Self {
+        Self::begin(job, true)
+    }
+
+    /// Rewrites a whole page. A quarantined project's files are left out.
+    pub fn whole(
+        job: &RewriteJob,
+        body: &[u8],
+        validators: &Validators,
+    ) -> Result<RewrittenPage, PageError> {
+        let mut rewriting = Self::new(job.clone());
+        rewriting.write(body)?;
+        rewriting.finish(job, body, validators)
+    }
+
+    fn begin(job: RewriteJob, offered: bool) -> Self {
+        let collected = Arc::<Mutex<Collected>>::default();
+        let seen = Arc::clone(&collected);
+        let page = job.page.clone();
+        let links = job.links.clone();
+        let subject = match &job.page.name {
+            Some(name) => Subject::Project(name.clone()),
+            None => Subject::Index,
+        };
+        let decide = move |entry: &Entry<'_>| {
+            if !offered {
+                return Decision::Drop;
+            }
+            links.decide(&page, entry, &mut seen.lock())
+        };
+        Self {
+            target: job.target,
+            rewriter: Rewriter::new(job.source, job.target, subject, job.url, decide),
+            output: BytesMut::new(),
+            page: job.page,
+            links: job.links,
+            collected,
+        }
+    }
+
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), PageError> {
+        self.rewriter.write(chunk).map_err(PageError::not_a_page)?;
+        self.output.extend_from_slice(&self.rewriter.take_output());
+        Ok(())
+    }
+
+    /// Rewritten bytes so far; they are no longer part of the page that [`Self::finish`] makes.
+    pub fn take_output(&mut self) -> Bytes {
+        self.output.split().freeze()
+    }
+
+    /// From here on the page is streamed out, in memory that hardly grows with it.
+    pub fn stream(&mut self) {
+        let mut collected = self.collected.lock();
+        *collected = Collected {
+            passing: true,
+            mirrored: std::mem::take(&mut collected.mirrored),
+            ..Collected::default()
+        };
+    }
+
+    /// Ends a page that was streamed out: its last bytes, and the files of a mirror that it lists.
+    pub fn finish_stream(self) -> Result<(Bytes, MirrorFiles), PageError> {
+        let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
+        self.links.warn_left_out(&self.page, &finished.left_out);
+        let collected = std::mem::take(&mut *self.collected.lock());
+        let mut output = self.output;
+        output.extend_from_slice(&finished.rest);
+        let files = if is_quarantined(finished.status.as_ref()) {
+            MirrorFiles::default()
+        } else {
+            MirrorFiles::new(collected.mirrored)
+        };
+        Ok((output.freeze(), files))
+    }
+
+    /// Judges the page whose `body` was written. Its status may come after its files, so that a page of a quarantined
+    /// project is written anew.
+    pub fn finish(
+        self,
+        job: &RewriteJob,
+        body: &[u8],
+        validators: &Validators,
+    ) -> Result<RewrittenPage, PageError> {
+        let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
+        self.links.warn_left_out(&self.page, &finished.left_out);
+        let collected = std::mem::take(&mut *self.collected.lock());
+        if is_quarantined(finished.status.as_ref())
+            && !(collected.files.is_empty() && collected.mirrored.is_empty())
+        {
+            let mut empty = Self::begin(job.clone(), false);
+            empty.write(body)?;
+            return empty.finish(job, body, validators);
+        }
+        let mut output = self.output;
+        output.extend_from_slice(&finished.rest);
+        Ok(RewrittenPage {
+            format: self.target,
+            source: job.source,
+            body: output.freeze(),
+            marks: finished.marks,
+            collected,
+            validators: validators.clone(),
+        })
+    }
+}
+
+fn is_quarantined(status: Option<&ProjectStatus>) -> bool {
+    status.is_some_and(|status| status.status == QUARANTINED)
+}

@@ -1,0 +1,173 @@
+//! A page of the scope's own upstream: from memory while it is fresh, or fetched, or the stored one where upstream fails.
+//!
+//! Must not know what a forwarded package is answered with.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Pages;
+use super::cache::freshness::{UpstreamVerdict, Use};
+use super::cache::memory::{CacheEntry, CacheKey};
+use super::cache::page::Page;
+use super::error::PageError;
+use super::fetch::Fetched;
+use super::request::{PageReply, PageRequest};
+use crate::access::{Authorization, Permit};
+use crate::values::cache_status::{CacheStatus, Outcome};
+use crate::values::single_flight::SharedResult;
+use crate::values::{clock, correlation};
+
+impl Pages {
+    /// What the scope's own upstream has. The error may be a [`Fetched::Forward`]: GitLab has no such package.
+    pub(super) async fn own(
+        &self,
+        request: &PageRequest,
+        now: Instant,
+    ) -> Result<PageReply, Fetched> {
+        let fetcher = &self.fetcher;
+        let key = CacheKey::new(request.page.clone(), request.format, &request.caller);
+        let standing = fetcher.standing(request, now);
+        if !request.insists
+            && let Some(refusal) = fetcher.refused_lately(&request.page, now)
+        {
+            return Ok(PageReply::PassThrough(refusal));
+        }
+        let known = fetcher.memory.entry(&key);
+        if !request.insists
+            && let Authorization::Proven(permit) = standing
+            && let Some((entry, page)) = &known
+            && let Some(reply) = self.from_memory(request, &key, permit, entry, page, now)
+        {
+            return Ok(reply);
+        }
+        let seen = known.as_ref().map(|(entry, _)| entry.asked);
+        let who = request.caller.fingerprint();
+        let asker = match standing {
+            Authorization::Proven(_) => None,
+            Authorization::Unproven => Some(who),
+        };
+        let shared = fetcher.fetch(request, &key, asker, seen).await?;
+        let mut applied = fetcher.apply(request, &key, shared, standing, clock::now());
+        // The fetch that was joined asked in another caller's name: ask in this one's.
+        if let Err(Fetched::Foreign) = applied {
+            let shared = fetcher.fetch(request, &key, Some(who), seen).await?;
+            let own = SharedResult {
+                joined: false,
+                ..shared
+            };
+            applied = fetcher.apply(request, &key, own, standing, clock::now());
+        }
+        // It gave a stream, which has one taker: ask for one of this caller's own.
+        if let Err(Fetched::TooLarge(_)) = applied {
+            let own = SharedResult {
+                value: fetcher.ask(request, &key).await,
+                joined: false,
+            };
+            applied = fetcher.apply(request, &key, own, standing, clock::now());
+        }
+        match applied {
+            Err(Fetched::Failed(why)) => {
+                let stale = self.in_default(request, &key, known, &why);
+                stale.ok_or(Fetched::Failed(why))
+            }
+            Err(Fetched::Refused(answer)) => {
+                let stale = self.in_default(request, &key, known, &"upstream asks for a pause");
+                Ok(stale.unwrap_or(PageReply::PassThrough(answer)))
+            }
+            applied => applied,
+        }
+    }
+
+    /// The page in memory, if it may be shown without asking; it is renewed behind the answer when it is about to lapse.
+    fn from_memory(
+        &self,
+        request: &PageRequest,
+        key: &CacheKey,
+        permit: Permit,
+        entry: &CacheEntry,
+        page: &Arc<Page>,
+        now: Instant,
+    ) -> Option<PageReply> {
+        let decided = self
+            .fetcher
+            .decide(key, entry, UpstreamVerdict::Unasked, now);
+        if !decided.is_shown_unasked() || page.is_due_again(clock::wall()) {
+            return None;
+        }
+        let uses = entry.used();
+        let lapsed = decided == Use::ShowAndAsk;
+        if lapsed || (decided == Use::Show { due: true } && self.fetcher.is_hot(uses)) {
+            self.renew_behind(request, key, entry.asked, Authorization::Proven(permit));
+        }
+        let (status, age) = if lapsed {
+            let age = now.saturating_duration_since(entry.asked);
+            (CacheStatus::new(Outcome::Updating), Some(age))
+        } else {
+            (CacheStatus::HIT, None)
+        };
+        let page = Arc::clone(page);
+        Some(self.fetcher.reply(request, permit, page, status, age))
+    }
+
+    /// The page of before in place of one that upstream failed to give, if it is usable and the caller's right stands.
+    ///
+    /// A mirror's page that an earlier process stored will do as well: there is no right to it that could have ended
+    /// meanwhile.
+    fn in_default(
+        &self,
+        request: &PageRequest,
+        key: &CacheKey,
+        known: Option<(CacheEntry, Arc<Page>)>,
+        why: &dyn std::fmt::Display,
+    ) -> Option<PageReply> {
+        let now = clock::now();
+        let fetcher = &self.fetcher;
+        let (body, asked, page) = match known {
+            Some((entry, page)) => (entry.body, Some(entry.asked), page),
+            None if request.page.scope.is_mirror() => {
+                let latest = fetcher.memory.latest(key)?;
+                (latest.body, latest.asked, latest.page)
+            }
+            None => return None,
+        };
+        let failed = UpstreamVerdict::Failed;
+        if fetcher.decide_as_of(key.page(), asked, body.spread(), failed, now) != Use::ShowStale {
+            return None;
+        }
+        let Authorization::Proven(permit) = fetcher.standing(request, now) else {
+            return None;
+        };
+        let age = asked.map(|asked| now.saturating_duration_since(asked));
+        tracing::warn!(error = %why, "serving a stored page: upstream failed");
+        self.stale.note(&request.page, age, now);
+        let status = CacheStatus::new(Outcome::Stale);
+        Some(fetcher.reply(request, permit, page, status, age))
+    }
+
+    /// Asks for a page again while the one that is known is served: one such question at a time, in this caller's name.
+    pub(super) fn renew_behind(
+        &self,
+        request: &PageRequest,
+        key: &CacheKey,
+        seen: Instant,
+        standing: Authorization,
+    ) {
+        if self.fetcher.is_fetching(key) {
+            return;
+        }
+        let fetcher = Arc::clone(&self.fetcher);
+        let request = request.clone();
+        let key = key.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a page that is not renewed is asked for by the next caller"
+        )]
+        tokio::spawn(correlation::carried(async move {
+            let fetched: Result<_, PageError> =
+                fetcher.fetch(&request, &key, None, Some(seen)).await;
+            if let Ok(shared) = fetched {
+                drop(fetcher.apply(&request, &key, shared, standing, clock::now()));
+            }
+        }));
+    }
+}
