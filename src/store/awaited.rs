@@ -5,20 +5,19 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tempfile::NamedTempFile;
 
 use super::error::StoreError;
-use super::layout::{Layout, make_dir};
+use super::folder::Folder;
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::digest::Digest;
 
-/// Most bundles that are waited for; the one that was heard of longest ago makes way.
+/// Most bundles that are waited for; the one that was heard of longest ago is forgotten.
 const BUNDLES_MAX: usize = 64;
 
 /// A bundle of which nothing more comes for so long is waited for no more.
@@ -29,28 +28,22 @@ const NOTE_BYTES_MAX: u64 = 64 << 10;
 
 /// The bundles that one folder waits for. What changes it blocks.
 pub struct AwaitedBundles {
-    layout: Arc<Layout>,
+    folder: Arc<Folder>,
     known: Mutex<BTreeMap<String, AwaitedParts>>,
 }
 
 impl AwaitedBundles {
     /// What was noted before. A note that cannot be read is none: the next part of that bundle writes another.
-    pub(super) fn read(layout: Arc<Layout>) -> Self {
-        let entries = fs::read_dir(layout.awaited())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let notes = entries.filter_map(|entry| {
-            let size = entry.metadata().ok()?.len();
-            let text = (size <= NOTE_BYTES_MAX).then(|| fs::read(entry.path()).ok())??;
-            let note: AwaitedParts = serde_json::from_slice(&text).ok()?;
-            let is_it = Digest::parse(&note.bundle).is_some()
-                && entry.file_name().to_str() == Some(&note.bundle);
-            is_it.then(|| (note.bundle.clone(), note))
-        });
-        let known = notes.take(BUNDLES_MAX).collect();
+    pub(super) fn read(folder: Arc<Folder>) -> Self {
+        let mut known = BTreeMap::new();
+        if let Ok(entries) = fs::read_dir(folder.layout.awaited()) {
+            let notes = entries.flatten().filter_map(|entry| read_note(&entry));
+            for note in notes.take(BUNDLES_MAX) {
+                known.insert(note.bundle.clone(), note);
+            }
+        }
         Self {
-            layout,
+            folder,
             known: Mutex::new(known),
         }
     }
@@ -80,16 +73,13 @@ impl AwaitedBundles {
         };
         self.write(&awaited)?;
         known.insert(bundle, awaited);
-        if known.len() > BUNDLES_MAX
-            && let Some(oldest) = known
-                .values()
-                .min_by_key(|known| known.since)
-                .map(|known| known.bundle.clone())
-        {
-            known.remove(&oldest);
-            self.remove(&oldest)?;
-        }
-        Ok(())
+        let oldest = known.values().min_by_key(|known| known.since);
+        let Some(oldest) = oldest.filter(|_| known.len() > BUNDLES_MAX) else {
+            return Ok(());
+        };
+        let oldest = oldest.bundle.clone();
+        known.remove(&oldest);
+        self.remove(&oldest)
     }
 
     /// What is waited for now.
@@ -104,7 +94,7 @@ impl AwaitedBundles {
     }
 
     fn remove(&self, bundle: &str) -> Result<(), StoreError> {
-        let path = self.layout.awaited_bundle(bundle);
+        let path = self.folder.layout.awaited_bundle(bundle);
         match fs::remove_file(&path) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::io("remove", &path)(why))
@@ -114,27 +104,30 @@ impl AwaitedBundles {
     }
 
     fn write(&self, awaited: &AwaitedParts) -> Result<(), StoreError> {
-        let (folder, path) = (
-            self.layout.awaited(),
-            self.layout.awaited_bundle(&awaited.bundle),
-        );
-        let failed = |why: io::Error| StoreError::io("write", &path)(why);
-        make_dir(&folder).map_err(failed)?;
-        let text = serde_json::to_vec(awaited).map_err(|why| failed(why.into()))?;
-        // Made where a process that is killed has it swept away.
-        let mut file = NamedTempFile::new_in(self.layout.spool()).map_err(failed)?;
-        file.write_all(&text)
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(failed)?;
-        file.persist(&path).map_err(|why| failed(why.error))?;
-        File::open(&folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+        let path = self.folder.layout.awaited_bundle(&awaited.bundle);
+        let text = serde_json::to_vec(awaited).map_err(io::Error::from);
+        let written = text.and_then(|text| self.folder.layout.replace_file(&path, &text));
+        written.map_err(StoreError::io("write", &path))
+    }
+}
+
+fn read_note(entry: &fs::DirEntry) -> Option<AwaitedParts> {
+    if entry.metadata().ok()?.len() > NOTE_BYTES_MAX {
+        return None;
+    }
+    let text = fs::read(entry.path()).ok()?;
+    let note: AwaitedParts = serde_json::from_slice(&text).ok()?;
+    Digest::parse(&note.bundle)?;
+    if entry.file_name().to_str() == Some(&note.bundle) {
+        Some(note)
+    } else {
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Layout;
     use super::*;
 
     fn note(
@@ -159,8 +152,12 @@ mod tests {
     #[test]
     fn notes_survive_until_the_last_part_or_too_long() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
-        let open =
-            || Ok::<_, StoreError>(AwaitedBundles::read(Arc::new(Layout::make(dir.path())?)));
+        let open = || {
+            Ok::<_, StoreError>(AwaitedBundles::read(Folder::new(
+                Layout::make(dir.path())?,
+                0,
+            )))
+        };
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let bundles = open()?;
         note(&bundles, "a", &[2, 3], 100)?;

@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
-use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use super::blobs::integrity;
-use super::changes::Changes;
-use super::error::StoreError;
+use super::error::{StoreError, blocking};
+use super::folder::Folder;
+use super::index;
 use super::layout::Layout;
+use super::lookup_cache::LookupCache;
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::values::digest::Digest;
 
@@ -32,21 +31,15 @@ pub struct CatalogEntry {
 
 #[derive(Clone)]
 pub struct Catalog {
-    layout: Arc<Layout>,
-    remembered: Cache<FileRef, Arc<CatalogEntry>>,
-    /// Counts what was recorded or forgotten. Held while what is remembered changes, so that a look on the disk from before a
-    /// change is not remembered after it.
-    generation: Arc<Mutex<u64>>,
-    changes: Changes,
+    folder: Arc<Folder>,
+    remembered: Arc<LookupCache<FileRef, Arc<CatalogEntry>>>,
 }
 
 impl Catalog {
-    pub(super) fn new(layout: Arc<Layout>, changes: Changes) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
-            layout,
-            remembered: Cache::new(REMEMBERED_MAX),
-            generation: Arc::default(),
-            changes,
+            folder,
+            remembered: Arc::new(LookupCache::new(REMEMBERED_MAX)),
         }
     }
 
@@ -58,9 +51,9 @@ impl Catalog {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
-        let (this, file) = (self.clone(), file.clone());
-        let look = tokio::task::spawn_blocking(move || this.look(&file));
-        look.await.map_err(|_| StoreError::Interrupted)?
+        let this = self.clone();
+        let file = file.clone();
+        blocking(move || this.look(&file)).await
     }
 
     /// The same. Blocks.
@@ -68,28 +61,14 @@ impl Catalog {
         if let Some(entry) = self.remembered.get(file) {
             return Ok(Some(entry));
         }
-        let before = *self.generation();
-        let found = cacache::index::find(self.layout.root(), &key(file))?;
-        let entry = found
-            .filter(|meta| meta.integrity == integrity(file.digest))
-            .and_then(|meta| serde_json::from_value::<CatalogEntry>(meta.metadata).ok())
-            .map(Arc::new);
-        if let Some(entry) = &entry {
-            self.keep(file, entry, before);
-        }
-        Ok(entry)
-    }
-
-    /// Remembers what was found on the disk in that generation.
-    fn keep(&self, file: &FileRef, entry: &Arc<CatalogEntry>, found_in: u64) {
-        let generation = self.generation();
-        if *generation == found_in {
-            self.remembered.insert(file.clone(), Arc::clone(entry));
-        }
-    }
-
-    fn generation(&self) -> MutexGuard<'_, u64> {
-        self.generation.lock()
+        let before = self.remembered.generation();
+        let Some(entry) = read(&self.folder.layout, file)? else {
+            return Ok(None);
+        };
+        let entry = Arc::new(entry);
+        self.remembered
+            .remember(file.clone(), Arc::clone(&entry), before);
+        Ok(Some(entry))
     }
 
     /// The digest of what a mirror's path was last seen to yield.
@@ -97,15 +76,15 @@ impl Catalog {
     /// # Errors
     /// When the index cannot be read.
     pub async fn digest_at(&self, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
-        let (layout, path) = (Arc::clone(&self.layout), path.clone());
-        let find = tokio::task::spawn_blocking(move || digest_at(&layout, &path));
-        find.await.map_err(|_| StoreError::Interrupted)?
+        let folder = Arc::clone(&self.folder);
+        let path = path.clone();
+        blocking(move || digest_at(&folder.layout, &path)).await
     }
 
     /// Whether this address is known to yield its digest. Blocks.
     pub(super) fn is_recorded(&self, file: &FileRef) -> Result<bool, StoreError> {
-        let found = cacache::index::find(self.layout.root(), &key(file))?;
-        Ok(found.is_some_and(|found| found.integrity == integrity(file.digest)))
+        let line = index::find(&self.folder.layout, &key(file))?;
+        Ok(line.is_some_and(|line| line.digest == file.digest))
     }
 
     /// Records what an address yielded, after its bytes were verified. Blocks.
@@ -113,24 +92,17 @@ impl Catalog {
     /// # Errors
     /// When the index cannot be written.
     pub fn record(&self, file: &FileRef, entry: CatalogEntry) -> Result<(), StoreError> {
-        if self
-            .remembered
-            .get(file)
-            .is_some_and(|known| *known == entry)
+        if let Some(known) = self.remembered.get(file)
+            && *known == entry
         {
             return Ok(());
         }
-        let _inside = self.layout.maintenance().enter(Some(file.digest));
-        let options = cacache::WriteOpts::new()
-            .integrity(integrity(file.digest))
-            .size(usize::try_from(entry.size).unwrap_or(usize::MAX))
-            .metadata(serde_json::json!(entry));
-        cacache::index::insert(self.layout.root(), &key(file), options)?;
-        let mut generation = self.generation();
-        *generation += 1;
-        self.remembered.insert(file.clone(), Arc::new(entry));
-        drop(generation);
-        self.changes.note();
+        let _writing = self.folder.maintenance.enter(Some(file.digest));
+        let layout = &self.folder.layout;
+        index::insert(layout, &key(file), file.digest, entry.size, None, &entry)?;
+        self.remembered
+            .change(file.clone(), Some(Arc::new(entry)), true);
+        self.folder.changes.note();
         Ok(())
     }
 
@@ -139,23 +111,28 @@ impl Catalog {
     /// # Errors
     /// When the index cannot be written.
     pub(super) fn forget(&self, file: &FileRef) -> Result<(), StoreError> {
-        let _inside = self.layout.maintenance().enter(None);
-        cacache::index::delete(self.layout.root(), &key(file))?;
-        let mut generation = self.generation();
-        *generation += 1;
-        self.remembered.invalidate(file);
-        drop(generation);
-        self.changes.note();
+        let _writing = self.folder.maintenance.enter(None);
+        index::delete(&self.folder.layout, &key(file))?;
+        self.remembered.change(file.clone(), None, true);
+        self.folder.changes.note();
         Ok(())
     }
 }
 
-pub(super) fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
-    let found = cacache::index::find(layout.root(), &Route::Mirrored(path.clone()).path())?;
-    Ok(found.and_then(|meta| Digest::parse(&meta.integrity.to_hex().1)))
+/// What the index says of an address. Blocks.
+pub(super) fn read(layout: &Layout, file: &FileRef) -> Result<Option<CatalogEntry>, StoreError> {
+    match index::find(layout, &key(file))? {
+        Some(line) if line.digest == file.digest => Ok(line.says()),
+        _ => Ok(None),
+    }
 }
 
-pub(super) fn key(file: &FileRef) -> String {
+pub(super) fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
+    let line = index::find(layout, &Route::Mirrored(path.clone()).path())?;
+    Ok(line.map(|line| line.digest))
+}
+
+fn key(file: &FileRef) -> String {
     Route::File(file.clone()).path()
 }
 
@@ -180,11 +157,12 @@ mod tests {
         };
         store.catalog.record(&file, entry.clone())?;
         assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));
-        let found_in = *store.catalog.generation();
+        let found_in = store.catalog.remembered.generation();
         store.catalog.forget(&file)?;
         store
             .catalog
-            .keep(&file, &Arc::new(entry.clone()), found_in);
+            .remembered
+            .remember(file.clone(), Arc::new(entry.clone()), found_in);
         assert_eq!(store.catalog.look(&file)?, None);
         store.catalog.record(&file, entry.clone())?;
         assert_eq!(store.catalog.look(&file)?.as_deref(), Some(&entry));

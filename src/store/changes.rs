@@ -2,12 +2,11 @@
 //!
 //! Must not know what changed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One count for a whole store: pages, addresses and blobs, coming and going.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Changes(Arc<AtomicU64>);
+#[derive(Debug, Default)]
+pub(super) struct Changes(AtomicU64);
 
 impl Changes {
     pub(super) fn count(&self) -> u64 {

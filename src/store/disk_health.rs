@@ -19,6 +19,9 @@ const RECENT: Duration = Duration::from_secs(24 * 3600);
 /// an alert waits, so that one that comes now and then is told of.
 const FULL_COUNTS_FOR: Duration = Duration::from_secs(3600);
 
+/// How long a disk that failed is left alone.
+pub const BACK_OFF: Duration = Duration::from_secs(30);
+
 /// What is wrong with the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
@@ -99,6 +102,8 @@ pub(super) struct DiskHealth {
     failures: AtomicU64,
     shortage: Mutex<Option<Shortage>>,
     fault: Mutex<Option<FaultRecord>>,
+    /// After a failed write nothing is written until then.
+    backing_off: Mutex<Option<Instant>>,
 }
 
 /// The store at a moment.
@@ -163,7 +168,7 @@ impl DiskHealth {
         self.blob_went();
     }
 
-    pub(super) fn quarantine(&self) {
+    pub(super) fn quarantined(&self) {
         add(&self.quarantined, 1);
         self.blob_went();
     }
@@ -220,9 +225,20 @@ impl DiskHealth {
         *fault = fault.take().filter(|fault| fault.wanted_bytes > bytes);
     }
 
-    /// It was looked at, and is well.
+    /// The disk was looked at, and is well.
     pub(super) fn recovered(&self) {
         *self.fault.lock() = None;
+        *self.backing_off.lock() = None;
+    }
+
+    pub(super) fn back_off(&self, now: Instant) {
+        *self.backing_off.lock() = Some(now + BACK_OFF);
+    }
+
+    /// Whether the disk failed less than [`BACK_OFF`] ago.
+    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
+        let until = *self.backing_off.lock();
+        until.is_some_and(|until| now < until)
     }
 
     /// What has to fit on the disk before it counts as well again, in bytes.

@@ -40,6 +40,14 @@ pub enum StoreError {
     Interrupted,
 }
 
+/// Runs what blocks on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| StoreError::Interrupted)?
+}
+
 impl StoreError {
     /// Whether only room is lacking: what is written already is good.
     pub fn is_lack_of_room(&self) -> bool {

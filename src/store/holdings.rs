@@ -1,20 +1,16 @@
 //! What is here: which files, at which addresses, and of which projects there is a page.
 //!
-//! For whoever has nobody else to ask. A file is held if its address is in the catalogue and its blob on the disk; that
+//! Asked where no upstream can be. A file is held if its address is in the catalogue and its blob on the disk; that
 //! the bytes are still right is found out when they are served. Must not know callers, or what is made of the answer.
 
-#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
 use std::sync::Arc;
 
 use super::catalog::{self, Catalog};
-use super::changes::Changes;
 use super::error::StoreError;
+use super::folder::Folder;
 use super::index_file::{self, IndexSubject};
-use super::layout::Layout;
-use crate::registry::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
+use crate::registry::{FileRef, MirrorPath, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
 
 /// Projects that are listed, of all scopes together; further ones are served without being listed.
@@ -25,23 +21,18 @@ pub type Projects = BTreeMap<Scope, BTreeSet<ProjectName>>;
 
 #[derive(Clone)]
 pub struct Holdings {
-    layout: Arc<Layout>,
+    folder: Arc<Folder>,
     catalog: Catalog,
-    changes: Changes,
 }
 
 impl Holdings {
-    pub(super) fn new(layout: Arc<Layout>, catalog: Catalog, changes: Changes) -> Self {
-        Self {
-            layout,
-            catalog,
-            changes,
-        }
+    pub(super) fn new(folder: Arc<Folder>, catalog: Catalog) -> Self {
+        Self { folder, catalog }
     }
 
     /// Moves whenever an answer given here may be another one than before. Read it before asking.
     pub fn generation(&self) -> u64 {
-        self.changes.count()
+        self.folder.changes.count()
     }
 
     /// Whether this address is known to yield its bytes, and they are here. Blocks.
@@ -51,19 +42,21 @@ impl Holdings {
 
     /// How many bytes this address is known to yield, if they are here. Blocks.
     pub fn size(&self, file: &FileRef) -> Option<u64> {
-        let known = self
-            .catalog
-            .look(file)
-            .inspect_err(|why| tracing::warn!(error = %why, "cannot be looked up"));
-        known.ok().flatten()?;
-        let blob = fs::metadata(self.layout.blob(file.digest)).ok()?;
-        blob.is_file().then_some(blob.len())
+        match self.catalog.look(file) {
+            Ok(Some(_)) => self.folder.layout.blob_size(file.digest),
+            Ok(None) => None,
+            Err(why) => {
+                tracing::warn!(%why, "cannot be looked up");
+                None
+            }
+        }
     }
 
     /// The file that a mirror's path was last seen to yield, if it is here. Blocks.
     pub fn at(&self, path: &MirrorPath) -> Option<FileRef> {
-        let digest = catalog::digest_at(&self.layout, path).ok().flatten()?;
-        Some(FileRef::mirrored(path, digest)).filter(|file| self.holds(file))
+        let digest = catalog::digest_at(&self.folder.layout, path).ok()??;
+        let file = FileRef::mirrored(path, digest);
+        if self.holds(&file) { Some(file) } else { None }
     }
 
     /// The projects that have a page, and a file that is held. Walks the whole index: blocks.
@@ -71,23 +64,19 @@ impl Holdings {
     /// # Errors
     /// When the index cannot be read.
     pub fn projects(&self) -> Result<Projects, StoreError> {
-        let (mut paged, mut held) = (Vec::new(), HeldNames::default());
-        index_file::every_line::<StoreError>(&self.layout, |index| {
+        let mut paged = Vec::new();
+        let mut held = HeldNames::default();
+        index_file::every_line::<StoreError>(&self.folder.layout, |index| {
             for line in index.lines {
-                let is_here = || self.layout.blob(line.digest).is_file();
+                let is_here = || self.folder.layout.blob(line.digest).is_file();
                 match line.subject {
-                    IndexSubject::Page {
-                        page:
-                            PageRef {
-                                scope,
-                                name: Some(name),
-                            },
-                        ..
-                    } if paged.len() < PROJECTS_MAX && is_here() => {
-                        paged.push((scope, name));
+                    IndexSubject::Page { page, .. } if paged.len() < PROJECTS_MAX && is_here() => {
+                        if let Some(name) = page.name {
+                            paged.push((page.scope, name));
+                        }
                     }
                     IndexSubject::File { file, .. } if is_here() => {
-                        held.add(&file.scope, file.filename.as_str())
+                        held.add(&file.scope, file.filename.as_str());
                     }
                     _ => {}
                 }

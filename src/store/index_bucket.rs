@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::index;
 use crate::values::digest::Digest;
 
 /// What one line says.
@@ -38,29 +39,19 @@ impl IndexBucket {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut bucket = Self::default();
         let mut lines: Vec<(RawLine, &[u8])> = Vec::new();
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        for line in bytes.split(|byte| *byte == b'\n') {
             match read_line(line) {
                 Some(read) => lines.push((read, line)),
+                None if line.is_empty() => {}
                 None => bucket.unreadable += 1,
             }
         }
-        let last: HashMap<&str, usize> = lines
-            .iter()
-            .enumerate()
-            .map(|(at, (line, _))| (line.key.as_str(), at))
-            .collect();
-        let counts: Vec<bool> = lines
-            .iter()
-            .enumerate()
-            .map(|(at, (line, _))| {
-                line.integrity.is_some() && last.get(line.key.as_str()) == Some(&at)
-            })
-            .collect();
-        for ((line, text), counts) in lines.into_iter().zip(counts) {
-            if counts {
+        let mut last: HashMap<String, usize> = HashMap::new();
+        for (at, (line, _)) in lines.iter().enumerate() {
+            last.insert(line.key.clone(), at);
+        }
+        for (at, (line, text)) in lines.into_iter().enumerate() {
+            if line.integrity.is_some() && last.get(&line.key) == Some(&at) {
                 bucket.compact.push(b'\n');
                 bucket.compact.extend_from_slice(text);
                 bucket.live.push(line);
@@ -73,20 +64,20 @@ impl IndexBucket {
 }
 
 fn read_line(line: &[u8]) -> Option<RawLine> {
-    let mut parts = line.splitn(2, |byte| *byte == b'\t');
-    let (sum, json) = (parts.next()?, parts.next()?);
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let sum = line.get(..tab)?;
+    let json = line.get(tab + 1..)?;
     // As text: in capitals it is no line to cacache.
-    (sum == Digest::of(json).to_string().as_bytes()).then(|| serde_json::from_slice(json).ok())?
+    if sum != Digest::of(json).to_string().as_bytes() {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
 }
 
 impl RawLine {
     /// The sha256 that it names, if it names one.
     pub(super) fn digest(&self) -> Option<Digest> {
-        let integrity: cacache::Integrity = self.integrity.as_deref()?.parse().ok()?;
-        // `to_hex` of one without a hash panics.
-        integrity.hashes.first()?;
-        let (algorithm, hex) = integrity.to_hex();
-        Digest::parse(&hex).filter(|_| algorithm == cacache::Algorithm::Sha256)
+        index::digest_of(&self.integrity.as_deref()?.parse().ok()?)
     }
 }
 

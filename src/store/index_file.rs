@@ -8,13 +8,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::catalog::CatalogEntry;
 use super::error::StoreError;
+use super::index::{self, FoundLine};
 use super::index_bucket::{IndexBucket, RawLine};
 use super::layout::Layout;
-use super::pages::{self, PageMeta};
+use super::pages::{self, PageMeta, PageRecord};
 use super::sidecars::{self, WheelMark};
 use crate::registry::{FileRef, PageRef, Route};
 use crate::simple::Format;
@@ -64,38 +65,38 @@ impl IndexLine {
     }
 
     fn of(raw: RawLine) -> Option<Self> {
-        let digest = raw.digest()?;
-        let subject = subject(&raw, digest).unwrap_or(IndexSubject::Unknown);
-        let written = SystemTime::UNIX_EPOCH + Duration::from_millis(raw.time);
+        let line = FoundLine {
+            digest: raw.digest()?,
+            written: index::since_1970(raw.time),
+            metadata: raw.metadata,
+        };
         Some(Self {
-            subject,
-            digest,
-            written,
+            subject: subject(&raw.key, &line).unwrap_or(IndexSubject::Unknown),
+            digest: line.digest,
+            written: line.written,
             key: raw.key,
         })
     }
 }
 
-fn subject(raw: &RawLine, digest: Digest) -> Option<IndexSubject> {
-    let metadata = || raw.metadata.clone();
-    if let Some(wheel) = sidecars::wheel_of(&raw.key) {
+fn subject(key: &str, line: &FoundLine) -> Option<IndexSubject> {
+    if let Some(wheel) = sidecars::wheel_of(key) {
         return Some(IndexSubject::Metadata { wheel });
     }
-    if let Some((format, page)) = pages::page_of(&raw.key) {
-        if pages::is_withdrawn_by(&raw.metadata) {
-            return Some(IndexSubject::Withdrawn { page, format });
-        }
-        return Some(IndexSubject::Page {
-            page,
-            format,
-            meta: serde_json::from_value(metadata()).ok()?,
+    if let Some((format, page)) = pages::page_of(key) {
+        let record: PageRecord = line.says()?;
+        return Some(if record.withdrawn {
+            IndexSubject::Withdrawn { page, format }
+        } else {
+            let meta = record.meta;
+            IndexSubject::Page { page, format, meta }
         });
     }
-    let entry = serde_json::from_value(metadata()).ok()?;
-    match Route::from_path(&raw.key).ok()? {
-        Route::File(file) => (file.digest == digest).then_some(IndexSubject::File { file, entry }),
+    let entry = line.says()?;
+    match Route::from_path(key).ok()? {
+        Route::File(file) if file.digest == line.digest => Some(IndexSubject::File { file, entry }),
         Route::Mirrored(path) => Some(IndexSubject::File {
-            file: FileRef::mirrored(&path, digest),
+            file: FileRef::mirrored(&path, line.digest),
             entry,
         }),
         _ => None,
@@ -117,6 +118,20 @@ pub struct IndexFile {
 }
 
 impl IndexFile {
+    fn of(path: PathBuf, bytes: &[u8]) -> Self {
+        let bucket = IndexBucket::read(bytes);
+        let live = bucket.live.len();
+        let lines: Vec<_> = bucket.live.into_iter().filter_map(IndexLine::of).collect();
+        Self {
+            unreadable: bucket.unreadable + live - lines.len(),
+            lines,
+            superseded: bucket.superseded,
+            bytes: bytes.len() as u64,
+            wasted_bytes: bytes.len().saturating_sub(bucket.compact.len()) as u64,
+            path,
+        }
+    }
+
     pub fn is_wasteful(&self) -> bool {
         self.superseded > 0 || self.unreadable > 0
     }
@@ -136,20 +151,7 @@ pub(super) fn every_line<E: From<StoreError>>(
             if path.is_dir() {
                 folders.push(path);
             } else if let Some(bytes) = read(&path)? {
-                let bucket = IndexBucket::read(&bytes);
-                let (superseded, live) = (bucket.superseded, bucket.live.len());
-                let lines: Vec<_> = bucket.live.into_iter().filter_map(IndexLine::of).collect();
-                let senseless = live - lines.len();
-                let wasted_bytes = bytes.len().saturating_sub(bucket.compact.len()) as u64;
-                let (bytes, unreadable) = (bytes.len() as u64, bucket.unreadable + senseless);
-                visit(IndexFile {
-                    lines,
-                    superseded,
-                    unreadable,
-                    bytes,
-                    wasted_bytes,
-                    path,
-                })?;
+                visit(IndexFile::of(path, &bytes))?;
             }
         }
     }

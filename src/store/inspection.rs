@@ -1,7 +1,7 @@
-//! The store as a whole, for whoever looks after it: what there is, what is said of it, and taking it away again.
+//! The store as a whole, for maintenance: what there is, what is said of it, and taking it away again.
 //!
 //! Everything here blocks and walks the folder; it may run beside clients, whose work it never touches: what is being
-//! put in is inside the [`MaintenanceLock`](super::maintenance_lock::MaintenanceLock). Must not decide what should go.
+//! put in holds the [`MaintenanceLock`](super::maintenance_lock::MaintenanceLock). Must not decide what should go.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -13,10 +13,12 @@ use std::time::{Duration, SystemTime};
 use tempfile::NamedTempFile;
 
 use super::Store;
-use super::blobs::{Removal, StoredBlob};
+use super::blob::{self, StoredBlob};
+use super::blobs::Removal;
 use super::error::StoreError;
 use super::index_bucket::IndexBucket;
 use super::index_file::{self, IndexFile, IndexLine, IndexSubject, entries, read};
+use super::layout::sync_dir;
 use crate::registry::Route;
 
 /// For a moment at which nobody puts anything in.
@@ -29,13 +31,20 @@ pub struct FileTotals {
     pub bytes: u64,
 }
 
+impl FileTotals {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
 impl Store {
     /// Every blob: files, pages' bodies, metadata.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn every_blob(&self) -> Result<Vec<StoredBlob>, StoreError> {
-        self.blobs.every()
+        blob::every(&self.folder.layout)
     }
 
     /// Shows every file of the index, one at a time.
@@ -46,7 +55,7 @@ impl Store {
         &self,
         visit: impl FnMut(IndexFile) -> Result<(), E>,
     ) -> Result<(), E> {
-        index_file::every_line(&self.layout, visit)
+        index_file::every_line(&self.folder.layout, visit)
     }
 
     /// Rewrites a file of the index without the lines that count no more.
@@ -54,7 +63,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written; the file is as before then.
     pub fn compact(&self, file: &IndexFile) -> Result<Removal, StoreError> {
-        let Some(_closed) = self.layout.maintenance().close(QUIET_WITHIN) else {
+        let Some(_closed) = self.folder.maintenance.close(QUIET_WITHIN) else {
             return Ok(Removal::Busy);
         };
         let path = &file.path;
@@ -71,16 +80,15 @@ impl Store {
             return Ok(Removal::Removed(freed));
         }
         let folder = path.parent().unwrap_or(path);
-        let spool = self.layout.spool();
+        let spool = self.folder.layout.spool();
         let mut new =
             NamedTempFile::new_in(&spool).map_err(StoreError::io("make a file in", &spool))?;
-        let written = new
-            .write_all(&bucket.compact)
-            .and_then(|()| new.as_file().sync_data());
+        let written = new.write_all(&bucket.compact);
+        let written = written.and_then(|()| new.as_file().sync_data());
         written.map_err(StoreError::io("write", new.path()))?;
         new.persist(path)
             .map_err(|why| StoreError::io("rename into place", path)(why.error))?;
-        super::spool::sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
+        sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         Ok(Removal::Removed(freed))
     }
 
@@ -101,7 +109,7 @@ impl Store {
 
     /// What is put in while the work runs is not taken away by [`Self::take_blob`].
     pub fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _watch = self.layout.maintenance().watch();
+        let _watch = self.folder.maintenance.watch();
         work()
     }
 
@@ -111,7 +119,7 @@ impl Store {
     /// # Errors
     /// When it cannot be removed.
     pub fn take_blob(&self, blob: &StoredBlob) -> Result<Removal, StoreError> {
-        let Some(closed) = self.layout.maintenance().close(QUIET_WITHIN) else {
+        let Some(closed) = self.folder.maintenance.close(QUIET_WITHIN) else {
             return Ok(Removal::Busy);
         };
         if closed.is_new(blob.digest) {
@@ -125,7 +133,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read.
     pub fn quarantined(&self) -> Result<FileTotals, StoreError> {
-        beside(&self.layout.quarantine_folder())
+        beside(&self.folder.layout.quarantine_folder())
     }
 
     /// Files under way.
@@ -133,7 +141,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read.
     pub fn under_way(&self) -> Result<FileTotals, StoreError> {
-        beside(&self.layout.spool())
+        beside(&self.folder.layout.spool())
     }
 
     /// Removes what was set aside before `until`, or only counts it.
@@ -146,7 +154,7 @@ impl Store {
         dry_run: bool,
     ) -> Result<FileTotals, StoreError> {
         let mut gone = FileTotals::default();
-        for path in entries(&self.layout.quarantine_folder())? {
+        for path in entries(&self.folder.layout.quarantine_folder())? {
             // `rename` changes the time of the inode, not of the bytes.
             let Ok(meta) = path.symlink_metadata() else {
                 continue;
@@ -157,10 +165,7 @@ impl Store {
             if !dry_run {
                 fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             }
-            gone = FileTotals {
-                count: gone.count + 1,
-                bytes: gone.bytes + meta.len(),
-            };
+            gone.add(meta.len());
         }
         Ok(gone)
     }
@@ -168,17 +173,14 @@ impl Store {
 
 /// Lines whose integrity is none are as good as torn.
 fn without_senseless(bucket: &IndexBucket) -> IndexBucket {
-    let lines = bucket
-        .compact
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let lines = bucket.compact.split(|byte| *byte == b'\n');
+    let texts = lines.filter(|line| !line.is_empty());
     let mut kept = Vec::new();
-    for (text, _) in lines
-        .zip(&bucket.live)
-        .filter(|(_, line)| line.digest().is_some())
-    {
-        kept.push(b'\n');
-        kept.extend_from_slice(text);
+    for (text, line) in texts.zip(&bucket.live) {
+        if line.digest().is_some() {
+            kept.push(b'\n');
+            kept.extend_from_slice(text);
+        }
     }
     IndexBucket::read(&kept)
 }
@@ -189,11 +191,11 @@ fn changed(meta: &fs::Metadata) -> SystemTime {
 }
 
 fn beside(folder: &Path) -> Result<FileTotals, StoreError> {
-    let sizes = entries(folder)?
-        .into_iter()
-        .filter_map(|path| Some(path.symlink_metadata().ok()?.len()));
-    Ok(sizes.fold(FileTotals::default(), |sum, bytes| FileTotals {
-        count: sum.count + 1,
-        bytes: sum.bytes + bytes,
-    }))
+    let mut sum = FileTotals::default();
+    for path in entries(folder)? {
+        if let Ok(meta) = path.symlink_metadata() {
+            sum.add(meta.len());
+        }
+    }
+    Ok(sum)
 }

@@ -1,6 +1,6 @@
 //! Everything that is held, listed: files at their addresses, and pages.
 //!
-//! For whoever carries it elsewhere. Walks the whole index: run it on a blocking thread. Must not know what for.
+//! For the export. Walks the whole index: run it on a blocking thread. Must not know bundles.
 
 use std::collections::HashSet;
 
@@ -53,7 +53,9 @@ impl Store {
                     IndexSubject::Page { page, format, .. } if page.name.is_some() => {
                         found.pages.push((page, format))
                     }
-                    IndexSubject::Withdrawn { page, .. } => drop(found.withdrawn.insert(page)),
+                    IndexSubject::Withdrawn { page, .. } => {
+                        found.withdrawn.insert(page);
+                    }
                     IndexSubject::File { file, .. } => {
                         if let Some(size) = self.blob_size(file.digest) {
                             let metadata = self.metadata_of(&file);
@@ -80,19 +82,14 @@ impl Store {
 
     /// The size of a blob that is there. Blocks.
     pub fn blob_size(&self, digest: Digest) -> Option<u64> {
-        self.layout
-            .blob(digest)
-            .metadata()
-            .ok()
-            .filter(|meta| meta.is_file())
-            .map(|meta| meta.len())
+        self.folder.layout.blob_size(digest)
     }
 
     fn metadata_of(&self, file: &FileRef) -> Option<HeldMetadata> {
-        let wheel = file.filename.is_wheel();
-        let fact = wheel
-            .then(|| self.sidecars.fact(WheelMark::of(file)))
-            .flatten()?;
+        if !file.filename.as_str().ends_with(".whl") {
+            return None;
+        }
+        let fact = self.sidecars.fact(WheelMark::of(file))?;
         let size = self.blob_size(fact.metadata)?;
         Some(HeldMetadata {
             digest: fact.metadata,

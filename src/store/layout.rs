@@ -19,13 +19,13 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::disk_health::DiskHealth;
+use tempfile::NamedTempFile;
+
 use super::error::StoreError;
-use super::maintenance_lock::MaintenanceLock;
 use super::set_name::SetName;
 use crate::values::digest::Digest;
 
@@ -37,16 +37,12 @@ pub(super) const CONTROL_SOCKET: &str = ".control";
 
 pub(super) struct Layout {
     root: PathBuf,
-    maintenance: MaintenanceLock,
-    health: DiskHealth,
 }
 
 impl Layout {
     pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
             root: root.to_owned(),
-            maintenance: MaintenanceLock::default(),
-            health: DiskHealth::default(),
         };
         for dir in [
             layout.root.clone(),
@@ -63,23 +59,11 @@ impl Layout {
     pub(super) fn existing(root: &Path) -> Option<Self> {
         root.is_dir().then(|| Self {
             root: root.to_owned(),
-            maintenance: MaintenanceLock::default(),
-            health: DiskHealth::default(),
         })
     }
 
     pub(super) fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// For whoever changes what lies here.
-    pub(super) fn maintenance(&self) -> &MaintenanceLock {
-        &self.maintenance
-    }
-
-    /// For whoever finds out how it fares.
-    pub(super) fn health(&self) -> &DiskHealth {
-        &self.health
     }
 
     pub(super) fn index(&self) -> PathBuf {
@@ -131,6 +115,16 @@ impl Layout {
             .join(&hex[4..])
     }
 
+    /// The size of a blob that is there.
+    pub(super) fn blob_size(&self, digest: Digest) -> Option<u64> {
+        let meta = self.blob(digest).metadata().ok()?;
+        if meta.is_file() {
+            Some(meta.len())
+        } else {
+            None
+        }
+    }
+
     /// The digest that a path below [`Self::content`] stands for.
     pub(super) fn digest_of(&self, path: &Path) -> Option<Digest> {
         let below = path.strip_prefix(self.content()).ok()?;
@@ -155,18 +149,25 @@ impl Layout {
             .or_else(|_| fs::remove_file(&path))
     }
 
-    /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what was not synced. Says
-    /// whether it was one.
-    pub(super) fn remove_emptied(&self, digest: Digest) -> bool {
+    /// Removes a blob that has no bytes, unless that is what its digest promises. Says whether it did.
+    pub(super) fn remove_empty_blob(&self, digest: Digest) -> bool {
         let path = self.blob(digest);
         let is_empty = path
             .metadata()
             .is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-        let removed = is_empty && digest != Digest::of(b"") && fs::remove_file(&path).is_ok();
-        if removed {
-            self.health.emptied();
-        }
-        removed
+        is_empty && digest != Digest::of(b"") && fs::remove_file(&path).is_ok()
+    }
+
+    /// Replaces a small file as a whole: its bytes, then its name, then the folder are on the disk.
+    pub(super) fn replace_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(path);
+        make_dir(folder)?;
+        // Made where a process that is killed has it swept away.
+        let mut file = NamedTempFile::new_in(self.spool())?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|why| why.error)?;
+        sync_dir(folder)
     }
 
     fn quarantine_file(&self, digest: Digest) -> io::Result<()> {
@@ -175,19 +176,19 @@ impl Layout {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
         kept.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-        for old in kept
-            .iter()
-            .take((kept.len() + 1).saturating_sub(QUARANTINE_MAX))
-        {
+        let excess = (kept.len() + 1).saturating_sub(QUARANTINE_MAX);
+        for old in kept.iter().take(excess) {
             fs::remove_file(old)?;
         }
-        let free = (0..)
-            .map(|n| dir.join(format!("{digest}.{n}")))
-            .find(|path| !path.exists());
-        match free {
-            Some(place) => fs::rename(self.blob(digest), place),
-            None => Ok(()),
-        }
+        let mut number = 0;
+        let place = loop {
+            let place = dir.join(format!("{digest}.{number}"));
+            if !place.exists() {
+                break place;
+            }
+            number += 1;
+        };
+        fs::rename(self.blob(digest), place)
     }
 
     /// The lock of a folder that cannot be written; none if it has none, and so was never anybody's.
@@ -241,6 +242,11 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// Has the disk keep a folder's names.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Makes a folder and its parents, closed to other users: what is inside may be private.

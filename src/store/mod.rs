@@ -11,20 +11,25 @@
 //! process it hands out only behind a [`PartialFile`]'s watermark. cacache is named nowhere else.
 
 mod awaited;
+mod blob;
 mod blobs;
 mod catalog;
 mod changes;
 mod control_socket;
 mod disk_health;
 mod error;
+mod folder;
 mod folder_facts;
+mod hashed_read;
 mod holdings;
+mod index;
 mod index_bucket;
 mod index_file;
 mod inspection;
 mod inventory;
 mod layout;
 mod ledger;
+mod lookup_cache;
 mod maintenance_lock;
 mod pages;
 mod partial_file;
@@ -41,13 +46,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use awaited::AwaitedBundles;
-pub use blobs::{Blob, BlobLookup, Blobs, Rehashed, Removal, StoredBlob};
+pub use blob::{Blob, StoredBlob};
+pub use blobs::{BlobLookup, Blobs, Rehashed, Removal};
 pub use catalog::{Catalog, CatalogEntry};
 pub use control_socket::ControlSocket;
-pub use disk_health::{DiskFault, StoreReading};
+pub use disk_health::{BACK_OFF, DiskFault, StoreReading};
 pub use error::StoreError;
 pub use folder_facts::{DiskSpeed, Filesystem, FolderFacts};
 pub use holdings::{Holdings, Projects};
@@ -67,12 +73,9 @@ pub use staging::{StagedBlob, Staging};
 
 use crate::values::clock;
 use crate::values::digest::Digest;
-use changes::Changes;
+use folder::Folder;
 use layout::Layout;
 use parking_lot::Mutex;
-
-/// How long a disk that failed is left alone.
-pub const BACK_OFF: Duration = Duration::from_secs(30);
 
 /// Written to find out whether a disk works again.
 const PROBE_BYTES: usize = 4096;
@@ -85,10 +88,7 @@ pub struct Store {
     pub sidecars: Arc<Sidecars>,
     pub sets: Sets,
     pub awaited: AwaitedBundles,
-    layout: Arc<Layout>,
-    changes: Changes,
-    /// After a failed write nothing is written until then.
-    backing_off: Mutex<Option<Instant>>,
+    folder: Arc<Folder>,
     /// One import at a time.
     staging: Arc<AtomicBool>,
     lock: Mutex<FolderLock>,
@@ -113,45 +113,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
     pub fn open(dir: &Path, budget_bytes: u64) -> Result<Self, StoreError> {
-        let (layout, lock, refusal) = match held(dir) {
-            Ok((layout, lock)) => (layout, FolderLock::Held { _file: lock }, None),
-            Err(why) if why.is_refusal_to_write() => match Layout::existing(dir) {
-                Some(layout) => {
-                    let lock = FolderLock::Unwritten {
-                        _file: layout.lock_unwritten()?,
-                    };
-                    (layout, lock, Some(why))
-                }
-                None => return Err(why),
-            },
-            Err(why) => return Err(why),
+        let why = match held(dir) {
+            Ok((layout, lock)) => {
+                let lock = FolderLock::Held { _file: lock };
+                return Ok(Self::of(layout, lock, budget_bytes));
+            }
+            Err(why) => why,
+        };
+        let layout = match Layout::existing(dir) {
+            Some(layout) if why.is_refusal_to_write() => layout,
+            _ => return Err(why),
+        };
+        let lock = FolderLock::Unwritten {
+            _file: layout.lock_unwritten()?,
         };
         let store = Self::of(layout, lock, budget_bytes);
-        if let Some(why) = refusal {
-            tracing::warn!(error = %why, "the cache folder cannot be written: what it holds is served, everything else is proxied uncached");
-            store.back_off(&why, clock::now());
-        }
+        tracing::warn!(%why, "the cache folder cannot be written: what it holds is served, and all else passes through");
+        store.back_off(&why, clock::now());
         Ok(store)
     }
 
     fn of(layout: Layout, lock: FolderLock, budget_bytes: u64) -> Self {
-        let layout = Arc::new(layout);
-        let ledger = Arc::new(Ledger::new(budget_bytes));
-        let changes = Changes::default();
+        let folder = Folder::new(layout, budget_bytes);
         Self {
-            blobs: Arc::new(Blobs::new(
-                Arc::clone(&layout),
-                Arc::clone(&ledger),
-                changes.clone(),
-            )),
-            catalog: Catalog::new(Arc::clone(&layout), changes.clone()),
-            pages: PageStore::new(Arc::clone(&layout), ledger, changes.clone()),
-            sidecars: Arc::new(Sidecars::new(Arc::clone(&layout))),
-            sets: Sets::new(Arc::clone(&layout)),
-            awaited: AwaitedBundles::read(Arc::clone(&layout)),
-            layout,
-            changes,
-            backing_off: Mutex::new(None),
+            blobs: Arc::new(Blobs::new(Arc::clone(&folder))),
+            catalog: Catalog::new(Arc::clone(&folder)),
+            pages: PageStore::new(Arc::clone(&folder)),
+            sidecars: Arc::new(Sidecars::new(Arc::clone(&folder))),
+            sets: Sets::new(Arc::clone(&folder)),
+            awaited: AwaitedBundles::read(Arc::clone(&folder)),
+            folder,
             staging: Arc::default(),
             lock: Mutex::new(lock),
         }
@@ -159,8 +150,8 @@ impl Store {
 
     /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
     pub fn set_budget(&self, bytes: u64) {
-        self.blobs.ledger().set_budget(bytes);
-        self.layout.health().budget_changed(bytes);
+        self.folder.ledger.set_budget(bytes);
+        self.folder.health.budget_changed(bytes);
     }
 
     /// Lets make way what is over the budget. Blocks while it evicts.
@@ -173,17 +164,13 @@ impl Store {
 
     /// What is here, to be asked without asking anybody else.
     pub fn holdings(&self) -> Holdings {
-        Holdings::new(
-            Arc::clone(&self.layout),
-            self.catalog.clone(),
-            self.changes.clone(),
-        )
+        Holdings::new(Arc::clone(&self.folder), self.catalog.clone())
     }
 
     /// Bytes that are free on the disk of the cache folder, for whoever may write there; `None` if the system does not
     /// tell. Blocks.
     pub fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(self.layout.root()).ok()?;
+        let disk = rustix::fs::statvfs(self.folder.layout.root()).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
@@ -195,9 +182,10 @@ impl Store {
         let size = size.unwrap_or(0);
         let reservation = self.blobs.reserve(size)?;
         if size > 0 && self.free_bytes().is_some_and(|free| free < size) {
-            let why =
-                StoreError::io("write", self.layout.root())(io::ErrorKind::StorageFull.into());
-            self.layout.health().failed(&why, size, now);
+            let why = StoreError::io("write", self.folder.layout.root())(
+                io::ErrorKind::StorageFull.into(),
+            );
+            self.folder.health.failed(&why, size, now);
             return Err(why);
         }
         Ok(reservation)
@@ -205,8 +193,7 @@ impl Store {
 
     /// Whether the disk failed less than [`BACK_OFF`] ago: nothing new is stored.
     pub fn is_backing_off(&self, now: Instant) -> bool {
-        let backing_off = *self.backing_off.lock();
-        backing_off.is_some_and(|until| now < until)
+        self.folder.health.is_backing_off(now)
     }
 
     /// A new file for one flight's bytes.
@@ -217,7 +204,7 @@ impl Store {
         if self.is_backing_off(now) {
             return Err(StoreError::BackingOff);
         }
-        Spool::create(&self.layout).inspect_err(|why| self.back_off(why, now))
+        Spool::create(&self.folder).inspect_err(|why| self.back_off(why, now))
     }
 
     /// Keeps the metadata that was made of a wheel, and says under which digest. Blocks.
@@ -232,19 +219,17 @@ impl Store {
         now: Instant,
     ) -> Result<Digest, StoreError> {
         let digest = Digest::of(metadata);
-        let record = || self.sidecars.record(wheel, digest, metadata.len(), origin);
-        let _inside = self.layout.maintenance().enter(Some(digest));
+        let bytes = metadata.len() as u64;
+        let record = || self.sidecars.record(wheel, digest, bytes, origin);
+        let _writing = self.folder.maintenance.enter(Some(digest));
         // The wheels of one version mostly share one METADATA.
-        if self.layout.blob(digest).is_file() {
+        if self.folder.layout.blob(digest).is_file() {
             record()?;
             return Ok(digest);
         }
-        let reservation = self.blobs.reserve(metadata.len() as u64)?;
+        let reservation = self.blobs.reserve(bytes)?;
         let mut spool = self.spool(now)?;
-        let written = spool.write(metadata).map_err(|why| match why {
-            SealError::Store(why) => why,
-            SealError::Body(_) => StoreError::Interrupted,
-        });
+        let written = spool.write(metadata).map_err(SealError::of_own_bytes);
         written.inspect_err(|why| self.back_off(why, now))?;
         match spool.check(digest) {
             Checked::Whole(whole) => whole.seal(&self.blobs, reservation, record)?,
@@ -255,32 +240,32 @@ impl Store {
 
     /// The store's numbers and how the disk fares.
     pub fn reading(&self, now: Instant) -> StoreReading {
-        self.layout.health().read(self.blobs.ledger(), now)
+        self.folder.health.read(&self.folder.ledger, now)
     }
 
     /// Finds out whether a disk that failed works again, and ends its rest then: a full one by looking whether what did not
     /// fit would fit now, any by writing a little. Until then it counts as failing; its rest ends by itself. Without a
     /// failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
-        if !self.layout.health().has_fault() {
+        if !self.folder.health.has_fault() {
             return;
         }
-        let wanted = self.layout.health().wanted(now);
+        let wanted = self.folder.health.wanted(now);
         if self.free_bytes().is_some_and(|free| free < wanted) {
             return;
         }
-        match self
-            .hold()
-            .and_then(|()| Spool::create(&self.layout))
-            .and_then(probe)
-        {
+        match self.try_disk() {
             Ok(()) => {
-                self.layout.health().recovered();
-                *self.backing_off.lock() = None;
+                self.folder.health.recovered();
                 tracing::info!("the cache folder can be written again");
             }
             Err(why) => self.back_off(&why, now),
         }
+    }
+
+    fn try_disk(&self) -> Result<(), StoreError> {
+        self.hold()?;
+        probe(Spool::create(&self.folder)?)
     }
 
     /// Makes up for what could not be done at the start, if there is anything.
@@ -289,7 +274,7 @@ impl Store {
         if matches!(*lock, FolderLock::Unwritten { .. }) {
             // First, because the lock is not to be had twice.
             *lock = FolderLock::Unwritten { _file: None };
-            let (_, file) = held(self.layout.root())?;
+            let (_, file) = held(self.folder.layout.root())?;
             *lock = FolderLock::Held { _file: file };
         }
         Ok(())
@@ -302,12 +287,8 @@ impl Store {
 
     /// The same for a body of so many bytes: a full disk counts as one until they would fit.
     pub fn fail(&self, why: &StoreError, bytes: u64, now: Instant) {
-        self.layout.health().failed(why, bytes, now);
-        self.leave_alone(now);
-    }
-
-    fn leave_alone(&self, now: Instant) {
-        *self.backing_off.lock() = Some(now + BACK_OFF);
+        self.folder.health.failed(why, bytes, now);
+        self.folder.health.back_off(now);
     }
 }
 
@@ -319,16 +300,17 @@ fn held(dir: &Path) -> Result<(Layout, File), StoreError> {
     Ok((layout, lock))
 }
 
+/// Writes a little, and has the disk keep it.
 fn probe(mut spool: Spool) -> Result<(), StoreError> {
-    let written = spool.write(&[0; PROBE_BYTES]).map_err(|why| match why {
-        SealError::Store(why) => why,
-        SealError::Body(_) => StoreError::Interrupted,
-    });
-    written.and_then(|()| spool.sync())
+    let written = spool.write(&[0; PROBE_BYTES]);
+    written.map_err(SealError::of_own_bytes)?;
+    spool.sync()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -361,7 +343,7 @@ mod tests {
             Err(StoreError::BackingOff)
         ));
         assert!(store.spool(now + BACK_OFF).is_ok() && ill(&store).is_some());
-        store.layout.health().recovered();
+        store.folder.health.recovered();
         store.fail(&full, 1, now);
         store.look_after_disk(now);
         assert!(ill(&store).is_none(), "what did not fit would fit");

@@ -1,8 +1,9 @@
 //! Pages as upstream sent them, so that a restarted daemon can ask "has it changed?" instead of "what is it?".
 //!
 //! Owns their keys in cacache and the removal of a body that was replaced. A body belongs to one line alone, so that it
-//! can go with it: one that another line has already (GitLab's page of a project, asked for by number and by path) is
-//! kept with line ends behind it. Must not know links, freshness or callers.
+//! can go with it, and so that the time of its file (below) speaks of one page: a body that another line has already
+//! (GitLab's page of a project, asked for by number and by path) is kept with line ends behind it. Must not know links,
+//! freshness or callers.
 //!
 //! *When upstream last said that a page stands* has to outlive the process, or a restart would make an old page young. The
 //! index only appends, so that a line for each confirmation would let it grow for ever; a line is written when a page
@@ -25,12 +26,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::blobs::integrity;
-use super::changes::Changes;
-use super::error::StoreError;
-use super::layout::Layout;
-use super::ledger::Ledger;
-use super::spool::sync_dir;
+use super::error::{StoreError, blocking};
+use super::folder::Folder;
+use super::index::{self, integrity};
+use super::layout::{Layout, sync_dir};
 use crate::registry::{PageRef, Route};
 use crate::simple::Format;
 use crate::values::clock;
@@ -38,6 +37,9 @@ use crate::values::digest::Digest;
 
 /// PageRecord ends put behind a body at most; of more equal ones some are shared, and then none of those is removed.
 const PADDING_MAX: usize = 64;
+
+/// In the order of two pages of one moment: JSON says more.
+const FORMATS: [Format; 2] = [Format::Json, Format::Html];
 
 /// What belongs to a stored body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,15 +54,62 @@ pub struct PageMeta {
 
 /// What stands in the index beside a body's digest.
 #[derive(PartialEq, Serialize, Deserialize)]
-struct PageRecord {
+pub(super) struct PageRecord {
     #[serde(flatten)]
-    meta: PageMeta,
+    pub meta: PageMeta,
     /// So many line ends were put behind the body, which is this line's alone. Absent: others may refer to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     padding: Option<usize>,
     /// Upstream has no such page any more; there is no body.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    withdrawn: bool,
+    pub withdrawn: bool,
+}
+
+/// A line of the index about a page.
+pub(super) struct PageLine {
+    pub record: PageRecord,
+    digest: Digest,
+    /// When the page was asked for.
+    pub written: SystemTime,
+}
+
+/// The line of this key. Blocks.
+pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<PageLine>, StoreError> {
+    let Some(line) = index::find(layout, key)? else {
+        return Ok(None);
+    };
+    Ok(line.says().map(|record| PageLine {
+        record,
+        digest: line.digest,
+        written: line.written,
+    }))
+}
+
+impl PageLine {
+    /// Whether it says that there is no page any more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.record.withdrawn
+    }
+
+    /// The body that no other line refers to.
+    fn own_body(&self) -> Option<Digest> {
+        self.record.padding.map(|_| self.digest)
+    }
+
+    /// The page's bytes, checked while they are read; none if they were evicted, or swept with a damaged disk.
+    pub(super) fn body(&self, layout: &Layout) -> Result<Option<Bytes>, StoreError> {
+        match cacache::read_hash_sync(layout.root(), &integrity(self.digest)) {
+            Ok(mut body) => {
+                let padding = self.record.padding.unwrap_or_default();
+                body.truncate(body.len().saturating_sub(padding));
+                Ok(Some(body.into()))
+            }
+            Err(cacache::Error::IoError(why, _)) if why.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(why) => Err(why.into()),
+        }
+    }
 }
 
 /// Whether a power loss may undo a page.
@@ -68,25 +117,30 @@ struct PageRecord {
 enum Lasting {
     /// It is asked for again then.
     No,
-    /// Nobody could be asked.
+    /// Upstream could not be asked.
     Yes,
+}
+
+/// A page on its way in.
+struct NewPage {
+    meta: PageMeta,
+    body: Bytes,
+    /// When upstream was asked for it.
+    asked: SystemTime,
+    lasting: Lasting,
 }
 
 #[derive(Clone)]
 pub struct PageStore {
-    layout: Arc<Layout>,
-    ledger: Arc<Ledger>,
-    changes: Changes,
+    folder: Arc<Folder>,
     /// One at a time: a body is compared with what lies there.
     storing: Arc<Mutex<()>>,
 }
 
 impl PageStore {
-    pub(super) fn new(layout: Arc<Layout>, ledger: Arc<Ledger>, changes: Changes) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
-            layout,
-            ledger,
-            changes,
+            folder,
             storing: Arc::default(),
         }
     }
@@ -100,46 +154,29 @@ impl PageStore {
         route: &Route,
         format: Format,
     ) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
-        let (layout, key) = (Arc::clone(&self.layout), key(route, format));
-        let load = move || -> Result<_, StoreError> {
-            let Some(found) = cacache::index::find(layout.root(), &key)? else {
-                return Ok(None);
-            };
-            let digest = digest_of(&found.integrity);
-            match read(&layout, found) {
-                Ok(found) => Ok(found.and_then(|(meta, body)| Some((meta, body?)))),
-                Err(_) if digest.is_some_and(|digest| layout.remove_emptied(digest)) => Ok(None),
-                Err(why) => Err(why),
-            }
-        };
-        tokio::task::spawn_blocking(load)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        let folder = Arc::clone(&self.folder);
+        let key = key(route, format);
+        blocking(move || load_now(&folder, &key)).await
     }
 
-    /// When upstream last said that the page stands which is stored for this route in this format; of one that was stored
-    /// by an earlier version, when that was.
+    /// When upstream last confirmed the page that is stored for this route in this format; of one that was stored by an
+    /// earlier version, when that was.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub async fn last_word(
+    pub async fn last_confirmed(
         &self,
         route: &Route,
         format: Format,
     ) -> Result<Option<SystemTime>, StoreError> {
-        let (layout, key) = (Arc::clone(&self.layout), key(route, format));
-        let look = move || -> Result<_, StoreError> {
-            let found =
-                cacache::index::find(layout.root(), &key)?.filter(|line| !is_withdrawn(line));
-            Ok(found.map(|line| {
-                let body = digest_of(&line.integrity).filter(|_| is_alone(&line));
-                let body = body.and_then(|digest| layout.blob(digest).metadata().ok());
-                last_word(written(&line), body.and_then(|meta| meta.modified().ok()))
-            }))
-        };
-        tokio::task::spawn_blocking(look)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        let folder = Arc::clone(&self.folder);
+        let key = key(route, format);
+        blocking(move || {
+            let line = find(&folder.layout, &key)?;
+            let line = line.filter(|line| !line.is_withdrawn());
+            Ok(line.map(|line| last_confirmed(&folder.layout, &line)))
+        })
+        .await
     }
 
     /// Notes that upstream was asked at `asked` and confirmed the page with these validators.
@@ -153,22 +190,20 @@ impl PageStore {
         (etag, last_modified): (Option<String>, Option<String>),
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        let (layout, key) = (Arc::clone(&self.layout), key(route, format));
-        let note = move || -> Result<_, StoreError> {
-            let Some(line) = cacache::index::find(layout.root(), &key)? else {
+        let folder = Arc::clone(&self.folder);
+        let key = key(route, format);
+        blocking(move || {
+            let Some(line) = find(&folder.layout, &key)? else {
                 return Ok(());
             };
-            let is_it = line_of(line.metadata.clone()).is_some_and(|line| {
-                line.meta.etag == etag && line.meta.last_modified == last_modified
-            });
-            match digest_of(&line.integrity).filter(|_| is_it && is_alone(&line)) {
-                Some(digest) => note_word(&layout, digest, asked),
-                None => Ok(()),
+            let meta = &line.record.meta;
+            let is_it = meta.etag == etag && meta.last_modified == last_modified;
+            match line.own_body() {
+                Some(digest) if is_it => note_confirmed(&folder.layout, digest, asked),
+                _ => Ok(()),
             }
-        };
-        tokio::task::spawn_blocking(note)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        })
+        .await
     }
 
     /// Takes the page back in every format in which it was ever stored, or, with `known`, as one that was seen and not
@@ -177,59 +212,56 @@ impl PageStore {
     /// # Errors
     /// When the folder cannot be written; some of it may still be there then.
     pub async fn withdraw(&self, route: &Route, known: bool) -> Result<bool, StoreError> {
-        let (this, route) = (self.clone(), route.clone());
-        let withdraw = move || {
+        let this = self.clone();
+        let route = route.clone();
+        blocking(move || {
             let withdrawn = this.withdraw_now(&route, known);
-            withdrawn.inspect_err(|why| this.layout.health().failed(why, 0, clock::now()))
-        };
-        tokio::task::spawn_blocking(withdraw)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+            withdrawn.inspect_err(|why| this.folder.health.failed(why, 0, clock::now()))
+        })
+        .await
     }
 
     fn withdraw_now(&self, route: &Route, known: bool) -> Result<bool, StoreError> {
-        let root = self.layout.root();
+        let layout = &self.folder.layout;
         let _one_at_a_time = self.storing.lock();
-        let mut lines = Vec::new();
-        for format in [Format::Json, Format::Html] {
+        let mut bodies = Vec::new();
+        let mut keys = Vec::new();
+        let mut url = None;
+        let mut is_stored = false;
+        for format in FORMATS {
             let key = key(route, format);
-            lines.extend(cacache::index::find(root, &key)?.map(|line| (key, line)));
+            let Some(line) = find(layout, &key)? else {
+                continue;
+            };
+            is_stored = true;
+            bodies.extend(line.own_body());
+            if !line.is_withdrawn() {
+                keys.push(key);
+            }
+            url = url.or(Some(line.record.meta.url));
         }
-        let url = lines
-            .iter()
-            .find_map(|(_, line)| Some(line_of(line.metadata.clone())?.meta.url));
-        let mut keys: Vec<_> = lines
-            .iter()
-            .filter(|(_, line)| !is_withdrawn(line))
-            .map(|(key, _)| key.clone())
-            .collect();
-        if lines.is_empty() && known {
+        if !is_stored && known {
             keys.push(key(route, Format::Json));
         }
-        let _inside = self.layout.maintenance().enter(None);
-        for key in &keys {
-            let meta = PageMeta {
+        let _writing = self.folder.maintenance.enter(None);
+        let record = PageRecord {
+            meta: PageMeta {
                 etag: None,
                 last_modified: None,
-                url: url.clone().unwrap_or_default(),
-            };
+                url: url.unwrap_or_default(),
+            },
+            padding: None,
+            withdrawn: true,
+        };
+        for key in &keys {
             // cacache takes a line without a digest for none; this one's is that of nothing.
-            let integrity = integrity(Digest::of(b""));
-            let line = PageRecord {
-                meta,
-                padding: None,
-                withdrawn: true,
-            };
-            let options = cacache::WriteOpts::new().integrity(integrity).size(0);
-            cacache::index::insert(root, key, options.metadata(serde_json::json!(line)))?;
+            index::insert(layout, key, Digest::of(b""), 0, None, &record)?;
         }
         if !keys.is_empty() {
-            self.changes.note();
+            self.folder.changes.note();
         }
-        for (_, line) in lines.into_iter().filter(|(_, line)| is_alone(line)) {
-            if let Some(digest) = digest_of(&line.integrity) {
-                self.remove(digest)?;
-            }
+        for digest in bodies {
+            self.remove(digest)?;
         }
         Ok(!keys.is_empty())
     }
@@ -239,21 +271,20 @@ impl PageStore {
     /// # Errors
     /// When the index cannot be read.
     pub async fn is_withdrawn(&self, route: &Route) -> Result<bool, StoreError> {
-        let (layout, route) = (Arc::clone(&self.layout), route.clone());
-        let look = move || -> Result<_, StoreError> {
+        let folder = Arc::clone(&self.folder);
+        let route = route.clone();
+        blocking(move || {
             let mut withdrawn = false;
-            for format in [Format::Json, Format::Html] {
-                match cacache::index::find(layout.root(), &key(&route, format))? {
-                    Some(line) if is_withdrawn(&line) => withdrawn = true,
+            for format in FORMATS {
+                match find(&folder.layout, &key(&route, format))? {
+                    Some(line) if line.is_withdrawn() => withdrawn = true,
                     Some(_) => return Ok(false),
                     None => {}
                 }
             }
             Ok(withdrawn)
-        };
-        tokio::task::spawn_blocking(look)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        })
+        .await
     }
 
     /// Forgets a page; its body stays until nothing refers to it. Blocks.
@@ -261,9 +292,9 @@ impl PageStore {
     /// # Errors
     /// When the index cannot be written.
     pub fn forget(&self, route: &Route, format: Format) -> Result<(), StoreError> {
-        let _inside = self.layout.maintenance().enter(None);
-        cacache::index::delete(self.layout.root(), &key(route, format))?;
-        self.changes.note();
+        let _writing = self.folder.maintenance.enter(None);
+        index::delete(&self.folder.layout, &key(route, format))?;
+        self.folder.changes.note();
         Ok(())
     }
 
@@ -272,21 +303,20 @@ impl PageStore {
     /// # Errors
     /// When the index cannot be read.
     pub async fn formats(&self, route: &Route) -> Result<Vec<Format>, StoreError> {
-        let (layout, route) = (Arc::clone(&self.layout), route.clone());
-        let look = move || -> Result<_, StoreError> {
+        let folder = Arc::clone(&self.folder);
+        let route = route.clone();
+        blocking(move || {
             let mut found = Vec::new();
-            // In this order, which stays that of two pages of one moment: JSON says more.
-            for format in [Format::Json, Format::Html] {
-                let line = cacache::index::find(layout.root(), &key(&route, format))?;
-                let line = line.filter(|line| !is_withdrawn(line));
-                found.extend(line.map(|line| (Reverse(line.time), format)));
+            for format in FORMATS {
+                match find(&folder.layout, &key(&route, format))? {
+                    Some(line) if !line.is_withdrawn() => found.push((line.written, format)),
+                    _ => {}
+                }
             }
-            found.sort_by_key(|(time, _)| *time);
+            found.sort_by_key(|(written, _)| Reverse(*written));
             Ok(found.into_iter().map(|(_, format)| format).collect())
-        };
-        tokio::task::spawn_blocking(look)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        })
+        .await
     }
 
     /// Stores a page that was asked for at `asked`, and removes the body it replaces. Of one that is here as it is, only the
@@ -302,12 +332,19 @@ impl PageStore {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        self.put(route, format, meta, body, (Lasting::No, asked))
-            .await
+        let lasting = Lasting::No;
+        let page = NewPage {
+            meta,
+            body,
+            asked,
+            lasting,
+        };
+        self.put(key(route, format), page).await
     }
 
-    /// Stores a page that could not be asked for again, of which upstream last spoke at `asked`. Its bytes are on the disk before anything refers to them, and
-    /// the body it replaces is left to `gc`: after a power loss it may be the one that counts.
+    /// Stores a page that could not be asked for again, which upstream last confirmed at `asked`. Its bytes are on the
+    /// disk before anything refers to them, and the body it replaces is left to `gc`: after a power loss it may be the one
+    /// that counts.
     ///
     /// # Errors
     /// As [`Self::store`].
@@ -319,96 +356,78 @@ impl PageStore {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        self.put(route, format, meta, body, (Lasting::Yes, asked))
-            .await
+        let lasting = Lasting::Yes;
+        let page = NewPage {
+            meta,
+            body,
+            asked,
+            lasting,
+        };
+        self.put(key(route, format), page).await
     }
 
-    async fn put(
-        &self,
-        route: &Route,
-        format: Format,
-        meta: PageMeta,
-        body: Bytes,
-        how: (Lasting, SystemTime),
-    ) -> Result<(), StoreError> {
-        let (this, key) = (self.clone(), key(route, format));
-        let bytes = body.len() as u64;
-        let put = move || {
-            let put = this.put_now(&key, meta, body, how);
+    async fn put(&self, key: String, page: NewPage) -> Result<(), StoreError> {
+        let this = self.clone();
+        blocking(move || {
+            let bytes = page.body.len() as u64;
+            let put = this.put_now(&key, page);
             match &put {
-                Ok(()) => this.layout.health().wrote(bytes),
-                Err(why) => this.layout.health().failed(why, 0, clock::now()),
+                Ok(()) => this.folder.health.wrote(bytes),
+                Err(why) => this.folder.health.failed(why, 0, clock::now()),
             }
             put
-        };
-        tokio::task::spawn_blocking(put)
-            .await
-            .map_err(|_| StoreError::Interrupted)?
+        })
+        .await
     }
 
-    fn put_now(
-        &self,
-        key: &str,
-        meta: PageMeta,
-        body: Bytes,
-        (lasting, asked): (Lasting, SystemTime),
-    ) -> Result<(), StoreError> {
-        let root = self.layout.root();
+    fn put_now(&self, key: &str, page: NewPage) -> Result<(), StoreError> {
+        let layout = &self.folder.layout;
         let _one_at_a_time = self.storing.lock();
-        let old = cacache::index::find(root, key)?;
-        let mine = old
-            .as_ref()
-            .filter(|old| is_alone(old))
-            .and_then(|old| digest_of(&old.integrity));
-        let is_free = |digest: Digest| mine == Some(digest) || !self.layout.blob(digest).exists();
-        let (body, padding) = unshared(body, is_free);
+        let old = find(layout, key)?;
+        let mine = old.as_ref().and_then(PageLine::own_body);
+        let is_free = |digest: Digest| mine == Some(digest) || !layout.blob(digest).exists();
+        let (body, padding) = unshared(page.body, is_free);
         let digest = Digest::of(&body);
-        let _inside = self.layout.maintenance().enter(Some(digest));
-        let is_new = !self.layout.blob(digest).exists();
-        let line = PageRecord {
-            meta,
+        let _writing = self.folder.maintenance.enter(Some(digest));
+        let is_new = !layout.blob(digest).exists();
+        let record = PageRecord {
+            meta: page.meta,
             padding,
             withdrawn: false,
         };
-        let is_as_before = || {
-            old.and_then(|old| line_of(old.metadata))
-                .is_some_and(|old| old == line)
-        };
-        if lasting == Lasting::No && !is_new && mine == Some(digest) && is_as_before() {
-            return note_word(&self.layout, digest, asked);
+        let may_be_lost = page.lasting == Lasting::No;
+        let is_as_before = mine == Some(digest) && old.is_some_and(|old| old.record == record);
+        if may_be_lost && !is_new && is_as_before {
+            return note_confirmed(layout, digest, page.asked);
         }
-        let integrity = cacache::write_hash_sync(root, &body)?;
+        cacache::write_hash_sync(layout.root(), &body)?;
         if is_new {
-            self.ledger.found(body.len() as u64);
-            self.layout.health().blobs_came(1);
+            self.folder.ledger.found(body.len() as u64);
+            self.folder.health.blobs_came(1);
         }
-        if lasting == Lasting::Yes {
-            let path = self.layout.blob(digest);
+        if !may_be_lost {
+            let path = layout.blob(digest);
             let synced = File::open(&path).and_then(|file| file.sync_all());
             let synced = synced.and_then(|()| path.parent().map_or(Ok(()), sync_dir));
             synced.map_err(StoreError::io("sync", &path))?;
         }
-        let options = cacache::WriteOpts::new()
-            .integrity(integrity)
-            .size(body.len())
-            .time(since_epoch(asked).as_millis())
-            .metadata(serde_json::json!(line));
-        cacache::index::insert(root, key, options)?;
-        self.changes.note();
-        match mine.filter(|mine| lasting == Lasting::No && *mine != digest) {
-            Some(replaced) => self.remove(replaced),
-            None => Ok(()),
+        let bytes = body.len() as u64;
+        index::insert(layout, key, digest, bytes, Some(page.asked), &record)?;
+        self.folder.changes.note();
+        match mine {
+            Some(replaced) if may_be_lost && replaced != digest => self.remove(replaced),
+            _ => Ok(()),
         }
     }
 
     /// Removes a body that no line refers to any more.
     fn remove(&self, gone: Digest) -> Result<(), StoreError> {
-        let path = self.layout.blob(gone);
+        let path = self.folder.layout.blob(gone);
         let bytes = path.metadata().map(|meta| meta.len()).unwrap_or_default();
         match fs::remove_file(&path) {
             Ok(()) => {
-                self.ledger.removed(bytes);
-                self.layout.health().blob_went();
+                self.folder.ledger.removed(bytes);
+                self.folder.health.blob_went();
             }
             // It was evicted.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
@@ -418,8 +437,22 @@ impl PageStore {
     }
 }
 
+fn load_now(folder: &Folder, key: &str) -> Result<Option<(PageMeta, Bytes)>, StoreError> {
+    let Some(line) = find(&folder.layout, key)? else {
+        return Ok(None);
+    };
+    if line.is_withdrawn() {
+        return Ok(None);
+    }
+    match line.body(&folder.layout) {
+        Ok(body) => Ok(body.map(|body| (line.record.meta, body))),
+        Err(_) if folder.remove_emptied(line.digest) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
 /// Notes on the body's file when upstream last confirmed it.
-fn note_word(layout: &Layout, digest: Digest, asked: SystemTime) -> Result<(), StoreError> {
+fn note_confirmed(layout: &Layout, digest: Digest, asked: SystemTime) -> Result<(), StoreError> {
     let path = layout.blob(digest);
     let seconds = SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch(asked).as_secs());
     match File::open(&path).and_then(|file| file.set_modified(seconds)) {
@@ -430,24 +463,24 @@ fn note_word(layout: &Layout, digest: Digest, asked: SystemTime) -> Result<(), S
     }
 }
 
-/// When upstream last spoke of a page whose line was `written` then and whose body's file was last `modified` then.
-fn last_word(written: SystemTime, modified: Option<SystemTime>) -> SystemTime {
-    let noted = modified.filter(|time| since_epoch(*time).subsec_nanos() == 0);
-    noted.map_or(written, |noted| noted.max(written))
+/// When upstream last confirmed a page: when its line was written, or later by the time of its body's file.
+fn last_confirmed(layout: &Layout, line: &PageLine) -> SystemTime {
+    let Some(body) = line.own_body() else {
+        return line.written;
+    };
+    let meta = layout.blob(body).metadata();
+    match meta.and_then(|meta| meta.modified()) {
+        Ok(noted) if since_epoch(noted).subsec_nanos() == 0 => noted.max(line.written),
+        _ => line.written,
+    }
 }
 
 fn since_epoch(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
-/// When the page was asked for that a line is about.
-fn written(line: &cacache::Metadata) -> SystemTime {
-    SystemTime::UNIX_EPOCH
-        + Duration::from_millis(u64::try_from(line.time).unwrap_or(u64::MAX >> 12))
-}
-
-/// The body as nobody else has it, and how many line ends that took.
+/// The body as no other line has it, and how many line ends that took.
 fn unshared(body: Bytes, is_free: impl Fn(Digest) -> bool) -> (Bytes, Option<usize>) {
     if is_free(Digest::of(&body)) {
         return (body, Some(0));
@@ -462,62 +495,15 @@ fn unshared(body: Bytes, is_free: impl Fn(Digest) -> bool) -> (Bytes, Option<usi
     (body, None)
 }
 
-/// Whether no other line refers to its body.
-fn is_alone(line: &cacache::Metadata) -> bool {
-    line_of(line.metadata.clone()).is_some_and(|line| line.padding.is_some())
-}
-
-/// Whether it says that there is no page any more.
-fn is_withdrawn(line: &cacache::Metadata) -> bool {
-    is_withdrawn_by(&line.metadata)
-}
-
-/// The same of a line's own words.
-pub(super) fn is_withdrawn_by(metadata: &serde_json::Value) -> bool {
-    line_of(metadata.clone()).is_some_and(|line| line.withdrawn)
-}
-
-fn digest_of(integrity: &cacache::Integrity) -> Option<Digest> {
-    // `to_hex` of one without a hash panics.
-    integrity.hashes.first()?;
-    Digest::parse(&integrity.to_hex().1)
-}
-
-fn line_of(metadata: serde_json::Value) -> Option<PageRecord> {
-    serde_json::from_value(metadata).ok()
-}
-
 /// The page that a key of the index is about.
 pub(super) fn page_of(key: &str) -> Option<(Format, PageRef)> {
     let (word, path) = key.split_once(' ')?;
-    let format = [Format::Html, Format::Json]
+    let format = FORMATS
         .into_iter()
         .find(|format| word_of(*format) == word)?;
     match Route::from_path(path).ok()? {
         Route::Page(page) => Some((format, page)),
         _ => None,
-    }
-}
-
-/// What a line of the index says of a page, and the page's bytes, checked while they are read. Evicted, or swept with a
-/// damaged disk: the line is without its body.
-pub(super) fn read(
-    layout: &Layout,
-    found: cacache::Metadata,
-) -> Result<Option<(PageMeta, Option<Bytes>)>, StoreError> {
-    let line = line_of(found.metadata).filter(|line| !line.withdrawn);
-    let Some(PageRecord { meta, padding, .. }) = line else {
-        return Ok(None);
-    };
-    match cacache::read_hash_sync(layout.root(), &found.integrity) {
-        Ok(mut body) => {
-            body.truncate(body.len().saturating_sub(padding.unwrap_or_default()));
-            Ok(Some((meta, Some(body.into()))))
-        }
-        Err(cacache::Error::IoError(why, _)) if why.kind() == io::ErrorKind::NotFound => {
-            Ok(Some((meta, None)))
-        }
-        Err(why) => Err(why.into()),
     }
 }
 

@@ -1,15 +1,15 @@
-//! The disk as it lies there, for somebody who only looks.
+//! The disk as it lies there, looked at without holding it.
 //!
 //! No lock is taken, no folder made, no use noted; a daemon may be at work beside it, so that what is told may be over
 //! a moment later. Pages are checked while they are read, as always; a blob is only looked for, not hashed. Must not
 //! change anything.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::blobs::{self, integrity};
+use super::blob;
 use super::catalog::{self, CatalogEntry};
 use super::error::StoreError;
 use super::layout::Layout;
@@ -60,10 +60,8 @@ impl Peek {
     /// # Errors
     /// When the folder cannot be read.
     pub fn taken(&self) -> Result<u64, StoreError> {
-        Ok(blobs::every(&self.layout)?
-            .iter()
-            .map(|blob| blob.bytes)
-            .sum())
+        let blobs = blob::every(&self.layout)?;
+        Ok(blobs.iter().map(|blob| blob.bytes).sum())
     }
 
     /// The page last stored for this route in this format. Blocks.
@@ -71,12 +69,18 @@ impl Peek {
     /// # Errors
     /// When it is there and cannot be read whole.
     pub fn page(&self, route: &Route, format: Format) -> Result<Option<StoredPage>, StoreError> {
-        let found = cacache::index::find(self.layout.root(), &pages::key(route, format))?;
-        let Some(found) = found else { return Ok(None) };
-        let stored = SystemTime::UNIX_EPOCH
-            + Duration::from_millis(u64::try_from(found.time).unwrap_or_default());
-        let read = pages::read(&self.layout, found)?;
-        Ok(read.map(|(meta, body)| StoredPage { meta, stored, body }))
+        let Some(line) = pages::find(&self.layout, &pages::key(route, format))? else {
+            return Ok(None);
+        };
+        if line.is_withdrawn() {
+            return Ok(None);
+        }
+        let body = line.body(&self.layout)?;
+        Ok(Some(StoredPage {
+            stored: line.written,
+            meta: line.record.meta,
+            body,
+        }))
     }
 
     /// What the catalogue says of a file's address. Blocks.
@@ -84,9 +88,7 @@ impl Peek {
     /// # Errors
     /// When the index cannot be read.
     pub fn file(&self, file: &FileRef) -> Result<Option<StoredFile>, StoreError> {
-        let found = cacache::index::find(self.layout.root(), &catalog::key(file))?;
-        let found = found.filter(|found| found.integrity == integrity(file.digest));
-        let entry = found.and_then(|found| serde_json::from_value(found.metadata).ok());
+        let entry = catalog::read(&self.layout, file)?;
         Ok(entry.map(|entry| StoredFile {
             entry,
             is_here: self.holds(file.digest),
@@ -106,9 +108,7 @@ impl Peek {
     /// # Errors
     /// When the index cannot be read.
     pub fn metadata(&self, wheel: &FileRef) -> Result<Option<StoredMetadata>, StoreError> {
-        let key = sidecars::key(WheelMark::of(wheel));
-        let fact = cacache::index::find(self.layout.root(), &key)?
-            .and_then(|found| sidecars::fact_of(&found));
+        let fact = sidecars::read(&self.layout, WheelMark::of(wheel))?;
         Ok(fact.map(|fact| StoredMetadata {
             digest: fact.metadata,
             origin: fact.origin,

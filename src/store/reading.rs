@@ -6,13 +6,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::Store;
 use super::error::StoreError;
+use super::hashed_read::HashedRead;
 use super::partial_file::PartialFile;
-use crate::values::digest::{Digest, Hasher};
+use crate::values::digest::Digest;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -24,7 +24,7 @@ pub enum ReadEnd {
     Absent,
     /// Its bytes were wrong: it is set aside.
     Damaged,
-    /// Whoever took the bytes wants no more.
+    /// `take` wants no more.
     Unwanted,
 }
 
@@ -39,33 +39,27 @@ impl Store {
         digest: Digest,
         mut take: impl FnMut(Vec<u8>) -> bool,
     ) -> Result<ReadEnd, StoreError> {
-        let path = self.layout.blob(digest);
+        let path = self.folder.layout.blob(digest);
         let file = match File::open(&path) {
-            Ok(file) => Arc::new(file),
+            Ok(file) => file,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(ReadEnd::Absent),
             Err(why) => return Err(StoreError::io("open", &path)(why)),
         };
-        let (mut hasher, mut position) = (Hasher::new(), 0);
+        let mut reader = HashedRead::new(&file, CHUNK_BYTES);
         loop {
-            let mut chunk = vec![0; CHUNK_BYTES];
-            let read = file
-                .read_at(&mut chunk, position)
-                .map_err(StoreError::io("read", &path))?;
-            if read == 0 {
-                break;
-            }
-            chunk.truncate(read);
-            hasher.update(&chunk);
-            position += read as u64;
-            if !take(chunk) {
-                return Ok(ReadEnd::Unwanted);
+            match reader.next() {
+                Ok(Some(bytes)) if take(bytes.to_vec()) => {}
+                Ok(Some(_)) => return Ok(ReadEnd::Unwanted),
+                Ok(None) => break,
+                Err(why) => return Err(StoreError::io("read", &path)(why)),
             }
         }
-        if hasher.finish() == digest {
+        let position = reader.position();
+        if reader.digest() == digest {
             return Ok(ReadEnd::Whole);
         }
-        tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
-        let damaged = PartialFile::new(file);
+        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        let damaged = PartialFile::new(Arc::new(file));
         damaged.announce(Some(position));
         self.blobs.quarantine(digest, &damaged);
         Ok(ReadEnd::Damaged)

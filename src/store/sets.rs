@@ -1,34 +1,33 @@
-//! Named sets: which files belong together, for whoever exports them and for whoever must not remove them.
+//! Named sets of files, read by the export and by eviction, which spares what a set names.
 //!
-//! A set is a small file of addresses in the folder, replaced as a whole. Must not know why somebody wants them.
+//! A set is a small file of addresses in the folder, replaced as a whole. Must not know what a set is for.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tempfile::NamedTempFile;
 
 use super::error::StoreError;
-use super::layout::{Layout, make_dir};
+use super::folder::Folder;
 use super::set_name::{FILES_MAX, SetName};
 use crate::registry::{FileRef, Route};
 use crate::values::digest::Digest;
 
 /// The sets of one folder. Everything blocks.
 pub struct Sets {
-    layout: Arc<Layout>,
+    folder: Arc<Folder>,
     /// One change at a time: a merge reads what it replaces.
     changing: Mutex<()>,
 }
 
 impl Sets {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
-            layout,
+            folder,
             changing: Mutex::default(),
         }
     }
@@ -50,13 +49,8 @@ impl Sets {
     /// As [`Self::add`].
     pub fn replace(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
         let _one_at_a_time = self.changing.lock();
-        self.write(
-            name,
-            &files
-                .iter()
-                .map(|file| (address(file), file.digest))
-                .collect(),
-        )
+        let all = files.iter().map(|file| (address(file), file.digest));
+        self.write(name, &all.collect())
     }
 
     /// The files of a set, address and sha256; `None` if there is no such set.
@@ -64,7 +58,7 @@ impl Sets {
     /// # Errors
     /// When the folder cannot be read.
     pub fn read(&self, name: &SetName) -> Result<Option<BTreeMap<String, Digest>>, StoreError> {
-        let path = self.layout.set(name);
+        let path = self.folder.layout.set(name);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -84,7 +78,7 @@ impl Sets {
     /// # Errors
     /// When the folder cannot be read.
     pub fn names(&self) -> Result<Vec<SetName>, StoreError> {
-        let folder = self.layout.sets();
+        let folder = self.folder.layout.sets();
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -96,7 +90,7 @@ impl Sets {
         Ok(names)
     }
 
-    /// The contents of all sets: what nobody may remove because nobody uses it.
+    /// The contents of all sets, which must not be removed for being unused.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -112,22 +106,13 @@ impl Sets {
         if files.len() > FILES_MAX {
             return Err(StoreError::SetTooLarge(name.clone()));
         }
-        let (folder, path) = (self.layout.sets(), self.layout.set(name));
-        let failed = |why: io::Error| StoreError::io("write the set", &path)(why);
-        make_dir(&folder).map_err(failed)?;
-        // Made where a process that is killed has it swept away.
-        let mut file = NamedTempFile::new_in(self.layout.spool()).map_err(failed)?;
-        let lines: String = files
-            .iter()
-            .map(|(address, sum)| format!("{sum}  {address}\n"))
-            .collect();
-        file.write_all(lines.as_bytes())
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(failed)?;
-        file.persist(&path).map_err(|why| failed(why.error))?;
-        File::open(&folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
+        let mut lines = String::new();
+        for (address, sum) in files {
+            lines.push_str(&format!("{sum}  {address}\n"));
+        }
+        let path = self.folder.layout.set(name);
+        let written = self.folder.layout.replace_file(&path, lines.as_bytes());
+        written.map_err(StoreError::io("write the set", &path))?;
         Ok(files.len())
     }
 }
@@ -138,6 +123,7 @@ fn address(file: &FileRef) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Layout;
     use super::*;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
@@ -155,13 +141,13 @@ mod tests {
     #[test]
     fn a_set_is_merged_or_replaced_and_survives() -> Checked {
         let dir = tempfile::tempdir()?;
-        let sets = Sets::new(Arc::new(Layout::make(dir.path())?));
+        let sets = Sets::new(Folder::new(Layout::make(dir.path())?, 0));
         let name = SetName::parse("web")?;
         let (one, two) = (file("a-1.tar.gz")?, file("a-2.tar.gz")?);
         assert!(sets.read(&name)?.is_none() && sets.names()?.is_empty());
         assert_eq!(sets.add(&name, std::slice::from_ref(&one))?, 1);
         assert_eq!(sets.add(&name, &[one.clone(), two.clone()])?, 2);
-        let again = Sets::new(Arc::new(Layout::make(dir.path())?));
+        let again = Sets::new(Folder::new(Layout::make(dir.path())?, 0));
         assert_eq!(again.names()?, std::slice::from_ref(&name));
         assert_eq!(again.digests()?, HashSet::from([one.digest, two.digest]));
         assert_eq!(again.replace(&name, std::slice::from_ref(&two))?, 1);

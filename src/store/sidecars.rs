@@ -8,13 +8,14 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::blobs::integrity;
 use super::error::StoreError;
+use super::folder::Folder;
+use super::index;
 use super::layout::Layout;
+use super::lookup_cache::LookupCache;
 use crate::registry::{FileRef, Route};
 use crate::values::digest::Digest;
 
@@ -32,9 +33,9 @@ impl WheelMark {
     pub fn of(file: &FileRef) -> Self {
         let digest = Digest::of(Route::File(file.clone()).path().as_bytes());
         let mut mark = [0; 16];
-        mark.iter_mut()
-            .zip(digest.as_bytes())
-            .for_each(|(byte, from)| *byte = *from);
+        for (byte, from) in mark.iter_mut().zip(digest.as_bytes()) {
+            *byte = *from;
+        }
         Self(mark)
     }
 }
@@ -44,7 +45,7 @@ impl WheelMark {
 pub enum MetadataOrigin {
     /// From bytes that had the wheel's sha256.
     Verified,
-    /// From spans that upstream sent, whose sha256 nobody could check.
+    /// From spans that upstream sent, whose sha256 could not be checked.
     Read,
 }
 
@@ -61,21 +62,17 @@ struct SidecarRecord {
 }
 
 pub struct Sidecars {
-    layout: Arc<Layout>,
-    remembered: Cache<WheelMark, Option<Fact>>,
-    /// Counts the changes. Held while what is remembered changes, so that a look on the disk from before a change is
-    /// not remembered after it.
-    changes: Mutex<u64>,
+    folder: Arc<Folder>,
+    remembered: LookupCache<WheelMark, Option<Fact>>,
     /// One change at a time: a fact is compared with the one it replaces.
     changing: Mutex<()>,
 }
 
 impl Sidecars {
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
-            layout,
-            remembered: Cache::new(REMEMBERED_MAX),
-            changes: Mutex::new(0),
+            folder,
+            remembered: LookupCache::new(REMEMBERED_MAX),
             changing: Mutex::default(),
         }
     }
@@ -87,7 +84,7 @@ impl Sidecars {
 
     /// Moves whenever [`Self::find`] may give another answer than before.
     pub fn generation(&self) -> u64 {
-        *self.changes.lock()
+        self.remembered.generation()
     }
 
     pub(super) fn fact(&self, wheel: WheelMark) -> Option<Fact> {
@@ -95,18 +92,16 @@ impl Sidecars {
             return known;
         }
         let before = self.generation();
-        let found = match cacache::index::find(self.layout.root(), &key(wheel)) {
-            Ok(found) => found.and_then(|found| fact_of(&found)),
-            Err(why) => {
-                tracing::warn!(error = %why, "cannot look up a wheel's metadata");
-                return None;
+        match read(&self.folder.layout, wheel) {
+            Ok(found) => {
+                self.remembered.remember(wheel, found, before);
+                found
             }
-        };
-        let changes = self.changes.lock();
-        if *changes == before {
-            self.remembered.insert(wheel, found);
+            Err(why) => {
+                tracing::warn!(%why, "cannot look up a wheel's metadata");
+                None
+            }
         }
-        found
     }
 
     /// Records that this metadata, whose bytes are stored, was made of this wheel. Blocks.
@@ -117,7 +112,7 @@ impl Sidecars {
         &self,
         wheel: WheelMark,
         metadata: Digest,
-        bytes: usize,
+        bytes: u64,
         origin: MetadataOrigin,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock();
@@ -134,20 +129,14 @@ impl Sidecars {
             }
             _ => {}
         }
-        let _inside = self.layout.maintenance().enter(Some(metadata));
+        let _writing = self.folder.maintenance.enter(Some(metadata));
         let line = SidecarRecord {
             verified: origin == MetadataOrigin::Verified,
         };
-        let options = cacache::WriteOpts::new()
-            .integrity(integrity(metadata))
-            .size(bytes)
-            .metadata(serde_json::json!(line));
-        cacache::index::insert(self.layout.root(), &key(wheel), options)?;
-        self.change(
-            wheel,
-            Some(fact),
-            known.is_none_or(|known| known.metadata != metadata),
-        );
+        let layout = &self.folder.layout;
+        index::insert(layout, &key(wheel), metadata, bytes, None, &line)?;
+        let shows = known.is_none_or(|known| known.metadata != metadata);
+        self.remembered.change(wheel, Some(Some(fact)), shows);
         Ok(())
     }
 
@@ -161,10 +150,7 @@ impl Sidecars {
             return Ok(());
         };
         tracing::error!(metadata = %known.metadata, "the metadata of a wheel is withdrawn: the verified wheel has none");
-        let _inside = self.layout.maintenance().enter(None);
-        cacache::index::delete(self.layout.root(), &key(wheel))?;
-        self.change(wheel, None, true);
-        Ok(())
+        self.delete(wheel)
     }
 
     /// Forgets what was known of this wheel, because it is cleared away. Blocks.
@@ -173,29 +159,31 @@ impl Sidecars {
     /// When the index cannot be written.
     pub(super) fn forget(&self, wheel: WheelMark) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock();
-        let _inside = self.layout.maintenance().enter(None);
-        cacache::index::delete(self.layout.root(), &key(wheel))?;
-        self.change(wheel, None, true);
-        Ok(())
+        self.delete(wheel)
     }
 
-    fn change(&self, wheel: WheelMark, fact: Option<Fact>, shows: bool) {
-        let mut changes = self.changes.lock();
-        self.remembered.insert(wheel, fact);
-        *changes += u64::from(shows);
+    fn delete(&self, wheel: WheelMark) -> Result<(), StoreError> {
+        let _writing = self.folder.maintenance.enter(None);
+        index::delete(&self.folder.layout, &key(wheel))?;
+        self.remembered.change(wheel, Some(None), true);
+        Ok(())
     }
 }
 
-pub(super) fn fact_of(found: &cacache::Metadata) -> Option<Fact> {
-    let (algorithm, hex) = found.integrity.to_hex();
-    let metadata = Digest::parse(&hex).filter(|_| algorithm == cacache::Algorithm::Sha256)?;
-    let line: SidecarRecord = serde_json::from_value(found.metadata.clone()).ok()?;
-    let origin = if line.verified {
-        MetadataOrigin::Verified
-    } else {
-        MetadataOrigin::Read
+/// What the index says of a wheel. Blocks.
+pub(super) fn read(layout: &Layout, wheel: WheelMark) -> Result<Option<Fact>, StoreError> {
+    let Some(found) = index::find(layout, &key(wheel))? else {
+        return Ok(None);
     };
-    Some(Fact { metadata, origin })
+    let line: Option<SidecarRecord> = found.says();
+    Ok(line.map(|line| Fact {
+        metadata: found.digest,
+        origin: if line.verified {
+            MetadataOrigin::Verified
+        } else {
+            MetadataOrigin::Read
+        },
+    }))
 }
 
 /// The wheel that a key of the index is about.
@@ -204,7 +192,7 @@ pub(super) fn wheel_of(key: &str) -> Option<WheelMark> {
     Some(WheelMark(u128::from_str_radix(hex, 16).ok()?.to_be_bytes()))
 }
 
-pub(super) fn key(wheel: WheelMark) -> String {
+fn key(wheel: WheelMark) -> String {
     format!("{KEY_PREFIX}{:032x}", u128::from_be_bytes(wheel.0))
 }
 
@@ -217,7 +205,7 @@ mod tests {
     const WHEEL: WheelMark = WheelMark([7; 16]);
 
     fn at(dir: &std::path::Path) -> Result<Sidecars, StoreError> {
-        Ok(Sidecars::new(Arc::new(Layout::make(dir)?)))
+        Ok(Sidecars::new(Folder::new(Layout::make(dir)?, 0)))
     }
 
     #[test]

@@ -7,16 +7,17 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::blobs::{Blob, Blobs};
+use super::blob::Blob;
+use super::blobs::Blobs;
 use super::error::StoreError;
-use super::layout::{Layout, make_dir};
+use super::folder::Folder;
+use super::layout::{make_dir, sync_dir};
 use super::ledger::Reservation;
 use super::partial_file::{Cause, PartialFile};
 use crate::values::clock;
@@ -31,7 +32,7 @@ pub struct Spool {
     hasher: Hasher,
     written: u64,
     size: Option<u64>,
-    layout: Arc<Layout>,
+    folder: Arc<Folder>,
 }
 
 /// Why a spool did not become a blob.
@@ -43,9 +44,19 @@ pub enum SealError {
     Store(#[from] StoreError),
 }
 
+impl SealError {
+    /// What it comes to for bytes whose length nothing announced.
+    pub(super) fn of_own_bytes(self) -> StoreError {
+        match self {
+            Self::Store(why) => why,
+            Self::Body(_) => StoreError::Interrupted,
+        }
+    }
+}
+
 impl Spool {
-    pub(super) fn create(layout: &Arc<Layout>) -> Result<Self, StoreError> {
-        let dir = layout.spool();
+    pub(super) fn create(folder: &Arc<Folder>) -> Result<Self, StoreError> {
+        let dir = folder.layout.spool();
         let made = NamedTempFile::new_in(&dir).map_err(StoreError::io("make a file in", &dir))?;
         let (file, path) = made.into_parts();
         let file = Arc::new(file);
@@ -57,7 +68,7 @@ impl Spool {
             hasher: Hasher::new(),
             written: 0,
             size: None,
-            layout: Arc::clone(layout),
+            folder: Arc::clone(folder),
         })
     }
 
@@ -88,7 +99,7 @@ impl Spool {
             .write_all_at(bytes, self.written)
             .map_err(StoreError::io("write", self.place()))?;
         self.hasher.update(bytes);
-        self.layout.health().spooled(bytes.len() as u64);
+        self.folder.health.spooled(bytes.len() as u64);
         self.written = end;
         self.partial.advance(end);
         Ok(())
@@ -113,7 +124,7 @@ impl Spool {
             .set_len(0)
             .map_err(StoreError::io("empty", self.place()))?;
         self.hasher = Hasher::new();
-        self.layout.health().unspooled(self.written);
+        self.folder.health.unspooled(self.written);
         self.written = 0;
         self.size = None;
         Ok(true)
@@ -197,11 +208,12 @@ impl VerifiedSpool {
         reservation: Reservation,
         record: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let (layout, bytes) = (Arc::clone(&self.spool.layout), self.spool.written);
+        let folder = Arc::clone(&self.spool.folder);
+        let bytes = self.spool.written;
         let sealed = self.make_last(blobs, reservation, record);
         match &sealed {
-            Ok(()) => layout.health().wrote(bytes),
-            Err(why) => layout.health().failed(why, 0, clock::now()),
+            Ok(()) => folder.health.wrote(bytes),
+            Err(why) => folder.health.failed(why, 0, clock::now()),
         }
         sealed
     }
@@ -217,13 +229,14 @@ impl VerifiedSpool {
             self.spool.partial.take_back();
             return Err(StoreError::io("sync", self.spool.place())(why));
         }
-        let _inside = blobs.layout().maintenance().enter(Some(self.digest));
+        let folder = Arc::clone(&self.spool.folder);
+        let _writing = folder.maintenance.enter(Some(self.digest));
         self.keep(blobs, reservation)?;
         record()
     }
 
     fn keep(&mut self, blobs: &Blobs, reservation: Reservation) -> Result<(), StoreError> {
-        let place = blobs.layout().blob(self.digest);
+        let place = self.spool.folder.layout.blob(self.digest);
         let folder = place.parent().unwrap_or(&place);
         // Its stamp is taken while nobody else can reach it: a change that comes later is a change.
         let file = Arc::clone(&self.spool.file);
@@ -236,24 +249,17 @@ impl VerifiedSpool {
                 .map_err(|why| StoreError::io("rename into place", &place)(why.error))?;
         }
         reservation.keep(self.spool.written);
-        match replaced {
-            Some(bytes) => blobs.ledger().removed(bytes),
-            None => blobs.layout().health().blobs_came(1),
-        }
+        self.spool.folder.blob_came(replaced);
         sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
         blobs.remember(blob);
-        blobs.changes().note();
+        self.spool.folder.changes.note();
         Ok(())
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.layout.health().unspooled(self.written);
+        self.folder.health.unspooled(self.written);
         self.partial.fail(Cause::Abandoned);
     }
-}
-
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

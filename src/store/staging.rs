@@ -6,28 +6,28 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Store;
-use super::blobs::Blob;
+use super::blob::Blob;
 use super::catalog::CatalogEntry;
 use super::error::StoreError;
-use super::layout::make_dir;
+use super::hashed_read::hash_file;
+use super::layout::{make_dir, sync_dir};
 use super::ledger::Reservation;
 use super::sidecars::{MetadataOrigin, WheelMark};
-use super::spool::sync_dir;
 use crate::registry::FileRef;
 use crate::values::digest::{Digest, Hasher};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// One import's folder. Dropped before [`Staging::settle`] it leaves nothing behind.
+/// One import's folder. Dropped before [`Staging::commit`] it leaves nothing behind.
 pub struct Staging {
     store: Arc<Store>,
     /// Room for everything that is to come.
@@ -61,7 +61,7 @@ impl Store {
             arrived: HashMap::new(),
             busy,
         };
-        let folder = self.layout.staging();
+        let folder = self.folder.layout.staging();
         make_dir(&folder).map_err(StoreError::io("make the folder", &folder))?;
         staging.reservation = Some(self.room(bytes)?);
         Ok(staging)
@@ -72,18 +72,16 @@ impl Store {
     /// # Errors
     /// When the system cannot do so.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let root = self.layout.root();
+        let root = self.folder.layout.root();
         let synced = File::open(root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
         synced.map_err(StoreError::io("sync", root))
     }
 
     /// Promises room without making any. What lies on disk is counted anew: behind a start, the ledger may not know yet.
     fn room(&self, needed: u64) -> Result<Reservation, StoreError> {
-        let ledger = self.blobs.ledger();
-        let (taken, budget) = (
-            ledger.taken().max(self.blobs.bytes_on_disk()?),
-            ledger.budget(),
-        );
+        let ledger = &self.folder.ledger;
+        let taken = ledger.taken().max(self.blobs.bytes_on_disk()?);
+        let budget = ledger.budget();
         let enough = taken.saturating_add(needed);
         let reservation = if enough <= budget {
             ledger.reserve(needed)
@@ -120,14 +118,16 @@ impl Staging {
     }
 
     fn is_whole(&self, digest: Digest, size: u64) -> bool {
-        self.store.blob_size(digest) == Some(size)
-            && File::open(self.store.layout.blob(digest))
-                .and_then(hash_of)
-                .is_ok_and(|found| found == digest)
+        if self.store.blob_size(digest) != Some(size) {
+            return false;
+        }
+        let file = File::open(self.store.folder.layout.blob(digest));
+        let found = file.and_then(|file| hash_file(&file, CHUNK_BYTES));
+        found.is_ok_and(|found| found == digest)
     }
 
     fn create(&self, digest: Digest) -> Result<File, StoreError> {
-        let path = self.store.layout.staged(digest);
+        let path = self.store.folder.layout.staged(digest);
         let made = OpenOptions::new()
             .read(true)
             .write(true)
@@ -149,7 +149,7 @@ impl Staging {
             hasher,
             size,
         } = arrived;
-        let path = self.store.layout.staged(digest);
+        let path = self.store.folder.layout.staged(digest);
         if hasher.finish() != digest {
             let why = io::Error::new(io::ErrorKind::InvalidData, "its bytes have another sha256");
             return Err(StoreError::io("keep", &path)(why));
@@ -171,39 +171,54 @@ impl Staging {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn settle(
+    pub fn commit(
         mut self,
         files: &[(FileRef, u64)],
         metadata: &[(FileRef, Digest, u64, MetadataOrigin)],
     ) -> Result<(), StoreError> {
         let store = Arc::clone(&self.store);
         // What is named here is not taken away before it is named, be it new or long here.
-        let named = files
-            .iter()
-            .map(|(file, _)| file.digest)
-            .chain(metadata.iter().map(|(_, digest, ..)| *digest));
-        let _inside: Vec<_> = named
-            .map(|digest| store.layout.maintenance().enter(Some(digest)))
-            .collect();
-        let mut folders = std::collections::BTreeSet::new();
+        let mut writing = Vec::new();
+        for (file, _) in files {
+            writing.push(store.folder.maintenance.enter(Some(file.digest)));
+        }
+        for (_, digest, ..) in metadata {
+            writing.push(store.folder.maintenance.enter(Some(*digest)));
+        }
+        self.place_blobs()?;
+        for (file, size) in files {
+            let entry = CatalogEntry {
+                size: *size,
+                ..CatalogEntry::default()
+            };
+            if !store.catalog.is_recorded(file)? {
+                store.catalog.record(file, entry)?;
+            }
+        }
+        for (wheel, digest, size, origin) in metadata {
+            let wheel = WheelMark::of(wheel);
+            store.sidecars.record(wheel, *digest, *size, *origin)?;
+        }
+        Ok(())
+    }
+
+    /// Renames every blob into its place, and has the disk keep their names.
+    fn place_blobs(&mut self) -> Result<(), StoreError> {
+        let store = &self.store;
+        let mut folders = BTreeSet::new();
         let mut bytes = 0;
         for (digest, size) in std::mem::take(&mut self.arrived) {
-            let (from, place) = (
-                self.store.layout.staged(digest),
-                self.store.layout.blob(digest),
-            );
+            let from = store.folder.layout.staged(digest);
+            let place = store.folder.layout.blob(digest);
             let folder = place.parent().unwrap_or(&place).to_owned();
             make_dir(&folder).map_err(StoreError::io("make the folder", &folder))?;
             let file = File::open(&from).map_err(StoreError::io("open", &from))?;
             let blob =
                 Blob::checked(Arc::new(file), digest).map_err(StoreError::io("stat", &from))?;
-            let replaced = self.store.blob_size(digest);
+            let replaced = store.blob_size(digest);
             fs::rename(&from, &place).map_err(StoreError::io("rename into place", &place))?;
-            match replaced {
-                Some(bytes) => self.store.blobs.ledger().removed(bytes),
-                None => self.store.layout.health().blobs_came(1),
-            }
-            self.store.blobs.remember(blob);
+            store.folder.blob_came(replaced);
+            store.blobs.remember(blob);
             bytes += size;
             folders.insert(folder);
         }
@@ -212,24 +227,6 @@ impl Staging {
         }
         for folder in &folders {
             sync_dir(folder).map_err(StoreError::io("sync the folder", folder))?;
-        }
-        for (file, size) in files {
-            let known = self.store.catalog.is_recorded(file)?;
-            if !known {
-                self.store.catalog.record(
-                    file,
-                    CatalogEntry {
-                        size: *size,
-                        ..CatalogEntry::default()
-                    },
-                )?;
-            }
-        }
-        for (wheel, digest, size, origin) in metadata {
-            let size = usize::try_from(*size).unwrap_or(usize::MAX);
-            self.store
-                .sidecars
-                .record(WheelMark::of(wheel), *digest, size, *origin)?;
         }
         Ok(())
     }
@@ -253,19 +250,9 @@ impl StagedBlob {
     }
 }
 
-fn hash_of(mut file: File) -> io::Result<Digest> {
-    let (mut hasher, mut chunk) = (Hasher::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(hasher.finish()),
-            read => hasher.update(chunk.get(..read).unwrap_or_default()),
-        }
-    }
-}
-
 impl Drop for Staging {
     fn drop(&mut self) {
-        let folder = self.store.layout.staging();
+        let folder = self.store.folder.layout.staging();
         if let Err(why) = fs::remove_dir_all(&folder) {
             tracing::warn!(folder = %folder.display(), error = %why, "cannot remove what an import left");
         }

@@ -295,7 +295,7 @@ impl Exchange {
             }
             files.push((file, line.size));
         }
-        Ok(staging.settle(&files, &metadata)?)
+        Ok(staging.commit(&files, &metadata)?)
     }
 
     /// What upstream said of it was said before the bundle was made.

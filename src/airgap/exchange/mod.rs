@@ -58,7 +58,7 @@ impl Exchange {
         let route = Route::Page(page.clone());
         let mut found = Vec::new();
         for format in [Format::Html, Format::Json] {
-            let spoken = block_on(self.store.pages.last_word(&route, format))
+            let spoken = block_on(self.store.pages.last_confirmed(&route, format))
                 .ok()
                 .flatten();
             let stored = block_on(self.store.pages.load(&route, format));

@@ -36,7 +36,7 @@ impl Fetcher {
         };
         for source in [first, second] {
             // Before the page: of one that is replaced meanwhile the older time counts.
-            let confirmed = shelf.last_word(&route, source).await.ok().flatten();
+            let confirmed = shelf.last_confirmed(&route, source).await.ok().flatten();
             let (meta, body) = match shelf.load(&route, source).await {
                 Ok(Some(stored)) => stored,
                 Ok(None) => continue,

@@ -5,12 +5,8 @@ use super::*;
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
 fn page_store(dir: &tempfile::TempDir) -> Result<PageStore, StoreError> {
-    let ledger = Arc::new(Ledger::new(1 << 20));
-    Ok(PageStore::new(
-        Arc::new(Layout::make(dir.path())?),
-        ledger,
-        Changes::default(),
-    ))
+    let layout = Layout::make(dir.path())?;
+    Ok(PageStore::new(Folder::new(layout, 1 << 20)))
 }
 
 fn meta() -> PageMeta {
@@ -41,7 +37,7 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             .await?;
     }
     // Again: it stays where it is.
-    let taken = page_store.ledger.taken();
+    let taken = page_store.folder.ledger.taken();
     page_store
         .store(
             &route("42")?,
@@ -51,7 +47,10 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             clock::wall(),
         )
         .await?;
-    assert_eq!((taken, page_store.ledger.taken()), (3 * 15 + 3, 3 * 15 + 3));
+    assert_eq!(
+        (taken, page_store.folder.ledger.taken()),
+        (3 * 15 + 3, 3 * 15 + 3)
+    );
     for (changed, name) in names.iter().enumerate() {
         for (other, name) in names.iter().enumerate() {
             let (_, found) = page_store
@@ -75,7 +74,7 @@ async fn two_lines_with_one_body_lose_nothing_when_one_of_them_changes() -> Chec
             .await?;
     }
     // "new", "new\n" and "new\n\n": what was replaced is gone.
-    assert_eq!(page_store.ledger.taken(), 3 + 4 + 5);
+    assert_eq!(page_store.folder.ledger.taken(), 3 + 4 + 5);
     Ok(())
 }
 
@@ -98,8 +97,8 @@ async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_m
     page_store
         .store(&route, Format::Html, meta(), new.clone(), clock::wall())
         .await?;
-    assert!(page_store.layout.blob(Digest::of(&old)).exists());
-    fs::remove_file(page_store.layout.blob(Digest::of(&new)))?;
+    assert!(page_store.folder.layout.blob(Digest::of(&old)).exists());
+    fs::remove_file(page_store.folder.layout.blob(Digest::of(&new)))?;
     page_store
         .store(&route, Format::Html, meta(), third.clone(), clock::wall())
         .await?;
@@ -115,7 +114,7 @@ async fn a_body_that_others_may_refer_to_stays_and_one_that_was_evicted_is_not_m
         Some((meta(), new))
     );
     assert!(
-        page_store.layout.blob(Digest::of(&third)).exists(),
+        page_store.folder.layout.blob(Digest::of(&third)).exists(),
         "a power loss may bring it back"
     );
     Ok(())
@@ -128,7 +127,7 @@ fn ago(seconds: u64) -> SystemTime {
 }
 
 #[tokio::test]
-async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_does_not_grow_by_it()
+async fn a_page_is_confirmed_when_it_was_stored_or_later_and_the_index_does_not_grow_by_it()
 -> Checked {
     let dir = tempfile::tempdir()?;
     let page_store = page_store(&dir)?;
@@ -138,19 +137,19 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         etag: Some("\"1\"".to_owned()),
         ..meta()
     };
-    assert_eq!(page_store.last_word(&route, Format::Json).await?, None);
+    assert_eq!(page_store.last_confirmed(&route, Format::Json).await?, None);
     let decade = ago(10 * 365 * 24 * 3600);
     page_store
         .store(&route, Format::Json, tagged.clone(), body.clone(), decade)
         .await?;
     assert_eq!(
-        page_store.last_word(&route, Format::Json).await?,
+        page_store.last_confirmed(&route, Format::Json).await?,
         Some(decade),
         "not when it came here"
     );
     let index = || -> Result<u64, StoreError> {
         let mut bytes = 0;
-        crate::store::index_file::every_line(&page_store.layout, |file| {
+        crate::store::index_file::every_line(&page_store.folder.layout, |file| {
             bytes += file.bytes;
             Ok::<_, StoreError>(())
         })?;
@@ -164,7 +163,7 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         .confirm(&route, Format::Json, other, hour)
         .await?;
     assert_eq!(
-        page_store.last_word(&route, Format::Json).await?,
+        page_store.last_confirmed(&route, Format::Json).await?,
         Some(decade),
         "that was another page"
     );
@@ -172,7 +171,7 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         .confirm(&route, Format::Json, (tagged.etag.clone(), None), hour)
         .await?;
     assert_eq!(
-        page_store.last_word(&route, Format::Json).await?,
+        page_store.last_confirmed(&route, Format::Json).await?,
         Some(whole)
     );
     let minute = ago(60);
@@ -180,17 +179,17 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         .store(&route, Format::Json, tagged.clone(), body.clone(), minute)
         .await?;
     let noted = page_store
-        .last_word(&route, Format::Json)
+        .last_confirmed(&route, Format::Json)
         .await?
         .ok_or("a time")?;
     assert!(noted > whole && noted <= minute, "the same page again");
     assert_eq!(index()?, bytes);
     // As a copy of the folder has it.
-    let copied = File::open(page_store.layout.blob(Digest::of(&body)))?;
+    let copied = File::open(page_store.folder.layout.blob(Digest::of(&body)))?;
     copied
         .set_modified(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_900_000_000_123_456_789))?;
     assert_eq!(
-        page_store.last_word(&route, Format::Json).await?,
+        page_store.last_confirmed(&route, Format::Json).await?,
         Some(decade)
     );
     let to_come = ago(0) + Duration::from_secs(3600);
@@ -204,7 +203,7 @@ async fn the_last_word_is_when_it_was_stored_or_later_confirmed_and_the_index_do
         )
         .await?;
     assert_eq!(
-        page_store.last_word(&route, Format::Json).await?,
+        page_store.last_confirmed(&route, Format::Json).await?,
         Some(to_come),
         "for others to disbelieve"
     );
@@ -232,16 +231,20 @@ async fn a_page_that_was_taken_back_is_gone_in_every_format_and_known_to_be() ->
     assert!(!page_store.withdraw(&route, false).await?, "written once");
     for format in [Format::Html, Format::Json] {
         assert_eq!(page_store.load(&route, format).await?, None);
-        assert_eq!(page_store.last_word(&route, format).await?, None);
+        assert_eq!(page_store.last_confirmed(&route, format).await?, None);
         assert!(
             !page_store
+                .folder
                 .layout
                 .blob(Digest::of(word_of(format).as_bytes()))
                 .exists()
         );
     }
     assert_eq!(
-        (page_store.formats(&route).await?, page_store.ledger.taken()),
+        (
+            page_store.formats(&route).await?,
+            page_store.folder.ledger.taken()
+        ),
         (vec![], 0)
     );
     page_store
@@ -274,17 +277,17 @@ async fn a_body_that_a_power_cut_emptied_is_no_page_and_no_damage() -> Checked {
     page_store
         .store(&route, Format::Json, meta(), other.clone(), clock::wall())
         .await?;
-    fs::write(page_store.layout.blob(Digest::of(&body)), b"")?;
-    fs::write(page_store.layout.blob(Digest::of(&other)), b"0ther")?;
+    fs::write(page_store.folder.layout.blob(Digest::of(&body)), b"")?;
+    fs::write(page_store.folder.layout.blob(Digest::of(&other)), b"0ther")?;
     assert_eq!(page_store.load(&route, Format::Html).await?, None);
     assert!(
         page_store.load(&route, Format::Json).await.is_err(),
         "that is damage"
     );
     let read = page_store
-        .layout
-        .health()
-        .read(&page_store.ledger, clock::now());
+        .folder
+        .health
+        .read(&page_store.folder.ledger, clock::now());
     assert_eq!((read.emptied, read.quarantined), (1, 0));
     page_store
         .store(&route, Format::Html, meta(), body.clone(), clock::wall())

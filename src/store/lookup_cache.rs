@@ -1,0 +1,54 @@
+//! What was looked up in the index, remembered.
+//!
+//! Owns the rule that a lookup from before a change is not remembered after it. Must not know what is looked up.
+
+use std::hash::Hash;
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+pub(super) struct LookupCache<K, V> {
+    remembered: Cache<K, V>,
+    /// Counts the changes. Held while what is remembered changes.
+    generation: Mutex<u64>,
+}
+
+impl<K, V> LookupCache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(entries_max: u64) -> Self {
+        Self {
+            remembered: Cache::new(entries_max),
+            generation: Mutex::default(),
+        }
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        self.remembered.get(key)
+    }
+
+    /// To be read before the disk is.
+    pub(super) fn generation(&self) -> u64 {
+        *self.generation.lock()
+    }
+
+    /// Remembers what was found on the disk in that generation, unless something changed since.
+    pub(super) fn remember(&self, key: K, value: V, found_in: u64) {
+        let generation = self.generation.lock();
+        if *generation == found_in {
+            self.remembered.insert(key, value);
+        }
+    }
+
+    /// Remembers what is on the disk from now on, or nothing; `counts` if lookups may find another answer than before.
+    pub(super) fn change(&self, key: K, value: Option<V>, counts: bool) {
+        let mut generation = self.generation.lock();
+        *generation += u64::from(counts);
+        match value {
+            Some(value) => self.remembered.insert(key, value),
+            None => self.remembered.invalidate(&key),
+        }
+    }
+}
