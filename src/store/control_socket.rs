@@ -24,7 +24,7 @@ const BACKLOG: i32 = 128;
 /// Only the folder's owner may connect. The folder itself may be one that others can look into.
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Where the socket of a cache folder is, whether or not anybody listens.
+/// Where the socket of a cache folder is, whether or not a daemon listens.
 #[derive(Debug)]
 pub struct ControlSocket {
     folder: File,
@@ -44,7 +44,7 @@ impl ControlSocket {
         format!("/proc/self/fd/{}/{CONTROL_SOCKET}", self.folder.as_raw_fd()).into()
     }
 
-    /// Listens, in place of whatever lies there: only for the holder of the folder's lock, which proves that nobody
+    /// Listens, in place of whatever lies there: only for the holder of the folder's lock, which proves that no process
     /// listens on what a killed daemon left behind.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub const BACK_OFF: Duration = Duration::from_secs(30);
 pub enum DiskFault {
     /// No space, or none that we may use.
     Full,
-    /// Not to be written to, by anybody or by us.
+    /// Not to be written to, by any process or by us.
     ReadOnly,
     /// Anything else.
     Failing,

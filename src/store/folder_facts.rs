@@ -1,4 +1,4 @@
-//! What a disk is like on which a cache folder lies, or will lie: for whoever wants to know before it hurts.
+//! What a disk is like on which a cache folder lies, or will lie: for `doctor`.
 //!
 //! Nothing is made but one file without a name, which is gone with this process. Blocks, for as long as writing a few MiB
 //! takes. Must not judge.

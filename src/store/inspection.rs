@@ -21,7 +21,7 @@ use super::index_file::{self, IndexFile, IndexLine, IndexSubject, entries, read}
 use super::layout::sync_dir;
 use crate::registry::Route;
 
-/// For a moment at which nobody puts anything in.
+/// For a moment at which no task puts anything in.
 const QUIET_WITHIN: Duration = Duration::from_secs(2);
 
 /// A file beside the store proper: set aside, or under way.
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be written; the file is as before then.
     pub fn compact(&self, file: &IndexFile) -> Result<Removal, StoreError> {
-        let Some(_closed) = self.folder.maintenance.close(QUIET_WITHIN) else {
+        let Some(_closed) = self.folder.maintenance.alone(QUIET_WITHIN) else {
             return Ok(Removal::Busy);
         };
         let path = &file.path;
@@ -113,13 +113,13 @@ impl Store {
         work()
     }
 
-    /// Takes a blob away, unless somebody has put it in anew since the list was made or refers to it since
+    /// Takes a blob away, unless a task has put it in anew since the list was made or refers to it since
     /// [`Self::watched`] began. Who reads it reads on.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn take_blob(&self, blob: &StoredBlob) -> Result<Removal, StoreError> {
-        let Some(closed) = self.folder.maintenance.close(QUIET_WITHIN) else {
+        let Some(closed) = self.folder.maintenance.alone(QUIET_WITHIN) else {
             return Ok(Removal::Busy);
         };
         if closed.is_new(blob.digest) {

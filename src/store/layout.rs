@@ -29,7 +29,7 @@ use super::error::StoreError;
 use super::set_name::SetName;
 use crate::values::digest::Digest;
 
-/// Damaged blobs kept for a person to look at; older ones make way.
+/// Damaged blobs kept for a person to look at; older ones are removed.
 const QUARANTINE_MAX: usize = 16;
 
 /// The socket for orders, below the cache folder.
@@ -191,7 +191,7 @@ impl Layout {
         fs::rename(self.blob(digest), place)
     }
 
-    /// The lock of a folder that cannot be written; none if it has none, and so was never anybody's.
+    /// The lock of a folder that cannot be written; none if it has none, and so was never held.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.

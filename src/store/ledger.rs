@@ -1,4 +1,4 @@
-//! The budget: bytes stored, bytes promised to flights, and who makes way when it is spent.
+//! The budget: bytes stored, bytes promised to flights, and what is evicted when it is spent.
 //!
 //! Pure: a flight reserves before it writes, so that the budget holds for bytes in flight too; eviction is a choice
 //! over a list of what there is. Must not touch the disk.
@@ -37,7 +37,7 @@ impl Ledger {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Changes the budget. One that is spent already lets nothing more in until enough has made way.
+    /// Changes the budget. One that is spent already lets nothing more in until enough was evicted.
     pub(super) fn set_budget(&self, bytes: u64) {
         self.budget.store(bytes, Ordering::Relaxed);
     }
@@ -75,7 +75,8 @@ impl Ledger {
 
     /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit now.
     pub(super) fn excess(&self, needed: u64) -> u64 {
-        let (wanted, budget) = (self.taken().saturating_add(needed), self.budget());
+        let wanted = self.taken().saturating_add(needed);
+        let budget = self.budget();
         if wanted <= budget {
             return 0;
         }
@@ -121,11 +122,11 @@ pub(super) struct EvictionCandidate<K> {
     pub key: K,
     pub bytes: u64,
     pub used: SystemTime,
-    /// Somebody named it in a set.
+    /// A set names it.
     pub wanted: bool,
 }
 
-/// Who makes way: what nobody named first, of that the longest unused first, until `excess` bytes are gone.
+/// What is evicted: what no set names first, of that the longest unused first, until `excess` bytes are gone.
 pub(super) fn victims<K>(
     mut candidates: Vec<EvictionCandidate<K>>,
     excess: u64,

@@ -1,8 +1,8 @@
-//! Who may put something into the store while it is looked after.
+//! The lock between what puts something into the store and what takes something out of it.
 //!
-//! Whoever makes a blob reachable (places its bytes, writes the line that names it) is inside the maintenance meanwhile, any
-//! number at a time. What must not meet them, the removal of what nothing refers to and the rewriting of index files,
-//! closes the maintenance for a moment. Going in twice is fine: nobody waits for one who is inside. Must not know the disk.
+//! A task that makes a blob reachable (places its bytes, writes the line that names it) enters as a writer, any number at a
+//! time. What must not meet writers, the removal of what nothing refers to and the rewriting of index files, takes the lock
+//! alone for a moment. Entering twice is fine: a writer inside is never waited for by another. Must not know the disk.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,16 +19,16 @@ pub(super) struct MaintenanceLock {
 
 #[derive(Default)]
 struct LockState {
-    inside: usize,
-    closed: bool,
-    /// What was put in since somebody began to watch.
+    writers: usize,
+    is_alone: bool,
+    /// What was put in since the watch began.
     watched: Option<HashSet<Digest>>,
 }
 
-/// Being inside.
+/// A writer, until this is dropped.
 pub(super) struct WriterGuard<'a>(&'a MaintenanceLock);
 
-/// The maintenance, closed and with nobody inside.
+/// Maintenance, alone until this is dropped.
 pub(super) struct ExclusiveGuard<'a>(&'a MaintenanceLock);
 
 /// While this lives, what is put in is noted.
@@ -39,26 +39,26 @@ impl MaintenanceLock {
         self.state.lock()
     }
 
-    /// Goes in to put something in, or to write about it. Blocks while the maintenance is closed, which is never for long.
+    /// Enters to put something in, or to write about it. Blocks while maintenance is alone, which is never for long.
     pub(super) fn enter(&self, digest: Option<Digest>) -> WriterGuard<'_> {
         let mut state = self.state();
-        self.changed.wait_while(&mut state, |state| state.closed);
-        state.inside += 1;
+        self.changed.wait_while(&mut state, |state| state.is_alone);
+        state.writers += 1;
         if let (Some(watched), Some(digest)) = (&mut state.watched, digest) {
             watched.insert(digest);
         }
         WriterGuard(self)
     }
 
-    /// Closes the maintenance in a moment at which nobody is inside; `None` if there was none for so long.
-    pub(super) fn close(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
-        let busy = |state: &mut LockState| state.inside > 0 || state.closed;
+    /// Takes the lock alone in a moment at which no writer is inside; `None` if there was none for so long.
+    pub(super) fn alone(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
+        let busy = |state: &mut LockState| state.writers > 0 || state.is_alone;
         let mut state = self.state();
         let waited = self.changed.wait_while_for(&mut state, busy, most);
         if waited.timed_out() && busy(&mut state) {
             return None;
         }
-        state.closed = true;
+        state.is_alone = true;
         Some(ExclusiveGuard(self))
     }
 
@@ -72,24 +72,23 @@ impl MaintenanceLock {
 impl ExclusiveGuard<'_> {
     /// Whether this was put in since the watch began.
     pub(super) fn is_new(&self, digest: Digest) -> bool {
-        self.0
-            .state()
-            .watched
-            .as_ref()
-            .is_some_and(|watched| watched.contains(&digest))
+        match &self.0.state().watched {
+            Some(watched) => watched.contains(&digest),
+            None => false,
+        }
     }
 }
 
 impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
-        self.0.state().inside -= 1;
+        self.0.state().writers -= 1;
         self.0.changed.notify_all();
     }
 }
 
 impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
-        self.0.state().closed = false;
+        self.0.state().is_alone = false;
         self.0.changed.notify_all();
     }
 }
@@ -107,30 +106,30 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(5);
 
     #[test]
-    fn it_closes_only_when_nobody_is_inside_and_notes_who_came_in() {
+    fn maintenance_is_alone_only_without_writers_and_notes_what_they_put_in() {
         let maintenance = MaintenanceLock::default();
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
         drop(maintenance.enter(Some(other)));
         let watch = maintenance.watch();
         let inside = maintenance.enter(Some(one));
         let again = maintenance.enter(None);
-        assert!(maintenance.close(MOMENT).is_none());
+        assert!(maintenance.alone(MOMENT).is_none());
         drop((inside, again));
-        let closed = maintenance.close(MOMENT).expect("nobody is inside");
+        let closed = maintenance.alone(MOMENT).expect("no writer is inside");
         assert!(closed.is_new(one) && !closed.is_new(other));
-        assert!(maintenance.close(MOMENT).is_none(), "once at a time");
+        assert!(maintenance.alone(MOMENT).is_none(), "once at a time");
         drop((closed, watch));
         assert!(
             maintenance
-                .close(MOMENT)
+                .alone(MOMENT)
                 .is_some_and(|closed| !closed.is_new(one))
         );
     }
 
     #[test]
-    fn who_comes_to_a_closed_gate_waits_until_it_opens() {
+    fn a_writer_waits_while_maintenance_is_alone() {
         let maintenance = MaintenanceLock::default();
-        let closed = maintenance.close(MOMENT).expect("nobody is inside");
+        let closed = maintenance.alone(MOMENT).expect("no writer is inside");
         std::thread::scope(|threads| {
             let waiting = threads.spawn(|| drop(maintenance.enter(None)));
             std::thread::sleep(MOMENT);

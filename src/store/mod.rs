@@ -154,7 +154,7 @@ impl Store {
         self.folder.health.budget_changed(bytes);
     }
 
-    /// Lets make way what is over the budget. Blocks while it evicts.
+    /// Evicts what is over the budget. Blocks while it evicts.
     ///
     /// # Errors
     /// When what is stored cannot be listed or removed.
@@ -162,12 +162,12 @@ impl Store {
         self.blobs.fit()
     }
 
-    /// What is here, to be asked without asking anybody else.
+    /// What is here, to be asked without asking upstream.
     pub fn holdings(&self) -> Holdings {
         Holdings::new(Arc::clone(&self.folder), self.catalog.clone())
     }
 
-    /// Bytes that are free on the disk of the cache folder, for whoever may write there; `None` if the system does not
+    /// Bytes that are free on the disk of the cache folder, for this process; `None` if the system does not
     /// tell. Blocks.
     pub fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(self.folder.layout.root()).ok()?;
@@ -177,7 +177,7 @@ impl Store {
     /// Room for a body of this size, within the budget and on the disk; of an unknown one nothing is said. Blocks.
     ///
     /// # Errors
-    /// When there is none. Smaller bodies may still find some: the disk is given no rest for it.
+    /// When there is none. Smaller bodies may still find some: the store does not back off for it.
     pub fn reserve(&self, size: Option<u64>, now: Instant) -> Result<Reservation, StoreError> {
         let size = size.unwrap_or(0);
         let reservation = self.blobs.reserve(size)?;
@@ -243,8 +243,8 @@ impl Store {
         self.folder.health.read(&self.folder.ledger, now)
     }
 
-    /// Finds out whether a disk that failed works again, and ends its rest then: a full one by looking whether what did not
-    /// fit would fit now, any by writing a little. Until then it counts as failing; its rest ends by itself. Without a
+    /// Finds out whether a disk that failed works again, and ends the back-off then: a full one by looking whether what did not
+    /// fit would fit now, any by writing a little. Until then it counts as failing; the back-off ends by itself. Without a
     /// failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
         if !self.folder.health.has_fault() {

@@ -1,7 +1,7 @@
 //! A file that is still being written, or still being checked, as its readers see it.
 //!
 //! Owns the watermark: how far a reader may go. Before the digest agrees, the last [`HELD_BACK_BYTES`] of what a
-//! reader wants are held back, so that no body and no range can ever be completed from bytes nobody vouches for. A
+//! reader wants are held back, so that no body and no range can ever be completed from unverified bytes. A
 //! reader learns of the end only from [`FillPhase::Sealed`]; a writer that is dropped leaves [`FillPhase::Failed`].
 //! Must not know where the bytes come from.
 
@@ -276,7 +276,7 @@ fn releasable(written: u64, span: ReadSpan) -> u64 {
 
 fn availability(state: FillState, span: ReadSpan, position: u64) -> Availability {
     let reach = match state.phase {
-        // Whoever is behind the end of what was written reads on, as if more were to come.
+        // A reader behind the end of what was written reads on, as if more were to come.
         FillPhase::Failed(Cause::Full) if releasable(state.written, span) > position => {
             releasable(state.written, span)
         }

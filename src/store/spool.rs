@@ -1,4 +1,4 @@
-//! A flight's own file: bytes go in, and either a verified blob comes out or nothing does.
+//! A download's own file: bytes go in, and either a verified blob comes out or nothing does.
 //!
 //! Owns the order that survives power loss: write, check length and digest, fsync the file, rename it into the content
 //! layout, fsync the folder (cacache itself never fsyncs). All calls block: run them on a blocking thread. Must not
@@ -144,7 +144,7 @@ impl Spool {
         })
     }
 
-    /// Takes the bytes for what they are, where nobody promised a digest.
+    /// Takes the bytes for what they are, where no digest was promised.
     ///
     /// # Errors
     /// When they are fewer than were announced.
@@ -200,7 +200,7 @@ impl VerifiedSpool {
     ///
     /// # Errors
     /// When the blob cannot be made to last, or `record` fails. The readers get the verified bytes all the same,
-    /// unless the disk could not take them: what it gives back from then on is anybody's guess, so who has not come to
+    /// unless the disk could not take them: what it gives back from then on is unknown, so a reader that has not come to
     /// the end by then is cut.
     pub fn seal(
         self,
@@ -238,7 +238,7 @@ impl VerifiedSpool {
     fn keep(&mut self, blobs: &Blobs, reservation: Reservation) -> Result<(), StoreError> {
         let place = self.spool.folder.layout.blob(self.digest);
         let folder = place.parent().unwrap_or(&place);
-        // Its stamp is taken while nobody else can reach it: a change that comes later is a change.
+        // Its stamp is taken while nothing else can reach it: a change that comes later is a change.
         let file = Arc::clone(&self.spool.file);
         let blob =
             Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;

@@ -76,22 +76,24 @@ impl IdleBody {
     /// A body that is here already.
     pub(super) fn of(bytes: Bytes) -> Self {
         let limit = Duration::ZERO;
-        let (after, timer) = (Some((0, bytes)), Box::pin(sleep(limit)));
         Self {
             first: None,
             inner: None,
-            after,
+            after: Some((0, bytes)),
             limit,
-            timer,
+            timer: Box::pin(sleep(limit)),
             counts: Arc::default(),
         }
     }
 
     /// What follows a body that has ended, if it was as long as was told.
-    fn rest(&mut self) -> Option<Frame<Bytes>> {
+    fn following(&mut self) -> Option<Frame<Bytes>> {
         self.inner = None;
         let (missing, bytes) = self.after.take()?;
-        (missing == 0 && !bytes.is_empty()).then(|| Frame::data(bytes))
+        if missing != 0 || bytes.is_empty() {
+            return None;
+        }
+        Some(Frame::data(bytes))
     }
 
     /// Reads everything, up to a limit in bytes.
@@ -142,10 +144,10 @@ impl Body for IdleBody {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         let Some(inner) = &mut this.inner else {
-            return Poll::Ready(this.rest().map(Ok));
+            return Poll::Ready(this.following().map(Ok));
         };
         match Pin::new(inner).poll_frame(cx) {
-            Poll::Ready(None) => Poll::Ready(this.rest().map(Ok)),
+            Poll::Ready(None) => Poll::Ready(this.following().map(Ok)),
             Poll::Ready(frame) => {
                 #[expect(
                     clippy::disallowed_methods,

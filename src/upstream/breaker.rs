@@ -1,9 +1,10 @@
 //! Whether a peer that fails is asked at all.
 //!
-//! Closed, everybody may ask. After so many failures in a row to reach the peer it opens: nobody may, for a pause that
+//! Closed, every request may ask. After so many failures in a row to reach the peer it opens: none may, for a pause that
 //! doubles each time up to a limit. Then it is half open, and one request, the probe, goes through: its success closes, its
 //! failure opens again. A probe that is dropped, or takes longer than a probe may, is released, so that the next one goes:
-//! no lost request can wedge it. [`Circuit`] is the decision, pure; [`Breaker`] shares one between requests. Must not know
+//! no lost request can wedge it. By hand, because a crate's breaker wraps the call and cannot give a dropped probe's place
+//! to the next request; these lines are pure and property-tested. [`Circuit`] is the decision, pure; [`Breaker`] shares one between requests. Must not know
 //! what is asked, nor what counts as a failure.
 
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub struct BreakerCondition {
     pub state: BreakerState,
     /// For how long it has not been reached, unless the state is closed.
     pub since: Option<Duration>,
-    /// Until somebody may ask; none while it is asked.
+    /// Until a request may ask; none while it is asked.
     pub next_try: Option<Duration>,
 }
 
@@ -49,8 +50,8 @@ impl BreakerCondition {
 pub(super) struct BreakerLimits {
     /// So many failures in a row open it; none ever do with zero.
     pub failures: u32,
-    /// The longest pause.
-    pub rest: Duration,
+    /// The longest it stays open.
+    pub open_for: Duration,
     /// The longest a probe may take before another one goes.
     pub probe: Duration,
 }
@@ -119,7 +120,7 @@ impl Circuit {
         Admission::Probe(self.probes)
     }
 
-    /// Whoever reached the peer has shown that it can be reached.
+    /// A request that reached the peer has shown that it can be reached.
     fn succeeded(&mut self) {
         self.phase = CircuitPhase::Closed { failures: 0 };
         self.opened = None;
@@ -144,7 +145,7 @@ impl Circuit {
         };
         let whole = PAUSE
             .saturating_mul(2u32.saturating_pow(pauses))
-            .min(self.limits.rest);
+            .min(self.limits.open_for);
         let pause = whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
         self.phase = CircuitPhase::Open {
             until: now + pause,
@@ -202,7 +203,7 @@ impl Breaker {
     /// Leave to ask, to be settled when it is known whether the peer was reached.
     ///
     /// # Errors
-    /// How long it will be until somebody may ask.
+    /// How long it will be until a request may ask.
     pub(super) fn enter(&self, now: Instant) -> Result<Pass<'_>, Duration> {
         match self.circuit().admit(now) {
             Admission::Free => Ok(Pass {
@@ -266,7 +267,7 @@ mod tests {
 
     const LIMITS: BreakerLimits = BreakerLimits {
         failures: 3,
-        rest: Duration::from_secs(30),
+        open_for: Duration::from_secs(30),
         probe: Duration::from_secs(40),
     };
 
@@ -327,7 +328,7 @@ mod tests {
                     }
                 }
             }
-            // A probe gives up when its time is over: whoever asks upstream holds it to that.
+            // A probe gives up when its time is over: the peer's client holds it to that.
             under_way.retain(|(probe, since)| probe.is_none() || now < *since + LIMITS.probe);
             let probes = under_way
                 .iter()
@@ -349,7 +350,7 @@ mod tests {
         fn whatever_happened_one_goes_through_within_the_longest_wait(steps in steps()) {
             let mut wedged = false;
             walk(&steps, |circuit, now, _, _| {
-                let later = now + LIMITS.rest.max(LIMITS.probe);
+                let later = now + LIMITS.open_for.max(LIMITS.probe);
                 let (phase, probes) = (circuit.phase, circuit.probes);
                 wedged |= matches!(circuit.admit(later), Admission::Refused { .. });
                 (circuit.phase, circuit.probes) = (phase, probes);
@@ -394,7 +395,7 @@ mod tests {
             );
             circuit.failed(Some(probe), now, 1.0);
         }
-        now += LIMITS.rest;
+        now += LIMITS.open_for;
         assert!(matches!(circuit.admit(now), Admission::Probe(_)));
         circuit.succeeded();
         assert_eq!(
@@ -407,7 +408,7 @@ mod tests {
     fn a_probe_that_is_dropped_leaves_its_place_to_the_next() {
         let breaker = Breaker::new(BreakerLimits {
             failures: 1,
-            rest: Duration::ZERO,
+            open_for: Duration::ZERO,
             ..LIMITS
         });
         breaker

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use url::Url;
 
 use super::config::GitLabConfig;
-use super::connect::transport::Transport;
+use super::connect::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::gitlab::GitLab;
@@ -38,7 +38,7 @@ pub(super) enum ChosenPeer<'a> {
 
 impl Upstream {
     /// `via` is this process's name in `Via`, by which it knows its own requests again. `service_token` says
-    /// that the credentials it is given are the operator's, whose refusal is no word to the caller.
+    /// that the credentials it is given are the operator's, whose refusal is not meant for the caller.
     ///
     /// # Errors
     /// A sentence about the TLS set-up.
@@ -60,9 +60,8 @@ impl Upstream {
 
     #[must_use]
     pub fn with_mirrors(self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
-        let mirrors = mirrors
-            .into_iter()
-            .map(|mirror| (mirror.base().scope().clone(), mirror));
+        let mirrors = mirrors.into_iter();
+        let mirrors = mirrors.map(|mirror| (mirror.base().scope().clone(), mirror));
         Self {
             mirrors: mirrors.collect(),
             ..self
@@ -73,19 +72,19 @@ impl Upstream {
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
         self.gitlab.count_on(counts);
-        self.mirrors
-            .values_mut()
-            .for_each(|mirror| mirror.count_on(counts));
+        for mirror in self.mirrors.values_mut() {
+            mirror.count_on(counts);
+        }
         self
     }
 
-    /// With `offline` nobody is asked anything, whatever for: no connection is ever opened.
+    /// `offline` disables every upstream connection.
     #[must_use]
     pub fn offline(self, offline: bool) -> Self {
         Self { offline, ..self }
     }
 
-    /// Whether nobody is asked.
+    /// Whether no peer is asked.
     pub fn is_offline(&self) -> bool {
         self.offline
     }
@@ -105,12 +104,12 @@ impl Upstream {
         self.mirrors.get(scope).map(Mirror::base)
     }
 
-    /// Whether there is anybody to ask about packages of this scope.
+    /// Whether there is a peer to ask about packages of this scope.
     pub fn serves(&self, scope: &Scope) -> bool {
         !scope.is_mirror() || self.mirrors.contains_key(scope)
     }
 
-    /// What a route is asked for under, if there is anybody to ask.
+    /// The URL that a route is asked for by, if there is a peer to ask.
     pub fn url(&self, route: &Route) -> Option<Url> {
         match route.scope()? {
             scope if scope.is_mirror() => self.mirror(scope)?.url(route),
@@ -129,10 +128,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
-    pub async fn page(&self, ask: &UpstreamRequest<'_>) -> Result<PageAnswer, UpstreamError> {
-        match self.asked(ask.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.page(ask).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.page(ask).await,
+    pub async fn page(&self, request: &UpstreamRequest<'_>) -> Result<PageAnswer, UpstreamError> {
+        match self.peer(request.route)? {
+            ChosenPeer::Mirror(mirror) => mirror.page(request).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.page(request).await,
         }
     }
 
@@ -140,10 +139,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
-    pub async fn file(&self, ask: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
-        match self.asked(ask.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.file(ask).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.file(ask).await,
+    pub async fn file(&self, request: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
+        match self.peer(request.route)? {
+            ChosenPeer::Mirror(mirror) => mirror.file(request).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.file(request).await,
         }
     }
 
@@ -151,10 +150,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Whatever leaves nothing to pass on.
-    pub async fn pass(&self, ask: &UpstreamRequest<'_>) -> Result<PassThrough, UpstreamError> {
-        match self.asked(ask.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.pass(ask).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.pass(ask).await,
+    pub async fn pass(&self, request: &UpstreamRequest<'_>) -> Result<PassThrough, UpstreamError> {
+        match self.peer(request.route)? {
+            ChosenPeer::Mirror(mirror) => mirror.pass(request).await,
+            ChosenPeer::GitLab(gitlab) => gitlab.pass(request).await,
         }
     }
 
@@ -173,25 +172,25 @@ impl Upstream {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.asked(route)? {
+        match self.peer(route)? {
             ChosenPeer::GitLab(gitlab) => gitlab.upload(route, credential, upload).await,
             ChosenPeer::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
         }
     }
 
-    /// Whom a route names: every request to anybody passes here.
-    pub(super) fn asked(&self, route: &Route) -> Result<ChosenPeer<'_>, UpstreamError> {
+    /// The peer that a route names: every request to any peer passes here.
+    pub(super) fn peer(&self, route: &Route) -> Result<ChosenPeer<'_>, UpstreamError> {
         if self.offline {
             return Err(UpstreamError::Offline);
         }
-        match route.scope() {
-            Some(scope) if scope.is_mirror() => {
-                let mirror = self.mirrors.get(scope).map(ChosenPeer::Mirror);
-                mirror.ok_or(UpstreamError::Unusable(
-                    "no mirror of this name is configured",
-                ))
-            }
-            _ => Ok(ChosenPeer::GitLab(&self.gitlab)),
+        let Some(scope) = route.scope().filter(|scope| scope.is_mirror()) else {
+            return Ok(ChosenPeer::GitLab(&self.gitlab));
+        };
+        match self.mirrors.get(scope) {
+            Some(mirror) => Ok(ChosenPeer::Mirror(mirror)),
+            None => Err(UpstreamError::Unusable(
+                "no mirror of this name is configured",
+            )),
         }
     }
 }

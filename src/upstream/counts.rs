@@ -1,6 +1,6 @@
 //! What a peer was asked, what came of it, and how it last failed, as numbers.
 //!
-//! Owns the words: each is one of a closed set, so that whoever shows them may use them as labels. Must not know who
+//! Owns the words: each is one of a closed set, so that they can be labels. Must not know who
 //! shows them, nor what an answer meant to a caller.
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl RequestOutcome {
 /// Why there was no answer, or not all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerFault {
-    /// No connection: no such name, nobody there, or too late.
+    /// No connection: no such name, no listener, or too late.
     Connect,
     Tls,
     /// A proxy on the way did not do its part.

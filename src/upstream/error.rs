@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::body::BodyError;
-use super::connect::connector::ConnectError;
-use super::connect::proxy_fault::ProxyFault;
-use super::connect::tls_fault::TlsFault;
+use super::connect::ConnectError;
+use super::connect::ProxyFault;
+use super::connect::TlsFault;
 use super::counts::PeerFault;
 use super::peer::Peer;
 use crate::values::error_chain;
@@ -64,7 +64,7 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Nobody answered, as opposed to a bad answer.
+    /// No peer answered, as opposed to a bad answer.
     pub fn is_silence(&self) -> bool {
         matches!(
             self,
@@ -99,7 +99,7 @@ impl UpstreamError {
         }
     }
 
-    /// What is counted as to blame; none where nobody was asked, or a head came that was not to be used.
+    /// What is counted as to blame; none where no peer was asked, or a head came that was not to be used.
     pub(super) fn fault(&self) -> Option<PeerFault> {
         match self {
             Self::Unreachable(_) => Some(PeerFault::Connect),

@@ -1,7 +1,7 @@
-//! How a peer is reached and what it says, step by step: for whoever looks for what is wrong.
+//! How a peer is reached and what it says, step by step: for `doctor`.
 //!
-//! Owns the measuring of a connection (name, TCP, TLS) and questions whose answers are told as they are, asked over the
-//! same lines, with the same TLS and in the same fields as a client's. One try each, and whether the peer rests does not
+//! Owns the measuring of a connection (name, TCP, TLS) and questions whose answers are told as they are, asked by the
+//! same clients, with the same TLS and in the same fields as a client's. One try each, and the breaker does not
 //! matter. Must not judge.
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +20,8 @@ use url::{Host, Url};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client::{ChosenPeer, Upstream};
-use super::connect::tls_fault::TlsFault;
-use super::connect::transport::{Audience, Transport};
+use super::connect::TlsFault;
+use super::connect::{Audience, Transport};
 use super::error::UpstreamError;
 use super::request::{Inquiry, UpstreamRequest};
 use super::response::UpstreamResponse;
@@ -191,15 +191,15 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn hear(
+    pub async fn examine(
         &self,
         inquiry: Inquiry,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
         bytes_max: usize,
     ) -> Result<ProbeResponse, UpstreamError> {
-        let answer = match self.asked(ask.route)? {
-            ChosenPeer::GitLab(gitlab) => gitlab.hear(inquiry, ask).await?,
-            ChosenPeer::Mirror(mirror) => mirror.hear(inquiry, ask).await?,
+        let answer = match self.peer(request.route)? {
+            ChosenPeer::GitLab(gitlab) => gitlab.examine(inquiry, request).await?,
+            ChosenPeer::Mirror(mirror) => mirror.examine(inquiry, request).await?,
         };
         Ok(heard(answer, bytes_max, clock::wall()).await)
     }
@@ -207,7 +207,8 @@ impl Upstream {
 
 /// What comes of a body that breaks off is what had come by then.
 async fn heard(mut answer: UpstreamResponse, bytes_max: usize, at: SystemTime) -> ProbeResponse {
-    let (mut body, mut is_whole) = (BytesMut::new(), false);
+    let mut body = BytesMut::new();
+    let mut is_whole = false;
     while body.len() < bytes_max {
         match answer.body.piece().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),

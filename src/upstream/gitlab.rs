@@ -11,19 +11,18 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
 use http::{Method, StatusCode};
 
-use super::breaker::{Breaker, BreakerCondition, BreakerLimits};
+use super::breaker::{Breaker, BreakerCondition};
 use super::config::{Forward, GitLabConfig};
-use super::connect::connector::{ConnectTarget, PeerConnector};
+use super::connect::Transport;
 use super::connect::dial;
-use super::connect::transport::Transport;
+use super::connect::{ConnectTarget, PeerConnector};
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::peer::Peer;
-use super::peer_client::{ClientLimits, PeerClient};
+use super::peer_client::PeerClient;
 use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
 use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
 use super::response::{PassThrough, UpstreamResponse, unsatisfied};
-use super::retry::RetryPolicy;
 use super::throttle::{ThrottledAnswer, Throttles};
 use super::upload_body::{Outgoing, UploadBody};
 use crate::access::Credential;
@@ -65,34 +64,20 @@ impl GitLab {
         service_token: bool,
     ) -> Result<Self, String> {
         let stores = Arc::new(stores);
-        let client_limits = ClientLimits {
-            connect: config.connect_timeout.0,
-            header: config.header_timeout.0,
-            idle: config.idle_timeout.0,
-            retry: RetryPolicy {
-                retries: config.retries,
-                retry_after_max: config.retry_after.0,
-            },
-            idle_connections: config.idle_connections,
-        };
-        let limits = BreakerLimits {
-            failures: config.breaker_failures,
-            rest: config.breaker_open_for.0,
-            probe: client_limits.probe(),
-        };
+        let limits = config.limits();
         let connector =
-            |target, http2| PeerConnector::new(transport, target, client_limits.connect, http2);
+            |target, http2| PeerConnector::new(transport, target, limits.client.connect, http2);
         let to_store = ConnectTarget::Store(Arc::clone(&stores));
         Ok(Self {
             uploads: connector(ConnectTarget::Own, false)?,
             client: PeerClient::new(
                 Peer::GitLab,
                 connector(ConnectTarget::Own, true)?,
-                client_limits,
+                limits.client,
             )
             .with_own_credential(service_token),
-            store: PeerClient::new(Peer::Store, connector(to_store, true)?, client_limits),
-            breaker: Breaker::new(limits),
+            store: PeerClient::new(Peer::Store, connector(to_store, true)?, limits.client),
+            breaker: Breaker::new(limits.breaker),
             throttles: Throttles::new(),
             bases,
             stores,
@@ -121,7 +106,7 @@ impl GitLab {
         self.store.count_on(counts.of(OBJECT_STORE.to_owned()));
     }
 
-    /// GitLab's numbers, and those of the object store, which never rests.
+    /// GitLab's numbers, and those of the object store, which has no breaker.
     pub(super) fn readings(&self, now: Instant) -> [PeerReading; 2] {
         [
             self.client
@@ -133,37 +118,39 @@ impl GitLab {
 
     pub(super) async fn page(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<PageAnswer, UpstreamError> {
-        if let Some(word) = self.told(ask) {
-            return word.map(PageAnswer::Refused);
+        if let Some(answer) = self.throttled(request) {
+            return answer.map(PageAnswer::Refused);
         }
-        let url = self.bases.asked().url(ask.route);
-        let mut headers = self.headers(ask);
-        ask.put_page_types(&mut headers);
+        let url = self.bases.asked().url(request.route);
+        let mut headers = self.headers(request);
+        request.put_page_types(&mut headers);
         let answer = self
             .client
-            .read(Some(&self.breaker), ask.reading(&url, &headers))
+            .read(Some(&self.breaker), request.reading(&url, &headers))
             .await?;
         match answer.status {
             StatusCode::OK => Ok(PageAnswer::Page { answer, url }),
-            StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => Ok(PageAnswer::NotModified),
+            StatusCode::NOT_MODIFIED if !request.validators.is_empty() => {
+                Ok(PageAnswer::NotModified)
+            }
             status if status.is_redirection() => {
                 match page_redirect(&url, answer.location(), &self.bases) {
                     PageRedirect::Forward => self.forwarded(answer).await,
                     PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
                 }
             }
-            _ => Ok(PageAnswer::Refused(self.refusal(ask, answer).await?)),
+            _ => Ok(PageAnswer::Refused(self.refusal(request, answer).await?)),
         }
     }
 
     async fn forwarded(&self, answer: UpstreamResponse) -> Result<PageAnswer, UpstreamError> {
-        let (pass_through, mirror) = match &self.forward {
-            Forward::Pass => (self.pass_through(answer).await?, None),
-            Forward::Deny => (no_such_package(), None),
-            Forward::Mirror(_) => (no_such_package(), self.forward()),
+        let pass_through = match &self.forward {
+            Forward::Pass => self.pass_through(answer).await?,
+            Forward::Deny | Forward::Mirror(_) => no_such_package(),
         };
+        let mirror = self.forward();
         Ok(PageAnswer::Forward {
             pass_through,
             mirror,
@@ -172,37 +159,40 @@ impl GitLab {
 
     pub(super) async fn file(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<FileAnswer, UpstreamError> {
-        if let Some(word) = self.told(ask) {
-            return word.map(FileAnswer::Refused);
+        if let Some(answer) = self.throttled(request) {
+            return answer.map(FileAnswer::Refused);
         }
-        let mut answered = self.file_once(ask).await;
+        let mut answered = self.file_once(request).await;
         // A signed link that has expired: GitLab signs another one, once.
         if let Err(UpstreamError::StoreRefused(StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)) =
             answered
         {
-            answered = self.file_once(ask).await;
+            answered = self.file_once(request).await;
         }
         match answered {
-            Err(UpstreamError::StoreRefused(status)) if ask.is_refused_by(status) => {
+            Err(UpstreamError::StoreRefused(status)) if request.is_refused_by(status) => {
                 Ok(FileAnswer::RangeRefused(status))
             }
             other => other,
         }
     }
 
-    async fn file_once(&self, ask: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
-        let mut url = self.bases.asked().url(ask.route);
-        let mut headers = self.headers(ask);
+    async fn file_once(&self, request: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
+        let mut url = self.bases.asked().url(request.route);
+        let mut headers = self.headers(request);
         UpstreamRequest::put_file_types(&mut headers);
-        let (mut client, mut breaker) = (&self.client, Some(&self.breaker));
+        let mut client = &self.client;
+        let mut breaker = Some(&self.breaker);
         for _ in 0..HOPS_MAX {
             let in_store = breaker.is_none();
-            let answer = client.read(breaker, ask.reading(&url, &headers)).await?;
+            let answer = client
+                .read(breaker, request.reading(&url, &headers))
+                .await?;
             if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED {
                 match file_redirect(&url, answer.location(), &self.bases, &self.stores) {
-                    FileRedirect::Store(_) if !ask.validators.is_empty() => {
+                    FileRedirect::Store(_) if !request.validators.is_empty() => {
                         return Ok(FileAnswer::Admitted(answer.status));
                     }
                     FileRedirect::Store(next) => url = next,
@@ -214,23 +204,24 @@ impl GitLab {
                     FileRedirect::Unreadable => return Err(UpstreamError::Redirects(Peer::GitLab)),
                 }
                 // Never a credential, and a store that fails says nothing of GitLab.
-                (client, breaker) = (&self.store, None);
-                headers = ask.fields();
+                client = &self.store;
+                breaker = None;
+                headers = request.fields();
                 continue;
             }
             return match answer.status {
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                    ask.success(client.peer().clone(), answer)
+                    request.success(client.peer().clone(), answer)
                 }
-                StatusCode::NOT_MODIFIED if !ask.validators.is_empty() => {
+                StatusCode::NOT_MODIFIED if !request.validators.is_empty() => {
                     Ok(FileAnswer::NotModified)
                 }
-                StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
+                StatusCode::RANGE_NOT_SATISFIABLE if request.range.is_some() => {
                     Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
                 }
                 status if in_store => Err(UpstreamError::StoreRefused(status)),
-                status if ask.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
-                _ => Ok(FileAnswer::Refused(self.refusal(ask, answer).await?)),
+                status if request.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
+                _ => Ok(FileAnswer::Refused(self.refusal(request, answer).await?)),
             };
         }
         Err(UpstreamError::Redirects(Peer::GitLab))
@@ -238,21 +229,21 @@ impl GitLab {
 
     pub(super) async fn pass(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<PassThrough, UpstreamError> {
-        if let Some(word) = self.told(ask) {
-            return word;
+        if let Some(answer) = self.throttled(request) {
+            return answer;
         }
-        let url = self.bases.asked().url(ask.route);
-        let headers = self.headers(ask);
+        let url = self.bases.asked().url(request.route);
+        let headers = self.headers(request);
         let answer = self
             .client
-            .read(Some(&self.breaker), ask.reading(&url, &headers))
+            .read(Some(&self.breaker), request.reading(&url, &headers))
             .await?;
         if answer.status == StatusCode::OK {
             self.pass_through(answer.uncoded()?).await
         } else {
-            self.refusal(ask, answer).await
+            self.refusal(request, answer).await
         }
     }
 
@@ -295,47 +286,47 @@ impl GitLab {
         headers.insert(VIA, self.via.clone());
         UpstreamRequest::put_request_id(&mut headers);
         credential.apply(&mut headers);
-        let (body, client_limits) = UploadBody::new(body);
+        let (body, stall) = UploadBody::new(body);
         let mut whole = self.client.request(Method::POST, &url, headers, body)?;
-        hyper::ext::on_informational(&mut whole, move |word| {
-            if word.status() == StatusCode::CONTINUE {
+        hyper::ext::on_informational(&mut whole, move |answer| {
+            if answer.status() == StatusCode::CONTINUE {
                 wanted.notify_one();
             }
         });
         let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
-        let dialled = self.uploads.open(whole.uri()).await;
-        let stream = dialled.map_err(|why| self.client.told(&why, true, &url))?;
+        let opened = self.uploads.open(whole.uri()).await;
+        let stream = opened.map_err(|why| self.client.failure(&why, true, &url))?;
         let for_proxy = stream.is_for_proxy();
-        let broken = |why: hyper::Error| self.client.told(&why, false, &url);
-        let (mut client, connection) = dial::shake_hands(stream).await.map_err(broken)?;
+        let broken = |why: hyper::Error| self.client.failure(&why, false, &url);
+        let (mut sender, connection) = dial::shake_hands(stream).await.map_err(broken)?;
         dial::beside(connection, async {
             // There is no limit on the whole: a large body may take its time.
             let response = tokio::select! {
-                response = client.send_request(dial::in_form(whole, &url, for_proxy)) => response.map_err(broken)?,
-                () = client_limits.runs_out(self.upload_timeout) => return Err(late),
+                response = sender.send_request(dial::in_form(whole, &url, for_proxy)) => response.map_err(broken)?,
+                () = stall.runs_out(self.upload_timeout) => return Err(late),
             };
             self.uploaded(self.client.answer(response, &url)?).await
         })
         .await
     }
 
-    /// Asks once, whether or not it rests, and follows nothing.
-    pub(super) async fn hear(
+    /// Asks once, whatever the breaker says, and follows nothing.
+    pub(super) async fn examine(
         &self,
         inquiry: Inquiry,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse, UpstreamError> {
-        let mut headers = self.headers(ask);
+        let mut headers = self.headers(request);
         let url = match inquiry {
             Inquiry::Version => self.bases.asked().version_url(),
-            Inquiry::Page | Inquiry::File => self.bases.asked().url(ask.route),
+            Inquiry::Page | Inquiry::File => self.bases.asked().url(request.route),
         };
-        ask.put_types_of(inquiry, &mut headers);
+        request.put_types_of(inquiry, &mut headers);
         self.client
             .read(
                 None,
                 PeerRequest {
-                    kind: ask.route.word(),
+                    kind: request.route.word(),
                     url: &url,
                     headers: &headers,
                     fresh: true,
@@ -345,12 +336,12 @@ impl GitLab {
     }
 
     async fn uploaded(&self, answer: UpstreamResponse) -> Result<PassThrough, UpstreamError> {
-        self.judge_dismissal(&answer)?;
+        self.check_service_token(&answer)?;
         self.pass_through(answer).await
     }
 
-    /// A refusal of larder's own token is no word to the caller.
-    fn judge_dismissal(&self, answer: &UpstreamResponse) -> Result<(), UpstreamError> {
+    /// A refusal of larder's own token is not meant for the caller.
+    fn check_service_token(&self, answer: &UpstreamResponse) -> Result<(), UpstreamError> {
         match answer.status {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if self.service_token => {
                 Err(UpstreamError::ServiceToken(status))
@@ -359,40 +350,40 @@ impl GitLab {
         }
     }
 
-    fn headers(&self, ask: &UpstreamRequest<'_>) -> HeaderMap {
-        let mut headers = ask.fields();
+    fn headers(&self, request: &UpstreamRequest<'_>) -> HeaderMap {
+        let mut headers = request.fields();
         headers.insert(VIA, self.via.clone());
         UpstreamRequest::put_request_id(&mut headers);
-        ask.put_validators(&mut headers);
-        ask.credential.apply(&mut headers);
+        request.put_validators(&mut headers);
+        request.credential.apply(&mut headers);
         headers
     }
 
-    /// What this caller is told without asking, because GitLab told it to wait.
-    fn told(&self, ask: &UpstreamRequest<'_>) -> Option<ThrottledAnswer> {
-        self.throttles.told(Some(ask.who?), clock::now())
+    /// What this caller gets without asking, because GitLab told it to wait.
+    fn throttled(&self, request: &UpstreamRequest<'_>) -> Option<ThrottledAnswer> {
+        self.throttles.answer(Some(request.who?), clock::now())
     }
 
-    /// An answer that is no success: GitLab's word to the caller, or a failure that is not the caller's.
+    /// An answer that is no success: GitLab's refusal of the caller, or a failure that is not the caller's.
     async fn refusal(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
         answer: UpstreamResponse,
     ) -> Result<PassThrough, UpstreamError> {
-        self.judge_dismissal(&answer)?;
+        self.check_service_token(&answer)?;
         let wait = self.client.long_wait(&answer);
         let status = answer.status;
-        let word = if status == StatusCode::LOOP_DETECTED {
+        let refusal = if status == StatusCode::LOOP_DETECTED {
             Err(UpstreamError::Loop)
         } else if status.is_client_error() {
             self.pass_through(answer).await
         } else {
             Err(UpstreamError::Failed(Peer::GitLab, status))
         };
-        if let (Some(wait), Some(who)) = (wait, ask.who) {
-            self.throttles.hold(Some(who), &word, wait, clock::now());
+        if let (Some(wait), Some(who)) = (wait, request.who) {
+            self.throttles.hold(Some(who), &refusal, wait, clock::now());
         }
-        word
+        refusal
     }
 
     async fn pass_through(&self, answer: UpstreamResponse) -> Result<PassThrough, UpstreamError> {

@@ -1,8 +1,8 @@
-//! A mirror: an index beside GitLab, asked in nobody's name.
+//! A mirror: an index beside GitLab, asked without any caller's credential.
 //!
-//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`UpstreamRequest`] carries; its own, and larder's
-//! client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins that the operator named. What it refuses
-//! goes on in neutral words, because its own would speak of another address, and without a challenge, because a client's
+//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`UpstreamRequest`] carries; its
+//! own, and larder's client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins
+//! that the operator named. What it refuses goes on in neutral words, because its own would speak of another address, and without a challenge, because a client's
 //! credential would not go there; that it refuses a credential of larder's is for the operator, not for the client. Must not
 //! know pages, or what is done with a file.
 
@@ -15,18 +15,17 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
 use url::{Origin, Url};
 
 use super::body::BodyError;
-use super::breaker::{Breaker, BreakerCondition, BreakerLimits};
-use super::connect::connector::{ConnectTarget, PeerConnector};
-use super::connect::transport::Transport;
+use super::breaker::{Breaker, BreakerCondition};
+use super::connect::Transport;
+use super::connect::{ConnectTarget, PeerConnector};
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::mirror_config::MirrorConfig;
 use super::peer::Peer;
-use super::peer_client::{ClientLimits, PeerClient};
+use super::peer_client::PeerClient;
 use super::redirect::{MirrorRedirect, StoreOrigins, mirror_redirect};
 use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
 use super::response::{PassThrough, UpstreamResponse, throttling, unsatisfied};
-use super::retry::RetryPolicy;
 use super::throttle::Throttles;
 use crate::access::Credential;
 use crate::registry::{MirrorBase, Scope};
@@ -70,37 +69,23 @@ impl Mirror {
             .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
         let base = MirrorBase::parse(scope, &config.url, &config.file_urls)
             .map_err(|(text, why)| format!("url, files: \"{text}\": {why}"))?;
-        let client_limits = ClientLimits {
-            connect: config.connect_timeout.0,
-            header: config.header_timeout.0,
-            idle: config.idle_timeout.0,
-            retry: RetryPolicy {
-                retries: config.retries,
-                retry_after_max: config.retry_after.0,
-            },
-            idle_connections: config.idle_connections,
-        };
-        let limits = BreakerLimits {
-            failures: config.breaker_failures,
-            rest: config.breaker_open_for.0,
-            probe: client_limits.probe(),
-        };
+        let limits = config.limits();
         let mut breakers: Vec<(Origin, Breaker)> = Vec::new();
         for origin in base.places().map(Url::origin).chain(redirects.origins()) {
             if !breakers.iter().any(|(known, _)| *known == origin) {
-                breakers.push((origin, Breaker::new(limits)));
+                breakers.push((origin, Breaker::new(limits.breaker)));
             }
         }
         let client = |target| {
-            let connector = PeerConnector::new(transport, target, client_limits.connect, true);
-            connector.map(|connector| PeerClient::new(peer.clone(), connector, client_limits))
+            let connector = PeerConnector::new(transport, target, limits.client.connect, true);
+            connector.map(|connector| PeerClient::new(peer.clone(), connector, limits.client))
         };
         let shows_itself = !credential.is_anonymous() || transport.has_identity();
         let own = client(ConnectTarget::Own)?.with_own_credential(shows_itself);
-        let (client, elsewhere) = (own, client(ConnectTarget::Named)?);
+        let elsewhere = client(ConnectTarget::Named)?;
         Ok(Self {
             base,
-            client,
+            client: own,
             elsewhere,
             credential,
             shows_itself,
@@ -137,82 +122,82 @@ impl Mirror {
 
     pub(super) async fn page(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<PageAnswer, UpstreamError> {
-        let mut headers = self.headers(ask);
-        ask.put_page_types(&mut headers);
-        match self.follow(ask, headers).await? {
+        let mut headers = self.headers(request);
+        request.put_page_types(&mut headers);
+        match self.follow(request, headers).await? {
             Followed::UpstreamResponse(answer, url) if answer.status == StatusCode::OK => {
                 Ok(PageAnswer::Page { answer, url })
             }
-            Followed::UpstreamResponse(answer, _) if unchanged(ask, &answer) => {
+            Followed::UpstreamResponse(answer, _) if unchanged(request, &answer) => {
                 Ok(PageAnswer::NotModified)
             }
             Followed::UpstreamResponse(answer, url) => {
                 self.refusal(&answer, &url).map(PageAnswer::Refused)
             }
-            Followed::Word(word) => Ok(PageAnswer::Refused(word)),
+            Followed::Refused(refusal) => Ok(PageAnswer::Refused(refusal)),
         }
     }
 
     pub(super) async fn file(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<FileAnswer, UpstreamError> {
-        let mut headers = self.headers(ask);
+        let mut headers = self.headers(request);
         UpstreamRequest::put_file_types(&mut headers);
-        let (answer, url) = match self.follow(ask, headers).await? {
+        let (answer, url) = match self.follow(request, headers).await? {
             Followed::UpstreamResponse(answer, url) => (answer, url),
-            Followed::Word(word) => return Ok(FileAnswer::Refused(word)),
+            Followed::Refused(refusal) => return Ok(FileAnswer::Refused(refusal)),
         };
         match answer.status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                ask.success(self.client.peer().clone(), answer)
+                request.success(self.client.peer().clone(), answer)
             }
-            StatusCode::RANGE_NOT_SATISFIABLE if ask.range.is_some() => {
+            StatusCode::RANGE_NOT_SATISFIABLE if request.range.is_some() => {
                 Ok(FileAnswer::Unsatisfiable(unsatisfied(&answer.headers)))
             }
-            _ if unchanged(ask, &answer) => Ok(FileAnswer::NotModified),
-            status if ask.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
+            _ if unchanged(request, &answer) => Ok(FileAnswer::NotModified),
+            status if request.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
             _ => self.refusal(&answer, &url).map(FileAnswer::Refused),
         }
     }
 
     pub(super) async fn pass(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<PassThrough, UpstreamError> {
         let peer = self.client.peer();
-        match self.file(ask).await? {
+        match self.file(request).await? {
             FileAnswer::Whole(answer) => {
                 let pass_through = answer.uncoded()?.pass_through(PASSED_BYTES_MAX).await;
                 pass_through.map_err(|why: BodyError| UpstreamError::of_body(peer, &why))
             }
-            FileAnswer::Refused(word) => Ok(word),
+            FileAnswer::Refused(refusal) => Ok(refusal),
             _ => Err(UpstreamError::Unusable(
                 "upstream answered what was not asked",
             )),
         }
     }
 
-    /// Asks once, whether or not it rests, and follows nothing.
-    pub(super) async fn hear(
+    /// Asks once, whatever the breaker says, and follows nothing.
+    pub(super) async fn examine(
         &self,
         inquiry: Inquiry,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse, UpstreamError> {
         let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
-        let url = self.base.url(ask.route).ok_or_else(nowhere)?;
-        let mut headers = self.headers(ask);
+        let url = self.base.url(request.route).ok_or_else(nowhere)?;
+        let mut headers = self.headers(request);
         if self.is_own(&url) {
             self.credential.apply(&mut headers);
         }
-        ask.put_types_of(inquiry, &mut headers);
+        request.put_types_of(inquiry, &mut headers);
         self.client
             .read(
                 None,
                 PeerRequest {
-                    kind: ask.route.word(),
+                    kind: request.route.word(),
                     url: &url,
                     headers: &headers,
                     fresh: true,
@@ -222,26 +207,26 @@ impl Mirror {
     }
 
     /// Everything but the credential.
-    fn headers(&self, ask: &UpstreamRequest<'_>) -> HeaderMap {
-        let mut headers = ask.fields();
+    fn headers(&self, request: &UpstreamRequest<'_>) -> HeaderMap {
+        let mut headers = request.fields();
         headers.insert(VIA, self.via.clone());
         UpstreamRequest::put_request_id(&mut headers);
-        ask.put_validators(&mut headers);
+        request.put_validators(&mut headers);
         headers
     }
 
     async fn follow(
         &self,
-        ask: &UpstreamRequest<'_>,
+        request: &UpstreamRequest<'_>,
         headers: HeaderMap,
     ) -> Result<Followed, UpstreamError> {
-        if let Some(word) = self.throttles.told(None, clock::now()) {
-            return word.map(Followed::Word);
+        if let Some(answer) = self.throttles.answer(None, clock::now()) {
+            return answer.map(Followed::Refused);
         }
-        // A path that leads below no prefix is nobody's.
-        let Some(mut url) = self.base.url(ask.route) else {
-            return Ok(Followed::Word(
-                self.word(StatusCode::NOT_FOUND, HeaderMap::new()),
+        // A path that leads below no prefix is not the mirror's.
+        let Some(mut url) = self.base.url(request.route) else {
+            return Ok(Followed::Refused(
+                self.neutral(StatusCode::NOT_FOUND, HeaderMap::new()),
             ));
         };
         for _ in 0..=HOPS_MAX {
@@ -260,7 +245,9 @@ impl Mirror {
                 .iter()
                 .find(|(origin, _)| *origin == url.origin());
             let breaker = breaker.map(|(_, breaker)| breaker);
-            let answer = client.read(breaker, ask.reading(&url, &headers)).await?;
+            let answer = client
+                .read(breaker, request.reading(&url, &headers))
+                .await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
                 return Ok(Followed::UpstreamResponse(answer, url));
             }
@@ -293,16 +280,19 @@ impl Mirror {
 
     /// An answer from `url` that is no success.
     fn refusal(&self, answer: &UpstreamResponse, url: &Url) -> Result<PassThrough, UpstreamError> {
-        let (peer, status) = (self.client.peer().clone(), answer.status);
-        let is_for_everybody = !(self.shows_itself && self.is_own(url));
-        let word = match status {
+        let peer = self.client.peer().clone();
+        let status = answer.status;
+        let is_anonymous = !(self.shows_itself && self.is_own(url));
+        let refusal = match status {
             StatusCode::NOT_FOUND
             | StatusCode::GONE
-            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Ok(self.word(status, HeaderMap::new())),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_for_everybody => {
-                Ok(self.word(status, HeaderMap::new()))
+            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
+                Ok(self.neutral(status, HeaderMap::new()))
             }
-            StatusCode::TOO_MANY_REQUESTS => Ok(self.word(status, throttling(&answer.headers))),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if is_anonymous => {
+                Ok(self.neutral(status, HeaderMap::new()))
+            }
+            StatusCode::TOO_MANY_REQUESTS => Ok(self.neutral(status, throttling(&answer.headers))),
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -313,12 +303,12 @@ impl Mirror {
         };
         if let Some(wait) = self.client.long_wait(answer) {
             // All callers are one to it.
-            self.throttles.hold(None, &word, wait, clock::now());
+            self.throttles.hold(None, &refusal, wait, clock::now());
         }
-        word
+        refusal
     }
 
-    fn word(&self, status: StatusCode, mut headers: HeaderMap) -> PassThrough {
+    fn neutral(&self, status: StatusCode, mut headers: HeaderMap) -> PassThrough {
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -337,11 +327,11 @@ impl Mirror {
 /// Where the redirects led, or what is said without asking.
 enum Followed {
     UpstreamResponse(UpstreamResponse, Url),
-    Word(PassThrough),
+    Refused(PassThrough),
 }
 
-fn unchanged(ask: &UpstreamRequest<'_>, answer: &UpstreamResponse) -> bool {
-    answer.status == StatusCode::NOT_MODIFIED && !ask.validators.is_empty()
+fn unchanged(request: &UpstreamRequest<'_>, answer: &UpstreamResponse) -> bool {
+    answer.status == StatusCode::NOT_MODIFIED && !request.validators.is_empty()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The network: asking GitLab in a caller's name and following its signed links into the object store; asking mirrors in
-//! nobody's name.
+//! The network: asking GitLab in a caller's name and following its signed links into the object store; asking mirrors
+//! without any caller's credential.
 //!
 //! Every request is built anew from a [`Route`](crate::registry::Route), a credential and an allow-list of fields; nothing
 //! of the client's request client or other headers goes on. A caller's credential goes to the configured GitLab and nowhere
-//! else, a mirror's own one to the origin of its index. A peer that cannot be reached rests (`breaker`), and so does a
-//! caller whom GitLab told to wait (`throttle`). Must not know the store, pages or who waits for the answer.
+//! else, a mirror's own one to the origin of its index. A peer that cannot be reached is left alone for a while (`breaker`), and a
+//! caller whom GitLab told to wait gets that answer again until then (`throttle`). Must not know the store, pages or who waits for the answer.
 
 mod body;
 mod breaker;
@@ -20,6 +20,7 @@ mod mirror_config;
 mod own_credential;
 mod peer;
 mod peer_client;
+mod peer_section;
 mod redirect;
 mod request;
 mod response;
@@ -31,11 +32,9 @@ pub use body::{BodyError, IdleBody};
 pub use breaker::{BreakerCondition, BreakerState};
 pub use client::Upstream;
 pub use config::{Forward, GitLabConfig};
-pub use connect::proxy::{ProxyEnvironment, proxy_towards};
-pub use connect::proxy_fault::ProxyFault;
-pub use connect::tls_fault::TlsFault;
-pub use connect::transport::Transport;
-pub use connect::transport_config::TransportConfig;
+pub use connect::{
+    ProxyEnvironment, ProxyFault, TlsFault, Transport, TransportConfig, proxy_towards,
+};
 pub use counts::{PeerCounts, PeerReading};
 pub use error::UpstreamError;
 pub use examination::{ConnectionFacts, ProbeResponse, TlsFacts, examine_connection};

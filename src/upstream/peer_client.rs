@@ -1,4 +1,4 @@
-//! Connections to one peer, and a read over them: waited for, tried again, and not even begun while the peer rests.
+//! Connections to one peer, and a read over them: waited for, tried again, and not even begun while the breaker is open.
 //!
 //! Errors say what happened in words without addresses; the log has the rest. Must not know what is asked, or what the
 //! answer will be used for.
@@ -17,9 +17,9 @@ use url::Url;
 
 use super::body::IdleBody;
 use super::breaker::{Breaker, BreakerCondition};
-use super::connect::connector::{self, PeerConnector};
-use super::connect::proxy::Proxy;
-use super::connect::proxy_fault::ProxyFault;
+use super::connect::Proxy;
+use super::connect::ProxyFault;
+use super::connect::{PeerConnector, http_client};
 use super::counts::{PeerFault, PeerReading, PeerStats, RequestOutcome};
 use super::error::UpstreamError;
 use super::own_credential::OwnCredential;
@@ -68,8 +68,8 @@ impl PeerClient {
     pub(super) fn new(peer: Peer, connector: PeerConnector, limits: ClientLimits) -> Self {
         Self {
             peer,
-            pooled: connector::client(connector.clone(), limits.idle_connections),
-            fresh: connector::client(connector.clone(), 0),
+            pooled: http_client(connector.clone(), limits.idle_connections),
+            fresh: http_client(connector.clone(), 0),
             connector,
             limits,
             counts: Arc::default(),
@@ -81,7 +81,11 @@ impl PeerClient {
     #[must_use]
     pub(super) fn with_own_credential(self, does: bool) -> Self {
         Self {
-            own_credential: does.then(OwnCredential::default),
+            own_credential: if does {
+                Some(OwnCredential::default())
+            } else {
+                None
+            },
             ..self
         }
     }
@@ -131,7 +135,7 @@ impl PeerClient {
             let sent = clock::now();
             let result = match timeout(limit, client.request(request)).await {
                 Ok(Ok(response)) => self.answer(response, url),
-                Ok(Err(why)) => Err(self.told(&why, why.is_connect(), url)),
+                Ok(Err(why)) => Err(self.failure(&why, why.is_connect(), url)),
                 Err(_) => Err(UpstreamError::Silent(self.peer.clone(), limit)),
             };
             self.tally(&reading, &result, sent);
@@ -181,18 +185,15 @@ impl PeerClient {
     ) -> Result<UpstreamResponse, UpstreamError> {
         let (head, body) = response.into_parts();
         let wants_credential = head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-        if let Some(proxy) = self.connector.asked_proxy(url).filter(|_| wants_credential) {
+        if wants_credential && let Some(proxy) = self.connector.asked_proxy(url) {
             let error = UpstreamError::Proxy(self.peer.clone(), ProxyFault::Credential);
             tracing::warn!(%proxy, error = %error, "no answer from upstream");
             return Err(error);
         }
         let body = IdleBody::new(body, self.limits.idle, Arc::clone(&self.counts));
-        // The object store's names are nobody's to look up here.
-        if let (Some(id), true) = (head.headers.get(X_REQUEST_ID), self.peer != Peer::Store)
-            && let (Some(current), Some(id)) =
-                (correlation::current(), RequestId::parse(id.as_bytes()))
-        {
-            current.answered_as(id);
+        // The object store's names of requests are not looked up here.
+        if self.peer != Peer::Store {
+            correlate(&head.headers);
         }
         let reason = head.extensions.get().cloned();
         Ok(UpstreamResponse {
@@ -206,7 +207,7 @@ impl PeerClient {
     /// Counts how one try went.
     fn tally(
         &self,
-        reading: &PeerRequest<'_>,
+        request: &PeerRequest<'_>,
         result: &Result<UpstreamResponse, UpstreamError>,
         sent: Instant,
     ) {
@@ -214,17 +215,16 @@ impl PeerClient {
         let turnout = match result {
             Ok(answer) => {
                 self.counts.head_after(now.saturating_duration_since(sent));
-                let conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
-                let conditional = conditional
-                    .iter()
-                    .any(|name| reading.headers.contains_key(name));
+                let headers = request.headers;
+                let conditional =
+                    headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
                 RequestOutcome::of(answer.status, conditional)
             }
             Err(_) => RequestOutcome::Nothing,
         };
         let status = result.as_ref().ok().map(|answer| answer.status);
-        self.hear(result.as_ref().err(), status, now);
-        self.counts.asked(reading.kind, turnout);
+        self.note(result.as_ref().err(), status, now);
+        self.counts.asked(request.kind, turnout);
     }
 
     /// Counts an upload, which is not read by way of this client.
@@ -233,7 +233,7 @@ impl PeerClient {
         answered: &Result<T, UpstreamError>,
         status: Option<StatusCode>,
     ) {
-        self.hear(answered.as_ref().err(), status, clock::now());
+        self.note(answered.as_ref().err(), status, clock::now());
         let turnout = status.map_or(RequestOutcome::Nothing, |status| {
             RequestOutcome::of(status, false)
         });
@@ -241,14 +241,16 @@ impl PeerClient {
     }
 
     /// Draws from one answer what it says of the peer.
-    fn hear(&self, error: Option<&UpstreamError>, status: Option<StatusCode>, now: Instant) {
+    fn note(&self, error: Option<&UpstreamError>, status: Option<StatusCode>, now: Instant) {
         if let (Some(own), Some(status)) = (&self.own_credential, status) {
             own.answered(&self.peer, status, now);
         }
-        let failed = status
-            .filter(StatusCode::is_server_error)
-            .map(|_| PeerFault::Status);
-        if let Some(fault) = error.and_then(UpstreamError::fault).or(failed) {
+        let fault = match (error, status) {
+            (Some(error), _) => error.fault(),
+            (None, Some(status)) if status.is_server_error() => Some(PeerFault::Status),
+            (None, _) => None,
+        };
+        if let Some(fault) = fault {
             self.counts.failed(fault, now);
         }
     }
@@ -277,11 +279,15 @@ impl PeerClient {
     /// How long the peer wants to be left alone, if that is longer than is waited out.
     pub(super) fn long_wait(&self, answer: &UpstreamResponse) -> Option<Duration> {
         let throttled = matches!(answer.status.as_u16(), 429 | 503);
-        wait(answer).filter(|wait| throttled && *wait > self.limits.retry.retry_after_max)
+        let wait = wait(answer)?;
+        if throttled && wait > self.limits.retry.retry_after_max {
+            return Some(wait);
+        }
+        None
     }
 
     /// Logs what went wrong in full, and keeps what a client may know.
-    pub(super) fn told(
+    pub(super) fn failure(
         &self,
         why: &(dyn std::error::Error + 'static),
         is_connect: bool,
@@ -291,6 +297,18 @@ impl PeerClient {
         let origin = url.origin().ascii_serialization();
         tracing::warn!(%origin, error = %error_chain::in_full(why), reason = %error, "no answer from upstream");
         error
+    }
+}
+
+/// Notes under which name the peer has the request in its log.
+fn correlate(headers: &HeaderMap) {
+    let Some(id) = headers.get(X_REQUEST_ID) else {
+        return;
+    };
+    if let Some(current) = correlation::current()
+        && let Some(id) = RequestId::parse(id.as_bytes())
+    {
+        current.answered_as(id);
     }
 }
 
@@ -318,11 +336,13 @@ fn outcome(result: &Result<UpstreamResponse, UpstreamError>) -> TryOutcome {
 /// Whether the peer itself answered: a gateway that says it cannot reach it is not the peer, unless it says when to come
 /// back.
 fn reached(result: &Result<UpstreamResponse, UpstreamError>) -> bool {
-    result.as_ref().is_ok_and(|answer| {
-        let gateway = matches!(
-            answer.status,
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        );
-        !gateway || wait(answer).is_some()
-    })
+    let Ok(answer) = result else {
+        return false;
+    };
+    match answer.status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            wait(answer).is_some()
+        }
+        _ => true,
+    }
 }

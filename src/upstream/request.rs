@@ -30,7 +30,7 @@ pub(super) struct PeerRequest<'a> {
     pub kind: &'static str,
     pub url: &'a Url,
     pub headers: &'a HeaderMap,
-    /// On a connection that served nobody before.
+    /// On a new connection.
     pub fresh: bool,
 }
 
@@ -47,13 +47,13 @@ pub struct UpstreamRequest<'a> {
     pub route: &'a Route,
     /// Goes to GitLab. A mirror gets its own credential, or none.
     pub credential: &'a Credential,
-    /// Whose waits these are when GitLab says "later"; without it nobody's.
+    /// Whose waits these are when GitLab says "later"; without it no caller's.
     pub who: Option<Fingerprint>,
     /// The format that a page is wanted in; it may come in the other, if upstream has no choice.
     pub accept: Format,
     pub validators: Validators,
     pub range: Option<WantedRange>,
-    /// On a connection that served nobody before.
+    /// On a new connection.
     pub fresh_connection: bool,
 }
 
@@ -88,7 +88,7 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// What anybody may know of it: never a credential.
+    /// What any peer may know of it: never a credential.
     pub(super) fn fields(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -120,7 +120,7 @@ impl<'a> UpstreamRequest<'a> {
         self.range.is_some() && REFUSALS.contains(&status)
     }
 
-    /// What a 200 or 206 is to whoever asked this. A 206 is nothing unless it is for what was asked: taken for another
+    /// What a 200 or 206 is to this request. A 206 is nothing unless it is for what was asked: taken for another
     /// part, or for all, its bytes would be put where they do not belong.
     pub(super) fn success(
         &self,
@@ -148,7 +148,7 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// "Has it changed?", for whoever gave the validators.
+    /// "Has it changed?", if there are validators.
     pub(super) fn put_validators(&self, headers: &mut HeaderMap) {
         if let Some(etag) = &self.validators.etag {
             headers.insert(IF_NONE_MATCH, etag.clone());
@@ -158,7 +158,7 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// What a page may come as. A GitLab that can speak JSON ignores q values (PEP 691 has them), so that whoever wants HTML
+    /// What a page may come as. A GitLab that can speak JSON ignores q values (PEP 691 has them), so that a request for HTML
     /// names nothing else.
     pub(super) fn put_page_types(&self, headers: &mut HeaderMap) {
         let types = match self.accept {
@@ -187,7 +187,7 @@ impl<'a> UpstreamRequest<'a> {
     }
 }
 
-/// What is asked by whoever examines a peer.
+/// What `doctor` asks a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inquiry {
     /// GitLab's own version, which it tells to some tokens. A mirror has none: its route is asked for.

@@ -61,7 +61,7 @@ impl UpstreamResponse {
         digits.parse().ok()
     }
 
-    /// Whether the body is labelled as coded (RFC 9110 §8.4), though nobody asked for that. What object stores keep of an
+    /// Whether the body is labelled as coded (RFC 9110 §8.4), though it was not asked for. What object stores keep of an
     /// upload's own framing says nothing: an empty field, and `aws-chunked`.
     pub fn is_coded(&self) -> bool {
         let codings = self.headers.get_all(CONTENT_ENCODING).iter();

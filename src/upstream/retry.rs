@@ -45,7 +45,8 @@ impl RetryPolicy {
                 status,
                 retry_after,
             } => match (status.as_u16(), retry_after) {
-                (429 | 503, Some(wait)) => (wait <= self.retry_after_max).then_some(wait),
+                (429 | 503, Some(wait)) if wait <= self.retry_after_max => Some(wait),
+                (429 | 503, Some(_)) => None,
                 (502..=504, _) => Some(spread),
                 _ => None,
             },

@@ -1,8 +1,8 @@
-//! Callers whom a peer told to come back later, and who are told so again until then without asking.
+//! Callers whom a peer told to come back later, and who get its answer again until then without asking.
 //!
 //! GitLab throttles by user, and by address for those without a credential, which from here is one caller too; so what is
 //! remembered of one caller holds no other back. A peer that is asked with a credential of larder's own knows one caller
-//! only: nobody. Bounded in number, and in time by [`BACK_OFF_MAX`], after which the peer is asked again whatever it had said.
+//! only: the anonymous one. Bounded in number, and in time by [`BACK_OFF_MAX`], after which the peer is asked again whatever it had said.
 //! Must not know what was asked.
 
 use std::sync::Arc;
@@ -27,39 +27,33 @@ pub(super) type ThrottledAnswer = Result<PassThrough, UpstreamError>;
 
 #[derive(Clone, Debug)]
 struct BackOff {
-    /// Until when nobody asks.
+    /// Until when the peer is not asked.
     until: Instant,
     /// When the peer said to come back, if it said so in seconds: a date runs down by itself.
     again: Option<Instant>,
-    word: ThrottledAnswer,
+    answer: ThrottledAnswer,
 }
 
 impl BackOff {
-    fn new(word: ThrottledAnswer, wait: Duration, now: Instant) -> Self {
-        let in_seconds = word
-            .as_ref()
-            .ok()
-            .and_then(|pass_through| pass_through.headers.get(RETRY_AFTER))
-            .is_some_and(|value| value.as_bytes().iter().all(u8::is_ascii_digit));
-        let again = if in_seconds {
-            now.checked_add(wait)
-        } else {
-            None
+    fn new(answer: ThrottledAnswer, wait: Duration, now: Instant) -> Self {
+        let again = match &answer {
+            Ok(pass_through) if is_in_seconds(pass_through) => now.checked_add(wait),
+            _ => None,
         };
         Self {
             until: now + wait.min(BACK_OFF_MAX),
             again,
-            word,
+            answer,
         }
     }
 
-    /// The peer's word with what is left of the wait.
-    fn told(&self, now: Instant) -> Option<ThrottledAnswer> {
+    /// The peer's answer with what is left of the wait.
+    fn answer(&self, now: Instant) -> Option<ThrottledAnswer> {
         if now >= self.until {
             return None;
         }
-        let mut word = self.word.clone();
-        if let (Ok(pass_through), Some(again)) = (&mut word, self.again) {
+        let mut answer = self.answer.clone();
+        if let (Ok(pass_through), Some(again)) = (&mut answer, self.again) {
             let left = again
                 .saturating_duration_since(now)
                 .as_millis()
@@ -69,7 +63,15 @@ impl BackOff {
                 HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)),
             );
         }
-        Some(word)
+        Some(answer)
+    }
+}
+
+/// Whether it says in seconds, not with a date, when to come back.
+fn is_in_seconds(answer: &PassThrough) -> bool {
+    match answer.headers.get(RETRY_AFTER) {
+        Some(value) => value.as_bytes().iter().all(u8::is_ascii_digit),
+        None => false,
     }
 }
 
@@ -89,17 +91,17 @@ impl Throttles {
     pub(super) fn hold(
         &self,
         who: Option<Fingerprint>,
-        word: &ThrottledAnswer,
+        answer: &ThrottledAnswer,
         wait: Duration,
         now: Instant,
     ) {
         self.0
-            .insert(who, Arc::new(BackOff::new(word.clone(), wait, now)));
+            .insert(who, Arc::new(BackOff::new(answer.clone(), wait, now)));
     }
 
-    /// What this caller is told without asking, if it was told to wait and has not.
-    pub(super) fn told(&self, who: Option<Fingerprint>, now: Instant) -> Option<ThrottledAnswer> {
-        self.0.get(&who)?.told(now)
+    /// What this caller gets without asking, if it was told to wait and has not.
+    pub(super) fn answer(&self, who: Option<Fingerprint>, now: Instant) -> Option<ThrottledAnswer> {
+        self.0.get(&who)?.answer(now)
     }
 }
 
@@ -124,8 +126,9 @@ mod tests {
         })
     }
 
-    fn left(word: &ThrottledAnswer) -> Option<u64> {
-        word.as_ref()
+    fn left(answer: &ThrottledAnswer) -> Option<u64> {
+        answer
+            .as_ref()
             .ok()?
             .headers
             .get(RETRY_AFTER)?
@@ -140,11 +143,11 @@ mod tests {
         fn the_wait_runs_down_and_ends(wait in 1..600u64, passed in 0..700_000u64) {
             let now = clock::now();
             let rest = BackOff::new(throttled(), Duration::from_secs(wait), now);
-            let told = rest.told(now + Duration::from_millis(passed));
+            let told = rest.answer(now + Duration::from_millis(passed));
             prop_assert_eq!(told.is_some(), passed < 1000 * wait.min(BACK_OFF_MAX.as_secs()));
-            if let Some(word) = told {
-                prop_assert_eq!(left(&word), Some((1000 * wait - passed).div_ceil(1000)));
-                prop_assert!(word.is_ok_and(|word| word.headers["ratelimit-remaining"] == "0"));
+            if let Some(answer) = told {
+                prop_assert_eq!(left(&answer), Some((1000 * wait - passed).div_ceil(1000)));
+                prop_assert!(answer.is_ok_and(|answer| answer.headers["ratelimit-remaining"] == "0"));
             }
         }
     }
@@ -156,28 +159,37 @@ mod tests {
         let [ann, bob] =
             [&b"ann"[..], b"bob"].map(|token| Some(key.fingerprint(&Credential::service(token))));
         throttles.hold(ann, &throttled(), Duration::from_secs(12), now);
-        assert!(throttles.told(ann, now).is_some());
-        assert!(throttles.told(bob, now).is_none() && throttles.told(None, now).is_none());
-        assert!(throttles.told(ann, now + Duration::from_secs(12)).is_none());
+        assert!(throttles.answer(ann, now).is_some());
+        assert!(throttles.answer(bob, now).is_none() && throttles.answer(None, now).is_none());
+        assert!(
+            throttles
+                .answer(ann, now + Duration::from_secs(12))
+                .is_none()
+        );
     }
 
     #[test]
     fn a_date_is_told_as_it_came() {
         let now = clock::now();
         let date = HeaderValue::from_static("Fri, 02 Jan 2099 03:04:05 GMT");
-        let mut word = throttled();
-        word.iter_mut()
-            .for_each(|word| drop(word.headers.insert(RETRY_AFTER, date.clone())));
-        let told =
-            BackOff::new(word, Duration::from_secs(600), now).told(now + Duration::from_secs(5));
-        assert!(told.is_some_and(|word| word.is_ok_and(|word| word.headers[RETRY_AFTER] == date)));
+        let mut answer = throttled();
+        answer
+            .iter_mut()
+            .for_each(|answer| drop(answer.headers.insert(RETRY_AFTER, date.clone())));
+        let told = BackOff::new(answer, Duration::from_secs(600), now)
+            .answer(now + Duration::from_secs(5));
+        assert!(
+            told.is_some_and(
+                |answer| answer.is_ok_and(|answer| answer.headers[RETRY_AFTER] == date)
+            )
+        );
     }
 
     #[test]
     fn a_wait_without_end_is_asked_about_again_too() {
         let now = clock::now();
         let rest = BackOff::new(throttled(), Duration::MAX, now);
-        assert_eq!(rest.told(now).as_ref().and_then(left), Some(12));
-        assert!(rest.told(now + BACK_OFF_MAX).is_none());
+        assert_eq!(rest.answer(now).as_ref().and_then(left), Some(12));
+        assert!(rest.answer(now + BACK_OFF_MAX).is_none());
     }
 }

@@ -272,7 +272,7 @@ async fn hear(
     bytes_max: usize,
     limit: Duration,
 ) -> Result<ProbeResponse, String> {
-    match timeout(limit, upstream.hear(inquiry, ask, bytes_max)).await {
+    match timeout(limit, upstream.examine(inquiry, ask, bytes_max)).await {
         Ok(heard) => heard.map_err(|why: UpstreamError| why.to_string()),
         Err(_) => Err(format!(
             "no answer within {}",

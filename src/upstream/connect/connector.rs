@@ -4,7 +4,7 @@
 //! that TLS is with the peer, end to end.
 //!
 //! A proxy looks up names itself, so that the guard of the object store (`resolver`) sees no address then. What is left of
-//! it: listed origins bind as ever (`redirect`), literal addresses are judged there before anybody is asked, names that
+//! it: listed origins bind as ever (`redirect`), literal addresses are judged there before any peer is asked, names that
 //! cannot be of the public Internet are refused here, and the rest is the proxy's own rules to say: an operator who sends
 //! larder through a proxy has one. Must not know what is asked.
 
@@ -172,7 +172,7 @@ impl PeerConnector {
         done.ok_or(ConnectError::Late(self.limit))
     }
 
-    /// Whether a proxy may be asked for this: nobody here sees which address it will find.
+    /// Whether a proxy may be asked for this: larder does not see which address it will find.
     fn judge(&self, url: &Url) -> Result<(), ConnectError> {
         let Some(origins) = &self.store else {
             return Ok(());
@@ -265,7 +265,7 @@ fn server_name(url: &Url) -> Option<ServerName<'static>> {
 }
 
 /// A client that keeps `idle` connections for reuse; with none, every request has a connection of its own.
-pub fn client<B>(connector: PeerConnector, idle: usize) -> Client<PeerConnector, B>
+pub fn http_client<B>(connector: PeerConnector, idle: usize) -> Client<PeerConnector, B>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Send,

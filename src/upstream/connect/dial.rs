@@ -51,7 +51,8 @@ pub fn in_form<B>(mut request: Request<B>, url: &Url, for_proxy: bool) -> Reques
 /// Runs `work` on a connection, and drops the connection with it: a socket is closed then, whatever is still in its
 /// buffers. (The pooled client would go on flushing to a peer that reads no more.)
 pub async fn beside<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
-    let (mut connection, mut work) = (pin!(connection), pin!(work));
+    let mut connection = pin!(connection);
+    let mut work = pin!(work);
     tokio::select! {
         biased;
         done = &mut work => return done,

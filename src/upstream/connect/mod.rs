@@ -2,14 +2,22 @@
 //!
 //! Must not know what is asked of the upstream.
 
-pub mod connector;
-pub mod dial;
-pub mod no_proxy;
-pub mod pinned;
-pub mod proxy;
-pub mod proxy_fault;
-pub mod resolver;
-pub mod tls_fault;
-pub mod transport;
-pub mod transport_config;
-pub mod tunnel;
+mod connector;
+pub(super) mod dial;
+mod no_proxy;
+mod pinned;
+mod proxy;
+mod proxy_fault;
+mod resolver;
+mod tls_fault;
+mod transport;
+mod transport_config;
+mod tunnel;
+
+pub(super) use connector::{ConnectError, ConnectTarget, PeerConnector, http_client};
+pub use proxy::{Proxy, ProxyEnvironment, proxy_towards};
+pub use proxy_fault::ProxyFault;
+pub use tls_fault::TlsFault;
+pub(super) use transport::Audience;
+pub use transport::Transport;
+pub use transport_config::TransportConfig;

@@ -1,9 +1,9 @@
-//! `NO_PROXY`: whom no proxy is asked for.
+//! `NO_PROXY`: the hosts that are reached without a proxy.
 //!
 //! Owns the reading of the list and the judgement, pure. The rules are curl's: a name stands for itself and everything below
 //! it, with or without a dot (or `*.`) before it; an address or a network in CIDR notation stands for literal addresses
-//! only, because no name is resolved for it; `*` stands for everybody. A port after a colon narrows an entry to that port.
-//! Must not know proxies.
+//! only, because no name is resolved for it; `*` stands for every host. A port after a colon narrows an entry to that port.
+//! By hand, because no crate at hand knows the ports. Must not know proxies.
 
 use std::net::IpAddr;
 
@@ -21,14 +21,14 @@ struct NoProxyEntry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum NoProxyHost {
-    Everybody,
+    Every,
     Network(IpNet),
     /// In lower case, without dots around it.
     Domain(String),
 }
 
 impl NoProxy {
-    /// Entries stand between commas or white space. What cannot be understood holds nobody back.
+    /// Entries stand between commas or white space. What cannot be understood names no host.
     pub fn parse(list: &str) -> Self {
         let texts = list
             .split([',', ' ', '\t', '\n', '\r'])
@@ -37,9 +37,8 @@ impl NoProxy {
     }
 
     pub fn lists(&self, host: &Host<&str>, port: u16) -> bool {
-        self.0
-            .iter()
-            .any(|entry| entry.port.is_none_or(|of| of == port) && entry.whom.is(host))
+        let mut entries = self.0.iter();
+        entries.any(|entry| entry.port.is_none_or(|of| of == port) && entry.whom.is(host))
     }
 }
 
@@ -59,30 +58,26 @@ impl NoProxyEntry {
 impl NoProxyHost {
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
-            return Some(Self::Everybody);
+            return Some(Self::Every);
         }
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(text);
+        let inside = text.strip_prefix('[');
+        let inside = inside.and_then(|text| text.strip_suffix(']'));
+        let bare = inside.unwrap_or(text);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Some(Self::Network(address.into()));
         }
         if let Ok(network) = bare.parse() {
             return Some(Self::Network(network));
         }
-        let name = text
-            .strip_prefix('*')
-            .unwrap_or(text)
-            .trim_matches('.')
-            .to_ascii_lowercase();
+        let name = text.strip_prefix('*').unwrap_or(text);
+        let name = name.trim_matches('.').to_ascii_lowercase();
         let is_name = !name.is_empty() && !name.contains(['*', ':', '/', '[', ']', '@']);
         is_name.then_some(Self::Domain(name))
     }
 
     fn is(&self, host: &Host<&str>) -> bool {
         match (self, host) {
-            (Self::Everybody, _) => true,
+            (Self::Every, _) => true,
             (Self::Network(network), Host::Ipv4(address)) => {
                 network.contains(&IpAddr::V4(*address))
             }

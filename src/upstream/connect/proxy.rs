@@ -4,6 +4,9 @@
 //! read them: lower case before upper case, an empty one is none, `ALL_PROXY` for what has no variable of its own, and no
 //! `HTTP_PROXY` in a CGI, where it is a field of the request. `NO_PROXY` counts for a configured proxy as well, as it does
 //! for curl's `--proxy`. A credential is kept apart from the address, so that the address can be shown. Must not connect.
+//!
+//! By hand, and not hyper-util's proxy matcher: that one has no ports in `NO_PROXY`, takes a variable that it cannot read
+//! for "no proxy", so that traffic silently goes out directly, and drops every variable in a CGI.
 
 use std::fmt;
 
@@ -16,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::no_proxy::NoProxy;
 
-/// `proxy`: nobody is asked by way of one, whatever the environment says.
+/// `proxy`: every peer is reached directly, whatever the environment says.
 const NONE: &str = "none";
 
 /// What the environment says about proxies.
@@ -101,13 +104,11 @@ impl Proxy {
         }
         let is_bare =
             matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-        let address = url
-            .origin()
-            .ascii_serialization()
-            .parse()
-            .ok()
-            .filter(|_| is_bare);
-        let address = address.ok_or(ProxyUrlError::NotAUrl)?;
+        if !is_bare {
+            return Err(ProxyUrlError::NotAUrl);
+        }
+        let address = url.origin().ascii_serialization();
+        let address = address.parse().map_err(|_| ProxyUrlError::NotAUrl)?;
         Ok((
             Self {
                 address,
@@ -122,10 +123,8 @@ impl Proxy {
         let ProxyVariable(name, text) = variable;
         let (proxy, url) = Self::parse(text, name)?;
         let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-        let (user, password) = (
-            decoded(url.username()),
-            decoded(url.password().unwrap_or_default()),
-        );
+        let user = decoded(url.username());
+        let password = decoded(url.password().unwrap_or_default());
         if user.is_empty() && password.is_empty() {
             return Ok(proxy);
         }
@@ -250,8 +249,13 @@ impl Proxies {
             "https" => self.https.as_ref(),
             _ => None,
         }?;
-        let (host, port) = (url.host()?, url.port_or_known_default()?);
-        (!self.no_proxy.lists(&host, port)).then_some(proxy)
+        if self
+            .no_proxy
+            .lists(&url.host()?, url.port_or_known_default()?)
+        {
+            return None;
+        }
+        Some(proxy)
     }
 }
 

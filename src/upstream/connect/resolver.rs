@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use crate::upstream::redirect::{StoreOrigins, is_public};
 
-/// What is said when the object store would be somewhere that nobody named.
+/// What is said when the object store would be somewhere that was not named.
 pub const NOT_PUBLIC: &str = "the object store's name has no public address; list its origin in gitlab.object_storage_origins";
 
 /// The system's resolver, with an opinion on what it finds.

@@ -22,7 +22,7 @@ pub struct TransportConfig<'a> {
 }
 
 impl TransportConfig<'_> {
-    /// That of a peer nobody asks: nothing of it is opened or looked at.
+    /// That of a peer that is never asked: nothing of it is opened or looked at.
     pub const UNUSED: TransportConfig<'static> = TransportConfig {
         ca_file: "",
         pin_sha256: &[],

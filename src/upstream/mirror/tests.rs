@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::super::connect::proxy::ProxyEnvironment;
-use super::super::connect::transport_config::TransportConfig;
+use super::super::connect::ProxyEnvironment;
+use super::super::connect::TransportConfig;
 use super::*;
 use crate::registry::Route;
 use crate::simple::Format;
