@@ -117,7 +117,7 @@ pub(super) fn note_use(file: &File) {
         },
     };
     if let Err(why) = futimens(file, &times) {
-        tracing::debug!(%why, "cannot note that a blob is in use");
+        tracing::debug!(error = %why, "cannot note that a blob is in use");
     }
 }
 

@@ -126,12 +126,12 @@ impl Blobs {
                 Blob::checked(Arc::clone(partial.file()), digest).map_err(|_| Cause::Disk)
             }
             Ok(actual) => {
-                tracing::error!(%digest, %actual, "a stored file was damaged; set aside, it will be fetched again");
+                tracing::error!(%digest, %actual, "a stored file was damaged: quarantined, it will be fetched again");
                 self.quarantine(digest, partial);
                 Err(Cause::WrongDigest)
             }
             Err(why) => {
-                tracing::error!(%digest, %why, "a stored file cannot be read; set aside, it will be fetched again");
+                tracing::error!(%digest, error = %why, "a stored file cannot be read: quarantined, it will be fetched again");
                 self.quarantine(digest, partial);
                 Err(Cause::Disk)
             }
@@ -160,7 +160,9 @@ impl Blobs {
                 self.folder.ledger.removed(damaged.size().unwrap_or(0));
                 self.folder.changes.note();
             }
-            Err(why) => tracing::error!(%digest, %why, "cannot set the damaged file aside"),
+            Err(why) => {
+                tracing::error!(%digest, error = %why, "cannot quarantine the damaged file")
+            }
         }
     }
 
@@ -233,7 +235,7 @@ impl Blobs {
             return Ok(());
         }
         let wanted = Sets::new(Arc::clone(&self.folder)).digests().unwrap_or_else(|why| {
-            tracing::warn!(%why, "cannot read which files belong to sets: they are evicted like others");
+            tracing::warn!(error = %why, "cannot read which files belong to sets: they are evicted like others");
             HashSet::new()
         });
         let candidates =
@@ -327,7 +329,7 @@ impl Blobs {
                 Ok(Some(bytes)) => step(bytes.len() as u64)?,
                 Ok(None) => break reader.digest() == digest,
                 Err(why) => {
-                    tracing::error!(%digest, %why, "a stored file cannot be read");
+                    tracing::error!(%digest, error = %why, "a stored file cannot be read");
                     break false;
                 }
             }
@@ -341,7 +343,7 @@ impl Blobs {
             self.handles.invalidate(&digest);
             return Ok(Rehashed::Emptied);
         }
-        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
         let damaged = PartialFile::new(Arc::new(file));
         damaged.announce(bytes);
         self.quarantine(digest, &damaged);

@@ -46,7 +46,7 @@ impl Holdings {
             Ok(Some(_)) => self.folder.layout.blob_size(file.digest),
             Ok(None) => None,
             Err(why) => {
-                tracing::warn!(%why, "cannot be looked up");
+                tracing::warn!(error = %why, "cannot be looked up");
                 None
             }
         }

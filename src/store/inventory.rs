@@ -86,7 +86,7 @@ impl Store {
     }
 
     fn metadata_of(&self, file: &FileRef) -> Option<HeldMetadata> {
-        if !file.filename.as_str().ends_with(".whl") {
+        if !file.filename.is_wheel() {
             return None;
         }
         let fact = self.sidecars.fact(WheelMark::of(file))?;

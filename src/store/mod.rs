@@ -128,7 +128,7 @@ impl Store {
             _file: layout.lock_unwritten()?,
         };
         let store = Self::of(layout, lock, budget_bytes);
-        tracing::warn!(%why, "the cache folder cannot be written: what it holds is served, and all else passes through");
+        tracing::warn!(error = %why, "the cache folder cannot be written: what it holds is served, everything else is proxied uncached");
         store.back_off(&why, clock::now());
         Ok(store)
     }

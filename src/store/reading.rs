@@ -58,7 +58,7 @@ impl Store {
         if reader.digest() == digest {
             return Ok(ReadEnd::Whole);
         }
-        tracing::error!(%digest, "a stored file was damaged; set aside, it will be fetched again");
+        tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
         let damaged = PartialFile::new(Arc::new(file));
         damaged.announce(Some(position));
         self.blobs.quarantine(digest, &damaged);

@@ -98,7 +98,7 @@ impl Sidecars {
                 found
             }
             Err(why) => {
-                tracing::warn!(%why, "cannot look up a wheel's metadata");
+                tracing::warn!(error = %why, "cannot look up a wheel's metadata");
                 None
             }
         }
