@@ -314,63 +314,68 @@ impl Config {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = self.gitlab_faults();
         for (name, mirror) in &self.mirrors {
-            let of_mirror = self.mirror_faults(name, mirror);
-            faults.extend(
-                of_mirror
-                    .into_iter()
-                    .map(|(key, why)| (format!("mirrors.{name}{key}"), why)),
-            );
+            for (key, why) in self.mirror_faults(name, mirror) {
+                faults.push((format!("mirrors.{name}{key}"), why));
+            }
         }
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
         if let Err(why) = PrivateNames::parse(&self.private_packages) {
             fault("private_packages", why.to_string());
         }
-        if let Some(why) = base_fault(&self.public_url).filter(|_| !self.public_url.is_empty()) {
+        if !self.public_url.is_empty()
+            && let Some(why) = base_fault(&self.public_url)
+        {
             fault("public_url", why);
-        }
-        if self.auth.cache_ttl > AuthConfig::CACHE_TTL_MAX {
-            let why = "a withdrawn right would live on for too long";
-            let most = AuthConfig::CACHE_TTL_MAX;
-            fault(
-                "auth.cache_ttl",
-                format!("{} is more than {most}: {why}", self.auth.cache_ttl),
-            );
-        }
-        let open = self.auth.offline == OfflineRule::Open;
-        if open && !(self.auth.offline_users.is_empty() && self.auth.offline_tokens.is_empty()) {
-            let why = "\"open\" needs no user and no token: remove it, or remove offline_users and offline_tokens";
-            fault("auth.offline", why.to_owned());
-        }
-        if self.limits.requests_per_second > 0 && self.limits.requests_burst == 0 {
-            fault(
-                "limits.requests_burst",
-                "0 would refuse every request".to_owned(),
-            );
-        }
-        if self.limits.connections == 0 {
-            fault(
-                "limits.connections",
-                "0 would refuse every connection".to_owned(),
-            );
         }
         if let Some(why) = self.log.level_fault() {
             fault("log.level", why);
         }
-        if self.limits.header_size > ServerLimits::HEADER_SIZE_MAX {
-            let most = ServerLimits::HEADER_SIZE_MAX;
-            fault(
-                "limits.header_size",
-                format!(
-                    "{} is more than {most}, for each connection",
-                    self.limits.header_size
-                ),
-            );
-        }
-        faults.extend(self.listen_faults());
-        faults.extend(self.exposures(self.listen.iter().chain(&self.tls.listen)));
-        let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
         if self.cache_size.0 == 0 {
             fault("cache_size", "nothing could be cached".to_owned());
+        }
+        faults.extend(self.auth_faults());
+        faults.extend(self.limits_faults());
+        faults.extend(self.listen_faults());
+        faults.extend(self.exposures(self.listen.iter().chain(&self.tls.listen)));
+        faults
+    }
+
+    fn auth_faults(&self) -> Vec<Fault> {
+        let auth = &self.auth;
+        let mut faults = Vec::new();
+        if auth.cache_ttl > AuthConfig::CACHE_TTL_MAX {
+            let most = AuthConfig::CACHE_TTL_MAX;
+            let ttl = auth.cache_ttl;
+            let why =
+                format!("{ttl} is more than {most}: a withdrawn right would live on for too long");
+            faults.push(("auth.cache_ttl".to_owned(), why));
+        }
+        let has_files = !auth.offline_users.is_empty() || !auth.offline_tokens.is_empty();
+        if auth.offline == OfflineRule::Open && has_files {
+            let why = "\"open\" needs no user and no token: remove it, or remove offline_users and offline_tokens";
+            faults.push(("auth.offline".to_owned(), why.to_owned()));
+        }
+        faults
+    }
+
+    fn limits_faults(&self) -> Vec<Fault> {
+        let limits = &self.limits;
+        let mut faults = Vec::new();
+        let mut fault =
+            |key: &str, why: &str| faults.push((format!("limits.{key}"), why.to_owned()));
+        if limits.requests_per_second > 0 && limits.requests_burst == 0 {
+            fault("requests_burst", "0 would refuse every request");
+        }
+        if limits.connections == 0 {
+            fault("connections", "0 would refuse every connection");
+        }
+        if limits.header_size > ServerLimits::HEADER_SIZE_MAX {
+            let most = ServerLimits::HEADER_SIZE_MAX;
+            let size = limits.header_size;
+            fault(
+                "header_size",
+                &format!("{size} is more than {most}, for each connection"),
+            );
         }
         faults
     }

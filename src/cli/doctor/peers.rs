@@ -52,77 +52,66 @@ impl GitLabCheck {
     }
 
     async fn questions(&self, findings: &mut Vec<Finding>) {
-        let shown = !self.credential.is_anonymous();
-        // Of the house, and so of no scope: GitLab is meant.
+        let with_token = !self.credential.is_anonymous();
+        // An address of larder's own has no scope: GitLab is meant.
         let any = Route::Admin(AdminEndpoint::Live);
-        match self
-            .hear(
-                Inquiry::Version,
-                &UpstreamRequest::plain(&any, &self.credential),
-                WORDS_BYTES_MAX,
-            )
-            .await
-        {
+        let request = UpstreamRequest::plain(&any, &self.credential);
+        match self.hear(Inquiry::Version, &request, WORDS_BYTES_MAX).await {
             Ok(heard) => {
-                findings.push(judgement::version(&heard, shown));
-                findings.extend(heard.date.map(|date| machine::judge_clock(heard.at, date)));
+                findings.push(judgement::version(&heard, with_token));
+                findings.extend(clock_finding(&heard));
             }
             Err(why) => return findings.push(silent("version", &why)),
         }
-        let Some(scope) = self.project.clone() else {
-            return;
-        };
+        if let Some(scope) = &self.project {
+            self.ask_about_project(scope, findings).await;
+        }
+    }
+
+    async fn ask_about_project(&self, scope: &Scope, findings: &mut Vec<Finding>) {
+        let with_token = !self.credential.is_anonymous();
         let index = Route::Page(PageRef::index(scope.clone()));
-        let heard = match self
-            .hear(
-                Inquiry::Page,
-                &json(&UpstreamRequest::plain(&index, &self.credential)),
-                INDEX_BYTES_MAX,
-            )
-            .await
-        {
+        let request = json(&index, &self.credential);
+        let heard = match self.hear(Inquiry::Page, &request, INDEX_BYTES_MAX).await {
             Ok(heard) => heard,
             Err(why) => return findings.push(silent("credential", &why)),
         };
-        findings.extend(judgement::registry(&heard, shown));
-        let format =
-            Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
-        let Some(name) = format.and_then(|format| first_project(&heard.body, format)) else {
+        findings.extend(judgement::registry(&heard, with_token));
+        let Some(name) = first_listed(&heard) else {
             return;
         };
         let page = Route::Page(PageRef {
-            scope,
+            scope: scope.clone(),
             name: Some(name.clone()),
         });
-        let Ok(heard) = self
-            .hear(
-                Inquiry::Page,
-                &json(&UpstreamRequest::plain(&page, &self.credential)),
-                PAGE_BYTES_MAX,
-            )
-            .await
-        else {
+        let request = json(&page, &self.credential);
+        let Ok(heard) = self.hear(Inquiry::Page, &request, PAGE_BYTES_MAX).await else {
             return;
         };
         let links = links(&heard, &name, &self.upstream.bases().asked().url(&page));
-        let file = links
-            .iter()
-            .find_map(|link| match self.upstream.bases().recognise(link) {
-                LinkTarget::Ours {
-                    route: route @ Route::File(_),
-                    ..
-                } => Some(route),
-                _ => None,
-            });
-        let Some(file) = file else { return };
-        let ask = UpstreamRequest::plain(&file, &self.credential);
-        match self.hear(Inquiry::File, &ask, 0).await {
-            Ok(heard) => findings.push(judgement::file(
-                &heard,
-                first_byte(&self.upstream, ask, self.limit).await,
-            )),
+        let Some(file) = self.first_file(&links) else {
+            return;
+        };
+        let request = UpstreamRequest::plain(&file, &self.credential);
+        match self.hear(Inquiry::File, &request, 0).await {
+            Ok(heard) => {
+                let ranges = first_byte(&self.upstream, request, self.limit).await;
+                findings.push(judgement::file(&heard, ranges));
+            }
             Err(why) => findings.push(silent("files", &why)),
         }
+    }
+
+    /// The first link that is a file of GitLab's own.
+    fn first_file(&self, links: &[Url]) -> Option<Route> {
+        for link in links {
+            if let LinkTarget::Ours { route, .. } = self.upstream.bases().recognise(link)
+                && matches!(route, Route::File(_))
+            {
+                return Some(route);
+            }
+        }
+        None
     }
 
     async fn hear(
@@ -166,24 +155,19 @@ impl MirrorCheck {
     }
 
     async fn questions(&self, name: &str, findings: &mut Vec<Finding>) {
-        let nobody = Credential::anonymous();
+        let anonymous = Credential::anonymous();
         let index = Route::Page(PageRef::index(self.base.scope().clone()));
-        let heard = match self
-            .hear(
-                &json(&UpstreamRequest::plain(&index, &nobody)),
-                INDEX_BYTES_MAX,
-            )
-            .await
-        {
+        let heard = match self.hear(&json(&index, &anonymous), INDEX_BYTES_MAX).await {
             Ok(heard) => heard,
             Err(why) => return findings.push(silent("index", &why)),
         };
-        findings.extend(heard.date.map(|date| machine::judge_clock(heard.at, date)));
-        let format =
-            Format::of_content_type(&heard.content_type).filter(|_| heard.status == StatusCode::OK);
-        let version = format.and_then(|format| api_version(&heard.body, format));
+        findings.extend(clock_finding(&heard));
+        let mut version = None;
+        if let Some(format) = page_format(&heard) {
+            version = api_version(&heard.body, format);
+        }
         findings.push(judgement::mirror_index(&heard, version.as_deref(), name));
-        let Some(first) = format.and_then(|format| first_project(&heard.body, format)) else {
+        let Some(first) = first_listed(&heard) else {
             return;
         };
         let page = Route::Page(PageRef {
@@ -193,37 +177,31 @@ impl MirrorCheck {
         let Some(url) = self.base.url(&page) else {
             return;
         };
-        let Ok(heard) = self
-            .hear(
-                &json(&UpstreamRequest::plain(&page, &nobody)),
-                PAGE_BYTES_MAX,
-            )
-            .await
-        else {
+        let Ok(heard) = self.hear(&json(&page, &anonymous), PAGE_BYTES_MAX).await else {
             return;
         };
         let links = links(&heard, &first, &url);
-        let (mut foreign, mut unfit) = (Vec::new(), Vec::new());
-        for link in &links {
+        findings.push(self.judge_links(&links, name));
+        let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else {
+            return;
+        };
+        let file = Route::Mirrored(path);
+        let request = UpstreamRequest::plain(&file, &anonymous);
+        let ranges = first_byte(&self.upstream, request, self.limit).await;
+        findings.push(judgement::ranges(ranges));
+    }
+
+    fn judge_links(&self, links: &[Url], name: &str) -> Finding {
+        let mut foreign = Vec::new();
+        let mut unfit = Vec::new();
+        for link in links {
             match self.base.judge(link) {
                 Ok(_) => {}
                 Err(Stranger::Elsewhere) => foreign.push(link.origin().ascii_serialization()),
                 Err(Stranger::Unfit(why)) => unfit.push(why.to_owned()),
             }
         }
-        findings.push(judgement::mirror_files(links.len(), &foreign, &unfit, name));
-        let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else {
-            return;
-        };
-        let file = Route::Mirrored(path);
-        findings.push(judgement::ranges(
-            first_byte(
-                &self.upstream,
-                UpstreamRequest::plain(&file, &nobody),
-                self.limit,
-            )
-            .await,
-        ));
+        judgement::mirror_files(links.len(), &foreign, &unfit, name)
     }
 
     async fn hear(
@@ -315,20 +293,40 @@ async fn first_byte(
     }
 }
 
-/// The same question, for JSON first.
-fn json<'a>(ask: &UpstreamRequest<'a>) -> UpstreamRequest<'a> {
+/// A request for a page, for JSON first.
+fn json<'a>(route: &'a Route, credential: &'a Credential) -> UpstreamRequest<'a> {
     UpstreamRequest {
         accept: Format::Json,
-        ..UpstreamRequest::plain(ask.route, ask.credential)
+        ..UpstreamRequest::plain(route, credential)
     }
+}
+
+/// How the upstream's clock differs from ours, where its answer has a date.
+fn clock_finding(heard: &ProbeResponse) -> Option<Finding> {
+    Some(machine::judge_clock(heard.at, heard.date?))
+}
+
+/// The format of a page that was given.
+fn page_format(heard: &ProbeResponse) -> Option<Format> {
+    if heard.status != StatusCode::OK {
+        return None;
+    }
+    Format::of_content_type(&heard.content_type)
+}
+
+/// The first project that an index lists.
+fn first_listed(heard: &ProbeResponse) -> Option<ProjectName> {
+    first_project(&heard.body, page_format(heard)?)
 }
 
 /// Where the files of a page that came whole lie.
 fn links(heard: &ProbeResponse, name: &ProjectName, url: &Url) -> Vec<Url> {
-    let format = Format::of_content_type(&heard.content_type).filter(|_| heard.is_whole);
-    let Some(format) = format.filter(|_| heard.status == StatusCode::OK) else {
+    let Some(format) = page_format(heard) else {
         return Vec::new();
     };
+    if !heard.is_whole {
+        return Vec::new();
+    }
     let read = read_entries(format, name, url.clone(), &heard.body, |entry| {
         Some(entry.url.clone())
     });

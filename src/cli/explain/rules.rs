@@ -43,51 +43,52 @@ pub(super) fn apply(
         Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, context),
         None => of_gitlab(explanation, route, context),
     }
-    if let Some(proxy) = context
-        .proxy(route)
-        .filter(|_| explanation.upstream.is_some())
+    if explanation.upstream.is_some()
+        && let Some(proxy) = context.proxy(route)
     {
-        explanation
-            .rules
-            .push(format!("it is reached through the proxy {proxy}"));
+        let rule = format!("it is reached through the proxy {proxy}");
+        explanation.rules.push(rule);
     }
     if let Route::Page(page) = route {
-        let json = scope.is_mirror()
-            && context
-                .mirror(scope)
-                .is_some_and(|(_, m)| !m.min_age.0.is_zero());
-        let asked = if json || format == Format::Json {
-            "JSON first"
-        } else {
-            "HTML only"
-        };
-        explanation.rules.push(format!(
-            "upstream is asked for {asked}; the client gets {}",
-            word(format)
-        ));
-        let ttl = match context.mirror(&page.scope) {
-            Some((base, mirror)) => format!("mirrors.{base}.ttl = {}", mirror.ttl),
-            None => format!("index.ttl = {}", context.index.ttl),
-        };
-        explanation
-            .rules
-            .push(format!("{ttl}: a younger page is answered without asking"));
-        explanation.rules.push(format!(
-            "index.stale_if_error = {}: if upstream fails, a page up to this age will do",
-            context.index.stale_if_error
-        ));
+        page_rules(explanation, page, format, context);
     }
     if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
-        let made = if context.metadata.generate {
-            "is made"
-        } else {
-            "is not made"
-        };
+        let generate = context.metadata.generate;
+        let made = if generate { "is made" } else { "is not made" };
         explanation.rules.push(format!(
-            "metadata.generate = {}: where upstream has no metadata of a wheel, it {made} here",
-            context.metadata.generate
+            "metadata.generate = {generate}: where upstream has no metadata of a wheel, it {made} here"
         ));
     }
+}
+
+fn page_rules(
+    explanation: &mut Explanation,
+    page: &PageRef,
+    format: Format,
+    context: &CommandContext,
+) {
+    let mirror = context.mirror(&page.scope);
+    // Only JSON is sure to carry the dates that a minimum age needs.
+    let needs_dates = match mirror {
+        Some((_, mirror)) => !mirror.min_age.0.is_zero(),
+        None => false,
+    };
+    let asked = if needs_dates || format == Format::Json {
+        "JSON first"
+    } else {
+        "HTML only"
+    };
+    let given = word(format);
+    let ttl = match mirror {
+        Some((base, mirror)) => format!("mirrors.{base}.ttl = {}", mirror.ttl),
+        None => format!("index.ttl = {}", context.index.ttl),
+    };
+    let stale = context.index.stale_if_error;
+    explanation.rules.extend([
+        format!("upstream is asked for {asked}; the client gets {given}"),
+        format!("{ttl}: a younger page is answered without asking"),
+        format!("index.stale_if_error = {stale}: if upstream fails, a page up to this age will do"),
+    ]);
 }
 
 fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandContext) {
