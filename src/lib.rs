@@ -2,18 +2,18 @@
 //!
 //! A request enters at the top and falls; nothing below calls upwards.
 //!
-//! - [`serve`] is the daemon's life between its start and its end.
-//! - [`commands`] says which command does what; [`app`] puts the parts together; [`config`] is what an operator says; [`cli`] is how it is said.
+//! - [`cli`] is each command, from its arguments to its exit code; [`app`] puts the parts together, of the configuration.
 //! - [`server`] is the wire: connections, the walk of a request, and the one table of statuses.
 //! - [`access`] remembers GitLab's word about each caller. A response with stored bytes cannot be built without its
 //!   `Permit`.
-//! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions, [`upkeep`] looks
-//!   after the store, [`airgap`] carries packages across.
+//! - [`admin`] answers the operator: status, health, metrics, and maintenance of the store.
+//! - The services: [`upload`] passes uploads on, [`index`] owns pages, [`mod@file`] owns distributions, [`airgap`]
+//!   carries packages across.
 //! - [`control`] is how a command talks to the daemon that holds the folder.
 //! - [`store`] is the disk, [`upstream`] the network; they are strangers to each other.
 //! - [`registry`] is GitLab's address grammar, [`simple`] the Simple Repository API as data,
 //!   [`wheel`] what an archive says about itself.
-//! - [`values`] are types that every room may use. [`telemetry`] is what an operator sees.
+//! - [`values`] are types that every room may use. [`log`] writes the log.
 //!
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
 

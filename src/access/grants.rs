@@ -150,7 +150,7 @@ pub struct GrantCounts {
 }
 
 /// The table of rights at a moment, and what went into it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct GrantReading {
     /// Rights remembered, roughly.
     pub held: u64,

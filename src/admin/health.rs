@@ -1,53 +1,41 @@
 //! Whether larder can do all that it is there for, and if not, why, in words.
 //!
-//! Pure: a judgement of [`Gauges`]. *Degraded* still serves what it can; only a daemon that is about to end is not ready.
+//! Pure: a judgement of [`Readings`]. *Degraded* still serves what it can; only a daemon that is stopping is not ready.
 //! The words of the reasons are a closed set, which readiness, the metric and the status page share. Must not know
 //! HTTP.
 
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::gauges::{
-    CertificateGauges, DiskTrouble, DiskTroubleKind, Gauges, PeerGauges, Standing,
-};
+use super::readings::{CertificateReading, Readings};
+use crate::store::DiskFault;
+use crate::upstream::{BreakerState, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
-/// A page that was served stale so lately is worth a word.
+/// For so long after a page was served stale larder counts as degraded.
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// Why larder is less than well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    UpstreamCircuitOpen {
-        peer: String,
-        since: Option<Duration>,
-        next_try: Option<Duration>,
-        /// Of the last error.
-        cause: Option<&'static str>,
-    },
-    /// Larder's own credential is no good there: whoever needs it is answered 502.
-    CredentialRefused {
-        peer: String,
-        since: Duration,
-    },
-    StoreFull,
-    Disk(DiskTrouble),
-    /// A page was served although upstream did not say that it still stands.
-    StalePages {
-        ago: Duration,
-    },
-    /// So many addresses gave wrong bytes, and are left alone for a while.
-    ChecksumMismatches {
-        addresses: u64,
-    },
-    ConfigRefused {
-        since: Duration,
-    },
-    /// TLS clients are shown one that ends soon, or that they do not take.
-    Certificate(Judgement),
+/// Why larder is degraded. Shown as its sentence, and as JSON with what there is of the other fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// One of [`REASONS`].
+    #[serde(rename = "reason")]
+    pub word: &'static str,
+    /// A short sentence for a person, without paths, packages or addresses.
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_seconds: Option<u64>,
+    /// Of the upstream's last fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
 }
 
 /// The words of all reasons, as labels have them.
@@ -66,175 +54,162 @@ pub const REASONS: [&str; 11] = [
 ];
 
 impl Reason {
-    /// Of [`REASONS`].
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::UpstreamCircuitOpen { .. } => "upstream_circuit_open",
-            Self::CredentialRefused { .. } => "credential_refused",
-            Self::StoreFull => "store_full",
-            Self::Disk(DiskTrouble {
-                kind: DiskTroubleKind::Full,
-                ..
-            }) => "disk_full",
-            Self::Disk(DiskTrouble {
-                kind: DiskTroubleKind::ReadOnly,
-                ..
-            }) => "read_only",
-            Self::Disk(DiskTrouble {
-                kind: DiskTroubleKind::Failing,
-                ..
-            }) => "disk_failing",
-            Self::StalePages { .. } => "stale_pages",
-            Self::ChecksumMismatches { .. } => "checksum_mismatches",
-            Self::ConfigRefused { .. } => "config_refused",
-            Self::Certificate(judgement) if judgement.holds() => "certificate_ends",
-            Self::Certificate(_) => "certificate_invalid",
+    pub(super) fn new(word: &'static str, detail: String) -> Self {
+        Self {
+            word,
+            detail,
+            ..Self::default()
         }
     }
 
-    fn of_credential(peer: &PeerGauges) -> Option<Self> {
-        peer.refused.map(|since| Self::CredentialRefused {
-            peer: peer.name.clone(),
-            since,
+    /// An upstream that could not be reached several times in a row.
+    fn unreachable(peer: &PeerReading) -> Option<Self> {
+        let condition = &peer.condition;
+        if condition.state == BreakerState::Closed {
+            return None;
+        }
+        let cause = peer.last_fault.map(|(cause, _)| cause);
+        let mut detail = format!("cannot reach {}", peer.name);
+        if let Some(since) = condition.since {
+            detail += &format!(" for {}", in_seconds(since));
+        }
+        if let Some(cause) = cause {
+            detail += &format!(" ({cause})");
+        }
+        match condition.next_try {
+            Some(Duration::ZERO) => detail += ", the next request tries it",
+            Some(wait) => detail += &format!(", next try in {}", in_seconds(wait)),
+            None => {}
+        }
+        Some(Self {
+            upstream: Some(peer.name.clone()),
+            since_seconds: condition.since.map(|since| since.as_secs()),
+            next_try_seconds: condition.next_try.map(|wait| wait.as_secs()),
+            cause,
+            ..Self::new("upstream_circuit_open", detail)
         })
     }
 
-    fn of_peer(peer: &PeerGauges) -> Option<Self> {
-        (peer.standing != Standing::Well).then(|| Self::UpstreamCircuitOpen {
-            peer: peer.name.clone(),
-            since: peer.since,
-            next_try: peer.next_try,
-            cause: peer.last_error.map(|error| error.cause),
+    /// An upstream that refuses larder's own credential: requests that need it are answered 502.
+    fn refused_credential(peer: &PeerReading) -> Option<Self> {
+        let since = peer.refused?;
+        let name = &peer.name;
+        let section = match name.as_str() {
+            "gitlab" => name.clone(),
+            mirror => format!("mirrors.{mirror}"),
+        };
+        let detail = format!(
+            "{name} has refused larder's own credential ({section}.token_file) for {}: put a good one \
+             there and reload",
+            in_seconds(since)
+        );
+        Some(Self {
+            upstream: Some(name.clone()),
+            since_seconds: Some(since.as_secs()),
+            ..Self::new("credential_refused", detail)
         })
     }
 
-    fn of_certificate(CertificateGauges { judgement, .. }: CertificateGauges) -> Option<Self> {
-        (!matches!(judgement, Judgement::Good { .. })).then_some(Self::Certificate(judgement))
+    /// A disk that could not be written. `why` is the system's word.
+    fn disk(fault: DiskFault, since: Duration, why: &str) -> Self {
+        let (word, what) = match fault {
+            DiskFault::Full => ("disk_full", "the disk of the cache folder is full"),
+            DiskFault::ReadOnly => ("read_only", "the cache folder is read-only"),
+            DiskFault::Failing => ("disk_failing", "the cache folder cannot be written"),
+        };
+        let lasted = in_seconds(since);
+        Self {
+            since_seconds: Some(since.as_secs()),
+            ..Self::new(
+                word,
+                format!("{what} for {lasted} ({why}): files are proxied uncached"),
+            )
+        }
+    }
+
+    fn refused_config(since: Duration) -> Self {
+        let detail = format!(
+            "the configuration was refused {} ago, the one before it is in force",
+            in_seconds(since)
+        );
+        Self {
+            since_seconds: Some(since.as_secs()),
+            ..Self::new("config_refused", detail)
+        }
+    }
+
+    /// A certificate that ends soon, or that TLS clients do not accept.
+    fn certificate(judgement: Judgement) -> Option<Self> {
+        let word = match judgement {
+            Judgement::Good { .. } => return None,
+            Judgement::EndsSoon { .. } => "certificate_ends",
+            Judgement::Expired { .. } | Judgement::NotYet { .. } => "certificate_invalid",
+        };
+        let detail = format!("the certificate that TLS clients are shown {judgement}");
+        Some(Self::new(word, detail))
     }
 }
 
-/// A short sentence for a person, without paths, packages or addresses.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UpstreamCircuitOpen {
-                peer,
-                since,
-                next_try,
-                cause,
-            } => {
-                write!(f, "cannot reach {peer}")?;
-                if let Some(since) = since {
-                    write!(f, " for {}", Whole(*since))?;
-                }
-                if let Some(cause) = cause {
-                    write!(f, " ({cause})")?;
-                }
-                match next_try {
-                    Some(Duration::ZERO) => write!(f, ", the next request tries it"),
-                    Some(wait) => write!(f, ", next try in {}", Whole(*wait)),
-                    None => Ok(()),
-                }
-            }
-            Self::CredentialRefused { peer, since } => {
-                let section = if peer == "gitlab" {
-                    peer.clone()
-                } else {
-                    format!("mirrors.{peer}")
-                };
-                write!(
-                    f,
-                    "{peer} has refused larder's own credential ({section}.token_file) for {}: put a good one \
-                     there and reload",
-                    Whole(*since)
-                )
-            }
-            Self::StoreFull => f.write_str(
-                "a file did not fit into the cache (cache_size) and was proxied uncached",
-            ),
-            Self::Disk(DiskTrouble { kind, since, why }) => {
-                let what = match kind {
-                    DiskTroubleKind::Full => "the disk of the cache folder is full",
-                    DiskTroubleKind::ReadOnly => "the cache folder is read-only",
-                    DiskTroubleKind::Failing => "the cache folder cannot be written",
-                };
-                write!(
-                    f,
-                    "{what} for {} ({why}): files are proxied uncached",
-                    Whole(*since)
-                )
-            }
-            Self::StalePages { ago } => write!(
-                f,
-                "stale pages are served, the last one {} ago",
-                Whole(*ago)
-            ),
-            Self::ChecksumMismatches { addresses } => {
-                write!(
-                    f,
-                    "upstream sent bytes with a wrong checksum: {addresses} addresses are blocked for a while"
-                )
-            }
-            Self::ConfigRefused { since } => {
-                write!(
-                    f,
-                    "the configuration was refused {} ago, the one before it is in force",
-                    Whole(*since)
-                )
-            }
-            Self::Certificate(judgement) => {
-                write!(f, "the certificate that TLS clients are shown {judgement}")
-            }
-        }
+        f.write_str(&self.detail)
     }
 }
 
-/// A duration in whole seconds.
-struct Whole(Duration);
-
-impl fmt::Display for Whole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f)
-    }
+/// A duration in whole seconds: `1m 5s`.
+fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(duration.as_secs()))
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
-    /// The daemon is about to end: whoever chooses among several should choose another.
+    /// `ok`, `degraded` or `stopping`.
+    #[serde(rename = "status")]
+    pub word: &'static str,
+    /// The daemon is stopping: a balancer should choose another one.
+    #[serde(skip)]
     pub stopping: bool,
     pub offline: bool,
     pub reasons: Vec<Reason>,
-    /// Split bundles that were imported in part. Nothing is amiss: whoever carries them is on the way.
+    /// Split bundles that were imported in part. Nothing is wrong: their other parts are on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub awaited_parts: Vec<AwaitedParts>,
     /// Larder's own, if it speaks TLS.
-    pub certificate: Option<CertificateGauges>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateHealth>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// RFC 3339.
+    not_after: String,
+    /// `good`, `ends_soon`, `expired` or `not_yet`.
+    state: &'static str,
+}
+
+impl CertificateHealth {
+    fn of(certificate: CertificateReading) -> Self {
+        Self {
+            not_after: certificate.not_after_text(),
+            state: certificate.judgement.word(),
+        }
+    }
 }
 
 impl Health {
-    pub fn of(gauges: &Gauges) -> Self {
-        let mut reasons: Vec<Reason> = Vec::new();
-        if !gauges.offline {
-            reasons.extend(gauges.peers.iter().filter_map(Reason::of_peer));
-            reasons.extend(gauges.peers.iter().filter_map(Reason::of_credential));
-        }
-        reasons.extend(gauges.store.disk.clone().map(Reason::Disk));
-        reasons.extend(gauges.store.full.then_some(Reason::StoreFull));
-        let stale = gauges.last_stale.filter(|ago| *ago < STALE_COUNTS_FOR);
-        reasons.extend(stale.map(|ago| Reason::StalePages { ago }));
-        let shunned = Some(gauges.flights.shunned).filter(|shunned| *shunned > 0);
-        reasons.extend(shunned.map(|addresses| Reason::ChecksumMismatches { addresses }));
-        reasons.extend(
-            gauges
-                .config_refused
-                .map(|since| Reason::ConfigRefused { since }),
-        );
-        reasons.extend(gauges.certificate.and_then(Reason::of_certificate));
+    pub fn of(readings: &Readings) -> Self {
+        let reasons = reasons(readings);
         Self {
-            stopping: gauges.stopping,
-            offline: gauges.offline,
+            word: match reasons.as_slice() {
+                _ if readings.stopping => "stopping",
+                [] => "ok",
+                _ => "degraded",
+            },
+            stopping: readings.stopping,
+            offline: readings.offline,
             reasons,
-            awaited_parts: gauges.awaited_parts.clone(),
-            certificate: gauges.certificate,
+            awaited_parts: readings.awaited_parts.clone(),
+            certificate: readings.certificate.map(CertificateHealth::of),
         }
     }
 
@@ -243,84 +218,65 @@ impl Health {
         !self.stopping
     }
 
-    /// `ok`, `degraded` or `stopping`.
-    pub fn word(&self) -> &'static str {
-        match self.reasons.as_slice() {
-            _ if self.stopping => "stopping",
-            [] => "ok",
-            _ => "degraded",
-        }
-    }
-
-    /// The same as a JSON object: `status`, `offline`, and `reasons`, each with a `reason`, a sentence as `detail`, and
-    /// what there is of `upstream`, `since_seconds`, `next_try_seconds`; and `awaited_parts`, where bundles wait for some;
-    /// and the `certificate`, where there is one.
+    /// The same as a JSON object.
     pub fn json(&self) -> Value {
-        let reasons: Vec<Value> = self.reasons.iter().map(reason_json).collect();
-        let mut object =
-            json!({ "status": self.word(), "offline": self.offline, "reasons": reasons });
-        if !self.awaited_parts.is_empty()
-            && let Some(object) = object.as_object_mut()
-        {
-            object.insert("awaited_parts".to_owned(), json!(self.awaited_parts));
-        }
-        if let (Some(certificate), Some(object)) = (&self.certificate, object.as_object_mut()) {
-            let not_after = humantime::format_rfc3339_seconds(certificate.not_after).to_string();
-            let told = json!({ "not_after": not_after, "state": certificate.judgement.word() });
-            object.insert("certificate".to_owned(), told);
-        }
-        object
+        // A value of text and numbers can always be written.
+        serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-fn reason_json(reason: &Reason) -> Value {
-    let mut object = json!({ "reason": reason.word(), "detail": reason.to_string() });
-    let mut put = |key: &str, value: Option<Value>| {
-        if let (Some(value), Some(object)) = (value, object.as_object_mut()) {
-            object.insert(key.to_owned(), value);
-        }
-    };
-    let seconds = |duration: &Duration| Value::from(duration.as_secs());
-    match reason {
-        Reason::UpstreamCircuitOpen {
-            peer,
-            since,
-            next_try,
-            cause,
-        } => {
-            put("upstream", Some(peer.as_str().into()));
-            put("since_seconds", since.as_ref().map(seconds));
-            put("next_try_seconds", next_try.as_ref().map(seconds));
-            put("cause", cause.map(Value::from));
-        }
-        Reason::CredentialRefused { peer, since } => {
-            put("upstream", Some(peer.as_str().into()));
-            put("since_seconds", Some(seconds(since)));
-        }
-        Reason::Disk(DiskTrouble { since, .. }) | Reason::ConfigRefused { since } => {
-            put("since_seconds", Some(seconds(since)));
-        }
-        Reason::Certificate(_)
-        | Reason::StoreFull
-        | Reason::StalePages { .. }
-        | Reason::ChecksumMismatches { .. } => {}
+fn reasons(readings: &Readings) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if !readings.offline {
+        reasons.extend(readings.peers.iter().filter_map(Reason::unreachable));
+        reasons.extend(readings.peers.iter().filter_map(Reason::refused_credential));
     }
-    object
+    if let Some((fault, since, why)) = &readings.store.fault {
+        reasons.push(Reason::disk(*fault, *since, why));
+    }
+    if readings.store.full {
+        let detail = "a file did not fit into the cache (cache_size) and was proxied uncached";
+        reasons.push(Reason::new("store_full", detail.to_owned()));
+    }
+    if let Some(ago) = readings.last_stale
+        && ago < STALE_COUNTS_FOR
+    {
+        let detail = format!(
+            "stale pages are served, the last one {} ago",
+            in_seconds(ago)
+        );
+        reasons.push(Reason::new("stale_pages", detail));
+    }
+    let addresses = readings.files.blocked;
+    if addresses > 0 {
+        let detail = format!(
+            "upstream sent bytes with a wrong checksum: {addresses} addresses are blocked for a while"
+        );
+        reasons.push(Reason::new("checksum_mismatches", detail));
+    }
+    reasons.extend(readings.config_refused.map(Reason::refused_config));
+    if let Some(certificate) = &readings.certificate {
+        reasons.extend(Reason::certificate(certificate.judgement));
+    }
+    reasons
 }
 
-/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it what bundles wait for.
+/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it the bundles whose parts are awaited.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())?;
+        f.write_str(self.word)?;
         if self.offline {
             f.write_str(", offline")?;
         }
-        for (place, reason) in self.reasons.iter().enumerate() {
-            write!(f, "{} {reason}", if place == 0 { ":" } else { ";" })?;
+        let mut separator = ":";
+        for reason in &self.reasons {
+            write!(f, "{separator} {reason}")?;
+            separator = ";";
         }
-        self.awaited_parts
-            .iter()
-            .try_for_each(|awaited| write!(f, "; waiting for {awaited}"))
+        for awaited in &self.awaited_parts {
+            write!(f, "; waiting for {awaited}")?;
+        }
+        Ok(())
     }
 }
 
@@ -328,33 +284,36 @@ impl fmt::Display for Health {
 mod tests {
     use std::time::SystemTime;
 
-    use super::*;
-    use crate::admin::gauges::{FlightGauges, LastError, StoreGauges};
+    use serde_json::json;
 
-    fn resting(name: &str) -> PeerGauges {
-        PeerGauges {
+    use super::*;
+    use crate::file::FilesReading;
+    use crate::store::StoreReading;
+    use crate::upstream::BreakerCondition;
+
+    fn resting(name: &str) -> PeerReading {
+        PeerReading {
             name: name.to_owned(),
-            standing: Standing::Resting,
-            since: Some(Duration::from_millis(12_700)),
-            next_try: Some(Duration::from_secs(3)),
-            last_error: Some(LastError {
-                cause: "timeout",
-                ago: Duration::from_secs(1),
-            }),
-            ..PeerGauges::default()
+            condition: BreakerCondition {
+                state: BreakerState::Open,
+                since: Some(Duration::from_millis(12_700)),
+                next_try: Some(Duration::from_secs(3)),
+            },
+            last_fault: Some(("timeout", Duration::from_secs(1))),
+            ..PeerReading::default()
         }
     }
 
     #[test]
     fn nothing_amiss_is_ok_and_offline_is_fine() {
-        let mut gauges = Gauges {
-            peers: vec![PeerGauges::default()],
-            ..Gauges::default()
+        let mut readings = Readings {
+            peers: vec![PeerReading::default()],
+            ..Readings::default()
         };
-        assert_eq!(Health::of(&gauges).to_string(), "ok");
-        gauges.offline = true;
-        gauges.peers.push(resting("gitlab"));
-        let health = Health::of(&gauges);
+        assert_eq!(Health::of(&readings).to_string(), "ok");
+        readings.offline = true;
+        readings.peers.push(resting("gitlab"));
+        let health = Health::of(&readings);
         assert_eq!(
             (health.to_string().as_str(), health.is_ready()),
             ("ok, offline", true)
@@ -363,15 +322,11 @@ mod tests {
 
     #[test]
     fn every_reason_is_said_with_a_word_of_the_closed_set() {
-        let disk = |kind| DiskTrouble {
-            kind,
-            since: Duration::from_secs(90),
-            why: "No space".to_owned(),
-        };
-        let refused = |name: &str| PeerGauges {
+        let disk = |fault| (fault, Duration::from_secs(90), "No space".to_owned());
+        let refused = |name: &str| PeerReading {
             name: name.to_owned(),
             refused: Some(Duration::from_secs(3)),
-            ..PeerGauges::default()
+            ..PeerReading::default()
         };
         let day = Duration::from_hours(24);
         let certificates = [
@@ -379,41 +334,37 @@ mod tests {
             Judgement::Expired { ago: day },
             Judgement::NotYet { wait: day },
         ];
-        let kinds = [
-            DiskTroubleKind::Full,
-            DiskTroubleKind::ReadOnly,
-            DiskTroubleKind::Failing,
-        ];
+        let kinds = [DiskFault::Full, DiskFault::ReadOnly, DiskFault::Failing];
         let mut seen = Vec::new();
         for (kind, judgement) in kinds.into_iter().zip(certificates) {
-            let gauges = Gauges {
+            let readings = Readings {
                 peers: vec![
                     resting("gitlab"),
-                    PeerGauges::default(),
+                    PeerReading::default(),
                     resting("pypi"),
                     refused("other"),
                 ],
-                certificate: Some(CertificateGauges {
+                certificate: Some(CertificateReading {
                     not_after: SystemTime::UNIX_EPOCH,
                     judgement,
                 }),
-                flights: FlightGauges {
-                    shunned: 2,
-                    ..FlightGauges::default()
+                files: FilesReading {
+                    blocked: 2,
+                    ..FilesReading::default()
                 },
-                store: StoreGauges {
+                store: StoreReading {
                     full: true,
-                    disk: Some(disk(kind)),
-                    ..StoreGauges::default()
+                    fault: Some(disk(kind)),
+                    ..StoreReading::default()
                 },
                 config_refused: Some(Duration::from_secs(5)),
                 last_stale: Some(Duration::from_secs(7)),
-                ..Gauges::default()
+                ..Readings::default()
             };
-            let health = Health::of(&gauges);
-            assert!(health.is_ready() && health.word() == "degraded");
+            let health = Health::of(&readings);
+            assert!(health.is_ready() && health.word == "degraded");
             assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(9));
-            seen.extend(health.reasons.iter().map(Reason::word));
+            seen.extend(health.reasons.iter().map(|reason| reason.word));
         }
         for word in REASONS {
             assert!(seen.contains(&word), "{word}");
@@ -423,9 +374,9 @@ mod tests {
 
     #[test]
     fn the_line_says_who_for_how_long_why_and_when_next() {
-        let health = Health::of(&Gauges {
+        let health = Health::of(&Readings {
             peers: vec![resting("gitlab")],
-            ..Gauges::default()
+            ..Readings::default()
         });
         assert_eq!(
             health.to_string(),
@@ -439,32 +390,32 @@ mod tests {
         let good = Judgement::Good {
             left: Duration::from_hours(480),
         };
-        let certificate = CertificateGauges {
+        let certificate = CertificateReading {
             not_after: SystemTime::UNIX_EPOCH,
             judgement: good,
         };
-        let peer = PeerGauges {
+        let peer = PeerReading {
             name: "gitlab".to_owned(),
             refused: Some(Duration::from_secs(61)),
-            ..PeerGauges::default()
+            ..PeerReading::default()
         };
-        let gauges = Gauges {
+        let readings = Readings {
             certificate: Some(certificate),
             peers: vec![peer],
-            ..Gauges::default()
+            ..Readings::default()
         };
         assert_eq!(
-            Health::of(&gauges).to_string(),
+            Health::of(&readings).to_string(),
             "degraded: gitlab has refused larder's own credential (gitlab.token_file) for 1m 1s: put a good one there and reload"
         );
     }
 
     #[test]
     fn a_daemon_that_is_about_to_end_is_not_ready() {
-        let health = Health::of(&Gauges {
+        let health = Health::of(&Readings {
             stopping: true,
             peers: vec![resting("gitlab")],
-            ..Gauges::default()
+            ..Readings::default()
         });
         assert!(!health.is_ready());
         assert!(
@@ -482,24 +433,29 @@ mod tests {
             parts: vec![2, 3, 4],
             since: 7,
         };
-        let health = Health::of(&Gauges {
+        let health = Health::of(&Readings {
             awaited_parts: vec![awaited],
-            ..Gauges::default()
+            ..Readings::default()
         });
         assert_eq!(
             health.to_string(),
             "ok; waiting for parts 2-4 of 4 of bundle 3f2a"
         );
         assert_eq!(health.json()["awaited_parts"][0]["parts"], json!([2, 3, 4]));
-        assert!(Health::default().json().get("awaited_parts").is_none());
+        assert!(
+            Health::of(&Readings::default())
+                .json()
+                .get("awaited_parts")
+                .is_none()
+        );
     }
 
     #[test]
     fn a_stale_page_of_long_ago_is_forgotten() {
-        let gauges = Gauges {
+        let readings = Readings {
             last_stale: Some(STALE_COUNTS_FOR),
-            ..Gauges::default()
+            ..Readings::default()
         };
-        assert_eq!(Health::of(&gauges), Health::default());
+        assert_eq!(Health::of(&readings), Health::of(&Readings::default()));
     }
 }

@@ -18,8 +18,9 @@ use super::shared::Shared;
 use crate::app::config::Config;
 use crate::server::{
     ActiveServices, Certificates, ControlAcceptor, ListenAddress, ListenConfig, Listener,
-    NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, Shutdown,
+    NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
 };
+use crate::values::shutdown::Shutdown;
 
 /// How long a daemon that stops waits for pages to reach the disk.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,12 +69,8 @@ impl App {
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
         let opened: Vec<_> = door.addresses().cloned().collect();
-        let mut daemon = Daemon::of(ActiveServices::new(services(
-            &shared,
-            &config,
-            (&opened, certificates.clone()),
-            None,
-        )?));
+        let services = services(&shared, &config, (&opened, certificates.clone()), None)?;
+        let mut daemon = Daemon::of(ActiveServices::new(services), &shared);
         match ControlAcceptor::bind(&cache_dir) {
             Ok(door) => daemon.serve_commands(door, config.limits),
             Err(why) => {
@@ -148,24 +145,19 @@ pub struct Daemon {
 impl Daemon {
     /// For a command of this process: over the control socket alone.
     pub(super) fn embedded(config: &Config) -> Result<Self, StartError> {
-        let active = ActiveServices::new(services(
-            &*Shared::open(config)?,
-            config,
-            (&[], None),
-            None,
-        )?);
+        let shared = Shared::open(config)?;
+        let active = ActiveServices::new(services(&shared, config, (&[], None), None)?);
         let door =
             ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
-        let mut daemon = Self::of(active);
+        let mut daemon = Self::of(active, &shared);
         daemon.serve_commands(door, config.limits);
         Ok(daemon)
     }
 
-    fn of(active: Arc<ActiveServices>) -> Self {
-        let shutdown = active.services().shutdown.clone();
+    fn of(active: Arc<ActiveServices>, shared: &Shared) -> Self {
         Self {
             active,
-            shutdown,
+            shutdown: shared.shutdown.clone(),
             serving: JoinSet::new(),
             control: None,
         }

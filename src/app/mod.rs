@@ -10,10 +10,8 @@ mod error;
 mod file_check;
 mod lifecycle;
 mod reach;
-mod readings;
 mod settings;
 mod shared;
-mod snapshot;
 mod token_file;
 mod upstreams;
 
@@ -21,8 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::access::Access;
-use crate::admin::Gauges;
-use crate::admin::Upkeep;
+use crate::admin::{Admin, Maintenance, Observed};
 use crate::airgap::Exchange;
 use crate::app::config::Config;
 use crate::file::{self, Files};
@@ -36,9 +33,10 @@ pub use file_check::unusable_files;
 pub use lifecycle::App;
 pub use reach::{Reached, reach};
 pub use settings::certificate_validity;
-use settings::{bases, mirrors_kept_unhashed, offline_keys, service_credential, sources};
+use settings::{
+    bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings,
+};
 use shared::Shared;
-use snapshot::Looked;
 pub use token_file::command_credential;
 use upstreams::upstreams;
 
@@ -97,7 +95,7 @@ fn services(
         idle,
         config.path_prefix(),
     );
-    let upkeep = Arc::new(Upkeep::new(
+    let maintenance = Arc::new(Maintenance::new(
         Arc::clone(&store),
         Arc::clone(&pages),
         Arc::clone(&shared.taking),
@@ -110,26 +108,18 @@ fn services(
         Arc::clone(&pages),
         signers,
     ));
-    let readings = readings::Sources {
+    let observed = Observed {
         access: Arc::clone(&access),
         files: Arc::clone(&files),
         pages: Arc::clone(&pages),
-        store: Arc::clone(&store),
-        upstream: Arc::clone(&upstream),
-        certificates,
+        store,
+        upstream,
+        metrics: Arc::clone(&shared.metrics),
+        certificate: Box::new(move || certificates.as_ref()?.validity()),
+        shutdown: shared.shutdown.clone(),
     };
-    let snapshot = {
-        let looked = Looked {
-            begun: shared.begun,
-            opened: opened.to_vec(),
-            pages: Arc::clone(&pages),
-            files: Arc::clone(&files),
-            store: Arc::clone(&store),
-            metrics: Arc::clone(&shared.metrics),
-        };
-        let config = config.clone();
-        move |gauges: &Gauges| snapshot::take(&config, gauges, &looked)
-    };
+    let settings = status_settings(config, shared.begun, opened);
+    let admin = Admin::new(observed, settings, maintenance);
     let admission = Admission::new(
         &config.limits,
         config.own_names(),
@@ -143,14 +133,7 @@ fn services(
         files,
         uploads,
         limits: config.limits,
-        upkeep,
+        admin: Arc::new(admin),
         exchange,
-        metrics: Arc::clone(&shared.metrics),
-        gauges: Box::new(move || readings.look()),
-        connections: Arc::clone(&shared.connections),
-        shutdown: shared.shutdown.clone(),
-        snapshot: Arc::new(snapshot),
-        holdings: store.holdings(),
-        path_prefix: config.path_prefix(),
     })
 }

@@ -5,15 +5,17 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::StartError;
 use super::token_file::token;
 use super::upstreams::mirror_base;
 use crate::access::{Credential, OfflineKeys};
+use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
 use crate::registry::{Base, Bases, PrivateNames, Scope};
-use crate::server::Certificates;
+use crate::server::{Certificates, ListenAddress};
 use crate::upstream::UnhashedFiles;
 use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
@@ -127,4 +129,33 @@ pub(super) fn sources(config: &Config) -> Result<PageSources, StartError> {
         private,
         &config.path_prefix(),
     ))
+}
+
+/// What the status page shows of the configuration and of the sockets that were opened.
+pub(super) fn status_settings(
+    config: &Config,
+    begun: Instant,
+    opened: &[ListenAddress],
+) -> StatusSettings {
+    let mut listen = Vec::new();
+    for address in opened {
+        listen.push(match address {
+            ListenAddress::Tcp(address) => address.clone(),
+            // Without a path of the disk.
+            ListenAddress::Unix(_) => "unix socket".to_owned(),
+        });
+    }
+    let mirrors = config.mirrors.keys();
+    StatusSettings {
+        begun,
+        listen,
+        public_url: config.public_url.clone(),
+        path_prefix: config.path_prefix(),
+        mirrors: mirrors.filter_map(|name| Scope::mirror(name)).collect(),
+        lifetimes: Lifetimes {
+            auth_cache_ttl_seconds: config.auth.cache_ttl.0.as_secs(),
+            ttl_seconds: config.index.ttl.0.as_secs(),
+            stale_if_error_seconds: config.index.stale_if_error.0.as_secs(),
+        },
+    }
 }

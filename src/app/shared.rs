@@ -14,11 +14,11 @@ use crate::admin::Metrics;
 use crate::app::config::Config;
 use crate::file::{DownloadCounts, RunningDownloads};
 use crate::index::ChangeMark;
-use crate::server::{ConnectionCounts, Shutdown};
 use crate::store::Store;
 use crate::upstream::PeerCounts;
 use crate::values::clock;
 use crate::values::digest;
+use crate::values::shutdown::Shutdown;
 
 /// How often the store tries whether a disk that failed works again.
 const DISK_LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -28,7 +28,6 @@ pub(super) struct Shared {
     pub begun: Instant,
     pub store: Arc<Store>,
     pub metrics: Arc<Metrics>,
-    pub connections: Arc<ConnectionCounts>,
     pub shutdown: Shutdown,
     /// This process's name in `Via`.
     pub via: HeaderValue,
@@ -61,7 +60,6 @@ impl Shared {
             begun: clock::now(),
             store,
             metrics: Arc::new(Metrics::default()),
-            connections: Arc::default(),
             shutdown: Shutdown::default(),
             via,
             peer_counts: PeerCounts::default(),

@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::bytes::{counted, in_units};
+use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
@@ -31,6 +31,7 @@ use crate::airgap::bundle::{
 };
 use crate::airgap::{CONTENT, Export, Exported, SignatureError, sign};
 use crate::control::{Client, ClientError, empty, post};
+use crate::values::byte_size::in_units;
 use crate::values::clock;
 use crate::values::digest::Digest;
 

@@ -4,12 +4,12 @@
 
 use clap::Args;
 
-use super::bytes::in_units;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
 use super::output::print_event;
 use crate::control::{Amount, Cleared, ClearedSummary, Client, Gc};
+use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct GcArguments {

@@ -21,7 +21,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::bytes::{counted, in_units};
+use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
@@ -30,6 +30,7 @@ use super::progress::{HowFar, bar};
 use crate::airgap::{Import, Imported};
 use crate::control::{Client, ClientError};
 use crate::values::awaited_parts::drawn_together;
+use crate::values::byte_size::in_units;
 
 const STREAM: &str = "-";
 

@@ -4,12 +4,12 @@
 
 use clap::Args;
 
-use super::bytes::in_units;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
 use super::output::{json_line, print};
 use crate::control::{Client, Listed, Ls};
+use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct LsArguments {

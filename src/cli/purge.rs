@@ -4,13 +4,14 @@
 
 use clap::Args;
 
-use super::bytes::{counted, in_units};
+use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::{Invocation, context};
 use super::output::print_event;
 use crate::app::CommandContext;
 use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
+use crate::values::byte_size::in_units;
 use crate::values::digest::Digest;
 
 #[derive(Debug, Args)]

@@ -13,9 +13,8 @@ use super::invocation::{Invocation, context, credential};
 use super::output::print_event;
 use crate::access::Credential;
 use crate::app::CommandContext;
-use crate::control::{
-    Client, ClientError, FileChange, PageRefresh, Refresh, Refreshable, Refreshed,
-};
+use crate::control::{Client, ClientError, PageRefresh, Refresh, Refreshable, Refreshed};
+use crate::simple::FileChange;
 
 #[derive(Debug, Args)]
 pub struct RefreshArguments {

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::bytes::in_units;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
 use super::output::print_event;
 use crate::control::{Amount, Client, Stats, Totals};
+use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct StatsArguments {

@@ -4,13 +4,14 @@
 
 use clap::Args;
 
-use super::bytes::{counted, in_units};
+use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::Invocation;
 use super::output::{event_text, print};
 use super::progress::{HowFar, bar};
 use crate::control::{Client, Verified, Verify};
+use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {

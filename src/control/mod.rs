@@ -18,8 +18,8 @@ mod upkeep;
 pub use client::{Body, Client, ClientError, Events, empty, post, whole};
 pub use event::{End, Line};
 pub use operation::{
-    About, FileChange, FlushAuthorizations, FlushedAuthorizations, Identity, LogLevelNow,
-    PageRefresh, Refresh, Refreshable, Refreshed, SetLogLevel,
+    About, FlushAuthorizations, FlushedAuthorizations, Identity, LogLevelNow, PageRefresh, Refresh,
+    Refreshable, Refreshed, SetLogLevel,
 };
 pub use order::{CONTROL_PATH, Order};
 pub use reporter::{Gone, Reporter, reporter};

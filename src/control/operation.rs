@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::order::Order;
+use crate::simple::FileChange;
 
 /// Asks the daemon which it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,20 +100,6 @@ pub enum Refreshed {
         #[serde(flatten)]
         end: PageRefresh,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
-pub enum FileChange {
-    Added,
-    Withdrawn,
-    /// With the reason, which may be empty.
-    Yanked {
-        reason: String,
-    },
-    Unyanked,
-    /// Another content under the same name.
-    Replaced,
 }
 
 /// What became of a page.

@@ -75,7 +75,7 @@ pub struct Files {
 }
 
 /// The numbers of this room at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FilesReading {
     /// Readers that came to a download under way.
     pub joined: u64,

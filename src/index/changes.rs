@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use crate::control::FileChange;
 use crate::index::cache::page::Page;
 use crate::index::error::PageError;
-use crate::simple::{Format, ProjectName, read_entries};
+use crate::simple::{Entry, FileChange, Format, ProjectName, read_entries};
 use crate::values::digest::Digest;
 
 /// What a page says of its files, by name.
@@ -27,15 +26,12 @@ pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<PageFiles, 
     // LinkPolicy on a served page have no host, and where they lead does not matter here.
     let url = Url::parse("http://larder/").map_err(PageError::not_a_page)?;
     let forms = page.forms();
-    let take = |entry: &crate::simple::Entry<'_>| {
-        let yanked = entry.yanked.clone().map(std::borrow::Cow::into_owned);
-        Some((
-            entry.name.clone().into_owned(),
-            FileState {
-                sha256: entry.sha256,
-                yanked,
-            },
-        ))
+    let take = |entry: &Entry<'_>| {
+        let file = FileState {
+            sha256: entry.sha256,
+            yanked: entry.yanked.as_deref().map(str::to_owned),
+        };
+        Some((entry.name.to_string(), file))
     };
     let (files, _) = read_entries(Format::Json, project, url, &forms.choose([]).body, take)
         .map_err(PageError::not_a_page)?;

@@ -48,6 +48,7 @@ pub use fetch::body::PageStream;
 use fetch::{Fetched, Fetcher};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
+pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
 pub use stale::StalePages;

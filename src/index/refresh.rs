@@ -5,17 +5,37 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
+
 use super::Pages;
 use crate::access::Caller;
-use crate::control::{FileChange, PageRefresh};
 use crate::index::cache::memory::CacheKey;
 use crate::index::cache::page::Page;
 use crate::index::changes::{changes, files_of};
 use crate::index::error::PageError;
 use crate::index::request::{PageReply, PageRequest};
 use crate::registry::PageRef;
-use crate::simple::Format;
+use crate::simple::{FileChange, Format};
 use crate::upstream::UpstreamError;
+
+/// What fetching a page again came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefreshedPage {
+    /// A project's page with so many files.
+    Project {
+        files: u64,
+        /// By the file's name; none if there was nothing to compare it with.
+        changes: Option<Vec<(String, FileChange)>>,
+    },
+    /// The list of an index's projects, whose files are not compared; none if there was nothing to compare it with.
+    Listing { is_same: Option<bool> },
+    /// Larger than what is kept: it is fetched each time anyway.
+    TooLarge,
+    /// Upstream's own answer.
+    Refused(StatusCode),
+    /// Upstream did not answer: what was stored stays, and is served as long as it may.
+    Unanswered,
+}
 
 impl Pages {
     /// Sees to it that a page is asked for before it is shown again to any caller. What is there may still be shown when
@@ -33,28 +53,15 @@ impl Pages {
         Ok(())
     }
 
-    /// Asks for a page in this caller's name, and says what is different, file by file.
+    /// Fetches a page again in this caller's name, and tells what is different, file by file.
+    ///
+    /// # Errors
+    /// When upstream gave nothing to use; what was there before stays.
     pub async fn refresh(
         &self,
         request: &PageRequest,
         now: Instant,
-    ) -> (Vec<(String, FileChange)>, PageRefresh) {
-        match self.renew(request, now).await {
-            Ok(renewed) => renewed,
-            Err(why) => (
-                Vec::new(),
-                PageRefresh::Failed {
-                    why: why.to_string(),
-                },
-            ),
-        }
-    }
-
-    async fn renew(
-        &self,
-        request: &PageRequest,
-        now: Instant,
-    ) -> Result<(Vec<(String, FileChange)>, PageRefresh), PageError> {
+    ) -> Result<RefreshedPage, PageError> {
         let before = self.last_known(&request.page, &request.caller).await;
         // For the format that is not asked for now, and for the other callers of a group's page.
         self.invalidate(&request.page, now)?;
@@ -63,50 +70,31 @@ impl Pages {
             format: Format::Json,
             ..request.clone()
         };
-        let nothing = |end| Ok((Vec::new(), end));
         let after = match self.page(&request, now).await? {
             PageReply::Page {
                 page, age: None, ..
             } => page,
-            PageReply::Page { age: Some(_), .. } => {
-                let why = "upstream did not answer; what was stored stays, and is shown as long as it may";
-                return nothing(PageRefresh::Failed {
-                    why: why.to_owned(),
-                });
-            }
-            PageReply::Stream(_) => return nothing(PageRefresh::TooLarge),
-            PageReply::PassThrough(word) => {
-                return nothing(PageRefresh::Refused {
-                    status: word.status.as_u16(),
-                });
-            }
+            PageReply::Page { age: Some(_), .. } => return Ok(RefreshedPage::Unanswered),
+            PageReply::Stream(_) => return Ok(RefreshedPage::TooLarge),
+            PageReply::PassThrough(answer) => return Ok(RefreshedPage::Refused(answer.status)),
         };
         let Some(project) = request.page.name.clone() else {
-            return nothing(match before {
-                Some(before) if Arc::ptr_eq(&before, &after) => PageRefresh::Unchanged { files: 0 },
-                Some(_) => PageRefresh::Changed { files: 0 },
-                None => PageRefresh::New { files: 0 },
-            });
+            let is_same = before.as_ref().map(|before| Arc::ptr_eq(before, &after));
+            return Ok(RefreshedPage::Listing { is_same });
         };
-        let compare = move || {
+        let compare = move || -> Result<RefreshedPage, PageError> {
             let after = files_of(&after, &project)?;
-            let files = after.len() as u64;
-            Ok::<_, PageError>(
-                match before
-                    .map(|before| files_of(&before, &project))
-                    .transpose()?
-                {
-                    None => (Vec::new(), PageRefresh::New { files }),
-                    Some(before) => match changes(&before, &after) {
-                        none if none.is_empty() => (none, PageRefresh::Unchanged { files }),
-                        some => (some, PageRefresh::Changed { files }),
-                    },
-                },
-            )
+            let changes = match before {
+                Some(before) => Some(changes(&files_of(&before, &project)?, &after)),
+                None => None,
+            };
+            Ok(RefreshedPage::Project {
+                files: after.len() as u64,
+                changes,
+            })
         };
-        tokio::task::spawn_blocking(compare)
-            .await
-            .map_err(|_| PageError::Internal)?
+        let compared = tokio::task::spawn_blocking(compare);
+        compared.await.map_err(|_| PageError::Internal)?
     }
 
     /// The page as it was last shown to this caller, or to any caller, or lies on the disk.

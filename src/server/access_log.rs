@@ -139,7 +139,7 @@ impl AccessLogEntry {
         if let Some((status, _)) = self.answer
             && let Some(served) = Served::of(route, status, cache, self.bytes)
         {
-            self.metrics.lately.record(served, now);
+            self.metrics.history.record(served, now);
         }
     }
 

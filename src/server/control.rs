@@ -23,9 +23,8 @@ use super::admission::NoPlace;
 use super::body::ReplyBody;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
-use super::shutdown::Shutdown;
 use crate::access::Access;
-use crate::admin::Upkeep;
+use crate::admin::Maintenance;
 use crate::airgap::{CONTENT, Exchange, Export, Feed, Import, Pieces, WriteSet, feed};
 use crate::control::{
     About, CONTROL_PATH, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone, Identity, Line,
@@ -37,6 +36,7 @@ use crate::store::ReadEnd;
 use crate::values::clock;
 use crate::values::digest::Digest;
 use crate::values::request_id::RequestId;
+use crate::values::shutdown::Shutdown;
 use crate::values::version::version;
 
 /// The largest command; what carries more is a stream.
@@ -82,30 +82,30 @@ async fn handle_command(
 ) -> Result<Reply, Refusal> {
     let (head, body) = request.into_parts();
     let access = &services.access;
-    let upkeep = &services.upkeep;
+    let maintenance = &services.admin.maintenance;
     let exchange = &services.exchange;
     let call = Call { body, shutdown };
     match name {
         Stats::NAME => {
-            let work = |upkeep: &Upkeep, _: Stats, out: &_| upkeep.stats(out);
-            call.run(upkeep, work).await
+            let work = |store: &Maintenance, _: Stats, out: &_| store.stats(out);
+            call.run(maintenance, work).await
         }
         Ls::NAME => {
-            let work = |upkeep: &Upkeep, command: Ls, out: &_| upkeep.ls(&command, out);
-            call.run(upkeep, work).await
+            let work = |store: &Maintenance, command: Ls, out: &_| store.ls(&command, out);
+            call.run(maintenance, work).await
         }
         Verify::NAME => {
-            let work = |upkeep: &Upkeep, _: Verify, out: &_| upkeep.verify(out);
-            call.run(upkeep, work).await
+            let work = |store: &Maintenance, _: Verify, out: &_| store.verify(out);
+            call.run(maintenance, work).await
         }
         Gc::NAME => {
             let work =
-                |upkeep: &Upkeep, command: Gc, out: &_| upkeep.gc(command, clock::wall(), out);
-            call.run(upkeep, work).await
+                |store: &Maintenance, command: Gc, out: &_| store.gc(command, clock::wall(), out);
+            call.run(maintenance, work).await
         }
         Purge::NAME => {
-            let work = |upkeep: &Upkeep, command: Purge, out: &_| upkeep.purge(&command, out);
-            call.run(upkeep, work).await
+            let work = |store: &Maintenance, command: Purge, out: &_| store.purge(&command, out);
+            call.run(maintenance, work).await
         }
         Refresh::NAME => refresh(services, &head, call).await,
         About::NAME => {
@@ -162,13 +162,13 @@ async fn refresh(services: &Services, head: &Parts, call: Call<'_>) -> Result<Re
     let command: Refresh = read(call.body).await?;
     let caller = services.access.caller(&head.headers, None, clock::now());
     let caller = caller.await?;
-    let upkeep = Arc::clone(&services.upkeep);
+    let maintenance = Arc::clone(&services.admin.maintenance);
     let (out, lines) = reporter();
     #[expect(
         clippy::disallowed_methods,
         reason = "ends with the command's answer, or the daemon"
     )]
-    let work = tokio::spawn(async move { end(upkeep.refresh(command, &caller, &out).await) });
+    let work = tokio::spawn(async move { end(maintenance.refresh(command, &caller, &out).await) });
     let events = EventBody::new(lines, work, call.shutdown);
     Ok(reply::events(ReplyBody::stream(events)))
 }

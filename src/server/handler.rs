@@ -82,7 +82,7 @@ impl Services {
                 Ok(reply::relayed(sent.await?))
             }
             Route::ProjectPage(page) => self.project_page(caller, page, &conditions, now).await,
-            Route::Admin(endpoint) => self.endpoint(endpoint, parts, &conditions).await,
+            Route::Admin(endpoint) => self.endpoint(endpoint, parts).await,
         }
     }
 
@@ -217,7 +217,10 @@ impl Services {
             since,
             correlation: Arc::clone(correlation),
         };
-        Some(AccessLogEntry::new(Arc::clone(&self.metrics), request))
+        Some(AccessLogEntry::new(
+            Arc::clone(&self.admin.metrics),
+            request,
+        ))
     }
 }
 

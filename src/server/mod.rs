@@ -25,7 +25,6 @@ mod probe;
 mod rate;
 mod reply;
 mod services;
-mod shutdown;
 mod target;
 mod tls;
 mod wire;
@@ -35,10 +34,8 @@ pub use browser::OwnNames;
 pub use probe::answers;
 pub use reply::Refusal;
 pub use services::{ActiveServices, Services};
-pub use shutdown::Shutdown;
 pub use tls::{Certificates, CertificatesError, Reloaded, TlsConfig};
 pub use wire::{
-    ActivationError, Addresses, ConnectionCounts, ControlAcceptor, ListenAddress, ListenConfig,
-    ListenError, Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, SocketMode,
-    TurnedAway,
+    ActivationError, Addresses, ControlAcceptor, ListenAddress, ListenConfig, ListenError,
+    Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, SocketMode,
 };

@@ -19,8 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -28,7 +27,7 @@ use hyper::ext::ReasonPhrase;
 use super::body::ReplyBody;
 use super::target::TargetError;
 use crate::access::{CallerError, CredentialError, OfflineAuthError};
-use crate::admin::status::Document;
+use crate::admin::AdminError;
 use crate::file::FileError;
 use crate::index::PageError;
 use crate::registry::RouteError;
@@ -46,10 +45,6 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The commonest value of it, ready.
 const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
-
-/// Everything that can change what people are shown.
-const DOCUMENT_VARY: HeaderValue =
-    HeaderValue::from_static("Accept, Authorization, PRIVATE-TOKEN, Deploy-Token, Host");
 
 /// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
 /// nothing in it runs, lest it act in its reader's name.
@@ -104,6 +99,15 @@ pub enum Refusal {
     Upload(#[from] UploadError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+impl From<AdminError> for Refusal {
+    fn from(why: AdminError) -> Self {
+        match why {
+            AdminError::Route(why) => why.into(),
+            AdminError::Page(why) => why.into(),
+        }
+    }
 }
 
 impl Refusal {
@@ -278,57 +282,10 @@ pub(super) fn relayed(relayed: PassThrough) -> Reply {
     (response, status)
 }
 
-/// A line of larder's own: health, metrics.
-pub(super) fn own(status: StatusCode, content_type: &'static str, text: String) -> Reply {
-    let mut response = Response::new(ReplyBody::bytes(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (response, CacheStatus::INTERNAL)
-}
-
-/// A page for people, or the same for machines. It is not stored, not framed, and not told to the pages it links to.
-pub(super) fn document(status: StatusCode, document: Document) -> Reply {
-    let (text, content_type, policy) = match document {
-        Document::Html(text, policy) => (text, "text/html; charset=utf-8", Some(policy)),
-        Document::Json(text) => (text, "application/json", None),
-    };
-    let (mut response, outcome) = own(status, content_type, text);
-    let headers = response.headers_mut();
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(VARY, DOCUMENT_VARY);
-    headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
-    (response, outcome)
-}
-
-/// What larder as a whole can be asked for.
-pub(super) fn able() -> Reply {
-    let mut response = Response::new(ReplyBody::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
-    (response, CacheStatus::INTERNAL)
-}
-
-/// To another page of ours, relative to this one.
-pub(super) fn see_other(place: &str) -> Reply {
-    let mut response = Response::new(ReplyBody::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-        .headers_mut()
-        .insert(CONTENT_LENGTH, HeaderValue::from(0));
-    if let Ok(place) = HeaderValue::from_str(place) {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    (response, CacheStatus::INTERNAL)
+/// An answer of larder's own.
+pub(super) fn internal(answer: Response<String>) -> Reply {
+    let answer = answer.map(|text| ReplyBody::bytes(Bytes::from(text)));
+    (answer, CacheStatus::INTERNAL)
 }
 
 /// What an order over the control socket tells while it is carried out.

@@ -10,18 +10,12 @@ use arc_swap::ArcSwap;
 
 use super::ServerLimits;
 use super::admission::Admission;
-use super::shutdown::Shutdown;
-use super::wire::ConnectionCounts;
 use crate::access::Access;
-use crate::admin::Upkeep;
-use crate::admin::status::Snapshot;
-use crate::admin::{Gauges, Health, Metrics};
+use crate::admin::Admin;
 use crate::airgap::Exchange;
 use crate::file::Files;
 use crate::index::Pages;
-use crate::store::Holdings;
 use crate::upload::Uploads;
-use crate::values::clock;
 
 pub struct Services {
     pub admission: Admission,
@@ -31,37 +25,8 @@ pub struct Services {
     pub uploads: Uploads,
     /// Of connections that begin while these services are active.
     pub limits: ServerLimits,
-    pub upkeep: Arc<Upkeep>,
+    pub admin: Arc<Admin>,
     pub exchange: Arc<Exchange>,
-    pub metrics: Arc<Metrics>,
-    /// Reads the gauges.
-    pub gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
-    pub connections: Arc<ConnectionCounts>,
-    /// Tells whether the daemon is about to end.
-    pub shutdown: Shutdown,
-    /// Reads everything that the status page shows. Blocks.
-    pub snapshot: Arc<dyn Fn(&Gauges) -> Snapshot + Send + Sync>,
-    /// What is stored, for a caller that may see which files there are.
-    pub holdings: Holdings,
-    /// Stands before every link of ours.
-    pub path_prefix: String,
-}
-
-impl Services {
-    /// Every gauge, at this moment.
-    pub fn gauges(&self) -> Gauges {
-        let looked = Gauges {
-            stopping: self.shutdown.has_begun(),
-            connections: self.connections.read(),
-            ..(self.gauges)()
-        };
-        self.metrics.completed(looked, clock::now())
-    }
-
-    /// Whether all is well, and if not, why.
-    pub fn health(&self) -> Health {
-        Health::of(&self.gauges())
-    }
 }
 
 /// The services of the configuration in force.

@@ -17,7 +17,7 @@ pub(super) struct PageFacts {
 }
 
 /// The status of a project, a word of its index (PEP 792).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ProjectStatus {
     /// `active`, `archived`, `quarantined`, `deprecated`, or a word that is not yet known.
     pub status: String,

@@ -107,7 +107,7 @@ pub(super) struct DiskHealth {
 }
 
 /// The store at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreReading {
     /// Stored or promised to downloads.
     pub bytes: u64,

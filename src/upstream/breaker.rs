@@ -17,9 +17,10 @@ use crate::values::clock;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a peer stands, from well to ill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
     /// Asked as usual.
+    #[default]
     Closed,
     /// One request is finding out whether it is well again, or may.
     HalfOpen,
@@ -28,7 +29,7 @@ pub enum BreakerState {
 }
 
 /// How a peer stands at a moment, and since and until when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BreakerCondition {
     pub state: BreakerState,
     /// For how long it has not been reached, unless the state is closed.

@@ -208,7 +208,7 @@ impl PeerStats {
 }
 
 /// One peer at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PeerReading {
     /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
     pub name: String,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::registry::{FileRef, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::store::{Store, StoredBlob};
@@ -17,7 +17,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    pub(super) fn take(store: &Store) -> Result<Self, UpkeepError> {
+    pub(super) fn take(store: &Store) -> Result<Self, MaintenanceError> {
         let blobs = store
             .every_blob()?
             .into_iter()
@@ -27,7 +27,7 @@ impl Census {
     }
 }
 
-/// The project that a file is taken to be of, everywhere in upkeep alike.
+/// The project that a file is taken to be of, everywhere in this room alike.
 pub(super) fn project_of(file: &FileRef) -> Option<ProjectName> {
     project_candidates(file.filename.as_str())
         .into_iter()

@@ -6,7 +6,7 @@ use crate::control::Gone;
 use crate::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
-pub enum UpkeepError {
+pub enum MaintenanceError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

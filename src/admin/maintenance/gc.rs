@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use super::stats::amount;
 use crate::control::{Cleared, ClearedSummary, Gc, Reporter};
 use crate::registry::{Scope, is_house};
@@ -37,11 +37,11 @@ pub(super) struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    pub(super) fn run(&self, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
+    pub(super) fn run(&self, out: &Reporter<Cleared>) -> Result<(), MaintenanceError> {
         self.store.watched(|| self.watched(out))
     }
 
-    fn watched(&self, out: &Reporter<Cleared>) -> Result<(), UpkeepError> {
+    fn watched(&self, out: &Reporter<Cleared>) -> Result<(), MaintenanceError> {
         let mut sum = ClearedSummary {
             dry_run: self.order.dry_run,
             ..ClearedSummary::default()
@@ -91,9 +91,9 @@ impl Collection<'_> {
         held: &HashSet<Digest>,
         sum: &mut ClearedSummary,
         out: &Reporter<Cleared>,
-    ) -> Result<HashSet<Digest>, UpkeepError> {
+    ) -> Result<HashSet<Digest>, MaintenanceError> {
         let mut referenced = HashSet::new();
-        self.store.every_line::<UpkeepError>(|file| {
+        self.store.every_line::<MaintenanceError>(|file| {
             for line in &file.lines {
                 let is_served = match &line.subject {
                     IndexSubject::File { file, .. } => (self.is_served)(&file.scope),
@@ -126,7 +126,7 @@ impl Collection<'_> {
     }
 
     /// Whether it is, or would be, gone.
-    fn take(&self, blob: &StoredBlob, sum: &mut ClearedSummary) -> Result<bool, UpkeepError> {
+    fn take(&self, blob: &StoredBlob, sum: &mut ClearedSummary) -> Result<bool, MaintenanceError> {
         if self.order.dry_run {
             return Ok(true);
         }
@@ -148,7 +148,7 @@ impl Collection<'_> {
         &self,
         sum: &mut ClearedSummary,
         out: &Reporter<Cleared>,
-    ) -> Result<(), UpkeepError> {
+    ) -> Result<(), MaintenanceError> {
         self.store.every_line(|file| {
             if !file.is_wasteful() {
                 return Ok(());

@@ -3,7 +3,7 @@
 //! Must not change anything.
 
 use super::census::{Census, project_of, scope_of, seconds};
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::control::{Listed, Ls, Reporter};
 use crate::registry::{FileRef, PrivateNames, Scope};
 use crate::store::{IndexSubject, Store};
@@ -18,7 +18,7 @@ enum Filter {
 }
 
 impl Filter {
-    fn read(what: Option<&str>) -> Result<Self, UpkeepError> {
+    fn read(what: Option<&str>) -> Result<Self, MaintenanceError> {
         let Some(what) = what else {
             return Ok(Self::All);
         };
@@ -27,7 +27,7 @@ impl Filter {
             (Some(scope), Ok(names)) => Ok(Self::Either(scope, names)),
             (Some(scope), Err(_)) => Ok(Self::Scope(scope)),
             (None, Ok(names)) => Ok(Self::Names(names)),
-            (None, Err(why)) => Err(UpkeepError::Order(format!(
+            (None, Err(why)) => Err(MaintenanceError::Order(format!(
                 "\"{what}\" is neither a scope such as projects/42 nor a name: {why}"
             ))),
         }
@@ -44,7 +44,11 @@ impl Filter {
     }
 }
 
-pub(super) fn run(store: &Store, order: &Ls, out: &Reporter<Listed>) -> Result<(), UpkeepError> {
+pub(super) fn run(
+    store: &Store,
+    order: &Ls,
+    out: &Reporter<Listed>,
+) -> Result<(), MaintenanceError> {
     let filter = Filter::read(order.what.as_deref())?;
     let census = Census::take(store)?;
     store.every_line(|index| {
@@ -105,7 +109,7 @@ mod tests {
         }
         assert!(matches!(
             Filter::read(Some("a/b")),
-            Err(UpkeepError::Order(_))
+            Err(MaintenanceError::Order(_))
         ));
     }
 }

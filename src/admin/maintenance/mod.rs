@@ -23,17 +23,17 @@ use crate::control::{
 };
 use crate::index::Pages;
 use crate::store::{Store, StoreError};
-pub use error::UpkeepError;
+pub use error::MaintenanceError;
 
 /// Obeys the orders about the store. All methods that are not `async` block: run them on a blocking thread.
-pub struct Upkeep {
+pub struct Maintenance {
     store: Arc<Store>,
     pages: Arc<Pages>,
     /// What takes something away does so one after another: each judges by what it has seen.
     taking: Arc<Mutex<()>>,
 }
 
-impl Upkeep {
+impl Maintenance {
     /// `taking` is one for all that take from this store, whatever configuration they are of.
     pub fn new(store: Arc<Store>, pages: Arc<Pages>, taking: Arc<Mutex<()>>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn stats(&self, out: &Reporter<Totals>) -> Result<(), UpkeepError> {
+    pub fn stats(&self, out: &Reporter<Totals>) -> Result<(), MaintenanceError> {
         stats::run(&self.store, out)
     }
 
@@ -55,7 +55,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the folder cannot be read, or the order names nothing that could be.
-    pub fn ls(&self, order: &Ls, out: &Reporter<Listed>) -> Result<(), UpkeepError> {
+    pub fn ls(&self, order: &Ls, out: &Reporter<Listed>) -> Result<(), MaintenanceError> {
         ls::run(&self.store, order, out)
     }
 
@@ -63,7 +63,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the folder cannot be read or mended.
-    pub fn verify(&self, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+    pub fn verify(&self, out: &Reporter<Verified>) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
         verify::run(&self.store, out)
     }
@@ -77,7 +77,7 @@ impl Upkeep {
         order: Gc,
         now: SystemTime,
         out: &Reporter<Cleared>,
-    ) -> Result<(), UpkeepError> {
+    ) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
         let is_served = |scope: &_| self.pages.serves(scope);
         let kept = &self.store.sets.digests()?;
@@ -95,7 +95,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the folder cannot be read or written, or the order names nothing that could be.
-    pub fn purge(&self, order: &Purge, out: &Reporter<Purged>) -> Result<(), UpkeepError> {
+    pub fn purge(&self, order: &Purge, out: &Reporter<Purged>) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
         let purged = purge::run(&self.store, order, out);
         if !order.dry_run {
@@ -113,7 +113,7 @@ impl Upkeep {
         order: Refresh,
         caller: &Caller,
         out: &Reporter<Refreshed>,
-    ) -> Result<(), UpkeepError> {
+    ) -> Result<(), MaintenanceError> {
         let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
         let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;

@@ -1,4 +1,4 @@
-//! `purge`: removes what is named, whoever needs it.
+//! `purge`: removes what is named, needed or not.
 //!
 //! Lines first, then the bodies to which no other line leads. What is being downloaded meanwhile is left alone, and is
 //! there again when it is done. Must not know what is in memory.
@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::census::{project_of, scope_of};
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::simple::ProjectName;
@@ -14,7 +14,7 @@ use crate::store::{IndexLine, IndexSubject, Removal, Store, WheelMark};
 use crate::values::digest::Digest;
 
 /// What is meant, understood.
-enum Target {
+enum PurgeTarget {
     Project(Scope, ProjectName),
     /// A page, a file, or a wheel's metadata.
     Route(Route),
@@ -24,10 +24,10 @@ enum Target {
     All,
 }
 
-impl Target {
-    fn read(what: &Purgeable) -> Result<Self, UpkeepError> {
+impl PurgeTarget {
+    fn read(what: &Purgeable) -> Result<Self, MaintenanceError> {
         let wrong =
-            |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
+            |text: &str, form: &str| MaintenanceError::Order(format!("\"{text}\" is not {form}"));
         Ok(match what {
             Purgeable::All => Self::All,
             Purgeable::Sha256(text) => {
@@ -83,94 +83,129 @@ impl Target {
     }
 }
 
-pub(super) fn run(store: &Store, order: &Purge, out: &Reporter<Purged>) -> Result<(), UpkeepError> {
-    let target = Target::read(&order.what)?;
-    store.watched(|| purge(store, &target, order.dry_run, out))
+pub(super) fn run(
+    store: &Store,
+    order: &Purge,
+    out: &Reporter<Purged>,
+) -> Result<(), MaintenanceError> {
+    let target = PurgeTarget::read(&order.what)?;
+    let mut purge = PurgeRun {
+        store,
+        target,
+        dry_run: order.dry_run,
+        out,
+        lines: 0,
+        taken: HashSet::new(),
+        wheels: HashSet::new(),
+        others: HashSet::new(),
+    };
+    store.watched(|| purge.run())
 }
 
-fn purge(
-    store: &Store,
-    target: &Target,
+struct PurgeRun<'a> {
+    store: &'a Store,
+    target: PurgeTarget,
     dry_run: bool,
-    out: &Reporter<Purged>,
-) -> Result<(), UpkeepError> {
-    let mut taken: HashSet<Digest> = HashSet::new();
-    let mut wheels: HashSet<WheelMark> = target.wheel().into_iter().collect();
-    if let Target::Digest(digest) = target {
-        taken.insert(*digest);
-    }
-    let mut lines = 0;
-    let mut drop_line = |line: &IndexLine| -> Result<(), UpkeepError> {
-        if !dry_run {
-            store.forget(line)?;
+    out: &'a Reporter<Purged>,
+    /// Index lines that were removed.
+    lines: u64,
+    /// Bodies to which a removed line led.
+    taken: HashSet<Digest>,
+    /// Wheels whose metadata goes with them.
+    wheels: HashSet<WheelMark>,
+    /// Bodies to which another line leads.
+    others: HashSet<Digest>,
+}
+
+impl PurgeRun<'_> {
+    fn run(&mut self) -> Result<(), MaintenanceError> {
+        self.wheels.extend(self.target.wheel());
+        if let PurgeTarget::Digest(digest) = &self.target {
+            self.taken.insert(*digest);
         }
-        lines += 1;
-        Ok(out.tell(Purged::Line {
+        self.drop_lines()?;
+        // A second look: the wheels are known now.
+        self.drop_metadata()?;
+        let shared: HashSet<Digest> = self.taken.intersection(&self.others).copied().collect();
+        let mut bodies = Amount::default();
+        let mut skipped = 0;
+        for blob in self.store.every_blob()? {
+            let is_taken = self.taken.contains(&blob.digest) && !shared.contains(&blob.digest);
+            if !is_taken && !matches!(self.target, PurgeTarget::All) {
+                continue;
+            }
+            let took = match self.dry_run {
+                true => Removal::Removed(blob.bytes),
+                false => self.store.take_blob(&blob)?,
+            };
+            match took {
+                Removal::Removed(bytes) => {
+                    bodies.add(bytes);
+                    let sha256 = blob.digest.to_string();
+                    self.out.tell(Purged::Body { sha256, bytes })?;
+                }
+                Removal::Changed => {}
+                Removal::Busy => skipped += 1,
+            }
+        }
+        Ok(self.out.tell(Purged::Summary {
+            dry_run: self.dry_run,
+            lines: self.lines,
+            bodies,
+            shared: shared.len() as u64,
+            skipped,
+        })?)
+    }
+
+    fn drop_lines(&mut self) -> Result<(), MaintenanceError> {
+        self.store.every_line::<MaintenanceError>(|index| {
+            for line in &index.lines {
+                if !self.target.takes(line) {
+                    continue;
+                }
+                if let IndexSubject::File { file, .. } = &line.subject {
+                    self.wheels.insert(WheelMark::of(file));
+                }
+                self.taken.insert(line.digest);
+                self.drop_line(line)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Drops the metadata of the wheels that go, and notes which bodies the other lines lead to.
+    fn drop_metadata(&mut self) -> Result<(), MaintenanceError> {
+        let everything = matches!(self.target, PurgeTarget::All);
+        self.store.every_line::<MaintenanceError>(|index| {
+            for line in &index.lines {
+                let is_target = self.target.takes(line);
+                match &line.subject {
+                    IndexSubject::Metadata { wheel }
+                        if !everything && self.wheels.contains(wheel) =>
+                    {
+                        self.taken.insert(line.digest);
+                        if !is_target {
+                            self.drop_line(line)?;
+                        }
+                    }
+                    _ if is_target => {}
+                    _ => {
+                        self.others.insert(line.digest);
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn drop_line(&mut self, line: &IndexLine) -> Result<(), MaintenanceError> {
+        if !self.dry_run {
+            self.store.forget(line)?;
+        }
+        self.lines += 1;
+        Ok(self.out.tell(Purged::Line {
             name: line.name().to_owned(),
             sha256: line.digest.to_string(),
         })?)
-    };
-    store.every_line::<UpkeepError>(|index| {
-        for line in index.lines.iter().filter(|line| target.takes(line)) {
-            if let IndexSubject::File { file, .. } = &line.subject {
-                wheels.insert(WheelMark::of(file));
-            }
-            taken.insert(line.digest);
-            drop_line(line)?;
-        }
-        Ok(())
-    })?;
-    // A second look: the wheels are known now, and who else refers to what is taken.
-    let mut shared: HashSet<Digest> = HashSet::new();
-    let mut others: HashSet<Digest> = HashSet::new();
-    store.every_line::<UpkeepError>(|index| {
-        for line in &index.lines {
-            match &line.subject {
-                IndexSubject::Metadata { wheel }
-                    if wheels.contains(wheel) && !matches!(target, Target::All) =>
-                {
-                    taken.insert(line.digest);
-                    if !target.takes(line) {
-                        drop_line(line)?;
-                    }
-                }
-                _ if target.takes(line) => {}
-                _ => drop(others.insert(line.digest)),
-            }
-        }
-        Ok(())
-    })?;
-    shared.extend(taken.intersection(&others));
-    let (mut bodies, mut skipped) = (Amount::default(), 0);
-    for blob in store.every_blob()? {
-        let goes = matches!(target, Target::All)
-            || (taken.contains(&blob.digest) && !shared.contains(&blob.digest));
-        if !goes {
-            continue;
-        }
-        let took = if dry_run {
-            Removal::Removed(blob.bytes)
-        } else {
-            store.take_blob(&blob)?
-        };
-        match took {
-            Removal::Removed(bytes) => {
-                bodies.add(bytes);
-                out.tell(Purged::Body {
-                    sha256: blob.digest.to_string(),
-                    bytes,
-                })?;
-            }
-            Removal::Changed => {}
-            Removal::Busy => skipped += 1,
-        }
     }
-    let shared = shared.len() as u64;
-    Ok(out.tell(Purged::Summary {
-        dry_run,
-        lines,
-        bodies,
-        shared,
-        skipped,
-    })?)
 }

@@ -1,30 +1,30 @@
-//! `refresh`: pages asked for again at an operator's word.
+//! `refresh`: pages fetched again because an operator orders it.
 //!
-//! Owns which pages are meant. A mirror is asked in nobody's name, GitLab in the operator's; without a credential GitLab
-//! is not asked now, and the page's next reader asks. Must not know how a page is asked for.
+//! Owns which pages are meant. A mirror is asked anonymously, GitLab with the operator's credential; without one GitLab is
+//! not asked now, and the page's next request asks. Must not know how a page is fetched.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::access::Caller;
 use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed, Reporter};
-use crate::index::{PageRequest, Pages};
+use crate::index::{PageRequest, Pages, RefreshedPage};
 use crate::registry::{PageRef, Route, Scope};
-use crate::simple::{Format, ProjectName};
+use crate::simple::{FileChange, Format, ProjectName};
 use crate::store::{IndexSubject, Store};
 use crate::values::clock;
 
 /// What is meant, understood.
-enum Target {
+enum RefreshTarget {
     Page(PageRef),
     /// Wherever a page of it is stored.
     Everywhere(ProjectName),
 }
 
-impl Target {
-    fn read(what: &Refreshable) -> Result<Self, UpkeepError> {
+impl RefreshTarget {
+    fn read(what: &Refreshable) -> Result<Self, MaintenanceError> {
         let wrong =
-            |text: &str, form: &str| UpkeepError::Order(format!("\"{text}\" is not {form}"));
+            |text: &str, form: &str| MaintenanceError::Order(format!("\"{text}\" is not {form}"));
         match what {
             Refreshable::Project { scope, project } => {
                 let name =
@@ -47,85 +47,128 @@ impl Target {
     }
 }
 
-/// The pages that are meant. Blocks, and tells nothing to anybody.
+/// The pages that are meant. Blocks.
 pub(super) fn pages(
     store: &Store,
     pages: &Pages,
     order: &Refresh,
-) -> Result<Vec<PageRef>, UpkeepError> {
-    let served = |page: &PageRef| match pages.serves(&page.scope) {
-        true => Ok(()),
-        false => Err(UpkeepError::Order(format!(
-            "there is no mirror {} in the configuration",
-            page.scope
-        ))),
+) -> Result<Vec<PageRef>, MaintenanceError> {
+    let name = match RefreshTarget::read(&order.what)? {
+        RefreshTarget::Page(page) if pages.serves(&page.scope) => return Ok(vec![page]),
+        RefreshTarget::Page(page) => {
+            let scope = page.scope;
+            let why = format!("there is no mirror {scope} in the configuration");
+            return Err(MaintenanceError::Order(why));
+        }
+        RefreshTarget::Everywhere(name) => name,
     };
-    let name = match Target::read(&order.what)? {
-        Target::Page(page) => return served(&page).map(|()| vec![page]),
-        Target::Everywhere(name) => name,
-    };
-    let mut found = BTreeSet::new();
-    store.every_line::<UpkeepError>(|index| {
+    // By path: in a stable order, each once.
+    let mut found = BTreeMap::new();
+    store.every_line::<MaintenanceError>(|index| {
         for line in &index.lines {
             if let IndexSubject::Page { page, .. } = &line.subject
                 && page.name.as_ref() == Some(&name)
-                && served(page).is_ok()
+                && pages.serves(&page.scope)
             {
-                found.insert(Route::Page(page.clone()).path());
+                found.insert(Route::Page(page.clone()).path(), page.clone());
             }
         }
         Ok(())
     })?;
-    let page = |path: &String| match Route::from_path(path) {
-        Ok(Route::Page(page)) => Some(page),
-        Ok(_) | Err(_) => None,
-    };
-    let found: Vec<PageRef> = found.iter().filter_map(page).collect();
-    match found.is_empty() {
-        false => Ok(found),
-        true => Err(UpkeepError::Order(format!(
+    if found.is_empty() {
+        return Err(MaintenanceError::Order(format!(
             "no page of {name} is stored: say whose it is, with --from projects/42, groups/acme or a mirror's name"
-        ))),
+        )));
     }
+    Ok(found.into_values().collect())
 }
 
-/// Asks for them, one after another; GitLab in this caller's name.
+/// Fetches them again, one after another; GitLab's in this caller's name.
 pub(super) async fn run(
     pages: &Pages,
     wanted: Vec<PageRef>,
     caller: &Caller,
     out: &Reporter<Refreshed>,
-) -> Result<(), UpkeepError> {
+) -> Result<(), MaintenanceError> {
     for page in wanted {
         let address = Route::Page(page.clone()).path();
         let now = clock::now();
-        let (changes, end) = if page.scope.is_mirror() || !caller.is_anonymous() {
+        let outcome = if page.scope.is_mirror() || !caller.is_anonymous() {
             let request = PageRequest {
                 caller: caller.clone(),
                 page,
                 format: Format::Json,
                 insists: true,
             };
-            pages.refresh(&request, now).await
+            pages.refresh(&request, now).await.map(Outcome::of)
         } else {
-            let marked = pages.invalidate(&page, now);
-            let failed = |why: crate::index::PageError| PageRefresh::Failed {
-                why: why.to_string(),
-            };
-            (
-                Vec::new(),
-                marked.map_or_else(failed, |()| PageRefresh::Marked),
-            )
+            pages.invalidate(&page, now).map(|()| Outcome::MARKED)
         };
-        for (filename, change) in changes {
-            out.told(Refreshed::File {
-                page: address.clone(),
+        let outcome = outcome.unwrap_or_else(|why| Outcome::failed(why.to_string()));
+        for (filename, change) in outcome.changes {
+            let page = address.clone();
+            let file = Refreshed::File {
+                page,
                 filename,
                 change,
-            })
-            .await?;
+            };
+            out.told(file).await?;
         }
+        let end = outcome.end;
         out.told(Refreshed::Page { page: address, end }).await?;
     }
     Ok(())
+}
+
+/// What the order's client is told of one page.
+struct Outcome {
+    changes: Vec<(String, FileChange)>,
+    end: PageRefresh,
+}
+
+impl Outcome {
+    const MARKED: Self = Self {
+        changes: Vec::new(),
+        end: PageRefresh::Marked,
+    };
+
+    fn of(refreshed: RefreshedPage) -> Self {
+        let end = match refreshed {
+            RefreshedPage::Project { files, changes } => {
+                let end = match &changes {
+                    None => PageRefresh::New { files },
+                    Some(changes) if changes.is_empty() => PageRefresh::Unchanged { files },
+                    Some(_) => PageRefresh::Changed { files },
+                };
+                let changes = changes.unwrap_or_default();
+                return Self { changes, end };
+            }
+            RefreshedPage::Listing { is_same: None } => PageRefresh::New { files: 0 },
+            RefreshedPage::Listing {
+                is_same: Some(true),
+            } => PageRefresh::Unchanged { files: 0 },
+            RefreshedPage::Listing {
+                is_same: Some(false),
+            } => PageRefresh::Changed { files: 0 },
+            RefreshedPage::TooLarge => PageRefresh::TooLarge,
+            RefreshedPage::Refused(status) => PageRefresh::Refused {
+                status: status.as_u16(),
+            },
+            RefreshedPage::Unanswered => {
+                let why = "upstream did not answer; what was stored stays, and is shown as long as it may";
+                return Self::failed(why.to_owned());
+            }
+        };
+        Self {
+            changes: Vec::new(),
+            end,
+        }
+    }
+
+    fn failed(why: String) -> Self {
+        Self {
+            changes: Vec::new(),
+            end: PageRefresh::Failed { why },
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::census::{Census, seconds};
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::control::{Amount, Reporter, Totals};
 use crate::store::{FileTotals, IndexSubject, Store};
 use crate::values::clock;
@@ -19,7 +19,7 @@ enum Kind {
     Metadata,
 }
 
-pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepError> {
+pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), MaintenanceError> {
     let census = Census::take(store)?;
     let mut totals = Totals {
         budget_bytes: store.blobs.ledger().budget(),
@@ -28,7 +28,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), UpkeepErr
         ..Totals::default()
     };
     let mut kinds: HashMap<Digest, Kind> = HashMap::new();
-    store.every_line::<UpkeepError>(|file| {
+    store.every_line::<MaintenanceError>(|file| {
         totals.index.add(file.bytes);
         totals.superseded_lines += file.superseded as u64;
         for line in &file.lines {

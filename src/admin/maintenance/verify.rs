@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::error::UpkeepError;
+use super::error::MaintenanceError;
 use crate::control::{Reporter, Verified};
-use crate::store::{IndexLine, IndexSubject, Rehashed, Store};
+use crate::store::{IndexLine, IndexSubject, Rehashed, Store, StoredBlob};
 use crate::values::digest::Digest;
 
 /// Something is told at least every so many bytes, which is also how soon a break is noticed.
@@ -29,25 +29,18 @@ struct Count {
 }
 
 impl Count {
-    fn progress(&mut self, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+    fn progress(&mut self, out: &Reporter<Verified>) -> Result<(), MaintenanceError> {
         self.told_bytes = self.bytes;
-        let Self {
-            bodies,
-            of_bodies,
-            bytes,
-            of_bytes,
-            ..
-        } = *self;
         Ok(out.tell(Verified::Progress {
-            bodies,
-            of_bodies,
-            bytes,
-            of_bytes,
+            bodies: self.bodies,
+            of_bodies: self.of_bodies,
+            bytes: self.bytes,
+            of_bytes: self.of_bytes,
         })?)
     }
 }
 
-pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepError> {
+pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), MaintenanceError> {
     let blobs = store.every_blob()?;
     let mut count = Count {
         bodies: 0,
@@ -61,74 +54,69 @@ pub(super) fn run(store: &Store, out: &Reporter<Verified>) -> Result<(), UpkeepE
     let mut sizes = HashMap::with_capacity(blobs.len());
     count.progress(out)?;
     for blob in blobs {
-        let rehashed = store.blobs.rehash(blob.digest, |bytes| {
-            count.bytes += bytes;
-            if count.bytes - count.told_bytes >= TOLD_EVERY_BYTES {
-                count.progress(out)?;
+        let wrong = match rehash(store, &blob, &mut count, out)? {
+            Rehashed::Right => {
+                sizes.insert(blob.digest, blob.bytes);
+                None
             }
-            // Clients come first: a thread that only computes gives way after each piece.
-            std::thread::yield_now();
-            Ok::<_, UpkeepError>(())
-        })?;
-        count.bodies += 1;
-        match rehashed {
-            Rehashed::Right => drop(sizes.insert(blob.digest, blob.bytes)),
-            Rehashed::Quarantined => drop(damaged.insert(
-                blob.digest,
-                Wrong {
-                    bytes: blob.bytes,
-                    ..Wrong::default()
-                },
-            )),
-            Rehashed::Emptied => drop(damaged.insert(
-                blob.digest,
-                Wrong {
-                    emptied: true,
-                    ..Wrong::default()
-                },
-            )),
-            Rehashed::Gone => {}
+            Rehashed::Quarantined => Some(Wrong {
+                bytes: blob.bytes,
+                ..Wrong::default()
+            }),
+            Rehashed::Emptied => Some(Wrong {
+                emptied: true,
+                ..Wrong::default()
+            }),
+            Rehashed::Gone => None,
+        };
+        if let Some(wrong) = wrong {
+            damaged.insert(blob.digest, wrong);
         }
         if count.bodies.is_multiple_of(TOLD_EVERY_BODIES) {
             count.progress(out)?;
         }
     }
     let lines = check_lines(store, &sizes, &mut damaged, &mut count, out)?;
-    for (
-        digest,
-        Wrong {
-            bytes,
-            emptied,
-            synced,
-            addresses,
-        },
-    ) in damaged
-    {
+    for (digest, wrong) in damaged {
         let sha256 = digest.to_string();
-        if emptied && !synced {
+        let addresses = wrong.addresses;
+        if wrong.emptied && !wrong.synced {
             out.tell(Verified::Emptied { sha256, addresses })?;
             continue;
         }
         count.faults += 1;
         out.tell(Verified::Damaged {
             sha256,
-            bytes,
+            bytes: wrong.bytes,
             addresses,
         })?;
     }
     count.progress(out)?;
-    let Count {
-        bodies,
-        bytes,
-        faults,
-        ..
-    } = count;
     Ok(out.tell(Verified::Summary {
-        bodies,
-        bytes,
+        bodies: count.bodies,
+        bytes: count.bytes,
         lines,
-        faults,
+        faults: count.faults,
     })?)
+}
+
+fn rehash(
+    store: &Store,
+    blob: &StoredBlob,
+    count: &mut Count,
+    out: &Reporter<Verified>,
+) -> Result<Rehashed, MaintenanceError> {
+    let rehashed = store.blobs.rehash(blob.digest, |bytes| {
+        count.bytes += bytes;
+        if count.bytes - count.told_bytes >= TOLD_EVERY_BYTES {
+            count.progress(out)?;
+        }
+        // Clients come first: a thread that only computes gives way after each piece.
+        std::thread::yield_now();
+        Ok::<_, MaintenanceError>(())
+    })?;
+    count.bodies += 1;
+    Ok(rehashed)
 }
 
 /// A body that is not what its digest says.
@@ -149,9 +137,9 @@ fn check_lines(
     damaged: &mut BTreeMap<Digest, Wrong>,
     count: &mut Count,
     out: &Reporter<Verified>,
-) -> Result<u64, UpkeepError> {
+) -> Result<u64, MaintenanceError> {
     let mut lines = 0;
-    store.every_line::<UpkeepError>(|file| {
+    store.every_line::<MaintenanceError>(|file| {
         for line in &file.lines {
             lines += 1;
             if let Some(wrong) = damaged.get_mut(&line.digest) {
@@ -167,7 +155,8 @@ fn check_lines(
             } else if is_misrecorded(line, sizes.get(&line.digest).copied()) {
                 count.faults += 1;
                 store.forget(line)?;
-                let (address, sha256) = (line.name().to_owned(), line.digest.to_string());
+                let address = line.name().to_owned();
+                let sha256 = line.digest.to_string();
                 out.tell(Verified::Misrecorded { address, sha256 })?;
             }
         }

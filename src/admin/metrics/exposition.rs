@@ -3,7 +3,7 @@
 //! Every label's values are words of closed sets or configured names. Must not compute, nor look anything up.
 
 use std::fmt;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -11,8 +11,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::process::ProcessReading;
-use crate::admin::gauges::{Gauges, PeerGauges, Standing};
 use crate::admin::health::{Health, REASONS};
+use crate::admin::readings::Readings;
+use crate::store::StoreReading;
+use crate::upstream::{BreakerState, PeerReading};
 use crate::values::histogram::HistogramReading;
 
 /// One series' labels: name and value.
@@ -80,11 +82,12 @@ impl Families<'_> {
 
 /// What was looked at, to be registered under the prefix `larder`.
 #[derive(Debug)]
-pub(super) struct Looked(pub Gauges);
+pub(super) struct Looked(pub Readings);
 
 impl Collector for Looked {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (all, mut families) = (&self.0, Families(encoder));
+        let all = &self.0;
+        let mut families = Families(encoder);
         health(all, &mut families)?;
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
@@ -94,9 +97,9 @@ impl Collector for Looked {
     }
 }
 
-fn health(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+fn health(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     let health = Health::of(all);
-    let given = |word| health.reasons.iter().any(|reason| reason.word() == word);
+    let given = |word| health.reasons.iter().any(|reason| reason.word == word);
     families.gauges(
         ("degraded", "Whether larder is degraded, by reason", None),
         REASONS.map(|word| (vec![("reason", word)], truth(given(word)))),
@@ -115,20 +118,23 @@ fn health(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-fn of(peer: &PeerGauges) -> Labels<'_> {
+fn of(peer: &PeerReading) -> Labels<'_> {
     vec![("upstream", peer.name.as_str())]
 }
 
-fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
+fn peers(peers: &[PeerReading], families: &mut Families<'_>) -> fmt::Result {
     families.gauges(
         (
             "upstream_circuit_open",
             "Whether the circuit breaker of an upstream is open, or half open",
             None,
         ),
-        peers
-            .iter()
-            .map(|peer| (of(peer), truth(peer.standing != Standing::Well))),
+        peers.iter().map(|peer| {
+            (
+                of(peer),
+                truth(peer.condition.state != BreakerState::Closed),
+            )
+        }),
     )?;
     families.gauges(
         (
@@ -138,7 +144,7 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
         ),
         peers
             .iter()
-            .map(|peer| (of(peer), peer.since.unwrap_or_default().as_secs_f64())),
+            .map(|peer| (of(peer), seconds(peer.condition.since))),
     )?;
     families.gauges(
         (
@@ -150,6 +156,10 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
             .iter()
             .map(|peer| (of(peer), truth(peer.refused.is_some()))),
     )?;
+    peer_requests(peers, families)
+}
+
+fn peer_requests(peers: &[PeerReading], families: &mut Families<'_>) -> fmt::Result {
     families.counters(
         (
             "upstream_requests",
@@ -157,13 +167,10 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
             None,
         ),
         peers.iter().flat_map(|peer| {
-            peer.requests.iter().map(|sent| {
-                let labels: Labels<'_> = vec![
-                    ("upstream", &peer.name),
-                    ("kind", sent.kind),
-                    ("result", sent.result),
-                ];
-                (labels, sent.count)
+            peer.requests.iter().map(|(kind, result, count)| {
+                let labels: Labels<'_> =
+                    vec![("upstream", &peer.name), ("kind", kind), ("result", result)];
+                (labels, *count)
             })
         }),
     )?;
@@ -174,7 +181,7 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
             None,
         ),
         peers.iter().flat_map(|peer| {
-            peer.errors.iter().map(|(cause, count)| {
+            peer.faults.iter().map(|(cause, count)| {
                 (
                     vec![("upstream", peer.name.as_str()), ("cause", cause)],
                     *count,
@@ -202,7 +209,7 @@ fn peers(peers: &[PeerGauges], families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+fn files(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     families.gauge(
         "downloads",
         "Downloads from upstream under way",
@@ -215,7 +222,7 @@ fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
             "Downloads from upstream that ended, by result",
             None,
         ),
-        all.flights
+        all.files
             .ended
             .iter()
             .map(|(how, count)| (vec![("result", *how)], *count)),
@@ -224,19 +231,19 @@ fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
         "downloads_collapsed",
         "Requests that shared a download under way",
         None,
-        all.flights.joined,
+        all.files.joined,
     )?;
     families.counter(
         "checksum_mismatches",
         "Bodies from upstream whose bytes were not what their address promises",
         None,
-        all.flights.wrong_bodies,
+        all.files.wrong_bodies,
     )?;
     families.gauge(
         "blocked_addresses",
         "Addresses blocked for a while after checksum mismatches",
         None,
-        all.flights.shunned,
+        all.files.blocked,
     )?;
     families.gauge(
         "page_fetches",
@@ -252,7 +259,7 @@ fn files(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+fn store(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     let store = &all.store;
     let bytes = Some(Unit::Bytes);
     families.gauge(
@@ -276,9 +283,13 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.gauge(
         "store_spool",
         "Bytes of downloads not yet whole",
-        bytes.clone(),
+        bytes,
         store.spool_bytes,
     )?;
+    evictions(store, families)
+}
+
+fn evictions(store: &StoreReading, families: &mut Families<'_>) -> fmt::Result {
     families.counter(
         "store_evictions",
         "Stored files evicted",
@@ -288,7 +299,7 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     families.counter(
         "store_evicted",
         "Bytes of stored files evicted",
-        bytes,
+        Some(Unit::Bytes),
         store.evicted_bytes,
     )?;
     families.counter(
@@ -317,7 +328,7 @@ fn store(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+fn callers(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     families.gauge(
         "auth_cache_entries",
         "Entries of the authorization cache, roughly",
@@ -361,7 +372,7 @@ fn callers(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-fn certificate(all: &Gauges, families: &mut Families<'_>) -> fmt::Result {
+fn certificate(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     let ends = all.certificate.map(|certificate| {
         let since_epoch = certificate
             .not_after
@@ -385,7 +396,8 @@ pub(super) struct Process(pub ProcessReading);
 
 impl Collector for Process {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (read, mut families) = (self.0, Families(encoder));
+        let read = self.0;
+        let mut families = Families(encoder);
         let cpu = [(Labels::new(), read.cpu.as_secs_f64())];
         families.family(
             (
@@ -430,6 +442,10 @@ impl Collector for Process {
 
 pub(super) fn histogram(encoder: &mut MetricEncoder<'_>, read: &HistogramReading) -> fmt::Result {
     encoder.encode_histogram::<NoLabelSet>(read.sum_seconds, read.count, &read.buckets, None)
+}
+
+fn seconds(duration: Option<Duration>) -> f64 {
+    duration.unwrap_or_default().as_secs_f64()
 }
 
 fn truth(holds: bool) -> f64 {

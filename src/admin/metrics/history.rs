@@ -1,19 +1,20 @@
 //! What was answered lately, and how much of it came from here: an hour by the minute, a day by the half hour, a week by
 //! the day.
 //!
-//! [`History`] is pure and of fixed size: rings of sums, whose places are taken again as time goes by. A quiet time is
+//! [`Rings`] is pure and of fixed size: rings of sums, whose places are taken again as time goes by. A quiet time is
 //! empty, not missing. It begins anew with the process. Must not know who asked, or for what.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::values::cache_status::Outcome;
 use crate::values::clock;
 
 /// Sums over some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Served {
     /// Pages, files and metadata that were given; refusals and larder's own pages are not counted.
     pub requests: u64,
@@ -62,14 +63,14 @@ impl Served {
     }
 }
 
-/// A stretch of time up to now, in pieces of one length, the oldest first. The last one has only begun.
+/// A window of time up to now, in pieces of one length, the oldest first. The last one has only begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct Window {
     pub piece: Duration,
     pub pieces: Vec<Served>,
 }
 
-impl Stretch {
+impl Window {
     pub fn sum(&self) -> Served {
         self.pieces
             .iter()
@@ -78,12 +79,12 @@ impl Stretch {
     }
 }
 
-/// The three stretches.
+/// The three windowes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lately {
-    pub hour: Stretch,
-    pub day: Stretch,
-    pub week: Stretch,
+pub struct Recent {
+    pub hour: Window,
+    pub day: Window,
+    pub week: Window,
 }
 
 /// So many pieces of so many seconds, and which was written last.
@@ -129,12 +130,12 @@ impl<const PIECES: usize> Ring<PIECES> {
         }
     }
 
-    fn read(&mut self, at: u64) -> Stretch {
+    fn read(&mut self, at: u64) -> Window {
         self.advance(at / self.seconds);
         let oldest_first = (1..=PIECES as u64).map(|ahead| self.newest + ahead);
         let pieces =
             oldest_first.filter_map(|number| self.pieces.get(Self::place(number)).copied());
-        Stretch {
+        Window {
             piece: Duration::from_secs(self.seconds),
             pieces: pieces.collect(),
         }
@@ -143,13 +144,13 @@ impl<const PIECES: usize> Ring<PIECES> {
 
 /// Times are in seconds since it began.
 #[derive(Debug)]
-pub struct History {
+pub struct Rings {
     minutes: Ring<60>,
     half_hours: Ring<48>,
     days: Ring<7>,
 }
 
-impl Default for History {
+impl Default for Rings {
     fn default() -> Self {
         Self {
             minutes: Ring::of(60),
@@ -159,15 +160,15 @@ impl Default for History {
     }
 }
 
-impl History {
+impl Rings {
     pub fn record(&mut self, at: u64, served: Served) {
         self.minutes.record(at, served);
         self.half_hours.record(at, served);
         self.days.record(at, served);
     }
 
-    pub fn read(&mut self, at: u64) -> Lately {
-        Lately {
+    pub fn read(&mut self, at: u64) -> Recent {
+        Recent {
             hour: self.minutes.read(at),
             day: self.half_hours.read(at),
             week: self.days.read(at),
@@ -177,29 +178,29 @@ impl History {
 
 /// One history that all requests share.
 #[derive(Debug)]
-pub struct Chronicle {
+pub struct History {
     begun: Instant,
-    history: Mutex<History>,
+    rings: Mutex<Rings>,
 }
 
-impl Default for Chronicle {
+impl Default for History {
     fn default() -> Self {
         Self {
             begun: clock::now(),
-            history: Mutex::default(),
+            rings: Mutex::default(),
         }
     }
 }
 
-impl Chronicle {
+impl History {
     pub fn record(&self, served: Served, now: Instant) {
         let at = self.age(now).as_secs();
-        self.history.lock().record(at, served);
+        self.rings.lock().record(at, served);
     }
 
-    pub fn read(&self, now: Instant) -> Lately {
+    pub fn read(&self, now: Instant) -> Recent {
         let at = self.age(now).as_secs();
-        self.history.lock().read(at)
+        self.rings.lock().read(at)
     }
 
     /// For how long it has been written.
@@ -236,24 +237,24 @@ mod tests {
             steps in prop::collection::vec((0..90_000u64, 0..1000u64), 0..60),
             rest in 0..700_000u64,
         ) {
-            let (mut history, mut events, mut now) = (History::default(), Vec::new(), 0);
+            let (mut history, mut events, mut now) = (Rings::default(), Vec::new(), 0);
             for (wait, bytes) in steps {
                 now += wait;
                 history.record(now, one(bytes));
                 events.push((now, one(bytes)));
             }
             now += rest;
-            let lately = history.read(now);
-            prop_assert_eq!(lately.hour.sum(), slow(&events, 60, 60, now));
-            prop_assert_eq!(lately.day.sum(), slow(&events, 1800, 48, now));
-            prop_assert_eq!(lately.week.sum(), slow(&events, 86_400, 7, now));
-            let lengths = [&lately.hour, &lately.day, &lately.week].map(|stretch| stretch.pieces.len());
+            let recent = history.read(now);
+            prop_assert_eq!(recent.hour.sum(), slow(&events, 60, 60, now));
+            prop_assert_eq!(recent.day.sum(), slow(&events, 1800, 48, now));
+            prop_assert_eq!(recent.week.sum(), slow(&events, 86_400, 7, now));
+            let lengths = [&recent.hour, &recent.day, &recent.week].map(|window| window.pieces.len());
             prop_assert_eq!(lengths, [60, 48, 7]);
         }
 
         #[test]
         fn no_order_of_times_makes_it_stumble_or_lose_a_new_answer(times in prop::collection::vec(any::<u64>(), 1..30)) {
-            let mut history = History::default();
+            let mut history = Rings::default();
             for at in &times {
                 history.record(*at, one(1));
                 prop_assert!(history.read(*at).hour.sum().requests >= 1);
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_last_piece_is_now() {
-        let mut history = History::default();
+        let mut history = Rings::default();
         history.record(59, one(2));
         history.record(60, one(4));
         let hour = history.read(61).hour;

@@ -3,12 +3,14 @@
 //! Owns the registry and the names, helps and labels of what is counted here; what is only looked at is
 //! `exposition`'s. Labels are words from closed sets. Must not compute.
 
+mod connections;
 mod exposition;
 mod history;
 mod plain_text;
 mod process;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,12 +23,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::gauges::Gauges;
+use super::readings::Readings;
 use crate::log::dropped_lines;
+pub use connections::{ConnectionCounts, ConnectionReading, OpenConnection, TurnedAway};
 use exposition::{Looked, Process, histogram};
-pub use history::{Chronicle, Lately, Served, Stretch};
+pub use history::{History, Recent, Served, Window};
 use plain_text::{plain_text, wants_openmetrics};
 use process::ProcessReading;
 
@@ -75,7 +78,8 @@ impl EncodeMetric for Durations {
 
 pub struct Metrics {
     /// What the status page draws.
-    pub lately: Chronicle,
+    pub history: History,
+    pub connections: Arc<ConnectionCounts>,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     bytes: Family<ByteLabels, Counter>,
@@ -93,73 +97,72 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("larder");
-        let requests = Family::default();
-        registry.register(
-            "requests",
-            "Requests answered, by route, cache outcome and status",
-            requests.clone(),
-        );
-        let bytes = Family::default();
-        registry.register_with_unit(
-            "response",
-            "Body bytes sent, by route and cache outcome",
-            Unit::Bytes,
-            bytes.clone(),
-        );
-        let durations = Family::default();
-        registry.register_with_unit(
-            "request_duration",
-            "From a request to the end of its answer, by route",
-            Unit::Seconds,
-            durations.clone(),
-        );
-        let broken = Counter::default();
-        registry.register(
-            "responses_broken",
-            "Answers that were cut short",
-            broken.clone(),
-        );
-        let abandoned = Counter::default();
-        registry.register(
-            "responses_abandoned",
-            "Answers whose client left before their end",
-            abandoned.clone(),
-        );
-        let reload_succeeded = Gauge::default();
-        registry.register(
-            "config_last_reload_successful",
-            "Whether the last configuration that was read is in force",
-            reload_succeeded.clone(),
-        );
-        let reloaded_at = Gauge::default();
-        registry.register_with_unit(
-            "config_last_reload_success_timestamp",
-            "When the configuration in force was read, since the epoch",
-            Unit::Seconds,
-            reloaded_at.clone(),
-        );
-        registry.register(
-            "build",
-            "What runs",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        let mut new = Registration(&mut registry);
         let started = clock::wall();
         let metrics = Self {
-            registry,
-            lately: Chronicle::default(),
-            requests,
-            bytes,
-            durations,
-            broken,
-            abandoned,
-            reload_succeeded,
-            reloaded_at,
+            requests: new.metric(
+                "requests",
+                "Requests answered, by route, cache outcome and status",
+                None,
+            ),
+            bytes: new.metric(
+                "response",
+                "Body bytes sent, by route and cache outcome",
+                Some(Unit::Bytes),
+            ),
+            durations: new.metric(
+                "request_duration",
+                "From a request to the end of its answer, by route",
+                Some(Unit::Seconds),
+            ),
+            broken: new.metric("responses_broken", "Answers that were cut short", None),
+            abandoned: new.metric(
+                "responses_abandoned",
+                "Answers whose client left before their end",
+                None,
+            ),
+            reload_succeeded: new.metric(
+                "config_last_reload_successful",
+                "Whether the last configuration that was read is in force",
+                None,
+            ),
+            reloaded_at: new.metric(
+                "config_last_reload_success_timestamp",
+                "When the configuration in force was read, since the epoch",
+                Some(Unit::Seconds),
+            ),
+            history: History::default(),
+            connections: Arc::default(),
             refused_at: Mutex::default(),
             stale_at: Mutex::default(),
             started,
+            registry: {
+                registry.register("build", "What runs", version);
+                registry
+            },
         };
         metrics.config_taken(started);
         metrics
+    }
+}
+
+/// Makes metrics that the registry knows.
+struct Registration<'r>(&'r mut Registry);
+
+impl Registration<'_> {
+    fn metric<M: Metric + Clone + Default>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+    ) -> M {
+        let metric = M::default();
+        match unit {
+            Some(unit) => self.0.register_with_unit(name, help, unit, metric.clone()),
+            None => self.0.register(name, help, metric.clone()),
+        }
+        metric
     }
 }
 
@@ -201,27 +204,24 @@ impl Metrics {
         self.refused_at.lock().get_or_insert(now);
     }
 
-    /// What was looked at in the services, together with what only the edge knows.
-    pub fn completed(&self, gauges: Gauges, now: Instant) -> Gauges {
-        let ago = |at: &Mutex<Option<Instant>>| {
-            let at = *at.lock();
-            at.map(|at| now.saturating_duration_since(at))
-        };
-        Gauges {
-            config_refused: ago(&self.refused_at),
-            last_stale: ago(&self.stale_at),
-            ..gauges
-        }
+    /// For how long the newest configuration has been refused, if it was.
+    pub fn config_refused_for(&self, now: Instant) -> Option<Duration> {
+        since(&self.refused_at, now)
     }
 
-    /// The text that a scraper reads and its media type: OpenMetrics for whoever accepts it, else the text format 0.0.4.
+    /// For how long no page has been served stale, if one ever was.
+    pub fn last_stale(&self, now: Instant) -> Option<Duration> {
+        since(&self.stale_at, now)
+    }
+
+    /// The text that a scraper reads and its media type: OpenMetrics for a client that accepts it, else the text format 0.0.4.
     pub fn encode<'a>(
         &self,
-        gauges: Gauges,
+        readings: Readings,
         accept: impl Iterator<Item = &'a str>,
     ) -> (&'static str, String) {
         let mut looked = Registry::with_prefix("larder");
-        looked.register_collector(Box::new(Looked(gauges)));
+        looked.register_collector(Box::new(Looked(readings)));
         let dropped = Counter::<u64>::default();
         dropped.inc_by(dropped_lines());
         looked.register(
@@ -243,6 +243,11 @@ impl Metrics {
             (PLAIN_TEXT, plain_text(&text))
         }
     }
+}
+
+fn since(at: &Mutex<Option<Instant>>, now: Instant) -> Option<Duration> {
+    let at = *at.lock();
+    at.map(|at| now.saturating_duration_since(at))
 }
 
 fn since_epoch(at: SystemTime) -> f64 {

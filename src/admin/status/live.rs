@@ -8,8 +8,10 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::chart::{self, bars};
-use super::report::{Counts, Download, Period, Report, StaleTold, Upstream};
-use super::words::{counted, grouped, share, size, time};
+use super::report::{DownloadReport, Period, Report, StaleReport, UpstreamReport};
+use super::words::{counted, grouped, share, time};
+use crate::admin::metrics::Served;
+use crate::values::byte_size::in_units;
 
 /// All of them, for the script.
 pub(super) fn all(report: &Report) -> String {
@@ -67,20 +69,18 @@ fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
             "{} of {} hit. {} sent, {} of it saved. One bar a {piece}.",
             grouped(sum.hits),
             counted(sum.requests, "answer", "answers"),
-            size(sum.sent_bytes),
-            size(sum.saved_bytes)
+            in_units(sum.sent_bytes),
+            in_units(sum.saved_bytes)
         )
     };
-    let (described, view) = (
-        format!("{key}-told"),
-        format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT),
-    );
+    let described = format!("{key}-told");
+    let view = format!("0 0 {} {}", chart::WIDTH, chart::HEIGHT);
     html! {
         div.period {
             h3 { (title) }
             p.figures {
                 span.figure { b { (ratio) } " cache hit ratio" }
-                span.figure { b { (size(sum.saved_bytes)) } " saved" }
+                span.figure { b { (in_units(sum.saved_bytes)) } " saved" }
             }
             svg role="img" aria-label={ (title) ", bytes sent" } aria-describedby=(described) viewBox=(view)
                 preserveAspectRatio="none" {
@@ -93,7 +93,7 @@ fn period(key: &str, title: &str, piece: &str, period: &Period) -> Markup {
     }
 }
 
-fn saved_and_fetched(counts: &Counts) -> (u64, u64) {
+fn saved_and_fetched(counts: &Served) -> (u64, u64) {
     (
         counts.saved_bytes,
         counts.sent_bytes.saturating_sub(counts.saved_bytes),
@@ -109,7 +109,7 @@ pub(super) fn upstreams(report: &Report) -> Markup {
     }
 }
 
-fn one_upstream(upstream: &Upstream) -> Markup {
+fn one_upstream(upstream: &UpstreamReport) -> Markup {
     html! {
         li class={ "upstream " (upstream.state) } {
             p { b { (upstream.name) } }
@@ -136,11 +136,9 @@ pub(super) fn disk(report: &Report) -> Markup {
             p { (disk.sentence) "." }
             dl.facts {
                 @if let Some(free) = disk.free_bytes {
-                    div { dt { "Free on the disk" } dd { (size(free)) } }
+                    div { dt { "Free on the disk" } dd { (in_units(free)) } }
                 }
-                @if let Some(evictions) = disk.evictions {
-                    div { dt { "Evicted since start" } dd { (counted(evictions, "file", "files")) } }
-                }
+                div { dt { "Evicted since start" } dd { (counted(disk.evictions, "file", "files")) } }
                 @if let Some(quarantined) = disk.quarantined {
                     div { dt { "Damaged, quarantined" } dd { (counted(quarantined, "file", "files")) } }
                 }
@@ -150,7 +148,8 @@ pub(super) fn disk(report: &Report) -> Markup {
 }
 
 pub(super) fn downloads(report: &Report) -> Markup {
-    let (listed, running) = (&report.downloads.listed, report.downloads.running);
+    let listed = &report.downloads.listed;
+    let running = report.downloads.running;
     html! {
         section #downloads data-live aria-labelledby="downloads-title" {
             h2 #downloads-title { "Downloads under way" }
@@ -178,8 +177,8 @@ pub(super) fn downloads(report: &Report) -> Markup {
     }
 }
 
-fn one_download(download: &Download) -> Markup {
-    let written = size(download.written_bytes);
+fn one_download(download: &DownloadReport) -> Markup {
+    let written = in_units(download.written_bytes);
     html! {
         tr {
             th scope="row" { (download.what) }
@@ -187,12 +186,12 @@ fn one_download(download: &Download) -> Markup {
                 @match download.size_bytes {
                     Some(bytes) => {
                         progress aria-label="Received" max=(bytes) value=(download.written_bytes) {}
-                        span.told { (written) " of " (size(bytes)) }
+                        span.told { (written) " of " (in_units(bytes)) }
                     }
                     None => span.told { (written) },
                 }
             }
-            td.number { (size(download.bytes_per_second)) "/s" }
+            td.number { (in_units(download.bytes_per_second)) "/s" }
             td.number { (grouped(download.readers as u64)) }
         }
     }
@@ -212,7 +211,7 @@ pub(super) fn stale(report: &Report) -> Markup {
     }
 }
 
-fn one_stale(stale: &StaleTold) -> Markup {
+fn one_stale(stale: &StaleReport) -> Markup {
     html! { li { (stale.sentence) "." } }
 }
 

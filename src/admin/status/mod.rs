@@ -1,65 +1,44 @@
 //! The pages for people: larder's status and how to use it (`/-/`, `/-/status`), and one project's files.
 //!
 //! ```text
-//! Snapshot (values of one moment) ─▶ Report ─▶ JSON, live sections, the page
-//! a page that its reader may have ─▶ Project ─▶ JSON, a page
+//! Overview (readings of one moment) ─▶ Report ─▶ JSON, live sections, the page
+//! a page that its reader may have   ─▶ Project ─▶ JSON, a page
 //! ```
 //!
-//! Whoever can connect sees the status, so it tells no package of GitLab's, no path of the disk, no upstream's address, no
-//! caller and no credential. A project is shown to whom its page is given, and to nobody else. Must not ask anybody
-//! anything: the handler brings what is shown.
+//! Any client that can connect sees the status, so it names no package of GitLab's, no path of the disk, no upstream's
+//! address, no caller and no credential. A project is shown only to a caller who may have its page. Must not ask any
+//! upstream, and must not know HTTP.
 
 mod address;
 mod chart;
 mod frame;
 mod home;
 mod live;
+mod overview;
 mod policy;
 mod project;
 mod project_page;
 mod report;
 mod setup;
-mod snapshot;
 mod words;
 
-use http::HeaderValue;
-
 use address::Origin;
-use project::{Project, Shown};
+pub(super) use overview::Overview;
+pub use overview::{Lifetimes, StatusSettings};
+pub(super) use policy::content_security_policy;
+pub(super) use project::ProjectPage;
+pub(super) use project_page::project;
 use report::Report;
 use setup::{Choice, tools};
 
-use crate::index::Page;
-use crate::registry::{FileRef, PageRef, Route, RouteError, Scope};
-use crate::simple::Format;
-
-pub use snapshot::{Disk, LastError, PeerState, Reach, Rules, Snapshot, Stale, Transfer};
+use crate::registry::{PageRef, Route, RouteError, Scope};
 
 const NO_ID: &str =
     "an ID is a number, or the full path such as acme/widgets; a package is needed too";
 
-/// Something to be sent.
-#[derive(Debug)]
-pub enum Document {
-    /// With what a browser may do with it.
-    Html(String, HeaderValue),
-    Json(String),
-}
-
-impl Document {
-    fn html(text: String) -> Self {
-        Self::Html(text, policy::policy())
-    }
-
-    fn json(value: &impl serde::Serialize) -> Self {
-        // A value of ours, of text and numbers, can always be written.
-        Self::Json(serde_json::to_string(value).unwrap_or_default())
-    }
-}
-
 /// How the reader came, as far as lines to copy depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Visit<'v> {
+pub(super) struct Visit<'v> {
     pub query: &'v str,
     /// The `Host` field, as it was sent.
     pub host: Option<&'v str>,
@@ -68,148 +47,91 @@ pub struct Visit<'v> {
 }
 
 /// The page for people.
-pub fn home(snapshot: &Snapshot, visit: Visit<'_>) -> Document {
-    let listen = snapshot.listen.first().map(String::as_str);
-    let origin = Origin::find(&snapshot.public_url, visit.host, visit.secure, listen);
-    let asked = Asked::read(visit.query);
-    let choice = Choice::read(
-        asked.kind.as_deref(),
-        asked.id.as_deref(),
-        &snapshot.mirrors,
-    );
-    let report = Report::of(snapshot);
-    Document::html(match choice {
-        Some(choice) => home::home(
-            &report,
-            &choice,
-            &tools(&origin, &choice),
-            &snapshot.mirrors,
-        ),
+pub(super) fn home(overview: &Overview, settings: &StatusSettings, visit: Visit<'_>) -> String {
+    let listen = settings.listen.first().map(String::as_str);
+    let origin = Origin::find(&settings.public_url, visit.host, visit.secure, listen);
+    let form = Form::read(visit.query);
+    let mirrors = &settings.mirrors;
+    let report = Report::of(overview, settings);
+    match Choice::read(form.kind.as_deref(), form.id.as_deref(), mirrors) {
+        Some(choice) => home::home(&report, &choice, &tools(&origin, &choice), mirrors),
         None => live::all(&report),
-    })
+    }
 }
 
-/// The same as JSON, or what changes of the page.
-pub fn status(snapshot: &Snapshot, as_parts: bool) -> Document {
-    let report = Report::of(snapshot);
-    if as_parts {
-        Document::html(live::all(&report))
-    } else {
-        Document::json(&report)
-    }
+/// The status as JSON.
+pub(super) fn report(overview: &Overview, settings: &StatusSettings) -> impl serde::Serialize {
+    Report::of(overview, settings)
+}
+
+/// The sections of the page that change.
+pub(super) fn live_sections(overview: &Overview, settings: &StatusSettings) -> String {
+    live::all(&Report::of(overview, settings))
 }
 
 /// Where a filled-in form leads, relative to `/-/`.
 ///
 /// # Errors
 /// When what was filled in names no project.
-pub fn find(query: &str) -> Result<String, RouteError> {
-    let asked = Asked::read(query);
-    let id = asked.id.unwrap_or_default();
+pub(super) fn find(query: &str) -> Result<String, RouteError> {
+    let form = Form::read(query);
+    let id = form.id.unwrap_or_default();
     let id = id.trim_end_matches('/');
-    let named = match asked.kind.as_deref() {
+    let named = match form.kind.as_deref() {
         Some("group") => format!("groups/{id}"),
         Some("mirror") => id.to_owned(),
         _ => format!("projects/{id}"),
     };
     let scope = Scope::named(&named).ok_or(RouteError::Malformed(NO_ID))?;
-    let name = asked
-        .name
-        .as_deref()
-        .and_then(|name| name.parse().ok())
-        .ok_or(RouteError::Malformed(NO_ID))?;
-    let path = Route::ProjectPage(PageRef {
-        scope,
-        name: Some(name),
-    })
-    .path();
-    path.strip_prefix("/-/")
-        .map(str::to_owned)
-        .ok_or(RouteError::Unknown)
-}
-
-/// One project, of a page that its reader was given. `held_size` may block, and so does this.
-pub fn project(
-    page: &PageRef,
-    body: &Page,
-    stale_for_seconds: Option<u64>,
-    path_prefix: &str,
-    as_json: bool,
-    held_size: impl Fn(&FileRef) -> Option<u64>,
-) -> Option<Document> {
-    let forms = body.forms();
-    let plain = forms.choose([]);
-    let name = page.name.as_ref()?;
-    let shown = Shown {
-        page,
-        name,
-        format: Format::Json,
-        body: &plain.body,
-        path_prefix,
-        stale_for_seconds,
-    };
-    let project = Project::read(&shown, held_size)
-        .inspect_err(|why| tracing::warn!(error = %why, "a page of ours cannot be read"))
-        .ok()?;
-    Some(if as_json {
-        Document::json(&project)
-    } else {
-        Document::html(project_page::project(&project))
-    })
+    let name = form.name.unwrap_or_default();
+    let name = name.parse().map_err(|_| RouteError::Malformed(NO_ID))?;
+    let name = Some(name);
+    let path = Route::ProjectPage(PageRef { scope, name }).path();
+    match path.strip_prefix("/-/") {
+        Some(relative) => Ok(relative.to_owned()),
+        None => Err(RouteError::Unknown),
+    }
 }
 
 /// In place of a project that is too large to be kept whole.
-pub fn too_large(page: &PageRef) -> Document {
-    let name = page
-        .name
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+pub(super) fn too_large(page: &PageRef) -> String {
     let words = "Its page is larger than index.page_size: clients are given it as it comes, and it cannot be shown here.";
-    Document::html(project_page::notice(&name, words))
+    project_page::notice(page, words)
 }
 
 /// In place of a project that GitLab does not have, and for which it refers elsewhere.
-pub fn elsewhere(page: &PageRef) -> Document {
-    let name = page
-        .name
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+pub(super) fn elsewhere(page: &PageRef) -> String {
     let words = "GitLab has no package of this name there, and refers clients to a public index.";
-    Document::html(project_page::notice(&name, words))
+    project_page::notice(page, words)
 }
 
 /// What a form says.
 #[derive(Debug, Default)]
-struct Asked {
+struct Form {
     kind: Option<String>,
     id: Option<String>,
     name: Option<String>,
 }
 
-impl Asked {
+impl Form {
     fn read(query: &str) -> Self {
-        let mut asked = Self::default();
+        let mut form = Self::default();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let field = match &*key {
-                "kind" => &mut asked.kind,
-                "id" => &mut asked.id,
-                "name" => &mut asked.name,
+                "kind" => &mut form.kind,
+                "id" => &mut form.id,
+                "name" => &mut form.name,
                 _ => continue,
             };
             *field = Some(value.trim().to_owned());
         }
         // One choice in the form stands for both.
-        if let Some(mirror) = asked
-            .kind
-            .as_deref()
-            .and_then(|kind| kind.strip_prefix("mirror/"))
-        {
-            asked.id = Some(mirror.to_owned());
-            asked.kind = Some("mirror".to_owned());
+        let kind = form.kind.as_deref().unwrap_or_default();
+        if let Some(mirror) = kind.strip_prefix("mirror/") {
+            form.id = Some(mirror.to_owned());
+            form.kind = Some("mirror".to_owned());
         }
-        asked
+        form
     }
 }
 

@@ -25,7 +25,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-pub(super) fn policy() -> HeaderValue {
+pub fn content_security_policy() -> HeaderValue {
     POLICY.clone()
 }
 
@@ -50,7 +50,7 @@ mod tests {
                     && !text.contains('\r')
             );
         }
-        let policy = policy();
+        let policy = content_security_policy();
         let policy = policy.to_str().unwrap_or_default();
         assert!(
             policy.contains("'sha256-") && !policy.contains("unsafe"),

@@ -12,6 +12,7 @@ use pep440_rs::Version;
 use serde::Serialize;
 use url::Url;
 
+use crate::index::Page;
 use crate::registry::{FileRef, HOUSE, PageRef, Route};
 use crate::simple::{
     Entry, Format, ProjectName, ProjectStatus, RewriteError, file_version, read_entries,
@@ -22,13 +23,13 @@ use crate::values::digest::Digest;
 const FILES_MAX: usize = 5000;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Project {
+pub struct Project {
     pub schema: u32,
     pub name: String,
     /// `projects/42`, `groups/acme`, or a mirror's name.
     pub of: String,
     /// What the index says of the project as a whole (PEP 792).
-    pub status: Option<Standing>,
+    pub status: Option<ProjectStatus>,
     /// Set on a page that is shown although upstream could not confirm it.
     pub stale_for_seconds: Option<u64>,
     pub files: usize,
@@ -39,20 +40,14 @@ pub(super) struct Project {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Standing {
-    pub status: String,
-    pub reason: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Release {
+pub struct Release {
     /// As the files' names have it; null for files that have none.
     pub version: Option<String>,
     pub files: Vec<ProjectFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct ProjectFile {
+pub struct ProjectFile {
     pub filename: String,
     /// At this larder; null for what does not lead through it.
     pub url: Option<String>,
@@ -69,59 +64,65 @@ pub(super) struct ProjectFile {
     pub held: bool,
 }
 
-/// A page as it would be sent.
+/// A project's page, and what is shown besides the page's own bytes.
 #[derive(Debug)]
-pub(super) struct Shown<'p> {
-    pub page: &'p PageRef,
-    pub name: &'p ProjectName,
-    pub format: Format,
-    pub body: &'p [u8],
-    /// Stands before every link of ours.
-    pub path_prefix: &'p str,
+pub struct ProjectPage {
+    pub page: PageRef,
+    /// Stands before every link of larder's.
+    pub path_prefix: String,
     pub stale_for_seconds: Option<u64>,
 }
 
-impl Project {
-    /// `held_size` tells of an address how many bytes it yields if they are here, and may block.
-    ///
-    /// # Errors
-    /// When the page cannot be read, which larder's own can.
-    pub(super) fn read(
-        shown: &Shown<'_>,
+impl ProjectPage {
+    /// Reads the page that the reader was given. `held_size` tells of an address how many bytes it yields if they are
+    /// here, and may block.
+    pub fn read(
+        &self,
+        page: &Page,
         held_size: impl Fn(&FileRef) -> Option<u64>,
-    ) -> Result<Self, RewriteError> {
+    ) -> Option<Project> {
+        let forms = page.forms();
+        let name = self.page.name.as_ref()?;
+        match self.read_json(name, &forms.choose([]).body, held_size) {
+            Ok(project) => Some(project),
+            Err(why) => {
+                tracing::warn!(error = %why, "a page of ours cannot be read");
+                None
+            }
+        }
+    }
+
+    fn read_json(
+        &self,
+        name: &ProjectName,
+        body: &[u8],
+        held_size: impl Fn(&FileRef) -> Option<u64>,
+    ) -> Result<Project, RewriteError> {
         let base = Url::parse(HOUSE).map_err(|_| RewriteError::Spent)?;
-        let prefix = shown.path_prefix.to_owned();
-        let (mut found, status) =
-            read_entries(shown.format, shown.name, base, shown.body, move |entry| {
-                Some(file_of(entry, &prefix))
-            })?;
-        let left_out = found.len().saturating_sub(FILES_MAX);
-        found.truncate(FILES_MAX);
-        let files: Vec<ProjectFile> = found
-            .into_iter()
-            .map(
-                |(file, address)| match address.as_ref().and_then(&held_size) {
-                    // What is here is known better than what the index says of it.
-                    Some(size) => ProjectFile {
-                        held: true,
-                        size_bytes: Some(size),
-                        ..file
-                    },
-                    None => file,
-                },
-            )
-            .collect();
-        Ok(Self {
+        let prefix = self.path_prefix.clone();
+        let take = move |entry: &Entry<'_>| Some(file_of(entry, &prefix));
+        let (mut listed, status) = read_entries(Format::Json, name, base, body, take)?;
+        let left_out = listed.len().saturating_sub(FILES_MAX);
+        listed.truncate(FILES_MAX);
+        let mut files = Vec::with_capacity(listed.len());
+        for (mut file, address) in listed {
+            // The size of a cached file is known better here than in the index.
+            if let Some(size) = address.as_ref().and_then(&held_size) {
+                file.held = true;
+                file.size_bytes = Some(size);
+            }
+            files.push(file);
+        }
+        Ok(Project {
             schema: super::report::SCHEMA,
-            name: shown.name.to_string(),
-            of: shown.page.scope.to_string(),
-            status: status.map(|ProjectStatus { status, reason }| Standing { status, reason }),
-            stale_for_seconds: shown.stale_for_seconds,
+            name: name.to_string(),
+            of: self.page.scope.to_string(),
+            status,
+            stale_for_seconds: self.stale_for_seconds,
             files: files.len(),
             held: files.iter().filter(|file| file.held).count(),
             left_out,
-            releases: releases(files, shown.name),
+            releases: releases(files, name),
         })
     }
 }
@@ -203,17 +204,13 @@ mod tests {
         let body = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files})
             .to_string();
         let name = page.name.clone().ok_or("a name")?;
-        let shown = Shown {
-            page: &page,
-            name: &name,
-            format: Format::Json,
-            body: body.as_bytes(),
-            path_prefix: prefix,
+        let page = ProjectPage {
+            page,
+            path_prefix: prefix.to_owned(),
             stale_for_seconds: None,
         };
-        Ok(Project::read(&shown, |file| {
-            file.filename.is_wheel().then_some(7)
-        })?)
+        let held = |file: &FileRef| file.filename.is_wheel().then_some(7);
+        Ok(page.read_json(&name, body.as_bytes(), held)?)
     }
 
     fn file(name: &str, url: &str) -> serde_json::Value {

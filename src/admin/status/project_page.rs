@@ -8,7 +8,9 @@ use maud::{Markup, html};
 
 use super::frame::frame;
 use super::project::{Project, ProjectFile, Release};
-use super::words::{counted, size, time};
+use super::words::{counted, time};
+use crate::registry::PageRef;
+use crate::values::byte_size::in_units;
 
 /// From `/-/KIND/ID/NAME` to `/-/`.
 const HOME: &str = "../../";
@@ -16,7 +18,7 @@ const HOME: &str = "../../";
 /// Digits of a sha256 that tell files apart at a glance.
 const DIGEST_DIGITS: usize = 12;
 
-pub(super) fn project(project: &Project) -> String {
+pub fn project(project: &Project) -> String {
     let main = html! {
         section {
             h1 { (project.name) }
@@ -40,7 +42,11 @@ pub(super) fn project(project: &Project) -> String {
 }
 
 /// In place of a project that cannot be shown.
-pub(super) fn notice(title: &str, words: &str) -> String {
+pub(super) fn notice(page: &PageRef, words: &str) -> String {
+    let title = match &page.name {
+        Some(name) => name.to_string(),
+        None => String::new(),
+    };
     let main = html! { section { h1 { (title) } p { (words) } p { a href=(HOME) { "To larder’s status" } } } };
     frame(&format!("{title} · larder"), HOME, &main)
 }
@@ -75,7 +81,7 @@ fn one_file(id: &str, file: &ProjectFile) -> Markup {
                 @if file.metadata { span.tag { "metadata" } }
             }
             p.told {
-                (file.size_bytes.map_or_else(|| "size not told".to_owned(), size))
+                (file.size_bytes.map_or_else(|| "size not told".to_owned(), in_units))
                 @if let Some(python) = &file.requires_python { " · Python " (python) }
                 @if let Some(uploaded) = &file.upload_time { " · uploaded " time datetime=(uploaded) { (uploaded) } }
                 @if file.url.is_none() { " · not served here" }

@@ -1,45 +1,51 @@
 //! The status as it is told: the page and `/-/status` are two spellings of one [`Report`].
 //!
-//! Pure: a [`Snapshot`] in, words and numbers out. Every number has its unit in its name. The JSON is described in
+//! Pure: an [`Overview`] in, words and numbers out. Every number has its unit in its name. The JSON is described in
 //! `docs/status.md`; [`SCHEMA`] moves when a name or a meaning in it changes, not when something is added. Must not know
 //! HTTP or HTML.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::snapshot::{Disk, PeerState, Reach, Snapshot, Stale, Transfer};
-use super::words::{counted, share, size, time};
-use crate::admin::{CertificateGauges, Served, Stretch};
+use super::overview::{Lifetimes, Overview, StatusSettings};
+use super::words::{counted, share, time};
+use crate::admin::metrics::{Served, Window};
+use crate::admin::{CertificateReading, Health};
+use crate::file::DownloadProgress;
+use crate::index::StalePages;
 use crate::registry::Scope;
+use crate::upstream::{BreakerState, PeerReading};
+use crate::values::byte_size::in_units;
 
 pub(super) const SCHEMA: u32 = 1;
 
-/// Transfers that are told one by one; the rest is a number.
-const TRANSFERS_MAX: usize = 50;
+/// Downloads that are reported one by one; the rest is a number.
+const DOWNLOADS_MAX: usize = 50;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub schema: u32,
-    pub state: State,
+    pub state: StateReport,
     pub version: &'static str,
     pub uptime_seconds: u64,
     pub listen: Vec<String>,
     pub offline: bool,
-    pub rules: RulesTold,
-    pub history: HistoryTold,
-    pub upstreams: Vec<Upstream>,
+    pub rules: Lifetimes,
+    pub history: HistoryReport,
+    pub upstreams: Vec<UpstreamReport>,
     /// Null without TLS.
-    pub certificate: Option<CertificateTold>,
-    pub disk: DiskTold,
-    pub downloads: Downloads,
-    pub stale: Vec<StaleTold>,
+    pub certificate: Option<CertificateReport>,
+    pub disk: DiskReport,
+    pub downloads: DownloadsReport,
+    pub stale: Vec<StaleReport>,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct State {
+pub(super) struct StateReport {
     /// `ok`, `degraded`, `offline` or `stopping`.
     pub word: &'static str,
     pub sentence: String,
@@ -47,14 +53,7 @@ pub(super) struct State {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct RulesTold {
-    pub auth_cache_ttl_seconds: u64,
-    pub ttl_seconds: u64,
-    pub stale_if_error_seconds: u64,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct HistoryTold {
+pub(super) struct HistoryReport {
     pub hour: Period,
     pub day: Period,
     pub week: Period,
@@ -64,35 +63,27 @@ pub(super) struct HistoryTold {
 pub(super) struct Period {
     pub piece_seconds: u64,
     #[serde(flatten)]
-    pub sum: Counts,
+    pub sum: Served,
     /// Hits among requests, 0 to 1; null without requests.
     pub hit_ratio: Option<f64>,
     /// The oldest first.
-    pub pieces: Vec<Counts>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Counts {
-    pub requests: u64,
-    pub hits: u64,
-    pub sent_bytes: u64,
-    pub saved_bytes: u64,
+    pub pieces: Vec<Served>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Upstream {
+pub(super) struct UpstreamReport {
     pub name: String,
     /// `reachable`, `half_open`, `circuit_open`, or `not_asked` offline.
     pub state: &'static str,
     pub sentence: String,
     pub since_seconds: Option<u64>,
     pub next_try_seconds: Option<u64>,
-    pub last_error: Option<String>,
+    pub last_error: Option<&'static str>,
     pub last_error_age_seconds: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct CertificateTold {
+pub(super) struct CertificateReport {
     /// `good`, `ends_soon`, `expired` or `not_yet`.
     pub state: &'static str,
     /// RFC 3339.
@@ -103,24 +94,24 @@ pub(super) struct CertificateTold {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct DiskTold {
+pub(super) struct DiskReport {
     pub stored_bytes: u64,
     pub budget_bytes: u64,
     pub free_bytes: Option<u64>,
-    pub evictions: Option<u64>,
+    pub evictions: u64,
     pub quarantined: Option<u64>,
     pub sentence: String,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Downloads {
+pub(super) struct DownloadsReport {
     pub running: usize,
     /// The longest running first; at most 50.
-    pub listed: Vec<Download>,
+    pub listed: Vec<DownloadReport>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Download {
+pub(super) struct DownloadReport {
     /// `gitlab`, or a mirror's name.
     pub upstream: String,
     /// What it is, in words that tell no private name.
@@ -136,7 +127,7 @@ pub(super) struct Download {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct StaleTold {
+pub(super) struct StaleReport {
     /// `gitlab`, or a mirror's name.
     pub upstream: String,
     pub pages: usize,
@@ -146,48 +137,49 @@ pub(super) struct StaleTold {
 }
 
 impl Report {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
+    pub(super) fn of(overview: &Overview, settings: &StatusSettings) -> Self {
+        let readings = &overview.readings;
+        // People know the object storage as a part of GitLab.
+        let peers = readings
+            .peers
+            .iter()
+            .filter(|peer| peer.name != "object_store");
+        let offline = readings.offline;
         Self {
             schema: SCHEMA,
-            state: State::of(snapshot),
+            state: StateReport::of(&Health::of(readings)),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: snapshot.uptime.as_secs(),
-            listen: snapshot.listen.clone(),
-            offline: snapshot.offline,
-            rules: RulesTold {
-                auth_cache_ttl_seconds: snapshot.rules.cache_ttl.as_secs(),
-                ttl_seconds: snapshot.rules.ttl.as_secs(),
-                stale_if_error_seconds: snapshot.rules.stale_if_error.as_secs(),
+            uptime_seconds: overview.uptime.as_secs(),
+            listen: settings.listen.clone(),
+            offline,
+            rules: settings.lifetimes,
+            history: HistoryReport {
+                hour: Period::of(&overview.recent.hour),
+                day: Period::of(&overview.recent.day),
+                week: Period::of(&overview.recent.week),
             },
-            history: HistoryTold {
-                hour: Period::of(&snapshot.lately.hour),
-                day: Period::of(&snapshot.lately.day),
-                week: Period::of(&snapshot.lately.week),
-            },
-            upstreams: snapshot
-                .peers
-                .iter()
-                .map(|peer| Upstream::of(peer, snapshot.offline))
+            upstreams: peers
+                .map(|peer| UpstreamReport::of(peer, offline))
                 .collect(),
-            certificate: snapshot.certificate.map(CertificateTold::of),
-            disk: DiskTold::of(&snapshot.disk),
-            downloads: Downloads::of(&snapshot.downloads),
-            stale: snapshot.stale.iter().map(StaleTold::of).collect(),
-            page_fetches: snapshot.page_fetches,
-            auth_cache_entries: snapshot.auth_cache_entries,
+            certificate: readings.certificate.map(CertificateReport::of),
+            disk: DiskReport::of(overview),
+            downloads: DownloadsReport::of(&overview.downloads),
+            stale: overview.stale.iter().map(StaleReport::of).collect(),
+            page_fetches: readings.page_fetches,
+            auth_cache_entries: readings.grants.held,
         }
     }
 }
 
-impl State {
-    fn of(snapshot: &Snapshot) -> Self {
-        let reasons = snapshot.troubles.clone();
+impl StateReport {
+    fn of(health: &Health) -> Self {
+        let reasons: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
         let (word, sentence) = match reasons.as_slice() {
-            _ if snapshot.stopping => (
+            _ if health.stopping => (
                 "stopping",
                 "Stopping: what has begun is finished, nothing new is taken.".to_owned(),
             ),
-            [] if snapshot.offline => (
+            [] if health.offline => (
                 "offline",
                 "Offline, as configured: larder serves what it holds and asks no upstream."
                     .to_owned(),
@@ -205,224 +197,228 @@ impl State {
 }
 
 impl Period {
-    fn of(stretch: &Stretch) -> Self {
-        let sum = stretch.sum();
+    fn of(window: &Window) -> Self {
+        let sum = window.sum();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let hit_ratio = (sum.requests > 0).then(|| sum.hits as f64 / sum.requests as f64);
         Self {
-            piece_seconds: stretch.piece.as_secs(),
-            sum: Counts::of(sum),
+            piece_seconds: window.piece.as_secs(),
+            sum,
             hit_ratio,
-            pieces: stretch.pieces.iter().copied().map(Counts::of).collect(),
+            pieces: window.pieces.clone(),
         }
     }
 }
 
-impl Counts {
-    fn of(served: Served) -> Self {
-        let Served {
-            requests,
-            hits,
-            sent_bytes,
-            saved_bytes,
-        } = served;
-        Self {
-            requests,
-            hits,
-            sent_bytes,
-            saved_bytes,
-        }
-    }
-}
-
-impl Upstream {
-    fn of(peer: &PeerState, offline: bool) -> Self {
-        let since = peer
-            .since
-            .map(|since| format!(" for {}", time(since)))
-            .unwrap_or_default();
-        let next = match peer.next_try {
-            Some(Duration::ZERO) | None => "; the next request tries it".to_owned(),
-            Some(wait) => format!("; next try in {}", time(wait)),
+impl UpstreamReport {
+    fn of(peer: &PeerReading, offline: bool) -> Self {
+        let condition = &peer.condition;
+        let since = match condition.since {
+            Some(since) => format!(" for {}", time(since)),
+            None => String::new(),
         };
-        let (state, sentence) = match peer.reach {
+        let (state, sentence) = match condition.state {
             _ if offline => ("not_asked", "Not asked: larder is offline".to_owned()),
-            Reach::Reachable => ("reachable", "Reachable, as far as is known".to_owned()),
-            Reach::Trying => (
+            BreakerState::Closed => ("reachable", "Reachable, as far as is known".to_owned()),
+            BreakerState::HalfOpen => (
                 "half_open",
                 format!("Unreachable{since}; it is being tried again"),
             ),
-            Reach::Resting => (
-                "circuit_open",
-                format!("Unreachable{since}: the circuit breaker is open{next}"),
-            ),
+            BreakerState::Open => {
+                let next = match condition.next_try {
+                    Some(Duration::ZERO) | None => "; the next request tries it".to_owned(),
+                    Some(wait) => format!("; next try in {}", time(wait)),
+                };
+                (
+                    "circuit_open",
+                    format!("Unreachable{since}: the circuit breaker is open{next}"),
+                )
+            }
         };
         Self {
             name: peer.name.clone(),
             state,
             sentence,
-            since_seconds: peer.since.map(|since| since.as_secs()),
-            next_try_seconds: peer.next_try.map(|wait| wait.as_secs()),
-            last_error: peer.last_error.as_ref().map(|error| error.words.clone()),
-            last_error_age_seconds: peer.last_error.as_ref().map(|error| error.ago.as_secs()),
+            since_seconds: condition.since.map(|since| since.as_secs()),
+            next_try_seconds: condition.next_try.map(|wait| wait.as_secs()),
+            last_error: peer.last_fault.map(|(cause, _)| in_words(cause)),
+            last_error_age_seconds: peer.last_fault.map(|(_, ago)| ago.as_secs()),
         }
     }
 }
 
-impl CertificateTold {
-    fn of(shown: CertificateGauges) -> Self {
-        let not_after = humantime::format_rfc3339_seconds(shown.not_after).to_string();
+/// What the cause of a fault means to a person, without addresses.
+fn in_words(cause: &'static str) -> &'static str {
+    match cause {
+        "connect" => "the connection failed",
+        "tls" => "TLS failed; see the log",
+        "proxy" => "the proxy failed",
+        "timeout" => "no answer in time",
+        "broken" => "the connection closed before the end of the answer",
+        "stalled" => "the answer stalled",
+        "status" => "it answered with an error of its own (5xx)",
+        other => other,
+    }
+}
+
+impl CertificateReport {
+    fn of(certificate: CertificateReading) -> Self {
+        let not_after = certificate.not_after_text();
+        let judgement = certificate.judgement;
         Self {
-            state: shown.judgement.word(),
-            left_seconds: shown.judgement.left().map(|left| left.as_secs()),
-            sentence: format!("It {} ({not_after})", shown.judgement),
+            state: judgement.word(),
+            left_seconds: judgement.left().map(|left| left.as_secs()),
+            sentence: format!("It {judgement} ({not_after})"),
             not_after,
         }
     }
 }
 
-impl DiskTold {
-    fn of(disk: &Disk) -> Self {
-        let Disk {
-            stored_bytes,
-            budget_bytes,
-            free_bytes,
-            evictions,
-            quarantined,
-        } = *disk;
-        let share = share(stored_bytes, budget_bytes).unwrap_or_else(|| "nothing".to_owned());
-        let sentence = format!(
-            "{} of {} used, {share}",
-            size(stored_bytes),
-            size(budget_bytes)
-        );
+impl DiskReport {
+    fn of(overview: &Overview) -> Self {
+        let store = &overview.readings.store;
+        let share = share(store.bytes, store.budget_bytes);
+        let share = share.unwrap_or_else(|| "nothing".to_owned());
+        let stored = in_units(store.bytes);
+        let budget = in_units(store.budget_bytes);
         Self {
-            stored_bytes,
-            budget_bytes,
-            free_bytes,
-            evictions,
-            quarantined,
-            sentence,
+            stored_bytes: store.bytes,
+            budget_bytes: store.budget_bytes,
+            free_bytes: overview.free_bytes,
+            evictions: store.evictions,
+            quarantined: overview.quarantined,
+            sentence: format!("{stored} of {budget} used, {share}"),
         }
     }
 }
 
-impl Downloads {
-    fn of(transfers: &[Transfer]) -> Self {
-        let mut longest_first: Vec<&Transfer> = transfers.iter().collect();
-        longest_first.sort_by_key(|transfer| std::cmp::Reverse(transfer.since));
-        let listed = longest_first
-            .into_iter()
-            .take(TRANSFERS_MAX)
-            .map(Download::of)
-            .collect();
+impl DownloadsReport {
+    fn of(downloads: &[DownloadProgress]) -> Self {
+        let mut longest_first: Vec<&DownloadProgress> = downloads.iter().collect();
+        longest_first.sort_by_key(|download| Reverse(download.since));
+        longest_first.truncate(DOWNLOADS_MAX);
         Self {
-            running: transfers.len(),
-            listed,
+            running: downloads.len(),
+            listed: longest_first.into_iter().map(DownloadReport::of).collect(),
         }
     }
 }
 
-impl Download {
-    fn of(transfer: &Transfer) -> Self {
-        let upstream = upstream_name(transfer.mirror.as_ref());
-        // Whatever the snapshot holds: a name in GitLab is never told.
-        let filename = transfer
-            .filename
-            .clone()
-            .filter(|_| transfer.mirror.is_some());
-        let what = match (&filename, transfer.mirror.is_some()) {
-            (Some(name), _) => name.clone(),
-            (None, true) => format!("a file of the mirror {upstream}"),
-            (None, false) => "a file of a GitLab project".to_owned(),
+impl DownloadReport {
+    /// A file's name is shown only if it is a mirror's: what GitLab has is for callers who may read it.
+    fn of(download: &DownloadProgress) -> Self {
+        let scope = &download.file.scope;
+        let filename = match scope.is_mirror() {
+            true => Some(download.file.filename.to_string()),
+            false => None,
         };
-        let millis = transfer.since.as_millis().max(1);
-        let bytes_per_second = u128::from(transfer.written_bytes) * 1000 / millis;
+        let what = match &filename {
+            Some(name) => name.clone(),
+            None => "a file of a GitLab project".to_owned(),
+        };
+        let millis = download.since.as_millis().max(1);
+        let bytes_per_second = u128::from(download.written_bytes) * 1000 / millis;
         Self {
-            upstream,
+            upstream: upstream_name(Some(scope)),
             what,
             filename,
-            written_bytes: transfer.written_bytes,
-            size_bytes: transfer.size_bytes,
-            readers: transfer.readers,
-            age_seconds: transfer.since.as_secs(),
+            written_bytes: download.written_bytes,
+            size_bytes: download.size_bytes,
+            readers: download.readers,
+            age_seconds: download.since.as_secs(),
             bytes_per_second: u64::try_from(bytes_per_second).unwrap_or(u64::MAX),
         }
     }
 }
 
-impl StaleTold {
-    fn of(stale: &Stale) -> Self {
+impl StaleReport {
+    fn of(stale: &StalePages) -> Self {
         let upstream = upstream_name(stale.mirror.as_ref());
         let pages = counted(stale.pages as u64, "page", "pages");
         let oldest = match stale.oldest {
             Some(age) => format!("the oldest confirmed {} before", time(age)),
             None => "stored by an earlier run".to_owned(),
         };
-        let sentence = format!(
-            "{pages} of {upstream}, {oldest}; last given {} ago",
-            time(stale.last)
-        );
+        let last = time(stale.last);
         Self {
+            sentence: format!("{pages} of {upstream}, {oldest}; last given {last} ago"),
             upstream,
             pages: stale.pages,
             oldest_seconds: stale.oldest.map(|age| age.as_secs()),
             last_given_seconds_ago: stale.last.as_secs(),
-            sentence,
         }
     }
 }
 
-fn upstream_name(mirror: Option<&Scope>) -> String {
-    mirror.map_or_else(|| "gitlab".to_owned(), Scope::to_string)
+/// `gitlab`, or the name of the scope's mirror.
+fn upstream_name(scope: Option<&Scope>) -> String {
+    match scope {
+        Some(scope) if scope.is_mirror() => scope.to_string(),
+        _ => "gitlab".to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::snapshot::Rules;
     use super::*;
-    use crate::admin::Lately;
+    use crate::admin::metrics::Recent;
+    use crate::admin::{Readings, Reason};
+    use crate::registry::{FileRef, Route};
+    use crate::upstream::BreakerCondition;
+    use crate::values::clock;
+    use crate::values::digest::Digest;
 
-    fn snapshot(downloads: Vec<Transfer>, troubles: &[&str]) -> Snapshot {
-        let stretch = Stretch {
-            piece: Duration::from_secs(60),
+    fn report(downloads: Vec<DownloadProgress>) -> Report {
+        let second = Duration::from_secs(1);
+        let window = Window {
+            piece: 60 * second,
             pieces: vec![Served::default()],
         };
-        let second = Duration::from_secs(1);
-        Snapshot {
-            troubles: troubles.iter().map(ToString::to_string).collect(),
-            offline: false,
-            stopping: false,
+        let overview = Overview {
+            readings: Readings::default(),
             uptime: second,
-            listen: Vec::new(),
-            public_url: String::new(),
-            mirrors: Vec::new(),
-            rules: Rules {
-                cache_ttl: second,
-                ttl: second,
-                stale_if_error: second,
+            recent: Recent {
+                hour: window.clone(),
+                day: window.clone(),
+                week: window,
             },
-            lately: Lately {
-                hour: stretch.clone(),
-                day: stretch.clone(),
-                week: stretch,
-            },
-            peers: Vec::new(),
-            certificate: None,
-            disk: Disk::default(),
+            free_bytes: None,
+            quarantined: None,
             downloads,
             stale: Vec::new(),
-            page_fetches: 0,
-            auth_cache_entries: 0,
-        }
+        };
+        let settings = StatusSettings {
+            begun: clock::now(),
+            listen: Vec::new(),
+            public_url: String::new(),
+            path_prefix: String::new(),
+            mirrors: Vec::new(),
+            lifetimes: Lifetimes {
+                auth_cache_ttl_seconds: 1,
+                ttl_seconds: 1,
+                stale_if_error_seconds: 1,
+            },
+        };
+        Report::of(&overview, &settings)
     }
 
-    fn transfer(mirror: bool, written_bytes: u64, seconds: u64) -> Transfer {
-        Transfer {
-            mirror: Scope::mirror("pypi").filter(|_| mirror),
-            filename: Some("kestrel-1.0.tar.gz".to_owned()),
+    fn download(mirror: bool, written_bytes: u64, seconds: u64) -> DownloadProgress {
+        let digest = "0".repeat(64);
+        let path = match mirror {
+            true => "/pypi/packages/kestrel-1.0.tar.gz".to_owned(),
+            false => {
+                format!("/api/v4/projects/42/packages/pypi/files/{digest}/kestrel-1.0.tar.gz")
+            }
+        };
+        let file = match Route::from_path(&path) {
+            Ok(Route::File(file)) => file,
+            Ok(Route::Mirrored(path)) => FileRef::mirrored(&path, Digest::of(b"")),
+            other => panic!("{path}: {other:?}"),
+        };
+        DownloadProgress {
+            file,
             written_bytes,
             size_bytes: None,
             readers: 1,
@@ -432,56 +428,69 @@ mod tests {
 
     #[test]
     fn the_state_is_said_in_words() {
-        let told = |troubles: &[&str]| State::of(&snapshot(Vec::new(), troubles));
-        assert_eq!(told(&[]).sentence, "All is well.");
+        let degraded = |details: &[&str]| {
+            let mut health = Health::of(&Readings::default());
+            for detail in details {
+                health
+                    .reasons
+                    .push(Reason::new("store_full", (*detail).to_owned()));
+            }
+            health
+        };
+        let state = |details: &[&str]| StateReport::of(&degraded(details));
+        assert_eq!(state(&[]).sentence, "All is well.");
         assert_eq!(
-            told(&["cannot reach gitlab"]).sentence,
+            state(&["cannot reach gitlab"]).sentence,
             "Degraded: cannot reach gitlab."
         );
-        let two = told(&["one", "two"]);
-        assert_eq!(
-            (two.word, &*two.sentence, two.reasons.len()),
-            ("degraded", "Degraded, for 2 reasons.", 2)
-        );
-        let offline = Snapshot {
+        let two = state(&["one", "two"]);
+        assert_eq!(two.word, "degraded");
+        assert_eq!(two.sentence, "Degraded, for 2 reasons.");
+        assert_eq!(two.reasons.len(), 2);
+        let offline = Health {
             offline: true,
-            ..snapshot(Vec::new(), &[])
+            ..degraded(&[])
         };
-        assert_eq!(State::of(&offline).word, "offline");
-        let stopping = Snapshot {
+        assert_eq!(StateReport::of(&offline).word, "offline");
+        let stopping = Health {
             stopping: true,
-            ..snapshot(Vec::new(), &["one"])
+            ..degraded(&["one"])
         };
-        assert_eq!(State::of(&stopping).word, "stopping");
+        assert_eq!(StateReport::of(&stopping).word, "stopping");
     }
 
     #[test]
     fn a_resting_upstream_is_told_with_its_last_error_and_next_try() {
-        let peer = PeerState {
+        let peer = PeerReading {
             name: "gitlab".to_owned(),
-            reach: Reach::Resting,
-            since: Some(Duration::from_secs(130)),
-            next_try: Some(Duration::from_secs(8)),
-            last_error: None,
+            condition: BreakerCondition {
+                state: BreakerState::Open,
+                since: Some(Duration::from_secs(130)),
+                next_try: Some(Duration::from_secs(8)),
+            },
+            last_fault: Some(("timeout", Duration::from_secs(3))),
+            ..PeerReading::default()
         };
-        let words = Upstream::of(&peer, false).sentence;
+        let report = UpstreamReport::of(&peer, false);
         assert_eq!(
-            words,
+            report.sentence,
             "Unreachable for 2 min 10 s: the circuit breaker is open; next try in 8 s"
         );
-        assert_eq!(Upstream::of(&peer, true).state, "not_asked");
+        assert_eq!(report.last_error, Some("no answer in time"));
+        assert_eq!(UpstreamReport::of(&peer, true).state, "not_asked");
     }
 
     proptest! {
         #[test]
         fn no_download_of_gitlabs_is_named_and_the_list_is_bounded(
-            transfers in prop::collection::vec((any::<bool>(), any::<u64>(), 0..u64::MAX >> 10), 0..120),
+            downloads in prop::collection::vec((any::<bool>(), any::<u64>(), 0..u64::MAX >> 10), 0..120),
         ) {
-            let transfers: Vec<_> = transfers.into_iter().map(|(mirror, bytes, age)| transfer(mirror, bytes, age)).collect();
-            let report = Report::of(&snapshot(transfers.clone(), &[]));
-            prop_assert_eq!(report.downloads.running, transfers.len());
-            prop_assert_eq!(report.downloads.listed.len(), transfers.len().min(TRANSFERS_MAX));
-            for download in &report.downloads.listed {
+            let downloads: Vec<_> = downloads.into_iter().map(|(mirror, bytes, age)| download(mirror, bytes, age)).collect();
+            let running = downloads.len();
+            let report = report(downloads).downloads;
+            prop_assert_eq!(report.running, running);
+            prop_assert_eq!(report.listed.len(), running.min(DOWNLOADS_MAX));
+            for download in &report.listed {
                 let named = format!("{download:?}").contains("kestrel");
                 prop_assert_eq!(named, download.upstream == "pypi");
             }

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use super::finding::{Finding, took};
-use crate::cli::bytes::in_units;
 use crate::store::{DiskSpeed, Filesystem, FolderFacts};
+use crate::values::byte_size::in_units;
 
 /// Below it a download waits for the disk rather than for the line. Bytes a second.
 const SLOW_BYTES_PER_SECOND: u64 = 20 << 20;

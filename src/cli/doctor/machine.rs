@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
-use crate::cli::bytes::in_units;
+use crate::values::byte_size::in_units;
 
 /// Besides connections: the index, the log, downloads to upstream.
 const FILES_BESIDES: u64 = 128;

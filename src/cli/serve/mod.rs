@@ -120,8 +120,8 @@ fn warn_of_few_files(connections: usize) {
 
 /// One line about the daemon, for its service manager.
 fn status(app: &App) -> String {
-    let gauges = app.active().services().gauges();
-    in_words(destination(app.gitlab()).as_deref(), &gauges)
+    let readings = app.active().services().admin.readings();
+    in_words(destination(app.gitlab()).as_deref(), &readings)
 }
 
 /// Those that end the daemon.

@@ -17,7 +17,8 @@ pub(super) async fn reload(app: &mut App, invocation: &Invocation) {
         Ok(Err(why)) => Err(why.to_string()),
         Err(why) => Err(format!("larder failed at reading it: {why}")),
     };
-    let metrics = &app.active().services().metrics;
+    let services = app.active().services();
+    let metrics = &services.admin.metrics;
     match done {
         Ok(waiting) => {
             metrics.config_taken(clock::wall());

@@ -4,8 +4,8 @@
 
 use url::Url;
 
-use crate::admin::{Gauges, Health};
-use crate::cli::bytes::in_units;
+use crate::admin::{Health, Readings};
+use crate::values::byte_size::in_units;
 
 /// Host and port of a URL, without what may be secret in it.
 pub(super) fn destination(url: Option<&str>) -> Option<String> {
@@ -18,21 +18,19 @@ pub(super) fn destination(url: Option<&str>) -> Option<String> {
 }
 
 /// `in front of HOST, 12.3 GiB of 20.0 GiB, 3 downloads`, and what is amiss.
-pub(super) fn in_words(host: Option<&str>, gauges: &Gauges) -> String {
+pub(super) fn in_words(host: Option<&str>, readings: &Readings) -> String {
     let place = host.map_or_else(
         || "offline".to_owned(),
         |host| format!("in front of {host}"),
     );
-    let (bytes, budget) = (
-        in_units(gauges.store.bytes),
-        in_units(gauges.store.budget_bytes),
-    );
-    let downloads = match gauges.downloads {
+    let bytes = in_units(readings.store.bytes);
+    let budget = in_units(readings.store.budget_bytes);
+    let downloads = match readings.downloads {
         0 => String::new(),
         1 => ", 1 download".to_owned(),
         more => format!(", {more} downloads"),
     };
-    let health = Health::of(gauges);
+    let health = Health::of(readings);
     let amiss = if health.reasons.is_empty() {
         String::new()
     } else {
@@ -44,27 +42,28 @@ pub(super) fn in_words(host: Option<&str>, gauges: &Gauges) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::StoreGauges;
+    use crate::store::StoreReading;
 
     #[test]
     fn a_line_says_where_how_full_how_busy_and_what_is_amiss() {
-        let store = StoreGauges {
+        let store = StoreReading {
             bytes: 3 << 29,
             budget_bytes: 20 << 30,
-            ..StoreGauges::default()
+            ..StoreReading::default()
         };
-        let mut gauges = Gauges {
+        let mut readings = Readings {
             downloads: 3,
             store,
-            ..Gauges::default()
+            ..Readings::default()
         };
         let host = destination(Some("https://user:secret@gitlab.example:8443/path"));
         assert_eq!(
-            in_words(host.as_deref(), &gauges),
+            in_words(host.as_deref(), &readings),
             "in front of gitlab.example:8443, 1.5 GiB of 20.0 GiB, 3 downloads"
         );
-        (gauges.downloads, gauges.store.full) = (0, true);
-        let line = in_words(None, &gauges);
+        readings.downloads = 0;
+        readings.store.full = true;
+        let line = in_words(None, &readings);
         assert!(
             line.starts_with("offline, 1.5 GiB of 20.0 GiB; degraded: "),
             "{line}"

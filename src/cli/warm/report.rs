@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::super::bytes::{counted, in_units};
+use super::super::bytes::counted;
 use super::super::progress;
 use super::allowed::Allowed;
 use super::inputs::Inputs;
@@ -21,6 +21,7 @@ use crate::airgap::warm::target::Target;
 use crate::airgap::warm::{Event, Fetched};
 use crate::app::CommandContext;
 use crate::store::SetName;
+use crate::values::byte_size::in_units;
 use crate::values::digest::Digest;
 
 /// So many names are told of a long list.

@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 use super::config::TlsConfig;
 use super::pair::{Pair, PairError};
 use super::watch::{PairWatch, WatchStep};
-use crate::server::shutdown::Shutdown;
 use crate::values::clock;
 use crate::values::digest::Digest;
 use crate::values::secret_file::SecretFile;
+use crate::values::shutdown::Shutdown;
 use crate::values::validity::{Judgement, Validity};
 
 /// How often the files are looked at.

@@ -23,19 +23,19 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, IdleLimits, IdleVerdict, TimedOut, WatchedBody};
 use super::clients::ClientAddress;
-use super::connection_counts::{ConnectionCounts, TurnedAway};
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
 use super::places::ConnectionPlace;
 use super::stream::{ClientStream, First};
+use crate::admin::metrics::{ConnectionCounts, TurnedAway};
 use crate::server::ServerLimits;
 use crate::server::admission::{NoPlace, is_probe_request};
 use crate::server::body::ReplyBody;
 use crate::server::endpoints::OverTls;
 use crate::server::reply::{self, Refusal};
-use crate::server::shutdown::Shutdown;
 use crate::values::clock;
+use crate::values::shutdown::Shutdown;
 
 /// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -15,15 +15,15 @@ use tokio::time::{sleep, timeout};
 use super::acceptor::{self, Acceptor, Arrival, ControlAcceptor, NetworkAcceptor};
 use super::clients::{ClientAddress, Clients, Seat};
 use super::connection::{Connection, ConnectionContext};
-use super::connection_counts::{ConnectionCounts, TurnedAway};
 use super::heads::HeadRoom;
 use super::places::{ConnectionPlace, Places};
+use crate::admin::metrics::{ConnectionCounts, TurnedAway};
 use crate::server::ServerLimits;
 use crate::server::body::ReplyBody;
 use crate::server::control;
 use crate::server::services::ActiveServices;
-use crate::server::shutdown::Shutdown;
 use crate::values::clock;
+use crate::values::shutdown::Shutdown;
 
 /// A pause after a failed accept: with no file descriptor left, spinning helps no client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -137,7 +137,7 @@ impl<A: Acceptor> Listener<A> {
 impl Listener<NetworkAcceptor> {
     /// Serves until told to stop, then until the last connection is done or the drain limit is over.
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
-        let counts = Arc::clone(&active.services().connections);
+        let counts = Arc::clone(&active.services().admin.metrics.connections);
         let present = Arc::clone(&active);
         let answer = move |request| {
             let services = present.services();

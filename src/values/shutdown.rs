@@ -25,7 +25,7 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    pub(super) async fn begun(&self) {
+    pub async fn begun(&self) {
         // The sender lives in self: waiting can only end well.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }

@@ -1,11 +1,9 @@
 //! How many clients are connected, came, and were turned away.
 //!
-//! Must not know why a client is turned away beyond a word for it.
+//! The server counts; must not know why a client is turned away beyond a word for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::admin::ConnectionGauges;
 
 /// Why a connection is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +47,15 @@ pub struct ConnectionCounts {
     refused: [AtomicU64; TurnedAway::ALL.len()],
 }
 
+/// The connections at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionReading {
+    pub open: u64,
+    pub accepted: u64,
+    /// Turned away, by why.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
 /// One connection, for as long as it is open.
 pub struct OpenConnection(Arc<ConnectionCounts>);
 
@@ -61,18 +68,16 @@ impl ConnectionCounts {
     }
 
     pub fn refused(&self, why: TurnedAway) {
-        let place = TurnedAway::ALL
-            .iter()
-            .position(|known| *known == why)
-            .unwrap_or_default();
-        if let Some(count) = self.refused.get(place) {
-            count.fetch_add(1, Ordering::Relaxed);
+        for (known, count) in TurnedAway::ALL.iter().zip(&self.refused) {
+            if *known == why {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
-    pub fn read(&self) -> ConnectionGauges {
+    pub fn read(&self) -> ConnectionReading {
         let refused = TurnedAway::ALL.iter().zip(&self.refused);
-        ConnectionGauges {
+        ConnectionReading {
             open: self.open.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: refused

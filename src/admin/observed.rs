@@ -1,0 +1,58 @@
+//! The components that the admin endpoints look at, and one look at all of them.
+//!
+//! Must not judge what it sees.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::metrics::Metrics;
+use super::readings::{CertificateReading, Readings};
+use crate::access::Access;
+use crate::file::Files;
+use crate::index::Pages;
+use crate::store::Store;
+use crate::upstream::Upstream;
+use crate::values::shutdown::Shutdown;
+use crate::values::validity::Validity;
+
+/// Tells the dates of the certificate that TLS clients are shown, if there is one.
+pub type CertificateDates = Box<dyn Fn() -> Option<Validity> + Send + Sync>;
+
+/// The components that the endpoints look at.
+pub struct Observed {
+    pub access: Arc<Access>,
+    pub files: Arc<Files>,
+    pub pages: Arc<Pages>,
+    pub store: Arc<Store>,
+    pub upstream: Arc<Upstream>,
+    /// What the server counts.
+    pub metrics: Arc<Metrics>,
+    pub certificate: CertificateDates,
+    /// Tells whether the daemon is stopping.
+    pub shutdown: Shutdown,
+}
+
+impl Observed {
+    pub(super) fn read(&self, now: Instant, wall: SystemTime) -> Readings {
+        let validity = (self.certificate)();
+        Readings {
+            stopping: self.shutdown.has_begun(),
+            offline: self.upstream.is_offline(),
+            peers: self.upstream.peers().collect(),
+            files: self.files.reading(now),
+            downloads: self.files.downloading() as u64,
+            prefetch_queue: self.files.prefetching() as u64,
+            page_fetches: self.pages.fetching() as u64,
+            grants: self.access.reading(),
+            store: self.store.reading(now),
+            connections: self.metrics.connections.read(),
+            certificate: validity.map(|validity| CertificateReading {
+                not_after: validity.until(),
+                judgement: validity.judge(wall),
+            }),
+            config_refused: self.metrics.config_refused_for(now),
+            last_stale: self.metrics.last_stale(now),
+            awaited_parts: self.store.awaited.all(wall),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What each component says of itself at one moment: the values that a scrape, a readiness probe and the status page
+//! show.
+//!
+//! Instants have become durations up to that moment. Must not judge, and must not count.
+
+use std::time::{Duration, SystemTime};
+
+use super::metrics::ConnectionReading;
+use crate::access::GrantReading;
+use crate::file::FilesReading;
+use crate::store::StoreReading;
+use crate::upstream::PeerReading;
+use crate::values::awaited_parts::AwaitedParts;
+use crate::values::validity::Judgement;
+
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// The daemon was told to stop and finishes what it has begun.
+    pub stopping: bool,
+    /// No upstream is asked.
+    pub offline: bool,
+    /// `gitlab` first, then `object_store` (where its signed links lead), then the mirrors.
+    pub peers: Vec<PeerReading>,
+    pub files: FilesReading,
+    /// Downloads from upstream under way.
+    pub downloads: u64,
+    /// Wheels whose metadata is to be prefetched.
+    pub prefetch_queue: u64,
+    pub page_fetches: u64,
+    pub grants: GrantReading,
+    pub store: StoreReading,
+    pub connections: ConnectionReading,
+    /// Of the certificate that TLS clients are shown now, if there is one.
+    pub certificate: Option<CertificateReading>,
+    /// For how long the newest configuration has been refused and an older one is active.
+    pub config_refused: Option<Duration>,
+    /// Since the last page that was served stale.
+    pub last_stale: Option<Duration>,
+    /// Split bundles that were imported in part.
+    pub awaited_parts: Vec<AwaitedParts>,
+}
+
+/// A certificate, and what its dates mean now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateReading {
+    pub not_after: SystemTime,
+    pub judgement: Judgement,
+}
+
+impl CertificateReading {
+    /// The last moment at which it is valid (RFC 3339).
+    pub(super) fn not_after_text(&self) -> String {
+        humantime::format_rfc3339_seconds(self.not_after).to_string()
+    }
+}
