@@ -5,7 +5,7 @@
 //! the directory's content.
 
 use super::fields::Fields;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableWheel;
 use crate::values::byte_range::Extent;
 
 const END: &[u8] = b"PK\x05\x06";
@@ -28,7 +28,7 @@ const DIRECTORY_BYTES_MAX: u64 = 8 << 20;
 
 /// What the end of an archive says about its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct EndRecord {
     pub(super) entries: u64,
     pub(super) directory: Extent,
 }
@@ -41,33 +41,34 @@ struct Claim {
     start: u64,
 }
 
-impl End {
+impl EndRecord {
     /// Reads the last bytes of a file, which begin at `offset`.
-    pub(super) fn find(tail: &[u8], offset: u64) -> Result<Self, Unreadable> {
-        let records: Vec<usize> = positions(tail).collect();
-        let (&last, others) = records.split_last().ok_or(Unreadable::NoEnd)?;
+    pub(super) fn find(tail: &[u8], offset: u64) -> Result<Self, UnreadableWheel> {
+        let records = positions(tail);
+        let Some((&last, others)) = records.split_last() else {
+            return Err(UnreadableWheel::NoEnd);
+        };
         if !closes(tail, last) {
-            return Err(Unreadable::AfterEnd);
+            return Err(UnreadableWheel::AfterEnd);
         }
         if others.iter().any(|&other| closes(tail, other)) {
-            return Err(Unreadable::TwoEnds);
+            return Err(UnreadableWheel::TwoEnds);
         }
         let claim = end_record(&tail[last..])?;
-        let (claim, end) = match last
-            .checked_sub(LOCATOR_BYTES)
-            .filter(|at| tail[*at..].starts_with(LOCATOR))
-        {
-            None => (claim, offset + last as u64),
-            Some(locator) => wide(tail, offset, locator, &claim)?,
+        let (claim, end) = match last.checked_sub(LOCATOR_BYTES) {
+            Some(locator) if tail[locator..].starts_with(LOCATOR) => {
+                wide(tail, offset, locator, &claim)?
+            }
+            _ => (claim, offset + last as u64),
         };
         if claim.entries > ENTRIES_MAX || claim.bytes > DIRECTORY_BYTES_MAX {
-            return Err(Unreadable::TooMany);
+            return Err(UnreadableWheel::TooMany);
         }
         if claim.entries == 0
             || claim.start.checked_add(claim.bytes) != Some(end)
             || claim.start == end
         {
-            return Err(Unreadable::Misplaced);
+            return Err(UnreadableWheel::Misplaced);
         }
         Ok(Self {
             entries: claim.entries,
@@ -79,44 +80,48 @@ impl End {
     }
 }
 
-fn positions(tail: &[u8]) -> impl Iterator<Item = usize> {
-    tail.windows(END.len())
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == END)
-        .map(|(at, _)| at)
+/// Where an end record may begin.
+fn positions(tail: &[u8]) -> Vec<usize> {
+    let mut positions = Vec::new();
+    for (at, bytes) in tail.windows(END.len()).enumerate() {
+        if bytes == END {
+            positions.push(at);
+        }
+    }
+    positions
 }
 
 /// Whether an end record here would have a comment that ends where the file ends.
 fn closes(tail: &[u8], at: usize) -> bool {
-    let mut length = Fields(&tail[at..]);
-    length.bytes(END_BYTES - 2).is_some()
-        && length
-            .u16()
-            .is_some_and(|comment| at + END_BYTES + usize::from(comment) == tail.len())
+    let mut fields = Fields(&tail[at..]);
+    if fields.bytes(END_BYTES - 2).is_none() {
+        return false;
+    }
+    match fields.u16() {
+        Some(comment_bytes) => at + END_BYTES + usize::from(comment_bytes) == tail.len(),
+        None => false,
+    }
 }
 
-fn end_record(record: &[u8]) -> Result<Claim, Unreadable> {
+fn end_record(record: &[u8]) -> Result<Claim, UnreadableWheel> {
     let mut fields = Fields(record);
     let mut read = || {
         fields.exactly(END)?;
-        let disks = (fields.u16()?, fields.u16()?);
-        let entries = (fields.u16()?, fields.u16()?);
-        Some((
-            disks,
-            entries,
-            u64::from(fields.u32()?),
-            u64::from(fields.u32()?),
-        ))
+        let disks = [fields.u16()?, fields.u16()?];
+        let entries_here = fields.u16()?;
+        let claim = Claim {
+            entries: fields.u16()?.into(),
+            bytes: fields.u32()?.into(),
+            start: fields.u32()?.into(),
+        };
+        Some((disks, entries_here, claim))
     };
-    let (disks, entries, bytes, start) = read().ok_or(Unreadable::NoEnd)?;
-    let one_disk = matches!(disks, (0 | 0xffff, 0 | 0xffff)) && entries.0 == entries.1;
-    one_disk
-        .then_some(Claim {
-            entries: entries.0.into(),
-            bytes,
-            start,
-        })
-        .ok_or(Unreadable::Disks)
+    let (disks, entries_here, claim) = read().ok_or(UnreadableWheel::NoEnd)?;
+    if matches!(disks, [0 | 0xffff, 0 | 0xffff]) && u64::from(entries_here) == claim.entries {
+        Ok(claim)
+    } else {
+        Err(UnreadableWheel::Disks)
+    }
 }
 
 /// The claim of the zip64 records before an end record, and where they begin.
@@ -125,40 +130,42 @@ fn wide(
     offset: u64,
     locator: usize,
     narrow: &Claim,
-) -> Result<(Claim, u64), Unreadable> {
+) -> Result<(Claim, u64), UnreadableWheel> {
     let mut fields = Fields(&tail[locator..]);
     let mut read = || {
         fields.exactly(LOCATOR)?;
         Some((fields.u32()?, fields.u64()?, fields.u32()?))
     };
-    let (disk, place, disks) = read().ok_or(Unreadable::Zip64)?;
-    let record = locator.checked_sub(END_64_BYTES).ok_or(Unreadable::Zip64)?;
+    let (disk, place, disks) = read().ok_or(UnreadableWheel::Zip64)?;
+    let Some(record) = locator.checked_sub(END_64_BYTES) else {
+        return Err(UnreadableWheel::Zip64);
+    };
     let place_fits = place == offset + record as u64;
     let mut fields = Fields(&tail[record..locator]);
     let mut read = || {
         fields.exactly(END_64)?;
         let size = fields.u64()?;
         fields.bytes(4)?; // versions
-        let disks = (fields.u32()?, fields.u32()?);
-        let entries = (fields.u64()?, fields.u64()?);
-        Some((size, disks, entries, fields.u64()?, fields.u64()?))
+        let own_disks = [fields.u32()?, fields.u32()?];
+        let entries_here = fields.u64()?;
+        let claim = Claim {
+            entries: fields.u64()?,
+            bytes: fields.u64()?,
+            start: fields.u64()?,
+        };
+        Some((size, own_disks, entries_here, claim))
     };
-    let (size, inner_disks, entries, bytes, start) = read().ok_or(Unreadable::Zip64)?;
-    if disk != 0 || disks > 1 || inner_disks != (0, 0) || entries.0 != entries.1 {
-        return Err(Unreadable::Disks);
+    let (size, own_disks, entries_here, claim) = read().ok_or(UnreadableWheel::Zip64)?;
+    if disk != 0 || disks > 1 || own_disks != [0, 0] || entries_here != claim.entries {
+        return Err(UnreadableWheel::Disks);
     }
-    let claim = Claim {
-        entries: entries.0,
-        bytes,
-        start,
-    };
     let agrees = |narrow: u64, wide: u64, full: u64| narrow == wide || narrow == full;
     let twins = agrees(narrow.entries, claim.entries, 0xffff)
         && agrees(narrow.bytes, claim.bytes, 0xffff_ffff)
         && agrees(narrow.start, claim.start, 0xffff_ffff);
     // Its size leaves out the signature and itself, and leaves no room for anything else.
     if !place_fits || size != (END_64_BYTES - 12) as u64 || !twins {
-        return Err(Unreadable::Zip64);
+        return Err(UnreadableWheel::Zip64);
     }
     Ok((claim, offset + record as u64))
 }

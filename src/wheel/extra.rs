@@ -3,7 +3,7 @@
 //! Must not know which header they belong to.
 
 use super::fields::Fields;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableWheel;
 
 /// Says that a 32-bit number is in the zip64 extra field.
 const ELSEWHERE: u32 = 0xffff_ffff;
@@ -21,21 +21,16 @@ pub(super) fn widened<const N: usize>(
     numbers: [u32; N],
     extra: &[u8],
     name: &[u8],
-) -> Result<[u64; N], Unreadable> {
+) -> Result<[u64; N], UnreadableWheel> {
     let mut fields = Fields(extra);
     let mut wide: Option<Fields<'_>> = None;
     while !fields.is_empty() {
-        let mut read = || {
-            let kind = fields.u16()?;
-            let length = fields.u16()?;
-            Some((kind, fields.bytes(length.into())?))
-        };
-        match read().ok_or(Unreadable::Directory)? {
-            (ZIP64, _) if wide.is_some() => return Err(Unreadable::Zip64),
+        match field(&mut fields).ok_or(UnreadableWheel::Directory)? {
+            (ZIP64, _) if wide.is_some() => return Err(UnreadableWheel::Zip64),
             (ZIP64, content) => wide = Some(Fields(content)),
             // A version and a checksum come before the name.
             (NAME, content) if content.get(5..) != Some(name) => {
-                return Err(Unreadable::MemberName);
+                return Err(UnreadableWheel::MemberName);
             }
             _ => {}
         }
@@ -43,13 +38,20 @@ pub(super) fn widened<const N: usize>(
     let mut widened = [0; N];
     for (wide_number, number) in widened.iter_mut().zip(numbers) {
         *wide_number = match &mut wide {
-            Some(wide) if number == ELSEWHERE => wide.u64().ok_or(Unreadable::Zip64)?,
-            None if number == ELSEWHERE => return Err(Unreadable::Zip64),
+            Some(wide) if number == ELSEWHERE => wide.u64().ok_or(UnreadableWheel::Zip64)?,
+            None if number == ELSEWHERE => return Err(UnreadableWheel::Zip64),
             _ => number.into(),
         };
     }
-    if wide.is_some_and(|wide| !wide.is_empty()) {
-        return Err(Unreadable::Zip64);
+    match wide {
+        Some(left) if !left.is_empty() => Err(UnreadableWheel::Zip64),
+        _ => Ok(widened),
     }
-    Ok(widened)
+}
+
+/// The next extra field: its kind and its content.
+fn field<'a>(fields: &mut Fields<'a>) -> Option<(u16, &'a [u8])> {
+    let kind = fields.u16()?;
+    let length = fields.u16()?;
+    Some((kind, fields.bytes(length.into())?))
 }

@@ -15,7 +15,11 @@ impl<'a> Fields<'a> {
 
     /// Takes these very bytes.
     pub(super) fn exactly(&mut self, expected: &[u8]) -> Option<()> {
-        (self.bytes(expected.len())? == expected).then_some(())
+        if self.bytes(expected.len())? == expected {
+            Some(())
+        } else {
+            None
+        }
     }
 
     pub(super) fn u16(&mut self) -> Option<u16> {

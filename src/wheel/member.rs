@@ -4,13 +4,12 @@
 //! whatever was promised, and what comes out must have the promised length and CRC-32. Must not know what a member is
 //! for.
 
-use std::ops::Range;
-
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
+use super::directory_entry::DirectoryEntry;
 use super::extra::widened;
 use super::fields::Fields;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableWheel;
 use crate::values::byte_range::Extent;
 
 const HEADER: &[u8] = b"PK\x03\x04";
@@ -52,27 +51,30 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// `flags` go with the method, the packed size with the unpacked one; `place` reaches up to the next member.
-    pub(super) fn new(
-        name: &str,
-        (flags, method): (u16, u16),
-        crc: u32,
-        (packed, size): (u64, u64),
-        place: Range<u64>,
-    ) -> Result<Self, Unreadable> {
+    /// `limit` is where the next member begins.
+    pub(super) fn new(entry: &DirectoryEntry<'_>, limit: u64) -> Result<Self, UnreadableWheel> {
+        let DirectoryEntry {
+            name,
+            flags,
+            method,
+            crc,
+            packed,
+            size,
+            offset,
+        } = *entry;
         let method = match method {
             0 if packed == size => Method::Stored,
-            0 => return Err(Unreadable::Content),
+            0 => return Err(UnreadableWheel::Content),
             8 => Method::Deflated,
-            _ => return Err(Unreadable::Packing),
+            _ => return Err(UnreadableWheel::Packing),
         };
         if size > METADATA_BYTES_MAX || packed > PACKED_BYTES_MAX {
-            return Err(Unreadable::TooLarge);
+            return Err(UnreadableWheel::TooLarge);
         }
         let most = LOCAL_HEADER_BYTES + name.len() as u64 + packed + AROUND_BYTES_MAX;
         let place = Extent {
-            start: place.start,
-            end: place.end.min(place.start + most),
+            start: offset,
+            end: limit.min(offset + most),
         };
         let described = flags & DESCRIPTOR_FOLLOWS != 0;
         Ok(Self {
@@ -92,15 +94,16 @@ impl Member {
     }
 
     /// Unpacks it from the bytes at its place.
-    pub(super) fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    pub(super) fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
         let mut fields = Fields(bytes);
         self.check_header(&mut fields)?;
-        let packed = usize::try_from(self.packed)
-            .ok()
-            .and_then(|packed| fields.bytes(packed));
-        let packed = packed.ok_or(Unreadable::LocalHeader)?;
+        // The packed size is below a limit that fits everywhere.
+        let length = usize::try_from(self.packed).unwrap_or(usize::MAX);
+        let Some(packed) = fields.bytes(length) else {
+            return Err(UnreadableWheel::LocalHeader);
+        };
         if self.described && !self.is_described_by(fields) {
-            return Err(Unreadable::LocalHeader);
+            return Err(UnreadableWheel::LocalHeader);
         }
         let unpacked = match self.method {
             Method::Stored => packed.to_vec(),
@@ -108,29 +111,31 @@ impl Member {
         };
         let mut crc = Crc::new();
         crc.update(&unpacked);
-        let right = unpacked.len() as u64 == self.size && crc.sum() == self.crc;
-        right.then_some(unpacked).ok_or(Unreadable::Content)
+        if unpacked.len() as u64 == self.size && crc.sum() == self.crc {
+            Ok(unpacked)
+        } else {
+            Err(UnreadableWheel::Content)
+        }
     }
 
-    fn check_header(&self, fields: &mut Fields<'_>) -> Result<(), Unreadable> {
+    fn check_header(&self, fields: &mut Fields<'_>) -> Result<(), UnreadableWheel> {
         let mut read = || {
             fields.exactly(HEADER)?;
             fields.bytes(2)?; // version
-            let (flags, method) = (fields.u16()?, fields.u16()?);
+            let flags = fields.u16()?;
+            let method = fields.u16()?;
             fields.bytes(4)?; // time and date
             let crc = fields.u32()?;
-            let (packed, size) = (fields.u32()?, fields.u32()?);
-            let lengths = (fields.u16()?, fields.u16()?);
-            Some((
-                flags,
-                method,
-                crc,
-                [size, packed],
-                fields.bytes(lengths.0.into())?,
-                fields.bytes(lengths.1.into())?,
-            ))
+            let packed = fields.u32()?;
+            let size = fields.u32()?;
+            let name_bytes = fields.u16()?;
+            let extra_bytes = fields.u16()?;
+            let name = fields.bytes(name_bytes.into())?;
+            let extra = fields.bytes(extra_bytes.into())?;
+            Some((flags, method, crc, [size, packed], name, extra))
         };
-        let (flags, method, crc, sizes, name, extra) = read().ok_or(Unreadable::LocalHeader)?;
+        let (flags, method, crc, sizes, name, extra) =
+            read().ok_or(UnreadableWheel::LocalHeader)?;
         let [size, packed] = widened(sizes, extra, name)?;
         let method_agrees = method
             == match self.method {
@@ -145,39 +150,47 @@ impl Member {
             && agrees(crc.into(), self.crc.into())
             && agrees(packed, self.packed)
             && agrees(size, self.size);
-        same.then_some(()).ok_or(Unreadable::LocalHeader)
+        if same {
+            Ok(())
+        } else {
+            Err(UnreadableWheel::LocalHeader)
+        }
     }
 
     /// Whether a data descriptor, in one of its four forms, says what the directory says.
     fn is_described_by(&self, after: Fields<'_>) -> bool {
-        let unsigned = after.0.strip_prefix(DESCRIPTOR).map(Fields);
-        [Some(after), unsigned]
-            .into_iter()
-            .flatten()
-            .any(|mut fields| {
-                let crc = fields.u32() == Some(self.crc);
-                let (mut narrow, mut wide) = (fields, fields);
-                let narrow = (narrow.u32().map(u64::from), narrow.u32().map(u64::from));
-                let wide = (wide.u64(), wide.u64());
-                crc && [narrow, wide].contains(&(Some(self.packed), Some(self.size)))
-            })
+        if self.is_told_by(after) {
+            return true;
+        }
+        match after.0.strip_prefix(DESCRIPTOR) {
+            Some(unsigned) => self.is_told_by(Fields(unsigned)),
+            None => false,
+        }
+    }
+
+    /// Whether its CRC-32 and sizes follow, the sizes 32 or 64 bits wide.
+    fn is_told_by(&self, mut fields: Fields<'_>) -> bool {
+        let crc = fields.u32();
+        let mut narrow = fields;
+        let narrow = [narrow.u32().map(u64::from), narrow.u32().map(u64::from)];
+        let wide = [fields.u64(), fields.u64()];
+        crc == Some(self.crc) && [narrow, wide].contains(&[Some(self.packed), Some(self.size)])
     }
 }
 
 /// Unpacks all of `packed`, no further than one byte past what was promised.
-fn inflate(packed: &[u8], promised: u64) -> Result<Vec<u8>, Unreadable> {
+fn inflate(packed: &[u8], promised: u64) -> Result<Vec<u8>, UnreadableWheel> {
     let mut inflater = Decompress::new(false);
     let mut unpacked = Vec::new();
     loop {
         unpacked.reserve(UNPACKED_STEP_BYTES);
-        let (taken, made) = (inflater.total_in(), inflater.total_out());
-        let rest = usize::try_from(taken)
-            .ok()
-            .and_then(|taken| packed.get(taken..))
-            .unwrap_or_default();
+        let taken = inflater.total_in();
+        let made = inflater.total_out();
+        let from = usize::try_from(taken).unwrap_or(usize::MAX);
+        let rest = packed.get(from..).unwrap_or_default();
         let status = inflater.decompress_vec(rest, &mut unpacked, FlushDecompress::None);
         if inflater.total_out() > promised {
-            return Err(Unreadable::TooLarge);
+            return Err(UnreadableWheel::TooLarge);
         }
         match status {
             Ok(Status::StreamEnd) if inflater.total_in() == packed.len() as u64 => {
@@ -185,7 +198,7 @@ fn inflate(packed: &[u8], promised: u64) -> Result<Vec<u8>, Unreadable> {
             }
             Ok(Status::Ok | Status::BufError)
                 if (inflater.total_in(), inflater.total_out()) != (taken, made) => {}
-            _ => return Err(Unreadable::Content),
+            _ => return Err(UnreadableWheel::Content),
         }
     }
 }

@@ -3,28 +3,33 @@
 //! Read strictly, because readers differ in what they make of odd lines. Must not know where the text was found.
 
 use super::identity;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableWheel;
 use crate::simple::WheelFilename;
 
 /// Checks that a text is the metadata of this wheel.
-pub(super) fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), Unreadable> {
-    let text = std::str::from_utf8(metadata).map_err(|_| Unreadable::Fields)?;
-    let (mut name, mut version) = (None, None);
+pub(super) fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), UnreadableWheel> {
+    let Ok(text) = std::str::from_utf8(metadata) else {
+        return Err(UnreadableWheel::Fields);
+    };
+    let mut name = None;
+    let mut version = None;
     for line in text.split('\n') {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.is_empty() {
             break;
         }
         if line.contains(['\r', '\0']) {
-            return Err(Unreadable::Fields);
+            return Err(UnreadableWheel::Fields);
         }
         if line.starts_with([' ', '\t']) {
             // The rest of the field above.
             continue;
         }
-        let (field, value) = line.split_once(':').ok_or(Unreadable::Fields)?;
+        let Some((field, value)) = line.split_once(':') else {
+            return Err(UnreadableWheel::Fields);
+        };
         if field.is_empty() || !field.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Unreadable::Fields);
+            return Err(UnreadableWheel::Fields);
         }
         let known = match field {
             field if field.eq_ignore_ascii_case("name") => &mut name,
@@ -32,15 +37,15 @@ pub(super) fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), Un
             _ => continue,
         };
         if known.replace(value.trim()).is_some() {
-            return Err(Unreadable::Fields);
+            return Err(UnreadableWheel::Fields);
         }
     }
     let (Some(name), Some(version)) = (name, version) else {
-        return Err(Unreadable::Fields);
+        return Err(UnreadableWheel::Fields);
     };
     if identity::is_release(wheel, name, version) {
         Ok(())
     } else {
-        Err(Unreadable::OtherProject)
+        Err(UnreadableWheel::OtherProject)
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! An archive that two readers could understand in two ways is refused here, because what is found is advertised to
 //! installers as the wheel's own word (PEP 658), and they read the wheel with other readers. Owns: equal versions
-//! (PEP 440), the zip records that matter (APPNOTE 6.3), and the order in which a reader asks for bytes ([`Reader`]). Every number in an archive is a claim of
-//! whoever made it: nothing is allocated by it, and each is compared with its twin.
+//! (PEP 440), the zip records that matter (APPNOTE 6.3), and the order in which a reader asks for bytes ([`MetadataReader`]). Every number in an archive is a claim of
+//! the archive's author: nothing is allocated by it, and each is compared with its twin.
 //!
 //! Pure: bytes are asked for and given, so that a file on disk and range reads over the network are read by the same
-//! rules. Must not know where they come from, whether they were verified, or what becomes of the metadata.
+//! rules. No zip crate reads here: they are made to be lenient, and take one of two readings where larder must refuse
+//! both (two directories, overlapping members, bytes before or after the archive). Must not know where they come from, whether they were verified, or what becomes of the metadata.
 
 mod directory;
+mod directory_entry;
 mod end;
 mod extra;
 mod fields;
@@ -21,5 +23,5 @@ mod tests;
 mod unreadable;
 mod version;
 
-pub use reader::{Progress, Reader, TAIL_BYTES, extract};
-pub use unreadable::Unreadable;
+pub use reader::{MetadataProgress, MetadataReader, TAIL_BYTES, extract};
+pub use unreadable::UnreadableWheel;

@@ -4,10 +4,10 @@
 //! where the bytes come from.
 
 use super::directory;
-use super::end::{End, RECORDS_BYTES_MAX};
+use super::end::{EndRecord, RECORDS_BYTES_MAX};
 use super::member::Member;
 use super::metadata;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableWheel;
 use crate::simple::WheelFilename;
 use crate::values::byte_range::Extent;
 
@@ -18,27 +18,27 @@ pub const TAIL_BYTES: u64 = RECORDS_BYTES_MAX as u64;
 
 /// What a reader wants next, or has come to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum MetadataProgress {
     Need(Extent),
     /// The bytes of METADATA, checked.
     Metadata(Vec<u8>),
 }
 
 /// One reading of one wheel.
-pub struct Reader<'a> {
+pub struct MetadataReader<'a> {
     wheel: WheelFilename<'a>,
     tail: Vec<u8>,
     tail_span: Extent,
-    stage: Stage,
+    stage: ReadingStage,
 }
 
-enum Stage {
+enum ReadingStage {
     Tail,
-    Directory(End),
+    Directory(EndRecord),
     Member(Member),
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MetadataReader<'a> {
     /// Begins to read a wheel of this many bytes.
     pub fn new(wheel: WheelFilename<'a>, size: u64) -> Self {
         let tail_span = Extent {
@@ -49,16 +49,16 @@ impl<'a> Reader<'a> {
             wheel,
             tail: Vec::new(),
             tail_span,
-            stage: Stage::Tail,
+            stage: ReadingStage::Tail,
         }
     }
 
     /// The span that is to be given next.
     pub fn wanted(&self) -> Extent {
         match &self.stage {
-            Stage::Tail => self.tail_span,
-            Stage::Directory(end) => end.directory,
-            Stage::Member(member) => member.place(),
+            ReadingStage::Tail => self.tail_span,
+            ReadingStage::Directory(end) => end.directory,
+            ReadingStage::Member(member) => member.place(),
         }
     }
 
@@ -66,34 +66,35 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The first thing that speaks against the wheel; the reading is over then.
-    pub fn give(&mut self, bytes: &[u8]) -> Result<Progress, Unreadable> {
+    pub fn give(&mut self, bytes: &[u8]) -> Result<MetadataProgress, UnreadableWheel> {
         if bytes.len() as u64 != self.wanted().bytes() {
-            return Err(Unreadable::Short);
+            return Err(UnreadableWheel::Short);
         }
         self.stage = match &self.stage {
-            Stage::Tail => {
+            ReadingStage::Tail => {
                 bytes.clone_into(&mut self.tail);
-                Stage::Directory(End::find(bytes, self.tail_span.start)?)
+                ReadingStage::Directory(EndRecord::find(bytes, self.tail_span.start)?)
             }
-            Stage::Directory(end) => Stage::Member(directory::find(bytes, end, &self.wheel)?),
-            Stage::Member(member) => {
+            ReadingStage::Directory(end) => {
+                ReadingStage::Member(directory::find(bytes, end, &self.wheel)?)
+            }
+            ReadingStage::Member(member) => {
                 let unpacked = member.unpack(bytes)?;
                 metadata::check(&unpacked, &self.wheel)?;
-                return Ok(Progress::Metadata(unpacked));
+                return Ok(MetadataProgress::Metadata(unpacked));
             }
         };
         let wanted = self.wanted();
         match self.in_tail(wanted) {
             Some(known) => self.give(&known),
-            None => Ok(Progress::Need(wanted)),
+            None => Ok(MetadataProgress::Need(wanted)),
         }
     }
 
     fn in_tail(&self, span: Extent) -> Option<Vec<u8>> {
         let at = |position: u64| usize::try_from(position.checked_sub(self.tail_span.start)?).ok();
-        self.tail
-            .get(at(span.start)?..at(span.end)?)
-            .map(<[u8]>::to_vec)
+        let known = self.tail.get(at(span.start)?..at(span.end)?)?;
+        Some(known.to_vec())
     }
 }
 
@@ -105,13 +106,13 @@ pub fn extract<E>(
     wheel: WheelFilename<'_>,
     size: u64,
     mut read: impl FnMut(Extent) -> Result<Vec<u8>, E>,
-) -> Result<Result<Vec<u8>, Unreadable>, E> {
-    let mut reader = Reader::new(wheel, size);
+) -> Result<Result<Vec<u8>, UnreadableWheel>, E> {
+    let mut reader = MetadataReader::new(wheel, size);
     loop {
         let bytes = read(reader.wanted())?;
         match reader.give(&bytes) {
-            Ok(Progress::Need(_)) => {}
-            Ok(Progress::Metadata(metadata)) => return Ok(Ok(metadata)),
+            Ok(MetadataProgress::Need(_)) => {}
+            Ok(MetadataProgress::Metadata(metadata)) => return Ok(Ok(metadata)),
             Err(why) => return Ok(Err(why)),
         }
     }

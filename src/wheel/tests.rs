@@ -227,7 +227,7 @@ fn ended(ending: &Ending) -> Vec<u8> {
     zip(&parts, ending)
 }
 
-fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, Unreadable> {
+fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
     let cut = |span: Extent| {
         let (start, end) = (span.start as usize, span.end as usize);
         Ok::<_, Infallible>(
@@ -238,14 +238,14 @@ fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, Unreadable> {
         )
     };
     let Ok(read) = extract(
-        WheelFilename::parse(name).ok_or(Unreadable::FileName)?,
+        WheelFilename::parse(name).ok_or(UnreadableWheel::FileName)?,
         wheel.len() as u64,
         cut,
     );
     read
 }
 
-fn read(wheel: &[u8]) -> Result<Vec<u8>, Unreadable> {
+fn read(wheel: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
     read_as(NAME, wheel)
 }
 
@@ -255,7 +255,7 @@ fn good(wheel: &[u8]) {
 }
 
 #[track_caller]
-fn bad(wheel: &[u8], why: Unreadable) {
+fn bad(wheel: &[u8], why: UnreadableWheel) {
     assert_eq!(read(wheel), Err(why));
 }
 
@@ -327,7 +327,7 @@ fn what_is_not_in_the_tail_is_asked_for() {
         .collect();
     many.insert(7, metadata());
     let archive = zip(&many, &PLAIN);
-    let mut reader = Reader::new(
+    let mut reader = MetadataReader::new(
         WheelFilename::parse(NAME).expect("a wheel"),
         archive.len() as u64,
     );
@@ -336,9 +336,9 @@ fn what_is_not_in_the_tail_is_asked_for() {
         let Extent { start, end } = reader.wanted();
         asked += 1;
         match reader.give(&archive[start as usize..end as usize]) {
-            Ok(Progress::Need(wanted)) => assert_eq!(wanted, reader.wanted()),
+            Ok(MetadataProgress::Need(wanted)) => assert_eq!(wanted, reader.wanted()),
             last => {
-                assert_eq!(last, Ok(Progress::Metadata(METADATA.to_vec())));
+                assert_eq!(last, Ok(MetadataProgress::Metadata(METADATA.to_vec())));
                 break;
             }
         }
@@ -376,10 +376,10 @@ fn a_descriptor_in_each_form_has_to_agree() {
         good(&described([b"PK\x07\x08", &form[..]].concat()));
         let mut wrong = form.clone();
         wrong[4] ^= 1;
-        bad(&described(wrong), Unreadable::LocalHeader);
+        bad(&described(wrong), UnreadableWheel::LocalHeader);
         bad(
             &described(form[..form.len() - 1].to_vec()),
-            Unreadable::LocalHeader,
+            UnreadableWheel::LocalHeader,
         );
     }
 }
@@ -391,12 +391,18 @@ fn a_bomb_is_left_packed() {
         vec![b' '; 2 << 20],
     ]
     .concat();
-    bad(&wheel(Part::new(PLACE, &promised, 8)), Unreadable::TooLarge);
-    bad(&wheel(Part::new(PLACE, &promised, 0)), Unreadable::TooLarge);
+    bad(
+        &wheel(Part::new(PLACE, &promised, 8)),
+        UnreadableWheel::TooLarge,
+    );
+    bad(
+        &wheel(Part::new(PLACE, &promised, 0)),
+        UnreadableWheel::TooLarge,
+    );
     let bomb = Part::new(PLACE, &vec![b' '; 64 << 20], 8);
     bad(
         &wheel(bomb.both(|says| says.size = METADATA.len() as u32)),
-        Unreadable::TooLarge,
+        UnreadableWheel::TooLarge,
     );
 }
 
@@ -404,47 +410,47 @@ fn a_bomb_is_left_packed() {
 fn lies_about_size_content_and_packing_are_found() {
     bad(
         &wheel(metadata().both(|says| says.size += 1)),
-        Unreadable::Content,
+        UnreadableWheel::Content,
     );
     bad(
         &wheel(metadata().both(|says| says.size -= 1)),
-        Unreadable::TooLarge,
+        UnreadableWheel::TooLarge,
     );
     bad(
         &wheel(metadata().both(|says| says.packed -= 1)),
-        Unreadable::Content,
+        UnreadableWheel::Content,
     );
     bad(
         &wheel(metadata().both(|says| says.packed += 4)),
-        Unreadable::Overlap,
+        UnreadableWheel::Overlap,
     );
     bad(
         &wheel(metadata().both(|says| says.crc ^= 1)),
-        Unreadable::Content,
+        UnreadableWheel::Content,
     );
     bad(
         &wheel(metadata().with(|part| part.data[3] ^= 0x55)),
-        Unreadable::Content,
+        UnreadableWheel::Content,
     );
     let padded = metadata()
         .with(|part| part.data.push(0))
         .both(|says| says.packed += 1);
-    bad(&wheel(padded), Unreadable::Content);
+    bad(&wheel(padded), UnreadableWheel::Content);
     let stored = Part::new(PLACE, METADATA, 0).both(|says| says.size += 1);
-    bad(&wheel(stored), Unreadable::Content);
+    bad(&wheel(stored), UnreadableWheel::Content);
     bad(
         &wheel(metadata().both(|says| says.method = 12)),
-        Unreadable::Packing,
+        UnreadableWheel::Packing,
     );
     for flag in [0, 5, 6, 13] {
         bad(
             &wheel(metadata().both(|says| says.flags |= 1 << flag)),
-            Unreadable::Packing,
+            UnreadableWheel::Packing,
         );
     }
     bad(
         &beside(Part::new("x", b"", 0).both(|says| says.flags |= 1)),
-        Unreadable::Packing,
+        UnreadableWheel::Packing,
     );
 }
 
@@ -461,22 +467,22 @@ fn its_own_header_has_to_agree_with_the_directory() {
     ];
     for (number, lie) in lies.into_iter().enumerate() {
         let told = read(&wheel(metadata().with(|part| lie(&mut part.local))));
-        assert_eq!(told, Err(Unreadable::LocalHeader), "{number}");
+        assert_eq!(told, Err(UnreadableWheel::LocalHeader), "{number}");
     }
     bad(
         &wheel(metadata().with(|part| part.offset = Some(1))),
-        Unreadable::Overlap,
+        UnreadableWheel::Overlap,
     );
     let apart = metadata().with(|part| (part.offset, part.after) = (Some(32), vec![0; 8]));
     let at_another = zip(&[Part::new("x", b"", 0), apart], &PLAIN);
-    bad(&at_another, Unreadable::LocalHeader);
+    bad(&at_another, UnreadableWheel::LocalHeader);
 }
 
 #[test]
 fn there_is_one_metadata_and_it_is_this_wheels() {
-    bad(&zip(&others(), &PLAIN), Unreadable::NoMetadata);
-    bad(&zip(&others()[..2], &PLAIN), Unreadable::NoMetadata);
-    bad(&beside(metadata()), Unreadable::Duplicate);
+    bad(&zip(&others(), &PLAIN), UnreadableWheel::NoMetadata);
+    bad(&zip(&others()[..2], &PLAIN), UnreadableWheel::NoMetadata);
+    bad(&beside(metadata()), UnreadableWheel::Duplicate);
     good(&beside(Part::new("x", b"", 0)));
     for second in [
         "other-1.0.dist-info/METADATA",
@@ -487,7 +493,7 @@ fn there_is_one_metadata_and_it_is_this_wheels() {
     ] {
         bad(
             &beside(Part::new(second, METADATA, 8)),
-            Unreadable::Ambiguous,
+            UnreadableWheel::Ambiguous,
         );
     }
     for inner in [
@@ -499,7 +505,7 @@ fn there_is_one_metadata_and_it_is_this_wheels() {
     for name in ["other-1.0-py3-none-any.whl", "my_pkg-1.1-py3-none-any.whl"] {
         assert_eq!(
             read_as(name, &wheel(metadata())),
-            Err(Unreadable::OtherFolder),
+            Err(UnreadableWheel::OtherFolder),
             "{name}"
         );
     }
@@ -517,11 +523,14 @@ fn names_that_readers_take_differently_are_refused() {
         "",
         "my_pkg-1.0.dist-info/METADATA\0.txt",
     ] {
-        bad(&beside(Part::new(name, b"", 0)), Unreadable::MemberName);
+        bad(
+            &beside(Part::new(name, b"", 0)),
+            UnreadableWheel::MemberName,
+        );
     }
     bad(
         &beside(Part::new("x", b"", 0).both(|says| says.name = vec![0xff])),
-        Unreadable::MemberName,
+        UnreadableWheel::MemberName,
     );
     let renamed = |name: &[u8]| {
         let length = (5 + name.len() as u16).to_le_bytes();
@@ -534,7 +543,7 @@ fn names_that_readers_take_differently_are_refused() {
         .concat();
         beside(Part::new("x", b"", 0).both(|says| says.extra = extra.clone()))
     };
-    bad(&renamed(PLACE.as_bytes()), Unreadable::MemberName);
+    bad(&renamed(PLACE.as_bytes()), UnreadableWheel::MemberName);
     good(&renamed(b"x"));
 }
 
@@ -543,33 +552,36 @@ fn its_own_fields_have_to_agree_with_the_name() {
     for (text, why) in [
         (
             &b"Name: other\nVersion: 1.0\n"[..],
-            Unreadable::OtherProject,
+            UnreadableWheel::OtherProject,
         ),
-        (b"Name: my-pkg\nVersion: 1.1\n", Unreadable::OtherProject),
+        (
+            b"Name: my-pkg\nVersion: 1.1\n",
+            UnreadableWheel::OtherProject,
+        ),
         (
             b"Name: my-pkg\nName: my-pkg\nVersion: 1.0\n",
-            Unreadable::Fields,
+            UnreadableWheel::Fields,
         ),
-        (b"Name: my-pkg\n\nVersion: 1.0\n", Unreadable::Fields),
-        (b"Version: 1.0\n", Unreadable::Fields),
+        (b"Name: my-pkg\n\nVersion: 1.0\n", UnreadableWheel::Fields),
+        (b"Version: 1.0\n", UnreadableWheel::Fields),
         (
             b"Name: my-pkg\nno field\nVersion: 1.0\n",
-            Unreadable::Fields,
+            UnreadableWheel::Fields,
         ),
         (
             b"Name: my-pkg\nVersion: 1.0\nSummary: \xff\n",
-            Unreadable::Fields,
+            UnreadableWheel::Fields,
         ),
         (
             b"Name: my-pkg\nVersion: 1.0\nSummary: a\rVersion: 2\n",
-            Unreadable::Fields,
+            UnreadableWheel::Fields,
         ),
-        (b"Name : my-pkg\nVersion: 1.0\n", Unreadable::Fields),
+        (b"Name : my-pkg\nVersion: 1.0\n", UnreadableWheel::Fields),
         (
             b"\xef\xbb\xbfName: my-pkg\nVersion: 1.0\n",
-            Unreadable::Fields,
+            UnreadableWheel::Fields,
         ),
-        (b"", Unreadable::Fields),
+        (b"", UnreadableWheel::Fields),
     ] {
         bad(&wheel(Part::new(PLACE, text, 8)), why);
     }
@@ -584,24 +596,24 @@ fn its_own_fields_have_to_agree_with_the_name() {
 fn members_that_overlap_are_refused() {
     bad(
         &beside(Part::new("x", b"", 0).with(|part| part.offset = Some(0))),
-        Unreadable::Overlap,
+        UnreadableWheel::Overlap,
     );
     let long = Part::new("x", b"", 0)
         .with(|part| (part.central.packed, part.central.size) = (1 << 20, 1 << 20));
-    bad(&beside(long), Unreadable::Overlap);
+    bad(&beside(long), UnreadableWheel::Overlap);
 }
 
 #[test]
 fn there_is_one_end_and_it_ends_the_file() {
-    bad(b"", Unreadable::NoEnd);
-    bad(b"not a zip at all", Unreadable::NoEnd);
+    bad(b"", UnreadableWheel::NoEnd);
+    bad(b"not a zip at all", UnreadableWheel::NoEnd);
     bad(
         &[wheel(metadata()), b"x".to_vec()].concat(),
-        Unreadable::AfterEnd,
+        UnreadableWheel::AfterEnd,
     );
     bad(
         &[wheel(metadata()), vec![0; 200_000]].concat(),
-        Unreadable::NoEnd,
+        UnreadableWheel::NoEnd,
     );
     let other = ended(&PLAIN);
     let second = other[other.len() - 22..].to_vec();
@@ -610,74 +622,74 @@ fn there_is_one_end_and_it_ends_the_file() {
             comment: second.clone(),
             ..PLAIN
         }),
-        Unreadable::TwoEnds,
+        UnreadableWheel::TwoEnds,
     );
     bad(
         &ended(&Ending {
             comment: [&second[..], b"x"].concat(),
             ..PLAIN
         }),
-        Unreadable::AfterEnd,
+        UnreadableWheel::AfterEnd,
     );
     bad(
         &ended(&Ending {
             comment: b"PK\x05\x06".to_vec(),
             ..PLAIN
         }),
-        Unreadable::AfterEnd,
+        UnreadableWheel::AfterEnd,
     );
     bad(
         &[b"#!/bin/sh\n".to_vec(), wheel(metadata())].concat(),
-        Unreadable::Misplaced,
+        UnreadableWheel::Misplaced,
     );
     bad(
         &ended(&Ending {
             start: Some(3),
             ..PLAIN
         }),
-        Unreadable::Misplaced,
+        UnreadableWheel::Misplaced,
     );
     bad(
         &ended(&Ending {
             bytes: Some(3),
             ..PLAIN
         }),
-        Unreadable::Misplaced,
+        UnreadableWheel::Misplaced,
     );
     bad(
         &ended(&Ending {
             bytes: Some(u32::MAX),
             ..PLAIN
         }),
-        Unreadable::TooMany,
+        UnreadableWheel::TooMany,
     );
     bad(
         &ended(&Ending {
             entries: Some(0),
             ..PLAIN
         }),
-        Unreadable::Misplaced,
+        UnreadableWheel::Misplaced,
     );
     bad(
         &ended(&Ending {
             entries: Some(3),
             ..PLAIN
         }),
-        Unreadable::Directory,
+        UnreadableWheel::Directory,
     );
     bad(
         &ended(&Ending {
             entries: Some(5),
             ..PLAIN
         }),
-        Unreadable::Directory,
+        UnreadableWheel::Directory,
     );
     bad(
         &ended(&Ending {
             entries: Some(0xffff),
             ..PLAIN
         }),
-        Unreadable::Directory,
+        UnreadableWheel::Directory,
     );
 }
 
@@ -733,14 +745,14 @@ fn zip64_is_read_where_it_says_the_same() {
             wide: Some(wide_records),
             ..PLAIN
         }),
-        Unreadable::Zip64,
+        UnreadableWheel::Zip64,
     );
     bad(
         &ended(&Ending {
             wide: Some(|start, length, count| wide_records(start, length, count + 1)),
             ..PLAIN
         }),
-        Unreadable::Zip64,
+        UnreadableWheel::Zip64,
     );
     let absurd = |start, length, _| wide_records(start, length, u64::MAX);
     bad(
@@ -749,7 +761,7 @@ fn zip64_is_read_where_it_says_the_same() {
             wide: Some(absurd),
             ..PLAIN
         }),
-        Unreadable::TooMany,
+        UnreadableWheel::TooMany,
     );
     let absurd = |_, length, count| wide_records(u64::MAX, length, count);
     bad(
@@ -758,7 +770,7 @@ fn zip64_is_read_where_it_says_the_same() {
             wide: Some(absurd),
             ..PLAIN
         }),
-        Unreadable::Zip64,
+        UnreadableWheel::Zip64,
     );
 
     let field = |numbers: &[u64]| {
@@ -781,21 +793,27 @@ fn zip64_is_read_where_it_says_the_same() {
         }))
     };
     good(&sent(field(&sizes)));
-    bad(&sent(Vec::new()), Unreadable::Zip64);
-    bad(&sent(field(&sizes[..1])), Unreadable::Zip64);
-    bad(&sent(field(&[sizes[0], sizes[1], 0])), Unreadable::Zip64);
+    bad(&sent(Vec::new()), UnreadableWheel::Zip64);
+    bad(&sent(field(&sizes[..1])), UnreadableWheel::Zip64);
+    bad(
+        &sent(field(&[sizes[0], sizes[1], 0])),
+        UnreadableWheel::Zip64,
+    );
     bad(
         &sent([field(&sizes), field(&sizes)].concat()),
-        Unreadable::Zip64,
+        UnreadableWheel::Zip64,
     );
-    bad(&sent(field(&[u64::MAX, u64::MAX])), Unreadable::Overlap);
+    bad(
+        &sent(field(&[u64::MAX, u64::MAX])),
+        UnreadableWheel::Overlap,
+    );
     bad(
         &wheel(metadata().with(|part| part.central.extra = field(&sizes))),
-        Unreadable::Zip64,
+        UnreadableWheel::Zip64,
     );
     bad(
         &wheel(metadata().with(|part| part.central.extra = vec![1, 2, 3])),
-        Unreadable::Directory,
+        UnreadableWheel::Directory,
     );
 }
 
@@ -842,13 +860,13 @@ proptest! {
         end[..4].copy_from_slice(b"PK\x05\x06");
         let comment = (end.len() - 22) as u16;
         end[20..22].copy_from_slice(&comment.to_le_bytes());
-        let mut reader = Reader::new(WheelFilename::parse(NAME).expect("a wheel"), size);
+        let mut reader = MetadataReader::new(WheelFilename::parse(NAME).expect("a wheel"), size);
         let wanted = reader.wanted();
         prop_assert!(wanted.bytes() <= TAIL_BYTES && wanted.end == size);
         let length = wanted.bytes() as usize;
         let mut tail = vec![0; length.saturating_sub(end.len())];
         tail.extend(end.iter().skip(end.len().saturating_sub(length)));
-        if let Ok(Progress::Need(next)) = reader.give(&tail) {
+        if let Ok(MetadataProgress::Need(next)) = reader.give(&tail) {
             prop_assert!(next.bytes() <= 8 << 20 && next.end <= size);
         }
     }

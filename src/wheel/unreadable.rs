@@ -1,10 +1,10 @@
 //! Why a wheel yields no metadata.
 //!
-//! Must not know what becomes of the wheel: it may be a good wheel for whoever installs it.
+//! Must not know what becomes of the wheel: an installer may find it good.
 
 /// The first thing that was not as plain as it has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum UnreadableWheel {
     #[error("the file's name is not that of a wheel")]
     FileName,
     #[error("the archive has no end record")]

@@ -7,7 +7,8 @@ use pep440_rs::Version;
 
 /// Whether these are the same version.
 pub(super) fn equal(one: &str, other: &str) -> bool {
-    let (one, other) = (dashed(one), dashed(other));
+    let one = dashed(one);
+    let other = dashed(other);
     match (one.parse::<Version>(), other.parse::<Version>()) {
         (Ok(one), Ok(other)) => one == other,
         (Err(_), Err(_)) => one == other,

@@ -32,7 +32,7 @@ use crate::upstream::{PassThrough, Upstream};
 use crate::values::byte_range::Extent;
 use crate::values::clock;
 use crate::values::digest::Digest;
-use crate::wheel::{self, Unreadable};
+use crate::wheel::{self, UnreadableWheel};
 
 /// A wheel's bytes, every one of them verified.
 pub struct VerifiedWheel {
@@ -44,7 +44,7 @@ pub struct VerifiedWheel {
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(#[from] UnreadableWheel),
     #[error("the wheel cannot be read: {0}")]
     Read(#[from] io::Error),
     #[error(transparent)]
@@ -110,7 +110,7 @@ impl MetadataGenerator {
         let _one_at_a_time = self.making.lock();
         let extracted = match WheelFilename::parse(file.filename.as_str()) {
             Some(name) => wheel::extract(name, wheel.size, read)?,
-            None => Err(Unreadable::FileName),
+            None => Err(UnreadableWheel::FileName),
         };
         match extracted {
             Ok(metadata) => {

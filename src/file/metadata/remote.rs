@@ -21,7 +21,7 @@ use crate::upstream::{
     WantedRange,
 };
 use crate::values::byte_range::{ByteRange, Extent};
-use crate::wheel::{Progress, Reader, TAIL_BYTES, Unreadable};
+use crate::wheel::{MetadataProgress, MetadataReader, TAIL_BYTES, UnreadableWheel};
 
 /// For all pieces of one wheel: the prefetch gives up on a slow upstream.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub enum RemoteError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    Unreadable(#[from] UnreadableWheel),
     /// The metadata was read.
     #[error("the store cannot take the metadata")]
     Unkept(Bytes),
@@ -54,7 +54,7 @@ pub async fn tail(
     file: &FileRef,
     bytes_max: u64,
 ) -> Result<Tail, RemoteError> {
-    WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
+    WheelFilename::parse(file.filename.as_str()).ok_or(UnreadableWheel::FileName)?;
     bytes_max
         .checked_sub(TAIL_BYTES)
         .ok_or(RemoteError::TooMuch)?;
@@ -101,7 +101,7 @@ async fn pieces(
     tail: &Tail,
     bytes_max: u64,
 ) -> Result<Vec<u8>, RemoteError> {
-    let wheel = WheelFilename::parse(file.filename.as_str()).ok_or(Unreadable::FileName)?;
+    let wheel = WheelFilename::parse(file.filename.as_str()).ok_or(UnreadableWheel::FileName)?;
     let route = Route::File(file.clone());
     let mut ask = UpstreamRequest::plain(&route, credential);
     let mut left = bytes_max
@@ -111,12 +111,12 @@ async fn pieces(
         whole: tail.whole,
         validator: tail.validator(),
     };
-    let mut reader = Reader::new(wheel, first.whole);
+    let mut reader = MetadataReader::new(wheel, first.whole);
     let mut bytes = tail.bytes.clone();
     loop {
         let wanted = match reader.give(&bytes)? {
-            Progress::Metadata(metadata) => return Ok(metadata),
-            Progress::Need(wanted) => wanted,
+            MetadataProgress::Metadata(metadata) => return Ok(metadata),
+            MetadataProgress::Need(wanted) => wanted,
         };
         left = left
             .checked_sub(wanted.bytes())
