@@ -38,16 +38,14 @@ impl fmt::Display for AwaitedParts {
 
 /// Numbers in order, neighbours drawn together: `2, 4-6`.
 pub fn drawn_together(numbers: &[u32]) -> String {
-    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
-    let texts = runs.map(|run| match run {
-        [first, _, .., last] => format!("{first}-{last}"),
-        run => run
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
-    });
-    texts.collect::<Vec<_>>().join(", ")
+    let mut texts = Vec::new();
+    for run in numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next)) {
+        match run {
+            [first, _, .., last] => texts.push(format!("{first}-{last}")),
+            run => texts.extend(run.iter().map(u32::to_string)),
+        }
+    }
+    texts.join(", ")
 }
 
 #[cfg(test)]

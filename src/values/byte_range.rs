@@ -33,15 +33,14 @@ impl ByteRange {
         }
         let (first, last) = spec.trim().split_once('-')?;
         let number = |digits: &str| -> Option<u64> {
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
             // A number beyond u64 lies beyond any file.
-            plain.then(|| digits.parse().unwrap_or(u64::MAX))
+            Some(digits.parse().unwrap_or(u64::MAX))
         };
         match (number(first), number(last)) {
-            (Some(first), Some(last)) => (first <= last).then_some(Self::From {
-                first,
-                last: Some(last),
-            }),
+            (Some(first), last @ Some(end)) if first <= end => Some(Self::From { first, last }),
             (Some(first), None) if last.is_empty() => Some(Self::From { first, last: None }),
             (None, Some(length)) if first.is_empty() => Some(Self::Suffix(length)),
             _ => None,
@@ -51,13 +50,18 @@ impl ByteRange {
     /// Where the range falls on a file of this size; `None` is "not satisfiable".
     pub fn on(self, size: u64) -> Option<Extent> {
         let (start, end) = match self {
-            Self::From { first, last } => (
+            Self::From { first, last: None } => (first, size),
+            Self::From {
                 first,
-                last.map_or(size, |last| last.saturating_add(1).min(size)),
-            ),
+                last: Some(last),
+            } => (first, last.saturating_add(1).min(size)),
             Self::Suffix(length) => (size.saturating_sub(length), size),
         };
-        (start < end).then_some(Extent { start, end })
+        if start < end {
+            Some(Extent { start, end })
+        } else {
+            None
+        }
     }
 
     /// The range in its one spelling, for asking upstream.

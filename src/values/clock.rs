@@ -1,4 +1,4 @@
-//! The one clock. Decisions take `now` as a parameter; whoever acts reads it here.
+//! The one clock. Decisions take `now` as a parameter; the code that acts reads it here.
 //!
 //! Monotonic: a wall clock that jumps revives no page and prolongs no right. Must not know what the time is for.
 
@@ -9,7 +9,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// For what others write down as a date, such as `Retry-After`.
+/// For what is sent as a date, such as `Retry-After`.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn wall() -> SystemTime {
     SystemTime::now()

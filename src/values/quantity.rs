@@ -29,11 +29,12 @@ impl<'de> Deserialize<'de> for Span {
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
-        humantime::parse_duration(&text).map(Self).map_err(|why| {
-            de::Error::custom(format!(
+        match humantime::parse_duration(&text) {
+            Ok(duration) => Ok(Self(duration)),
+            Err(why) => Err(de::Error::custom(format!(
                 "\"{text}\" is not a duration such as \"30s\" or \"7d\": {why}"
-            ))
-        })
+            ))),
+        }
     }
 }
 
@@ -82,13 +83,12 @@ impl<'de> Deserialize<'de> for Size {
             let why = "a size needs its unit, such as \"64KiB\" or \"20GiB\"; bytes are \"B\"";
             return Err(de::Error::custom(format!("\"{text}\" has none: {why}")));
         }
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
-            .map_err(|why| {
-                de::Error::custom(format!(
-                    "\"{text}\" is not a size such as \"64KiB\" or \"20GiB\": {why}"
-                ))
-            })
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) => Ok(Self(size.as_u64())),
+            Err(why) => Err(de::Error::custom(format!(
+                "\"{text}\" is not a size such as \"64KiB\" or \"20GiB\": {why}"
+            ))),
+        }
     }
 }
 
@@ -100,9 +100,9 @@ impl Serialize for Size {
 
 /// A string, or the zero that people write without a unit. Any other bare number is refused: its unit would be a guess.
 fn written<'de, D: Deserializer<'de>>(from: D, expected: &'static str) -> Result<String, D::Error> {
-    struct Written(&'static str);
+    struct AmountVisitor(&'static str);
 
-    impl de::Visitor<'_> for Written {
+    impl de::Visitor<'_> for AmountVisitor {
         type Value = String;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,7 +126,7 @@ fn written<'de, D: Deserializer<'de>>(from: D, expected: &'static str) -> Result
         }
     }
 
-    from.deserialize_any(Written(expected))
+    from.deserialize_any(AmountVisitor(expected))
 }
 
 #[cfg(test)]

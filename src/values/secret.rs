@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Text that somebody else wrote, for a message: its URLs without user, password and query.
+/// Text from outside, for a message: its URLs without user, password and query.
 pub fn without_credentials(text: &str) -> Cow<'_, str> {
     if !text.contains("://") {
         return Cow::Borrowed(text);

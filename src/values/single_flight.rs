@@ -87,7 +87,7 @@ where
                 begun_by,
             },
         );
-        let place = Place {
+        let guard = RunGuard {
             flights: Arc::clone(self),
             key,
         };
@@ -98,7 +98,7 @@ where
         tokio::spawn(correlation::carried(async move {
             let value = work.await;
             // Out of the map first: whoever asks from here on asks anew.
-            drop(place);
+            drop(guard);
             sender.send_replace(Some(value));
         }));
         receiver
@@ -120,12 +120,12 @@ where
 }
 
 /// A key's place in the map, given up also when the work panics.
-struct Place<K: Eq + Hash, V> {
+struct RunGuard<K: Eq + Hash, V> {
     flights: Arc<SingleFlight<K, V>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V> Drop for Place<K, V> {
+impl<K: Eq + Hash, V> Drop for RunGuard<K, V> {
     fn drop(&mut self) {
         self.flights.running.lock().remove(&self.key);
     }

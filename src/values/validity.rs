@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 /// So long before its end a certificate is worth a word, unless its whole life is short.
 const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-/// Whatever renews certificates does so when a third of their life is left; with less than this part something is amiss.
+/// Tools that renew certificates do so when a third of their life is left; with less than this part something is amiss.
 const LIFE_PARTS: u32 = 4;
 
 /// The dates of a certificate, or of a chain: what is good only while all of it is.
