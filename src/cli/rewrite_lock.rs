@@ -96,7 +96,7 @@ fn rewrite_lock(
             .map(|(base, _)| base.clone())
             .collect(),
         // What is configured is an address that larder has, if it is one at all.
-        houses: [&context.public_url, &format!("http://{}", context.listen)]
+        own_bases: [&context.public_url, &format!("http://{}", context.listen)]
             .into_iter()
             .filter_map(|url| Base::parse(url).ok())
             .chain(arguments.from.as_deref().map(house).transpose()?)
@@ -117,7 +117,7 @@ fn rewrite_lock(
     } else {
         let to = house(&arguments.to)
             .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
-        rewrite(kind, &text, &mut |url| note(url, swap.to_house(url, &to)))
+        rewrite(kind, &text, &mut |url| note(url, swap.to_larder(url, &to)))
     };
     if arguments.in_place && done.text != text {
         replace(&arguments.file, &done.text)

@@ -18,7 +18,7 @@ use crate::index::error::PageError;
 use crate::index::fetch::Fetcher;
 use crate::index::rewrite::RewriteJob;
 use crate::index::rewrite::mirror_files::MirrorFile;
-use crate::registry::{FileRef, HOUSE, MirrorPath, PageRef, Route, Scope, house_url};
+use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route, Scope, portable_url};
 use crate::simple::{Format, ProjectName};
 use crate::store::{Holdings, Projects, StoreError};
 use crate::upstream::Validators;
@@ -200,8 +200,8 @@ impl OfflinePages {
             return Ok(None);
         };
         let body = Bytes::from(index(names));
-        let url = house_url(&Route::Page(page.clone())).ok_or(PageError::Internal)?;
-        let links = self.fetcher.sources.links_of(&page.scope, HOUSE);
+        let url = portable_url(&Route::Page(page.clone())).ok_or(PageError::Internal)?;
+        let links = self.fetcher.sources.links_of(&page.scope, PORTABLE_BASE);
         let job = RewriteJob {
             page: page.clone(),
             source: Format::Json,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
-use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_house};
+use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_portable};
 use crate::simple::Format;
 
 /// What an operator says of one mirror's pages.
@@ -98,7 +98,7 @@ impl PageSources {
 
     /// The same for a stored page that came from `url`. One that was carried here needs nothing to be configured.
     pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<LinkPolicy> {
-        if is_house(url) {
+        if is_portable(url) {
             Some(self.portable.clone())
         } else {
             self.links(scope).cloned()

@@ -2,13 +2,13 @@
 //!
 //! Owns the mapping between a [`Route`] and a URL, both ways: asking ([`Base::url`]) and recognising a link on a page
 //! ([`Bases::recognise`]). A link to any other base is not GitLab's, whatever its path looks like (SSRF: a page's
-//! links are text that anybody who can publish has written). Must not know sockets.
+//! links are text that every publisher can write). Must not know sockets.
 
 use std::fmt;
 
 use url::{Origin, Url};
 
-use super::{Route, RouteError};
+use super::Route;
 
 /// A GitLab's external URL, relative root included (`https://host/gitlab`), without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +71,12 @@ impl Base {
         if url.origin() != self.url.origin() {
             return None;
         }
-        url.path()
-            .strip_prefix(self.root.as_str())
-            .filter(|rest| rest.starts_with('/'))
+        let rest = url.path().strip_prefix(self.root.as_str())?;
+        if rest.starts_with('/') {
+            Some(rest)
+        } else {
+            None
+        }
     }
 }
 
@@ -97,7 +100,7 @@ pub enum LinkTarget {
     Ours { route: Route, path: String },
     /// Shaped like GitLab's, on a base that is not configured.
     UnknownBase { base: String },
-    /// Somebody else's, or nothing we serve.
+    /// Another server's, or nothing we serve.
     Foreign,
 }
 
@@ -127,32 +130,46 @@ impl Bases {
     /// The path of a link below GitLab's root as GitLab spelled it, if it leads to an address that GitLab and larder have in
     /// common.
     pub fn shared_path<'u>(&self, link: &'u Url) -> Option<&'u str> {
-        let path = self.all().find_map(|base| base.below(link))?;
+        let path = self.below(link)?;
         let route = Route::from_path(path).ok()?;
-        route
-            .scope()
-            .is_some_and(|scope| !scope.is_mirror() && !matches!(route, Route::ProjectPage(_)))
-            .then_some(path)
+        if route.scope()?.is_mirror() || matches!(route, Route::ProjectPage(_)) {
+            return None;
+        }
+        Some(path)
     }
 
     /// Whose link is this?
     pub fn recognise(&self, link: &Url) -> LinkTarget {
-        let below = self.all().find_map(|base| base.below(link));
-        match below.map(|path| (path, Route::from_path(path))) {
-            // No address of ours has a query, and what would be lost with it is not known.
-            Some((path, Ok(route @ (Route::Page(_) | Route::File(_)))))
-                if link.query().is_none()
-                    && route.scope().is_some_and(|scope| !scope.is_mirror()) =>
-            {
-                LinkTarget::Ours {
-                    route,
-                    path: path.to_owned(),
-                }
-            }
-            Some(_) => LinkTarget::Foreign,
-            None => shaped_like_gitlab(link)
-                .map_or(LinkTarget::Foreign, |base| LinkTarget::UnknownBase { base }),
+        let Some(path) = self.below(link) else {
+            return match shaped_like_gitlab(link) {
+                Some(base) => LinkTarget::UnknownBase { base },
+                None => LinkTarget::Foreign,
+            };
+        };
+        // No address of ours has a query, and what would be lost with it is not known.
+        if link.query().is_some() {
+            return LinkTarget::Foreign;
         }
+        let Ok(route) = Route::from_path(path) else {
+            return LinkTarget::Foreign;
+        };
+        let scope = match &route {
+            Route::Page(page) => &page.scope,
+            Route::File(file) => &file.scope,
+            _ => return LinkTarget::Foreign,
+        };
+        if scope.is_mirror() {
+            return LinkTarget::Foreign;
+        }
+        LinkTarget::Ours {
+            path: path.to_owned(),
+            route,
+        }
+    }
+
+    /// The path of a link below the first base that it is below.
+    fn below<'u>(&self, link: &'u Url) -> Option<&'u str> {
+        self.all().find_map(|base| base.below(link))
     }
 }
 
@@ -160,9 +177,11 @@ impl Bases {
 fn shaped_like_gitlab(link: &Url) -> Option<String> {
     let at = link.path().find("/api/v4/")?;
     let (root, path) = link.path().split_at(at);
-    let known: Result<Route, RouteError> = Route::from_path(path);
     let origin = link.origin();
-    (known.is_ok() && origin.is_tuple()).then(|| format!("{}{root}", origin.ascii_serialization()))
+    if Route::from_path(path).is_err() || !origin.is_tuple() {
+        return None;
+    }
+    Some(format!("{}{root}", origin.ascii_serialization()))
 }
 
 #[cfg(test)]

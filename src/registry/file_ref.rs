@@ -25,12 +25,12 @@ pub struct FileRef {
     pub scope: Scope,
     pub digest: Digest,
     pub filename: Filename,
-    written: Written,
+    written: WrittenAddress,
 }
 
 /// The address as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Written {
+enum WrittenAddress {
     /// GitLab's, by its digest: it compares that as text, so it goes upstream in the same case.
     Digest(Arc<str>),
     /// A mirror's, which says nothing of the digest.
@@ -61,7 +61,7 @@ impl FileRef {
             scope,
             digest: Digest::parse(digest)?,
             filename: Filename::parse(filename)?,
-            written: Written::Digest(digest.into()),
+            written: WrittenAddress::Digest(digest.into()),
         })
     }
 
@@ -71,25 +71,25 @@ impl FileRef {
             scope: path.scope().clone(),
             digest,
             filename: path.filename().clone(),
-            written: Written::Path(path.clone()),
+            written: WrittenAddress::Path(path.clone()),
         }
     }
 
     /// Where on a mirror it is, if it is on one.
     pub fn mirror_path(&self) -> Option<&MirrorPath> {
         match &self.written {
-            Written::Path(path) => Some(path),
-            Written::Digest(_) => None,
+            WrittenAddress::Path(path) => Some(path),
+            WrittenAddress::Digest(_) => None,
         }
     }
 
     pub(super) fn path(&self) -> String {
         match &self.written {
-            Written::Digest(digest) => {
+            WrittenAddress::Digest(digest) => {
                 let filename = utf8_percent_encode(self.filename.as_str(), SEGMENT);
                 format!("{}/files/{digest}/{filename}", self.scope.path())
             }
-            Written::Path(path) => path.path(),
+            WrittenAddress::Path(path) => path.path(),
         }
     }
 }

@@ -22,14 +22,14 @@ impl Filename {
         Self::read(segment).ok()
     }
 
-    /// The same, for whoever says why.
+    /// The same, with the reason.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(segment: &str) -> Result<Self, &'static str> {
-        let decoded = percent_decode_str(segment)
-            .decode_utf8()
-            .map_err(|_| "a file name that is no UTF-8")?;
+        let Ok(decoded) = percent_decode_str(segment).decode_utf8() else {
+            return Err("a file name that is no UTF-8");
+        };
         if decoded.len() > FILENAME_BYTES_MAX {
             Err("a file name of more than 255 bytes, which no file system holds")
         } else if decoded.starts_with('.') || !decoded.contains('.') {

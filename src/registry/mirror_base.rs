@@ -8,12 +8,12 @@
 //! <further files prefix>…      ↔  /MIRROR/~HOST[~PORT]/PATH    its whole path, below a place named after its origin
 //! ```
 //!
-//! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986 §2.3), so that the place of an origin depends on that origin alone, and not on the order or number
-//! of the others. A URL that could be written in two ways is written in the first that fits, and the other way is no
-//! address; a URL that is not below a prefix is not this mirror's. A query goes along with a path, unseen, and back into the
-//! URL. Must not know sockets, nor what a file is.
+//! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986 §2.3), so that the place
+//! of an origin depends on that origin alone, and not on the order or number of the others. A URL that could be written in
+//! two ways is written in the first that fits, and the other way is no address; a URL that is not below a prefix is not
+//! this mirror's. A query goes along with a path, unseen, and back into the URL. Must not know sockets, nor what a file is.
 //!
-//! Where nobody says where files come from, the first prefix is the folder that holds the index, so that what stands above
+//! Where the configuration does not say where files come from, the first prefix is the folder that holds the index, so that what stands above
 //! it (some servers want a token in the path) is in no address of ours; the origin is the second.
 
 use std::fmt;
@@ -75,10 +75,10 @@ impl MirrorBase {
     ) -> Result<Self, (String, MirrorBaseError)> {
         let parse = |text: &str| prefix(text).map_err(|why| (text.to_owned(), why));
         let index = parse(index)?;
-        let mut places = files
-            .iter()
-            .map(|text| parse(text))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut places = Vec::new();
+        for text in files {
+            places.push(parse(text)?);
+        }
         if places.is_empty() {
             places = default_places(&index);
         }
@@ -86,10 +86,10 @@ impl MirrorBase {
             if matches!(further.host(), Some(Host::Ipv6(_))) {
                 return Err((further.to_string(), MirrorBaseError::Address));
             }
-            let ambiguous =
-                |other: &&Url| place(other) == place(further) && other.scheme() != further.scheme();
-            if places[1..at].iter().any(|other| ambiguous(&other)) {
-                return Err((further.to_string(), MirrorBaseError::Ambiguous));
+            for other in &places[1..at] {
+                if place(other) == place(further) && other.scheme() != further.scheme() {
+                    return Err((further.to_string(), MirrorBaseError::Ambiguous));
+                }
             }
         }
         Ok(Self {
@@ -121,12 +121,9 @@ impl MirrorBase {
         match route {
             Route::Page(page) => {
                 let mut url = self.index.clone();
-                let name = page
-                    .name
-                    .as_ref()
-                    .map(|name| format!("{name}/"))
-                    .unwrap_or_default();
-                url.set_path(&format!("{}{name}", self.index.path()));
+                if let Some(name) = &page.name {
+                    url.set_path(&format!("{}{name}/", self.index.path()));
+                }
                 Some(url)
             }
             Route::File(file) => self.file_url(file.mirror_path()?),
@@ -141,7 +138,7 @@ impl MirrorBase {
         self.judge(link).ok()
     }
 
-    /// The same, for whoever says why.
+    /// The same, with the reason.
     ///
     /// # Errors
     /// Why the link is none of this mirror's.
@@ -151,12 +148,10 @@ impl MirrorBase {
         place.set_query(None);
         let Some(rest) = self.spell(&place) else {
             let is_named = place.set_username("").is_ok() && place.set_password(None).is_ok();
-            let is_below = is_named && self.spell(&place).is_some();
-            return Err(if is_below {
-                Stranger::Unfit("a user name in an address")
-            } else {
-                Stranger::Elsewhere
-            });
+            if is_named && self.spell(&place).is_some() {
+                return Err(Stranger::Unfit("a user name in an address"));
+            }
+            return Err(Stranger::Elsewhere);
         };
         let path = MirrorPath::read(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
         if self.locate(path.rest()) != Some(place) {
@@ -182,47 +177,42 @@ impl MirrorBase {
 
     fn file_url(&self, path: &MirrorPath) -> Option<Url> {
         let mut url = self.locate(path.rest())?;
-        let is_its_own = self.spell(&url)? == path.rest();
-        let query = path
-            .query()
-            .and_then(|query| std::str::from_utf8(query.expose()).ok());
-        url.set_query(query);
-        is_its_own.then_some(url)
+        if self.spell(&url)? != path.rest() {
+            return None;
+        }
+        if let Some(query) = path.query() {
+            url.set_query(std::str::from_utf8(query.expose()).ok());
+        }
+        Some(url)
     }
 
     /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
     fn spell(&self, link: &Url) -> Option<String> {
-        let fits = self
-            .files
-            .iter()
-            .enumerate()
-            .filter_map(|(at, prefix)| Some((at, prefix, below(prefix, link)?)));
-        // Of two equal prefixes the first one counts.
-        let (at, prefix, rest) = fits.min_by_key(|(at, _, rest)| (rest.len(), *at))?;
-        if at == 0 {
-            Some(rest.to_owned())
-        } else {
-            Some(format!("{}{}", place(prefix), link.path()))
+        let mut longest: Option<(usize, &Url, &str)> = None;
+        for (at, prefix) in self.files.iter().enumerate() {
+            let Some(rest) = below(prefix, link) else {
+                continue;
+            };
+            // Of two equal prefixes the first one counts.
+            if longest.is_none_or(|(_, _, shortest)| rest.len() < shortest.len()) {
+                longest = Some((at, prefix, rest));
+            }
+        }
+        match longest? {
+            (0, _, rest) => Some(rest.to_owned()),
+            (_, prefix, _) => Some(format!("{}{}", place(prefix), link.path())),
         }
     }
 
     /// The URL of a path below the mirror's name.
     fn locate(&self, rest: &str) -> Option<Url> {
-        let further = rest.split_once('/').and_then(|(first, path)| {
-            Some((
-                self.files[1..]
-                    .iter()
-                    .find(|prefix| place(prefix) == first)?,
-                path,
-            ))
-        });
-        let (prefix, path) = match further {
-            Some((prefix, path)) => (prefix, format!("/{path}")),
-            None => (&self.files[0], format!("{}{rest}", self.files[0].path())),
-        };
-        let mut url = prefix.clone();
-        url.set_path(&path);
-        Some(url)
+        let (first, further) = self.files.split_first()?;
+        if let Some((origin, path)) = rest.split_once('/')
+            && let Some(prefix) = further.iter().find(|prefix| place(prefix) == origin)
+        {
+            return Some(with_path(prefix, &format!("/{path}")));
+        }
+        Some(with_path(first, &format!("{}{rest}", first.path())))
     }
 }
 
@@ -250,31 +240,34 @@ fn prefix(text: &str) -> Result<Url, MirrorBaseError> {
     Ok(url)
 }
 
-/// Where files are looked for when nobody says where they are: beside the index's folder, and elsewhere at its origin.
+/// Where files are looked for when the configuration does not say: beside the index's folder, and elsewhere at its origin.
 fn default_places(index: &Url) -> Vec<Url> {
-    let at = |path: &str| {
-        let mut place = index.clone();
-        place.set_path(path);
-        place
-    };
     let folder = index.path().trim_end_matches('/');
     let holder = match folder.rsplit_once('/') {
         Some((holder, name)) if INDEX_FOLDERS.contains(&name) => holder,
         _ => folder,
     };
-    let mut places = vec![at(&format!("{holder}/"))];
+    let mut places = vec![with_path(index, &format!("{holder}/"))];
     // The place of an origin is in its name.
     if places[0].path() != "/" && !matches!(index.host(), Some(Host::Ipv6(_))) {
-        places.push(at("/"));
+        places.push(with_path(index, "/"));
     }
     places
+}
+
+fn with_path(url: &Url, path: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(path);
+    url
 }
 
 /// The part of `link`'s path below a prefix, if it is below, and nothing but a path.
 fn below<'u>(prefix: &Url, link: &'u Url) -> Option<&'u str> {
     let plain = link.query().is_none() && link.username().is_empty() && link.password().is_none();
-    let below = link.path().strip_prefix(prefix.path());
-    below.filter(|_| plain && link.origin() == prefix.origin())
+    if !plain || link.origin() != prefix.origin() {
+        return None;
+    }
+    link.path().strip_prefix(prefix.path())
 }
 
 /// The segment that stands for an origin: `~HOST`, with the port unless it is that of https.

@@ -1,7 +1,7 @@
 //! The address of a file on a mirror: the mirror, and the path below it in the mirror's own spelling.
 //!
 //! Owns what such a path may contain. It is kept as it was written, escapes and all, because it goes upstream by a swap of
-//! prefixes and nothing else. A query that a page has behind it is told to upstream and to nobody else: it may be a
+//! prefixes and nothing else. A query that a page has behind it is told to upstream alone: it may be a
 //! signature, so it is no part of the address, and two paths that differ in it are the same. Must not know where the mirror
 //! is, or what the file's digest is: only a page tells.
 
@@ -70,7 +70,7 @@ impl MirrorPath {
         Self::read(scope, rest).ok()
     }
 
-    /// The same, for whoever says why.
+    /// The same, with the reason.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -87,11 +87,9 @@ impl MirrorPath {
                     b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/' | b'[' | b']' | b'|' | b'^'
                 )
         };
-        let page = rest == "simple"
-            || rest
-                .strip_prefix("simple/")
-                .is_some_and(|name| !name.contains('/'));
-        if !scope.is_mirror() || page {
+        let mut segments = rest.split('/');
+        let is_below_simple = segments.next() == Some("simple");
+        if !scope.is_mirror() || (is_below_simple && segments.count() < 2) {
             return Err("the address of a page");
         }
         let filename = Filename::read(rest.rsplit('/').next().unwrap_or_default())?;
@@ -151,15 +149,19 @@ impl MirrorPath {
     /// Another spelling of this path.
     pub fn spelled(&self, rest: &str) -> Option<Self> {
         let other = Self::parse(self.scope.clone(), rest)?;
-        (other.canonical() == self.canonical()).then_some(other)
+        if other.canonical() == self.canonical() {
+            Some(other)
+        } else {
+            None
+        }
     }
 
     /// The wheel whose PEP 658 metadata this is, if it is a wheel's.
     pub fn metadata_of(&self) -> Option<Self> {
-        let wheel = self
-            .rest
-            .strip_suffix(METADATA)
-            .filter(|wheel| is_wheel(wheel))?;
+        let wheel = self.rest.strip_suffix(METADATA)?;
+        if !is_wheel(wheel) {
+            return None;
+        }
         Self::parse(self.scope.clone(), wheel)
     }
 

@@ -21,11 +21,11 @@ impl PrivateNames {
     /// # Errors
     /// The first glob that could not be part of any name.
     pub fn parse(globs: &[String]) -> Result<Self, PrivateNamesError> {
-        globs
-            .iter()
-            .map(|glob| normalise(glob))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let mut normal = Vec::new();
+        for glob in globs {
+            normal.push(normalise(glob)?);
+        }
+        Ok(Self(normal))
     }
 
     pub fn hold(&self, name: &ProjectName) -> bool {
@@ -56,7 +56,8 @@ fn normalise(glob: &str) -> Result<Box<[u8]>, PrivateNamesError> {
 
 /// Walks both texts once, and on a mismatch lets the last `*` take one byte more.
 fn matches(glob: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut in_name) = (0, 0);
+    let mut at = 0;
+    let mut in_name = 0;
     let mut star: Option<(usize, usize)> = None;
     while in_name < name.len() {
         match (glob.get(at), star) {

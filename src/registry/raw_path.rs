@@ -7,7 +7,7 @@
 const PATH_BYTES_MAX: usize = 4096;
 
 /// # Errors
-/// What is wrong with the path, in words for whoever wrote it.
+/// What is wrong with the path, in words for its author.
 pub(super) fn check(path: &str) -> Result<(), &'static str> {
     if path.len() > PATH_BYTES_MAX {
         Err("longer than 4096 bytes")
@@ -37,10 +37,11 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
 /// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
 /// end, or another escape.
 fn is_decent_escape(after: &str) -> bool {
-    let escaped = after
-        .get(..2)
-        .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    escaped.is_some_and(|byte| {
-        byte >= b' ' && byte != 0x7f && !matches!(byte, b'.' | b'%' | b'\\' | b';')
-    })
+    let Some(digits) = after.get(..2) else {
+        return false;
+    };
+    match u8::from_str_radix(digits, 16) {
+        Ok(0..b' ' | 0x7f | b'.' | b'%' | b'\\' | b';') | Err(_) => false,
+        Ok(_) => true,
+    }
 }

@@ -40,13 +40,13 @@ impl Scope {
             return None;
         }
         let parts = segment.replace("%2f", "%2F");
-        let sound = parts.split("%2F").all(|part| {
-            let known = part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-            known && !part.is_empty() && !part.starts_with('.')
-        });
-        sound.then(|| Self {
+        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        for part in parts.split("%2F") {
+            if part.is_empty() || part.starts_with('.') || !part.bytes().all(known) {
+                return None;
+            }
+        }
+        Some(Self {
             kind,
             id: segment.into(),
         })
@@ -59,7 +59,10 @@ impl Scope {
             && name.bytes().all(known)
             && !name.starts_with('-')
             && name != "api";
-        sound.then(|| Self {
+        if !sound {
+            return None;
+        }
+        Some(Self {
             kind: ScopeKind::Mirror,
             id: name.into(),
         })

@@ -6,7 +6,7 @@
 
 use url::{Host, Url};
 
-use super::{Base, Bases, LinkTarget, MirrorBase, Route};
+use super::{Base, Bases, LinkTarget, MirrorBase, Route, Scope};
 
 /// The configuration, as far as it decides whose URL one is.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Swap {
     pub bases: Bases,
     pub mirrors: Vec<MirrorBase>,
     /// Where larder is known to listen. On a loopback address it is recognised on any port.
-    pub houses: Vec<Base>,
+    pub own_bases: Vec<Base>,
 }
 
 /// What became of a URL.
@@ -23,40 +23,40 @@ pub enum Swapped {
     To(String),
     /// It leads where it should.
     Already,
-    /// Nobody's that is configured.
+    /// On no configured base.
     Foreign,
 }
 
 impl Swap {
-    /// From upstream, or from another address of larder's, to larder at `house`.
-    pub fn to_house(&self, url: &str, house: &Base) -> Swapped {
-        let Some(parts) = Parts::of(url) else {
+    /// From upstream, or from another address of larder's, to larder at `own_base`.
+    pub fn to_larder(&self, url: &str, own_base: &Base) -> Swapped {
+        let Some(parts) = UrlParts::of(url) else {
             return Swapped::Foreign;
         };
-        if parts
-            .path_below(house)
-            .is_some_and(|path| self.serves(path))
+        if let Some(path) = parts.path_below(own_base)
+            && self.serves(path)
         {
             return Swapped::Already;
         }
-        let path = self
-            .upstream_path(&parts)
-            .or_else(|| self.house_path(&parts).map(str::to_owned));
+        let path = match self.upstream_path(&parts) {
+            Some(path) => Some(path),
+            None => self.own_path(&parts).map(str::to_owned),
+        };
         match path {
-            Some(path) if parts.may_move(&path) => parts.moved(&house.to_string(), &path),
+            Some(path) if parts.may_move(&path) => parts.moved(&own_base.to_string(), &path),
             _ => Swapped::Foreign,
         }
     }
 
     /// From larder to where it asks.
     pub fn to_upstream(&self, url: &str) -> Swapped {
-        let Some(parts) = Parts::of(url) else {
+        let Some(parts) = UrlParts::of(url) else {
             return Swapped::Foreign;
         };
         if self.upstream_path(&parts).is_some() {
             return Swapped::Already;
         }
-        match self.house_path(&parts) {
+        match self.own_path(&parts) {
             Some(path) if parts.may_move(path) => match self.upstream_url(path) {
                 Some((base, rest)) => parts.moved(&base, &rest),
                 None => Swapped::Foreign,
@@ -67,66 +67,68 @@ impl Swap {
 
     /// Whether the path of a URL looks like larder's, whoever's it is: worth a hint.
     pub fn looks_like_ours(&self, url: &str) -> bool {
-        Parts::of(url).is_some_and(|parts| self.serves(parts.path))
+        UrlParts::of(url).is_some_and(|parts| self.serves(parts.path))
     }
 
     /// larder's path for a URL of GitLab's or a mirror's.
-    fn upstream_path(&self, parts: &Parts<'_>) -> Option<String> {
+    fn upstream_path(&self, parts: &UrlParts<'_>) -> Option<String> {
         let bare = parts.bare();
         let url = Url::parse(&bare).ok()?;
         if let LinkTarget::Ours { path, .. } = self.bases.recognise(&url) {
             let asked = self.bases.asked().to_string();
             let exact = bare.strip_prefix(&asked) == Some(&path) || !bare.starts_with(&asked);
-            return parts
-                .path
-                .ends_with(&path)
-                .then_some(path)
-                .filter(|_| exact);
-        }
-        let path = self.mirrors.iter().find_map(|mirror| {
-            let index = mirror.index().as_str();
-            let page = if Some(bare.as_str()) == index.strip_suffix('/') {
-                Some("")
-            } else {
-                mirror
-                    .recognise_page(&url)
-                    .and_then(|_| bare.strip_prefix(index.strip_suffix('/')?))
-            };
-            match page {
-                Some(rest) => Some(format!("/{mirror}/simple{rest}")),
-                None => Some(Route::Mirrored(mirror.recognise(&url)?).path()),
+            if exact && parts.path.ends_with(&path) {
+                return Some(path);
             }
-        })?;
+            return None;
+        }
+        let mut mirrors = self.mirrors.iter();
+        let path = mirrors.find_map(|mirror| mirror_path(mirror, &bare, &url))?;
         let (base, rest) = self.upstream_url(&path)?;
-        (format!("{base}{rest}") == bare).then_some(path)
+        if format!("{base}{rest}") == bare {
+            Some(path)
+        } else {
+            None
+        }
     }
 
     /// The path of a URL of larder's.
-    fn house_path<'u>(&self, parts: &Parts<'u>) -> Option<&'u str> {
-        let known = self.houses.iter().find_map(|house| parts.path_below(house));
-        let known = known.or_else(|| {
-            let root = self
-                .houses
-                .iter()
-                .find_map(|house| parts.path.strip_prefix(house.root()));
-            parts.is_loopback().then_some(
-                root.filter(|path| path.starts_with('/'))
-                    .unwrap_or(parts.path),
-            )
-        });
-        known.filter(|path| self.serves(path))
+    fn own_path<'u>(&self, parts: &UrlParts<'u>) -> Option<&'u str> {
+        let mut own_bases = self.own_bases.iter();
+        let path = match own_bases.find_map(|base| parts.path_below(base)) {
+            Some(path) => path,
+            None if parts.is_loopback() => self.below_own_root(parts.path),
+            None => return None,
+        };
+        if self.serves(path) { Some(path) } else { None }
+    }
+
+    /// The path below the first root of larder's that it begins with.
+    fn below_own_root<'u>(&self, path: &'u str) -> &'u str {
+        let mut own_bases = self.own_bases.iter();
+        match own_bases.find_map(|base| path.strip_prefix(base.root())) {
+            Some(below) if below.starts_with('/') => below,
+            _ => path,
+        }
     }
 
     /// Whether it is an address of pages or files here.
     fn serves(&self, path: &str) -> bool {
-        match Route::from_path(path) {
-            Ok(route @ (Route::Page(_) | Route::File(_) | Route::Mirrored(_))) => {
-                route.scope().is_some_and(|scope| {
-                    !scope.is_mirror() || self.mirrors.iter().any(|known| known.scope() == scope)
-                })
-            }
-            _ => false,
+        let Ok(route) = Route::from_path(path) else {
+            return false;
+        };
+        if !matches!(route, Route::Page(_) | Route::File(_) | Route::Mirrored(_)) {
+            return false;
         }
+        match route.scope() {
+            Some(scope) if scope.is_mirror() => self.mirror(scope).is_some(),
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    fn mirror(&self, scope: &Scope) -> Option<&MirrorBase> {
+        self.mirrors.iter().find(|mirror| mirror.scope() == scope)
     }
 
     /// Upstream's URL for a path of larder's, in two parts.
@@ -136,23 +138,35 @@ impl Swap {
         if !scope.is_mirror() {
             return Some((self.bases.asked().to_string(), path.to_owned()));
         }
-        let mirror = self.mirrors.iter().find(|mirror| mirror.scope() == scope)?;
-        match path
-            .strip_prefix(&format!("/{mirror}/simple"))
-            .filter(|_| matches!(route, Route::Page(_)))
+        let mirror = self.mirror(scope)?;
+        if matches!(route, Route::Page(_))
+            && let Some(rest) = path.strip_prefix(&format!("/{mirror}/simple"))
         {
-            Some(rest) => Some((
-                mirror.index().as_str().trim_end_matches('/').to_owned(),
-                rest.to_owned(),
-            )),
-            None => Some((mirror.url(&route)?.into(), String::new())),
+            let index = mirror.index().as_str().trim_end_matches('/');
+            return Some((index.to_owned(), rest.to_owned()));
         }
+        Some((mirror.url(&route)?.into(), String::new()))
     }
+}
+
+/// larder's path for a URL of this mirror's, which is also given as it was written.
+fn mirror_path(mirror: &MirrorBase, written: &str, url: &Url) -> Option<String> {
+    let index = mirror.index().as_str();
+    let index = index.strip_suffix('/').unwrap_or(index);
+    if written == index {
+        return Some(format!("/{mirror}/simple"));
+    }
+    if mirror.recognise_page(url).is_some()
+        && let Some(rest) = written.strip_prefix(index)
+    {
+        return Some(format!("/{mirror}/simple{rest}"));
+    }
+    Some(Route::Mirrored(mirror.recognise(url)?).path())
 }
 
 /// An http URL as text.
 #[derive(Clone, Copy, Debug)]
-struct Parts<'u> {
+struct UrlParts<'u> {
     scheme: &'u str,
     /// With the `@`; mostly empty.
     user: &'u str,
@@ -163,16 +177,21 @@ struct Parts<'u> {
     fragment: &'u str,
 }
 
-impl<'u> Parts<'u> {
+impl<'u> UrlParts<'u> {
     /// `None` if it is none, or has a query or an empty segment: no address of ours has one.
     fn of(url: &'u str) -> Option<Self> {
-        let (scheme, rest) = url
-            .split_once("://")
-            .filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+        let (scheme, rest) = url.split_once("://")?;
         let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        (!rest.contains('?') && !path.contains("//") && !host.is_empty()).then_some(Self {
+        if !matches!(scheme, "http" | "https")
+            || rest.contains('?')
+            || path.contains("//")
+            || host.is_empty()
+        {
+            return None;
+        }
+        Some(Self {
             scheme,
             user,
             host,
@@ -188,16 +207,19 @@ impl<'u> Parts<'u> {
 
     fn path_below(&self, base: &Base) -> Option<&'u str> {
         let root = format!("{}://{}{}", self.scheme, self.host, base.root());
-        let path = self
-            .path
-            .strip_prefix(base.root())
-            .filter(|path| path.starts_with('/'))?;
-        (root == base.to_string()).then_some(path)
+        let path = self.path.strip_prefix(base.root())?;
+        if path.starts_with('/') && root == base.to_string() {
+            Some(path)
+        } else {
+            None
+        }
     }
 
     fn is_loopback(&self) -> bool {
-        let url = Url::parse(&self.bare()).ok();
-        match url.as_ref().and_then(Url::host) {
+        let Ok(url) = Url::parse(&self.bare()) else {
+            return false;
+        };
+        match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -207,10 +229,16 @@ impl<'u> Parts<'u> {
 
     /// A credential for a mirror is not larder's business.
     fn may_move(&self, path: &str) -> bool {
-        let of_mirror = Route::from_path(path)
-            .ok()
-            .and_then(|route| Some(route.scope()?.is_mirror()));
-        self.user.is_empty() || of_mirror == Some(false)
+        if self.user.is_empty() {
+            return true;
+        }
+        let Ok(route) = Route::from_path(path) else {
+            return false;
+        };
+        match route.scope() {
+            Some(scope) => !scope.is_mirror(),
+            None => false,
+        }
     }
 
     /// The same below another base.
@@ -261,12 +289,12 @@ mod tests {
                     ],
                 ),
             ],
-            houses: vec![base("https://larder.example/cache")],
+            own_bases: vec![base("https://larder.example/cache")],
         }
     }
 
     fn there(url: &str) -> Swapped {
-        swap().to_house(url, &Base::parse("http://localhost:3141").expect("a base"))
+        swap().to_larder(url, &Base::parse("http://localhost:3141").expect("a base"))
     }
 
     fn to(text: &str) -> Swapped {
@@ -312,15 +340,15 @@ mod tests {
                 to(&format!("http://localhost:3141{path}")),
                 "{upstream}"
             );
-            for house in [
+            for larder in [
                 "http://localhost:3141",
                 "http://127.0.0.1:1",
                 "https://larder.example/cache",
             ] {
                 assert_eq!(
-                    swap().to_upstream(&format!("{house}{path}")),
+                    swap().to_upstream(&format!("{larder}{path}")),
                     to(&upstream),
-                    "{house}{path}"
+                    "{larder}{path}"
                 );
             }
             assert_eq!(
@@ -363,13 +391,13 @@ mod tests {
     #[test]
     fn a_user_stays_with_gitlabs_urls_and_an_external_url_comes_back_as_the_one_that_is_asked() {
         let page = "/api/v4/projects/42/packages/pypi/simple";
-        let house = format!("http://__token__:word@localhost:3141{page}");
+        let larder = format!("http://__token__:word@localhost:3141{page}");
         assert_eq!(
             there(&format!("https://__token__:word@host.example/gitlab{page}")),
-            to(&house)
+            to(&larder)
         );
         assert_eq!(
-            swap().to_upstream(&house),
+            swap().to_upstream(&larder),
             to(&format!("https://__token__:word@host.example/gitlab{page}"))
         );
         assert_eq!(
@@ -388,8 +416,8 @@ mod tests {
             rest in "[a-zA-Z0-9/.%+_~:@#?-]{0,24}",
         ) {
             let url = format!("{host}{rest}");
-            if !host.contains("localhost") && let Swapped::To(house) = there(&url) {
-                prop_assert_eq!(swap().to_upstream(&house), Swapped::To(url));
+            if !host.contains("localhost") && let Swapped::To(larder) = there(&url) {
+                prop_assert_eq!(swap().to_upstream(&larder), Swapped::To(url));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::error::MaintenanceError;
 use super::stats::amount;
 use crate::control::{Cleared, ClearedSummary, Gc, Reporter};
-use crate::registry::{Scope, is_house};
+use crate::registry::{Scope, is_portable};
 use crate::store::{IndexLine, IndexSubject, Removal, Store, StoredBlob};
 use crate::values::digest::Digest;
 
@@ -185,7 +185,7 @@ fn why_needless(
     match &line.subject {
         _ if kept.contains(&line.digest) => None,
         // What a bundle brought needs no mirror to be configured.
-        IndexSubject::Page { meta, .. } if !is_served && !is_house(&meta.url) => {
+        IndexSubject::Page { meta, .. } if !is_served && !is_portable(&meta.url) => {
             Some("its mirror is no longer configured")
         }
         // As long as there may be files that were found by it.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::index::Page;
-use crate::registry::{FileRef, HOUSE, PageRef, Route};
+use crate::registry::{FileRef, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{
     Entry, Format, ProjectName, ProjectStatus, RewriteError, file_version, read_entries,
 };
@@ -98,7 +98,7 @@ impl ProjectPage {
         body: &[u8],
         held_size: impl Fn(&FileRef) -> Option<u64>,
     ) -> Result<Project, RewriteError> {
-        let base = Url::parse(HOUSE).map_err(|_| RewriteError::Spent)?;
+        let base = Url::parse(PORTABLE_BASE).map_err(|_| RewriteError::Spent)?;
         let prefix = self.path_prefix.clone();
         let take = move |entry: &Entry<'_>| Some(file_of(entry, &prefix));
         let (mut listed, status) = read_entries(Format::Json, name, base, body, take)?;

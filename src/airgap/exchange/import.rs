@@ -18,7 +18,7 @@ use crate::airgap::bundle::{
 };
 use crate::control::Order;
 use crate::index::PageError;
-use crate::registry::{FileRef, HOUSE, MirrorPath, PageRef, Route};
+use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{Conflict, Format, Listing};
 use crate::store::{MetadataOrigin, PageMeta, Staging, StoreError};
 use crate::values::clock;
@@ -247,7 +247,7 @@ impl Exchange {
         };
         let (listing, _) = self
             .pages
-            .listing(&page, (HOUSE, Format::Json, &body))
+            .listing(&page, (PORTABLE_BASE, Format::Json, &body))
             .map_err(named)?;
         let stray = listing.files.iter().find(|(filename, file)| {
             let line = addresses.get(file.address.as_str());
@@ -304,7 +304,7 @@ impl Exchange {
         let meta = PageMeta {
             etag: None,
             last_modified: None,
-            url: HOUSE.to_owned(),
+            url: PORTABLE_BASE.to_owned(),
         };
         let body = Bytes::from(merged.listing.to_json());
         block_on(async {

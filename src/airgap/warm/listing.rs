@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use pep440_rs::Version;
 use url::Url;
 
-use crate::registry::{PageRef, Route, Scope, house_url, recognise_house};
+use crate::registry::{PageRef, Route, Scope, portable_url, recognise_portable};
 use crate::simple::{
     CoreMetadata, Entry, Format, ProjectName, file_version, is_wheel, read_entries,
 };
@@ -65,7 +65,7 @@ impl Listing {
             scope: scope.clone(),
             name: Some(project.clone()),
         };
-        let url = house_url(&Route::Page(page))
+        let url = portable_url(&Route::Page(page))
             .ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
         let (name, prefix) = (project.clone(), prefix.to_owned());
         let listed = move |entry: &Entry<'_>| Some(Listed::of(entry, &name, &prefix));
@@ -83,7 +83,7 @@ fn route(link: &Url, prefix: &str) -> Option<Route> {
         .filter(|below| below.starts_with('/'))?;
     let mut own = link.clone();
     own.set_path(below);
-    recognise_house(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
+    recognise_portable(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
 }
 
 impl Listed {
@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::registry::HOUSE;
+    use crate::registry::PORTABLE_BASE;
 
     #[test]
     fn a_page_is_read_with_what_it_says_of_each_file() {
@@ -144,7 +144,7 @@ mod tests {
         fn no_page_makes_it_stumble(page in "\\PC{0,200}", url in "\\PC{0,60}") {
             let project = ProjectName::parse("a").unwrap();
             let _ = Listing::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
-            if let Ok(url) = Url::parse(HOUSE).unwrap().join(&url) {
+            if let Ok(url) = Url::parse(PORTABLE_BASE).unwrap().join(&url) {
                 let _ = route(&url, "/x");
             }
         }

@@ -20,7 +20,7 @@ use crate::index::rewrite::min_age::{HeldBack, held_back};
 use crate::index::rewrite::mirror_files::{MirrorFile, Noted};
 use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
-    Scope, Stranger, recognise_house,
+    Scope, Stranger, recognise_portable,
 };
 use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
 use crate::store::{Holdings, WheelMark};
@@ -135,7 +135,7 @@ impl LinkPolicy {
                 LinkTarget::Ours { .. } | LinkTarget::UnknownBase { .. } => None,
                 LinkTarget::Foreign => mirrors.iter().find_map(mirrored),
             },
-            LinkRules::Portable(_) => match recognise_house(link)? {
+            LinkRules::Portable(_) => match recognise_portable(link)? {
                 route @ (Route::File(_) | Route::Mirrored(_)) => Some(route.path()),
                 _ => None,
             },
@@ -267,7 +267,7 @@ impl LinkPolicy {
         entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Decision {
-        match recognise_house(entry.url) {
+        match recognise_portable(entry.url) {
             Some(Route::File(file)) if !page.scope.is_mirror() => {
                 self.lead(entry.url.path(), Some(file), entry, collected)
             }

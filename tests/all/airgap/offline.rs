@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use larder::access::{Access, AuthConfig, Caller, OfflineKeys, OfflineRule};
 use larder::index::{IndexConfig, PageDependencies, PageReply, PageRequest, PageSources, Pages};
-use larder::registry::{Base, Bases, FileRef, HOUSE, PrivateNames, Route};
+use larder::registry::{Base, Bases, FileRef, PORTABLE_BASE, PrivateNames, Route};
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
 use larder::upstream::{
@@ -491,7 +491,7 @@ fn carry_page(
     let meta = PageMeta {
         etag: None,
         last_modified: None,
-        url: HOUSE.to_owned(),
+        url: PORTABLE_BASE.to_owned(),
     };
     let shelved = store.pages.store(
         &route,
