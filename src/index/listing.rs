@@ -12,7 +12,7 @@ use url::Url;
 use super::Pages;
 use crate::index::error::PageError;
 use crate::registry::PageRef;
-use crate::simple::{Entry, Format, Listing};
+use crate::simple::{Entry, Format, ProjectListing};
 
 impl Pages {
     /// Reads a project's page that was stored in `format` and came from `url`, and says which addresses it lists, with a
@@ -24,7 +24,7 @@ impl Pages {
         &self,
         page: &PageRef,
         (url, format, body): (&str, Format, &[u8]),
-    ) -> Result<(Listing, HashSet<String>), PageError> {
+    ) -> Result<(ProjectListing, HashSet<String>), PageError> {
         // A mirror that is no longer configured has no addresses but those that a page was carried with.
         let links = self.fetcher.sources.links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
@@ -37,8 +37,8 @@ impl Pages {
             seen.lock().insert(address.clone());
             Some(address)
         };
-        let listing =
-            Listing::read(format, project, url, body, address).map_err(PageError::not_a_page)?;
+        let listing = ProjectListing::read(format, project, url, body, address)
+            .map_err(PageError::not_a_page)?;
         let addresses = std::mem::take(&mut *addresses.lock());
         Ok((listing, addresses))
     }

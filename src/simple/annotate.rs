@@ -1,6 +1,6 @@
 //! Tells the metadata of files on a page that is ready (PEP 658, PEP 714).
 //!
-//! Owns what is written at a mark. Must not know which file a mark belongs to, nor whether its metadata
+//! Owns what is written at an insertion point. Must not know which file a point belongs to, nor whether its metadata
 //! can be had.
 
 use bytes::{Bytes, BytesMut};
@@ -8,32 +8,32 @@ use bytes::{Bytes, BytesMut};
 use super::format::Format;
 use crate::values::digest::Digest;
 
-/// The page with the sha256 of the metadata told at each of these marks of it, given in their order.
+/// The page with the sha256 of the metadata told at each of these insertion points of it, given in their order.
 ///
-/// A mark that is none of this page's is passed over rather than harm it.
+/// A point that is none of this page's is passed over rather than harm it.
 #[must_use]
 pub fn annotate(format: Format, body: &[u8], known: &[(u64, Digest)]) -> Bytes {
     let mut out = BytesMut::with_capacity(body.len() + known.len() * ADDED_BYTES);
     let mut done = 0;
-    for (mark, digest) in known {
-        let Some(mark) = usize::try_from(*mark)
-            .ok()
-            .filter(|mark| (done..=body.len()).contains(mark))
-        else {
+    for (point, digest) in known {
+        let Ok(point) = usize::try_from(*point) else {
             continue;
         };
-        let Some((told, replaced)) = told(format, &body[mark..], digest) else {
+        if !(done..=body.len()).contains(&point) {
+            continue;
+        }
+        let Some((told, replaced)) = told(format, &body[point..], digest) else {
             continue;
         };
-        out.extend_from_slice(&body[done..mark]);
+        out.extend_from_slice(&body[done..point]);
         out.extend_from_slice(told.as_bytes());
-        done = mark + replaced;
+        done = point + replaced;
     }
     out.extend_from_slice(&body[done..]);
     out.freeze()
 }
 
-/// Roughly what one mark adds; the larger of the formats.
+/// Roughly what one point adds; the larger of the formats.
 const ADDED_BYTES: usize = 200;
 
 /// What to write before what follows, and how much of that it replaces.

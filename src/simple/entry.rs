@@ -15,7 +15,7 @@ use crate::values::digest::Digest;
 
 /// What a page is a list of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
+pub enum PageSubject {
     /// All projects.
     Index,
     /// The files of one project.
@@ -84,7 +84,7 @@ pub struct Replacement {
 
 /// Entries that no reader can use, and that a page is served without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct SkippedEntries {
     pub entries: u64,
     /// What is wrong with the first of them.
     pub first: Option<String>,
@@ -99,8 +99,8 @@ pub(super) enum Passage {
     ReadOnly,
 }
 
-/// The caller's word about each entry, in order; with what the page has said about itself so far.
-pub(super) type Visit = Box<dyn FnMut(&Entry<'_>, &PageFacts) -> Decision + Send>;
+/// Decides about each entry, in order; is also given what the page has said about itself so far.
+pub(super) type EntryDecider = Box<dyn FnMut(&Entry<'_>, &PageFacts) -> Decision + Send>;
 
 impl<'a> Entry<'a> {
     /// An entry of which nothing is known but the link.
@@ -125,17 +125,18 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn set_metadata(&mut self, hashes: Hashes) {
-        self.core_metadata = Some(
-            hashes
-                .sha256()
-                .map_or(CoreMetadata::Present, CoreMetadata::Sha256),
-        );
+        self.core_metadata = Some(match hashes.sha256() {
+            Some(digest) => CoreMetadata::Sha256(digest),
+            None => CoreMetadata::Present,
+        });
         self.more.metadata_hashes = hashes;
     }
 
     pub(super) fn set_upload_time(&mut self, text: Cow<'a, str>) {
         self.upload_time = time(&text);
-        self.more.upload_time = self.upload_time.is_some().then_some(text);
+        if self.upload_time.is_some() {
+            self.more.upload_time = Some(text);
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! Owns the version (PEP 629, PEP 691 `meta.api-version`) and the project's status (PEP 792). Must not
 //! know how either is written.
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
 /// The one major version that larder speaks.
 const MAJOR: u32 = 1;
 
@@ -17,11 +20,24 @@ pub(super) struct PageFacts {
 }
 
 /// The status of a project, a word of its index (PEP 792).
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ProjectStatus {
     /// `active`, `archived`, `quarantined`, `deprecated`, or a word that is not yet known.
     pub status: String,
+    #[serde(default)]
     pub reason: Option<String>,
+}
+
+impl ProjectStatus {
+    /// As PEP 792 writes it in JSON.
+    pub(super) fn to_json(&self) -> Value {
+        let mut table = Map::new();
+        table.insert("status".to_owned(), self.status.as_str().into());
+        if let Some(reason) = &self.reason {
+            table.insert("reason".to_owned(), reason.as_str().into());
+        }
+        table.into()
+    }
 }
 
 /// A version of the Simple API.
@@ -35,10 +51,10 @@ impl ApiVersion {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim_ascii().split_once('.')?;
         let number = |text: &str| {
-            text.bytes()
-                .all(|b| b.is_ascii_digit())
-                .then(|| text.parse().ok())
-                .flatten()
+            if text.starts_with('+') {
+                return None;
+            }
+            text.parse().ok()
         };
         Some(Self {
             major: number(major)?,
@@ -59,7 +75,15 @@ impl ApiVersion {
 
 impl PageFacts {
     pub(super) fn api_version(&self) -> Option<ApiVersion> {
-        self.version.as_deref().and_then(ApiVersion::parse)
+        ApiVersion::parse(self.version.as_deref()?)
+    }
+
+    /// Whether the page is of a version that a reader must refuse (PEP 629).
+    pub(super) fn is_unspoken(&self) -> bool {
+        match self.api_version() {
+            Some(version) => !version.is_spoken(),
+            None => false,
+        }
     }
 }
 

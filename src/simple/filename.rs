@@ -9,7 +9,7 @@
 use super::name::ProjectName;
 use super::wheel_filename;
 
-/// So many readings of one file name at most; a longer list helps nobody.
+/// So many readings of one file name at most; a longer list is of no help.
 const CANDIDATES_MAX: usize = 8;
 
 /// Endings of the other distribution formats that indexes have served; a longer ending comes before
@@ -23,77 +23,101 @@ const ARCHIVES: [&str; 11] = [
 #[must_use]
 pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
     if let Some(stem) = without_ending(filename, wheel_filename::ENDING) {
-        let name = stem.split_once('-').map_or(stem, |(name, _)| name);
+        let name = match stem.split_once('-') {
+            Some((name, _)) => name,
+            None => stem,
+        };
         return project(name).into_iter().collect();
     }
-    let stem = ARCHIVES
+    let stem = archive_stem(filename).unwrap_or(filename);
+    let mut candidates = Vec::new();
+    // What looks like a version comes first.
+    for versioned in [true, false] {
+        for (dash, _) in stem.rmatch_indices('-') {
+            if candidates.len() == CANDIDATES_MAX {
+                return candidates;
+            }
+            let version = &stem[dash + 1..];
+            if version.is_empty() || is_like_a_version(version) != versioned {
+                continue;
+            }
+            candidates.extend(project(&stem[..dash]));
+        }
+    }
+    candidates
+}
+
+fn archive_stem(filename: &str) -> Option<&str> {
+    ARCHIVES
         .iter()
         .find_map(|ending| without_ending(filename, ending))
-        .unwrap_or(filename);
-    let splits = || {
-        stem.rmatch_indices('-')
-            .map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]))
-    };
-    let versioned = splits().filter(|(_, version)| is_like_a_version(version));
-    let others = splits().filter(|(_, version)| !version.is_empty() && !is_like_a_version(version));
-    versioned
-        .chain(others)
-        .filter_map(|(name, _)| project(name))
-        .take(CANDIDATES_MAX)
-        .collect()
 }
 
 fn project(name: &str) -> Option<ProjectName> {
     ProjectName::parse(&name.replace(' ', "-")).ok()
 }
 
-/// Of [`project_candidates`] the one to ask for if only one may be: nobody names a project after a version with a dot, so
-/// that `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might be that of `foo-1.0` and `1`.
+/// Of [`project_candidates`] the one to ask for if only one may be: no project is named after a version with a dot, so that
+/// `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might be that of `foo-1.0` and `1`.
 #[must_use]
 pub fn usual_project(filename: &str) -> Option<ProjectName> {
-    let stem = ARCHIVES
-        .iter()
-        .find_map(|ending| without_ending(filename, ending))
-        .unwrap_or(filename);
-    let ends_in_version = |name: &ProjectName| {
-        stem.rmatch_indices('-')
-            .map(|(dash, _)| &stem[..dash])
-            .find(|text| ProjectName::parse(text).is_ok_and(|read| read == *name))
-            .and_then(|text| text.rsplit_once('-'))
-            .is_some_and(|(_, last)| is_like_a_version(last) && last.contains('.'))
-    };
+    let stem = archive_stem(filename).unwrap_or(filename);
     let candidates = project_candidates(filename);
-    let usual = candidates.iter().find(|name| !ends_in_version(name));
-    usual.or(candidates.first()).cloned()
+    for name in &candidates {
+        if !ends_in_version(stem, name) {
+            return Some(name.clone());
+        }
+    }
+    candidates.first().cloned()
+}
+
+/// Whether the project's name, as it is written in front of a dash, ends in a version with a dot.
+fn ends_in_version(stem: &str, project: &ProjectName) -> bool {
+    for (dash, _) in stem.rmatch_indices('-') {
+        let written = &stem[..dash];
+        if !is_spelling(written, project) {
+            continue;
+        }
+        return match written.rsplit_once('-') {
+            Some((_, last)) => is_like_a_version(last) && last.contains('.'),
+            None => false,
+        };
+    }
+    false
+}
+
+fn is_spelling(written: &str, project: &ProjectName) -> bool {
+    ProjectName::parse(written).as_ref() == Ok(project)
 }
 
 /// Whether a file of this name is a wheel, a source distribution or one of their forerunners.
 #[must_use]
 pub fn is_distribution(filename: &str) -> bool {
-    let dashed = |stem: &str| stem.contains('-');
-    without_ending(filename, wheel_filename::ENDING).is_some_and(dashed)
-        || ARCHIVES
-            .iter()
-            .any(|ending| without_ending(filename, ending).is_some_and(dashed))
+    let wheel_stem = without_ending(filename, wheel_filename::ENDING);
+    match wheel_stem.or_else(|| archive_stem(filename)) {
+        Some(stem) => stem.contains('-'),
+        None => false,
+    }
 }
 
 /// The version that a file of this project has in its name, as written there.
 pub fn version<'a>(filename: &'a str, project: &ProjectName) -> Option<&'a str> {
-    let belongs = |name: &str| ProjectName::parse(name).is_ok_and(|name| name == *project);
     if let Some(stem) = without_ending(filename, wheel_filename::ENDING) {
         let (name, rest) = stem.split_once('-')?;
-        return belongs(name)
-            .then(|| rest.split('-').next())
-            .flatten()
-            .filter(|text| is_like_a_version(text));
+        let version = rest.split('-').next()?;
+        if is_spelling(name, project) && is_like_a_version(version) {
+            return Some(version);
+        }
+        return None;
     }
-    let stem = ARCHIVES
-        .iter()
-        .find_map(|ending| without_ending(filename, ending))?;
-    stem.match_indices('-')
-        .map(|(dash, _)| (&stem[..dash], &stem[dash + 1..]))
-        .find(|(name, version)| belongs(name) && is_like_a_version(version))
-        .map(|(_, version)| version)
+    let stem = archive_stem(filename)?;
+    for (dash, _) in stem.match_indices('-') {
+        let version = &stem[dash + 1..];
+        if is_like_a_version(version) && is_spelling(&stem[..dash], project) {
+            return Some(version);
+        }
+    }
+    None
 }
 
 /// Every version of PEP 440 starts with a digit once it is normalised.
@@ -103,7 +127,11 @@ fn is_like_a_version(text: &str) -> bool {
 
 fn without_ending<'a>(filename: &'a str, ending: &str) -> Option<&'a str> {
     let (stem, tail) = filename.split_at_checked(filename.len().checked_sub(ending.len())?)?;
-    tail.eq_ignore_ascii_case(ending).then_some(stem)
+    if tail.eq_ignore_ascii_case(ending) {
+        Some(stem)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

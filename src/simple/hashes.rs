@@ -23,39 +23,34 @@ impl Hashes {
     /// From a fragment without its `#`.
     pub(super) fn of_fragment(fragment: &str) -> Self {
         // Space around an address is none of it (HTML, "strip leading and trailing ASCII whitespace").
-        let pairs = fragment
-            .trim_ascii()
-            .split('&')
-            .filter_map(|part| part.split_once('='));
-        Self(
-            pairs
-                .filter(|(name, value)| is_hash(name, value))
-                .map(owned)
-                .take(1)
-                .collect(),
-        )
+        for part in fragment.trim_ascii().split('&') {
+            if let Some((name, value)) = part.split_once('=')
+                && ALGORITHMS.contains(&name)
+                && is_hex(value)
+            {
+                return Self::one(name, value);
+            }
+        }
+        Self::default()
     }
 
     /// From an attribute's value, `name=value`.
     pub(super) fn of_attribute(value: &str) -> Self {
-        Self(
-            value
-                .split_once('=')
-                .filter(|(_, value)| is_hex(value))
-                .map(owned)
-                .into_iter()
-                .collect(),
-        )
+        match value.split_once('=') {
+            Some((name, value)) if is_hex(value) => Self::one(name, value),
+            _ => Self::default(),
+        }
+    }
+
+    fn one(name: &str, value: &str) -> Self {
+        Self(vec![(name.to_owned(), value.to_owned())])
     }
 
     /// From a table.
     pub(super) fn of_table(table: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(
-            table
-                .into_iter()
-                .filter(|(_, value)| is_hex(value))
-                .collect(),
-        )
+        let mut hashes: Vec<_> = table.into_iter().collect();
+        hashes.retain(|(_, value)| is_hex(value));
+        Self(hashes)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -70,26 +65,21 @@ impl Hashes {
 
     /// The one to give where there is room for one: sha256, which every client checks, else the strongest.
     pub(super) fn best(&self) -> Option<(&str, &str)> {
-        let find = |algorithm: &&str| self.iter().find(|(name, _)| name == algorithm);
-        ALGORITHMS
-            .iter()
-            .find_map(find)
-            .or_else(|| self.iter().next())
+        let mut known = ALGORITHMS.iter();
+        match known.find_map(|algorithm| self.find(algorithm)) {
+            Some(value) => Some(value),
+            None => self.iter().next(),
+        }
+    }
+
+    fn find(&self, algorithm: &str) -> Option<(&str, &str)> {
+        self.iter().find(|(name, _)| *name == algorithm)
     }
 
     pub(super) fn sha256(&self) -> Option<Digest> {
-        self.iter()
-            .find(|(name, _)| *name == SHA256)
-            .and_then(|(_, value)| Digest::parse(value))
+        let (_, value) = self.find(SHA256)?;
+        Digest::parse(value)
     }
-}
-
-fn owned((name, value): (&str, &str)) -> (String, String) {
-    (name.to_owned(), value.to_owned())
-}
-
-fn is_hash(name: &str, value: &str) -> bool {
-    ALGORITHMS.contains(&name) && is_hex(value)
 }
 
 fn is_hex(value: &str) -> bool {
@@ -121,7 +111,8 @@ mod tests {
     #[test]
     fn sha256_is_preferred() {
         let sha = "ab".repeat(32);
-        let table = [("md5", "11"), ("sha256", sha.as_str()), ("sha512", "")].map(owned);
+        let table = [("md5", "11"), ("sha256", sha.as_str()), ("sha512", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let hashes = Hashes::of_table(table);
         assert_eq!(hashes.best(), Some(("sha256", sha.as_str())));
         assert_eq!(hashes.sha256(), Digest::parse(&sha));

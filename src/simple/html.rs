@@ -5,14 +5,14 @@
 //!
 //! The parser is only asked *where* things are. It never modifies a tag, because it would write a
 //! modified one anew and lose its white space; so its output is the page's own bytes, tag by tag, and
-//! [`splice`] changes a value in passing. For the same reason there is no text handler: text that a
-//! handler has seen is written anew too, with U+FFFD for bytes that are no UTF-8.
+//! [`patch`] changes a value in passing, and no crate serialises. For the same reason there is no text
+//! handler: text that a handler has seen is written anew too, with U+FFFD for bytes that are no UTF-8.
 
 mod anchor;
 mod error;
 mod link;
 mod page;
-mod splice;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -22,13 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lol_html::html_content::EndTag;
 use lol_html::{MemorySettings, OutputSink, element, send};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use url::Url;
 
-use self::page::{Heard, Page};
-use super::entry::{Passage, Subject, Visit};
+use self::page::{ElementText, PageRewrite};
+use super::entry::{EntryDecider, PageSubject, Passage};
 use super::facts::PageFacts;
-use super::shape::{Element, Shape};
+use super::shape::{ElementState, Shape};
 
 pub use self::error::{HtmlError, PARSER_BYTES_MAX};
 pub(super) use self::value::Quotes;
@@ -40,16 +40,23 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 pub(super) struct HtmlReader {
     /// `None` once an error was returned; the parser would panic when used again.
     parser: Option<send::HtmlRewriter<'static, Sink>>,
-    page: Shared,
+    page: SharedPage,
     written: usize,
 }
 
 impl HtmlReader {
     /// `page_url` is where the page was served; links are resolved against it, or against a
-    /// `<base href>`. `visit` is asked about each link once, in order; when the page is only read,
+    /// `<base href>`. `decide` is asked about each link once, in order; when the page is only read,
     /// about each that is an entry.
-    pub(super) fn new(subject: Subject, page_url: Url, passage: Passage, visit: Visit) -> Self {
-        let page = Arc::new(Mutex::new(Page::new(subject, page_url, passage, visit)));
+    pub(super) fn new(
+        subject: PageSubject,
+        page_url: Url,
+        passage: Passage,
+        decide: EntryDecider,
+    ) -> Self {
+        let page = Arc::new(Mutex::new(PageRewrite::new(
+            subject, page_url, passage, decide,
+        )));
         let parser = send::HtmlRewriter::new(settings(&page), Sink(Arc::clone(&page)));
         Self {
             parser: Some(parser),
@@ -67,7 +74,7 @@ impl HtmlReader {
             let parser = self.parser.as_mut().ok_or(HtmlError::Spent)?;
             let parsed = parser.write(piece).map_err(HtmlError::from);
             self.written += piece.len();
-            if let Err(error) = parsed.and_then(|()| lock(&self.page).in_step()) {
+            if let Err(error) = parsed.and_then(|()| self.page.lock().in_step()) {
                 self.parser = None;
                 return Err(error);
             }
@@ -77,7 +84,7 @@ impl HtmlReader {
 
     /// What is ready so far, in one piece; empty when nothing is.
     pub(super) fn take_output(&mut self) -> Bytes {
-        lock(&self.page).splicer.take()
+        self.page.lock().patcher.take()
     }
 
     /// Ends the page.
@@ -88,12 +95,12 @@ impl HtmlReader {
         let parser = self.parser.take().ok_or(HtmlError::Spent)?;
         let unfinished = self.held_bytes() > 0;
         parser.end()?;
-        let mut page = lock(&self.page);
+        let mut page = self.page.lock();
         page.in_step()?;
         let shape = page.finish(unfinished);
         Ok(HtmlRead {
-            rest: page.splicer.take(),
-            marks: page.splicer.take_marks(),
+            rest: page.patcher.take(),
+            insertion_points: page.patcher.take_insertion_points(),
             shape,
             facts: std::mem::take(&mut page.facts),
         })
@@ -101,7 +108,7 @@ impl HtmlReader {
 
     /// What the parser holds back: the beginning of a tag that has not ended.
     fn held_bytes(&self) -> usize {
-        self.written - lock(&self.page).splicer.position()
+        self.written - self.page.lock().patcher.position()
     }
 }
 
@@ -109,7 +116,7 @@ impl HtmlReader {
 #[derive(Debug)]
 pub(super) struct HtmlRead {
     pub(super) rest: Bytes,
-    pub(super) marks: Vec<u64>,
+    pub(super) insertion_points: Vec<u64>,
     /// What the page looked like.
     pub(super) shape: Shape,
     pub(super) facts: PageFacts,
@@ -124,42 +131,37 @@ impl std::fmt::Debug for HtmlReader {
 }
 
 /// Where the parser writes: the same page that its handlers describe.
-struct Sink(Shared);
+struct Sink(SharedPage);
 
 impl OutputSink for Sink {
     fn handle_chunk(&mut self, chunk: &[u8]) {
-        lock(&self.0).pass(chunk);
+        self.0.lock().pass(chunk);
     }
 }
 
-/// A poisoned page is only reachable through a rewriter whose caller caught a panic; its bytes are whole.
-fn lock(page: &Mutex<Page>) -> MutexGuard<'_, Page> {
-    page.lock()
-}
-
-type Shared = Arc<Mutex<Page>>;
+type SharedPage = Arc<Mutex<PageRewrite>>;
 
 /// The handlers, all of them readers.
-fn settings(page: &Shared) -> send::Settings<'static, 'static> {
-    type Act = fn(&Shared, &mut send::Element<'_, '_>) -> Result<(), HtmlError>;
+fn settings(page: &SharedPage) -> send::Settings<'static, 'static> {
+    type Act = fn(&SharedPage, &mut send::Element<'_, '_>) -> Result<(), HtmlError>;
     let acts: [(&str, Act); 9] = [
         ("a", |page, el| {
-            if lock(page).anchor(el)? && !at_end_tag(page, el, Page::anchor_ended) {
-                lock(page).anchor_was_empty(el)?;
+            if page.lock().anchor(el)? && !at_end_tag(page, el, PageRewrite::anchor_ended) {
+                page.lock().anchor_was_empty(el)?;
             }
             Ok(())
         }),
-        ("base[href]", |page, el| lock(page).base(el)),
+        ("base[href]", |page, el| page.lock().base(el)),
         ("meta[name]", |page, el| {
-            lock(page).meta(el);
+            page.lock().meta(el);
             Ok(())
         }),
         ("form", |page, _| {
-            lock(page).shape.has_form = true;
+            page.lock().shape.has_form = true;
             Ok(())
         }),
         ("input[type=password i]", |page, _| {
-            lock(page).shape.has_password_field = true;
+            page.lock().shape.has_password_field = true;
             Ok(())
         }),
         ("title", |page, el| {
@@ -193,17 +195,25 @@ fn settings(page: &Shared) -> send::Settings<'static, 'static> {
 }
 
 /// Notes that an element was opened, and when its end tag comes, that it was closed.
-fn follow(page: &Shared, el: &mut send::Element<'_, '_>, field: fn(&mut Page) -> &mut Element) {
-    *field(&mut lock(page)) = Element::Opened;
+fn follow(
+    page: &SharedPage,
+    el: &mut send::Element<'_, '_>,
+    field: fn(&mut PageRewrite) -> &mut ElementState,
+) {
+    *field(&mut page.lock()) = ElementState::Opened;
     at_end_tag(page, el, move |page, _| {
-        *field(page) = Element::Closed;
+        *field(page) = ElementState::Closed;
         Ok(())
     });
 }
 
 /// Collects the text of the first such element.
-fn listen(page: &Shared, el: &mut send::Element<'_, '_>, field: fn(&mut Page) -> &mut Heard) {
-    if field(&mut lock(page)).begin(el.source_location().bytes().end) {
+fn listen(
+    page: &SharedPage,
+    el: &mut send::Element<'_, '_>,
+    field: fn(&mut PageRewrite) -> &mut ElementText,
+) {
+    if field(&mut page.lock()).begin(el.source_location().bytes().end) {
         at_end_tag(page, el, move |page, _| {
             field(page).end();
             Ok(())
@@ -213,17 +223,16 @@ fn listen(page: &Shared, el: &mut send::Element<'_, '_>, field: fn(&mut Page) ->
 
 /// The end tag of an ancestor counts as the element's own. False when the element can have none.
 fn at_end_tag(
-    page: &Shared,
+    page: &SharedPage,
     el: &mut send::Element<'_, '_>,
-    act: impl FnOnce(&mut Page, &EndTag<'_>) -> Result<(), HtmlError> + Send + 'static,
+    act: impl FnOnce(&mut PageRewrite, &EndTag<'_>) -> Result<(), HtmlError> + Send + 'static,
 ) -> bool {
     let page = Arc::clone(page);
-    let handlers = el.end_tag_handlers();
-    let can_end = handlers.is_some();
-    if let Some(handlers) = handlers {
-        handlers.push(Box::new(move |end: &mut EndTag<'_>| {
-            Ok(act(&mut lock(&page), end)?)
-        }));
-    }
-    can_end
+    let Some(handlers) = el.end_tag_handlers() else {
+        return false;
+    };
+    handlers.push(Box::new(move |end: &mut EndTag<'_>| {
+        Ok(act(&mut page.lock(), end)?)
+    }));
+    true
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns the splitting: the page's object is walked key by key, its list is handed out one element at a
 //! time, and everything else passes as it came, checked for grammar, in memory that does not grow with
-//! the page. An element that is no entry is left out, because some clients refuse a whole page for it. Must not know what is
-//! decided about an entry, nor HTML.
+//! the page. An element that is no entry is left out, because some clients refuse a whole page for it. Must not
+//! know what is decided about an entry, nor HTML.
 
 mod element;
 mod error;
@@ -12,14 +12,18 @@ mod scanner;
 mod tests;
 mod top;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use url::Url;
 
-use self::element::{Address, File};
+use self::element::{FileLink, JsonFile};
 use self::error::{ENTRY_BYTES_MAX, SEPARATOR_BYTES_MAX, VALUE_BYTES_MAX};
 use self::scanner::{Scan, Scanner};
-use self::top::{Key, Top};
-use super::entry::{Decision, Entry, LeftOut, Passage, Replacement, Subject, Visit};
+use self::top::{PageKey, Top};
+use super::entry::{
+    Decision, Entry, EntryDecider, PageSubject, Passage, Replacement, SkippedEntries,
+};
 use super::facts::PageFacts;
 use super::name::ProjectName;
 use super::output::Output;
@@ -43,11 +47,11 @@ pub(super) struct JsonReader {
     position: u64,
     elements: u64,
     any_kept: bool,
-    left_out: LeftOut,
+    left_out: SkippedEntries,
     top: Top,
-    subject: Subject,
+    subject: PageSubject,
     page_url: Url,
-    visit: Visit,
+    decide: EntryDecider,
     /// `None` when the page is read for its entries only.
     out: Option<Output>,
 }
@@ -61,8 +65,8 @@ enum At {
         may_end: bool,
     },
     WithinKey,
-    Colon(Option<Key>),
-    Value(Option<Key>),
+    Colon(Option<PageKey>),
+    Value(Option<PageKey>),
     CommaOrEnd,
     List,
     ElementOrEnd,
@@ -76,15 +80,20 @@ enum At {
 #[derive(Debug)]
 pub(super) struct JsonRead {
     pub(super) rest: Bytes,
-    pub(super) marks: Vec<u64>,
+    pub(super) insertion_points: Vec<u64>,
     pub(super) facts: PageFacts,
-    pub(super) left_out: LeftOut,
+    pub(super) left_out: SkippedEntries,
 }
 
 impl JsonReader {
-    /// `page_url` is where the page was served; links are resolved against it. `visit` is asked about
+    /// `page_url` is where the page was served; links are resolved against it. `decide` is asked about
     /// each entry once, in order.
-    pub(super) fn new(subject: Subject, mut page_url: Url, passage: Passage, visit: Visit) -> Self {
+    pub(super) fn new(
+        subject: PageSubject,
+        mut page_url: Url,
+        passage: Passage,
+        decide: EntryDecider,
+    ) -> Self {
         page_url.set_fragment(None);
         Self {
             at: At::Start(0),
@@ -94,12 +103,15 @@ impl JsonReader {
             position: 0,
             elements: 0,
             any_kept: false,
-            left_out: LeftOut::default(),
+            left_out: SkippedEntries::default(),
             top: Top::new(&subject),
             subject,
             page_url,
-            visit,
-            out: (passage == Passage::InKind).then(Output::default),
+            decide,
+            out: match passage {
+                Passage::InKind => Some(Output::default()),
+                Passage::ReadOnly => None,
+            },
         }
     }
 
@@ -119,22 +131,24 @@ impl JsonReader {
 
     /// What is ready so far, in one piece; empty when nothing is.
     pub(super) fn take_output(&mut self) -> Bytes {
-        self.out.as_mut().map(Output::take).unwrap_or_default()
+        match &mut self.out {
+            Some(out) => out.take(),
+            None => Bytes::new(),
+        }
     }
 
     /// Ends the page.
-    pub(super) fn finish(mut self) -> Result<JsonRead, JsonError> {
+    pub(super) fn finish(self) -> Result<JsonRead, JsonError> {
         if !matches!(self.at, At::End) {
             return Err(JsonError::Truncated);
         }
         self.top.judge()?;
-        let mut out = self.out.take().unwrap_or_default();
-        let (marks, left_out) = (out.take_marks(), self.left_out);
+        let mut out = self.out.unwrap_or_default();
         Ok(JsonRead {
             rest: out.take(),
-            marks,
+            insertion_points: out.take_insertion_points(),
             facts: self.top.facts,
-            left_out,
+            left_out: self.left_out,
         })
     }
 
@@ -159,7 +173,7 @@ impl JsonReader {
             (At::Key { may_end: true } | At::CommaOrEnd, b'}') => At::End,
             (At::Key { .. }, b'"') => return Ok(self.begin(At::WithinKey)),
             (At::Key { .. }, _) => return expected("a key"),
-            (At::Colon(Some(Key::List)), b':') => At::List,
+            (At::Colon(Some(PageKey::List)), b':') => At::List,
             (At::Colon(key), b':') => {
                 self.begin(At::Value(key));
                 self.at
@@ -201,22 +215,22 @@ impl JsonReader {
 
     /// The next bytes of a key, value or element; says how many belong to it.
     fn within(&mut self, rest: &[u8]) -> Result<usize, JsonError> {
-        let scan = self.scanner.scan(rest, self.position)?;
-        let (part, is_whole) = match scan {
+        let (part, is_whole) = match self.scanner.scan(rest, self.position)? {
             Scan::More => (rest, false),
             Scan::Ended(length) => (&rest[..length], true),
         };
         match self.at {
             At::WithinElement => {
-                self.hold(part, ENTRY_BYTES_MAX)
-                    .map_err(|TooLong| JsonError::LongEntry)?;
+                if !self.hold(part, ENTRY_BYTES_MAX) {
+                    return Err(JsonError::LongEntry);
+                }
                 if is_whole {
                     self.element()?;
                     self.at = At::ElementCommaOrEnd;
                 }
             }
             At::WithinKey => {
-                let is_short = self.hold(part, KEY_BYTES_MAX).is_ok();
+                let is_short = self.hold(part, KEY_BYTES_MAX);
                 self.pass(part);
                 if is_whole {
                     let key = if is_short {
@@ -228,9 +242,9 @@ impl JsonReader {
                 }
             }
             At::Value(Some(key)) => {
-                let name = self.top.name(key);
-                self.hold(part, VALUE_BYTES_MAX)
-                    .map_err(|TooLong| JsonError::LongValue(name))?;
+                if !self.hold(part, VALUE_BYTES_MAX) {
+                    return Err(JsonError::LongValue(self.top.name(key)));
+                }
                 self.pass(part);
                 if is_whole {
                     self.top.value(key, &self.held)?;
@@ -247,15 +261,12 @@ impl JsonReader {
         Ok(part.len())
     }
 
-    fn hold(&mut self, part: &[u8], limit: usize) -> Result<(), TooLong> {
+    /// Keeps more of a key, value or element; false when that makes it longer than the limit.
+    fn hold(&mut self, part: &[u8], limit: usize) -> bool {
         let room = limit.saturating_sub(self.held.len());
         self.held
             .extend_from_slice(&part[..part.len().min(room + 1)]);
-        if self.held.len() > limit {
-            Err(TooLong)
-        } else {
-            Ok(())
-        }
+        self.held.len() <= limit
     }
 
     fn hold_separator(&mut self, byte: u8) -> Result<usize, JsonError> {
@@ -277,61 +288,71 @@ impl JsonReader {
         self.elements += 1;
         let held = std::mem::take(&mut self.held);
         let separator = std::mem::take(&mut self.separator);
-        let text = std::str::from_utf8(&held).map_err(|_| JsonError::Syntax {
-            expected: "UTF-8",
-            position: self.position,
-        })?;
-        let becomes = match self.subject {
-            Subject::Index => self.project(text),
-            Subject::Project(_) => self.file(text),
+        let Ok(text) = std::str::from_utf8(&held) else {
+            return Err(JsonError::Syntax {
+                expected: "UTF-8",
+                position: self.position,
+            });
         };
-        let becomes = becomes.unwrap_or_else(|why| {
-            self.left_out.entries += 1;
-            self.left_out
-                .first
-                .get_or_insert_with(|| format!("entry {}: {why}", self.elements));
-            None
-        });
-        if let (Some(Element { splice, mark }), Some(out)) = (becomes, &mut self.out) {
-            // A comma stands between two elements, so the first that stays has none before it.
-            if self.any_kept {
-                out.push(&separator);
+        let kept = match self.subject {
+            PageSubject::Index => self.project(text),
+            PageSubject::Project(_) => self.file(text),
+        };
+        match kept {
+            Ok(None) => {}
+            Ok(Some(patch)) => {
+                if let Some(out) = &mut self.out {
+                    // A comma stands between two elements, so the first that stays has none before it.
+                    if self.any_kept {
+                        out.push(&separator);
+                    }
+                    self.any_kept = true;
+                    patch.write(text, out);
+                }
             }
-            self.any_kept = true;
-            splice.write(text, mark, out);
+            Err(why) => {
+                self.left_out.entries += 1;
+                let first = || format!("entry {}: {why}", self.elements);
+                self.left_out.first.get_or_insert_with(first);
+            }
         }
         self.held = held;
         Ok(())
     }
 
-    fn project(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
+    /// What a project's element becomes; `None` when it is left out.
+    fn project(&mut self, text: &str) -> Result<Option<Patch>, serde_json::Error> {
         let name = element::project(text)?;
         let Some(url) = below(&self.page_url, &name) else {
-            return Ok(Some(Element::default()));
+            return Ok(Some(Patch::default()));
         };
         let entry = Entry::bare(&url, name, None);
-        let decision = (self.visit)(&entry, &self.top.facts);
-        // A project has no address of its own in JSON.
-        Ok((decision != Decision::Drop).then(Element::default))
+        let decision = (self.decide)(&entry, &self.top.facts);
+        match decision {
+            Decision::Drop => Ok(None),
+            // A project has no address of its own in JSON.
+            Decision::Keep | Decision::Replace(_) => Ok(Some(Patch::default())),
+        }
     }
 
-    fn file(&mut self, text: &str) -> Result<Option<Element>, serde_json::Error> {
-        let file = File::read(text)?;
+    /// What a file's element becomes; `None` when it is left out.
+    fn file(&mut self, text: &str) -> Result<Option<Patch>, serde_json::Error> {
+        let file = JsonFile::read(text)?;
         let Some(address) = file.address(&self.page_url)? else {
-            return Ok(Some(Element::default()));
+            return Ok(Some(Patch::default()));
         };
         let entry = file.entry(&address)?;
-        match (self.visit)(&entry, &self.top.facts) {
+        match (self.decide)(&entry, &self.top.facts) {
             Decision::Drop => Ok(None),
-            Decision::Keep if address.is_absolute => Ok(Some(Element::default())),
+            Decision::Keep if address.is_absolute => Ok(Some(Patch::default())),
             Decision::Keep => {
                 let new = Replacement {
                     address: address.whole(),
                     markable: false,
                 };
-                Ok(Some(Element::replaced(&file, text, &address, &new)))
+                Ok(Some(Patch::new(&file, text, &address, &new)))
             }
-            Decision::Replace(new) => Ok(Some(Element::replaced(&file, text, &address, &new))),
+            Decision::Replace(new) => Ok(Some(Patch::new(&file, text, &address, &new))),
         }
     }
 }
@@ -344,76 +365,74 @@ impl std::fmt::Debug for JsonReader {
     }
 }
 
-/// More than is held.
-struct TooLong;
-
-/// What an element that stays becomes.
+/// What changes of an element that stays: one stretch of it, and what stands in its place.
 #[derive(Default)]
-struct Element {
-    splice: Splice,
-    /// A place in the element as it was.
-    mark: Option<usize>,
-}
-
-/// One stretch of an element, and what stands in its place.
-#[derive(Default)]
-struct Splice {
-    range: std::ops::Range<usize>,
+struct Patch {
+    range: Range<usize>,
     new: String,
+    /// A place in the element as it was.
+    insertion_point: Option<usize>,
 }
 
-impl Element {
-    fn replaced(file: &File<'_>, text: &str, address: &Address, new: &Replacement) -> Self {
-        // The fragment may say what nothing else does: some indexes give a file's digest there only.
-        let fragment = address.text.find('#').map_or("", |at| &address.text[at..]);
-        let new_text = format!("{}{fragment}", new.address);
-        let splice = match file.url_range(text) {
-            Some(range) if address.text != new_text => Splice {
-                range,
-                new: quoted(&new_text),
-            },
-            _ => Splice::default(),
-        };
-        Self {
-            splice,
-            mark: if new.markable {
-                file.metadata_place(text)
-            } else {
-                None
-            },
+impl Patch {
+    fn new(file: &JsonFile<'_>, text: &str, address: &FileLink, new: &Replacement) -> Self {
+        let mut patch = Self::default();
+        if new.markable {
+            patch.insertion_point = file.metadata_place(text);
         }
+        // The fragment may say what nothing else does: some indexes give a file's digest there only.
+        let fragment = match address.text.find('#') {
+            Some(at) => &address.text[at..],
+            None => "",
+        };
+        let new_text = format!("{}{fragment}", new.address);
+        if address.text != new_text
+            && let Some(range) = file.url_range(text)
+        {
+            patch.range = range;
+            patch.new = quoted(&new_text);
+        }
+        patch
     }
-}
 
-impl Splice {
-    fn write(&self, text: &str, mark: Option<usize>, out: &mut Output) {
+    fn write(&self, text: &str, out: &mut Output) {
         let start = out.position();
         out.push(&text.as_bytes()[..self.range.start]);
         out.push(self.new.as_bytes());
         out.push(&text.as_bytes()[self.range.end..]);
-        if let Some(mark) = mark {
-            let is_behind = mark >= self.range.end;
-            let shifted = if is_behind {
-                mark - self.range.len() + self.new.len()
-            } else {
-                mark
-            };
-            out.mark_at(start + shifted as u64);
+        if let Some(mut point) = self.insertion_point {
+            if point >= self.range.end {
+                point = point - self.range.len() + self.new.len();
+            }
+            out.note_insertion_point_at(start + point as u64);
         }
     }
 }
 
 /// Where a project's page is: one step below the index.
 fn below(page_url: &Url, name: &str) -> Option<Url> {
-    let name = ProjectName::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());
+    let project = ProjectName::parse(name);
+    let segment = match &project {
+        Ok(project) => project.as_str(),
+        Err(_) => name,
+    };
     let mut url = page_url.clone();
     url.set_query(None);
     url.path_segments_mut()
         .ok()?
         .pop_if_empty()
-        .push(&name)
+        .push(segment)
         .push("");
     Some(url)
+}
+
+/// What JSON has under `yanked`: the reason, or that there is none (PEP 592, PEP 691).
+pub(super) fn yanked(reason: &str) -> serde_json::Value {
+    if reason.is_empty() {
+        true.into()
+    } else {
+        reason.into()
+    }
 }
 
 /// A text as JSON writes it.

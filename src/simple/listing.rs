@@ -4,7 +4,7 @@
 //! are the same bytes. Only what a client needs is kept: links to what cannot be carried (signatures, provenance) and
 //! hashes other than sha256 are left behind. Must not know where addresses lead; the caller's closure tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::entry::{CoreMetadata, Decision, Entry, Subject};
+use super::entry::{CoreMetadata, Decision, Entry, PageSubject};
 use super::facts::ProjectStatus;
 use super::filename;
 use super::format::Format;
+use super::json::yanked;
 use super::name::ProjectName;
 use super::rewriter::{RewriteError, Rewriter};
 use crate::values::digest::Digest;
@@ -25,16 +26,16 @@ const QUARANTINED: &str = "quarantined";
 
 /// One project's files, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
+pub struct ProjectListing {
     pub project: ProjectName,
     pub status: Option<ProjectStatus>,
-    pub files: BTreeMap<String, ListedFile>,
+    pub files: BTreeMap<String, ListingFile>,
 }
 
 /// What a page says of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct ListedFile {
+pub struct ListingFile {
     /// Where it is served, as the page is to be written.
     pub address: String,
     /// Where the page that was read had it.
@@ -81,7 +82,13 @@ pub fn read_entries<T: Send + 'static>(
     } else {
         Format::Html
     };
-    let mut rewriter = Rewriter::new(format, target, Subject::Project(project.clone()), url, note);
+    let mut rewriter = Rewriter::new(
+        format,
+        target,
+        PageSubject::Project(project.clone()),
+        url,
+        note,
+    );
     rewriter.write(body)?;
     let finished = rewriter.finish()?;
     let taken = std::mem::take(&mut *taken.lock());
@@ -95,7 +102,7 @@ fn origin(url: &Url) -> String {
     url.into()
 }
 
-/// One file name with two contents: one of them is not what somebody locked.
+/// One file name with two contents: one of them is not what a lock file names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{filename} of {project} has two contents: sha256 {here} is listed here, and {there} is to come"
@@ -107,7 +114,7 @@ pub struct Conflict {
     pub there: Digest,
 }
 
-impl Listing {
+impl ProjectListing {
     pub fn new(project: ProjectName) -> Self {
         Self {
             project,
@@ -134,7 +141,7 @@ impl Listing {
             let sha256 = entry.sha256?;
             Some((
                 entry.name.clone().into_owned(),
-                ListedFile::of(entry, sha256, address),
+                ListingFile::of(entry, sha256, address),
             ))
         };
         let (entries, status) = read_entries(format, &project, url, body, listed)?;
@@ -151,9 +158,10 @@ impl Listing {
 
     /// Whether its index says that nothing of it may be offered.
     pub fn is_quarantined(&self) -> bool {
-        self.status
-            .as_ref()
-            .is_some_and(|status| status.status == QUARANTINED)
+        match &self.status {
+            Some(status) => status.status == QUARANTINED,
+            None => false,
+        }
     }
 
     /// Adds the files of another page of this project, whose words count where both have some.
@@ -162,32 +170,30 @@ impl Listing {
     /// [`Conflict`] when a name stands for two contents.
     pub fn merge(&mut self, newer: Self) -> Result<(), Conflict> {
         for (filename, file) in newer.files {
-            if let Some(known) = self
-                .files
-                .get(&filename)
-                .filter(|known| known.sha256 != file.sha256)
+            if let Some(known) = self.files.get(&filename)
+                && known.sha256 != file.sha256
             {
-                let (project, here) = (self.project.clone(), known.sha256);
                 return Err(Conflict {
-                    project,
-                    filename,
-                    here,
+                    project: self.project.clone(),
+                    here: known.sha256,
                     there: file.sha256,
+                    filename,
                 });
             }
             self.files.insert(filename, file);
         }
-        self.status = newer.status.or_else(|| self.status.take());
+        if newer.status.is_some() {
+            self.status = newer.status;
+        }
         Ok(())
     }
 
     /// The page as PEP 691 JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let files: Vec<Value> = self
-            .files
-            .iter()
-            .map(|(filename, file)| file.to_json(filename))
-            .collect();
+        let mut files = Vec::new();
+        for (filename, file) in &self.files {
+            files.push(file.to_json(filename));
+        }
         let mut page = Map::new();
         // PEP 700 asks for the size of every file, and then for the versions.
         let sized = self.files.values().all(|file| file.size.is_some());
@@ -198,30 +204,20 @@ impl Listing {
         page.insert("name".to_owned(), self.project.as_str().into());
         page.insert("files".to_owned(), files.into());
         if sized {
-            let mut versions: Vec<&str> = self
-                .files
-                .keys()
-                .filter_map(|name| filename::version(name, &self.project))
-                .collect();
-            versions.sort_unstable();
-            versions.dedup();
-            page.insert("versions".to_owned(), versions.into());
+            let mut versions = BTreeSet::new();
+            for name in self.files.keys() {
+                versions.extend(filename::version(name, &self.project));
+            }
+            page.insert("versions".to_owned(), versions.into_iter().collect());
         }
-        if let Some(ProjectStatus { status, reason }) = &self.status {
-            let mut table = Map::new();
-            table.insert("status".to_owned(), status.as_str().into());
-            table.extend(
-                reason
-                    .as_ref()
-                    .map(|reason| ("reason".to_owned(), reason.as_str().into())),
-            );
-            page.insert("project-status".to_owned(), table.into());
+        if let Some(status) = &self.status {
+            page.insert("project-status".to_owned(), status.to_json());
         }
         Value::from(page).to_string().into_bytes()
     }
 }
 
-impl ListedFile {
+impl ListingFile {
     /// A file of which nothing is known but its content.
     pub fn bare(sha256: Digest) -> Self {
         Self {
@@ -255,29 +251,25 @@ impl ListedFile {
     fn to_json(&self, filename: &str) -> Value {
         let hashes = |digest: Digest| json!({ "sha256": digest });
         let mut file = Map::new();
-        file.insert("filename".to_owned(), filename.into());
-        file.insert("url".to_owned(), self.address.as_str().into());
-        file.insert("hashes".to_owned(), hashes(self.sha256));
-        let text = |text: &Option<String>| text.as_deref().map(Value::from);
-        let yanked = self.yanked.as_deref().map(|why| {
-            if why.is_empty() {
-                true.into()
-            } else {
-                why.into()
-            }
-        });
-        let facts = [
-            ("size", self.size.map(Value::from)),
-            ("requires-python", text(&self.requires_python)),
-            ("upload-time", text(&self.upload_time)),
-            ("yanked", yanked),
-            ("core-metadata", self.metadata.map(hashes)),
-        ];
-        file.extend(
-            facts
-                .into_iter()
-                .filter_map(|(key, value)| Some((key.to_owned(), value?))),
-        );
+        let mut fact = |key: &str, value: Value| file.insert(key.to_owned(), value);
+        fact("filename", filename.into());
+        fact("url", self.address.as_str().into());
+        fact("hashes", hashes(self.sha256));
+        if let Some(size) = self.size {
+            fact("size", size.into());
+        }
+        if let Some(specifier) = &self.requires_python {
+            fact("requires-python", specifier.as_str().into());
+        }
+        if let Some(time) = &self.upload_time {
+            fact("upload-time", time.as_str().into());
+        }
+        if let Some(reason) = &self.yanked {
+            fact("yanked", yanked(reason));
+        }
+        if let Some(digest) = self.metadata {
+            fact("core-metadata", hashes(digest));
+        }
         file.into()
     }
 }
@@ -290,10 +282,10 @@ mod tests {
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 
-    fn read(format: Format, body: &[u8]) -> Result<Listing, Box<dyn std::error::Error>> {
+    fn read(format: Format, body: &[u8]) -> Result<ProjectListing, Box<dyn std::error::Error>> {
         let address = |entry: &Entry<'_>| Some(entry.url.path().to_owned());
         let url = Url::parse("larder:/")?;
-        Ok(Listing::read(
+        Ok(ProjectListing::read(
             format,
             ProjectName::parse("a")?,
             url,
@@ -305,9 +297,9 @@ mod tests {
     prop_compose! {
         fn file()(bytes: [u8; 2], size in prop::option::of(0..1u64 << 40), metadata: Option<bool>,
             requires_python in prop::option::of(">=3\\.[0-9]{1,2}"), yanked in prop::option::of("([!-~é]([ -~é]{0,8}[!-~é])?)?"),
-            dated: bool) -> ListedFile {
+            dated: bool) -> ListingFile {
             let sha256 = Digest::of(&bytes);
-            ListedFile {
+            ListingFile {
                 address: format!("/pypi/packages/{sha256}"),
                 origin: Some(format!("larder:/pypi/packages/{sha256}")),
                 sha256, size, requires_python, yanked,
@@ -318,10 +310,10 @@ mod tests {
     }
 
     prop_compose! {
-        fn listing()(files in prop::collection::btree_map("a-[0-9]\\.[0-9]\\.tar\\.gz", file(), 0..8), status: bool) -> Listing {
+        fn listing()(files in prop::collection::btree_map("a-[0-9]\\.[0-9]\\.tar\\.gz", file(), 0..8), status: bool) -> ProjectListing {
             let project = ProjectName::parse("a").expect("a name");
             let status = status.then(|| ProjectStatus { status: "archived".to_owned(), reason: Some("old".to_owned()) });
-            Listing { project, status, files }
+            ProjectListing { project, status, files }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The page as it leaves the room: bytes that wait to be taken, and the places marked in them.
+//! The page as it leaves the room: bytes that wait to be taken, and the insertion points in them.
 //!
 //! Owns the counting of positions, which goes on when bytes are taken. Must not know formats.
 
@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 pub(super) struct Output {
     ready: BytesMut,
     taken: u64,
-    marks: Vec<u64>,
+    insertion_points: Vec<u64>,
 }
 
 impl Output {
@@ -21,13 +21,13 @@ impl Output {
         self.taken + self.ready.len() as u64
     }
 
-    /// Marks the place before the next byte.
-    pub(super) fn mark(&mut self) {
-        self.mark_at(self.position());
+    /// Notes the place before the next byte.
+    pub(super) fn note_insertion_point(&mut self) {
+        self.note_insertion_point_at(self.position());
     }
 
-    pub(super) fn mark_at(&mut self, position: u64) {
-        self.marks.push(position);
+    pub(super) fn note_insertion_point_at(&mut self, position: u64) {
+        self.insertion_points.push(position);
     }
 
     pub(super) fn take(&mut self) -> Bytes {
@@ -35,7 +35,7 @@ impl Output {
         self.ready.split().freeze()
     }
 
-    pub(super) fn take_marks(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.marks)
+    pub(super) fn take_insertion_points(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.insertion_points)
     }
 }

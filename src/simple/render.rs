@@ -3,20 +3,20 @@
 //! Owns the choice of the writer. Must not know how a page is read: a fact that an entry does not
 //! have is not written.
 
+mod decided_entry;
 mod html;
 mod json;
-mod line;
 
 use bytes::Bytes;
 
 use self::html::HtmlPage;
 use self::json::JsonPage;
-use super::entry::Subject;
+use super::entry::PageSubject;
 use super::facts::PageFacts;
 use super::format::Format;
 use super::output::Output;
 
-pub(super) use self::line::Line;
+pub(super) use self::decided_entry::DecidedEntry;
 
 #[derive(Debug)]
 pub(super) enum Renderer {
@@ -25,17 +25,17 @@ pub(super) enum Renderer {
 }
 
 impl Renderer {
-    pub(super) fn new(target: Format, subject: Subject) -> Self {
+    pub(super) fn new(target: Format, subject: PageSubject) -> Self {
         match target {
             Format::Html => Self::Html(HtmlPage::new(subject)),
             Format::Json => Self::Json(JsonPage::new(subject)),
         }
     }
 
-    pub(super) fn add(&mut self, line: &Line<'_>, facts: &PageFacts) {
+    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>, facts: &PageFacts) {
         match self {
-            Self::Html(page) => page.add(line, facts),
-            Self::Json(page) => page.add(line),
+            Self::Html(page) => page.add(decided, facts),
+            Self::Json(page) => page.add(decided),
         }
     }
 
@@ -46,12 +46,12 @@ impl Renderer {
         }
     }
 
-    /// Ends the page, with all that was said about it; returns its last bytes and its marks.
+    /// Ends the page, with all that was said about it; returns its last bytes and its insertion points.
     pub(super) fn finish(&mut self, facts: &PageFacts) -> (Bytes, Vec<u64>) {
         let mut out: Output = match self {
             Self::Html(page) => page.finish(facts),
             Self::Json(page) => page.finish(facts),
         };
-        (out.take(), out.take_marks())
+        (out.take(), out.take_insertion_points())
     }
 }

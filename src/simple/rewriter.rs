@@ -11,15 +11,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use url::Url;
 
-use super::entry::{Decision, Entry, LeftOut, Passage, Subject, Visit};
+use super::entry::{Decision, Entry, EntryDecider, PageSubject, Passage, SkippedEntries};
 use super::facts::{PageFacts, ProjectStatus};
 use super::format::Format;
 use super::html::{HtmlError, HtmlReader};
 use super::json::{JsonError, JsonReader};
-use super::render::{Line, Renderer};
+use super::render::{DecidedEntry, Renderer};
 use super::shape::NotAnIndex;
 
 /// Why a page could not be passed on. Always final: what was not yet taken must not be served.
@@ -41,13 +41,13 @@ pub enum RewriteError {
 #[derive(Debug)]
 pub struct Rewriter {
     /// `None` once an error was returned.
-    reader: Option<Reader>,
+    reader: Option<PageReader>,
     /// Where the page is written anew; `None` in kind.
     renderer: Option<Arc<Mutex<Renderer>>>,
 }
 
 #[derive(Debug)]
-enum Reader {
+enum PageReader {
     Html(Box<HtmlReader>),
     Json(Box<JsonReader>),
 }
@@ -59,9 +59,9 @@ pub struct Finished {
     pub rest: Bytes,
     /// Places in the page as it was given out, one for each markable replacement, in order; for
     /// [`super::annotate`].
-    pub marks: Vec<u64>,
+    pub insertion_points: Vec<u64>,
     pub status: Option<ProjectStatus>,
-    pub left_out: LeftOut,
+    pub left_out: SkippedEntries,
 }
 
 impl Rewriter {
@@ -71,31 +71,28 @@ impl Rewriter {
     pub fn new(
         source: Format,
         target: Format,
-        subject: Subject,
+        subject: PageSubject,
         page_url: Url,
         decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static,
     ) -> Self {
         let mut decide = decide;
-        let renderer = (source != target)
-            .then(|| Arc::new(Mutex::new(Renderer::new(target, subject.clone()))));
-        let visit: Visit = match renderer.clone() {
-            None => Box::new(move |entry, _| decide(entry)),
-            Some(renderer) => {
-                Box::new(move |entry, facts| render(&renderer, entry, decide(entry), facts))
-            }
-        };
-        let passage = if renderer.is_some() {
-            Passage::ReadOnly
+        let (renderer, passage, decide): (_, _, EntryDecider) = if source == target {
+            let decide: EntryDecider = Box::new(move |entry, _| decide(entry));
+            (None, Passage::InKind, decide)
         } else {
-            Passage::InKind
+            let renderer = Arc::new(Mutex::new(Renderer::new(target, subject.clone())));
+            let rendered = Arc::clone(&renderer);
+            let decide: EntryDecider =
+                Box::new(move |entry, facts| render(&rendered, entry, decide(entry), facts));
+            (Some(renderer), Passage::ReadOnly, decide)
         };
         let reader = match source {
-            Format::Html => {
-                Reader::Html(Box::new(HtmlReader::new(subject, page_url, passage, visit)))
-            }
-            Format::Json => {
-                Reader::Json(Box::new(JsonReader::new(subject, page_url, passage, visit)))
-            }
+            Format::Html => PageReader::Html(Box::new(HtmlReader::new(
+                subject, page_url, passage, decide,
+            ))),
+            Format::Json => PageReader::Json(Box::new(JsonReader::new(
+                subject, page_url, passage, decide,
+            ))),
         };
         Self {
             reader: Some(reader),
@@ -109,8 +106,8 @@ impl Rewriter {
     /// [`RewriteError`]; from then on only [`RewriteError::Spent`].
     pub fn write(&mut self, chunk: &[u8]) -> Result<(), RewriteError> {
         let written = match self.reader.as_mut().ok_or(RewriteError::Spent)? {
-            Reader::Html(reader) => reader.write(chunk).map_err(RewriteError::from),
-            Reader::Json(reader) => reader.write(chunk).map_err(RewriteError::from),
+            PageReader::Html(reader) => reader.write(chunk).map_err(RewriteError::from),
+            PageReader::Json(reader) => reader.write(chunk).map_err(RewriteError::from),
         };
         if written.is_err() {
             self.reader = None;
@@ -121,9 +118,9 @@ impl Rewriter {
     /// What is ready so far, in one piece; empty when nothing is.
     pub fn take_output(&mut self) -> Bytes {
         match (&self.renderer, &mut self.reader) {
-            (Some(renderer), _) => lock(renderer).take_output(),
-            (None, Some(Reader::Html(reader))) => reader.take_output(),
-            (None, Some(Reader::Json(reader))) => reader.take_output(),
+            (Some(renderer), _) => renderer.lock().take_output(),
+            (None, Some(PageReader::Html(reader))) => reader.take_output(),
+            (None, Some(PageReader::Json(reader))) => reader.take_output(),
             (None, None) => Bytes::new(),
         }
     }
@@ -133,34 +130,37 @@ impl Rewriter {
     /// # Errors
     /// [`RewriteError`], also when an earlier write had failed.
     pub fn finish(self) -> Result<Finished, RewriteError> {
-        let (rest, marks, facts, left_out) = match self.reader.ok_or(RewriteError::Spent)? {
-            Reader::Html(reader) => {
-                let read = reader.finish()?;
-                read.shape.judge()?;
-                // An anchor that leads nowhere harms no reader, and passes.
-                (read.rest, read.marks, read.facts, LeftOut::default())
-            }
-            Reader::Json(reader) => {
-                let read = reader.finish()?;
-                (read.rest, read.marks, read.facts, read.left_out)
-            }
-        };
-        let (rest, marks) = match &self.renderer {
-            None => (rest, marks),
+        let (rest, insertion_points, facts, left_out) =
+            match self.reader.ok_or(RewriteError::Spent)? {
+                PageReader::Html(reader) => {
+                    let read = reader.finish()?;
+                    read.shape.judge()?;
+                    // An anchor that leads nowhere harms no reader, and passes.
+                    (
+                        read.rest,
+                        read.insertion_points,
+                        read.facts,
+                        SkippedEntries::default(),
+                    )
+                }
+                PageReader::Json(reader) => {
+                    let read = reader.finish()?;
+                    (read.rest, read.insertion_points, read.facts, read.left_out)
+                }
+            };
+        let (rest, insertion_points) = match &self.renderer {
+            None => (rest, insertion_points),
             Some(renderer) => {
                 // In kind the client reads the version for itself.
-                if facts
-                    .api_version()
-                    .is_some_and(|version| !version.is_spoken())
-                {
+                if facts.is_unspoken() {
                     return Err(RewriteError::Version(facts.version.unwrap_or_default()));
                 }
-                lock(renderer).finish(&facts)
+                renderer.lock().finish(&facts)
             }
         };
         Ok(Finished {
             rest,
-            marks,
+            insertion_points,
             status: facts.status,
             left_out,
         })
@@ -178,18 +178,11 @@ fn render(
         Decision::Keep => (Cow::Borrowed(entry.url.as_str()), false),
         Decision::Replace(new) => (Cow::Owned(new.address), new.markable),
     };
-    lock(renderer).add(
-        &Line {
-            entry,
-            address,
-            markable,
-        },
-        facts,
-    );
+    let decided = DecidedEntry {
+        entry,
+        address,
+        markable,
+    };
+    renderer.lock().add(&decided, facts);
     Decision::Keep
-}
-
-/// A poisoned page is only reachable through a rewriter whose caller caught a panic; its bytes are whole.
-fn lock(renderer: &Mutex<Renderer>) -> MutexGuard<'_, Renderer> {
-    renderer.lock()
 }

@@ -25,8 +25,8 @@ pub struct Shape {
     pub upward_anchors: usize,
     pub has_form: bool,
     pub has_password_field: bool,
-    pub html: Element,
-    pub body: Element,
+    pub html: ElementState,
+    pub body: ElementState,
     /// The page ends inside a tag.
     pub cut_in_tag: bool,
     /// The first byte that is no white space (nor a byte order mark).
@@ -35,7 +35,7 @@ pub struct Shape {
 
 /// How far an element got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Element {
+pub enum ElementState {
     #[default]
     Absent,
     Opened,
@@ -62,7 +62,7 @@ pub enum NotAnIndex {
 
 /// What real indexes write into their title or heading: the public index, GitLab, devpi, Artifactory,
 /// Nexus, and the directory listings of nginx, Apache and Python's `http.server`.
-const MARKS: [&str; 5] = [
+const INDEX_WORDS: [&str; 5] = [
     "links for",
     "simple index",
     "simple list",
@@ -70,7 +70,7 @@ const MARKS: [&str; 5] = [
     "directory listing for",
 ];
 
-const SIGN_IN_MARKS: [&str; 5] = ["sign in", "sign-in", "log in", "login", "single sign-on"];
+const SIGN_IN_WORDS: [&str; 5] = ["sign in", "sign-in", "log in", "login", "single sign-on"];
 
 impl Shape {
     /// Whether this is an index page, and a whole one. A page without any file is one too.
@@ -103,7 +103,7 @@ impl Shape {
         self.repository_version.is_some()
             || self.hashed_anchors > 0
             || !self.has_password_field
-                && (self.says(&MARKS) || self.is_list_of_files() || self.is_bare_list())
+                && (self.says(&INDEX_WORDS) || self.is_list_of_files() || self.is_bare_list())
     }
 
     /// A page that mostly links to distributions is a list of them, whatever it calls itself.
@@ -122,13 +122,13 @@ impl Shape {
     }
 
     fn is_sign_in(&self) -> bool {
-        self.has_password_field || self.says(&SIGN_IN_MARKS)
+        self.has_password_field || self.says(&SIGN_IN_WORDS)
     }
 
     /// `</html>` without `</body>`, or the reverse, is a whole page: either stands after the last link.
     fn missing(&self) -> Option<&'static str> {
-        let closed = [self.html, self.body].contains(&Element::Closed);
-        let opened = [self.html, self.body].contains(&Element::Opened);
+        let closed = [self.html, self.body].contains(&ElementState::Closed);
+        let opened = [self.html, self.body].contains(&ElementState::Opened);
         if self.cut_in_tag {
             Some("inside a tag")
         } else if opened && !closed {
@@ -138,25 +138,29 @@ impl Shape {
         }
     }
 
-    fn says(&self, marks: &[&str]) -> bool {
-        [&self.title, &self.heading]
-            .into_iter()
-            .flatten()
-            .any(|text| {
-                let text = text.to_ascii_lowercase();
-                marks.iter().any(|mark| text.contains(mark))
-            })
+    fn says(&self, words: &[&str]) -> bool {
+        for text in [&self.title, &self.heading].into_iter().flatten() {
+            let text = text.to_ascii_lowercase();
+            if words.iter().any(|word| text.contains(word)) {
+                return true;
+            }
+        }
+        false
     }
 
     fn name(&self) -> Option<String> {
-        self.title.clone().or_else(|| self.heading.clone())
+        match &self.title {
+            Some(title) => Some(title.clone()),
+            None => self.heading.clone(),
+        }
     }
 }
 
 fn titled(title: Option<&str>) -> String {
-    title
-        .map(|title| format!(" (title {title:?})"))
-        .unwrap_or_default()
+    match title {
+        Some(title) => format!(" (title {title:?})"),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -166,8 +170,8 @@ mod tests {
     fn page(title: &str) -> Shape {
         Shape {
             title: (!title.is_empty()).then(|| title.to_owned()),
-            html: Element::Closed,
-            body: Element::Closed,
+            html: ElementState::Closed,
+            body: ElementState::Closed,
             first_byte: Some(b'<'),
             ..Shape::default()
         }
@@ -291,8 +295,8 @@ mod tests {
             ),
             (
                 Shape {
-                    body: Element::Opened,
-                    html: Element::Opened,
+                    body: ElementState::Opened,
+                    html: ElementState::Opened,
                     ..page("Links for pkg")
                 },
                 "was cut short: it ends before </body> and </html>",
@@ -335,8 +339,8 @@ mod tests {
     #[test]
     fn one_closing_tag_of_two_is_enough() {
         for (html, body) in [
-            (Element::Closed, Element::Opened),
-            (Element::Opened, Element::Closed),
+            (ElementState::Closed, ElementState::Opened),
+            (ElementState::Opened, ElementState::Closed),
         ] {
             assert_eq!(
                 Shape {
@@ -349,8 +353,8 @@ mod tests {
             );
         }
         for (html, body) in [
-            (Element::Opened, Element::Absent),
-            (Element::Absent, Element::Opened),
+            (ElementState::Opened, ElementState::Absent),
+            (ElementState::Absent, ElementState::Opened),
         ] {
             assert!(matches!(
                 Shape {

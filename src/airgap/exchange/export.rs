@@ -11,7 +11,7 @@ use super::{Exchange, StoredListing};
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
 use crate::registry::{MirrorPath, PageRef, Route};
-use crate::simple::{ListedFile, Listing, file_version, project_candidates};
+use crate::simple::{ListingFile, ProjectListing, file_version, project_candidates};
 use crate::store::{
     HeldFile, HeldMetadata, MetadataOrigin, ReadEnd, SetName, SetNameError, StoreError,
 };
@@ -190,7 +190,7 @@ impl Exchange {
         &self,
         held: &BTreeMap<String, HeldFile>,
         met: &BTreeSet<(String, Digest)>,
-        carried: &mut BTreeMap<String, (PageRef, Listing)>,
+        carried: &mut BTreeMap<String, (PageRef, ProjectListing)>,
     ) {
         for (address, held) in held
             .iter()
@@ -215,10 +215,10 @@ impl Exchange {
             let path = Route::Page(page.clone()).path();
             let (_, listing) = carried
                 .entry(path)
-                .or_insert_with(|| (page, Listing::new(project)));
-            let file = ListedFile {
+                .or_insert_with(|| (page, ProjectListing::new(project)));
+            let file = ListingFile {
                 address: address.clone(),
-                ..ListedFile::bare(held.file.digest)
+                ..ListingFile::bare(held.file.digest)
             };
             listing.files.entry(filename.to_owned()).or_insert(file);
         }
@@ -267,7 +267,7 @@ fn is_published_metadata(held: &HeldFile) -> bool {
 
 /// Where the page says which metadata the mirror itself publishes, that is what is carried, if it is held.
 fn prefer_published(
-    listing: &Listing,
+    listing: &ProjectListing,
     held: &mut BTreeMap<String, HeldFile>,
     published: &BTreeMap<String, HeldFile>,
 ) {
@@ -294,7 +294,7 @@ fn prefer_published(
 
 /// Tells pages and files, with what is known here: size and metadata.
 fn tell(
-    carried: &mut BTreeMap<String, (PageRef, Listing)>,
+    carried: &mut BTreeMap<String, (PageRef, ProjectListing)>,
     held: &BTreeMap<String, HeldFile>,
     out: &Reporter<Exported>,
 ) -> Result<(), ExportError> {
@@ -331,7 +331,7 @@ fn tell(
 
 fn file_line(
     filename: &str,
-    file: &ListedFile,
+    file: &ListingFile,
     held: &HeldFile,
     project: &crate::simple::ProjectName,
 ) -> FileLine {

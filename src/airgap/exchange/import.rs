@@ -19,7 +19,7 @@ use crate::airgap::bundle::{
 use crate::control::Order;
 use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
-use crate::simple::{Conflict, Format, Listing};
+use crate::simple::{Conflict, Format, ProjectListing};
 use crate::store::{MetadataOrigin, PageMeta, Staging, StoreError};
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -90,7 +90,7 @@ pub enum ImportError {
 /// A page as it is to be stored.
 struct Merged {
     page: PageRef,
-    listing: Listing,
+    listing: ProjectListing,
 }
 
 impl Exchange {
@@ -260,7 +260,7 @@ impl Exchange {
             });
         }
         let stored = self.listing(&page)?.map(|stored| stored.listing);
-        let mut merged = stored.unwrap_or_else(|| Listing::new(listing.project.clone()));
+        let mut merged = stored.unwrap_or_else(|| ProjectListing::new(listing.project.clone()));
         merged.merge(listing).map_err(|why| ImportError::Conflict {
             item: item.name(),
             why: Box::new(why),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::index::{PageError, Pages};
 use crate::registry::{PageRef, Route};
-use crate::simple::{Format, Listing};
+use crate::simple::{Format, ProjectListing};
 use crate::store::{Store, StoreError};
 
 pub use config::ImportConfig;
@@ -30,7 +30,7 @@ pub use signature::{SignatureError, sign};
 
 /// What a stored page lists.
 pub(super) struct StoredListing {
-    pub listing: Listing,
+    pub listing: ProjectListing,
     /// Of all its files, those without a sha256 included.
     pub addresses: HashSet<String>,
 }

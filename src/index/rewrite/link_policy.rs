@@ -22,7 +22,9 @@ use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
     Scope, Stranger, recognise_portable,
 };
-use crate::simple::{Decision, Entry, LeftOut, ProjectName, Replacement, project_candidates};
+use crate::simple::{
+    Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
+};
 use crate::store::{Holdings, WheelMark};
 use crate::values::clock;
 
@@ -397,7 +399,7 @@ impl LinkPolicy {
     }
 
     /// Says what a page is served without.
-    pub fn warn_left_out(&self, page: &PageRef, left_out: &LeftOut) {
+    pub fn warn_left_out(&self, page: &PageRef, left_out: &SkippedEntries) {
         let Some(first) = &left_out.first else { return };
         let page = Route::Page(page.clone());
         if self.is_first(page.path()) {

@@ -18,7 +18,7 @@ use self::mirror_files::MirrorFiles;
 use super::cache::page::RewrittenPage;
 use super::error::PageError;
 use crate::registry::PageRef;
-use crate::simple::{Decision, Entry, Format, ProjectStatus, Rewriter, Subject};
+use crate::simple::{Decision, Entry, Format, PageSubject, ProjectStatus, Rewriter};
 use crate::upstream::Validators;
 
 /// PEP 792's status for a project that must not be installed.
@@ -75,8 +75,8 @@ impl Rewriting {
         let page = job.page.clone();
         let links = job.links.clone();
         let subject = match &job.page.name {
-            Some(name) => Subject::Project(name.clone()),
-            None => Subject::Index,
+            Some(name) => PageSubject::Project(name.clone()),
+            None => PageSubject::Index,
         };
         let decide = move |entry: &Entry<'_>| {
             if !offered {
@@ -154,7 +154,7 @@ impl Rewriting {
             format: self.target,
             source: job.source,
             body: output.freeze(),
-            marks: finished.marks,
+            marks: finished.insertion_points,
             collected,
             validators: validators.clone(),
         })

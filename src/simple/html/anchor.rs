@@ -10,54 +10,58 @@ use lol_html::html_content::Attribute;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::simple::entry::{Entry, Subject};
+use crate::simple::entry::{Entry, PageSubject};
 use crate::simple::hashes::Hashes;
 use crate::simple::index_document::without_index_document;
 
 /// The entry that this anchor is on a page of this subject.
 pub(super) fn entry<'a>(
-    subject: &Subject,
+    subject: &PageSubject,
     url: &'a Url,
     fragment: Option<&'a str>,
     attributes: &[Attribute<'_>],
 ) -> Entry<'a> {
     let mut entry = Entry::bare(url, name(subject, url), fragment);
-    if *subject == Subject::Index {
+    if *subject == PageSubject::Index {
         return entry;
     }
-    entry.set_hashes(fragment.map(Hashes::of_fragment).unwrap_or_default());
+    if let Some(fragment) = fragment {
+        entry.set_hashes(Hashes::of_fragment(fragment));
+    }
     let written = Attributes::read(attributes);
     if let Some(metadata) = written.core_metadata.or(written.dist_info_metadata)
         && !metadata.eq_ignore_ascii_case("false")
     {
         entry.set_metadata(Hashes::of_attribute(&metadata));
     }
-    entry.requires_python = written
-        .requires_python
-        .filter(|text| !text.trim_ascii().is_empty())
-        .map(Cow::Owned);
+    if let Some(text) = written.requires_python
+        && !text.trim_ascii().is_empty()
+    {
+        entry.requires_python = Some(Cow::Owned(text));
+    }
     entry.yanked = written.yanked.map(Cow::Owned);
-    entry.size = written.size.and_then(|text| text.trim_ascii().parse().ok());
+    if let Some(text) = written.size {
+        entry.size = text.trim_ascii().parse().ok();
+    }
     if let Some(text) = written.upload_time {
         entry.set_upload_time(Cow::Owned(text));
     }
-    entry.more.gpg_sig = written.gpg_sig.and_then(|text| match text.trim_ascii() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    });
-    entry.more.provenance = written
-        .provenance
-        .filter(|text| !text.is_empty())
-        .map(Cow::Owned);
+    if let Some(text) = written.gpg_sig {
+        entry.more.gpg_sig = text.trim_ascii().parse().ok();
+    }
+    if let Some(text) = written.provenance
+        && !text.is_empty()
+    {
+        entry.more.provenance = Some(Cow::Owned(text));
+    }
     entry
 }
 
 /// The last segment of the path: of a file as it is, of a project without the slash or the document behind it.
-fn name<'a>(subject: &Subject, url: &'a Url) -> Cow<'a, str> {
+fn name<'a>(subject: &PageSubject, url: &'a Url) -> Cow<'a, str> {
     let path = match subject {
-        Subject::Index => without_index_document(url.path()).trim_end_matches('/'),
-        Subject::Project(_) => url.path(),
+        PageSubject::Index => without_index_document(url.path()).trim_end_matches('/'),
+        PageSubject::Project(_) => url.path(),
     };
     let segment = path.rsplit('/').next().unwrap_or_default();
     match percent_decode_str(segment).decode_utf8() {

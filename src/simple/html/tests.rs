@@ -32,13 +32,13 @@ fn rootless(entry: &Entry<'_>) -> Decision {
 fn reader(
     mut decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static,
 ) -> Result<HtmlReader, Failure> {
-    let subject = Subject::Project(ProjectName::parse("my-pkg")?);
-    let visit = Box::new(move |entry: &Entry<'_>, _: &PageFacts| decide(entry));
+    let subject = PageSubject::Project(ProjectName::parse("my-pkg")?);
+    let decide = Box::new(move |entry: &Entry<'_>, _: &PageFacts| decide(entry));
     Ok(HtmlReader::new(
         subject,
         Url::parse(PAGE)?,
         Passage::InKind,
-        visit,
+        decide,
     ))
 }
 
@@ -93,7 +93,7 @@ fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
     );
     assert_eq!(
         (shape.html, shape.body, shape.cut_in_tag),
-        (Element::Closed, Element::Closed, false)
+        (ElementState::Closed, ElementState::Closed, false)
     );
     assert_eq!(shape.judge(), Ok(()));
     Ok(())
@@ -330,7 +330,7 @@ fn a_mark_is_where_attributes_may_stand() -> Result<(), Failure> {
     let out = String::from_utf8(out)?;
     assert_eq!(out, "x<A\nhref='/longer/a.whl#f'><a/href=/longer/b.whl>");
     let ends: Vec<_> = read
-        .marks
+        .insertion_points
         .iter()
         .filter_map(|mark| out.get(..usize::try_from(*mark).ok()?))
         .collect();

@@ -10,7 +10,7 @@ use html_escape::decode_html_entities;
 
 /// An attribute's value as written, taken apart without losing a byte: `raw_address` + `raw_fragment`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Written<'a> {
+pub(super) struct HrefValue<'a> {
     /// Everything before the fragment, as written.
     pub(super) raw_address: &'a str,
     /// The fragment with its `#`, as written; empty when there is none.
@@ -19,7 +19,7 @@ pub(super) struct Written<'a> {
     pub(super) address: Cow<'a, str>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> HrefValue<'a> {
     /// `None` when the value cannot be changed with certainty: it holds bytes that are no UTF-8
     /// (shown as U+FFFD), or an address with a `#` spelled in a way that readers disagree about.
     pub(super) fn read(raw: &'a str) -> Option<Self> {
@@ -28,7 +28,10 @@ impl<'a> Written<'a> {
         }
         let (raw_address, raw_fragment) = raw.split_at(fragment_start(raw));
         let address = decode_html_entities(raw_address);
-        (!address.contains('#')).then_some(Self {
+        if address.contains('#') {
+            return None;
+        }
+        Some(Self {
             raw_address,
             raw_fragment,
             address,
@@ -39,9 +42,7 @@ impl<'a> Written<'a> {
     pub(super) fn fragment(&self) -> Option<Cow<'a, str>> {
         match decode_html_entities(self.raw_fragment) {
             Cow::Borrowed(text) => text.strip_prefix('#').map(Cow::Borrowed),
-            Cow::Owned(text) => text
-                .strip_prefix('#')
-                .map(|text| Cow::Owned(text.to_owned())),
+            Cow::Owned(text) => Some(Cow::Owned(text.strip_prefix('#')?.to_owned())),
         }
     }
 }
@@ -155,7 +156,7 @@ mod tests {
             ("x&", "x&", "", None),
         ];
         for (raw, address, raw_fragment, fragment) in table {
-            let written = Written::read(raw);
+            let written = HrefValue::read(raw);
             assert_eq!(
                 written.as_ref().map(|w| w.address.as_ref()),
                 Some(address),
@@ -177,14 +178,14 @@ mod tests {
     #[test]
     fn what_readers_disagree_about_is_left_alone() {
         for raw in ["x&#35f", "x&#x27", "a\u{fffd}b"] {
-            assert_eq!(Written::read(raw), None, "{raw}");
+            assert_eq!(HrefValue::read(raw), None, "{raw}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_of_a_value_is_lost(raw in "[a-z#&;0-9x/]{0,20}|.{0,20}|(&#?x?[0-9a-f]{0,3};?|#|num;){0,6}") {
-            if let Some(written) = Written::read(&raw) {
+            if let Some(written) = HrefValue::read(&raw) {
                 prop_assert_eq!([written.raw_address, written.raw_fragment].concat(), raw);
             }
         }

@@ -20,7 +20,7 @@ type Raw<'a> = Option<&'a RawValue>;
 
 /// A file, its values as written. A key that stands here twice is an error; others are not looked at.
 #[derive(Deserialize)]
-pub(super) struct File<'a> {
+pub(super) struct JsonFile<'a> {
     #[serde(borrow)]
     url: &'a RawValue,
     #[serde(borrow)]
@@ -54,7 +54,7 @@ pub(super) struct File<'a> {
 
 /// A project, as far as it is read.
 #[derive(Deserialize)]
-struct Project<'a> {
+struct JsonProject<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
 }
@@ -67,13 +67,13 @@ fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::
 /// The table of hashes, or the word that there is metadata whose hash is not told.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Metadata {
+enum MetadataField {
     Flag(bool),
     Table(BTreeMap<String, String>),
 }
 
 /// The link of a file.
-pub(super) struct Address {
+pub(super) struct FileLink {
     /// Without fragment.
     pub(super) url: Url,
     pub(super) fragment: Option<String>,
@@ -83,7 +83,7 @@ pub(super) struct Address {
     pub(super) is_absolute: bool,
 }
 
-impl Address {
+impl FileLink {
     /// The whole of it, with its fragment.
     pub(super) fn whole(&self) -> String {
         match &self.fragment {
@@ -96,17 +96,18 @@ impl Address {
 /// The name of a project.
 pub(super) fn project(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     object(text)?;
-    serde_json::from_str::<Project<'_>>(text).map(|project| project.name)
+    let project: JsonProject<'_> = serde_json::from_str(text)?;
+    Ok(project.name)
 }
 
-impl<'a> File<'a> {
+impl<'a> JsonFile<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         object(text)?;
         serde_json::from_str(text)
     }
 
     /// Where the file's link leads; `None` when it leads nowhere.
-    pub(super) fn address(&self, page_url: &Url) -> Result<Option<Address>, serde_json::Error> {
+    pub(super) fn address(&self, page_url: &Url) -> Result<Option<FileLink>, serde_json::Error> {
         let text: String = serde_json::from_str(self.url.get())?;
         let Ok(mut url) = Url::options().base_url(Some(page_url)).parse(&text) else {
             return Ok(None);
@@ -114,7 +115,7 @@ impl<'a> File<'a> {
         let fragment = url.fragment().map(str::to_owned);
         url.set_fragment(None);
         let is_absolute = Url::parse(&text).is_ok();
-        Ok(Some(Address {
+        Ok(Some(FileLink {
             url,
             fragment,
             text,
@@ -123,17 +124,15 @@ impl<'a> File<'a> {
     }
 
     /// The file with its facts.
-    pub(super) fn entry<'u>(&self, address: &'u Address) -> Result<Entry<'u>, serde_json::Error> {
+    pub(super) fn entry<'u>(&self, address: &'u FileLink) -> Result<Entry<'u>, serde_json::Error> {
         let name: String = serde_json::from_str(self.filename.get())?;
         let mut entry = Entry::bare(&address.url, Cow::Owned(name), address.fragment.as_deref());
-        let mut hashes =
-            Hashes::of_table(fact::<BTreeMap<String, String>>(self.hashes).unwrap_or_default());
-        if hashes.is_empty() {
-            hashes = address
-                .fragment
-                .as_deref()
-                .map(Hashes::of_fragment)
-                .unwrap_or_default();
+        let table: BTreeMap<String, String> = fact(self.hashes).unwrap_or_default();
+        let mut hashes = Hashes::of_table(table);
+        if hashes.is_empty()
+            && let Some(fragment) = &address.fragment
+        {
+            hashes = Hashes::of_fragment(fragment);
         }
         entry.set_hashes(hashes);
         let said = [
@@ -141,24 +140,22 @@ impl<'a> File<'a> {
             self.dist_info_metadata,
             self.data_dist_info_metadata,
         ];
-        match said.into_iter().find_map(fact::<Metadata>) {
-            None | Some(Metadata::Flag(false)) => {}
-            Some(Metadata::Flag(true)) => entry.set_metadata(Hashes::default()),
-            Some(Metadata::Table(table)) => entry.set_metadata(Hashes::of_table(table)),
+        match said.into_iter().find_map(fact::<MetadataField>) {
+            None | Some(MetadataField::Flag(false)) => {}
+            Some(MetadataField::Flag(true)) => entry.set_metadata(Hashes::default()),
+            Some(MetadataField::Table(table)) => entry.set_metadata(Hashes::of_table(table)),
         }
-        let text = |raw| {
-            fact::<String>(raw)
-                .filter(|text| !text.trim_ascii().is_empty())
-                .map(Cow::Owned)
-        };
         entry.requires_python = text(self.requires_python);
         entry.more.provenance = text(self.provenance);
         if let Some(time) = text(self.upload_time) {
             entry.set_upload_time(time);
         }
         // pip takes an empty reason for none at all, and the standard has no such reason.
-        entry.yanked =
-            text(self.yanked).or_else(|| fact::<bool>(self.yanked)?.then_some(Cow::Borrowed("")));
+        entry.yanked = match fact(self.yanked) {
+            Some(true) => Some(Cow::Borrowed("")),
+            Some(false) => None,
+            None => text(self.yanked),
+        };
         entry.size = fact(self.size);
         entry.more.gpg_sig = fact(self.gpg_sig);
         Ok(entry)
@@ -180,7 +177,17 @@ impl<'a> File<'a> {
 
 /// The value, if it is there and of this type.
 fn fact<T: DeserializeOwned>(raw: Raw<'_>) -> Option<T> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// The text, if it is there and not blank.
+fn text<'a>(raw: Raw<'_>) -> Option<Cow<'a, str>> {
+    let text: String = fact(raw)?;
+    if text.trim_ascii().is_empty() {
+        None
+    } else {
+        Some(Cow::Owned(text))
+    }
 }
 
 /// serde would read an array as the fields in their order.
@@ -197,7 +204,10 @@ fn range(value: &RawValue, text: &str) -> Option<Range<usize>> {
     let value = value.get();
     let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     let range = start..start + value.len();
-    (text.get(range.clone()) == Some(value)).then_some(range)
+    if text.get(range.clone())? != value {
+        return None;
+    }
+    Some(range)
 }
 
 #[cfg(test)]
@@ -208,7 +218,7 @@ mod tests {
     fn read(text: &str) -> Result<(String, Option<usize>), serde_json::Error> {
         let page =
             Url::parse("https://index.example/simple/x/").map_err(serde_json::Error::custom)?;
-        let file = File::read(text)?;
+        let file = JsonFile::read(text)?;
         let Some(address) = file.address(&page)? else {
             return Ok(("nowhere".to_owned(), None));
         };

@@ -1,7 +1,8 @@
 //! Finds the end of one JSON value, and checks its grammar on the way (RFC 8259).
 //!
-//! Owns the push-down automaton: fed in pieces of any size, it keeps one state and the open brackets.
-//! Must not know what a value means nor keep its bytes.
+//! Owns the push-down automaton: fed in pieces of any size, it keeps one state and the open brackets. No crate reads
+//! here: streaming JSON parsers give events, and a page is patched in place, which needs byte positions. Must not know
+//! what a value means nor keep its bytes.
 
 use super::error::JsonError;
 
@@ -19,7 +20,7 @@ pub(super) enum Scan {
 
 #[derive(Debug)]
 pub(super) struct Scanner {
-    state: State,
+    state: ScanState,
     open: Vec<Bracket>,
     utf8: Utf8,
 }
@@ -37,7 +38,7 @@ enum Text {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     Value,
     ElementOrEnd,
     KeyOrEnd,
@@ -66,7 +67,7 @@ enum Number {
 }
 
 /// What one byte was.
-enum Step {
+enum ByteStep {
     Taken,
     Last,
     /// It no longer belongs to the value.
@@ -79,7 +80,7 @@ type Expected = &'static str;
 impl Scanner {
     pub(super) fn new() -> Self {
         Self {
-            state: State::Value,
+            state: ScanState::Value,
             open: Vec::new(),
             utf8: Utf8::default(),
         }
@@ -89,7 +90,7 @@ impl Scanner {
     pub(super) fn scan(&mut self, piece: &[u8], position: u64) -> Result<Scan, JsonError> {
         let mut at = 0;
         while let Some(&byte) = piece.get(at) {
-            if matches!(self.state, State::Text(_)) && self.utf8.is_whole() {
+            if matches!(self.state, ScanState::Text(_)) && self.utf8.is_whole() {
                 let plain =
                     |byte: &u8| matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\');
                 let run = piece[at..].iter().take_while(|byte| plain(byte)).count();
@@ -103,46 +104,52 @@ impl Scanner {
                 position: position + at as u64,
             };
             match self.step(byte).map_err(syntax)? {
-                Step::Taken => at += 1,
-                Step::Last => return Ok(Scan::Ended(at + 1)),
-                Step::Behind => return Ok(Scan::Ended(at)),
+                ByteStep::Taken => at += 1,
+                ByteStep::Last => return Ok(Scan::Ended(at + 1)),
+                ByteStep::Behind => return Ok(Scan::Ended(at)),
             }
         }
         Ok(Scan::More)
     }
 
-    fn step(&mut self, byte: u8) -> Result<Step, Expected> {
+    fn step(&mut self, byte: u8) -> Result<ByteStep, Expected> {
         let next = match (self.state, byte) {
-            (State::Text(text), _) => return self.text(text, byte),
-            (State::Number(number), _) => match digits(number, byte)? {
-                Some(number) => State::Number(number),
-                None if self.open.is_empty() => return Ok(Step::Behind),
+            (ScanState::Text(text), _) => return self.text(text, byte),
+            (ScanState::Number(number), _) => match digits(number, byte)? {
+                Some(number) => ScanState::Number(number),
+                None if self.open.is_empty() => return Ok(ByteStep::Behind),
                 None => {
-                    self.state = State::CommaOrEnd;
+                    self.state = ScanState::CommaOrEnd;
                     return self.step(byte);
                 }
             },
-            (State::Escape(text), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                State::Text(text)
+            (ScanState::Escape(text), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                ScanState::Text(text)
             }
-            (State::Escape(text), b'u') => State::Hex(text, 4),
-            (State::Escape(_), _) => return Err("a known escape"),
-            (State::Hex(text, 1), _) if byte.is_ascii_hexdigit() => State::Text(text),
-            (State::Hex(text, left), _) if byte.is_ascii_hexdigit() => State::Hex(text, left - 1),
-            (State::Hex(..), _) => return Err("a hexadecimal digit"),
-            (State::Word([expected]), _) if byte == *expected => return Ok(self.ended()),
-            (State::Word([expected, rest @ ..]), _) if byte == *expected => State::Word(rest),
-            (State::Word(_), _) => return Err("true, false or null"),
-            (_, b' ' | b'\t' | b'\n' | b'\r') => return Ok(Step::Taken),
-            (State::ElementOrEnd, b']') | (State::KeyOrEnd, b'}') => return Ok(self.close()),
-            (State::Value | State::ElementOrEnd, _) => self.begin(byte)?,
-            (State::KeyOrEnd | State::Key, b'"') => State::Text(Text::Key),
-            (State::KeyOrEnd | State::Key, _) => return Err("a key"),
-            (State::Colon, b':') => State::Value,
-            (State::Colon, _) => return Err("a colon"),
-            (State::CommaOrEnd, _) => match (self.open.last(), byte) {
-                (Some(Bracket::Object), b',') => State::Key,
-                (Some(Bracket::Array), b',') => State::Value,
+            (ScanState::Escape(text), b'u') => ScanState::Hex(text, 4),
+            (ScanState::Escape(_), _) => return Err("a known escape"),
+            (ScanState::Hex(text, 1), _) if byte.is_ascii_hexdigit() => ScanState::Text(text),
+            (ScanState::Hex(text, left), _) if byte.is_ascii_hexdigit() => {
+                ScanState::Hex(text, left - 1)
+            }
+            (ScanState::Hex(..), _) => return Err("a hexadecimal digit"),
+            (ScanState::Word([expected]), _) if byte == *expected => return Ok(self.ended()),
+            (ScanState::Word([expected, rest @ ..]), _) if byte == *expected => {
+                ScanState::Word(rest)
+            }
+            (ScanState::Word(_), _) => return Err("true, false or null"),
+            (_, b' ' | b'\t' | b'\n' | b'\r') => return Ok(ByteStep::Taken),
+            (ScanState::ElementOrEnd, b']') | (ScanState::KeyOrEnd, b'}') => {
+                return Ok(self.close());
+            }
+            (ScanState::Value | ScanState::ElementOrEnd, _) => self.begin(byte)?,
+            (ScanState::KeyOrEnd | ScanState::Key, b'"') => ScanState::Text(Text::Key),
+            (ScanState::KeyOrEnd | ScanState::Key, _) => return Err("a key"),
+            (ScanState::Colon, b':') => ScanState::Value,
+            (ScanState::Colon, _) => return Err("a colon"),
+            (ScanState::CommaOrEnd, _) => match (self.open.last(), byte) {
+                (Some(Bracket::Object), b',') => ScanState::Key,
+                (Some(Bracket::Array), b',') => ScanState::Value,
                 (Some(Bracket::Object), b'}') | (Some(Bracket::Array), b']') => {
                     return Ok(self.close());
                 }
@@ -150,25 +157,25 @@ impl Scanner {
             },
         };
         self.state = next;
-        Ok(Step::Taken)
+        Ok(ByteStep::Taken)
     }
 
-    fn begin(&mut self, byte: u8) -> Result<State, Expected> {
+    fn begin(&mut self, byte: u8) -> Result<ScanState, Expected> {
         Ok(match byte {
-            b'"' => State::Text(Text::Value),
-            b'{' => self.enter(Bracket::Object, State::KeyOrEnd)?,
-            b'[' => self.enter(Bracket::Array, State::ElementOrEnd)?,
-            b'-' => State::Number(Number::Minus),
-            b'0' => State::Number(Number::Zero),
-            b'1'..=b'9' => State::Number(Number::Digits),
-            b't' => State::Word(b"rue"),
-            b'f' => State::Word(b"alse"),
-            b'n' => State::Word(b"ull"),
+            b'"' => ScanState::Text(Text::Value),
+            b'{' => self.enter(Bracket::Object, ScanState::KeyOrEnd)?,
+            b'[' => self.enter(Bracket::Array, ScanState::ElementOrEnd)?,
+            b'-' => ScanState::Number(Number::Minus),
+            b'0' => ScanState::Number(Number::Zero),
+            b'1'..=b'9' => ScanState::Number(Number::Digits),
+            b't' => ScanState::Word(b"rue"),
+            b'f' => ScanState::Word(b"alse"),
+            b'n' => ScanState::Word(b"ull"),
             _ => return Err("a value"),
         })
     }
 
-    fn enter(&mut self, bracket: Bracket, inside: State) -> Result<State, Expected> {
+    fn enter(&mut self, bracket: Bracket, inside: ScanState) -> Result<ScanState, Expected> {
         if self.open.len() == DEPTH_MAX {
             return Err("no deeper nesting");
         }
@@ -176,34 +183,34 @@ impl Scanner {
         Ok(inside)
     }
 
-    fn close(&mut self) -> Step {
+    fn close(&mut self) -> ByteStep {
         self.open.pop();
         self.ended()
     }
 
     /// A value has ended, perhaps within another one.
-    fn ended(&mut self) -> Step {
-        self.state = State::CommaOrEnd;
+    fn ended(&mut self) -> ByteStep {
+        self.state = ScanState::CommaOrEnd;
         if self.open.is_empty() {
-            Step::Last
+            ByteStep::Last
         } else {
-            Step::Taken
+            ByteStep::Taken
         }
     }
 
-    fn text(&mut self, text: Text, byte: u8) -> Result<Step, Expected> {
+    fn text(&mut self, text: Text, byte: u8) -> Result<ByteStep, Expected> {
         if !self.utf8.is_whole() || byte >= 0x80 {
             self.utf8.feed(byte)?;
-            return Ok(Step::Taken);
+            return Ok(ByteStep::Taken);
         }
         match (byte, text) {
-            (b'"', Text::Key) => self.state = State::Colon,
+            (b'"', Text::Key) => self.state = ScanState::Colon,
             (b'"', Text::Value) => return Ok(self.ended()),
-            (b'\\', _) => self.state = State::Escape(text),
+            (b'\\', _) => self.state = ScanState::Escape(text),
             (0..0x20, _) => return Err("an escaped control character"),
             _ => {}
         }
-        Ok(Step::Taken)
+        Ok(ByteStep::Taken)
     }
 }
 

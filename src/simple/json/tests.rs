@@ -27,7 +27,7 @@ fn decide(entry: &Entry<'_>) -> Decision {
     }
 }
 
-fn reader(subject: Subject) -> Result<JsonReader, Failure> {
+fn reader(subject: PageSubject) -> Result<JsonReader, Failure> {
     Ok(JsonReader::new(
         subject,
         Url::parse(PAGE)?,
@@ -36,12 +36,12 @@ fn reader(subject: Subject) -> Result<JsonReader, Failure> {
     ))
 }
 
-fn project() -> Result<Subject, Failure> {
-    Ok(Subject::Project(ProjectName::parse("my-pkg")?))
+fn project() -> Result<PageSubject, Failure> {
+    Ok(PageSubject::Project(ProjectName::parse("my-pkg")?))
 }
 
 fn read<'a>(
-    subject: Subject,
+    subject: PageSubject,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<(String, JsonRead), Failure> {
     let mut reader = reader(subject)?;
@@ -71,8 +71,8 @@ fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
     let (out, read) = read(project()?, [host(page).as_bytes()])?;
     assert_eq!(out, host(&expected));
     assert_eq!(read.facts.version.as_deref(), Some("1.1"));
-    assert_eq!(read.marks.len(), 2);
-    for mark in read.marks {
+    assert_eq!(read.insertion_points.len(), 2);
+    for mark in read.insertion_points {
         let mark = usize::try_from(mark)?;
         let behind_link = [".whl\"", ".whl#sha256=ab\""]
             .iter()
@@ -117,9 +117,9 @@ fn elements_leave_with_one_comma() -> Result<(), Failure> {
 fn an_index_loses_what_is_dropped_and_nothing_else() -> Result<(), Failure> {
     let page = r#"{"meta":{"_last-serial":1,"api-version":"1.0"},"projects":[{"name":"A.b","_last-serial":2},{"name":"drop-me"},
         {"name":"é/é"}],"name":"","files":1}"#;
-    let (out, read) = read(Subject::Index, [page.as_bytes()])?;
+    let (out, read) = read(PageSubject::Index, [page.as_bytes()])?;
     assert_eq!(out, page.replace(r#",{"name":"drop-me"}"#, ""));
-    assert!(read.marks.is_empty());
+    assert!(read.insertion_points.is_empty());
     Ok(())
 }
 
@@ -227,8 +227,8 @@ fn what_is_no_page_is_refused_in_words() -> Result<(), Failure> {
 
 #[test]
 fn what_is_no_entry_is_left_out_and_told() -> Result<(), Failure> {
-    let page = |subject: &Subject, list: &str| {
-        let key = if *subject == Subject::Index {
+    let page = |subject: &PageSubject, list: &str| {
+        let key = if *subject == PageSubject::Index {
             "projects"
         } else {
             "files"
@@ -247,7 +247,7 @@ fn what_is_no_entry_is_left_out_and_told() -> Result<(), Failure> {
     ];
     let projects = ["1", "{}", r#"{"name":1}"#];
     let of_project = files.map(|entry| (project().map(|subject| (subject, kept)), entry));
-    let of_index = projects.map(|entry| (Ok((Subject::Index, r#"{"name":"a"}"#)), entry));
+    let of_index = projects.map(|entry| (Ok((PageSubject::Index, r#"{"name":"a"}"#)), entry));
     for (subject, entry) in of_project.into_iter().chain(of_index) {
         let (subject, kept) = subject?;
         for list in [
@@ -303,7 +303,7 @@ fn everything_has_a_limit() -> Result<(), Failure> {
 /// What is held does not grow with the page, and what came in goes out.
 #[test]
 fn a_long_index_streams() -> Result<(), Failure> {
-    let mut reader = reader(Subject::Index)?;
+    let mut reader = reader(PageSubject::Index)?;
     reader.write(br#"{"meta":{"api-version":"1.0"},"_x":""#)?;
     for _ in 0..100 {
         reader.write(&[b'x'; 10_000])?;
@@ -521,7 +521,7 @@ proptest! {
         for chunks in [pieces, bytes.chunks(1).collect()] {
             let (out, other) = read(project().map_err(fail)?, chunks).map_err(fail)?;
             prop_assert_eq!(&out, &after);
-            prop_assert_eq!(&other.marks, &first.marks);
+            prop_assert_eq!(&other.insertion_points, &first.insertion_points);
         }
     }
 

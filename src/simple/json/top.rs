@@ -6,12 +6,12 @@
 use serde::Deserialize;
 
 use super::error::JsonError;
-use crate::simple::entry::Subject;
-use crate::simple::facts::{PageFacts, ProjectStatus};
+use crate::simple::entry::PageSubject;
+use crate::simple::facts::{ApiVersion, PageFacts};
 
 /// A key of the page that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum PageKey {
     Meta,
     Status,
     /// The list itself.
@@ -21,28 +21,21 @@ pub(super) enum Key {
 #[derive(Debug)]
 pub(super) struct Top {
     list: &'static str,
-    seen: Vec<Key>,
+    seen: Vec<PageKey>,
     pub(super) facts: PageFacts,
 }
 
 #[derive(Deserialize)]
-struct Meta {
+struct MetaTable {
     #[serde(rename = "api-version")]
     api_version: String,
 }
 
-#[derive(Deserialize)]
-struct Status {
-    status: String,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
 impl Top {
-    pub(super) fn new(subject: &Subject) -> Self {
+    pub(super) fn new(subject: &PageSubject) -> Self {
         let list = match subject {
-            Subject::Index => "projects",
-            Subject::Project(_) => "files",
+            PageSubject::Index => "projects",
+            PageSubject::Project(_) => "files",
         };
         Self {
             list,
@@ -52,13 +45,13 @@ impl Top {
     }
 
     /// Which key this is, as written with its quotes; each may come once.
-    pub(super) fn key(&mut self, raw: &[u8]) -> Result<Option<Key>, JsonError> {
+    pub(super) fn key(&mut self, raw: &[u8]) -> Result<Option<PageKey>, JsonError> {
         // A key that is no text to serde (half a surrogate pair) is none of ours.
         let text: Option<String> = serde_json::from_slice(raw).ok();
         let key = match text.as_deref() {
-            Some("meta") => Key::Meta,
-            Some("project-status") => Key::Status,
-            Some(text) if text == self.list => Key::List,
+            Some("meta") => PageKey::Meta,
+            Some("project-status") => PageKey::Status,
+            Some(text) if text == self.list => PageKey::List,
             _ => return Ok(None),
         };
         if self.seen.contains(&key) {
@@ -68,53 +61,49 @@ impl Top {
         Ok(Some(key))
     }
 
-    pub(super) fn name(&self, key: Key) -> &'static str {
+    pub(super) fn name(&self, key: PageKey) -> &'static str {
         match key {
-            Key::Meta => "meta",
-            Key::Status => "project-status",
-            Key::List => self.list,
+            PageKey::Meta => "meta",
+            PageKey::Status => "project-status",
+            PageKey::List => self.list,
         }
     }
 
     /// Takes in a value that was read whole.
-    pub(super) fn value(&mut self, key: Key, raw: &[u8]) -> Result<(), JsonError> {
-        let failed = |source| JsonError::Value {
-            key: self.name(key),
-            source,
-        };
+    pub(super) fn value(&mut self, key: PageKey, raw: &[u8]) -> Result<(), JsonError> {
         match key {
-            Key::Meta => {
-                let meta: Meta = serde_json::from_slice(raw).map_err(failed)?;
-                self.facts.version = Some(meta.api_version);
-                if !self
-                    .facts
-                    .api_version()
-                    .is_some_and(|version| version.is_spoken())
-                {
-                    return Err(JsonError::Version(
-                        self.facts.version.take().unwrap_or_default(),
-                    ));
+            PageKey::Meta => {
+                let meta: MetaTable = match serde_json::from_slice(raw) {
+                    Ok(meta) => meta,
+                    Err(source) => {
+                        let key = self.name(key);
+                        return Err(JsonError::Value { key, source });
+                    }
+                };
+                match ApiVersion::parse(&meta.api_version) {
+                    Some(version) if version.is_spoken() => {
+                        self.facts.version = Some(meta.api_version);
+                    }
+                    _ => return Err(JsonError::Version(meta.api_version)),
                 }
             }
-            Key::Status => {
+            PageKey::Status => {
                 // Something else than the standard's object says nothing, and passes.
-                let status: Option<Status> = serde_json::from_slice(raw).ok();
-                self.facts.status = status.map(|status| ProjectStatus {
-                    status: status.status,
-                    reason: status.reason,
-                });
+                self.facts.status = serde_json::from_slice(raw).ok();
             }
             // The list is never whole: its elements are read one by one.
-            Key::List => {}
+            PageKey::List => {}
         }
         Ok(())
     }
 
     /// The page has ended: it must have said what it is.
     pub(super) fn judge(&self) -> Result<(), JsonError> {
-        let missing = [Key::Meta, Key::List]
-            .into_iter()
-            .find(|key| !self.seen.contains(key));
-        missing.map_or(Ok(()), |key| Err(JsonError::Missing(self.name(key))))
+        for key in [PageKey::Meta, PageKey::List] {
+            if !self.seen.contains(&key) {
+                return Err(JsonError::Missing(self.name(key)));
+            }
+        }
+        Ok(())
     }
 }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::line::Line;
-use crate::simple::entry::{Entry, Subject};
+use super::decided_entry::DecidedEntry;
+use crate::simple::entry::{Entry, PageSubject};
 use crate::simple::facts::PageFacts;
 use crate::simple::html::Quotes;
 use crate::simple::output::Output;
@@ -16,7 +16,7 @@ const VERSION: &str = "1.0";
 
 #[derive(Debug)]
 pub(in crate::simple) struct HtmlPage {
-    subject: Subject,
+    subject: PageSubject,
     out: Output,
     /// The anchors of a project, until its head is written.
     anchors: Output,
@@ -24,7 +24,7 @@ pub(in crate::simple) struct HtmlPage {
 }
 
 impl HtmlPage {
-    pub(super) fn new(subject: Subject) -> Self {
+    pub(super) fn new(subject: PageSubject) -> Self {
         Self {
             subject,
             out: Output::default(),
@@ -33,12 +33,12 @@ impl HtmlPage {
         }
     }
 
-    pub(super) fn add(&mut self, line: &Line<'_>, facts: &PageFacts) {
-        if self.subject == Subject::Index {
+    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>, facts: &PageFacts) {
+        if self.subject == PageSubject::Index {
             self.write_head(facts);
-            anchor(&mut self.out, line);
+            anchor(&mut self.out, decided);
         } else {
-            anchor(&mut self.anchors, line);
+            anchor(&mut self.anchors, decided);
         }
     }
 
@@ -49,8 +49,8 @@ impl HtmlPage {
     pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
         self.write_head(facts);
         let shift = self.out.position();
-        for mark in self.anchors.take_marks() {
-            self.out.mark_at(shift + mark);
+        for point in self.anchors.take_insertion_points() {
+            self.out.note_insertion_point_at(shift + point);
         }
         self.out.push(&self.anchors.take());
         self.out.push(b"  </body>\n</html>\n");
@@ -62,15 +62,16 @@ impl HtmlPage {
             return;
         }
         let title = match &self.subject {
-            Subject::Index => "Simple index".to_owned(),
-            Subject::Project(name) => format!("Links for {name}"),
+            PageSubject::Index => "Simple index".to_owned(),
+            PageSubject::Project(name) => format!("Links for {name}"),
         };
-        let version = facts
-            .api_version()
-            .map_or_else(|| VERSION.to_owned(), |version| version.of_html());
+        let version = match facts.api_version() {
+            Some(version) => version.of_html(),
+            None => VERSION.to_owned(),
+        };
         let mut head = String::from("<!DOCTYPE html>\n<html>\n  <head>\n");
         meta(&mut head, "pypi:repository-version", &version);
-        if let (Subject::Project(_), Some(status)) = (&self.subject, &facts.status) {
+        if let (PageSubject::Project(_), Some(status)) = (&self.subject, &facts.status) {
             meta(&mut head, "pypi:project-status", &status.status);
             if let Some(reason) = &status.reason {
                 meta(&mut head, "pypi:project-status-reason", reason);
@@ -92,15 +93,15 @@ fn meta(head: &mut String, name: &str, content: &str) {
     head.push_str("\">\n");
 }
 
-fn anchor(out: &mut Output, line: &Line<'_>) {
-    let entry = line.entry;
+fn anchor(out: &mut Output, decided: &DecidedEntry<'_>) {
+    let entry = decided.entry;
     out.push(b"    <a");
-    if line.markable {
-        out.mark();
+    if decided.markable {
+        out.note_insertion_point();
     }
     let href = match entry.more.hashes.best() {
-        Some((algorithm, value)) => format!("{}#{algorithm}={value}", line.address),
-        None => line.address.to_string(),
+        Some((algorithm, value)) => format!("{}#{algorithm}={value}", decided.address),
+        None => decided.address.to_string(),
     };
     let mut text = String::new();
     attribute(&mut text, "href", &href);

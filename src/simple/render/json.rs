@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::line::Line;
-use crate::simple::entry::{Entry, Subject};
+use super::decided_entry::DecidedEntry;
+use crate::simple::entry::{Entry, PageSubject};
 use crate::simple::facts::PageFacts;
 use crate::simple::filename;
 use crate::simple::hashes::Hashes;
-use crate::simple::json::quoted;
+use crate::simple::json::{quoted, yanked};
 use crate::simple::name::ProjectName;
 use crate::simple::output::Output;
 
@@ -26,28 +26,28 @@ const VERSIONS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(in crate::simple) struct JsonPage {
-    subject: Subject,
+    subject: PageSubject,
     out: Output,
     is_first: bool,
     /// `None` once a file had no size.
-    versions: Option<Versions>,
+    versions: Option<ListedVersions>,
     projects: HashSet<ProjectName>,
     last_project: Option<ProjectName>,
 }
 
 /// In order of first appearance.
 #[derive(Debug, Default)]
-struct Versions {
+struct ListedVersions {
     order: Vec<Value>,
     seen: HashSet<String>,
 }
 
 impl JsonPage {
-    pub(super) fn new(subject: Subject) -> Self {
+    pub(super) fn new(subject: PageSubject) -> Self {
         let mut out = Output::default();
         match &subject {
-            Subject::Index => out.push(b"{\"projects\":["),
-            Subject::Project(name) => {
+            PageSubject::Index => out.push(b"{\"projects\":["),
+            PageSubject::Project(name) => {
                 out.push(format!("{{\"name\":{},\"files\":[", quoted(name.as_str())).as_bytes());
             }
         }
@@ -55,16 +55,16 @@ impl JsonPage {
             subject,
             out,
             is_first: true,
-            versions: Some(Versions::default()),
+            versions: Some(ListedVersions::default()),
             projects: HashSet::new(),
             last_project: None,
         }
     }
 
-    pub(super) fn add(&mut self, line: &Line<'_>) {
+    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>) {
         match self.subject.clone() {
-            Subject::Index => self.add_project(line.entry),
-            Subject::Project(name) => self.add_file(line, &name),
+            PageSubject::Index => self.add_project(decided.entry),
+            PageSubject::Project(name) => self.add_file(decided, &name),
         }
     }
 
@@ -75,19 +75,16 @@ impl JsonPage {
     pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
         let mut tail = String::from("]");
         let mut version = "1.0";
-        if let Subject::Project(_) = self.subject {
+        if let PageSubject::Project(_) = self.subject {
             // A page without files says nothing about sizes.
-            if let Some(versions) = self.versions.take().filter(|_| !self.is_first) {
+            if let Some(versions) = self.versions.take()
+                && !self.is_first
+            {
                 version = "1.1";
                 tail.push_str(&format!(",\"versions\":{}", Value::from(versions.order)));
             }
             if let Some(status) = &facts.status {
-                let mut table = Map::new();
-                table.insert("status".to_owned(), status.status.as_str().into());
-                if let Some(reason) = &status.reason {
-                    table.insert("reason".to_owned(), reason.as_str().into());
-                }
-                tail.push_str(&format!(",\"project-status\":{}", Value::from(table)));
+                tail.push_str(&format!(",\"project-status\":{}", status.to_json()));
             }
         }
         tail.push_str(&format!(",\"meta\":{{\"api-version\":\"{version}\"}}}}"));
@@ -110,17 +107,17 @@ impl JsonPage {
             .push(format!("{{\"name\":{}}}", quoted(&entry.name)).as_bytes());
     }
 
-    fn add_file(&mut self, line: &Line<'_>, project: &ProjectName) {
-        let entry = line.entry;
+    fn add_file(&mut self, decided: &DecidedEntry<'_>, project: &ProjectName) {
+        let entry = decided.entry;
         self.comma();
         let link = format!(
             "{{\"filename\":{},\"url\":{}",
             quoted(&entry.name),
-            quoted(&line.address)
+            quoted(&decided.address)
         );
         self.out.push(link.as_bytes());
-        if line.markable {
-            self.out.mark();
+        if decided.markable {
+            self.out.note_insertion_point();
         }
         let mut text = format!(",\"hashes\":{}", table(&entry.more.hashes));
         let mut fact = |key: &str, value: Value| text.push_str(&format!(",\"{key}\":{value}"));
@@ -134,25 +131,15 @@ impl JsonPage {
             fact("upload-time", time.as_ref().into());
         }
         if let Some(reason) = &entry.yanked {
-            fact(
-                "yanked",
-                if reason.is_empty() {
-                    true.into()
-                } else {
-                    reason.as_ref().into()
-                },
-            );
+            fact("yanked", yanked(reason));
         }
         if entry.core_metadata.is_some() {
             let hashes = &entry.more.metadata_hashes;
-            fact(
-                "core-metadata",
-                if hashes.is_empty() {
-                    true.into()
-                } else {
-                    table(hashes)
-                },
-            );
+            if hashes.is_empty() {
+                fact("core-metadata", true.into());
+            } else {
+                fact("core-metadata", table(hashes));
+            }
         }
         if let Some(signed) = entry.more.gpg_sig {
             fact("gpg-sig", signed.into());
@@ -166,19 +153,22 @@ impl JsonPage {
     }
 
     fn note_version(&mut self, entry: &Entry<'_>, project: &ProjectName) {
-        let Some(mut versions) = self.versions.take().filter(|_| entry.size.is_some()) else {
+        if entry.size.is_none() {
+            self.versions = None;
+        }
+        let Some(versions) = &mut self.versions else {
             return;
         };
         if let Some(version) = filename::version(&entry.name, project)
             && !versions.seen.contains(version)
         {
             if versions.order.len() == VERSIONS_MAX {
+                self.versions = None;
                 return;
             }
             versions.seen.insert(version.to_owned());
             versions.order.push(version.into());
         }
-        self.versions = Some(versions);
     }
 
     fn comma(&mut self) {
@@ -189,8 +179,9 @@ impl JsonPage {
 }
 
 fn table(hashes: &Hashes) -> Value {
-    let pairs = hashes
-        .iter()
-        .map(|(algorithm, value)| (algorithm.to_owned(), value.into()));
-    Value::from(pairs.collect::<Map<_, _>>())
+    let mut table = Map::new();
+    for (algorithm, value) in hashes.iter() {
+        table.insert(algorithm.to_owned(), value.into());
+    }
+    table.into()
 }

@@ -1,4 +1,4 @@
-//! Pages in the other format, there and back, and with metadata told at their marks.
+//! Pages in the other format, there and back, and with metadata told at their insertion_points.
 
 use std::error::Error;
 
@@ -15,8 +15,8 @@ type Failure = Box<dyn Error>;
 const PAGE: &str = "https://index.example/simple/my-pkg/";
 const SHA: &str = "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd";
 
-fn project() -> Result<Subject, Failure> {
-    Ok(Subject::Project(ProjectName::parse("my-pkg")?))
+fn project() -> Result<PageSubject, Failure> {
+    Ok(PageSubject::Project(ProjectName::parse("my-pkg")?))
 }
 
 fn keep(_: &Entry<'_>) -> Decision {
@@ -35,7 +35,7 @@ fn mark(entry: &Entry<'_>) -> Decision {
 struct Page {
     source: Format,
     target: Format,
-    subject: Subject,
+    subject: PageSubject,
     step: usize,
 }
 
@@ -53,7 +53,7 @@ impl Page {
         Self {
             source,
             target,
-            subject: Subject::Index,
+            subject: PageSubject::Index,
             step: usize::MAX,
         }
     }
@@ -63,7 +63,7 @@ impl Page {
         page: &str,
         decide: fn(&Entry<'_>) -> Decision,
     ) -> Result<(String, Finished), Failure> {
-        let url = Url::parse(if self.subject == Subject::Index {
+        let url = Url::parse(if self.subject == PageSubject::Index {
             "https://index.example/simple/"
         } else {
             PAGE
@@ -184,13 +184,13 @@ fn json_becomes_html_with_every_fact() -> Result<(), Failure> {
 "#
     );
     assert_eq!(out, expected);
-    let marks: Vec<_> = finished
-        .marks
+    let insertion_points: Vec<_> = finished
+        .insertion_points
         .iter()
         .map(|mark| &out[..usize::try_from(*mark).unwrap_or(0)])
         .collect();
-    assert_eq!(marks.len(), 1);
-    assert!(marks[0].ends_with("</a><br />\n    <a"));
+    assert_eq!(insertion_points.len(), 1);
+    assert!(insertion_points[0].ends_with("</a><br />\n    <a"));
     Ok(())
 }
 
@@ -223,7 +223,7 @@ fn a_long_index_streams_into_the_other_format() -> Result<(), Failure> {
         } else {
             Format::Html
         };
-        let mut rewriter = Rewriter::new(source, target, Subject::Index, url.clone(), keep);
+        let mut rewriter = Rewriter::new(source, target, PageSubject::Index, url.clone(), keep);
         let (head, tail) = match source {
             Format::Html => ("<html><title>Simple index</title><body>", "</body></html>"),
             Format::Json => (
@@ -269,7 +269,7 @@ fn what_is_no_index_is_refused_in_both_directions() -> Result<(), Failure> {
     let mut rewriter = Rewriter::new(
         Format::Json,
         Format::Json,
-        Subject::Index,
+        PageSubject::Index,
         Url::parse(PAGE)?,
         keep,
     );
@@ -286,7 +286,11 @@ fn metadata_is_told_where_it_was_denied() -> Result<(), Failure> {
         {"filename":"b.whl","url":"b.whl","core-metadata":null},{"filename":"c.whl","url":"c.whl" }]}"#;
     let (out, finished) = Page::project(Format::Json, Format::Json)?.pass(page, mark)?;
     let digest = Digest::parse(SHA).ok_or("no digest")?;
-    let known: Vec<_> = finished.marks.iter().map(|mark| (*mark, digest)).collect();
+    let known: Vec<_> = finished
+        .insertion_points
+        .iter()
+        .map(|mark| (*mark, digest))
+        .collect();
     let told = annotate(Format::Json, out.as_bytes(), &known);
     let table = format!(r#"{{"sha256":"{SHA}"}}"#);
     let expected = out
@@ -426,7 +430,7 @@ proptest! {
         prop_assert_eq!(again.replace("content=\"1.1\"", "content=\"1.0\""), html);
     }
 
-    /// In every pair of formats: what is told at the marks is read back, and nothing else changed.
+    /// In every pair of formats: what is told at the insertion_points is read back, and nothing else changed.
     #[test]
     fn telling_metadata_changes_nothing_else(files in prop::collection::vec(file(), 0..6), pick in any::<u8>()) {
         let page = json_page(&files, None).to_string();
@@ -438,9 +442,9 @@ proptest! {
                 let way = Page::project(source, target).map_err(fail)?;
                 let (out, finished) = way.pass(page, mark).map_err(fail)?;
                 let markable = files.iter().filter(|file| file.get("core-metadata").is_none()).count();
-                prop_assert_eq!(finished.marks.len(), markable);
+                prop_assert_eq!(finished.insertion_points.len(), markable);
                 let is_known = |number: usize| pick >> (number % 8) & 1 == 1;
-                let known: Vec<_> = finished.marks.iter().enumerate().filter(|(number, _)| is_known(*number)).map(|(_, mark)| (*mark, digest)).collect();
+                let known: Vec<_> = finished.insertion_points.iter().enumerate().filter(|(number, _)| is_known(*number)).map(|(_, mark)| (*mark, digest)).collect();
                 let told = String::from_utf8(annotate(target, out.as_bytes(), &known).to_vec()).map_err(fail)?;
 
                 let read = |page: &str| -> Result<Value, Failure> {

@@ -26,11 +26,11 @@ pub(super) enum Change {
 
 /// Copies the page, at a known position, and carries out the scheduled changes when they come by.
 #[derive(Debug, Default)]
-pub(super) struct Splicer {
+pub(super) struct Patcher {
     /// Bytes of the original page that went through.
     position: usize,
     due: Option<(Range<usize>, Change)>,
-    mark_due: Option<usize>,
+    insertion_due: Option<usize>,
     skip: Option<Skip>,
     /// What follows a dropped stretch, while it may still be a line break.
     after_skip: Option<Vec<u8>>,
@@ -49,7 +49,7 @@ struct Skip {
 #[derive(Debug)]
 pub(super) struct OutOfStep;
 
-impl Splicer {
+impl Patcher {
     /// A silent one gives nothing out.
     pub(super) fn new(silent: bool) -> Self {
         Self {
@@ -66,8 +66,8 @@ impl Splicer {
         self.out.take()
     }
 
-    pub(super) fn take_marks(&mut self) -> Vec<u64> {
-        self.out.take_marks()
+    pub(super) fn take_insertion_points(&mut self) -> Vec<u64> {
+        self.out.take_insertion_points()
     }
 
     /// Schedules a change of a range that has not yet gone through.
@@ -83,12 +83,12 @@ impl Splicer {
         Ok(())
     }
 
-    /// Schedules a mark at a place that has not yet gone through, before any change of the same tag.
-    pub(super) fn schedule_mark(&mut self, at: usize) -> Result<(), OutOfStep> {
-        if self.mark_due.is_some() || self.due.is_some() || at < self.position {
+    /// Schedules an insertion point at a place that has not yet gone through, before any change of the same tag.
+    pub(super) fn schedule_insertion_point(&mut self, at: usize) -> Result<(), OutOfStep> {
+        if self.insertion_due.is_some() || self.due.is_some() || at < self.position {
             return Err(OutOfStep);
         }
-        self.mark_due = Some(at);
+        self.insertion_due = Some(at);
         Ok(())
     }
 
@@ -97,40 +97,42 @@ impl Splicer {
         if self.skip.is_some() || start < self.position {
             return Err(OutOfStep);
         }
-        self.settle();
+        self.flush_held();
         self.skip = Some(Skip { start, end: None });
         Ok(())
     }
 
     /// Ends the stretch being dropped, if there is one, and takes one line break with it.
     pub(super) fn end_skip(&mut self, end: usize) -> Result<(), OutOfStep> {
-        if let Some(skip) = self.skip.as_mut().filter(|skip| skip.end.is_none()) {
-            if end < self.position {
-                return Err(OutOfStep);
-            }
-            skip.end = Some(end);
-            if end == self.position {
-                self.skip_ended();
-            }
+        let Some(skip @ Skip { end: None, .. }) = &mut self.skip else {
+            return Ok(());
+        };
+        if end < self.position {
+            return Err(OutOfStep);
+        }
+        skip.end = Some(end);
+        if end == self.position {
+            self.skip_ended();
         }
         Ok(())
     }
 
     /// Lets the next bytes of the page through. A scheduled range must lie within one call.
     pub(super) fn pass(&mut self, raw: &[u8]) -> Result<(), OutOfStep> {
-        let (mut at, mut raw) = (self.position, raw);
+        let mut at = self.position;
+        let mut raw = raw;
         self.position += raw.len();
         let end = self.position;
-        if let Some(mark) = self.mark_due.take_if(|mark| *mark < end) {
-            let (head, tail) = raw.split_at_checked(mark - at).ok_or(OutOfStep)?;
+        if let Some(point) = self.insertion_due.take_if(|point| *point < end) {
+            let (head, tail) = raw.split_at_checked(point - at).ok_or(OutOfStep)?;
             self.copy(at, head);
-            self.settle();
-            self.out.mark();
-            (at, raw) = (mark, tail);
+            self.flush_held();
+            self.out.note_insertion_point();
+            (at, raw) = (point, tail);
         }
         if let Some((range, change)) = self.due.take_if(|(range, _)| range.start < end) {
-            let head = raw.get(..range.start - at).ok_or(OutOfStep)?;
-            let tail = raw.get(range.end - at..).ok_or(OutOfStep)?;
+            let (head, rest) = raw.split_at_checked(range.start - at).ok_or(OutOfStep)?;
+            let tail = rest.get(range.len()..).ok_or(OutOfStep)?;
             self.copy(at, head);
             if let Change::Value(text) = change {
                 let quotes = value::Quotes::of(head.last().copied());
@@ -145,7 +147,7 @@ impl Splicer {
 
     /// The page has ended.
     pub(super) fn finish(&mut self) {
-        self.settle();
+        self.flush_held();
     }
 
     /// Copies bytes from this position of the page, as far as they are not dropped.
@@ -154,12 +156,13 @@ impl Splicer {
             return self.emit(raw);
         };
         let kept = skip.start.saturating_sub(at).min(raw.len());
-        let resumed = skip.end.map(|end| end.saturating_sub(at).min(raw.len()));
-        let ends = skip.end.is_some_and(|end| end <= at + raw.len());
+        let skip_end = skip.end;
         self.emit(&raw[..kept]);
-        if ends {
+        if let Some(end) = skip_end
+            && end <= at + raw.len()
+        {
             self.skip_ended();
-            self.emit(&raw[resumed.unwrap_or(raw.len())..]);
+            self.emit(&raw[end.saturating_sub(at)..]);
         }
     }
 
@@ -178,13 +181,13 @@ impl Splicer {
         let (looked_at, rest) = raw.split_at(raw.len().min(BREAK_BYTES_MAX - held.len()));
         held.extend_from_slice(looked_at);
         if line_break(held, false).is_some() {
-            self.settle();
+            self.flush_held();
             self.out.push(rest);
         }
     }
 
     /// Decides about what is held, as if nothing followed.
-    fn settle(&mut self) {
+    fn flush_held(&mut self) {
         if let Some(held) = self.after_skip.take() {
             let removed = line_break(&held, true).unwrap_or(0);
             self.out.push(&held[removed..]);
@@ -197,8 +200,9 @@ impl Splicer {
 fn line_break(text: &[u8], is_all: bool) -> Option<usize> {
     let is_all = is_all || text.len() >= BREAK_BYTES_MAX;
     let tag = match break_tag(text) {
-        None if !is_all => return None,
-        tag => tag.unwrap_or(0),
+        Some(tag) => tag,
+        None if is_all => 0,
+        None => return None,
     };
     match &text[tag..] {
         [b'\n', ..] => Some(tag + 1),
@@ -232,18 +236,18 @@ fn break_tag(text: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn spliced(raw: &str, range: Range<usize>, change: Change) -> String {
-        let mut splicer = Splicer::default();
-        assert!(splicer.pass(b"before ").is_ok());
+    fn patched(raw: &str, range: Range<usize>, change: Change) -> String {
+        let mut patcher = Patcher::default();
+        assert!(patcher.pass(b"before ").is_ok());
         assert!(
-            splicer
+            patcher
                 .schedule(range.start + 7..range.end + 7, change)
                 .is_ok()
         );
-        assert!(splicer.pass(raw.as_bytes()).is_ok());
-        assert!(splicer.pass(b" after").is_ok());
-        assert_eq!(splicer.position(), raw.len() + 13);
-        String::from_utf8_lossy(&splicer.take()).into_owned()
+        assert!(patcher.pass(raw.as_bytes()).is_ok());
+        assert!(patcher.pass(b" after").is_ok());
+        assert_eq!(patcher.position(), raw.len() + 13);
+        String::from_utf8_lossy(&patcher.take()).into_owned()
     }
 
     #[test]
@@ -267,14 +271,14 @@ mod tests {
             ),
         ];
         for (raw, range, expected) in table {
-            assert_eq!(spliced(raw, range, new()), expected);
+            assert_eq!(patched(raw, range, new()), expected);
         }
     }
 
     #[test]
     fn a_removed_tag_leaves_its_neighbours() {
         assert_eq!(
-            spliced("<base href=x>", 0..13, Change::Removed),
+            patched("<base href=x>", 0..13, Change::Removed),
             "before  after"
         );
     }
@@ -282,18 +286,18 @@ mod tests {
     #[test]
     fn an_unquoted_value_that_becomes_empty_is_quoted() {
         assert_eq!(
-            spliced("<a href=x b>", 8..9, Change::Value(String::new())),
+            patched("<a href=x b>", 8..9, Change::Value(String::new())),
             "before <a href=\"\" b> after"
         );
     }
 
     #[test]
     fn a_range_that_is_cut_or_gone_by_is_an_error() {
-        let mut splicer = Splicer::default();
-        assert!(splicer.schedule(2..6, Change::Removed).is_ok());
-        assert!(splicer.schedule(2..6, Change::Removed).is_err());
-        assert!(splicer.pass(b"0123").is_err());
-        assert!(splicer.schedule(2..6, Change::Removed).is_err());
+        let mut patcher = Patcher::default();
+        assert!(patcher.schedule(2..6, Change::Removed).is_ok());
+        assert!(patcher.schedule(2..6, Change::Removed).is_err());
+        assert!(patcher.pass(b"0123").is_err());
+        assert!(patcher.schedule(2..6, Change::Removed).is_err());
     }
 
     #[test]
@@ -314,15 +318,15 @@ mod tests {
         ];
         for (page, left) in table {
             for step in 1..=page.len() {
-                let mut splicer = Splicer::default();
-                assert!(splicer.begin_skip(0).is_ok());
-                assert!(splicer.end_skip(3).is_ok());
+                let mut patcher = Patcher::default();
+                assert!(patcher.begin_skip(0).is_ok());
+                assert!(patcher.end_skip(3).is_ok());
                 for piece in page.as_bytes().chunks(step) {
-                    assert!(splicer.pass(piece).is_ok());
+                    assert!(patcher.pass(piece).is_ok());
                 }
-                splicer.finish();
+                patcher.finish();
                 assert_eq!(
-                    String::from_utf8_lossy(&splicer.take()),
+                    String::from_utf8_lossy(&patcher.take()),
                     left,
                     "{page} by {step}"
                 );

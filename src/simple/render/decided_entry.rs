@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::simple::entry::Entry;
 
-pub(in crate::simple) struct Line<'a> {
+pub(in crate::simple) struct DecidedEntry<'a> {
     pub(in crate::simple) entry: &'a Entry<'a>,
     pub(in crate::simple) address: Cow<'a, str>,
     /// Whether metadata may later be told here.
