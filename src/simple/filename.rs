@@ -6,7 +6,7 @@
 //! read in any case: a guess is a hint, never a proof. What is a wheel is told by [`super::WheelFilename`] alone. Must not
 //! know whether a file exists.
 
-use super::name::ProjectName;
+use super::name::{NAME_BYTES_MAX, ProjectName};
 use super::wheel_filename;
 
 /// So many readings of one file name at most; a longer list is of no help.
@@ -54,6 +54,10 @@ fn archive_stem(filename: &str) -> Option<&str> {
 }
 
 fn project(name: &str) -> Option<ProjectName> {
+    // Before it is copied: a page may hold texts far longer than any name.
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     ProjectName::parse(&name.replace(' ', "-")).ok()
 }
 
