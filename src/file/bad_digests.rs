@@ -34,7 +34,7 @@ impl WrongBodies {
     }
 }
 
-pub(super) struct BadDigests {
+pub struct BadDigests {
     known: Cache<FileRef, WrongBodies>,
     counts: Arc<DownloadCounts>,
 }

@@ -18,11 +18,11 @@ use crate::upstream::{FileAnswer, Upstream, UpstreamRequest, Validators, WantedR
 use crate::values::byte_range::ByteRange;
 
 pub struct Continuation {
-    pub(in crate::file) upstream: Arc<Upstream>,
-    pub(in crate::file) bad_digests: Arc<BadDigests>,
-    pub(in crate::file) file: FileRef,
-    pub(in crate::file) caller: Caller,
-    pub(in crate::file) validators: Validators,
+    pub upstream: Arc<Upstream>,
+    pub bad_digests: Arc<BadDigests>,
+    pub file: FileRef,
+    pub caller: Caller,
+    pub validators: Validators,
 }
 
 impl Continuation {
