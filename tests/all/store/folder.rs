@@ -215,7 +215,7 @@ fn what_is_stored_outlives_the_process() {
                 gitlab.log().count(Kind::File) > 0,
                 "a right that was proven before is proven anew"
             );
-            larder.wait_for_log("asked");
+            larder.wait_for_log("cache=revalidated");
         }
     }
 }
