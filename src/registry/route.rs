@@ -4,7 +4,7 @@
 //! those parts ([`Route::path`]); no byte of the client's spelling but a checked id, digest or name goes on. Escapes
 //! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else. A mirror's file is
 //! the one address that keeps its spelling, because larder knows nothing of what it means there. Empty segments below a
-//! scope are nobody's, as in front of GitLab, whose web server merges slashes: clients join URLs carelessly.
+//! scope count for nothing, as in front of GitLab, whose web server merges slashes: clients join URLs carelessly.
 //! Must not know methods' bodies, headers other than through [`Route::parse`]'s verdict, or what GitLab answers.
 
 use std::fmt;
@@ -180,7 +180,7 @@ impl Route {
         }
     }
 
-    /// Whose packages it is about; larder's own pages are about nobody's.
+    /// Whose packages it is about; larder's own pages are about none.
     pub fn scope(&self) -> Option<&Scope> {
         match self {
             Self::Page(page) | Self::ProjectPage(page) => Some(&page.scope),

@@ -65,7 +65,7 @@ impl Swap {
         }
     }
 
-    /// Whether the path of a URL looks like larder's, whoever's it is: worth a hint.
+    /// Whether the path of a URL looks like larder's, on whatever host: worth a hint.
     pub fn looks_like_ours(&self, url: &str) -> bool {
         UrlParts::of(url).is_some_and(|parts| self.serves(parts.path))
     }

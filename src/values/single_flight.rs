@@ -1,4 +1,4 @@
-//! One run of a piece of work per key, whoever asks while it runs.
+//! One run of a piece of work per key, shared by all callers that ask while it runs.
 //!
 //! The work is a task of its own: a caller that goes away neither stops it nor leaves the others hanging, and a run
 //! that panics is told to the waiting as `None`. Must not know what the work is; nothing is remembered after it.
@@ -97,7 +97,7 @@ where
         )]
         tokio::spawn(correlation::carried(async move {
             let value = work.await;
-            // Out of the map first: whoever asks from here on asks anew.
+            // Out of the map first: a caller that asks from here on starts a new run.
             drop(guard);
             sender.send_replace(Some(value));
         }));
