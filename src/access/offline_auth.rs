@@ -305,7 +305,8 @@ mod tests {
     #[tokio::test]
     async fn a_word_is_remembered_as_long_as_a_grant() -> Checked {
         let callers = Callers::new(keys()?);
-        let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
+        let ann = Credential::basic("ann", b"sesame");
+        let now = clock::now();
         let who = callers.key.fingerprint(&ann);
         assert_eq!(callers.ask(&ann, now).await, Ok(()));
         assert!(
@@ -325,7 +326,8 @@ mod tests {
     #[tokio::test]
     async fn a_judgement_that_began_before_all_was_forgotten_is_not_remembered() -> Checked {
         let callers = Callers::new(keys()?);
-        let (ann, now) = (Credential::basic("ann", b"sesame"), clock::now());
+        let ann = Credential::basic("ann", b"sesame");
+        let now = clock::now();
         let who = callers.key.fingerprint(&ann);
         let begun = callers.auth.generation.load(Ordering::SeqCst);
         callers.auth.forget();
@@ -338,7 +340,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_words_the_rule_alone_decides() {
-        let (anonymous, now) = (Credential::anonymous(), clock::now());
+        let anonymous = Credential::anonymous();
+        let now = clock::now();
         let shut = Callers::new(OfflineKeys::new(OfflineRule::Deny));
         assert_eq!(
             shut.ask(&anonymous, now).await,

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::error::StartError;
-use super::services;
 use super::settings::{asked_gitlab, certificates};
 use super::shared::Shared;
+use super::wiring::{Entrances, services};
 use crate::app::config::Config;
 use crate::server::{
     ActiveServices, Certificates, ControlAcceptor, ListenAddress, ListenConfig, Listener,
@@ -69,7 +69,11 @@ impl App {
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
         let opened: Vec<_> = door.addresses().cloned().collect();
-        let services = services(&shared, &config, (&opened, certificates.clone()), None)?;
+        let entrances = Entrances {
+            opened: &opened,
+            certificates: certificates.clone(),
+        };
+        let services = services(&shared, &config, entrances, None)?;
         let mut daemon = Daemon::of(ActiveServices::new(services), &shared);
         match ControlAcceptor::bind(&cache_dir) {
             Ok(door) => daemon.serve_commands(door, config.limits),
@@ -146,7 +150,7 @@ impl Daemon {
     /// For a command of this process: over the control socket alone.
     pub(super) fn embedded(config: &Config) -> Result<Self, StartError> {
         let shared = Shared::open(config)?;
-        let active = ActiveServices::new(services(&shared, config, (&[], None), None)?);
+        let active = ActiveServices::new(services(&shared, config, Entrances::NONE, None)?);
         let door =
             ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
         let mut daemon = Self::of(active, &shared);

@@ -93,7 +93,8 @@ fn read(what: &str, path: impl Fn(&str) -> Option<String>) -> Option<Purgeable> 
         return path(what).map(Purgeable::Address);
     }
     let (scope, project) = what.trim_end_matches('/').rsplit_once('/')?;
-    let (scope, project) = (scope.to_owned(), project.to_owned());
+    let scope = scope.to_owned();
+    let project = project.to_owned();
     Some(Purgeable::Project { scope, project })
 }
 

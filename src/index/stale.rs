@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn pages_are_counted_by_whose_they_are_and_forgotten() {
-        let (served, now) = (StaleServed::default(), clock::now());
+        let served = StaleServed::default();
+        let now = clock::now();
         let age = |seconds| Some(Duration::from_secs(seconds));
         for (path, age) in [
             ("/pypi/simple/a/", None),
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn they_are_bounded_and_give_way_when_they_are_old() {
-        let (served, now) = (StaleServed::default(), clock::now());
+        let served = StaleServed::default();
+        let now = clock::now();
         let note = |number: usize, at| {
             served.note(
                 &page(&format!("/pypi/simple/a{number}/")).expect("a page"),

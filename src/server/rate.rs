@@ -125,7 +125,8 @@ mod tests {
             requests_burst: 2,
             ..ServerLimits::default()
         };
-        let (held, now) = (RequestRate::new(&limits), Instant::now());
+        let held = RequestRate::new(&limits);
+        let now = Instant::now();
         let [one, other] = [1, 2].map(|last| Some(ClientAddress::of([192, 0, 2, last].into())));
         let answers =
             [one, one, one, other, None, None, None].map(|client| held.admit(client, now));
@@ -148,8 +149,11 @@ mod tests {
             burst in 1..50_u32,
             pauses in proptest::collection::vec(0..200_u64, 1..300),
         ) {
-            let (rate, start) = (rate(per_second, burst), Instant::now());
-            let (mut bucket, mut now, mut taken) = (TokenBucket { full_at: start }, start, Vec::new());
+            let rate = rate(per_second, burst);
+            let start = Instant::now();
+            let mut bucket = TokenBucket { full_at: start };
+            let mut now = start;
+            let mut taken = Vec::new();
             for pause in pauses {
                 now += Duration::from_millis(pause);
                 match bucket.take(rate, now) {
@@ -173,7 +177,8 @@ mod tests {
 
         #[test]
         fn whoever_keeps_to_the_rate_is_never_refused(per_second in 1..500_u32, burst in 1..50_u32) {
-            let (rate, mut now) = (rate(per_second, burst), Instant::now());
+            let rate = rate(per_second, burst);
+            let mut now = Instant::now();
             let mut bucket = TokenBucket { full_at: now };
             for _ in 0..200 {
                 prop_assert_eq!(bucket.take(rate, now), Ok(()));

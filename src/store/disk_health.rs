@@ -299,7 +299,9 @@ mod tests {
 
     #[test]
     fn a_disk_is_ill_from_its_first_failure_to_the_next_write_that_lasts() {
-        let (health, ledger, start) = (DiskHealth::default(), Ledger::new(1), clock::now());
+        let health = DiskHealth::default();
+        let ledger = Ledger::new(1);
+        let start = clock::now();
         let fault = |seconds| {
             health
                 .read(&ledger, start + Duration::from_secs(seconds))
@@ -330,7 +332,9 @@ mod tests {
 
     #[test]
     fn what_is_full_stays_full_for_as_much_as_did_not_fit() {
-        let (health, ledger, start) = (DiskHealth::default(), Ledger::new(100), clock::now());
+        let health = DiskHealth::default();
+        let ledger = Ledger::new(100);
+        let start = clock::now();
         let full = |after: Duration| health.read(&ledger, start + after).full;
         let hour = FULL_COUNTS_FOR;
         // More than the budget: smaller bodies that fit change nothing.
@@ -393,7 +397,8 @@ mod tests {
 
     #[test]
     fn who_was_read_within_a_day_is_evicted_too_early() {
-        let (health, now) = (DiskHealth::default(), clock::wall());
+        let health = DiskHealth::default();
+        let now = clock::wall();
         health.blobs_came(3);
         for hours in [0, 23, 25] {
             health.evicted(10, now - Duration::from_secs(hours * 3600), now);

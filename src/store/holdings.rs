@@ -178,7 +178,8 @@ mod tests {
             "/api/v4/projects/43/packages/pypi/simple/both/",
             "/api/v4/groups/7/-/packages/pypi/simple/both/",
         ] {
-            let (route, body) = (Route::from_path(page)?, Bytes::from(page.to_owned()));
+            let route = Route::from_path(page)?;
+            let body = Bytes::from(page.to_owned());
             store
                 .pages
                 .store(&route, Format::Json, meta.clone(), body, clock::wall())

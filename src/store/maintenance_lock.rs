@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn maintenance_is_alone_only_without_writers_and_notes_what_they_put_in() {
         let maintenance = MaintenanceLock::default();
-        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let one = Digest::of(b"one");
+        let other = Digest::of(b"other");
         drop(maintenance.enter(Some(other)));
         let watch = maintenance.watch();
         let inside = maintenance.enter(Some(one));

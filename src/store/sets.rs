@@ -143,7 +143,8 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let sets = Sets::new(Folder::new(Layout::make(dir.path())?, 0));
         let name = SetName::parse("web")?;
-        let (one, two) = (file("a-1.tar.gz")?, file("a-2.tar.gz")?);
+        let one = file("a-1.tar.gz")?;
+        let two = file("a-2.tar.gz")?;
         assert!(sets.read(&name)?.is_none() && sets.names()?.is_empty());
         assert_eq!(sets.add(&name, std::slice::from_ref(&one))?, 1);
         assert_eq!(sets.add(&name, &[one.clone(), two.clone()])?, 2);

@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn what_is_known_survives_and_moves_the_generation() -> Checked {
         let dir = tempfile::tempdir()?;
-        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let one = Digest::of(b"one");
+        let other = Digest::of(b"other");
         let sidecars = at(dir.path())?;
         assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 0));
         sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;

@@ -315,10 +315,8 @@ mod tests {
         let [asked, other] = ["http://127.0.0.1:8080/gitlab", "https://gitlab.example"]
             .map(|base| Base::parse(base).unwrap());
         let upload = "/api/v4/projects/42/packages/pypi";
-        let (url, bases) = (
-            Url::parse(&format!("{asked}{upload}")).unwrap(),
-            Bases::new(asked, vec![other]),
-        );
+        let url = Url::parse(&format!("{asked}{upload}")).unwrap();
+        let bases = Bases::new(asked, vec![other]);
         let led = |location: &str| {
             let mut headers =
                 HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(location).unwrap())]);

@@ -352,7 +352,8 @@ mod tests {
             let mut wedged = false;
             walk(&steps, |circuit, now, _, _| {
                 let later = now + LIMITS.open_for.max(LIMITS.probe);
-                let (phase, probes) = (circuit.phase, circuit.probes);
+                let phase = circuit.phase;
+                let probes = circuit.probes;
                 wedged |= matches!(circuit.admit(later), Admission::Refused { .. });
                 (circuit.phase, circuit.probes) = (phase, probes);
             });

@@ -68,7 +68,8 @@ mod tests {
 
     /// Seconds, the status, and for how many seconds it counts as refused then.
     fn goes(steps: &[(u32, u16, Option<u64>)]) {
-        let (own, start) = (OwnCredential::default(), clock::now());
+        let own = OwnCredential::default();
+        let start = clock::now();
         for (at, status, refused_for) in steps {
             let now = start + *at * Duration::from_secs(1);
             own.answered(

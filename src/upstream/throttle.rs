@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn one_callers_wait_holds_no_other_back() {
-        let (throttles, now) = (Throttles::new(), clock::now());
+        let throttles = Throttles::new();
+        let now = clock::now();
         let key = FingerprintKey::random();
         let [ann, bob] =
             [&b"ann"[..], b"bob"].map(|token| Some(key.fingerprint(&Credential::service(token))));

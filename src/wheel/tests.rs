@@ -142,7 +142,8 @@ const PLAIN: Ending = Ending {
 };
 
 fn zip(parts: &[Part], ending: &Ending) -> Vec<u8> {
-    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    let mut archive = Vec::new();
+    let mut directory = Vec::new();
     for part in parts {
         let offset = part.offset.unwrap_or(archive.len() as u32);
         put(
@@ -168,11 +169,9 @@ fn zip(parts: &[Part], ending: &Ending) -> Vec<u8> {
         );
         put(&mut archive, &[&part.data, &part.after]);
     }
-    let (start, length, count) = (
-        archive.len() as u64,
-        directory.len() as u64,
-        parts.len() as u64,
-    );
+    let start = archive.len() as u64;
+    let length = directory.len() as u64;
+    let count = parts.len() as u64;
     archive.extend(directory);
     if let Some(wide) = ending.wide {
         archive.extend(wide(start, length, count));
@@ -229,7 +228,8 @@ fn ended(ending: &Ending) -> Vec<u8> {
 
 fn read_as(name: &str, wheel: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
     let cut = |span: Extent| {
-        let (start, end) = (span.start as usize, span.end as usize);
+        let start = span.start as usize;
+        let end = span.end as usize;
         Ok::<_, Infallible>(
             wheel
                 .get(start..end)
@@ -354,11 +354,9 @@ fn a_descriptor_in_each_form_has_to_agree() {
             .with(|part| part.after = after);
         wheel(part.with(|part| (part.local.crc, part.local.packed, part.local.size) = (0, 0, 0)))
     };
-    let (sum, packed, size) = (
-        crc(METADATA).to_le_bytes(),
-        deflated(METADATA).len(),
-        METADATA.len(),
-    );
+    let sum = crc(METADATA).to_le_bytes();
+    let packed = deflated(METADATA).len();
+    let size = METADATA.len();
     let narrow = [
         &sum[..],
         &(packed as u32).to_le_bytes(),

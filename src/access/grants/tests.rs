@@ -264,9 +264,11 @@ proptest! {
     ) {
         let world = world();
         let at = |seconds| world.now + Duration::from_secs(seconds);
-        let (wanted, held) = (page("projects/42", "my-pkg"), file("projects/42", SHA));
+        let wanted = page("projects/42", "my-pkg");
+        let held = file("projects/42", SHA);
         // When ann last heard a no to the page, and to everything.
-        let (mut no_page, mut no) = (0, 0);
+        let mut no_page = 0;
+        let mut no = 0;
         for (what, second, is_ann) in events {
             let who = if is_ann { world.ann } else { world.bob };
             let counts = |last: &mut u64| *last = second.max(*last);

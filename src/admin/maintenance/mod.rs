@@ -114,7 +114,8 @@ impl Maintenance {
         caller: &Caller,
         out: &Reporter<Refreshed>,
     ) -> Result<(), MaintenanceError> {
-        let (store, pages) = (Arc::clone(&self.store), Arc::clone(&self.pages));
+        let store = Arc::clone(&self.store);
+        let pages = Arc::clone(&self.pages);
         let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
         refresh::run(&self.pages, wanted, caller, out).await

@@ -237,7 +237,9 @@ mod tests {
             steps in prop::collection::vec((0..90_000u64, 0..1000u64), 0..60),
             rest in 0..700_000u64,
         ) {
-            let (mut history, mut events, mut now) = (Rings::default(), Vec::new(), 0);
+            let mut history = Rings::default();
+            let mut events = Vec::new();
+            let mut now = 0;
             for (wait, bytes) in steps {
                 now += wait;
                 history.record(now, one(bytes));

@@ -31,7 +31,8 @@ pub(super) fn bars(pairs: &[(u64, u64)]) -> Bars {
     // In tenths of a unit: finer than a screen shows.
     let place = WIDTH * 10 / u32::try_from(pairs.len().max(1)).unwrap_or(u32::MAX);
     let bar = (place - place * GAP_PERCENT / 100).max(1);
-    let (mut low, mut high) = (String::new(), String::new());
+    let mut low = String::new();
+    let mut high = String::new();
     let mut left = 0;
     for (lower, upper) in pairs {
         let ground = HEIGHT * 10;

@@ -10,7 +10,8 @@ impl Config {
     #[must_use]
     pub fn continuing(mut self, running: &Self) -> (Self, Vec<&'static str>) {
         let mut waiting = Vec::new();
-        let (tls, limits) = (&mut self.tls, &mut self.limits);
+        let tls = &mut self.tls;
+        let limits = &mut self.limits;
         let stays = [
             ("listen", keep(&mut self.listen, &running.listen)),
             (

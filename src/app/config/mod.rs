@@ -192,7 +192,8 @@ impl Config {
         let written = |config: &Self| {
             serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]))
         };
-        let (values, defaults) = (written(&config)?, written(&Self::default())?);
+        let values = written(&config)?;
+        let defaults = written(&Self::default())?;
         let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
         for value in effective
             .iter_mut()

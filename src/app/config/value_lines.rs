@@ -15,7 +15,8 @@ pub(super) fn value_lines(text: &str) -> BTreeMap<String, usize> {
     if text.lines().count() > LINES_MAX {
         return known;
     }
-    let (mut beginning, mut first_new) = (String::with_capacity(text.len()), 1);
+    let mut beginning = String::with_capacity(text.len());
+    let mut first_new = 1;
     for (index, line) in text.lines().enumerate() {
         beginning.push_str(line);
         beginning.push('\n');

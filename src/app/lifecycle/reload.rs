@@ -12,8 +12,8 @@ use super::App;
 use crate::app::config::Config;
 use crate::app::error::StartError;
 use crate::app::file_check::unusable_files;
-use crate::app::services;
 use crate::app::settings::asked_gitlab;
+use crate::app::wiring::{Entrances, services};
 use crate::log::LogLevel;
 
 impl App {
@@ -35,12 +35,11 @@ impl App {
             let (config, waiting) = config.continuing(&running);
             config.check_opened(opened.iter())?;
             let gitlab = asked_gitlab(&config)?;
-            let services = services(
-                &shared,
-                &config,
-                (&opened, certificates.clone()),
-                Some(&before),
-            )?;
+            let entrances = Entrances {
+                opened: &opened,
+                certificates: certificates.clone(),
+            };
+            let services = services(&shared, &config, entrances, Some(&before))?;
             if let Some(certificates) = certificates {
                 certificates.reload().map_err(StartError::setting)?;
             }

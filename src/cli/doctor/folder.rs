@@ -129,7 +129,8 @@ fn fast(speed: DiskSpeed) -> Finding {
         let nanoseconds = time.as_nanos().max(1);
         u64::try_from(u128::from(speed.bytes) * 1_000_000_000 / nanoseconds).unwrap_or(u64::MAX)
     };
-    let (written, read) = (per_second(speed.written_in), per_second(speed.read_in));
+    let written = per_second(speed.written_in);
+    let read = per_second(speed.read_in);
     let found = format!(
         "{} written and synced in {}: {}/s; read back at {}/s",
         in_units(speed.bytes),

@@ -61,7 +61,8 @@ pub(super) fn memory_limit() -> Option<u64> {
 
 /// `pages` is what prepared pages may take.
 pub(super) fn judge_memory(limit: Option<u64>, pages: u64) -> Finding {
-    let (check, needed) = ("memory", pages.saturating_add(MEMORY_BESIDES));
+    let check = "memory";
+    let needed = pages.saturating_add(MEMORY_BESIDES);
     let Some(limit) = limit else {
         return Finding::ok(check, "no limit of a control group is visible");
     };

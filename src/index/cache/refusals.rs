@@ -112,8 +112,10 @@ mod tests {
 
     #[test]
     fn a_refusal_overrules_what_was_asked_for_before_it_and_is_said_again_for_a_while() {
-        let (refusals, now) = (Refusals::new(Size::mebibytes(1)), clock::now());
-        let (a, second) = (page("a"), Duration::from_secs(1));
+        let refusals = Refusals::new(Size::mebibytes(1));
+        let now = clock::now();
+        let a = page("a");
+        let second = Duration::from_secs(1);
         assert!(!refusals.overrule(&a, None) && refusals.recall(&a, now, second).is_none());
         refusals.note(&a, answer(), now);
         assert!(refusals.overrule(&a, Some(now - second)) && refusals.overrule(&a, None));
@@ -134,7 +136,8 @@ mod tests {
 
     #[test]
     fn they_are_bounded() {
-        let (refusals, now) = (Refusals::new(Size::mebibytes(1)), clock::now());
+        let refusals = Refusals::new(Size::mebibytes(1));
+        let now = clock::now();
         (0..1_000).for_each(|number| refusals.note(&page(&format!("a{number}")), answer(), now));
         refusals.0.run_pending_tasks();
         assert!(refusals.0.weighted_size() <= (1 << 20) / MEMORY_SHARE);

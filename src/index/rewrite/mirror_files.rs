@@ -209,7 +209,8 @@ mod tests {
     fn a_path_with_another_query_and_another_digest_is_another_file() -> Result<(), &'static str> {
         let plain = path("/pypi/packages/a-1.zip").ok_or("a path")?;
         let [one, two] = ["v=1", "v=2"].map(|query| asked_with(&plain, query));
-        let (first, second) = (Some(Digest::of(b"1")), Some(Digest::of(b"2")));
+        let first = Some(Digest::of(b"1"));
+        let second = Some(Digest::of(b"2"));
         for (earlier, later, same) in [
             ((&one, first), (&two, second), false),
             ((&one, first), (&two, None), false),
@@ -242,7 +243,8 @@ mod tests {
     fn of_two_links_to_one_path_the_first_counts() -> Result<(), &'static str> {
         let wheel = path("/pypi/packages/aa/a-1-py3-none-any.whl").ok_or("a path")?;
         let other = path("/pypi/packages/ab/a-1-py3-none-any.whl").ok_or("a path")?;
-        let (first, second) = (Digest::of(b"1"), Digest::of(b"2"));
+        let first = Digest::of(b"1");
+        let second = Digest::of(b"2");
         let files = files([
             MirrorFile::new(&wheel, Some(first), None, None),
             MirrorFile::new(&wheel, Some(second), None, None),

@@ -87,7 +87,8 @@ mod tests {
         #[test]
         fn what_is_in_use_is_always_the_last_good_one(looks in proptest::collection::vec(0..5_u8, 0..50)) {
             // Odd ones are of use.
-            let (mut watch, mut current) = (PairWatch::new(1), 1);
+            let mut watch = PairWatch::new(1);
+            let mut current = 1;
             for read in looks {
                 let step = watch.saw(read, read % 2 == 1);
                 prop_assert_eq!(step == WatchStep::Take, read % 2 == 1 && read != current);

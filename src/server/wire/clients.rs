@@ -138,10 +138,8 @@ mod tests {
     #[test]
     fn a_refusal_is_told_once_a_minute() {
         let clients = Clients::new(1);
-        let (client, now) = (
-            Some(ClientAddress::of(IpAddr::V6(Ipv6Addr::LOCALHOST))),
-            Instant::now(),
-        );
+        let client = Some(ClientAddress::of(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        let now = Instant::now();
         let _seat = clients.admit(client, now);
         let told = [0, 1, 59, 60, 61].map(|at| {
             let refused = clients.admit(client, now + Duration::from_secs(at));
@@ -161,7 +159,8 @@ mod tests {
             most in 1..4_usize,
             steps in proptest::collection::vec((0..3_u8, any::<bool>()), 0..60),
         ) {
-            let (clients, now) = (Clients::new(most), Instant::now());
+            let clients = Clients::new(most);
+            let now = Instant::now();
             let mut seats: [Vec<Seat>; 3] = Default::default();
             for (who, comes) in steps {
                 let client = ClientAddress::of(IpAddr::from([192, 0, 2, who]));

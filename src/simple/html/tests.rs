@@ -177,7 +177,8 @@ fn links_keep_their_spelling_but_for_the_address() -> Result<(), Failure> {
         ),
     ];
     for (before, after) in table {
-        let (before, after) = (before.replace("HOST", HOST), after.replace("HOST", HOST));
+        let before = before.replace("HOST", HOST);
+        let after = after.replace("HOST", HOST);
         assert_eq!(text(&before)?, after, "{before}");
     }
     Ok(())

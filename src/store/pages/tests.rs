@@ -270,7 +270,8 @@ async fn a_body_that_a_power_cut_emptied_is_no_page_and_no_damage() -> Checked {
     let dir = tempfile::tempdir()?;
     let page_store = page_store(&dir)?;
     let route = Route::from_path("/pypi/simple/a/")?;
-    let (body, other) = (Bytes::from_static(b"body"), Bytes::from_static(b"other"));
+    let body = Bytes::from_static(b"body");
+    let other = Bytes::from_static(b"other");
     page_store
         .store(&route, Format::Html, meta(), body.clone(), clock::wall())
         .await?;

@@ -44,7 +44,8 @@ where
             .await
             .map(|answer| answer.status())
     };
-    let (mut ask, mut parts) = (pin!(ask), pin!(connection.without_shutdown()));
+    let mut ask = pin!(ask);
+    let mut parts = pin!(connection.without_shutdown());
     let parts = tokio::select! {
         answer = &mut ask => {
             granted(answer)?;

@@ -88,7 +88,8 @@ fn route(path: &str) -> Route {
 }
 
 async fn page(mirror: &Mirror, accept: Format) -> Result<PageAnswer, UpstreamError> {
-    let (route, credential) = (route("/pypi/simple/foo/"), callers());
+    let route = route("/pypi/simple/foo/");
+    let credential = callers();
     mirror
         .page(&UpstreamRequest {
             accept,
@@ -286,7 +287,8 @@ async fn a_sidecar_passes_and_says_nothing_of_the_mirror() {
     let index =
         Server::start(|_| answer("200 OK", "Set-Cookie: x=1\r\n", "Metadata-Version: 2.1\n"));
     let mirror = mirror(&config(&index));
-    let (route, credential) = (route("/pypi/a-1-py3-none-any.whl.metadata"), callers());
+    let route = route("/pypi/a-1-py3-none-any.whl.metadata");
+    let credential = callers();
     let word = mirror
         .pass(&UpstreamRequest::plain(&route, &credential))
         .await

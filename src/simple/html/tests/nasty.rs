@@ -120,7 +120,8 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..12),
     ) {
         let (page, expected): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
-        let (page, expected) = (page.concat(), expected.concat());
+        let page = page.concat();
+        let expected = expected.concat();
         let (whole, shape) = rewritten(&[&page]).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(whole.escape_ascii().to_string(), expected.escape_ascii().to_string());
 

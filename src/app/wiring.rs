@@ -1,0 +1,167 @@
+//! All services of one configuration, put together and idle.
+//!
+//! The only place where concrete parts meet. Must not contain behaviour of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::StartError;
+use super::settings::{
+    bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings,
+};
+use super::shared::Shared;
+use super::upstreams::upstreams;
+use crate::access::Access;
+use crate::admin::{Admin, Maintenance, Observed};
+use crate::airgap::Exchange;
+use crate::app::config::Config;
+use crate::file::{FileDependencies, Files};
+use crate::index::{PageDependencies, Pages};
+use crate::server::{Admission, Certificates, ListenAddress, Services};
+use crate::upload::Uploads;
+use crate::upstream::Upstream;
+
+/// Where clients come in.
+pub(super) struct Entrances<'a> {
+    pub opened: &'a [ListenAddress],
+    /// Shown to clients that speak TLS.
+    pub certificates: Option<Arc<Certificates>>,
+}
+
+impl Entrances<'_> {
+    /// A daemon inside a command is reached over its control socket alone.
+    pub(super) const NONE: Self = Self {
+        opened: &[],
+        certificates: None,
+    };
+}
+
+/// The parts that the services share.
+struct Parts<'a> {
+    shared: &'a Shared,
+    config: &'a Config,
+    upstream: Arc<Upstream>,
+    access: Arc<Access>,
+}
+
+/// Builds the services on what outlives a configuration; `before` are those that they follow.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub(super) fn services(
+    shared: &Shared,
+    config: &Config,
+    entrances: Entrances<'_>,
+    before: Option<&Services>,
+) -> Result<Services, StartError> {
+    let parts = Parts::new(shared, config)?;
+    let pages = parts.pages()?;
+    let files = parts.files();
+    let uploads = Uploads::new(
+        Arc::clone(&parts.upstream),
+        Arc::clone(&pages),
+        config.limits.body_timeout.0,
+        config.path_prefix(),
+    );
+    let admission = Admission::new(
+        &config.limits,
+        config.own_names(),
+        shared.via.clone(),
+        before.map(|before| &before.admission),
+    );
+    Ok(Services {
+        admission,
+        admin: Arc::new(parts.admin(&pages, &files, entrances)),
+        exchange: Arc::new(parts.exchange(&pages)),
+        access: parts.access,
+        pages,
+        files,
+        uploads,
+        limits: config.limits,
+    })
+}
+
+impl<'a> Parts<'a> {
+    fn new(shared: &'a Shared, config: &'a Config) -> Result<Self, StartError> {
+        // Offline GitLab is not asked, and the operator's files judge each caller by its own credential.
+        let service = service_credential(config)?;
+        let upstream = upstreams(config, &bases(config)?, &shared.via, service.is_some())?;
+        let access = if config.offline {
+            Access::offline(&config.auth, offline_keys(config)?)
+        } else {
+            Access::new(&config.auth).with_service_credential(service)
+        };
+        Ok(Self {
+            shared,
+            config,
+            upstream: Arc::new(upstream.counting(&shared.peer_counts)),
+            access: Arc::new(access.counting(Arc::clone(&shared.grant_counts))),
+        })
+    }
+
+    fn pages(&self) -> Result<Arc<Pages>, StartError> {
+        let Self { shared, config, .. } = self;
+        let store = &shared.store;
+        let dependencies = PageDependencies {
+            upstream: Arc::clone(&self.upstream),
+            access: Arc::clone(&self.access),
+            page_store: store.pages.clone(),
+            sidecars: Arc::clone(&store.sidecars),
+            prefetch: if config.offline {
+                0
+            } else {
+                config.metadata.prefetch
+            },
+            changes: Arc::clone(&shared.changes),
+            held: config.offline.then(|| store.holdings()),
+        };
+        Ok(Pages::new(
+            config.index.clone(),
+            sources(config)?,
+            dependencies,
+        ))
+    }
+
+    fn files(&self) -> Arc<Files> {
+        let Self { shared, config, .. } = self;
+        let dependencies = FileDependencies {
+            upstream: Arc::clone(&self.upstream),
+            access: Arc::clone(&self.access),
+            store: Arc::clone(&shared.store),
+            running: Arc::clone(&shared.running_downloads),
+            counts: Arc::clone(&shared.download_counts),
+        };
+        let unhashed = mirrors_kept_unhashed(config);
+        Files::new(config.files, config.metadata, unhashed, dependencies)
+    }
+
+    fn exchange(&self, pages: &Arc<Pages>) -> Exchange {
+        let signers = match self.config.import.allowed_signers.as_str() {
+            "" => None,
+            path => Some(PathBuf::from(path)),
+        };
+        Exchange::new(Arc::clone(&self.shared.store), Arc::clone(pages), signers)
+    }
+
+    fn admin(&self, pages: &Arc<Pages>, files: &Arc<Files>, entrances: Entrances<'_>) -> Admin {
+        let shared = self.shared;
+        let certificates = entrances.certificates;
+        let observed = Observed {
+            access: Arc::clone(&self.access),
+            files: Arc::clone(files),
+            pages: Arc::clone(pages),
+            store: Arc::clone(&shared.store),
+            upstream: Arc::clone(&self.upstream),
+            metrics: Arc::clone(&shared.metrics),
+            certificate: Box::new(move || certificates.as_ref()?.validity()),
+            shutdown: shared.shutdown.clone(),
+        };
+        let maintenance = Arc::new(Maintenance::new(
+            Arc::clone(&shared.store),
+            Arc::clone(pages),
+            Arc::clone(&shared.taking),
+        ));
+        let settings = status_settings(self.config, shared.begun, entrances.opened);
+        Admin::new(observed, settings, maintenance)
+    }
+}
