@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::Files;
 use super::download::pump::{BodyEnd, make_room, pump};
 use super::error::FileError;
-use super::ranges::FIRST_BYTE;
+use super::ranges::{FIRST_BYTE, wanted_range};
 use super::relay::begun;
 use super::request::{FileReply, WantedPart};
 use crate::access::Credential;
@@ -94,9 +94,16 @@ impl Files {
         };
         match range {
             Some(range) if !self.ranges.none(path.scope()) => {
-                self.ranges
-                    .ask_or_whole(&self.upstream, &mut ask, range)
-                    .await
+                let wanted = wanted_range(range);
+                match self.ranges.ask(&self.upstream, &mut ask, wanted).await {
+                    // All of it may be the answer to a range (RFC 9110 §14.2). Another part than the one asked for is a
+                    // broken answer: without a sha256 nothing else would tell.
+                    Ok(FileAnswer::RangeRefused(_)) => {
+                        ask.range = None;
+                        self.upstream.file(&ask).await
+                    }
+                    answered => answered,
+                }
             }
             Some(_) | None => self.upstream.file(&ask).await,
         }
