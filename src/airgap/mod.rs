@@ -12,6 +12,6 @@ pub mod wanted;
 pub mod warm;
 
 pub use exchange::{
-    CONTENT, Exchange, Export, ExportError, Exported, Feed, Import, ImportConfig, ImportError,
-    Imported, Pieces, Recorded, SetError, SignatureError, WriteSet, feed, set_body, sign,
+    BodySender, BundleService, CONTENT, Export, ExportError, Exported, Feed, Import, ImportConfig,
+    ImportError, Imported, Recorded, SetError, SignatureError, WriteSet, feed, set_body, sign,
 };

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::airgap::lockfile::Kind;
+use crate::airgap::lockfile::LockFormat;
 use crate::registry::Swapped;
 
 /// A lock file with other URLs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rewritten {
+pub struct RewrittenUrls {
     pub text: String,
     pub changed: usize,
     /// URLs that led where they should before.
@@ -19,8 +19,12 @@ pub struct Rewritten {
 }
 
 /// Swaps each URL that is a whole value. `swap` says what becomes of one.
-pub fn rewrite(kind: Kind, text: &str, swap: &mut dyn FnMut(&str) -> Swapped) -> Rewritten {
-    let mut done = Rewritten::default();
+pub fn rewrite(
+    kind: LockFormat,
+    text: &str,
+    swap: &mut dyn FnMut(&str) -> Swapped,
+) -> RewrittenUrls {
+    let mut done = RewrittenUrls::default();
     let mut rest = text;
     let mut before = None;
     while let Some(at) = next_url(rest) {
@@ -66,9 +70,9 @@ fn ends_url(c: char) -> bool {
 }
 
 /// Whether a URL between these is a value of its own, and no part of a longer text.
-fn is_value(kind: Kind, before: Option<char>, after: Option<char>) -> bool {
+fn is_value(kind: LockFormat, before: Option<char>, after: Option<char>) -> bool {
     match kind {
-        Kind::Requirements => {
+        LockFormat::Requirements => {
             // `-i`, which may have its value attached.
             before.is_none_or(|c| c.is_whitespace() || matches!(c, '=' | '@' | '"' | '\'' | 'i'))
         }
@@ -106,7 +110,7 @@ mod tests {
     fn only_urls_that_are_values_change() {
         let text = "# https://files.example/a\nx = \"see https://files.example/b\"\nurl = \"https://files.example/c\" # \"https://files.example/d\ngit = 'https://git.example/x'\n";
         let done = rewrite(
-            Kind::Uv,
+            LockFormat::Uv,
             text,
             &mut prefix("https://files.example", "http://localhost:1"),
         );
@@ -125,7 +129,7 @@ mod tests {
         let text = "-ihttps://index.example/simple\n--index-url=https://index.example/simple\n--extra-index-url https://user:word@other.example/simple\n\
                     a @ https://index.example/a.whl ; os_name == 'nt'\nb @ git+https://index.example/b\nhttps://index.example/c.whl \\\n  --hash=sha256:00";
         let done = rewrite(
-            Kind::Requirements,
+            LockFormat::Requirements,
             text,
             &mut prefix("https://index.example", "http://l"),
         );
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_real_lock_is_still_toml_and_differs_in_its_urls_only() {
-        for (kind, text) in [(Kind::Uv, UV), (Kind::Pylock, PYLOCK)] {
+        for (kind, text) in [(LockFormat::Uv, UV), (LockFormat::Pylock, PYLOCK)] {
             let done = rewrite(
                 kind,
                 text,
@@ -164,7 +168,7 @@ mod tests {
             assert_eq!(back.text, text);
         }
         let done = rewrite(
-            Kind::Pipfile,
+            LockFormat::Pipfile,
             PIPFILE,
             &mut prefix("http://index.example", "http://l"),
         );
@@ -177,7 +181,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_but_urls_changes(text in "(\"|'|https://a.example/|http://b|x|=| |\n|é|\\\\){0,20}") {
-            for kind in [Kind::Uv, Kind::Requirements] {
+            for kind in [LockFormat::Uv, LockFormat::Requirements] {
                 let same = rewrite(kind, &text, &mut |url| Swapped::To(url.to_owned()));
                 prop_assert_eq!(&same.text, &text);
                 let there = rewrite(kind, &text, &mut prefix("https://a.example/", "http://house/"));

@@ -14,10 +14,10 @@ use crate::values::digest::Digest;
 
 /// One project that an input names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedProject {
     pub project: ProjectName,
-    pub versions: Versions,
-    pub files: Files,
+    pub versions: WantedVersions,
+    pub files: WantedFiles,
     /// Python releases that the input says the project is for, as `>=3.9`; `None`: it does not say.
     pub requires_python: Option<VersionSpecifiers>,
     /// Where it is needed at all; `None`: everywhere.
@@ -29,7 +29,7 @@ pub struct Wanted {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Versions {
+pub enum WantedVersions {
     Exactly(Version),
     Matching(VersionSpecifiers),
     /// The newest so many.
@@ -39,12 +39,23 @@ pub enum Versions {
 
 /// Which files of these versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Files {
+pub enum WantedFiles {
     /// Those that have one of these sha256.
     Hashed(BTreeSet<Digest>),
     Named(Vec<NamedFile>),
     /// The input locks no file.
     Any,
+}
+
+impl WantedFiles {
+    /// Any file will do if there are no digests.
+    pub(super) fn hashed(digests: BTreeSet<Digest>) -> Self {
+        if digests.is_empty() {
+            Self::Any
+        } else {
+            Self::Hashed(digests)
+        }
+    }
 }
 
 /// A file that a lock file names.

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::upstreams::upstreams;
 use crate::access::Access;
 use crate::admin::{Admin, Maintenance, Observed};
-use crate::airgap::Exchange;
+use crate::airgap::BundleService;
 use crate::app::config::Config;
 use crate::file::{FileDependencies, Files};
 use crate::index::{PageDependencies, Pages};
@@ -135,12 +135,12 @@ impl<'a> Parts<'a> {
         Files::new(config.files, config.metadata, unhashed, dependencies)
     }
 
-    fn exchange(&self, pages: &Arc<Pages>) -> Exchange {
+    fn exchange(&self, pages: &Arc<Pages>) -> BundleService {
         let signers = match self.config.import.allowed_signers.as_str() {
             "" => None,
             path => Some(PathBuf::from(path)),
         };
-        Exchange::new(Arc::clone(&self.shared.store), Arc::clone(pages), signers)
+        BundleService::new(Arc::clone(&self.shared.store), Arc::clone(pages), signers)
     }
 
     fn admin(&self, pages: &Arc<Pages>, files: &Arc<Files>, entrances: Entrances<'_>) -> Admin {

@@ -27,7 +27,8 @@ use super::invocation::Invocation;
 use super::output::{event_text, print};
 use super::progress::{HowFar, bar};
 use crate::airgap::bundle::{
-    self, Fault, Item, Manifest, PageLine, PartError, Plan, Reader, Writer, items,
+    self, BundleError, BundlePlan, BundleReader, BundleWriter, Item, Manifest, PageLine, PartError,
+    items,
 };
 use crate::airgap::{CONTENT, Export, Exported, SignatureError, sign};
 use crate::control::{Client, ClientError, empty, post};
@@ -65,7 +66,7 @@ pub enum ExportFailure {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
-    Bundle(#[from] Fault),
+    Bundle(#[from] BundleError),
     #[error(transparent)]
     Parts(#[from] PartError),
     #[error(transparent)]
@@ -82,7 +83,7 @@ pub enum ExportFailure {
 
 /// What was written; a line of JSON.
 #[derive(Debug, Serialize)]
-struct Written {
+struct WrittenPart {
     file: String,
     id: Digest,
     base: Option<Digest>,
@@ -150,7 +151,7 @@ async fn export(
 async fn write(
     arguments: &ExportArguments,
     client: &Client,
-) -> Result<Vec<Written>, ExportFailure> {
+) -> Result<Vec<WrittenPart>, ExportFailure> {
     let (mut manifest, pages) = ask(arguments, client).await?;
     let base = arguments.since.as_deref().map(read_base).transpose()?;
     let old: HashSet<Digest> = base
@@ -169,12 +170,12 @@ async fn write(
         .collect();
     let sizes: Vec<u64> = new.iter().map(|(_, size)| *size).collect();
     let limit = arguments.split.map(|size| size.as_u64());
-    let (parts, count) = bundle::assign(&sizes, Plan::overhead(&manifest)?, limit)?;
+    let (parts, count) = bundle::assign(&sizes, BundlePlan::overhead(&manifest)?, limit)?;
     let places: HashMap<Digest, u32> = new.iter().map(|(blob, _)| *blob).zip(parts).collect();
     manifest.place(|blob| places.get(&blob.sha256).copied());
 
     let created = humantime::format_rfc3339_seconds(clock::wall()).to_string();
-    let plan = Plan::new(
+    let plan = BundlePlan::new(
         manifest,
         count,
         base.map(|(id, _)| id),
@@ -195,7 +196,7 @@ async fn write(
     bar.finish_and_clear();
     // Only now: a bundle of which a part is missing is none.
     for (_, place) in &written {
-        place.as_ref().map_or(Ok(()), Place::show)?;
+        place.as_ref().map_or(Ok(()), OutputFile::show)?;
     }
     Ok(written.into_iter().map(|(written, _)| written).collect())
 }
@@ -210,7 +211,8 @@ async fn ask(
             set: arguments.set.clone(),
         })
         .await?;
-    let (mut files, mut pages) = (Vec::new(), Vec::<(PageLine, String)>::new());
+    let mut files = Vec::new();
+    let mut pages = Vec::<(PageLine, String)>::new();
     while let Some(event) = events.next().await? {
         match event {
             Exported::Page {
@@ -267,13 +269,13 @@ fn read_base(path: &Path) -> Result<(Digest, Manifest), ExportFailure> {
         whole.read_to_end(&mut text).map_err(failed)?;
         return Ok((Digest::of(&text), Manifest::read(&text)?));
     }
-    let (opening, _) = Reader::open(whole)?;
+    let (opening, _) = BundleReader::open(whole)?;
     Ok((opening.description.id, opening.manifest))
 }
 
 struct Carrier<'a> {
     client: &'a Client,
-    plan: &'a Plan,
+    plan: &'a BundlePlan,
     pages: &'a HashMap<Digest, String>,
     bar: &'a ProgressBar,
 }
@@ -283,7 +285,7 @@ impl Carrier<'_> {
         &self,
         arguments: &ExportArguments,
         number: u32,
-    ) -> Result<(Written, Option<Place>), ExportFailure> {
+    ) -> Result<(WrittenPart, Option<OutputFile>), ExportFailure> {
         let front = self.plan.front(number)?;
         let signature = arguments
             .sign
@@ -291,7 +293,7 @@ impl Carrier<'_> {
             .map(|key| sign(front.sums(), key))
             .transpose()?;
         let place = (!arguments.streams())
-            .then(|| Place::of(&arguments.bundle, arguments.split.map(|_| number)));
+            .then(|| OutputFile::of(&arguments.bundle, arguments.split.map(|_| number)));
         let out: Box<dyn Write + Send> = match &place {
             Some(place) => Box::new(place.begin()?),
             None => Box::new(io::stdout()),
@@ -300,8 +302,9 @@ impl Carrier<'_> {
             inner: BufWriter::new(out),
             bytes: 0,
         };
-        let mut writer = Writer::begin(out, self.plan, &front, signature.as_deref())?;
-        let (mut blobs, mut blob_bytes) = (0, 0);
+        let mut writer = BundleWriter::begin(out, self.plan, &front, signature.as_deref())?;
+        let mut blobs = 0;
+        let mut blob_bytes = 0;
         for item in items(self.plan.manifest(), Some(number)) {
             if !item.is_page() {
                 (blobs, blob_bytes) = (blobs + 1, blob_bytes + item.size());
@@ -310,7 +313,7 @@ impl Carrier<'_> {
         }
         let out = writer.finish()?;
         let manifest = self.plan.manifest();
-        let written = Written {
+        let written = WrittenPart {
             file: place.as_ref().map_or_else(
                 || STREAM.to_owned(),
                 |place| place.name.display().to_string(),
@@ -328,7 +331,11 @@ impl Carrier<'_> {
         Ok((written, place))
     }
 
-    async fn item(&self, writer: &mut Writer<impl Write>, item: Item) -> Result<(), ExportFailure> {
+    async fn item(
+        &self,
+        writer: &mut BundleWriter<impl Write>,
+        item: Item,
+    ) -> Result<(), ExportFailure> {
         let sha256 = item.sha256();
         writer.item(item.clone())?;
         if item.is_page() {
@@ -373,8 +380,8 @@ impl Carrier<'_> {
     }
 }
 
-fn or_damaged(why: Fault, damaged: impl FnOnce() -> ExportFailure) -> ExportFailure {
-    if matches!(why, Fault::Digest(_)) {
+fn or_damaged(why: BundleError, damaged: impl FnOnce() -> ExportFailure) -> ExportFailure {
+    if matches!(why, BundleError::Digest(_)) {
         damaged()
     } else {
         why.into()
@@ -382,12 +389,12 @@ fn or_damaged(why: Fault, damaged: impl FnOnce() -> ExportFailure) -> ExportFail
 }
 
 /// Where a file is written, and where it appears; removed if it never does.
-struct Place {
+struct OutputFile {
     name: PathBuf,
     partial: PathBuf,
 }
 
-impl Place {
+impl OutputFile {
     fn of(bundle: &Path, part: Option<u32>) -> Self {
         let with = |ending: &str| {
             let mut name = OsString::from(bundle);
@@ -420,7 +427,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         // Gone already when it appeared under its name.
         let _ = fs::remove_file(&self.partial);
@@ -444,8 +451,8 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-fn in_words(written: &Written) -> String {
-    let Written {
+fn in_words(written: &WrittenPart) -> String {
+    let WrittenPart {
         file,
         id,
         part,

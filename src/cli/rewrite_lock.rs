@@ -17,8 +17,8 @@ use super::bytes::counted;
 use super::error::CommandError;
 use super::invocation::{Invocation, context};
 use super::output::print;
-use crate::airgap::lockfile::{Kind, decode};
-use crate::airgap::rewrite::{Rewritten, rewrite};
+use crate::airgap::lockfile::{LockFormat, decode};
+use crate::airgap::rewrite::{RewrittenUrls, rewrite};
 use crate::app::CommandContext;
 use crate::registry::{Base, Swap};
 
@@ -86,7 +86,7 @@ fn rewrite_lock(
         Ok(_) => format!("{name}: it is not in UTF-8: save it so first"),
         Err(why) => why.to_string(),
     })?;
-    let kind = Kind::of(&name, &text).map_err(|why| why.to_string())?;
+    let kind = LockFormat::of(&name, &text).map_err(|why| why.to_string())?;
     let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
     let swap = Swap {
         bases: context.bases.clone(),
@@ -134,7 +134,7 @@ fn rewrite_lock(
     })
 }
 
-fn report(name: &str, done: &Rewritten, hint: Option<&str>) -> String {
+fn report(name: &str, done: &RewrittenUrls, hint: Option<&str>) -> String {
     let mut report = format!("{name}: {} changed", urls(done.changed));
     if done.already > 0 {
         let _ = write!(report, ", {} led there already", urls(done.already));

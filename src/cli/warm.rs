@@ -27,13 +27,13 @@ use super::daemon::{CtrlC, with_daemon};
 use super::error::CommandError;
 use super::invocation::{Invocation, context, credential};
 use crate::access::Credential;
-use crate::airgap::lockfile::{self, Choice};
+use crate::airgap::lockfile::{self, GroupChoice};
 use crate::airgap::warm::Warm;
-use crate::airgap::warm::fetch::{Asker, Daemon};
-use crate::airgap::warm::plan::{Plan, plan};
+use crate::airgap::warm::fetcher::{DaemonClient, DaemonFetcher};
+use crate::airgap::warm::plan::{WarmPlan, plan};
 use crate::airgap::warm::record::{Recorder, exit_code};
-use crate::airgap::warm::selection::{Rules, Sdists};
-use crate::airgap::warm::target::Target;
+use crate::airgap::warm::selection::{Sdists, SelectionRules};
+use crate::airgap::warm::target::TargetEnvironment;
 use crate::app::CommandContext;
 use crate::control;
 use crate::registry::Scope;
@@ -41,7 +41,7 @@ use crate::simple::ProjectName;
 use crate::store::SetName;
 use allowed::Allowed;
 use inputs::Inputs;
-use report::Report;
+use report::WarmReport;
 
 /// News on their way to the screen.
 const NEWS_MAX: usize = 1024;
@@ -159,7 +159,7 @@ pub enum SdistChoice {
 }
 
 /// The daemon over its control socket.
-impl Daemon for control::Client {
+impl DaemonClient for control::Client {
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
         let request = request.map(|_| control::empty());
         control::Client::send(self, request)
@@ -174,7 +174,7 @@ struct Prepared {
     allowed: Allowed,
     from: Vec<Scope>,
     asked: BTreeMap<ProjectName, Vec<Scope>>,
-    rules: Rules,
+    rules: SelectionRules,
     /// Where to note what was fetched.
     set: Option<SetName>,
 }
@@ -210,14 +210,14 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, Com
 /// # Errors
 /// A sentence about how they cannot be used.
 fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepared, String> {
-    let pythons = Target::parse(
+    let pythons = TargetEnvironment::parse(
         &arguments.python,
         &arguments.platform,
         arguments.implementation.as_deref(),
         &arguments.abi,
     );
     let before = arguments.before.as_deref().map(date).transpose()?;
-    let rules = Rules {
+    let rules = SelectionRules {
         target: pythons.map_err(|why| why.to_string())?,
         sdists: match arguments.sdists {
             _ if arguments.wheels_only => Sdists::Never,
@@ -245,7 +245,7 @@ fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepar
         .iter()
         .map(|text| inputs::source(text, context))
         .collect::<Result<Vec<_>, _>>()?;
-    let choice = Choice::new(
+    let choice = GroupChoice::new(
         &arguments.group,
         &arguments.no_group,
         &arguments.extra,
@@ -286,11 +286,11 @@ async fn warm(
     let mut fields = HeaderMap::new();
     credential.apply(&mut fields);
     let warm = Arc::new(Warm {
-        asker: Asker::new(client.clone(), fields, context.path_prefix.clone()),
+        asker: DaemonFetcher::new(client.clone(), fields, context.path_prefix.clone()),
         jobs: usize::from(arguments.jobs),
         cache_dir: context.cache_dir.clone(),
     });
-    let mut report = Report::new(
+    let mut report = WarmReport::new(
         arguments.json,
         arguments.dry_run,
         std::mem::take(&mut prepared.allowed),
@@ -335,7 +335,7 @@ async fn record(
 ) -> Result<u8, String> {
     let mut fields = HeaderMap::new();
     credential.apply(&mut fields);
-    let asker = Asker::new(client.clone(), fields.clone(), context.path_prefix.clone());
+    let asker = DaemonFetcher::new(client.clone(), fields.clone(), context.path_prefix.clone());
     let listening = Recorder::bind(
         &arguments.listen,
         client.clone(),
@@ -352,7 +352,7 @@ async fn record(
             arguments.client.first().map_or("", String::as_str)
         )
     })?;
-    let report = Report::new(arguments.json, false, Allowed::default());
+    let report = WarmReport::new(arguments.json, false, Allowed::default());
     // A client that reads a part has it in mind to use the whole.
     let parts: Vec<_> = recording.incomplete().cloned().collect();
     for route in parts {
@@ -376,8 +376,8 @@ async fn record(
 /// One plan, told and carried out.
 async fn round(
     warm: &Arc<Warm<control::Client>>,
-    mut plan: Plan,
-    report: &mut Report,
+    mut plan: WarmPlan,
+    report: &mut WarmReport,
 ) -> Result<(), String> {
     report.planned(&mut plan)?;
     for missing in &plan.missing {
@@ -410,8 +410,8 @@ async fn build_requirements(
     warm: &Arc<Warm<control::Client>>,
     sdists: &[crate::airgap::warm::plan::Planned],
     prepared: &Prepared,
-    report: &mut Report,
-) -> Result<Plan, String> {
+    report: &mut WarmReport,
+) -> Result<WarmPlan, String> {
     let mut wanted = Vec::new();
     for (sdist, requires) in warm.build_requires(sdists).await {
         let texts = match requires {
@@ -439,7 +439,7 @@ async fn build_requirements(
         .map(|one| (one.project.clone(), scopes.clone()))
         .collect();
     let pages = warm.pages(&asked).await;
-    let rules = Rules {
+    let rules = SelectionRules {
         sdists: Sdists::IfNoWheel,
         newest: None,
         ..prepared.rules.clone()

@@ -25,7 +25,7 @@ use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use crate::access::Access;
 use crate::admin::Maintenance;
-use crate::airgap::{CONTENT, Exchange, Export, Feed, Import, Pieces, WriteSet, feed};
+use crate::airgap::{BodySender, BundleService, CONTENT, Export, Feed, Import, WriteSet, feed};
 use crate::control::{
     About, CONTROL_PATH, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone, Identity, Line,
     LogLevelNow, Ls, Order, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify, reporter,
@@ -120,7 +120,7 @@ async fn handle_command(
         }
         SetLogLevel::NAME => call.run(access, set_log_level).await,
         Export::NAME => {
-            let work = |exchange: &Exchange, command, out: &_| exchange.export(&command, out);
+            let work = |exchange: &BundleService, command, out: &_| exchange.export(&command, out);
             call.run(exchange, work).await
         }
         Import::NAME => Ok(import(exchange, call)),
@@ -173,7 +173,7 @@ async fn refresh(services: &Services, head: &Parts, call: Call<'_>) -> Result<Re
     Ok(reply::events(ReplyBody::stream(events)))
 }
 
-fn import(exchange: &Arc<Exchange>, call: Call<'_>) -> Reply {
+fn import(exchange: &Arc<BundleService>, call: Call<'_>) -> Reply {
     let exchange = Arc::clone(exchange);
     streaming::<Import, _>(call, move |command, bundle, out| {
         let imported = exchange.import(command, bundle, || out.is_wanted());
@@ -181,7 +181,7 @@ fn import(exchange: &Arc<Exchange>, call: Call<'_>) -> Reply {
     })
 }
 
-fn write_set(exchange: &Arc<Exchange>, call: Call<'_>) -> Reply {
+fn write_set(exchange: &Arc<BundleService>, call: Call<'_>) -> Reply {
     let exchange = Arc::clone(exchange);
     streaming::<WriteSet, _>(call, move |command, mut files, out| {
         let written = exchange.write_set(&command, &mut files);
@@ -252,7 +252,7 @@ fn streaming<C: Order, W: std::fmt::Display>(
 }
 
 /// Hands a body over as it comes. One that stalls, breaks off or outlives the daemon has no end.
-async fn pass_on(mut body: Incoming, pieces: Pieces, shutdown: Shutdown) {
+async fn pass_on(mut body: Incoming, pieces: BodySender, shutdown: Shutdown) {
     let stop = std::pin::pin!(async move { shutdown.begun().await });
     let all = async {
         loop {
@@ -276,7 +276,7 @@ async fn pass_on(mut body: Incoming, pieces: Pieces, shutdown: Shutdown) {
 }
 
 /// A blob's bytes, cut when they turn out to be wrong.
-fn content(exchange: &Arc<Exchange>, digest: Digest) -> Reply {
+fn content(exchange: &Arc<BundleService>, digest: Digest) -> Reply {
     let exchange = Arc::clone(exchange);
     let (pieces, out) = mpsc::channel(CONTENT_PIECES_MAX);
     tokio::task::spawn_blocking(move || {

@@ -12,7 +12,7 @@ use super::ServerLimits;
 use super::admission::Admission;
 use crate::access::Access;
 use crate::admin::Admin;
-use crate::airgap::Exchange;
+use crate::airgap::BundleService;
 use crate::file::Files;
 use crate::index::Pages;
 use crate::upload::Uploads;
@@ -26,7 +26,7 @@ pub struct Services {
     /// Of connections that begin while these services are active.
     pub limits: ServerLimits,
     pub admin: Arc<Admin>,
-    pub exchange: Arc<Exchange>,
+    pub exchange: Arc<BundleService>,
 }
 
 /// The services of the configuration in force.

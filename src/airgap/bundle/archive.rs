@@ -10,7 +10,7 @@ pub(super) const BLOCK_BYTES: usize = 512;
 /// What ends a tar: two blocks of zeros.
 pub(super) const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
 
-/// Whoever unpacks may read; what is inside was given to him.
+/// Every user of the machine that unpacks may read.
 const MODE: u32 = 0o644;
 
 /// The only header that an entry of this name and size may have. `None` for a name that does not fit.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fault::Fault;
+use super::error::BundleError;
 use super::{DESCRIPTION, DESCRIPTION_BYTES_MAX, FORMAT};
 use crate::values::digest::Digest;
 
@@ -48,16 +48,16 @@ impl Part {
 }
 
 impl Description {
-    pub(super) fn to_json(&self) -> Result<Vec<u8>, Fault> {
-        let mut text =
-            serde_json::to_vec_pretty(self).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, BundleError> {
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
         text.push(b'\n');
         Ok(text)
     }
 
-    pub(super) fn read(text: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn read(text: &[u8]) -> Result<Self, BundleError> {
         if text.len() as u64 > DESCRIPTION_BYTES_MAX {
-            return Err(Fault::TooLarge {
+            return Err(BundleError::TooLarge {
                 item: DESCRIPTION.to_owned(),
                 limit: DESCRIPTION_BYTES_MAX,
             });
@@ -68,18 +68,16 @@ impl Description {
             format: u32,
         }
         let versioned: Versioned =
-            serde_json::from_slice(text).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
+            serde_json::from_slice(text).map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
         if versioned.format != FORMAT {
-            return Err(Fault::Version(versioned.format));
+            return Err(BundleError::Version(versioned.format));
         }
         let read: Self =
-            serde_json::from_slice(text).map_err(|why| Fault::invalid(DESCRIPTION, why))?;
+            serde_json::from_slice(text).map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
         let Part { number, of } = read.part;
         if number == 0 || number > of || of > PARTS_MAX {
-            return Err(Fault::invalid(
-                DESCRIPTION,
-                format!("there is no part {number} of {of}"),
-            ));
+            let why = format!("there is no part {number} of {of}");
+            return Err(BundleError::invalid(DESCRIPTION, why));
         }
         Ok(read)
     }

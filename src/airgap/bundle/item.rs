@@ -63,10 +63,8 @@ pub fn items(manifest: &Manifest, part: Option<u32>) -> impl Iterator<Item = Ite
         sha256: page.sha256,
         size: page.size,
     });
-    let blobs = manifest
-        .blobs()
-        .iter()
-        .filter(move |blob| part.is_none() || blob.part == part);
+    let blobs = manifest.blobs().iter();
+    let blobs = blobs.filter(move |blob| part.is_none() || blob.part == part);
     pages.chain(blobs.map(|blob| Item::Blob {
         sha256: blob.sha256,
         size: blob.size,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::description::PARTS_MAX;
-use super::fault::Fault;
+use super::error::BundleError;
 use super::{LINE_BYTES_MAX, LINES_MAX, MANIFEST, PAGE_BYTES_MAX};
 use crate::registry::{FileRef, PageRef, Route};
 use crate::values::digest::Digest;
@@ -78,7 +78,7 @@ pub struct BlobLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum Line {
+enum ManifestLine {
     File(FileLine),
     Page(PageLine),
     Blob(BlobLine),
@@ -97,18 +97,17 @@ impl Manifest {
     ///
     /// # Errors
     /// When a line is no line of a bundle.
-    pub fn new(mut files: Vec<FileLine>, mut pages: Vec<PageLine>) -> Result<Self, Fault> {
+    pub fn new(mut files: Vec<FileLine>, mut pages: Vec<PageLine>) -> Result<Self, BundleError> {
         files.sort_by(|one, other| one.address.cmp(&other.address));
         pages.sort_by(|one, other| one.address.cmp(&other.address));
-        let blobs = contents_of(&files)?;
-        let blobs = blobs
-            .into_iter()
-            .map(|(sha256, size)| BlobLine {
+        let mut blobs = Vec::new();
+        for (sha256, size) in contents_of(&files)? {
+            blobs.push(BlobLine {
                 sha256,
                 size,
                 part: Some(1),
-            })
-            .collect();
+            });
+        }
         let made = Self {
             files,
             pages,
@@ -132,32 +131,30 @@ impl Manifest {
 
     /// Says of each blob where it is.
     pub fn place(&mut self, mut part: impl FnMut(&BlobLine) -> Option<u32>) {
-        self.blobs
-            .iter_mut()
-            .for_each(|blob| blob.part = part(blob));
+        for blob in &mut self.blobs {
+            blob.part = part(blob);
+        }
     }
 
     /// The first file that has this content, for people.
     pub fn name_of(&self, blob: Digest) -> Option<&str> {
-        let holds = |file: &&FileLine| {
-            file.sha256 == blob
-                || file
-                    .metadata
-                    .is_some_and(|metadata| metadata.sha256 == blob)
-        };
-        self.files
-            .iter()
-            .find(holds)
-            .map(|file| file.filename.as_str())
+        for file in &self.files {
+            let metadata = file.metadata.map(|metadata| metadata.sha256);
+            if file.sha256 == blob || metadata == Some(blob) {
+                return Some(&file.filename);
+            }
+        }
+        None
     }
 
-    pub fn to_lines(&self) -> Result<Vec<u8>, Fault> {
-        let files = self.files.iter().cloned().map(Line::File);
-        let pages = self.pages.iter().cloned().map(Line::Page);
-        let blobs = self.blobs.iter().copied().map(Line::Blob);
+    pub fn to_lines(&self) -> Result<Vec<u8>, BundleError> {
+        let files = self.files.iter().cloned().map(ManifestLine::File);
+        let pages = self.pages.iter().cloned().map(ManifestLine::Page);
+        let blobs = self.blobs.iter().copied().map(ManifestLine::Blob);
         let mut text = Vec::new();
         for line in files.chain(pages).chain(blobs) {
-            serde_json::to_writer(&mut text, &line).map_err(|why| Fault::invalid(MANIFEST, why))?;
+            serde_json::to_writer(&mut text, &line)
+                .map_err(|why| BundleError::invalid(MANIFEST, why))?;
             text.push(b'\n');
         }
         Ok(text)
@@ -167,11 +164,11 @@ impl Manifest {
     ///
     /// # Errors
     /// The first line that is wrong, by its number.
-    pub fn read(text: &[u8]) -> Result<Self, Fault> {
+    pub fn read(text: &[u8]) -> Result<Self, BundleError> {
         let mut read = Self::default();
         for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let at = |why: &dyn std::fmt::Display| {
-                Fault::invalid(MANIFEST, format!("line {}: {why}", index + 1))
+                BundleError::invalid(MANIFEST, format!("line {}: {why}", index + 1))
             };
             if index >= LINES_MAX {
                 return Err(at(&format!("more than {LINES_MAX} lines")));
@@ -180,9 +177,9 @@ impl Manifest {
                 return Err(at(&format!("longer than {LINE_BYTES_MAX} bytes")));
             }
             match serde_json::from_slice(line).map_err(|why| at(&why))? {
-                Line::File(file) => read.files.push(file),
-                Line::Page(page) => read.pages.push(page),
-                Line::Blob(blob) => read.blobs.push(blob),
+                ManifestLine::File(file) => read.files.push(file),
+                ManifestLine::Page(page) => read.pages.push(page),
+                ManifestLine::Blob(blob) => read.blobs.push(blob),
             }
         }
         read.check()?;
@@ -190,24 +187,24 @@ impl Manifest {
     }
 
     /// Everything that later steps rely on.
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self) -> Result<(), BundleError> {
         for file in &self.files {
-            let found = file
-                .file_ref()
-                .ok_or_else(|| wrong(&file.address, "is no address of this file"))?;
+            let Some(found) = file.file_ref() else {
+                return Err(wrong(&file.address, "is no address of this file"));
+            };
             if found.scope.to_string() != file.scope || found.filename.as_str() != file.filename {
                 return Err(wrong(&file.address, "belongs to another scope or file"));
             }
         }
         for page in &self.pages {
-            let found = page
-                .page_ref()
-                .ok_or_else(|| wrong(&page.address, "is no address of this page"))?;
+            let Some(found) = page.page_ref() else {
+                return Err(wrong(&page.address, "is no address of this page"));
+            };
             if found.scope.to_string() != page.scope {
                 return Err(wrong(&page.address, "belongs to another scope"));
             }
             if page.size > PAGE_BYTES_MAX {
-                return Err(Fault::TooLarge {
+                return Err(BundleError::TooLarge {
                     item: page.address.clone(),
                     limit: PAGE_BYTES_MAX,
                 });
@@ -216,31 +213,27 @@ impl Manifest {
         sorted(self.files.iter().map(|file| &file.address))?;
         sorted(self.pages.iter().map(|page| &page.address))?;
         sorted(self.blobs.iter().map(|blob| blob.sha256))?;
-        let listed: BTreeMap<Digest, u64> = self
-            .blobs
-            .iter()
-            .map(|blob| (blob.sha256, blob.size))
-            .collect();
+        let mut listed = BTreeMap::new();
+        for blob in &self.blobs {
+            listed.insert(blob.sha256, blob.size);
+        }
         let wanted = contents_of(&self.files)?;
-        if let Some((blob, _)) = wanted
-            .iter()
-            .find(|(blob, size)| listed.get(blob) != Some(size))
-        {
-            return Err(wrong(&blob.to_string(), "has no line of this size"));
+        for (blob, size) in &wanted {
+            if listed.get(blob) != Some(size) {
+                return Err(wrong(&blob.to_string(), "has no line of this size"));
+            }
         }
-        if let Some(blob) = self
-            .blobs
-            .iter()
-            .find(|blob| !wanted.contains_key(&blob.sha256))
-        {
-            return Err(wrong(&blob.sha256.to_string(), "belongs to no file"));
+        for blob in &self.blobs {
+            if !wanted.contains_key(&blob.sha256) {
+                return Err(wrong(&blob.sha256.to_string(), "belongs to no file"));
+            }
         }
-        if let Some(blob) = self
-            .blobs
-            .iter()
-            .find(|blob| blob.part.is_some_and(|part| part == 0 || part > PARTS_MAX))
-        {
-            return Err(wrong(&blob.sha256.to_string(), "is in no part"));
+        for blob in &self.blobs {
+            if let Some(part) = blob.part
+                && (part == 0 || part > PARTS_MAX)
+            {
+                return Err(wrong(&blob.sha256.to_string(), "is in no part"));
+            }
         }
         Ok(())
     }
@@ -254,8 +247,10 @@ impl FileLine {
             Route::Mirrored(path) => FileRef::mirrored(&path, self.sha256),
             _ => return None,
         };
-        let canonical = Route::File(file.clone()).path() == self.address;
-        (canonical && file.digest == self.sha256).then_some(file)
+        if file.digest != self.sha256 || Route::File(file.clone()).path() != self.address {
+            return None;
+        }
+        Some(file)
     }
 }
 
@@ -265,41 +260,34 @@ impl PageLine {
         let Ok(Route::Page(page)) = Route::from_path(&self.address) else {
             return None;
         };
-        let canonical = Route::Page(page.clone()).path() == self.address;
-        let named = page
-            .name
-            .as_ref()
-            .is_some_and(|name| name.as_str() == self.project);
-        (canonical && named).then_some(page)
+        let name = page.name.as_ref()?;
+        if name.as_str() != self.project || Route::Page(page.clone()).path() != self.address {
+            return None;
+        }
+        Some(page)
     }
 }
 
 /// The contents of files and their metadata, with their sizes.
-fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, Fault> {
+fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, BundleError> {
     let mut contents = BTreeMap::new();
     for file in files {
         let metadata = file
             .metadata
             .map(|metadata| (metadata.sha256, metadata.size));
-        for (digest, size) in [Some((file.sha256, file.size)), metadata]
-            .into_iter()
-            .flatten()
-        {
-            if contents
-                .insert(digest, size)
-                .is_some_and(|known| known != size)
-            {
-                return Err(wrong(
-                    &file.address,
-                    "has another size than a file with the same sha256",
-                ));
+        for (digest, size) in [(file.sha256, file.size)].into_iter().chain(metadata) {
+            if *contents.entry(digest).or_insert(size) != size {
+                let why = "has another size than a file with the same sha256";
+                return Err(wrong(&file.address, why));
             }
         }
     }
     Ok(contents)
 }
 
-fn sorted<T: PartialOrd + std::fmt::Display>(keys: impl Iterator<Item = T>) -> Result<(), Fault> {
+fn sorted<T: PartialOrd + std::fmt::Display>(
+    keys: impl Iterator<Item = T>,
+) -> Result<(), BundleError> {
     let mut before = None;
     for key in keys {
         if before.as_ref().is_some_and(|before| *before >= key) {
@@ -310,6 +298,6 @@ fn sorted<T: PartialOrd + std::fmt::Display>(keys: impl Iterator<Item = T>) -> R
     Ok(())
 }
 
-fn wrong(what: &str, why: &str) -> Fault {
-    Fault::invalid(MANIFEST, format!("{what} {why}"))
+fn wrong(what: &str, why: &str) -> BundleError {
+    BundleError::invalid(MANIFEST, format!("{what} {why}"))
 }

@@ -10,8 +10,8 @@
 //! blobs/sha256/ab/<hex>   files and metadata by content, each once, in the order of their digests
 //! ```
 //!
-//! It is an uncompressed ustar and canonical: whoever knows the manifest knows every header and every padding byte, so that
-//! each is compared, and no name in the tar is ever used as a path. Nothing is compressed: wheels and archives are already, and
+//! It is an uncompressed ustar and canonical: the manifest decides every header and every padding byte, so that the reader
+//! compares each, and no name in the tar is ever used as a path. Nothing is compressed: wheels and archives are already, and
 //! so there is no decoder on the way in. A delta has the whole manifest and only the blobs that its base has not; a part
 //! of a split bundle has the whole manifest and all pages, and says which blobs are in which part.
 //!
@@ -22,7 +22,7 @@
 
 mod archive;
 mod description;
-mod fault;
+mod error;
 mod item;
 mod manifest;
 mod parts;
@@ -31,12 +31,12 @@ mod sums;
 mod writer;
 
 pub use description::{Description, Part};
-pub use fault::Fault;
+pub use error::BundleError;
 pub use item::{Item, items};
 pub use manifest::{BlobLine, FileLine, Manifest, MetadataLine, PageLine};
 pub use parts::{PartError, assign};
-pub use reader::{Opening, Reader};
-pub use writer::{Front, Plan, Writer};
+pub use reader::{BundleReader, VerifiedFront};
+pub use writer::{BundlePlan, BundleWriter, Front};
 
 /// The one version of the format.
 pub const FORMAT: u32 = 1;

@@ -23,7 +23,9 @@ pub fn assign(
     limit: Option<u64>,
 ) -> Result<(Vec<u32>, u32), PartError> {
     let limit = limit.unwrap_or(u64::MAX);
-    let (mut number, mut filled, mut parts) = (1, overhead, Vec::with_capacity(sizes.len()));
+    let mut number = 1;
+    let mut filled = overhead;
+    let mut parts = Vec::with_capacity(sizes.len());
     for size in sizes {
         let entry = entry_bytes(*size);
         if overhead.saturating_add(entry) > limit {

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use super::archive::{BLOCK_BYTES, END, header, padding, size_of};
 use super::description::Description;
-use super::fault::Fault;
+use super::error::BundleError;
 use super::item::{Item, items};
 use super::manifest::Manifest;
 use super::{
@@ -21,7 +21,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// The front of a bundle, agreed with its own sums.
 #[derive(Debug)]
-pub struct Opening {
+pub struct VerifiedFront {
     pub description: Description,
     pub manifest: Manifest,
     /// What is signed.
@@ -30,19 +30,19 @@ pub struct Opening {
 }
 
 /// A bundle behind its front.
-pub struct Reader<R> {
+pub struct BundleReader<R> {
     source: R,
     /// A header that was read already.
     ahead: Option<[u8; BLOCK_BYTES]>,
     chunk: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> BundleReader<R> {
     /// Reads the front.
     ///
     /// # Errors
-    /// [`Fault`], naming what is wrong.
-    pub fn open(source: R) -> Result<(Opening, Self), Fault> {
+    /// [`BundleError`], naming what is wrong.
+    pub fn open(source: R) -> Result<(VerifiedFront, Self), BundleError> {
         let mut this = Self {
             source,
             ahead: None,
@@ -56,75 +56,60 @@ impl<R: Read> Reader<R> {
         expect(&header, SUMS, sums.len() as u64)?;
         let found = this.exactly(SUMS, sums.len() as u64)?;
         if let Some(item) = sums::first_difference(&sums, &found) {
-            return Err(Fault::invalid(
-                SUMS,
-                format!("{item} does not have the sha256 that is given here"),
-            ));
+            let why = format!("{item} does not have the sha256 that is given here");
+            return Err(BundleError::invalid(SUMS, why));
         }
         let description = Description::read(&description)?;
         if description.id != Digest::of(&lines) {
-            return Err(Fault::invalid(
-                DESCRIPTION,
-                "the id is not the sha256 of the manifest",
-            ));
+            let why = "the id is not the sha256 of the manifest";
+            return Err(BundleError::invalid(DESCRIPTION, why));
         }
         let manifest = Manifest::read(&lines)?;
         let here: Vec<Item> = items(&manifest, Some(description.part.number)).collect();
-        let names: Vec<String> = here.iter().map(Item::name).collect();
-        let expected = sums::write(
-            here.iter()
-                .map(Item::sha256)
-                .zip(names.iter().map(String::as_str)),
-        );
-        if let Some(item) = sums::first_difference(&expected, &contents) {
-            return Err(Fault::invalid(
-                CONTENTS,
-                format!("{item} is not as the manifest has it"),
-            ));
+        if let Some(item) = sums::first_difference(&sums::contents(&here), &contents) {
+            let why = format!("{item} is not as the manifest has it");
+            return Err(BundleError::invalid(CONTENTS, why));
         }
         let signature = this.signature(here.first())?;
-        Ok((
-            Opening {
-                description,
-                manifest,
-                sums,
-                signature,
-            },
-            this,
-        ))
+        let front = VerifiedFront {
+            description,
+            manifest,
+            sums,
+            signature,
+        };
+        Ok((front, this))
     }
 
     /// Reads one item, which must be the next, giving its bytes to `keep` before their sha256 is known to be right.
     ///
     /// # Errors
-    /// [`Fault`], naming the item; [`Fault::Keep`] when `keep` failed.
+    /// [`BundleError`], naming the item; [`BundleError::Keep`] when `keep` failed.
     pub fn item(
         &mut self,
         item: &Item,
         mut keep: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), BundleError> {
         let name = item.name();
         let header = match self.ahead.take() {
             Some(header) => header,
             None => self.block(&name)?,
         };
         expect(&header, &name, item.size())?;
-        let (mut left, mut hasher) = (item.size(), Hasher::new());
+        let mut left = item.size();
+        let mut hasher = Hasher::new();
         while left > 0 {
-            let wanted = usize::try_from(left)
-                .unwrap_or(CHUNK_BYTES)
-                .min(CHUNK_BYTES);
+            let wanted = left.min(CHUNK_BYTES as u64) as usize;
             let chunk = self.chunk.get_mut(..wanted).unwrap_or_default();
             fill(&mut self.source, chunk, &name)?;
             hasher.update(chunk);
-            keep(chunk).map_err(|why| Fault::Keep {
+            keep(chunk).map_err(|why| BundleError::Keep {
                 item: name.clone(),
                 why,
             })?;
             left -= wanted as u64;
         }
         if hasher.finish() != item.sha256() {
-            return Err(Fault::Digest(name));
+            return Err(BundleError::Digest(name));
         }
         self.padding(&name, item.size())
     }
@@ -132,64 +117,64 @@ impl<R: Read> Reader<R> {
     /// Reads the end.
     ///
     /// # Errors
-    /// [`Fault::End`] when it is not there, or something follows it.
-    pub fn finish(mut self) -> Result<(), Fault> {
-        let mut end = END;
-        let from = self.ahead.take().map_or(0, |block| {
-            end[..BLOCK_BYTES].copy_from_slice(&block);
-            BLOCK_BYTES
-        });
+    /// [`BundleError::End`] when it is not there, or something follows it.
+    pub fn finish(mut self) -> Result<(), BundleError> {
+        let mut end = self.ahead.take().map_or(Vec::new(), Vec::from);
+        let from = end.len();
+        end.resize(END.len(), 0);
         let rest = end.get_mut(from..).unwrap_or_default();
-        self.source
-            .read_exact(rest)
-            .map_err(|why| match why.kind() {
-                io::ErrorKind::UnexpectedEof => Fault::End("it is missing"),
-                _ => Fault::Read(why),
-            })?;
+        let read = self.source.read_exact(rest);
+        read.map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => BundleError::End("it is missing"),
+            _ => BundleError::Read(why),
+        })?;
         if end != END {
-            return Err(Fault::End("it is not zeros"));
+            return Err(BundleError::End("it is not zeros"));
         }
         let mut more = [0; 1];
-        match self.source.read(&mut more).map_err(Fault::Read)? {
+        match self.source.read(&mut more).map_err(BundleError::Read)? {
             0 => Ok(()),
-            _ => Err(Fault::End("something follows it")),
+            _ => Err(BundleError::End("something follows it")),
         }
     }
 
     /// The signature, if the next entry is one rather than the first item or the end.
-    fn signature(&mut self, first: Option<&Item>) -> Result<Option<Vec<u8>>, Fault> {
-        let next = first.map_or_else(|| "the end".to_owned(), Item::name);
+    fn signature(&mut self, first: Option<&Item>) -> Result<Option<Vec<u8>>, BundleError> {
+        let next = match first {
+            Some(item) => item.name(),
+            None => "the end".to_owned(),
+        };
         let block = self.block(&next)?;
         let unsigned = match first {
-            Some(item) => {
-                header(&item.name(), item.size()).is_some_and(|expected| expected == block)
-            }
-            None => block == [0; BLOCK_BYTES],
+            Some(item) => header(&next, item.size()),
+            None => Some([0; BLOCK_BYTES]),
         };
-        if unsigned {
+        if unsigned == Some(block) {
             self.ahead = Some(block);
             return Ok(None);
         }
         let Some(size) = size_of(&block) else {
-            return Err(Fault::Header(next));
+            return Err(BundleError::Header(next));
         };
         if header(SIGNATURE, size) != Some(block) {
-            return Err(Fault::Header(format!("{SIGNATURE} or {next}")));
+            return Err(BundleError::Header(format!("{SIGNATURE} or {next}")));
         }
         self.sized(SIGNATURE, size, SIGNATURE_BYTES_MAX).map(Some)
     }
 
     /// An entry whose size its own header tells.
-    fn front_entry(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, Fault> {
+    fn front_entry(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
         let block = self.block(name)?;
-        let size = size_of(&block).ok_or_else(|| Fault::Header(name.to_owned()))?;
+        let Some(size) = size_of(&block) else {
+            return Err(BundleError::Header(name.to_owned()));
+        };
         expect(&block, name, size)?;
         self.sized(name, size, limit)
     }
 
-    fn sized(&mut self, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, Fault> {
+    fn sized(&mut self, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, BundleError> {
         if size > limit {
-            return Err(Fault::TooLarge {
+            return Err(BundleError::TooLarge {
                 item: name.to_owned(),
                 limit,
             });
@@ -197,48 +182,45 @@ impl<R: Read> Reader<R> {
         self.exactly(name, size)
     }
 
-    fn exactly(&mut self, name: &str, size: u64) -> Result<Vec<u8>, Fault> {
+    fn exactly(&mut self, name: &str, size: u64) -> Result<Vec<u8>, BundleError> {
         let mut bytes = Vec::new();
-        let read = (&mut self.source)
-            .take(size)
-            .read_to_end(&mut bytes)
-            .map_err(Fault::Read)?;
-        if read as u64 != size {
-            return Err(Fault::Cut(name.to_owned()));
+        let read = (&mut self.source).take(size).read_to_end(&mut bytes);
+        if read.map_err(BundleError::Read)? as u64 != size {
+            return Err(BundleError::Cut(name.to_owned()));
         }
         self.padding(name, size)?;
         Ok(bytes)
     }
 
-    fn block(&mut self, name: &str) -> Result<[u8; BLOCK_BYTES], Fault> {
+    fn block(&mut self, name: &str) -> Result<[u8; BLOCK_BYTES], BundleError> {
         let mut block = [0; BLOCK_BYTES];
         fill(&mut self.source, &mut block, name)?;
         Ok(block)
     }
 
-    fn padding(&mut self, name: &str, size: u64) -> Result<(), Fault> {
+    fn padding(&mut self, name: &str, size: u64) -> Result<(), BundleError> {
         let mut block = [0; BLOCK_BYTES];
         let zeros = block.get_mut(..padding(size)).unwrap_or_default();
         fill(&mut self.source, zeros, name)?;
         if zeros.iter().all(|byte| *byte == 0) {
             Ok(())
         } else {
-            Err(Fault::Padding(name.to_owned()))
+            Err(BundleError::Padding(name.to_owned()))
         }
     }
 }
 
-fn expect(found: &[u8; BLOCK_BYTES], name: &str, size: u64) -> Result<(), Fault> {
+fn expect(found: &[u8; BLOCK_BYTES], name: &str, size: u64) -> Result<(), BundleError> {
     if header(name, size).as_ref() == Some(found) {
         Ok(())
     } else {
-        Err(Fault::Header(name.to_owned()))
+        Err(BundleError::Header(name.to_owned()))
     }
 }
 
-fn fill(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<(), Fault> {
+fn fill(source: &mut impl Read, buffer: &mut [u8], name: &str) -> Result<(), BundleError> {
     source.read_exact(buffer).map_err(|why| match why.kind() {
-        io::ErrorKind::UnexpectedEof => Fault::Cut(name.to_owned()),
-        _ => Fault::Read(why),
+        io::ErrorKind::UnexpectedEof => BundleError::Cut(name.to_owned()),
+        _ => BundleError::Read(why),
     })
 }

@@ -2,6 +2,9 @@
 //!
 //! Must not know what is listed.
 
+use std::fmt::Display;
+
+use super::item::Item;
 use super::{CONTENTS, DESCRIPTION, MANIFEST};
 use crate::values::digest::Digest;
 
@@ -15,12 +18,18 @@ pub(super) fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec
     ])
 }
 
+/// The list of what follows them.
+pub(super) fn contents(items: &[Item]) -> Vec<u8> {
+    write(items.iter().map(|item| (item.sha256(), item.name())))
+}
+
 /// A line for each `(sum, name)`, in order. Names have no newline and no backslash.
-pub(super) fn write<'a>(sums: impl IntoIterator<Item = (Digest, &'a str)>) -> Vec<u8> {
-    let lines = sums
-        .into_iter()
-        .map(|(sum, name)| format!("{sum}  {name}\n"));
-    lines.collect::<String>().into_bytes()
+fn write(sums: impl IntoIterator<Item = (Digest, impl Display)>) -> Vec<u8> {
+    let mut lines = String::new();
+    for (sum, name) in sums {
+        lines += &format!("{sum}  {name}\n");
+    }
+    lines.into_bytes()
 }
 
 /// The first name whose line differs between two lists; `None` when they are the same.
@@ -28,15 +37,12 @@ pub(super) fn first_difference(expected: &[u8], found: &[u8]) -> Option<String> 
     if expected == found {
         return None;
     }
-    let name =
-        |line: &[u8]| String::from_utf8_lossy(line.get(66..).unwrap_or_default()).into_owned();
     let mut found = found.split_inclusive(|byte| *byte == b'\n');
-    let differing = expected
-        .split_inclusive(|byte| *byte == b'\n')
-        .find(|line| found.next() != Some(*line));
-    Some(
-        differing
-            .map(|line| name(line.trim_ascii_end()))
-            .unwrap_or_default(),
-    )
+    for line in expected.split_inclusive(|byte| *byte == b'\n') {
+        if found.next() != Some(line) {
+            let name = line.trim_ascii_end().get(66..).unwrap_or_default();
+            return Some(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+    Some(String::new())
 }

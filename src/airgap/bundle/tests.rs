@@ -13,10 +13,10 @@ type Checked = Result<(), Box<dyn std::error::Error>>;
 /// The contents of a bundle by digest, and the bundle's plan.
 struct Example {
     contents: BTreeMap<Digest, Vec<u8>>,
-    plan: Plan,
+    plan: BundlePlan,
 }
 
-fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
+fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, BundleError> {
     let mut contents = BTreeMap::new();
     let mut keep = |bytes: &[u8]| {
         let digest = Digest::of(bytes);
@@ -62,7 +62,7 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
         next += 1;
         Some(1 + next % parts)
     });
-    let plan = Plan::new(
+    let plan = BundlePlan::new(
         manifest,
         parts,
         None,
@@ -72,9 +72,9 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, Fault> {
     Ok(Example { contents, plan })
 }
 
-fn write(example: &Example, part: u32, signature: Option<&[u8]>) -> Result<Vec<u8>, Fault> {
+fn write(example: &Example, part: u32, signature: Option<&[u8]>) -> Result<Vec<u8>, BundleError> {
     let front = example.plan.front(part)?;
-    let mut writer = Writer::begin(Vec::new(), &example.plan, &front, signature)?;
+    let mut writer = BundleWriter::begin(Vec::new(), &example.plan, &front, signature)?;
     for item in items(example.plan.manifest(), Some(part)) {
         let body = example
             .contents
@@ -89,8 +89,8 @@ fn write(example: &Example, part: u32, signature: Option<&[u8]>) -> Result<Vec<u
 }
 
 /// Everything that is in it.
-fn read(bundle: &[u8]) -> Result<(Opening, BTreeMap<Digest, Vec<u8>>), Fault> {
-    let (opening, mut reader) = Reader::open(bundle)?;
+fn read(bundle: &[u8]) -> Result<(VerifiedFront, BTreeMap<Digest, Vec<u8>>), BundleError> {
+    let (opening, mut reader) = BundleReader::open(bundle)?;
     let mut found = BTreeMap::new();
     for item in items(&opening.manifest, Some(opening.description.part.number)) {
         let mut body = Vec::new();
@@ -174,14 +174,14 @@ fn a_cut_and_a_longer_bundle_are_refused() -> Checked {
             .err()
             .ok_or_else(|| format!("{length} bytes are enough"))?;
         assert!(
-            matches!(why, Fault::Cut(_) | Fault::End(_)),
+            matches!(why, BundleError::Cut(_) | BundleError::End(_)),
             "{length}: {why}"
         );
     }
     for more in [&b"\0"[..], b"x", &[0; 512], &[0; 10240]] {
         let whole = bundle.len();
         bundle.extend_from_slice(more);
-        assert!(matches!(read(&bundle), Err(Fault::End(_))));
+        assert!(matches!(read(&bundle), Err(BundleError::End(_))));
         bundle.truncate(whole);
     }
     Ok(())
@@ -192,7 +192,7 @@ fn wrong_bytes_are_not_written() -> Checked {
     let example = example(&[b"one".to_vec()], 1)?;
     for body in [&b"two"[..], b"on", b"onee"] {
         let front = example.plan.front(1)?;
-        let mut writer = Writer::begin(Vec::new(), &example.plan, &front, None)?;
+        let mut writer = BundleWriter::begin(Vec::new(), &example.plan, &front, None)?;
         let blob = Item::Blob {
             sha256: Digest::of(b"one"),
             size: 3,

@@ -6,14 +6,14 @@ use std::io::Write;
 
 use super::archive::{END, entry_bytes, header, padding};
 use super::description::{Description, Part};
-use super::fault::Fault;
+use super::error::BundleError;
 use super::item::{Item, items};
 use super::manifest::Manifest;
 use super::{CONTENTS, DESCRIPTION, FORMAT, MANIFEST, SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums};
 use crate::values::digest::{Digest, Hasher};
 
 /// A bundle as it is to be written: the manifest in its lasting form, and what all parts say of themselves.
-pub struct Plan {
+pub struct BundlePlan {
     manifest: Manifest,
     lines: Vec<u8>,
     parts: u32,
@@ -29,7 +29,7 @@ pub struct Front {
     sums: Vec<u8>,
 }
 
-impl Plan {
+impl BundlePlan {
     /// # Errors
     /// When the manifest cannot be written.
     pub fn new(
@@ -38,7 +38,7 @@ impl Plan {
         base: Option<Digest>,
         set: Option<String>,
         created: String,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, BundleError> {
         let lines = manifest.to_lines()?;
         Ok(Self {
             manifest,
@@ -67,18 +67,18 @@ impl Plan {
     }
 
     /// What every part has besides blobs, in bytes; what the lists of blobs take is counted as if all were in each.
-    pub fn overhead(manifest: &Manifest) -> Result<u64, Fault> {
+    pub fn overhead(manifest: &Manifest) -> Result<u64, BundleError> {
         let mut widest = manifest.clone();
         widest.place(|_| Some(super::description::PARTS_MAX));
         let lines = widest.to_lines()?.len() as u64;
-        let pages: u64 = manifest
-            .pages()
-            .iter()
-            .map(|page| entry_bytes(page.size))
-            .sum();
-        let names = items(manifest, None)
-            .map(|item| item.name().len() as u64 + 70)
-            .sum::<u64>();
+        let mut pages = 0;
+        for page in manifest.pages() {
+            pages += entry_bytes(page.size);
+        }
+        let mut names = 0;
+        for item in items(manifest, None) {
+            names += item.name().len() as u64 + 70;
+        }
         let fixed = entry_bytes(4096) * 2 + entry_bytes(SIGNATURE_BYTES_MAX) + END.len() as u64;
         Ok(entry_bytes(lines) + entry_bytes(names) + pages + fixed)
     }
@@ -87,12 +87,16 @@ impl Plan {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn front(&self, number: u32) -> Result<Front, Fault> {
+    pub fn front(&self, number: u32) -> Result<Front, BundleError> {
         let here: Vec<Item> = items(&self.manifest, Some(number)).collect();
-        let blobs = here.iter().filter(|item| !item.is_page());
-        let (count, bytes) = blobs.fold((0, 0), |(count, bytes), item| {
-            (count + 1, bytes + item.size())
-        });
+        let mut blobs = 0;
+        let mut bytes = 0;
+        for item in &here {
+            if !item.is_page() {
+                blobs += 1;
+                bytes += item.size();
+            }
+        }
         let description = Description {
             format: FORMAT,
             id: self.id(),
@@ -106,16 +110,11 @@ impl Plan {
             },
             files: self.manifest.files().len() as u64,
             pages: self.manifest.pages().len() as u64,
-            blobs: count,
+            blobs,
             bytes,
         };
         let description = description.to_json()?;
-        let names: Vec<String> = here.iter().map(Item::name).collect();
-        let contents = sums::write(
-            here.iter()
-                .map(Item::sha256)
-                .zip(names.iter().map(String::as_str)),
-        );
+        let contents = sums::contents(&here);
         let sums = sums::front(&description, &self.lines, &contents);
         Ok(Front {
             description,
@@ -133,29 +132,31 @@ impl Front {
 }
 
 /// One part on its way out.
-pub struct Writer<W> {
+pub struct BundleWriter<W> {
     out: W,
     /// What is being written: its name, its digest, how much of it is to come.
     current: Option<(Item, Hasher, u64)>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> BundleWriter<W> {
     /// Writes the front.
     ///
     /// # Errors
     /// When `out` fails.
     pub fn begin(
         out: W,
-        plan: &Plan,
+        plan: &BundlePlan,
         front: &Front,
         signature: Option<&[u8]>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, BundleError> {
         let mut this = Self { out, current: None };
         this.entry(DESCRIPTION, &front.description)?;
         this.entry(MANIFEST, &plan.lines)?;
         this.entry(CONTENTS, &front.contents)?;
         this.entry(SUMS, &front.sums)?;
-        signature.map_or(Ok(()), |signature| this.entry(SIGNATURE, signature))?;
+        if let Some(signature) = signature {
+            this.entry(SIGNATURE, signature)?;
+        }
         Ok(this)
     }
 
@@ -163,7 +164,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When `out` fails.
-    pub fn item(&mut self, item: Item) -> Result<(), Fault> {
+    pub fn item(&mut self, item: Item) -> Result<(), BundleError> {
         self.header(&item.name(), item.size())?;
         let size = item.size();
         self.current = Some((item, Hasher::new(), size));
@@ -172,25 +173,26 @@ impl<W: Write> Writer<W> {
 
     /// # Errors
     /// When there are more bytes than the item has; when `out` fails.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
         let Some((item, hasher, left)) = &mut self.current else {
-            return Err(Fault::invalid("a bundle", "bytes of no item"));
+            return Err(BundleError::invalid("a bundle", "bytes of no item"));
         };
-        *left = left
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| Fault::Digest(item.name()))?;
+        let Some(rest) = left.checked_sub(bytes.len() as u64) else {
+            return Err(BundleError::Digest(item.name()));
+        };
+        *left = rest;
         hasher.update(bytes);
-        self.out.write_all(bytes).map_err(Fault::Write)
+        self.out.write_all(bytes).map_err(BundleError::Write)
     }
 
     /// # Errors
-    /// [`Fault::Digest`] when the item's bytes were not those it should have.
-    pub fn end(&mut self) -> Result<(), Fault> {
+    /// [`BundleError::Digest`] when the item's bytes were not those it should have.
+    pub fn end(&mut self) -> Result<(), BundleError> {
         let Some((item, hasher, left)) = self.current.take() else {
             return Ok(());
         };
         if left > 0 || hasher.finish() != item.sha256() {
-            return Err(Fault::Digest(item.name()));
+            return Err(BundleError::Digest(item.name()));
         }
         self.pad(item.size())
     }
@@ -199,28 +201,27 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When `out` fails.
-    pub fn finish(mut self) -> Result<W, Fault> {
-        self.out
-            .write_all(&END)
-            .and_then(|()| self.out.flush())
-            .map_err(Fault::Write)?;
+    pub fn finish(mut self) -> Result<W, BundleError> {
+        self.out.write_all(&END).map_err(BundleError::Write)?;
+        self.out.flush().map_err(BundleError::Write)?;
         Ok(self.out)
     }
 
-    fn entry(&mut self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+    fn entry(&mut self, name: &str, bytes: &[u8]) -> Result<(), BundleError> {
         self.header(name, bytes.len() as u64)?;
-        self.out.write_all(bytes).map_err(Fault::Write)?;
+        self.out.write_all(bytes).map_err(BundleError::Write)?;
         self.pad(bytes.len() as u64)
     }
 
-    fn header(&mut self, name: &str, size: u64) -> Result<(), Fault> {
-        let header =
-            header(name, size).ok_or_else(|| Fault::invalid(name, "does not fit a tar"))?;
-        self.out.write_all(&header).map_err(Fault::Write)
+    fn header(&mut self, name: &str, size: u64) -> Result<(), BundleError> {
+        let Some(header) = header(name, size) else {
+            return Err(BundleError::invalid(name, "does not fit a tar"));
+        };
+        self.out.write_all(&header).map_err(BundleError::Write)
     }
 
-    fn pad(&mut self, size: u64) -> Result<(), Fault> {
+    fn pad(&mut self, size: u64) -> Result<(), BundleError> {
         let zeros = END.get(..padding(size)).unwrap_or_default();
-        self.out.write_all(zeros).map_err(Fault::Write)
+        self.out.write_all(zeros).map_err(BundleError::Write)
     }
 }

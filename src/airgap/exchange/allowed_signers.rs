@@ -30,9 +30,10 @@ pub(super) fn allow(
         match allowed {
             Ok(()) => return Ok(()),
             Err(Denial::Other) => {}
-            Err(Denial::Because(clause)) => {
-                why = why.or(Some(format!("line {}: {clause}", at + 1)))
+            Err(Denial::Because(clause)) if why.is_none() => {
+                why = Some(format!("line {}: {clause}", at + 1));
             }
+            Err(Denial::Because(_)) => {}
         }
     }
     Err(match why {
@@ -89,23 +90,22 @@ impl Signer {
     }
 
     fn option(&mut self, option: &str) -> Result<(), Denial> {
-        let (name, value) = option
-            .split_once('=')
-            .map_or((option, None), |(name, value)| (name, Some(value)));
-        let value = value.and_then(|value| value.strip_prefix('"')?.strip_suffix('"'));
-        let date = |shift: fn(SystemTime, Duration) -> Option<SystemTime>, by| {
-            let read = value.and_then(|value| moment(value, |local| shift(local, by)));
-            read.map_or_else(
-                || because(format!("{name} is no date such as 20260131Z")),
-                |time| Ok(Some(time)),
-            )
+        let (name, value) = match option.split_once('=') {
+            Some((name, quoted)) => (name, unquoted(quoted)),
+            None => (option, None),
+        };
+        let date = |shift: fn(SystemTime, Duration) -> Option<SystemTime>, by| match value
+            .and_then(|value| moment(value, |local| shift(local, by)))
+        {
+            Some(time) => Ok(Some(time)),
+            None => because(format!("{name} is no date such as 20260131Z")),
         };
         match (name.to_ascii_lowercase().as_str(), value) {
             ("cert-authority", None) if name == option => self.is_authority = true,
             ("namespaces", Some(patterns)) if self.namespaces.is_none() => {
                 self.namespaces = Some(patterns.to_owned())
             }
-            // Without a time zone in it, a date is the local one of whoever wrote it: it never allows more than meant.
+            // Without a time zone in it, a date is its author's local one: it never allows more than meant.
             ("valid-after", _) => {
                 self.valid_after = date(|time, by| time.checked_add(by), WEST_OF_UTC)?
             }
@@ -133,10 +133,8 @@ impl Signer {
         if self.key != key {
             return Err(Denial::Other);
         }
-        if self
-            .namespaces
-            .as_deref()
-            .is_some_and(|patterns| !matches_list(patterns, namespace))
+        if let Some(patterns) = &self.namespaces
+            && !matches_list(patterns, namespace)
         {
             return because(format!(
                 "this key may not sign in the namespace {namespace}"
@@ -155,9 +153,17 @@ impl Signer {
 /// `ssh-ed25519 AAAA… comment`: the key, whose first field repeats its kind.
 fn key_of(text: &str) -> Option<Vec<u8>> {
     let mut words = text.split_ascii_whitespace();
-    let (kind, encoded) = (words.next()?, words.next()?);
+    let kind = words.next()?;
+    let encoded = words.next()?;
     let key = STANDARD.decode(encoded).ok()?;
-    (super::wire::Wire(&key).string().ok()? == kind.as_bytes()).then_some(key)
+    if super::wire::Wire(&key).string() != Ok(kind.as_bytes()) {
+        return None;
+    }
+    Some(key)
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The first word, whose quotes may hold blanks, and what follows it. Quotes around the whole of it are not part of it.
@@ -173,10 +179,7 @@ fn word(text: &str) -> Option<(String, &str)> {
         return None;
     }
     let (first, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
-    let bare = first
-        .strip_prefix('"')
-        .and_then(|inner| inner.strip_suffix('"'))
-        .unwrap_or(first);
+    let bare = unquoted(first).unwrap_or(first);
     Some((bare.to_owned(), rest.trim_start_matches([' ', '\t'])))
 }
 
@@ -198,8 +201,12 @@ fn moment(text: &str, of_local: impl Fn(SystemTime) -> Option<SystemTime>) -> Op
     }
     let full = format!("{digits:0<14}");
     let part = |from: usize, to: usize| full.get(from..to);
-    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
-    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    let year = part(0, 4)?;
+    let month = part(4, 6)?;
+    let day = part(6, 8)?;
+    let hour = part(8, 10)?;
+    let minute = part(10, 12)?;
+    let second = part(12, 14)?;
     let time = humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
         .ok()?;
     if utc.is_some() {
@@ -224,7 +231,9 @@ fn matches_list(patterns: &str, text: &str) -> bool {
 
 /// With `*` for anything and `?` for one character. Looks back to the last `*` only, so that it takes no longer than it must.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t, mut retry) = (0, 0, None);
+    let mut p = 0;
+    let mut t = 0;
+    let mut retry = None;
     while t < text.len() {
         match pattern.get(p) {
             Some(b'*') => {

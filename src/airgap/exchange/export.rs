@@ -1,13 +1,13 @@
 //! `export`: what a bundle would hold, and the bytes it is made of.
 //!
-//! The daemon says what there is; whoever asked writes, splits and signs the bundle, with the keys and onto the disk that are
-//! theirs. Must not know tars.
+//! The daemon says what there is; the command writes, splits and signs the bundle, with the keys and onto the disk of its
+//! caller. Must not know tars.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exchange, StoredListing};
+use super::BundleService;
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Gone, Order, Reporter};
 use crate::registry::{MirrorPath, PageRef, Route};
@@ -74,83 +74,49 @@ pub enum ExportError {
     Gone(#[from] Gone),
 }
 
-impl Exchange {
+impl BundleService {
     /// Says what an export would hold.
     ///
     /// # Errors
     /// When the set is none, or not whole; when the folder cannot be read.
     pub fn export(&self, order: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
         let holdings = self.store.inventory()?;
-        let held = holdings
-            .files
-            .into_iter()
-            .map(|held| (Route::File(held.file.clone()).path(), held));
-        let (published, mut held): (BTreeMap<String, HeldFile>, BTreeMap<String, HeldFile>) =
-            held.partition(|(_, held)| is_published_metadata(held));
+        let mut held = BTreeMap::new();
+        let mut published = BTreeMap::new();
+        for file in holdings.files {
+            let address = Route::File(file.file.clone()).path();
+            if is_published_metadata(&file) {
+                published.insert(address, file);
+            } else {
+                held.insert(address, file);
+            }
+        }
         let known: HashSet<&PageRef> = holdings.pages.iter().map(|(page, _)| page).collect();
         let set = order.set.as_deref().map(SetName::parse).transpose()?;
         if let Some(set) = &set {
             self.keep_set(set, &mut held, &published)?;
         }
         let wanted = held.len();
-        held.retain(|_, held| !is_withdrawn(held, &known, &holdings.withdrawn));
-        let pages = holdings
-            .pages
-            .into_iter()
-            .map(|(page, _)| (Route::Page(page.clone()).path(), page));
-        let pages: BTreeMap<String, PageRef> = pages.collect();
-        let (mut carried, mut met) = (BTreeMap::new(), BTreeSet::new());
-        let (mut listed, mut read) = (HashSet::new(), HashSet::new());
-        for (path, page) in pages {
-            if page.scope.is_mirror()
-                && page
-                    .name
-                    .as_ref()
-                    .is_some_and(|name| self.pages.is_private(name))
-            {
-                continue;
-            }
-            let Some(StoredListing {
-                mut listing,
-                addresses,
-            }) = self.listing(&page)?
-            else {
-                continue;
-            };
-            listed.extend(
-                addresses
-                    .into_iter()
-                    .filter(|address| held.contains_key(address)),
-            );
-            met.extend(
-                listing
-                    .files
-                    .values()
-                    .map(|file| (file.address.clone(), file.sha256)),
-            );
-            read.insert(page.clone());
-            if listing.is_quarantined() {
-                continue;
-            }
-            listing
-                .files
-                .retain(|_, file| match held.get(&file.address) {
-                    Some(held) => held.file.digest == file.sha256,
-                    None => false,
-                });
-            if !listing.files.is_empty() {
-                carried.insert(path, (page, listing));
-            }
+        held.retain(|_, file| !is_withdrawn(file, &known, &holdings.withdrawn));
+        let mut pages = BTreeMap::new();
+        for page in known {
+            pages.insert(Route::Page(page.clone()).path(), page);
         }
-        held.retain(|address, held| listed.contains(address) || !was_taken_off(held, &read));
+        let mut carried = CarriedPages::default();
+        for (address, page) in pages {
+            self.carry(address, page, &held, &mut carried)?;
+        }
+        held.retain(|address, file| {
+            carried.listed.contains(address) || !was_taken_off(file, &carried.read)
+        });
         if let (Some(set), count @ 1..) = (set, wanted - held.len()) {
             return Err(ExportError::TakenBack { set, count });
         }
-        self.add_unlisted(&held, &met, &mut carried);
-        for (_, listing) in carried.values() {
+        self.add_unlisted(&held, &mut carried);
+        for (_, listing) in carried.pages.values() {
             prefer_published(listing, &mut held, &published);
         }
-        tell(&mut carried, &held, out)
+        tell(&mut carried.pages, &held, out)
     }
 
     /// Narrows what is held to a set.
@@ -160,42 +126,76 @@ impl Exchange {
         held: &mut BTreeMap<String, HeldFile>,
         published: &BTreeMap<String, HeldFile>,
     ) -> Result<(), ExportError> {
-        let wanted = self
-            .store
-            .sets
-            .read(set)?
-            .ok_or_else(|| ExportError::NoSet(set.clone()))?;
-        held.retain(|address, held| wanted.get(address) == Some(&held.file.digest));
-        let absent =
-            |address: &&String| !held.contains_key(*address) && !published.contains_key(*address);
-        let missing: Vec<&str> = wanted.keys().filter(absent).map(String::as_str).collect();
-        if missing.is_empty() {
+        let Some(wanted) = self.store.sets.read(set)? else {
+            return Err(ExportError::NoSet(set.clone()));
+        };
+        held.retain(|address, file| wanted.get(address) == Some(&file.file.digest));
+        let mut missing = Vec::new();
+        for address in wanted.keys() {
+            if !held.contains_key(address) && !published.contains_key(address) {
+                missing.push(address.as_str());
+            }
+        }
+        let count = missing.len();
+        if count == 0 {
             return Ok(());
         }
-        let named = missing
-            .iter()
-            .take(MISSING_NAMED_MAX)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(", ");
+        missing.truncate(MISSING_NAMED_MAX);
         Err(ExportError::Missing {
             set: set.clone(),
-            count: missing.len(),
-            named,
+            count,
+            named: missing.join(", "),
         })
     }
 
-    /// Files that are on no stored page get one made of what is known of them.
-    fn add_unlisted(
+    /// Adds a stored page with those of its files that are held as it lists them.
+    fn carry(
         &self,
+        address: String,
+        page: &PageRef,
         held: &BTreeMap<String, HeldFile>,
-        met: &BTreeSet<(String, Digest)>,
-        carried: &mut BTreeMap<String, (PageRef, ProjectListing)>,
-    ) {
-        for (address, held) in held
-            .iter()
-            .filter(|(address, held)| !met.contains(&((*address).clone(), held.file.digest)))
+        carried: &mut CarriedPages,
+    ) -> Result<(), ExportError> {
+        if let Some(name) = &page.name
+            && page.scope.is_mirror()
+            && self.pages.is_private(name)
         {
+            return Ok(());
+        }
+        let Some(stored) = self.listing(page)? else {
+            return Ok(());
+        };
+        let mut listing = stored.listing;
+        for address in stored.addresses {
+            if held.contains_key(&address) {
+                carried.listed.insert(address);
+            }
+        }
+        for file in listing.files.values() {
+            carried.met.insert((file.address.clone(), file.sha256));
+        }
+        carried.read.insert(page.clone());
+        if listing.is_quarantined() {
+            return Ok(());
+        }
+        listing
+            .files
+            .retain(|_, file| match held.get(&file.address) {
+                Some(held) => held.file.digest == file.sha256,
+                None => false,
+            });
+        if !listing.files.is_empty() {
+            carried.pages.insert(address, (page.clone(), listing));
+        }
+        Ok(())
+    }
+
+    /// Files that are on no stored page get one made of what is known of them.
+    fn add_unlisted(&self, held: &BTreeMap<String, HeldFile>, carried: &mut CarriedPages) {
+        for (address, held) in held {
+            if carried.met.contains(&(address.clone(), held.file.digest)) {
+                continue;
+            }
             let filename = held.file.filename.as_str();
             let Some(project) = project_candidates(filename).into_iter().next() else {
                 tracing::warn!(
@@ -214,6 +214,7 @@ impl Exchange {
             };
             let path = Route::Page(page.clone()).path();
             let (_, listing) = carried
+                .pages
                 .entry(path)
                 .or_insert_with(|| (page, ProjectListing::new(project)));
             let file = ListingFile {
@@ -235,6 +236,19 @@ impl Exchange {
     ) -> Result<ReadEnd, StoreError> {
         self.store.read(digest, take)
     }
+}
+
+/// The stored pages, as far as they were gone through.
+#[derive(Default)]
+struct CarriedPages {
+    /// By address, with the files that are carried.
+    pages: BTreeMap<String, (PageRef, ProjectListing)>,
+    /// Every file that one of them lists, carried or not.
+    met: BTreeSet<(String, Digest)>,
+    /// Addresses of held files that one of them lists, with another sha256 or with none too.
+    listed: HashSet<String>,
+    /// The pages that could be read.
+    read: HashSet<PageRef>,
 }
 
 /// The pages that may list a file, the likeliest first.
@@ -260,9 +274,10 @@ fn was_taken_off(held: &HeldFile, read: &HashSet<PageRef>) -> bool {
 
 /// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a distribution.
 fn is_published_metadata(held: &HeldFile) -> bool {
-    held.file
-        .mirror_path()
-        .is_some_and(|path| path.metadata_of().is_some())
+    match held.file.mirror_path() {
+        Some(path) => path.metadata_of().is_some(),
+        None => false,
+    }
 }
 
 /// Where the page says which metadata the mirror itself publishes, that is what is carried, if it is held.
@@ -275,17 +290,15 @@ fn prefer_published(
         let Some(wheel) = held.get_mut(&file.address) else {
             continue;
         };
-        let own = wheel
-            .file
-            .mirror_path()
-            .and_then(MirrorPath::metadata)
-            .map(|path| path.to_string());
-        let own = own.and_then(|address| published.get(&address));
-        if let Some(own) = own.filter(|own| Some(own.file.digest) == file.metadata) {
-            let (digest, size) = (own.file.digest, own.size);
+        let Some(path) = wheel.file.mirror_path().and_then(MirrorPath::metadata) else {
+            continue;
+        };
+        if let Some(own) = published.get(&path.to_string())
+            && Some(own.file.digest) == file.metadata
+        {
             wheel.metadata = Some(HeldMetadata {
-                digest,
-                size,
+                digest: own.file.digest,
+                size: own.size,
                 origin: MetadataOrigin::Read,
             });
         }
@@ -309,24 +322,24 @@ fn tell(
             let line = || file_line(filename, file, held, &listing.project);
             files.entry(file.address.clone()).or_insert_with(line);
         }
-        let (scope, project) = (page.scope.to_string(), listing.project.to_string());
         out.tell(Exported::Page {
-            scope,
-            project,
+            scope: page.scope.to_string(),
+            project: listing.project.to_string(),
             address: address.clone(),
         })?;
         let body = String::from_utf8(listing.to_json()).unwrap_or_default();
         let mut rest = body.as_str();
         while !rest.is_empty() {
-            let (piece, more) =
-                rest.split_at(rest.floor_char_boundary(PIECE_BYTES.min(rest.len())));
+            let end = rest.floor_char_boundary(PIECE_BYTES.min(rest.len()));
+            let (piece, more) = rest.split_at(end);
             out.tell(Exported::Body(piece.to_owned()))?;
             rest = more;
         }
     }
-    files
-        .into_values()
-        .try_for_each(|file| Ok(out.tell(Exported::File(Box::new(file)))?))
+    for file in files.into_values() {
+        out.tell(Exported::File(Box::new(file)))?;
+    }
+    Ok(())
 }
 
 fn file_line(

@@ -1,4 +1,4 @@
-//! A body that arrives, for whoever reads it on a blocking thread.
+//! A body that arrives, for its reader on a blocking thread.
 //!
 //! Owns the hand-over, which holds a few pieces and then lets the sender wait. Must not know what is in the body.
 
@@ -18,18 +18,16 @@ pub struct Feed {
 }
 
 /// The writing side: an empty piece is the end. Dropped before that, it is a body that broke off.
-pub type Pieces = mpsc::Sender<io::Result<Bytes>>;
+pub type BodySender = mpsc::Sender<io::Result<Bytes>>;
 
-pub fn feed() -> (Pieces, Feed) {
+pub fn feed() -> (BodySender, Feed) {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (
-        sender,
-        Feed {
-            pieces,
-            rest: Bytes::new(),
-            ended: false,
-        },
-    )
+    let feed = Feed {
+        pieces,
+        rest: Bytes::new(),
+        ended: false,
+    };
+    (sender, feed)
 }
 
 impl Feed {
@@ -49,10 +47,8 @@ impl Feed {
                 None => line.extend_from_slice(&std::mem::take(&mut self.rest)),
             }
             if line.len() > limit {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a line is too long",
-                ));
+                let kind = io::ErrorKind::InvalidData;
+                return Err(io::Error::new(kind, "a line is too long"));
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -66,10 +62,8 @@ impl Feed {
                 Some(Ok(piece)) => self.rest = piece,
                 Some(Err(why)) => return Err(why),
                 None => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::ConnectionAborted,
-                        "it broke off",
-                    ));
+                    let kind = io::ErrorKind::ConnectionAborted;
+                    return Err(io::Error::new(kind, "it broke off"));
                 }
             }
         }

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::signature::{self, SignatureError};
-use super::{Exchange, block_on};
+use super::{BundleService, block_on};
 use crate::airgap::bundle::{
-    Description, Fault, FileLine, Item, Manifest, Opening, Part, Reader, items,
+    BundleError, BundleReader, Description, FileLine, Item, Manifest, Part, VerifiedFront, items,
 };
 use crate::control::Order;
 use crate::index::PageError;
@@ -61,7 +61,7 @@ pub struct Imported {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error(transparent)]
-    Bundle(#[from] Fault),
+    Bundle(#[from] BundleError),
     #[error(transparent)]
     Signature(#[from] SignatureError),
     #[error(
@@ -88,12 +88,20 @@ pub enum ImportError {
 }
 
 /// A page as it is to be stored.
-struct Merged {
+struct MergedPage {
     page: PageRef,
     listing: ProjectListing,
 }
 
-impl Exchange {
+/// What came in of a part.
+#[derive(Default)]
+struct TakenItems {
+    pages: Vec<MergedPage>,
+    new_blobs: u64,
+    new_bytes: u64,
+}
+
+impl BundleService {
     /// Takes a bundle in, or says why not; then nothing has changed.
     ///
     /// # Errors
@@ -104,168 +112,192 @@ impl Exchange {
         bundle: impl Read,
         is_wanted: impl Fn() -> bool,
     ) -> Result<Imported, ImportError> {
-        let (opening, mut reader) = Reader::open(bundle)?;
-        let part = opening.description.part;
-        let carried: Vec<Item> = items(&opening.manifest, Some(part.number)).collect();
-        self.find_base(&opening)?;
-        let new = carried.iter().filter(|item| match item {
+        let (front, mut reader) = BundleReader::open(bundle)?;
+        let part = front.description.part;
+        let carried: Vec<Item> = items(&front.manifest, Some(part.number)).collect();
+        self.find_base(&front)?;
+        let mut staging = self.store.stage(self.new_bytes(&carried))?;
+        let signed = self.check_signature(order, &front)?;
+        let taken = self.take_items(&carried, &mut reader, &front, &mut staging, is_wanted)?;
+        reader.finish()?;
+
+        let mut awaited_blobs = 0;
+        let mut awaited_parts = BTreeSet::new();
+        for blob in front.manifest.blobs() {
+            if !staging.holds(blob.sha256, blob.size) {
+                awaited_blobs += 1;
+                awaited_parts.extend(blob.part);
+            }
+        }
+        let imported = Imported {
+            id: front.description.id,
+            part,
+            signed,
+            files: front.manifest.files().len() as u64,
+            pages: taken.pages.len() as u64,
+            new_blobs: taken.new_blobs,
+            new_bytes: taken.new_bytes,
+            awaited_blobs,
+            awaited_parts: awaited_parts.into_iter().collect(),
+        };
+        if !order.check {
+            self.keep(staging, &front, taken.pages, &imported)?;
+        }
+        Ok(imported)
+    }
+
+    /// The bytes of these items that the store has not.
+    fn new_bytes(&self, items: &[Item]) -> u64 {
+        let is_new = |item: &&Item| match item {
             Item::Page { .. } => true,
             Item::Blob { sha256, size } => self.store.blob_size(*sha256) != Some(*size),
-        });
-        let needed = new.map(Item::size).sum();
-        let mut staging = self.store.stage(needed)?;
-        let signed = self.check_signature(order, &opening)?;
+        };
+        items.iter().filter(is_new).map(Item::size).sum()
+    }
 
-        let addresses: BTreeMap<&str, &FileLine> = opening
-            .manifest
-            .files()
-            .iter()
-            .map(|file| (file.address.as_str(), file))
-            .collect();
-        let (mut pages, mut new_blobs, mut new_bytes) = (Vec::new(), 0, 0);
-        for item in &carried {
+    fn take_items(
+        &self,
+        carried: &[Item],
+        reader: &mut BundleReader<impl Read>,
+        front: &VerifiedFront,
+        staging: &mut Staging,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<TakenItems, ImportError> {
+        let files = front.manifest.files().iter();
+        let addresses = files.map(|file| (file.address.as_str(), file)).collect();
+        let mut taken = TakenItems::default();
+        for item in carried {
             if !is_wanted() {
                 return Err(ImportError::Gone);
             }
             match item {
-                Item::Page { .. } => {
-                    pages.push(self.take_page(&mut reader, item, &opening, &addresses)?)
+                Item::Page { index, .. } => {
+                    let page = self.take_page(reader, item, *index, front, &addresses)?;
+                    taken.pages.push(page);
                 }
                 Item::Blob { sha256, size } => {
-                    if take_blob(&mut reader, item, *sha256, *size, &mut staging)? {
-                        new_blobs += 1;
-                        new_bytes += size;
+                    let mut arrived = staging.blob(*sha256, *size)?;
+                    reader.item(item, |chunk| arrived.write(chunk))?;
+                    if arrived.is_new() {
+                        taken.new_blobs += 1;
+                        taken.new_bytes += size;
                     }
+                    staging.keep(arrived)?;
                 }
             }
         }
-        reader.finish()?;
+        Ok(taken)
+    }
 
-        let awaited = opening
-            .manifest
-            .blobs()
-            .iter()
-            .filter(|blob| !staging.holds(blob.sha256, blob.size));
-        let parts: BTreeSet<u32> = awaited.clone().filter_map(|blob| blob.part).collect();
-        let told = Imported {
-            id: opening.description.id,
-            part,
-            signed,
-            files: opening.manifest.files().len() as u64,
-            pages: pages.len() as u64,
-            new_blobs,
-            new_bytes,
-            awaited_blobs: awaited.count() as u64,
-            awaited_parts: parts.into_iter().collect(),
-        };
-        if !order.check {
-            self.settle(staging, &opening.manifest)?;
-            if told.awaited_blobs == 0 {
-                let made = made(&opening.description);
-                pages
-                    .into_iter()
-                    .try_for_each(|merged| self.show(merged, made))?;
+    /// Makes what was staged a part of the store.
+    fn keep(
+        &self,
+        staging: Staging,
+        front: &VerifiedFront,
+        pages: Vec<MergedPage>,
+        imported: &Imported,
+    ) -> Result<(), ImportError> {
+        self.settle(staging, &front.manifest)?;
+        if imported.awaited_blobs == 0 {
+            let made = made(&front.description);
+            for page in pages {
+                self.show(page, made)?;
             }
-            let since = clock::wall()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs());
-            self.store
-                .awaited
-                .note(told.id, part.of, &told.awaited_parts, since)?;
-            self.store.sync()?;
-            self.changed();
         }
-        Ok(told)
+        let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.store.awaited.note(
+            imported.id,
+            imported.part.of,
+            &imported.awaited_parts,
+            since.as_secs(),
+        )?;
+        self.store.sync()?;
+        self.changed();
+        Ok(())
     }
 
     /// A delta needs what it was made against.
-    fn find_base(&self, opening: &Opening) -> Result<(), ImportError> {
-        let absent = opening
-            .manifest
-            .blobs()
-            .iter()
-            .filter(|blob| blob.part.is_none());
-        let absent = absent.filter(|blob| self.store.blob_size(blob.sha256) != Some(blob.size));
-        let absent: Vec<Digest> = absent.map(|blob| blob.sha256).collect();
-        let Some(first) = absent.first().copied() else {
+    fn find_base(&self, front: &VerifiedFront) -> Result<(), ImportError> {
+        let mut absent = Vec::new();
+        for blob in front.manifest.blobs() {
+            if blob.part.is_none() && self.store.blob_size(blob.sha256) != Some(blob.size) {
+                absent.push(blob.sha256);
+            }
+        }
+        let Some(&first) = absent.first() else {
             return Ok(());
         };
-        let name = opening
-            .manifest
-            .name_of(first)
-            .unwrap_or_default()
-            .to_owned();
-        let base = opening.description.base.unwrap_or(opening.description.id);
+        let description = &front.description;
+        let name = front.manifest.name_of(first).unwrap_or_default();
         Err(ImportError::NoBase {
-            base,
-            name,
+            base: description.base.unwrap_or(description.id),
+            name: name.to_owned(),
             first,
             more: absent.len() - 1,
         })
     }
 
     /// Whether one of the configured keys signed it.
-    fn check_signature(&self, order: Import, opening: &Opening) -> Result<bool, ImportError> {
-        let Some(armored) = &opening.signature else {
-            return match self.allowed_signers {
-                Some(_) if !order.unsigned => Err(SignatureError::Unsigned.into()),
-                _ => Ok(false),
-            };
-        };
-        match &self.allowed_signers {
-            Some(keys) => signature::verify(&opening.sums, armored, keys).map(|()| true),
-            None => signature::look_over(&opening.sums, armored).map(|()| false),
+    fn check_signature(&self, order: Import, front: &VerifiedFront) -> Result<bool, ImportError> {
+        match (&front.signature, &self.allowed_signers) {
+            (Some(armored), Some(keys)) => {
+                signature::verify(&front.sums, armored, keys)?;
+                Ok(true)
+            }
+            (Some(armored), None) => {
+                signature::look_over(&front.sums, armored)?;
+                Ok(false)
+            }
+            (None, Some(_)) if !order.unsigned => Err(SignatureError::Unsigned.into()),
+            (None, _) => Ok(false),
         }
-        .map_err(Into::into)
     }
 
     /// Reads a page, and merges it with the one that is here.
     fn take_page(
         &self,
-        reader: &mut Reader<impl Read>,
+        reader: &mut BundleReader<impl Read>,
         item: &Item,
-        opening: &Opening,
+        index: usize,
+        front: &VerifiedFront,
         addresses: &BTreeMap<&str, &FileLine>,
-    ) -> Result<Merged, ImportError> {
+    ) -> Result<MergedPage, ImportError> {
         let mut body = Vec::new();
         reader.item(item, |chunk| {
             body.extend_from_slice(chunk);
             Ok(())
         })?;
-        let Item::Page { index, .. } = item else {
-            return Err(Fault::invalid(item.name(), "is no page").into());
+        let line = front.manifest.pages().get(index);
+        let Some(page) = line.and_then(|line| line.page_ref()) else {
+            return Err(BundleError::invalid(item.name(), "is in no manifest").into());
         };
-        let page = opening
-            .manifest
-            .pages()
-            .get(*index)
-            .and_then(|line| line.page_ref());
-        let page = page.ok_or_else(|| Fault::invalid(item.name(), "is in no manifest"))?;
-        let named = |why| ImportError::Page {
+        let read = self
+            .pages
+            .listing(&page, (PORTABLE_BASE, Format::Json, &body));
+        let (listing, _) = read.map_err(|why| ImportError::Page {
             item: item.name(),
             why,
-        };
-        let (listing, _) = self
-            .pages
-            .listing(&page, (PORTABLE_BASE, Format::Json, &body))
-            .map_err(named)?;
-        let stray = listing.files.iter().find(|(filename, file)| {
-            let line = addresses.get(file.address.as_str());
-            line.is_none_or(|line| line.sha256 != file.sha256 || line.filename != **filename)
-        });
-        if let Some((filename, _)) = stray {
-            return Err(ImportError::Stray {
-                item: item.name(),
-                filename: filename.clone(),
-            });
+        })?;
+        for (filename, file) in &listing.files {
+            match addresses.get(file.address.as_str()) {
+                Some(line) if line.sha256 == file.sha256 && line.filename == *filename => {}
+                _ => {
+                    return Err(ImportError::Stray {
+                        item: item.name(),
+                        filename: filename.clone(),
+                    });
+                }
+            }
         }
-        let stored = self.listing(&page)?.map(|stored| stored.listing);
-        let mut merged = stored.unwrap_or_else(|| ProjectListing::new(listing.project.clone()));
+        let mut merged = match self.listing(&page)? {
+            Some(stored) => stored.listing,
+            None => ProjectListing::new(listing.project.clone()),
+        };
         merged.merge(listing).map_err(|why| ImportError::Conflict {
             item: item.name(),
             why: Box::new(why),
         })?;
-        Ok(Merged {
+        Ok(MergedPage {
             page,
             listing: merged,
         })
@@ -273,25 +305,29 @@ impl Exchange {
 
     /// Blobs into their places, then their addresses, as far as they are here.
     fn settle(&self, staging: Staging, manifest: &Manifest) -> Result<(), ImportError> {
-        let here = |digest, size| staging.holds(digest, size);
         let mut files: Vec<(FileRef, u64)> = Vec::new();
         let mut metadata = Vec::new();
         for line in manifest.files() {
-            let Some(file) = line.file_ref().filter(|_| here(line.sha256, line.size)) else {
+            let Some(file) = line.file_ref() else {
                 continue;
             };
-            if let Some(made) = line.metadata.filter(|made| here(made.sha256, made.size)) {
+            if !staging.holds(line.sha256, line.size) {
+                continue;
+            }
+            if let Some(made) = line.metadata
+                && staging.holds(made.sha256, made.size)
+            {
                 // On a mirror metadata is a file with an address of its own.
                 let own = file.mirror_path().and_then(MirrorPath::metadata);
-                if made.verified || own.is_none() {
-                    let origin = if made.verified {
-                        MetadataOrigin::Verified
-                    } else {
-                        MetadataOrigin::Read
-                    };
+                if made.verified {
+                    let origin = MetadataOrigin::Verified;
                     metadata.push((file.clone(), made.sha256, made.size, origin));
+                } else if own.is_none() {
+                    metadata.push((file.clone(), made.sha256, made.size, MetadataOrigin::Read));
                 }
-                files.extend(own.map(|path| (FileRef::mirrored(&path, made.sha256), made.size)));
+                if let Some(path) = own {
+                    files.push((FileRef::mirrored(&path, made.sha256), made.size));
+                }
             }
             files.push((file, line.size));
         }
@@ -299,7 +335,7 @@ impl Exchange {
     }
 
     /// What upstream said of it was said before the bundle was made.
-    fn show(&self, merged: Merged, made: SystemTime) -> Result<(), ImportError> {
+    fn show(&self, merged: MergedPage, made: SystemTime) -> Result<(), ImportError> {
         let route = Route::Page(merged.page);
         let meta = PageMeta {
             etag: None,
@@ -326,19 +362,4 @@ impl Exchange {
 fn made(description: &Description) -> SystemTime {
     let now = clock::wall();
     humantime::parse_rfc3339(&description.created).map_or(now, |made| made.min(now))
-}
-
-/// Whether it was new.
-fn take_blob(
-    reader: &mut Reader<impl Read>,
-    item: &Item,
-    sha256: Digest,
-    size: u64,
-    staging: &mut Staging,
-) -> Result<bool, ImportError> {
-    let mut arrived = staging.blob(sha256, size)?;
-    reader.item(item, |chunk| arrived.write(chunk))?;
-    let is_new = arrived.is_new();
-    staging.keep(arrived)?;
-    Ok(is_new)
 }

@@ -23,7 +23,7 @@ use crate::store::{Store, StoreError};
 
 pub use config::ImportConfig;
 pub use export::{CONTENT, Export, ExportError, Exported};
-pub use feed::{Feed, Pieces, feed};
+pub use feed::{BodySender, Feed, feed};
 pub use import::{Import, ImportError, Imported};
 pub use sets::{Recorded, SetError, WriteSet, set_body};
 pub use signature::{SignatureError, sign};
@@ -35,15 +35,15 @@ pub(super) struct StoredListing {
     pub addresses: HashSet<String>,
 }
 
-/// Obeys export, import and sets.
-pub struct Exchange {
+/// Handles export, import and sets.
+pub struct BundleService {
     pub(super) store: Arc<Store>,
     pub(super) pages: Arc<Pages>,
     /// The keys that a bundle must be signed with; `None`: it need not be.
     pub(super) allowed_signers: Option<PathBuf>,
 }
 
-impl Exchange {
+impl BundleService {
     pub fn new(store: Arc<Store>, pages: Arc<Pages>, allowed_signers: Option<PathBuf>) -> Self {
         Self {
             store,
@@ -58,9 +58,7 @@ impl Exchange {
         let route = Route::Page(page.clone());
         let mut found = Vec::new();
         for format in [Format::Html, Format::Json] {
-            let spoken = block_on(self.store.pages.last_confirmed(&route, format))
-                .ok()
-                .flatten();
+            let spoken = block_on(self.store.pages.last_confirmed(&route, format)).unwrap_or(None);
             let stored = block_on(self.store.pages.load(&route, format));
             let Ok(Some((meta, body))) = stored else {
                 continue;
@@ -77,29 +75,19 @@ impl Exchange {
         }
         // Of two of one moment the JSON, which says more.
         found.sort_by_key(|(spoken, _)| *spoken);
-        let Some((_, newest)) = found.pop() else {
+        let Some((_, mut newest)) = found.pop() else {
             return Ok(None);
         };
-        let Some((
-            _,
-            StoredListing {
-                listing: mut older, ..
-            },
-        )) = found.pop()
-        else {
-            return Ok(Some(newest));
-        };
-        older
-            .files
-            .retain(|_, file| newest.addresses.contains(&file.address));
-        let listing = match older.merge(newest.listing.clone()) {
-            Ok(()) => older,
-            Err(_) => newest.listing,
-        };
-        Ok(Some(StoredListing {
-            listing,
-            addresses: newest.addresses,
-        }))
+        if let Some((_, older)) = found.pop() {
+            let mut merged = older.listing;
+            merged
+                .files
+                .retain(|_, file| newest.addresses.contains(&file.address));
+            if merged.merge(newest.listing.clone()).is_ok() {
+                newest.listing = merged;
+            }
+        }
+        Ok(Some(newest))
     }
 
     /// Pages changed on disk: those in memory count no more.

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::Exchange;
+use super::BundleService;
 use super::feed::Feed;
 use crate::control::Order;
 use crate::registry::{FileRef, Route};
@@ -59,13 +59,14 @@ pub fn set_body(name: &SetName, replace: bool, files: &[(Digest, String)]) -> St
         files: files.len(),
     };
     let first = serde_json::to_string(&order).unwrap_or_default();
-    let lines = files
-        .iter()
-        .map(|(sum, address)| format!("{sum}  {address}\n"));
-    std::iter::once(first + "\n").chain(lines).collect()
+    let mut body = first + "\n";
+    for (sum, address) in files {
+        body += &format!("{sum}  {address}\n");
+    }
+    body
 }
 
-impl Exchange {
+impl BundleService {
     /// Writes a set. Files of it need not be held.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ fn file_of(line: &[u8]) -> Option<FileRef> {
     let (sum, address) = std::str::from_utf8(line).ok()?.split_once("  ")?;
     let digest = Digest::parse(sum)?;
     match Route::from_path(address).ok()? {
-        Route::File(file) => Some(file).filter(|file| file.digest == digest),
+        Route::File(file) if file.digest == digest => Some(file),
         Route::Mirrored(path) => Some(FileRef::mirrored(&path, digest)),
         _ => None,
     }

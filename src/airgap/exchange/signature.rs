@@ -68,7 +68,7 @@ pub(super) fn verify(
     .map_err(SignatureError::Wrong)
 }
 
-/// Checks that a signature is whole and belongs to the message, whoever made it.
+/// Checks that a signature is whole and belongs to the message, by whichever key.
 ///
 /// # Errors
 /// [`SignatureError`].

@@ -5,7 +5,7 @@
 use aws_lc_rs::digest::{self, SHA256, SHA512};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
     UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine;
@@ -61,8 +61,11 @@ impl SshSignature {
             return Err(SignatureFault::Form);
         }
         let mut field = || Ok::<_, Truncated>(wire.string()?.to_vec());
-        let (key, namespace, reserved) = (field()?, field()?, field()?);
-        let (hash, signature) = (field()?, field()?);
+        let key = field()?;
+        let namespace = field()?;
+        let reserved = field()?;
+        let hash = field()?;
+        let signature = field()?;
         wire.end()?;
         Ok(Self {
             key,
@@ -111,74 +114,84 @@ fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
 
 /// Checks a signature of SSH (RFC 4253 §6.6, RFC 5656, RFC 8332, RFC 8709; OpenSSH, PROTOCOL.u2f) by its key.
 fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
-    let (mut key, mut signature) = (Wire(key), Wire(signature));
-    let (kind, algorithm) = (key.string()?, signature.string()?);
-    let unsupported =
-        || SignatureFault::Unsupported(shown(if kind == algorithm { kind } else { algorithm }));
+    let mut key = Wire(key);
+    let mut signature = Wire(signature);
+    let kind = key.string()?;
+    let algorithm = signature.string()?;
     match (kind, algorithm) {
-        (b"ssh-ed25519", b"ssh-ed25519") => {
-            let (point, value) = (key.last_string()?, signature.last_string()?);
-            by(&ED25519, point, signed, value)
+        (b"ssh-rsa", b"rsa-sha2-256") => {
+            return verify_rsa(&RSA_PKCS1_2048_8192_SHA256, key, signature, signed);
         }
-        (b"ssh-rsa", b"rsa-sha2-256" | b"rsa-sha2-512") => {
-            let (exponent, modulus) = (key.positive()?, key.positive()?);
-            key.end()?;
-            let value = padded(signature.last_string()?, modulus.len())?;
-            let hash = if algorithm == b"rsa-sha2-256" {
-                &RSA_PKCS1_2048_8192_SHA256
-            } else {
-                &RSA_PKCS1_2048_8192_SHA512
-            };
-            let key = RsaPublicKeyComponents {
-                n: modulus,
-                e: exponent,
-            };
-            key.verify(hash, signed, &value)
-                .map_err(|_| SignatureFault::Wrong)
+        (b"ssh-rsa", b"rsa-sha2-512") => {
+            return verify_rsa(&RSA_PKCS1_2048_8192_SHA512, key, signature, signed);
         }
-        (b"ecdsa-sha2-nistp256" | b"ecdsa-sha2-nistp384" | b"ecdsa-sha2-nistp521", _)
-            if kind == algorithm =>
-        {
-            let (curve, point) = (key.string()?, key.last_string()?);
-            let (by_curve, width): (&'static dyn VerificationAlgorithm, usize) = match (kind, curve)
-            {
-                (b"ecdsa-sha2-nistp256", b"nistp256") => (&ECDSA_P256_SHA256_FIXED, 32),
-                (b"ecdsa-sha2-nistp384", b"nistp384") => (&ECDSA_P384_SHA384_FIXED, 48),
-                (b"ecdsa-sha2-nistp521", b"nistp521") => (&ECDSA_P521_SHA512_FIXED, 66),
-                _ => return Err(SignatureFault::Form),
-            };
-            by(
-                by_curve,
-                point,
-                signed,
-                &pair(signature.last_string()?, width)?,
-            )
+        _ if kind != algorithm => return Err(SignatureFault::Unsupported(shown(algorithm))),
+        _ => {}
+    }
+    match kind {
+        b"ssh-ed25519" => {
+            let point = key.last_string()?;
+            by(&ED25519, point, signed, signature.last_string()?)
         }
-        (b"sk-ssh-ed25519@openssh.com", _) if kind == algorithm => {
-            let (point, application) = (key.string()?, key.last_string()?);
+        b"ecdsa-sha2-nistp256" => {
+            let point = point_on(b"nistp256", &mut key)?;
+            let value = pair(signature.last_string()?, 32)?;
+            by(&ECDSA_P256_SHA256_FIXED, point, signed, &value)
+        }
+        b"ecdsa-sha2-nistp384" => {
+            let point = point_on(b"nistp384", &mut key)?;
+            let value = pair(signature.last_string()?, 48)?;
+            by(&ECDSA_P384_SHA384_FIXED, point, signed, &value)
+        }
+        b"ecdsa-sha2-nistp521" => {
+            let point = point_on(b"nistp521", &mut key)?;
+            let value = pair(signature.last_string()?, 66)?;
+            by(&ECDSA_P521_SHA512_FIXED, point, signed, &value)
+        }
+        b"sk-ssh-ed25519@openssh.com" => {
+            let point = key.string()?;
+            let application = key.last_string()?;
             let value = signature.string()?;
-            by(
-                &ED25519,
-                point,
-                &by_hardware(application, &mut signature, signed)?,
-                value,
-            )
+            let signed = by_hardware(application, &mut signature, signed)?;
+            by(&ED25519, point, &signed, value)
         }
-        (b"sk-ecdsa-sha2-nistp256@openssh.com", _) if kind == algorithm => {
-            let (curve, point, application) = (key.string()?, key.string()?, key.last_string()?);
+        b"sk-ecdsa-sha2-nistp256@openssh.com" => {
+            let curve = key.string()?;
+            let point = key.string()?;
+            let application = key.last_string()?;
             if curve != b"nistp256" {
                 return Err(SignatureFault::Form);
             }
             let value = pair(signature.string()?, 32)?;
-            by(
-                &ECDSA_P256_SHA256_FIXED,
-                point,
-                &by_hardware(application, &mut signature, signed)?,
-                &value,
-            )
+            let signed = by_hardware(application, &mut signature, signed)?;
+            by(&ECDSA_P256_SHA256_FIXED, point, &signed, &value)
         }
-        _ => Err(unsupported()),
+        _ => Err(SignatureFault::Unsupported(shown(algorithm))),
     }
+}
+
+fn verify_rsa(
+    algorithm: &'static RsaParameters,
+    mut key: Wire<'_>,
+    mut signature: Wire<'_>,
+    signed: &[u8],
+) -> Result<(), SignatureFault> {
+    let e = key.positive()?;
+    let n = key.positive()?;
+    key.end()?;
+    let value = padded(signature.last_string()?, n.len())?;
+    let verified = RsaPublicKeyComponents { n, e }.verify(algorithm, signed, &value);
+    verified.map_err(|_| SignatureFault::Wrong)
+}
+
+/// The point of an ECDSA key, which must be on this curve.
+fn point_on<'b>(curve: &[u8], key: &mut Wire<'b>) -> Result<&'b [u8], SignatureFault> {
+    let named = key.string()?;
+    let point = key.last_string()?;
+    if named != curve {
+        return Err(SignatureFault::Form);
+    }
+    Ok(point)
 }
 
 fn by(
@@ -200,28 +213,24 @@ fn by_hardware(
 ) -> Result<Vec<u8>, SignatureFault> {
     let told = signature.take(1 + 4)?;
     signature.end()?;
-    let (application, message) = (
-        digest::digest(&SHA256, application),
-        digest::digest(&SHA256, signed),
-    );
+    let application = digest::digest(&SHA256, application);
+    let message = digest::digest(&SHA256, signed);
     Ok([application.as_ref(), told, message.as_ref()].concat())
 }
 
 /// The two numbers of an ECDSA signature, each this wide.
 fn pair(value: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
     let mut wire = Wire(value);
-    let (r, s) = (
-        padded(wire.positive()?, width)?,
-        padded(wire.positive()?, width)?,
-    );
+    let r = padded(wire.positive()?, width)?;
+    let s = padded(wire.positive()?, width)?;
     wire.end()?;
     Ok([r, s].concat())
 }
 
 fn padded(number: &[u8], width: usize) -> Result<Vec<u8>, SignatureFault> {
-    let zeros = width
-        .checked_sub(number.len())
-        .ok_or(SignatureFault::Form)?;
+    let Some(zeros) = width.checked_sub(number.len()) else {
+        return Err(SignatureFault::Form);
+    };
     Ok([vec![0; zeros].as_slice(), number].concat())
 }
 

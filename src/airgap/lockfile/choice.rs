@@ -15,22 +15,22 @@ mod uv;
 
 use toml::Table;
 
-pub use self::asked::{Choice, Offered};
-use super::kind::Kind;
-use super::reading::LockError;
+pub use self::asked::{GroupChoice, OfferedGroups};
+use super::contents::{self, LockError};
+use super::format::LockFormat;
 
 /// The groups and extras of a lock; none for a format that has none.
 ///
 /// # Errors
 /// Text that is not of its format.
-pub fn offered(name: &str, text: &str) -> Result<Offered, LockError> {
-    Ok(match Kind::of(name, text)? {
-        Kind::Uv => uv::offered(&table(name, text)?),
-        Kind::Pylock => pylock::offered(&table(name, text)?),
-        Kind::Poetry => poetry::offered(&table(name, text)?),
-        Kind::Pdm => pdm::offered(&table(name, text)?),
-        Kind::Pipfile => pipfile::offered(name, text)?,
-        Kind::Requirements => Offered::default(),
+pub fn offered(name: &str, text: &str) -> Result<OfferedGroups, LockError> {
+    Ok(match LockFormat::of(name, text)? {
+        LockFormat::Uv => uv::offered(&table(name, text)?),
+        LockFormat::Pylock => pylock::offered(&table(name, text)?),
+        LockFormat::Poetry => poetry::offered(&table(name, text)?),
+        LockFormat::Pdm => pdm::offered(&table(name, text)?),
+        LockFormat::Pipfile => pipfile::offered(name, text)?,
+        LockFormat::Requirements => OfferedGroups::default(),
     })
 }
 
@@ -38,26 +38,25 @@ pub fn offered(name: &str, text: &str) -> Result<Offered, LockError> {
 ///
 /// # Errors
 /// Text that is not of its format, a marker that is none.
-pub fn narrowed(name: &str, text: &str, choice: &Choice) -> Result<String, LockError> {
-    let kind = Kind::of(name, text)?;
-    if choice.is_all() || kind == Kind::Requirements {
+pub fn narrowed(name: &str, text: &str, choice: &GroupChoice) -> Result<String, LockError> {
+    let kind = LockFormat::of(name, text)?;
+    if choice.is_all() || kind == LockFormat::Requirements {
         return Ok(text.to_owned());
     }
-    if kind == Kind::Pipfile {
+    if kind == LockFormat::Pipfile {
         return pipfile::narrowed(name, text, choice);
     }
     let mut table = table(name, text)?;
     match kind {
-        Kind::Uv => uv::narrow(&mut table, choice, name)?,
-        Kind::Pylock => pylock::narrow(&mut table, choice, name)?,
-        Kind::Poetry => poetry::narrow(&mut table, choice, name)?,
-        Kind::Pdm => pdm::narrow(&mut table, choice),
-        Kind::Pipfile | Kind::Requirements => {}
+        LockFormat::Uv => uv::narrow(&mut table, choice, name)?,
+        LockFormat::Pylock => pylock::narrow(&mut table, choice, name)?,
+        LockFormat::Poetry => poetry::narrow(&mut table, choice, name)?,
+        LockFormat::Pdm => pdm::narrow(&mut table, choice),
+        LockFormat::Pipfile | LockFormat::Requirements => {}
     }
     Ok(table.to_string())
 }
 
 fn table(name: &str, text: &str) -> Result<Table, LockError> {
-    toml::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|why| LockError::of_toml(name, text, &why))
+    contents::from_toml(name, text.trim_start_matches('\u{feff}'))
 }

@@ -4,10 +4,10 @@
 //! together. Pure.
 
 use pep440_rs::VersionSpecifiers;
-use url::Url;
 
-use super::marker::{Marker, Truth, Variable};
-use super::reading::{LockError, Origin};
+use super::contents::LockError;
+use super::marker::{Marker, MarkerVariable, Truth};
+use super::requirement::DirectReference;
 
 /// Sets of markers that may hold together, of the constraints of one project.
 const SETS_MAX: usize = 64;
@@ -38,12 +38,12 @@ pub(super) struct Constraint {
     pub marker: Option<Marker>,
     pub hashes: Vec<String>,
     /// Where the project comes from instead of an index.
-    pub elsewhere: Option<(Origin, Option<Url>)>,
+    pub direct: Option<DirectReference>,
 }
 
 /// What holds together somewhere.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held<'c> {
+pub(super) struct ConstraintSet<'c> {
     /// Where; `None`: everywhere.
     pub marker: Option<Marker>,
     pub constraints: Vec<&'c Constraint>,
@@ -54,41 +54,28 @@ pub(super) fn sets<'c>(
     marker: Option<&Marker>,
     constraints: &'c [Constraint],
     place: &str,
-) -> Result<Vec<Held<'c>>, LockError> {
-    let always = constraints
-        .iter()
-        .filter(|constraint| constraint.marker.is_none());
-    let mut sets = vec![Held {
+) -> Result<Vec<ConstraintSet<'c>>, LockError> {
+    let mut sets = vec![ConstraintSet {
         marker: marker.cloned(),
-        constraints: always.collect(),
+        constraints: under(constraints, None).collect(),
     }];
     let mut known: Vec<&Marker> = Vec::new();
-    for condition in constraints
-        .iter()
-        .filter_map(|constraint| constraint.marker.as_ref())
-    {
+    for constraint in constraints {
+        let Some(condition) = &constraint.marker else {
+            continue;
+        };
         if known.contains(&condition) {
             continue;
         }
         known.push(condition);
-        let under = || {
-            constraints
-                .iter()
-                .filter(|constraint| constraint.marker.as_ref() == Some(condition))
-        };
         let mut split = Vec::new();
-        for held in sets {
-            let both = |other: Marker| Marker::all([held.marker.clone(), Some(other)]);
-            let with = Held {
-                marker: both(condition.clone()),
-                constraints: held.constraints.iter().copied().chain(under()).collect(),
-            };
-            let without = Held {
-                marker: both(condition.clone().negated()),
-                constraints: held.constraints,
-            };
-            split.extend([with, without].into_iter().filter(Held::is_possible));
+        for set in sets {
+            let mut with = set.clone().and(condition.clone());
+            with.constraints.extend(under(constraints, Some(condition)));
+            let without = set.and(condition.clone().negated());
+            split.extend([with, without]);
         }
+        split.retain(ConstraintSet::is_possible);
         sets = split;
         if sets.len() > SETS_MAX {
             let why = format!("more than {SETS_MAX} sets of constraints may hold for it");
@@ -98,55 +85,66 @@ pub(super) fn sets<'c>(
     Ok(sets)
 }
 
-impl Held<'_> {
+/// Those with this marker.
+fn under<'c>(
+    constraints: &'c [Constraint],
+    condition: Option<&'c Marker>,
+) -> impl Iterator<Item = &'c Constraint> {
+    let has_it = move |constraint: &&Constraint| constraint.marker.as_ref() == condition;
+    constraints.iter().filter(has_it)
+}
+
+impl ConstraintSet<'_> {
+    fn and(mut self, condition: Marker) -> Self {
+        self.marker = Marker::all([self.marker, Some(condition)]);
+        self
+    }
+
     /// Whether there may be a machine on which the marker holds: two that exclude each other would ask for what is nowhere.
     fn is_possible(&self) -> bool {
         let Some(marker) = &self.marker else {
             return true;
         };
-        let pythons = std::iter::once((2, 7)).chain((0..=LAST_MINOR).map(|minor| (3, minor)));
-        let pythons: Vec<String> = pythons
-            .map(|(major, minor)| format!("{major}.{minor}"))
-            .collect();
-        SYSTEMS.iter().any(|system| {
-            MACHINES.iter().any(|machine| {
-                IMPLEMENTATIONS.iter().any(|implementation| {
-                    pythons.iter().any(|python| {
+        let mut pythons = vec!["2.7".to_owned()];
+        for minor in 0..=LAST_MINOR {
+            pythons.push(format!("3.{minor}"));
+        }
+        for system in &SYSTEMS {
+            for machine in MACHINES {
+                for implementation in &IMPLEMENTATIONS {
+                    for python in &pythons {
                         let value = |variable| {
-                            Some(vec![value(
-                                variable,
-                                system,
-                                machine,
-                                implementation,
-                                python,
-                            )?])
+                            let value = value(variable, system, machine, implementation, python)?;
+                            Some(vec![value.to_owned()])
                         };
-                        marker.truth(&value) != Truth::No
-                    })
-                })
-            })
-        })
+                        if marker.truth(&value) != Truth::No {
+                            return true;
+                        }
+                    }
+                }
+            }
+        }
+        false
     }
 }
 
-fn value(
-    variable: Variable,
-    [sys_platform, os_name, platform_system]: &[&str; 3],
-    machine: &str,
-    [name, title]: &[&str; 2],
-    python: &str,
-) -> Option<String> {
-    let text = match variable {
-        Variable::SysPlatform => sys_platform,
-        Variable::OsName => os_name,
-        Variable::PlatformSystem => platform_system,
-        Variable::PlatformMachine => machine,
-        Variable::ImplementationName => name,
-        Variable::PlatformPythonImplementation => title,
-        Variable::PythonVersion => python,
-        _ => return None,
-    };
-    Some(text.to_owned())
+fn value<'v>(
+    variable: MarkerVariable,
+    [sys_platform, os_name, platform_system]: &[&'v str; 3],
+    machine: &'v str,
+    [name, title]: &[&'v str; 2],
+    python: &'v str,
+) -> Option<&'v str> {
+    match variable {
+        MarkerVariable::SysPlatform => Some(sys_platform),
+        MarkerVariable::OsName => Some(os_name),
+        MarkerVariable::PlatformSystem => Some(platform_system),
+        MarkerVariable::PlatformMachine => Some(machine),
+        MarkerVariable::ImplementationName => Some(name),
+        MarkerVariable::PlatformPythonImplementation => Some(title),
+        MarkerVariable::PythonVersion => Some(python),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -159,13 +157,13 @@ mod tests {
             specifiers: text.parse().unwrap(),
             marker,
             hashes: Vec::new(),
-            elsewhere: None,
+            direct: None,
         }
     }
 
     fn described(constraints: &[Constraint]) -> Vec<String> {
         let sets = sets(None, constraints, "c.txt:1").unwrap();
-        let of = |held: &Held<'_>| {
+        let of = |held: &ConstraintSet<'_>| {
             let specifiers: Vec<String> = held
                 .constraints
                 .iter()

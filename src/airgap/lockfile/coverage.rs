@@ -5,10 +5,10 @@
 use pep440_rs::VersionSpecifiers;
 use serde::Deserialize;
 
-use super::kind::Kind;
+use super::contents::{self, LockError};
+use super::format::LockFormat;
 use super::marker::Marker;
-use super::reading::{self, LockError};
-use crate::airgap::wanted::Wanted;
+use crate::airgap::wanted::WantedProject;
 
 /// What a lock says of itself; nothing said is everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,14 +20,15 @@ pub struct Coverage {
 
 impl Coverage {
     /// Adds it to what a package of the lock says of itself.
-    pub fn restrict(&self, wanted: &mut Wanted) {
+    pub fn restrict(&self, wanted: &mut WantedProject) {
         let own = wanted.requires_python.take();
-        let both = [&own, &self.requires_python]
-            .into_iter()
-            .flatten()
-            .flat_map(|all| all.iter());
-        wanted.requires_python =
-            Some(both.cloned().collect()).filter(|all: &VersionSpecifiers| !all.is_empty());
+        let mut both = Vec::new();
+        for specifiers in [&own, &self.requires_python].into_iter().flatten() {
+            both.extend(specifiers.iter().cloned());
+        }
+        if !both.is_empty() {
+            wanted.requires_python = Some(both.into_iter().collect());
+        }
         wanted.marker = Marker::all([self.environments.clone(), wanted.marker.take()]);
     }
 }
@@ -35,19 +36,19 @@ impl Coverage {
 /// The few keys, under all the names that the formats have for them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-struct Lock {
+struct CoverageKeys {
     requires_python: Option<String>,
     /// Of pylock.toml.
     environments: Vec<String>,
     /// Of uv.lock: what the project restricts itself to, and the parts of a forked resolution.
     supported_markers: Vec<String>,
     resolution_markers: Vec<String>,
-    metadata: Metadata,
+    metadata: CoverageMetadata,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Metadata {
+struct CoverageMetadata {
     /// Of poetry.lock.
     #[serde(rename = "python-versions")]
     python_versions: Option<String>,
@@ -63,13 +64,13 @@ struct PdmTarget {
 }
 
 #[derive(Debug, Deserialize)]
-struct Pipfile {
+struct PipfileCoverage {
     #[serde(rename = "_meta")]
-    meta: PipfileMeta,
+    meta: PipfileCoverageMeta,
 }
 
 #[derive(Debug, Deserialize)]
-struct PipfileMeta {
+struct PipfileCoverageMeta {
     #[serde(default)]
     requires: PipfileRequires,
 }
@@ -81,79 +82,58 @@ struct PipfileRequires {
     python_full_version: Option<String>,
 }
 
+/// How the platforms of pdm.lock begin, and their `sys_platform`.
+const PDM_PLATFORMS: [(&str, &str); 6] = [
+    ("linux", "linux"),
+    ("manylinux", "linux"),
+    ("musllinux", "linux"),
+    ("alpine", "linux"),
+    ("win", "win32"),
+    ("macos", "darwin"),
+];
+
 /// What a lock is for.
 ///
 /// # Errors
 /// Text that is not of its format, a marker that is none.
 pub fn coverage(name: &str, text: &str) -> Result<Coverage, LockError> {
     let text = text.trim_start_matches('\u{feff}');
-    let kind = Kind::of(name, text)?;
-    if kind == Kind::Requirements {
-        return Ok(Coverage::default());
+    match LockFormat::of(name, text)? {
+        LockFormat::Requirements => return Ok(Coverage::default()),
+        LockFormat::Pipfile => return of_pipfile(name, text),
+        LockFormat::Uv | LockFormat::Pylock | LockFormat::Poetry | LockFormat::Pdm => {}
     }
-    if kind == Kind::Pipfile {
-        return of_pipfile(name, text);
-    }
-    let lock: Lock = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
-    let requires = lock
-        .requires_python
-        .as_deref()
-        .or(lock.metadata.python_versions.as_deref());
-    let forks = [
+    let lock: CoverageKeys = contents::from_toml(name, text)?;
+    let requires = lock.requires_python.or(lock.metadata.python_versions);
+    let mut all = Vec::new();
+    for alternatives in [
         &lock.environments,
         &lock.supported_markers,
         &lock.resolution_markers,
-    ];
-    let mut all = Vec::new();
-    for alternatives in forks {
-        all.push(any_of(alternatives, name)?);
+    ] {
+        all.push(Marker::any(contents::markers(alternatives, name)?));
     }
     let mut targets = Vec::new();
     for target in &lock.metadata.targets {
-        let conditions = target.conditions();
-        let conditions = conditions
-            .iter()
-            .map(|text| reading::marker(Some(text), name));
-        targets.push(Marker::all(conditions.collect::<Result<Vec<_>, _>>()?));
+        targets.push(Marker::all(contents::markers(&target.conditions(), name)?));
     }
-    // One that says nothing is everywhere.
-    all.push(
-        Some(targets)
-            .filter(|targets| !targets.is_empty())
-            .and_then(Marker::any),
-    );
+    all.push(Marker::any(targets));
     Ok(Coverage {
-        requires_python: reading::requires_python(requires),
+        requires_python: contents::requires_python(requires.as_deref()),
         environments: Marker::all(all),
     })
 }
 
-fn any_of(alternatives: &[String], place: &str) -> Result<Option<Marker>, LockError> {
-    let markers = alternatives
-        .iter()
-        .map(|text| reading::marker(Some(text), place));
-    let markers = markers.collect::<Result<Vec<_>, _>>()?;
-    Ok(if markers.is_empty() {
-        None
-    } else {
-        Marker::any(markers)
-    })
-}
-
 fn of_pipfile(name: &str, text: &str) -> Result<Coverage, LockError> {
-    let lock: Pipfile = serde_json::from_str(text)
-        .map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
+    let lock: PipfileCoverage = contents::from_json(name, text)?;
     let requires = lock.meta.requires;
-    let full = requires
-        .python_full_version
-        .map(|version| format!("=={version}"));
-    let text = full.or_else(|| {
-        requires
-            .python_version
-            .map(|version| format!("=={version}.*"))
-    });
+    let text = match (requires.python_full_version, requires.python_version) {
+        (Some(version), _) => Some(format!("=={version}")),
+        (None, Some(version)) => Some(format!("=={version}.*")),
+        (None, None) => None,
+    };
     Ok(Coverage {
-        requires_python: reading::requires_python(text.as_deref()),
+        requires_python: contents::requires_python(text.as_deref()),
         environments: None,
     })
 }
@@ -161,44 +141,27 @@ fn of_pipfile(name: &str, text: &str) -> Result<Coverage, LockError> {
 impl PdmTarget {
     /// As markers that all hold; a platform that is not known to be of one system restricts nothing.
     fn conditions(&self) -> Vec<String> {
-        let specifiers = reading::requires_python(self.requires_python.as_deref());
-        let mut parts: Vec<String> = specifiers
-            .iter()
-            .flat_map(|all| all.iter())
-            .map(|one| {
-                format!(
-                    "python_full_version {} '{}'",
-                    one.operator(),
-                    version_of(one)
-                )
-            })
-            .collect();
+        let mut parts = Vec::new();
+        if let Some(specifiers) = contents::requires_python(self.requires_python.as_deref()) {
+            for specifier in specifiers.iter() {
+                let text = specifier.to_string();
+                let version = text.trim_start_matches(|c: char| !c.is_ascii_digit());
+                let operator = specifier.operator();
+                parts.push(format!("python_full_version {operator} '{version}'"));
+            }
+        }
         let platform = self.platform.as_deref().unwrap_or_default();
-        let system = [
-            ("linux", "linux"),
-            ("manylinux", "linux"),
-            ("musllinux", "linux"),
-            ("alpine", "linux"),
-            ("win", "win32"),
-            ("macos", "darwin"),
-        ]
-        .iter()
-        .find(|(prefix, _)| platform.starts_with(prefix));
-        parts.extend(system.map(|(_, system)| format!("sys_platform == '{system}'")));
-        parts.extend(
-            self.implementation
-                .as_deref()
-                .map(|name| format!("implementation_name == '{name}'")),
-        );
+        let known = PDM_PLATFORMS
+            .iter()
+            .find(|(prefix, _)| platform.starts_with(prefix));
+        if let Some((_, system)) = known {
+            parts.push(format!("sys_platform == '{system}'"));
+        }
+        if let Some(name) = &self.implementation {
+            parts.push(format!("implementation_name == '{name}'"));
+        }
         parts
     }
-}
-
-/// `3.9`, and `3.9.*` where the operator has a star.
-fn version_of(specifier: &pep440_rs::VersionSpecifier) -> String {
-    let text = specifier.to_string();
-    text.trim_start_matches(|c: char| !c.is_ascii_digit())
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -89,39 +89,39 @@ const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry
 
 /// What a file of this name is, if it is known to be nothing that larder reads; `last` is without folders.
 pub(super) fn by_name(last: &str) -> Option<&'static str> {
-    let named = NAMES.iter().find(|(name, _)| *name == last);
-    named
-        .or_else(|| ENDINGS.iter().find(|(ending, _)| last.ends_with(ending)))
-        .map(|(_, what)| *what)
+    for (name, what) in NAMES {
+        if name == last {
+            return Some(what);
+        }
+    }
+    for (ending, what) in ENDINGS {
+        if last.ends_with(ending) {
+            return Some(what);
+        }
+    }
+    None
 }
 
 /// The same by the first bytes.
 pub(super) fn by_magic(bytes: &[u8]) -> Option<&'static str> {
-    let magics: [(&[u8], &str); 4] = [
-        (b"PK\x03\x04", PACKAGE),
-        (b"\x1f\x8b", PACKAGE),
-        (b"BZh", PACKAGE),
-        (b"\xfd7zXZ", PACKAGE),
-    ];
-    magics
-        .iter()
-        .find(|(magic, _)| bytes.starts_with(magic))
-        .map(|(_, what)| *what)
+    let magics: [&[u8]; 4] = [b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ"];
+    if magics.iter().any(|magic| bytes.starts_with(magic)) {
+        return Some(PACKAGE);
+    }
+    None
 }
 
 /// The same by JSON that is no Pipfile.lock.
 pub(super) fn by_json(text: &str) -> Option<&'static str> {
     // Pants puts a comment before it.
-    let body = text
-        .lines()
-        .skip_while(|line| line.trim_start().starts_with("//") || line.trim().is_empty());
-    let body = body.collect::<Vec<_>>().join("\n");
-    if !body.trim_start().starts_with(['{', '[']) {
+    let mut body = text.trim_start();
+    while body.starts_with("//") {
+        body = body.split_once('\n')?.1.trim_start();
+    }
+    if !body.starts_with(['{', '[']) {
         return None;
     }
-    let Ok(value) = serde_json::from_str::<serde_json::Value>(&body) else {
-        return None;
-    };
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
     let has = |key: &str| value.get(key).is_some();
     if has("_meta") {
         return None;
@@ -141,29 +141,30 @@ pub(super) fn by_json(text: &str) -> Option<&'static str> {
 
 /// The same by TOML.
 pub(super) fn by_toml(table: &toml::Table) -> Option<&'static str> {
-    let packages = table
-        .get("package")
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten();
-    let mut sources = packages.filter_map(|package| package.get("source")?.as_str());
-    if sources.any(|source| source.starts_with("registry+") || source.starts_with("git+")) {
-        return Some(OTHER_LANGUAGE);
+    if let Some(toml::Value::Array(packages)) = table.get("package") {
+        let mut sources = packages
+            .iter()
+            .filter_map(|package| package.get("source")?.as_str());
+        if sources.any(|source| source.starts_with("registry+") || source.starts_with("git+")) {
+            return Some(OTHER_LANGUAGE);
+        }
     }
-    (table.contains_key("project") || table.contains_key("build-system"))
-        .then(|| by_name("pyproject.toml"))
-        .flatten()
+    if table.contains_key("project") || table.contains_key("build-system") {
+        return by_name("pyproject.toml");
+    }
+    None
 }
 
 /// The same by the lines of YAML that the tools write.
 pub(super) fn by_yaml(text: &str) -> Option<&'static str> {
-    let mut keys = text
-        .lines()
-        .filter(|line| !line.starts_with([' ', '#', '-', '\t']));
-    let keys: Vec<&str> = keys
-        .by_ref()
-        .filter_map(|line| Some(line.split_once(':')?.0))
-        .collect();
+    let mut keys = Vec::new();
+    for line in text.lines() {
+        if !line.starts_with([' ', '#', '-', '\t'])
+            && let Some((key, _)) = line.split_once(':')
+        {
+            keys.push(key);
+        }
+    }
     let has = |key: &str| keys.contains(&key);
     if has("environments") && has("packages") {
         Some(PIXI)

@@ -4,15 +4,15 @@
 //! nobody knows makes a comparison uncertain, never false, so that nothing is left behind by mistake.
 
 mod compare;
-mod condition;
-mod grammar;
 mod narrowed;
+mod parser;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod truth;
 
-pub use compare::Variable;
-pub use condition::{COMPARISONS_MAX, Marker};
-pub use grammar::MarkerError;
+pub use compare::MarkerVariable;
 pub use narrowed::Narrowed;
+pub use parser::MarkerError;
+pub use tree::{COMPARISONS_MAX, Marker};
 pub use truth::Truth;

@@ -1,4 +1,4 @@
-//! What lock files name: one pure file for each format, all giving a [`Reading`].
+//! What lock files name: one pure file for each format, all giving a [`LockContents`].
 //!
 //! [`read`] for a file or stdin, [`read_name`] for what stands on a command line. Only the fields that are needed are looked
 //! at; unknown ones are ignored, unknown versions are errors that say so. Nothing is resolved. Must not know the disk, the
@@ -6,30 +6,33 @@
 
 mod choice;
 mod constraints;
+mod contents;
 mod coverage;
 mod foreign;
-mod kind;
-mod line;
+mod format;
+mod locked_file;
 pub mod marker;
 mod pdm;
 mod pipfile;
 mod poetry;
 mod pylock;
 mod reach;
-mod reading;
 mod releases;
 mod requirement;
 mod requirements;
+mod requirements_line;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod text;
 mod uv;
 
-pub use choice::{Choice, Offered, narrowed, offered};
+pub use choice::{GroupChoice, OfferedGroups, narrowed, offered};
+pub use contents::{
+    LockContents, LockError, NonIndexPackage, NonIndexSource, Uncompared, Unlocked,
+};
 pub use coverage::{Coverage, coverage};
-pub use kind::Kind;
-pub use reading::{LeftOut, LockError, Origin, Reading, Uncompared, Unlocked};
+pub use format::LockFormat;
 pub use surroundings::Surroundings;
 pub use text::decode;
 
@@ -43,14 +46,14 @@ pub fn read(
     name: &str,
     text: &str,
     surroundings: &mut Surroundings<'_>,
-) -> Result<Reading, LockError> {
-    match Kind::of(name, text)? {
-        Kind::Uv => uv::read(name, text),
-        Kind::Pylock => pylock::read(name, text),
-        Kind::Poetry => poetry::read(name, text),
-        Kind::Pdm => pdm::read(name, text),
-        Kind::Pipfile => pipfile::read(name, text),
-        Kind::Requirements => requirements::read(name, text, surroundings),
+) -> Result<LockContents, LockError> {
+    match LockFormat::of(name, text)? {
+        LockFormat::Uv => uv::read(name, text),
+        LockFormat::Pylock => pylock::read(name, text),
+        LockFormat::Poetry => poetry::read(name, text),
+        LockFormat::Pdm => pdm::read(name, text),
+        LockFormat::Pipfile => pipfile::read(name, text),
+        LockFormat::Requirements => requirements::read(name, text, surroundings),
     }
 }
 
@@ -58,6 +61,6 @@ pub fn read(
 ///
 /// # Errors
 /// Text that is no requirement of PEP 508.
-pub fn read_name(text: &str, place: &str) -> Result<Reading, LockError> {
+pub fn read_name(text: &str, place: &str) -> Result<LockContents, LockError> {
     requirements::read_one(text, place)
 }

@@ -1,20 +1,19 @@
 //! `Pipfile.lock`: pinned versions with the hashes of all their files; no file names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
-use super::reading::{self, LeftOut, LockError, Origin, Reading};
-use crate::airgap::wanted::{Files, Versions, Wanted};
+use super::contents::{self, LockContents, LockError, NonIndexPackage, NonIndexSource};
+use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 
 const SPECIFICATION: u64 = 6;
 
 #[derive(Debug, Deserialize)]
-struct Lock {
+struct PipfileLock {
     #[serde(rename = "_meta")]
-    meta: Meta,
+    meta: PipfileMeta,
     /// `default`, `develop` and what other categories a project has.
     #[serde(flatten)]
     categories: BTreeMap<String, BTreeMap<String, Value>>,
@@ -22,19 +21,19 @@ struct Lock {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Meta {
+struct PipfileMeta {
     pipfile_spec: u64,
     #[serde(default)]
-    sources: Vec<Source>,
+    sources: Vec<PipfileSource>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Source {
+struct PipfileSource {
     url: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Package {
+struct PipfilePackage {
     version: Option<String>,
     #[serde(default)]
     hashes: Vec<String>,
@@ -47,94 +46,75 @@ struct Package {
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
-    let lock: Lock = serde_json::from_str(text)
-        .map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))?;
-    if lock.meta.pipfile_spec != SPECIFICATION {
-        let found = lock.meta.pipfile_spec;
-        let why =
-            format!("Pipfile.lock has pipfile-spec {found}, and this larder reads {SPECIFICATION}");
+pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+    let lock: PipfileLock = contents::from_json(name, text)?;
+    let specification = lock.meta.pipfile_spec;
+    if specification != SPECIFICATION {
+        let why = format!(
+            "Pipfile.lock has pipfile-spec {specification}, and this larder reads {SPECIFICATION}"
+        );
         return Err(LockError::new(name, why));
     }
-    let mut found = Reading::default();
+    let mut found = LockContents::default();
     for source in &lock.meta.sources {
         found.index(source.url.as_deref());
     }
     for (project, value) in lock.categories.values().flatten() {
-        let package = Package::deserialize(value)
-            .map_err(|why| LockError::new(name, format!("`{project}`: {why}")))?;
-        add(&mut found, project, &package, name)?;
+        match PipfilePackage::deserialize(value) {
+            Ok(package) => package.add_to(&mut found, project, name)?,
+            Err(why) => return Err(LockError::new(name, format!("`{project}`: {why}"))),
+        }
     }
     Ok(found)
 }
 
-fn add(
-    found: &mut Reading,
-    project: &str,
-    package: &Package,
-    place: &str,
-) -> Result<(), LockError> {
-    if let Some((why, url)) = package.elsewhere() {
-        if !matches!(package.path.as_deref(), Some("." | "./")) {
-            found.left_out.push(LeftOut {
-                project: Some(project.to_owned()),
-                why,
-                url: url.and_then(|url| Url::parse(url).ok()),
-                at: package.location().map(str::to_owned),
-                sha256: package
-                    .hashes
-                    .iter()
-                    .filter_map(|hash| reading::sha256(hash))
-                    .next(),
-                marker: reading::marker(package.markers.as_deref(), place)?,
-                place: place.to_owned(),
-            });
+impl PipfilePackage {
+    fn add_to(
+        &self,
+        found: &mut LockContents,
+        project: &str,
+        place: &str,
+    ) -> Result<(), LockError> {
+        let digests = self.hashes.iter().filter_map(|hash| contents::sha256(hash));
+        if let Some((source, at)) = self.elsewhere() {
+            if !contents::is_own_tree(self.path.as_deref()) {
+                let sha256 = digests.clone().next();
+                let marker = contents::marker(self.markers.as_deref(), place)?;
+                let left = NonIndexPackage::new(project, source, Some(at), sha256, marker, place);
+                found.left_out.push(left);
+            }
+            return Ok(());
         }
-        return Ok(());
-    }
-    let project = reading::project(project, place)?;
-    let pinned = package
-        .version
-        .as_deref()
-        .unwrap_or_default()
-        .trim_start_matches('=');
-    let hashes: BTreeSet<_> = package
-        .hashes
-        .iter()
-        .filter_map(|hash| reading::sha256(hash))
-        .collect();
-    found.compare(&project, package.hashes.iter().map(String::as_str), place);
-    found.add(Wanted {
-        versions: Versions::Exactly(reading::version(&project, pinned, place)?),
-        project,
-        files: if hashes.is_empty() {
-            Files::Any
-        } else {
-            Files::Hashed(hashes)
-        },
-        requires_python: None,
-        marker: reading::marker(package.markers.as_deref(), place)?,
-        prereleases: None,
-        place: place.to_owned(),
-    });
-    Ok(())
-}
-
-impl Package {
-    /// The URL or path of what comes from no index.
-    fn location(&self) -> Option<&str> {
-        let places = [&self.git, &self.hg, &self.svn, &self.file, &self.path];
-        places.into_iter().find_map(|place| place.as_deref())
+        let project = contents::project(project, place)?;
+        let pinned = self.version.as_deref().unwrap_or_default();
+        let version = contents::version(&project, pinned.trim_start_matches('='), place)?;
+        let algorithms = self.hashes.iter().map(|hash| contents::algorithm(hash));
+        found.compare(&project, algorithms, place);
+        found.add(WantedProject {
+            versions: WantedVersions::Exactly(version),
+            project,
+            files: WantedFiles::hashed(digests.collect()),
+            requires_python: None,
+            marker: contents::marker(self.markers.as_deref(), place)?,
+            prereleases: None,
+            place: place.to_owned(),
+        });
+        Ok(())
     }
 
-    fn elsewhere(&self) -> Option<(Origin, Option<&str>)> {
-        if self.git.is_some() || self.hg.is_some() || self.svn.is_some() {
-            return Some((Origin::Repository, None));
+    /// Where it comes from, if not from an index: with its URL or path.
+    fn elsewhere(&self) -> Option<(NonIndexSource, &str)> {
+        let repository = [&self.git, &self.hg, &self.svn]
+            .into_iter()
+            .flatten()
+            .next();
+        if let Some(at) = repository {
+            return Some((NonIndexSource::Repository, at));
         }
-        match self.file.as_deref() {
-            Some(url) if reading::is_http(url) => Some((Origin::DirectUrl, Some(url))),
-            None if self.path.is_none() => None,
-            _ => Some((Origin::Path, None)),
+        match &self.file {
+            Some(url) if contents::is_http(url) => Some((NonIndexSource::DirectUrl, url)),
+            Some(file) => Some((NonIndexSource::Path, file)),
+            None => Some((NonIndexSource::Path, self.path.as_deref()?)),
         }
     }
 }

@@ -3,28 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use url::Url;
 
+use super::contents::{
+    self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
+};
+use super::locked_file::LockedFile;
 use super::marker::Marker;
-use super::reading::{self, LeftOut, LockError, Origin, Reading};
-use crate::airgap::wanted::{Files, NamedFile, Wanted};
 use crate::values::digest::Digest;
 
 #[derive(Debug, Deserialize)]
-struct Lock {
+struct PoetryLock {
     #[serde(default)]
-    package: Vec<Package>,
-    metadata: Metadata,
+    package: Vec<PoetryPackage>,
+    metadata: PoetryMetadata,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Metadata {
+struct PoetryMetadata {
     /// Not in 1.0 and before.
     lock_version: Option<String>,
     /// By name, in 1.x.
     #[serde(default)]
-    files: BTreeMap<String, Vec<File>>,
+    files: BTreeMap<String, Vec<LockedFile>>,
     /// By name, before 1.0: sha256 in hex.
     #[serde(default)]
     hashes: BTreeMap<String, Vec<String>>,
@@ -32,71 +33,54 @@ struct Metadata {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Package {
+struct PoetryPackage {
     name: String,
     version: String,
     python_versions: Option<String>,
     #[serde(default)]
-    files: Vec<File>,
+    files: Vec<LockedFile>,
     /// The groups that need it; in 2.x.
     #[serde(default)]
     groups: BTreeSet<String>,
     /// `marker` in 1.0.
     #[serde(alias = "marker")]
-    markers: Option<Markers>,
-    source: Option<Source>,
+    markers: Option<PoetryMarkers>,
+    source: Option<PoetrySource>,
 }
 
 /// One for all groups, or one for each that has any: a group that is left out needs the package everywhere.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Markers {
+enum PoetryMarkers {
     Of(String),
     OfGroups(BTreeMap<String, String>),
 }
 
 #[derive(Debug, Deserialize)]
-struct Source {
+struct PoetrySource {
     r#type: Option<String>,
     url: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct File {
-    file: String,
-    hash: Option<String>,
-}
-
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
-    let lock: Lock = toml::from_str(text).map_err(|why| LockError::of_toml(name, text, &why))?;
+pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+    let lock: PoetryLock = contents::from_toml(name, text)?;
     let version = lock.metadata.lock_version.as_deref().unwrap_or("1.0");
     if !version.starts_with("1.") && !version.starts_with("2.") {
         let why = format!("poetry.lock has version {version}, and this larder reads 1.x and 2.x");
         return Err(LockError::new(name, why));
     }
-    let mut found = Reading::default();
+    let mut found = LockContents::default();
     for package in &lock.package {
+        let marker = package.marker(name)?;
         let url = package
             .source
             .as_ref()
             .and_then(|source| source.url.as_deref());
-        if let Some(why) = package.elsewhere() {
-            found.left_out.push(LeftOut {
-                project: Some(package.name.clone()),
-                why,
-                url: url
-                    .and_then(|url| Url::parse(url).ok())
-                    .filter(|_| why == Origin::DirectUrl),
-                at: url.map(str::to_owned),
-                sha256: package
-                    .files
-                    .iter()
-                    .filter_map(|file| reading::sha256(file.hash.as_deref()?))
-                    .next(),
-                marker: package.marker(name)?,
-                place: name.to_owned(),
-            });
+        if let Some(source) = package.elsewhere() {
+            let sha256 = package.files.iter().find_map(LockedFile::sha256);
+            let left = NonIndexPackage::new(&package.name, source, url, sha256, marker, name);
+            found.left_out.push(left);
             continue;
         }
         found.index(url);
@@ -104,36 +88,35 @@ pub(super) fn read(name: &str, text: &str) -> Result<Reading, LockError> {
             Some(files) if package.files.is_empty() => files,
             _ => &package.files,
         };
-        let named = files.iter().map(File::named).collect();
-        let mut locked = reading::locked(&package.name, Some(&package.version), named, name)?;
-        for file in files {
-            found.compare(&locked.project, file.hash.as_deref().into_iter(), name);
+        if files.iter().any(|file| file.named().is_none()) {
+            let why = format!("a file of `{}` has no name", package.name);
+            return Err(LockError::new(name, why));
         }
-        let older = lock
+        let digests = lock
             .metadata
             .hashes
             .get(&package.name)
             .into_iter()
             .flatten();
-        let older: BTreeSet<Digest> = older.filter_map(|hex| Digest::parse(hex)).collect();
-        if files.is_empty() && !older.is_empty() {
-            locked.files = Files::Hashed(older);
-        }
-        found.add(Wanted {
-            requires_python: reading::requires_python(package.python_versions.as_deref()),
-            marker: package.marker(name)?,
-            ..locked
-        });
+        let locked = LockedPackage {
+            name: &package.name,
+            version: Some(&package.version),
+            files: files.iter().collect(),
+            digests: digests.filter_map(|hex| Digest::parse(hex)).collect(),
+            requires_python: package.python_versions.as_deref(),
+            marker,
+        };
+        found.lock(locked, name)?;
     }
     Ok(found)
 }
 
-impl Package {
-    fn elsewhere(&self) -> Option<Origin> {
+impl PoetryPackage {
+    fn elsewhere(&self) -> Option<NonIndexSource> {
         match self.source.as_ref()?.r#type.as_deref()? {
-            "git" | "hg" | "svn" | "bzr" => Some(Origin::Repository),
-            "directory" | "file" => Some(Origin::Path),
-            "url" => Some(Origin::DirectUrl),
+            "git" | "hg" | "svn" | "bzr" => Some(NonIndexSource::Repository),
+            "directory" | "file" => Some(NonIndexSource::Path),
+            "url" => Some(NonIndexSource::DirectUrl),
             _ => None,
         }
     }
@@ -141,26 +124,16 @@ impl Package {
     fn marker(&self, place: &str) -> Result<Option<Marker>, LockError> {
         match &self.markers {
             None => Ok(None),
-            Some(Markers::Of(text)) => reading::marker(Some(text), place),
-            Some(Markers::OfGroups(table)) => {
+            Some(PoetryMarkers::Of(text)) => contents::marker(Some(text), place),
+            Some(PoetryMarkers::OfGroups(table)) => {
                 let groups: BTreeSet<&String> = self.groups.iter().chain(table.keys()).collect();
-                let parts = groups
-                    .into_iter()
-                    .map(|group| reading::marker(table.get(group).map(String::as_str), place));
-                Ok(Marker::any(parts.collect::<Result<Vec<_>, _>>()?))
+                let mut parts = Vec::new();
+                for group in groups {
+                    let text = table.get(group).map(String::as_str);
+                    parts.push(contents::marker(text, place)?);
+                }
+                Ok(Marker::any(parts))
             }
-        }
-    }
-}
-
-impl File {
-    fn named(&self) -> NamedFile {
-        let sha256 = self.hash.as_deref().and_then(reading::sha256);
-        NamedFile {
-            filename: self.file.clone(),
-            sha256,
-            size: None,
-            url: None,
         }
     }
 }

@@ -33,68 +33,58 @@ pub(super) fn markers(nodes: &[Node]) -> Vec<Option<Marker>> {
     for (at, node) in nodes.iter().enumerate() {
         named.entry(&node.name).or_default().push(at);
     }
-    let mut incoming: Vec<Vec<(usize, &Option<Marker>)>> =
-        nodes.iter().map(|_| Vec::new()).collect();
+    let mut incoming = vec![Vec::new(); nodes.len()];
     for (from, node) in nodes.iter().enumerate() {
         for edge in &node.edges {
             for &to in named.get(edge.name.as_str()).into_iter().flatten() {
-                let meant = edge.version.is_none()
-                    || nodes
-                        .get(to)
-                        .is_some_and(|node| node.version == edge.version);
-                if let Some(edges) = incoming.get_mut(to).filter(|_| meant) {
+                let (Some(target), Some(edges)) = (nodes.get(to), incoming.get_mut(to)) else {
+                    continue;
+                };
+                if edge.version.is_none() || edge.version == target.version {
                     edges.push((from, &edge.marker));
                 }
             }
         }
     }
-    let mut walk = Walk {
+    let mut walk = GraphWalk {
         nodes,
         incoming,
-        known: vec![State::Unseen; nodes.len()],
+        known: vec![ReachedWhen::Unseen; nodes.len()],
     };
     (0..nodes.len()).map(|at| walk.marker(at, 0)).collect()
 }
 
 #[derive(Clone)]
-enum State {
+enum ReachedWhen {
     Unseen,
     /// On the way to itself: a circle adds no condition.
     Open,
     Known(Option<Marker>),
 }
 
-struct Walk<'n> {
+struct GraphWalk<'n> {
     nodes: &'n [Node],
-    /// For each node who depends on it, and when.
+    /// For each node the ones that depend on it, and when.
     incoming: Vec<Vec<(usize, &'n Option<Marker>)>>,
-    known: Vec<State>,
+    known: Vec<ReachedWhen>,
 }
 
-impl Walk<'_> {
+impl GraphWalk<'_> {
     fn marker(&mut self, at: usize, depth: usize) -> Option<Marker> {
         match self.known.get(at)? {
-            State::Known(marker) => return marker.clone(),
-            State::Open => return None,
-            State::Unseen if depth > DEPTH_MAX => return None,
-            State::Unseen => {}
+            ReachedWhen::Known(marker) => return marker.clone(),
+            ReachedWhen::Open => return None,
+            ReachedWhen::Unseen if depth > DEPTH_MAX => return None,
+            ReachedWhen::Unseen => {}
         }
-        self.set(at, State::Open);
-        let forks = self
-            .nodes
-            .get(at)
-            .map(|node| node.forks.clone())
-            .unwrap_or_default();
-        let forked = if forks.is_empty() {
-            None
-        } else {
-            small(Marker::any(forks))
-        };
+        self.set(at, ReachedWhen::Open);
+        let forks = self.nodes.get(at)?.forks.clone();
+        let forked = small(Marker::any(forks));
         let reached = self.reached(at, depth);
         let marker = small(Marker::all([reached.clone(), forked.clone()]))
             .or(reached)
             .or(forked);
-        self.set(at, State::Known(marker.clone()));
+        self.set(at, ReachedWhen::Known(marker.clone()));
         marker
     }
 
@@ -109,19 +99,16 @@ impl Walk<'_> {
             let parent = self.marker(from, depth + 1);
             ways.push(Marker::all([parent, marker.clone()]));
         }
-        let whole = Marker::any(ways);
-        if whole
-            .as_ref()
-            .is_some_and(|whole| whole.comparisons() > COMPARISONS_MAX)
-        {
-            return small(Marker::any(
-                edges.into_iter().map(|(_, marker)| marker.clone()),
-            ));
+        match Marker::any(ways) {
+            Some(whole) if whole.comparisons() > COMPARISONS_MAX => {
+                let own = edges.into_iter().map(|(_, marker)| marker.clone());
+                small(Marker::any(own))
+            }
+            whole => whole,
         }
-        whole
     }
 
-    fn set(&mut self, at: usize, state: State) {
+    fn set(&mut self, at: usize, state: ReachedWhen) {
         if let Some(known) = self.known.get_mut(at) {
             *known = state;
         }

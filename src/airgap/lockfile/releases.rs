@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::line::{EVERY, NONE, Releases};
-use super::reading::{self, LockError};
+use super::contents::{self, LockError};
+use super::requirements_line::{EVERY, NONE, Releases};
 use crate::simple::ProjectName;
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl ReleaseControl {
                 }
                 NONE => *chosen = Chosen::default(),
                 name => {
-                    let project = reading::project(name, place)?;
+                    let project = contents::project(name, place)?;
                     other.named.remove(&project);
                     chosen.named.insert(project);
                 }
@@ -53,15 +53,18 @@ impl ReleaseControl {
 
     /// Whether they count for this project; `None`: nothing is said.
     pub(super) fn prereleases(&self, project: &ProjectName) -> Option<bool> {
-        let (all, finals) = (&self.all_releases, &self.only_final);
-        let order = [
-            (all.named.contains(project), true),
-            (finals.named.contains(project), false),
-            (all.every, true),
-            (finals.every, false),
-        ];
-        order
-            .into_iter()
-            .find_map(|(holds, answer)| holds.then_some(answer))
+        let all = &self.all_releases;
+        let finals = &self.only_final;
+        if all.named.contains(project) {
+            Some(true)
+        } else if finals.named.contains(project) {
+            Some(false)
+        } else if all.every {
+            Some(true)
+        } else if finals.every {
+            Some(false)
+        } else {
+            None
+        }
     }
 }

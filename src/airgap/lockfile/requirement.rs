@@ -1,28 +1,36 @@
 //! One requirement of PEP 508: `name[extras] >=1,<2 ; marker`, `name @ URL`, or a bare URL or path.
 
-use pep440_rs::{Operator, VersionSpecifier, VersionSpecifiers};
+use pep440_rs::{Operator, VersionSpecifiers};
 use url::Url;
 
+use super::contents::{self, LockError, NonIndexPackage, NonIndexSource};
 use super::marker::Marker;
-use super::reading::{self, LockError, Origin};
-use crate::airgap::wanted::Versions;
+use crate::airgap::wanted::WantedVersions;
 use crate::simple::ProjectName;
+use crate::values::digest::Digest;
 
 /// What follows the name decides what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Requirement {
-    Project {
-        project: ProjectName,
-        specifiers: VersionSpecifiers,
-        marker: Option<Marker>,
-    },
-    /// Of no index.
-    Elsewhere {
-        name: Option<String>,
-        why: Origin,
-        url: Option<Url>,
-        marker: Option<Marker>,
-    },
+    Project(ProjectRequirement),
+    Direct(DirectReference),
+}
+
+/// A project of an index.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ProjectRequirement {
+    pub project: ProjectName,
+    pub specifiers: VersionSpecifiers,
+    pub marker: Option<Marker>,
+}
+
+/// A URL or path, of no index (PEP 440 and 508: direct reference).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct DirectReference {
+    pub name: Option<String>,
+    pub source: NonIndexSource,
+    pub url: Option<Url>,
+    pub marker: Option<Marker>,
 }
 
 /// Endings that make a bare word a file.
@@ -32,74 +40,85 @@ const ARCHIVES: [&str; 6] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".ta
 pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let text = text.trim();
     let (target, marker) = without_marker(text);
-    if let Some((why, url)) = bare(target) {
-        let marker = reading::marker(marker, place)?;
-        return Ok(Requirement::Elsewhere {
+    if let Some((source, url)) = bare(target) {
+        return Ok(Requirement::Direct(DirectReference {
             name: named_in_fragment(target),
-            why,
+            source,
             url,
-            marker,
-        });
+            marker: contents::marker(marker, place)?,
+        }));
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
-        .unwrap_or(text.len());
-    let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let rest = text.trim_start_matches(is_name);
+    let name = text.strip_suffix(rest).unwrap_or_default();
     let rest = after_extras(rest.trim_start(), place)?;
     if let Some(target) = rest.strip_prefix('@') {
         let (target, marker) = without_marker(target.trim_start());
-        let (why, url) = bare(target).unwrap_or((Origin::Path, None));
-        let marker = reading::marker(marker, place)?;
-        return Ok(Requirement::Elsewhere {
+        let (source, url) = bare(target).unwrap_or((NonIndexSource::Path, None));
+        return Ok(Requirement::Direct(DirectReference {
             name: Some(name.to_owned()),
-            why,
+            source,
             url,
-            marker,
-        });
+            marker: contents::marker(marker, place)?,
+        }));
     }
-    let project = ProjectName::parse(name)
-        .map_err(|why| LockError::new(place, format!("`{text}` is not a requirement: {why}")))?;
-    let (specifiers, marker) = rest
-        .split_once(';')
-        .map_or((rest, None), |(left, right)| (left, Some(right)));
-    let specifiers = specifiers.trim();
-    let specifiers = specifiers
+    let wrong = |why: &str| LockError::new(place, format!("`{text}` is not a requirement: {why}"));
+    let project = ProjectName::parse(name).map_err(|why| wrong(&why.to_string()))?;
+    let (specifiers, marker) = match rest.split_once(';') {
+        Some((specifiers, marker)) => (specifiers.trim(), Some(marker)),
+        None => (rest.trim(), None),
+    };
+    let inner = specifiers
         .strip_prefix('(')
-        .and_then(|inner| inner.strip_suffix(')'))
-        .unwrap_or(specifiers);
-    Ok(Requirement::Project {
-        specifiers: reading::specifiers(specifiers).map_err(|why| {
-            LockError::new(
-                place,
-                format!(
-                    "`{text}` is not a requirement: {}",
-                    one_line(&why.to_string())
-                ),
-            )
-        })?,
-        marker: reading::marker(marker, place)?,
+        .and_then(|rest| rest.strip_suffix(')'));
+    let specifiers = contents::specifiers(inner.unwrap_or(specifiers));
+    Ok(Requirement::Project(ProjectRequirement {
+        // The message draws arrows below its first line.
+        specifiers: specifiers.map_err(|why| wrong(first_line(&why.to_string())))?,
+        marker: contents::marker(marker, place)?,
         project,
-    })
+    }))
+}
+
+impl DirectReference {
+    /// What no index gives, with the sha256 of the options or of the URL itself.
+    pub(super) fn left_out(&self, hashes: &[String], place: &str) -> NonIndexPackage {
+        let sha256 = hashes.iter().find_map(|hash| contents::sha256(hash));
+        NonIndexPackage {
+            project: self.name.clone(),
+            source: self.source,
+            at: self.url.as_ref().map(Url::to_string),
+            sha256: sha256.or_else(|| sha256_in_fragment(self.url.as_ref()?)),
+            url: self.url.clone(),
+            marker: self.marker.clone(),
+            place: place.to_owned(),
+        }
+    }
 }
 
 /// Which versions these are: one if they pin it, as `==1.2` does and `==1.2.*` does not.
-pub(super) fn versions(specifiers: &VersionSpecifiers) -> Versions {
-    let pins =
-        |one: &&VersionSpecifier| matches!(one.operator(), Operator::Equal | Operator::ExactEqual);
-    match specifiers.iter().find(pins) {
-        Some(pin) if specifiers.contains(pin.version()) => Versions::Exactly(pin.version().clone()),
-        _ if specifiers.is_empty() => Versions::Latest(1),
-        _ => Versions::Matching(specifiers.clone()),
+pub(super) fn versions(specifiers: &VersionSpecifiers) -> WantedVersions {
+    if specifiers.is_empty() {
+        return WantedVersions::Latest(1);
     }
+    for specifier in specifiers.iter() {
+        if matches!(specifier.operator(), Operator::Equal | Operator::ExactEqual) {
+            let pin = specifier.version();
+            if specifiers.contains(pin) {
+                return WantedVersions::Exactly(pin.clone());
+            }
+            break;
+        }
+    }
+    WantedVersions::Matching(specifiers.clone())
 }
 
 /// A URL or path, and the marker behind it. A URL may have a semicolon of its own: one begins a marker where a blank stands
 /// beside it, as pip and packaging have it, or where what follows is a marker.
 fn without_marker(text: &str) -> (&str, Option<&str>) {
-    for (at, _) in text.match_indices(';') {
-        let Some((before, marker)) = text.get(..at).zip(text.get(at + 1..)) else {
-            continue;
-        };
+    for (at, semicolon) in text.match_indices(';') {
+        let (before, rest) = text.split_at(at);
+        let marker = rest.strip_prefix(semicolon).unwrap_or_default();
         let apart =
             before.ends_with(char::is_whitespace) || marker.starts_with(char::is_whitespace);
         if apart || marker.is_empty() || Marker::parse(marker).is_ok() {
@@ -112,48 +131,51 @@ fn without_marker(text: &str) -> (&str, Option<&str>) {
 /// The URL or path of a requirement that is of no index, without what stands around it.
 pub(super) fn location(text: &str) -> &str {
     let (target, _) = without_marker(text);
-    let behind_name = target
-        .split_once(" @ ")
-        .map_or(target, |(_, target)| target);
-    behind_name
-        .trim()
-        .split([' ', '\t'])
-        .next()
-        .unwrap_or_default()
+    match target.split_once(" @ ") {
+        Some((_, target)) => first_word(target.trim()),
+        None => first_word(target.trim()),
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split([' ', '\t']).next().unwrap_or_default()
 }
 
 /// A URL or path that stands alone.
-fn bare(text: &str) -> Option<(Origin, Option<Url>)> {
-    let word = text.split([' ', '\t']).next().unwrap_or_default();
-    if let Some((scheme, _)) = word
-        .split_once("://")
-        .filter(|(scheme, _)| is_scheme(scheme))
-    {
-        return Some(match scheme {
-            "http" | "https" => (Origin::DirectUrl, Url::parse(word).ok()),
-            "file" => (Origin::Path, None),
-            _ => (Origin::Repository, None),
-        });
+fn bare(text: &str) -> Option<(NonIndexSource, Option<Url>)> {
+    let word = first_word(text);
+    match word.split_once("://") {
+        Some(("http" | "https", _)) => {
+            return Some((NonIndexSource::DirectUrl, Url::parse(word).ok()));
+        }
+        Some(("file", _)) => return Some((NonIndexSource::Path, None)),
+        Some((scheme, _)) if is_scheme(scheme) => return Some((NonIndexSource::Repository, None)),
+        _ => {}
     }
     let before = word.split(['@', '[']).next().unwrap_or_default();
     let is_path = word.starts_with(['.', '/', '~', '\\'])
         || before.contains(['/', '\\'])
         || ARCHIVES.iter().any(|ending| before.ends_with(ending));
-    is_path.then_some((Origin::Path, None))
+    is_path.then_some((NonIndexSource::Path, None))
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_part)
 }
 
 /// `#egg=NAME`, as older files have it.
 fn named_in_fragment(text: &str) -> Option<String> {
     let (_, name) = text.split_once("#egg=")?;
-    let name = name.split(['&', ' ', '[', '=', '<', '>']).next()?;
-    Some(name.to_owned()).filter(|name| !name.is_empty())
+    match name.split(['&', ' ', '[', '=', '<', '>']).next() {
+        Some("") | None => None,
+        Some(name) => Some(name.to_owned()),
+    }
+}
+
+fn sha256_in_fragment(url: &Url) -> Option<Digest> {
+    let mut pairs = url.fragment()?.split('&');
+    Digest::parse(pairs.find_map(|pair| pair.strip_prefix("sha256="))?)
 }
 
 fn after_extras<'t>(text: &'t str, place: &str) -> Result<&'t str, LockError> {
@@ -166,7 +188,6 @@ fn after_extras<'t>(text: &'t str, place: &str) -> Result<&'t str, LockError> {
     }
 }
 
-/// The first line of a message that draws arrows below the text.
-fn one_line(text: &str) -> &str {
+fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }

@@ -4,19 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pep440_rs::VersionSpecifiers;
-use url::Url;
+use pep440_rs::{VersionSpecifier, VersionSpecifiers};
 
 use super::constraints::{self, Constraint};
-use super::line::{self, Line};
-use super::marker::Marker;
-use super::reading::{self, LeftOut, LockError, Origin, Reading, Unlocked, sha256};
+use super::contents::{self, LockContents, LockError, NonIndexPackage, NonIndexSource, Unlocked};
 use super::releases::ReleaseControl;
-use super::requirement::{self, Requirement};
+use super::requirement::{self, DirectReference, ProjectRequirement, Requirement};
+use super::requirements_line::{self, RequirementsLine};
 use super::surroundings::Surroundings;
-use crate::airgap::wanted::{Files, Versions, Wanted};
+use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 use crate::simple::ProjectName;
-use crate::values::digest::Digest;
 use crate::values::secret::without_credentials;
 
 /// Files within files.
@@ -34,23 +31,21 @@ enum Purpose {
 
 /// A line that names a project.
 #[derive(Debug)]
-struct Named {
-    project: ProjectName,
-    specifiers: VersionSpecifiers,
-    marker: Option<Marker>,
+struct NamedLine {
+    requirement: ProjectRequirement,
     hashes: Vec<String>,
     place: String,
 }
 
-struct Walk<'a, 's> {
+struct RequirementsReader<'a, 's> {
     surroundings: &'a mut Surroundings<'s>,
     /// The files being read, each named by the one before it; here and in `seen` without detours.
     open: Vec<String>,
     seen: BTreeSet<(Purpose, String)>,
-    named: Vec<Named>,
+    named: Vec<NamedLine>,
     constraints: BTreeMap<ProjectName, Vec<Constraint>>,
     releases: ReleaseControl,
-    found: Reading,
+    found: LockContents,
 }
 
 /// Reads it and what it names; `name` is what the file is called in reports, and what nested names are relative to.
@@ -58,58 +53,56 @@ pub(super) fn read(
     name: &str,
     text: &str,
     surroundings: &mut Surroundings<'_>,
-) -> Result<Reading, LockError> {
-    let mut walk = Walk {
-        surroundings,
-        open: vec![direct(name)],
-        seen: BTreeSet::from([(Purpose::Requirements, direct(name))]),
-        named: Vec::new(),
-        constraints: BTreeMap::new(),
-        releases: ReleaseControl::default(),
-        found: Reading::default(),
-    };
-    walk.file(name, text, Purpose::Requirements)?;
-    walk.finish()
+) -> Result<LockContents, LockError> {
+    let mut reader = RequirementsReader::new(surroundings);
+    reader.open.push(direct(name));
+    reader.seen.insert((Purpose::Requirements, direct(name)));
+    reader.file(name, text, Purpose::Requirements)?;
+    reader.finish()
 }
 
 /// Reads a requirement that stands alone, as on a command line.
-pub(super) fn read_one(text: &str, place: &str) -> Result<Reading, LockError> {
-    let variable = |_: &str| None;
-    let mut none = |_: &str| Err("not here".to_owned());
+pub(super) fn read_one(text: &str, place: &str) -> Result<LockContents, LockError> {
     let mut surroundings = Surroundings {
-        read: &mut none,
-        variable: &variable,
+        read: &mut |_| Err("not here".to_owned()),
+        variable: &|_| None,
     };
-    let mut walk = Walk {
-        surroundings: &mut surroundings,
-        open: Vec::new(),
-        seen: BTreeSet::new(),
-        named: Vec::new(),
-        constraints: BTreeMap::new(),
-        releases: ReleaseControl::default(),
-        found: Reading::default(),
-    };
-    walk.requirement(text, Vec::new(), Purpose::Requirements, place)?;
-    walk.finish()
+    let mut reader = RequirementsReader::new(&mut surroundings);
+    reader.requirement(text, Vec::new(), Purpose::Requirements, place)?;
+    reader.finish()
 }
 
-impl Walk<'_, '_> {
+impl<'a, 's> RequirementsReader<'a, 's> {
+    fn new(surroundings: &'a mut Surroundings<'s>) -> Self {
+        Self {
+            surroundings,
+            open: Vec::new(),
+            seen: BTreeSet::new(),
+            named: Vec::new(),
+            constraints: BTreeMap::new(),
+            releases: ReleaseControl::default(),
+            found: LockContents::default(),
+        }
+    }
+
     fn file(&mut self, name: &str, text: &str, purpose: Purpose) -> Result<(), LockError> {
-        for (number, text) in line::logical(text) {
+        for (number, text) in requirements_line::logical(text) {
             let place = format!("{name}:{number}");
-            let text = line::expanded(&text, self.surroundings.variable);
-            match line::read(&text, &place)? {
-                Line::Nothing => {}
-                Line::Index(url) => self.found.index(Some(&url)),
-                Line::Editable(target) => self.editable(&target, &place),
-                Line::Releases(option, names) => self.releases.add(option, &names, &place)?,
-                Line::Requirements(nested) => {
+            let text = requirements_line::expanded(&text, self.surroundings.variable);
+            match requirements_line::read(&text, &place)? {
+                RequirementsLine::Nothing => {}
+                RequirementsLine::Index(url) => self.found.index(Some(&url)),
+                RequirementsLine::Editable(target) => self.editable(&target, &place),
+                RequirementsLine::Releases(option, names) => {
+                    self.releases.add(option, &names, &place)?
+                }
+                RequirementsLine::Requirements(nested) => {
                     self.nested(name, &nested, Purpose::Requirements.max(purpose), &place)?
                 }
-                Line::Constraints(nested) => {
+                RequirementsLine::Constraints(nested) => {
                     self.nested(name, &nested, Purpose::Constraints, &place)?
                 }
-                Line::Requirement { text, hashes } => {
+                RequirementsLine::Requirement { text, hashes } => {
                     self.requirement(&text, hashes, purpose, &place)?
                 }
             }
@@ -126,21 +119,15 @@ impl Walk<'_, '_> {
     ) -> Result<(), LockError> {
         if nested.contains("://") {
             let shown = without_credentials(nested);
-            return Err(LockError::new(
-                place,
-                format!("{shown} is not fetched: save it, and name the file here"),
-            ));
+            let why = format!("{shown} is not fetched: save it, and name the file here");
+            return Err(LockError::new(place, why));
         }
         let path = beside(from, nested);
         let identity = direct(&path);
         if self.open.contains(&identity) {
-            return Err(LockError::new(
-                place,
-                format!(
-                    "{identity} names itself, by way of {}",
-                    self.open.join(", ")
-                ),
-            ));
+            let way = self.open.join(", ");
+            let why = format!("{identity} names itself, by way of {way}");
+            return Err(LockError::new(place, why));
         }
         if !self.seen.insert((purpose, identity.clone())) {
             return Ok(());
@@ -159,27 +146,19 @@ impl Walk<'_, '_> {
     }
 
     fn editable(&mut self, target: &str, place: &str) {
-        let (project, why, url, marker) = match requirement::read(target, place) {
-            Ok(Requirement::Elsewhere {
-                name,
-                why,
-                url,
-                marker,
-            }) => (name, why, url, marker),
-            _ => (None, Origin::Path, None, None),
+        let reference = match requirement::read(target, place) {
+            Ok(Requirement::Direct(reference)) => reference,
+            _ => DirectReference {
+                name: None,
+                source: NonIndexSource::Path,
+                url: None,
+                marker: None,
+            },
         };
-        let (place, at) = (
-            place.to_owned(),
-            Some(requirement::location(target).to_owned()),
-        );
-        self.found.left_out.push(LeftOut {
-            project,
-            why,
-            url,
-            at,
+        self.found.left_out.push(NonIndexPackage {
+            at: Some(requirement::location(target).to_owned()),
             sha256: None,
-            marker,
-            place,
+            ..reference.left_out(&[], place)
         });
     }
 
@@ -190,179 +169,121 @@ impl Walk<'_, '_> {
         purpose: Purpose,
         place: &str,
     ) -> Result<(), LockError> {
-        let place = place.to_owned();
-        match (requirement::read(text, &place)?, purpose) {
-            (
-                Requirement::Project {
-                    project,
-                    specifiers,
-                    marker,
-                },
-                Purpose::Requirements,
-            ) => {
-                self.named.push(Named {
-                    project,
-                    specifiers,
-                    marker,
+        match (requirement::read(text, place)?, purpose) {
+            (Requirement::Project(requirement), Purpose::Requirements) => {
+                self.named.push(NamedLine {
+                    requirement,
                     hashes,
-                    place,
+                    place: place.to_owned(),
                 });
             }
-            (
-                Requirement::Project {
-                    project,
-                    specifiers,
-                    marker,
-                },
-                Purpose::Constraints,
-            ) => {
+            (Requirement::Project(requirement), Purpose::Constraints) => {
                 let constraint = Constraint {
-                    specifiers,
-                    marker,
+                    specifiers: requirement.specifiers,
+                    marker: requirement.marker,
                     hashes,
-                    elsewhere: None,
+                    direct: None,
                 };
-                self.constraints
-                    .entry(project)
-                    .or_default()
-                    .push(constraint);
+                self.constrain(requirement.project, constraint);
             }
-            (
-                Requirement::Elsewhere {
-                    name,
-                    why,
-                    url,
-                    marker,
-                },
-                Purpose::Requirements,
-            ) => {
-                let mut left = left_out(name, (why, url), &hashes, marker, place);
-                left.at = Some(requirement::location(text).to_owned());
-                self.found.left_out.push(left);
+            (Requirement::Direct(reference), Purpose::Requirements) => {
+                self.found.left_out.push(NonIndexPackage {
+                    at: Some(requirement::location(text).to_owned()),
+                    ..reference.left_out(&hashes, place)
+                });
             }
-            (
-                Requirement::Elsewhere {
-                    name,
-                    why,
-                    url,
-                    marker,
-                },
-                Purpose::Constraints,
-            ) => {
+            (Requirement::Direct(reference), Purpose::Constraints) => {
                 // pip refuses a constraint without a name.
-                let Some(name) = name else { return Ok(()) };
-                let specifiers = VersionSpecifiers::empty();
-                let constraint = Constraint {
-                    specifiers,
-                    marker,
-                    hashes,
-                    elsewhere: Some((why, url)),
+                let Some(name) = &reference.name else {
+                    return Ok(());
                 };
-                self.constraints
-                    .entry(reading::project(&name, &place)?)
-                    .or_default()
-                    .push(constraint);
+                let project = contents::project(name, place)?;
+                let constraint = Constraint {
+                    specifiers: VersionSpecifiers::empty(),
+                    marker: reference.marker.clone(),
+                    hashes,
+                    direct: Some(reference),
+                };
+                self.constrain(project, constraint);
             }
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Reading, LockError> {
+    fn constrain(&mut self, project: ProjectName, constraint: Constraint) {
+        self.constraints
+            .entry(project)
+            .or_default()
+            .push(constraint);
+    }
+
+    fn finish(mut self) -> Result<LockContents, LockError> {
         let constraints = std::mem::take(&mut self.constraints);
-        for named in std::mem::take(&mut self.named) {
-            let own = constraints
-                .get(&named.project)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            self.add(&named, own)?;
+        for line in std::mem::take(&mut self.named) {
+            match constraints.get(&line.requirement.project) {
+                Some(constraints) => self.add(&line, constraints)?,
+                None => self.add(&line, &[])?,
+            }
         }
         Ok(self.found)
     }
 
     /// What one requirement means wherever other constraints hold.
-    fn add(&mut self, named: &Named, constraints: &[Constraint]) -> Result<(), LockError> {
-        let (mut pinned_somewhere, mut is_locked) = (false, true);
-        for held in constraints::sets(named.marker.as_ref(), constraints, &named.place)? {
-            let under = || held.constraints.iter();
-            let hashes: Vec<String> = named
-                .hashes
-                .iter()
-                .chain(under().flat_map(|constraint| &constraint.hashes))
-                .cloned()
-                .collect();
-            if let Some(elsewhere) = under().find_map(|constraint| constraint.elsewhere.clone()) {
-                let project = Some(named.project.to_string());
-                let place = named.place.clone();
-                self.found
-                    .left_out
-                    .push(left_out(project, elsewhere, &hashes, held.marker, place));
+    fn add(&mut self, line: &NamedLine, constraints: &[Constraint]) -> Result<(), LockError> {
+        let ProjectRequirement {
+            project,
+            specifiers,
+            marker,
+        } = &line.requirement;
+        let mut pinned_somewhere = false;
+        let mut is_locked = true;
+        for set in constraints::sets(marker.as_ref(), constraints, &line.place)? {
+            let mut hashes = line.hashes.clone();
+            let mut specifiers: Vec<VersionSpecifier> = specifiers.to_vec();
+            let mut direct = None;
+            for constraint in &set.constraints {
+                hashes.extend_from_slice(&constraint.hashes);
+                specifiers.extend_from_slice(&constraint.specifiers);
+                direct = direct.or(constraint.direct.as_ref());
+            }
+            if let Some(reference) = direct {
+                self.found.left_out.push(NonIndexPackage {
+                    project: Some(project.to_string()),
+                    marker: set.marker,
+                    ..reference.left_out(&hashes, &line.place)
+                });
                 pinned_somewhere = true;
                 continue;
             }
-            let own = named.specifiers.iter();
-            let specifiers: VersionSpecifiers = own
-                .chain(under().flat_map(|constraint| constraint.specifiers.iter()))
-                .cloned()
-                .collect();
-            let versions = requirement::versions(&specifiers);
-            let pinned = matches!(versions, Versions::Exactly(_));
-            let digests: BTreeSet<Digest> = hashes.iter().filter_map(|hash| sha256(hash)).collect();
+            let versions = requirement::versions(&specifiers.into_iter().collect());
+            let pinned = matches!(versions, WantedVersions::Exactly(_));
+            let digests = hashes.iter().filter_map(|hash| contents::sha256(hash));
+            let files = WantedFiles::hashed(digests.collect());
             pinned_somewhere |= pinned;
-            is_locked &= pinned || !digests.is_empty();
-            self.found.compare(
-                &named.project,
-                hashes.iter().map(String::as_str),
-                &named.place,
-            );
-            self.found.add(Wanted {
-                project: named.project.clone(),
+            is_locked &= pinned || files != WantedFiles::Any;
+            let algorithms = hashes.iter().map(|hash| contents::algorithm(hash));
+            self.found.compare(project, algorithms, &line.place);
+            self.found.add(WantedProject {
+                project: project.clone(),
                 versions,
-                files: if digests.is_empty() {
-                    Files::Any
-                } else {
-                    Files::Hashed(digests)
-                },
+                files,
                 requires_python: None,
-                marker: held.marker,
-                prereleases: self.releases.prereleases(&named.project),
-                place: named.place.clone(),
+                marker: set.marker,
+                prereleases: self.releases.prereleases(project),
+                place: line.place.clone(),
             });
         }
-        if !pinned_somewhere && !named.hashes.is_empty() {
-            let why = format!(
-                "with --hash a requirement must be pinned, as in {}==1.2",
-                named.project
-            );
-            return Err(LockError::new(&named.place, why));
+        if !pinned_somewhere && !line.hashes.is_empty() {
+            let why = format!("with --hash a requirement must be pinned, as in {project}==1.2");
+            return Err(LockError::new(&line.place, why));
         }
         if !is_locked {
-            let (project, place) = (named.project.clone(), named.place.clone());
-            self.found.unlocked.push(Unlocked { project, place });
+            self.found.unlocked.push(Unlocked {
+                project: project.clone(),
+                place: line.place.clone(),
+            });
         }
         Ok(())
-    }
-}
-
-fn left_out(
-    project: Option<String>,
-    (why, url): (Origin, Option<Url>),
-    hashes: &[String],
-    marker: Option<Marker>,
-    place: String,
-) -> LeftOut {
-    let sha256 = hashes
-        .iter()
-        .find_map(|hash| sha256(hash))
-        .or_else(|| in_fragment(url.as_ref()));
-    let at = url.as_ref().map(Url::to_string);
-    LeftOut {
-        project,
-        why,
-        url,
-        at,
-        sha256,
-        marker,
-        place,
     }
 }
 
@@ -372,12 +293,10 @@ fn direct(path: &str) -> String {
     for segment in path.split('/') {
         match segment {
             "." => {}
-            ".." if segments
-                .last()
-                .is_some_and(|last| !matches!(*last, ".." | "")) =>
-            {
-                segments.pop();
-            }
+            ".." => match segments.last() {
+                None | Some(&(".." | "")) => segments.push(segment),
+                Some(_) => drop(segments.pop()),
+            },
             other => segments.push(other),
         }
     }
@@ -392,12 +311,4 @@ fn beside(from: &str, nested: &str) -> String {
         Some((folder, _)) if !rooted => format!("{folder}/{nested}"),
         _ => nested.to_owned(),
     }
-}
-
-fn in_fragment(url: Option<&Url>) -> Option<Digest> {
-    Digest::parse(
-        url?.fragment()?
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("sha256="))?,
-    )
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::marker::{Truth, Variable};
+use super::marker::{MarkerVariable, Truth};
 use super::*;
-use crate::airgap::wanted::{Files, Versions, Wanted};
+use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 use crate::values::digest::Digest;
 
 mod shapes;
@@ -31,11 +31,15 @@ const ALL: [(&str, &str); 8] = [
     ("requirements.txt", REQUIREMENTS),
 ];
 
-fn alone(name: &str, text: &str) -> Result<Reading, LockError> {
+fn alone(name: &str, text: &str) -> Result<LockContents, LockError> {
     with_files(name, text, &BTreeMap::new())
 }
 
-fn with_files(name: &str, text: &str, files: &BTreeMap<&str, &str>) -> Result<Reading, LockError> {
+fn with_files(
+    name: &str,
+    text: &str,
+    files: &BTreeMap<&str, &str>,
+) -> Result<LockContents, LockError> {
     let mut read = |path: &str| {
         files
             .get(path)
@@ -53,7 +57,7 @@ fn with_files(name: &str, text: &str, files: &BTreeMap<&str, &str>) -> Result<Re
     )
 }
 
-fn good(name: &str, text: &str) -> Reading {
+fn good(name: &str, text: &str) -> LockContents {
     alone(name, text).expect("a lock file that can be read")
 }
 
@@ -63,18 +67,18 @@ fn why(name: &str, text: &str) -> String {
         .to_string()
 }
 
-fn projects(reading: &Reading) -> Vec<String> {
-    let mut projects: Vec<String> = reading.wanted.iter().map(Wanted::describe).collect();
+fn projects(reading: &LockContents) -> Vec<String> {
+    let mut projects: Vec<String> = reading.wanted.iter().map(WantedProject::describe).collect();
     projects.sort();
     projects
 }
 
-impl Wanted {
+impl WantedProject {
     fn describe(&self) -> String {
         let versions = match &self.versions {
-            Versions::Exactly(version) => format!("=={version}"),
-            Versions::Matching(specifiers) => specifiers.to_string(),
-            Versions::All | Versions::Latest(_) => String::new(),
+            WantedVersions::Exactly(version) => format!("=={version}"),
+            WantedVersions::Matching(specifiers) => specifiers.to_string(),
+            WantedVersions::All | WantedVersions::Latest(_) => String::new(),
         };
         let marker = self
             .marker
@@ -86,16 +90,16 @@ impl Wanted {
 
     fn digests(&self) -> Vec<Digest> {
         let mut digests: Vec<Digest> = match &self.files {
-            Files::Hashed(digests) => digests.iter().copied().collect(),
-            Files::Named(files) => files.iter().filter_map(|file| file.sha256).collect(),
-            Files::Any => Vec::new(),
+            WantedFiles::Hashed(digests) => digests.iter().copied().collect(),
+            WantedFiles::Named(files) => files.iter().filter_map(|file| file.sha256).collect(),
+            WantedFiles::Any => Vec::new(),
         };
         digests.sort();
         digests
     }
 }
 
-fn of<'r>(reading: &'r Reading, project: &str) -> &'r Wanted {
+fn of<'r>(reading: &'r LockContents, project: &str) -> &'r WantedProject {
     reading
         .wanted
         .iter()
@@ -125,8 +129,8 @@ fn every_format_names_the_same_projects_under_the_same_conditions() {
             "{name}"
         );
         let windows = |variable| match variable {
-            Variable::SysPlatform => Some(vec!["win32".to_owned()]),
-            Variable::PythonVersion => Some(vec!["3.13".to_owned()]),
+            MarkerVariable::SysPlatform => Some(vec!["win32".to_owned()]),
+            MarkerVariable::PythonVersion => Some(vec!["3.13".to_owned()]),
             _ => None,
         };
         if !of_one_machine {
@@ -175,7 +179,7 @@ fn urls_sizes_and_indexes_are_read_where_they_stand() {
         ("pdm.lock", PDM_STATIC, false),
     ] {
         let reading = good(name, text);
-        let Files::Named(files) = &of(&reading, "anvil").files else {
+        let WantedFiles::Named(files) = &of(&reading, "anvil").files else {
             panic!("{name}: named files")
         };
         for file in files {
@@ -207,12 +211,16 @@ fn urls_sizes_and_indexes_are_read_where_they_stand() {
 #[test]
 fn the_format_is_told_by_the_content_where_the_name_does_not() {
     for (name, text) in ALL {
-        assert_eq!(Kind::of("-", text), Kind::of(name, text), "{name}");
+        assert_eq!(
+            LockFormat::of("-", text),
+            LockFormat::of(name, text),
+            "{name}"
+        );
     }
-    assert_eq!(Kind::of("-", ""), Ok(Kind::Requirements));
+    assert_eq!(LockFormat::of("-", ""), Ok(LockFormat::Requirements));
     assert_eq!(
-        Kind::of("requirements/dev.in", "version = 1"),
-        Ok(Kind::Requirements)
+        LockFormat::of("requirements/dev.in", "version = 1"),
+        Ok(LockFormat::Requirements)
     );
     for (name, word) in [
         ("a/pyproject.toml", "uv lock"),
@@ -351,26 +359,26 @@ fn uvs_forks_markers_and_other_sources_are_told_apart() {
             "readline==1; os_name == 'posix'",
         ]
     );
-    let left: Vec<(Option<&str>, Origin)> = reading
+    let left: Vec<(Option<&str>, NonIndexSource)> = reading
         .left_out
         .iter()
-        .map(|left| (left.project.as_deref(), left.why))
+        .map(|left| (left.project.as_deref(), left.source))
         .collect();
     assert_eq!(
         left,
         [
-            (Some("from-git"), Origin::Repository),
-            (Some("from-url"), Origin::DirectUrl),
-            (Some("from-path"), Origin::Path),
-            (Some("beside"), Origin::Path),
+            (Some("from-git"), NonIndexSource::Repository),
+            (Some("from-url"), NonIndexSource::DirectUrl),
+            (Some("from-path"), NonIndexSource::Path),
+            (Some("beside"), NonIndexSource::Path),
         ]
     );
     assert!(reading.left_out[1].url.is_some() && reading.left_out[1].sha256.is_some());
-    let Files::Named(files) = &reading.wanted[1].files else {
+    let WantedFiles::Named(files) = &reading.wanted[1].files else {
         panic!("named files")
     };
     assert_eq!(files[0].filename, "numbers-2.0.tar.gz");
-    let Files::Named(files) = &reading.wanted[0].files else {
+    let WantedFiles::Named(files) = &reading.wanted[0].files else {
         panic!("named files")
     };
     assert_eq!(files[0].sha256, None, "a hash that is none says nothing");
@@ -402,15 +410,22 @@ name = "five"
 archive = { path = "five.zip", hashes = { sha512 = "00" } }
 "#;
     let reading = good("pylock.dev.toml", text);
-    let Files::Named(files) = &of(&reading, "one").files else {
+    let WantedFiles::Named(files) = &of(&reading, "one").files else {
         panic!("named files")
     };
     assert_eq!(
         (files[0].filename.as_str(), files[0].sha256),
         ("one-1-py3-none-any.whl", None)
     );
-    let left: Vec<Origin> = reading.left_out.iter().map(|left| left.why).collect();
-    assert_eq!(left, [Origin::DirectUrl, Origin::Repository, Origin::Path]);
+    let left: Vec<NonIndexSource> = reading.left_out.iter().map(|left| left.source).collect();
+    assert_eq!(
+        left,
+        [
+            NonIndexSource::DirectUrl,
+            NonIndexSource::Repository,
+            NonIndexSource::Path
+        ]
+    );
     assert!(reading.left_out[0].sha256.is_some());
     let bad = "lock-version = '1.0'\n[[packages]]\nname = 'x'\nmarker = 'os_name ='";
     assert!(
@@ -438,8 +453,11 @@ fn older_poetry_and_pdm_keep_hashes_apart() {
         of(&reading, "four").describe(),
         "four==4; os_name == 'posix' or os_name == 'nt'"
     );
-    let left: Vec<Origin> = reading.left_out.iter().map(|left| left.why).collect();
-    assert_eq!(left, [Origin::Repository, Origin::DirectUrl]);
+    let left: Vec<NonIndexSource> = reading.left_out.iter().map(|left| left.source).collect();
+    assert_eq!(
+        left,
+        [NonIndexSource::Repository, NonIndexSource::DirectUrl]
+    );
 
     let pdm = format!(
         "[[package]]\nname = 'one'\nversion = '1.0'\nrequires_python = '>=3.8'\nmarker = \"os_name == 'nt'\"\n\
@@ -516,20 +534,20 @@ fn requirements_are_read_as_pip_reads_them() {
             "https://third.example/simple"
         ]
     );
-    let left: Vec<(Option<&str>, Origin)> = reading
+    let left: Vec<(Option<&str>, NonIndexSource)> = reading
         .left_out
         .iter()
-        .map(|left| (left.project.as_deref(), left.why))
+        .map(|left| (left.project.as_deref(), left.source))
         .collect();
     assert_eq!(
         left,
         [
-            (Some("four"), Origin::DirectUrl),
-            (Some("five"), Origin::Repository),
-            (None, Origin::Path),
-            (Some("six"), Origin::Repository),
-            (None, Origin::Path),
-            (None, Origin::DirectUrl),
+            (Some("four"), NonIndexSource::DirectUrl),
+            (Some("five"), NonIndexSource::Repository),
+            (None, NonIndexSource::Path),
+            (Some("six"), NonIndexSource::Repository),
+            (None, NonIndexSource::Path),
+            (None, NonIndexSource::DirectUrl),
         ]
     );
     assert!(reading.left_out[0].sha256.is_some());

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
 
+use super::contents::LockError;
 use super::foreign;
-use super::reading::LockError;
 
 /// Lines that may declare an encoding.
 const DECLARING_LINES: usize = 2;
@@ -23,12 +23,10 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<String, LockError> {
     if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
         return Err(LockError::new(name, "it is in UTF-32: save it in UTF-8"));
     }
-    let (encoding, body) = match Encoding::for_bom(bytes) {
-        Some((encoding, mark)) => (encoding, bytes.get(mark..).unwrap_or_default()),
-        None => (
-            declared(bytes).map_or(Ok(UTF_8), |label| known(label, name))?,
-            bytes,
-        ),
+    let (encoding, body) = match (Encoding::for_bom(bytes), declared(bytes)) {
+        (Some((encoding, mark)), _) => (encoding, bytes.get(mark..).unwrap_or_default()),
+        (None, Some(label)) => (known(label, name)?, bytes),
+        (None, None) => (UTF_8, bytes),
     };
     match encoding.decode_without_bom_handling_and_without_replacement(body) {
         Some(text) if !text.contains('\0') => Ok(Cow::into_owned(text)),
@@ -57,22 +55,25 @@ fn unreadable(encoding: &'static Encoding, body: &[u8]) -> String {
 
 /// `# -*- coding: latin-1 -*-`, `# vim: set fileencoding=cp1252 :`.
 fn declared(bytes: &[u8]) -> Option<&str> {
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .take(DECLARING_LINES)
-        .filter(|line| line.starts_with(b"#"));
-    lines
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .find_map(|line| {
-            let (_, rest) = line.match_indices("coding").find_map(|(at, word)| {
-                let rest = line.get(at + word.len()..)?;
-                Some((at, rest.strip_prefix([':', '='])?.trim_start()))
-            })?;
-            let end =
-                rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'));
-            rest.get(..end.unwrap_or(rest.len()))
-                .filter(|label| !label.is_empty())
-        })
+    for line in bytes.split(|byte| *byte == b'\n').take(DECLARING_LINES) {
+        if line.starts_with(b"#")
+            && let Ok(line) = std::str::from_utf8(line)
+            && let Some(label) = declared_in(line)
+        {
+            return Some(label);
+        }
+    }
+    None
+}
+
+fn declared_in(line: &str) -> Option<&str> {
+    let is_end = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.');
+    let mut behind = line.split("coding").skip(1);
+    let at = behind.find(|rest| rest.starts_with([':', '=']))?;
+    match at.get(1..)?.trim_start().split(is_end).next() {
+        Some("") | None => None,
+        label => label,
+    }
 }
 
 /// By Python's spelling of its name.
@@ -83,12 +84,15 @@ fn known(label: &str, name: &str) -> Result<&'static Encoding, LockError> {
         "latin-1" | "iso-latin-1" => "latin1",
         other => other,
     };
-    Encoding::for_label(spelled.as_bytes()).ok_or_else(|| {
-        LockError::new(
-            name,
-            format!("it says that its encoding is {label}, which is not known: save it in UTF-8"),
-        )
-    })
+    match Encoding::for_label(spelled.as_bytes()) {
+        Some(encoding) => Ok(encoding),
+        None => {
+            let why = format!(
+                "it says that its encoding is {label}, which is not known: save it in UTF-8"
+            );
+            Err(LockError::new(name, why))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! or what a download was called. So the bytes count first, then the last segment of the URL, then what is left of a name
 //! when its spelling is taken away. Must not know pages.
 
-use super::listing::Listed;
+use super::page::PageFile;
 use crate::airgap::wanted::NamedFile;
 use crate::values::digest::Digest;
 
@@ -33,14 +33,14 @@ const WAYS: [fn(&Names<'_>, &str) -> bool; 3] = [
 /// The file among those of all pages.
 pub(super) fn find<'l>(
     named: &NamedFile,
-    listed: impl Iterator<Item = &'l Listed> + Clone,
-) -> Result<&'l Listed, Unfound> {
+    listed: impl Iterator<Item = &'l PageFile> + Clone,
+) -> Result<&'l PageFile, Unfound> {
     let names = Names {
         written: &named.filename,
         of_url: named.url_filename(),
         plain: plain(&named.filename),
     };
-    let by_name = |agrees: &dyn Fn(&Listed) -> bool| {
+    let by_name = |agrees: &dyn Fn(&PageFile) -> bool| {
         WAYS.iter().find_map(|way| {
             listed
                 .clone()
@@ -50,7 +50,7 @@ pub(super) fn find<'l>(
     let Some(sha256) = named.sha256 else {
         return by_name(&|_| true).ok_or(Unfound::Name);
     };
-    let has_it = |file: &Listed| file.sha256 == Some(sha256);
+    let has_it = |file: &PageFile| file.sha256 == Some(sha256);
     // Without a sha256 on the page, the body's own is compared when it was read.
     by_name(&has_it)
         .or_else(|| listed.clone().find(|file| has_it(file)))
@@ -77,15 +77,15 @@ fn plain(filename: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Metadata;
+    use super::super::page::MetadataOffer;
     use super::*;
 
     fn digest(number: u8) -> Digest {
         Digest::parse(&format!("{number:064x}")).unwrap()
     }
 
-    fn listed(filename: &str, sha256: Option<u8>) -> Listed {
-        Listed {
+    fn listed(filename: &str, sha256: Option<u8>) -> PageFile {
+        PageFile {
             filename: filename.to_owned(),
             version: None,
             route: None,
@@ -94,7 +94,7 @@ mod tests {
             requires_python: None,
             is_yanked: false,
             uploaded: None,
-            metadata: Metadata::Absent,
+            metadata: MetadataOffer::Absent,
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
         filename: &str,
         url: &str,
         sha256: Option<u8>,
-        page: &[Listed],
+        page: &[PageFile],
     ) -> Result<String, Unfound> {
         let url = url::Url::parse(url).ok();
         let named = NamedFile {

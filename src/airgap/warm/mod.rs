@@ -5,13 +5,13 @@
 //! so that success means that everything is there. Resumable by construction: what is there stays. Must not know how
 //! anything is printed.
 
-pub mod build_requires;
-pub mod fetch;
-pub mod listing;
+pub mod fetcher;
 mod locked_file;
 pub mod need;
+pub mod page;
 pub mod plan;
 pub mod record;
+pub mod sdist;
 pub mod selection;
 pub mod tags;
 pub mod target;
@@ -32,10 +32,10 @@ use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::Peek;
 use crate::values::digest::Digest;
-use build_requires::Unreadable;
-use fetch::{Asker, Daemon, Failure, Got, Origin};
-use listing::{Listing, Metadata};
-use plan::{Absence, Looked, Missing, Pages, Planned};
+use fetcher::{DaemonClient, DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
+use page::{MetadataOffer, ProjectPage};
+use plan::{Absence, Missing, PageLookup, Planned, ProjectPages};
+use sdist::UnreadableSdist;
 
 /// Bytes of files are kept just after they were given: so often and so long is it waited for.
 const KEPT_EVERY: Duration = Duration::from_millis(25);
@@ -51,36 +51,39 @@ pub enum Event {
     Bytes(u64),
     /// So many of them did not count: the attempt failed.
     Lost(u64),
-    Done(Box<Fetched>),
+    Done(Box<FetchedFile>),
 }
 
 /// What became of one file.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct FetchedFile {
     pub file: Planned,
-    pub result: Result<Here, Absence>,
+    pub result: Result<PresentFile, Absence>,
 }
 
 /// A file that is there now.
 #[derive(Clone, Copy, Debug)]
-pub struct Here {
+pub struct PresentFile {
     pub size: u64,
     pub sha256: Digest,
-    pub from: Origin,
+    pub from: FetchedFrom,
 }
 
 /// What a warm run works with.
 pub struct Warm<D> {
-    pub asker: Asker<D>,
+    pub asker: DaemonFetcher<D>,
     /// Requests at once.
     pub jobs: usize,
     /// The folder, to see what it holds.
     pub cache_dir: PathBuf,
 }
 
-impl<D: Daemon> Warm<D> {
+impl<D: DaemonClient> Warm<D> {
     /// Asks for each project's page in each of its scopes.
-    pub async fn pages(self: &Arc<Self>, asked: &BTreeMap<ProjectName, Vec<Scope>>) -> Pages {
+    pub async fn pages(
+        self: &Arc<Self>,
+        asked: &BTreeMap<ProjectName, Vec<Scope>>,
+    ) -> ProjectPages {
         let questions: Vec<(ProjectName, Scope)> = asked
             .iter()
             .flat_map(|(project, scopes)| {
@@ -92,43 +95,46 @@ impl<D: Daemon> Warm<D> {
             let warm = Arc::clone(&warm);
             async move { (project.clone(), warm.page(&project, scope).await) }
         });
-        let mut pages = Pages::new();
+        let mut pages = ProjectPages::new();
         for (project, page) in looked.await {
             pages.entry(project).or_default().push(page);
         }
         pages
     }
 
-    async fn page(&self, project: &ProjectName, scope: Scope) -> Looked {
+    async fn page(&self, project: &ProjectName, scope: Scope) -> PageLookup {
         let route = Route::Page(PageRef {
             scope: scope.clone(),
             name: Some(project.clone()),
         });
         match self.asker.page(&route).await {
-            Ok(body) => match Listing::read(scope.clone(), project, &body, self.asker.prefix()) {
-                Ok(listing) => Looked::Page(listing),
-                Err(why) => Looked::Failed(scope, why.to_string()),
+            Ok(body) => match ProjectPage::read(scope.clone(), project, &body, self.asker.prefix())
+            {
+                Ok(listing) => PageLookup::Page(listing),
+                Err(why) => PageLookup::Failed(scope, why.to_string()),
             },
-            Err(Failure::NotThere) => Looked::NotThere(scope),
-            Err(why) => Looked::Failed(scope, why.to_string()),
+            Err(FetchError::NotThere) => PageLookup::NotThere(scope),
+            Err(why) => PageLookup::Failed(scope, why.to_string()),
         }
     }
 
     /// Which files the folder holds whole, with their metadata, and which are to be fetched.
-    pub async fn sort(self: &Arc<Self>, files: Vec<Planned>) -> (Vec<Fetched>, Vec<Planned>) {
+    pub async fn sort(self: &Arc<Self>, files: Vec<Planned>) -> (Vec<FetchedFile>, Vec<Planned>) {
         let warm = Arc::clone(self);
         let looked = each(files, self.jobs, move |file| {
             let warm = Arc::clone(&warm);
             async move {
-                let whole = file.metadata == Metadata::Absent || warm.metadata_is_held(&file).await;
+                let whole =
+                    file.metadata == MetadataOffer::Absent || warm.metadata_is_held(&file).await;
                 let here = if whole { warm.held(&file).await } else { None };
                 (file, here)
             }
         });
-        let (mut held, mut absent) = (Vec::new(), Vec::new());
+        let mut held = Vec::new();
+        let mut absent = Vec::new();
         for (file, here) in looked.await {
             match here {
-                Some(here) => held.push(Fetched {
+                Some(here) => held.push(FetchedFile {
                     file,
                     result: Ok(here),
                 }),
@@ -143,13 +149,15 @@ impl<D: Daemon> Warm<D> {
         self: &Arc<Self>,
         files: &[Planned],
         news: &mpsc::Sender<Event>,
-    ) -> Vec<Fetched> {
-        let (warm, news) = (Arc::clone(self), news.clone());
+    ) -> Vec<FetchedFile> {
+        let warm = Arc::clone(self);
+        let news = news.clone();
         let mut fetched = each(files.to_vec(), self.jobs, move |file| {
-            let (warm, news) = (Arc::clone(&warm), news.clone());
+            let warm = Arc::clone(&warm);
+            let news = news.clone();
             async move {
                 let result = warm.one(&file, &news).await;
-                let fetched = Fetched { file, result };
+                let fetched = FetchedFile { file, result };
                 // Whoever listens may have gone; what was fetched stays fetched.
                 let _ = news.send(Event::Done(Box::new(fetched.clone()))).await;
                 fetched
@@ -164,7 +172,11 @@ impl<D: Daemon> Warm<D> {
         fetched
     }
 
-    async fn one(&self, file: &Planned, news: &mpsc::Sender<Event>) -> Result<Here, Absence> {
+    async fn one(
+        &self,
+        file: &Planned,
+        news: &mpsc::Sender<Event>,
+    ) -> Result<PresentFile, Absence> {
         let here = match self.held(file).await {
             Some(here) => here,
             None => {
@@ -175,14 +187,14 @@ impl<D: Daemon> Warm<D> {
                         got.sha256
                     )));
                 }
-                Here {
+                PresentFile {
                     size: got.size,
                     sha256: got.sha256,
                     from: got.from,
                 }
             }
         };
-        if file.metadata != Metadata::Absent
+        if file.metadata != MetadataOffer::Absent
             && let Some(sidecar) = sidecar(file)
             && !self.metadata_is_held(file).await
         {
@@ -192,7 +204,7 @@ impl<D: Daemon> Warm<D> {
         Ok(here)
     }
 
-    async fn get(&self, route: &Route, news: &mpsc::Sender<Event>) -> Result<Got, Absence> {
+    async fn get(&self, route: &Route, news: &mpsc::Sender<Event>) -> Result<FetchedBody, Absence> {
         // A bar that misses a piece is put right by the end of the file.
         let piece = |bytes: &Bytes| drop(news.try_send(Event::Bytes(bytes.len() as u64)));
         let lost = |bytes: u64| drop(news.try_send(Event::Lost(bytes)));
@@ -203,8 +215,10 @@ impl<D: Daemon> Warm<D> {
     }
 
     /// The file, if the folder holds it at this address.
-    async fn held(&self, file: &Planned) -> Option<Here> {
-        let (dir, route, sha256) = (self.cache_dir.clone(), file.route.clone(), file.sha256);
+    async fn held(&self, file: &Planned) -> Option<PresentFile> {
+        let dir = self.cache_dir.clone();
+        let route = file.route.clone();
+        let sha256 = file.sha256;
         // A look that fails is answered by fetching.
         let look = move || {
             let peek = Peek::at(&dir)?;
@@ -214,17 +228,18 @@ impl<D: Daemon> Warm<D> {
                 .ok()
                 .flatten()
                 .filter(|found| found.is_here)?;
-            Some(Here {
+            Some(PresentFile {
                 size: found.entry.size,
                 sha256: file.digest,
-                from: Origin::Cache,
+                from: FetchedFrom::Cache,
             })
         };
         tokio::task::spawn_blocking(look).await.ok().flatten()
     }
 
     async fn metadata_is_held(&self, file: &Planned) -> bool {
-        let (dir, file) = (self.cache_dir.clone(), file.clone());
+        let dir = self.cache_dir.clone();
+        let file = file.clone();
         let look = move || {
             let peek = Peek::at(&dir)?;
             let wheel = file_ref(&peek, &file.route, file.sha256)?;
@@ -236,7 +251,7 @@ impl<D: Daemon> Warm<D> {
             {
                 return Some(true);
             }
-            let Metadata::Hashed(digest) = file.metadata else {
+            let MetadataOffer::Hashed(digest) = file.metadata else {
                 return None;
             };
             let own = FileRef::mirrored(&wheel.mirror_path()?.metadata()?, digest);
@@ -280,11 +295,11 @@ impl<D: Daemon> Warm<D> {
     }
 
     async fn requires_of(&self, file: &Planned) -> Result<Vec<String>, String> {
-        build_requires::check_name(&file.filename).map_err(|why| why.to_string())?;
+        sdist::check_name(&file.filename).map_err(|why| why.to_string())?;
         let (sender, pieces) = std::sync::mpsc::sync_channel::<Bytes>(PIECES_MAX);
-        let reading: tokio::task::JoinHandle<Result<Vec<String>, Unreadable>> =
+        let reading: tokio::task::JoinHandle<Result<Vec<String>, UnreadableSdist>> =
             tokio::task::spawn_blocking(move || {
-                build_requires::requires(Pieces {
+                sdist::requires(PieceReader {
                     pieces,
                     rest: Bytes::new(),
                 })
@@ -301,12 +316,12 @@ impl<D: Daemon> Warm<D> {
 }
 
 /// Reads pieces as one stream.
-struct Pieces {
+struct PieceReader {
     pieces: std::sync::mpsc::Receiver<Bytes>,
     rest: Bytes,
 }
 
-impl Read for Pieces {
+impl Read for PieceReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() {
             match self.pieces.recv() {
@@ -351,7 +366,7 @@ fn not_kept(file: &Planned) -> String {
     "it came, and is not kept: is `cache_size` large enough, and the disk not full?".to_owned()
 }
 
-impl Fetched {
+impl FetchedFile {
     /// For the list of what is missing.
     pub fn missing(&self) -> Option<Missing> {
         let why = self.result.as_ref().err()?.clone();
@@ -423,7 +438,7 @@ mod tests {
         }
         drop(sender);
         let mut text = String::new();
-        Pieces {
+        PieceReader {
             pieces,
             rest: Bytes::new(),
         }

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::target::Target;
+use super::target::TargetEnvironment;
 use crate::simple::ProjectName;
 
 /// A package that one machine needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Its place among [`Target::machines`].
+    /// Its place among [`TargetEnvironment::machines`].
     pub machine: usize,
     pub project: ProjectName,
     /// Its versions, in the words of a requirement.
@@ -37,11 +37,11 @@ impl Supply {
 
 /// A line for each machine. `is_there`: whether there is a file at this address, or will be.
 pub fn supplies(
-    targets: &[Target],
+    targets: &[TargetEnvironment],
     needs: &[Need],
     is_there: &dyn Fn(&str) -> bool,
 ) -> Vec<Supply> {
-    let supply = |(at, target): (usize, &Target)| {
+    let supply = |(at, target): (usize, &TargetEnvironment)| {
         let mut packages: BTreeMap<(&str, &str), bool> = BTreeMap::new();
         for need in needs.iter().filter(|need| need.machine == at) {
             let has_file = packages
@@ -86,7 +86,8 @@ mod tests {
                 .map(|text| (*text).to_owned())
                 .collect::<Vec<_>>()
         };
-        let target = Target::parse(&words(&["3.11", "3.12", "3.13"]), &[], None, &[]).unwrap();
+        let target =
+            TargetEnvironment::parse(&words(&["3.11", "3.12", "3.13"]), &[], None, &[]).unwrap();
         let supplies = supplies(&target.machines(), &needs, &|file| file == "y");
         let told: Vec<(usize, usize, &[String])> = supplies
             .iter()

@@ -8,31 +8,31 @@ use std::fmt;
 
 use pep440_rs::Version;
 
-use super::listing::{Listed, Listing, Metadata};
 use super::locked_file::{self, Unfound};
 use super::need::Need;
-use super::selection::{self, Filter, Machine, Rules, Sdists};
-use super::target::Target;
-use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
+use super::page::{MetadataOffer, PageFile, ProjectPage};
+use super::selection::{self, FilterReason, Machine, Sdists, SelectionRules};
+use super::target::TargetEnvironment;
+use crate::airgap::wanted::{NamedFile, WantedFiles, WantedProject, WantedVersions};
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, is_wheel};
 use crate::values::digest::Digest;
 
 /// What came of asking one scope for a project's page.
 #[derive(Clone, Debug)]
-pub enum Looked {
-    Page(Listing),
+pub enum PageLookup {
+    Page(ProjectPage),
     NotThere(Scope),
     /// Refused, broken or silent; in words.
     Failed(Scope, String),
 }
 
 /// Each project's pages, in the order in which they count.
-pub type Pages = BTreeMap<ProjectName, Vec<Looked>>;
+pub type ProjectPages = BTreeMap<ProjectName, Vec<PageLookup>>;
 
 /// What is to be done.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct WarmPlan {
     pub files: Vec<Planned>,
     pub filtered: Vec<Filtered>,
     pub missing: Vec<Missing>,
@@ -50,7 +50,7 @@ pub struct Planned {
     /// Of the page, else of the input.
     pub sha256: Option<Digest>,
     pub size: Option<u64>,
-    pub metadata: Metadata,
+    pub metadata: MetadataOffer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Filtered {
     pub project: ProjectName,
     /// A file's name, or the version that was wanted.
     pub item: String,
-    pub why: Filter,
+    pub why: FilterReason,
 }
 
 /// Something that the input wants and nobody gives.
@@ -127,67 +127,68 @@ impl fmt::Display for Absence {
 }
 
 /// Decides about everything that is wanted; what is wanted twice is planned once.
-pub fn plan(wanted: &[Wanted], pages: &Pages, rules: &Rules) -> Plan {
-    let mut plan = Plan::default();
+pub fn plan(wanted: &[WantedProject], pages: &ProjectPages, rules: &SelectionRules) -> WarmPlan {
+    let mut plan = WarmPlan::default();
     let targets = rules.target.machines();
     let all: Vec<Machine<'_>> = targets.iter().enumerate().collect();
     for one in wanted {
-        let looked = pages
-            .get(&one.project)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        One {
+        let planner = ProjectPlanner {
             wanted: one,
-            looked,
+            looked: pages.get(&one.project).map_or(&[], Vec::as_slice),
             rules,
             machines: Vec::new(),
-        }
-        .add_to(&mut plan, &all);
+        };
+        planner.add_to(&mut plan, &all);
     }
     plan.merge();
     plan
 }
 
 /// One wanted project with its pages.
-struct One<'a> {
-    wanted: &'a Wanted,
-    looked: &'a [Looked],
-    rules: &'a Rules,
+struct ProjectPlanner<'a> {
+    wanted: &'a WantedProject,
+    looked: &'a [PageLookup],
+    rules: &'a SelectionRules,
     /// Those that may need it.
     machines: Vec<Machine<'a>>,
 }
 
+/// A file that the input locks.
+struct LockedItem {
+    /// Its name or digest, for reports.
+    item: String,
+    /// The machines that it may be for.
+    may_fit: BTreeSet<usize>,
+    sha256: Option<Digest>,
+}
+
 /// What was found of one wanted project.
 #[derive(Default)]
-struct Found {
+struct FoundFiles {
     /// Each file with the machines that take it.
     kept: Vec<(Planned, BTreeSet<usize>)>,
     /// Machines for which something that was not found may have been.
     excused: BTreeSet<usize>,
 }
 
-impl<'a> One<'a> {
-    fn add_to(mut self, plan: &mut Plan, all: &[Machine<'a>]) {
+impl<'a> ProjectPlanner<'a> {
+    fn add_to(mut self, plan: &mut WarmPlan, all: &[Machine<'a>]) {
         let item = versions(&self.wanted.versions);
-        let requires = self.wanted.requires_python.as_ref();
-        let released = all
-            .iter()
-            .filter(|(_, target)| requires.is_none_or(|text| target.may_be_among(text)));
-        let released: Vec<Machine<'a>> = released.copied().collect();
-        if let (Some(requires), true) = (requires, released.is_empty()) {
-            plan.filtered
-                .push(self.filtered(item, Filter::RequiresPython(requires.to_string())));
-            return;
+        self.machines = all.to_vec();
+        if let Some(requires) = &self.wanted.requires_python {
+            self.machines
+                .retain(|(_, target)| target.may_be_among(requires));
+            if self.machines.is_empty() {
+                let why = FilterReason::RequiresPython(requires.to_string());
+                return self.filter_out(&item, why, plan);
+            }
         }
         let marker = self.wanted.marker.as_ref();
-        let rules_out = |target: &Target| marker.is_some_and(|marker| target.rules_out(marker));
-        self.machines = released
-            .into_iter()
-            .filter(|(_, target)| !rules_out(target))
-            .collect();
+        let rules_out =
+            |target: &TargetEnvironment| marker.is_some_and(|marker| target.rules_out(marker));
+        self.machines.retain(|(_, target)| !rules_out(target));
         if self.machines.is_empty() {
-            plan.filtered.push(self.filtered(item, Filter::Marker));
-            return;
+            return self.filter_out(&item, FilterReason::Marker, plan);
         }
         let left_out_before = plan.filtered.len();
         let mut found = self.find_files(plan);
@@ -205,39 +206,41 @@ impl<'a> One<'a> {
             .extend(found.kept.into_iter().map(|(file, _)| file));
     }
 
-    fn find_files(&self, plan: &mut Plan) -> Found {
-        let mut found = Found::default();
-        let every = || self.machines.iter().map(|(at, _)| *at).collect();
+    fn find_files(&self, plan: &mut WarmPlan) -> FoundFiles {
+        let mut found = FoundFiles::default();
         match &self.wanted.files {
-            Files::Hashed(digests) => {
+            WantedFiles::Hashed(digests) => {
                 for digest in digests {
                     let file = self.listed().find(|file| file.sha256 == Some(*digest));
-                    let file = file.ok_or(Absence::NoSuchHash);
-                    self.locked(
-                        file,
-                        (format!("sha256:{digest}"), every()),
-                        Some(*digest),
-                        plan,
-                        &mut found,
-                    );
+                    let locked = LockedItem {
+                        item: format!("sha256:{digest}"),
+                        may_fit: self.every_machine(),
+                        sha256: Some(*digest),
+                    };
+                    self.locked(file.ok_or(Absence::NoSuchHash), locked, plan, &mut found);
                 }
             }
-            Files::Named(files) => {
+            WantedFiles::Named(files) => {
                 for file in files {
-                    let by_name = selection::by_name(&file.filename, self.rules, &self.machines);
-                    match (locked_file::find(file, self.listed()), by_name) {
-                        (Err(_), Err(why)) => plan
-                            .filtered
-                            .push(self.filtered(file.filename.clone(), why)),
-                        (listed, by_name) => {
-                            let item = (file.filename.clone(), by_name.unwrap_or_else(|_| every()));
-                            let listed = listed.map_err(Absence::from);
-                            self.locked(listed, item, file.sha256, plan, &mut found);
-                        }
-                    }
+                    let listed = locked_file::find(file, self.listed());
+                    let may_fit =
+                        match selection::by_name(&file.filename, self.rules, &self.machines) {
+                            Ok(may_fit) => may_fit,
+                            Err(why) if listed.is_err() => {
+                                self.filter_out(&file.filename, why, plan);
+                                continue;
+                            }
+                            Err(_) => self.every_machine(),
+                        };
+                    let locked = LockedItem {
+                        item: file.filename.clone(),
+                        may_fit,
+                        sha256: file.sha256,
+                    };
+                    self.locked(listed.map_err(Absence::from), locked, plan, &mut found);
                 }
             }
-            Files::Any => self.choose(plan, &mut found),
+            WantedFiles::Any => self.choose(plan, &mut found),
         }
         found
     }
@@ -245,17 +248,17 @@ impl<'a> One<'a> {
     /// What one machine needs; missing if there is no file for it, and nothing was said that explains it.
     fn add_need(
         &self,
-        plan: &mut Plan,
-        found: &Found,
+        plan: &mut WarmPlan,
+        found: &FoundFiles,
         left_out: &[Filtered],
-        (at, target): (usize, &Target),
+        (at, target): (usize, &TargetEnvironment),
     ) {
         let fitting = found.kept.iter().filter(|(_, fits)| fits.contains(&at));
         let files: BTreeSet<String> = fitting.map(|(file, _)| file.route.path()).collect();
         if files.is_empty() && !found.excused.contains(&at) {
             let why = match &self.wanted.files {
-                Files::Any => Absence::NothingFits,
-                Files::Hashed(_) | Files::Named(_) => {
+                WantedFiles::Any => Absence::NothingFits,
+                WantedFiles::Hashed(_) | WantedFiles::Named(_) => {
                     Absence::NoneFits(reasons(left_out, &found.kept))
                 }
             };
@@ -274,45 +277,36 @@ impl<'a> One<'a> {
         });
     }
 
-    fn listed(&self) -> impl Iterator<Item = &Listed> + Clone {
-        self.listings().flat_map(|listing| &listing.files)
-    }
-
-    fn listings(&self) -> impl Iterator<Item = &Listing> + Clone {
-        self.looked.iter().filter_map(|looked| match looked {
-            Looked::Page(listing) => Some(listing),
-            Looked::NotThere(_) | Looked::Failed(..) => None,
+    fn listed(&self) -> impl Iterator<Item = &PageFile> + Clone {
+        self.looked.iter().flat_map(|looked| match looked {
+            PageLookup::Page(page) => page.files.as_slice(),
+            PageLookup::NotThere(_) | PageLookup::Failed(..) => &[],
         })
     }
 
     fn locked(
         &self,
-        file: Result<&Listed, Absence>,
-        (item, may_fit): (String, BTreeSet<usize>),
-        sha256: Option<Digest>,
-        plan: &mut Plan,
-        found: &mut Found,
+        file: Result<&PageFile, Absence>,
+        locked: LockedItem,
+        plan: &mut WarmPlan,
+        found: &mut FoundFiles,
     ) {
-        let judged = file.map(|file| {
-            (
-                file,
-                selection::judge(file, sha256.is_some(), self.rules, &self.machines),
-            )
-        });
-        let why = match judged {
+        let why = match file {
             Err(why) => self.absence(why),
-            Ok((file, Err(why))) => {
-                return plan
-                    .filtered
-                    .push(self.filtered(file.filename.clone(), why));
+            Ok(file) => {
+                let is_hashed = locked.sha256.is_some();
+                let fits = match selection::judge(file, is_hashed, self.rules, &self.machines) {
+                    Ok(fits) => fits,
+                    Err(why) => return self.filter_out(&file.filename, why, plan),
+                };
+                match self.planned(file, locked.sha256) {
+                    Some(planned) => return found.kept.push((planned, fits)),
+                    None => Absence::Elsewhere,
+                }
             }
-            Ok((file, Ok(fits))) => match self.planned(file, sha256) {
-                Some(planned) => return found.kept.push((planned, fits)),
-                None => Absence::Elsewhere,
-            },
         };
-        plan.missing.push(self.missing(item, why));
-        found.excused.extend(may_fit);
+        plan.missing.push(self.missing(locked.item, why));
+        found.excused.extend(locked.may_fit);
     }
 
     /// What was not found on any page may be on one that could not be read.
@@ -320,101 +314,93 @@ impl<'a> One<'a> {
         if let Absence::OtherHash(_) = otherwise {
             return otherwise;
         }
-        let failed = self.looked.iter().find_map(|looked| match looked {
-            Looked::Failed(scope, why) => Some(Absence::Unasked(scope.clone(), why.clone())),
-            _ => None,
-        });
-        failed.unwrap_or_else(|| match self.listings().next() {
-            Some(_) => otherwise,
-            None => Absence::NoProject(self.scopes()),
-        })
-    }
-
-    fn scopes(&self) -> Vec<Scope> {
-        let scope = |looked: &Looked| match looked {
-            Looked::Page(listing) => listing.scope.clone(),
-            Looked::NotThere(scope) | Looked::Failed(scope, _) => scope.clone(),
-        };
-        self.looked.iter().map(scope).collect()
+        let mut absent_from = Vec::new();
+        for looked in self.looked {
+            match looked {
+                PageLookup::Page(_) => {}
+                PageLookup::NotThere(scope) => absent_from.push(scope.clone()),
+                PageLookup::Failed(scope, why) => {
+                    return Absence::Unasked(scope.clone(), why.clone());
+                }
+            }
+        }
+        if absent_from.len() < self.looked.len() {
+            otherwise
+        } else {
+            Absence::NoProject(absent_from)
+        }
     }
 
     /// Files of the newest matching versions, for each machine those that it takes.
-    fn choose(&self, plan: &mut Plan, found: &mut Found) {
-        let Some(listing) = self.chosen_page() else {
-            found
-                .excused
-                .extend(self.machines.iter().map(|(at, _)| *at));
-            let item = versions(&self.wanted.versions);
-            return plan
-                .missing
-                .push(self.missing(item, self.absence(Absence::NoVersion)));
+    fn choose(&self, plan: &mut WarmPlan, found: &mut FoundFiles) {
+        let Some(page) = self.chosen_page() else {
+            let why = self.absence(Absence::NoVersion);
+            return self.excuse_all(why, plan, found);
         };
-        let mut offered: BTreeMap<Version, Vec<(&Listed, BTreeSet<usize>)>> = BTreeMap::new();
-        for (file, version) in self.matching(listing) {
+        let mut offered: BTreeMap<&Version, Vec<(&PageFile, BTreeSet<usize>)>> = BTreeMap::new();
+        for (file, version) in self.matching(page) {
             match selection::judge(file, false, self.rules, &self.machines) {
-                Ok(fits) => offered
-                    .entry(version.clone())
-                    .or_default()
-                    .push((file, fits)),
-                Err(why) => plan
-                    .filtered
-                    .push(self.filtered(file.filename.clone(), why)),
+                Ok(fits) => offered.entry(version).or_default().push((file, fits)),
+                Err(why) => self.filter_out(&file.filename, why, plan),
             }
         }
         let mut taken: BTreeSet<&Version> = BTreeSet::new();
         for (at, _) in &self.machines {
-            let for_it = offered
-                .iter()
-                .filter(|(_, files)| files.iter().any(|(_, fits)| fits.contains(at)));
-            let for_it: BTreeMap<Version, &Version> = for_it
-                .map(|(version, _)| (version.clone(), version))
-                .collect();
-            let Wanted {
-                versions,
-                prereleases,
-                ..
-            } = self.wanted;
-            taken.extend(selection::taken(for_it, versions, *prereleases, self.rules));
+            let mut for_it = BTreeMap::new();
+            for (version, files) in &offered {
+                if files.iter().any(|(_, fits)| fits.contains(at)) {
+                    for_it.insert((*version).clone(), *version);
+                }
+            }
+            let versions = &self.wanted.versions;
+            let prereleases = self.wanted.prereleases;
+            taken.extend(selection::taken(for_it, versions, prereleases, self.rules));
         }
         if taken.is_empty() && !offered.is_empty() {
             // There are pre-releases alone, and the input wants none.
-            found
-                .excused
-                .extend(self.machines.iter().map(|(at, _)| *at));
-            let item = versions(&self.wanted.versions);
-            return plan.missing.push(self.missing(item, Absence::NoVersion));
+            return self.excuse_all(Absence::NoVersion, plan, found);
         }
-        for (_, files) in offered
-            .iter()
-            .rev()
-            .filter(|(version, _)| taken.contains(version))
-        {
+        for (version, files) in offered.into_iter().rev() {
+            if !taken.contains(version) {
+                continue;
+            }
             for (file, fits) in files {
-                match self.planned(file, None) {
-                    Some(planned) => found.kept.push((planned, fits.clone())),
-                    None => {
-                        plan.missing
-                            .push(self.missing(file.filename.clone(), Absence::Elsewhere));
-                        found.excused.extend(fits);
-                    }
+                if let Some(planned) = self.planned(file, None) {
+                    found.kept.push((planned, fits));
+                } else {
+                    let missing = self.missing(file.filename.clone(), Absence::Elsewhere);
+                    plan.missing.push(missing);
+                    found.excused.extend(fits);
                 }
             }
         }
     }
 
+    /// Notes that nothing of the project was found, for whichever machine.
+    fn excuse_all(&self, why: Absence, plan: &mut WarmPlan, found: &mut FoundFiles) {
+        found.excused.extend(self.every_machine());
+        let item = versions(&self.wanted.versions);
+        plan.missing.push(self.missing(item, why));
+    }
+
+    fn every_machine(&self) -> BTreeSet<usize> {
+        self.machines.iter().map(|(at, _)| *at).collect()
+    }
+
     /// The page that a project without hashes is taken from, if it has a matching version. The first scope that has the
     /// project has all of it: what another one offers under its name may be somebody else's. A pin with a local version
     /// (PEP 440: no index for everybody takes one) names a build that one index alone may have, and is looked for in all.
-    fn chosen_page(&self) -> Option<&Listing> {
-        let is_local = matches!(&self.wanted.versions, Versions::Exactly(version) if !version.local().is_empty());
-        let is_there = |listing: &&Listing| self.matching(listing).next().is_some();
+    fn chosen_page(&self) -> Option<&ProjectPage> {
+        let is_local = matches!(&self.wanted.versions, WantedVersions::Exactly(version) if !version.local().is_empty());
         for looked in self.looked {
             match looked {
-                Looked::NotThere(_) => {}
-                Looked::Page(listing) if is_local && !is_there(&listing) => {}
-                Looked::Page(listing) => return Some(listing).filter(is_there),
-                // It may have it.
-                Looked::Failed(..) => return None,
+                PageLookup::NotThere(_) => {}
+                PageLookup::Page(page) if self.matching(page).next().is_some() => {
+                    return Some(page);
+                }
+                PageLookup::Page(_) if is_local => {}
+                // Another scope is not asked; one that failed may have it.
+                PageLookup::Page(_) | PageLookup::Failed(..) => return None,
             }
         }
         None
@@ -422,35 +408,37 @@ impl<'a> One<'a> {
 
     fn matching<'l>(
         &self,
-        listing: &'l Listing,
-    ) -> impl Iterator<Item = (&'l Listed, &'l Version)> {
-        let with_version = listing
-            .files
-            .iter()
-            .filter_map(|file| Some((file, file.version.as_ref()?)));
-        with_version.filter(|(_, version)| selection::is_among(version, &self.wanted.versions))
+        listing: &'l ProjectPage,
+    ) -> impl Iterator<Item = (&'l PageFile, &'l Version)> {
+        listing.files.iter().filter_map(|file| {
+            let version = file.version.as_ref()?;
+            let is_wanted = selection::is_among(version, &self.wanted.versions);
+            is_wanted.then_some((file, version))
+        })
     }
 
     /// Leaves out the sdists of versions that have a wheel for each machine that would build it.
-    fn drop_built(&self, plan: &mut Plan, found: &mut Found) {
+    fn drop_built(&self, plan: &mut WarmPlan, found: &mut FoundFiles) {
         let mut built: BTreeMap<Option<Version>, BTreeSet<usize>> = BTreeMap::new();
-        for (wheel, fits) in found.kept.iter().filter(|(file, _)| file.is_wheel()) {
-            built.entry(wheel.version.clone()).or_default().extend(fits);
+        for (file, fits) in &found.kept {
+            if file.is_wheel() {
+                built.entry(file.version.clone()).or_default().extend(fits);
+            }
         }
         found.kept.retain(|(file, fits)| {
-            let goes = !file.is_wheel()
-                && built
-                    .get(&file.version)
-                    .is_some_and(|built| fits.is_subset(built));
+            let is_built = match built.get(&file.version) {
+                Some(built) => fits.is_subset(built),
+                None => false,
+            };
+            let goes = is_built && !file.is_wheel();
             if goes {
-                plan.filtered
-                    .push(self.filtered(file.filename.clone(), Filter::HasWheel));
+                self.filter_out(&file.filename, FilterReason::HasWheel, plan);
             }
             !goes
         });
     }
 
-    fn planned(&self, file: &Listed, sha256: Option<Digest>) -> Option<Planned> {
+    fn planned(&self, file: &PageFile, sha256: Option<Digest>) -> Option<Planned> {
         Some(Planned {
             project: self.wanted.project.clone(),
             version: file.version.clone(),
@@ -461,30 +449,30 @@ impl<'a> One<'a> {
             metadata: if file.is_wheel() {
                 file.metadata
             } else {
-                Metadata::Absent
+                MetadataOffer::Absent
             },
         })
     }
 
-    fn locked_size(&self, file: &Listed) -> Option<u64> {
-        let Files::Named(files) = &self.wanted.files else {
+    fn locked_size(&self, file: &PageFile) -> Option<u64> {
+        let WantedFiles::Named(files) = &self.wanted.files else {
             return None;
         };
         let is_it = |named: &&NamedFile| locked_file::find(named, std::iter::once(file)).is_ok();
         files.iter().find(is_it)?.size
     }
 
-    fn filtered(&self, item: String, why: Filter) -> Filtered {
-        Filtered {
+    fn filter_out(&self, item: &str, why: FilterReason, plan: &mut WarmPlan) {
+        plan.filtered.push(Filtered {
             project: self.wanted.project.clone(),
-            item,
+            item: item.to_owned(),
             why,
-        }
+        });
     }
 
     fn missing(&self, item: String, why: Absence) -> Missing {
         let version = match &self.wanted.versions {
-            Versions::Exactly(version) => Some(version.clone()),
+            WantedVersions::Exactly(version) => Some(version.clone()),
             _ => None,
         };
         Missing {
@@ -504,14 +492,18 @@ impl Planned {
     }
 }
 
-impl Plan {
+impl WarmPlan {
     /// The bytes of files whose size is known, and how many files have none.
     pub fn bytes(&self) -> (u64, usize) {
-        let known = self.files.iter().filter_map(|file| file.size).sum();
-        (
-            known,
-            self.files.iter().filter(|file| file.size.is_none()).count(),
-        )
+        let mut bytes = 0;
+        let mut unknown = 0;
+        for file in &self.files {
+            match file.size {
+                Some(size) => bytes += size,
+                None => unknown += 1,
+            }
+        }
+        (bytes, unknown)
     }
 
     fn merge(&mut self) {
@@ -530,7 +522,7 @@ impl Plan {
 /// Why files were left out, and how many for each cause; those that are kept are so for other machines.
 fn reasons(left_out: &[Filtered], kept: &[(Planned, BTreeSet<usize>)]) -> BTreeMap<String, usize> {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    let of_others = kept.iter().map(|_| &Filter::Tags);
+    let of_others = kept.iter().map(|_| &FilterReason::Tags);
     for why in left_out.iter().map(|one| &one.why).chain(of_others) {
         *reasons.entry(why.to_string()).or_default() += 1;
     }
@@ -538,14 +530,14 @@ fn reasons(left_out: &[Filtered], kept: &[(Planned, BTreeSet<usize>)]) -> BTreeM
 }
 
 /// In the words of a requirement.
-fn versions(versions: &Versions) -> String {
+fn versions(versions: &WantedVersions) -> String {
     match versions {
-        Versions::Exactly(version) => format!("=={version}"),
-        Versions::Matching(specifiers) if specifiers.is_empty() => "any version".to_owned(),
-        Versions::Matching(specifiers) => specifiers.to_string(),
-        Versions::Latest(1) => "the newest version".to_owned(),
-        Versions::Latest(count) => format!("the newest {count} versions"),
-        Versions::All => "all versions".to_owned(),
+        WantedVersions::Exactly(version) => format!("=={version}"),
+        WantedVersions::Matching(specifiers) if specifiers.is_empty() => "any version".to_owned(),
+        WantedVersions::Matching(specifiers) => specifiers.to_string(),
+        WantedVersions::Latest(1) => "the newest version".to_owned(),
+        WantedVersions::Latest(count) => format!("the newest {count} versions"),
+        WantedVersions::All => "all versions".to_owned(),
     }
 }
 

@@ -59,10 +59,10 @@ pub struct Recording {
 /// A server that passes on and remembers.
 pub struct Recorder {
     socket: TcpListener,
-    passing: Arc<Passing>,
+    passing: Arc<RecordingProxy>,
 }
 
-struct Passing {
+struct RecordingProxy {
     client: Client,
     /// Put on requests that carry no credential of their own.
     credential: HeaderMap,
@@ -80,7 +80,7 @@ impl Recorder {
         prefix: String,
     ) -> io::Result<Self> {
         let recording = Mutex::default();
-        let passing = Arc::new(Passing {
+        let passing = Arc::new(RecordingProxy {
             client,
             credential,
             prefix,
@@ -139,7 +139,7 @@ impl Recorder {
     }
 }
 
-async fn connection(stream: TcpStream, passing: Arc<Passing>) {
+async fn connection(stream: TcpStream, passing: Arc<RecordingProxy>) {
     let service = service_fn(move |request| {
         let passing = Arc::clone(&passing);
         async move { Ok::<_, Infallible>(passing.pass(request).await) }
@@ -153,7 +153,7 @@ async fn connection(stream: TcpStream, passing: Arc<Passing>) {
 
 type Passed = http_body_util::Either<Watched, Full<Bytes>>;
 
-impl Passing {
+impl RecordingProxy {
     async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Response<Passed> {
         let (mut parts, body) = request.into_parts();
         let target = parts
@@ -220,7 +220,7 @@ fn quoted(etag: &HeaderValue) -> Option<Digest> {
 /// A body that is remembered when it was given to its end.
 struct Watched {
     inner: Incoming,
-    seen: Option<(Route, Option<Digest>, Arc<Passing>)>,
+    seen: Option<(Route, Option<Digest>, Arc<RecordingProxy>)>,
 }
 
 impl Watched {

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use pep440_rs::Version;
 
-use super::listing::Listed;
+use super::page::PageFile;
 use super::tags::WheelTags;
-use super::target::Target;
-use crate::airgap::wanted::Versions;
+use super::target::TargetEnvironment;
+use crate::airgap::wanted::WantedVersions;
 use crate::simple::is_wheel;
 
 /// Endings of source distributions that installers still read.
@@ -19,8 +19,8 @@ const SDISTS: [&str; 6] = [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".t
 
 /// What is asked for beside the input itself.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
-    pub target: Target,
+pub struct SelectionRules {
+    pub target: TargetEnvironment,
     pub sdists: Sdists,
     /// Yanked files too, when the input does not lock them by hash.
     pub yanked: bool,
@@ -42,7 +42,7 @@ pub enum Sdists {
 
 /// Why a file was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
+pub enum FilterReason {
     Tags,
     Sdist,
     HasWheel,
@@ -54,7 +54,7 @@ pub enum Filter {
     UploadUnknown,
 }
 
-impl fmt::Display for Filter {
+impl fmt::Display for FilterReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tags => f.write_str("for other machines"),
@@ -71,45 +71,46 @@ impl fmt::Display for Filter {
 }
 
 /// A machine by its place among those asked for.
-pub(super) type Machine<'a> = (usize, &'a Target);
+pub(super) type Machine<'a> = (usize, &'a TargetEnvironment);
 
 /// What the file's name alone tells: which of the machines could take it.
 pub(super) fn by_name(
     filename: &str,
-    rules: &Rules,
+    rules: &SelectionRules,
     machines: &[Machine<'_>],
-) -> Result<BTreeSet<usize>, Filter> {
+) -> Result<BTreeSet<usize>, FilterReason> {
     if is_wheel(filename) {
         let tags = WheelTags::of(filename);
-        let takes = |machine: &Target| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
+        let takes =
+            |machine: &TargetEnvironment| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
         let fits: BTreeSet<usize> = machines
             .iter()
             .filter(|(_, machine)| takes(machine))
             .map(|(at, _)| *at)
             .collect();
         return if fits.is_empty() {
-            Err(Filter::Tags)
+            Err(FilterReason::Tags)
         } else {
             Ok(fits)
         };
     }
     let lower = filename.to_ascii_lowercase();
     if !SDISTS.iter().any(|ending| lower.ends_with(ending)) {
-        return Err(Filter::Kind);
+        return Err(FilterReason::Kind);
     }
     if rules.sdists == Sdists::Never {
-        return Err(Filter::Sdist);
+        return Err(FilterReason::Sdist);
     }
     Ok(machines.iter().map(|(at, _)| *at).collect())
 }
 
 /// The whole judgement: which of the machines take it. `is_locked`: the input names this very file by its hash.
 pub(super) fn judge(
-    file: &Listed,
+    file: &PageFile,
     is_locked: bool,
-    rules: &Rules,
+    rules: &SelectionRules,
     machines: &[Machine<'_>],
-) -> Result<BTreeSet<usize>, Filter> {
+) -> Result<BTreeSet<usize>, FilterReason> {
     let mut fits = by_name(&file.filename, rules, machines)?;
     if let Some(text) = file.requires_python.as_deref() {
         let may_be: BTreeSet<usize> = machines
@@ -119,28 +120,28 @@ pub(super) fn judge(
             .collect();
         fits.retain(|at| may_be.contains(at));
         if fits.is_empty() {
-            return Err(Filter::RequiresPython(text.to_owned()));
+            return Err(FilterReason::RequiresPython(text.to_owned()));
         }
     }
     if file.is_yanked && !is_locked && !rules.yanked {
-        return Err(Filter::Yanked);
+        return Err(FilterReason::Yanked);
     }
     match (rules.before, file.uploaded) {
-        (Some(_), None) => Err(Filter::UploadUnknown),
-        (Some(before), Some(uploaded)) if uploaded >= before => Err(Filter::Uploaded),
+        (Some(_), None) => Err(FilterReason::UploadUnknown),
+        (Some(before), Some(uploaded)) if uploaded >= before => Err(FilterReason::Uploaded),
         _ => Ok(fits),
     }
 }
 
 /// Whether a version is one of these (PEP 440: a pin without a local part means every local part).
-pub(super) fn is_among(version: &Version, versions: &Versions) -> bool {
+pub(super) fn is_among(version: &Version, versions: &WantedVersions) -> bool {
     match versions {
-        Versions::Exactly(exact) if exact.local().is_empty() => {
+        WantedVersions::Exactly(exact) if exact.local().is_empty() => {
             version.clone().without_local() == *exact
         }
-        Versions::Exactly(exact) => version == exact,
-        Versions::Matching(specifiers) => specifiers.contains(version),
-        Versions::Latest(_) | Versions::All => true,
+        WantedVersions::Exactly(exact) => version == exact,
+        WantedVersions::Matching(specifiers) => specifiers.contains(version),
+        WantedVersions::Latest(_) | WantedVersions::All => true,
     }
 }
 
@@ -149,25 +150,25 @@ pub(super) fn is_among(version: &Version, versions: &Versions) -> bool {
 /// Pre-releases count when they were asked for, or the input says nothing of them and there is nothing else.
 pub(super) fn taken<'a, T>(
     offered: BTreeMap<Version, T>,
-    versions: &'a Versions,
+    versions: &'a WantedVersions,
     prereleases: Option<bool>,
-    rules: &Rules,
+    rules: &SelectionRules,
 ) -> impl Iterator<Item = T> + use<'a, T> {
     let asked = match versions {
-        Versions::Exactly(_) => true,
-        Versions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
-        Versions::Latest(_) | Versions::All => false,
+        WantedVersions::Exactly(_) => true,
+        WantedVersions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
+        WantedVersions::Latest(_) | WantedVersions::All => false,
     };
     let pre = rules.prereleases
         || prereleases.unwrap_or_else(|| asked || offered.keys().all(Version::any_prerelease))
-        || matches!(versions, Versions::Exactly(_));
+        || matches!(versions, WantedVersions::Exactly(_));
     let own = match versions {
-        Versions::Exactly(_) | Versions::All => usize::MAX,
-        Versions::Matching(_) => 1,
-        Versions::Latest(count) => *count,
+        WantedVersions::Exactly(_) | WantedVersions::All => usize::MAX,
+        WantedVersions::Matching(_) => 1,
+        WantedVersions::Latest(count) => *count,
     };
     let count = match versions {
-        Versions::Exactly(_) => own,
+        WantedVersions::Exactly(_) => own,
         _ => rules.newest.unwrap_or(own),
     };
     let fits = move |(version, of): (Version, T)| (pre || !version.any_prerelease()).then_some(of);
@@ -187,7 +188,7 @@ mod tests {
             .collect()
     }
 
-    fn take(texts: &[&str], wanted: &Versions, rules: &Rules) -> Vec<String> {
+    fn take(texts: &[&str], wanted: &WantedVersions, rules: &SelectionRules) -> Vec<String> {
         let mut offered = versions(texts);
         offered.retain(|version, _| is_among(version, wanted));
         taken(offered, wanted, None, rules).collect()
@@ -195,40 +196,40 @@ mod tests {
 
     #[test]
     fn the_newest_matching_version_is_taken() {
-        let rules = Rules::default();
-        let matching = |text: &str| Versions::Matching(text.parse().unwrap());
+        let rules = SelectionRules::default();
+        let matching = |text: &str| WantedVersions::Matching(text.parse().unwrap());
         let offered = ["1.9", "1.10", "2.0rc1", "0.5"];
-        assert_eq!(take(&offered, &Versions::Latest(1), &rules), ["1.10"]);
+        assert_eq!(take(&offered, &WantedVersions::Latest(1), &rules), ["1.10"]);
         assert_eq!(
-            take(&offered, &Versions::Latest(2), &rules),
+            take(&offered, &WantedVersions::Latest(2), &rules),
             ["1.10", "1.9"]
         );
         assert_eq!(
-            take(&offered, &Versions::All, &rules),
+            take(&offered, &WantedVersions::All, &rules),
             ["1.10", "1.9", "0.5"]
         );
         assert_eq!(take(&offered, &matching("<1.10"), &rules), ["1.9"]);
         assert_eq!(take(&offered, &matching(">=2.0rc1"), &rules), ["2.0rc1"]);
         assert_eq!(
-            take(&["2.0rc1"], &Versions::Latest(1), &rules),
+            take(&["2.0rc1"], &WantedVersions::Latest(1), &rules),
             ["2.0rc1"],
             "nothing else"
         );
-        let all = Rules {
+        let all = SelectionRules {
             prereleases: true,
             newest: Some(usize::MAX),
-            ..Rules::default()
+            ..SelectionRules::default()
         };
         assert_eq!(
             take(&offered, &matching(">1"), &all),
             ["2.0rc1", "1.10", "1.9"]
         );
-        let pin = Versions::Exactly("1.0".parse().unwrap());
+        let pin = WantedVersions::Exactly("1.0".parse().unwrap());
         assert_eq!(
             take(&["1.0+cpu", "1.0.0", "1.1"], &pin, &rules),
             ["1.0+cpu", "1.0.0"]
         );
-        let local = Versions::Exactly("1.0+cpu".parse().unwrap());
+        let local = WantedVersions::Exactly("1.0+cpu".parse().unwrap());
         assert_eq!(
             take(&["1.0+cpu", "1.0.0", "1.1"], &local, &rules),
             ["1.0+cpu"]
@@ -239,7 +240,7 @@ mod tests {
         #[test]
         fn no_more_than_so_many_and_the_newest(numbers in proptest::collection::btree_set(0..40u64, 1..12), count in 1..5usize) {
             let offered: BTreeMap<Version, u64> = numbers.iter().map(|n| (Version::new([1, *n]), *n)).collect();
-            let found: Vec<u64> = taken(offered, &Versions::Latest(count), None, &Rules::default()).collect();
+            let found: Vec<u64> = taken(offered, &WantedVersions::Latest(count), None, &SelectionRules::default()).collect();
             let expected: Vec<u64> = numbers.iter().rev().take(count).copied().collect();
             prop_assert_eq!(found, expected);
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::tags::{BadPlatform, Platform, WheelTags};
-use crate::airgap::lockfile::marker::{Marker, Truth, Variable};
+use crate::airgap::lockfile::marker::{Marker, MarkerVariable, Truth};
 
 /// Micro releases that are tried when only `3.12` was said: `>=3.12.4` may mean a later one of it.
 const MICRO_RELEASES: u64 = 64;
@@ -26,7 +26,7 @@ pub struct Python {
 
 /// What was asked for; empty lists do not restrict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+pub struct TargetEnvironment {
     pub pythons: Vec<Python>,
     pub platforms: Vec<Platform>,
     /// The first letters of the tag: `cp`, `pp`, `py`.
@@ -94,7 +94,7 @@ impl Python {
     }
 }
 
-impl Target {
+impl TargetEnvironment {
     /// From the words of the command line.
     ///
     /// # Errors
@@ -173,7 +173,8 @@ impl Target {
             some_or_unknown(&self.platforms.iter().collect::<Vec<_>>());
         pythons.iter().all(|python| {
             platforms.iter().all(|platform| {
-                let environment = |variable: Variable| self.value(variable, *python, *platform);
+                let environment =
+                    |variable: MarkerVariable| self.value(variable, *python, *platform);
                 marker.truth(&environment) == Truth::No
             })
         })
@@ -182,7 +183,7 @@ impl Target {
     /// What a marker's variable may be on one machine; `None`: not known.
     fn value(
         &self,
-        variable: Variable,
+        variable: MarkerVariable,
         python: Option<Python>,
         platform: Option<&Platform>,
     ) -> Option<Vec<String>> {
@@ -196,10 +197,10 @@ impl Target {
             Some(vec![value.to_owned()])
         };
         match variable {
-            Variable::PythonVersion => {
+            MarkerVariable::PythonVersion => {
                 python.map(|python| vec![format!("{}.{}", python.major, python.minor)])
             }
-            Variable::PythonFullVersion => {
+            MarkerVariable::PythonFullVersion => {
                 let python = python.filter(|python| python.micro.is_some())?;
                 Some(
                     python
@@ -208,12 +209,12 @@ impl Target {
                         .collect(),
                 )
             }
-            Variable::SysPlatform => system.map(|system| vec![system.to_owned()]),
-            Variable::PlatformSystem => by_system("Linux", "Darwin", "Windows"),
-            Variable::OsName => by_system("posix", "posix", "nt"),
-            Variable::PlatformMachine => machine.map(|machine| vec![machine]),
-            Variable::ImplementationName => self.named("cpython", "pypy"),
-            Variable::PlatformPythonImplementation => self.named("CPython", "PyPy"),
+            MarkerVariable::SysPlatform => system.map(|system| vec![system.to_owned()]),
+            MarkerVariable::PlatformSystem => by_system("Linux", "Darwin", "Windows"),
+            MarkerVariable::OsName => by_system("posix", "posix", "nt"),
+            MarkerVariable::PlatformMachine => machine.map(|machine| vec![machine]),
+            MarkerVariable::ImplementationName => self.named("cpython", "pypy"),
+            MarkerVariable::PlatformPythonImplementation => self.named("CPython", "PyPy"),
             _ => None,
         }
     }
@@ -307,7 +308,7 @@ impl Target {
 }
 
 /// As it was asked for: `3.12 manylinux_2_28_x86_64`.
-impl fmt::Display for Target {
+impl fmt::Display for TargetEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pythons = self.pythons.iter().map(Python::to_string);
         let platforms = self.platforms.iter().map(Platform::to_string);
@@ -370,8 +371,13 @@ mod tests {
             .collect()
     }
 
-    fn target(pythons: &str, platforms: &str, implementation: Option<&str>, abis: &str) -> Target {
-        Target::parse(
+    fn target(
+        pythons: &str,
+        platforms: &str,
+        implementation: Option<&str>,
+        abis: &str,
+    ) -> TargetEnvironment {
+        TargetEnvironment::parse(
             &words(pythons),
             &words(platforms),
             implementation,
@@ -380,7 +386,7 @@ mod tests {
         .unwrap()
     }
 
-    fn takes(target: &Target, tags: &str) -> bool {
+    fn takes(target: &TargetEnvironment, tags: &str) -> bool {
         target.accepts(&WheelTags::of(&format!("a-1-{tags}.whl")).unwrap())
     }
 
@@ -427,7 +433,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_does_not_restrict() {
-        let all = Target::default();
+        let all = TargetEnvironment::default();
         let mac = target("", "macosx_14_0_arm64", None, "");
         let cpython = target("", "", Some("cp"), "");
         for tags in [
@@ -478,7 +484,10 @@ mod tests {
             ("python_version >= '3.13'", true),
         ] {
             assert_eq!(two.rules_out(&marker(text)), expected, "{text}");
-            assert!(!Target::default().rules_out(&marker(text)), "{text}");
+            assert!(
+                !TargetEnvironment::default().rules_out(&marker(text)),
+                "{text}"
+            );
         }
     }
 
@@ -490,12 +499,19 @@ mod tests {
             None,
             "",
         );
-        let names: Vec<String> = two.machines().iter().map(Target::to_string).collect();
+        let names: Vec<String> = two
+            .machines()
+            .iter()
+            .map(TargetEnvironment::to_string)
+            .collect();
         assert_eq!(names.len(), 6);
         assert_eq!(names[0], "3.11 manylinux_2_17_x86_64");
         assert_eq!(names[5], "3.12.4 macosx_14_0_arm64");
-        assert_eq!(Target::default().machines(), [Target::default()]);
-        assert_eq!(Target::default().to_string(), "every machine");
+        assert_eq!(
+            TargetEnvironment::default().machines(),
+            [TargetEnvironment::default()]
+        );
+        assert_eq!(TargetEnvironment::default().to_string(), "every machine");
         assert_eq!(
             target("3.13", "musllinux_1_2_aarch64", Some("cp"), "cp313t").machines()[0].to_string(),
             "3.13 cp cp313t musllinux_1_2_aarch64"
@@ -518,7 +534,7 @@ mod tests {
             ("", "", Some("jython"), ""),
             ("", "", None, "a-b"),
         ] {
-            let parsed = Target::parse(
+            let parsed = TargetEnvironment::parse(
                 &words(python),
                 &words(platform),
                 implementation,
@@ -544,7 +560,7 @@ mod tests {
             ];
             let tags = &tags[shape];
             prop_assert!(!takes(&one, tags) || takes(&two, tags));
-            prop_assert!(!takes(&two, tags) || takes(&Target::default(), tags));
+            prop_assert!(!takes(&two, tags) || takes(&TargetEnvironment::default(), tags));
             let expected = [wheel == minor && of <= level, wheel <= minor && of <= level, wheel <= minor, wheel == minor && of <= level];
             prop_assert_eq!(takes(&one, tags), expected[shape]);
         }

@@ -9,11 +9,11 @@ use url::Url;
 
 use super::left_out::LeftBehind;
 use super::outside::{self, Outside};
-use super::taken::{self, Lock};
+use super::taken::{self, OfferedLock};
 use super::unserved::Unserved;
-use crate::airgap::lockfile::{self, Choice, LeftOut, Reading, Surroundings};
-use crate::airgap::wanted::{Files, NamedFile, Versions, Wanted};
-use crate::airgap::warm::target::Target;
+use crate::airgap::lockfile::{self, GroupChoice, LockContents, NonIndexPackage, Surroundings};
+use crate::airgap::wanted::{NamedFile, WantedFiles, WantedProject, WantedVersions};
+use crate::airgap::warm::target::TargetEnvironment;
 use crate::app::CommandContext;
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, project_candidates};
@@ -28,7 +28,7 @@ const FILE_ENDINGS: [&str; 5] = [".lock", ".toml", ".txt", ".in", ".json"];
 /// All inputs together.
 #[derive(Default)]
 pub(super) struct Inputs {
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<WantedProject>,
     /// What no index can give.
     pub left_out: Vec<LeftBehind>,
     /// Machines that were asked for and that a lock is not for.
@@ -49,20 +49,22 @@ pub(super) struct Inputs {
 pub(super) fn read(
     words: &[String],
     context: &CommandContext,
-    choice: &Choice,
-    target: &Target,
+    choice: &GroupChoice,
+    target: &TargetEnvironment,
 ) -> Result<Inputs, String> {
     let texts = words
         .iter()
         .map(|word| Ok((word, text_of(word)?)))
         .collect::<Result<Vec<_>, String>>()?;
-    let locks: Vec<Lock<'_>> = texts
+    let locks: Vec<OfferedLock<'_>> = texts
         .iter()
         .filter_map(|(word, text)| {
-            Some(lockfile::offered(word, text.as_ref()?).map(|offered| Lock {
-                name: word,
-                offered,
-            }))
+            Some(
+                lockfile::offered(word, text.as_ref()?).map(|offered| OfferedLock {
+                    name: word,
+                    offered,
+                }),
+            )
         })
         .collect::<Result<_, _>>()
         .map_err(|why| why.to_string())?;
@@ -91,9 +93,9 @@ impl Inputs {
         &mut self,
         name: &str,
         text: &str,
-        choice: &Choice,
-        target: &Target,
-    ) -> Result<Reading, lockfile::LockError> {
+        choice: &GroupChoice,
+        target: &TargetEnvironment,
+    ) -> Result<LockContents, lockfile::LockError> {
         let mut nested =
             |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
         let variable = |name: &str| std::env::var(name).ok();
@@ -112,7 +114,13 @@ impl Inputs {
         Ok(reading)
     }
 
-    fn add(&mut self, reading: Reading, place: &str, target: &Target, context: &CommandContext) {
+    fn add(
+        &mut self,
+        reading: LockContents,
+        place: &str,
+        target: &TargetEnvironment,
+        context: &CommandContext,
+    ) {
         self.wanted.extend(reading.wanted);
         self.unlocked
             .extend(reading.unlocked.iter().map(|one| one.project.to_string()));
@@ -123,7 +131,7 @@ impl Inputs {
                 other.project, other.algorithm, other.place
             ));
         }
-        let needed = |left: &LeftOut| {
+        let needed = |left: &NonIndexPackage| {
             left.marker
                 .as_ref()
                 .is_none_or(|marker| !target.rules_out(marker))
@@ -164,7 +172,7 @@ impl Inputs {
 }
 
 /// A file that is named by one of our own addresses, or one that we stand in front of.
-fn served(left: &LeftOut, context: &CommandContext) -> Option<Wanted> {
+fn served(left: &NonIndexPackage, context: &CommandContext) -> Option<WantedProject> {
     let url = left.url.clone()?;
     let filename = match context.route(&url)? {
         Route::File(file) => file.filename,
@@ -183,10 +191,10 @@ fn served(left: &LeftOut, context: &CommandContext) -> Option<Wanted> {
         size: None,
         url: Some(url),
     };
-    Some(Wanted {
+    Some(WantedProject {
         project,
-        versions: Versions::All,
-        files: Files::Named(vec![file]),
+        versions: WantedVersions::All,
+        files: WantedFiles::Named(vec![file]),
         requires_python: None,
         marker: left.marker.clone(),
         prereleases: None,
@@ -259,7 +267,7 @@ fn mirrors(context: &CommandContext) -> String {
 
 /// Where each project's page is asked for: where a lock file's URLs say, then as told.
 pub(super) fn scopes(
-    wanted: &[Wanted],
+    wanted: &[WantedProject],
     from: &[Scope],
     unserved: &[Unserved],
     context: &CommandContext,
@@ -268,8 +276,10 @@ pub(super) fn scopes(
     let mut asked: BTreeMap<ProjectName, Vec<Scope>> = BTreeMap::new();
     for one in wanted {
         let urls = match &one.files {
-            Files::Named(files) => files.iter().filter_map(|file| file.url.as_ref()).collect(),
-            Files::Hashed(_) | Files::Any => Vec::new(),
+            WantedFiles::Named(files) => {
+                files.iter().filter_map(|file| file.url.as_ref()).collect()
+            }
+            WantedFiles::Hashed(_) | WantedFiles::Any => Vec::new(),
         };
         let scopes = asked.entry(one.project.clone()).or_default();
         for scope in urls.into_iter().filter_map(of_url) {

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::airgap::lockfile::{LeftOut, Origin};
+use crate::airgap::lockfile::{NonIndexPackage, NonIndexSource};
 use crate::values::secret::without_credentials;
 
 /// Endings of what an installer takes as a file; a path without one is a folder of sources.
@@ -19,18 +19,18 @@ pub struct LeftBehind {
     name: Option<String>,
     /// Its URL or path, without any credential.
     at: Option<String>,
-    why: Origin,
+    source: NonIndexSource,
     place: String,
 }
 
-impl From<LeftOut> for LeftBehind {
-    fn from(left: LeftOut) -> Self {
+impl From<NonIndexPackage> for LeftBehind {
+    fn from(left: NonIndexPackage) -> Self {
         let at = left.at.or_else(|| left.url.map(String::from));
         let at = at.map(|at| without_credentials(&at).into_owned());
         Self {
             name: left.project,
             at,
-            why: left.why,
+            source: left.source,
             place: left.place,
         }
     }
@@ -40,7 +40,7 @@ impl LeftBehind {
     /// Whether the far side needs it and has it not. A folder of sources is the caller's own project, which comes along by
     /// itself; a wheel or an archive on the caller's disk does not.
     pub(super) fn is_missing(&self) -> bool {
-        self.why != Origin::Path || self.at.as_deref().is_some_and(is_archive)
+        self.source != NonIndexSource::Path || self.at.as_deref().is_some_and(is_archive)
     }
 
     /// By what it can be accepted.
@@ -56,17 +56,17 @@ impl LeftBehind {
     }
 
     fn remedy(&self) -> &'static str {
-        match self.why {
-            Origin::Repository => {
+        match self.source {
+            NonIndexSource::Repository => {
                 "build a wheel of it, upload that to GitLab, and pin its version in place of the repository"
             }
-            Origin::DirectUrl => {
+            NonIndexSource::DirectUrl => {
                 "download it, upload it to GitLab, and pin its version in place of the URL"
             }
-            Origin::Path if self.is_missing() => {
+            NonIndexSource::Path if self.is_missing() => {
                 "upload it to GitLab, and pin its version in place of the path"
             }
-            Origin::Path => {
+            NonIndexSource::Path => {
                 "carry the folder yourself, or build a wheel of it and upload that to GitLab"
             }
         }
@@ -75,7 +75,9 @@ impl LeftBehind {
     pub(super) fn sentence(&self, is_accepted: bool) -> String {
         let at = self.at.as_deref().filter(|_| self.name.is_some());
         let at = at.map(|at| format!(", {at}")).unwrap_or_default();
-        let (what, why, place) = (self.shown(), self.why.reason(), &self.place);
+        let what = self.shown();
+        let why = self.source.reason();
+        let place = &self.place;
         if is_accepted {
             return format!("left out, and accepted: {what} {why}{at} ({place})");
         }
@@ -95,7 +97,7 @@ impl LeftBehind {
             "left_out": self.shown(),
             "project": self.name,
             "at": self.at,
-            "why": self.why.reason(),
+            "why": self.source.reason(),
             "remedy": self.remedy(),
             "place": self.place,
             "missing": self.is_missing(),
@@ -118,10 +120,10 @@ fn is_archive(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn left(why: Origin, name: Option<&str>, at: &str) -> LeftBehind {
-        LeftBehind::from(LeftOut {
+    fn left(why: NonIndexSource, name: Option<&str>, at: &str) -> LeftBehind {
+        LeftBehind::from(NonIndexPackage {
             project: name.map(str::to_owned),
-            why,
+            source: why,
             url: None,
             at: Some(at.to_owned()),
             sha256: None,
@@ -133,12 +135,28 @@ mod tests {
     #[test]
     fn only_a_folder_of_sources_is_not_missed() {
         for (why, at, is_missing) in [
-            (Origin::Path, ".", false),
-            (Origin::Path, "../libraries/core", false),
-            (Origin::Path, "./vendor/core-1.0-py3-none-any.WHL", true),
-            (Origin::Path, "file:///srv/core-1.0.tar.gz#sha256=00", true),
-            (Origin::DirectUrl, "https://files.example/core", true),
-            (Origin::Repository, "ssh://git@git.example/core", true),
+            (NonIndexSource::Path, ".", false),
+            (NonIndexSource::Path, "../libraries/core", false),
+            (
+                NonIndexSource::Path,
+                "./vendor/core-1.0-py3-none-any.WHL",
+                true,
+            ),
+            (
+                NonIndexSource::Path,
+                "file:///srv/core-1.0.tar.gz#sha256=00",
+                true,
+            ),
+            (
+                NonIndexSource::DirectUrl,
+                "https://files.example/core",
+                true,
+            ),
+            (
+                NonIndexSource::Repository,
+                "ssh://git@git.example/core",
+                true,
+            ),
         ] {
             assert_eq!(left(why, None, at).is_missing(), is_missing, "{at}");
         }
@@ -147,7 +165,7 @@ mod tests {
     #[test]
     fn a_sentence_names_the_entry_its_place_and_the_way_out() {
         let one = left(
-            Origin::DirectUrl,
+            NonIndexSource::DirectUrl,
             Some("core"),
             "https://user:word@files.example/core-1.0.zip?token=secret",
         );
@@ -157,7 +175,7 @@ mod tests {
              download it, upload it to GitLab, and pin its version in place of the URL, or accept it: --allow-missing core"
         );
         assert!(!one.json(true).to_string().contains("word") && one.json(true)["accepted"] == true);
-        let bare = left(Origin::Path, None, "./vendor/core-1.0.tar.gz");
+        let bare = left(NonIndexSource::Path, None, "./vendor/core-1.0.tar.gz");
         assert!(
             bare.sentence(false)
                 .ends_with("--allow-missing ./vendor/core-1.0.tar.gz")

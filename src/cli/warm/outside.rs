@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::airgap::lockfile::Coverage;
-use crate::airgap::warm::target::Target;
+use crate::airgap::warm::target::TargetEnvironment;
 
 /// One such machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Outside {
 }
 
 /// Those of the machines on which a lock certainly installs nothing.
-pub(super) fn of(input: &str, coverage: &Coverage, target: &Target) -> Vec<Outside> {
-    let range = |machine: &Target| {
+pub(super) fn of(input: &str, coverage: &Coverage, target: &TargetEnvironment) -> Vec<Outside> {
+    let range = |machine: &TargetEnvironment| {
         let requires = coverage
             .requires_python
             .as_ref()
@@ -29,7 +29,7 @@ pub(super) fn of(input: &str, coverage: &Coverage, target: &Target) -> Vec<Outsi
             .map(|text| format!("Python {text}"))
             .or_else(|| environments.map(ToString::to_string))
     };
-    let outside = |machine: &Target| {
+    let outside = |machine: &TargetEnvironment| {
         Some(Outside {
             input: input.to_owned(),
             target: machine.to_string(),

@@ -13,12 +13,12 @@ use super::super::progress;
 use super::allowed::Allowed;
 use super::inputs::Inputs;
 use super::left_out::LeftBehind;
-use crate::airgap::warm::fetch::Origin;
+use crate::airgap::warm::fetcher::FetchedFrom;
 use crate::airgap::warm::need::{self, Need, Supply};
-use crate::airgap::warm::plan::{Missing, Plan, Planned};
+use crate::airgap::warm::plan::{Missing, Planned, WarmPlan};
 use crate::airgap::warm::record::Recording;
-use crate::airgap::warm::target::Target;
-use crate::airgap::warm::{Event, Fetched};
+use crate::airgap::warm::target::TargetEnvironment;
+use crate::airgap::warm::{Event, FetchedFile};
 use crate::app::CommandContext;
 use crate::store::SetName;
 use crate::values::byte_size::in_units;
@@ -27,7 +27,7 @@ use crate::values::digest::Digest;
 /// So many names are told of a long list.
 const NAMES_MAX: usize = 5;
 
-pub(super) struct Report {
+pub(super) struct WarmReport {
     json: bool,
     dry: bool,
     is_terminal: bool,
@@ -57,7 +57,7 @@ pub(super) struct Report {
     elsewhere: usize,
 }
 
-impl Report {
+impl WarmReport {
     pub(super) fn new(json: bool, dry: bool, allowed: Allowed) -> Self {
         Self {
             json,
@@ -145,7 +145,7 @@ impl Report {
         ))
     }
 
-    pub(super) fn planned(&mut self, plan: &mut Plan) -> Result<(), String> {
+    pub(super) fn planned(&mut self, plan: &mut WarmPlan) -> Result<(), String> {
         self.needs.append(&mut plan.needs);
         self.filtered += plan.filtered.len();
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -202,15 +202,15 @@ impl Report {
     }
 
     /// What became of a file.
-    pub(super) fn done(&mut self, fetched: &Fetched) -> Result<(), String> {
+    pub(super) fn done(&mut self, fetched: &FetchedFile) -> Result<(), String> {
         let Ok(here) = &fetched.result else {
             return fetched
                 .missing()
                 .map_or(Ok(()), |missing| self.missing(&missing));
         };
         let sum = match here.from {
-            Origin::Cache => &mut self.held,
-            Origin::Upstream => &mut self.fetched,
+            FetchedFrom::Cache => &mut self.held,
+            FetchedFrom::Upstream => &mut self.fetched,
         };
         *sum = (sum.0 + 1, sum.1 + here.size);
         self.there.push((here.sha256, fetched.file.route.path()));
@@ -228,7 +228,7 @@ impl Report {
                 .to_string(),
             );
         }
-        let word = if here.from == Origin::Cache {
+        let word = if here.from == FetchedFrom::Cache {
             "held"
         } else {
             "fetched"
@@ -287,11 +287,11 @@ impl Report {
     }
 
     /// What was found to be gone again when all was done.
-    pub(super) fn settle(&mut self, fetched: &[Fetched]) -> Result<(), String> {
+    pub(super) fn settle(&mut self, fetched: &[FetchedFile]) -> Result<(), String> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        for missing in fetched.iter().filter_map(Fetched::missing) {
+        for missing in fetched.iter().filter_map(FetchedFile::missing) {
             self.missing(&missing)?;
         }
         Ok(())
@@ -304,7 +304,7 @@ impl Report {
     }
 
     /// The table of a dry run.
-    pub(super) fn would(&mut self, held: &[Fetched], absent: &[Planned]) -> Result<(), String> {
+    pub(super) fn would(&mut self, held: &[FetchedFile], absent: &[Planned]) -> Result<(), String> {
         self.would.extend(
             held.iter()
                 .map(|one| &one.file)
@@ -314,8 +314,8 @@ impl Report {
         if self.json {
             for (file, from) in held
                 .iter()
-                .map(|one| (&one.file, Origin::Cache))
-                .chain(absent.iter().map(|file| (file, Origin::Upstream)))
+                .map(|one| (&one.file, FetchedFrom::Cache))
+                .chain(absent.iter().map(|file| (file, FetchedFrom::Upstream)))
             {
                 self.line(
                     &json!({
@@ -422,14 +422,19 @@ impl Report {
     }
 
     /// The sum, and a line for each machine.
-    pub(super) fn finish(&self, taken: &[String], target: &Target) -> Result<(), String> {
+    pub(super) fn finish(
+        &self,
+        taken: &[String],
+        target: &TargetEnvironment,
+    ) -> Result<(), String> {
         for name in self.allowed.unused() {
             self.remark(&format!(
                 "--allow-missing {name}: nothing of this name is missing"
             ))?;
         }
         if !self.dry {
-            let (fetched, held) = (self.fetched, self.held);
+            let fetched = self.fetched;
+            let held = self.held;
             self.remark(&format!(
                 "fetched {}, {}; {} were held, {}; {} left out; {} missing",
                 files(fetched.0),
@@ -453,7 +458,8 @@ impl Report {
 
     /// For how much of what one machine needs there is a file.
     fn supply(&self, supply: &Supply) -> Result<(), String> {
-        let (packages, with_file) = (supply.packages, supply.with_file());
+        let packages = supply.packages;
+        let with_file = supply.with_file();
         let json = json!({
             "target": supply.target, "packages": packages, "with_file": with_file, "without": supply.without,
         });

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::airgap::lockfile::{Choice, Offered};
+use crate::airgap::lockfile::{GroupChoice, OfferedGroups};
 
 /// A lock with what it offers.
-pub(super) struct Lock<'n> {
+pub(super) struct OfferedLock<'n> {
     pub name: &'n str,
-    pub offered: Offered,
+    pub offered: OfferedGroups,
 }
 
 /// That each name which was asked for is one of some lock's.
-pub(super) fn check(choice: &Choice, locks: &[Lock<'_>]) -> Result<(), String> {
-    let mut all = Offered::default();
+pub(super) fn check(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Result<(), String> {
+    let mut all = OfferedGroups::default();
     for lock in locks {
         all.extend(lock.offered.clone());
     }
@@ -29,7 +29,7 @@ pub(super) fn check(choice: &Choice, locks: &[Lock<'_>]) -> Result<(), String> {
             format!("the {what}s {}", listed(names.iter()))
         }
     };
-    let of = |lock: &Lock<'_>| {
+    let of = |lock: &OfferedLock<'_>| {
         format!(
             "{} has {} and {}",
             lock.name,
@@ -50,7 +50,7 @@ pub(super) fn check(choice: &Choice, locks: &[Lock<'_>]) -> Result<(), String> {
 }
 
 /// For each lock that has groups or extras what is taken of them.
-pub(super) fn sentences(choice: &Choice, locks: &[Lock<'_>]) -> Vec<String> {
+pub(super) fn sentences(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Vec<String> {
     locks
         .iter()
         .filter(|lock| !lock.offered.is_empty())
@@ -58,7 +58,7 @@ pub(super) fn sentences(choice: &Choice, locks: &[Lock<'_>]) -> Vec<String> {
         .collect()
 }
 
-fn sentence(choice: &Choice, Lock { name, offered }: &Lock<'_>) -> String {
+fn sentence(choice: &GroupChoice, OfferedLock { name, offered }: &OfferedLock<'_>) -> String {
     let (groups, no_groups) = offered
         .groups
         .iter()
@@ -103,25 +103,25 @@ fn listed<'n>(names: impl Iterator<Item = &'n String>) -> String {
 mod tests {
     use super::*;
 
-    fn lock(groups: &[&str], extras: &[&str]) -> Lock<'static> {
+    fn lock(groups: &[&str], extras: &[&str]) -> OfferedLock<'static> {
         let names = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Lock {
+        OfferedLock {
             name: "uv.lock",
-            offered: Offered {
+            offered: OfferedGroups {
                 groups: names(groups),
                 extras: names(extras),
             },
         }
     }
 
-    fn choice(groups: &[&str], extras: &[&str], no_dev: bool) -> Choice {
+    fn choice(groups: &[&str], extras: &[&str], no_dev: bool) -> GroupChoice {
         let names = |texts: &[&str]| {
             texts
                 .iter()
                 .map(|text| (*text).to_owned())
                 .collect::<Vec<_>>()
         };
-        Choice::new(&names(groups), &[], &names(extras), &[], no_dev)
+        GroupChoice::new(&names(groups), &[], &names(extras), &[], no_dev)
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         let locks = [lock(&["dev", "docs"], &["cpu", "cuda"])];
         for (choice, said) in [
             (
-                Choice::default(),
+                GroupChoice::default(),
                 "uv.lock: all groups (dev, docs) and extras (cpu, cuda) are taken (--group, --no-group, --no-dev, --extra, \
                  --no-extra choose)",
             ),
@@ -148,7 +148,7 @@ mod tests {
             sentences(&choice(&[], &[], true), &[lock(&["dev"], &[])]),
             ["uv.lock: without groups (dev)"]
         );
-        assert!(sentences(&Choice::default(), &[lock(&[], &[])]).is_empty());
+        assert!(sentences(&GroupChoice::default(), &[lock(&[], &[])]).is_empty());
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl Unserved {
     }
 
     pub(super) fn sentence(&self) -> String {
-        let (place, url, lines) = (&self.place, &self.url, self.configuration());
+        let place = &self.place;
+        let url = &self.url;
+        let lines = self.configuration();
         format!(
             "{place} names the index {url}, which larder does not serve; to have its packages, add to the configuration\n\
              {lines}"

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::airgap::lockfile::marker::Variable;
+use crate::airgap::lockfile::marker::MarkerVariable;
 use crate::simple::ProjectName;
 
 /// What formats call the project's own dependencies, which no `--group` leaves out.
@@ -15,7 +15,7 @@ const DEV_GROUPS: [&str; 2] = ["dev", "develop"];
 
 /// What was asked for; the default is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct GroupChoice {
     groups: BTreeSet<String>,
     no_groups: BTreeSet<String>,
     extras: BTreeSet<String>,
@@ -25,12 +25,12 @@ pub struct Choice {
 
 /// The groups and extras that a lock has beside the project's own dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offered {
+pub struct OfferedGroups {
     pub groups: BTreeSet<String>,
     pub extras: BTreeSet<String>,
 }
 
-impl Choice {
+impl GroupChoice {
     pub fn new(
         groups: &[String],
         no_groups: &[String],
@@ -68,7 +68,7 @@ impl Choice {
     }
 
     /// The names that no lock has: each with the option that gave it.
-    pub fn unknown(&self, offered: &Offered) -> Vec<String> {
+    pub fn unknown(&self, offered: &OfferedGroups) -> Vec<String> {
         let group = |name: &&String| {
             !offered.groups.contains(*name) && !OWN_GROUPS.contains(&name.as_str())
         };
@@ -101,16 +101,16 @@ impl Choice {
     }
 
     /// Whether a marker's extra or group is certainly not installed; `literal` as the format writes it.
-    pub(super) fn is_out(&self, variable: Variable, literal: &str) -> bool {
+    pub(super) fn is_out(&self, variable: MarkerVariable, literal: &str) -> bool {
         match variable {
-            Variable::DependencyGroups => !self.takes_group(literal),
-            Variable::Extra | Variable::Extras => !self.takes_extra(literal),
+            MarkerVariable::DependencyGroups => !self.takes_group(literal),
+            MarkerVariable::Extra | MarkerVariable::Extras => !self.takes_extra(literal),
             _ => false,
         }
     }
 }
 
-impl Offered {
+impl OfferedGroups {
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.extras.is_empty()
     }

@@ -4,8 +4,8 @@
 
 use toml::{Table, Value};
 
-use crate::airgap::lockfile::marker::{Narrowed, Variable};
-use crate::airgap::lockfile::reading::{self, LockError};
+use crate::airgap::lockfile::contents::{self, LockError};
+use crate::airgap::lockfile::marker::{MarkerVariable, Narrowed};
 
 /// Takes out of a list of tables what `keep` does not want.
 pub(super) fn retain(
@@ -45,10 +45,10 @@ pub(super) fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
 pub(super) fn narrow_marker(
     table: &mut Table,
     key: &str,
-    is_out: &dyn Fn(Variable, &str) -> bool,
+    is_out: &dyn Fn(MarkerVariable, &str) -> bool,
     place: &str,
 ) -> Result<bool, LockError> {
-    let Some(marker) = reading::marker(text(table, key), place)? else {
+    let Some(marker) = contents::marker(text(table, key), place)? else {
         return Ok(true);
     };
     match marker.narrowed(is_out) {

@@ -2,16 +2,16 @@
 
 use toml::{Table, Value};
 
-use super::asked::{Choice, Offered};
+use super::asked::{GroupChoice, OfferedGroups};
 use super::lists::texts;
 
-pub(super) fn offered(lock: &Table) -> Offered {
+pub(super) fn offered(lock: &Table) -> OfferedGroups {
     let packages = lock
         .get("package")
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    Offered::new(
+    OfferedGroups::new(
         packages
             .filter_map(Value::as_table)
             .flat_map(|package| texts(package, "groups")),
@@ -20,7 +20,7 @@ pub(super) fn offered(lock: &Table) -> Offered {
 }
 
 /// A package that does not say is everybody's.
-pub(super) fn narrow(lock: &mut Table, choice: &Choice) {
+pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice) {
     let Some(Value::Array(packages)) = lock.get_mut("package") else {
         return;
     };

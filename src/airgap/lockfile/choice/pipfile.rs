@@ -2,26 +2,20 @@
 
 use serde_json::{Map, Value};
 
-use super::asked::{Choice, Offered};
-use crate::airgap::lockfile::reading::LockError;
+use super::asked::{GroupChoice, OfferedGroups};
+use crate::airgap::lockfile::contents::{self, LockError};
 
 /// Not a category.
 const META: &str = "_meta";
 
-pub(super) fn offered(name: &str, text: &str) -> Result<Offered, LockError> {
-    let lock = read(name, text)?;
-    Ok(Offered::new(
-        lock.keys().map(String::as_str).filter(|key| *key != META),
-        [],
-    ))
+pub(super) fn offered(name: &str, text: &str) -> Result<OfferedGroups, LockError> {
+    let mut lock: Map<String, Value> = contents::from_json(name, text)?;
+    lock.remove(META);
+    Ok(OfferedGroups::new(lock.keys().map(String::as_str), []))
 }
 
-pub(super) fn narrowed(name: &str, text: &str, choice: &Choice) -> Result<String, LockError> {
-    let mut lock = read(name, text)?;
+pub(super) fn narrowed(name: &str, text: &str, choice: &GroupChoice) -> Result<String, LockError> {
+    let mut lock: Map<String, Value> = contents::from_json(name, text)?;
     lock.retain(|key, _| key == META || choice.takes_group(key));
     Ok(Value::Object(lock).to_string())
-}
-
-fn read(name: &str, text: &str) -> Result<Map<String, Value>, LockError> {
-    serde_json::from_str(text).map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))
 }

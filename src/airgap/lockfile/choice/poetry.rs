@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::asked::{Choice, Offered, normalised};
+use super::asked::{GroupChoice, OfferedGroups, normalised};
 use super::lists::{narrow_marker, retain, text, texts};
-use crate::airgap::lockfile::marker::Variable;
-use crate::airgap::lockfile::reading::LockError;
+use crate::airgap::lockfile::contents::LockError;
+use crate::airgap::lockfile::marker::MarkerVariable;
 
-pub(super) fn offered(lock: &Table) -> Offered {
+pub(super) fn offered(lock: &Table) -> OfferedGroups {
     let extras = lock
         .get("extras")
         .and_then(Value::as_table)
@@ -20,12 +20,12 @@ pub(super) fn offered(lock: &Table) -> Offered {
         let category = text(package, "category").filter(|_| !package.contains_key("groups"));
         texts(package, "groups").chain(category)
     });
-    Offered::new(groups, extras.map(|(name, _)| name.as_str()))
+    OfferedGroups::new(groups, extras.map(|(name, _)| name.as_str()))
 }
 
-pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(), LockError> {
+pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
     let wanted = wanted(lock, choice);
-    let is_out = |variable: Variable, literal: &str| choice.is_out(variable, literal);
+    let is_out = |variable: MarkerVariable, literal: &str| choice.is_out(variable, literal);
     retain(lock, "package", |package| {
         if is_of_extras(package)
             && !text(package, "name").is_some_and(|name| wanted.contains(&normalised(name)))
@@ -46,8 +46,12 @@ pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(
 }
 
 /// Leaves of the groups, and of their markers, those that are chosen; false if none is left.
-fn narrow_groups(package: &mut Table, choice: &Choice, place: &str) -> Result<bool, LockError> {
-    let is_out = |variable: Variable, literal: &str| choice.is_out(variable, literal);
+fn narrow_groups(
+    package: &mut Table,
+    choice: &GroupChoice,
+    place: &str,
+) -> Result<bool, LockError> {
+    let is_out = |variable: MarkerVariable, literal: &str| choice.is_out(variable, literal);
     let groups: Vec<String> = texts(package, "groups").map(str::to_owned).collect();
     if groups.is_empty() {
         return Ok(true);
@@ -90,7 +94,7 @@ fn is_of_extras(package: &Table) -> bool {
 }
 
 /// The packages that the chosen extras name, and the ones that are not optional, with all that these depend on.
-fn wanted(lock: &Table, choice: &Choice) -> BTreeSet<String> {
+fn wanted(lock: &Table, choice: &GroupChoice) -> BTreeSet<String> {
     let extras = lock.get("extras").and_then(Value::as_table);
     let chosen = extras
         .into_iter()

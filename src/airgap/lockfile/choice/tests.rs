@@ -181,7 +181,7 @@ const PIPFILE: &str = r#"{"_meta": {"pipfile-spec": 6}, "default": {"idna": {"ve
     "develop": {"attrs": {"version": "==26.1.0"}}, "docs": {"six": {"version": "==1.17.0"}}}"#;
 
 /// `g:`, `-g:`, `x:` and `-x:` with a name; `-dev`.
-fn choice(words: &str) -> Choice {
+fn choice(words: &str) -> GroupChoice {
     let of = |prefix: &str| -> Vec<String> {
         words
             .split_whitespace()
@@ -189,7 +189,7 @@ fn choice(words: &str) -> Choice {
             .map(str::to_owned)
             .collect()
     };
-    Choice::new(
+    GroupChoice::new(
         &of("g:"),
         &of("-g:"),
         &of("x:"),
@@ -211,14 +211,14 @@ fn reading(name: &str, text: &str) -> Vec<String> {
         },
     )
     .unwrap();
-    let shown = |one: &crate::airgap::wanted::Wanted| {
+    let shown = |one: &crate::airgap::wanted::WantedProject| {
         let marker = one
             .marker
             .as_ref()
             .map(|marker| format!(" ; {marker}"))
             .unwrap_or_default();
         let version = match &one.versions {
-            crate::airgap::wanted::Versions::Exactly(version) => version.to_string(),
+            crate::airgap::wanted::WantedVersions::Exactly(version) => version.to_string(),
             _ => String::new(),
         };
         format!("{} {version}{marker}", one.project)
@@ -255,7 +255,7 @@ fn each_format_offers_its_groups_and_extras() {
             "{name}"
         );
         assert_eq!(
-            narrowed(name, text, &Choice::default()).unwrap(),
+            narrowed(name, text, &GroupChoice::default()).unwrap(),
             text,
             "{name}: all of it"
         );

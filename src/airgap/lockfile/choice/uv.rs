@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use toml::{Table, Value};
 
-use super::asked::{Choice, Offered, normalised};
+use super::asked::{GroupChoice, OfferedGroups, normalised};
 use super::lists::{narrow_marker, retain, text, texts};
-use crate::airgap::lockfile::marker::{Narrowed, Variable};
-use crate::airgap::lockfile::reading::{self, LockError};
+use crate::airgap::lockfile::contents::{self, LockError};
+use crate::airgap::lockfile::marker::{MarkerVariable, Narrowed};
 
 /// The name of the list of packages, today and in the first locks.
 const PACKAGES: [&str; 2] = ["package", "distribution"];
@@ -16,9 +16,9 @@ const EXTRAS: &str = "optional-dependencies";
 const GROUPS: &str = "dev-dependencies";
 
 /// What is reached: a package itself, or an extra of it.
-type Piece = (usize, Option<String>);
+type PackageExtra = (usize, Option<String>);
 
-pub(super) fn offered(lock: &Table) -> Offered {
+pub(super) fn offered(lock: &Table) -> OfferedGroups {
     let members = members(lock);
     let roots: Vec<&Table> = packages(lock)
         .filter(|package| is_root(package, &members))
@@ -35,10 +35,10 @@ pub(super) fn offered(lock: &Table) -> Offered {
             .flatten()
             .map(|(name, _)| name.as_str()),
     );
-    Offered::new(groups, names(EXTRAS))
+    OfferedGroups::new(groups, names(EXTRAS))
 }
 
-pub(super) fn narrow(lock: &mut Table, choice: &Choice, place: &str) -> Result<(), LockError> {
+pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
     let members = members(lock);
     let reached = Graph {
         lock,
@@ -76,8 +76,8 @@ fn retain_keys(package: &mut Table, key: &str, keep: &dyn Fn(&str) -> bool) {
 }
 
 /// Takes out of a package's dependencies those that are never needed.
-fn narrow_edges(package: &mut Table, choice: &Choice, place: &str) -> Result<(), LockError> {
-    let is_out = |variable: Variable, literal: &str| is_out(choice, variable, literal);
+fn narrow_edges(package: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
+    let is_out = |variable: MarkerVariable, literal: &str| is_out(choice, variable, literal);
     let narrow_edge = |edge: &mut Table| narrow_marker(edge, "marker", &is_out, place);
     retain(package, "dependencies", narrow_edge)?;
     for key in [EXTRAS, GROUPS] {
@@ -95,7 +95,7 @@ fn narrow_edges(package: &mut Table, choice: &Choice, place: &str) -> Result<(),
 /// The parts of a fork that are not chosen.
 fn narrow_forks(
     package: &mut Table,
-    is_out: &dyn Fn(Variable, &str) -> bool,
+    is_out: &dyn Fn(MarkerVariable, &str) -> bool,
     place: &str,
 ) -> Result<(), LockError> {
     let forks: Vec<String> = texts(package, "resolution-markers")
@@ -103,7 +103,7 @@ fn narrow_forks(
         .collect();
     let mut left = Vec::new();
     for fork in forks {
-        match reading::marker(Some(&fork), place)?.map(|fork| fork.narrowed(is_out)) {
+        match contents::marker(Some(&fork), place)?.map(|fork| fork.narrowed(is_out)) {
             None | Some(Narrowed::Always) => {
                 package.remove("resolution-markers");
                 return Ok(());
@@ -123,14 +123,14 @@ fn narrow_forks(
 
 struct Graph<'l> {
     lock: &'l Table,
-    choice: &'l Choice,
+    choice: &'l GroupChoice,
     place: &'l str,
     members: &'l BTreeSet<String>,
 }
 
 impl<'l> Graph<'l> {
     /// Everything that the roots need, with the extras and groups that were chosen of them.
-    fn reached(&self) -> Result<BTreeSet<Piece>, LockError> {
+    fn reached(&self) -> Result<BTreeSet<PackageExtra>, LockError> {
         let packages: Vec<&Table> = packages(self.lock).collect();
         let mut named: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, package) in packages.iter().enumerate() {
@@ -139,7 +139,7 @@ impl<'l> Graph<'l> {
                 .or_default()
                 .push(at);
         }
-        let mut open: Vec<Piece> = Vec::new();
+        let mut open: Vec<PackageExtra> = Vec::new();
         for (at, package) in packages
             .iter()
             .enumerate()
@@ -211,9 +211,10 @@ impl<'l> Graph<'l> {
         edge: &Table,
         packages: &[&Table],
         named: &HashMap<String, Vec<usize>>,
-    ) -> Result<Vec<Piece>, LockError> {
-        let is_out = |variable: Variable, literal: &str| is_out(self.choice, variable, literal);
-        let marker = reading::marker(text(edge, "marker"), self.place)?;
+    ) -> Result<Vec<PackageExtra>, LockError> {
+        let is_out =
+            |variable: MarkerVariable, literal: &str| is_out(self.choice, variable, literal);
+        let marker = contents::marker(text(edge, "marker"), self.place)?;
         if marker.is_some_and(|marker| marker.narrowed(&is_out) == Narrowed::Never) {
             return Ok(Vec::new());
         }
@@ -232,7 +233,7 @@ impl<'l> Graph<'l> {
             let extras = texts(edge, "extra").map(|extra| (*at, Some(normalised(extra))));
             std::iter::once((*at, None))
                 .chain(extras)
-                .collect::<Vec<Piece>>()
+                .collect::<Vec<PackageExtra>>()
         };
         Ok(meant.flat_map(of).collect())
     }
@@ -251,8 +252,8 @@ impl<'l> Graph<'l> {
 
 /// With extras or groups that exclude each other uv writes which of them an edge belongs to: `extra-5-forge-cpu`,
 /// `group-5-forge-dev`, with the length of the member's name.
-fn is_out(choice: &Choice, variable: Variable, literal: &str) -> bool {
-    if variable != Variable::Extra {
+fn is_out(choice: &GroupChoice, variable: MarkerVariable, literal: &str) -> bool {
+    if variable != MarkerVariable::Extra {
         return false;
     }
     let named = |kind: &str| {

@@ -9,7 +9,7 @@ use super::truth::Truth;
 
 /// What a marker may ask about a machine (PEP 508; `extras` and `dependency_groups` of PEP 751).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Variable {
+pub enum MarkerVariable {
     OsName,
     SysPlatform,
     PlatformMachine,
@@ -42,7 +42,7 @@ pub(super) enum Operator {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Comparison {
-    pub variable: Variable,
+    pub variable: MarkerVariable,
     pub operator: Operator,
     pub literal: String,
     /// The literal stands on the left: `'linux' in sys_platform`. Only for the operators that cannot be turned round.
@@ -52,7 +52,7 @@ pub(super) struct Comparison {
 /// A micro release that no Python reaches.
 const LAST_MICRO: u64 = 9999;
 
-impl Variable {
+impl MarkerVariable {
     /// By its name, the spellings before PEP 508 included.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -142,14 +142,17 @@ impl Operator {
 }
 
 impl Comparison {
-    pub(super) fn truth(&self, environment: &dyn Fn(Variable) -> Option<Vec<String>>) -> Truth {
+    pub(super) fn truth(
+        &self,
+        environment: &dyn Fn(MarkerVariable) -> Option<Vec<String>>,
+    ) -> Truth {
         if self.variable.is_chosen() {
             return Truth::Unknown;
         }
         match environment(self.variable) {
             Some(values) => agreed(values.iter().map(|value| self.of_value(value))),
-            None if self.variable == Variable::PythonFullVersion => {
-                let series = environment(Variable::PythonVersion).unwrap_or_default();
+            None if self.variable == MarkerVariable::PythonFullVersion => {
+                let series = environment(MarkerVariable::PythonVersion).unwrap_or_default();
                 agreed(series.iter().map(|minor| self.of_series(minor)))
             }
             None => Truth::Unknown,
@@ -209,11 +212,10 @@ impl Comparison {
         else {
             return Truth::Unknown;
         };
-        let (first, last) = (
-            Version::new([*major, *minor, 0]),
-            Version::new([*major, *minor, LAST_MICRO]),
-        );
-        let (at_first, at_last) = (specifier.contains(&first), specifier.contains(&last));
+        let first = Version::new([*major, *minor, 0]);
+        let last = Version::new([*major, *minor, LAST_MICRO]);
+        let at_first = specifier.contains(&first);
+        let at_last = specifier.contains(&last);
         // A point within the series can change the answer between two ends that agree.
         let ordered = !matches!(
             specifier.operator(),

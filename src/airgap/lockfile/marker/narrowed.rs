@@ -1,7 +1,7 @@
 //! What is left of a marker once it is known which extras and groups nobody installs.
 
-use super::compare::{Comparison, Operator, Variable};
-use super::condition::{Condition, Marker};
+use super::compare::{Comparison, MarkerVariable, Operator};
+use super::tree::{Marker, MarkerTree};
 
 /// A marker, as far as it is still one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub enum Narrowed {
 impl Marker {
     /// `is_out`: whether an extra or group of this name is certainly not installed. One that may be stays undecided, since
     /// two of which one excludes the other may both be carried.
-    pub fn narrowed(&self, is_out: &dyn Fn(Variable, &str) -> bool) -> Narrowed {
+    pub fn narrowed(&self, is_out: &dyn Fn(MarkerVariable, &str) -> bool) -> Narrowed {
         match &*self.0 {
-            Condition::Compare(comparison) => self.of_comparison(comparison, is_out),
-            Condition::All(parts) => {
+            MarkerTree::Compare(comparison) => self.of_comparison(comparison, is_out),
+            MarkerTree::All(parts) => {
                 let mut left = Vec::new();
                 for part in parts {
                     match part.narrowed(is_out) {
@@ -28,7 +28,7 @@ impl Marker {
                 }
                 Self::all(left).map_or(Narrowed::Always, Narrowed::Where)
             }
-            Condition::Any(parts) => {
+            MarkerTree::Any(parts) => {
                 let mut left = Vec::new();
                 for part in parts {
                     match part.narrowed(is_out) {
@@ -49,7 +49,7 @@ impl Marker {
     fn of_comparison(
         &self,
         comparison: &Comparison,
-        is_out: &dyn Fn(Variable, &str) -> bool,
+        is_out: &dyn Fn(MarkerVariable, &str) -> bool,
     ) -> Narrowed {
         if !comparison.variable.is_chosen() || !is_out(comparison.variable, &comparison.literal) {
             return Narrowed::Where(self.clone());

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn of(text: &str, known: &[(Variable, &[&str])]) -> Option<Truth> {
+fn of(text: &str, known: &[(MarkerVariable, &[&str])]) -> Option<Truth> {
     let environment = |variable| {
         let (_, values) = known.iter().find(|(name, _)| *name == variable)?;
         Some(values.iter().map(|value| (*value).to_owned()).collect())
@@ -14,10 +14,10 @@ fn of(text: &str, known: &[(Variable, &[&str])]) -> Option<Truth> {
         .map(|marker| marker.truth(&environment))
 }
 
-const LINUX: [(Variable, &[&str]); 3] = [
-    (Variable::SysPlatform, &["linux"]),
-    (Variable::PythonVersion, &["3.12"]),
-    (Variable::PlatformMachine, &["x86_64", "aarch64"]),
+const LINUX: [(MarkerVariable, &[&str]); 3] = [
+    (MarkerVariable::SysPlatform, &["linux"]),
+    (MarkerVariable::PythonVersion, &["3.12"]),
+    (MarkerVariable::PlatformMachine, &["x86_64", "aarch64"]),
 ];
 
 #[test]
@@ -80,13 +80,13 @@ fn versions_are_ordered_as_versions() {
     ] {
         assert_eq!(of(text, &LINUX), Some(truth), "{text}");
     }
-    let two = [(Variable::PythonVersion, &["3.8", "3.12"][..])];
+    let two = [(MarkerVariable::PythonVersion, &["3.8", "3.12"][..])];
     assert_eq!(
         of("python_full_version < '3.9'", &two),
         Some(Truth::Unknown)
     );
     assert_eq!(of("python_full_version < '3.8'", &two), Some(Truth::No));
-    let kernel = [(Variable::PlatformRelease, &["6.1.0-generic"][..])];
+    let kernel = [(MarkerVariable::PlatformRelease, &["6.1.0-generic"][..])];
     assert_eq!(
         of("platform_release >= '5'", &kernel),
         Some(Truth::Yes),

@@ -4,8 +4,8 @@ use super::*;
 
 const AA: &str = "aa00000000000000000000000000000000000000000000000000000000000000";
 
-fn left(reading: &Reading) -> Vec<String> {
-    let of = |left: &LeftOut| {
+fn left(reading: &LockContents) -> Vec<String> {
+    let of = |left: &NonIndexPackage| {
         let url = left
             .url
             .as_ref()
@@ -226,13 +226,13 @@ fn constraints_hold_where_their_markers_do_and_may_name_urls() {
     let reading = constrained(both, "alpha ; os_name == 'nt'");
     let windows = |python: &'static str| {
         move |variable| match variable {
-            Variable::PythonVersion => Some(vec![python.to_owned()]),
-            Variable::OsName => Some(vec!["nt".to_owned()]),
+            MarkerVariable::PythonVersion => Some(vec![python.to_owned()]),
+            MarkerVariable::OsName => Some(vec!["nt".to_owned()]),
             _ => None,
         }
     };
     let versions = |python| {
-        let holds = |wanted: &&Wanted| {
+        let holds = |wanted: &&WantedProject| {
             wanted
                 .marker
                 .as_ref()
@@ -245,10 +245,13 @@ fn constraints_hold_where_their_markers_do_and_may_name_urls() {
             .map(|wanted| wanted.versions.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(versions("3.9"), [Versions::Exactly("1.0".parse().unwrap())]);
+    assert_eq!(
+        versions("3.9"),
+        [WantedVersions::Exactly("1.0".parse().unwrap())]
+    );
     assert_eq!(
         versions("3.12"),
-        [Versions::Exactly("2.0".parse().unwrap())]
+        [WantedVersions::Exactly("2.0".parse().unwrap())]
     );
     assert_eq!((reading.wanted.len(), reading.unlocked.len()), (2, 0));
 
@@ -277,7 +280,7 @@ fn poetrys_first_formats_are_read() {
         let reading = good("poetry.lock", &text);
         assert_eq!(projects(&reading), ["one==1.0; os_name == 'nt'"]);
         assert_eq!(of(&reading, "one").digests().len(), 1);
-        assert_eq!(Kind::of("-", &text), Ok(Kind::Poetry));
+        assert_eq!(LockFormat::of("-", &text), Ok(LockFormat::Poetry));
     }
 }
 
@@ -448,9 +451,12 @@ fn files_of_other_tools_are_named_and_not_read() {
             why("-", text)
         );
     }
-    assert_eq!(Kind::of("script.py.lock", "version = 1"), Ok(Kind::Uv));
     assert_eq!(
-        Kind::of("requirements.lock", "alpha==1 # name: x"),
-        Ok(Kind::Requirements)
+        LockFormat::of("script.py.lock", "version = 1"),
+        Ok(LockFormat::Uv)
+    );
+    assert_eq!(
+        LockFormat::of("requirements.lock", "alpha==1 # name: x"),
+        Ok(LockFormat::Requirements)
     );
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::airgap::lockfile::marker::Marker;
-use crate::airgap::warm::target::Target;
+use crate::airgap::warm::target::TargetEnvironment;
 
 fn scope(name: &str) -> Scope {
     Scope::mirror(name).unwrap()
@@ -19,7 +19,7 @@ fn digest(filename: &str) -> Digest {
 }
 
 /// A page of `a`; a file name that begins with `!` is yanked.
-fn page(of: &str, filenames: &[&str]) -> Looked {
+fn page(of: &str, filenames: &[&str]) -> PageLookup {
     let file = |name: &&str| {
         let (is_yanked, name) = name
             .strip_prefix('!')
@@ -30,11 +30,11 @@ fn page(of: &str, filenames: &[&str]) -> Looked {
     let files: Vec<_> = filenames.iter().map(file).collect();
     let json = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files})
         .to_string();
-    Looked::Page(Listing::read(scope(of), &project(), json.as_bytes(), "").unwrap())
+    PageLookup::Page(ProjectPage::read(scope(of), &project(), json.as_bytes(), "").unwrap())
 }
 
-fn want(versions: Versions, files: Files) -> Wanted {
-    Wanted {
+fn want(versions: WantedVersions, files: WantedFiles) -> WantedProject {
+    WantedProject {
         project: project(),
         versions,
         files,
@@ -45,12 +45,12 @@ fn want(versions: Versions, files: Files) -> Wanted {
     }
 }
 
-fn pin(version: &str) -> Versions {
-    Versions::Exactly(version.parse().unwrap())
+fn pin(version: &str) -> WantedVersions {
+    WantedVersions::Exactly(version.parse().unwrap())
 }
 
-fn named(filename: &str, sha256: Option<Digest>) -> Files {
-    Files::Named(vec![NamedFile {
+fn named(filename: &str, sha256: Option<Digest>) -> WantedFiles {
+    WantedFiles::Named(vec![NamedFile {
         filename: filename.to_owned(),
         sha256,
         size: None,
@@ -58,18 +58,18 @@ fn named(filename: &str, sha256: Option<Digest>) -> Files {
     }])
 }
 
-fn made(wanted: Wanted, looked: Vec<Looked>, rules: &Rules) -> Plan {
-    plan(&[wanted], &Pages::from([(project(), looked)]), rules)
+fn made(wanted: WantedProject, looked: Vec<PageLookup>, rules: &SelectionRules) -> WarmPlan {
+    plan(&[wanted], &ProjectPages::from([(project(), looked)]), rules)
 }
 
-fn names(plan: &Plan) -> Vec<&str> {
+fn names(plan: &WarmPlan) -> Vec<&str> {
     plan.files
         .iter()
         .map(|file| file.filename.as_str())
         .collect()
 }
 
-fn whys(plan: &Plan) -> Vec<String> {
+fn whys(plan: &WarmPlan) -> Vec<String> {
     plan.missing
         .iter()
         .map(|missing| missing.why.to_string())
@@ -81,8 +81,8 @@ const SDIST: &str = "a-1.0.tar.gz";
 
 #[test]
 fn a_locked_file_is_taken_by_its_hash_and_no_other() {
-    let rules = Rules::default();
-    let by_hash = Files::Hashed([digest(WHEEL), digest("gone")].into());
+    let rules = SelectionRules::default();
+    let by_hash = WantedFiles::Hashed([digest(WHEEL), digest("gone")].into());
     let plan = made(
         want(pin("1.0"), by_hash),
         vec![page("one", &[WHEEL, SDIST])],
@@ -117,16 +117,16 @@ fn a_locked_file_is_taken_by_its_hash_and_no_other() {
 
 #[test]
 fn a_page_that_was_not_had_is_said_to_be_the_cause() {
-    let rules = Rules::default();
+    let rules = SelectionRules::default();
     let lock = || want(pin("1.0"), named(WHEEL, Some(digest(WHEEL))));
-    let refused = Looked::Failed(scope("one"), "the index refused: 403".to_owned());
+    let refused = PageLookup::Failed(scope("one"), "the index refused: 403".to_owned());
     let plan = made(lock(), vec![refused.clone(), page("two", &[SDIST])], &rules);
     assert_eq!(whys(&plan), ["one: the index refused: 403"]);
     let none = made(
         lock(),
         vec![
-            Looked::NotThere(scope("one")),
-            Looked::NotThere(scope("two")),
+            PageLookup::NotThere(scope("one")),
+            PageLookup::NotThere(scope("two")),
         ],
         &rules,
     );
@@ -137,27 +137,27 @@ fn a_page_that_was_not_had_is_said_to_be_the_cause() {
 
 #[test]
 fn an_unlocked_project_comes_from_the_first_scope_that_has_it() {
-    let rules = Rules::default();
-    let any = || want(Versions::Latest(1), Files::Any);
+    let rules = SelectionRules::default();
+    let any = || want(WantedVersions::Latest(1), WantedFiles::Any);
     let two = || page("two", &["a-9.0-py3-none-any.whl"]);
     let plan = made(
         any(),
         vec![
-            Looked::NotThere(scope("zero")),
+            PageLookup::NotThere(scope("zero")),
             page("one", &[WHEEL, SDIST]),
             two(),
         ],
         &rules,
     );
     assert_eq!(names(&plan), [WHEEL, SDIST]);
-    let refused = Looked::Failed(scope("one"), "timed out".to_owned());
+    let refused = PageLookup::Failed(scope("one"), "timed out".to_owned());
     let plan = made(any(), vec![refused, two()], &rules);
     assert_eq!(
         (names(&plan).len(), whys(&plan)),
         (0, vec!["one: timed out".to_owned()])
     );
     let plan = made(
-        want(pin("3.0"), Files::Any),
+        want(pin("3.0"), WantedFiles::Any),
         vec![page("one", &[WHEEL])],
         &rules,
     );
@@ -174,8 +174,8 @@ fn filters_leave_out_and_say_why() {
             &[windows, linux, "!a-1.1-py3-none-any.whl", SDIST],
         )]
     };
-    let target = |sdists| Rules {
-        target: Target::parse(
+    let target = |sdists| SelectionRules {
+        target: TargetEnvironment::parse(
             &["3.12".to_owned()],
             &["manylinux_2_28_x86_64".to_owned()],
             None,
@@ -183,12 +183,12 @@ fn filters_leave_out_and_say_why() {
         )
         .unwrap(),
         sdists,
-        ..Rules::default()
+        ..SelectionRules::default()
     };
-    let any = || want(Versions::Latest(1), Files::Any);
+    let any = || want(WantedVersions::Latest(1), WantedFiles::Any);
     let plan = made(any(), looked(), &target(Sdists::IfNoWheel));
     assert_eq!(names(&plan), [linux]);
-    let filtered: Vec<(&str, &Filter)> = plan
+    let filtered: Vec<(&str, &FilterReason)> = plan
         .filtered
         .iter()
         .map(|out| (out.item.as_str(), &out.why))
@@ -196,9 +196,9 @@ fn filters_leave_out_and_say_why() {
     assert_eq!(
         filtered,
         [
-            (windows, &Filter::Tags),
-            ("a-1.1-py3-none-any.whl", &Filter::Yanked),
-            (SDIST, &Filter::HasWheel)
+            (windows, &FilterReason::Tags),
+            ("a-1.1-py3-none-any.whl", &FilterReason::Yanked),
+            (SDIST, &FilterReason::HasWheel)
         ]
     );
     assert_eq!(
@@ -210,18 +210,18 @@ fn filters_leave_out_and_say_why() {
         [linux]
     );
 
-    let yanked = Files::Hashed([digest("a-1.1-py3-none-any.whl")].into());
+    let yanked = WantedFiles::Hashed([digest("a-1.1-py3-none-any.whl")].into());
     let plan = made(want(pin("1.1"), yanked), looked(), &target(Sdists::Also));
     assert_eq!(names(&plan), ["a-1.1-py3-none-any.whl"], "locked by hash");
-    let early = Rules {
+    let early = SelectionRules {
         before: Some(std::time::UNIX_EPOCH),
-        ..Rules::default()
+        ..SelectionRules::default()
     };
     assert_eq!(
         whys(&made(any(), looked(), &early)),
         ["no file of a matching version passes the filters"]
     );
-    let python = Wanted {
+    let python = WantedProject {
         requires_python: ">=3.13".parse().ok(),
         ..any()
     };
@@ -233,23 +233,23 @@ const LINUX: &str = "a-1.0-cp312-cp312-manylinux_2_17_x86_64.whl";
 const WINDOWS: &str = "a-1.0-cp311-cp311-win_amd64.whl";
 
 /// For 3.11 and 3.12, on Linux and Windows.
-fn four_machines(sdists: Sdists) -> Rules {
+fn four_machines(sdists: Sdists) -> SelectionRules {
     let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let target = Target::parse(
+    let target = TargetEnvironment::parse(
         &words("3.11,3.12"),
         &words("manylinux_2_28_x86_64,win_amd64"),
         None,
         &[],
     );
-    Rules {
+    SelectionRules {
         target: target.unwrap(),
         sdists,
-        ..Rules::default()
+        ..SelectionRules::default()
     }
 }
 
 /// The machines that lack something, and those that need anything.
-fn short(plan: &Plan) -> (Vec<&str>, usize) {
+fn short(plan: &WarmPlan) -> (Vec<&str>, usize) {
     (
         plan.missing
             .iter()
@@ -270,7 +270,7 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
         };
         want(
             pin("1.0"),
-            Files::Named(filenames.iter().map(file).collect()),
+            WantedFiles::Named(filenames.iter().map(file).collect()),
         )
     };
     let looked = || vec![page("one", &[LINUX, WINDOWS, SDIST])];
@@ -301,7 +301,7 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
     );
 
     // Where its marker is false nobody lacks it, and where it is not for this Python.
-    let marked = |marker: &str| Wanted {
+    let marked = |marker: &str| WantedProject {
         marker: Marker::parse(marker).ok(),
         ..locked(&[LINUX])
     };
@@ -319,7 +319,7 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
         )),
         (vec![], 0)
     );
-    let python = Wanted {
+    let python = WantedProject {
         requires_python: ">=3.12".parse().ok(),
         ..locked(&[LINUX])
     };
@@ -345,10 +345,10 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
     // A hash does not tell what it is for.
     let hashes = want(
         pin("1.0"),
-        Files::Hashed([digest(LINUX), digest("gone")].into()),
+        WantedFiles::Hashed([digest(LINUX), digest("gone")].into()),
     );
     assert_eq!(short(&made(hashes, looked(), &rules)), (vec![], 4));
-    let hashes = want(pin("1.0"), Files::Hashed([digest(LINUX)].into()));
+    let hashes = want(pin("1.0"), WantedFiles::Hashed([digest(LINUX)].into()));
     assert_eq!(short(&made(hashes, looked(), &rules)).0.len(), 3);
 }
 
@@ -356,7 +356,7 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
 fn an_sdist_is_left_out_where_each_machine_has_a_wheel() {
     let looked = |filenames: &[&str]| vec![page("one", filenames)];
     let rules = four_machines(Sdists::IfNoWheel);
-    let any = || want(pin("1.0"), Files::Any);
+    let any = || want(pin("1.0"), WantedFiles::Any);
     assert_eq!(
         names(&made(any(), looked(&[LINUX, WINDOWS, SDIST]), &rules)),
         [LINUX, WINDOWS, SDIST]
@@ -370,7 +370,7 @@ fn an_sdist_is_left_out_where_each_machine_has_a_wheel() {
 #[test]
 fn each_machine_gets_the_newest_version_that_it_takes() {
     let older = "a-0.9-py3-none-any.whl";
-    let any = || want(Versions::Latest(1), Files::Any);
+    let any = || want(WantedVersions::Latest(1), WantedFiles::Any);
     let looked = || vec![page("one", &[LINUX, older, "a-0.8-py3-none-any.whl"])];
     let plan = made(any(), looked(), &four_machines(Sdists::Also));
     assert_eq!(
@@ -378,7 +378,7 @@ fn each_machine_gets_the_newest_version_that_it_takes() {
         (vec![LINUX, older], (vec![], 4))
     );
     let pinned = made(
-        want(pin("1.0"), Files::Any),
+        want(pin("1.0"), WantedFiles::Any),
         looked(),
         &four_machines(Sdists::Also),
     );
@@ -392,8 +392,8 @@ fn each_machine_gets_the_newest_version_that_it_takes() {
 #[test]
 fn a_local_version_is_looked_for_in_every_scope() {
     let cpu = "a-2.0+cpu-py3-none-any.whl";
-    let rules = Rules::default();
-    let pinned = |version: &str, looked| made(want(pin(version), Files::Any), looked, &rules);
+    let rules = SelectionRules::default();
+    let pinned = |version: &str, looked| made(want(pin(version), WantedFiles::Any), looked, &rules);
     let two = || page("two", &[cpu, "a-2.0-py3-none-any.whl"]);
     let plan = pinned(
         "2.0+cpu",
@@ -401,7 +401,7 @@ fn a_local_version_is_looked_for_in_every_scope() {
     );
     assert_eq!(names(&plan), [cpu]);
     assert!(plan.files[0].route.path().starts_with("/two/"));
-    let refused = Looked::Failed(scope("one"), "timed out".to_owned());
+    let refused = PageLookup::Failed(scope("one"), "timed out".to_owned());
     assert_eq!(
         whys(&pinned("2.0+cpu", vec![refused, two()])),
         ["one: timed out"],
@@ -435,11 +435,11 @@ proptest! {
         let filenames: BTreeSet<String> = on_page.iter().map(name).collect();
         let filenames: Vec<&str> = filenames.iter().map(String::as_str).collect();
         let file = |name: &&str| NamedFile { filename: (*name).to_owned(), sha256: Some(digest(name)), size: None, url: None };
-        let files = if named { Files::Named(filenames.iter().map(file).collect()) } else { Files::Any };
+        let files = if named { WantedFiles::Named(filenames.iter().map(file).collect()) } else { WantedFiles::Any };
         let words: Vec<String> = pythons.iter().map(|minor| format!("3.{minor}")).collect();
         let tags: Vec<String> = platforms.iter().map(|at| PLATFORMS[*at].to_owned()).collect();
-        let target = Target::parse(&words, &tags, None, &[]).unwrap();
-        let rules = Rules { target: target.clone(), ..Rules::default() };
+        let target = TargetEnvironment::parse(&words, &tags, None, &[]).unwrap();
+        let rules = SelectionRules { target: target.clone(), ..SelectionRules::default() };
         prop_assume!(!filenames.is_empty());
         let plan = made(want(pin("1.0"), files), vec![page("one", &filenames)], &rules);
         let everybody = on_page.iter().any(|(kind, _)| *kind > 2);
@@ -466,12 +466,12 @@ proptest! {
         let name = |n: &u8| if n.is_multiple_of(3) { format!("a-1.{n}.tar.gz") } else { format!("a-1.{n}-py3-none-any.whl") };
         let filenames: Vec<String> = on_page.iter().map(name).collect();
         let filenames: Vec<&str> = filenames.iter().map(String::as_str).collect();
-        let hashes = Files::Hashed(locked.iter().map(|n| digest(&name(n))).collect());
+        let hashes = WantedFiles::Hashed(locked.iter().map(|n| digest(&name(n))).collect());
         let sdists = if no_sdists { Sdists::Never } else { Sdists::Also };
-        let rules = Rules { sdists, ..Rules::default() };
+        let rules = SelectionRules { sdists, ..SelectionRules::default() };
         let one = want(pin("1.0"), hashes);
         let wanted = if twice { vec![one.clone(), one] } else { vec![one] };
-        let plan = plan(&wanted, &Pages::from([(project(), vec![page("one", &filenames)])]), &rules);
+        let plan = plan(&wanted, &ProjectPages::from([(project(), vec![page("one", &filenames)])]), &rules);
         let expected: BTreeSet<String> =
             locked.intersection(&on_page).filter(|n| !no_sdists || !n.is_multiple_of(3)).map(name).collect();
         let found: BTreeSet<String> = plan.files.iter().map(|file| file.filename.clone()).collect();

@@ -1,10 +1,10 @@
 //! The lines of requirements.txt: joined, freed of comments, and told apart by their options.
 
-use super::reading::LockError;
+use super::contents::LockError;
 
 /// A logical line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum RequirementsLine {
     /// Nothing that decides which files are needed.
     Nothing,
     Index(String),
@@ -62,16 +62,15 @@ pub(super) fn logical(text: &str) -> Vec<(usize, String)> {
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let comment = line.trim_start().starts_with('#');
         let (number, mut joined) = open.take().unwrap_or((at + 1, String::new()));
-        match line.strip_suffix('\\').filter(|_| !comment) {
-            Some(begun) => {
-                joined.push_str(begun);
-                open = Some((number, joined));
-            }
-            None => {
-                // A comment ends what was continued.
-                joined.push_str(if comment { "" } else { line });
-                lines.push((number, joined));
-            }
+        if comment {
+            // It ends what was continued.
+            lines.push((number, joined));
+        } else if let Some(begun) = line.strip_suffix('\\') {
+            joined.push_str(begun);
+            open = Some((number, joined));
+        } else {
+            joined.push_str(line);
+            lines.push((number, joined));
         }
     }
     lines.extend(open);
@@ -88,78 +87,71 @@ pub(super) fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) ->
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
-        let known = |name: &str| {
-            let proper = name
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-            if proper && !name.is_empty() {
-                variable(name)
-            } else {
-                None
-            }
-        };
-        let value = after
-            .split_once('}')
-            .and_then(|(name, tail)| Some((known(name)?, tail)));
-        match value {
-            Some((value, tail)) => {
-                out.push_str(&value);
-                rest = tail;
-            }
-            None => {
-                out.push_str("${");
-                rest = after;
-            }
+        if let Some((name, tail)) = after.split_once('}')
+            && is_variable(name)
+            && let Some(value) = variable(name)
+        {
+            out.push_str(&value);
+            rest = tail;
+        } else {
+            out.push_str("${");
+            rest = after;
         }
     }
     out.push_str(rest);
     out
 }
 
-pub(super) fn read(text: &str, place: &str) -> Result<Line, LockError> {
+fn is_variable(name: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    !name.is_empty() && name.bytes().all(is_part)
+}
+
+pub(super) fn read(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
     if text.starts_with('-') {
         return option_line(text, place);
     }
-    let mut words = text.split_whitespace();
-    let is_option = |word: &&str| word.starts_with("--") || *word == "-C";
-    let requirement: Vec<&str> = words.by_ref().take_while(|word| !is_option(word)).collect();
-    // The word that ended it was taken, too.
-    let mut words = text.split_whitespace().skip(requirement.len());
+    let mut words = text.split_whitespace().peekable();
+    let mut requirement = Vec::new();
+    while let Some(word) = words.next_if(|word| !word.starts_with("--") && *word != "-C") {
+        requirement.push(word);
+    }
     let mut hashes = Vec::new();
     while let Some(word) = words.next() {
         let (option, value) = split(word);
-        let value = if FLAGS.contains(&option) {
-            None
-        } else {
-            value.or_else(|| words.next())
-        };
+        if FLAGS.contains(&option) {
+            continue;
+        }
+        let value = value.or_else(|| words.next());
         match (option, value) {
             ("--hash", Some(hash)) => hashes.push(hash.trim_matches(['"', '\'']).to_owned()),
-            _ if VALUED.contains(&option) || FLAGS.contains(&option) => {}
+            _ if VALUED.contains(&option) => {}
             _ => return Err(unknown(option, place)),
         }
     }
-    Ok(Line::Requirement {
+    Ok(RequirementsLine::Requirement {
         text: requirement.join(" "),
         hashes,
     })
 }
 
-fn option_line(text: &str, place: &str) -> Result<Line, LockError> {
+fn option_line(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let (option, attached) = split(word);
     let value = attached.unwrap_or(rest).trim();
     let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
     let value = inner('"').or_else(|| inner('\'')).unwrap_or(value);
-    let line: fn(String) -> Line = match option {
-        "-r" | "--requirement" => Line::Requirements,
-        "-c" | "--constraint" => Line::Constraints,
-        "-e" | "--editable" => Line::Editable,
-        "--pre" => return Ok(Line::Releases(Releases::All, EVERY.to_owned())),
-        "--all-releases" => |names| Line::Releases(Releases::All, names),
-        "--only-final" => |names| Line::Releases(Releases::OnlyFinal, names),
-        "-i" | "--index-url" | "--pypi-url" | "--extra-index-url" => Line::Index,
-        _ if VALUED.contains(&option) || FLAGS.contains(&option) => return Ok(Line::Nothing),
+    let line: fn(String) -> RequirementsLine = match option {
+        "-r" | "--requirement" => RequirementsLine::Requirements,
+        "-c" | "--constraint" => RequirementsLine::Constraints,
+        "-e" | "--editable" => RequirementsLine::Editable,
+        "--pre" => return Ok(RequirementsLine::Releases(Releases::All, EVERY.to_owned())),
+        "--all-releases" => |names| RequirementsLine::Releases(Releases::All, names),
+        "--only-final" => |names| RequirementsLine::Releases(Releases::OnlyFinal, names),
+        "-i" | "--index-url" | "--pypi-url" | "--extra-index-url" => RequirementsLine::Index,
+        _ if VALUED.contains(&option) || FLAGS.contains(&option) => {
+            return Ok(RequirementsLine::Nothing);
+        }
         _ => return Err(unknown(option, place)),
     };
     if value.is_empty() {
@@ -170,11 +162,14 @@ fn option_line(text: &str, place: &str) -> Result<Line, LockError> {
 
 /// `--option=value`, `-ovalue`, or an option alone.
 fn split(word: &str) -> (&str, Option<&str>) {
-    if let Some((option, value)) = word.split_once('=').filter(|_| word.starts_with("--")) {
-        return (option, Some(value));
+    if word.starts_with("--") {
+        return match word.split_once('=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (word, None),
+        };
     }
     match word.split_at_checked(2) {
-        Some((option, value)) if !word.starts_with("--") && !value.is_empty() => {
+        Some((option, value)) if !value.is_empty() => {
             (option, Some(value.strip_prefix('=').unwrap_or(value)))
         }
         _ => (word, None),
@@ -182,10 +177,8 @@ fn split(word: &str) -> (&str, Option<&str>) {
 }
 
 fn unknown(option: &str, place: &str) -> LockError {
-    LockError::new(
-        place,
-        format!("`{option}` is no option of a requirements file"),
-    )
+    let why = format!("`{option}` is no option of a requirements file");
+    LockError::new(place, why)
 }
 
 /// A `#` begins a comment at the beginning of a line or after a blank; in a URL it does not.

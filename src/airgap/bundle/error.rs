@@ -6,7 +6,7 @@ use std::io;
 use super::FORMAT;
 
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum BundleError {
     #[error("{0}: the bundle ends in the middle of it")]
     Cut(String),
     #[error("{0}: its header is not as larder writes it, or it is not what should be here")]
@@ -33,7 +33,7 @@ pub enum Fault {
     Write(#[source] io::Error),
 }
 
-impl Fault {
+impl BundleError {
     pub(in crate::airgap) fn invalid(item: impl Into<String>, why: impl fmt::Display) -> Self {
         Self::Invalid {
             item: item.into(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::compare::{Comparison, Variable};
+use super::compare::{Comparison, MarkerVariable};
 use super::truth::Truth;
 
 /// The comparisons that a marker put together of others may have; beyond, it is cut to what is certain.
@@ -11,10 +11,10 @@ pub const COMPARISONS_MAX: usize = 512;
 
 /// A condition on the machine that installs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker(pub(super) Arc<Condition>);
+pub struct Marker(pub(super) Arc<MarkerTree>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum MarkerTree {
     All(Vec<Marker>),
     Any(Vec<Marker>),
     /// Not in the grammar of markers.
@@ -27,16 +27,16 @@ pub(super) enum Condition {
 impl Marker {
     /// Whether it holds on one target. `environment` gives all values that a variable may have there; `None`: not known.
     /// Of `python_full_version`, if it is not known, as much is concluded as `python_version` allows (final releases).
-    pub fn truth(&self, environment: &dyn Fn(Variable) -> Option<Vec<String>>) -> Truth {
+    pub fn truth(&self, environment: &dyn Fn(MarkerVariable) -> Option<Vec<String>>) -> Truth {
         match &*self.0 {
-            Condition::Compare(comparison) => comparison.truth(environment),
-            Condition::Unclear(_) => Truth::Unknown,
-            Condition::Not(part) => part.truth(environment).not(),
-            Condition::All(parts) => parts
+            MarkerTree::Compare(comparison) => comparison.truth(environment),
+            MarkerTree::Unclear(_) => Truth::Unknown,
+            MarkerTree::Not(part) => part.truth(environment).not(),
+            MarkerTree::All(parts) => parts
                 .iter()
                 .map(|part| part.truth(environment))
                 .fold(Truth::Yes, Truth::and),
-            Condition::Any(parts) => parts
+            MarkerTree::Any(parts) => parts
                 .iter()
                 .map(|part| part.truth(environment).not())
                 .fold(Truth::Yes, Truth::and)
@@ -54,7 +54,7 @@ impl Marker {
         }
         match distinct.len() {
             0 | 1 => distinct.pop(),
-            _ => Some(Self(Arc::new(Condition::All(distinct)))),
+            _ => Some(Self(Arc::new(MarkerTree::All(distinct)))),
         }
     }
 
@@ -69,24 +69,24 @@ impl Marker {
         }
         match distinct.len() {
             0 | 1 => distinct.pop(),
-            _ => Some(Self(Arc::new(Condition::Any(distinct)))),
+            _ => Some(Self(Arc::new(MarkerTree::Any(distinct)))),
         }
     }
 
     /// A condition that holds where this one does not.
     pub fn negated(self) -> Self {
-        Self(Arc::new(Condition::Not(self)))
+        Self(Arc::new(MarkerTree::Not(self)))
     }
 
     /// How many comparisons it has.
     pub fn comparisons(&self) -> usize {
         match &*self.0 {
-            Condition::All(parts) | Condition::Any(parts) => parts
+            MarkerTree::All(parts) | MarkerTree::Any(parts) => parts
                 .iter()
                 .map(Self::comparisons)
                 .fold(0, usize::saturating_add),
-            Condition::Not(part) => part.comparisons(),
-            Condition::Compare(_) | Condition::Unclear(_) => 1,
+            MarkerTree::Not(part) => part.comparisons(),
+            MarkerTree::Compare(_) | MarkerTree::Unclear(_) => 1,
         }
     }
 }
@@ -94,19 +94,21 @@ impl Marker {
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (parts, word) = match &*self.0 {
-            Condition::Compare(comparison) => return comparison.fmt(f),
-            Condition::Unclear(text) => return f.write_str(text),
-            Condition::Not(part) => return write!(f, "not ({part})"),
-            Condition::All(parts) => (parts, " and "),
-            Condition::Any(parts) => (parts, " or "),
+            MarkerTree::Compare(comparison) => return comparison.fmt(f),
+            MarkerTree::Unclear(text) => return f.write_str(text),
+            MarkerTree::Not(part) => return write!(f, "not ({part})"),
+            MarkerTree::All(parts) => (parts, " and "),
+            MarkerTree::Any(parts) => (parts, " or "),
         };
         for (at, part) in parts.iter().enumerate() {
             if at > 0 {
                 f.write_str(word)?;
             }
             match &*part.0 {
-                Condition::Compare(_) | Condition::Unclear(_) | Condition::Not(_) => part.fmt(f)?,
-                Condition::All(_) | Condition::Any(_) => write!(f, "({part})")?,
+                MarkerTree::Compare(_) | MarkerTree::Unclear(_) | MarkerTree::Not(_) => {
+                    part.fmt(f)?
+                }
+                MarkerTree::All(_) | MarkerTree::Any(_) => write!(f, "({part})")?,
             }
         }
         Ok(())

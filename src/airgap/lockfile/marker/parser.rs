@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::compare::{Comparison, Operator, Variable};
-use super::condition::{Condition, Marker};
+use super::compare::{Comparison, MarkerVariable, Operator};
+use super::tree::{Marker, MarkerTree};
 
 /// Parentheses within parentheses.
 const DEPTH_MAX: usize = 64;
@@ -18,13 +18,13 @@ pub struct MarkerError {
 }
 
 /// The text that is still to be read.
-struct Reader<'t> {
+struct MarkerParser<'t> {
     text: &'t str,
     at: usize,
 }
 
 enum Operand<'t> {
-    Variable(Variable),
+    Variable(MarkerVariable),
     Literal(&'t str),
 }
 
@@ -42,7 +42,7 @@ const OPERATORS: [(&str, Operator); 8] = [
 impl Marker {
     /// Reads the text after a requirement's `;`. The error names the place, in bytes, and the text.
     pub fn parse(text: &str) -> Result<Self, MarkerError> {
-        let mut reader = Reader { text, at: 0 };
+        let mut reader = MarkerParser { text, at: 0 };
         let marker = reader.any(0)?;
         reader.skip_blanks();
         if reader.rest().is_empty() {
@@ -53,7 +53,7 @@ impl Marker {
     }
 }
 
-impl<'t> Reader<'t> {
+impl<'t> MarkerParser<'t> {
     fn rest(&self) -> &'t str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -102,7 +102,7 @@ impl<'t> Reader<'t> {
         while self.take_word("or") {
             parts.push(self.all(depth)?);
         }
-        Ok(joined(parts, Condition::Any))
+        Ok(joined(parts, MarkerTree::Any))
     }
 
     fn all(&mut self, depth: usize) -> Result<Marker, MarkerError> {
@@ -110,7 +110,7 @@ impl<'t> Reader<'t> {
         while self.take_word("and") {
             parts.push(self.one(depth)?);
         }
-        Ok(joined(parts, Condition::All))
+        Ok(joined(parts, MarkerTree::All))
     }
 
     fn one(&mut self, depth: usize) -> Result<Marker, MarkerError> {
@@ -132,7 +132,7 @@ impl<'t> Reader<'t> {
         let right = self.operand()?;
         let condition = match (left, right) {
             (Operand::Variable(variable), Operand::Literal(literal)) => {
-                Condition::Compare(Comparison {
+                MarkerTree::Compare(Comparison {
                     variable,
                     operator,
                     literal: literal.to_owned(),
@@ -140,14 +140,14 @@ impl<'t> Reader<'t> {
                 })
             }
             (Operand::Literal(literal), Operand::Variable(variable)) => {
-                Condition::Compare(Comparison {
+                MarkerTree::Compare(Comparison {
                     variable,
                     operator: operator.turned().unwrap_or(operator),
                     literal: literal.to_owned(),
                     reversed: operator.turned().is_none(),
                 })
             }
-            _ => Condition::Unclear(self.text.get(from..self.at).unwrap_or_default().to_owned()),
+            _ => MarkerTree::Unclear(self.text.get(from..self.at).unwrap_or_default().to_owned()),
         };
         Ok(Marker(Arc::new(condition)))
     }
@@ -182,14 +182,14 @@ impl<'t> Reader<'t> {
             return Ok(Operand::Literal(inner.get(..end).unwrap_or_default()));
         }
         let name = self.word();
-        let variable = Variable::named(name)
+        let variable = MarkerVariable::named(name)
             .ok_or_else(|| self.error("a variable or a quoted text expected"))?;
         self.at += name.len();
         Ok(Operand::Variable(variable))
     }
 }
 
-fn joined(mut parts: Vec<Marker>, join: fn(Vec<Marker>) -> Condition) -> Marker {
+fn joined(mut parts: Vec<Marker>, join: fn(Vec<Marker>) -> MarkerTree) -> Marker {
     match parts.pop() {
         Some(only) if parts.is_empty() => only,
         last => {

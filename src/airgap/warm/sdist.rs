@@ -24,7 +24,7 @@ const REQUIREMENTS_MAX: usize = 200;
 const BY_DEFAULT: [&str; 2] = ["setuptools", "wheel"];
 
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum UnreadableSdist {
     #[error("only .tar.gz source distributions are read for what they are built with")]
     Format,
     #[error("the archive cannot be read: {0}")]
@@ -37,7 +37,7 @@ pub enum Unreadable {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Project {
+struct PyProject {
     build_system: Option<BuildSystem>,
 }
 
@@ -50,13 +50,13 @@ struct BuildSystem {
 /// Whether a file of this name can be read here.
 ///
 /// # Errors
-/// [`Unreadable::Format`] when it cannot.
-pub fn check_name(filename: &str) -> Result<(), Unreadable> {
+/// [`UnreadableSdist::Format`] when it cannot.
+pub fn check_name(filename: &str) -> Result<(), UnreadableSdist> {
     let lower = filename.to_ascii_lowercase();
     if lower.ends_with(".tar.gz") || lower.ends_with(".tgz") {
         Ok(())
     } else {
-        Err(Unreadable::Format)
+        Err(UnreadableSdist::Format)
     }
 }
 
@@ -64,16 +64,16 @@ pub fn check_name(filename: &str) -> Result<(), Unreadable> {
 ///
 /// # Errors
 /// When it cannot be read within the limits.
-pub fn requires(archive: impl Read) -> Result<Vec<String>, Unreadable> {
+pub fn requires(archive: impl Read) -> Result<Vec<String>, UnreadableSdist> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive).take(UNPACKED_BYTES_MAX));
     for (at, member) in archive.entries()?.enumerate() {
         let mut member = match member {
             Ok(member) => member,
-            Err(_) if at >= MEMBERS_MAX => return Err(Unreadable::TooLarge),
+            Err(_) if at >= MEMBERS_MAX => return Err(UnreadableSdist::TooLarge),
             Err(why) => return Err(why.into()),
         };
         if at >= MEMBERS_MAX {
-            return Err(Unreadable::TooLarge);
+            return Err(UnreadableSdist::TooLarge);
         }
         if !member.header().entry_type().is_file() || !is_project(&member.path_bytes()) {
             continue;
@@ -84,12 +84,12 @@ pub fn requires(archive: impl Read) -> Result<Vec<String>, Unreadable> {
             .take(PROJECT_BYTES_MAX + 1)
             .read_to_string(&mut text)?;
         if read as u64 > PROJECT_BYTES_MAX {
-            return Err(Unreadable::TooLarge);
+            return Err(UnreadableSdist::TooLarge);
         }
         return of_project(&text);
     }
     if archive.into_inner().limit() == 0 {
-        Err(Unreadable::TooLarge)
+        Err(UnreadableSdist::TooLarge)
     } else {
         Ok(by_default())
     }
@@ -105,14 +105,14 @@ fn is_project(path: &[u8]) -> bool {
     )
 }
 
-fn of_project(text: &str) -> Result<Vec<String>, Unreadable> {
-    let project: Project =
-        toml::from_str(text).map_err(|why| Unreadable::Project(why.message().to_owned()))?;
+fn of_project(text: &str) -> Result<Vec<String>, UnreadableSdist> {
+    let project: PyProject =
+        toml::from_str(text).map_err(|why| UnreadableSdist::Project(why.message().to_owned()))?;
     let requires = project
         .build_system
         .map_or_else(by_default, |system| system.requires);
     if requires.len() > REQUIREMENTS_MAX {
-        return Err(Unreadable::TooLarge);
+        return Err(UnreadableSdist::TooLarge);
     }
     Ok(requires)
 }
@@ -161,7 +161,7 @@ mod tests {
         let broken = packed(&[("a-1/pyproject.toml", "requires = [")]);
         assert!(matches!(
             requires(broken.as_slice()),
-            Err(Unreadable::Project(_))
+            Err(UnreadableSdist::Project(_))
         ));
         let large = packed(&[(
             "a-1/pyproject.toml",
@@ -169,7 +169,7 @@ mod tests {
         )]);
         assert!(matches!(
             requires(large.as_slice()),
-            Err(Unreadable::TooLarge)
+            Err(UnreadableSdist::TooLarge)
         ));
         assert!(check_name("a-1.tar.gz").is_ok() && check_name("a-1.zip").is_err());
     }

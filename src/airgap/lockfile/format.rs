@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use super::contents::LockError;
 use super::foreign;
-use super::reading::LockError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LockFormat {
     Uv,
     Pylock,
     Poetry,
@@ -15,7 +15,7 @@ pub enum Kind {
     Requirements,
 }
 
-impl Kind {
+impl LockFormat {
     /// # Errors
     /// A file that is known to lock nothing.
     pub fn of(name: &str, text: &str) -> Result<Self, LockError> {
@@ -40,24 +40,21 @@ impl Kind {
         if let Some(what) = foreign::by_json(text) {
             return Err(what);
         }
-        if text
-            .trim_start_matches('\u{feff}')
-            .trim_start()
-            .starts_with('{')
-        {
+        let body = text.trim_start_matches('\u{feff}').trim_start();
+        if body.starts_with('{') {
             return Ok(Self::Pipfile);
         }
         let Ok(table) = text.parse::<toml::Table>() else {
-            return foreign::by_yaml(text).map_or(Ok(Self::Requirements), Err);
+            return match foreign::by_yaml(text) {
+                Some(what) => Err(what),
+                None => Ok(Self::Requirements),
+            };
         };
         if let Some(what) = foreign::by_toml(&table) {
             return Err(what);
         }
-        let metadata = |key: &str| {
-            table
-                .get("metadata")
-                .is_some_and(|metadata| metadata.get(key).is_some())
-        };
+        let metadata = table.get("metadata");
+        let metadata = |key: &str| metadata.is_some_and(|table| table.get(key).is_some());
         Ok(if table.contains_key("lock-version") {
             Self::Pylock
         } else if metadata("lock-version") || metadata("content-hash") {
@@ -72,7 +69,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for LockFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Uv => "uv.lock",

@@ -16,14 +16,14 @@ use crate::values::digest::Digest;
 
 /// One page in one scope.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct ProjectPage {
     pub scope: Scope,
-    pub files: Vec<Listed>,
+    pub files: Vec<PageFile>,
 }
 
 /// A file on a page.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct PageFile {
     pub filename: String,
     /// Where larder serves it; `None` when the link leads elsewhere.
     pub route: Option<Route>,
@@ -34,12 +34,12 @@ pub struct Listed {
     pub requires_python: Option<String>,
     pub is_yanked: bool,
     pub uploaded: Option<SystemTime>,
-    pub metadata: Metadata,
+    pub metadata: MetadataOffer,
 }
 
 /// Whether the page offers a wheel's metadata by itself (PEP 658).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metadata {
+pub enum MetadataOffer {
     Absent,
     Offered,
     Hashed(Digest),
@@ -50,7 +50,7 @@ pub enum Metadata {
 #[error("the page is no JSON of the Simple API: {0}")]
 pub struct UnreadablePage(String);
 
-impl Listing {
+impl ProjectPage {
     /// Reads a page that larder served. `prefix` is what a proxy in front adds to larder's paths.
     ///
     /// # Errors
@@ -67,8 +67,9 @@ impl Listing {
         };
         let url = portable_url(&Route::Page(page))
             .ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
-        let (name, prefix) = (project.clone(), prefix.to_owned());
-        let listed = move |entry: &Entry<'_>| Some(Listed::of(entry, &name, &prefix));
+        let name = project.clone();
+        let prefix = prefix.to_owned();
+        let listed = move |entry: &Entry<'_>| Some(PageFile::of(entry, &name, &prefix));
         let read = read_entries(Format::Json, project, url, json, listed);
         let (files, _) = read.map_err(|why| UnreadablePage(why.to_string()))?;
         Ok(Self { scope, files })
@@ -86,7 +87,7 @@ fn route(link: &Url, prefix: &str) -> Option<Route> {
     recognise_portable(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
 }
 
-impl Listed {
+impl PageFile {
     fn of(entry: &Entry<'_>, project: &ProjectName, prefix: &str) -> Self {
         let version = file_version(&entry.name, project);
         Self {
@@ -99,9 +100,9 @@ impl Listed {
             is_yanked: entry.yanked.is_some(),
             uploaded: entry.upload_time,
             metadata: match entry.core_metadata {
-                None => Metadata::Absent,
-                Some(CoreMetadata::Present) => Metadata::Offered,
-                Some(CoreMetadata::Sha256(digest)) => Metadata::Hashed(digest),
+                None => MetadataOffer::Absent,
+                Some(CoreMetadata::Present) => MetadataOffer::Offered,
+                Some(CoreMetadata::Sha256(digest)) => MetadataOffer::Hashed(digest),
             },
         }
     }
@@ -128,22 +129,23 @@ mod tests {
             {"filename": "a-2.0.tar.gz", "url": "https://elsewhere.example/a-2.0.tar.gz", "hashes": {}}]});
         let project = ProjectName::parse("a").unwrap();
         let scope = Scope::mirror("pypi").unwrap();
-        let listing = Listing::read(scope, &project, page.to_string().as_bytes(), "/x").unwrap();
+        let listing =
+            ProjectPage::read(scope, &project, page.to_string().as_bytes(), "/x").unwrap();
         let [wheel, sdist] = listing.files.as_slice() else {
             panic!("two files")
         };
         assert!(wheel.route.is_some() && wheel.is_yanked && wheel.uploaded.is_some());
         assert_eq!(wheel.version, "1.0".parse().ok());
-        assert_eq!(wheel.metadata, Metadata::Hashed(wheel.sha256.unwrap()));
+        assert_eq!(wheel.metadata, MetadataOffer::Hashed(wheel.sha256.unwrap()));
         assert!(sdist.route.is_none() && sdist.sha256.is_none() && !sdist.is_yanked);
-        assert_eq!(sdist.metadata, Metadata::Absent);
+        assert_eq!(sdist.metadata, MetadataOffer::Absent);
     }
 
     proptest! {
         #[test]
         fn no_page_makes_it_stumble(page in "\\PC{0,200}", url in "\\PC{0,60}") {
             let project = ProjectName::parse("a").unwrap();
-            let _ = Listing::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
+            let _ = ProjectPage::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
             if let Ok(url) = Url::parse(PORTABLE_BASE).unwrap().join(&url) {
                 let _ = route(&url, "/x");
             }

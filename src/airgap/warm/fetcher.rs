@@ -43,7 +43,7 @@ const WAITS_MAX: usize = 20;
 const JSON: HeaderValue = HeaderValue::from_static("application/vnd.pypi.simple.v1+json");
 
 /// The daemon that holds the folder, as a client sees it.
-pub trait Daemon: Clone + Send + Sync + 'static {
+pub trait DaemonClient: Clone + Send + Sync + 'static {
     /// Sends one request. No limit of time on the body; the error is a sentence.
     fn send(
         &self,
@@ -53,7 +53,7 @@ pub trait Daemon: Clone + Send + Sync + 'static {
 
 /// Why a request failed, when nothing more is tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum FetchError {
     #[error("not there (404)")]
     NotThere,
     #[error("{}", refusal(.status, .detail.as_deref()))]
@@ -73,19 +73,19 @@ fn refusal(status: &u16, detail: Option<&str>) -> String {
 
 /// A body that was read to its end.
 #[derive(Clone, Copy, Debug)]
-pub struct Got {
+pub struct FetchedBody {
     pub size: u64,
     pub sha256: Digest,
-    pub from: Origin,
+    pub from: FetchedFrom,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum FetchedFrom {
     Cache,
     Upstream,
 }
 
-impl Origin {
+impl FetchedFrom {
     pub fn word(self) -> &'static str {
         match self {
             Self::Cache => "cache",
@@ -96,7 +96,7 @@ impl Origin {
 
 /// Asks in one caller's name.
 #[derive(Clone, Debug)]
-pub struct Asker<D> {
+pub struct DaemonFetcher<D> {
     daemon: D,
     /// The fields of the caller's credential.
     credential: HeaderMap,
@@ -106,13 +106,13 @@ pub struct Asker<D> {
 
 /// One attempt that failed.
 #[derive(Debug)]
-enum Trouble {
-    Final(Failure),
+enum AttemptError {
+    Final(FetchError),
     Busy(Duration),
     Again(String),
 }
 
-impl<D: Daemon> Asker<D> {
+impl<D: DaemonClient> DaemonFetcher<D> {
     pub fn new(daemon: D, credential: HeaderMap, prefix: String) -> Self {
         Self {
             daemon,
@@ -129,7 +129,7 @@ impl<D: Daemon> Asker<D> {
     ///
     /// # Errors
     /// What went wrong in the end.
-    pub async fn page(&self, route: &Route) -> Result<Bytes, Failure> {
+    pub async fn page(&self, route: &Route) -> Result<Bytes, FetchError> {
         self.patiently(|| async {
             let answer = self.ask(route, true).await?;
             let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect();
@@ -137,7 +137,7 @@ impl<D: Daemon> Asker<D> {
                 .await
                 .map_err(|_| silent(PIECE_TIMEOUT))?;
             Ok(body
-                .map_err(|why| Trouble::Again(format!("the page broke off: {why}")))?
+                .map_err(|why| AttemptError::Again(format!("the page broke off: {why}")))?
                 .to_bytes())
         })
         .await
@@ -152,7 +152,7 @@ impl<D: Daemon> Asker<D> {
         route: &Route,
         piece: impl Fn(&Bytes) + Send + Sync,
         restart: impl Fn(u64) + Send + Sync,
-    ) -> Result<Got, Failure> {
+    ) -> Result<FetchedBody, FetchError> {
         self.patiently(|| async {
             let mut size = 0;
             let read = self.read(route, &mut size, &piece).await;
@@ -172,13 +172,13 @@ impl<D: Daemon> Asker<D> {
         &self,
         route: &Route,
         piece: impl Fn(&Bytes) + Send + Sync,
-    ) -> Result<Got, Failure> {
+    ) -> Result<FetchedBody, FetchError> {
         self.read(route, &mut 0, piece)
             .await
             .map_err(|trouble| match trouble {
-                Trouble::Final(failure) => failure,
-                Trouble::Busy(wait) => Failure::Throttled(wait),
-                Trouble::Again(why) => Failure::Broken(why),
+                AttemptError::Final(failure) => failure,
+                AttemptError::Busy(wait) => FetchError::Throttled(wait),
+                AttemptError::Again(why) => FetchError::Broken(why),
             })
     }
 
@@ -187,7 +187,7 @@ impl<D: Daemon> Asker<D> {
         route: &Route,
         size: &mut u64,
         piece: impl Fn(&Bytes),
-    ) -> Result<Got, Trouble> {
+    ) -> Result<FetchedBody, AttemptError> {
         let answer = self.ask(route, false).await?;
         let status = answer
             .headers()
@@ -198,18 +198,19 @@ impl<D: Daemon> Asker<D> {
             .map(|status| status.outcome)
         {
             Some(Outcome::Miss | Outcome::Collapsed | Outcome::Bypass | Outcome::Error) | None => {
-                Origin::Upstream
+                FetchedFrom::Upstream
             }
-            Some(_) => Origin::Cache,
+            Some(_) => FetchedFrom::Cache,
         };
-        let (mut body, mut hasher) = (answer.into_body(), Hasher::new());
+        let mut body = answer.into_body();
+        let mut hasher = Hasher::new();
         loop {
             let frame = timeout(PIECE_TIMEOUT, body.frame())
                 .await
                 .map_err(|_| silent(PIECE_TIMEOUT))?;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|_| {
-                Trouble::Again(
+                AttemptError::Again(
                     "the body broke off: upstream's did, or it was not what was promised"
                         .to_owned(),
                 )
@@ -220,18 +221,18 @@ impl<D: Daemon> Asker<D> {
                 piece(&data);
             }
         }
-        Ok(Got {
+        Ok(FetchedBody {
             size: *size,
             sha256: hasher.finish(),
             from,
         })
     }
 
-    async fn ask(&self, route: &Route, is_page: bool) -> Result<Response<Incoming>, Trouble> {
+    async fn ask(&self, route: &Route, is_page: bool) -> Result<Response<Incoming>, AttemptError> {
         let mut request = Request::get(route.path())
             .header(http::header::HOST, "larder")
             .body(Empty::new())
-            .map_err(|why| Trouble::Final(Failure::Broken(why.to_string())))?;
+            .map_err(|why| AttemptError::Final(FetchError::Broken(why.to_string())))?;
         request.headers_mut().extend(self.credential.clone());
         if is_page {
             request.headers_mut().insert(ACCEPT, JSON);
@@ -239,7 +240,7 @@ impl<D: Daemon> Asker<D> {
         let answer = timeout(ANSWER_TIMEOUT, self.daemon.send(request)).await;
         let answer = answer
             .map_err(|_| silent(ANSWER_TIMEOUT))?
-            .map_err(Trouble::Again)?;
+            .map_err(AttemptError::Again)?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer);
@@ -251,11 +252,13 @@ impl<D: Daemon> Asker<D> {
         let after = after.and_then(|text| retry_after(text, clock::wall()));
         let trouble = judged(status, after);
         Err(match trouble {
-            Trouble::Final(Failure::Refused { status, .. }) => Trouble::Final(Failure::Refused {
-                status,
-                detail: detail(answer).await,
-            }),
-            Trouble::Again(why) => Trouble::Again(
+            AttemptError::Final(FetchError::Refused { status, .. }) => {
+                AttemptError::Final(FetchError::Refused {
+                    status,
+                    detail: detail(answer).await,
+                })
+            }
+            AttemptError::Again(why) => AttemptError::Again(
                 detail(answer)
                     .await
                     .map_or(why, |detail| format!("{} ({})", detail, status.as_u16())),
@@ -264,52 +267,53 @@ impl<D: Daemon> Asker<D> {
         })
     }
 
-    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Failure>
+    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, FetchError>
     where
-        F: Future<Output = Result<T, Trouble>>,
+        F: Future<Output = Result<T, AttemptError>>,
     {
-        let (mut pauses, mut waits) = (PAUSES.iter(), 0);
+        let mut pauses = PAUSES.iter();
+        let mut waits = 0;
         loop {
             match attempt().await {
                 Ok(got) => return Ok(got),
-                Err(Trouble::Final(failure)) => return Err(failure),
-                Err(Trouble::Busy(wait)) if wait > WAIT_MAX || waits >= WAITS_MAX => {
-                    return Err(Failure::Throttled(wait));
+                Err(AttemptError::Final(failure)) => return Err(failure),
+                Err(AttemptError::Busy(wait)) if wait > WAIT_MAX || waits >= WAITS_MAX => {
+                    return Err(FetchError::Throttled(wait));
                 }
-                Err(Trouble::Busy(wait)) => {
+                Err(AttemptError::Busy(wait)) => {
                     waits += 1;
                     sleep(wait).await;
                 }
-                Err(Trouble::Again(why)) => match pauses.next() {
+                Err(AttemptError::Again(why)) => match pauses.next() {
                     Some(pause) => sleep(*pause).await,
-                    None => return Err(Failure::Broken(why)),
+                    None => return Err(FetchError::Broken(why)),
                 },
             }
         }
     }
 }
 
-fn silent(limit: Duration) -> Trouble {
-    Trouble::Again(format!(
+fn silent(limit: Duration) -> AttemptError {
+    AttemptError::Again(format!(
         "timed out: nothing came for {}",
         humantime::format_duration(limit)
     ))
 }
 
 /// What a status other than 200 means.
-fn judged(status: StatusCode, after: Option<Duration>) -> Trouble {
+fn judged(status: StatusCode, after: Option<Duration>) -> AttemptError {
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => Trouble::Final(Failure::NotThere),
+        StatusCode::NOT_FOUND | StatusCode::GONE => AttemptError::Final(FetchError::NotThere),
         // GitLab's word that it has none, and that a public index might.
-        _ if status.is_redirection() => Trouble::Final(Failure::NotThere),
-        StatusCode::TOO_MANY_REQUESTS => Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
+        _ if status.is_redirection() => AttemptError::Final(FetchError::NotThere),
+        StatusCode::TOO_MANY_REQUESTS => AttemptError::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
         StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
-            Trouble::Busy(after.unwrap_or(WAIT_BY_DEFAULT))
+            AttemptError::Busy(after.unwrap_or(WAIT_BY_DEFAULT))
         }
         _ if status.is_server_error() => {
-            Trouble::Again(format!("the daemon answered {}", status.as_u16()))
+            AttemptError::Again(format!("the daemon answered {}", status.as_u16()))
         }
-        _ => Trouble::Final(Failure::Refused {
+        _ => AttemptError::Final(FetchError::Refused {
             status: status.as_u16(),
             detail: None,
         }),
@@ -319,12 +323,12 @@ fn judged(status: StatusCode, after: Option<Duration>) -> Trouble {
 /// The sentence in larder's own answers (RFC 9457).
 async fn detail(answer: Response<Incoming>) -> Option<String> {
     #[derive(Deserialize)]
-    struct Problem {
+    struct ProblemDetail {
         detail: String,
     }
     let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
     let body = timeout(PIECE_TIMEOUT, body).await.ok()?.ok()?.to_bytes();
-    serde_json::from_slice::<Problem>(&body)
+    serde_json::from_slice::<ProblemDetail>(&body)
         .ok()
         .map(|problem| problem.detail)
 }
@@ -343,22 +347,25 @@ mod tests {
         };
         assert!(matches!(
             judge(404, None),
-            Trouble::Final(Failure::NotThere)
+            AttemptError::Final(FetchError::NotThere)
         ));
         assert!(matches!(
             judge(302, None),
-            Trouble::Final(Failure::NotThere)
+            AttemptError::Final(FetchError::NotThere)
         ));
         assert!(matches!(
             judge(403, None),
-            Trouble::Final(Failure::Refused { status: 403, .. })
+            AttemptError::Final(FetchError::Refused { status: 403, .. })
         ));
-        assert!(matches!(judge(429, Some(7)), Trouble::Busy(wait) if wait.as_secs() == 7));
-        assert!(matches!(judge(429, None), Trouble::Busy(WAIT_BY_DEFAULT)));
-        assert!(matches!(judge(503, Some(1)), Trouble::Busy(_)));
-        assert!(matches!(judge(503, None), Trouble::Again(_)));
-        assert!(matches!(judge(502, Some(1)), Trouble::Again(_)));
-        let refused = Failure::Refused {
+        assert!(matches!(judge(429, Some(7)), AttemptError::Busy(wait) if wait.as_secs() == 7));
+        assert!(matches!(
+            judge(429, None),
+            AttemptError::Busy(WAIT_BY_DEFAULT)
+        ));
+        assert!(matches!(judge(503, Some(1)), AttemptError::Busy(_)));
+        assert!(matches!(judge(503, None), AttemptError::Again(_)));
+        assert!(matches!(judge(502, Some(1)), AttemptError::Again(_)));
+        let refused = FetchError::Refused {
             status: 403,
             detail: None,
         }
