@@ -75,33 +75,9 @@ fn rewrite_lock(
         return Err("--in-place needs a file, not stdin".to_owned());
     }
     let name = arguments.file.to_string_lossy();
-    let bytes = if is_stdin {
-        limited(std::io::stdin().lock())
-    } else {
-        read(&arguments.file)
-    };
-    let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
-    // What is no URL stays byte for byte, so nothing is turned into another encoding.
-    let text = String::from_utf8(bytes).map_err(|why| match decode(&name, why.as_bytes()) {
-        Ok(_) => format!("{name}: it is not in UTF-8: save it so first"),
-        Err(why) => why.to_string(),
-    })?;
+    let text = text_of(&arguments.file, &name, is_stdin)?;
     let kind = LockFormat::of(&name, &text).map_err(|why| why.to_string())?;
-    let house = |text: &str| Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"));
-    let swap = Swap {
-        bases: context.bases.clone(),
-        mirrors: context
-            .mirrors
-            .iter()
-            .map(|(base, _)| base.clone())
-            .collect(),
-        // What is configured is an address that larder has, if it is one at all.
-        own_bases: [&context.public_url, &format!("http://{}", context.listen)]
-            .into_iter()
-            .filter_map(|url| Base::parse(url).ok())
-            .chain(arguments.from.as_deref().map(house).transpose()?)
-            .collect(),
-    };
+    let swap = swap(arguments.from.as_deref(), context)?;
     let mut hints = Vec::new();
     let mut note = |url: &str, swapped| {
         if swapped == crate::registry::Swapped::Foreign
@@ -115,7 +91,7 @@ fn rewrite_lock(
     let done = if arguments.to == UPSTREAM {
         rewrite(kind, &text, &mut |url| note(url, swap.to_upstream(url)))
     } else {
-        let to = house(&arguments.to)
+        let to = base(&arguments.to)
             .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
         rewrite(kind, &text, &mut |url| note(url, swap.to_larder(url, &to)))
     };
@@ -132,6 +108,45 @@ fn rewrite_lock(
             done.text
         },
     })
+}
+
+/// The lock file, which has to be UTF-8: what is no URL stays byte for byte, so nothing is turned into another encoding.
+fn text_of(file: &Path, name: &str, is_stdin: bool) -> Result<String, String> {
+    let bytes = if is_stdin {
+        limited(std::io::stdin().lock())
+    } else {
+        read(file)
+    };
+    let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
+    String::from_utf8(bytes).map_err(|why| match decode(name, why.as_bytes()) {
+        Ok(_) => format!("{name}: it is not in UTF-8: save it so first"),
+        Err(why) => why.to_string(),
+    })
+}
+
+/// The addresses between which URLs are changed. `from` is one that larder has in the file besides those configured.
+fn swap(from: Option<&str>, context: &CommandContext) -> Result<Swap, String> {
+    let mut own_bases = Vec::new();
+    // What is configured is an address that larder has, if it is one at all.
+    for url in [&context.public_url, &format!("http://{}", context.listen)] {
+        own_bases.extend(Base::parse(url));
+    }
+    if let Some(from) = from {
+        own_bases.push(base(from)?);
+    }
+    let mut mirrors = Vec::new();
+    for (mirror, _) in &context.mirrors {
+        mirrors.push(mirror.clone());
+    }
+    Ok(Swap {
+        bases: context.bases.clone(),
+        mirrors,
+        own_bases,
+    })
+}
+
+fn base(text: &str) -> Result<Base, String> {
+    Base::parse(text).map_err(|why| format!("\"{text}\" is {why}"))
 }
 
 fn report(name: &str, done: &RewrittenUrls, hint: Option<&str>) -> String {

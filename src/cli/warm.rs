@@ -210,15 +210,52 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, Com
 /// # Errors
 /// A sentence about how they cannot be used.
 fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepared, String> {
-    let pythons = TargetEnvironment::parse(
+    let rules = selection_rules(arguments)?;
+    let set = arguments
+        .set
+        .as_ref()
+        .or(arguments.record.as_ref())
+        .map(|name| SetName::parse(name));
+    let set = set.transpose().map_err(|why| why.to_string())?;
+    let mut from = Vec::new();
+    for text in &arguments.from {
+        from.push(inputs::source(text, context)?);
+    }
+    let choice = GroupChoice::new(
+        &arguments.group,
+        &arguments.no_group,
+        &arguments.extra,
+        &arguments.no_extra,
+        arguments.no_dev,
+    );
+    let inputs = inputs::read(&arguments.inputs, context, &choice, &rules.target)?;
+    if from.is_empty() {
+        from.clone_from(&inputs.indexes);
+    }
+    let file =
+        |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
+    let allowed = Allowed::read(&arguments.allow_missing, &file)?;
+    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, context)?;
+    Ok(Prepared {
+        inputs,
+        allowed,
+        from,
+        asked,
+        rules,
+        set,
+    })
+}
+
+fn selection_rules(arguments: &WarmArguments) -> Result<SelectionRules, String> {
+    let target = TargetEnvironment::parse(
         &arguments.python,
         &arguments.platform,
         arguments.implementation.as_deref(),
         &arguments.abi,
     );
     let before = arguments.before.as_deref().map(date).transpose()?;
-    let rules = SelectionRules {
-        target: pythons.map_err(|why| why.to_string())?,
+    Ok(SelectionRules {
+        target: target.map_err(|why| why.to_string())?,
         sdists: match arguments.sdists {
             _ if arguments.wheels_only => Sdists::Never,
             SdistChoice::Also => Sdists::Also,
@@ -233,42 +270,6 @@ fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepar
         } else {
             arguments.latest.map(usize::from)
         },
-    };
-    let set = arguments
-        .set
-        .as_ref()
-        .or(arguments.record.as_ref())
-        .map(|name| SetName::parse(name));
-    let set = set.transpose().map_err(|why| why.to_string())?;
-    let told = arguments
-        .from
-        .iter()
-        .map(|text| inputs::source(text, context))
-        .collect::<Result<Vec<_>, _>>()?;
-    let choice = GroupChoice::new(
-        &arguments.group,
-        &arguments.no_group,
-        &arguments.extra,
-        &arguments.no_extra,
-        arguments.no_dev,
-    );
-    let inputs = inputs::read(&arguments.inputs, context, &choice, &rules.target)?;
-    let from = if told.is_empty() {
-        inputs.indexes.clone()
-    } else {
-        told
-    };
-    let file =
-        |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
-    let allowed = Allowed::read(&arguments.allow_missing, &file)?;
-    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, context)?;
-    Ok(Prepared {
-        inputs,
-        allowed,
-        from,
-        asked,
-        rules,
-        set,
     })
 }
 
