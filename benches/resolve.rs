@@ -5,16 +5,17 @@
 //! cargo bench --profile dist --bench resolve -- --rounds 1
 //! ```
 //!
-//! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in temporary folders. It
-//! needs Python, for the pinned uv of the tests.
+//! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in
+//! temporary folders. It needs Python, for the pinned uv of the tests.
 //!
-//! 40 packages that depend on each other, in three versions each, lie in the tests' stand-in for GitLab, whose every
-//! answer begins 30 ms late and whose index has no metadata. One of the newest versions does not fit the others, so
-//! that the resolver has to step back. `uv lock` reads the index and metadata only; `uv pip install` fetches the
-//! wheels as well. uv's own cache is empty each time. A relay in front of whichever server uv talks to counts its
-//! requests and what it is sent, heads included; what GitLab was asked meanwhile is read from the stand-in's log, with
-//! bodies only. *Cold* is a larder with an empty store, *warm* the same larder once it has come to rest.
-//! Figures are medians of the rounds, and comparable within one run only.
+//! 40 packages that depend on each other, in three versions each, lie in the tests' stand-in for
+//! GitLab, whose every answer begins 30 ms late and whose index has no metadata. One of the newest
+//! versions does not fit the others, so that the resolver has to step back. `uv lock` reads the
+//! index and metadata only; `uv pip install` fetches the wheels as well. uv's own cache is empty
+//! each time. A relay in front of whichever server uv talks to counts its requests and what it is
+//! sent, heads included; what GitLab was asked meanwhile is read from the stand-in's log, with
+//! bodies only. *Cold* is a larder with an empty store, *warm* the same larder once it has come to
+//! rest. Figures are medians of the rounds, and comparable within one run only.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,8 +1,10 @@
-//! `cargo run --example demo`: pip, larder, and a GitLab with private packages, on this machine alone.
+//! `cargo run --example demo`: pip, larder, and a GitLab with private packages, on this machine
+//! alone.
 //!
-//! Needs Rust and Python; no network, no configuration. A stand-in for GitLab (the tests' own) holds the real wheels of
-//! `tests/wheels`; a real larder stands in front of it. pip installs through it, and what each side was asked and sent is
-//! counted and told. Ends with 1 if anything is not as the README says. With `-- --keep` everything stays up until Ctrl-C.
+//! Needs Rust and Python; no network, no configuration. A stand-in for GitLab (the tests' own)
+//! holds the real wheels of `tests/wheels`; a real larder stands in front of it. pip installs
+//! through it, and what each side was asked and sent is counted and told. Ends with 1 if anything
+//! is not as the README says. With `-- --keep` everything stays up until Ctrl-C.
 
 #![expect(
     clippy::disallowed_methods,

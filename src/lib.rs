@@ -15,7 +15,8 @@
 //!   [`wheel`] what an archive says about itself.
 //! - [`values`] are types that every room may use. [`log`] writes the log.
 //!
-//! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs` keeps it true.
+//! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs`
+//! keeps it true.
 
 pub mod access;
 pub mod admin;

@@ -1,7 +1,8 @@
 //! What a caller sent to prove who it is, carried to GitLab exactly as it came.
 //!
-//! Owns which header fields are credentials (`Authorization`, Basic or Bearer, `PRIVATE-TOKEN`, `Deploy-Token`) and their
-//! passage upstream. Must not know which of them GitLab will take: that is GitLab's to say.
+//! Owns which header fields are credentials (`Authorization`, Basic or Bearer, `PRIVATE-TOKEN`,
+//! `Deploy-Token`) and their passage upstream. Must not know which of them GitLab will take: that
+//! is GitLab's to say.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,8 +65,8 @@ impl Credential {
         }
     }
 
-    /// A mirror's own credential, from its `username` and `token_file`: Basic (RFC 7617), or Bearer (RFC 6750) for a token
-    /// that goes without a name.
+    /// A mirror's own credential, from its `username` and `token_file`: Basic (RFC 7617), or Bearer
+    /// (RFC 6750) for a token that goes without a name.
     pub fn mirror(username: Option<&str>, token: &[u8]) -> Self {
         match username {
             Some(name) => Self::basic(name, token),
@@ -96,7 +97,8 @@ impl Credential {
     /// Puts the fields on a request to the upstream they were meant for.
     pub fn apply(&self, headers: &mut HeaderMap) {
         for (name, secret) in &self.fields {
-            // The bytes came from a HeaderValue, or from a token file that was checked when it was read.
+            // The bytes came from a HeaderValue, or from a token file that was checked when it was
+            // read.
             if let Ok(mut value) = HeaderValue::from_bytes(secret.expose()) {
                 value.set_sensitive(true);
                 headers.insert(name, value);
@@ -104,7 +106,8 @@ impl Credential {
         }
     }
 
-    /// The secrets in it, to be judged here instead of at GitLab. A field that cannot be read shows none.
+    /// The secrets in it, to be judged here instead of at GitLab. A field that cannot be read shows
+    /// none.
     pub(super) fn shown(&self) -> Vec<ShownSecret> {
         let bare = |secret: &[u8]| {
             Some(ShownSecret {

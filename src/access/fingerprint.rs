@@ -1,7 +1,9 @@
-//! The only trace a credential leaves in larder: a keyed hash that is worthless outside this process.
+//! The only trace a credential leaves in larder: a keyed hash that is worthless outside this
+//! process.
 //!
-//! HMAC-SHA-256 (RFC 2104) under a key drawn at start, so that neither a memory dump of keys nor a log line could be
-//! tried against a list of tokens after a restart. Must not know the forms of credentials.
+//! HMAC-SHA-256 (RFC 2104) under a key drawn at start, so that neither a memory dump of keys nor a
+//! log line could be tried against a list of tokens after a restart. Must not know the forms of
+//! credentials.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The table of GitLab's decisions: which caller was let in to what, until when.
 //!
-//! Owns the rights, the witnesses that a file belongs to a project, and the turnings-away. Every entry carries its own
-//! end and is judged against a `now` that the caller brings; the tables' own expiry only frees memory. Must not ask
-//! GitLab.
+//! Owns the rights, the witnesses that a file belongs to a project, and the turnings-away. Every
+//! entry carries its own end and is judged against a `now` that the caller brings; the tables' own
+//! expiry only frees memory. Must not ask GitLab.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -127,8 +127,8 @@ pub struct Access {
     witnesses: Cache<Witness, Grant>,
     /// When a caller was last turned away: what was said before no longer counts for it.
     turned_away: Cache<Fingerprint, Instant>,
-    /// The same for one right. A time and not an entry taken out, so that an answer which is on its way just then, to a
-    /// question from before, does not bring back what ended.
+    /// The same for one right. A time and not an entry taken out, so that an answer which is on its
+    /// way just then, to a question from before, does not bring back what ended.
     denied: Cache<(Fingerprint, Right), Instant>,
     /// Offline, what decides in GitLab's place.
     offline: Option<OfflineAuth>,
@@ -136,8 +136,8 @@ pub struct Access {
     service: Option<Caller>,
     /// What [`Self::void_before`] counts from.
     since: Instant,
-    /// Words given in answer to a request that was sent earlier are void, in nanoseconds. A revocation moves it, so that
-    /// a word that is on its way just then does not outlive it.
+    /// Words given in answer to a request that was sent earlier are void, in nanoseconds. A
+    /// revocation moves it, so that a word that is on its way just then does not outlive it.
     void_before: AtomicU64,
     counts: Arc<GrantCounts>,
 }
@@ -215,9 +215,9 @@ impl Access {
         Self { service, ..self }
     }
 
-    /// The caller of a request that reads of this scope: by the operator's own credential where there is one, otherwise by
-    /// the credential in the header. Offline, the operator's files are asked whether it may have GitLab's packages;
-    /// otherwise GitLab will say.
+    /// The caller of a request that reads of this scope: by the operator's own credential where
+    /// there is one, otherwise by the credential in the header. Offline, the operator's files are
+    /// asked whether it may have GitLab's packages; otherwise GitLab will say.
     ///
     /// # Errors
     /// When the header is not one credential, or the caller gets nothing offline.
@@ -295,7 +295,8 @@ impl Access {
         }))
     }
 
-    /// GitLab answered this caller's page request, sent at `asked`, with a page that lists these files.
+    /// GitLab answered this caller's page request, sent at `asked`, with a page that lists these
+    /// files.
     pub fn admit_page(
         &self,
         who: Fingerprint,
@@ -324,7 +325,8 @@ impl Access {
         permit
     }
 
-    /// A caller with this permit for a page is being given it: it may have the files that the page lists as long.
+    /// A caller with this permit for a page is being given it: it may have the files that the page
+    /// lists as long.
     pub fn admit_listed(
         &self,
         who: Fingerprint,
@@ -381,7 +383,8 @@ impl Access {
         note_end(&self.turned_away, who, now);
     }
 
-    /// GitLab said that this caller's page is not there: the right to it ends, and with it to what it listed.
+    /// GitLab said that this caller's page is not there: the right to it ends, and with it to what
+    /// it listed.
     pub fn forget_page(&self, who: Fingerprint, page: &PageRef, now: Instant) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
         self.deny(who, Right::to(page), now);
@@ -405,8 +408,9 @@ impl Access {
         note_end(&self.denied, key, now);
     }
 
-    /// Everything that was said in answer to a request sent up to `now` is void for every caller: each caller's
-    /// next request asks again. Says how many rights that were, roughly. What is being sent to a client goes on.
+    /// Everything that was said in answer to a request sent up to `now` is void for every caller:
+    /// each caller's next request asks again. Says how many rights that were, roughly. What is
+    /// being sent to a client goes on.
     pub fn revoke_all(&self, now: Instant) -> u64 {
         let count = self.count();
         // First, so that nothing is void in the tables and not yet by the clock.
@@ -425,8 +429,8 @@ impl Access {
         self.void_before.load(Ordering::SeqCst)
     }
 
-    /// Whether what GitLab said to this caller, in answer to a request that was sent then, no longer counts: everything was
-    /// revoked since, or the caller turned away.
+    /// Whether what GitLab said to this caller, in answer to a request that was sent then, no
+    /// longer counts: everything was revoked since, or the caller turned away.
     pub fn is_void(&self, who: Fingerprint, asked: Instant) -> bool {
         self.is_revoked(asked)
             || self
@@ -450,7 +454,8 @@ impl Access {
         }
     }
 
-    /// Whether GitLab is not asked about this: a mirror is for every caller, and offline the operator's files decide.
+    /// Whether GitLab is not asked about this: a mirror is for every caller, and offline the
+    /// operator's files decide.
     fn decides(&self, who: Fingerprint, scope: &Scope) -> bool {
         match &self.offline {
             _ if scope.is_mirror() => true,
@@ -506,9 +511,10 @@ fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key:
 
 /// The links that a page of this scope can vouch for: those of its own scope.
 ///
-/// GitLab writes what uploaders name their files into its pages unescaped, so that a page may come to link anywhere.
-/// It links by number, whatever the page was asked by: a page asked by path vouches for the one scope of its kind that
-/// it links to, and with two of them it is not known which is its own. A file without a voucher is asked for by itself.
+/// GitLab writes what uploaders name their files into its pages unescaped, so that a page may come
+/// to link anywhere. It links by number, whatever the page was asked by: a page asked by path
+/// vouches for the one scope of its kind that it links to, and with two of them it is not known
+/// which is its own. A file without a voucher is asked for by itself.
 fn vouched<'l>(
     asked: &Scope,
     listings: &'l [(Scope, Arc<ListedFiles>)],

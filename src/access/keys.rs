@@ -1,7 +1,7 @@
 //! Which callers may have GitLab's packages offline: the files that `[auth]` names.
 //!
-//! Pure: their text becomes users and tokens, or a sentence about the line that is wrong. Must not know callers, or how a
-//! password is verified.
+//! Pure: their text becomes users and tokens, or a sentence about the line that is wrong. Must not
+//! know callers, or how a password is verified.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,8 @@ impl OfflineKeys {
         }
     }
 
-    /// Adds the users of an htpasswd file: `USER:HASH` a line, bcrypt alone; empty lines and `#` comments are skipped.
+    /// Adds the users of an htpasswd file: `USER:HASH` a line, bcrypt alone; empty lines and `#`
+    /// comments are skipped.
     ///
     /// # Errors
     /// The first line that is wrong.

@@ -29,7 +29,8 @@ impl ListedFiles {
     }
 }
 
-/// Half a sha256 over digest and name: to be taken for a listed file, another would need the same half.
+/// Half a sha256 over digest and name: to be taken for a listed file, another would need the same
+/// half.
 fn mark(file: &FileRef) -> FileMark {
     let mut hasher = Hasher::new();
     hasher.update(file.digest.as_bytes());

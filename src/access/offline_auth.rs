@@ -1,9 +1,10 @@
 //! Offline there is no GitLab to ask: the operator's files decide which callers get its packages.
 //!
-//! A caller is let in that shows a user's password or a token, in whatever form a credential has. A password is verified
-//! away from the async threads, a few at a time, because bcrypt is slow on purpose; what came of it is remembered by
-//! fingerprint as long as a grant. Tokens are compared as keyed hashes, whose comparison tells nothing of them. Must not
-//! know what is stored: a caller that is turned away learns nothing of it.
+//! A caller is let in that shows a user's password or a token, in whatever form a credential has. A
+//! password is verified away from the async threads, a few at a time, because bcrypt is slow on
+//! purpose; what came of it is remembered by fingerprint as long as a grant. Tokens are compared as
+//! keyed hashes, whose comparison tells nothing of them. Must not know what is stored: a caller
+//! that is turned away learns nothing of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -67,7 +68,8 @@ pub(super) struct OfflineAuth {
     users: Arc<HashMap<String, String>>,
     tokens: HashSet<Fingerprint>,
     known: Cache<Fingerprint, OfflineDecision>,
-    /// Moves when everything is forgotten: a judgement that is on its way just then is not remembered after it.
+    /// Moves when everything is forgotten: a judgement that is on its way just then is not
+    /// remembered after it.
     generation: AtomicU64,
     lasts: Duration,
     turns: Semaphore,
@@ -206,7 +208,8 @@ fn fingerprint(key: &FingerprintKey, token: &[u8]) -> Fingerprint {
     key.fingerprint(&Credential::service(token))
 }
 
-/// Takes as long for a user that there is not, so that a stranger does not learn which users there are. Blocks.
+/// Takes as long for a user that there is not, so that a stranger does not learn which users there
+/// are. Blocks.
 fn verifies(users: &HashMap<String, String>, shown: &ShownSecret) -> bool {
     let known = shown.user.as_ref().and_then(|user| users.get(user));
     let Some(hash) = known.or_else(|| users.values().next()) else {

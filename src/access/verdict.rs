@@ -1,7 +1,7 @@
 //! What a status from GitLab says about the caller who asked.
 //!
-//! Pure. The table of answers is GitLab's (401: show credentials; 403: known to you, not allowed; 404: unknown, or you
-//! may not know). Must not know routes or bodies.
+//! Pure. The table of answers is GitLab's (401: show credentials; 403: known to you, not allowed;
+//! 404: unknown, or you may not know). Must not know routes or bodies.
 
 use http::StatusCode;
 

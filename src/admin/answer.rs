@@ -1,7 +1,9 @@
-//! The HTTP of the endpoints' answers: status, media type, and which fields guard a page in a browser.
+//! The HTTP of the endpoints' answers: status, media type, and which fields guard a page in a
+//! browser.
 //!
-//! *Degraded* is 200, because larder serves what it can and a restart would not mend what is wrong; a daemon that is
-//! stopping is 503, so that a balancer sends its requests elsewhere. Must not know what a page or a report says.
+//! *Degraded* is 200, because larder serves what it can and a restart would not mend what is wrong;
+//! a daemon that is stopping is 503, so that a balancer sends its requests elsewhere. Must not know
+//! what a page or a report says.
 
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
@@ -33,7 +35,8 @@ pub(super) fn text(status: StatusCode, media_type: &'static str, text: String) -
     response
 }
 
-/// A page for people. No cache keeps it, no other page frames it, and its links tell no site where they were followed.
+/// A page for people. No cache keeps it, no other page frames it, and its links tell no site where
+/// they were followed.
 pub(super) fn html(page: String) -> Response<String> {
     let mut response = guarded("text/html; charset=utf-8", page);
     let policy = content_security_policy();

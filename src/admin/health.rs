@@ -1,8 +1,8 @@
 //! Whether larder can do all that it is there for, and if not, why, in words.
 //!
-//! Pure: a judgement of [`Readings`]. *Degraded* still serves what it can; only a daemon that is stopping is not ready.
-//! The words of the reasons are a closed set, which readiness, the metric and the status page share. Must not know
-//! HTTP.
+//! Pure: a judgement of [`Readings`]. *Degraded* still serves what it can; only a daemon that is
+//! stopping is not ready. The words of the reasons are a closed set, which readiness, the metric
+//! and the status page share. Must not know HTTP.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::values::validity::Judgement;
 /// For so long after a page was served stale larder counts as degraded.
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// Why larder is degraded. Shown as its sentence, and as JSON with what there is of the other fields.
+/// Why larder is degraded. Shown as its sentence, and as JSON with what there is of the other
+/// fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// One of [`REASONS`].
@@ -171,7 +172,8 @@ pub struct Health {
     pub stopping: bool,
     pub offline: bool,
     pub reasons: Vec<Reason>,
-    /// Split bundles that were imported in part. Nothing is wrong: their other parts are on the way.
+    /// Split bundles that were imported in part. Nothing is wrong: their other parts are on the
+    /// way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub awaited_parts: Vec<AwaitedParts>,
     /// Larder's own, if it speaks TLS.
@@ -261,7 +263,8 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
     reasons
 }
 
-/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it the bundles whose parts are awaited.
+/// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it the bundles whose parts
+/// are awaited.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word)?;

@@ -13,8 +13,8 @@
 //!
 //! Orders about the store come over the control socket and are carried out by [`maintenance`].
 //!
-//! The room is above the services and shows their own readings; it is below the server, which carries its answers. It
-//! must not answer a package client, and nothing below it may name it.
+//! The room is above the services and shows their own readings; it is below the server, which
+//! carries its answers. It must not answer a package client, and nothing below it may name it.
 
 mod answer;
 mod health;
@@ -111,7 +111,8 @@ impl Admin {
             AdminEndpoint::Status => {
                 let overview = self.overview().await?;
                 let accept = request.headers.get(ACCEPT);
-                // A browser that opens the address by itself accepts more than HTML; the page's script does not.
+                // A browser that opens the address by itself accepts more than HTML; the page's
+                // script does not.
                 if accept.is_some_and(|accept| accept == "text/html") {
                     answer::html(status::live_sections(&overview, &self.settings))
                 } else {
@@ -133,8 +134,8 @@ impl Admin {
         })
     }
 
-    /// Of the page as JSON, shows one project's files to a caller who may have its page; any other caller gets what a package client would
-    /// get for that page.
+    /// Of the page as JSON, shows one project's files to a caller who may have its page; any other
+    /// caller gets what a package client would get for that page.
     ///
     /// # Errors
     /// As for the page itself.

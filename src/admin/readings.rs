@@ -1,5 +1,5 @@
-//! What each component says of itself at one moment: the values that a scrape, a readiness probe and the status page
-//! show.
+//! What each component says of itself at one moment: the values that a scrape, a readiness probe
+//! and the status page show.
 //!
 //! Instants have become durations up to that moment. Must not judge, and must not count.
 

@@ -1,7 +1,8 @@
-//! Whose address a URL is: larder's own, or one of GitLab's or a mirror's that larder stands in front of.
+//! Whose address a URL is: larder's own, or one of GitLab's or a mirror's that larder stands in
+//! front of.
 //!
-//! Pure. A credential or a fragment that stands in the URL is left behind and never goes on. Must not know what the
-//! address leads to.
+//! Pure. A credential or a fragment that stands in the URL is left behind and never goes on. Must
+//! not know what the address leads to.
 
 use http::{Method, Uri};
 use url::Url;

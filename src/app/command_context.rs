@@ -1,4 +1,5 @@
-//! The configuration as those commands need it that speak of addresses: understood, and nothing opened.
+//! The configuration as those commands need it that speak of addresses: understood, and nothing
+//! opened.
 //!
 //! Must not know what a command says of it.
 
@@ -51,7 +52,8 @@ impl CommandContext {
         is_served.then_some(route)
     }
 
-    /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means, whatever is there.
+    /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means,
+    /// whatever is there.
     pub fn path(&self, text: &str) -> Option<String> {
         self.address(text).map(|address| address.path)
     }

@@ -46,8 +46,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the store, opens the addresses, or takes the sockets that were passed on in their place, and begins to serve,
-    /// over the control socket too.
+    /// Opens the store, opens the addresses, or takes the sockets that were passed on in their
+    /// place, and begins to serve, over the control socket too.
     ///
     /// # Errors
     /// What kept it from starting; nothing is left running then.
@@ -174,8 +174,8 @@ impl Daemon {
             .spawn(listener.serve(Arc::clone(&self.active), self.shutdown.clone()));
     }
 
-    /// Returns when no other command is connected to the control socket, however long that takes: such a command would
-    /// be cut in its middle otherwise, and a second Ctrl-C ends the wait.
+    /// Returns when no other command is connected to the control socket, however long that takes:
+    /// such a command would be cut in its middle otherwise, and a second Ctrl-C ends the wait.
     pub(super) async fn wait_for_other_commands(&self) {
         let Some(control) = &self.control else {
             return;

@@ -1,4 +1,5 @@
-//! The way of a command to the daemon that holds the cache folder: one that runs, or one that is started inside this process.
+//! The way of a command to the daemon that holds the cache folder: one that runs, or one that is
+//! started inside this process.
 //!
 //! Must not know what the command asks.
 
@@ -32,8 +33,8 @@ impl Reached {
         }
     }
 
-    /// Ends a daemon inside this process, when the other commands that have found it meanwhile are done. All clones of
-    /// the client must be gone.
+    /// Ends a daemon inside this process, when the other commands that have found it meanwhile are
+    /// done. All clones of the client must be gone.
     pub async fn stop(self) {
         if let Self::Embedded(client, daemon) = self {
             drop(client);

@@ -83,7 +83,8 @@ pub(super) fn services(
 
 impl<'a> Parts<'a> {
     fn new(shared: &'a Shared, config: &'a Config) -> Result<Self, StartError> {
-        // Offline GitLab is not asked, and the operator's files judge each caller by its own credential.
+        // Offline GitLab is not asked, and the operator's files judge each caller by its own
+        // credential.
         let service = service_credential(config)?;
         let upstream = upstreams(config, &bases(config)?, &shared.via, service.is_some())?;
         let access = if config.offline {

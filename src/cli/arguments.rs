@@ -1,6 +1,7 @@
 //! The arguments of every command.
 //!
-//! Owns what can be said on the command line, and what of it overrides the configuration. Must not run anything.
+//! Owns what can be said on the command line, and what of it overrides the configuration. Must not
+//! run anything.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -29,7 +30,8 @@ use super::warm::WarmArguments;
 use crate::app::config::{GitLabOverrides, Overrides};
 use crate::values::version::version;
 
-/// A read-through caching proxy in front of a GitLab PyPI registry: streamed, verified, with each caller's own rights.
+/// A read-through caching proxy in front of a GitLab PyPI registry: streamed, verified, with each
+/// caller's own rights.
 #[derive(Debug, Parser)]
 #[command(name = "larder", version = env!("CARGO_PKG_VERSION"), long_version = long_version())]
 pub struct Cli {

@@ -6,8 +6,9 @@ use std::fmt::Display;
 
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
 
-/// `urls` are those of the addresses, the one to paste first. `gitlab` is none offline, when there is nothing to publish to
-/// either. What is given is shown as it is; the token is a placeholder, always.
+/// `urls` are those of the addresses, the one to paste first. `gitlab` is none offline, when there
+/// is nothing to publish to either. What is given is shown as it is; the token is a placeholder,
+/// always.
 pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let (url, others) = urls

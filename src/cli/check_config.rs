@@ -33,7 +33,8 @@ pub fn remark_on_the_environment() {
     }
 }
 
-/// Says until when larder's own certificate is good, and that it ends soon; one that clients refuse is a fault.
+/// Says until when larder's own certificate is good, and that it ends soon; one that clients refuse
+/// is a fault.
 fn judge_certificate(config: &Config) -> Result<(), CommandError> {
     let dates = app::certificate_validity(config).map_err(CommandError::config)?;
     let Some(validity) = dates else {

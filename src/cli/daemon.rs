@@ -1,4 +1,5 @@
-//! The way to the daemon: the one that holds the cache folder, or one that is started inside this process.
+//! The way to the daemon: the one that holds the cache folder, or one that is started inside this
+//! process.
 //!
 //! Must not know what a command asks of it.
 
@@ -21,7 +22,8 @@ pub fn runtime() -> Result<Runtime, CommandError> {
     Runtime::new().map_err(CommandError::refused)
 }
 
-/// Does something by way of a daemon that runs by itself; where there is none, `without` says what that means.
+/// Does something by way of a daemon that runs by itself; where there is none, `without` says what
+/// that means.
 ///
 /// # Errors
 /// When no daemon answers, or the work fails.
@@ -48,7 +50,8 @@ pub fn with_running(
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum CtrlC {
     EndsCommand,
-    /// The terminal sends it to a program that the command runs as well: that ends, and the command after it.
+    /// The terminal sends it to a program that the command runs as well: that ends, and the command
+    /// after it.
     EndsChild,
 }
 
@@ -76,8 +79,8 @@ impl Interruption {
     }
 }
 
-/// Does something by way of the daemon that holds the cache folder, which is started inside this process if no other
-/// runs. Interrupted, it leaves off, and ends such a daemon in order.
+/// Does something by way of the daemon that holds the cache folder, which is started inside this
+/// process if no other runs. Interrupted, it leaves off, and ends such a daemon in order.
 ///
 /// # Errors
 /// When there is no way to a daemon, the work fails, or it is interrupted.

@@ -1,8 +1,9 @@
 //! `larder doctor`: what is wrong, or will be, each with what to do about it.
 //!
-//! Measures by the same code by which the daemon works; upstreams are asked side by side, and nobody is waited for longer
-//! than a few seconds at a time. Owns the order of what is told. Must not judge: the verdicts are pure functions in files
-//! of their own. Shows no credential and no signed link.
+//! Measures by the same code by which the daemon works; upstreams are asked side by side, and
+//! nobody is waited for longer than a few seconds at a time. Owns the order of what is told. Must
+//! not judge: the verdicts are pure functions in files of their own. Shows no credential and no
+//! signed link.
 
 mod beginning;
 mod certificate;
@@ -39,7 +40,8 @@ pub struct DoctorArguments {
     /// The token to ask GitLab with; without it, that of `gitlab.token_file`, or none.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<std::path::PathBuf>,
-    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
+    /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
     pub user: Option<String>,
     /// Print JSON lines.

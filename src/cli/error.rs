@@ -14,7 +14,8 @@ pub const NO: u8 = 1;
 /// Arguments that mean nothing, as clap has it.
 const BAD_USAGE: u8 = 2;
 
-/// Bad configuration, `EX_CONFIG` of sysexits(3): scripts tell it from a daemon that could not start.
+/// Bad configuration, `EX_CONFIG` of sysexits(3): scripts tell it from a daemon that could not
+/// start.
 const BAD_CONFIG: u8 = 78;
 
 /// Ctrl-C, as shells have it.

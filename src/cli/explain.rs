@@ -1,8 +1,9 @@
 //! `larder explain URL`: how larder would answer, and from what.
 //!
-//! Two parts. The first needs no daemon: it reads the configuration and looks at the cache folder, which it neither
-//! locks nor makes. The second, if a daemon answers where the configuration says it listens, asks it that very
-//! question. Owns the order of what is told. Must not know how the daemon is put together, and never shows a credential.
+//! Two parts. The first needs no daemon: it reads the configuration and looks at the cache folder,
+//! which it neither locks nor makes. The second, if a daemon answers where the configuration says
+//! it listens, asks it that very question. Owns the order of what is told. Must not know how the
+//! daemon is put together, and never shows a credential.
 
 mod daemon;
 mod explanation;
@@ -34,7 +35,8 @@ pub struct ExplainArguments {
     /// The token to ask a running daemon with. Without it, it is asked without a credential.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
+    /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
     pub user: Option<String>,
     /// The format in which a client would want a page.

@@ -1,7 +1,8 @@
 //! `larder export`: writes a bundle, in one file, in parts, or as a stream.
 //!
-//! The daemon says what there is and gives the bytes; they are hashed once more while they are written. A file appears
-//! under its name only when it is whole. Must not know how a bundle is laid out, or what the daemon has.
+//! The daemon says what there is and gives the bytes; they are hashed once more while they are
+//! written. A file appears under its name only when it is whole. Must not know how a bundle is laid
+//! out, or what the daemon has.
 
 #![expect(
     clippy::disallowed_methods,

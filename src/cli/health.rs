@@ -1,8 +1,8 @@
 //! `larder health`: whether the daemon is ready, for a container's HEALTHCHECK or a script.
 //!
-//! Asked over the control socket in the cache folder: that needs no address, no certificate and no free connection, and
-//! no proxy variable leads it astray. With `--url` an address is asked instead, as a client would. Must not know what being
-//! ready means.
+//! Asked over the control socket in the cache folder: that needs no address, no certificate and no
+//! free connection, and no proxy variable leads it astray. With `--url` an address is asked
+//! instead, as a client would. Must not know what being ready means.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +33,8 @@ const WORDS_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug, Args)]
 pub struct HealthArguments {
-    /// Query this address, such as `http://127.0.0.1:3141`, instead of the control socket in the cache folder.
+    /// Query this address, such as `http://127.0.0.1:3141`, instead of the control socket in the
+    /// cache folder.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Print one line of JSON.
@@ -59,7 +60,8 @@ pub fn run(arguments: &HealthArguments, invocation: &Invocation) -> Result<u8, C
     runtime()?.block_on(health(arguments, &cache_dir))
 }
 
-/// Prints what was answered. 0: ready, which it may be in a degraded way; 1: not, or no answer in time.
+/// Prints what was answered. 0: ready, which it may be in a degraded way; 1: not, or no answer in
+/// time.
 async fn health(arguments: &HealthArguments, cache_dir: &Path) -> Result<u8, CommandError> {
     let answer = async {
         match &arguments.url {

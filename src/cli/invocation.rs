@@ -24,7 +24,8 @@ impl Invocation {
         Config::load(self.file.as_deref(), &self.overrides).map_err(CommandError::config)
     }
 
-    /// The cache folder of a running daemon, which goes on when the file on the disk is no longer good.
+    /// The cache folder of a running daemon, which goes on when the file on the disk is no longer
+    /// good.
     ///
     /// # Errors
     /// When not even `cache_dir` can be read.

@@ -12,9 +12,9 @@ use crate::control::{Client, ClientError, SetLogLevel};
 
 #[derive(Debug, Args)]
 pub struct LogLevelArguments {
-    /// The level from now on, as `log.level` in the configuration: `debug`, or `info,larder::file=debug`. Without it the
-    /// present one is printed. It lasts until the daemon ends, or reads a configuration
-    /// whose level is another one than before.
+    /// The level from now on, as `log.level` in the configuration: `debug`, or
+    /// `info,larder::file=debug`. Without it the present one is printed. It lasts until the daemon
+    /// ends, or reads a configuration whose level is another one than before.
     #[arg(value_name = "LEVEL")]
     pub level: Option<String>,
     /// Print one line of JSON.

@@ -13,7 +13,8 @@ use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct LsArguments {
-    /// A scope (`projects/42`, `groups/acme`, a mirror's name), or a glob over project names. Without it: everything.
+    /// A scope (`projects/42`, `groups/acme`, a mirror's name), or a glob over project names.
+    /// Without it: everything.
     #[arg(value_name = "GLOB|SCOPE")]
     pub what: Option<String>,
     /// Print JSON lines.

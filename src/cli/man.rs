@@ -1,7 +1,7 @@
 //! `larder man`: the manual, made of the definitions of the commands.
 //!
-//! Owns the sections that no definition tells. The pages carry no date, so that the same source gives the same pages. Must
-//! not know any command.
+//! Owns the sections that no definition tells. The pages carry no date, so that the same source
+//! gives the same pages. Must not know any command.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ const MORE: &str = include_str!("man/more.roff");
 
 #[derive(Debug, Args)]
 pub struct ManArguments {
-    /// A folder that is there: the main page and one for each command are written into it. Without it the main page is
-    /// printed.
+    /// A folder that is there: the main page and one for each command are written into it. Without
+    /// it the main page is printed.
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
 }

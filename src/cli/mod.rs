@@ -1,4 +1,5 @@
-//! The command line: each command's arguments, what it does, what it prints, and its exit code, in a file of its name.
+//! The command line: each command's arguments, what it does, what it prints, and its exit code, in
+//! a file of its name.
 //!
 //! Must not know how the daemon is put together.
 

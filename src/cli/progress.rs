@@ -12,7 +12,8 @@ const BAR_HERTZ: u8 = 10;
 
 const BAR: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}";
 
-/// A bar of so many bytes on standard error; one that nobody sees where that is no terminal, or JSON was asked for.
+/// A bar of so many bytes on standard error; one that nobody sees where that is no terminal, or
+/// JSON was asked for.
 pub(super) fn bar(bytes: u64, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -17,8 +17,8 @@ use crate::values::digest::Digest;
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
 pub struct PurgeArguments {
-    /// A project in a scope (`projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`), an address of larder's, GitLab's or a
-    /// mirror's, or a sha256.
+    /// A project in a scope (`projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`), an address of
+    /// larder's, GitLab's or a mirror's, or a sha256.
     #[arg(value_name = "WHAT", group = "target")]
     pub what: Option<String>,
     /// Everything.

@@ -18,17 +18,20 @@ use crate::simple::FileChange;
 
 #[derive(Debug, Args)]
 pub struct RefreshArguments {
-    /// A project's name, a project in a scope (`projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`), or the address of a
-    /// page. A name alone means every page of it that is stored.
+    /// A project's name, a project in a scope (`projects/42/NAME`, `groups/acme/NAME`,
+    /// `MIRROR/NAME`), or the address of a page. A name alone means every page of it that is
+    /// stored.
     #[arg(value_name = "PROJECT")]
     pub what: String,
     /// Whose project it is: `projects/42`, `groups/acme` or a mirror's name.
     #[arg(long, value_name = "SOURCE")]
     pub from: Option<String>,
-    /// The token to ask GitLab with. Without it, pages of GitLab's are only marked: their next reader's request asks.
+    /// The token to ask GitLab with. Without it, pages of GitLab's are only marked: their next
+    /// reader's request asks.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
+    /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
     pub user: Option<String>,
     /// Print JSON lines.

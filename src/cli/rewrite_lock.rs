@@ -1,7 +1,7 @@
 //! `larder rewrite-lock FILE --to URL`: a lock file's URLs, from upstream's to larder's or back.
 //!
-//! Owns the arguments, the file on the disk and what is said. Which URL becomes which is the registry's, where one stands is
-//! the air gap's.
+//! Owns the arguments, the file on the disk and what is said. Which URL becomes which is the
+//! registry's, where one stands is the air gap's.
 #![expect(
     clippy::disallowed_methods,
     reason = "the file belongs to whoever runs the command, not to the store"
@@ -30,12 +30,15 @@ const UPSTREAM: &str = "upstream";
 
 #[derive(Debug, Args)]
 pub struct RewriteLockArguments {
-    /// uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a requirements file; `-` for stdin.
+    /// uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a requirements file; `-` for
+    /// stdin.
     pub file: PathBuf,
-    /// Where its URLs are to lead: the address of a larder, as http://localhost:3141, or `upstream` for the way back.
+    /// Where its URLs are to lead: the address of a larder, as http://localhost:3141, or `upstream`
+    /// for the way back.
     #[arg(long, value_name = "URL|upstream")]
     pub to: String,
-    /// The address that larder has in the file, if it is none that is configured and not on this machine.
+    /// The address that larder has in the file, if it is none that is configured and not on this
+    /// machine.
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
     /// Replace the file, in one step, in place of printing.
@@ -110,7 +113,8 @@ fn rewrite_lock(
     })
 }
 
-/// The lock file, which has to be UTF-8: what is no URL stays byte for byte, so nothing is turned into another encoding.
+/// The lock file, which has to be UTF-8: what is no URL stays byte for byte, so nothing is turned
+/// into another encoding.
 fn text_of(file: &Path, name: &str, is_stdin: bool) -> Result<String, String> {
     let bytes = if is_stdin {
         limited(std::io::stdin().lock())
@@ -124,7 +128,8 @@ fn text_of(file: &Path, name: &str, is_stdin: bool) -> Result<String, String> {
     })
 }
 
-/// The addresses between which URLs are changed. `from` is one that larder has in the file besides those configured.
+/// The addresses between which URLs are changed. `from` is one that larder has in the file besides
+/// those configured.
 fn swap(from: Option<&str>, context: &CommandContext) -> Result<Swap, String> {
     let mut own_bases = Vec::new();
     // What is configured is an address that larder has, if it is one at all.
@@ -192,7 +197,8 @@ fn limited(from: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Either the old file or the new one is there at any time, with the old one's permissions. A link stays a link.
+/// Either the old file or the new one is there at any time, with the old one's permissions. A link
+/// stays a link.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let path = std::fs::canonicalize(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));

@@ -30,7 +30,8 @@ pub fn run(arguments: &VerifyArguments, invocation: &Invocation) -> Result<u8, C
     )
 }
 
-/// Asks the daemon, and says what it said: 0 if all was right, 1 if there was damage, which is mended then.
+/// Asks the daemon, and says what it said: 0 if all was right, 1 if there was damage, which is
+/// mended then.
 async fn verify(
     arguments: &VerifyArguments,
     client: &Client,

@@ -1,7 +1,7 @@
 //! `larder warm`: fetches what inputs name, through the daemon that holds the folder.
 //!
-//! Owns the arguments and the order of what is done. Must not know how the daemon is put together or reached: it is handed
-//! a client of it. Nothing of a package is executed.
+//! Owns the arguments and the order of what is done. Must not know how the daemon is put together
+//! or reached: it is handed a client of it. Nothing of a package is executed.
 
 mod allowed;
 mod inputs;
@@ -58,19 +58,22 @@ pub struct WarmArguments {
         value_name = "INPUT"
     )]
     pub inputs: Vec<String>,
-    /// Where from, the first choice first: a mirror's name, projects/ID, groups/ID. A lock file's URLs may say it too.
+    /// Where from, the first choice first: a mirror's name, projects/ID, groups/ID. A lock file's
+    /// URLs may say it too.
     #[arg(long, value_name = "SOURCE")]
     pub from: Vec<String>,
     /// A file with the token to ask with.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as PRIVATE-TOKEN.
+    /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
+    /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
     pub user: Option<String>,
     /// Only what these Pythons take: 3.11,3.12. Without it, every Python's.
     #[arg(long, value_name = "RELEASES", value_delimiter = ',')]
     pub python: Vec<String>,
-    /// Only what these machines take: manylinux_2_28_x86_64,win_amd64,macosx_14_0_arm64. A level includes the older ones.
+    /// Only what these machines take: manylinux_2_28_x86_64,win_amd64,macosx_14_0_arm64. A level
+    /// includes the older ones.
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Only this implementation: cp, pp or py.
@@ -85,7 +88,8 @@ pub struct WarmArguments {
     /// Which source distributions.
     #[arg(long, value_enum, default_value_t = SdistChoice::Also)]
     pub sdists: SdistChoice,
-    /// Of a lock's groups only this one, beside the project's own dependencies; may be repeated. Without it, all.
+    /// Of a lock's groups only this one, beside the project's own dependencies; may be repeated.
+    /// Without it, all.
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
     /// Not this group; may be repeated.
@@ -100,10 +104,12 @@ pub struct WarmArguments {
     /// Not this extra; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub no_extra: Vec<String>,
-    /// What may be missing: a project, or the URL or path of an entry; @FILE for a list of them, one a line. May be repeated.
+    /// What may be missing: a project, or the URL or path of an entry; @FILE for a list of them,
+    /// one a line. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub allow_missing: Vec<String>,
-    /// Fetch what the source distributions say they are built with, in the newest version that matches.
+    /// Fetch what the source distributions say they are built with, in the newest version that
+    /// matches.
     #[arg(long)]
     pub build_deps: bool,
     /// Yanked files too; those that a lock file names by hash are fetched anyway.
@@ -127,15 +133,16 @@ pub struct WarmArguments {
     /// Only say what would be fetched; pages are read for it.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print a line of JSON for each file, for each entry that no index can give, and for each machine.
+    /// Print a line of JSON for each file, for each entry that no index can give, and for each
+    /// machine.
     #[arg(long)]
     pub json: bool,
-    /// Name the files as a set, which `larder export --set` writes and `larder gc` keeps: these and no others when all are
-    /// there; when some are missing, the others are added to what it has.
+    /// Name the files as a set, which `larder export --set` writes and `larder gc` keeps: these and
+    /// no others when all are there; when some are missing, the others are added to what it has.
     #[arg(long, value_name = "NAME", conflicts_with = "record")]
     pub set: Option<String>,
-    /// Run a client with an index of its own in front of the daemon, and name what it fetches as a set:
-    /// `larder warm --record ci --from pypi -- uv sync`. A client that fails adds to the set.
+    /// Run a client with an index of its own in front of the daemon, and name what it fetches as a
+    /// set: `larder warm --record ci --from pypi -- uv sync`. A client that fails adds to the set.
     #[arg(long, value_name = "SET", requires = "client")]
     pub record: Option<String>,
     /// Where the recording index listens.

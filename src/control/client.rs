@@ -1,7 +1,8 @@
 //! The client's side of the control socket.
 //!
-//! Connections are kept and used again. Connecting and waiting for an answer's head have limits; a body has none, because
-//! an order may take as long as the store is large. Must not know what is asked.
+//! Connections are kept and used again. Connecting and waiting for an answer's head have limits; a
+//! body has none, because an order may take as long as the store is large. Must not know what is
+//! asked.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -104,7 +105,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends any request whose target is a path of larder's; the answer is as it comes, whatever its status.
+    /// Sends any request whose target is a path of larder's; the answer is as it comes, whatever
+    /// its status.
     ///
     /// # Errors
     /// [`ClientError::NoAnswer`].
@@ -151,7 +153,8 @@ impl Client {
         Ok(Events::of(self.granted(request).await?))
     }
 
-    /// Gives an order whose body is a stream, such as a bundle; it goes on while its events are read.
+    /// Gives an order whose body is a stream, such as a bundle; it goes on while its events are
+    /// read.
     ///
     /// # Errors
     /// As for [`Self::order`].

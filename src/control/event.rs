@@ -1,6 +1,7 @@
 //! The lines of an order's answer (`application/jsonl`).
 //!
-//! The last line says how it ended: an answer without one was cut, and is no success. Must not know any order.
+//! The last line says how it ended: an answer without one was cut, and is no success. Must not know
+//! any order.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,13 @@
-//! Talking to the daemon that holds the cache folder, over a unix socket inside it: who may open the folder may give orders.
+//! Talking to the daemon that holds the cache folder, over a unix socket inside it: who may open
+//! the folder may give orders.
 //!
 //! ```text
 //! client ── POST /-/control/NAME, JSON ──▶ daemon            order    what may be asked for
 //!        ◀── application/jsonl, a line an event ──           event    what is told meanwhile, and how it ended
 //! ```
 //!
-//! Everything that is served over TCP is served over the socket too. Owns the client's side, and the orders and events
-//! that cross. Must not know who obeys.
+//! Everything that is served over TCP is served over the socket too. Owns the client's side, and
+//! the orders and events that cross. Must not know who obeys.
 
 mod client;
 mod event;

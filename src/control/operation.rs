@@ -1,9 +1,9 @@
-//! The orders about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is told while they are carried
-//! out.
+//! The orders about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is
+//! told while they are carried out.
 //!
-//! Each event is a JSON object, shown as it is to whoever asked for JSON. No credential is part of an order: the one in
-//! whose name pages are asked for comes in the fields of the request, as a client sends it. Must not know how anything is
-//! done.
+//! Each event is a JSON object, shown as it is to whoever asked for JSON. No credential is part of
+//! an order: the one in whose name pages are asked for comes in the fields of the request, as a
+//! client sends it. Must not know how anything is done.
 
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,8 @@ pub enum PageRefresh {
     },
     /// Larger than what is kept: it is asked for each time anyway.
     TooLarge,
-    /// Not asked for now, because there was no credential to do it with: the next caller's request asks.
+    /// Not asked for now, because there was no credential to do it with: the next caller's request
+    /// asks.
     Marked,
     /// Upstream's own word.
     Refused {

@@ -1,7 +1,7 @@
 //! The obeying side of an order: tells its events, and learns that nobody listens any more.
 //!
-//! An order whose client is gone is over: whoever works looks at [`Reporter::is_wanted`] between two steps. Must not
-//! know how the lines travel.
+//! An order whose client is gone is over: whoever works looks at [`Reporter::is_wanted`] between
+//! two steps. Must not know how the lines travel.
 
 use std::marker::PhantomData;
 
@@ -37,7 +37,8 @@ pub fn reporter<E: Serialize>() -> (Reporter<E>, mpsc::Receiver<Bytes>) {
 }
 
 impl<E: Serialize> Reporter<E> {
-    /// Tells an event. Blocks while the client does not take the earlier ones: for blocking threads.
+    /// Tells an event. Blocks while the client does not take the earlier ones: for blocking
+    /// threads.
     ///
     /// # Errors
     /// [`Gone`].

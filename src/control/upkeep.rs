@@ -1,7 +1,8 @@
-//! The orders about the store: `stats`, `ls`, `verify`, `gc`, `purge`, and what is told while they are carried out.
+//! The orders about the store: `stats`, `ls`, `verify`, `gc`, `purge`, and what is told while they
+//! are carried out.
 //!
-//! Each event is a JSON object, shown as it is to whoever asked for JSON. Times are whole seconds since 1970. Must not
-//! know how anything is done.
+//! Each event is a JSON object, shown as it is to whoever asked for JSON. Times are whole seconds
+//! since 1970. Must not know how anything is done.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,8 @@ impl Amount {
     }
 }
 
-/// What the store holds. Bytes under one digest count once, as the first of file, page, metadata that they are.
+/// What the store holds. Bytes under one digest count once, as the first of file, page, metadata
+/// that they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub files: Amount,
@@ -108,21 +110,23 @@ pub enum Verified {
         bytes: u64,
         of_bytes: u64,
     },
-    /// These bytes were wrong, and are set aside; `addresses` lead to them and will be fetched again.
+    /// These bytes were wrong, and are set aside; `addresses` lead to them and will be fetched
+    /// again.
     Damaged {
         sha256: String,
         bytes: u64,
         addresses: Vec<String>,
     },
-    /// This body had no bytes, as a power cut leaves pages, which are not synced; it is removed and comes again.
+    /// This body had no bytes, as a power cut leaves pages, which are not synced; it is removed and
+    /// comes again.
     Emptied {
         sha256: String,
         addresses: Vec<String>,
     },
     /// This file was recorded with another length than it has; the record is withdrawn.
     Misrecorded { address: String, sha256: String },
-    /// So many lines of one of the index's files could not be read, and are cleared away; what they said is found out
-    /// again.
+    /// So many lines of one of the index's files could not be read, and are cleared away; what they
+    /// said is found out again.
     UnreadableLines { lines: u64 },
     /// The end.
     Summary {

@@ -31,8 +31,8 @@ impl Files {
         self.access.admit_file(who, &request.file, asked)
     }
 
-    /// The right as it stands, or as GitLab says when it is asked with these validators; and what the question came to, if
-    /// it was asked.
+    /// The right as it stands, or as GitLab says when it is asked with these validators; and what
+    /// the question came to, if it was asked.
     pub(super) async fn authorize(
         &self,
         request: &FileRequest,
@@ -77,7 +77,8 @@ impl Files {
     ) -> NoReply {
         let who = request.caller.fingerprint();
         match verdict::verdict(answer.status, false) {
-            // A mirror is asked without a credential, and its refusal says nothing of a caller's rights.
+            // A mirror is asked without a credential, and its refusal says nothing of a caller's
+            // rights.
             _ if request.file.scope.is_mirror() => {}
             AuthVerdict::TurnedAway => self.access.turn_away(who, now),
             AuthVerdict::NotThere => self.access.forget_file(who, &request.file, now),

@@ -1,7 +1,8 @@
 //! Addresses that lately yielded wrong bytes.
 //!
-//! One wrong body may be one bad node: the next request asks again, on a fresh connection, and nothing is shown before
-//! it is verified. Two within [`BLOCKED_FOR`] and the address is blocked for as long. Must not ask upstream.
+//! One wrong body may be one bad node: the next request asks again, on a fresh connection, and
+//! nothing is shown before it is verified. Two within [`BLOCKED_FOR`] and the address is blocked
+//! for as long. Must not ask upstream.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! A body that is hashed while it passes and kept nowhere.
 //!
-//! For when the store cannot take a file: the promise to the client stays, so the last bytes are held until length and
-//! digest agree. Must not know why nothing is stored.
+//! For when the store cannot take a file: the promise to the client stays, so the last bytes are
+//! held until length and digest agree. Must not know why nothing is stored.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -37,8 +37,8 @@ pub struct CheckedBody {
 }
 
 impl CheckedBody {
-    /// Takes a 200 of upstream's, and says how long it will be; once there are bytes to give, so that one that is wrong or
-    /// breaks off before is told in place of a head.
+    /// Takes a 200 of upstream's, and says how long it will be; once there are bytes to give, so
+    /// that one that is wrong or breaks off before is told in place of a head.
     pub(super) async fn begun(
         answer: UpstreamResponse,
         file: &FileRef,
@@ -72,8 +72,8 @@ impl CheckedBody {
         }
     }
 
-    /// The same behind so many bytes that were seen before: `hasher` has them, the body repeats `skip` of them, and the
-    /// last of them, `kept`, are still to go.
+    /// The same behind so many bytes that were seen before: `hasher` has them, the body repeats
+    /// `skip` of them, and the last of them, `kept`, are still to go.
     pub(super) fn continuing(mut self, hasher: Hasher, seen: u64, skip: u64, kept: Bytes) -> Self {
         self.hasher = hasher;
         self.seen = seen;
@@ -129,7 +129,8 @@ impl CheckedBody {
                     let piece = piece.split_off(skipped);
                     self.hasher.update(&piece);
                     self.seen += piece.len() as u64;
-                    // What follows the announced end would be cut off by the server, and never be judged.
+                    // What follows the announced end would be cut off by the server, and never be
+                    // judged.
                     if self.size.is_some_and(|size| size < self.seen) {
                         self.wrong(Cause::Long)
                     } else {
@@ -183,7 +184,8 @@ mod tests {
     use super::*;
     use crate::values::digest::Digest;
 
-    /// What a body of these bytes gives, of which so many are announced; the digest is that of the whole.
+    /// What a body of these bytes gives, of which so many are announced; the digest is that of the
+    /// whole.
     async fn passed(bytes: &'static [u8], announced: u64) -> Result<Bytes, Cause> {
         let answer = UpstreamResponse::assembled(
             None,

@@ -1,4 +1,5 @@
-//! `[files]` and `[metadata]`: how many downloads, which go on without a client, and making wheels' metadata (PEP 658).
+//! `[files]` and `[metadata]`: how many downloads, which go on without a client, and making wheels'
+//! metadata (PEP 658).
 //!
 //! Owns the two sections. Must not know how they are followed.
 
@@ -13,9 +14,11 @@ pub struct FilesConfig {
     pub max_downloads: usize,
     /// How long they wait for their turn before the client is told to try again.
     pub queue_timeout: Span,
-    /// A file up to this size is fetched behind a range that was asked of it. Zero never fetches behind.
+    /// A file up to this size is fetched behind a range that was asked of it. Zero never fetches
+    /// behind.
     pub background_fetch_max: Size,
-    /// A download up to this size is finished when every reader has left; a larger one if more than half is there.
+    /// A download up to this size is finished when every reader has left; a larger one if more than
+    /// half is there.
     pub finish_after_abort_max: Size,
 }
 
@@ -35,12 +38,13 @@ impl Default for FilesConfig {
 pub struct MetadataConfig {
     /// Whether metadata is made of wheels at all.
     pub generate: bool,
-    /// Wheels of one page whose metadata is read from upstream after the page was served, if its reader takes none of the
-    /// project's files. Zero reads nothing ahead.
+    /// Wheels of one page whose metadata is read from upstream after the page was served, if its
+    /// reader takes none of the project's files. Zero reads nothing ahead.
     pub prefetch: usize,
     /// So long the page's reader has to rest before wheels are read ahead of the next one.
     pub prefetch_delay: Span,
-    /// Wheels that wait to be read; further ones are left for the next time their page is asked for.
+    /// Wheels that wait to be read; further ones are left for the next time their page is asked
+    /// for.
     pub queue: usize,
     /// Wheels read at one time.
     pub concurrency: usize,

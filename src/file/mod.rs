@@ -1,4 +1,5 @@
-//! Distributions: fetched once, streamed behind a watermark, verified before they end, to those who may.
+//! Distributions: fetched once, streamed behind a watermark, verified before they end, to those who
+//! may.
 //!
 //! The order for one request, each step a branch of [`Files::file`]:
 //!
@@ -9,9 +10,9 @@
 //! 3. Cold, a range or only the head: upstream's own 206 is passed on, uncached, and the file is fetched behind it, if it
 //!    is small enough.
 //!
-//! BlobLookup means *by address*: a blob that came from one address is never shown at another that has not itself yielded
-//! these bytes, because GitLab does not check the digests uploaders declare. Must not know pages or HTTP statuses of
-//! our own.
+//! BlobLookup means *by address*: a blob that came from one address is never shown at another that
+//! has not itself yielded these bytes, because GitLab does not check the digests uploaders declare.
+//! Must not know pages or HTTP statuses of our own.
 
 mod authorize;
 mod bad_digests;
@@ -87,11 +88,13 @@ pub struct FilesReading {
     pub blocked: u64,
 }
 
-/// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next time.
+/// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next
+/// time.
 const ROUNDS_MAX: usize = 4;
 
 impl Files {
-    /// `adopts` are the mirrors whose files without a sha256 are kept under the one they turn out to have.
+    /// `adopts` are the mirrors whose files without a sha256 are kept under the one they turn out
+    /// to have.
     pub fn new(
         config: FilesConfig,
         metadata: MetadataConfig,
@@ -196,7 +199,8 @@ impl Files {
         }
     }
 
-    /// The bytes, if this address is known to yield them and they are here; and the validators to ask about it with.
+    /// The bytes, if this address is known to yield them and they are here; and the validators to
+    /// ask about it with.
     async fn held(&self, file: &FileRef, now: Instant) -> Option<(FileSource, Validators)> {
         // Before the catalogue: a download that is no longer there has written its line into it.
         if let Some(download) = self.downloads.running(file)
@@ -218,7 +222,8 @@ impl Files {
         let (permit, asked) = self.authorize(request, standing, validators).await?;
         match open(request, permit, source, asked.unwrap_or(status)).await {
             Ok(reply) => Ok(reply),
-            // Found damaged before any client saw a byte: it is set aside by now, and is fetched again.
+            // Found damaged before any client saw a byte: it is set aside by now, and is fetched
+            // again.
             Err(_) => Err(NoReply::Again),
         }
     }
@@ -291,8 +296,8 @@ impl Files {
             }
             DownloadStart::Stored => Err(NoReply::Again),
             DownloadStart::Refused(answer) if leads => Err(self.refused(request, answer, now)),
-            // Another caller was refused, which says nothing about this one: it asks for itself. Going round unasked
-            // could end in one stranger's download after another.
+            // Another caller was refused, which says nothing about this one: it asks for itself.
+            // Going round unasked could end in one stranger's download after another.
             DownloadStart::Refused(_) => {
                 self.question(request, Validators::default()).await?;
                 Err(NoReply::Again)
@@ -307,8 +312,8 @@ impl Files {
         }
     }
 
-    /// The right to read along with a download that this caller leads, or that another one does. The download's answer
-    /// decides for all with the credential that it was asked with.
+    /// The right to read along with a download that this caller leads, or that another one does.
+    /// The download's answer decides for all with the credential that it was asked with.
     async fn authorize_reader(
         &self,
         request: &FileRequest,
@@ -360,8 +365,9 @@ impl Files {
     }
 }
 
-/// Whether a range is read along with a download: one that is added to bytes which carry our tag, the whole under
-/// another name, or a resume of what the download has already reached. For any other, upstream's own 206 comes sooner.
+/// Whether a range is read along with a download: one that is added to bytes which carry our tag,
+/// the whole under another name, or a resume of what the download has already reached. For any
+/// other, upstream's own 206 comes sooner.
 fn reads_along(request: &FileRequest, range: ByteRange, running: Option<&Download>) -> bool {
     match range {
         _ if request.resumes => true,

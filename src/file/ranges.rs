@@ -1,8 +1,10 @@
-//! What upstreams make of ranges (RFC 9110 §14), as was lately found out, and asking for one so that it is answered.
+//! What upstreams make of ranges (RFC 9110 §14), as was lately found out, and asking for one so
+//! that it is answered.
 //!
-//! Some object stores and web servers know no range from the end (`bytes=-n`) and refuse it, with 400, 405 or 501: they
-//! are asked with both ends once the length is known. Some refuse every range. Owns what is remembered of that, for each
-//! place that files come from, and for [`REMEMBERED_FOR`]. Must not know what is done with a part.
+//! Some object stores and web servers know no range from the end (`bytes=-n`) and refuse it, with
+//! 400, 405 or 501: they are asked with both ends once the length is known. Some refuse every
+//! range. Owns what is remembered of that, for each place that files come from, and for
+//! [`REMEMBERED_FOR`]. Must not know what is done with a part.
 
 use std::time::Duration;
 
@@ -72,8 +74,8 @@ impl Ranges {
         }
     }
 
-    /// Asks for a range of the file that `ask` is about. [`FileAnswer::RangeRefused`] comes back only where no other form
-    /// of it helps.
+    /// Asks for a range of the file that `ask` is about. [`FileAnswer::RangeRefused`] comes back
+    /// only where no other form of it helps.
     pub(super) async fn ask(
         &self,
         upstream: &Upstream,
@@ -122,8 +124,8 @@ impl Ranges {
         }
     }
 
-    /// Asks for a range, and for the whole where that range is refused or another part comes: all of it may be the answer to
-    /// a range (RFC 9110 §14.2).
+    /// Asks for a range, and for the whole where that range is refused or another part comes: all
+    /// of it may be the answer to a range (RFC 9110 §14.2).
     pub(super) async fn ask_or_whole(
         &self,
         upstream: &Upstream,

@@ -129,8 +129,8 @@ fn known(permit: Permit, size: u64, outcome: Outcome) -> FileReply {
     }
 }
 
-/// A body that goes on as it comes, of so many bytes if that was promised, once its first ones are here: for what breaks
-/// before there is an answer of our own.
+/// A body that goes on as it comes, of so many bytes if that was promised, once its first ones are
+/// here: for what breaks before there is an answer of our own.
 pub(super) async fn begun(
     mut body: IdleBody,
     bytes: Option<u64>,

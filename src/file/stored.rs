@@ -1,7 +1,7 @@
 //! What the store has at an address.
 //!
-//! An address counts only with its own line in the catalogue: a blob that came from another address is not shown at it.
-//! Must not ask upstream.
+//! An address counts only with its own line in the catalogue: a blob that came from another address
+//! is not shown at it. Must not ask upstream.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,8 @@ use crate::registry::FileRef;
 use crate::store::{BlobLookup, Store};
 use crate::upstream::Validators;
 
-/// The bytes, if this address is known to yield them and they are here; and the validators to ask about it with.
+/// The bytes, if this address is known to yield them and they are here; and the validators to ask
+/// about it with.
 pub(super) async fn stored(
     store: &Arc<Store>,
     file: &FileRef,

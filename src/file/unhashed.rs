@@ -1,10 +1,11 @@
 //! Files that a mirror lists without a sha256.
 //!
-//! There is nothing to check their bytes by, so they are passed through unverified and nothing is promised of them: no
-//! entity tag, no storing at the client, and a resume is the client's own affair. Where the operator says so
-//! (`unhashed_files = "store"`), the first transfer is trusted: the first client gets upstream's own bytes unverified while
-//! a second transfer is kept behind it under the sha256 that it turns out to have, and from then on the address is in the
-//! catalogue like any other. Must not know which pages list them.
+//! There is nothing to check their bytes by, so they are passed through unverified and nothing is
+//! promised of them: no entity tag, no storing at the client, and a resume is the client's own
+//! affair. Where the operator says so (`unhashed_files = "store"`), the first transfer is trusted:
+//! the first client gets upstream's own bytes unverified while a second transfer is kept behind it
+//! under the sha256 that it turns out to have, and from then on the address is in the catalogue
+//! like any other. Must not know which pages list them.
 
 use std::sync::Arc;
 
@@ -96,8 +97,9 @@ impl Files {
             Some(range) if !self.ranges.none(path.scope()) => {
                 let wanted = wanted_range(range);
                 match self.ranges.ask(&self.upstream, &mut ask, wanted).await {
-                    // All of it may be the answer to a range (RFC 9110 §14.2). Another part than the one asked for is a
-                    // broken answer: without a sha256 nothing else would tell.
+                    // All of it may be the answer to a range (RFC 9110 §14.2). Another part than
+                    // the one asked for is a broken answer: without a sha256 nothing else would
+                    // tell.
                     Ok(FileAnswer::RangeRefused(_)) => {
                         ask.range = None;
                         self.upstream.file(&ask).await

@@ -1,7 +1,8 @@
-//! When pages last stopped to count: by an upload through this process, or because all were forgotten.
+//! When pages last stopped to count: by an upload through this process, or because all were
+//! forgotten.
 //!
-//! Shared by the pages of all configurations that are or were in force, so that an upload that began before a reload makes
-//! the pages after it stale. Must not know what changed.
+//! Shared by the pages of all configurations that are or were in force, so that an upload that
+//! began before a reload makes the pages after it stale. Must not know what changed.
 
 use std::time::Instant;
 

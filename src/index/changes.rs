@@ -1,7 +1,7 @@
 //! What is different between two states of a project's page.
 //!
-//! Pure. Looks at what decides about an installation: which files there are, their sha256, whether they are yanked. Must
-//! not know where either state came from.
+//! Pure. Looks at what decides about an installation: which files there are, their sha256, whether
+//! they are yanked. Must not know where either state came from.
 
 use std::collections::BTreeMap;
 

@@ -11,11 +11,14 @@ use crate::values::quantity::{Size, Span};
 pub struct IndexConfig {
     /// A page younger than this is answered without asking.
     pub ttl: Span,
-    /// For so long after that, it is answered once more while it is asked for again behind the answer.
+    /// For so long after that, it is answered once more while it is asked for again behind the
+    /// answer.
     pub stale_while_revalidate: Span,
-    /// So many uses since it was last asked for, and a page is renewed before it lapses. Zero never renews ahead.
+    /// So many uses since it was last asked for, and a page is renewed before it lapses. Zero never
+    /// renews ahead.
     pub refresh_ahead_hits: u32,
-    /// A page not older than this is served when upstream fails, to callers whose right still stands.
+    /// A page not older than this is served when upstream fails, to callers whose right still
+    /// stands.
     pub stale_if_error: Span,
     /// A page larger than this passes through rewritten, but is kept nowhere.
     pub page_size: Size,

@@ -1,7 +1,8 @@
-//! A stored page with larder's own addresses, to be carried to another larder or merged with what came from one.
+//! A stored page with larder's own addresses, to be carried to another larder or merged with what
+//! came from one.
 //!
-//! Judged by the same links as pages that are served, but nothing is left out for its age: the other side has its own
-//! rules, and is told the dates. Must not know where the page was stored.
+//! Judged by the same links as pages that are served, but nothing is left out for its age: the
+//! other side has its own rules, and is told the dates. Must not know where the page was stored.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use crate::registry::PageRef;
 use crate::simple::{Entry, Format, ProjectListing};
 
 impl Pages {
-    /// Reads a project's page that was stored in `format` and came from `url`, and says which addresses it lists, with a
-    /// sha256 or without. Blocks for as long as parsing takes.
+    /// Reads a project's page that was stored in `format` and came from `url`, and says which
+    /// addresses it lists, with a sha256 or without. Blocks for as long as parsing takes.
     ///
     /// # Errors
     /// When it is no project's page.
@@ -25,7 +26,8 @@ impl Pages {
         page: &PageRef,
         (url, format, body): (&str, Format, &[u8]),
     ) -> Result<(ProjectListing, HashSet<String>), PageError> {
-        // A mirror that is no longer configured has no addresses but those that a page was carried with.
+        // A mirror that is no longer configured has no addresses but those that a page was carried
+        // with.
         let links = self.fetcher.sources.links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
         let project = page.name.clone().ok_or(PageError::Internal)?;

@@ -18,7 +18,8 @@ use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual
 use crate::upstream::PassThrough;
 use crate::values::clock;
 
-/// A page that a path was looked for on is asked for again if it is older than this and does not list it.
+/// A page that a path was looked for on is asked for again if it is older than this and does not
+/// list it.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What is known of a path of a mirror's.
@@ -33,7 +34,8 @@ enum PathState {
 }
 
 impl PathState {
-    /// What an answer that came in place of a page says of its files: none of them are there, or may be had.
+    /// What an answer that came in place of a page says of its files: none of them are there, or
+    /// may be had.
     fn of_refusal(answer: PassThrough) -> Self {
         if matches!(answer.status.as_u16(), 404 | 410) {
             Self::Unlisted
@@ -51,9 +53,9 @@ impl PathState {
 }
 
 impl Pages {
-    /// What a path below a mirror leads to, and how old the page that says so is if upstream could not confirm it. Old names
-    /// can be read in several ways: what is here of their pages tells which is meant, and the one that is likeliest is asked
-    /// for if it is not known yet.
+    /// What a path below a mirror leads to, and how old the page that says so is if upstream could
+    /// not confirm it. Old names can be read in several ways: what is here of their pages tells
+    /// which is meant, and the one that is likeliest is asked for if it is not known yet.
     ///
     /// # Errors
     /// When no page lists it, when it must not be had, or when the page cannot be had.
@@ -107,9 +109,9 @@ impl Pages {
         }
     }
 
-    /// Of pages that may list a path the one to ask for: which did when it was last seen, whose name stands in the path, or
-    /// which is the most usual reading of the file's name. One, because a client that makes up paths must not have upstream
-    /// asked for page after page.
+    /// Of pages that may list a path the one to ask for: which did when it was last seen, whose
+    /// name stands in the path, or which is the most usual reading of the file's name. One, because
+    /// a client that makes up paths must not have upstream asked for page after page.
     async fn likeliest(&self, path: &MirrorPath, pages: Vec<PageRef>) -> Option<PageRef> {
         if pages.len() > 1 {
             for page in &pages {
@@ -138,7 +140,8 @@ impl Pages {
         pages.iter().find(is_usual).or(pages.first()).cloned()
     }
 
-    /// What is known about a path without asking; of a page that does not list it, and is not quite new, nothing.
+    /// What is known about a path without asking; of a page that does not list it, and is not quite
+    /// new, nothing.
     async fn known(
         &self,
         path: &MirrorPath,

@@ -6,9 +6,10 @@
 //! cache key (page, format, audience) ─▶ body ─▶ page        audience: all callers of a project; one caller of a group
 //! ```
 //!
-//! because a group's page differs per caller, while callers for whom GitLab gave the same page share its bytes. An entry
-//! is answered from memory while it is fresh; otherwise the request goes upstream in the caller's name with the stored
-//! page's own validator, and is the proof of the caller's right. Must not know files, HTTP statuses or connections.
+//! because a group's page differs per caller, while callers for whom GitLab gave the same page
+//! share its bytes. An entry is answered from memory while it is fresh; otherwise the request goes
+//! upstream in the caller's name with the stored page's own validator, and is the proof of the
+//! caller's right. Must not know files, HTTP statuses or connections.
 
 mod cache;
 mod change_mark;
@@ -86,13 +87,14 @@ impl Pages {
 
     /// Something was uploaded: no page of GitLab's that was asked for before now counts as fresh.
     ///
-    /// All pages, not only the project's: an upload names its project by number or by path, and groups show it too.
-    /// A page that did not change costs one small "not modified".
+    /// All pages, not only the project's: an upload names its project by number or by path, and
+    /// groups show it too. A page that did not change costs one small "not modified".
     pub fn changed_upstream(&self, now: Instant) {
         self.fetcher.changes().uploaded(now);
     }
 
-    /// Forgets what is in memory of all pages, as a restart would: what was taken from the disk is not shown from there.
+    /// Forgets what is in memory of all pages, as a restart would: what was taken from the disk is
+    /// not shown from there.
     ///
     /// All pages, because the same files are shown by projects, by groups, and in place of others.
     pub fn forget(&self) {
@@ -100,8 +102,8 @@ impl Pages {
         self.forwards.clear();
     }
 
-    /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no address. Offline there is
-    /// what there is, under the name it was fetched by.
+    /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no
+    /// address. Offline there is what there is, under the name it was fetched by.
     pub fn serves(&self, scope: &Scope) -> bool {
         self.offline.is_some() || self.fetcher.sources.links(scope).is_some()
     }
@@ -126,8 +128,9 @@ impl Pages {
         self.fetcher.sources.private().hold(name)
     }
 
-    /// Answers a request for a page. Where GitLab has no such package and a mirror is named to answer in its place, it is
-    /// the mirror's page that is given: public pages to a caller whom GitLab was asked about first.
+    /// Answers a request for a page. Where GitLab has no such package and a mirror is named to
+    /// answer in its place, it is the mirror's page that is given: public pages to a caller whom
+    /// GitLab was asked about first.
     ///
     /// # Errors
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
@@ -152,7 +155,8 @@ impl Pages {
         }
     }
 
-    /// The right first, then the page of what is held, always fresh, or else that of the mirror in its place.
+    /// The right first, then the page of what is held, always fresh, or else that of the mirror in
+    /// its place.
     async fn offline_page(
         &self,
         offline: &Arc<OfflinePages>,

@@ -1,10 +1,11 @@
 //! Pages offline: what is here is all there is.
 //!
-//! A page that is stored, in whatever format and from whichever upstream, lists the files that are held and nothing else; a
-//! scope's index lists the projects that have such a page. It is made when it is asked for and kept until the store
-//! changes, which an import does, and a purge. A page is known by the scope it was stored under: what was fetched under
-//! `projects/42` is not seen under `groups/acme` or `projects/acme%2Fwidgets`, because only GitLab could say that they
-//! are the same. Must not ask upstream, and must not judge rights beyond asking whether they stand.
+//! A page that is stored, in whatever format and from whichever upstream, lists the files that are
+//! held and nothing else; a scope's index lists the projects that have such a page. It is made when
+//! it is asked for and kept until the store changes, which an import does, and a purge. A page is
+//! known by the scope it was stored under: what was fetched under `projects/42` is not seen under
+//! `groups/acme` or `projects/acme%2Fwidgets`, because only GitLab could say that they are the
+//! same. Must not ask upstream, and must not judge rights beyond asking whether they stand.
 
 use std::sync::Arc;
 
@@ -93,8 +94,9 @@ impl OfflinePages {
         shared.ok_or(PageError::Internal)?.value
     }
 
-    /// What is known of a path of a mirror's: by the page of its project, which says how old it is; where there is no such
-    /// page, by what the path was seen to yield. `None` if no page lists it, or it is not here.
+    /// What is known of a path of a mirror's: by the page of its project, which says how old it is;
+    /// where there is no such page, by what the path was seen to yield. `None` if no page lists it,
+    /// or it is not here.
     pub(super) async fn listed(
         self: &Arc<Self>,
         path: &MirrorPath,

@@ -27,7 +27,8 @@ pub enum RefreshedPage {
         /// By the file's name; none if there was nothing to compare it with.
         changes: Option<Vec<(String, FileChange)>>,
     },
-    /// The list of an index's projects, whose files are not compared; none if there was nothing to compare it with.
+    /// The list of an index's projects, whose files are not compared; none if there was nothing to
+    /// compare it with.
     Listing { is_same: Option<bool> },
     /// Larger than what is kept: it is fetched each time anyway.
     TooLarge,
@@ -38,8 +39,8 @@ pub enum RefreshedPage {
 }
 
 impl Pages {
-    /// Sees to it that a page is asked for before it is shown again to any caller. What is there may still be shown when
-    /// upstream fails.
+    /// Sees to it that a page is asked for before it is shown again to any caller. What is there
+    /// may still be shown when upstream fails.
     ///
     /// # Errors
     /// Offline, where no upstream can be asked.

@@ -43,7 +43,8 @@ pub enum PageReply {
 pub enum Located {
     /// A file, or upstream's own metadata of a wheel that has no sha256.
     File(ListedFile),
-    /// The metadata of this wheel: upstream's own, if its page offers any, or else larder's to make.
+    /// The metadata of this wheel: upstream's own, if its page offers any, or else larder's to
+    /// make.
     Metadata {
         wheel: FileRef,
         offered: Option<ListedFile>,

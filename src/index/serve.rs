@@ -1,4 +1,5 @@
-//! A page of the scope's own upstream: from memory while it is fresh, or fetched, or the stored one where upstream fails.
+//! A page of the scope's own upstream: from memory while it is fresh, or fetched, or the stored one
+//! where upstream fails.
 //!
 //! Must not know what a forwarded package is answered with.
 
@@ -18,7 +19,8 @@ use crate::values::single_flight::SharedResult;
 use crate::values::{clock, correlation};
 
 impl Pages {
-    /// What the scope's own upstream has. The error may be a [`Fetched::Forward`]: GitLab has no such package.
+    /// What the scope's own upstream has. The error may be a [`Fetched::Forward`]: GitLab has no
+    /// such package.
     pub(super) async fn own(
         &self,
         request: &PageRequest,
@@ -78,7 +80,8 @@ impl Pages {
         }
     }
 
-    /// The page in memory, if it may be shown without asking; it is renewed behind the answer when it is about to lapse.
+    /// The page in memory, if it may be shown without asking; it is renewed behind the answer when
+    /// it is about to lapse.
     fn from_memory(
         &self,
         request: &PageRequest,
@@ -109,10 +112,11 @@ impl Pages {
         Some(self.fetcher.reply(request, permit, page, status, age))
     }
 
-    /// The page of before in place of one that upstream failed to give, if it is usable and the caller's right stands.
+    /// The page of before in place of one that upstream failed to give, if it is usable and the
+    /// caller's right stands.
     ///
-    /// A mirror's page that an earlier process stored will do as well: there is no right to it that could have ended
-    /// meanwhile.
+    /// A mirror's page that an earlier process stored will do as well: there is no right to it that
+    /// could have ended meanwhile.
     fn in_default(
         &self,
         request: &PageRequest,
@@ -144,7 +148,8 @@ impl Pages {
         Some(fetcher.reply(request, permit, page, status, age))
     }
 
-    /// Asks for a page again while the one that is known is served: one such question at a time, in this caller's name.
+    /// Asks for a page again while the one that is known is served: one such question at a time, in
+    /// this caller's name.
     pub(super) fn renew_behind(
         &self,
         request: &PageRequest,

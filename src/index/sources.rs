@@ -1,7 +1,7 @@
 //! Where pages come from: GitLab, and the mirrors by name.
 //!
-//! Owns what the index room has to know of each: how its links are judged, how long its pages count, and in which format
-//! it is asked. Must not know how it is reached.
+//! Owns what the index room has to know of each: how its links are judged, how long its pages
+//! count, and in which format it is asked. Must not know how it is reached.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,7 +96,8 @@ impl PageSources {
         }
     }
 
-    /// The same for a stored page that came from `url`. One that was carried here needs nothing to be configured.
+    /// The same for a stored page that came from `url`. One that was carried here needs nothing to
+    /// be configured.
     pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<LinkPolicy> {
         if is_portable(url) {
             Some(self.portable.clone())
@@ -105,8 +106,8 @@ impl PageSources {
         }
     }
 
-    /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload times, which a minimum
-    /// age needs.
+    /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload
+    /// times, which a minimum age needs.
     pub(super) fn asked_format(&self, scope: &Scope, wanted: Format) -> Format {
         if self.min_age(scope).is_zero() {
             wanted

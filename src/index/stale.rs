@@ -1,7 +1,7 @@
 //! Which pages were lately given although upstream could not say that they still stand.
 //!
-//! For the status page and the metrics: how many, whose, and how old, never which. Bounded: beyond [`PAGES_MAX`] at one time further ones
-//! are not counted. Must not know callers.
+//! For the status page and the metrics: how many, whose, and how old, never which. Bounded: beyond
+//! [`PAGES_MAX`] at one time further ones are not counted. Must not know callers.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ pub struct StalePages {
     /// None is GitLab.
     pub mirror: Option<Scope>,
     pub pages: usize,
-    /// How old the oldest was when it was last given; unknown if it was stored by an earlier process.
+    /// How old the oldest was when it was last given; unknown if it was stored by an earlier
+    /// process.
     pub oldest: Option<Duration>,
     /// Since the last one was given.
     pub last: Duration,

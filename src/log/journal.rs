@@ -4,8 +4,9 @@ use std::os::fd::AsFd;
 
 use rustix::fs::fstat;
 
-/// Whether this stream leads into the journal: `variable` is the value of `JOURNAL_STREAM`, the device and the inode of the
-/// stream that systemd made (systemd.exec(5)). A stream that was redirected since is another.
+/// Whether this stream leads into the journal: `variable` is the value of `JOURNAL_STREAM`, the
+/// device and the inode of the stream that systemd made (systemd.exec(5)). A stream that was
+/// redirected since is another.
 pub(super) fn is_journal(stream: impl AsFd, variable: Option<&str>) -> bool {
     let Some((device, inode)) = variable.and_then(|text| text.split_once(':')) else {
         return false;

@@ -1,7 +1,7 @@
 //! Lines as logfmt: `key=value`, the value in quotes where it needs them.
 //!
-//! The keys are those of the JSON form. The journal notes time and level by itself, and reads `<6>` at the beginning of a
-//! line as its priority (sd-daemon(3)). Must not know what is logged.
+//! The keys are those of the JSON form. The journal notes time and level by itself, and reads `<6>`
+//! at the beginning of a line as its priority (sd-daemon(3)). Must not know what is logged.
 
 use std::fmt;
 

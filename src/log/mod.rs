@@ -1,7 +1,8 @@
 //! `[log]`: where lines go and which.
 //!
-//! Owns the subscriber, of which a process has one, and its level, which can be changed while it runs. Lines are queued: a
-//! slow terminal or journal must not slow a download. Must not know what is logged.
+//! Owns the subscriber, of which a process has one, and its level, which can be changed while it
+//! runs. Lines are queued: a slow terminal or journal must not slow a download. Must not know what
+//! is logged.
 
 mod journal;
 mod logfmt;
@@ -145,8 +146,8 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     })
 }
 
-/// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt level would let
-/// nothing through.
+/// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt
+/// level would let nothing through.
 fn targets(level: &str) -> Result<Targets, String> {
     let fault = |why: &dyn std::fmt::Display| format!("\"{}\": {why}", level.escape_debug());
     for part in level.split(',').map(str::trim) {

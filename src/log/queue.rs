@@ -1,8 +1,8 @@
 //! Lines on their way to standard error, which may take them slowly or not at all.
 //!
-//! Written by a thread of its own, all that have come in meanwhile at once. Bounded in bytes: a line has whatever length those
-//! like who ask. What does not fit is dropped and counted, and of a line that is too long by itself the fields are cut. Must
-//! not know what is logged.
+//! Written by a thread of its own, all that have come in meanwhile at once. Bounded in bytes: a
+//! line has whatever length those like who ask. What does not fit is dropped and counted, and of a
+//! line that is too long by itself the fields are cut. Must not know what is logged.
 
 use std::io::{self, Write};
 use std::sync::Arc;

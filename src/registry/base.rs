@@ -1,8 +1,9 @@
 //! Where GitLab lives: the configured base URL, and the other bases its links may carry.
 //!
-//! Owns the mapping between a [`Route`] and a URL, both ways: asking ([`Base::url`]) and recognising a link on a page
-//! ([`Bases::recognise`]). A link to any other base is not GitLab's, whatever its path looks like (SSRF: a page's
-//! links are text that every publisher can write). Must not know sockets.
+//! Owns the mapping between a [`Route`] and a URL, both ways: asking ([`Base::url`]) and
+//! recognising a link on a page ([`Bases::recognise`]). A link to any other base is not GitLab's,
+//! whatever its path looks like (SSRF: a page's links are text that every publisher can write).
+//! Must not know sockets.
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use url::{Origin, Url};
 
 use super::Route;
 
-/// A GitLab's external URL, relative root included (`https://host/gitlab`), without a trailing slash.
+/// A GitLab's external URL, relative root included (`https://host/gitlab`), without a trailing
+/// slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     url: Url,
@@ -127,8 +129,8 @@ impl Bases {
         std::iter::once(&self.asked).chain(&self.others)
     }
 
-    /// The path of a link below GitLab's root as GitLab spelled it, if it leads to an address that GitLab and larder have in
-    /// common.
+    /// The path of a link below GitLab's root as GitLab spelled it, if it leads to an address that
+    /// GitLab and larder have in common.
     pub fn shared_path<'u>(&self, link: &'u Url) -> Option<&'u str> {
         let path = self.below(link)?;
         let route = Route::from_path(path).ok()?;

@@ -10,7 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Filename, MirrorPath, Scope};
 use crate::values::digest::Digest;
 
-/// What stays bare in a path segment: RFC 3986 unreserved, and `+ !` as GitLab and the clients write them.
+/// What stays bare in a path segment: RFC 3986 unreserved, and `+ !` as GitLab and the clients
+/// write them.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

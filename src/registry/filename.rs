@@ -53,8 +53,8 @@ impl Filename {
     }
 }
 
-/// Control characters, and those of Unicode that have no shape of their own or turn what follows them: two names that look
-/// alike would be two files.
+/// Control characters, and those of Unicode that have no shape of their own or turn what follows
+/// them: two names that look alike would be two files.
 fn is_unseen(c: char) -> bool {
     let unseen = [
         '\u{ad}'..='\u{ad}',

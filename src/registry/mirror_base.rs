@@ -8,13 +8,16 @@
 //! <further files prefix>…      ↔  /MIRROR/~HOST[~PORT]/PATH    its whole path, below a place named after its origin
 //! ```
 //!
-//! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986 §2.3), so that the place
-//! of an origin depends on that origin alone, and not on the order or number of the others. A URL that could be written in
-//! two ways is written in the first that fits, and the other way is no address; a URL that is not below a prefix is not
-//! this mirror's. A query goes along with a path, unseen, and back into the URL. Must not know sockets, nor what a file is.
+//! `~` is in no host name, and is one of the few marks that no client writes otherwise (RFC 3986
+//! §2.3), so that the place of an origin depends on that origin alone, and not on the order or
+//! number of the others. A URL that could be written in two ways is written in the first that fits,
+//! and the other way is no address; a URL that is not below a prefix is not this mirror's. A query
+//! goes along with a path, unseen, and back into the URL. Must not know sockets, nor what a file
+//! is.
 //!
-//! Where the configuration does not say where files come from, the first prefix is the folder that holds the index, so that what stands above
-//! it (some servers want a token in the path) is in no address of ours; the origin is the second.
+//! Where the configuration does not say where files come from, the first prefix is the folder that
+//! holds the index, so that what stands above it (some servers want a token in the path) is in no
+//! address of ours; the origin is the second.
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,13 +61,14 @@ const INDEX_FOLDERS: [&str; 2] = ["simple", "+simple"];
 pub struct MirrorBase {
     scope: Scope,
     index: Url,
-    /// The first is the one whose files lie directly below the mirror's name. Each ends with a slash.
+    /// The first is the one whose files lie directly below the mirror's name. Each ends with a
+    /// slash.
     files: Vec<Url>,
 }
 
 impl MirrorBase {
-    /// `index` is the URL of the list of projects; `files` where its files may come from. If that is empty, the folder that
-    /// holds the index, and then anything at its origin.
+    /// `index` is the URL of the list of projects; `files` where its files may come from. If that
+    /// is empty, the folder that holds the index, and then anything at its origin.
     ///
     /// # Errors
     /// What is wrong with the index's URL, and which.
@@ -133,7 +137,8 @@ impl MirrorBase {
         }
     }
 
-    /// The file that a link leads to, if it is one of this mirror's. A fragment says nothing of where a file is.
+    /// The file that a link leads to, if it is one of this mirror's. A fragment says nothing of
+    /// where a file is.
     pub fn recognise(&self, link: &Url) -> Option<MirrorPath> {
         self.judge(link).ok()
     }
@@ -240,7 +245,8 @@ fn prefix(text: &str) -> Result<Url, MirrorBaseError> {
     Ok(url)
 }
 
-/// Where files are looked for when the configuration does not say: beside the index's folder, and elsewhere at its origin.
+/// Where files are looked for when the configuration does not say: beside the index's folder, and
+/// elsewhere at its origin.
 fn default_places(index: &Url) -> Vec<Url> {
     let folder = index.path().trim_end_matches('/');
     let holder = match folder.rsplit_once('/') {

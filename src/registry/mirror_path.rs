@@ -1,9 +1,11 @@
-//! The address of a file on a mirror: the mirror, and the path below it in the mirror's own spelling.
+//! The address of a file on a mirror: the mirror, and the path below it in the mirror's own
+//! spelling.
 //!
-//! Owns what such a path may contain. It is kept as it was written, escapes and all, because it goes upstream by a swap of
-//! prefixes and nothing else. A query that a page has behind it is told to upstream alone: it may be a
-//! signature, so it is no part of the address, and two paths that differ in it are the same. Must not know where the mirror
-//! is, or what the file's digest is: only a page tells.
+//! Owns what such a path may contain. It is kept as it was written, escapes and all, because it
+//! goes upstream by a swap of prefixes and nothing else. A query that a page has behind it is told
+//! to upstream alone: it may be a signature, so it is no part of the address, and two paths that
+//! differ in it are the same. Must not know where the mirror is, or what the file's digest is: only
+//! a page tells.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -75,7 +77,8 @@ impl MirrorPath {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(scope: Scope, rest: &str) -> Result<Self, &'static str> {
-        // RFC 3986 pchar without what `check` refuses anywhere, and what the URL standard leaves bare in a path.
+        // RFC 3986 pchar without what `check` refuses anywhere, and what the URL standard leaves
+        // bare in a path.
         let known = |b: u8| {
             b.is_ascii_alphanumeric()
                 || matches!(
@@ -135,8 +138,8 @@ impl MirrorPath {
         &self.rest
     }
 
-    /// The same path in the one spelling that all its spellings have in common: clients escape and unescape what they are
-    /// given (RFC 3986 §6.2.2), while upstream is asked in its own.
+    /// The same path in the one spelling that all its spellings have in common: clients escape and
+    /// unescape what they are given (RFC 3986 §6.2.2), while upstream is asked in its own.
     pub fn canonical(&self) -> Self {
         let decoded: Vec<u8> = percent_decode_str(&self.rest).collect();
         let rest = percent_encode(&decoded, PATH).to_string();
@@ -165,7 +168,8 @@ impl MirrorPath {
         Self::parse(self.scope.clone(), wheel)
     }
 
-    /// Where the PEP 658 metadata of this file is, if it has any. The ending belongs to the path, wherever a query follows.
+    /// Where the PEP 658 metadata of this file is, if it has any. The ending belongs to the path,
+    /// wherever a query follows.
     pub fn metadata(&self) -> Option<Self> {
         let path = Self::parse(self.scope.clone(), &format!("{}{METADATA}", self.rest))?;
         Some(path.asked_with(self.query.clone()))

@@ -1,9 +1,10 @@
 //! What is asked: addresses of GitLab's PyPI registry and of mirrors, as values.
 //!
-//! One grammar (`route.rs`) reads a client's request line, writes the request upstream, and recognises the links on
-//! upstream's pages. Where GitLab lives is in `base.rs`, where a mirror's pages and files live in `mirror_base.rs`; which
-//! project names are never a mirror's business in `private_names.rs`. Nothing else in the crate builds or takes apart an address. Must not know HTTP status codes,
-//! credentials, the disk, or whether an address leads anywhere.
+//! One grammar (`route.rs`) reads a client's request line, writes the request upstream, and
+//! recognises the links on upstream's pages. Where GitLab lives is in `base.rs`, where a mirror's
+//! pages and files live in `mirror_base.rs`; which project names are never a mirror's business in
+//! `private_names.rs`. Nothing else in the crate builds or takes apart an address. Must not know
+//! HTTP status codes, credentials, the disk, or whether an address leads anywhere.
 
 mod base;
 mod file_ref;

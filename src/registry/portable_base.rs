@@ -1,8 +1,9 @@
 //! The base of portable pages, whose links are larder's own addresses.
 //!
-//! Such a page was carried here rather than fetched, so that no server's URL is on it. A link on it is resolved against
-//! [`PORTABLE_BASE`], and what has that scheme is one of our routes, whatever is configured. Only a page that says it is
-//! portable may be read so: on a page from upstream the same link is text. Must not know how the page was carried.
+//! Such a page was carried here rather than fetched, so that no server's URL is on it. A link on it
+//! is resolved against [`PORTABLE_BASE`], and what has that scheme is one of our routes, whatever
+//! is configured. Only a page that says it is portable may be read so: on a page from upstream the
+//! same link is text. Must not know how the page was carried.
 
 use url::Url;
 

@@ -1,7 +1,8 @@
 //! Which project names are never a mirror's business.
 //!
-//! Owns the globs of `private_packages`: `*` for any run of characters, `?` for one, over names as PEP 503 normalises them;
-//! a glob is normalised like a name, so that `Acme.*` and `acme_*` say the same. Must not know who asks.
+//! Owns the globs of `private_packages`: `*` for any run of characters, `?` for one, over names as
+//! PEP 503 normalises them; a glob is normalised like a name, so that `Acme.*` and `acme_*` say the
+//! same. Must not know who asks.
 
 use crate::simple::ProjectName;
 

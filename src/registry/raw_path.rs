@@ -1,7 +1,8 @@
 //! What no path of ours contains, wherever it stands.
 //!
-//! Owns the first look at raw bytes, before a path is split (RFC 3986 §2.4): nothing that two readers could take for two
-//! things. Must not know what the segments mean, nor where an empty one may stand.
+//! Owns the first look at raw bytes, before a path is split (RFC 3986 §2.4): nothing that two
+//! readers could take for two things. Must not know what the segments mean, nor where an empty one
+//! may stand.
 
 /// Longest path accepted, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
@@ -34,8 +35,8 @@ pub(super) fn check(path: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether what follows a `%` is an escape of a character that could not as well hide a separator, a dot segment, an
-/// end, or another escape.
+/// Whether what follows a `%` is an escape of a character that could not as well hide a separator,
+/// a dot segment, an end, or another escape.
 fn is_decent_escape(after: &str) -> bool {
     let Some(digits) = after.get(..2) else {
         return false;

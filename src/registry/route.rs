@@ -1,11 +1,13 @@
 //! Path ↔ [`Route`]: the one grammar of addresses, GitLab's PyPI registry and mirrors alike.
 //!
-//! A path is taken apart once, from its raw bytes, into typed parts over small alphabets, and is written anew from
-//! those parts ([`Route::path`]); no byte of the client's spelling but a checked id, digest or name goes on. Escapes
-//! are not undone before the path is split (RFC 3986 §2.4), so `%2F` can live in an id and nowhere else. A mirror's file is
-//! the one address that keeps its spelling, because larder knows nothing of what it means there. Empty segments below a
-//! scope count for nothing, as in front of GitLab, whose web server merges slashes: clients join URLs carelessly.
-//! Must not know methods' bodies, headers other than through [`Route::parse`]'s verdict, or what GitLab answers.
+//! A path is taken apart once, from its raw bytes, into typed parts over small alphabets, and is
+//! written anew from those parts ([`Route::path`]); no byte of the client's spelling but a checked
+//! id, digest or name goes on. Escapes are not undone before the path is split (RFC 3986 §2.4), so
+//! `%2F` can live in an id and nowhere else. A mirror's file is the one address that keeps its
+//! spelling, because larder knows nothing of what it means there. Empty segments below a scope
+//! count for nothing, as in front of GitLab, whose web server merges slashes: clients join URLs
+//! carelessly. Must not know methods' bodies, headers other than through [`Route::parse`]'s
+//! verdict, or what GitLab answers.
 
 use std::fmt;
 
@@ -79,7 +81,8 @@ const READS: &str = "GET, HEAD";
 const EVERYTHING: &str = "*";
 
 impl Route {
-    /// Reads a request line. Only origin-form targets (RFC 9112 §3.2.1) are ours: larder is no forward proxy.
+    /// Reads a request line. Only origin-form targets (RFC 9112 §3.2.1) are ours: larder is no
+    /// forward proxy.
     pub fn parse(method: &Method, target: &Uri) -> Result<Self, RouteError> {
         if target.scheme().is_some() || target.authority().is_some() {
             return Err(RouteError::Malformed(
@@ -295,7 +298,8 @@ fn project_page_path(page: &PageRef) -> String {
     format!("/-/{kind}{}/{name}", page.scope)
 }
 
-/// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is a file.
+/// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is
+/// a file.
 fn below_mirror(scope: Scope, rest: &[&str], slashed: bool) -> Option<Route> {
     match rest {
         ["simple"] | ["simple", _] => page_of(scope, &rest[1..]),

@@ -1,12 +1,13 @@
 //! Whose packages are asked for: a GitLab project or group, or a mirror, as the client named it.
 //!
-//! Owns the alphabets of ids and mirror names, and their spelling in a path. Must not know who may read it, or whether
-//! a mirror of that name is configured.
+//! Owns the alphabets of ids and mirror names, and their spelling in a path. Must not know who may
+//! read it, or whether a mirror of that name is configured.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Longest id accepted, in bytes as written. GitLab's own limit on a full path is 255 characters a segment.
+/// Longest id accepted, in bytes as written. GitLab's own limit on a full path is 255 characters a
+/// segment.
 const ID_BYTES_MAX: usize = 1024;
 
 /// Longest name of a mirror, in bytes.
@@ -20,7 +21,8 @@ pub enum ScopeKind {
     Mirror,
 }
 
-/// A project, a group or a mirror. An id is kept as it was written (`42`, `acme%2Fwidgets`), because GitLab gets it so.
+/// A project, a group or a mirror. An id is kept as it was written (`42`, `acme%2Fwidgets`),
+/// because GitLab gets it so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope {
     kind: ScopeKind,
@@ -30,8 +32,8 @@ pub struct Scope {
 impl Scope {
     /// Reads one raw path segment: a number, or a full path whose slashes are written `%2F`.
     ///
-    /// Allowed are GitLab's path characters; `.` and `..` as a part, and any other escape, are not. For a mirror it is
-    /// its name.
+    /// Allowed are GitLab's path characters; `.` and `..` as a part, and any other escape, are not.
+    /// For a mirror it is its name.
     pub fn parse(kind: ScopeKind, segment: &str) -> Option<Self> {
         if kind == ScopeKind::Mirror {
             return Self::mirror(segment);
@@ -52,7 +54,8 @@ impl Scope {
         })
     }
 
-    /// A mirror by its name: `[a-z0-9][a-z0-9-]*`, which no other first segment of ours is but `api`.
+    /// A mirror by its name: `[a-z0-9][a-z0-9-]*`, which no other first segment of ours is but
+    /// `api`.
     pub fn mirror(name: &str) -> Option<Self> {
         let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let sound = (1..=MIRROR_BYTES_MAX).contains(&name.len())
@@ -68,7 +71,8 @@ impl Scope {
         })
     }
 
-    /// As the command line and people write it; the slashes of a full path may stand bare: `projects/acme/widgets`.
+    /// As the command line and people write it; the slashes of a full path may stand bare:
+    /// `projects/acme/widgets`.
     pub fn named(text: &str) -> Option<Self> {
         match text.split_once('/') {
             Some(("projects", id)) => Self::parse(ScopeKind::Project, &id.replace('/', "%2F")),
@@ -101,7 +105,8 @@ impl Scope {
     }
 }
 
-/// As the command line and people write it: `projects/42`, `groups/acme`, and a mirror by its name alone.
+/// As the command line and people write it: `projects/42`, `groups/acme`, and a mirror by its name
+/// alone.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {

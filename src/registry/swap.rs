@@ -1,8 +1,10 @@
-//! One file's two addresses: upstream's URL and larder's, swapped as text, so that what follows the prefix stays byte for byte.
+//! One file's two addresses: upstream's URL and larder's, swapped as text, so that what follows the
+//! prefix stays byte for byte.
 //!
-//! For files that record absolute URLs. A URL is changed only if the way back would give the same text again; the one exception
-//! is a further external URL of GitLab's, which comes back below the URL that is asked. A user name in a URL stays with
-//! GitLab's addresses, because larder passes it on; one at a mirror is left alone. Must not know what the URLs stand in.
+//! For files that record absolute URLs. A URL is changed only if the way back would give the same
+//! text again; the one exception is a further external URL of GitLab's, which comes back below the
+//! URL that is asked. A user name in a URL stays with GitLab's addresses, because larder passes it
+//! on; one at a mirror is left alone. Must not know what the URLs stand in.
 
 use url::{Host, Url};
 

@@ -1,7 +1,8 @@
 //! Whether a request may come in, before anything is known of its caller.
 //!
-//! In this order: a place in time, the client's rate, the name that larder is called by, a body on a read, a loop, and an
-//! upload that a page in a browser had sent. Must not know credentials, and must not answer.
+//! In this order: a place in time, the client's rate, the name that larder is called by, a body on
+//! a read, a loop, and an upload that a page in a browser had sent. Must not know credentials, and
+//! must not answer.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,22 +18,24 @@ use super::reply::Refusal;
 use super::wire::ClientAddress;
 use crate::registry::{AdminEndpoint, Route};
 
-/// In the extensions of a request for which there was no place in time: it is refused, and logged like any other.
+/// In the extensions of a request for which there was no place in time: it is refused, and logged
+/// like any other.
 #[derive(Clone, Copy)]
 pub(super) struct NoPlace;
 
 pub struct Admission {
     /// How often one client may ask.
     rate: Arc<RequestRate>,
-    /// Set where every client that can connect has rights: only called by one of these names is anything but larder's own
-    /// shown.
+    /// Set where every client that can connect has rights: only called by one of these names is
+    /// anything but larder's own shown.
     own_names: Option<OwnNames>,
     /// This process's name in `Via`.
     via: HeaderValue,
 }
 
 impl Admission {
-    /// `before` is the admission of the configuration before, whose clients keep what is left of their rate.
+    /// `before` is the admission of the configuration before, whose clients keep what is left of
+    /// their rate.
     pub fn new(
         limits: &ServerLimits,
         own_names: Option<OwnNames>,
@@ -101,7 +104,8 @@ impl Admission {
     }
 }
 
-/// Whether it is asked how larder is, which a monitor must hear also when no other request is served.
+/// Whether it is asked how larder is, which a monitor must hear also when no other request is
+/// served.
 fn is_probe(route: &Route) -> bool {
     matches!(
         route,

@@ -1,8 +1,9 @@
 //! Response bodies.
 //!
-//! Stored bytes leave only through [`FileBody`], which takes a [`Permit`] and a verified source by type. It reads into
-//! pooled buffers, straight from the page cache when the bytes are there (`RWF_NOWAIT`: the event loop never sleeps on
-//! a disk) and on a blocking thread when they are not. Must not know headers.
+//! Stored bytes leave only through [`FileBody`], which takes a [`Permit`] and a verified source by
+//! type. It reads into pooled buffers, straight from the page cache when the bytes are there
+//! (`RWF_NOWAIT`: the event loop never sleeps on a disk) and on a blocking thread when they are
+//! not. Must not know headers.
 
 use std::fs::File;
 use std::future::Future;
@@ -336,7 +337,8 @@ fn read_cached(file: &File, position: u64, wanted: usize) -> Option<Bytes> {
     match preadv2(file, &mut part, position, ReadWriteFlags::NOWAIT) {
         Ok(0) => None,
         Ok(read) => Some(buffer.filled(read)),
-        // EAGAIN: not cached. EOPNOTSUPP: this file system cannot tell. Either way a blocking thread reads it.
+        // EAGAIN: not cached. EOPNOTSUPP: this file system cannot tell. Either way a blocking
+        // thread reads it.
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => None,
         Err(why) => {
             tracing::debug!(error = %why, "a cached read failed");
@@ -373,8 +375,8 @@ impl Buffer {
         }
     }
 
-    /// A few bytes must not hold a whole buffer for as long as a slow client takes them: along a slow download, hyper
-    /// would queue one after another.
+    /// A few bytes must not hold a whole buffer for as long as a slow client takes them: along a
+    /// slow download, hyper would queue one after another.
     fn filled(mut self, bytes: usize) -> Bytes {
         if bytes <= COPIED_BYTES_MAX {
             return Bytes::copy_from_slice(&self.bytes[..bytes]);

@@ -1,9 +1,10 @@
 //! What a page in a person's browser must not make larder do.
 //!
-//! A browser sends what a foreign page tells it to, and adds the user's name and token if it knows them; where larder adds a
-//! credential of its own, not even that is needed. Two rules: a page never uploads (only browsers send `Origin` or
-//! `Sec-Fetch-Site`; Fetch §3.1, Fetch Metadata §2.4), and where every client that can connect has rights, larder goes by names
-//! that no stranger can make lead here (DNS rebinding). Pure. Must not know routes.
+//! A browser sends what a foreign page tells it to, and adds the user's name and token if it knows
+//! them; where larder adds a credential of its own, not even that is needed. Two rules: a page
+//! never uploads (only browsers send `Origin` or `Sec-Fetch-Site`; Fetch §3.1, Fetch Metadata
+//! §2.4), and where every client that can connect has rights, larder goes by names that no stranger
+//! can make lead here (DNS rebinding). Pure. Must not know routes.
 
 use std::net::IpAddr;
 
@@ -11,7 +12,8 @@ use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a page in a browser had this sent, of whatever site. What a user types or opens says `none`.
+/// Whether a page in a browser had this sent, of whatever site. What a user types or opens says
+/// `none`.
 pub(super) fn is_sent_by_a_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN)
         || headers
@@ -19,7 +21,8 @@ pub(super) fn is_sent_by_a_page(headers: &HeaderMap) -> bool {
             .is_some_and(|site| site != "none")
 }
 
-/// The names that larder goes by where every client that can connect has rights: addresses, `localhost`, and one more.
+/// The names that larder goes by where every client that can connect has rights: addresses,
+/// `localhost`, and one more.
 #[derive(Clone, Debug)]
 pub struct OwnNames(Option<String>);
 

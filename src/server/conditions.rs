@@ -1,7 +1,8 @@
-//! What a request says of the answer it wants, read once: method, version, `Range`, `If-Range`, `If-None-Match`, `Accept`
-//! and `no-cache`.
+//! What a request says of the answer it wants, read once: method, version, `Range`, `If-Range`,
+//! `If-None-Match`, `Accept` and `no-cache`.
 //!
-//! Pure. Only entity tags (RFC 9110 §13): larder's answers carry no dates to compare. Must not know what is behind a tag.
+//! Pure. Only entity tags (RFC 9110 §13): larder's answers carry no dates to compare. Must not know
+//! what is behind a tag.
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, GetAll, HeaderMap, HeaderValue, IF_NONE_MATCH,
@@ -29,7 +30,8 @@ pub(super) struct Conditions<'r> {
     range: Option<ByteRange>,
     if_range: Option<&'r HeaderValue>,
     if_none_match: GetAll<'r, HeaderValue>,
-    /// `Cache-Control: no-cache`, which a person or a tool means (uv `--refresh`); `max-age=0` is pip's habit.
+    /// `Cache-Control: no-cache`, which a person or a tool means (uv `--refresh`); `max-age=0` is
+    /// pip's habit.
     pub no_cache: bool,
 }
 

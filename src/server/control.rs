@@ -1,8 +1,10 @@
-//! What is served over the control socket: everything that is served over TCP, and the commands, which are nowhere else.
+//! What is served over the control socket: everything that is served over TCP, and the commands,
+//! which are nowhere else.
 //!
-//! The socket's mode is the check: it and the folder belong to the user who runs the daemon, and the kernel lets no other user
-//! connect, so that the peer's credentials (`SO_PEERCRED`) would say nothing new. Owns which name leads to which part of the daemon, and
-//! how a command's events become a body. Must not know what a command means.
+//! The socket's mode is the check: it and the folder belong to the user who runs the daemon, and
+//! the kernel lets no other user connect, so that the peer's credentials (`SO_PEERCRED`) would say
+//! nothing new. Owns which name leads to which part of the daemon, and how a command's events
+//! become a body. Must not know what a command means.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -261,7 +263,8 @@ async fn pass_on(mut body: Incoming, pieces: BodySender, shutdown: Shutdown) {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(_))) | Err(_) => return,
             };
-            // Once the command has failed the rest is read and dropped, so that its sender comes to read why.
+            // Once the command has failed the rest is read and dropped, so that its sender comes to
+            // read why.
             if !piece.is_empty() {
                 let _ = pieces.send(Ok(piece)).await;
             }
@@ -331,8 +334,8 @@ fn end<W: std::fmt::Display>(worked: Result<(), W>) -> End {
     worked.map_or_else(|why| End::Failed(why.to_string()), |()| End::Done)
 }
 
-/// The lines of a command that is being carried out. Dropped, because the client is gone, it ends the command: a task at
-/// its next wait, a blocking thread when it next asks whether it is wanted.
+/// The lines of a command that is being carried out. Dropped, because the client is gone, it ends
+/// the command: a task at its next wait, a blocking thread when it next asks whether it is wanted.
 struct EventBody {
     lines: mpsc::Receiver<Bytes>,
     work: JoinHandle<End>,

@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use crate::index::Coding;
 use crate::values::quality_list::{Quality, members};
 
-/// The codings the client takes, the one it wants most first; between equals the one that is smaller and faster.
+/// The codings the client takes, the one it wants most first; between equals the one that is
+/// smaller and faster.
 pub(super) fn wanted<'f>(accept: impl Iterator<Item = &'f str>) -> impl Iterator<Item = Coding> {
     let listed: Vec<(&str, Quality)> = members(accept).collect();
     let mut wanted = [Coding::Zstd, Coding::Gzip].map(|coding| (coding, weight(&listed, coding)));

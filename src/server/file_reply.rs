@@ -1,7 +1,7 @@
 //! A file, or metadata, as an HTTP answer: 200, 206, 304 or 416.
 //!
-//! Bytes that are verified have a tag and are immutable; others have none and are not to be stored. Must not know how a file
-//! is come by.
+//! Bytes that are verified have a tag and are immutable; others have none and are not to be stored.
+//! Must not know how a file is come by.
 
 use std::time::Duration;
 
@@ -87,7 +87,8 @@ pub(super) fn file(found: FileReply, conditions: &FileConditions<'_>) -> Result<
     Ok((response, status))
 }
 
-/// A file that was found by a page of this age, which upstream could not confirm: that it is still listed is no fresher.
+/// A file that was found by a page of this age, which upstream could not confirm: that it is still
+/// listed is no fresher.
 pub(super) fn found_by_stale_page((mut response, status): Reply, age: Duration) -> Reply {
     if !(response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED) {
         return (response, status);

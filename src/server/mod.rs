@@ -4,11 +4,11 @@
 //! listener ─▶ handler (the walk of one request) ─▶ reply (the only status table) ─▶ body
 //! ```
 //!
-//! A connection may speak TLS (`tls`), and HTTP/2 within it. The control socket is a second way in (`control`), to the same handler and
-//! to the commands.
+//! A connection may speak TLS (`tls`), and HTTP/2 within it. The control socket is a second way in
+//! (`control`), to the same handler and to the commands.
 //!
-//! Owns sockets, limits on clients, and the translation of what the services found into HTTP. Must not decide who may
-//! have what, and must not ask upstream itself.
+//! Owns sockets, limits on clients, and the translation of what the services found into HTTP. Must
+//! not decide who may have what, and must not ask upstream itself.
 
 mod access_log;
 mod admission;

@@ -19,7 +19,8 @@ use crate::values::cache_status::{CacheStatus, Outcome};
 /// Everything that can change a page.
 const PAGE_VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, PRIVATE-TOKEN, Deploy-Token");
-/// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to nothing.
+/// The freshness rule lives in larder; a client asks each time, and a 304 on loopback costs next to
+/// nothing.
 const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// # Errors

@@ -1,8 +1,8 @@
 //! Whether this daemon answers: a request of its own, through its own handler.
 //!
-//! Over a pipe in memory, so that neither a full house nor a client's limit stands in its way; on the runtime's own
-//! threads, so that what would hold a client's request up holds this one up as well. It is neither logged nor counted.
-//! Must not know who asks.
+//! Over a pipe in memory, so that neither a full house nor a client's limit stands in its way; on
+//! the runtime's own threads, so that what would hold a client's request up holds this one up as
+//! well. It is neither logged nor counted. Must not know who asks.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,7 +1,8 @@
 //! How many requests a client may send in a second, with bursts.
 //!
-//! A token bucket for each client, kept as one instant: when it will be full again (the generic cell rate algorithm). Owns
-//! the decision and the table, which is bounded. Must not know what is asked, nor how a refusal is told.
+//! A token bucket for each client, kept as one instant: when it will be full again (the generic
+//! cell rate algorithm). Owns the decision and the table, which is bounded. Must not know what is
+//! asked, nor how a refusal is told.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use parking_lot::Mutex;
 use super::ServerLimits;
 use super::wire::ClientAddress;
 
-/// Clients remembered. A forgotten one has a full bucket again: a client with so many addresses is not held by a limit on
-/// each of them.
+/// Clients remembered. A forgotten one has a full bucket again: a client with so many addresses is
+/// not held by a limit on each of them.
 const CLIENTS_MAX: u64 = 65_536;
 
 /// The rate of one client, as the configuration has it.

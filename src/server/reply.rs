@@ -1,5 +1,5 @@
-//! From what the services found to an HTTP answer: with `page_reply` and `file_reply` the only place where larder chooses
-//! a status, and the one table of refusals.
+//! From what the services found to an HTTP answer: with `page_reply` and `file_reply` the only
+//! place where larder chooses a status, and the one table of refusals.
 //!
 //! | found | answer |
 //! | --- | --- |
@@ -11,8 +11,8 @@
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
 //! | a request that is not ours, or breaks off | 400, 403, 404, 405, 406, 408, 421, 429, 431, 503, 505, 508 |
 //!
-//! Errors say why in one line, in the two places where clients show it: the reason phrase (pip, twine) and
-//! `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
+//! Errors say why in one line, in the two places where clients show it: the reason phrase (pip,
+//! twine) and `application/problem+json` (uv; RFC 9457). Must not name upstream addresses.
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// The commonest value of it, ready.
 const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
 
-/// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page. It is shown, and
-/// nothing in it runs, lest it act in its reader's name.
+/// For what is not larder's own writing and may run in a browser: GitLab's words, a mirror's page.
+/// It is shown, and nothing in it runs, lest it act in its reader's name.
 const FOREIGN_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
@@ -235,7 +235,8 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
         why,
         Refusal::Target(_) | Refusal::BodyOnRead | Refusal::Plaintext
     ) {
-        // A sender that frames a message like this may see its end elsewhere than larder does: nothing after it counts.
+        // A sender that frames a message like this may see its end elsewhere than larder does:
+        // nothing after it counts.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     put_reason(&mut response, &detail);

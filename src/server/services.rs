@@ -1,8 +1,8 @@
 //! Everything that a request may need, and the set of it that the present configuration made.
 //!
-//! A reload swaps the set while the daemon runs. A request is given to the services that are active when it comes, and
-//! stays with them to its end: they live for as long as one of their requests or downloads does. Must not know how services
-//! are made.
+//! A reload swaps the set while the daemon runs. A request is given to the services that are active
+//! when it comes, and stays with them to its end: they live for as long as one of their requests or
+//! downloads does. Must not know how services are made.
 
 use std::sync::Arc;
 

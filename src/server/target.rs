@@ -1,8 +1,9 @@
-//! Whom a request calls, and for what: brought into the one form that the walk knows, a path, and the authority in `Host`.
+//! Whom a request calls, and for what: brought into the one form that the walk knows, a path, and
+//! the authority in `Host`.
 //!
-//! A URL in place of a path is taken as one would take it apart oneself (RFC 9112 §3.2.2); HTTP/2 always sends its parts
-//! (RFC 9113 §8.3.1). No authority is ever asked: whose name is larder's own is for `browser` to say.
-//! Pure. Must not know routes.
+//! A URL in place of a path is taken as one would take it apart oneself (RFC 9112 §3.2.2); HTTP/2
+//! always sends its parts (RFC 9113 §8.3.1). No authority is ever asked: whose name is larder's own
+//! is for `browser` to say. Pure. Must not know routes.
 
 use std::net::Ipv6Addr;
 
@@ -64,7 +65,8 @@ pub(super) fn settle(parts: &mut Parts) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// Whether this is `uri-host [":" port]` (RFC 9110 §7.2); the host of an `http` URL is never empty (§4.2.1).
+/// Whether this is `uri-host [":" port]` (RFC 9110 §7.2); the host of an `http` URL is never empty
+/// (§4.2.1).
 fn is_name(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else {
         return false;

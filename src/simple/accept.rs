@@ -1,7 +1,8 @@
-//! Which of our types a client gets (PEP 691, "Version + Format Selection"; RFC 9110, section 12.5.1).
+//! Which of our types a client gets (PEP 691, "Version + Format Selection"; RFC 9110, section
+//! 12.5.1).
 //!
-//! Owns the reading of `Accept` and the choice. Must not know what the source of a page has: every page
-//! can be had in each type.
+//! Owns the reading of `Accept` and the choice. Must not know what the source of a page has: every
+//! page can be had in each type.
 
 use super::format::{MediaType, TEXT_HTML, V1_HTML, V1_JSON};
 use crate::values::quality_list::{Quality, members};
@@ -19,9 +20,9 @@ enum Exactness {
 
 /// The type to answer with, from the values of all `Accept` fields. `None` when nothing fits (406).
 ///
-/// The client's highest quality wins. Among equals a type that is named comes before one that only a
-/// wildcard covers; among named ones JSON is first, among the others `text/html`, so that `*/*` and no
-/// wish at all mean what they meant before there was a choice.
+/// The client's highest quality wins. Among equals a type that is named comes before one that only
+/// a wildcard covers; among named ones JSON is first, among the others `text/html`, so that `*/*`
+/// and no wish at all mean what they meant before there was a choice.
 pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<MediaType> {
     let fields: Vec<&str> = accept
         .into_iter()

@@ -1,14 +1,15 @@
 //! Tells the metadata of files on a page that is ready (PEP 658, PEP 714).
 //!
-//! Owns what is written at an insertion point. Must not know which file a point belongs to, nor whether its metadata
-//! can be had.
+//! Owns what is written at an insertion point. Must not know which file a point belongs to, nor
+//! whether its metadata can be had.
 
 use bytes::{Bytes, BytesMut};
 
 use super::format::Format;
 use crate::values::digest::Digest;
 
-/// The page with the sha256 of the metadata told at each of these insertion points of it, given in their order.
+/// The page with the sha256 of the metadata told at each of these insertion points of it, given in
+/// their order.
 ///
 /// A point that is none of this page's is passed over rather than harm it.
 #[must_use]

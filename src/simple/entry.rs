@@ -140,7 +140,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A date by RFC 3339 in UTC, as PEP 700 asks for; `+00:00`, which some indexes write, means the same.
+/// A date by RFC 3339 in UTC, as PEP 700 asks for; `+00:00`, which some indexes write, means the
+/// same.
 fn time(text: &str) -> Option<SystemTime> {
     let utc = match text.strip_suffix("+00:00") {
         Some(local) => Cow::Owned(format!("{local}Z")),

@@ -1,7 +1,7 @@
 //! What a page says about itself rather than about its entries.
 //!
-//! Owns the version (PEP 629, PEP 691 `meta.api-version`) and the project's status (PEP 792). Must not
-//! know how either is written.
+//! Owns the version (PEP 629, PEP 691 `meta.api-version`) and the project's status (PEP 792). Must
+//! not know how either is written.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

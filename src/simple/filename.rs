@@ -2,9 +2,9 @@
 //!
 //! Owns the readings of `NAME-VERSION…`: exact for wheels (the binary distribution format, where a
 //! name has no dash), a guess for source distributions older than PEP 625, where name and version
-//! may both hold dashes. A space stands for a dash, as build tools write it (setuptools' `safe_name`), and endings are
-//! read in any case: a guess is a hint, never a proof. What is a wheel is told by [`super::WheelFilename`] alone. Must not
-//! know whether a file exists.
+//! may both hold dashes. A space stands for a dash, as build tools write it (setuptools'
+//! `safe_name`), and endings are read in any case: a guess is a hint, never a proof. What is a
+//! wheel is told by [`super::WheelFilename`] alone. Must not know whether a file exists.
 
 use super::name::{NAME_BYTES_MAX, ProjectName};
 use super::wheel_filename;
@@ -61,8 +61,9 @@ fn project(name: &str) -> Option<ProjectName> {
     ProjectName::parse(&name.replace(' ', "-")).ok()
 }
 
-/// Of [`project_candidates`] the one to ask for if only one may be: no project is named after a version with a dot, so that
-/// `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might be that of `foo-1.0` and `1`.
+/// Of [`project_candidates`] the one to ask for if only one may be: no project is named after a
+/// version with a dot, so that `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might
+/// be that of `foo-1.0` and `1`.
 #[must_use]
 pub fn usual_project(filename: &str) -> Option<ProjectName> {
     let stem = archive_stem(filename).unwrap_or(filename);

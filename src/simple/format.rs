@@ -1,4 +1,5 @@
-//! The two formats of the Simple API and the media types they travel under (PEP 691, "Content-Types").
+//! The two formats of the Simple API and the media types they travel under (PEP 691,
+//! "Content-Types").
 //!
 //! Owns the spelling of the types. Must not know who asks for which; [`super::negotiate`] does.
 

@@ -1,13 +1,13 @@
 //! The hashes that a page gives of a file, by algorithm.
 //!
-//! Owns their spellings: `#sha256=…` in a fragment (PEP 503), `sha256=…` in an attribute (PEP 658), a
-//! table in JSON (PEP 691). Must not know which file they are of. A value that is no hexadecimal number
-//! is no hash: uv refuses a whole page for one.
+//! Owns their spellings: `#sha256=…` in a fragment (PEP 503), `sha256=…` in an attribute (PEP 658),
+//! a table in JSON (PEP 691). Must not know which file they are of. A value that is no hexadecimal
+//! number is no hash: uv refuses a whole page for one.
 
 use crate::values::digest::Digest;
 
-/// Algorithms that a fragment may name, the first choice first: those of Python's `hashlib`. Any other `name=value` there may be
-/// something else (`egg=…`, `subdirectory=…`).
+/// Algorithms that a fragment may name, the first choice first: those of Python's `hashlib`. Any
+/// other `name=value` there may be something else (`egg=…`, `subdirectory=…`).
 const ALGORITHMS: [&str; 13] = [
     "sha256", "sha512", "sha384", "sha224", "blake2b", "blake2s", "blake3", "sha3_512", "sha3_384",
     "sha3_256", "sha3_224", "sha1", "md5",
@@ -22,7 +22,8 @@ pub(super) struct Hashes(Vec<(String, String)>);
 impl Hashes {
     /// From a fragment without its `#`.
     pub(super) fn of_fragment(fragment: &str) -> Self {
-        // Space around an address is none of it (HTML, "strip leading and trailing ASCII whitespace").
+        // Space around an address is none of it (HTML, "strip leading and trailing ASCII
+        // whitespace").
         for part in fragment.trim_ascii().split('&') {
             if let Some((name, value)) = part.split_once('=')
                 && ALGORITHMS.contains(&name)
@@ -63,7 +64,8 @@ impl Hashes {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The one to give where there is room for one: sha256, which every client checks, else the strongest.
+    /// The one to give where there is room for one: sha256, which every client checks, else the
+    /// strongest.
     pub(super) fn best(&self) -> Option<(&str, &str)> {
         let mut known = ALGORITHMS.iter();
         match known.find_map(|algorithm| self.find(algorithm)) {

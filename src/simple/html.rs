@@ -1,12 +1,13 @@
 //! Reads an HTML page (PEP 503) while it streams through, changes its links, and nothing else.
 //!
-//! Owns the driving of the HTML parser, `lol_html`: chunk sizes, the memory limit, and that an error is
-//! final. Must not know which links are changed into what, nor JSON.
+//! Owns the driving of the HTML parser, `lol_html`: chunk sizes, the memory limit, and that an
+//! error is final. Must not know which links are changed into what, nor JSON.
 //!
 //! The parser is only asked *where* things are. It never modifies a tag, because it would write a
-//! modified one anew and lose its white space; so its output is the page's own bytes, tag by tag, and
-//! [`patch`] changes a value in passing, and no crate serialises. For the same reason there is no text
-//! handler: text that a handler has seen is written anew too, with U+FFFD for bytes that are no UTF-8.
+//! modified one anew and lose its white space; so its output is the page's own bytes, tag by tag,
+//! and [`patch`] changes a value in passing, and no crate serialises. For the same reason there is
+//! no text handler: text that a handler has seen is written anew too, with U+FFFD for bytes that
+//! are no UTF-8.
 
 mod anchor;
 mod error;

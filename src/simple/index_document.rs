@@ -1,7 +1,7 @@
 //! The document that a web server gives for a folder.
 //!
-//! Owns the names of it: generators of static indexes link to `NAME/index.html`, which is the page of `NAME`. Must not know
-//! what a path leads to.
+//! Owns the names of it: generators of static indexes link to `NAME/index.html`, which is the page
+//! of `NAME`. Must not know what a path leads to.
 
 const DOCUMENTS: [&str; 3] = ["index.html", "index.htm", "index.json"];
 

@@ -1,9 +1,9 @@
 //! Reads a JSON page (PEP 691) while it streams through, changes its links, and nothing else.
 //!
-//! Owns the splitting: the page's object is walked key by key, its list is handed out one element at a
-//! time, and everything else passes as it came, checked for grammar, in memory that does not grow with
-//! the page. An element that is no entry is left out, because some clients refuse a whole page for it. Must not
-//! know what is decided about an entry, nor HTML.
+//! Owns the splitting: the page's object is walked key by key, its list is handed out one element
+//! at a time, and everything else passes as it came, checked for grammar, in memory that does not
+//! grow with the page. An element that is no entry is left out, because some clients refuse a whole
+//! page for it. Must not know what is decided about an entry, nor HTML.
 
 mod element;
 mod error;
@@ -86,8 +86,8 @@ pub(super) struct JsonRead {
 }
 
 impl JsonReader {
-    /// `page_url` is where the page was served; links are resolved against it. `decide` is asked about
-    /// each entry once, in order.
+    /// `page_url` is where the page was served; links are resolved against it. `decide` is asked
+    /// about each entry once, in order.
     pub(super) fn new(
         subject: PageSubject,
         mut page_url: Url,
@@ -302,7 +302,8 @@ impl JsonReader {
             Ok(None) => {}
             Ok(Some(patch)) => {
                 if let Some(out) = &mut self.out {
-                    // A comma stands between two elements, so the first that stays has none before it.
+                    // A comma stands between two elements, so the first that stays has none before
+                    // it.
                     if self.any_kept {
                         out.push(&separator);
                     }
@@ -380,7 +381,8 @@ impl Patch {
         if new.markable {
             patch.insertion_point = file.metadata_place(text);
         }
-        // The fragment may say what nothing else does: some indexes give a file's digest there only.
+        // The fragment may say what nothing else does: some indexes give a file's digest there
+        // only.
         let fragment = match address.text.find('#') {
             Some(at) => &address.text[at..],
             None => "",

@@ -1,8 +1,10 @@
-//! A project's page as a value: its files with their facts, read from either format, merged, and written as JSON.
+//! A project's page as a value: its files with their facts, read from either format, merged, and
+//! written as JSON.
 //!
-//! Owns the reading by which pages are carried elsewhere, and the one way in which they are written then: the same facts
-//! are the same bytes. Only what a client needs is kept: links to what cannot be carried (signatures, provenance) and
-//! hashes other than sha256 are left behind. Must not know where addresses lead; the caller's closure tells.
+//! Owns the reading by which pages are carried elsewhere, and the one way in which they are written
+//! then: the same facts are the same bytes. Only what a client needs is kept: links to what cannot
+//! be carried (signatures, provenance) and hashes other than sha256 are left behind. Must not know
+//! where addresses lead; the caller's closure tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,8 +60,8 @@ pub struct ListingFile {
     pub metadata: Option<Digest>,
 }
 
-/// Reads a whole project's page that was served at `url`: what `take` makes of its entries, in their order, and what the
-/// index says of the project.
+/// Reads a whole project's page that was served at `url`: what `take` makes of its entries, in
+/// their order, and what the index says of the project.
 ///
 /// # Errors
 /// When it is no whole page of this format.
@@ -123,8 +125,8 @@ impl ProjectListing {
         }
     }
 
-    /// Reads a whole page that was served at `url`. Kept are the files that have a sha256 and for which `address` has an
-    /// answer; of two entries for one name the first counts.
+    /// Reads a whole page that was served at `url`. Kept are the files that have a sha256 and for
+    /// which `address` has an answer; of two entries for one name the first counts.
     ///
     /// # Errors
     /// When it is no whole page of this format.

@@ -1,12 +1,12 @@
 //! The Simple Repository API (PEP 503, 592, 629, 658, 691, 700, 714, 740, 792) as pure data.
 //!
 //! Owns: what a project is called ([`ProjectName`]), what a file name says about its project
-//! ([`WheelFilename`], [`project_candidates`]), which type a client gets ([`negotiate`]), and how a page of either format
-//! passes in kind or becomes the other, entry by entry, while it streams ([`Rewriter`]). The formats
-//! meet in [`Entry`]: `html` and `json` read it, `render` writes it.
+//! ([`WheelFilename`], [`project_candidates`]), which type a client gets ([`negotiate`]), and how a
+//! page of either format passes in kind or becomes the other, entry by entry, while it streams
+//! ([`Rewriter`]). The formats meet in [`Entry`]: `html` and `json` read it, `render` writes it.
 //!
-//! Must not know: any registry's routes, HTTP, credentials, the store, the clock. Everything here is
-//! a function of its arguments; what becomes of an entry is told by the caller's closure.
+//! Must not know: any registry's routes, HTTP, credentials, the store, the clock. Everything here
+//! is a function of its arguments; what becomes of an entry is told by the caller's closure.
 
 mod accept;
 mod annotate;

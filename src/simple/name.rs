@@ -1,8 +1,8 @@
 //! A project's name, checked and normalised.
 //!
-//! Owns the two rules of names: which are valid (PEP 508) and which are equal (PEP 503: runs of `-`,
-//! `_` and `.` are one `-`, letters are lower case). Must not know where a name came from or where
-//! it is sent.
+//! Owns the two rules of names: which are valid (PEP 508) and which are equal (PEP 503: runs of
+//! `-`, `_` and `.` are one `-`, letters are lower case). Must not know where a name came from or
+//! where it is sent.
 
 use std::fmt;
 use std::str::FromStr;

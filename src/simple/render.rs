@@ -46,7 +46,8 @@ impl Renderer {
         }
     }
 
-    /// Ends the page, with all that was said about it; returns its last bytes and its insertion points.
+    /// Ends the page, with all that was said about it; returns its last bytes and its insertion
+    /// points.
     pub(super) fn finish(&mut self, facts: &PageFacts) -> (Bytes, Vec<u64>) {
         let mut out: Output = match self {
             Self::Html(page) => page.finish(facts),

@@ -1,8 +1,8 @@
 //! One page on its way through larder: in the format it came in, or in the other one.
 //!
-//! Owns the pairing of a reader with the way out. In kind, the reader's own bytes pass with the decided
-//! changes; otherwise it is only read, and a renderer writes the page anew. Must not know why an entry
-//! becomes what it becomes.
+//! Owns the pairing of a reader with the way out. In kind, the reader's own bytes pass with the
+//! decided changes; otherwise it is only read, and a renderer writes the page anew. Must not know
+//! why an entry becomes what it becomes.
 
 #[cfg(test)]
 mod tests;
@@ -65,9 +65,9 @@ pub struct Finished {
 }
 
 impl Rewriter {
-    /// `page_url` is where the page was served; links are resolved against it. `decide` is given each
-    /// entry once, in order. In a page that stays what it is, it is also given links that are no
-    /// entries (of a web server's listing, say), so that those, too, may lead elsewhere.
+    /// `page_url` is where the page was served; links are resolved against it. `decide` is given
+    /// each entry once, in order. In a page that stays what it is, it is also given links that are
+    /// no entries (of a web server's listing, say), so that those, too, may lead elsewhere.
     pub fn new(
         source: Format,
         target: Format,

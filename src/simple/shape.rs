@@ -1,8 +1,8 @@
 //! What a page looked like, and whether that is an index page.
 //!
-//! Owns the rule that tells a Simple Repository page (PEP 503, PEP 629) from whatever else a server,
-//! a proxy or a load balancer answers with 200 and `text/html`. Must not know who answered. PEP 503
-//! asks for hardly more than anchors, so the rule lives on what real indexes write.
+//! Owns the rule that tells a Simple Repository page (PEP 503, PEP 629) from whatever else a
+//! server, a proxy or a load balancer answers with 200 and `text/html`. Must not know who answered.
+//! PEP 503 asks for hardly more than anchors, so the rule lives on what real indexes write.
 
 /// What was seen of a page while it streamed by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub enum NotAnIndex {
     },
 }
 
-/// What real indexes write into their title or heading: the public index, GitLab, devpi, Artifactory,
-/// Nexus, and the directory listings of nginx, Apache and Python's `http.server`.
+/// What real indexes write into their title or heading: the public index, GitLab, devpi,
+/// Artifactory, Nexus, and the directory listings of nginx, Apache and Python's `http.server`.
 const INDEX_WORDS: [&str; 5] = [
     "links for",
     "simple index",
@@ -111,8 +111,8 @@ impl Shape {
         self.file_anchors > 0 && self.file_anchors * 2 >= self.anchors
     }
 
-    /// A list of projects without a title, as static indexes write: every link leads one step down, but those of the
-    /// listing itself.
+    /// A list of projects without a title, as static indexes write: every link leads one step down,
+    /// but those of the listing itself.
     fn is_bare_list(&self) -> bool {
         self.nested_anchors > 0
             && self.nested_anchors + self.upward_anchors == self.anchors
@@ -125,7 +125,8 @@ impl Shape {
         self.has_password_field || self.says(&SIGN_IN_WORDS)
     }
 
-    /// `</html>` without `</body>`, or the reverse, is a whole page: either stands after the last link.
+    /// `</html>` without `</body>`, or the reverse, is a whole page: either stands after the last
+    /// link.
     fn missing(&self) -> Option<&'static str> {
         let closed = [self.html, self.body].contains(&ElementState::Closed);
         let opened = [self.html, self.body].contains(&ElementState::Opened);

@@ -1,14 +1,15 @@
 //! A wheel's file name (binary distribution format, "File name convention").
 //!
-//! Owns how `NAME-VERSION(-BUILD)?-PYTHON-ABI-PLATFORM.whl` is read, and that `.whl` is lower case: the format spells it so,
-//! and installers take no other. Must not know whether the wheel exists.
+//! Owns how `NAME-VERSION(-BUILD)?-PYTHON-ABI-PLATFORM.whl` is read, and that `.whl` is lower case:
+//! the format spells it so, and installers take no other. Must not know whether the wheel exists.
 
 use super::name::ProjectName;
 
 /// The ending of every wheel.
 pub(super) const ENDING: &str = ".whl";
 
-/// The parts of a wheel's file name. The tags are sets because PEP 425 lets them be compressed: `py2.py3`.
+/// The parts of a wheel's file name. The tags are sets because PEP 425 lets them be compressed:
+/// `py2.py3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WheelFilename<'a> {
     pub project: ProjectName,
@@ -48,7 +49,8 @@ impl<'a> WheelFilename<'a> {
     }
 }
 
-/// Whether a file is named as a wheel; whether the rest of its name is sound, [`WheelFilename::parse`] tells.
+/// Whether a file is named as a wheel; whether the rest of its name is sound,
+/// [`WheelFilename::parse`] tells.
 pub fn is_wheel(filename: &str) -> bool {
     filename.ends_with(ENDING)
 }

@@ -33,7 +33,8 @@ pub struct AwaitedBundles {
 }
 
 impl AwaitedBundles {
-    /// What was noted before. A note that cannot be read is none: the next part of that bundle writes another.
+    /// What was noted before. A note that cannot be read is none: the next part of that bundle
+    /// writes another.
     pub(super) fn read(folder: Arc<Folder>) -> Self {
         let mut known = BTreeMap::new();
         if let Ok(entries) = fs::read_dir(folder.layout.awaited()) {

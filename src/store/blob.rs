@@ -1,6 +1,8 @@
-//! One body: whole bytes whose digest this process has seen agree, and what lies on the disk under a digest.
+//! One body: whole bytes whose digest this process has seen agree, and what lies on the disk under
+//! a digest.
 //!
-//! Owns when a check is too old, and the note of use that eviction goes by. Must not know what else is stored.
+//! Owns when a check is too old, and the note of use that eviction goes by. Must not know what else
+//! is stored.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -97,8 +99,8 @@ impl Blob {
     }
 }
 
-/// Notes that a blob is in use, for eviction: in its access time, which mount options leave alone when it is set, so
-/// that its modification time can go on telling whether the bytes were touched.
+/// Notes that a blob is in use, for eviction: in its access time, which mount options leave alone
+/// when it is set, so that its modification time can go on telling whether the bytes were touched.
 pub(super) fn note_use(file: &File) {
     let used = file.metadata().and_then(|meta| meta.accessed());
     if let Ok(used) = used

@@ -1,9 +1,11 @@
 //! File bodies by sha256: opened, checked, remembered, evicted.
 //!
-//! A [`Blob`] is bytes whose digest this process has seen agree. Bytes found on disk are hashed once before they count
-//! ([`BlobLookup::Checking`]: readers follow the check behind its watermark), and again when they were last checked more than
-//! [`CHECK_EVERY`](super::blob::CHECK_EVERY) ago, or when the file's size, modification time or inode differ from then. That rule is documented
-//! in the README. Damaged bytes are set aside and count as absent. Must not know callers or addresses.
+//! A [`Blob`] is bytes whose digest this process has seen agree. Bytes found on disk are hashed
+//! once before they count ([`BlobLookup::Checking`]: readers follow the check behind its
+//! watermark), and again when they were last checked more than
+//! [`CHECK_EVERY`](super::blob::CHECK_EVERY) ago, or when the file's size, modification time or
+//! inode differ from then. That rule is documented in the README. Damaged bytes are set aside and
+//! count as absent. Must not know callers or addresses.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -88,7 +90,8 @@ impl Blobs {
         blob
     }
 
-    /// What is held under this digest. Must be called inside a tokio runtime: a check runs on a blocking thread.
+    /// What is held under this digest. Must be called inside a tokio runtime: a check runs on a
+    /// blocking thread.
     ///
     /// # Errors
     /// When the folder cannot be read; "not there" is no error.
@@ -140,7 +143,8 @@ impl Blobs {
             note_use(blob.file());
             self.remember(blob).size()
         });
-        // Before the readers are told: who looks again finds the blob, or nothing, but no check that is over.
+        // Before the readers are told: who looks again finds the blob, or nothing, but no check
+        // that is over.
         self.checks.lock().remove(&digest);
         match checked {
             Ok(size) => partial.seal(size),
@@ -178,7 +182,8 @@ impl Blobs {
         reserved
     }
 
-    /// Promises more room to a body whose length was not announced, making room if need be. Blocks while it evicts.
+    /// Promises more room to a body whose length was not announced, making room if need be. Blocks
+    /// while it evicts.
     ///
     /// # Errors
     /// [`StoreError::Full`] if the bytes do not fit however much is evicted.
@@ -261,7 +266,8 @@ impl Blobs {
         Ok(())
     }
 
-    /// Counts what is on disk. Walks the whole folder: run it behind the start-up, on a blocking thread.
+    /// Counts what is on disk. Walks the whole folder: run it behind the start-up, on a blocking
+    /// thread.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -310,8 +316,8 @@ pub enum Rehashed {
 }
 
 impl Blobs {
-    /// Hashes a blob again, and sets it aside if it is wrong. `step` is told of each piece of bytes, and may break off.
-    /// Blocks.
+    /// Hashes a blob again, and sets it aside if it is wrong. `step` is told of each piece of
+    /// bytes, and may break off. Blocks.
     ///
     /// # Errors
     /// What `step` says.
@@ -367,8 +373,8 @@ impl Blobs {
         Ok(Removal::Removed(blob.bytes))
     }
 
-    /// What would have to be evicted for the budget to hold, with so many bytes of others: the longest unused first;
-    /// nothing where everything is kept.
+    /// What would have to be evicted for the budget to hold, with so many bytes of others: the
+    /// longest unused first; nothing where everything is kept.
     pub fn over_budget(&self, blobs: Vec<StoredBlob>, others: u64) -> Vec<StoredBlob> {
         if self.keeps_everything() {
             return Vec::new();

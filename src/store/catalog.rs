@@ -1,8 +1,10 @@
-//! Which address was seen to yield which bytes: one line in cacache's index for each, never rewritten unless it changes.
+//! Which address was seen to yield which bytes: one line in cacache's index for each, never
+//! rewritten unless it changes.
 //!
-//! GitLab does not check the sha256 that an uploader declares, so that any user can publish a file under another file's
-//! digest. A blob is therefore shared between callers of one address, but a second *address* of the same digest must
-//! once have yielded the bytes itself before it counts as held. Must not know callers.
+//! GitLab does not check the sha256 that an uploader declares, so that any user can publish a file
+//! under another file's digest. A blob is therefore shared between callers of one address, but a
+//! second *address* of the same digest must once have yielded the bytes itself before it counts as
+//! held. Must not know callers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Counts what changes in the store, so that whatever was made of what is here can be told to be out of date.
+//! Counts what changes in the store, so that whatever was made of what is here can be told to be
+//! out of date.
 //!
 //! Must not know what changed.
 

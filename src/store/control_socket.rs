@@ -1,7 +1,8 @@
 //! The unix socket inside the cache folder over which the daemon takes orders.
 //!
-//! A socket's path has room for 107 bytes, a cache folder's may be longer: it is reached by way of the opened folder,
-//! `/proc/self/fd/N/…`. Owns its name, its mode and its removal. Must not know what is said over it.
+//! A socket's path has room for 107 bytes, a cache folder's may be longer: it is reached by way of
+//! the opened folder, `/proc/self/fd/N/…`. Owns its name, its mode and its removal. Must not know
+//! what is said over it.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -44,8 +45,8 @@ impl ControlSocket {
         format!("/proc/self/fd/{}/{CONTROL_SOCKET}", self.folder.as_raw_fd()).into()
     }
 
-    /// Listens, in place of whatever lies there: only for the holder of the folder's lock, which proves that no process
-    /// listens on what a killed daemon left behind.
+    /// Listens, in place of whatever lies there: only for the holder of the folder's lock, which
+    /// proves that no process listens on what a killed daemon left behind.
     ///
     /// # Errors
     /// When the file system has no sockets, or the folder cannot be written.
@@ -54,7 +55,8 @@ impl ControlSocket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         bind(&socket, &SocketAddrUnix::new(self.path())?)?;
-        // Before the first client can be taken, so that there is no moment at which another user gets in.
+        // Before the first client can be taken, so that there is no moment at which another user
+        // gets in.
         chmodat(&self.folder, CONTROL_SOCKET, OWNER_ONLY, AtFlags::empty())?;
         listen(&socket, BACKLOG)?;
         Ok(socket.into())

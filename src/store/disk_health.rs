@@ -1,7 +1,8 @@
 //! What the store has been through, as numbers, and how the disk fares, by what writing to it met.
 //!
-//! Nothing here is asked of the disk: a write that fails says what is wrong, the next one that lasts says that it is
-//! over, unless it is smaller than one that did not fit. Must not know who shows it.
+//! Nothing here is asked of the disk: a write that fails says what is wrong, the next one that
+//! lasts says that it is over, unless it is smaller than one that did not fit. Must not know who
+//! shows it.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +16,8 @@ use super::ledger::Ledger;
 /// An eviction of what was used so lately says that the budget is too small for the work.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
-/// So long after the last body that did not fit the store counts as full for its kind, though smaller ones fit. Longer than
-/// an alert waits, so that one that comes now and then is told of.
+/// So long after the last body that did not fit the store counts as full for its kind, though
+/// smaller ones fit. Longer than an alert waits, so that one that comes now and then is told of.
 const FULL_COUNTS_FOR: Duration = Duration::from_secs(3600);
 
 /// How long a disk that failed is left alone.
@@ -112,7 +113,8 @@ pub struct StoreReading {
     /// Stored or promised to downloads.
     pub bytes: u64,
     pub budget_bytes: u64,
-    /// Files, pages' bodies and metadata; complete once all that is there has been counted behind the start.
+    /// Files, pages' bodies and metadata; complete once all that is there has been counted behind
+    /// the start.
     pub blobs: u64,
     /// Of files that are not whole yet.
     pub spool_bytes: u64,
@@ -191,7 +193,8 @@ impl DiskHealth {
         *shortage = shortage.filter(|shortage| shortage.wanted_bytes > budget_bytes);
     }
 
-    /// A write failed, of a body of so many bytes. That there is no room within the budget is no failure of the disk.
+    /// A write failed, of a body of so many bytes. That there is no room within the budget is no
+    /// failure of the disk.
     pub(super) fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
         let (kind, text) = match why {
             StoreError::Io { source, .. } => (DiskFault::of(source), words(source)),
@@ -219,7 +222,8 @@ impl DiskHealth {
         });
     }
 
-    /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for more.
+    /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for
+    /// more.
     pub(super) fn wrote(&self, bytes: u64) {
         let mut fault = self.fault.lock();
         *fault = fault.take().filter(|fault| fault.wanted_bytes > bytes);

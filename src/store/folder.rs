@@ -1,7 +1,7 @@
 //! One cache folder as all parts of the store share it.
 //!
-//! Owns what belongs to the folder as a whole: its paths, the lock between writers and maintenance, the disk's health, the
-//! budget, and the count of changes. Must not know what is in the files.
+//! Owns what belongs to the folder as a whole: its paths, the lock between writers and maintenance,
+//! the disk's health, the budget, and the count of changes. Must not know what is in the files.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ impl Folder {
         })
     }
 
-    /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what was not synced. Says
-    /// whether it was one.
+    /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what
+    /// was not synced. Says whether it was one.
     pub(super) fn remove_emptied(&self, digest: Digest) -> bool {
         let removed = self.layout.remove_empty_blob(digest);
         if removed {

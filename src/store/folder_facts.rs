@@ -1,7 +1,7 @@
 //! What a disk is like on which a cache folder lies, or will lie: for `doctor`.
 //!
-//! Nothing is made but one file without a name, which is gone with this process. Blocks, for as long as writing a few MiB
-//! takes. Must not judge.
+//! Nothing is made but one file without a name, which is gone with this process. Blocks, for as
+//! long as writing a few MiB takes. Must not judge.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -15,7 +15,8 @@ use rustix::fs::{fstatfs, fstatvfs};
 
 use crate::values::clock;
 
-/// Written to see how fast the disk is. Enough to tell a disk from a share on a slow line, little enough for 5 seconds.
+/// Written to see how fast the disk is. Enough to tell a disk from a share on a slow line, little
+/// enough for 5 seconds.
 const SAMPLE_BYTES: usize = 8 << 20;
 
 /// Of the sample, at a time.

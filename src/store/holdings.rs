@@ -1,7 +1,8 @@
 //! What is here: which files, at which addresses, and of which projects there is a page.
 //!
-//! Asked where no upstream can be. A file is held if its address is in the catalogue and its blob on the disk; that
-//! the bytes are still right is found out when they are served. Must not know callers, or what is made of the answer.
+//! Asked where no upstream can be. A file is held if its address is in the catalogue and its blob
+//! on the disk; that the bytes are still right is found out when they are served. Must not know
+//! callers, or what is made of the answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

@@ -39,7 +39,8 @@ pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<FoundLine>, Stor
     }))
 }
 
-/// Writes a line for this key, of `bytes` bytes under a digest; as one of another time than now, if that is given.
+/// Writes a line for this key, of `bytes` bytes under a digest; as one of another time than now, if
+/// that is given.
 pub(super) fn insert(
     layout: &Layout,
     key: &str,

@@ -1,8 +1,9 @@
-//! The files of cacache's index: what their lines say, and the same lines without those that count no more.
+//! The files of cacache's index: what their lines say, and the same lines without those that count
+//! no more.
 //!
-//! cacache lists its index too, but stumbles over a line that it did not write, and never shortens a file. A line is
-//! `\n<sha256 of the JSON>\t<JSON>`; the last line of a key counts, one without `integrity` is its end. Pinned by a
-//! test against cacache. Pure: must not touch the disk.
+//! cacache lists its index too, but stumbles over a line that it did not write, and never shortens
+//! a file. A line is `\n<sha256 of the JSON>\t<JSON>`; the last line of a key counts, one without
+//! `integrity` is its end. Pinned by a test against cacache. Pure: must not touch the disk.
 
 use std::collections::HashMap;
 
@@ -87,7 +88,8 @@ mod tests {
 
     use super::*;
 
-    /// A folder's index with these keys written or deleted in turn, as the bytes of its only possible files.
+    /// A folder's index with these keys written or deleted in turn, as the bytes of its only
+    /// possible files.
     #[expect(clippy::disallowed_methods, reason = "looks at what cacache wrote")]
     fn written(changes: &[(u8, bool)]) -> (tempfile::TempDir, Vec<Vec<u8>>) {
         let dir = tempfile::tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 //! The index's files, line by line: what each line is about, and the one walk over all of them.
 //!
-//! cacache's own listing stops at the first file it cannot read; this one counts what it cannot and goes on. Blocks. Must
-//! not change anything.
+//! cacache's own listing stops at the first file it cannot read; this one counts what it cannot and
+//! goes on. Blocks. Must not change anything.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 

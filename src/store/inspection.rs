@@ -1,7 +1,9 @@
-//! The store as a whole, for maintenance: what there is, what is said of it, and taking it away again.
+//! The store as a whole, for maintenance: what there is, what is said of it, and taking it away
+//! again.
 //!
-//! Everything here blocks and walks the folder; it may run beside clients, whose work it never touches: what is being
-//! put in holds the [`MaintenanceLock`](super::maintenance_lock::MaintenanceLock). Must not decide what should go.
+//! Everything here blocks and walks the folder; it may run beside clients, whose work it never
+//! touches: what is being put in holds the
+//! [`MaintenanceLock`](super::maintenance_lock::MaintenanceLock). Must not decide what should go.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -113,8 +115,8 @@ impl Store {
         work()
     }
 
-    /// Takes a blob away, unless a task has put it in anew since the list was made or refers to it since
-    /// [`Self::watched`] began. Who reads it reads on.
+    /// Takes a blob away, unless a task has put it in anew since the list was made or refers to it
+    /// since [`Self::watched`] began. Who reads it reads on.
     ///
     /// # Errors
     /// When it cannot be removed.

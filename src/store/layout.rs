@@ -138,8 +138,8 @@ impl Layout {
 
     /// Takes a blob out of reach. Its name tells what it should have been.
     ///
-    /// Only this very file: a download may have put a good one into its place meanwhile. If it cannot be kept for a
-    /// person to look at, it is removed.
+    /// Only this very file: a download may have put a good one into its place meanwhile. If it
+    /// cannot be kept for a person to look at, it is removed.
     pub(super) fn quarantine(&self, digest: Digest, damaged: &File) -> io::Result<()> {
         let path = self.blob(digest);
         if path.metadata()?.ino() != damaged.metadata()?.ino() {
@@ -149,7 +149,8 @@ impl Layout {
             .or_else(|_| fs::remove_file(&path))
     }
 
-    /// Removes a blob that has no bytes, unless that is what its digest promises. Says whether it did.
+    /// Removes a blob that has no bytes, unless that is what its digest promises. Says whether it
+    /// did.
     pub(super) fn remove_empty_blob(&self, digest: Digest) -> bool {
         let path = self.blob(digest);
         let is_empty = path

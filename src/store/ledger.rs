@@ -1,7 +1,7 @@
 //! The budget: bytes stored, bytes promised to flights, and what is evicted when it is spent.
 //!
-//! Pure: a flight reserves before it writes, so that the budget holds for bytes in flight too; eviction is a choice
-//! over a list of what there is. Must not touch the disk.
+//! Pure: a flight reserves before it writes, so that the budget holds for bytes in flight too;
+//! eviction is a choice over a list of what there is. Must not touch the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,8 @@ const HEADROOM_SIXTEENTHS: u64 = 1;
 #[derive(Debug)]
 pub struct Ledger {
     budget: AtomicU64,
-    /// Stored and reserved together: one number, so that two flights cannot both take the last byte.
+    /// Stored and reserved together: one number, so that two flights cannot both take the last
+    /// byte.
     taken: AtomicU64,
 }
 
@@ -73,7 +74,8 @@ impl Ledger {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
-    /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit now.
+    /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit
+    /// now.
     pub(super) fn excess(&self, needed: u64) -> u64 {
         let wanted = self.taken().saturating_add(needed);
         let budget = self.budget();
@@ -126,7 +128,8 @@ pub(super) struct EvictionCandidate<K> {
     pub wanted: bool,
 }
 
-/// What is evicted: what no set names first, of that the longest unused first, until `excess` bytes are gone.
+/// What is evicted: what no set names first, of that the longest unused first, until `excess` bytes
+/// are gone.
 pub(super) fn victims<K>(
     mut candidates: Vec<EvictionCandidate<K>>,
     excess: u64,

@@ -1,6 +1,7 @@
 //! What was looked up in the index, remembered.
 //!
-//! Owns the rule that a lookup from before a change is not remembered after it. Must not know what is looked up.
+//! Owns the rule that a lookup from before a change is not remembered after it. Must not know what
+//! is looked up.
 
 use std::hash::Hash;
 
@@ -42,7 +43,8 @@ where
         }
     }
 
-    /// Remembers what is on the disk from now on, or nothing; `counts` if lookups may find another answer than before.
+    /// Remembers what is on the disk from now on, or nothing; `counts` if lookups may find another
+    /// answer than before.
     pub(super) fn change(&self, key: K, value: Option<V>, counts: bool) {
         let mut generation = self.generation.lock();
         *generation += u64::from(counts);

@@ -1,8 +1,9 @@
 //! The lock between what puts something into the store and what takes something out of it.
 //!
-//! A task that makes a blob reachable (places its bytes, writes the line that names it) enters as a writer, any number at a
-//! time. What must not meet writers, the removal of what nothing refers to and the rewriting of index files, takes the lock
-//! alone for a moment. Entering twice is fine: a writer inside is never waited for by another. Must not know the disk.
+//! A task that makes a blob reachable (places its bytes, writes the line that names it) enters as a
+//! writer, any number at a time. What must not meet writers, the removal of what nothing refers to
+//! and the rewriting of index files, takes the lock alone for a moment. Entering twice is fine: a
+//! writer inside is never waited for by another. Must not know the disk.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -39,7 +40,8 @@ impl MaintenanceLock {
         self.state.lock()
     }
 
-    /// Enters to put something in, or to write about it. Blocks while maintenance is alone, which is never for long.
+    /// Enters to put something in, or to write about it. Blocks while maintenance is alone, which
+    /// is never for long.
     pub(super) fn enter(&self, digest: Option<Digest>) -> WriterGuard<'_> {
         let mut state = self.state();
         self.changed.wait_while(&mut state, |state| state.is_alone);
@@ -50,7 +52,8 @@ impl MaintenanceLock {
         WriterGuard(self)
     }
 
-    /// Takes the lock alone in a moment at which no writer is inside; `None` if there was none for so long.
+    /// Takes the lock alone in a moment at which no writer is inside; `None` if there was none for
+    /// so long.
     pub(super) fn alone(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
         let busy = |state: &mut LockState| state.writers > 0 || state.is_alone;
         let mut state = self.state();

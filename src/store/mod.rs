@@ -1,4 +1,5 @@
-//! The disk: verified blobs by content, partial files, the catalogue, stored pages, and wheels' metadata.
+//! The disk: verified blobs by content, partial files, the catalogue, stored pages, and wheels'
+//! metadata.
 //!
 //! ```text
 //! spool ──seal──▶ blob (cacache's content layout) ◀── catalogue: address → digest, validators (cacache's index)
@@ -6,9 +7,10 @@
 //!   │                        │                            sidecars: wheel → metadata's digest (cacache's index)
 //! ```
 //!
-//! A question to the store is answered present, absent, or an error; never a bool. What is stored under a digest never
-//! changes. The store decides nothing about callers and knows no HTTP and no network; bytes it has not checked in this
-//! process it hands out only behind a [`PartialFile`]'s watermark. cacache is named nowhere else.
+//! A question to the store is answered present, absent, or an error; never a bool. What is stored
+//! under a digest never changes. The store decides nothing about callers and knows no HTTP and no
+//! network; bytes it has not checked in this process it hands out only behind a [`PartialFile`]'s
+//! watermark. cacache is named nowhere else.
 
 mod awaited;
 mod blob;
@@ -106,9 +108,9 @@ enum FolderLock {
 }
 
 impl Store {
-    /// Opens or makes the folder, takes its lock, and removes what an earlier process left half-written. A folder that is
-    /// there and cannot be written is opened as it is: what it holds can be read, and nothing is stored until
-    /// [`Self::look_after_disk`] finds that it can be.
+    /// Opens or makes the folder, takes its lock, and removes what an earlier process left
+    /// half-written. A folder that is there and cannot be written is opened as it is: what it holds
+    /// can be read, and nothing is stored until [`Self::look_after_disk`] finds that it can be.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
@@ -167,14 +169,15 @@ impl Store {
         Holdings::new(Arc::clone(&self.folder), self.catalog.clone())
     }
 
-    /// Bytes that are free on the disk of the cache folder, for this process; `None` if the system does not
-    /// tell. Blocks.
+    /// Bytes that are free on the disk of the cache folder, for this process; `None` if the system
+    /// does not tell. Blocks.
     pub fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(self.folder.layout.root()).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Room for a body of this size, within the budget and on the disk; of an unknown one nothing is said. Blocks.
+    /// Room for a body of this size, within the budget and on the disk; of an unknown one nothing
+    /// is said. Blocks.
     ///
     /// # Errors
     /// When there is none. Smaller bodies may still find some: the store does not back off for it.
@@ -243,9 +246,9 @@ impl Store {
         self.folder.health.read(&self.folder.ledger, now)
     }
 
-    /// Finds out whether a disk that failed works again, and ends the back-off then: a full one by looking whether what did not
-    /// fit would fit now, any by writing a little. Until then it counts as failing; the back-off ends by itself. Without a
-    /// failure it is not touched. Blocks.
+    /// Finds out whether a disk that failed works again, and ends the back-off then: a full one by
+    /// looking whether what did not fit would fit now, any by writing a little. Until then it
+    /// counts as failing; the back-off ends by itself. Without a failure it is not touched. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
         if !self.folder.health.has_fault() {
             return;
@@ -280,7 +283,8 @@ impl Store {
         Ok(())
     }
 
-    /// The disk failed at something small: for a while files pass through unstored, instead of being cut in the middle again.
+    /// The disk failed at something small: for a while files pass through unstored, instead of
+    /// being cut in the middle again.
     pub fn back_off(&self, why: &StoreError, now: Instant) {
         self.fail(why, 0, now);
     }

@@ -1,18 +1,21 @@
-//! Pages as upstream sent them, so that a restarted daemon can ask "has it changed?" instead of "what is it?".
+//! Pages as upstream sent them, so that a restarted daemon can ask "has it changed?" instead of
+//! "what is it?".
 //!
-//! Owns their keys in cacache and the removal of a body that was replaced. A body belongs to one line alone, so that it
-//! can go with it, and so that the time of its file (below) speaks of one page: a body that another line has already
-//! (GitLab's page of a project, asked for by number and by path) is kept with line ends behind it. Must not know links,
-//! freshness or callers.
+//! Owns their keys in cacache and the removal of a body that was replaced. A body belongs to one
+//! line alone, so that it can go with it, and so that the time of its file (below) speaks of one
+//! page: a body that another line has already (GitLab's page of a project, asked for by number and
+//! by path) is kept with line ends behind it. Must not know links, freshness or callers.
 //!
-//! *When upstream last said that a page stands* has to outlive the process, or a restart would make an old page young. The
-//! index only appends, so that a line for each confirmation would let it grow for ever; a line is written when a page
-//! changed, with the time at which it was asked for. Later confirmations are the time of the body's file, which is one
-//! entry of a directory and grows nothing. It is set in whole seconds, rounded down, and a time with a fraction is not
-//! believed: a copied folder has its files' times from the copying, and they must not make its pages young.
+//! *When upstream last said that a page stands* has to outlive the process, or a restart would make
+//! an old page young. The index only appends, so that a line for each confirmation would let it
+//! grow for ever; a line is written when a page changed, with the time at which it was asked for.
+//! Later confirmations are the time of the body's file, which is one entry of a directory and grows
+//! nothing. It is set in whole seconds, rounded down, and a time with a fraction is not believed: a
+//! copied folder has its files' times from the copying, and they must not make its pages young.
 //!
-//! *That a page was taken back* is a line of its own in the page's place, without a body, until a page comes again: files
-//! that were found by it are then on no page, and must not be taken for files that never had one.
+//! *That a page was taken back* is a line of its own in the page's place, without a body, until a
+//! page comes again: files that were found by it are then on no page, and must not be taken for
+//! files that never had one.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -35,7 +38,8 @@ use crate::simple::Format;
 use crate::values::clock;
 use crate::values::digest::Digest;
 
-/// PageRecord ends put behind a body at most; of more equal ones some are shared, and then none of those is removed.
+/// PageRecord ends put behind a body at most; of more equal ones some are shared, and then none of
+/// those is removed.
 const PADDING_MAX: usize = 64;
 
 /// In the order of two pages of one moment: JSON says more.
@@ -57,7 +61,8 @@ pub struct PageMeta {
 pub(super) struct PageRecord {
     #[serde(flatten)]
     pub meta: PageMeta,
-    /// So many line ends were put behind the body, which is this line's alone. Absent: others may refer to it.
+    /// So many line ends were put behind the body, which is this line's alone. Absent: others may
+    /// refer to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     padding: Option<usize>,
     /// Upstream has no such page any more; there is no body.
@@ -96,7 +101,8 @@ impl PageLine {
         self.record.padding.map(|_| self.digest)
     }
 
-    /// The page's bytes, checked while they are read; none if they were evicted, or swept with a damaged disk.
+    /// The page's bytes, checked while they are read; none if they were evicted, or swept with a
+    /// damaged disk.
     pub(super) fn body(&self, layout: &Layout) -> Result<Option<Bytes>, StoreError> {
         match cacache::read_hash_sync(layout.root(), &integrity(self.digest)) {
             Ok(mut body) => {
@@ -159,8 +165,8 @@ impl PageStore {
         blocking(move || load_now(&folder, &key)).await
     }
 
-    /// When upstream last confirmed the page that is stored for this route in this format; of one that was stored by an
-    /// earlier version, when that was.
+    /// When upstream last confirmed the page that is stored for this route in this format; of one
+    /// that was stored by an earlier version, when that was.
     ///
     /// # Errors
     /// When the index cannot be read.
@@ -206,8 +212,8 @@ impl PageStore {
         .await
     }
 
-    /// Takes the page back in every format in which it was ever stored, or, with `known`, as one that was seen and not
-    /// stored. Says whether there was any.
+    /// Takes the page back in every format in which it was ever stored, or, with `known`, as one
+    /// that was seen and not stored. Says whether there was any.
     ///
     /// # Errors
     /// When the folder cannot be written; some of it may still be there then.
@@ -319,8 +325,8 @@ impl PageStore {
         .await
     }
 
-    /// Stores a page that was asked for at `asked`, and removes the body it replaces. Of one that is here as it is, only the
-    /// time is noted.
+    /// Stores a page that was asked for at `asked`, and removes the body it replaces. Of one that
+    /// is here as it is, only the time is noted.
     ///
     /// # Errors
     /// When the folder cannot be written; the old page then stands.
@@ -342,9 +348,9 @@ impl PageStore {
         self.put(key(route, format), page).await
     }
 
-    /// Stores a page that could not be asked for again, which upstream last confirmed at `asked`. Its bytes are on the
-    /// disk before anything refers to them, and the body it replaces is left to `gc`: after a power loss it may be the one
-    /// that counts.
+    /// Stores a page that could not be asked for again, which upstream last confirmed at `asked`.
+    /// Its bytes are on the disk before anything refers to them, and the body it replaces is left
+    /// to `gc`: after a power loss it may be the one that counts.
     ///
     /// # Errors
     /// As [`Self::store`].
@@ -463,7 +469,8 @@ fn note_confirmed(layout: &Layout, digest: Digest, asked: SystemTime) -> Result<
     }
 }
 
-/// When upstream last confirmed a page: when its line was written, or later by the time of its body's file.
+/// When upstream last confirmed a page: when its line was written, or later by the time of its
+/// body's file.
 fn last_confirmed(layout: &Layout, line: &PageLine) -> SystemTime {
     let Some(body) = line.own_body() else {
         return line.written;

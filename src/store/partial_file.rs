@@ -1,9 +1,9 @@
 //! A file that is still being written, or still being checked, as its readers see it.
 //!
-//! Owns the watermark: how far a reader may go. Before the digest agrees, the last [`HELD_BACK_BYTES`] of what a
-//! reader wants are held back, so that no body and no range can ever be completed from unverified bytes. A
-//! reader learns of the end only from [`FillPhase::Sealed`]; a writer that is dropped leaves [`FillPhase::Failed`].
-//! Must not know where the bytes come from.
+//! Owns the watermark: how far a reader may go. Before the digest agrees, the last
+//! [`HELD_BACK_BYTES`] of what a reader wants are held back, so that no body and no range can ever
+//! be completed from unverified bytes. A reader learns of the end only from [`FillPhase::Sealed`];
+//! a writer that is dropped leaves [`FillPhase::Failed`]. Must not know where the bytes come from.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,8 @@ struct FillState {
 }
 
 impl FillState {
-    /// Whether there are bytes for a reader of the whole, although not all of them are known to be right.
+    /// Whether there are bytes for a reader of the whole, although not all of them are known to be
+    /// right.
     fn may_begin(&self) -> bool {
         let going = matches!(
             self.phase,
@@ -87,7 +88,8 @@ impl FillState {
     }
 }
 
-/// The part of a file a reader wants: from `start` to before `end`, or to the end of a file of unknown length.
+/// The part of a file a reader wants: from `start` to before `end`, or to the end of a file of
+/// unknown length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadSpan {
     pub start: u64,
@@ -134,7 +136,8 @@ impl PartialFile {
         &self.file
     }
 
-    /// Waits until a reader of the whole file may begin, and says the file's length if it is known by then.
+    /// Waits until a reader of the whole file may begin, and says the file's length if it is known
+    /// by then.
     ///
     /// After this the bytes count as released: they are no longer replaced unseen.
     ///
@@ -247,7 +250,8 @@ impl PartialFile {
             .send_modify(|state| state.phase = FillPhase::Failed(Cause::Disk));
     }
 
-    /// Takes everything back, if no reader has seen any of it. The lock that readers look through makes this safe.
+    /// Takes everything back, if no reader has seen any of it. The lock that readers look through
+    /// makes this safe.
     pub(super) fn start_over(&self) -> bool {
         self.state.send_if_modified(|state| {
             let unseen = !self.released.load(Ordering::Acquire);

@@ -1,8 +1,8 @@
 //! The disk as it lies there, looked at without holding it.
 //!
-//! No lock is taken, no folder made, no use noted; a daemon may be at work beside it, so that what is told may be over
-//! a moment later. Pages are checked while they are read, as always; a blob is only looked for, not hashed. Must not
-//! change anything.
+//! No lock is taken, no folder made, no use noted; a daemon may be at work beside it, so that what
+//! is told may be over a moment later. Pages are checked while they are read, as always; a blob is
+//! only looked for, not hashed. Must not change anything.
 
 use std::path::Path;
 use std::time::SystemTime;

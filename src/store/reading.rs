@@ -29,8 +29,8 @@ pub enum ReadEnd {
 }
 
 impl Store {
-    /// Reads a blob from end to end; `take` gets its bytes before they are known to be right, and says whether it wants
-    /// more. Blocks.
+    /// Reads a blob from end to end; `take` gets its bytes before they are known to be right, and
+    /// says whether it wants more. Blocks.
     ///
     /// # Errors
     /// When the folder cannot be read.

@@ -1,6 +1,7 @@
 //! Named sets of files, read by the export and by eviction, which spares what a set names.
 //!
-//! A set is a small file of addresses in the folder, replaced as a whole. Must not know what a set is for.
+//! A set is a small file of addresses in the folder, replaced as a whole. Must not know what a set
+//! is for.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 

@@ -1,10 +1,12 @@
-//! Which metadata (PEP 658) was made of which wheel: one line in cacache's index for each, its bytes a blob like others.
+//! Which metadata (PEP 658) was made of which wheel: one line in cacache's index for each, its
+//! bytes a blob like others.
 //!
-//! A fact belongs to an *address*, as in the catalogue: GitLab does not check the sha256 that an uploader declares, so
-//! a second address of the same digest must have yielded the wheel itself before anything of it is shown there. It is
-//! either verified (made from a wheel whose bytes had the promised sha256) or only read (from spans of it upstream);
-//! the verified one counts, whatever was read. A fact outlives its bytes: they may be evicted and made again. Must not
-//! know callers or archives.
+//! A fact belongs to an *address*, as in the catalogue: GitLab does not check the sha256 that an
+//! uploader declares, so a second address of the same digest must have yielded the wheel itself
+//! before anything of it is shown there. It is either verified (made from a wheel whose bytes had
+//! the promised sha256) or only read (from spans of it upstream); the verified one counts, whatever
+//! was read. A fact outlives its bytes: they may be evicted and made again. Must not know callers
+//! or archives.
 
 use std::sync::Arc;
 
@@ -19,7 +21,8 @@ use super::lookup_cache::LookupCache;
 use crate::registry::{FileRef, Route};
 use crate::values::digest::Digest;
 
-/// Wheels about which it is remembered what is known, or that nothing is; the rest are looked up on disk.
+/// Wheels about which it is remembered what is known, or that nothing is; the rest are looked up on
+/// disk.
 const REMEMBERED_MAX: u64 = 65_536;
 
 /// What a wheel's key in the index begins with.
@@ -77,7 +80,8 @@ impl Sidecars {
         }
     }
 
-    /// The digest of the metadata that was made of this wheel. Blocks when it has to look on the disk.
+    /// The digest of the metadata that was made of this wheel. Blocks when it has to look on the
+    /// disk.
     pub fn find(&self, wheel: WheelMark) -> Option<Digest> {
         self.fact(wheel).map(|fact| fact.metadata)
     }

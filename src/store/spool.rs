@@ -1,8 +1,8 @@
 //! A download's own file: bytes go in, and either a verified blob comes out or nothing does.
 //!
-//! Owns the order that survives power loss: write, check length and digest, fsync the file, rename it into the content
-//! layout, fsync the folder (cacache itself never fsyncs). All calls block: run them on a blocking thread. Must not
-//! know the network.
+//! Owns the order that survives power loss: write, check length and digest, fsync the file, rename
+//! it into the content layout, fsync the folder (cacache itself never fsyncs). All calls block: run
+//! them on a blocking thread. Must not know the network.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -23,7 +23,8 @@ use super::partial_file::{Cause, PartialFile};
 use crate::values::clock;
 use crate::values::digest::{Digest, Hasher};
 
-/// The writing side of a [`PartialFile`] file. Dropped before [`VerifiedSpool::seal`], it leaves its readers a failure.
+/// The writing side of a [`PartialFile`] file. Dropped before [`VerifiedSpool::seal`], it leaves
+/// its readers a failure.
 pub struct Spool {
     file: Arc<File>,
     /// None once the file has its lasting name.
@@ -194,7 +195,8 @@ impl VerifiedSpool {
         &self.spool.file
     }
 
-    /// Lets the readers have the rest, makes the bytes a blob, and has `record` write down whose they are.
+    /// Lets the readers have the rest, makes the bytes a blob, and has `record` write down whose
+    /// they are.
     ///
     /// In this order, because a sync can take longer than the download: no client waits for it.
     ///
@@ -238,7 +240,8 @@ impl VerifiedSpool {
     fn keep(&mut self, blobs: &Blobs, reservation: Reservation) -> Result<(), StoreError> {
         let place = self.spool.folder.layout.blob(self.digest);
         let folder = place.parent().unwrap_or(&place);
-        // Its stamp is taken while nothing else can reach it: a change that comes later is a change.
+        // Its stamp is taken while nothing else can reach it: a change that comes later is a
+        // change.
         let file = Arc::clone(&self.spool.file);
         let blob =
             Blob::checked(file, self.digest).map_err(StoreError::io("stat", self.spool.place()))?;

@@ -1,8 +1,8 @@
 //! What an import brings, apart from everything else until all of it is known to be right.
 //!
-//! Owns the order that survives being killed: blobs are written, hashed and synced in a folder of their own, then renamed
-//! into place; addresses are recorded after their blobs. Nothing is removed to make room. Everything blocks. Must not
-//! know bundles.
+//! Owns the order that survives being killed: blobs are written, hashed and synced in a folder of
+//! their own, then renamed into place; addresses are recorded after their blobs. Nothing is removed
+//! to make room. Everything blocks. Must not know bundles.
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
@@ -67,7 +67,8 @@ impl Store {
         Ok(staging)
     }
 
-    /// Returns when everything that was written is on the disk, whatever becomes of the power. Blocks.
+    /// Returns when everything that was written is on the disk, whatever becomes of the power.
+    /// Blocks.
     ///
     /// # Errors
     /// When the system cannot do so.
@@ -77,7 +78,8 @@ impl Store {
         synced.map_err(StoreError::io("sync", root))
     }
 
-    /// Promises room without making any. What lies on disk is counted anew: behind a start, the ledger may not know yet.
+    /// Promises room without making any. What lies on disk is counted anew: behind a start, the
+    /// ledger may not know yet.
     fn room(&self, needed: u64) -> Result<Reservation, StoreError> {
         let ledger = &self.folder.ledger;
         let taken = ledger.taken().max(self.blobs.bytes_on_disk()?);
@@ -166,8 +168,8 @@ impl Staging {
         self.arrived.contains_key(&digest) || self.store.blob_size(digest) == Some(size)
     }
 
-    /// Puts every blob into its place, then records whose they are. Killed in between, it leaves a good store, and can be
-    /// repeated.
+    /// Puts every blob into its place, then records whose they are. Killed in between, it leaves a
+    /// good store, and can be repeated.
     ///
     /// # Errors
     /// When the folder cannot be written.

@@ -1,9 +1,10 @@
 //! Uploads: passed on byte for byte, once, and then the pages are no longer fresh.
 //!
-//! larder does not look into an upload, so it can never disagree with GitLab about one. A client that waits to be asked for
-//! its body (`Expect: 100-continue`) waits for GitLab's word, not for larder's: a refused body never sets out. It is read by a
-//! task of its own: it feeds upstream, and when upstream answers before the end (a 401, a 413), it goes on reading and
-//! discarding for a while, because a client that is cut while it sends may never read the answer. Must not know
+//! larder does not look into an upload, so it can never disagree with GitLab about one. A client
+//! that waits to be asked for its body (`Expect: 100-continue`) waits for GitLab's word, not for
+//! larder's: a refused body never sets out. It is read by a task of its own: it feeds upstream, and
+//! when upstream answers before the end (a 401, a 413), it goes on reading and discarding for a
+//! while, because a client that is cut while it sends may never read the answer. Must not know
 //! multipart, and must not store anything.
 
 use std::pin::Pin;
@@ -35,8 +36,8 @@ const PIECES_IN_HAND: usize = 4;
 /// How long the rest of a body is read and thrown away after upstream has answered.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long GitLab may think before a client that waits to be asked for its body is asked all the same: not every server says
-/// 100 (RFC 9110 §10.1.1).
+/// How long GitLab may think before a client that waits to be asked for its body is asked all the
+/// same: not every server says 100 (RFC 9110 §10.1.1).
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// Why an upload has no answer of GitLab's.
@@ -60,7 +61,8 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// `idle` is the longest a client may pause within its body; `path_prefix` stands before every address of ours.
+    /// `idle` is the longest a client may pause within its body; `path_prefix` stands before every
+    /// address of ours.
     pub fn new(
         upstream: Arc<Upstream>,
         pages: Arc<Pages>,
@@ -141,8 +143,8 @@ impl Uploads {
     }
 }
 
-/// Why an upload has no answer. A body that the client broke off breaks the request upstream, which is not upstream's
-/// fault.
+/// Why an upload has no answer. A body that the client broke off breaks the request upstream, which
+/// is not upstream's fault.
 fn unanswered(why: UpstreamError, fault: &OnceLock<UploadError>) -> UploadError {
     match (why, fault.get()) {
         (UpstreamError::Offline, _) => UploadError::Offline,
@@ -160,8 +162,9 @@ fn waits_to_be_asked(head: &Parts, body: &impl Body) -> bool {
     expects && head.version >= Version::HTTP_11 && !body.is_end_stream()
 }
 
-/// Where GitLab sends the client on to an address of its own that is one of larder's too, it is larder's that is meant: the
-/// client may not reach GitLab, and what it does there larder would not see. Any other `Location` stays.
+/// Where GitLab sends the client on to an address of its own that is one of larder's too, it is
+/// larder's that is meant: the client may not reach GitLab, and what it does there larder would not
+/// see. Any other `Location` stays.
 fn lead_here(headers: &mut HeaderMap, asked: &Url, bases: &Bases, path_prefix: &str) {
     let resolve = Url::options().base_url(Some(asked));
     let Some(location) = headers.get(LOCATION) else {
@@ -230,7 +233,8 @@ where
             // The first fault is the last: the loop ends with it.
             let _ = outlet.fault.set(why.clone());
         }
-        // A connection to a GitLab that takes nothing keeps its end of the channel also when it was given up.
+        // A connection to a GitLab that takes nothing keeps its end of the channel also when it was
+        // given up.
         let wanted = tokio::select! {
             sent = outlet.pieces.send(piece.map_err(BoxError::from)) => sent.is_ok(),
             _ = &mut outlet.answered => false,
@@ -275,7 +279,8 @@ where
 struct ClientBody {
     incoming: mpsc::Receiver<Result<Bytes, BoxError>>,
     size: SizeHint,
-    /// Without this mark the end of the pieces is no end of the body: half a file must not look like one.
+    /// Without this mark the end of the pieces is no end of the body: half a file must not look
+    /// like one.
     whole: Arc<AtomicBool>,
 }
 

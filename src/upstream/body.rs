@@ -1,7 +1,7 @@
 //! An upstream body that is not waited for without end.
 //!
-//! Owns the idle timer: it runs between pieces, never over the whole, because a 2 GB wheel on a slow line is legal.
-//! Must not know what the bytes are.
+//! Owns the idle timer: it runs between pieces, never over the whole, because a 2 GB wheel on a
+//! slow line is legal. Must not know what the bytes are.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -53,8 +53,8 @@ impl IdleBody {
         }
     }
 
-    /// Waits for the first bytes, and keeps them: what breaks before can still be told in place of a head. False if there
-    /// are none.
+    /// Waits for the first bytes, and keeps them: what breaks before can still be told in place of
+    /// a head. False if there are none.
     ///
     /// # Errors
     /// When upstream stalls or breaks off.
@@ -65,7 +65,8 @@ impl IdleBody {
         Ok(self.first.is_some())
     }
 
-    /// The same body of `length` bytes, of which none has been taken, and then these, which came before it.
+    /// The same body of `length` bytes, of which none has been taken, and then these, which came
+    /// before it.
     pub(super) fn followed_by(self, length: u64, bytes: Bytes) -> Self {
         Self {
             after: Some((length, bytes)),

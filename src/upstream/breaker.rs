@@ -1,11 +1,13 @@
 //! Whether a peer that fails is asked at all.
 //!
-//! Closed, every request may ask. After so many failures in a row to reach the peer it opens: none may, for a pause that
-//! doubles each time up to a limit. Then it is half open, and one request, the probe, goes through: its success closes, its
-//! failure opens again. A probe that is dropped, or takes longer than a probe may, is released, so that the next one goes:
-//! no lost request can wedge it. By hand, because a crate's breaker wraps the call and cannot give a dropped probe's place
-//! to the next request; these lines are pure and property-tested. [`Circuit`] is the decision, pure; [`Breaker`] shares one between requests. Must not know
-//! what is asked, nor what counts as a failure.
+//! Closed, every request may ask. After so many failures in a row to reach the peer it opens: none
+//! may, for a pause that doubles each time up to a limit. Then it is half open, and one request,
+//! the probe, goes through: its success closes, its failure opens again. A probe that is dropped,
+//! or takes longer than a probe may, is released, so that the next one goes: no lost request can
+//! wedge it. By hand, because a crate's breaker wraps the call and cannot give a dropped probe's
+//! place to the next request; these lines are pure and property-tested. [`Circuit`] is the
+//! decision, pure; [`Breaker`] shares one between requests. Must not know what is asked, nor what
+//! counts as a failure.
 
 use std::time::{Duration, Instant};
 

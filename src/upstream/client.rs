@@ -1,7 +1,7 @@
 //! Who is asked: GitLab, or the mirror that a route names.
 //!
-//! Owns the peers, and the one place that every request to any of them passes: offline it ends there. Must not know how a
-//! peer is asked.
+//! Owns the peers, and the one place that every request to any of them passes: offline it ends
+//! there. Must not know how a peer is asked.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +37,9 @@ pub(super) enum ChosenPeer<'a> {
 }
 
 impl Upstream {
-    /// `via` is this process's name in `Via`, by which it knows its own requests again. `service_token` says
-    /// that the credentials it is given are the operator's, whose refusal is not meant for the caller.
+    /// `via` is this process's name in `Via`, by which it knows its own requests again.
+    /// `service_token` says that the credentials it is given are the operator's, whose refusal is
+    /// not meant for the caller.
     ///
     /// # Errors
     /// A sentence about the TLS set-up.
@@ -117,7 +118,8 @@ impl Upstream {
         }
     }
 
-    /// The peers, `gitlab` first and its `object_store` after it: what they were asked, and how they stand.
+    /// The peers, `gitlab` first and its `object_store` after it: what they were asked, and how
+    /// they stand.
     pub fn peers(&self) -> impl Iterator<Item = PeerReading> {
         let now = clock::now();
         let gitlab = self.gitlab.readings(now).into_iter();
@@ -157,8 +159,9 @@ impl Upstream {
         }
     }
 
-    /// Sends an upload's body as it comes, once, on a connection of its own, and hands back whatever is answered,
-    /// also while the body is still being sent. It is never held back, however GitLab stands.
+    /// Sends an upload's body as it comes, once, on a connection of its own, and hands back
+    /// whatever is answered, also while the body is still being sent. It is never held back,
+    /// however GitLab stands.
     ///
     /// # Errors
     /// When there is no answer. GitLab may have stored the file all the same.

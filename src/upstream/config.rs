@@ -8,13 +8,15 @@ use super::peer_section::peer_section;
 use crate::values::quantity::{Size, Span};
 
 peer_section! {
-    /// Defaults are GitLab's own hosted service, and waits just above what clients themselves allow for.
+    /// Defaults are GitLab's own hosted service, and waits just above what clients themselves allow
+    /// for.
     pub struct GitLabConfig {
         /// Base URL, relative root included.
         pub url: String = "https://gitlab.com".to_owned(),
         /// Other bases that GitLab's own links may carry.
         pub external_urls: Vec<String> = Vec::new(),
-        /// Where signed file redirects may lead; empty means any https origin with a public address.
+        /// Where signed file redirects may lead; empty means any https origin with a public
+        /// address.
         pub object_storage_origins: Vec<String> = Vec::new(),
         pub forward: Forward = Forward::Pass,
         /// Optional service credential; empty means each caller's own.

@@ -121,8 +121,8 @@ pub(super) struct PeerStats {
     latency: Histogram,
 }
 
-/// The numbers of all peers by name, for as long as the process lives: who is configured anew goes on counting where the
-/// one before left off. There are as many as there were names.
+/// The numbers of all peers by name, for as long as the process lives: who is configured anew goes
+/// on counting where the one before left off. There are as many as there were names.
 #[derive(Debug, Default)]
 pub struct PeerCounts(Mutex<BTreeMap<String, Arc<PeerStats>>>);
 

@@ -1,7 +1,7 @@
 //! Why there is no answer to use.
 //!
-//! Messages go to clients: they name the peer and the key to look at, and no addresses; the log has the rest. Must not
-//! know what status a client gets.
+//! Messages go to clients: they name the peer and the key to look at, and no addresses; the log has
+//! the rest. Must not know what status a client gets.
 
 use std::time::Duration;
 
@@ -77,13 +77,15 @@ impl UpstreamError {
         )
     }
 
-    /// Whether it is an answer about what was asked for, though told as larder's own trouble: a 403 to a credential of
-    /// larder's may be meant for either, and what an index took back must not be shown on the chance.
+    /// Whether it is an answer about what was asked for, though told as larder's own trouble: a 403
+    /// to a credential of larder's may be meant for either, and what an index took back must not be
+    /// shown on the chance.
     pub fn is_refusal_of_what_was_asked(&self) -> bool {
         matches!(self, Self::MirrorCredential(_, StatusCode::FORBIDDEN))
     }
 
-    /// What an error on the way to a peer, or while talking to it, comes to; `is_connect` says that nothing was asked yet.
+    /// What an error on the way to a peer, or while talking to it, comes to; `is_connect` says that
+    /// nothing was asked yet.
     pub(super) fn of_way(
         peer: Peer,
         why: &(dyn std::error::Error + 'static),
@@ -99,7 +101,8 @@ impl UpstreamError {
         }
     }
 
-    /// What is counted as to blame; none where no peer was asked, or a head came that was not to be used.
+    /// What is counted as to blame; none where no peer was asked, or a head came that was not to be
+    /// used.
     pub(super) fn fault(&self) -> Option<PeerFault> {
         match self {
             Self::Unreachable(_) => Some(PeerFault::Connect),

@@ -1,8 +1,8 @@
 //! How a peer is reached and what it says, step by step: for `doctor`.
 //!
-//! Owns the measuring of a connection (name, TCP, TLS) and questions whose answers are told as they are, asked by the
-//! same clients, with the same TLS and in the same fields as a client's. One try each, and the breaker does not
-//! matter. Must not judge.
+//! Owns the measuring of a connection (name, TCP, TLS) and questions whose answers are told as they
+//! are, asked by the same clients, with the same TLS and in the same fields as a client's. One try
+//! each, and the breaker does not matter. Must not judge.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -71,7 +71,8 @@ pub struct ProbeResponse {
     pub at: SystemTime,
 }
 
-/// Connects as the daemon would without a proxy, and says how far it came. `limit` is for each step.
+/// Connects as the daemon would without a proxy, and says how far it came. `limit` is for each
+/// step.
 ///
 /// # Errors
 /// A sentence about the TLS set-up, or a URL without a host.
@@ -187,7 +188,8 @@ async fn greet(
 }
 
 impl Upstream {
-    /// Asks once, and tells the answer as it is, with up to so many bytes of its body. No redirect is followed.
+    /// Asks once, and tells the answer as it is, with up to so many bytes of its body. No redirect
+    /// is followed.
     ///
     /// # Errors
     /// When there is no answer.

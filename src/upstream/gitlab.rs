@@ -1,8 +1,9 @@
 //! GitLab, asked in a caller's name.
 //!
-//! Owns the reading of GitLab's answers: pages and its forward to a public index, files and the signed links to the object
-//! store, refusals that are its word to the caller. Uploads go on a connection of their own and are never sent twice. Must
-//! not know mirrors, nor what the answer will be used for.
+//! Owns the reading of GitLab's answers: pages and its forward to a public index, files and the
+//! signed links to the object store, refusals that are its word to the caller. Uploads go on a
+//! connection of their own and are never sent twice. Must not know mirrors, nor what the answer
+//! will be used for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -364,7 +365,8 @@ impl GitLab {
         self.throttles.answer(Some(request.who?), clock::now())
     }
 
-    /// An answer that is no success: GitLab's refusal of the caller, or a failure that is not the caller's.
+    /// An answer that is no success: GitLab's refusal of the caller, or a failure that is not the
+    /// caller's.
     async fn refusal(
         &self,
         request: &UpstreamRequest<'_>,

@@ -1,10 +1,12 @@
 //! A mirror: an index beside GitLab, asked without any caller's credential.
 //!
-//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an [`UpstreamRequest`] carries; its
-//! own, and larder's client certificate, go to the origin of its index, and nowhere else. Redirects are followed to origins
-//! that the operator named. What it refuses goes on in neutral words, because its own would speak of another address, and without a challenge, because a client's
-//! credential would not go there; that it refuses a credential of larder's is for the operator, not for the client. Must not
-//! know pages, or what is done with a file.
+//! Owns the reading of its answers. No caller's credential ever goes to it, whatever an
+//! [`UpstreamRequest`] carries; its own, and larder's client certificate, go to the origin of its
+//! index, and nowhere else. Redirects are followed to origins that the operator named. What it
+//! refuses goes on in neutral words, because its own would speak of another address, and without a
+//! challenge, because a client's credential would not go there; that it refuses a credential of
+//! larder's is for the operator, not for the client. Must not know pages, or what is done with a
+//! file.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,6 +1,7 @@
 //! `[mirrors.NAME]`: any PEP 503 or PEP 691 index beside GitLab.
 //!
-//! Owns the section; what of it is about pages and files is read by those who own them. Must not know the other sections.
+//! Owns the section; what of it is about pages and files is read by those who own them. Must not
+//! know the other sections.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ peer_section! {
     pub struct MirrorConfig {
         /// The list of projects.
         pub url: String = String::new(),
-        /// URL prefixes that its files may come from; empty means the folder that holds the index, and then its origin.
+        /// URL prefixes that its files may come from; empty means the folder that holds the index,
+        /// and then its origin.
         pub file_urls: Vec<String> = Vec::new(),
         /// Further origins that its redirects may lead to.
         pub redirects: Vec<String> = Vec::new(),

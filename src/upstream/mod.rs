@@ -1,10 +1,12 @@
-//! The network: asking GitLab in a caller's name and following its signed links into the object store; asking mirrors
-//! without any caller's credential.
+//! The network: asking GitLab in a caller's name and following its signed links into the object
+//! store; asking mirrors without any caller's credential.
 //!
-//! Every request is built anew from a [`Route`](crate::registry::Route), a credential and an allow-list of fields; nothing
-//! of the client's request client or other headers goes on. A caller's credential goes to the configured GitLab and nowhere
-//! else, a mirror's own one to the origin of its index. A peer that cannot be reached is left alone for a while (`breaker`), and a
-//! caller whom GitLab told to wait gets that answer again until then (`throttle`). Must not know the store, pages or who waits for the answer.
+//! Every request is built anew from a [`Route`](crate::registry::Route), a credential and an
+//! allow-list of fields; nothing of the client's request client or other headers goes on. A
+//! caller's credential goes to the configured GitLab and nowhere else, a mirror's own one to the
+//! origin of its index. A peer that cannot be reached is left alone for a while (`breaker`), and a
+//! caller whom GitLab told to wait gets that answer again until then (`throttle`). Must not know
+//! the store, pages or who waits for the answer.
 
 mod body;
 mod breaker;

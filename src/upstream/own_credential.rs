@@ -1,6 +1,7 @@
 //! The credential that is larder's own at a peer: whether the peer takes it.
 //!
-//! The decision is pure. Owns what the log is told, once for each change. Must not know the credential.
+//! The decision is pure. Owns what the log is told, once for each change. Must not know the
+//! credential.
 
 use std::time::{Duration, Instant};
 
@@ -48,8 +49,9 @@ impl OwnCredential {
     }
 }
 
-/// A 401 says that the credential is no good (RFC 9110 §15.5.2). So does a 403 to one for which nothing was given yet, as
-/// where it lacks a scope; otherwise that, like a 404, is about one place, and an error says nothing.
+/// A 401 says that the credential is no good (RFC 9110 §15.5.2). So does a 403 to one for which
+/// nothing was given yet, as where it lacks a scope; otherwise that, like a 404, is about one
+/// place, and an error says nothing.
 fn after(before: CredentialVerdict, status: StatusCode, now: Instant) -> CredentialVerdict {
     match (before, status) {
         (CredentialVerdict::Refused(_), StatusCode::UNAUTHORIZED) => before,

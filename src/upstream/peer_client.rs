@@ -1,7 +1,8 @@
-//! Connections to one peer, and a read over them: waited for, tried again, and not even begun while the breaker is open.
+//! Connections to one peer, and a read over them: waited for, tried again, and not even begun while
+//! the breaker is open.
 //!
-//! Errors say what happened in words without addresses; the log has the rest. Must not know what is asked, or what the
-//! answer will be used for.
+//! Errors say what happened in words without addresses; the log has the rest. Must not know what is
+//! asked, or what the answer will be used for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -333,8 +334,8 @@ fn outcome(result: &Result<UpstreamResponse, UpstreamError>) -> TryOutcome {
     }
 }
 
-/// Whether the peer itself answered: a gateway that says it cannot reach it is not the peer, unless it says when to come
-/// back.
+/// Whether the peer itself answered: a gateway that says it cannot reach it is not the peer, unless
+/// it says when to come back.
 fn reached(result: &Result<UpstreamResponse, UpstreamError>) -> bool {
     let Ok(answer) = result else {
         return false;

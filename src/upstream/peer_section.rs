@@ -1,7 +1,8 @@
 //! The keys that `[gitlab]` and every `[mirrors.NAME]` share, with their defaults.
 //!
-//! A macro, because serde does not know a flattened struct's keys: with `flatten` an unknown key would be no error, and a
-//! wrong value would be told without its key. Must not know what only one of the sections has.
+//! A macro, because serde does not know a flattened struct's keys: with `flatten` an unknown key
+//! would be no error, and a wrong value would be told without its key. Must not know what only one
+//! of the sections has.
 
 use super::breaker::BreakerLimits;
 use super::peer_client::ClientLimits;
@@ -21,9 +22,11 @@ macro_rules! peer_section {
             $($(#[$doc])* pub $key: $Value,)*
             /// Further trusted CA certificates, PEM.
             pub ca_file: String,
-            /// SHA-256 of certificates, one of which it must show; empty: any that a trusted CA has signed.
+            /// SHA-256 of certificates, one of which it must show; empty: any that a trusted CA has
+            /// signed.
             pub pin_sha256: Vec<String>,
-            /// PEM files of a client certificate with its chain, and of its key. Shown to the peer's own origin only.
+            /// PEM files of a client certificate with its chain, and of its key. Shown to the
+            /// peer's own origin only.
             pub client_certificate: String,
             pub client_key: String,
             /// Empty: as the environment says; "none", or a URL.
@@ -39,7 +42,8 @@ macro_rules! peer_section {
             pub retries: u32,
             /// The longest `Retry-After` that is waited out; a longer one goes to the client.
             pub retry_after: Span,
-            /// So many reads in a row that do not reach it, and it is left alone for a while; 0 goes on asking.
+            /// So many reads in a row that do not reach it, and it is left alone for a while; 0
+            /// goes on asking.
             pub breaker_failures: u32,
             /// The longest it is left alone before one read finds out whether it is well again.
             pub breaker_open_for: Span,

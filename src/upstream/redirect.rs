@@ -1,8 +1,9 @@
 //! Where a redirect leads, and whether larder goes there.
 //!
-//! Pure. A signed link into the object store is followed without a credential, to listed origins only, or, with none
-//! listed, to any https origin with a public address. A mirror's redirect is followed to origins that the operator named for
-//! it. Everything else is data for the client or an error. Must not resolve names.
+//! Pure. A signed link into the object store is followed without a credential, to listed origins
+//! only, or, with none listed, to any https origin with a public address. A mirror's redirect is
+//! followed to origins that the operator named for it. Everything else is data for the client or an
+//! error. Must not resolve names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -38,7 +39,8 @@ impl StoreOrigins {
         self.0.iter().any(|listed| listed.host_str() == Some(host))
     }
 
-    /// May larder go to this URL, as far as the URL tells? Addresses behind names are checked when connecting.
+    /// May larder go to this URL, as far as the URL tells? Addresses behind names are checked when
+    /// connecting.
     fn allow(&self, url: &Url) -> bool {
         if self.list(&url.origin()) {
             return true;
@@ -157,7 +159,8 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             None => {
                 let first = v6.segments()[0];
                 let second = v6.segments()[1];
-                // 2000::/3 is all that is global unicast; documentation and Teredo are carved out of it.
+                // 2000::/3 is all that is global unicast; documentation and Teredo are carved out
+                // of it.
                 first & 0xe000 == 0x2000
                     && !(first == 0x2001 && (second == 0x0db8 || second == 0))
                     && first != 0x3fff

@@ -1,7 +1,7 @@
 //! A read, and what became of it.
 //!
-//! Owns the fields of a request that say what is wanted, and by whom it was asked; which of them a peer gets is for the peer
-//! to say. Must not know connections.
+//! Owns the fields of a request that say what is wanted, and by whom it was asked; which of them a
+//! peer gets is for the peer to say. Must not know connections.
 
 use http::HeaderMap;
 use http::StatusCode;
@@ -109,8 +109,8 @@ impl<'a> UpstreamRequest<'a> {
         headers
     }
 
-    /// Whether a status refuses the range that was asked for, and perhaps not the file (RFC 9110 §14.2 lets a server
-    /// support none; such as support some say this of the others).
+    /// Whether a status refuses the range that was asked for, and perhaps not the file (RFC 9110
+    /// §14.2 lets a server support none; such as support some say this of the others).
     pub(super) fn is_refused_by(&self, status: StatusCode) -> bool {
         const REFUSALS: [StatusCode; 3] = [
             StatusCode::BAD_REQUEST,
@@ -120,8 +120,8 @@ impl<'a> UpstreamRequest<'a> {
         self.range.is_some() && REFUSALS.contains(&status)
     }
 
-    /// What a 200 or 206 is to this request. A 206 is nothing unless it is for what was asked: taken for another
-    /// part, or for all, its bytes would be put where they do not belong.
+    /// What a 200 or 206 is to this request. A 206 is nothing unless it is for what was asked:
+    /// taken for another part, or for all, its bytes would be put where they do not belong.
     pub(super) fn success(
         &self,
         peer: Peer,
@@ -158,8 +158,8 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
-    /// What a page may come as. A GitLab that can speak JSON ignores q values (PEP 691 has them), so that a request for HTML
-    /// names nothing else.
+    /// What a page may come as. A GitLab that can speak JSON ignores q values (PEP 691 has them),
+    /// so that a request for HTML names nothing else.
     pub(super) fn put_page_types(&self, headers: &mut HeaderMap) {
         let types = match self.accept {
             Format::Html => "text/html",
@@ -190,7 +190,8 @@ impl<'a> UpstreamRequest<'a> {
 /// What `doctor` asks a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inquiry {
-    /// GitLab's own version, which it tells to some tokens. A mirror has none: its route is asked for.
+    /// GitLab's own version, which it tells to some tokens. A mirror has none: its route is asked
+    /// for.
     Version,
     /// What the route leads to, as a page.
     Page,
@@ -200,15 +201,16 @@ pub enum Inquiry {
 
 /// What upstream said to a page request.
 pub enum PageAnswer {
-    /// 200 with a body that may be an index page of either format: `Content-Type` tells. `url` is where it was served from,
-    /// redirects followed; relative links are meant from there.
+    /// 200 with a body that may be an index page of either format: `Content-Type` tells. `url` is
+    /// where it was served from, redirects followed; relative links are meant from there.
     Page {
         answer: UpstreamResponse,
         url: Url,
     },
     NotModified,
-    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its place, that; `pass_through` is
-    /// then what to say about a name that no mirror may be asked for.
+    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its
+    /// place, that; `pass_through` is then what to say about a name that no mirror may be asked
+    /// for.
     Forward {
         pass_through: PassThrough,
         mirror: Option<Scope>,

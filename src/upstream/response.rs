@@ -1,7 +1,8 @@
 //! An answer from upstream, and what of it may go on.
 //!
-//! Owns the allow-list of fields that cross to the client (RFC 9110 §7.6.1: everything hop-by-hop stays, and so does
-//! whatever we do not know), validators, and `Content-Range`. Must not know which request it answers.
+//! Owns the allow-list of fields that cross to the client (RFC 9110 §7.6.1: everything hop-by-hop
+//! stays, and so does whatever we do not know), validators, and `Content-Range`. Must not know
+//! which request it answers.
 
 use bytes::Bytes;
 use http::header::{
@@ -26,7 +27,8 @@ pub struct UpstreamResponse {
 }
 
 impl UpstreamResponse {
-    /// An answer for the whole file, of its end that is here, and of `beginning`: a 206 for all that comes before.
+    /// An answer for the whole file, of its end that is here, and of `beginning`: a 206 for all
+    /// that comes before.
     pub fn assembled(
         beginning: Option<Self>,
         mut headers: HeaderMap,
@@ -61,8 +63,9 @@ impl UpstreamResponse {
         digits.parse().ok()
     }
 
-    /// Whether the body is labelled as coded (RFC 9110 §8.4), though it was not asked for. What object stores keep of an
-    /// upload's own framing says nothing: an empty field, and `aws-chunked`.
+    /// Whether the body is labelled as coded (RFC 9110 §8.4), though it was not asked for. What
+    /// object stores keep of an upload's own framing says nothing: an empty field, and
+    /// `aws-chunked`.
     pub fn is_coded(&self) -> bool {
         let codings = self.headers.get_all(CONTENT_ENCODING).iter();
         codings
@@ -118,7 +121,8 @@ impl PassThrough {
     }
 }
 
-/// Fields of GitLab's that go on to the client, besides those whose names begin with [`PASSED_PREFIXES`].
+/// Fields of GitLab's that go on to the client, besides those whose names begin with
+/// [`PASSED_PREFIXES`].
 const PASSED: [HeaderName; 13] = [
     CONTENT_TYPE,
     WWW_AUTHENTICATE,
@@ -205,8 +209,8 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    /// The one to resume with (RFC 9110 §13.1.5): a strong ETag, else the date. The digest judges the whole body, so
-    /// that a date that lies costs a download, not a wrong file.
+    /// The one to resume with (RFC 9110 §13.1.5): a strong ETag, else the date. The digest judges
+    /// the whole body, so that a date that lies costs a download, not a wrong file.
     pub fn for_resume(&self) -> Option<&HeaderValue> {
         let strong = self
             .etag
@@ -254,7 +258,8 @@ impl ContentRange {
         self.last - self.first + 1
     }
 
-    /// Whether this is the answer to `wanted`. Of a file whose length is not told, what may be one is.
+    /// Whether this is the answer to `wanted`. Of a file whose length is not told, what may be one
+    /// is.
     pub fn answers(self, wanted: ByteRange) -> bool {
         match (wanted, self.whole) {
             (_, Some(whole)) => {

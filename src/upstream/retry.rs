@@ -31,7 +31,8 @@ pub(super) struct RetryPolicy {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl RetryPolicy {
-    /// The pause before try number `done + 1`, or `None` to take what there is. `jitter` is in 0..=1.
+    /// The pause before try number `done + 1`, or `None` to take what there is. `jitter` is in
+    /// 0..=1.
     pub(super) fn pause(&self, done: u32, outcome: TryOutcome, jitter: f64) -> Option<Duration> {
         if done > self.retries {
             return None;

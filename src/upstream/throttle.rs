@@ -1,9 +1,11 @@
-//! Callers whom a peer told to come back later, and who get its answer again until then without asking.
+//! Callers whom a peer told to come back later, and who get its answer again until then without
+//! asking.
 //!
-//! GitLab throttles by user, and by address for those without a credential, which from here is one caller too; so what is
-//! remembered of one caller holds no other back. A peer that is asked with a credential of larder's own knows one caller
-//! only: the anonymous one. Bounded in number, and in time by [`BACK_OFF_MAX`], after which the peer is asked again whatever it had said.
-//! Must not know what was asked.
+//! GitLab throttles by user, and by address for those without a credential, which from here is one
+//! caller too; so what is remembered of one caller holds no other back. A peer that is asked with a
+//! credential of larder's own knows one caller only: the anonymous one. Bounded in number, and in
+//! time by [`BACK_OFF_MAX`], after which the peer is asked again whatever it had said. Must not
+//! know what was asked.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! An upload's body on its way out, and whose turn it is.
 //!
-//! The client may take its time: the server limits its pauses. Upstream may take its time as well, but not for ever,
-//! neither to accept the next piece nor to answer after the last. Must not know what the bytes are.
+//! The client may take its time: the server limits its pauses. Upstream may take its time as well,
+//! but not for ever, neither to accept the next piece nor to answer after the last. Must not know
+//! what the bytes are.
 
 use std::pin::Pin;
 use std::sync::Arc;

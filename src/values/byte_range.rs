@@ -1,7 +1,7 @@
 //! `Range: bytes=…` (RFC 9110 §14.1.2): one range, as asked and as it falls on a file.
 //!
-//! Pure. Several ranges, other units and nonsense are no range at all, which the RFC allows a server to answer with the
-//! whole. Must not know files.
+//! Pure. Several ranges, other units and nonsense are no range at all, which the RFC allows a
+//! server to answer with the whole. Must not know files.
 
 /// One byte range as a client wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

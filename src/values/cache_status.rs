@@ -1,7 +1,7 @@
 //! What the cache did for one request, in the words of RFC 9211.
 //!
-//! Owns the outcomes and their one spelling, which the response header, the log line and the metric share.
-//! Must not know how an outcome came about.
+//! Owns the outcomes and their one spelling, which the response header, the log line and the metric
+//! share. Must not know how an outcome came about.
 
 use std::fmt;
 
@@ -10,13 +10,15 @@ use std::fmt;
 pub enum Outcome {
     /// From the store, without asking upstream.
     Hit,
-    /// From the store, just past its lifetime, while it is fetched again (stale-while-revalidate, RFC 5861 §3).
+    /// From the store, just past its lifetime, while it is fetched again (stale-while-revalidate,
+    /// RFC 5861 §3).
     Updating,
     /// From the store, past its lifetime, because upstream failed (stale-if-error, RFC 5861 §4).
     Stale,
     /// From the store, after upstream confirmed the stored page.
     Revalidated,
-    /// From the store, after upstream let this caller in: the bytes were here, the right was not yet known.
+    /// From the store, after upstream let this caller in: the bytes were here, the right was not
+    /// yet known.
     Authorized,
     /// Fetched for this request.
     Miss,

@@ -1,6 +1,7 @@
 //! The one clock. Decisions take `now` as a parameter; the code that acts reads it here.
 //!
-//! Monotonic: a wall clock that jumps revives no page and prolongs no right. Must not know what the time is for.
+//! Monotonic: a wall clock that jumps revives no page and prolongs no right. Must not know what the
+//! time is for.
 
 use std::time::{Instant, SystemTime};
 

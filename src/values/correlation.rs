@@ -1,9 +1,9 @@
-//! What joins the log lines of one request: its own id, the id that upstream gave it, and the id of the request whose
-//! download or page load it shares.
+//! What joins the log lines of one request: its own id, the id that upstream gave it, and the id of
+//! the request whose download or page load it shares.
 //!
-//! It goes along with the work, not through every signature: a task-local that the server sets, that the starter of a
-//! task hands on with [`carried`], and that `upstream` reads when it sends. Nothing depends on it but logs and the header
-//! `X-Request-Id`. Must not know who asks whom.
+//! It goes along with the work, not through every signature: a task-local that the server sets,
+//! that the starter of a task hands on with [`carried`], and that `upstream` reads when it sends.
+//! Nothing depends on it but logs and the header `X-Request-Id`. Must not know who asks whom.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub fn current() -> Option<Arc<Correlation>> {
     CURRENT.try_with(Arc::clone).ok()
 }
 
-/// Work for the request that it is made in, in whatever task: work handed to a task of its own goes through here.
+/// Work for the request that it is made in, in whatever task: work handed to a task of its own goes
+/// through here.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let current = current();
     async move {

@@ -8,7 +8,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An error and its causes, from the outermost to the innermost.
 ///
-/// An [`io::Error`] does not name the error that it carries as its source, so the walk steps into it.
+/// An [`io::Error`] does not name the error that it carries as its source, so the walk steps into
+/// it.
 pub fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

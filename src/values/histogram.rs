@@ -1,7 +1,7 @@
 //! How long things took, as counts below fixed bounds.
 //!
-//! A measurement is three relaxed additions, without a lock and without an allocation. Must not know what was measured,
-//! nor how a reading is printed.
+//! A measurement is three relaxed additions, without a lock and without an allocation. Must not
+//! know what was measured, nor how a reading is printed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +25,8 @@ pub struct Histogram {
 pub struct HistogramReading {
     pub sum_seconds: f64,
     pub count: u64,
-    /// Upper bound in seconds, the last one infinite, and how many fell between it and the one before.
+    /// Upper bound in seconds, the last one infinite, and how many fell between it and the one
+    /// before.
     pub buckets: Vec<(f64, u64)>,
 }
 

@@ -1,7 +1,7 @@
 //! Values that every room may use: each file holds one type and knows no room.
 //!
-//! Pure, but for [`clock`], which is where the time is read, [`secret_file`], which reads a credential's file, and
-//! [`shutdown`], which wakes the tasks that wait for the daemon to stop.
+//! Pure, but for [`clock`], which is where the time is read, [`secret_file`], which reads a
+//! credential's file, and [`shutdown`], which wakes the tasks that wait for the daemon to stop.
 
 pub mod awaited_parts;
 pub mod byte_range;

@@ -98,7 +98,8 @@ impl Serialize for Size {
     }
 }
 
-/// A string, or the zero that people write without a unit. Any other bare number is refused: its unit would be a guess.
+/// A string, or the zero that people write without a unit. Any other bare number is refused: its
+/// unit would be a guess.
 fn written<'de, D: Deserializer<'de>>(from: D, expected: &'static str) -> Result<String, D::Error> {
     struct AmountVisitor(&'static str);
 

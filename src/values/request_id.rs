@@ -1,7 +1,8 @@
-//! The name of one request, by which the log lines of every service that had to do with it are found.
+//! The name of one request, by which the log lines of every service that had to do with it are
+//! found.
 //!
-//! Owns which names of a client's are taken over: short, and of letters that can do no harm in a log, a header or a JSON
-//! text. Must not know who carries it where.
+//! Owns which names of a client's are taken over: short, and of letters that can do no harm in a
+//! log, a header or a JSON text. Must not know who carries it where.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ impl RequestId {
         Self(Spelling::Own(rand::random()))
     }
 
-    /// An id that a client or upstream gave, if it is well-formed: 1 to [`REQUEST_ID_BYTES_MAX`] bytes, each a letter, a digit
-    /// or one of `-_.:+/=@~`.
+    /// An id that a client or upstream gave, if it is well-formed: 1 to [`REQUEST_ID_BYTES_MAX`]
+    /// bytes, each a letter, a digit or one of `-_.:+/=@~`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let known = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:+/=@~".contains(b);
         if !(1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) || !text.iter().all(known) {

@@ -1,6 +1,7 @@
 //! Text that must not be printed: tokens and whatever carries them.
 //!
-//! Owns the type that cannot be shown by accident and wipes itself. Must not know what the secret opens.
+//! Owns the type that cannot be shown by accident and wipes itself. Must not know what the secret
+//! opens.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +17,8 @@ impl Secret {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// The bytes themselves. Each caller of this is a place where a secret can leave: keep them few.
+    /// The bytes themselves. Each caller of this is a place where a secret can leave: keep them
+    /// few.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -54,7 +56,8 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Where the host begins in what follows `://`. A password may hold a slash that should have been escaped.
+/// Where the host begins in what follows `://`. A password may hold a slash that should have been
+/// escaped.
 fn behind_the_user(url: &str) -> usize {
     let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some(at) = authority.rfind('@') {

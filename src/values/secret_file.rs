@@ -1,9 +1,9 @@
-//! A file that the configuration names and that holds a secret, or what belongs to one: tokens, passwords, users, keys and
-//! certificates.
+//! A file that the configuration names and that holds a secret, or what belongs to one: tokens,
+//! passwords, users, keys and certificates.
 //!
-//! Owns how such a file is read: in one bounded piece, wiped from memory afterwards, without the byte order mark that some
-//! editors put before UTF-8 and that would become a part of the token, the user or the PEM label behind it. Must not know
-//! what is in it.
+//! Owns how such a file is read: in one bounded piece, wiped from memory afterwards, without the
+//! byte order mark that some editors put before UTF-8 and that would become a part of the token,
+//! the user or the PEM label behind it. Must not know what is in it.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,7 +1,8 @@
 //! One run of a piece of work per key, shared by all callers that ask while it runs.
 //!
-//! The work is a task of its own: a caller that goes away neither stops it nor leaves the others hanging, and a run
-//! that panics is told to the waiting as `None`. Must not know what the work is; nothing is remembered after it.
+//! The work is a task of its own: a caller that goes away neither stops it nor leaves the others
+//! hanging, and a run that panics is told to the waiting as `None`. Must not know what the work is;
+//! nothing is remembered after it.
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! For how long a certificate is good, and what that means at a moment.
 //!
-//! Pure: dates and `now` in, a judgement out. Must not know where the dates come from, nor who is told.
+//! Pure: dates and `now` in, a judgement out. Must not know where the dates come from, nor who is
+//! told.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,8 @@ use std::time::{Duration, SystemTime};
 /// So long before its end a certificate is worth a word, unless its whole life is short.
 const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-/// Tools that renew certificates do so when a third of their life is left; with less than this part something is amiss.
+/// Tools that renew certificates do so when a third of their life is left; with less than this part
+/// something is amiss.
 const LIFE_PARTS: u32 = 4;
 
 /// The dates of a certificate, or of a chain: what is good only while all of it is.

@@ -1,7 +1,8 @@
 //! Which larder this is.
 //!
-//! The commit is what the build is told in `LARDER_COMMIT`, and nothing that it finds out by itself: the same
-//! source gives the same bytes, with or without a repository around it. It is no key of the configuration.
+//! The commit is what the build is told in `LARDER_COMMIT`, and nothing that it finds out by
+//! itself: the same source gives the same bytes, with or without a repository around it. It is no
+//! key of the configuration.
 
 /// `0.1.0`, or `0.1.0 (COMMIT)`.
 pub fn version() -> String {

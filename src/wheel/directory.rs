@@ -1,8 +1,10 @@
-//! The central directory of an archive (APPNOTE 4.3.12), and the one entry in it that is the wheel's `METADATA`.
+//! The central directory of an archive (APPNOTE 4.3.12), and the one entry in it that is the
+//! wheel's `METADATA`.
 //!
-//! The directory alone decides what is in the archive. Every entry is looked at, because another reader may take any of
-//! them for the one that is wanted: names must be plain and unlike each other, members must lie apart, and the only
-//! `.dist-info` folder must be this wheel's. Must not know members' content.
+//! The directory alone decides what is in the archive. Every entry is looked at, because another
+//! reader may take any of them for the one that is wanted: names must be plain and unlike each
+//! other, members must lie apart, and the only `.dist-info` folder must be this wheel's. Must not
+//! know members' content.
 
 use std::collections::HashSet;
 
@@ -84,7 +86,8 @@ fn ends_in_dist_info(folder: &str) -> bool {
     }
 }
 
-/// The least that an entry's member takes up, from its local header on; it ends before the directory.
+/// The least that an entry's member takes up, from its local header on; it ends before the
+/// directory.
 fn span(entry: &DirectoryEntry<'_>, end: &EndRecord) -> Result<(u64, u64), UnreadableWheel> {
     let least = LOCAL_HEADER_BYTES + entry.name.len() as u64;
     let Some(packed_from) = entry.offset.checked_add(least) else {

@@ -95,7 +95,8 @@ fn header<'a>(fields: &mut Fields<'a>) -> Option<(EntryHeader, &'a [u8], &'a [u8
     Some((header, name, extra))
 }
 
-/// Whether every reader understands the same path: below the archive's root, by slashes, to its end.
+/// Whether every reader understands the same path: below the archive's root, by slashes, to its
+/// end.
 fn is_plain(name: &str) -> bool {
     let path = name.strip_suffix('/').unwrap_or(name);
     !name.contains(['\0', '\\']) && path.split('/').all(|part| !matches!(part, "" | "." | ".."))

@@ -1,8 +1,8 @@
 //! The end of an archive (APPNOTE 4.3.14–4.3.16): where its directory lies.
 //!
-//! A reader that searches from the back, one from the front and one that trusts zip64 must all come to the same
-//! directory, so there is one end record, its comment ends the file, and zip64 records say what it says. Must not know
-//! the directory's content.
+//! A reader that searches from the back, one from the front and one that trusts zip64 must all come
+//! to the same directory, so there is one end record, its comment ends the file, and zip64 records
+//! say what it says. Must not know the directory's content.
 
 use super::fields::Fields;
 use super::unreadable::UnreadableWheel;

@@ -14,9 +14,11 @@ const ZIP64: u16 = 0x0001;
 /// Another name (Info-ZIP).
 const NAME: u16 = 0x7075;
 
-/// Numbers of a header, those that do not fit into 32 bits taken from its extra fields, in the same order.
+/// Numbers of a header, those that do not fit into 32 bits taken from its extra fields, in the same
+/// order.
 ///
-/// A zip64 field holds exactly the numbers that are sent to it; a field that renames must say the same name.
+/// A zip64 field holds exactly the numbers that are sent to it; a field that renames must say the
+/// same name.
 pub(super) fn widened<const N: usize>(
     numbers: [u32; N],
     extra: &[u8],

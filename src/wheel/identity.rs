@@ -1,4 +1,5 @@
-//! Whether a name and a version in an archive are those of the wheel's file name (PEP 503, PEP 440).
+//! Whether a name and a version in an archive are those of the wheel's file name (PEP 503, PEP
+//! 440).
 //!
 //! Must not know where in the archive they were found.
 

@@ -1,8 +1,9 @@
-//! One member of an archive (APPNOTE 4.3.7–4.3.9): its own header, its packed bytes, and what follows them.
+//! One member of an archive (APPNOTE 4.3.7–4.3.9): its own header, its packed bytes, and what
+//! follows them.
 //!
-//! The header repeats what the directory says, and must agree; a data descriptor likewise. Unpacking stops at the limit
-//! whatever was promised, and what comes out must have the promised length and CRC-32. Must not know what a member is
-//! for.
+//! The header repeats what the directory says, and must agree; a data descriptor likewise.
+//! Unpacking stops at the limit whatever was promised, and what comes out must have the promised
+//! length and CRC-32. Must not know what a member is for.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -24,7 +25,8 @@ pub(super) const METADATA_BYTES_MAX: u64 = 1 << 20;
 /// METADATA, packed: deflate adds five bytes to every 64 KiB that it cannot shorten.
 const PACKED_BYTES_MAX: u64 = METADATA_BYTES_MAX + (64 << 10);
 
-/// What can stand in a member besides its header and packed bytes: an extra field and a data descriptor.
+/// What can stand in a member besides its header and packed bytes: an extra field and a data
+/// descriptor.
 const AROUND_BYTES_MAX: u64 = 0xffff + 24;
 
 /// Room made for unpacked bytes at a time.

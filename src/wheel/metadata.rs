@@ -1,6 +1,7 @@
 //! The header of `METADATA` (core metadata, RFC 822 fields): whose metadata it is.
 //!
-//! Read strictly, because readers differ in what they make of odd lines. Must not know where the text was found.
+//! Read strictly, because readers differ in what they make of odd lines. Must not know where the
+//! text was found.
 
 use super::identity;
 use super::unreadable::UnreadableWheel;

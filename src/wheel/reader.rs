@@ -1,7 +1,7 @@
 //! In which order a wheel is read: its end, its directory, its `METADATA`.
 //!
-//! Asks for spans of bytes and is given them; what the first span holds already is not asked for again. Must not know
-//! where the bytes come from.
+//! Asks for spans of bytes and is given them; what the first span holds already is not asked for
+//! again. Must not know where the bytes come from.
 
 use super::directory;
 use super::end::{EndRecord, RECORDS_BYTES_MAX};
@@ -11,7 +11,8 @@ use super::unreadable::UnreadableWheel;
 use crate::simple::WheelFilename;
 use crate::values::byte_range::Extent;
 
-/// The first span that a reader asks for: so many bytes at the end of a wheel, or all of a shorter one.
+/// The first span that a reader asks for: so many bytes at the end of a wheel, or all of a shorter
+/// one.
 ///
 /// Enough for every end record, and in most wheels for the directory and METADATA too.
 pub const TAIL_BYTES: u64 = RECORDS_BYTES_MAX as u64;

@@ -1,7 +1,7 @@
 //! When two spellings are one version (PEP 440, "Normalization").
 //!
-//! `_` and `-` are one, because a wheel's file name writes the one for the other. A text that is no version by PEP 440
-//! equals itself only. Must not know what is versioned.
+//! `_` and `-` are one, because a wheel's file name writes the one for the other. A text that is no
+//! version by PEP 440 equals itself only. Must not know what is versioned.
 
 use pep440_rs::Version;
 

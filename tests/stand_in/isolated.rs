@@ -1,5 +1,5 @@
-//! The machine without a way out: each means by itself notices a program that goes out, and none accuses one that
-//! does not.
+//! The machine without a way out: each means by itself notices a program that goes out, and none
+//! accuses one that does not.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::support::HeldPort;
 use crate::support::{Isolated, Outcome, Workbench, python};
 
-/// Connects, and keeps the connection for so many seconds: on a busy machine somebody who looks every few milliseconds
-/// comes to look a few times a second.
+/// Connects, and keeps the connection for so many seconds: on a busy machine somebody who looks
+/// every few milliseconds comes to look a few times a second.
 const CONNECT: &str = "
 import socket, sys, time
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5):
@@ -55,7 +55,8 @@ fn a_namespace_lets_nothing_out_not_even_to_this_machine() {
     assert!(!done.succeeded(), "{done:?}");
     assert!(done.stderr.contains("Connection refused"), "{done:?}");
     assert!(machine.is_closed());
-    // Documentation's own address: nobody answers there, but only without a route the answer is at once.
+    // Documentation's own address: nobody answers there, but only without a route the answer is at
+    // once.
     let started = Instant::now();
     let machine = Isolated::by_namespace().expect("as before");
     let (_, done) = connect(machine, ([192, 0, 2, 1], 80).into());

@@ -1,5 +1,5 @@
-//! The stand-ins, tested by themselves: they must answer as GitLab and public indexes do, and misbehave exactly
-//! as planned.
+//! The stand-ins, tested by themselves: they must answer as GitLab and public indexes do, and
+//! misbehave exactly as planned.
 
 #![allow(
     clippy::expect_used,

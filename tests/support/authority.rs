@@ -1,6 +1,7 @@
 //! A private certificate authority, and certificates of it for servers and clients.
 //!
-//! Strict enough for Python's newest `ssl` and for rustls: key usages, key identifiers, basic constraints.
+//! Strict enough for Python's newest `ssl` and for rustls: key usages, key identifiers, basic
+//! constraints.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -112,7 +113,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Pair {
-    /// Writes `NAME.crt` and `NAME.key`, the latter for its owner alone, in place of what was there.
+    /// Writes `NAME.crt` and `NAME.key`, the latter for its owner alone, in place of what was
+    /// there.
     pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
         let paths = (
             folder.join(format!("{name}.crt")),

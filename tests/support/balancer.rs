@@ -1,7 +1,8 @@
-//! A load balancer on 127.0.0.1 that gives each request to the next of its servers, whoever sends it over which connection.
+//! A load balancer on 127.0.0.1 that gives each request to the next of its servers, whoever sends
+//! it over which connection.
 //!
-//! It answers one request a connection and closes it, as HTTP/1.1 allows (RFC 9112 §9.6), so that no client can stay with one
-//! server.
+//! It answers one request a connection and closes it, as HTTP/1.1 allows (RFC 9112 §9.6), so that
+//! no client can stay with one server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -80,7 +81,8 @@ impl Balancer {
             .is_none()
     }
 
-    /// The requests since the last call: the target of each, and the number of the server that it went to.
+    /// The requests since the last call: the target of each, and the number of the server that it
+    /// went to.
     pub fn take(&self) -> Vec<(String, usize)> {
         std::mem::take(
             &mut *self

@@ -1,7 +1,8 @@
-//! A raw HTTP/1.1 client: sends exactly the bytes it is given and says exactly how the answer ended.
+//! A raw HTTP/1.1 client: sends exactly the bytes it is given and says exactly how the answer
+//! ended.
 //!
-//! It retries nothing, follows nothing, decodes nothing, and never takes a body that was cut short for a
-//! whole one.
+//! It retries nothing, follows nothing, decodes nothing, and never takes a body that was cut short
+//! for a whole one.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
@@ -112,8 +113,8 @@ impl Client {
         wire.reply_to("POST")
     }
 
-    /// Exactly these bytes on a connection of its own, then one answer. The first word is taken for the
-    /// method.
+    /// Exactly these bytes on a connection of its own, then one answer. The first word is taken for
+    /// the method.
     pub fn raw(&self, bytes: &[u8]) -> Reply {
         let mut wire = self.connect();
         wire.send(bytes);
@@ -170,7 +171,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Sends all of it, or as much as the peer takes before it closes: an answer may be waiting all the same.
+    /// Sends all of it, or as much as the peer takes before it closes: an answer may be waiting all
+    /// the same.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         let sent = self.stream.write_all(bytes).is_ok();
         self.sent_at = Instant::now();
@@ -246,8 +248,8 @@ impl Exchange {
         }
     }
 
-    /// Reads until at least so many bytes of the body are there, or the answer has ended. Gives how many
-    /// there are.
+    /// Reads until at least so many bytes of the body are there, or the answer has ended. Gives how
+    /// many there are.
     pub fn read_body(&mut self, bytes: usize) -> usize {
         self.wire.read(&mut self.reading, bytes);
         self.reading.body().len()
@@ -267,8 +269,8 @@ impl Exchange {
         self.reading.ending()
     }
 
-    /// Takes so many bytes after each pause until the end: a slow reader, held back by TCP as far as its
-    /// socket's buffer allows.
+    /// Takes so many bytes after each pause until the end: a slow reader, held back by TCP as far
+    /// as its socket's buffer allows.
     pub fn read_slowly(mut self, bytes: usize, pause: Duration) -> Reply {
         while self.reading.ending().is_none() {
             std::thread::sleep(pause);

@@ -1,8 +1,9 @@
-//! Pages in every shape that indexes really produce: those in `tests/pages`, one a shape and named after it, and
-//! large or exhaustive ones made here.
+//! Pages in every shape that indexes really produce: those in `tests/pages`, one a shape and named
+//! after it, and large or exhaustive ones made here.
 //!
-//! Each is the page of a project of its own name; one whose name begins with `index-` is a list of projects.
-//! Hosts are `https://index.example` for the index itself and `https://files.example` for the files of others.
+//! Each is the page of a project of its own name; one whose name begins with `index-` is a list of
+//! projects. Hosts are `https://index.example` for the index itself and `https://files.example` for
+//! the files of others.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -105,7 +106,8 @@ fn large_json() -> Specimen {
     json("large", "1.1", &files.collect::<Vec<_>>())
 }
 
-/// Every set of attributes in every way to quote, in upper and lower case, with and without a digest.
+/// Every set of attributes in every way to quote, in upper and lower case, with and without a
+/// digest.
 fn combined_html() -> Specimen {
     const ATTRIBUTES: [(&str, &str); 8] = [
         ("data-requires-python", "&gt;=3.8,&lt;4"),

@@ -1,4 +1,5 @@
-//! A bare Debian in a folder, made by debootstrap, and the install page's commands to run in it. Needs root.
+//! A bare Debian in a folder, made by debootstrap, and the install page's commands to run in it.
+//! Needs root.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -101,7 +102,8 @@ impl Machine {
         inside
     }
 
-    /// Starts what this unit starts, with the installed configuration, and installs a package through it.
+    /// Starts what this unit starts, with the installed configuration, and installs a package
+    /// through it.
     pub fn serves_pip(&self, unit: &str) {
         let unit = fs::read_to_string(self.root.path().join(unit.trim_start_matches('/')))
             .expect("an installed unit");
@@ -118,7 +120,8 @@ impl Machine {
         for wheel in &real_wheels() {
             gitlab.publish(42, wheel);
         }
-        // The installed configuration and its port may be somebody else's on this machine: the environment beats the file.
+        // The installed configuration and its port may be somebody else's on this machine: the
+        // environment beats the file.
         let held = HeldPort::new();
         let port = held.address().port();
         let mut daemon = Daemon(

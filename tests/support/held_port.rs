@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpSocket;
 
-/// Its socket is bound, so that the system gives the port to no other socket that asks for any, and does not
-/// listen, so that connections are refused. Who binds to the address itself with `SO_REUSEADDR`, as servers
-/// do, may listen there. A port that was only free a moment ago may be another test's by now.
+/// Its socket is bound, so that the system gives the port to no other socket that asks for any, and
+/// does not listen, so that connections are refused. Who binds to the address itself with
+/// `SO_REUSEADDR`, as servers do, may listen there. A port that was only free a moment ago may be
+/// another test's by now.
 #[derive(Debug)]
 pub struct HeldPort {
     _socket: TcpSocket,

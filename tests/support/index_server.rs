@@ -1,5 +1,5 @@
-//! Index servers of others, the real programs, pinned: each started with the packages it is to offer, on loopback, in a
-//! folder and with an environment of its own, and ended with the test.
+//! Index servers of others, the real programs, pinned: each started with the packages it is to
+//! offer, on loopback, in a folder and with an environment of its own, and ended with the test.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;

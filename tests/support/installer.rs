@@ -1,5 +1,5 @@
-//! pip, uv and poetry as a new user runs them, with nothing in any cache of theirs: one index, some packages, one folder to
-//! install into.
+//! pip, uv and poetry as a new user runs them, with nothing in any cache of theirs: one index, some
+//! packages, one folder to install into.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,10 +1,11 @@
-//! A machine without a way out, for larder and clients together: commands that run where nothing leads anywhere,
-//! and a record of every connection that they tried to make.
+//! A machine without a way out, for larder and clients together: commands that run where nothing
+//! leads anywhere, and a record of every connection that they tried to make.
 //!
-//! Two means, both used where the machine allows both: a network namespace that has a loopback and nothing else, so
-//! that no connection can succeed, and `strace`, which sees the attempts too. With neither (a container that forbids
-//! user namespaces and ptrace) the open sockets of each process are looked at every few milliseconds, which can miss a
-//! short one. [`Isolated::means`] says which; a test without any of them does not exist.
+//! Two means, both used where the machine allows both: a network namespace that has a loopback and
+//! nothing else, so that no connection can succeed, and `strace`, which sees the attempts too. With
+//! neither (a container that forbids user namespaces and ptrace) the open sockets of each process
+//! are looked at every few milliseconds, which can miss a short one. [`Isolated::means`] says
+//! which; a test without any of them does not exist.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -24,7 +25,8 @@ const SAMPLED_EVERY: Duration = Duration::from_millis(2);
 /// How long a trace may need to be written to its end after its process has ended.
 const TRACE_SECONDS_MAX: u64 = 10;
 
-/// Puts the loopback up, shows that there is nothing else, and holds the namespace until its input ends.
+/// Puts the loopback up, shows that there is nothing else, and holds the namespace until its input
+/// ends.
 const HOLDER: &str = r#"
 import fcntl, socket, struct, sys
 IFF_UP, SIOCGIFFLAGS, SIOCSIFFLAGS = 1, 0x8913, 0x8914
@@ -116,8 +118,8 @@ impl Isolated {
         self.tracer.is_some()
     }
 
-    /// This program, to be run in here. The process that is spawned of it is the program itself: its id and its
-    /// exit status are the program's.
+    /// This program, to be run in here. The process that is spawned of it is the program itself:
+    /// its id and its exit status are the program's.
     pub fn command(&self, program: &Path) -> Command {
         let mut words: Vec<String> = Vec::new();
         if let Some(holder) = &self.namespace {
@@ -160,7 +162,8 @@ impl Isolated {
         }
     }
 
-    /// Where anything in here tried to connect to; with a namespace alone nothing is known, and nothing possible.
+    /// Where anything in here tried to connect to; with a namespace alone nothing is known, and
+    /// nothing possible.
     ///
     /// Waits for the traces of processes that have ended; so end them first.
     pub fn connections(&self) -> BTreeSet<SocketAddr> {
@@ -355,8 +358,8 @@ impl Drop for Sampler {
     }
 }
 
-/// The far ends of the connections that this process itself has made: not of those that it accepted on a port of its
-/// own.
+/// The far ends of the connections that this process itself has made: not of those that it accepted
+/// on a port of its own.
 fn remotes(process: u32) -> Vec<SocketAddr> {
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
         return Vec::new();

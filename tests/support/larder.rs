@@ -1,4 +1,5 @@
-//! Drives the real larder binary: writes its configuration, starts it, listens to what it says, ends it.
+//! Drives the real larder binary: writes its configuration, starts it, listens to what it says,
+//! ends it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -317,7 +318,8 @@ impl Larder {
         reply.text()
     }
 
-    /// The value of the metric whose name and labels are exactly these, as `larder_x_total{kind="file"}`.
+    /// The value of the metric whose name and labels are exactly these, as
+    /// `larder_x_total{kind="file"}`.
     pub fn metric(&self, name_and_labels: &str) -> Option<f64> {
         let text = self.metrics();
         let line = text
@@ -400,8 +402,8 @@ impl Larder {
         }
     }
 
-    /// Ends it properly, if it still runs, and starts it again on the same folder with the same settings;
-    /// on another port.
+    /// Ends it properly, if it still runs, and starts it again on the same folder with the same
+    /// settings; on another port.
     pub fn restart(mut self) -> Self {
         if self.wait(Duration::ZERO).is_none() {
             self.terminate();
@@ -456,8 +458,8 @@ impl Drop for Larder {
     }
 }
 
-/// The binary that belongs to these tests: given by cargo to tests and benches, found beside the folder of
-/// an example.
+/// The binary that belongs to these tests: given by cargo to tests and benches, found beside the
+/// folder of an example.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("LARDER_BINARY") {
         return path.into();
@@ -473,7 +475,8 @@ pub fn binary() -> PathBuf {
     folder.join("larder")
 }
 
-/// Of whoever runs the tests, in either case: nobody's proxy and nobody's certificates have a part in them.
+/// Of whoever runs the tests, in either case: nobody's proxy and nobody's certificates have a part
+/// in them.
 const FOREIGN: [&str; 7] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -577,7 +580,8 @@ impl Said {
         }
     }
 
-    /// Until both pipes are closed; a grandchild that holds them open is waited for one second only.
+    /// Until both pipes are closed; a grandchild that holds them open is waited for one second
+    /// only.
     fn wait_for_the_end(&self) {
         let until = Instant::now() + Duration::from_secs(1);
         while *self

@@ -82,7 +82,8 @@ impl Format {
         }
     }
 
-    /// The lock of a project that is for this minor release of Python and later; Pipfile.lock: for it alone.
+    /// The lock of a project that is for this minor release of Python and later; Pipfile.lock: for
+    /// it alone.
     pub fn lock(self, minor: u8, packages: &[Locked<'_>]) -> String {
         match self {
             Self::Uv => uv(minor, packages),

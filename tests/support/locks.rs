@@ -1,8 +1,8 @@
 //! The lock files in `tests/locks`, and exactly the files that they lock.
 //!
-//! They were made by the real tools against a stand-in that offered what [`publish_to`] offers; `tests/locks/README.md` says
-//! how. In them the index is `http://index.example/simple/` and its files are below `http://files.example/`; [`Lock::at`]
-//! puts a running stand-in in their places.
+//! They were made by the real tools against a stand-in that offered what [`publish_to`] offers;
+//! `tests/locks/README.md` says how. In them the index is `http://index.example/simple/` and its
+//! files are below `http://files.example/`; [`Lock::at`] puts a running stand-in in their places.
 
 use std::path::PathBuf;
 
@@ -94,7 +94,8 @@ impl Lock {
             .replace(FILES, index.files_origin())
     }
 
-    /// The file names that it locks, sorted; what the index offers and the lock does not name is missing here.
+    /// The file names that it locks, sorted; what the index offers and the lock does not name is
+    /// missing here.
     pub fn files(self) -> Vec<String> {
         let text = self.text();
         let mut files: Vec<String> = offers()

@@ -1,9 +1,9 @@
-//! The test bench: stand-ins for GitLab and for a public index, a raw client, a driver of the real binary, packages and Python
-//! clients.
+//! The test bench: stand-ins for GitLab and for a public index, a raw client, a driver of the real
+//! binary, packages and Python clients.
 //!
-//! Everything stays on 127.0.0.1, except that [`python`] installs its pinned clients once from wherever pip
-//! is configured to look. Nothing here knows larder's code: it is seen through its binary, its sockets and
-//! its folder.
+//! Everything stays on 127.0.0.1, except that [`python`] installs its pinned clients once from
+//! wherever pip is configured to look. Nothing here knows larder's code: it is seen through its
+//! binary, its sockets and its folder.
 //!
 //! ```ignore
 //! #[path = "../support/mod.rs"]
@@ -30,8 +30,8 @@
 //! }
 //! ```
 //!
-//! For flights: `let gate = gitlab.hold(Site::FileBody, 100_000)`, start readers, `gate.wait_for(1)`, look
-//! around, `gate.open()`.
+//! For flights: `let gate = gitlab.hold(Site::FileBody, 100_000)`, start readers,
+//! `gate.wait_for(1)`, look around, `gate.open()`.
 
 #![allow(
     dead_code,

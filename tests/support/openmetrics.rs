@@ -38,8 +38,9 @@ pub fn samples(text: &str) -> Vec<Sample> {
         .collect()
 }
 
-/// Reads OpenMetrics 1.0 text: metadata before samples, known types, a help for each, the unit in the name, samples named as
-/// their family's type wants, no family twice, no sample twice, buckets that only grow up to the count, `# EOF` last.
+/// Reads OpenMetrics 1.0 text: metadata before samples, known types, a help for each, the unit in
+/// the name, samples named as their family's type wants, no family twice, no sample twice, buckets
+/// that only grow up to the count, `# EOF` last.
 pub fn families(text: &str) -> Vec<Family> {
     let body = text
         .strip_suffix("# EOF\n")

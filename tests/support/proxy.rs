@@ -1,5 +1,5 @@
-//! A forward proxy on 127.0.0.1: CONNECT and absolute form, with or without a credential, over TLS or not. It finds names
-//! where it is told to, and misbehaves on command.
+//! A forward proxy on 127.0.0.1: CONNECT and absolute form, with or without a credential, over TLS
+//! or not. It finds names where it is told to, and misbehaves on command.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! The real clients pip, uv, twine and poetry, pinned, in virtual environments made once per machine; and commands
-//! run with nothing inherited.
+//! The real clients pip, uv, twine and poetry, pinned, in virtual environments made once per
+//! machine; and commands run with nothing inherited.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use super::isolated::Isolated;
 
-/// What is installed. The folder's name changes with it, so that an old environment is never taken for a
-/// new one.
+/// What is installed. The folder's name changes with it, so that an old environment is never taken
+/// for a new one.
 const PINNED: [&str; 4] = [
     "pip==26.3",
     "uv==0.13.9",
@@ -23,14 +23,15 @@ const PINNED: [&str; 4] = [
     "pypi-simple==1.8.0",
 ];
 
-/// The oldest pip that runs on every Python these tests run on: HTML alone, and whole wheels for their metadata.
+/// The oldest pip that runs on every Python these tests run on: HTML alone, and whole wheels for
+/// their metadata.
 const OLD_PIP: [&str; 1] = ["pip==21.3.1"];
 
 /// Apart from the others, because it brings half an index of its own.
 const POETRY: [&str; 1] = ["poetry==2.5.1"];
 
-/// The folder of the clients' programs; makes it on first use. `Err` says why it cannot be made, so that a
-/// test can skip.
+/// The folder of the clients' programs; makes it on first use. `Err` says why it cannot be made, so
+/// that a test can skip.
 pub fn clients() -> Result<&'static Path, &'static str> {
     static CLIENTS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     CLIENTS
@@ -78,8 +79,8 @@ pub fn pipenv() -> PathBuf {
         .join("pipenv")
 }
 
-/// The text of axe-core, which judges whether a page is accessible: out of a package for Python that carries it, without
-/// what that package needs to run.
+/// The text of axe-core, which judges whether a page is accessible: out of a package for Python
+/// that carries it, without what that package needs to run.
 pub fn axe() -> String {
     let programs = environment(&["--no-deps", "axe-playwright-python==0.1.8"])
         .unwrap_or_else(|reason| panic!("no axe-core: {reason}"));
@@ -111,8 +112,8 @@ fn environment(pinned: &[&str]) -> Result<PathBuf, String> {
         return Ok(programs);
     }
     let _ = std::fs::remove_dir_all(&environment);
-    // The machine's own settings for pip stay in force here, and only here: they say where packages come
-    // from.
+    // The machine's own settings for pip stay in force here, and only here: they say where packages
+    // come from.
     set_up(
         Command::new("python3")
             .args(["-m", "venv"])
@@ -170,8 +171,8 @@ impl Outcome {
     }
 }
 
-/// A user of the clients: a home and caches of its own, and an environment in which nothing is inherited
-/// but `PATH`.
+/// A user of the clients: a home and caches of its own, and an environment in which nothing is
+/// inherited but `PATH`.
 #[derive(Debug)]
 pub struct Workbench {
     home: TempDir,
@@ -280,9 +281,9 @@ impl Workbench {
     }
 }
 
-/// The right to run a client, which is work for a processor: as many run at once as there are processors, and
-/// one more. The other tests of a run mostly wait, so there are more of them at once; a client's patience begins
-/// with its turn.
+/// The right to run a client, which is work for a processor: as many run at once as there are
+/// processors, and one more. The other tests of a run mostly wait, so there are more of them at
+/// once; a client's patience begins with its turn.
 struct Turn;
 
 static RUNNING: Mutex<usize> = Mutex::new(0);

@@ -1,4 +1,5 @@
-//! A TCP relay on 127.0.0.1 that counts what passes through it: bytes to the client, and requests from it.
+//! A TCP relay on 127.0.0.1 that counts what passes through it: bytes to the client, and requests
+//! from it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 pub enum Ending {
     /// The framing proves that nothing is missing.
     Complete,
-    /// The body was to end with the connection, and the connection ended: nobody can tell whether it is
-    /// whole.
+    /// The body was to end with the connection, and the connection ended: nobody can tell whether
+    /// it is whole.
     Closed,
-    /// FIN before the end. `expected` is known from `Content-Length`; `got` is 0 and `expected` is `None`
-    /// where not even a head came.
+    /// FIN before the end. `expected` is known from `Content-Length`; `got` is 0 and `expected` is
+    /// `None` where not even a head came.
     CutShort { got: u64, expected: Option<u64> },
     /// RST.
     Reset { got: u64 },
@@ -150,8 +150,8 @@ impl Reading {
         }
     }
 
-    /// Takes what it can from the received bytes, but no more of the body than this in all. True once the
-    /// head is there with that much body, or the answer has ended.
+    /// Takes what it can from the received bytes, but no more of the body than this in all. True
+    /// once the head is there with that much body, or the answer has ended.
     pub(super) fn satisfied(&mut self, pending: &mut Vec<u8>, body: usize) -> bool {
         while self.ending.is_none() && self.digest(pending, body.saturating_sub(self.body.len())) {}
         if self.ending.is_some() {
@@ -160,7 +160,8 @@ impl Reading {
         self.ending.is_some() || (self.framing.is_some() && self.body.len() >= body)
     }
 
-    /// How many more bytes may be read from the socket to get to so much body; none is known before the head.
+    /// How many more bytes may be read from the socket to get to so much body; none is known before
+    /// the head.
     pub(super) fn missing(&self, body: usize) -> Option<usize> {
         self.framing.map(|_| body.saturating_sub(self.body.len()))
     }
@@ -202,8 +203,8 @@ impl Reading {
         }
     }
 
-    /// Takes one thing out of the received bytes: a head, a chunk's size, a piece of at most so many bytes.
-    /// False if that is not possible (yet).
+    /// Takes one thing out of the received bytes: a head, a chunk's size, a piece of at most so
+    /// many bytes. False if that is not possible (yet).
     fn digest(&mut self, pending: &mut Vec<u8>, most: usize) -> bool {
         match self.framing {
             None => self.take_head(pending),

@@ -1,5 +1,5 @@
-//! Looks into a cache folder from outside: which files are there, which are not what their names say, which
-//! hold a secret.
+//! Looks into a cache folder from outside: which files are there, which are not what their names
+//! say, which hold a secret.
 
 use std::path::{Path, PathBuf};
 

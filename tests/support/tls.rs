@@ -1,6 +1,7 @@
 //! A client that speaks TLS: HTTP/1.1 or HTTP/2, as it is told to offer.
 //!
-//! Asynchronous, because HTTP/2 is; [`run`] is for tests that are not. It trusts one authority and nobody else.
+//! Asynchronous, because HTTP/2 is; [`run`] is for tests that are not. It trusts one authority and
+//! nobody else.
 
 use std::future::Future;
 use std::io;
@@ -111,8 +112,8 @@ impl TlsClient {
         shown(&stranger.connect().await.expect("a handshake"))
     }
 
-    /// Asks something over HTTP/1.1, and tells whether that went on with a session of an earlier connection. Tickets come
-    /// behind the handshake.
+    /// Asks something over HTTP/1.1, and tells whether that went on with a session of an earlier
+    /// connection. Tickets come behind the handshake.
     pub async fn resumes(&self) -> bool {
         let mut stream = self.connect().await.expect("a handshake");
         let request =

@@ -1,14 +1,15 @@
 //! Ends what the tests have started when they are killed themselves and can end nothing.
 //!
-//! A process of its own holds the other end of a pipe, which the kernel closes with the tests, however they end. (The signal
-//! that Linux sends at a parent's death comes at the end of a *thread*, and each test is one.)
+//! A process of its own holds the other end of a pipe, which the kernel closes with the tests,
+//! however they end. (The signal that Linux sends at a parent's death comes at the end of a
+//! *thread*, and each test is one.)
 
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Reads `start PID` and `end PID`; at the end of its input it kills whatever has started and not ended. A signal to the whole
-/// group of processes, as Ctrl-C sends it, is not for the watchdog.
+/// Reads `start PID` and `end PID`; at the end of its input it kills whatever has started and not
+/// ended. A signal to the whole group of processes, as Ctrl-C sends it, is not for the watchdog.
 const SCRIPT: &str = r#"trap '' HUP INT QUIT TERM
 all=' '
 while read -r word pid; do

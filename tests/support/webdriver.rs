@@ -1,7 +1,8 @@
-//! A real browser: Chromium without a window, driven over WebDriver (HTTP and JSON) by chromedriver.
+//! A real browser: Chromium without a window, driven over WebDriver (HTTP and JSON) by
+//! chromedriver.
 //!
-//! Only what tests need of the protocol. Each browser has a profile of its own, asks nobody but 127.0.0.1, and ends with
-//! this.
+//! Only what tests need of the protocol. Each browser has a profile of its own, asks nobody but
+//! 127.0.0.1, and ends with this.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -144,7 +145,8 @@ impl Browser {
         std::fs::write(file, picture).expect("a writable file");
     }
 
-    /// What the console has been told since the last look: errors, warnings, what the policy forbade.
+    /// What the console has been told since the last look: errors, warnings, what the policy
+    /// forbade.
     pub fn console(&self) -> Vec<String> {
         self.log("browser")
             .iter()

@@ -64,7 +64,8 @@ impl Distribution {
         self
     }
 
-    /// Nothing is compressed: the bytes, and so the digests, do not depend on the version of a compressor.
+    /// Nothing is compressed: the bytes, and so the digests, do not depend on the version of a
+    /// compressor.
     pub fn stored(mut self) -> Self {
         self.packing = Packing::Stored;
         self

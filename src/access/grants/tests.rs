@@ -237,7 +237,8 @@ fn a_revocation_ends_every_right_and_says_how_many() {
 }
 
 proptest! {
-    /// A question that is under way while everything is revoked was answered by a GitLab that may not have known yet.
+    /// A question that is under way while everything is revoked was answered by a GitLab that may
+    /// not have known yet.
     #[test]
     fn no_word_asked_for_before_a_revocation_counts_after_it(asked in 0..50_u64, revoked in 0..50_u64, late: bool) {
         let world = world();
@@ -256,8 +257,9 @@ proptest! {
         prop_assert_eq!(proven(world.access.file(world.bob, &file("projects/42", SHA), now)), counts);
     }
 
-    /// Questions overlap, and their answers come in any order: no answer brings back what GitLab, or the operator, ended
-    /// after it was asked for. One that was asked for after all of that counts.
+    /// Questions overlap, and their answers come in any order: no answer brings back what GitLab,
+    /// or the operator, ended after it was asked for. One that was asked for after all of that
+    /// counts.
     #[test]
     fn no_late_answer_brings_back_what_ended_after_its_question(
         events in prop::collection::vec((0..5_u8, 1..40_u64, any::<bool>()), 1..30),

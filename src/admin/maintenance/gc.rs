@@ -1,8 +1,9 @@
 //! `gc`: removes what nobody needs.
 //!
-//! In this order: lines of the index that lead nowhere any more, bodies that no line leads to, what is over the budget,
-//! what was set aside long ago; then the index's files are shortened. Owns the rules, which are pure. Must not remove
-//! what is under way: a body younger than [`YOUNG`], or put in again meanwhile, stays.
+//! In this order: lines of the index that lead nowhere any more, bodies that no line leads to, what
+//! is over the budget, what was set aside long ago; then the index's files are shortened. Owns the
+//! rules, which are pure. Must not remove what is under way: a body younger than [`YOUNG`], or put
+//! in again meanwhile, stays.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -14,10 +15,12 @@ use crate::registry::{Scope, is_portable};
 use crate::store::{IndexLine, IndexSubject, Removal, Store, StoredBlob};
 use crate::values::digest::Digest;
 
-/// A body that nothing refers to is left alone for so long: whoever put it in may be about to write down whose it is.
+/// A body that nothing refers to is left alone for so long: whoever put it in may be about to write
+/// down whose it is.
 const YOUNG: Duration = Duration::from_secs(3600);
 
-/// A line without its body is kept for so long: it holds the validators with which the body is asked for again.
+/// A line without its body is kept for so long: it holds the validators with which the body is
+/// asked for again.
 const LINE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What was set aside is kept for so long, for a person to look at.
@@ -192,7 +195,8 @@ fn why_needless(
         IndexSubject::Withdrawn { .. } => {
             (!is_served).then_some("its mirror is no longer configured")
         }
-        // What a mirror's path yielded once is what it must yield again, where its page does not say (`unhashed_files`).
+        // What a mirror's path yielded once is what it must yield again, where its page does not
+        // say (`unhashed_files`).
         IndexSubject::File { file, .. } if file.scope.is_mirror() && is_served => None,
         IndexSubject::File { .. } | IndexSubject::Page { .. } | IndexSubject::Metadata { .. } => {
             gone

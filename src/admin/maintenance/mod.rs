@@ -1,7 +1,9 @@
-//! Looking after the store: verify, gc, stats, ls, purge; each as a plan first, then done. And refresh, which asks.
+//! Looking after the store: verify, gc, stats, ls, purge; each as a plan first, then done. And
+//! refresh, which asks.
 //!
-//! Works beside clients and never touches what is under way. Everything but refresh blocks and runs on one thread; all of it
-//! ends when nobody wants to hear of it any more; what was done by then stays done and leaves the store whole. Must not know who asked.
+//! Works beside clients and never touches what is under way. Everything but refresh blocks and runs
+//! on one thread; all of it ends when nobody wants to hear of it any more; what was done by then
+//! stays done and leaves the store whole. Must not know who asked.
 
 mod census;
 mod error;
@@ -25,7 +27,8 @@ use crate::index::Pages;
 use crate::store::{Store, StoreError};
 pub use error::MaintenanceError;
 
-/// Obeys the orders about the store. All methods that are not `async` block: run them on a blocking thread.
+/// Obeys the orders about the store. All methods that are not `async` block: run them on a blocking
+/// thread.
 pub struct Maintenance {
     store: Arc<Store>,
     pages: Arc<Pages>,
@@ -104,7 +107,8 @@ impl Maintenance {
         purged
     }
 
-    /// Asks for pages again, and tells what changed. GitLab is asked in the caller's name, if it shows a credential.
+    /// Asks for pages again, and tells what changed. GitLab is asked in the caller's name, if it
+    /// shows a credential.
     ///
     /// # Errors
     /// When the folder cannot be read, or the order names nothing that could be.

@@ -1,7 +1,7 @@
 //! `purge`: removes what is named, needed or not.
 //!
-//! Lines first, then the bodies to which no other line leads. What is being downloaded meanwhile is left alone, and is
-//! there again when it is done. Must not know what is in memory.
+//! Lines first, then the bodies to which no other line leads. What is being downloaded meanwhile is
+//! left alone, and is there again when it is done. Must not know what is in memory.
 
 use std::collections::HashSet;
 
@@ -47,7 +47,8 @@ impl PurgeTarget {
         })
     }
 
-    /// Whether the line says something of what is meant. Metadata has no address of its own: see [`Self::wheel`].
+    /// Whether the line says something of what is meant. Metadata has no address of its own: see
+    /// [`Self::wheel`].
     fn takes(&self, line: &IndexLine) -> bool {
         match (self, &line.subject) {
             (Self::All, _) => true,

@@ -1,7 +1,8 @@
 //! `refresh`: pages fetched again because an operator orders it.
 //!
-//! Owns which pages are meant. A mirror is asked anonymously, GitLab with the operator's credential; without one GitLab is
-//! not asked now, and the page's next request asks. Must not know how a page is fetched.
+//! Owns which pages are meant. A mirror is asked anonymously, GitLab with the operator's
+//! credential; without one GitLab is not asked now, and the page's next request asks. Must not know
+//! how a page is fetched.
 
 use std::collections::BTreeMap;
 

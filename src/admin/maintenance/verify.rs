@@ -1,7 +1,7 @@
 //! `verify`: every body is hashed again, every line of the index read again.
 //!
-//! What is wrong is set aside, and what was said of it withdrawn, so that it is fetched again. Must not judge what is
-//! needed.
+//! What is wrong is set aside, and what was said of it withdrawn, so that it is fetched again. Must
+//! not judge what is needed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -125,7 +125,8 @@ struct Wrong {
     bytes: u64,
     /// It had no bytes at all.
     emptied: bool,
-    /// It was on the disk before anything referred to it, as files are and pages are not: that it is empty is damage.
+    /// It was on the disk before anything referred to it, as files are and pages are not: that it
+    /// is empty is damage.
     synced: bool,
     addresses: Vec<String>,
 }
@@ -146,7 +147,8 @@ fn check_lines(
                 if wrong.addresses.len() < ADDRESSES_MAX {
                     wrong.addresses.push(line.name().to_owned());
                 }
-                // A page's line would vouch for a page that nobody has; a file's goes on telling what it should be.
+                // A page's line would vouch for a page that nobody has; a file's goes on telling
+                // what it should be.
                 if matches!(line.subject, IndexSubject::Page { .. }) {
                     store.forget(line)?;
                 } else {

@@ -1,6 +1,7 @@
 //! The numbers that are looked at, as metric families: names, helps, units, labels.
 //!
-//! Every label's values are words of closed sets or configured names. Must not compute, nor look anything up.
+//! Every label's values are words of closed sets or configured names. Must not compute, nor look
+//! anything up.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,8 +1,9 @@
-//! What was answered lately, and how much of it came from here: an hour by the minute, a day by the half hour, a week by
-//! the day.
+//! What was answered lately, and how much of it came from here: an hour by the minute, a day by the
+//! half hour, a week by the day.
 //!
-//! [`Rings`] is pure and of fixed size: rings of sums, whose places are taken again as time goes by. A quiet time is
-//! empty, not missing. It begins anew with the process. Must not know who asked, or for what.
+//! [`Rings`] is pure and of fixed size: rings of sums, whose places are taken again as time goes
+//! by. A quiet time is empty, not missing. It begins anew with the process. Must not know who
+//! asked, or for what.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ pub struct Served {
     pub hits: u64,
     /// Body bytes.
     pub sent_bytes: u64,
-    /// Of these, not fetched for this request: from the store, or from a download that began for somebody else.
+    /// Of these, not fetched for this request: from the store, or from a download that began for
+    /// somebody else.
     pub saved_bytes: u64,
 }
 
@@ -63,7 +65,8 @@ impl Served {
     }
 }
 
-/// A window of time up to now, in pieces of one length, the oldest first. The last one has only begun.
+/// A window of time up to now, in pieces of one length, the oldest first. The last one has only
+/// begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     pub piece: Duration,

@@ -1,7 +1,7 @@
 //! Numbers as Prometheus reads them: what the edge counts, and the text of everything.
 //!
-//! Owns the registry and the names, helps and labels of what is counted here; what is only looked at is
-//! `exposition`'s. Labels are words from closed sets. Must not compute.
+//! Owns the registry and the names, helps and labels of what is counted here; what is only looked
+//! at is `exposition`'s. Labels are words from closed sets. Must not compute.
 
 mod connections;
 mod exposition;
@@ -214,7 +214,8 @@ impl Metrics {
         since(&self.stale_at, now)
     }
 
-    /// The text that a scraper reads and its media type: OpenMetrics for a client that accepts it, else the text format 0.0.4.
+    /// The text that a scraper reads and its media type: OpenMetrics for a client that accepts it,
+    /// else the text format 0.0.4.
     pub fn encode<'a>(
         &self,
         readings: Readings,

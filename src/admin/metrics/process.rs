@@ -1,7 +1,7 @@
 //! What the kernel says of this process, under the names that every Prometheus client uses.
 //!
-//! Reads `/proc/self`, which is there also in a unit with `ProcSubset=pid`; what cannot be read is left out. Must not
-//! know larder.
+//! Reads `/proc/self`, which is there also in a unit with `ProcSubset=pid`; what cannot be read is
+//! left out. Must not know larder.
 
 #![expect(
     clippy::disallowed_methods,

@@ -1,8 +1,9 @@
 //! Where clients reach this larder, as the lines to copy say it.
 //!
-//! What the operator configured (`public_url`), else what the reader's own browser called, if it is a plain host and port,
-//! else the address that is listened on. A `Host` field is what anybody may send, so that only the one who sent it is ever
-//! shown it: the page is never stored. Must not know HTTP beyond that one field.
+//! What the operator configured (`public_url`), else what the reader's own browser called, if it is
+//! a plain host and port, else the address that is listened on. A `Host` field is what anybody may
+//! send, so that only the one who sent it is ever shown it: the page is never stored. Must not know
+//! HTTP beyond that one field.
 
 /// Longest host and port that is repeated, in bytes: a DNS name of 253 and a port.
 const AUTHORITY_BYTES_MAX: usize = 260;
@@ -36,7 +37,8 @@ impl Origin {
         format!("{}{path}", self.0)
     }
 
-    /// The same with a user and a password, as some tools want it; both are placeholders or shell variables.
+    /// The same with a user and a password, as some tools want it; both are placeholders or shell
+    /// variables.
     pub(super) fn with_login(&self, login: &str, path: &str) -> String {
         match self.0.split_once("://") {
             Some((scheme, rest)) => format!("{scheme}://{login}@{rest}{path}"),
@@ -73,7 +75,8 @@ impl Origin {
     }
 }
 
-/// Whether text is a host and perhaps a port, of letters that mean nothing to HTML, URLs or a shell.
+/// Whether text is a host and perhaps a port, of letters that mean nothing to HTML, URLs or a
+/// shell.
 fn is_authority(text: &str) -> bool {
     if text.is_empty() || text.len() > AUTHORITY_BYTES_MAX {
         return false;

@@ -1,7 +1,7 @@
 //! One stretch of time as bars: what was sent, and how much of it was saved.
 //!
-//! Pure: two paths in the user units of an SVG, so that a stylesheet gives them their colours and no bar needs an element
-//! of its own. Must not know what the bars stand for.
+//! Pure: two paths in the user units of an SVG, so that a stylesheet gives them their colours and
+//! no bar needs an element of its own. Must not know what the bars stand for.
 
 use std::fmt::Write;
 

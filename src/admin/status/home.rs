@@ -1,6 +1,7 @@
 //! The page at `/-/`: how larder is, and how to use it.
 //!
-//! Works without its script: then it is a picture of one moment, and lines are copied by hand. Must not know HTTP.
+//! Works without its script: then it is a picture of one moment, and lines are copied by hand. Must
+//! not know HTTP.
 
 use maud::{Markup, html};
 

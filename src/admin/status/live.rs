@@ -1,7 +1,8 @@
-//! The sections that change while one looks: rendered into the page, and again by themselves whenever its script asks.
+//! The sections that change while one looks: rendered into the page, and again by themselves
+//! whenever its script asks.
 //!
-//! Each is an element with an id and `data-live`, by which the script finds what it replaces. Must not know how a report
-//! came about.
+//! Each is an element with an id and `data-live`, by which the script finds what it replaces. Must
+//! not know how a report came about.
 
 use std::time::Duration;
 

@@ -1,13 +1,14 @@
-//! The pages for people: larder's status and how to use it (`/-/`, `/-/status`), and one project's files.
+//! The pages for people: larder's status and how to use it (`/-/`, `/-/status`), and one project's
+//! files.
 //!
 //! ```text
 //! Overview (readings of one moment) ─▶ Report ─▶ JSON, live sections, the page
 //! a page that its reader may have   ─▶ Project ─▶ JSON, a page
 //! ```
 //!
-//! Any client that can connect sees the status, so it names no package of GitLab's, no path of the disk, no upstream's
-//! address, no caller and no credential. A project is shown only to a caller who may have its page. Must not ask any
-//! upstream, and must not know HTTP.
+//! Any client that can connect sees the status, so it names no package of GitLab's, no path of the
+//! disk, no upstream's address, no caller and no credential. A project is shown only to a caller
+//! who may have its page. Must not ask any upstream, and must not know HTTP.
 
 mod address;
 mod chart;

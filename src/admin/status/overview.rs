@@ -1,4 +1,5 @@
-//! What the status page shows, as values from one moment: the readings, and what is only looked at for a page.
+//! What the status page shows, as values from one moment: the readings, and what is only looked at
+//! for a page.
 //!
 //! Must not judge anything.
 

@@ -1,7 +1,8 @@
-//! What a browser may do with a page of larder's: the Content-Security-Policy, and the one style and one script.
+//! What a browser may do with a page of larder's: the Content-Security-Policy, and the one style
+//! and one script.
 //!
-//! Both are in the page itself and allowed by the hash of their very text; nothing is fetched from anywhere but here. Must
-//! not know what a page shows.
+//! Both are in the page itself and allowed by the hash of their very text; nothing is fetched from
+//! anywhere but here. Must not know what a page shows.
 
 use std::sync::LazyLock;
 

@@ -1,8 +1,9 @@
 //! One project as people look at it: its versions, newest first, and what is known of each file.
 //!
-//! Made of the very page that clients get, after its reader was let in, so that it shows nobody more than that page does;
-//! with a look at what is held. Everything on it was written by whoever uploads, and is text here, never markup; links are
-//! made of routes that were understood. Must not know HTML, or how the page was come by.
+//! Made of the very page that clients get, after its reader was let in, so that it shows nobody
+//! more than that page does; with a look at what is held. Everything on it was written by whoever
+//! uploads, and is text here, never markup; links are made of routes that were understood. Must not
+//! know HTML, or how the page was come by.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -74,8 +75,8 @@ pub struct ProjectPage {
 }
 
 impl ProjectPage {
-    /// Reads the page that the reader was given. `held_size` tells of an address how many bytes it yields if they are
-    /// here, and may block.
+    /// Reads the page that the reader was given. `held_size` tells of an address how many bytes it
+    /// yields if they are here, and may block.
     pub fn read(
         &self,
         page: &Page,

@@ -1,8 +1,8 @@
 //! The status as it is told: the page and `/-/status` are two spellings of one [`Report`].
 //!
-//! Pure: an [`Overview`] in, words and numbers out. Every number has its unit in its name. The JSON is described in
-//! `docs/status.md`; [`SCHEMA`] moves when a name or a meaning in it changes, not when something is added. Must not know
-//! HTTP or HTML.
+//! Pure: an [`Overview`] in, words and numbers out. Every number has its unit in its name. The JSON
+//! is described in `docs/status.md`; [`SCHEMA`] moves when a name or a meaning in it changes, not
+//! when something is added. Must not know HTTP or HTML.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -305,7 +305,8 @@ impl DownloadsReport {
 }
 
 impl DownloadReport {
-    /// A file's name is shown only if it is a mirror's: what GitLab has is for callers who may read it.
+    /// A file's name is shown only if it is a mirror's: what GitLab has is for callers who may read
+    /// it.
     fn of(download: &DownloadProgress) -> Self {
         let scope = &download.file.scope;
         let filename = match scope.is_mirror() {

@@ -1,4 +1,5 @@
-//! Set me up: the lines that make each tool use this larder, with the right address and placeholders for what is secret.
+//! Set me up: the lines that make each tool use this larder, with the right address and
+//! placeholders for what is secret.
 //!
 //! Pure. The token is never more than a placeholder, whoever reads the page. Must not know HTML.
 
@@ -39,7 +40,8 @@ pub(super) struct Step {
 }
 
 impl Choice {
-    /// Reads the form's fields. What is not understood stands as a placeholder, with a word about it.
+    /// Reads the form's fields. What is not understood stands as a placeholder, with a word about
+    /// it.
     pub(super) fn read(kind: Option<&str>, id: Option<&str>, mirrors: &[Scope]) -> Option<Self> {
         let id = id.unwrap_or_default().trim();
         let kind = match kind {

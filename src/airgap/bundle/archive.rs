@@ -13,7 +13,8 @@ pub(super) const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
 /// Every user of the machine that unpacks may read.
 const MODE: u32 = 0o644;
 
-/// The only header that an entry of this name and size may have. `None` for a name that does not fit.
+/// The only header that an entry of this name and size may have. `None` for a name that does not
+/// fit.
 pub(super) fn header(name: &str, size: u64) -> Option<[u8; BLOCK_BYTES]> {
     let mut header = Header::new_ustar();
     header.set_path(name).ok()?;

@@ -1,7 +1,8 @@
 //! The manifest: every file, page and blob of a bundle, a JSON line each.
 //!
-//! Owns what the lines say and that they agree with each other: whatever was read as a [`Manifest`] names only addresses of
-//! ours, and each of its contents once. Must not know which of them are there.
+//! Owns what the lines say and that they agree with each other: whatever was read as a [`Manifest`]
+//! names only addresses of ours, and each of its contents once. Must not know which of them are
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +94,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of these files and pages. All contents are in part 1 until [`Self::place`] says otherwise.
+    /// The manifest of these files and pages. All contents are in part 1 until [`Self::place`] says
+    /// otherwise.
     ///
     /// # Errors
     /// When a line is no line of a bundle.

@@ -10,13 +10,15 @@
 //! blobs/sha256/ab/<hex>   files and metadata by content, each once, in the order of their digests
 //! ```
 //!
-//! It is an uncompressed ustar and canonical: the manifest decides every header and every padding byte, so that the reader
-//! compares each, and no name in the tar is ever used as a path. Nothing is compressed: wheels and archives are already, and
-//! so there is no decoder on the way in. A delta has the whole manifest and only the blobs that its base has not; a part
-//! of a split bundle has the whole manifest and all pages, and says which blobs are in which part.
+//! It is an uncompressed ustar and canonical: the manifest decides every header and every padding
+//! byte, so that the reader compares each, and no name in the tar is ever used as a path. Nothing
+//! is compressed: wheels and archives are already, and so there is no decoder on the way in. A
+//! delta has the whole manifest and only the blobs that its base has not; a part of a split bundle
+//! has the whole manifest and all pages, and says which blobs are in which part.
 //!
-//! To an OCI image layout it maps entry by entry: `blobs/sha256/ab/<hex>` is that layout's `blobs/sha256/<hex>`, the
-//! manifest would be the config blob, and each file a layer titled with its name.
+//! To an OCI image layout it maps entry by entry: `blobs/sha256/ab/<hex>` is that layout's
+//! `blobs/sha256/<hex>`, the manifest would be the config blob, and each file a layer titled with
+//! its name.
 //!
 //! Pure: bytes in, bytes out. Must not know the store, callers, or how bytes travel.
 

@@ -12,8 +12,9 @@ pub enum PartError {
     TooMany,
 }
 
-/// The part of each blob, from 1, and how many parts there are. `sizes` are in order, `overhead` is what every part has
-/// besides blobs; each part is at most `limit` bytes, all of them if there is none.
+/// The part of each blob, from 1, and how many parts there are. `sizes` are in order, `overhead` is
+/// what every part has besides blobs; each part is at most `limit` bytes, all of them if there is
+/// none.
 ///
 /// # Errors
 /// [`PartError`].

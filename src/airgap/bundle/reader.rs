@@ -1,5 +1,5 @@
-//! Reads a bundle, and believes nothing of it: every byte is either compared with the only one it may be, or part of
-//! something whose sha256 is known.
+//! Reads a bundle, and believes nothing of it: every byte is either compared with the only one it
+//! may be, or part of something whose sha256 is known.
 //!
 //! Must not know what becomes of the items.
 
@@ -80,7 +80,8 @@ impl<R: Read> BundleReader<R> {
         Ok((front, this))
     }
 
-    /// Reads one item, which must be the next, giving its bytes to `keep` before their sha256 is known to be right.
+    /// Reads one item, which must be the next, giving its bytes to `keep` before their sha256 is
+    /// known to be right.
     ///
     /// # Errors
     /// [`BundleError`], naming the item; [`BundleError::Keep`] when `keep` failed.

@@ -12,7 +12,8 @@ use super::manifest::Manifest;
 use super::{CONTENTS, DESCRIPTION, FORMAT, MANIFEST, SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums};
 use crate::values::digest::{Digest, Hasher};
 
-/// A bundle as it is to be written: the manifest in its lasting form, and what all parts say of themselves.
+/// A bundle as it is to be written: the manifest in its lasting form, and what all parts say of
+/// themselves.
 pub struct BundlePlan {
     manifest: Manifest,
     lines: Vec<u8>,
@@ -66,7 +67,8 @@ impl BundlePlan {
         self.parts
     }
 
-    /// What every part has besides blobs, in bytes; what the lists of blobs take is counted as if all were in each.
+    /// What every part has besides blobs, in bytes; what the lists of blobs take is counted as if
+    /// all were in each.
     pub fn overhead(manifest: &Manifest) -> Result<u64, BundleError> {
         let mut widest = manifest.clone();
         widest.place(|_| Some(super::description::PARTS_MAX));

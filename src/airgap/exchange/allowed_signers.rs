@@ -1,6 +1,7 @@
 //! Who may sign: a file of keys as `ssh-keygen` reads it (ssh-keygen(1), ALLOWED SIGNERS). Pure.
 //!
-//! A line that cannot be read allows nothing; what was wrong with it is told when no other line allows the key.
+//! A line that cannot be read allows nothing; what was wrong with it is told when no other line
+//! allows the key.
 
 use std::time::{Duration, SystemTime};
 
@@ -105,7 +106,8 @@ impl Signer {
             ("namespaces", Some(patterns)) if self.namespaces.is_none() => {
                 self.namespaces = Some(patterns.to_owned())
             }
-            // Without a time zone in it, a date is its author's local one: it never allows more than meant.
+            // Without a time zone in it, a date is its author's local one: it never allows more
+            // than meant.
             ("valid-after", _) => {
                 self.valid_after = date(|time, by| time.checked_add(by), WEST_OF_UTC)?
             }
@@ -166,7 +168,8 @@ fn unquoted(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The first word, whose quotes may hold blanks, and what follows it. Quotes around the whole of it are not part of it.
+/// The first word, whose quotes may hold blanks, and what follows it. Quotes around the whole of it
+/// are not part of it.
 fn word(text: &str) -> Option<(String, &str)> {
     let mut quoted = false;
     let mut before = ' ';
@@ -216,7 +219,8 @@ fn moment(text: &str, of_local: impl Fn(SystemTime) -> Option<SystemTime>) -> Op
     }
 }
 
-/// Whether a list of patterns, separated by commas, has this; one with `!` that matches takes it out (ssh_config(5), PATTERNS).
+/// Whether a list of patterns, separated by commas, has this; one with `!` that matches takes it
+/// out (ssh_config(5), PATTERNS).
 fn matches_list(patterns: &str, text: &str) -> bool {
     let mut found = false;
     for pattern in patterns.split(',') {
@@ -229,7 +233,8 @@ fn matches_list(patterns: &str, text: &str) -> bool {
     found
 }
 
-/// With `*` for anything and `?` for one character. Looks back to the last `*` only, so that it takes no longer than it must.
+/// With `*` for anything and `?` for one character. Looks back to the last `*` only, so that it
+/// takes no longer than it must.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let mut p = 0;
     let mut t = 0;

@@ -1,7 +1,7 @@
 //! `export`: what a bundle would hold, and the bytes it is made of.
 //!
-//! The daemon says what there is; the command writes, splits and signs the bundle, with the keys and onto the disk of its
-//! caller. Must not know tars.
+//! The daemon says what there is; the command writes, splits and signs the bundle, with the keys
+//! and onto the disk of its caller. Must not know tars.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -266,13 +266,14 @@ fn is_withdrawn(held: &HeldFile, known: &HashSet<&PageRef>, withdrawn: &HashSet<
     page.is_some_and(|page| withdrawn.contains(&page))
 }
 
-/// Whether a file is on no page although the page that would list it is here. A mirror's file is found by its page alone, so
-/// that it was listed once; GitLab's may be newer than its page.
+/// Whether a file is on no page although the page that would list it is here. A mirror's file is
+/// found by its page alone, so that it was listed once; GitLab's may be newer than its page.
 fn was_taken_off(held: &HeldFile, read: &HashSet<PageRef>) -> bool {
     held.file.scope.is_mirror() && pages_of(held).any(|page| read.contains(&page))
 }
 
-/// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a distribution.
+/// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a
+/// distribution.
 fn is_published_metadata(held: &HeldFile) -> bool {
     match held.file.mirror_path() {
         Some(path) => path.metadata_of().is_some(),
@@ -280,7 +281,8 @@ fn is_published_metadata(held: &HeldFile) -> bool {
     }
 }
 
-/// Where the page says which metadata the mirror itself publishes, that is what is carried, if it is held.
+/// Where the page says which metadata the mirror itself publishes, that is what is carried, if it
+/// is held.
 fn prefer_published(
     listing: &ProjectListing,
     held: &mut BTreeMap<String, HeldFile>,

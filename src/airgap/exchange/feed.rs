@@ -1,6 +1,7 @@
 //! A body that arrives, for its reader on a blocking thread.
 //!
-//! Owns the hand-over, which holds a few pieces and then lets the sender wait. Must not know what is in the body.
+//! Owns the hand-over, which holds a few pieces and then lets the sender wait. Must not know what
+//! is in the body.
 
 use std::io::{self, Read};
 

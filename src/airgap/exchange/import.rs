@@ -1,8 +1,10 @@
-//! `import`: a bundle that arrives is checked, staged, and only then becomes part of the store; its pages last.
+//! `import`: a bundle that arrives is checked, staged, and only then becomes part of the store; its
+//! pages last.
 //!
-//! Order: the front and its sums, the signature, the base, room, every page and blob while it comes in, the end. Until all of
-//! that is right nothing of the store has changed. A part of a split bundle brings its files; pages become visible with
-//! the part that makes the bundle whole. Nothing is ever removed or evicted. Must not know how bytes travel.
+//! Order: the front and its sums, the signature, the base, room, every page and blob while it comes
+//! in, the end. Until all of that is right nothing of the store has changed. A part of a split
+//! bundle brings its files; pages become visible with the part that makes the bundle whole. Nothing
+//! is ever removed or evicted. Must not know how bytes travel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -30,7 +32,8 @@ use crate::values::digest::Digest;
 pub struct Import {
     /// Checks everything and changes nothing.
     pub check: bool,
-    /// Takes a bundle without a signature although keys are configured. A wrong signature is refused all the same.
+    /// Takes a bundle without a signature although keys are configured. A wrong signature is
+    /// refused all the same.
     pub unsigned: bool,
 }
 

@@ -52,8 +52,9 @@ impl BundleService {
         }
     }
 
-    /// A project's page as it is stored, in whichever formats. One that cannot be read counts as none. Which files there are
-    /// says the one of which upstream spoke last, for an older one may list what was taken off since.
+    /// A project's page as it is stored, in whichever formats. One that cannot be read counts as
+    /// none. Which files there are says the one of which upstream spoke last, for an older one may
+    /// list what was taken off since.
     pub(super) fn listing(&self, page: &PageRef) -> Result<Option<StoredListing>, StoreError> {
         let route = Route::Page(page.clone());
         let mut found = Vec::new();

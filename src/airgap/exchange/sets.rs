@@ -1,7 +1,7 @@
 //! `set`: which files a named set has.
 //!
-//! The order's body is a line of JSON, then a line for each file: its sha256, two spaces, its address. Must not know how
-//! sets are stored.
+//! The order's body is a line of JSON, then a line for each file: its sha256, two spaces, its
+//! address. Must not know how sets are stored.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 //! Signatures over bundles (SSHSIG): made by `ssh-keygen`, checked here.
 //!
-//! Made by its own program and not by a library: it knows every kind of key that its agents and hardware offer. Checked
-//! without it, because the machine behind the gap is often a container that has none; a person without larder checks with
-//! the program all the same. Must not know bundles.
+//! Made by its own program and not by a library: it knows every kind of key that its agents and
+//! hardware offer. Checked without it, because the machine behind the gap is often a container that
+//! has none; a person without larder checks with the program all the same. Must not know bundles.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Signatures as `ssh-keygen -Y sign` makes them (OpenSSH, PROTOCOL.sshsig): taken apart, and checked against the key inside.
+//! Signatures as `ssh-keygen -Y sign` makes them (OpenSSH, PROTOCOL.sshsig): taken apart, and
+//! checked against the key inside.
 //!
 //! The cryptography is that of TLS here. Must not know who may sign, nor bundles. Pure.
 
@@ -112,7 +113,8 @@ fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
     lines.eq(body.bytes()).then_some(bytes)
 }
 
-/// Checks a signature of SSH (RFC 4253 §6.6, RFC 5656, RFC 8332, RFC 8709; OpenSSH, PROTOCOL.u2f) by its key.
+/// Checks a signature of SSH (RFC 4253 §6.6, RFC 5656, RFC 8332, RFC 8709; OpenSSH, PROTOCOL.u2f)
+/// by its key.
 fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
     let mut key = Wire(key);
     let mut signature = Wire(signature);

@@ -1,7 +1,7 @@
 //! A part of what a lock file locks: some of its groups, some of its extras. Pure.
 //!
-//! Owns what the lock would be without the others: a lock of the same format, so that its reader need not know. Must not know
-//! what a lock's files are.
+//! Owns what the lock would be without the others: a lock of the same format, so that its reader
+//! need not know. Must not know what a lock's files are.
 
 mod asked;
 mod lists;

@@ -1,7 +1,8 @@
-//! What constraints make of a requirement: they restrict it where their markers hold, and may say where it comes from.
+//! What constraints make of a requirement: they restrict it where their markers hold, and may say
+//! where it comes from.
 //!
-//! An input is read for several machines at once, so a requirement becomes one for each set of markers that may hold
-//! together. Pure.
+//! An input is read for several machines at once, so a requirement becomes one for each set of
+//! markers that may hold together. Pure.
 
 use pep440_rs::VersionSpecifiers;
 
@@ -100,7 +101,8 @@ impl ConstraintSet<'_> {
         self
     }
 
-    /// Whether there may be a machine on which the marker holds: two that exclude each other would ask for what is nowhere.
+    /// Whether there may be a machine on which the marker holds: two that exclude each other would
+    /// ask for what is nowhere.
     fn is_possible(&self) -> bool {
         let Some(marker) = &self.marker else {
             return true;

@@ -1,4 +1,5 @@
-//! What a lock file says, and the few things that all formats write alike: files, hashes, versions, markers.
+//! What a lock file says, and the few things that all formats write alike: files, hashes, versions,
+//! markers.
 //!
 //! Must not know any one format.
 
@@ -22,7 +23,8 @@ pub struct LockContents {
     pub wanted: Vec<WantedProject>,
     /// What it names and no index can give.
     pub left_out: Vec<NonIndexPackage>,
-    /// Those of `wanted` that are neither pinned nor hashed: what a client takes may be another file tomorrow.
+    /// Those of `wanted` that are neither pinned nor hashed: what a client takes may be another
+    /// file tomorrow.
     pub unlocked: Vec<Unlocked>,
     /// Those of `wanted` with files that are locked by digests other than sha256 alone.
     pub uncompared: Vec<Uncompared>,
@@ -65,7 +67,8 @@ impl NonIndexSource {
     }
 }
 
-/// A package as a format locks it: to one version, and to files or to digests of them, as far as it says.
+/// A package as a format locks it: to one version, and to files or to digests of them, as far as it
+/// says.
 #[derive(Default)]
 pub(super) struct LockedPackage<'l> {
     pub name: &'l str,
@@ -92,7 +95,8 @@ pub struct Uncompared {
     pub place: String,
 }
 
-/// Why an input cannot be taken: its author is to blame, or this version of larder, which then says so.
+/// Why an input cannot be taken: its author is to blame, or this version of larder, which then says
+/// so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {why}")]
 pub struct LockError {
@@ -198,7 +202,8 @@ impl LockContents {
         Ok(())
     }
 
-    /// Adds what one project needs. A format that names the same files twice (once for each extra) means either.
+    /// Adds what one project needs. A format that names the same files twice (once for each extra)
+    /// means either.
     pub(super) fn add(&mut self, wanted: WantedProject) {
         let known = self.wanted.iter_mut().rev().find(|known| {
             known.project == wanted.project

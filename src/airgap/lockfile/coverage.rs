@@ -1,6 +1,7 @@
 //! The machines that a lock is for as a whole: its Pythons, and its environments. Pure.
 //!
-//! Outside of them its tool refuses to install, whatever its packages say. Must not know any package.
+//! Outside of them its tool refuses to install, whatever its packages say. Must not know any
+//! package.
 
 use pep440_rs::VersionSpecifiers;
 use serde::Deserialize;
@@ -139,7 +140,8 @@ fn of_pipfile(name: &str, text: &str) -> Result<Coverage, LockError> {
 }
 
 impl PdmTarget {
-    /// As markers that all hold; a platform that is not known to be of one system restricts nothing.
+    /// As markers that all hold; a platform that is not known to be of one system restricts
+    /// nothing.
     fn conditions(&self) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some(specifiers) = contents::requires_python(self.requires_python.as_deref()) {

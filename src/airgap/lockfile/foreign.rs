@@ -87,7 +87,8 @@ const YAML: &str = "YAML, and no lock file for Python packages is: name uv.lock,
 const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a \
                     requirements file";
 
-/// What a file of this name is, if it is known to be nothing that larder reads; `last` is without folders.
+/// What a file of this name is, if it is known to be nothing that larder reads; `last` is without
+/// folders.
 pub(super) fn by_name(last: &str) -> Option<&'static str> {
     for (name, what) in NAMES {
         if name == last {

@@ -1,8 +1,8 @@
 //! What lock files name: one pure file for each format, all giving a [`LockContents`].
 //!
-//! [`read`] for a file or stdin, [`read_name`] for what stands on a command line. Only the fields that are needed are looked
-//! at; unknown ones are ignored, unknown versions are errors that say so. Nothing is resolved. Must not know the disk, the
-//! network, or what an index has.
+//! [`read`] for a file or stdin, [`read_name`] for what stands on a command line. Only the fields
+//! that are needed are looked at; unknown ones are ignored, unknown versions are errors that say
+//! so. Nothing is resolved. Must not know the disk, the network, or what an index has.
 
 mod choice;
 mod constraints;
@@ -36,8 +36,8 @@ pub use format::LockFormat;
 pub use surroundings::Surroundings;
 pub use text::decode;
 
-/// Reads an input; `name` is its path as it was given (`-` for stdin), for telling its format, for reports, and for finding the
-/// files that it names.
+/// Reads an input; `name` is its path as it was given (`-` for stdin), for telling its format, for
+/// reports, and for finding the files that it names.
 ///
 /// # Errors
 /// Text that is not of its format, a version of it that is not known, a marker that is none, a nested file that cannot be

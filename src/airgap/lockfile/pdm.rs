@@ -1,5 +1,5 @@
-//! `pdm.lock` 4.x: file names or, with the strategy `static_urls`, URLs; a package with extras stands there once for each set
-//! of them.
+//! `pdm.lock` 4.x: file names or, with the strategy `static_urls`, URLs; a package with extras
+//! stands there once for each set of them.
 
 use std::collections::BTreeMap;
 

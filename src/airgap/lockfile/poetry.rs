@@ -48,7 +48,8 @@ struct PoetryPackage {
     source: Option<PoetrySource>,
 }
 
-/// One for all groups, or one for each that has any: a group that is left out needs the package everywhere.
+/// One for all groups, or one for each that has any: a group that is left out needs the package
+/// everywhere.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum PoetryMarkers {

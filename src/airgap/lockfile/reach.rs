@@ -1,4 +1,5 @@
-//! Under which condition a package of a graph is reached from the roots: markers stand on the edges. Pure.
+//! Under which condition a package of a graph is reached from the roots: markers stand on the
+//! edges. Pure.
 
 use std::collections::HashMap;
 

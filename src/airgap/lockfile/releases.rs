@@ -1,4 +1,5 @@
-//! Which pre-releases a requirements file lets count: `--pre`, `--all-releases`, `--only-final`, as pip 26 reads them.
+//! Which pre-releases a requirements file lets count: `--pre`, `--all-releases`, `--only-final`, as
+//! pip 26 reads them.
 
 use std::collections::BTreeSet;
 

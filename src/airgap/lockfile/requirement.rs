@@ -113,8 +113,9 @@ pub(super) fn versions(specifiers: &VersionSpecifiers) -> WantedVersions {
     WantedVersions::Matching(specifiers.clone())
 }
 
-/// A URL or path, and the marker behind it. A URL may have a semicolon of its own: one begins a marker where a blank stands
-/// beside it, as pip and packaging have it, or where what follows is a marker.
+/// A URL or path, and the marker behind it. A URL may have a semicolon of its own: one begins a
+/// marker where a blank stands beside it, as pip and packaging have it, or where what follows is a
+/// marker.
 fn without_marker(text: &str) -> (&str, Option<&str>) {
     for (at, semicolon) in text.match_indices(';') {
         let (before, rest) = text.split_at(at);

@@ -1,6 +1,8 @@
-//! requirements.txt as pip reads it: continuation lines, comments, options, variables, nested files and constraints.
+//! requirements.txt as pip reads it: continuation lines, comments, options, variables, nested files
+//! and constraints.
 //!
-//! Nested files and variables are asked of the caller. A constraint restricts what is named elsewhere and adds nothing.
+//! Nested files and variables are asked of the caller. A constraint restricts what is named
+//! elsewhere and adds nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +50,8 @@ struct RequirementsReader<'a, 's> {
     found: LockContents,
 }
 
-/// Reads it and what it names; `name` is what the file is called in reports, and what nested names are relative to.
+/// Reads it and what it names; `name` is what the file is called in reports, and what nested names
+/// are relative to.
 pub(super) fn read(
     name: &str,
     text: &str,

@@ -55,7 +55,8 @@ const FLAGS: [&str; 7] = [
 pub(super) const EVERY: &str = ":all:";
 pub(super) const NONE: &str = ":none:";
 
-/// The lines that a file has once those that end in `\` are joined, each with the number of its first line.
+/// The lines that a file has once those that end in `\` are joined, each with the number of its
+/// first line.
 pub(super) fn logical(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;

@@ -1,4 +1,5 @@
-//! Tests of the lock formats: real lock files, the shapes that real tools seldom show, and damaged text.
+//! Tests of the lock formats: real lock files, the shapes that real tools seldom show, and damaged
+//! text.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! From the bytes of an input to its text: byte order marks, and the encoding that a requirements file declares (PEP 263).
+//! From the bytes of an input to its text: byte order marks, and the encoding that a requirements
+//! file declares (PEP 263).
 
 use std::borrow::Cow;
 

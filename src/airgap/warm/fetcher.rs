@@ -1,7 +1,8 @@
 //! One request to the daemon, until it is answered: how often, how long, how patiently.
 //!
-//! Asks by GET as any client does, so that the daemon's own services fetch, verify and keep. Owns the waits: a throttled
-//! upstream is waited for, a failure is tried again twice, and what then fails is named. Must not know what is asked for.
+//! Asks by GET as any client does, so that the daemon's own services fetch, verify and keep. Owns
+//! the waits: a throttled upstream is waited for, a failure is tried again twice, and what then
+//! fails is named. Must not know what is asked for.
 
 use std::future::Future;
 use std::time::Duration;
@@ -35,7 +36,8 @@ const PROBLEM_BYTES_MAX: usize = 64 << 10;
 /// Pauses before a failed request is sent again, so twice.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// The longest `Retry-After` that is waited out, what an answer without one means, and how often for one request.
+/// The longest `Retry-After` that is waited out, what an answer without one means, and how often
+/// for one request.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 const WAIT_BY_DEFAULT: Duration = Duration::from_secs(2);
 const WAITS_MAX: usize = 20;
@@ -143,7 +145,8 @@ impl<D: DaemonClient> DaemonFetcher<D> {
         .await
     }
 
-    /// Reads a file to its end; `piece` is given each piece. A second attempt begins with `restart`.
+    /// Reads a file to its end; `piece` is given each piece. A second attempt begins with
+    /// `restart`.
     ///
     /// # Errors
     /// What went wrong in the end.

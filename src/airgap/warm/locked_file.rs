@@ -1,8 +1,9 @@
 //! Which file of a page a lock file means: by its sha256, else by its name. Pure.
 //!
-//! uv writes a wheel's name into pylock.toml in normalised form, whatever the index calls the file; other tools write none,
-//! or what a download was called. So the bytes count first, then the last segment of the URL, then what is left of a name
-//! when its spelling is taken away. Must not know pages.
+//! uv writes a wheel's name into pylock.toml in normalised form, whatever the index calls the file;
+//! other tools write none, or what a download was called. So the bytes count first, then the last
+//! segment of the URL, then what is left of a name when its spelling is taken away. Must not know
+//! pages.
 
 use super::page::PageFile;
 use crate::airgap::wanted::NamedFile;

@@ -1,9 +1,9 @@
 //! Fetching what a plan names through the daemon: pages first, then files, several at once.
 //!
-//! What the folder holds already is seen on the disk (`store::Peek`) rather than asked for: that costs nobody a request, and
-//! needs no right, because no byte leaves the folder. Whether it still holds all of it is looked at once more at the end,
-//! so that success means that everything is there. Resumable by construction: what is there stays. Must not know how
-//! anything is printed.
+//! What the folder holds already is seen on the disk (`store::Peek`) rather than asked for: that
+//! costs nobody a request, and needs no right, because no byte leaves the folder. Whether it still
+//! holds all of it is looked at once more at the end, so that success means that everything is
+//! there. Resumable by construction: what is there stays. Must not know how anything is printed.
 
 pub mod fetcher;
 mod locked_file;
@@ -144,7 +144,8 @@ impl<D: DaemonClient> Warm<D> {
         (held, absent)
     }
 
-    /// Fetches what is not held, and tells of each file when it is done. The outcome of each, in the plan's order.
+    /// Fetches what is not held, and tells of each file when it is done. The outcome of each, in
+    /// the plan's order.
     pub async fn fetch(
         self: &Arc<Self>,
         files: &[Planned],
@@ -278,7 +279,8 @@ impl<D: DaemonClient> Warm<D> {
         false
     }
 
-    /// What each source distribution says that it is built with. Reads it from the daemon once more, from the cache.
+    /// What each source distribution says that it is built with. Reads it from the daemon once
+    /// more, from the cache.
     pub async fn build_requires(
         self: &Arc<Self>,
         sdists: &[Planned],
@@ -304,7 +306,8 @@ impl<D: DaemonClient> Warm<D> {
                     rest: Bytes::new(),
                 })
             });
-        // The reader goes when it has seen enough; what comes then is dropped. It only computes, so waiting for room is short.
+        // The reader goes when it has seen enough; what comes then is dropped. It only computes, so
+        // waiting for room is short.
         let piece =
             |bytes: &Bytes| drop(tokio::task::block_in_place(|| sender.send(bytes.clone())));
         let got = self.asker.file_once(&file.route, piece).await;
@@ -381,7 +384,8 @@ impl FetchedFile {
     }
 }
 
-/// Does the work of each item, so many at once; results in the items' order. Dropping it ends what is under way.
+/// Does the work of each item, so many at once; results in the items' order. Dropping it ends what
+/// is under way.
 async fn each<T, R, F>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> F) -> Vec<R>
 where
     F: Future<Output = R> + Send + 'static,

@@ -1,7 +1,7 @@
 //! Which files an input means, now that the pages are known. Pure.
 //!
-//! Owns the judgement: to fetch, left out by a filter, or missing and why. A file that the input locks has to be on a page
-//! under the same sha256. Must not know how pages and files are fetched.
+//! Owns the judgement: to fetch, left out by a filter, or missing and why. A file that the input
+//! locks has to be on a page under the same sha256. Must not know how pages and files are fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -245,7 +245,8 @@ impl<'a> ProjectPlanner<'a> {
         found
     }
 
-    /// What one machine needs; missing if there is no file for it, and nothing was said that explains it.
+    /// What one machine needs; missing if there is no file for it, and nothing was said that
+    /// explains it.
     fn add_need(
         &self,
         plan: &mut WarmPlan,
@@ -387,9 +388,10 @@ impl<'a> ProjectPlanner<'a> {
         self.machines.iter().map(|(at, _)| *at).collect()
     }
 
-    /// The page that a project without hashes is taken from, if it has a matching version. The first scope that has the
-    /// project has all of it: what another one offers under its name may be somebody else's. A pin with a local version
-    /// (PEP 440: no index for everybody takes one) names a build that one index alone may have, and is looked for in all.
+    /// The page that a project without hashes is taken from, if it has a matching version. The
+    /// first scope that has the project has all of it: what another one offers under its name may
+    /// be somebody else's. A pin with a local version (PEP 440: no index for everybody takes one)
+    /// names a build that one index alone may have, and is looked for in all.
     fn chosen_page(&self) -> Option<&ProjectPage> {
         let is_local = matches!(&self.wanted.versions, WantedVersions::Exactly(version) if !version.local().is_empty());
         for looked in self.looked {
@@ -519,7 +521,8 @@ impl WarmPlan {
     }
 }
 
-/// Why files were left out, and how many for each cause; those that are kept are so for other machines.
+/// Why files were left out, and how many for each cause; those that are kept are so for other
+/// machines.
 fn reasons(left_out: &[Filtered], kept: &[(Planned, BTreeSet<usize>)]) -> BTreeMap<String, usize> {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let of_others = kept.iter().map(|_| &FilterReason::Tags);

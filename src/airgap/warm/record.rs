@@ -1,7 +1,8 @@
 //! Record mode: a real client is run with an index of its own, and what it fetched is remembered.
 //!
-//! Every request goes on to the daemon as it came. Owns the small server on this machine, what counts as fetched, and the
-//! client's environment. Must not know what the client is, nor what becomes of the list.
+//! Every request goes on to the daemon as it came. Owns the small server on this machine, what
+//! counts as fetched, and the client's environment. Must not know what the client is, nor what
+//! becomes of the list.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,7 +1,8 @@
 //! What a source distribution says it needs to be built (PEP 518): read, and nothing else.
 //!
-//! Nothing of the archive is run or written anywhere. Every number in it is a claim, so each loop and each size has a
-//! limit. Must not know where the archive comes from, nor who has what it names.
+//! Nothing of the archive is run or written anywhere. Every number in it is a claim, so each loop
+//! and each size has a limit. Must not know where the archive comes from, nor who has what it
+//! names.
 
 use std::io::{self, Read};
 
@@ -60,7 +61,8 @@ pub fn check_name(filename: &str) -> Result<(), UnreadableSdist> {
     }
 }
 
-/// The requirements in `[build-system]` of a `.tar.gz`, read in passing; no more of it is read than is needed.
+/// The requirements in `[build-system]` of a `.tar.gz`, read in passing; no more of it is read than
+/// is needed.
 ///
 /// # Errors
 /// When it cannot be read within the limits.

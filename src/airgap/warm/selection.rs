@@ -1,4 +1,5 @@
-//! What the filters make of one file, and which versions are taken where the input locks none. Pure.
+//! What the filters make of one file, and which versions are taken where the input locks none.
+//! Pure.
 //!
 //! Must not know lock files, nor where a page came from.
 
@@ -27,7 +28,8 @@ pub struct SelectionRules {
     /// Only files that were uploaded before.
     pub before: Option<SystemTime>,
     pub prereleases: bool,
-    /// How many of the newest versions of what the input does not pin; `None` is what the input says, or one.
+    /// How many of the newest versions of what the input does not pin; `None` is what the input
+    /// says, or one.
     pub newest: Option<usize>,
 }
 
@@ -104,7 +106,8 @@ pub(super) fn by_name(
     Ok(machines.iter().map(|(at, _)| *at).collect())
 }
 
-/// The whole judgement: which of the machines take it. `is_locked`: the input names this very file by its hash.
+/// The whole judgement: which of the machines take it. `is_locked`: the input names this very file
+/// by its hash.
 pub(super) fn judge(
     file: &PageFile,
     is_locked: bool,
@@ -147,7 +150,8 @@ pub(super) fn is_among(version: &Version, versions: &WantedVersions) -> bool {
 
 /// Those of the versions on offer that are taken, given that they are among the wanted ones.
 ///
-/// Pre-releases count when they were asked for, or the input says nothing of them and there is nothing else.
+/// Pre-releases count when they were asked for, or the input says nothing of them and there is
+/// nothing else.
 pub(super) fn taken<'a, T>(
     offered: BTreeMap<Version, T>,
     versions: &'a WantedVersions,

@@ -1,7 +1,8 @@
-//! Compatibility tags of wheels (PEP 425, 600, 656): what a file name claims, and what a machine takes. Pure.
+//! Compatibility tags of wheels (PEP 425, 600, 656): what a file name claims, and what a machine
+//! takes. Pure.
 //!
-//! Owns the families of platforms and which of their releases include which. Must not know Python releases that files
-//! require, nor any page.
+//! Owns the families of platforms and which of their releases include which. Must not know Python
+//! releases that files require, nor any page.
 
 use std::fmt;
 
@@ -18,7 +19,8 @@ const LEGACY_LEVELS: [(&str, (u32, u32)); 3] = [
 const MACOS_10_LAST: u32 = 16;
 const MACOS_10_FIRST: u32 = 4;
 
-/// The three tag sets of a wheel's file name, each a set because PEP 425 lets them be compressed: `py2.py3-none-any`.
+/// The three tag sets of a wheel's file name, each a set because PEP 425 lets them be compressed:
+/// `py2.py3-none-any`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WheelTags {
     pub pythons: Vec<String>,
@@ -182,9 +184,11 @@ fn is_plain_linux(tag: &str, machine: &str) -> bool {
     tag.strip_prefix("linux_") == Some(machine)
 }
 
-/// Whether a macOS of this release on this machine runs binaries made for that release in that format.
+/// Whether a macOS of this release on this machine runs binaries made for that release in that
+/// format.
 fn macos(release: (u32, u32), machine: &str, of: (u32, u32), binary: &str) -> bool {
-    // Until 10.16 each year was a minor release; since 11 it is a major one, and tags are made for `.0` only.
+    // Until 10.16 each year was a minor release; since 11 it is a major one, and tags are made for
+    // `.0` only.
     let runs_release = match (release.0, of.0) {
         (10, 10) => of.1 <= release.1,
         (11.., 11..) => of.0 <= release.0 && of.1 == 0,

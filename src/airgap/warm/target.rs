@@ -1,7 +1,7 @@
 //! The machines that files are fetched for: Python releases, implementation, ABIs, platforms. Pure.
 //!
-//! Owns which wheels one of them could install. Must not know any project, page or lock file. What is not said does not
-//! restrict: with no filter at all every file counts.
+//! Owns which wheels one of them could install. Must not know any project, page or lock file. What
+//! is not said does not restrict: with no filter at all every file counts.
 
 use std::fmt;
 
@@ -128,8 +128,8 @@ impl TargetEnvironment {
         })
     }
 
-    /// The single machines that it means: each Python with each platform. What was not said stays unsaid, so that there is
-    /// always one.
+    /// The single machines that it means: each Python with each platform. What was not said stays
+    /// unsaid, so that there is always one.
     pub fn machines(&self) -> Vec<Self> {
         let platforms = some_or_unknown(&self.platforms);
         let with = |python: Option<Python>| {
@@ -154,7 +154,8 @@ impl TargetEnvironment {
         }
     }
 
-    /// Whether one of the Pythons may be among these. Text that is no specifier restricts nothing, as in pip.
+    /// Whether one of the Pythons may be among these. Text that is no specifier restricts nothing,
+    /// as in pip.
     pub fn may_be(&self, requires_python: &str) -> bool {
         self.pythons.is_empty()
             || requires_python

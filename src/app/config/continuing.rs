@@ -1,12 +1,13 @@
-//! A configuration that follows another one in the same process: what only a restart changes stays as it was.
+//! A configuration that follows another one in the same process: what only a restart changes stays
+//! as it was.
 //!
 //! Pure. Owns which keys these are. Must not know how the others come into force.
 
 use super::Config;
 
 impl Config {
-    /// This configuration as it can come into force in a process that runs with `running`, and the keys that differ and
-    /// wait for a restart.
+    /// This configuration as it can come into force in a process that runs with `running`, and the
+    /// keys that differ and wait for a restart.
     #[must_use]
     pub fn continuing(mut self, running: &Self) -> (Self, Vec<&'static str>) {
         let mut waiting = Vec::new();

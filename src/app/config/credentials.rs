@@ -1,7 +1,8 @@
-//! Files of the configuration that hold secrets, handed over by systemd: `LoadCredential=NAME:PATH` puts a copy that only the
-//! service can read at `$CREDENTIALS_DIRECTORY/NAME`.
+//! Files of the configuration that hold secrets, handed over by systemd: `LoadCredential=NAME:PATH`
+//! puts a copy that only the service can read at `$CREDENTIALS_DIRECTORY/NAME`.
 //!
-//! Owns when a value is the name of a credential. Must not know which keys there are, nor what the files hold.
+//! Owns when a value is the name of a credential. Must not know which keys there are, nor what the
+//! files hold.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,8 @@ pub(super) fn directory() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The path of the credential that a value names: one without a slash, of which there is a file in the directory. None if the
-/// value is a path like any other.
+/// The path of the credential that a value names: one without a slash, of which there is a file in
+/// the directory. None if the value is a path like any other.
 fn path_of(
     value: &str,
     directory: Option<&Path>,

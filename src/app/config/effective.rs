@@ -1,7 +1,7 @@
 //! The values that count, each with where it came from: for people, and as JSON lines.
 //!
-//! Owns the words for a source. What stands before an `@` in a URL is never shown: it may be a password. Must not know what
-//! a value means.
+//! Owns the words for a source. What stands before an `@` in a URL is never shown: it may be a
+//! password. Must not know what a value means.
 
 use std::collections::BTreeMap;
 use std::fmt;

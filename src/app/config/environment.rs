@@ -1,9 +1,11 @@
-//! The environment as a layer of the configuration: `LARDER_SECTION__KEY`, two underscores between levels.
+//! The environment as a layer of the configuration: `LARDER_SECTION__KEY`, two underscores between
+//! levels.
 //!
-//! Owns which variable means which key, and what its text becomes: a key that holds text takes the text as it is, quotes,
-//! blanks and leading zeros included; a list is written as in TOML, or as its only element. Names that Kubernetes makes for
-//! a Service called larder, and names that nobody knows, are passed over and remarked on; a name that is one slip away from
-//! a key is a fault. Reading is pure. Must not know what a key is for.
+//! Owns which variable means which key, and what its text becomes: a key that holds text takes the
+//! text as it is, quotes, blanks and leading zeros included; a list is written as in TOML, or as
+//! its only element. Names that Kubernetes makes for a Service called larder, and names that nobody
+//! knows, are passed over and remarked on; a name that is one slip away from a key is a fault.
+//! Reading is pure. Must not know what a key is for.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +33,8 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Of this process. `shape` is a configuration that has every key, `entry` a section below `mirrors`.
+    /// Of this process. `shape` is a configuration that has every key, `entry` a section below
+    /// `mirrors`.
     pub(super) fn of_process(shape: &Value, entry: &Value) -> Self {
         let text = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
         let variables =
@@ -125,9 +128,10 @@ fn name_of(variable: &str) -> Option<&str> {
     is_ours.then_some(name)
 }
 
-/// Whether Kubernetes makes this name, without the prefix, for the containers of a pod beside a Service whose name begins
-/// with `larder`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`, and `…PORT_3141_TCP[_ADDR|_PORT|_PROTO]`, as Docker's
-/// links had them (Kubernetes, "Discovering services", environment variables).
+/// Whether Kubernetes makes this name, without the prefix, for the containers of a pod beside a
+/// Service whose name begins with `larder`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`, and
+/// `…PORT_3141_TCP[_ADDR|_PORT|_PROTO]`, as Docker's links had them (Kubernetes, "Discovering
+/// services", environment variables).
 fn is_service_link(name: &str) -> bool {
     let parts: Vec<&str> = name.split('_').collect();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -180,7 +184,8 @@ impl Keys<'_> {
     }
 }
 
-/// Whether one letter too many, too few, wrong, or two in the wrong order make the one of the other.
+/// Whether one letter too many, too few, wrong, or two in the wrong order make the one of the
+/// other.
 fn is_one_slip(written: &str, meant: &str) -> bool {
     let [written, meant] = [written.as_bytes(), meant.as_bytes()];
     let same = written
@@ -199,7 +204,8 @@ fn is_one_slip(written: &str, meant: &str) -> bool {
     }
 }
 
-/// The text as a value of the same kind as another. What cannot be one stays text, and is refused where its key is known.
+/// The text as a value of the same kind as another. What cannot be one stays text, and is refused
+/// where its key is known.
 fn converted(text: &str, like: &Value) -> Value {
     let or_text = |value: Option<Value>| value.unwrap_or_else(|| Value::String(text.to_owned()));
     match like {

@@ -1,8 +1,8 @@
 //! The configuration as a whole: loaded, composed, cross-checked.
 //!
-//! Defaults < TOML file < `LARDER_…` environment (`__` between levels) < command line. Each section is a struct beside
-//! the code that uses it; this file knows how they hang together, and nothing of what they do. Unknown keys are errors
-//! that name the key and the file.
+//! Defaults < TOML file < `LARDER_…` environment (`__` between levels) < command line. Each section
+//! is a struct beside the code that uses it; this file knows how they hang together, and nothing of
+//! what they do. Unknown keys are errors that name the key and the file.
 
 mod continuing;
 mod credentials;
@@ -56,7 +56,8 @@ pub struct Config {
     pub cache_size: Size,
     /// Only if a proxy in front adds a path prefix.
     pub public_url: String,
-    /// Allows a service token, or `auth.offline = "open"`, together with a listener that others can reach.
+    /// Allows a service token, or `auth.offline = "open"`, together with a listener that others can
+    /// reach.
     pub trust_network: bool,
     /// Nobody is asked: what is here is all there is.
     pub offline: bool,
@@ -248,7 +249,8 @@ impl Config {
         Self::environment().remarks
     }
 
-    /// Where the cache lives, whatever else may be wrong with the configuration; and what is wrong with it.
+    /// Where the cache lives, whatever else may be wrong with the configuration; and what is wrong
+    /// with it.
     ///
     /// # Errors
     /// When there is no home to put it into.
@@ -543,16 +545,16 @@ impl Config {
         self.giveaways().into_iter().map(told).collect()
     }
 
-    /// The names by which larder must be called because whoever can connect has rights; none if it may be called by any.
-    /// What it listens on are loopback addresses then.
+    /// The names by which larder must be called because whoever can connect has rights; none if it
+    /// may be called by any. What it listens on are loopback addresses then.
     pub fn own_names(&self) -> Option<OwnNames> {
         let matters = !self.trust_network && !self.giveaways().is_empty();
         let url = Url::parse(&self.public_url).ok();
         matters.then(|| OwnNames::new(url.as_ref().and_then(Url::host_str)))
     }
 
-    /// Whether the addresses that were really opened, which may be a service manager's, are as good as those that were
-    /// configured.
+    /// Whether the addresses that were really opened, which may be a service manager's, are as good
+    /// as those that were configured.
     ///
     /// # Errors
     /// What must stay on this machine and would not.
@@ -625,7 +627,8 @@ fn told(why: &figment::Error, sources: &Sources<'_>) -> String {
     }
 }
 
-/// What is wrong with a value, without the value where only its kind matters: a password may stand in the wrong place.
+/// What is wrong with a value, without the value where only its kind matters: a password may stand
+/// in the wrong place.
 fn in_words(kind: &Kind) -> String {
     match kind {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {

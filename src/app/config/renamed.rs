@@ -55,7 +55,8 @@ pub(super) fn new_name(key: &[String]) -> Option<String> {
     })
 }
 
-/// Every old key among the values, dotted, with its new name. A section is named if nothing below it is.
+/// Every old key among the values, dotted, with its new name. A section is named if nothing below
+/// it is.
 pub(super) fn renamed_keys(values: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     collect(&mut Vec::new(), values, &mut found);

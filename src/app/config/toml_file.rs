@@ -1,7 +1,7 @@
 //! The configuration's file as a layer.
 //!
-//! Owns what is said of a file that is no TOML: the line, the column and what was expected there, never the text itself,
-//! which may hold a password. Must not know any key.
+//! Owns what is said of a file that is no TOML: the line, the column and what was expected there,
+//! never the text itself, which may hold a password. Must not know any key.
 
 use std::path::{Path, PathBuf};
 

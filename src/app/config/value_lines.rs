@@ -1,8 +1,8 @@
 //! On which line of a TOML file each value begins.
 //!
-//! Pure. Found by reading ever longer beginnings of the file: wherever one is whole by itself, whatever is new in it was
-//! written on the lines since the last such place. That holds for every form that TOML has, at the price of reading a file
-//! of n lines n times. Must not know any key.
+//! Pure. Found by reading ever longer beginnings of the file: wherever one is whole by itself,
+//! whatever is new in it was written on the lines since the last such place. That holds for every
+//! form that TOML has, at the price of reading a file of n lines n times. Must not know any key.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
 //! Another configuration comes into force while the daemon runs.
 //!
-//! What lives on: the store, the sockets and connections, the certificates (their files are read again), the numbers, the
-//! downloads under way, when something was last uploaded, and this process's name in `Via`. What is made anew: rights,
-//! prepared pages and whatever else is only remembered, which costs a question each; connections to upstream; what
-//! upstream failed at. Requests and downloads that run go on to their end with what they began with, and whoever comes now
-//! shares them. Owns the order: nothing that can fail comes after the swap.
+//! What lives on: the store, the sockets and connections, the certificates (their files are read
+//! again), the numbers, the downloads under way, when something was last uploaded, and this
+//! process's name in `Via`. What is made anew: rights, prepared pages and whatever else is only
+//! remembered, which costs a question each; connections to upstream; what upstream failed at.
+//! Requests and downloads that run go on to their end with what they began with, and whoever comes
+//! now shares them. Owns the order: nothing that can fail comes after the swap.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::app::wiring::{Entrances, services};
 use crate::log::LogLevel;
 
 impl App {
-    /// Brings a configuration that was loaded into force, but for keys that need a restart: these are named.
+    /// Brings a configuration that was loaded into force, but for keys that need a restart: these
+    /// are named.
     ///
     /// # Errors
     /// Why it is no good, each fault a line; everything is as it was before then.
@@ -49,7 +51,8 @@ impl App {
             .await
             .map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
         let (config, gitlab, services, waiting) = made?;
-        // Untouched if the configuration says what it said: an order may have changed it for a while.
+        // Untouched if the configuration says what it said: an order may have changed it for a
+        // while.
         if config.log.level != self.config.log.level
             && let Some(log) = LogLevel::of_process()
         {

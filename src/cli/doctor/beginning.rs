@@ -1,4 +1,5 @@
-//! What the beginning of an index tells: an index may list half a million projects, and nobody needs them all here.
+//! What the beginning of an index tells: an index may list half a million projects, and nobody
+//! needs them all here.
 //!
 //! Pure. Must not know where it came from.
 

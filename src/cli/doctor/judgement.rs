@@ -56,7 +56,8 @@ pub(super) fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
     }
 }
 
-/// GitLab's answer for a project's index: whether the credential opens it, and what it is written in.
+/// GitLab's answer for a project's index: whether the credential opens it, and what it is written
+/// in.
 pub(super) fn registry(heard: &ProbeResponse, has_credential: bool) -> Vec<Finding> {
     let check = "credential";
     let status = heard.status.as_u16();
@@ -194,8 +195,8 @@ pub(super) fn mirror_index(
     }
 }
 
-/// Where a mirror's page leads: how many of its files go through larder, the origins of those that do not, and why others
-/// cannot.
+/// Where a mirror's page leads: how many of its files go through larder, the origins of those that
+/// do not, and why others cannot.
 pub(super) fn mirror_files(
     all: usize,
     foreign: &[String],
@@ -230,7 +231,8 @@ pub(super) fn mirror_files(
     Finding::warning(check, found, advice)
 }
 
-/// Segments of the paths of a mirror's URL and of those that its files come from, as far as they look like secrets.
+/// Segments of the paths of a mirror's URL and of those that its files come from, as far as they
+/// look like secrets.
 pub(super) fn mirror_paths<'u>(
     places: impl Iterator<Item = &'u Url>,
     name: &str,

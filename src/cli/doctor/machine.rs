@@ -1,6 +1,7 @@
 //! The machine: open files, memory, the clock.
 //!
-//! Owns the verdicts, which are pure, and the two looks at what the kernel says. Must not know peers.
+//! Owns the verdicts, which are pure, and the two looks at what the kernel says. Must not know
+//! peers.
 
 use std::time::{Duration, SystemTime};
 
@@ -81,7 +82,8 @@ pub(super) fn judge_memory(limit: Option<u64>, pages: u64) -> Finding {
     )
 }
 
-/// `theirs` is what a peer says, `ours` when it said so. Its seconds are whole, and it took a moment to come.
+/// `theirs` is what a peer says, `ours` when it said so. Its seconds are whole, and it took a
+/// moment to come.
 pub(super) fn judge_clock(ours: SystemTime, theirs: SystemTime) -> Finding {
     let (skew, which) = match ours.duration_since(theirs) {
         Ok(ahead) => (ahead, "ahead of"),

@@ -1,4 +1,5 @@
-//! The questions put to GitLab and to the mirrors, in their order: each one only where the one before it was answered.
+//! The questions put to GitLab and to the mirrors, in their order: each one only where the one
+//! before it was answered.
 //!
 //! Asked as the daemon asks. Must not judge.
 

@@ -1,17 +1,19 @@
 //! Whether a segment of a URL's path looks like a secret.
 //!
-//! Some servers take a token in the path. Nothing tells it from a name but its looks, so this is a guess, for whoever may
-//! warn and do no more. Must not know whose URL it is.
+//! Some servers take a token in the path. Nothing tells it from a name but its looks, so this is a
+//! guess, for whoever may warn and do no more. Must not know whose URL it is.
 
 use percent_encoding::percent_decode_str;
 
-/// A token that can be guessed is none; names of so many letters and digits without a separator are rare.
+/// A token that can be guessed is none; names of so many letters and digits without a separator are
+/// rare.
 const RUN_CHARS_MIN: usize = 16;
 
 /// In a name, letters and digits come in stretches longer than this.
 const STRETCH_CHARS: usize = 4;
 
-/// How tokens of servers begin that say so: GitLab, GitHub, Artifactory, JSON Web Tokens, macaroons of the public index.
+/// How tokens of servers begin that say so: GitLab, GitHub, Artifactory, JSON Web Tokens, macaroons
+/// of the public index.
 const BEGINNINGS: [&str; 9] = [
     "glpat-",
     "gldt-",
@@ -27,7 +29,8 @@ const BEGINNINGS: [&str; 9] = [
 /// Of a secret, as much as tells which it is.
 const SHOWN_CHARS: usize = 4;
 
-/// Whether it looks like one: it begins as tokens do, is a UUID, or is a long run of letters and digits in no order.
+/// Whether it looks like one: it begins as tokens do, is a UUID, or is a long run of letters and
+/// digits in no order.
 pub(super) fn looks_like_a_secret(segment: &str) -> bool {
     let text = percent_decode_str(segment).decode_utf8_lossy();
     let begins = BEGINNINGS
@@ -55,7 +58,8 @@ fn is_uuid(text: &str) -> bool {
     lengths.eq([8, 4, 4, 4, 12])
 }
 
-/// Whether the kind of character changes as often as by chance. That a capital begins a word is no change.
+/// Whether the kind of character changes as often as by chance. That a capital begins a word is no
+/// change.
 fn is_disorderly(run: &str) -> bool {
     let is_mixed =
         run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());

@@ -1,7 +1,7 @@
 //! The running daemon's own word: one HEAD, and one GET for the sentence in an error's body.
 //!
-//! Sent to the address that the configuration says larder listens on, and nowhere else, so that no URL can lead a
-//! credential astray. Must not know what the answer should be.
+//! Sent to the address that the configuration says larder listens on, and nowhere else, so that no
+//! URL can lead a credential astray. Must not know what the answer should be.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What `larder explain` prints: the same facts as text for people and as one line of JSON for machines.
+//! What `larder explain` prints: the same facts as text for people and as one line of JSON for
+//! machines.
 //!
 //! Pure. Must not know how a fact was found.
 
@@ -65,7 +66,8 @@ impl Explanation {
         self.why = why.into();
     }
 
-    /// Whether the answer is, or would be, no. The daemon's word counts before what was concluded without it.
+    /// Whether the answer is, or would be, no. The daemon's word counts before what was concluded
+    /// without it.
     pub(super) fn is_no(&self) -> bool {
         self.daemon
             .as_ref()

@@ -1,7 +1,7 @@
 //! How an address is answered offline: who may, and whether it is held.
 //!
-//! Nobody would be asked, so that what the configuration says and what lies in the cache folder is all there is to tell.
-//! Must not change anything.
+//! Nobody would be asked, so that what the configuration says and what lies in the cache folder is
+//! all there is to tell. Must not change anything.
 
 use super::explanation::{Explanation, Verdict};
 use super::rules::{about_larder, private_name, what};

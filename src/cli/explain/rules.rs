@@ -1,4 +1,5 @@
-//! Who decides about an address, who would be asked in whose name, and which rules of the configuration apply.
+//! Who decides about an address, who would be asked in whose name, and which rules of the
+//! configuration apply.
 //!
 //! Pure: the configuration alone tells. Must not know what is stored.
 

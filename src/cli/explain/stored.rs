@@ -1,6 +1,7 @@
 //! What the cache folder has for an address.
 //!
-//! Owns the words for it. What a mirror's file is, only its page tells, as for the daemon. Must not change anything.
+//! Owns the words for it. What a mirror's file is, only its page tells, as for the daemon. Must not
+//! change anything.
 
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;

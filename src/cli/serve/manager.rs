@@ -1,7 +1,7 @@
 //! What the service manager is told (sd_notify(3)); nothing where `NOTIFY_SOCKET` is unset.
 //!
-//! Owns the messages and their order. Must not know how the daemon serves: a manager that does not listen changes nothing
-//! about that.
+//! Owns the messages and their order. Must not know how the daemon serves: a manager that does not
+//! listen changes nothing about that.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The daemon's life: started, told to read its configuration again, told to stop, ended; and what its service manager hears of it.
+//! The daemon's life: started, told to read its configuration again, told to stop, ended; and what
+//! its service manager hears of it.
 //!
 //! Owns the signals. Must not know how anything is served.
 
@@ -34,7 +35,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// For what still works on a disk, when everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// Serves until a signal ends it; running downloads are finished first, unless a second signal comes.
+/// Serves until a signal ends it; running downloads are finished first, unless a second signal
+/// comes.
 ///
 /// # Errors
 /// Why the daemon did not start.
@@ -84,7 +86,8 @@ async fn serve(
                 manager.reloading();
                 tokio::select! {
                     () = reload(&mut app, invocation) => manager.ready(&status(&app)),
-                    // A file that never comes, from a dead network drive say, must not keep it from ending.
+                    // A file that never comes, from a dead network drive say, must not keep it from
+                    // ending.
                     () = signals.end() => break,
                 }
             }

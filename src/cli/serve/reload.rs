@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again, from where it was read at the start.
 //!
-//! Owns what the log and the numbers are told of it. Must not know how a configuration comes into force.
+//! Owns what the log and the numbers are told of it. Must not know how a configuration comes into
+//! force.
 
 use crate::app::App;
 use crate::cli::error::CommandError;

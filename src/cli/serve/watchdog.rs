@@ -1,6 +1,7 @@
 //! A sign of life for the service manager, given only while the daemon really answers.
 //!
-//! Owns how often. A daemon that hangs stays silent, and the manager starts another one. Must not know what an answer is.
+//! Owns how often. A daemon that hangs stays silent, and the manager starts another one. Must not
+//! know what an answer is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use super::manager;
 use crate::server::{ActiveServices, answers};
 
-/// Of the time that the daemon may be silent: after this part it is asked again, and so much it has to answer.
+/// Of the time that the daemon may be silent: after this part it is asked again, and so much it has
+/// to answer.
 const PARTS: u32 = 3;
 
 /// Gives a sign of life again and again; `silence` is the longest that the manager bears.

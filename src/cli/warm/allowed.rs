@@ -1,4 +1,5 @@
-//! What the caller accepts to be missing: `--allow-missing NAME`, or `@FILE` with a name on each line. Pure, once read.
+//! What the caller accepts to be missing: `--allow-missing NAME`, or `@FILE` with a name on each
+//! line. Pure, once read.
 //!
 //! Must not know why anything is missing.
 

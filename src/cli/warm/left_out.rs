@@ -1,4 +1,5 @@
-//! What an input names and no index can give: whether the far side lacks it, and what to do about it. Pure.
+//! What an input names and no index can give: whether the far side lacks it, and what to do about
+//! it. Pure.
 //!
 //! Must not know any lock format.
 
@@ -37,8 +38,8 @@ impl From<NonIndexPackage> for LeftBehind {
 }
 
 impl LeftBehind {
-    /// Whether the far side needs it and has it not. A folder of sources is the caller's own project, which comes along by
-    /// itself; a wheel or an archive on the caller's disk does not.
+    /// Whether the far side needs it and has it not. A folder of sources is the caller's own
+    /// project, which comes along by itself; a wheel or an archive on the caller's disk does not.
     pub(super) fn is_missing(&self) -> bool {
         self.source != NonIndexSource::Path || self.at.as_deref().is_some_and(is_archive)
     }

@@ -1,4 +1,5 @@
-//! What `larder warm` prints: a bar on a terminal, a line a file elsewhere, or JSON lines; and the sum at the end.
+//! What `larder warm` prints: a bar on a terminal, a line a file elsewhere, or JSON lines; and the
+//! sum at the end.
 //!
 //! Files go to standard output, all else to standard error. Must not know how files are fetched.
 

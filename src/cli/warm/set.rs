@@ -7,8 +7,8 @@ use crate::control::{Client, whole};
 use crate::store::SetName;
 use crate::values::digest::Digest;
 
-/// Makes a set of these files, as sha256 and address: `is_whole` says that they are all that belongs to it, otherwise it
-/// keeps what it has beside them. Says how many it has then.
+/// Makes a set of these files, as sha256 and address: `is_whole` says that they are all that
+/// belongs to it, otherwise it keeps what it has beside them. Says how many it has then.
 ///
 /// # Errors
 /// Why it could not be written.

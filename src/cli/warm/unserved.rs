@@ -1,4 +1,5 @@
-//! An index that an input names and larder does not serve: which lines of the configuration would make it. Pure.
+//! An index that an input names and larder does not serve: which lines of the configuration would
+//! make it. Pure.
 //!
 //! Must not know the configuration beyond the names that it has.
 

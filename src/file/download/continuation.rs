@@ -1,7 +1,8 @@
 //! The rest of a file, for one reader whose download found no more room on the disk.
 //!
-//! What was written is there to be read, and its hash has come as far: what is behind it comes from upstream, asked for
-//! again in the reader's own name, and is judged together with it. Must not know who reads, or how far.
+//! What was written is there to be read, and its hash has come as far: what is behind it comes from
+//! upstream, asked for again in the reader's own name, and is judged together with it. Must not
+//! know who reads, or how far.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! One download of one address, read by any number of clients.
 //!
-//! A download is a task of its own: it belongs to no client, so that none can stop or slow it. The task asks upstream in
-//! the first caller's name and writes a spool file on a blocking thread; every client reads that file behind its
-//! watermark. Must not know who may read: that is asked before joining.
+//! A download is a task of its own: it belongs to no client, so that none can stop or slow it. The
+//! task asks upstream in the first caller's name and writes a spool file on a blocking thread;
+//! every client reads that file behind its watermark. Must not know who may read: that is asked
+//! before joining.
 
 pub mod continuation;
 pub mod counts;
@@ -43,8 +44,8 @@ pub enum DownloadStart {
         partial: Arc<PartialFile>,
         validators: Validators,
     },
-    /// The file was stored between a caller's look into the store and the start of this download: nothing is to be
-    /// fetched.
+    /// The file was stored between a caller's look into the store and the start of this download:
+    /// nothing is to be fetched.
     Stored,
     Refused(PassThrough),
     /// There is a body, but no place to put it.
@@ -91,7 +92,8 @@ impl Download {
         }
     }
 
-    /// The file, once every byte is here and right, though the disk may still be busy with it; and its validators.
+    /// The file, once every byte is here and right, though the disk may still be busy with it; and
+    /// its validators.
     pub fn complete(&self) -> Option<(Arc<PartialFile>, Validators)> {
         match &*self.start.borrow() {
             Some(DownloadStart::Streaming {
@@ -166,7 +168,8 @@ pub struct FileDependencies {
     pub upstream: Arc<Upstream>,
     pub access: Arc<Access>,
     pub store: Arc<Store>,
-    /// Downloads that were begun under an earlier configuration go on, and are joined by new requests.
+    /// Downloads that were begun under an earlier configuration go on, and are joined by new
+    /// requests.
     pub running: Arc<RunningDownloads>,
     pub counts: Arc<DownloadCounts>,
 }
@@ -244,8 +247,8 @@ impl Downloads {
         remove(&mut self.running.table(), file, download);
     }
 
-    /// Takes a download out of the table, if no client holds it. Handles are given out under the same lock: no client
-    /// joins a download that is being given up.
+    /// Takes a download out of the table, if no client holds it. Handles are given out under the
+    /// same lock: no client joins a download that is being given up.
     fn retire_deserted(&self, file: &FileRef, download: &Arc<Download>) -> bool {
         let mut running = self.running.table();
         let deserted = download.readers.load(Ordering::Acquire) == 0;
@@ -255,7 +258,8 @@ impl Downloads {
         deserted
     }
 
-    /// The download of this file and a hold on it; true if this call started it, in this caller's name.
+    /// The download of this file and a hold on it; true if this call started it, in this caller's
+    /// name.
     pub fn join_or_start(
         self: &Arc<Self>,
         file: &FileRef,

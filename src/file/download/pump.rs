@@ -1,7 +1,8 @@
 //! Carries a body from the network to the disk.
 //!
-//! Owns the hand-over between the two: pieces wait in a short queue, the disk is written on a blocking thread, and a disk
-//! that fails is left alone for a while. Must not know what the body should be.
+//! Owns the hand-over between the two: pieces wait in a short queue, the disk is written on a
+//! blocking thread, and a disk that fails is left alone for a while. Must not know what the body
+//! should be.
 
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ pub async fn make_room(
         .map_err(|_| StoreError::Interrupted)?
 }
 
-/// Writes a body down, unless `give_up` says after some piece that no client wants it any more; `skip` bytes of it are there
-/// already. `None` if the writing thread fell.
+/// Writes a body down, unless `give_up` says after some piece that no client wants it any more;
+/// `skip` bytes of it are there already. `None` if the writing thread fell.
 pub async fn pump(
     store: &Arc<Store>,
     mut answer: UpstreamResponse,

@@ -1,8 +1,9 @@
-//! The end of a wheel, read before the rest of it, and the answer for the whole that it makes with what comes before it.
+//! The end of a wheel, read before the rest of it, and the answer for the whole that it makes with
+//! what comes before it.
 //!
-//! Ends of wheels of which no more was wanted are kept for a while, so that a download that comes later asks for the rest only, under
-//! the end's validator (RFC 9110 §13.1.5); the digest judges the sum. Must not know what a wheel's end says, or how it is
-//! come by.
+//! Ends of wheels of which no more was wanted are kept for a while, so that a download that comes
+//! later asks for the rest only, under the end's validator (RFC 9110 §13.1.5); the digest judges
+//! the sum. Must not know what a wheel's end says, or how it is come by.
 
 use std::sync::Arc;
 use std::time::Duration;

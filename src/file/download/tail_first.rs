@@ -1,9 +1,9 @@
-//! A download that begins with the file's end, so that a wheel's metadata is known without the rest, and no byte of it is
-//! asked for twice.
+//! A download that begins with the file's end, so that a wheel's metadata is known without the
+//! rest, and no byte of it is asked for twice.
 //!
-//! It stands among the downloads of its address. A client that wants the whole meanwhile waits for it, and then the bytes
-//! before the end are all that is asked for; a wheel that is all in its end is downloaded by it. Must not know what is
-//! made of the end.
+//! It stands among the downloads of its address. A client that wants the whole meanwhile waits for
+//! it, and then the bytes before the end are all that is asked for; a wheel that is all in its end
+//! is downloaded by it. Must not know what is made of the end.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,8 +24,8 @@ pub enum TailFirst {
 }
 
 impl DownloadTask {
-    /// Reads the wheel's end, and the rest as well if the wheel is all end or no longer than this, or a client has come for
-    /// it. Without a length the rest is read only for a client.
+    /// Reads the wheel's end, and the rest as well if the wheel is all end or no longer than this,
+    /// or a client has come for it. Without a length the rest is read only for a client.
     pub async fn read_tail(mut self, whole_max: Option<u64>) -> Result<TailFirst, RemoteError> {
         let asked = clock::now();
         let generator = &self.downloads.generator;
@@ -56,15 +56,16 @@ impl DownloadTask {
         }
     }
 
-    /// Upstream's answer to the question for the whole, or for what is not here of it, and when it was asked: its decision
-    /// about the caller is as old as that.
+    /// Upstream's answer to the question for the whole, or for what is not here of it, and when it
+    /// was asked: its decision about the caller is as old as that.
     pub async fn request_body(
         &self,
         fresh_connection: bool,
     ) -> (Instant, Result<FileAnswer, UpstreamError>) {
         // On a fresh connection nothing of before counts.
         if !fresh_connection {
-            // Read for this download: a kept end would decide nothing about the caller that leads it.
+            // Read for this download: a kept end would decide nothing about the caller that leads
+            // it.
             if let Some((tail, asked)) = &self.tail
                 && tail.start() == 0
             {
@@ -88,7 +89,8 @@ impl DownloadTask {
         (now, self.downloads.upstream.file(&ask).await)
     }
 
-    /// The answer for the whole, of which the end is here; nothing, if what upstream has does not go with it.
+    /// The answer for the whole, of which the end is here; nothing, if what upstream has does not
+    /// go with it.
     async fn request_beginning(&self, tail: &Tail) -> Result<Option<FileAnswer>, UpstreamError> {
         let Some(validator) = tail.validator() else {
             return Ok(None);

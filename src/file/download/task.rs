@@ -1,8 +1,8 @@
 //! The task that fetches one file: asks upstream, writes the body down, checks and stores it.
 //!
-//! A break in mid body is mended once by a range request with a validator; a wrong body is fetched once more on a fresh
-//! connection, as long as no client has seen a byte of it. The task goes on without readers if what is left is worth it.
-//! Must not know who reads.
+//! A break in mid body is mended once by a range request with a validator; a wrong body is fetched
+//! once more on a fresh connection, as long as no client has seen a byte of it. The task goes on
+//! without readers if what is left is worth it. Must not know who reads.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -80,8 +80,8 @@ impl DownloadTask {
             // Every client that wanted it left while it waited for its turn.
             return;
         }
-        // Asked while this download is in the table, and a download leaves the table only after its file is in the
-        // store, so that no file is fetched twice.
+        // Asked while this download is in the table, and a download leaves the table only after its
+        // file is in the store, so that no file is fetched twice.
         let now = clock::now();
         if is_stored(&downloads.store, &self.file, now).await {
             return self.tell(DownloadStart::Stored);
@@ -97,7 +97,8 @@ impl DownloadTask {
         let (asked, answered) = self.request_body(fresh_connection).await;
         match answered {
             Ok(FileAnswer::Whole(answer)) => {
-                // Before the clients are told: one that waits with the same credential finds its right proven.
+                // Before the clients are told: one that waits with the same credential finds its
+                // right proven.
                 let who = self.caller.fingerprint();
                 self.downloads.access.admit_file(who, &self.file, asked);
                 return Some(answer);
@@ -236,7 +237,8 @@ impl DownloadTask {
         }
     }
 
-    /// Asks for what is missing after a break, with a validator so that two bodies are never spliced.
+    /// Asks for what is missing after a break, with a validator so that two bodies are never
+    /// spliced.
     async fn resume(&self, written: u64, attempt: &Attempt) -> Option<UpstreamResponse> {
         let if_range = Some(attempt.validators.for_resume()?.clone());
         let mut ask = self.ask(true);
@@ -270,7 +272,8 @@ impl DownloadTask {
         }
     }
 
-    /// Makes the file lasting: blob first, then the address, so that no address ever names bytes that are not there.
+    /// Makes the file lasting: blob first, then the address, so that no address ever names bytes
+    /// that are not there.
     async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, validators: &Validators) {
         self.downloads.bad_digests.clear(&self.file);
         let (etag, last_modified) = validators.to_text();
@@ -290,7 +293,8 @@ impl DownloadTask {
             };
             let record = || store.catalog.record(&file, entry);
             whole.seal(&store.blobs, reservation, record)?;
-            // The readers have everything by now; what fails here is tried again when the metadata is asked for.
+            // The readers have everything by now; what fails here is tried again when the metadata
+            // is asked for.
             if generates && let Err(why) = generator.generate(&file, &wheel) {
                 log_failure(&file, &why);
             }

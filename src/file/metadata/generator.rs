@@ -1,12 +1,13 @@
 //! Making a wheel's metadata (PEP 658): from the wheel itself, or from ranges of it upstream.
 //!
-//! From the wheel: its bytes had the promised sha256, so that what is made is the wheel's own, and counts. From
-//! ranges: the wheel's sha256 cannot be checked, but what is advertised can be kept, because the bytes are ours then.
-//! They are stored whole, agreed with the archive's CRC-32 and lengths, name the project and version of the file, and
-//! are delivered under their own sha256, the advertised one. They belong to the address they were read at and are
-//! shown at no other, since another project's file under the same digest may hold anything; an attacker who can make that
-//! address yield a lying wheel gains nothing, for the wheel then fails its own sha256. As soon as the wheel is verified
-//! at that address, what is made of it takes their place.
+//! From the wheel: its bytes had the promised sha256, so that what is made is the wheel's own, and
+//! counts. From ranges: the wheel's sha256 cannot be checked, but what is advertised can be kept,
+//! because the bytes are ours then. They are stored whole, agreed with the archive's CRC-32 and
+//! lengths, name the project and version of the file, and are delivered under their own sha256, the
+//! advertised one. They belong to the address they were read at and are shown at no other, since
+//! another project's file under the same digest may hold anything; an attacker who can make that
+//! address yield a lying wheel gains nothing, for the wheel then fails its own sha256. As soon as
+//! the wheel is verified at that address, what is made of it takes their place.
 //!
 //! Must not know who may have metadata, or when it is wanted.
 
@@ -58,7 +59,8 @@ pub enum MetadataOutcome {
     /// The verified wheel has none.
     Nothing,
     Refused(PassThrough),
-    /// The caller that leads the wheel's download was refused, which says nothing about another caller.
+    /// The caller that leads the wheel's download was refused, which says nothing about another
+    /// caller.
     RefusedToAnother,
     /// It is known now, and the store cannot take it.
     Unkept(Bytes),

@@ -11,8 +11,9 @@
 //!    it: the wheel is fetched and verified, and what is in it is the answer; a large one is read by ranges.
 //! 6. Upstream's answer, where the wheel yields nothing.
 //!
-//! Metadata that upstream's own page offers and upstream then has not is made likewise ([`Files::offered_metadata`]), and counts
-//! if its sha256 is the one that the page states. Must not know how metadata is made.
+//! Metadata that upstream's own page offers and upstream then has not is made likewise
+//! ([`Files::offered_metadata`]), and counts if its sha256 is the one that the page states. Must
+//! not know how metadata is made.
 
 pub mod generator;
 pub mod prefetch;
@@ -42,12 +43,13 @@ use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
-/// So many downloads in the names of others may end in their refusal before a caller is told to come again.
+/// So many downloads in the names of others may end in their refusal before a caller is told to
+/// come again.
 const REFUSALS_OF_OTHERS_MAX: usize = 4;
 
 impl Files {
-    /// Answers a request for the metadata of the wheel that it names: with an [`FileReply::Open`] of a whole blob,
-    /// whatever was wanted of it, or with GitLab's answer.
+    /// Answers a request for the metadata of the wheel that it names: with an [`FileReply::Open`]
+    /// of a whole blob, whatever was wanted of it, or with GitLab's answer.
     ///
     /// # Errors
     /// When there are no right bytes to be had of what was advertised.
@@ -76,8 +78,8 @@ impl Files {
         }
     }
 
-    /// Answers a request for metadata that upstream's page offers, of this wheel: as a request for any file, and if upstream
-    /// has it not after all, of the wheel.
+    /// Answers a request for metadata that upstream's page offers, of this wheel: as a request for
+    /// any file, and if upstream has it not after all, of the wheel.
     ///
     /// # Errors
     /// When there are no right bytes to be had.
@@ -115,8 +117,8 @@ impl Files {
         })
     }
 
-    /// Whether upstream, of a file that a page of it offers, says in effect that it has none. A caller that is not known, or
-    /// comes too often, is told of something else.
+    /// Whether upstream, of a file that a page of it offers, says in effect that it has none. A
+    /// caller that is not known, or comes too often, is told of something else.
     pub fn is_lacking(theirs: &Result<FileReply, FileError>) -> bool {
         let of_the_caller = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
         match theirs {
@@ -183,8 +185,8 @@ impl Files {
         }
     }
 
-    /// Whether larder answers for metadata that is not here. What larder advertised is not upstream's, and what a mirror's
-    /// page does not offer the mirror has not.
+    /// Whether larder answers for metadata that is not here. What larder advertised is not
+    /// upstream's, and what a mirror's page does not offer the mirror has not.
     fn is_larders(&self, request: &FileRequest, known: Option<Digest>) -> bool {
         is_wheel(request) && (known.is_some() || request.file.scope.is_mirror())
     }
@@ -242,8 +244,9 @@ impl Files {
         MetadataOutcome::RefusedToAnother
     }
 
-    /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have none yet. A mirror knows
-    /// no callers, and its files are asked for without a credential: so are their ends.
+    /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have
+    /// none yet. A mirror knows no callers, and its files are asked for without a credential: so
+    /// are their ends.
     pub fn prefetch(&self, caller: &Caller, wheels: Vec<FileRef>) {
         if wheels.first().is_some_and(|wheel| wheel.scope.is_mirror()) {
             return self.prefetcher.queue(&Caller::anonymous(), wheels);
@@ -270,8 +273,8 @@ impl Files {
         }
     }
 
-    /// By ranges what was advertised, or is of a wheel that is too large to be fetched for it; with the whole wheel
-    /// everything else.
+    /// By ranges what was advertised, or is of a wheel that is too large to be fetched for it; with
+    /// the whole wheel everything else.
     async fn regenerate(
         self: &Arc<Self>,
         file: &FileRef,

@@ -1,11 +1,12 @@
 //! Reading wheels' metadata before a client asks for it.
 //!
-//! After a page was served, the wheels on it that are most likely wanted and have no metadata yet are read in the
-//! background, in that caller's name, so that the next page is richer. They are left to that caller first: once it asks for
-//! any file of their project it has made its choice, and nothing of that page is read; as long as it is at work, it may yet
-//! come. So an installation costs upstream no bytes that it would not cost anyway. Bounded in number, rate and bytes by
-//! `[metadata]`; what failed is left alone for [`LEFT_ALONE_FOR`]. Must not know which wheels are worth it: the caller names
-//! them in order.
+//! After a page was served, the wheels on it that are most likely wanted and have no metadata yet
+//! are read in the background, in that caller's name, so that the next page is richer. They are
+//! left to that caller first: once it asks for any file of their project it has made its choice,
+//! and nothing of that page is read; as long as it is at work, it may yet come. So an installation
+//! costs upstream no bytes that it would not cost anyway. Bounded in number, rate and bytes by
+//! `[metadata]`; what failed is left alone for [`LEFT_ALONE_FOR`]. Must not know which wheels are
+//! worth it: the caller names them in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -45,7 +46,8 @@ pub struct Prefetcher {
     next: Mutex<Option<Instant>>,
 }
 
-/// Which wheels wait, and for which callers. There is an entry for what is in the queue, and for nothing else.
+/// Which wheels wait, and for which callers. There is an entry for what is in the queue, and for
+/// nothing else.
 #[derive(Default)]
 struct PrefetchQueue {
     wheels: HashSet<WheelMark>,
@@ -110,7 +112,8 @@ impl Prefetcher {
         if !config.generate || wheels.is_empty() {
             return;
         }
-        // A page that says something new: the caller is at work. One that is only looked at again is no sign.
+        // A page that says something new: the caller is at work. One that is only looked at again
+        // is no sign.
         if let Some(waiting_caller) = self.waiting.lock().callers.get_mut(&who) {
             waiting_caller.seen = clock::now();
         }

@@ -1,8 +1,8 @@
 //! A wheel's METADATA read from upstream by ranges (RFC 9110 §14), in a caller's name.
 //!
-//! Owns when the pieces of several answers belong to one file: each is a 206 for exactly what was asked, of one length,
-//! under one validator. An answer that is no such piece ends the reading, its body dropped at once. Must not know what
-//! is remembered of it.
+//! Owns when the pieces of several answers belong to one file: each is a 206 for exactly what was
+//! asked, of one length, under one validator. An answer that is no such piece ends the reading, its
+//! body dropped at once. Must not know what is remembered of it.
 
 use std::future::Future;
 use std::time::Duration;
@@ -73,7 +73,8 @@ pub async fn tail(
     })
 }
 
-/// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the end among them.
+/// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the
+/// end among them.
 pub async fn metadata(
     upstream: (&Upstream, &Ranges),
     credential: &Credential,

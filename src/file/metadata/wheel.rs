@@ -1,4 +1,5 @@
-//! A wheel that is here or on its way here, once every byte of it is known to be right, and the metadata of it.
+//! A wheel that is here or on its way here, once every byte of it is known to be right, and the
+//! metadata of it.
 //!
 //! Must not know which caller wants it.
 
@@ -14,7 +15,8 @@ use crate::registry::FileRef;
 use crate::store::Cause;
 use crate::values::clock;
 
-/// The metadata of the wheel that is being downloaded, for the caller in whose name it is (`leads`) or for another.
+/// The metadata of the wheel that is being downloaded, for the caller in whose name it is (`leads`)
+/// or for another.
 pub async fn metadata_of(
     downloads: &Downloads,
     file: &FileRef,

@@ -1,8 +1,8 @@
-//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh and its decision about a caller counts, and no
-//! longer whatever fails.
+//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh and its
+//! decision about a caller counts, and no longer whatever fails.
 //!
-//! Per caller, because GitLab says so of what this caller may see; and gone with the next upload. Must not know what the
-//! mirror has.
+//! Per caller, because GitLab says so of what this caller may see; and gone with the next upload.
+//! Must not know what the mirror has.
 
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,9 @@ impl Forwards {
         }
     }
 
-    /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since the last upload,
-    /// with which the package may have come, and if its decisions about this caller count.
+    /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since
+    /// the last upload, with which the package may have come, and if its decisions about this
+    /// caller count.
     pub fn recall(
         &self,
         request: &PageRequest,

@@ -1,11 +1,13 @@
-//! What becomes of a page that is here: shown, asked for first, shown although upstream failed, or ended.
+//! What becomes of a page that is here: shown, asked for first, shown although upstream failed, or
+//! ended.
 //!
-//! Pure, and the one place where that is decided, whosever page it is: GitLab's, a mirror's, a mirror's in GitLab's place,
-//! a page too large to keep of which only the files are known, GitLab's answer that it has no such package. GitLab says
-//! `max-age=0`, so any freshness is larder's own documented choice (RFC 9111 §4.2 leaves explicit configuration to the
-//! cache); the two ways of being useful past it are those of RFC 5861, stale-while-revalidate and stale-if-error. All are
-//! counted from upstream's last confirmation, which is when the request was sent that gave or confirmed the page, not when the
-//! answer came. Must not know who asks.
+//! Pure, and the one place where that is decided, whosever page it is: GitLab's, a mirror's, a
+//! mirror's in GitLab's place, a page too large to keep of which only the files are known, GitLab's
+//! answer that it has no such package. GitLab says `max-age=0`, so any freshness is larder's own
+//! documented choice (RFC 9111 §4.2 leaves explicit configuration to the cache); the two ways of
+//! being useful past it are those of RFC 5861, stale-while-revalidate and stale-if-error. All are
+//! counted from upstream's last confirmation, which is when the request was sent that gave or
+//! confirmed the page, not when the answer came. Must not know who asks.
 //!
 //! ```text
 //! asked ──── Show ─────┬── Show ──┬─ ShowAndAsk ─┬────── UpstreamRequest ──────      Unasked
@@ -18,10 +20,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// The last part of a lifetime, in which a page that is in use is renewed before a client has to wait for it.
+/// The last part of a lifetime, in which a page that is in use is renewed before a client has to
+/// wait for it.
 const AGEING_FROM: f64 = 0.8;
 
-/// By how much of itself a lifetime is shortened at most, so that pages asked for together do not lapse together.
+/// By how much of itself a lifetime is shortened at most, so that pages asked for together do not
+/// lapse together.
 const JITTER: f64 = 0.1;
 
 /// Whose page it is.
@@ -33,20 +37,23 @@ pub enum UpstreamKind {
     Mirror,
 }
 
-/// What upstream says of a page, other than that it stands: that makes it as old as the question, and who waited gets it.
+/// What upstream says of a page, other than that it stands: that makes it as old as the question,
+/// and who waited gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamVerdict {
     /// Nobody has asked yet.
     Unasked,
     /// It is not to be had (any more).
     Ended,
-    /// Nothing that could be used: no answer, an error of its own, a pause, or larder's own trouble.
+    /// Nothing that could be used: no answer, an error of its own, a pause, or larder's own
+    /// trouble.
     Failed,
 }
 
 impl UpstreamVerdict {
-    /// What a refusal says. 404 and 410: there is none; 403 and 451: not to be had, as a curating index says of what it took
-    /// back; 401, where larder showed no credential: not for every caller, and larder asks for all of them.
+    /// What a refusal says. 404 and 410: there is none; 403 and 451: not to be had, as a curating
+    /// index says of what it took back; 401, where larder showed no credential: not for every
+    /// caller, and larder asks for all of them.
     pub fn of_refusal(status: StatusCode) -> Self {
         match status.as_u16() {
             401 | 403 | 404 | 410 | 451 => Self::Ended,
@@ -58,7 +65,8 @@ impl UpstreamVerdict {
 /// What is known of a page without asking.
 #[derive(Clone, Copy, Debug)]
 pub struct PageAge {
-    /// Since upstream last confirmed it; `None` if the clock went back behind that, so that it cannot be told.
+    /// Since upstream last confirmed it; `None` if the clock went back behind that, so that it
+    /// cannot be told.
     pub age: Option<Duration>,
     /// Something is known to have changed upstream since.
     pub overtaken: bool,
@@ -70,7 +78,8 @@ pub struct PageAge {
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     pub ttl: Duration,
-    /// After it, for so long and never for longer than it was fresh, a page is shown while it is asked for again.
+    /// After it, for so long and never for longer than it was fresh, a page is shown while it is
+    /// asked for again.
     pub while_revalidate: Duration,
     /// From the start: how old a page may become that is shown because upstream failed.
     pub if_error: Duration,

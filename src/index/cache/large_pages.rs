@@ -1,7 +1,8 @@
 //! What a mirror's pages list that are too large to keep.
 //!
-//! Such a page passes by; which path is which digest is remembered of it, because its files are asked for next, and to
-//! read it through for each of them would cost more than most of them weigh. Must not know the network or the disk.
+//! Such a page passes by; which path is which digest is remembered of it, because its files are
+//! asked for next, and to read it through for each of them would cost more than most of them weigh.
+//! Must not know the network or the disk.
 
 use std::sync::Arc;
 use std::time::Instant;

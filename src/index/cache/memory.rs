@@ -1,7 +1,7 @@
 //! Prepared pages in memory, and who sees which.
 //!
-//! Owns the bounds. A entry names a body, a body is one body of one page; variants are shared, entries are not.
-//! Must not ask upstream, and must not judge freshness or rights.
+//! Owns the bounds. A entry names a body, a body is one body of one page; variants are shared,
+//! entries are not. Must not ask upstream, and must not judge freshness or rights.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +24,8 @@ const ENTRIES_MAX: u64 = 65_536;
 pub struct CacheKey {
     page: PageRef,
     format: Format,
-    /// A project's page is the same for everyone who may read the project; a group's may differ per caller.
+    /// A project's page is the same for everyone who may read the project; a group's may differ per
+    /// caller.
     caller: Option<Fingerprint>,
 }
 
@@ -104,8 +105,8 @@ impl CacheEntry {
     }
 }
 
-/// A body that a caller was given, or that lay on the disk, and when upstream last confirmed it; `None` if that cannot be
-/// told any more.
+/// A body that a caller was given, or that lay on the disk, and when upstream last confirmed it;
+/// `None` if that cannot be told any more.
 #[derive(Clone)]
 pub struct Latest {
     pub body: BodyId,
@@ -135,7 +136,8 @@ impl Memory {
         Some((entry, page))
     }
 
-    /// The page to ask "has it changed?" about: this entry's own, or the last one that any caller was given.
+    /// The page to ask "has it changed?" about: this entry's own, or the last one that any caller
+    /// was given.
     pub fn latest(&self, key: &CacheKey) -> Option<Latest> {
         let (body, asked) = match self.entries.get(key) {
             Some(entry) => (entry.body, Some(entry.asked)),

@@ -1,8 +1,8 @@
 //! A page as it leaves, and what it says of its files.
 //!
-//! Owns the bytes to send, which gain PEP 658 metadata as wheels become known: the places where it may be added are kept
-//! with the page ([`crate::simple::annotate`]), so that neither upstream nor the disk is asked for it again. Must not know
-//! who gets it.
+//! Owns the bytes to send, which gain PEP 658 metadata as wheels become known: the places where it
+//! may be added are kept with the page ([`crate::simple::annotate`]), so that neither upstream nor
+//! the disk is asked for it again. Must not know who gets it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,8 @@ const SCOPES_MAX: usize = 8;
 /// A page looks for new metadata of its wheels at most this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// So long an answer waits for it, which a page of some hundred files never needs; a longer look goes on behind.
+/// So long an answer waits for it, which a page of some hundred files never needs; a longer look
+/// goes on behind.
 const LOOK_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -118,8 +119,9 @@ impl Page {
         Arc::clone(&self.shown.lock().forms)
     }
 
-    /// Looks whether metadata of its wheels has become known since it was last looked for. Returns when that is done, or
-    /// after [`LOOK_WAIT`]: a resolver gets what is known now, and need not ask twice.
+    /// Looks whether metadata of its wheels has become known since it was last looked for. Returns
+    /// when that is done, or after [`LOOK_WAIT`]: a resolver gets what is known now, and need not
+    /// ask twice.
     pub async fn annotate_again(self: &Arc<Self>, sidecars: &Arc<Sidecars>, now: Instant) {
         if self.marks.is_empty() {
             return;
@@ -156,7 +158,8 @@ impl Page {
         let _ = timeout(LOOK_WAIT, look).await;
     }
 
-    /// The wheels without metadata that are most likely wanted, for the first caller that is given the page.
+    /// The wheels without metadata that are most likely wanted, for the first caller that is given
+    /// the page.
     pub fn take_prefetch(&self) -> Vec<FileRef> {
         std::mem::take(&mut *self.prefetch.lock())
     }
@@ -176,7 +179,8 @@ impl Page {
         self.held_back
     }
 
-    /// Whether a file that was left out as too young has come of age, so that the page must be made again.
+    /// Whether a file that was left out as too young has come of age, so that the page must be made
+    /// again.
     pub fn is_due_again(&self, now: SystemTime) -> bool {
         self.held_back_until
             .is_some_and(|held_back_until| held_back_until <= now)

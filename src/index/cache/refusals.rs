@@ -1,10 +1,11 @@
 //! Mirrors' refusals of pages, remembered for a while.
 //!
-//! Two things come of it. A page that was taken back is not put up again by an answer to an older question that comes late
-//! (a fetch under way in another format, a page being written to the disk behind an answer). And a page that is not there is not
-//! asked for by each request for it: the refusal stands for as long as a page would be fresh, and never longer than
-//! `index.ttl`, so that what is published is soon there. Bounded by a part of `index.memory`. GitLab's refusals
-//! concern one caller and are not here. Must not decide what is a refusal.
+//! Two things come of it. A page that was taken back is not put up again by an answer to an older
+//! question that comes late (a fetch under way in another format, a page being written to the disk
+//! behind an answer). And a page that is not there is not asked for by each request for it: the
+//! refusal stands for as long as a page would be fresh, and never longer than `index.ttl`, so that
+//! what is published is soon there. Bounded by a part of `index.memory`. GitLab's refusals concern
+//! one caller and are not here. Must not decide what is a refusal.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,8 @@ impl Refusals {
         Self(cache.weigher(weigh).build())
     }
 
-    /// A question that was sent at `asked` was refused. Without an `answer` each request asks for itself.
+    /// A question that was sent at `asked` was refused. Without an `answer` each request asks for
+    /// itself.
     pub fn note(&self, page: &PageRef, answer: Option<PassThrough>, asked: Instant) {
         let answer = answer.map(Arc::new);
         self.0.insert(page.clone(), RefusedPage { asked, answer });

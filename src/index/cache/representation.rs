@@ -1,4 +1,5 @@
-//! The forms in which one page's bytes leave: as they are, and compressed, each with its own strong validator.
+//! The forms in which one page's bytes leave: as they are, and compressed, each with its own strong
+//! validator.
 //!
 //! Prepared once, when the page is; never for a request. Must not know where the bytes came from.
 

@@ -1,4 +1,5 @@
-//! The question itself: asked with the validator of the page that is known, and what the answer ends or leaves here.
+//! The question itself: asked with the validator of the page that is known, and what the answer
+//! ends or leaves here.
 //!
 //! Must not know whether other requests wait for the answer.
 
@@ -23,7 +24,8 @@ use crate::upstream::{
 use crate::values::clock;
 
 impl Fetcher {
-    /// One question to upstream, with the validator of the page that this entry, or failing that any caller, last had.
+    /// One question to upstream, with the validator of the page that this entry, or failing that
+    /// any caller, last had.
     pub async fn ask(self: &Arc<Self>, request: &PageRequest, key: &CacheKey) -> Fetched {
         match self.answered(request, key).await {
             Ok(fetched) => fetched,
@@ -42,7 +44,8 @@ impl Fetcher {
             None => self.recall(key).await,
         };
         let validators = match &known {
-            // A page that lacks a file which has become old enough since is made anew, unchanged or not.
+            // A page that lacks a file which has become old enough since is made anew, unchanged or
+            // not.
             Some(known) if !known.page.is_due_again(clock::wall()) => {
                 known.page.validators().clone()
             }
@@ -153,7 +156,8 @@ impl Fetcher {
         })
     }
 
-    /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk, before a client is told.
+    /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk,
+    /// before a client is told.
     async fn end(&self, key: &CacheKey, answer: Option<PassThrough>, asked: Instant) {
         let page = key.page();
         // First, so that nothing that is under way puts it up again.

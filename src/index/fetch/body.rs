@@ -1,7 +1,8 @@
 //! Reading an upstream page: decoded, rewritten as it comes, and whole or an error.
 //!
-//! Owns the bound on what is kept. A page that outgrows it is handed on as a stream, in constant memory; a page that
-//! breaks off, or turns out to be no index page, is never completed. Must not know who asked.
+//! Owns the bound on what is kept. A page that outgrows it is handed on as a stream, in constant
+//! memory; a page that breaks off, or turns out to be no index page, is never completed. Must not
+//! know who asked.
 
 use std::future::poll_fn;
 use std::io::Write;
@@ -54,7 +55,8 @@ pub async fn read(
         }
         upstream_body.extend_from_slice(&decoded);
         if upstream_body.len() > bytes_max {
-            // A project's page is turned into HTML as a whole: what its head says may come last in the JSON.
+            // A project's page is turned into HTML as a whole: what its head says may come last in
+            // the JSON.
             if job.turns_into_html() {
                 return Err(PageError::TooLarge);
             }
@@ -91,7 +93,8 @@ fn source(headers: &HeaderMap) -> Result<Format, PageError> {
     })
 }
 
-/// A page too large to keep, rewritten while it passes. Its body ends with an error unless upstream's ended well.
+/// A page too large to keep, rewritten while it passes. Its body ends with an error unless
+/// upstream's ended well.
 pub struct PageStream {
     body: IdleBody,
     decoder: Decoder,

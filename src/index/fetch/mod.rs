@@ -1,8 +1,8 @@
 //! One question to upstream about a page, shared by all requests that wait for the answer.
 //!
-//! Owns what is remembered of pages and for how long it counts, the single flight, and what an answer means for one
-//! caller: an answer decides for the caller in whose name upstream was asked, and for no other. Must not choose which page
-//! a request is answered with.
+//! Owns what is remembered of pages and for how long it counts, the single flight, and what an
+//! answer means for one caller: an answer decides for the caller in whose name upstream was asked,
+//! and for no other. Must not choose which page a request is answered with.
 
 mod ask;
 pub mod body;
@@ -77,8 +77,8 @@ impl From<Fetched> for PageError {
     }
 }
 
-/// One fetch at a time for an entry. Callers whose right stands share it; others ask in their own name. No request joins one
-/// that was begun before an upload, or before rights were revoked.
+/// One fetch at a time for an entry. Callers whose right stands share it; others ask in their own
+/// name. No request joins one that was begun before an upload, or before rights were revoked.
 type FetchKey = (CacheKey, Option<Fingerprint>, [u64; 2]);
 
 /// What the index room works with.
@@ -112,7 +112,8 @@ pub struct Fetcher {
     writing: Arc<()>,
 }
 
-/// When a question was sent, by both clocks: what the disk remembers has to mean something after a restart.
+/// When a question was sent, by both clocks: what the disk remembers has to mean something after a
+/// restart.
 #[derive(Clone, Copy)]
 struct AskedAt {
     at: Instant,
@@ -233,15 +234,17 @@ impl Fetcher {
         self.refusals.recall(page, now, lasts)
     }
 
-    /// Whether so many uses since it was last asked for make a page worth renewing before it lapses.
+    /// Whether so many uses since it was last asked for make a page worth renewing before it
+    /// lapses.
     pub fn is_hot(&self, uses: u32) -> bool {
         self.config.refresh_ahead_hits > 0 && uses >= self.config.refresh_ahead_hits
     }
 
     /// Fetches a page, or waits for the fetch of it that is under way.
     ///
-    /// `asker` is set for a caller whose right is not known, who shares fetches with no other. `seen` is when the page
-    /// was asked for that the caller found not good enough; a newer one will do.
+    /// `asker` is set for a caller whose right is not known, who shares fetches with no other.
+    /// `seen` is when the page was asked for that the caller found not good enough; a newer one
+    /// will do.
     pub async fn fetch(
         self: &Arc<Self>,
         request: &PageRequest,
@@ -253,7 +256,8 @@ impl Fetcher {
         let request = request.clone();
         let entry = key.clone();
         let work = move || async move {
-            // A fetch that ended between this caller's look and its turn may have left nothing to ask.
+            // A fetch that ended between this caller's look and its turn may have left nothing to
+            // ask.
             if let Some(page) = this.renewed_since(seen, &request, &entry) {
                 return Fetched::Fresh(page);
             }
@@ -306,7 +310,8 @@ impl Fetcher {
         }
     }
 
-    /// Makes what was fetched a reply for one caller that waited for it; where it is none, gives it back.
+    /// Makes what was fetched a reply for one caller that waited for it; where it is none, gives it
+    /// back.
     pub fn apply(
         &self,
         request: &PageRequest,
@@ -315,7 +320,8 @@ impl Fetcher {
         before: Authorization,
         now: Instant,
     ) -> Result<PageReply, Fetched> {
-        // In whose name was upstream asked? In this caller's, unless it joined a fetch of callers whose right stood.
+        // In whose name was upstream asked? In this caller's, unless it joined a fetch of callers
+        // whose right stood.
         let own = !shared.joined || before.permit().is_none();
         match shared.value {
             Fetched::Page {
@@ -346,7 +352,8 @@ impl Fetcher {
                 let permit = self.proven(request, now)?;
                 Ok(self.reply(request, permit, page, CacheStatus::HIT, None))
             }
-            // The stream of a shared fetch belongs to the caller that began it, in whose name it was asked for.
+            // The stream of a shared fetch belongs to the caller that began it, in whose name it
+            // was asked for.
             Fetched::TooLarge(stream) => match if own { stream.lock().take() } else { None } {
                 Some(taken) => Ok(PageReply::Stream(taken)),
                 None => Err(Fetched::TooLarge(stream)),
@@ -389,7 +396,8 @@ impl Fetcher {
         before: Authorization,
         now: Instant,
     ) {
-        // A mirror is asked without a credential, and its refusal says nothing of a caller's rights.
+        // A mirror is asked without a credential, and its refusal says nothing of a caller's
+        // rights.
         if request.page.scope.is_mirror() {
             return;
         }
@@ -404,9 +412,10 @@ impl Fetcher {
         }
     }
 
-    /// A caller who was let in is told by GitLab that there is no such page: what was shown of it is over, in both formats.
-    /// What lies on the disk stays, because GitLab decided for one caller, and no other is shown it without a decision of its
-    /// own. (What a mirror takes back ends in the fetch, once and for all callers.)
+    /// A caller who was let in is told by GitLab that there is no such page: what was shown of it
+    /// is over, in both formats. What lies on the disk stays, because GitLab decided for one
+    /// caller, and no other is shown it without a decision of its own. (What a mirror takes back
+    /// ends in the fetch, once and for all callers.)
     fn hide(&self, request: &PageRequest, key: &CacheKey, before: Authorization) {
         if before.permit().is_some() || request.page.scope.kind() == ScopeKind::Group {
             self.memory.hide(key);

@@ -1,7 +1,7 @@
 //! The way of a page between disk and memory.
 //!
-//! Pages are written behind the answer: a disk that fails costs a fetch after the next restart, no more. Must not ask
-//! upstream.
+//! Pages are written behind the answer: a disk that fails costs a fetch after the next restart, no
+//! more. Must not ask upstream.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,8 +24,8 @@ use crate::values::clock;
 const FLUSH_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Fetcher {
-    /// The page that an earlier process stored, in the format that would be asked for or else in the other, prepared
-    /// anew, and as old as it is.
+    /// The page that an earlier process stored, in the format that would be asked for or else in
+    /// the other, prepared anew, and as old as it is.
     pub async fn recall(&self, key: &CacheKey) -> Option<Latest> {
         let route = Route::Page(key.page().clone());
         let shelf = &self.dependencies.page_store;
@@ -142,8 +142,8 @@ impl Fetcher {
         });
     }
 
-    /// Notes on the disk that a page was confirmed which is shown from there when upstream fails. Of GitLab's none is: the
-    /// rights that it could be shown by end with the process.
+    /// Notes on the disk that a page was confirmed which is shown from there when upstream fails.
+    /// Of GitLab's none is: the rights that it could be shown by end with the process.
     pub(super) fn confirm_behind(
         self: &Arc<Self>,
         page: &PageRef,

@@ -1,9 +1,10 @@
 //! Which wheels of a page are most likely to be asked for their metadata next.
 //!
-//! Pure. A resolver passes over yanked files (PEP 592) and what its Python or its platform cannot run, tries the newest
-//! release first, leaves pre-releases for when there is nothing else (PEP 440, "Handling of pre-releases"), and reads the
-//! metadata of one wheel of a version: a pure one, or one for its platform. Nothing tells which Python and platform the next
-//! one has, so they are guessed. Must not know what is known of a wheel already.
+//! Pure. A resolver passes over yanked files (PEP 592) and what its Python or its platform cannot
+//! run, tries the newest release first, leaves pre-releases for when there is nothing else (PEP
+//! 440, "Handling of pre-releases"), and reads the metadata of one wheel of a version: a pure one,
+//! or one for its platform. Nothing tells which Python and platform the next one has, so they are
+//! guessed. Must not know what is known of a wheel already.
 
 use std::cmp::Reverse;
 

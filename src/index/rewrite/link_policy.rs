@@ -1,12 +1,14 @@
 //! Which links on a page lead through larder, what they become, and what a page's files are.
 //!
-//! A link to a configured base that is one of our routes becomes a root-relative link with the path exactly as upstream
-//! spelled it; every other link stays. Root-relative, so that no `Host` a client sends can ever be part of a page. From a
-//! mirror's page are left out: files younger than the mirror's `min_age`, whatever bears a private name, and everything
-//! if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
-//! links are routes already, and the same is left out of them. Offline everything is left out that is not held. A link
-//! through larder must be one that is found again by its path alone ([`crate::index::Pages::locate`]); where that is not so, it
-//! stays as it is and the log says why. Must not know formats.
+//! A link to a configured base that is one of our routes becomes a root-relative link with the path
+//! exactly as upstream spelled it; every other link stays. Root-relative, so that no `Host` a
+//! client sends can ever be part of a page. From a mirror's page are left out: files younger than
+//! the mirror's `min_age`, whatever bears a private name, and everything if the project is
+//! quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
+//! links are routes already, and the same is left out of them. Offline everything is left out that
+//! is not held. A link through larder must be one that is found again by its path alone
+//! ([`crate::index::Pages::locate`]); where that is not so, it stays as it is and the log says why.
+//! Must not know formats.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -57,14 +59,15 @@ pub struct LinkPolicy {
 
 #[derive(Clone)]
 pub enum LinkRules {
-    /// GitLab's pages may be another larder's, which has a mirror's files on them in GitLab's place: these lead through
-    /// the mirror that they come from, and by its rules.
+    /// GitLab's pages may be another larder's, which has a mirror's files on them in GitLab's
+    /// place: these lead through the mirror that they come from, and by its rules.
     GitLab {
         bases: Bases,
         mirrors: Arc<[MirrorRules]>,
     },
     Mirror(MirrorRules),
-    /// Of pages that were carried here. A mirror's files need no such mirror to be configured; if it is, its rules hold.
+    /// Of pages that were carried here. A mirror's files need no such mirror to be configured; if
+    /// it is, its rules hold.
     Portable(Arc<[MirrorRules]>),
 }
 
@@ -212,8 +215,8 @@ impl LinkPolicy {
         match self.mirrored(path, rules.min_age, entry, collected) {
             Ok(decision) => decision,
             Err(why) => {
-                // The index itself or another page of it, which a whole address would give away, with whatever its path
-                // holds.
+                // The index itself or another page of it, which a whole address would give away,
+                // with whatever its path holds.
                 if entry.url.path().ends_with('/')
                     && let Some(page) = rules.base.recognise_page(entry.url)
                 {
@@ -349,8 +352,8 @@ impl LinkPolicy {
         })
     }
 
-    /// Whether a file's most likely project is none of a mirror's business. A page may call a file otherwise than its address
-    /// does, and a client may go by either.
+    /// Whether a file's most likely project is none of a mirror's business. A page may call a file
+    /// otherwise than its address does, and a client may go by either.
     fn bears_private_name(&self, entry: &Entry<'_>) -> bool {
         let is_private = |filename: &str| match project_candidates(filename).first() {
             Some(name) => self.private.hold(name),
@@ -369,7 +372,8 @@ impl LinkPolicy {
         }
     }
 
-    /// Why a file's link goes past larder. Neither path nor query is logged, which may hold a secret.
+    /// Why a file's link goes past larder. Neither path nor query is logged, which may hold a
+    /// secret.
     fn warn_past(&self, base: &MirrorBase, entry: &Entry<'_>, why: Stranger) {
         let origin = entry.url.origin().ascii_serialization();
         match why {

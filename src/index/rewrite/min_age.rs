@@ -1,7 +1,8 @@
 //! Whether a file has been public for long enough: a mirror's `min_age`.
 //!
-//! Pure. A minimum age is a security control, so that an upload time that is missing, unreadable or in the future counts as
-//! too young. The time is the index's own statement (PEP 700 `upload-time`); nothing signs it. Must not know pages.
+//! Pure. A minimum age is a security control, so that an upload time that is missing, unreadable or
+//! in the future counts as too young. The time is the index's own statement (PEP 700
+//! `upload-time`); nothing signs it. Must not know pages.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,8 +1,10 @@
-//! The files that one page of a mirror lists: which path is which digest, and what else upstream is asked with.
+//! The files that one page of a mirror lists: which path is which digest, and what else upstream is
+//! asked with.
 //!
-//! A mirror's file addresses say nothing of the digest, so the page is the catalogue: a path that no page lists leads
-//! nowhere. Nor do they have the page's query, which upstream may need (a signature, `download=true`). Kept small, a path as
-//! 16 bytes of its sha256. Must not know the network or the disk.
+//! A mirror's file addresses say nothing of the digest, so the page is the catalogue: a path that
+//! no page lists leads nowhere. Nor do they have the page's query, which upstream may need (a
+//! signature, `download=true`). Kept small, a path as 16 bytes of its sha256. Must not know the
+//! network or the disk.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -49,7 +51,8 @@ impl MirrorFile {
         }
     }
 
-    /// This path as the page spells it, and with what the page has behind it, which is how upstream is asked for it.
+    /// This path as the page spells it, and with what the page has behind it, which is how upstream
+    /// is asked for it.
     pub fn spell(&self, path: &MirrorPath) -> MirrorPath {
         let own = self
             .spelling
@@ -59,8 +62,8 @@ impl MirrorFile {
             .asked_with(self.query.clone())
     }
 
-    /// Whether two links to one path lead to the same file, as far as the page tells: a server may give another one for
-    /// another query.
+    /// Whether two links to one path lead to the same file, as far as the page tells: a server may
+    /// give another one for another query.
     fn is_the_same(&self, other: &Self) -> bool {
         let query = |file: &Self| file.query.as_ref().map(|query| query.expose().to_vec());
         query(self) == query(other) || (self.sha256.is_some() && self.sha256 == other.sha256)
@@ -76,8 +79,8 @@ impl MirrorFile {
 pub struct Noted(HashMap<PathMark, MirrorFile>);
 
 impl Noted {
-    /// Adds a file, unless there are `max` already. Of several links to one path the first counts; false if this one leads
-    /// to another file, for which there is no address.
+    /// Adds a file, unless there are `max` already. Of several links to one path the first counts;
+    /// false if this one leads to another file, for which there is no address.
     pub fn add(&mut self, file: MirrorFile, max: usize) -> bool {
         let is_full = self.0.len() >= max;
         match self.0.entry(file.mark) {
@@ -131,8 +134,8 @@ impl MirrorFiles {
     }
 }
 
-/// Half a sha256: to be taken for a listed file, another path would need the same half. Of the canonical spelling, because
-/// clients spell a path anew: pip writes `%2B` where the page has `+`.
+/// Half a sha256: to be taken for a listed file, another path would need the same half. Of the
+/// canonical spelling, because clients spell a path anew: pip writes `%2B` where the page has `+`.
 fn mark(canonical: &MirrorPath) -> PathMark {
     let mut hasher = Hasher::new();
     hasher.update(canonical.rest().as_bytes());

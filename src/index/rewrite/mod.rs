@@ -1,6 +1,7 @@
 //! A page on its way from upstream's bytes to ours.
 //!
-//! Owns the driving of the rewriter, and what is collected on the way. Must not know where the bytes come from or go.
+//! Owns the driving of the rewriter, and what is collected on the way. Must not know where the
+//! bytes come from or go.
 
 pub mod likely_wheels;
 pub mod link_policy;
@@ -130,8 +131,8 @@ impl Rewriting {
         Ok((output.freeze(), files))
     }
 
-    /// Judges the page whose `body` was written. Its status may come after its files, so that a page of a quarantined
-    /// project is written anew.
+    /// Judges the page whose `body` was written. Its status may come after its files, so that a
+    /// page of a quarantined project is written anew.
     pub fn finish(
         self,
         job: &RewriteJob,

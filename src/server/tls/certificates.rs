@@ -1,7 +1,7 @@
 //! The certificate that larder shows, and its key: from two files, read anew when they change.
 //!
-//! Owns the reading, the swap, and what the log is told of both. Connections go on with what they began with. Must not know
-//! what a pair is.
+//! Owns the reading, the swap, and what the log is told of both. Connections go on with what they
+//! began with. Must not know what a pair is.
 
 use std::io;
 use std::path::Path;
@@ -101,8 +101,9 @@ impl Certificates {
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Tickets that the client keeps, under keys of this process: they outlive a swapped pair, so that a renewal sends
-        // nobody back to a whole handshake. Who resumes has been shown the certificate of the session's beginning.
+        // Tickets that the client keeps, under keys of this process: they outlive a swapped pair,
+        // so that a renewal sends nobody back to a whole handshake. Who resumes has been shown the
+        // certificate of the session's beginning.
         server.ticketer = Ticketer::new()?;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         let acceptor = TlsAcceptor::from(Arc::new(server));
@@ -123,7 +124,8 @@ impl Certificates {
         Ok(Texts::read(config)?.parse()?.validity)
     }
 
-    /// Reads both files again. What is in use stays in use when they are no good. Blocks for two small reads.
+    /// Reads both files again. What is in use stays in use when they are no good. Blocks for two
+    /// small reads.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -186,7 +188,8 @@ impl Certificates {
                 Ok(_) => return,
                 Err(why) => Some((texts.mark, why)),
             },
-            // A file that is not there is being replaced, or gone: what is in use goes on, and a restart will tell.
+            // A file that is not there is being replaced, or gone: what is in use goes on, and a
+            // restart will tell.
             Err(CertificatesError::Read { why, .. }) if why.kind() == io::ErrorKind::NotFound => {
                 None
             }

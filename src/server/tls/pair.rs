@@ -1,6 +1,7 @@
 //! A certificate and its private key, as two PEM texts hold them.
 //!
-//! Pure. Owns whether they are of use, and from when until when. Must not know where they come from.
+//! Pure. Owns whether they are of use, and from when until when. Must not know where they come
+//! from.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -88,8 +89,8 @@ impl Pair {
 /// In the label of PKCS #8 and in the header of older forms.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
-/// A certificate's two dates. They are what a verifier complains of first when it is asked at the beginning and at the end
-/// of time, and so need no second reader of X.509.
+/// A certificate's two dates. They are what a verifier complains of first when it is asked at the
+/// beginning and at the end of time, and so need no second reader of X.509.
 fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let at = |time: UnixTime| UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
     let until = match complaint(certificate, END_OF_TIME)? {

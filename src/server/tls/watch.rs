@@ -1,7 +1,8 @@
 //! What to do about what was just read of the certificate's files.
 //!
-//! Pure. Owns when a change is taken, and when a fault is told: the two files are rarely replaced in one instant, so that a
-//! pair which does not fit is looked at once more before the operator is told. Must not know the files.
+//! Pure. Owns when a change is taken, and when a fault is told: the two files are rarely replaced
+//! in one instant, so that a pair which does not fit is looked at once more before the operator is
+//! told. Must not know the files.
 
 /// What was seen so far, each content known by some mark of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

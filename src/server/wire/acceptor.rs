@@ -1,7 +1,7 @@
 //! Where connections come from: the network's addresses, or the control socket in the cache folder.
 //!
-//! Owns the listening sockets, whether they were opened here or passed on by a service manager. Must not know what is said
-//! over them.
+//! Owns the listening sockets, whether they were opened here or passed on by a service manager.
+//! Must not know what is said over them.
 
 use std::future::poll_fn;
 use std::io;
@@ -37,7 +37,8 @@ pub struct Arrival {
 }
 
 pub trait Acceptor: Send + Sync + 'static {
-    /// Whether a client may hold a connection open without a byte only so long as `limits.first_byte_timeout`.
+    /// Whether a client may hold a connection open without a byte only so long as
+    /// `limits.first_byte_timeout`.
     const HURRIES: bool;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>>;
@@ -59,7 +60,8 @@ pub enum ListenError {
     NoCertificate,
 }
 
-/// What an operator can do about an address that was forbidden, not taken; one below 1024 without the right to it is another error.
+/// What an operator can do about an address that was forbidden, not taken; one below 1024 without
+/// the right to it is another error.
 fn forbidden(why: &io::Error) -> &'static str {
     if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
         "; the unit of a service manager may forbid it: add the port to SocketBindAllow="
@@ -274,8 +276,8 @@ impl Acceptor for NetworkAcceptor {
     }
 }
 
-/// Small answers must not wait for a full packet, and a peer that is gone must not hold its slot. A socket that refuses
-/// either is about to fail anyway.
+/// Small answers must not wait for a full packet, and a peer that is gone must not hold its slot. A
+/// socket that refuses either is about to fail anyway.
 fn keep_alive(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ =
@@ -303,7 +305,8 @@ impl ControlAcceptor {
 }
 
 impl Acceptor for ControlAcceptor {
-    /// Who holds a connection open here is the folder's owner; silence ends with the limit on a request's head.
+    /// Who holds a connection open here is the folder's owner; silence ends with the limit on a
+    /// request's head.
     const HURRIES: bool = false;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {

@@ -1,7 +1,7 @@
 //! Sockets that a service manager opened and passed on (`LISTEN_FDS`, sd_listen_fds(3)).
 //!
-//! Owns what is taken of them, and their names. Must not know what is served over them. They are taken before the process
-//! has a second thread, because taking them changes the environment.
+//! Owns what is taken of them, and their names. Must not know what is served over them. They are
+//! taken before the process has a second thread, because taking them changes the environment.
 
 use std::io;
 use std::os::unix::net::UnixListener;

@@ -1,8 +1,10 @@
-//! What goes on on a connection, of many streams over HTTP/2 and of one over HTTP/1.1, and when it is over.
+//! What goes on on a connection, of many streams over HTTP/2 and of one over HTTP/1.1, and when it
+//! is over.
 //!
-//! HTTP/1.1 has a timer for the next head and one for a socket that takes nothing. Over HTTP/2 both say too little: a client
-//! answers pings without ever asking, or leaves one stream's window shut while the socket goes on. Owns the two decisions,
-//! and the body that watches itself; over both protocols, whether anything is under way. Must not know what is sent.
+//! HTTP/1.1 has a timer for the next head and one for a socket that takes nothing. Over HTTP/2 both
+//! say too little: a client answers pings without ever asking, or leaves one stream's window shut
+//! while the socket goes on. Owns the two decisions, and the body that watches itself; over both
+//! protocols, whether anything is under way. Must not know what is sent.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -19,7 +21,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::server::body::ReplyBody;
 use crate::values::clock;
 
-/// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than this.
+/// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than
+/// this.
 const LOOK_LATER: Duration = Duration::from_millis(100);
 
 /// The requests of one connection.
@@ -145,7 +148,8 @@ impl Activity {
         self.0.told.load(Ordering::Relaxed)
     }
 
-    /// Returns when an idle connection is to make room. One that was asked for something meanwhile stays.
+    /// Returns when an idle connection is to make room. One that was asked for something meanwhile
+    /// stays.
     pub async fn has_to_go(&self) {
         loop {
             self.0.wanted.notified().await;
@@ -210,7 +214,8 @@ impl Body for WatchedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        // The next piece is asked for when there is room for it: until then it is the client who is waited for.
+        // The next piece is asked for when there is room for it: until then it is the client who is
+        // waited for.
         self.guard
             .waits_for_client(frame.is_ready().then(clock::now));
         frame

@@ -1,6 +1,7 @@
 //! An address to listen on, as it is configured: `host:port`, or `unix:/path` of a socket.
 //!
-//! Pure. Owns their form, and which of them only this machine can reach. Must not know what is served there.
+//! Pure. Owns their form, and which of them only this machine can reach. Must not know what is
+//! served there.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +27,8 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// Why a text is no address. Not with the text: an operator who mixes up two lines may have put a password there.
+/// Why a text is no address. Not with the text: an operator who mixes up two lines may have put a
+/// password there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error("a text is not an address such as 127.0.0.1:3141 or unix:/run/larder/larder.sock")]

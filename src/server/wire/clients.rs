@@ -1,8 +1,8 @@
 //! Who is connected from where, and whether one may have another connection.
 //!
-//! Owns the count by address. Must not know what is said over a connection. A client beyond its limit is closed at once:
-//! a word over TLS would take a handshake, which costs more than what the limit is to save, and pip and uv try again after
-//! a closed connection as after a 503.
+//! Owns the count by address. Must not know what is said over a connection. A client beyond its
+//! limit is closed at once: a word over TLS would take a handshake, which costs more than what the
+//! limit is to save, and pip and uv try again after a closed connection as after a 503.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,8 +1,8 @@
 //! One connection, from its first byte to its end: TLS where it is spoken, then HTTP/1.1 or HTTP/2.
 //!
-//! `http1::Builder` and `http2::Builder` directly, with their timers: hyper's guard against slow heads is off without one,
-//! and its automatic builder waits for the first bytes without end. HTTP/2 is what ALPN has agreed on, and never spoken
-//! without TLS. Must not know what is asked.
+//! `http1::Builder` and `http2::Builder` directly, with their timers: hyper's guard against slow
+//! heads is off without one, and its automatic builder waits for the first bytes without end.
+//! HTTP/2 is what ALPN has agreed on, and never spoken without TLS. Must not know what is asked.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,7 +37,8 @@ use crate::server::reply::{self, Refusal};
 use crate::values::clock;
 use crate::values::shutdown::Shutdown;
 
-/// For one connection's reading and writing, each: the largest request head, and the largest piece of an upload.
+/// For one connection's reading and writing, each: the largest request head, and the largest piece
+/// of an upload.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Requests at one time over one HTTP/2 connection; uv asks for 50.
@@ -55,12 +56,12 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 /// For a client that was told to go away without having asked for anything.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// After a stop was asked for, a connection that was accepted before has so long for its first byte: it may be under way.
-/// The same for the rest of its first head, and for a TLS client's.
+/// After a stop was asked for, a connection that was accepted before has so long for its first
+/// byte: it may be under way. The same for the rest of its first head, and for a TLS client's.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// A connection that has served is kept for so long after a stop was asked for: the next request may be under way, and gets an
-/// answer that says it is the last.
+/// A connection that has served is kept for so long after a stop was asked for: the next request
+/// may be under way, and gets an answer that says it is the last.
 const NEXT_CALL: Duration = Duration::from_millis(200);
 
 /// How every TLS connection begins: a record of the handshake.
@@ -79,8 +80,8 @@ pub struct ConnectionContext {
     pub shutdown: Shutdown,
     pub place: Arc<ConnectionPlace>,
     pub heads: HeadRoom,
-    /// Of all connections together, for their requests over HTTP/2: as many as there may be connections, so that what a
-    /// request takes is bounded alike over both protocols.
+    /// Of all connections together, for their requests over HTTP/2: as many as there may be
+    /// connections, so that what a request takes is bounded alike over both protocols.
     pub streams: Arc<Semaphore>,
     pub counts: Arc<ConnectionCounts>,
 }
@@ -90,8 +91,8 @@ where
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
-    /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS. Counts one that there was
-    /// nothing to serve to.
+    /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS.
+    /// Counts one that there was nothing to serve to.
     pub async fn serve(self, stream: ClientStream, tls: Option<TlsAcceptor>) {
         let counts = Arc::clone(&self.context.counts);
         let first = match self.context.first_byte(&stream).await {
@@ -160,7 +161,8 @@ where
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = shutdown.begun() => {
-                // hyper's own goodbye closes a connection that waits for a head, whatever its client has just sent.
+                // hyper's own goodbye closes a connection that waits for a head, whatever its
+                // client has just sent.
                 let last = if activity.is_fresh() { LAST_CALL } else { NEXT_CALL };
                 if let Ok(served) = timeout(last, connection.as_mut()).await {
                     served
@@ -213,15 +215,15 @@ where
             }
             why = over(&activity, patience) => {
                 connection.as_mut().graceful_shutdown();
-                // What was sent last may still be on its way to a slow client. A client that never asked has nothing to take, and
-                // one that takes nothing has had its time.
+                // What was sent last may still be on its way to a slow client. A client that never
+                // asked has nothing to take, and one that takes nothing has had its time.
                 let in_vain = !matches!(why, TimedOut::Idle) || activity.is_fresh();
                 let last = if in_vain { FAREWELL } else { limits.write_timeout.0 };
                 match timeout(last, connection.as_mut()).await {
                     Ok(served) => served,
                     Err(_) if matches!(why, TimedOut::Stalled) => return,
-                    // A request that was under way is taken until the client has heard the farewell (RFC 9113 §6.8), and
-                    // what is taken is answered to its end.
+                    // A request that was under way is taken until the client has heard the farewell
+                    // (RFC 9113 §6.8), and what is taken is answered to its end.
                     Err(_) => tokio::select! {
                         served = connection => served,
                         _ = over(&activity, IdleLimits { idle: last, ..patience }) => return,
@@ -264,7 +266,8 @@ impl ConnectionContext {
         None
     }
 
-    /// Whether a request may be answered: it waits until its connection has a usual place, unless it asks how larder is.
+    /// Whether a request may be answered: it waits until its connection has a usual place, unless
+    /// it asks how larder is.
     async fn lets_in(&self, request: &Request<Incoming>) -> bool {
         let place = &self.place;
         let is_in = place.is_usual()
@@ -300,7 +303,8 @@ impl ConnectionContext {
             if room.is_none() {
                 request.extensions_mut().insert(NoPlace);
             }
-            // hyper keeps the room of this future until the body has ended: on the heap it can be given back before.
+            // hyper keeps the room of this future until the body has ended: on the heap it can be
+            // given back before.
             let response = Box::pin(answer(request)).await;
             Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, room)))
         }
@@ -351,7 +355,8 @@ impl Http1Connection {
     }
 }
 
-/// Returns when a connection has been idle, or its client has taken nothing, for too long, or has to make room.
+/// Returns when a connection has been idle, or its client has taken nothing, for too long, or has
+/// to make room.
 async fn over(activity: &Activity, patience: IdleLimits) -> TimedOut {
     loop {
         match activity.verdict(patience, clock::now()) {

@@ -1,9 +1,10 @@
 //! A stream whose request heads take little memory, however long their clients take to send them.
 //!
-//! A usual head is taken as it comes; for the rest of a larger one its client waits until there is room among a few, with the
-//! rest in the kernel's hands, so that many half-sent heads cost no more than as many small ones. It is read in small pieces,
-//! because hyper's buffer grows with what it is given. What follows a head, a body, is not watched. Must not know HTTP: it is
-//! told where a head ends.
+//! A usual head is taken as it comes; for the rest of a larger one its client waits until there is
+//! room among a few, with the rest in the kernel's hands, so that many half-sent heads cost no more
+//! than as many small ones. It is read in small pieces, because hyper's buffer grows with what it
+//! is given. What follows a head, a body, is not watched. Must not know HTTP: it is told where a
+//! head ends.
 
 use std::future::Future;
 use std::io;

@@ -9,14 +9,14 @@ use crate::values::quantity::{Size, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// Connections at one time. When all are taken, a new connection gets the place of the one that has been idle the longest, or
-    /// waits. Over HTTP/2 so many requests too, over all connections.
+    /// Connections at one time. When all are taken, a new connection gets the place of the one that
+    /// has been idle the longest, or waits. Over HTTP/2 so many requests too, over all connections.
     pub connections: usize,
-    /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6 address. Further ones are
-    /// closed. 0: as many as there are. Unix sockets are exempt.
+    /// Of these, at one time, for one client: an IPv4 address, or the /64 network of an IPv6
+    /// address. Further ones are closed. 0: as many as there are. Unix sockets are exempt.
     pub connections_per_client: usize,
-    /// For one client, in the long run; further ones are answered with 429. 0: no limit. Health and metrics are exempt, and so
-    /// are unix sockets.
+    /// For one client, in the long run; further ones are answered with 429. 0: no limit. Health and
+    /// metrics are exempt, and so are unix sockets.
     pub requests_per_second: u32,
     /// What a client that has been quiet may send at once.
     pub requests_burst: u32,
@@ -24,9 +24,11 @@ pub struct ServerLimits {
     pub first_byte_timeout: Span,
     /// For a whole TLS handshake.
     pub handshake_timeout: Span,
-    /// For a request to find room among `connections`; then it is answered with 503. Health and metrics need none.
+    /// For a request to find room among `connections`; then it is answered with 503. Health and
+    /// metrics need none.
     pub queue_timeout: Span,
-    /// For a whole request head, and for the pause between two requests; above what clients keep connections for.
+    /// For a whole request head, and for the pause between two requests; above what clients keep
+    /// connections for.
     pub header_timeout: Span,
     /// Between two pieces of an upload's body.
     pub body_timeout: Span,

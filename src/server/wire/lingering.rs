@@ -1,9 +1,10 @@
-//! A connection that is closed without loss: after the last byte it is only half closed, and what the client still sends is
-//! read and thrown away until it closes too, or a moment has passed (RFC 9112 §9.6).
+//! A connection that is closed without loss: after the last byte it is only half closed, and what
+//! the client still sends is read and thrown away until it closes too, or a moment has passed (RFC
+//! 9112 §9.6).
 //!
-//! To close a socket with unread bytes resets it, and a reset takes from the client what it has not read yet. Over HTTP/2
-//! there are such bytes at nearly every end: the window updates for the last frames; over HTTP/1.1 after a body that was not
-//! wanted. Must not know what is said over it.
+//! To close a socket with unread bytes resets it, and a reset takes from the client what it has not
+//! read yet. Over HTTP/2 there are such bytes at nearly every end: the window updates for the last
+//! frames; over HTTP/1.1 after a body that was not wanted. Must not know what is said over it.
 
 use std::io;
 use std::pin::Pin;

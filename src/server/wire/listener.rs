@@ -1,4 +1,5 @@
-//! Connections: accepted while there are places, each served by itself, and drained when the daemon stops.
+//! Connections: accepted while there are places, each served by itself, and drained when the daemon
+//! stops.
 //!
 //! Must not know what is said over them.
 
@@ -41,14 +42,16 @@ pub struct Listener<A> {
 pub struct Occupancy(Arc<Places>);
 
 impl Occupancy {
-    /// Whether no client is connected. The place that the listener holds ready for the next client does not count.
+    /// Whether no client is connected. The place that the listener holds ready for the next client
+    /// does not count.
     pub fn is_idle(&self) -> bool {
         self.0.taken() <= 1
     }
 }
 
 impl<A: Acceptor> Listener<A> {
-    /// The places and shares of `limits` hold for as long as this does; the rest is asked for when a connection comes.
+    /// The places and shares of `limits` hold for as long as this does; the rest is asked for when
+    /// a connection comes.
     pub fn new(acceptor: A, limits: ServerLimits) -> Self {
         let most = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -63,7 +66,8 @@ impl<A: Acceptor> Listener<A> {
         Occupancy(Arc::clone(&self.places))
     }
 
-    /// Accepts until told to stop, and returns when the last connection is done or the drain limit is over.
+    /// Accepts until told to stop, and returns when the last connection is done or the drain limit
+    /// is over.
     async fn accept_all<F, R>(
         self,
         counts: Arc<ConnectionCounts>,
@@ -135,7 +139,8 @@ impl<A: Acceptor> Listener<A> {
 }
 
 impl Listener<NetworkAcceptor> {
-    /// Serves until told to stop, then until the last connection is done or the drain limit is over.
+    /// Serves until told to stop, then until the last connection is done or the drain limit is
+    /// over.
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
         let counts = Arc::clone(&active.services().admin.metrics.connections);
         let present = Arc::clone(&active);

@@ -1,7 +1,8 @@
 //! A connection whose client must keep taking what is sent.
 //!
-//! Owns the write timer that hyper lacks: it runs while the socket takes nothing, and ends the connection when the
-//! limit is over, so that a reader who has stopped does not hold a slot and a download for ever. Must not know HTTP.
+//! Owns the write timer that hyper lacks: it runs while the socket takes nothing, and ends the
+//! connection when the limit is over, so that a reader who has stopped does not hold a slot and a
+//! download for ever. Must not know HTTP.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

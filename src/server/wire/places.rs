@@ -1,8 +1,9 @@
 //! How many clients may be connected at one time, and which goes when all places are taken.
 //!
-//! The connection that has asked for nothing for the longest goes first: idle connections of one client never keep the others out. Beyond
-//! `limits.connections` there are a few places more, whose clients are heard but wait for a usual place before they are served;
-//! only a question about larder's own health is answered at once. Must not know what is said over a connection.
+//! The connection that has asked for nothing for the longest goes first: idle connections of one
+//! client never keep the others out. Beyond `limits.connections` there are a few places more, whose
+//! clients are heard but wait for a usual place before they are served; only a question about
+//! larder's own health is answered at once. Must not know what is said over a connection.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -144,8 +145,8 @@ impl Places {
         }
     }
 
-    /// Asks the connection that has been idle the longest to go, if more wait than are about to go already. One that was
-    /// told and serves a request that was under way does not go soon.
+    /// Asks the connection that has been idle the longest to go, if more wait than are about to go
+    /// already. One that was told and serves a request that was under way does not go soon.
     fn show_out(&self, now: Instant) {
         let present = self.present();
         let mut going = 0;
@@ -187,8 +188,8 @@ impl ConnectionPlace {
         self.permit.lock().is_usual
     }
 
-    /// Waits for a usual place, in exchange for this one: for one only, however many requests want it. False if there is none in
-    /// time.
+    /// Waits for a usual place, in exchange for this one: for one only, however many requests want
+    /// it. False if there is none in time.
     pub async fn becomes_usual(&self, limit: Duration) -> bool {
         let exchanged = async {
             let _turn = self.exchange.lock().await;

@@ -1,7 +1,7 @@
 //! A unix socket that clients connect to by its path.
 //!
-//! Owns the file: a dead owner's is replaced, a living one's left alone, its own removed. Must not know what is said over
-//! it. The control socket, which lies in the cache folder, is the store's.
+//! Owns the file: a dead owner's is replaced, a living one's left alone, its own removed. Must not
+//! know what is said over it. The control socket, which lies in the cache folder, is the store's.
 
 #![expect(
     clippy::disallowed_methods,
@@ -21,7 +21,8 @@ use tokio::net::UnixListener;
 
 use super::socket_mode::SocketMode;
 
-/// Clients that may wait to be accepted; the kernel's own bound (`net.core.somaxconn`) may be lower.
+/// Clients that may wait to be accepted; the kernel's own bound (`net.core.somaxconn`) may be
+/// lower.
 const BACKLOG: i32 = 1024;
 
 /// The file of a socket that this process listens on; removed with this.
@@ -46,7 +47,8 @@ pub fn open(path: &Path, mode: SocketMode) -> io::Result<(UnixListener, SocketFi
         path: path.to_owned(),
         identity: (device, inode),
     };
-    // Before the first client can be taken, so that there is no moment at which another user gets in.
+    // Before the first client can be taken, so that there is no moment at which another user gets
+    // in.
     fs::set_permissions(path, fs::Permissions::from_mode(mode.0))?;
     listen(&socket, BACKLOG)?;
     Ok((UnixListener::from_std(socket.into())?, file))

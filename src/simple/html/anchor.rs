@@ -1,7 +1,8 @@
 //! The facts of one anchor.
 //!
 //! Owns the attributes of the Simple API (PEP 503, 592, 658, 714, 740, and `data-size` and
-//! `data-upload-time`, which uv reads). Must not know where the anchor stands or what becomes of it.
+//! `data-upload-time`, which uv reads). Must not know where the anchor stands or what becomes of
+//! it.
 
 use std::borrow::Cow;
 
@@ -57,7 +58,8 @@ pub(super) fn entry<'a>(
     entry
 }
 
-/// The last segment of the path: of a file as it is, of a project without the slash or the document behind it.
+/// The last segment of the path: of a file as it is, of a project without the slash or the document
+/// behind it.
 fn name<'a>(subject: &PageSubject, url: &'a Url) -> Cow<'a, str> {
     let path = match subject {
         PageSubject::Index => without_index_document(url.path()).trim_end_matches('/'),

@@ -55,7 +55,8 @@ impl LinkResolver {
         (rest.is_empty() || rest.starts_with('/')) && url.origin() == self.page_url.origin()
     }
 
-    /// Remembers a `<base href>`. One that cannot be resolved counts, and means the page's own address.
+    /// Remembers a `<base href>`. One that cannot be resolved counts, and means the page's own
+    /// address.
     pub(super) fn set_base(&mut self, raw_href: &str) -> Result<(), HtmlError> {
         if matches!(self.base, BaseHref::Set(_)) {
             return Ok(());
@@ -89,8 +90,8 @@ impl LinkResolver {
         written.address.trim_ascii().is_empty() && self.is_at_home()
     }
 
-    /// What must stand in place of an address that is to be kept: `None` for itself, and the whole address where
-    /// a relative one would lead elsewhere, since the page is served elsewhere.
+    /// What must stand in place of an address that is to be kept: `None` for itself, and the whole
+    /// address where a relative one would lead elsewhere, since the page is served elsewhere.
     pub(super) fn kept(written: &HrefValue<'_>, url: &Url) -> Option<String> {
         match Url::parse(&written.address) {
             Err(ParseError::RelativeUrlWithoutBase) => Some(url.to_string()),

@@ -1,7 +1,7 @@
 //! One page as it is being rewritten: the state that the parser's handlers and its output share.
 //!
-//! Owns the gathering of the page's [`Shape`] and facts, and the hand-over from a tag that the parser
-//! reports to the change that the patcher makes. Must not drive the parser.
+//! Owns the gathering of the page's [`Shape`] and facts, and the hand-over from a tag that the
+//! parser reports to the change that the patcher makes. Must not drive the parser.
 
 use std::ops::Range;
 
@@ -87,8 +87,8 @@ impl PageRewrite {
         }
     }
 
-    /// A start tag `<a>`; of several `href`s the first counts. True when the anchor is dropped: its end
-    /// is then to be told to [`Self::anchor_ended`].
+    /// A start tag `<a>`; of several `href`s the first counts. True when the anchor is dropped: its
+    /// end is then to be told to [`Self::anchor_ended`].
     pub(super) fn anchor(&mut self, el: &Element<'_, '_>) -> Result<bool, HtmlError> {
         let tag = el.source_location().bytes();
         // An anchor ends the one before it, whether or not that was closed.
@@ -129,7 +129,8 @@ impl PageRewrite {
             Decision::Keep => LinkResolver::kept(&written, &url),
             Decision::Replace(new) => {
                 if new.markable {
-                    // Before all attributes, so that no quotes matter and that it is the first of its name.
+                    // Before all attributes, so that no quotes matter and that it is the first of
+                    // its name.
                     self.patcher
                         .schedule_insertion_point(tag.start + "<a".len())?;
                 }
@@ -165,7 +166,8 @@ impl PageRewrite {
         Ok(self.patcher.end_skip(el.source_location().bytes().end)?)
     }
 
-    /// Whether a reader of the page takes this link for an entry; a listing of a web server has others.
+    /// Whether a reader of the page takes this link for an entry; a listing of a web server has
+    /// others.
     fn is_listed(&self, entry: &Entry<'_>) -> bool {
         let is_name = match self.subject {
             PageSubject::Index => ProjectName::parse(&entry.name).is_ok(),
@@ -174,7 +176,8 @@ impl PageRewrite {
         is_name && !entry.url.cannot_be_a_base() && !self.links.is_upward(entry.url)
     }
 
-    /// A start tag `<base href>`: its meaning moves into the links, since the page is served elsewhere.
+    /// A start tag `<base href>`: its meaning moves into the links, since the page is served
+    /// elsewhere.
     pub(super) fn base(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
         self.links
             .set_base(&el.get_attribute("href").unwrap_or_default())?;
@@ -285,8 +288,8 @@ impl ElementText {
     }
 }
 
-/// Where the value of an attribute stands: `<a href>` and `<a href=>` have none to change. The parser takes a byte order
-/// mark off a value; what it says is then not what stands there.
+/// Where the value of an attribute stands: `<a href>` and `<a href=>` have none to change. The
+/// parser takes a byte order mark off a value; what it says is then not what stands there.
 fn place_of(attribute: &Attribute<'_>, value: &str) -> Option<Range<usize>> {
     let place = attribute.value_source_location()?.bytes();
     if place.len() == value.len() {

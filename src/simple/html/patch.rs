@@ -1,9 +1,9 @@
 //! The page's bytes on their way through, with at most one value changed per tag.
 //!
-//! Owns the promise that only what was decided changes: bytes are copied as they came, except for the
-//! ranges that were scheduled, so white space, quotes, order, comments and bytes that are no UTF-8
-//! survive. Must not know HTML beyond two facts: the byte before an attribute's value tells its quotes,
-//! and an entry of a list ends with a `<br>` or a line.
+//! Owns the promise that only what was decided changes: bytes are copied as they came, except for
+//! the ranges that were scheduled, so white space, quotes, order, comments and bytes that are no
+//! UTF-8 survive. Must not know HTML beyond two facts: the byte before an attribute's value tells
+//! its quotes, and an entry of a list ends with a `<br>` or a line.
 
 use std::ops::Range;
 
@@ -83,7 +83,8 @@ impl Patcher {
         Ok(())
     }
 
-    /// Schedules an insertion point at a place that has not yet gone through, before any change of the same tag.
+    /// Schedules an insertion point at a place that has not yet gone through, before any change of
+    /// the same tag.
     pub(super) fn schedule_insertion_point(&mut self, at: usize) -> Result<(), OutOfStep> {
         if self.insertion_due.is_some() || self.due.is_some() || at < self.position {
             return Err(OutOfStep);
@@ -195,8 +196,8 @@ impl Patcher {
     }
 }
 
-/// The length of the `<br>`, the end of line, or both, that a text starts with. `None` when more of it
-/// must be seen first.
+/// The length of the `<br>`, the end of line, or both, that a text starts with. `None` when more of
+/// it must be seen first.
 fn line_break(text: &[u8], is_all: bool) -> Option<usize> {
     let is_all = is_all || text.len() >= BREAK_BYTES_MAX;
     let tag = match break_tag(text) {

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use html_escape::decode_html_entities;
 
-/// An attribute's value as written, taken apart without losing a byte: `raw_address` + `raw_fragment`.
+/// An attribute's value as written, taken apart without losing a byte: `raw_address` +
+/// `raw_fragment`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HrefValue<'a> {
     /// Everything before the fragment, as written.
@@ -47,8 +48,8 @@ impl<'a> HrefValue<'a> {
     }
 }
 
-/// Where the fragment begins: at a `#` of its own, or at a reference to one, but not at the `#` of a
-/// reference (`&#39;`).
+/// Where the fragment begins: at a `#` of its own, or at a reference to one, but not at the `#` of
+/// a reference (`&#39;`).
 fn fragment_start(raw: &str) -> usize {
     let mut at = 0;
     while let Some(found) = raw[at..].find(['#', '&']) {

@@ -18,7 +18,8 @@ use crate::simple::hashes::Hashes;
 
 type Raw<'a> = Option<&'a RawValue>;
 
-/// A file, its values as written. A key that stands here twice is an error; others are not looked at.
+/// A file, its values as written. A key that stands here twice is an error; others are not looked
+/// at.
 #[derive(Deserialize)]
 pub(super) struct JsonFile<'a> {
     #[serde(borrow)]
@@ -166,7 +167,8 @@ impl<'a> JsonFile<'a> {
         range(self.url, element)
     }
 
-    /// Where metadata may be told: in place of a `core-metadata` that denies it, else behind the `url`.
+    /// Where metadata may be told: in place of a `core-metadata` that denies it, else behind the
+    /// `url`.
     pub(super) fn metadata_place(&self, element: &str) -> Option<usize> {
         match self.core_metadata {
             Some(said) => range(said, element).map(|range| range.start),

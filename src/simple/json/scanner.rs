@@ -1,8 +1,8 @@
 //! Finds the end of one JSON value, and checks its grammar on the way (RFC 8259).
 //!
-//! Owns the push-down automaton: fed in pieces of any size, it keeps one state and the open brackets. No crate reads
-//! here: streaming JSON parsers give events, and a page is patched in place, which needs byte positions. Must not know
-//! what a value means nor keep its bytes.
+//! Owns the push-down automaton: fed in pieces of any size, it keeps one state and the open
+//! brackets. No crate reads here: streaming JSON parsers give events, and a page is patched in
+//! place, which needs byte positions. Must not know what a value means nor keep its bytes.
 
 use super::error::JsonError;
 
@@ -14,7 +14,8 @@ const DEPTH_MAX: usize = 128;
 pub(super) enum Scan {
     /// The value goes on after it.
     More,
-    /// The value ended after so many bytes of it; none when a number had ended with the piece before.
+    /// The value ended after so many bytes of it; none when a number had ended with the piece
+    /// before.
     Ended(usize),
 }
 
@@ -273,7 +274,8 @@ mod tests {
     use proptest::sample::select;
     use serde_json::value::RawValue;
 
-    /// The length of the value in front, read in pieces; `None` when there is none or it is not whole.
+    /// The length of the value in front, read in pieces; `None` when there is none or it is not
+    /// whole.
     fn length(text: &[u8], step: usize) -> Option<usize> {
         let mut scanner = Scanner::new();
         let mut read = 0;

@@ -539,7 +539,8 @@ proptest! {
         page[at] = byte;
         if let Ok((out, _)) = read(project().map_err(fail)?, page.chunks(step)) {
             let read: Result<serde_json::Value, _> = serde_json::from_str(out.trim_start_matches('\u{feff}'));
-            // Numbers beyond all measure are text to us and an error to serde, as are half surrogates.
+            // Numbers beyond all measure are text to us and an error to serde, as are half
+            // surrogates.
             prop_assert!(read.is_ok() || out.contains("e+400") || out.contains("\\u"), "{}", out);
         }
     }

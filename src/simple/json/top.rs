@@ -1,7 +1,7 @@
 //! What stands in the page's object beside the list.
 //!
-//! Owns the reading of `meta` and `project-status` (PEP 691, 792). Must not know how a page is taken
-//! apart. Other keys pass unseen, `name` too: a page is known by its address.
+//! Owns the reading of `meta` and `project-status` (PEP 691, 792). Must not know how a page is
+//! taken apart. Other keys pass unseen, `name` too: a page is known by its address.
 
 use serde::Deserialize;
 

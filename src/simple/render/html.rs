@@ -1,7 +1,7 @@
 //! Writes a page as HTML (PEP 503, 592, 629, 658, 714, 740, 792; frozen at 1.4 by PEP 833).
 //!
-//! Owns the markup. A project's facts stand in the head, but may come after its files, so its page waits
-//! for its end; the caller bounds pages. An index streams.
+//! Owns the markup. A project's facts stand in the head, but may come after its files, so its page
+//! waits for its end; the caller bounds pages. An index streams.
 
 use bytes::Bytes;
 

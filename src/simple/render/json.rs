@@ -1,7 +1,7 @@
 //! Writes a page as JSON (PEP 691, 592, 700, 714, 740, 792).
 //!
-//! Owns the keys and the version: 1.1 asks for the size of every file and a list of versions, so a page
-//! that lacks a size is 1.0. That is known at the end, which is why `meta` comes last.
+//! Owns the keys and the version: 1.1 asks for the size of every file and a list of versions, so a
+//! page that lacks a size is 1.0. That is known at the end, which is why `meta` comes last.
 
 use std::collections::HashSet;
 

@@ -430,7 +430,8 @@ proptest! {
         prop_assert_eq!(again.replace("content=\"1.1\"", "content=\"1.0\""), html);
     }
 
-    /// In every pair of formats: what is told at the insertion_points is read back, and nothing else changed.
+    /// In every pair of formats: what is told at the insertion_points is read back, and nothing
+    /// else changed.
     #[test]
     fn telling_metadata_changes_nothing_else(files in prop::collection::vec(file(), 0..6), pick in any::<u8>()) {
         let page = json_page(&files, None).to_string();

@@ -1,4 +1,5 @@
-//! Pages on a real disk: whose body is whose, how old each is, and what is left of one that was taken back.
+//! Pages on a real disk: whose body is whose, how old each is, and what is left of one that was
+//! taken back.
 
 use super::*;
 

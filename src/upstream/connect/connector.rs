@@ -1,12 +1,13 @@
 //! Connections: a proxy or none, TCP, TLS, all within one time limit.
 //!
-//! Owns the hyper clients' connector. An http URL is asked of a proxy in absolute form, an https URL by way of CONNECT, so
-//! that TLS is with the peer, end to end.
+//! Owns the hyper clients' connector. An http URL is asked of a proxy in absolute form, an https
+//! URL by way of CONNECT, so that TLS is with the peer, end to end.
 //!
-//! A proxy looks up names itself, so that the guard of the object store (`resolver`) sees no address then. What is left of
-//! it: listed origins bind as ever (`redirect`), literal addresses are judged there before any peer is asked, names that
-//! cannot be of the public Internet are refused here, and the rest is the proxy's own rules to say: an operator who sends
-//! larder through a proxy has one. Must not know what is asked.
+//! A proxy looks up names itself, so that the guard of the object store (`resolver`) sees no
+//! address then. What is left of it: listed origins bind as ever (`redirect`), literal addresses
+//! are judged there before any peer is asked, names that cannot be of the public Internet are
+//! refused here, and the rest is the proxy's own rules to say: an operator who sends larder through
+//! a proxy has one. Must not know what is asked.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -39,7 +40,8 @@ use crate::upstream::redirect::StoreOrigins;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
-/// Closes a connection that was not used for so long; below what servers and balancers usually keep.
+/// Closes a connection that was not used for so long; below what servers and balancers usually
+/// keep.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// Header fields accepted in an answer.
@@ -102,7 +104,8 @@ pub struct PeerConnector {
 }
 
 impl PeerConnector {
-    /// With HTTP/2 where the peer has it, or without. `limit` is for all that comes before the request.
+    /// With HTTP/2 where the peer has it, or without. `limit` is for all that comes before the
+    /// request.
     ///
     /// # Errors
     /// What the TLS library says.
@@ -129,7 +132,8 @@ impl PeerConnector {
         })
     }
 
-    /// The proxy that is asked for this URL in absolute form: it reads the request, and its answers may be its own.
+    /// The proxy that is asked for this URL in absolute form: it reads the request, and its answers
+    /// may be its own.
     pub fn asked_proxy(&self, url: &Url) -> Option<&Proxy> {
         self.proxies.towards(url).filter(|_| url.scheme() == "http")
     }
@@ -264,7 +268,8 @@ fn server_name(url: &Url) -> Option<ServerName<'static>> {
     ServerName::try_from(host.trim_end_matches('.').to_owned()).ok()
 }
 
-/// A client that keeps `idle` connections for reuse; with none, every request has a connection of its own.
+/// A client that keeps `idle` connections for reuse; with none, every request has a connection of
+/// its own.
 pub fn http_client<B>(connector: PeerConnector, idle: usize) -> Client<PeerConnector, B>
 where
     B: Body + Send + Unpin + 'static,

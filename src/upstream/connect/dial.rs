@@ -33,7 +33,8 @@ where
         .await
 }
 
-/// The request as it stands on a connection to its own origin, or to a proxy that passes it on (RFC 9112 §3.2).
+/// The request as it stands on a connection to its own origin, or to a proxy that passes it on (RFC
+/// 9112 §3.2).
 pub fn in_form<B>(mut request: Request<B>, url: &Url, for_proxy: bool) -> Request<B> {
     let host = &url[Position::BeforeHost..Position::AfterPort];
     if let (Ok(host), Ok(path)) = (
@@ -48,8 +49,8 @@ pub fn in_form<B>(mut request: Request<B>, url: &Url, for_proxy: bool) -> Reques
     request
 }
 
-/// Runs `work` on a connection, and drops the connection with it: a socket is closed then, whatever is still in its
-/// buffers. (The pooled client would go on flushing to a peer that reads no more.)
+/// Runs `work` on a connection, and drops the connection with it: a socket is closed then, whatever
+/// is still in its buffers. (The pooled client would go on flushing to a peer that reads no more.)
 pub async fn beside<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
     let mut connection = pin!(connection);
     let mut work = pin!(work);

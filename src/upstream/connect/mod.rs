@@ -1,4 +1,5 @@
-//! How a connection to an upstream comes about: names, addresses, proxies, TLS, and what went wrong on the way.
+//! How a connection to an upstream comes about: names, addresses, proxies, TLS, and what went wrong
+//! on the way.
 //!
 //! Must not know what is asked of the upstream.
 

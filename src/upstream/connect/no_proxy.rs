@@ -1,9 +1,10 @@
 //! `NO_PROXY`: the hosts that are reached without a proxy.
 //!
-//! Owns the reading of the list and the judgement, pure. The rules are curl's: a name stands for itself and everything below
-//! it, with or without a dot (or `*.`) before it; an address or a network in CIDR notation stands for literal addresses
-//! only, because no name is resolved for it; `*` stands for every host. A port after a colon narrows an entry to that port.
-//! By hand, because no crate at hand knows the ports. Must not know proxies.
+//! Owns the reading of the list and the judgement, pure. The rules are curl's: a name stands for
+//! itself and everything below it, with or without a dot (or `*.`) before it; an address or a
+//! network in CIDR notation stands for literal addresses only, because no name is resolved for it;
+//! `*` stands for every host. A port after a colon narrows an entry to that port. By hand, because
+//! no crate at hand knows the ports. Must not know proxies.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
 //! Servers known by their certificate's SHA-256 (`pin_sha256`), regardless of who signed it.
 //!
-//! A server is who it says if its certificate is one of these and it has the key to it: the signature of the handshake is
-//! checked as always. Neither issuer, names nor dates of the certificate matter, and no other certificate will do. Must not
-//! know how the values were written.
+//! A server is who it says if its certificate is one of these and it has the key to it: the
+//! signature of the handshake is checked as always. Neither issuer, names nor dates of the
+//! certificate matter, and no other certificate will do. Must not know how the values were written.
 
 use std::sync::Arc;
 

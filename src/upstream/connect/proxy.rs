@@ -1,12 +1,15 @@
 //! Which proxy is asked for whom.
 //!
-//! Owns the key `proxy`, the environment's variables for it, and the choice, pure. The variables are read as curl and pip
-//! read them: lower case before upper case, an empty one is none, `ALL_PROXY` for what has no variable of its own, and no
-//! `HTTP_PROXY` in a CGI, where it is a field of the request. `NO_PROXY` counts for a configured proxy as well, as it does
-//! for curl's `--proxy`. A credential is kept apart from the address, so that the address can be shown. Must not connect.
+//! Owns the key `proxy`, the environment's variables for it, and the choice, pure. The variables
+//! are read as curl and pip read them: lower case before upper case, an empty one is none,
+//! `ALL_PROXY` for what has no variable of its own, and no `HTTP_PROXY` in a CGI, where it is a
+//! field of the request. `NO_PROXY` counts for a configured proxy as well, as it does for curl's
+//! `--proxy`. A credential is kept apart from the address, so that the address can be shown. Must
+//! not connect.
 //!
-//! By hand, and not hyper-util's proxy matcher: that one has no ports in `NO_PROXY`, takes a variable that it cannot read
-//! for "no proxy", so that traffic silently goes out directly, and drops every variable in a CGI.
+//! By hand, and not hyper-util's proxy matcher: that one has no ports in `NO_PROXY`, takes a
+//! variable that it cannot read for "no proxy", so that traffic silently goes out directly, and
+//! drops every variable in a CGI.
 
 use std::fmt;
 
@@ -185,8 +188,8 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// `setting` is the key `proxy`: empty for the environment's, "none", or a URL. `credential` is what stands in
-    /// `proxy_credential_file`.
+    /// `setting` is the key `proxy`: empty for the environment's, "none", or a URL. `credential` is
+    /// what stands in `proxy_credential_file`.
     ///
     /// # Errors
     /// What is to blame, and why. What may be a password is not in it.
@@ -259,7 +262,8 @@ impl Proxies {
     }
 }
 
-/// The proxy towards a URL, as it may be shown, by the key `proxy` and the environment; none if they make no sense.
+/// The proxy towards a URL, as it may be shown, by the key `proxy` and the environment; none if
+/// they make no sense.
 pub fn proxy_towards(url: &Url, setting: &str, environment: &ProxyEnvironment) -> Option<String> {
     Proxies::choose(setting, None, environment)
         .ok()?
@@ -267,8 +271,8 @@ pub fn proxy_towards(url: &Url, setting: &str, environment: &ProxyEnvironment) -
         .map(ToString::to_string)
 }
 
-/// Whether a name can be one of the public Internet, as far as the name tells: a proxy looks it up, and larder does not see
-/// what it finds.
+/// Whether a name can be one of the public Internet, as far as the name tells: a proxy looks it up,
+/// and larder does not see what it finds.
 pub fn is_public_name(host: &Host<&str>) -> bool {
     const SPECIAL: [&str; 6] = ["localhost", "local", "internal", "intranet", "lan", "arpa"];
     let Host::Domain(name) = host else {

@@ -1,8 +1,9 @@
 //! Names to addresses, with an opinion on what is found.
 //!
-//! The object store's resolver refuses addresses that are not the public Internet, unless the operator named the host; hyper
-//! then connects to the very address that was checked, so that a second answer of the name server cannot matter. Where a
-//! proxy is asked, names are for it to look up, and nothing of this applies (`connect`). Must not connect.
+//! The object store's resolver refuses addresses that are not the public Internet, unless the
+//! operator named the host; hyper then connects to the very address that was checked, so that a
+//! second answer of the name server cannot matter. Where a proxy is asked, names are for it to look
+//! up, and nothing of this applies (`connect`). Must not connect.
 
 use std::future::Future;
 use std::io;

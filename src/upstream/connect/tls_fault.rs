@@ -1,7 +1,7 @@
 //! Why there is no TLS with a peer, in words that say what to set.
 //!
-//! Pure: from the library's errors to a name for each, without addresses. Must not know who the peer is but for the section
-//! of the configuration that is named.
+//! Pure: from the library's errors to a name for each, without addresses. Must not know who the
+//! peer is but for the section of the configuration that is named.
 
 use std::error::Error;
 

@@ -1,7 +1,8 @@
 //! How a peer is reached: whom TLS trusts, what larder shows of itself, and which proxy is asked.
 //!
-//! Opens the files that the keys name, once. The client certificate and the pins are for the peer's own origin: an object
-//! store or a redirect to elsewhere sees an ordinary client that trusts ordinary CAs, and so does a proxy. Must not connect.
+//! Opens the files that the keys name, once. The client certificate and the pins are for the peer's
+//! own origin: an object store or a redirect to elsewhere sees an ordinary client that trusts
+//! ordinary CAs, and so does a proxy. Must not connect.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -124,8 +125,8 @@ impl Transport {
     }
 }
 
-/// The system's trusted roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and, unless its name is empty, those of a
-/// file.
+/// The system's trusted roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and, unless its name
+/// is empty, those of a file.
 fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();

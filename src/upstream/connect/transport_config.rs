@@ -10,7 +10,8 @@ use crate::values::digest::Digest;
 pub struct TransportConfig<'a> {
     /// Further trusted CA certificates, PEM; empty: none.
     pub ca_file: &'a str,
-    /// SHA-256 of certificates, one of which the peer must show; empty: any that a trusted CA has signed.
+    /// SHA-256 of certificates, one of which the peer must show; empty: any that a trusted CA has
+    /// signed.
     pub pin_sha256: &'a [String],
     /// PEM files of a client certificate with its chain, and of its key; empty: none.
     pub client_certificate: &'a str,

@@ -1,8 +1,9 @@
 //! CONNECT (RFC 9110 §9.3.6): a way through a proxy, end to end.
 //!
-//! hyper speaks for us, so that odd answers are read by the parser that reads all others. By hand, and not hyper-util's
-//! `Tunnel`: its errors do not say what the proxy answered, and an operator needs to know whether a credential is missing
-//! or the peer is refused. Must not know what goes through.
+//! hyper speaks for us, so that odd answers are read by the parser that reads all others. By hand,
+//! and not hyper-util's `Tunnel`: its errors do not say what the proxy answered, and an operator
+//! needs to know whether a credential is missing or the peer is refused. Must not know what goes
+//! through.
 
 use std::pin::pin;
 

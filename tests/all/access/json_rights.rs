@@ -1,4 +1,5 @@
-//! R11, R22 and R24 for JSON pages and metadata: what is kept here is nobody's who may not have it, in any format.
+//! R11, R22 and R24 for JSON pages and metadata: what is kept here is nobody's who may not have it,
+//! in any format.
 
 use crate::common::delivery::kept;
 use crate::common::mirror::{HTML, JSON, get_as, names};

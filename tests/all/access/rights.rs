@@ -350,7 +350,8 @@ fn r22_joining_what_another_caller_began_proves_nothing() {
     }
 }
 
-/// Blocks until larder has taken a further connection, and then for as long as it takes to read a request.
+/// Blocks until larder has taken a further connection, and then for as long as it takes to read a
+/// request.
 fn wait_for_connection(larder: &Larder, files_before: usize) {
     let until = Instant::now() + Duration::from_secs(5);
     while larder.open_files() <= files_before && Instant::now() < until {
@@ -499,7 +500,8 @@ fn r22_a_page_of_one_project_gives_no_right_to_another_it_links_to() {
             .token(token::READER)
             .get(&path::project_file(44, &gear))
             .expect(200);
-        // GitLab does not escape what uploaders put into its pages: somebody smuggled a second link in.
+        // GitLab does not escape what uploaders put into its pages: somebody smuggled a second link
+        // in.
         let link = |path: String| format!("<a href=\"{}{path}\">file</a>", gitlab.url());
         let page = format!(
             "<!DOCTYPE html><html><head><title>Links for gear</title></head><body>{}{}</body></html>",
@@ -1063,7 +1065,8 @@ fn r24_cached_and_absent_take_a_stranger_the_same_time() {
             );
             times[times.len() / 2]
         });
-        // Generous, because the machine may be busy: a locally decided answer would be ten times as fast.
+        // Generous, because the machine may be busy: a locally decided answer would be ten times as
+        // fast.
         let alike = cached < absent * 3 && absent < cached * 3;
         assert!(alike, "{kind}: cached {cached:?}, absent {absent:?}");
     }

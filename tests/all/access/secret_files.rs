@@ -1,5 +1,5 @@
-//! Secrets in files: those that systemd hands over (`LoadCredential=`), which a name in the configuration finds, and those that
-//! an editor saved in its own way.
+//! Secrets in files: those that systemd hands over (`LoadCredential=`), which a name in the
+//! configuration finds, and those that an editor saved in its own way.
 
 use crate::support::{Distribution, GitLab, Larder, path, token};
 

@@ -1,4 +1,5 @@
-//! R25: no credential, signed link or cookie is ever in a log, a metric, an answer, a file or at another origin.
+//! R25: no credential, signed link or cookie is ever in a log, a metric, an answer, a file or at
+//! another origin.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

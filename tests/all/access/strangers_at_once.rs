@@ -1,4 +1,5 @@
-//! Many at once who cannot share: strangers on one file, readers of a page that is too large to keep.
+//! Many at once who cannot share: strangers on one file, readers of a page that is too large to
+//! keep.
 
 use std::os::unix::fs::PermissionsExt;
 use std::thread;

@@ -1,7 +1,9 @@
-//! What `docs/metrics.md` and `docs/alerts.yml` name is seen on a running larder, under the condition that it is for.
+//! What `docs/metrics.md` and `docs/alerts.yml` name is seen on a running larder, under the
+//! condition that it is for.
 //!
-//! Each scenario says which series it shows, and shows them; one test holds the sum of these lists against the documents,
-//! so that nothing can be documented, or alerted on, that no condition ever sets.
+//! Each scenario says which series it shows, and shows them; one test holds the sum of these lists
+//! against the documents, so that nothing can be documented, or alerted on, that no condition ever
+//! sets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +29,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// Called whenever larder is to be looked at.
 type Look<'l> = &'l mut dyn FnMut(&Client);
 
-/// Series that a condition must show, each greater than 0, or as it says: `name{label="value"} == 0`.
+/// Series that a condition must show, each greater than 0, or as it says: `name{label="value"} ==
+/// 0`.
 struct Scenario {
     shows: &'static [&'static str],
     play: fn(Look<'_>),
@@ -52,7 +55,8 @@ const SCENARIOS: &[Scenario] = &[
     EMPTIED,
 ];
 
-/// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what it promises.
+/// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what
+/// it promises.
 fn shows(scenario: &Scenario) {
     let (mut seen, mut reasons, mut last) = (Vec::new(), BTreeSet::new(), String::new());
     (scenario.play)(&mut |client| {

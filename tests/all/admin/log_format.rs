@@ -23,7 +23,8 @@ impl Drop for Daemon {
     }
 }
 
-/// A larder whose standard error is a stream that `JOURNAL_STREAM` names, as systemd does it, or another.
+/// A larder whose standard error is a stream that `JOURNAL_STREAM` names, as systemd does it, or
+/// another.
 fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
     let folder = TempDir::with_prefix("larder-journal-").expect("a temporary folder");
     let (reader, writer) = pipe().expect("a pipe");

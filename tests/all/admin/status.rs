@@ -1,5 +1,5 @@
-//! The pages for people: `/-/`, `/-/status`, and one project's page. They say how larder is to whoever can connect, and what
-//! is in GitLab to whom GitLab lets read it.
+//! The pages for people: `/-/`, `/-/status`, and one project's page. They say how larder is to
+//! whoever can connect, and what is in GitLab to whom GitLab lets read it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -145,7 +145,8 @@ fn the_page_allows_its_own_style_and_script_and_nothing_else() {
         assert_eq!(page.header("X-Content-Type-Options"), Some("nosniff"));
         assert_eq!(page.header("Referrer-Policy"), Some("no-referrer"));
         assert_eq!(page.header("Cache-Control"), Some("no-store"));
-        // A style in an attribute, or a handler, would be forbidden by the policy and break the page silently.
+        // A style in an attribute, or a handler, would be forbidden by the policy and break the
+        // page silently.
         let markup = text.replace(between(&text, "<script>", "</script>"), "");
         for word in [
             " style=",
@@ -502,8 +503,8 @@ fn a_project_shows_its_versions_newest_first_and_what_is_held() {
     }
 }
 
-/// Whoever may not read a project learns nothing from its page for people that its page for clients would not tell, and
-/// nothing tells what is held here from what is not.
+/// Whoever may not read a project learns nothing from its page for people that its page for clients
+/// would not tell, and nothing tells what is held here from what is not.
 #[test]
 fn r24_the_never_entitled_get_gitlabs_refusal_for_a_project_whether_it_is_held_or_unknown() {
     let wheel = secret_wheel();

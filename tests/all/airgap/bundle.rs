@@ -1,5 +1,5 @@
-//! `larder export` and `larder import`: what one larder holds reaches another, whole, in one file, as a delta, in parts,
-//! signed.
+//! `larder export` and `larder import`: what one larder holds reaches another, whole, in one file,
+//! as a delta, in parts, signed.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,4 +1,5 @@
-//! Bundles that are wrong, machines that are switched off, folders that are full: nothing changes, and it is said why.
+//! Bundles that are wrong, machines that are switched off, folders that are full: nothing changes,
+//! and it is said why.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! From a lock file to an install behind an air gap, by larder's own commands and the real clients.
 //!
-//! On the connected side `larder warm` fetches what the lock files of three tools name, for Linux and for Windows, and
-//! `larder export` writes the bundle. Both stand-ins are gone before the far side begins: an empty folder, `larder import`,
-//! and `larder serve --offline` on a machine without a way out, on which the clients run too.
+//! On the connected side `larder warm` fetches what the lock files of three tools name, for Linux
+//! and for Windows, and `larder export` writes the bundle. Both stand-ins are gone before the far
+//! side begins: an empty folder, `larder import`, and `larder serve --offline` on a machine without
+//! a way out, on which the clients run too.
 
 #![expect(
     clippy::disallowed_methods,
@@ -127,7 +128,8 @@ impl Far {
         Self::at(0, "")
     }
 
-    /// Listening on this port, and with these sections in its configuration: it knows neither GitLab nor a mirror.
+    /// Listening on this port, and with these sections in its configuration: it knows neither
+    /// GitLab nor a mirror.
     fn at(port: u16, sections: &str) -> Self {
         let machine = Arc::new(Isolated::new());
         let bench = user().on(&machine);

@@ -1,7 +1,8 @@
-//! Offline: what is here is served to whoever may have it, what is not is a 404 at once, and nobody is asked anything.
+//! Offline: what is here is served to whoever may have it, what is not is a 404 at once, and nobody
+//! is asked anything.
 //!
-//! Each larder is filled online by real requests, ended, and started again on the same folder with `--offline`, while the
-//! upstreams go on listening and count who comes.
+//! Each larder is filled online by real requests, ended, and started again on the same folder with
+//! `--offline`, while the upstreams go on listening and count who comes.
 
 use std::sync::Arc;
 

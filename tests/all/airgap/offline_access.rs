@@ -1,4 +1,5 @@
-//! Offline the operator says who gets GitLab's packages: nobody, everybody, or who shows a user or a token.
+//! Offline the operator says who gets GitLab's packages: nobody, everybody, or who shows a user or
+//! a token.
 
 use crate::airgap::offline::{Town, detail, not_held};
 use crate::common::mirror::{JSON, page};
@@ -6,7 +7,8 @@ use crate::support::{Client, GitLab, Larder, path, token};
 
 const SECRET: &str = "open sesame";
 
-/// Starts offline with these lines in `[auth]`, and users and tokens in their files if the lines name them.
+/// Starts offline with these lines in `[auth]`, and users and tokens in their files if the lines
+/// name them.
 fn offline(town: &Town, filled: &Larder, lines: &str) -> Larder {
     let users = filled.home().join("users");
     let hash = bcrypt::hash(SECRET, 4).expect("a hash");

@@ -1,4 +1,5 @@
-//! `larder rewrite-lock`: a lock file made without larder installs through it, and comes back as it was.
+//! `larder rewrite-lock`: a lock file made without larder installs through it, and comes back as it
+//! was.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Signatures over bundles, checked without `ssh-keygen` on the machine that imports, and held against it: what it signs is
-//! good here, and of every list of allowed signers both say the same.
+//! Signatures over bundles, checked without `ssh-keygen` on the machine that imports, and held
+//! against it: what it signs is good here, and of every list of allowed signers both say the same.
 
 use std::io::Write;
 use std::path::Path;
@@ -303,7 +303,8 @@ fn number(bytes: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A signature as a security key makes one: which key, and what it answers to the text that is to be signed.
+/// A signature as a security key makes one: which key, and what it answers to the text that is to
+/// be signed.
 fn by_hardware(kind: &str, sums: &[u8]) -> (Vec<u8>, String) {
     use aws_lc_rs::digest::{SHA256, SHA512, digest};
     use aws_lc_rs::rand::SystemRandom;

@@ -1,4 +1,5 @@
-//! The control socket: who may give orders, where, and that a command finds the daemon or becomes it.
+//! The control socket: who may give orders, where, and that a command finds the daemon or becomes
+//! it.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-//! The environment as a layer of the configuration, as shells, service managers and Kubernetes fill it.
+//! The environment as a layer of the configuration, as shells, service managers and Kubernetes fill
+//! it.
 
 use std::process::{Command, Stdio};
 

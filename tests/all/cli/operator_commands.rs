@@ -1,5 +1,5 @@
-//! What operators do beside a running daemon: looking at the configuration, revoking, refreshing, the log's level, health,
-//! completions and the manual.
+//! What operators do beside a running daemon: looking at the configuration, revoking, refreshing,
+//! the log's level, health, completions and the manual.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;

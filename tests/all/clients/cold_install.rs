@@ -1,5 +1,5 @@
-//! What the first install through an empty larder costs GitLab, beside the same install without larder: at most a tenth more
-//! bytes, and 2 KiB a project.
+//! What the first install through an empty larder costs GitLab, beside the same install without
+//! larder: at most a tenth more bytes, and 2 KiB a project.
 
 #![expect(
     clippy::disallowed_methods,
@@ -41,7 +41,8 @@ const INSTALLED: [&str; 10] = [
     "urllib3",
 ];
 
-/// The real wheels, older versions of each that nobody takes, and some that are hardly more than their own metadata.
+/// The real wheels, older versions of each that nobody takes, and some that are hardly more than
+/// their own metadata.
 fn gitlab() -> GitLab {
     let gitlab = GitLab::builder()
         .set(|settings| settings.latency = DISTANCE)

@@ -1,5 +1,5 @@
-//! Real index servers as mirrors: every page through larder says to other people's parsers what it says directly, and uv
-//! installs from each.
+//! Real index servers as mirrors: every page through larder says to other people's parsers what it
+//! says directly, and uv installs from each.
 
 use crate::support::index_server::{IndexServer, Program};
 use crate::support::oracle::{Case, Sight, judge};

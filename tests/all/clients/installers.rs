@@ -1,5 +1,6 @@
-//! Every client that people install with, at a GitLab and at a mirror: directly, through a cold larder, and through a warm
-//! one as somebody new. What is installed and what is locked must be the same.
+//! Every client that people install with, at a GitLab and at a mirror: directly, through a cold
+//! larder, and through a warm one as somebody new. What is installed and what is locked must be the
+//! same.
 
 #![expect(
     clippy::disallowed_methods,
@@ -58,8 +59,8 @@ impl Place {
 struct Installed {
     /// `name-version`, of those that were asked for and what follows from them.
     packages: BTreeSet<String>,
-    /// The client's own lock, without the places of files and without digests of the client's own input, which holds the
-    /// index's address. Empty if the client has none.
+    /// The client's own lock, without the places of files and without digests of the client's own
+    /// input, which holds the index's address. Empty if the client has none.
     lock: String,
 }
 
@@ -88,8 +89,8 @@ fn packages_below(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// A lock without what must differ: where files lie, what pages told of their sizes and dates, and digests of the client's
-/// own input.
+/// A lock without what must differ: where files lie, what pages told of their sizes and dates, and
+/// digests of the client's own input.
 fn comparable(lock: &str) -> String {
     let mut text = String::new();
     for line in lock
@@ -111,7 +112,8 @@ fn comparable(lock: &str) -> String {
             );
             rest = &rest[end..];
         }
-        // uv writes down a size where the page tells one, and larder's tells it where it knows the file.
+        // uv writes down a size where the page tells one, and larder's tells it where it knows the
+        // file.
         let size = rest.find(", size = ").or_else(|| rest.find(",\"size\":"));
         let rest = match size {
             Some(at) => {
@@ -498,7 +500,8 @@ fn pip_24_installs_as_without_larder() {
     installs_as_without_larder(pip_24);
 }
 
-/// The last one that knows neither JSON nor metadata files. Python 3.12 took away what it stands on.
+/// The last one that knows neither JSON nor metadata files. Python 3.12 took away what it stands
+/// on.
 #[test]
 fn pip_20_installs_as_without_larder() {
     let version = this_python(&user());

@@ -1,5 +1,5 @@
-//! Pages through larder, read by pip's own parser, by `pypi-simple` and by uv: the same files, in the same order,
-//! with the same facts as on the original.
+//! Pages through larder, read by pip's own parser, by `pypi-simple` and by uv: the same files, in
+//! the same order, with the same facts as on the original.
 
 use crate::support::corpus::{self, Specimen};
 use crate::support::oracle::{Case, Sight, judge};
@@ -72,9 +72,11 @@ impl Pair {
     fn prefixes(&self) -> Vec<(String, String)> {
         let (larder, index) = (self.larder.url(), self.upstream.origin());
         match self.way {
-            // GitLab writes whole URLs. A relative link, which is none of its addresses, becomes whole.
+            // GitLab writes whole URLs. A relative link, which is none of its addresses, becomes
+            // whole.
             Way::GitLab => vec![(format!("{larder}/"), format!("{index}/"))],
-            // Files of the first host lie below the mirror's name, those of the second below a place of its own.
+            // Files of the first host lie below the mirror's name, those of the second below a
+            // place of its own.
             Way::Mirror => vec![
                 (format!("{larder}/pypi/simple/"), self.upstream.url()),
                 (
@@ -140,7 +142,8 @@ impl Pair {
         }
     }
 
-    /// The page at this place below the index, as larder gives it to those who ask for each of these types.
+    /// The page at this place below the index, as larder gives it to those who ask for each of
+    /// these types.
     fn seen(&self, tail: &str, types: &[&str]) -> Vec<Sight> {
         let look = |wanted: &&str| {
             let path = format!("{}{tail}", self.path());
@@ -383,7 +386,8 @@ fn assert_uv_locks_the_same(way: Way, as_json: bool) {
         direct.matches("url = ").count() > specimens.len(),
         "{direct}"
     );
-    // uv writes down the dot segments of a link as they are, and its query; larder's links have none.
+    // uv writes down the dot segments of a link as they are, and its query; larder's links have
+    // none.
     let mut direct = direct.replace("/packages/x/../g/", "/packages/g/");
     if way == Way::Mirror {
         for query in ["?signature=a%2Bb&x=1", "?redirect=&X-Sig=a%2Fb%3D"] {
@@ -406,7 +410,8 @@ fn assert_uv_locks_the_same(way: Way, as_json: bool) {
     );
 }
 
-/// The lock file of a project that needs every specimen. Their dependencies are given, so that uv reads pages only.
+/// The lock file of a project that needs every specimen. Their dependencies are given, so that uv
+/// reads pages only.
 fn lock(index: &str, specimens: &[Specimen]) -> String {
     // What the project says of its index is the point.
     let user = Workbench::new().environment("UV_NO_CONFIG", "false");

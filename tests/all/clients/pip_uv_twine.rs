@@ -94,7 +94,8 @@ fn assert_installed(user: &Workbench, case: &str) {
     }
 }
 
-/// Whole files that GitLab has sent. uv reads a wheel's metadata by range first, which is passed on as it is.
+/// Whole files that GitLab has sent. uv reads a wheel's metadata by range first, which is passed on
+/// as it is.
 fn whole_files(gitlab: &GitLab) -> usize {
     let whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
     gitlab.log().entries().iter().filter(whole).count()
@@ -102,8 +103,8 @@ fn whole_files(gitlab: &GitLab) -> usize {
 
 type Install = fn(&Workbench, &str, &[&str]) -> Outcome;
 
-/// Installs by every index: cold, again as somebody new, and again after a restart of larder. By the second time no
-/// file byte comes from GitLab any more.
+/// Installs by every index: cold, again as somebody new, and again after a restart of larder. By
+/// the second time no file byte comes from GitLab any more.
 fn install_everywhere(install: Install, storage: Storage) {
     for address in INDEXES {
         let gitlab = gitlab(storage);
@@ -236,8 +237,8 @@ fn a_wrong_token_is_reported_as_if_gitlab_had_been_asked_directly() {
     assert_eq!(gitlab.log().file_bodies().bytes, 0);
 }
 
-/// Without forwarding, a package that is not there is a plain "no such package"; with it larder sends the client to
-/// the public index, whose name here leads nowhere.
+/// Without forwarding, a package that is not there is a plain "no such package"; with it larder
+/// sends the client to the public index, whose name here leads nowhere.
 #[test]
 fn a_package_that_is_not_there_is_no_failure_of_larders() {
     let gitlab = gitlab(Storage::Disk);
@@ -278,7 +279,8 @@ fn a_package_that_is_not_there_is_no_failure_of_larders() {
     assert!(!done.stderr.contains("public-index"), "{done:#?}");
 }
 
-/// A pinned and hashed requirements file, `pip download`, `pip index versions`: the other ways to read an index.
+/// A pinned and hashed requirements file, `pip download`, `pip index versions`: the other ways to
+/// read an index.
 #[test]
 fn pip_checks_hashes_downloads_and_lists_versions() {
     let gitlab = gitlab(Storage::Redirect);

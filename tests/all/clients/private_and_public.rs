@@ -1,5 +1,5 @@
-//! Real clients at one group URL: a private package from GitLab that depends on public ones, which a mirror has in
-//! place; through one larder, and through two in a row.
+//! Real clients at one group URL: a private package from GitLab that depends on public ones, which
+//! a mirror has in place; through one larder, and through two in a row.
 
 #![expect(
     clippy::disallowed_methods,
@@ -29,7 +29,8 @@ const INSTALLED: [&str; 8] = [
     "urllib3",
 ];
 
-/// A GitLab that has the private package, and a public index that has all else, and a trap of the same name.
+/// A GitLab that has the private package, and a public index that has all else, and a trap of the
+/// same name.
 struct Town {
     gitlab: GitLab,
     index: PublicIndex,

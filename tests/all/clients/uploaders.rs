@@ -1,5 +1,5 @@
-//! Every client that people publish with, at GitLab directly and through larder: the same form arrives, as often, and the
-//! client ends the same way, whatever GitLab answers.
+//! Every client that people publish with, at GitLab directly and through larder: the same form
+//! arrives, as often, and the client ends the same way, whatever GitLab answers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

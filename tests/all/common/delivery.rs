@@ -7,7 +7,8 @@ use crate::support::{Artifact, Ending, Larder, Reply, Storage, StoreListing};
 /// All the ways in which GitLab stores files.
 pub const MODES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
 
-/// Whether a client has the file now. Panics if it would take wrong bytes for the file, or waits for ever.
+/// Whether a client has the file now. Panics if it would take wrong bytes for the file, or waits
+/// for ever.
 #[track_caller]
 pub fn right(reply: &Reply, file: &Artifact, case: &str) -> bool {
     let whole = match &reply.ending {

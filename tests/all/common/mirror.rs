@@ -1,4 +1,5 @@
-//! What the modules about mirrors share: addresses below a mirror named `pypi`, and what a page lists.
+//! What the modules about mirrors share: addresses below a mirror named `pypi`, and what a page
+//! lists.
 
 use serde_json::Value;
 

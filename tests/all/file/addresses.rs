@@ -1,4 +1,5 @@
-//! One digest, many addresses: what is held at one is not thereby held at another. And where bytes are fetched from.
+//! One digest, many addresses: what is held at one is not thereby held at another. And where bytes
+//! are fetched from.
 
 use std::collections::HashSet;
 
@@ -39,7 +40,8 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
             let secret = publish(&gitlab, 42, "secret", 200_000);
             let victim = path::project_file(42, &secret);
             let runs = runs(&secret);
-            // The attacker publishes bytes of his own under the digest and name that he knows from a lock file.
+            // The attacker publishes bytes of his own under the digest and name that he knows from
+            // a lock file.
             let lure = Artifact::noise("lure", "1.0", 180_000);
             let declared = NewFile {
                 filename: secret.filename.clone(),
@@ -113,7 +115,8 @@ fn r22_a_digest_that_is_held_for_others_opens_nothing_at_an_address_that_never_y
                     }
                 }
             }
-            // And the victim's own address: refused to him, whole for its members, at once and without a transfer.
+            // And the victim's own address: refused to him, whole for its members, at once and
+            // without a transfer.
             for reply in [
                 attacker.get(&victim),
                 attacker.head(&victim),

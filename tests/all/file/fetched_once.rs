@@ -6,8 +6,8 @@ use crate::support::{
     Act, Distribution, Entry, Gate, GitLab, Kind, Larder, Site, StoreListing, path, token,
 };
 
-/// uv reads a wheel's metadata by ranges, each passed on as it comes, while the whole is fetched behind. A range that
-/// is still under way when the whole has landed must not start it again.
+/// uv reads a wheel's metadata by ranges, each passed on as it comes, while the whole is fetched
+/// behind. A range that is still under way when the whole has landed must not start it again.
 #[test]
 fn r13_a_range_that_outlives_the_download_does_not_start_it_again() {
     let gitlab = GitLab::start();

@@ -1,4 +1,5 @@
-//! Wrong bodies from upstream: never delivered as whole, never stored, and mended where that is possible.
+//! Wrong bodies from upstream: never delivered as whole, never stored, and mended where that is
+//! possible.
 
 use crate::common::delivery::{MODES, eventually, kept, right, spooled};
 use crate::support::{
@@ -128,7 +129,8 @@ fn sweep(storage: Storage) {
                     .map(|_| client.start("GET", &address, &[]))
                     .collect();
                 if size > 200_000 {
-                    // Bytes leave before the digest is known: whoever has one has boarded the one download.
+                    // Bytes leave before the digest is known: whoever has one has boarded the one
+                    // download.
                     readers.iter_mut().for_each(|reader| {
                         reader.read_body(1);
                     });

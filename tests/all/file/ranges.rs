@@ -136,7 +136,8 @@ fn r3_a_range_of_a_cold_file_is_upstreams_own_or_verified() {
             }
             let stored = StoreListing::of(&larder.cache_dir()).holds(&file.sha256);
             if part.0 == 206 && !stored {
-                // Nobody here has checked these bytes: neither the tag that vouches for them nor leave to keep them.
+                // Nobody here has checked these bytes: neither the tag that vouches for them nor
+                // leave to keep them.
                 assert_eq!(
                     reply.header("Cache-Control"),
                     Some("private, no-store"),
@@ -188,7 +189,8 @@ fn r3_two_versions_of_a_file_are_never_spliced() {
         let file = publish(&gitlab, "two", 300_000);
         let address = path::project_file(42, &file);
         let other = Artifact::noise("other", "1.0", 300_000);
-        // A client that has the beginning under our tag comes back for the rest; upstream has another body by now.
+        // A client that has the beginning under our tag comes back for the rest; upstream has
+        // another body by now.
         gitlab.change(|universe| {
             for stored in universe.files_mut(42, &file.filename) {
                 stored.bytes = other.bytes.clone();
@@ -357,7 +359,8 @@ fn a_range_from_the_end_that_is_refused_is_asked_with_both_ends() {
                 let file = publish(&gitlab, &format!("end{number}"), 300_000);
                 let reply = client.get_range(&path::project_file(42, &file), range);
                 check(&reply, &part, &file, &case);
-                // A store's 400 may mean an expired link, so that one more is signed before it is believed.
+                // A store's 400 may mean an expired link, so that one more is signed before it is
+                // believed.
                 let tries = if (storage, status) == (Storage::Redirect, 400) {
                     2
                 } else {

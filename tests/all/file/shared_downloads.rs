@@ -17,7 +17,8 @@ fn publish(gitlab: &GitLab, name: &str, size: usize) -> Artifact {
     file
 }
 
-/// Sends a request and reads the answer without keeping it: the status, the bytes of the body, and their digest.
+/// Sends a request and reads the answer without keeping it: the status, the bytes of the body, and
+/// their digest.
 fn drained(client: &Client, address: &str) -> (u16, u64, String) {
     let mut wire = client.connect();
     wire.send(
@@ -329,7 +330,8 @@ fn transfer(log: &RequestLog) -> Entry {
         .expect("a transfer")
 }
 
-/// Waits until larder has logged so many broken deliveries of files: it knows then that their readers have left.
+/// Waits until larder has logged so many broken deliveries of files: it knows then that their
+/// readers have left.
 fn larder_has_noticed(larder: &Larder, left: usize) {
     eventually("larder notices that its clients left", || {
         larder

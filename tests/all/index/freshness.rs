@@ -1,4 +1,5 @@
-//! Fresh and resilient: pages renewed ahead of expiry, shown while they are renewed, and in place of a failure.
+//! Fresh and resilient: pages renewed ahead of expiry, shown while they are renewed, and in place
+//! of a failure.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! The root page of a large index: passed on while it comes, in memory that does not grow with it, and whole or cut.
+//! The root page of a large index: passed on while it comes, in memory that does not grow with it,
+//! and whole or cut.
 
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ fn a_root_page_takes_memory_that_does_not_grow_with_it() {
     }
 }
 
-/// For a page of the size of the largest there is; run by hand, with the release binary in `LARDER_BINARY`.
+/// For a page of the size of the largest there is; run by hand, with the release binary in
+/// `LARDER_BINARY`.
 #[test]
 #[ignore = "takes minutes with a debug binary"]
 fn a_root_page_of_800_000_projects_takes_little_memory() {

@@ -1,5 +1,5 @@
-//! Links that are unlike most: with a query, with odd names, to `NAME/index.html`, beside an unusable entry, and below a path
-//! that holds a token.
+//! Links that are unlike most: with a query, with odd names, to `NAME/index.html`, beside an
+//! unusable entry, and below a path that holds a token.
 
 use crate::common::delivery::kept;
 use crate::common::mirror::{
@@ -247,7 +247,8 @@ fn files_with_odd_names_go_through_larder() {
     index.log().assert_nothing_unexpected();
 }
 
-/// Each stays as it was published, and the log says what is the matter with it rather than a key that is in force.
+/// Each stays as it was published, and the log says what is the matter with it rather than a key
+/// that is in force.
 #[test]
 fn a_link_that_can_have_no_address_stays_and_is_explained() {
     let gitlab = GitLab::start();
@@ -475,7 +476,8 @@ fn links_between_an_indexs_own_pages_do_not_tell_its_address() {
 #[test]
 fn files_elsewhere_at_an_indexs_origin_need_no_prefix() {
     let gitlab = GitLab::start();
-    // The stand-in's files lie beside `/simple/`; the index that is asked is another at the same origin.
+    // The stand-in's files lie beside `/simple/`; the index that is asked is another at the same
+    // origin.
     let index = PublicIndex::builder()
         .at("/team/simple/")
         .set(|settings| settings.links = Links::Beside)

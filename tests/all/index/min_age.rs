@@ -1,4 +1,5 @@
-//! R34: `min_age` holds on every path: page, file, range, head, metadata, joined, stale, and for what was cached before.
+//! R34: `min_age` holds on every path: page, file, range, head, metadata, joined, stale, and for
+//! what was cached before.
 
 use std::time::{Duration, SystemTime};
 
@@ -199,7 +200,8 @@ fn r34_a_stale_page_and_a_joined_download_keep_the_rule() {
         move || client.get(&address)
     });
     gate.wait_for(1);
-    // The file turns out to have been uploaded again, or its date was wrong: from the next look on it is held.
+    // The file turns out to have been uploaded again, or its date was wrong: from the next look on
+    // it is held.
     index.change(|catalogue| {
         catalogue.offer_mut(&artifact("1.0").filename).upload_time = Some(ago(60));
     });

@@ -1,4 +1,5 @@
-//! Pages in the format that a client asks for: in kind where GitLab speaks it, rendered where not, and whole in either.
+//! Pages in the format that a client asks for: in kind where GitLab speaks it, rendered where not,
+//! and whole in either.
 
 use crate::common::delivery::eventually;
 use crate::support::{
@@ -579,7 +580,8 @@ fn r8_a_json_page_cut_anywhere_is_never_completed() {
         .step_by(13)
         .chain(whole.len() - 12..whole.len());
     for (round, at) in cuts.enumerate() {
-        // All the bytes that were announced, which are not all of the page; or fewer than were announced.
+        // All the bytes that were announced, which are not all of the page; or fewer than were
+        // announced.
         let after = at as u64;
         for act in [None, Some(Act::Close { after }), Some(Act::Reset { after })] {
             let case = format!("cut at {at} of {} by {act:?}", whole.len());

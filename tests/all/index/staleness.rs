@@ -1,4 +1,5 @@
-//! What may still be shown when upstream does not confirm it, for how long, and what upstream's word ends for good.
+//! What may still be shown when upstream does not confirm it, for how long, and what upstream's
+//! word ends for good.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -624,7 +625,8 @@ fn a_mirrors_404_is_remembered_for_a_while_and_no_longer() {
     assert_eq!(get_as(&larder.client(), &page("later"), JSON).status, 200);
 }
 
-/// A folder in which a page of the mirror was put at this time of the wall clock, and a file that it lists.
+/// A folder in which a page of the mirror was put at this time of the wall clock, and a file that
+/// it lists.
 fn stored(gitlab: &GitLab, index: &PublicIndex, asked: SystemTime) -> Larder {
     let mut larder = larder(gitlab, index, NEVER_FRESH, "");
     larder

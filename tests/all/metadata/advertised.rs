@@ -1,5 +1,5 @@
-//! A poor index becomes a rich one: pages of a GitLab without metadata come to advertise that of their wheels, and never
-//! what cannot be delivered.
+//! A poor index becomes a rich one: pages of a GitLab without metadata come to advertise that of
+//! their wheels, and never what cannot be delivered.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Two larders of one name: a balancer in front gives each request to the other one, so that what one has advertised is
-//! asked of the other.
+//! Two larders of one name: a balancer in front gives each request to the other one, so that what
+//! one has advertised is asked of the other.
 
 use crate::support::balancer::Balancer;
 use crate::support::installer::Installer;
@@ -61,7 +61,8 @@ impl Pair {
         passed
     }
 
-    /// Makes one larder know all wheels, so that its pages advertise their metadata; the other knows nothing.
+    /// Makes one larder know all wheels, so that its pages advertise their metadata; the other
+    /// knows nothing.
     fn teach(&self, number: usize) {
         let client = self.larders[number].client().token(token::READER);
         for wheel in real_wheels() {

@@ -171,8 +171,8 @@ fn metadata_of_what_is_no_wheel_or_is_not_there_is_gitlabs_to_answer() {
     }
 }
 
-/// Another larder of the same name may have advertised it, or this one before its store was emptied: a client that was
-/// promised metadata stops without it.
+/// Another larder of the same name may have advertised it, or this one before its store was
+/// emptied: a client that was promised metadata stops without it.
 #[test]
 fn metadata_of_a_wheel_that_was_never_seen_is_made_when_it_is_asked_for() {
     for storage in MODES {
@@ -247,7 +247,8 @@ fn a_crowd_that_wants_metadata_fetches_the_wheel_once() {
                 .collect();
             let whole = scope.spawn(|| client.get(&path::project_file(42, &wheel)));
             gate.wait_for(1);
-            // One who comes when the wheel has come, and is not stored yet, reads its end by itself.
+            // One who comes when the wheel has come, and is not stored yet, reads its end by
+            // itself.
             eventually("all of them are here", || {
                 larder.metric("larder_connections") >= Some(17.0)
             });
@@ -691,8 +692,8 @@ fn r23_a_refusal_of_whoever_began_the_download_is_told_to_nobody_else() {
     }
 }
 
-/// A wheel that was read whole for its metadata waits for a turn to be stored; what GitLab said by giving it does not get
-/// any younger.
+/// A wheel that was read whole for its metadata waits for a turn to be stored; what GitLab said by
+/// giving it does not get any younger.
 #[test]
 fn r22_a_word_that_waits_for_a_turn_is_as_old_as_it_is() {
     let gitlab = GitLab::start();

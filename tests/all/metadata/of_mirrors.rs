@@ -1,5 +1,5 @@
-//! PEP 658 metadata of a mirror's wheels: the index's own, checked against what its page says of it, and larder's where
-//! there is none.
+//! PEP 658 metadata of a mirror's wheels: the index's own, checked against what its page says of
+//! it, and larder's where there is none.
 
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{
@@ -342,7 +342,8 @@ fn r1_a_wheel_that_is_wrong_yields_no_metadata() {
         index.plan(Act::Status(500).at(Site::FileBody));
         for _ in 0..2 {
             let reply = larder.client().get(&metadata(&index, &wheel.filename));
-            // Read ahead by ranges it may have been advertised, under its own digest; never as the wheel's.
+            // Read ahead by ranges it may have been advertised, under its own digest; never as the
+            // wheel's.
             let etag = format!("\"{}\"", sha256_hex(&reply.body));
             assert!(
                 reply.status != 200 || reply.header("ETag") == Some(&etag),

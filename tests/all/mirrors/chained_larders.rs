@@ -164,7 +164,8 @@ fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
     for forward in ["public", "pass"] {
         let outer = second(&inner, forward);
         for accept in FORMATS {
-            // In place of GitLab's page, links lead to the mirror that they come from, whoever put them there.
+            // In place of GitLab's page, links lead to the mirror that they come from, whoever put
+            // them there.
             for (page, far_page) in [
                 (
                     "/public/simple/some-lib/".to_owned(),

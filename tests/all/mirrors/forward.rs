@@ -1,5 +1,5 @@
-//! GitLab's "not here, ask the public index": passed on, denied, or answered in place by a mirror. And never more than
-//! that: who fails, refuses or is busy is not made up for by anybody else.
+//! GitLab's "not here, ask the public index": passed on, denied, or answered in place by a mirror.
+//! And never more than that: who fails, refuses or is busy is not made up for by anybody else.
 
 use std::time::Duration;
 
@@ -170,7 +170,8 @@ fn a_file_of_the_page_in_place_comes_through_larder_for_whoever_has_its_address(
 #[test]
 fn r23_a_forward_is_one_callers_and_never_crosses_to_another() {
     let street = Street::new();
-    // Only members of the whole group see `gear`; to the member of one project GitLab says "ask elsewhere".
+    // Only members of the whole group see `gear`; to the member of one project GitLab says "ask
+    // elsewhere".
     let lookalike = Distribution::new("gear", "9.9").wheel();
     street.index.publish(&lookalike);
     for accept in FORMATS {
@@ -328,7 +329,8 @@ fn the_mirrors_failure_is_said_and_is_not_a_missing_package() {
     assert_eq!(reply.status, 404, "{reply:?}");
 }
 
-/// GitLab says so to one caller, and its word to a caller counts for `auth.cache_ttl`, however long pages are fresh.
+/// GitLab says so to one caller, and its word to a caller counts for `auth.cache_ttl`, however long
+/// pages are fresh.
 #[test]
 fn r22_a_forward_is_remembered_no_longer_than_gitlabs_word_counts() {
     let street = Street::new();

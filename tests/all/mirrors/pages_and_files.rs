@@ -1,4 +1,5 @@
-//! Mirrors: pages whose links lead here and back by a swap of prefixes, and files that the pages vouch for.
+//! Mirrors: pages whose links lead here and back by a swap of prefixes, and files that the pages
+//! vouch for.
 
 use crate::common::delivery::{kept, right};
 use crate::common::mirror::{
@@ -62,7 +63,8 @@ fn links_of_every_shape_lead_to_larder_and_back_by_a_swap_of_prefixes() {
                         "{case}"
                     );
                     kept(&larder, &artifact);
-                    // As a tool does that turns a lock file's addresses into those of the index itself.
+                    // As a tool does that turns a lock file's addresses into those of the index
+                    // itself.
                     let swapped = link.url.replacen("/pypi/", &index.files_prefix(), 1);
                     let original = swapped.strip_prefix(index.files_origin());
                     let original = original.or_else(|| swapped.strip_prefix(index.origin()));
@@ -664,7 +666,8 @@ fn r30_nothing_a_client_says_of_its_host_gets_into_a_page() {
 
 #[test]
 fn an_offer_of_another_projects_file_does_no_harm() {
-    // A page may list whatever it likes; a path leads to the page of the project that the file's name tells.
+    // A page may list whatever it likes; a path leads to the page of the project that the file's
+    // name tells.
     let gitlab = GitLab::start();
     let index = PublicIndex::start();
     let wheel = Distribution::new("victim", "1.0").wheel();

@@ -1,4 +1,5 @@
-//! R31: a private name is never asked for at a mirror, nor accepted from one, by any route, method or format.
+//! R31: a private name is never asked for at a mirror, nor accepted from one, by any route, method
+//! or format.
 
 use crate::common::mirror::{FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, names, page};
 use crate::support::{
@@ -144,7 +145,8 @@ fn r31_nothing_that_bears_a_private_name_is_accepted_from_a_mirrors_pages() {
                 "{formats:?} {accept}: {listing:?}"
             );
         }
-        // Even somebody who knows where it lies gets nothing, now that a page that lists it is here.
+        // Even somebody who knows where it lies gets nothing, now that a page that lists it is
+        // here.
         for filename in ["acme_hidden-1.0-py3-none-any.whl", "acme_hidden-1.0.tar.gz"] {
             let address = file(&lures.index, filename);
             for address in [address.clone(), format!("{address}.metadata")] {
@@ -158,8 +160,8 @@ fn r31_nothing_that_bears_a_private_name_is_accepted_from_a_mirrors_pages() {
     }
 }
 
-/// Clients read a file's name from its address, or from JSON's word beside it: neither may be a private one. The text
-/// of an HTML link is read by nobody.
+/// Clients read a file's name from its address, or from JSON's word beside it: neither may be a
+/// private one. The text of an HTML link is read by nobody.
 #[test]
 fn r31_a_link_is_judged_by_its_address_as_well_as_by_its_name() {
     let gitlab = GitLab::start();

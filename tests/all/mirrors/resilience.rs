@@ -1,4 +1,5 @@
-//! A mirror that is down, slow, refusing or talking nonsense: what is here is served, what is not is an honest error.
+//! A mirror that is down, slow, refusing or talking nonsense: what is here is served, what is not
+//! is an honest error.
 
 use std::time::{Duration, Instant};
 

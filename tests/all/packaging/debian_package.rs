@@ -1,6 +1,8 @@
-//! The Debian package on a bare Debian: installed as the install page says, upgraded, removed, purged.
+//! The Debian package on a bare Debian: installed as the install page says, upgraded, removed,
+//! purged.
 //!
-//! Not in `system_tools`, because it needs a package: `bash .ci/package --check` makes one and runs this.
+//! Not in `system_tools`, because it needs a package: `bash .ci/package --check` makes one and runs
+//! this.
 
 use std::path::PathBuf;
 
@@ -37,7 +39,8 @@ fn the_package_installs_upgrades_and_leaves_as_it_should() {
     machine.shell("larder --version");
     machine.serves_pip("/usr/lib/systemd/system/larder.service");
 
-    // The administrator's configuration outlives another version's, and the cache outlives the package.
+    // The administrator's configuration outlives another version's, and the cache outlives the
+    // package.
     machine.shell("echo '# mine' >> /etc/larder/config.toml && mkdir -p /var/cache/private/larder");
     machine.shell("dpkg --install --force-confdef --force-confold target/debian/*.deb");
     machine.shell("grep -q '^# mine$' /etc/larder/config.toml");

@@ -1,4 +1,5 @@
-//! The two edges: what crosses from clients to GitLab and back, and what odd bytes on a socket cause.
+//! The two edges: what crosses from clients to GitLab and back, and what odd bytes on a socket
+//! cause.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Clients that leave before they have their answer: told in the log, and counted apart from answers that larder cut.
+//! Clients that leave before they have their answer: told in the log, and counted apart from
+//! answers that larder cut.
 
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,8 @@ fn a_client_that_leaves_in_a_body_is_counted_apart_from_what_larder_cuts() {
     }
     let told = line(&larder, "error=\"client disconnected\"");
     assert!(told.contains("status=200"), "{told}");
-    // Whatever is taken to its end is neither: whole, a part, none of it, in one piece, from upstream as it comes.
+    // Whatever is taken to its end is neither: whole, a part, none of it, in one piece, from
+    // upstream as it comes.
     client.get(&address).expect(200);
     client.get_range(&address, "bytes=5-999999").expect(206);
     client.head(&address).expect(200);

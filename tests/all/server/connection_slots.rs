@@ -1,4 +1,5 @@
-//! Who is let in when all places are taken: idle connections make room, and whoever asks how larder is gets in.
+//! Who is let in when all places are taken: idle connections make room, and whoever asks how larder
+//! is gets in.
 
 use std::time::{Duration, Instant};
 

@@ -109,7 +109,8 @@ fn a_name_that_is_not_larders_opens_nothing_where_everybody_has_rights() {
         called(&larder, "evil.example", open).expect(200);
     }
 
-    // Where the caller's own credential decides, where the operator trusts the network, and by the name he told.
+    // Where the caller's own credential decides, where the operator trusts the network, and by the
+    // name he told.
     let own = Larder::start(&gitlab);
     called(&own, "evil.example", &private(&wheel)[0]).expect(401);
     for setting in [

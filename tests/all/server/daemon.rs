@@ -21,7 +21,8 @@ use crate::support::{
     Workbench, path, token,
 };
 
-/// A command of the binary in an environment of nothing but these variables; for commands that end by themselves.
+/// A command of the binary in an environment of nothing but these variables; for commands that end
+/// by themselves.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(crate::support::larder::binary())
         .args(arguments)
@@ -505,7 +506,8 @@ fn the_cache_lives_where_systemd_or_the_user_keeps_caches() {
     }
 }
 
-/// The lines that `larder serve` prints are to be pasted: they are, with a token and a number put in.
+/// The lines that `larder serve` prints are to be pasted: they are, with a token and a number put
+/// in.
 #[test]
 fn the_lines_it_prints_work_when_they_are_pasted() {
     let gitlab = GitLab::start();

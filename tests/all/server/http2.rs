@@ -365,7 +365,8 @@ fn the_lines_to_copy_name_what_the_browser_called() {
     });
 }
 
-/// What one connection can hold is bounded by its streams, and what all of them can by `limits.connections`.
+/// What one connection can hold is bounded by its streams, and what all of them can by
+/// `limits.connections`.
 #[test]
 fn clients_that_take_nothing_cost_little_and_leave_the_others_room() {
     const CONNECTIONS: usize = 8;
@@ -407,7 +408,8 @@ fn clients_that_take_nothing_cost_little_and_leave_the_others_room() {
             each >> 10
         );
 
-        // Whoever comes now is told so over HTTP/2, and served over HTTP/1.1, which has its own count.
+        // Whoever comes now is told so over HTTP/2, and served over HTTP/1.1, which has its own
+        // count.
         let crowded = fetch(&client, "/-/health/live").await;
         assert_eq!(crowded.status, 503, "{crowded:?}");
         secured.larder.client().get("/-/health/live").expect(200);

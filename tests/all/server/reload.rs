@@ -16,7 +16,8 @@ use crate::upload::pass_through::{content_type, form};
 /// How often the configuration is read again under load.
 const RELOADS: u64 = 30;
 
-/// Resident memory may grow by so much over them: allocators keep some of what the old services held.
+/// Resident memory may grow by so much over them: allocators keep some of what the old services
+/// held.
 const GROWTH_BYTES_MAX: u64 = 16 << 20;
 
 fn replace(larder: &Larder, from: &str, to: &str) {
@@ -221,7 +222,8 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
     assert_eq!(log.matches("needs a restart").count(), 4, "{log}");
 }
 
-/// A token of the operator's gives every caller its rights: not over a socket that is open to the network.
+/// A token of the operator's gives every caller its rights: not over a socket that is open to the
+/// network.
 #[test]
 fn what_must_stay_on_this_machine_is_judged_by_the_addresses_that_are_open() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());

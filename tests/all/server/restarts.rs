@@ -199,7 +199,8 @@ pub fn restart_under_load(restarts: usize) -> Figures {
             })
             .collect();
         for number in 0..restarts {
-            // At another moment of the work each time, and never before each client can have had an answer.
+            // At another moment of the work each time, and never before each client can have had an
+            // answer.
             let (from, until) = (answered.load(Ordering::Relaxed), Instant::now() + PATIENCE);
             while answered.load(Ordering::Relaxed) < from + 2 * CLIENTS + number % 7
                 && Instant::now() < until

@@ -1,4 +1,5 @@
-//! Addresses: which are larder's, how they reach GitLab, and where nothing of a page can ever lead it.
+//! Addresses: which are larder's, how they reach GitLab, and where nothing of a page can ever lead
+//! it.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;

@@ -45,7 +45,8 @@ impl Manager {
         }
     }
 
-    /// The next message that says this; panics if none comes. Gives those before it as well, it last.
+    /// The next message that says this; panics if none comes. Gives those before it as well, it
+    /// last.
     pub fn hears_of(&self, word: &str) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         let mut heard = Vec::new();

@@ -1,4 +1,5 @@
-//! TLS on the way in, and HTTP/2 over it: the same promises as over plain HTTP/1.1, and certificates that change.
+//! TLS on the way in, and HTTP/2 over it: the same promises as over plain HTTP/1.1, and
+//! certificates that change.
 
 #![expect(clippy::disallowed_methods, reason = "tests own their files and tasks")]
 
@@ -283,7 +284,8 @@ fn a_certificate_behind_a_swapped_link_changes_too() {
         tempfile::tempdir().expect("a temporary folder"),
         Authority::new("larder's tests"),
     );
-    // As container platforms mount secrets: the files are links through a folder that is itself a link.
+    // As container platforms mount secrets: the files are links through a folder that is itself a
+    // link.
     let generation = |name: &str| {
         let own = folder.path().join(name);
         std::fs::create_dir(&own).expect("a fresh folder");

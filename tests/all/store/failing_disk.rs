@@ -1,4 +1,5 @@
-//! A disk that fails or fills in the middle of a download, and a folder that cannot be written from the start.
+//! A disk that fails or fills in the middle of a download, and a folder that cannot be written from
+//! the start.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -34,8 +35,8 @@ fn binary_after(folder: &Path, commands: &str) -> PathBuf {
     script
 }
 
-/// The binary in a mount namespace of its own, where the cache folder of `larder` is mounted by `mount`, which finds it in
-/// `$0`; none where no namespace can be made.
+/// The binary in a mount namespace of its own, where the cache folder of `larder` is mounted by
+/// `mount`, which finds it in `$0`; none where no namespace can be made.
 fn binary_with_mount(folder: &Path, cache: &Path, mount: &str) -> Option<PathBuf> {
     let namespace = "unshare --map-root-user --mount";
     let try_it = Command::new("sh")
@@ -99,7 +100,8 @@ fn r10_what_cannot_even_be_begun_to_be_stored_passes_through() {
     }
 }
 
-/// What readers of a body of unknown length get that outgrows the room for it, the last of them slowly.
+/// What readers of a body of unknown length get that outgrows the room for it, the last of them
+/// slowly.
 fn outgrown(gitlab: &GitLab, larder: &Larder, file: &Artifact) -> Vec<Reply> {
     let client = reader(larder);
     let address = path::project_file(42, file);
@@ -237,7 +239,8 @@ fn r10_a_folder_that_is_read_only_at_the_start_is_served_and_the_rest_relayed() 
         assert!(right(&reply, &new, "relayed"), "{reply:?}");
         client.get(&path::project_page(42, "new")).expect(200);
     }
-    // Metadata that another larder of the same name has advertised is read, and given without being kept.
+    // Metadata that another larder of the same name has advertised is read, and given without being
+    // kept.
     for payload in [0, 300_000] {
         let wheel = Distribution::new(&format!("told{payload}"), "1.0")
             .payload(payload)

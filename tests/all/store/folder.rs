@@ -485,7 +485,8 @@ fn r1_what_does_not_fit_passes_through_uncached_and_verified() {
     }
 }
 
-/// Puts a file where a folder was: nothing below it can be read or written any more, not even by root.
+/// Puts a file where a folder was: nothing below it can be read or written any more, not even by
+/// root.
 fn ruin(folder: &Path) -> PathBuf {
     let aside = folder.with_extension("aside");
     std::fs::rename(folder, &aside).expect("it is there");
@@ -560,7 +561,8 @@ fn r10_a_folder_that_cannot_be_used_fails_no_request() {
                 );
             }
             if what == "quarantine" {
-                // What is found damaged cannot be set aside: it may be cut once, but is never delivered.
+                // What is found damaged cannot be set aside: it may be cut once, but is never
+                // delivered.
                 let reply = client.get(&path::project_file(42, &damaged));
                 right(&reply, &damaged, &case);
             }

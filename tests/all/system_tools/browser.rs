@@ -1,5 +1,6 @@
-//! The pages for people in a real browser: they load, change by themselves, copy, ask nobody else, and axe-core finds nothing
-//! against them, by day, by night and on a phone. Pictures of them are left in `target/screenshots/`.
+//! The pages for people in a real browser: they load, change by themselves, copy, ask nobody else,
+//! and axe-core finds nothing against them, by day, by night and on a phone. Pictures of them are
+//! left in `target/screenshots/`.
 
 use std::path::PathBuf;
 

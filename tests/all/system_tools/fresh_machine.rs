@@ -1,7 +1,9 @@
-//! A bare Debian, and the commands of the install page, read from the page: what it says is what is run.
+//! A bare Debian, and the commands of the install page, read from the page: what it says is what is
+//! run.
 //!
-//! What compiles is left out: the binary is the one under test, put where the page's build leaves it. systemd does not boot in
-//! a folder, so `enable` is real there and `--now` is not; what `--now` would start is started here, by the unit's own line.
+//! What compiles is left out: the binary is the one under test, put where the page's build leaves
+//! it. systemd does not boot in a folder, so `enable` is real there and `--now` is not; what
+//! `--now` would start is started here, by the unit's own line.
 
 use std::path::Path;
 

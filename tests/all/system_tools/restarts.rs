@@ -1,4 +1,5 @@
-//! A hundred restarts under load. It needs no package, but more time than the suite has for one test.
+//! A hundred restarts under load. It needs no package, but more time than the suite has for one
+//! test.
 
 use crate::server::restarts::restart_under_load;
 

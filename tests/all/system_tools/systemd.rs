@@ -1,4 +1,5 @@
-//! The units in `systemd/`, judged by systemd's own tools; and what the daemon asks of the kernel, held against their filter.
+//! The units in `systemd/`, judged by systemd's own tools; and what the daemon asks of the kernel,
+//! held against their filter.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -165,8 +166,8 @@ fn allowed(unit: &str) -> BTreeSet<String> {
     allowed
 }
 
-/// A program that runs larder and has strace write down, in files `calls.COMMAND` of the folder, which calls it made. It is
-/// larder that is the child and gets the signals.
+/// A program that runs larder and has strace write down, in files `calls.COMMAND` of the folder,
+/// which calls it made. It is larder that is the child and gets the signals.
 fn traced(folder: &Path) -> PathBuf {
     let (script, larder) = (folder.join("traced"), binary());
     let text = format!(

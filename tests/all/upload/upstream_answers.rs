@@ -1,5 +1,5 @@
-//! What GitLab's answer to an upload does to the client: whether it is asked for its body, where it is sent on to, and what
-//! it reads in the status line.
+//! What GitLab's answer to an upload does to the client: whether it is asked for its body, where it
+//! is sent on to, and what it reads in the status line.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

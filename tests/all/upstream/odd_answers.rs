@@ -1,4 +1,5 @@
-//! Upstream's answers that are not quite what was asked for: labels of codings, other parts, bodies that break at once.
+//! Upstream's answers that are not quite what was asked for: labels of codings, other parts, bodies
+//! that break at once.
 
 use crate::common::delivery::{MODES, eventually, kept, right};
 use crate::support::{

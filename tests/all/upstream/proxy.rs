@@ -46,7 +46,8 @@ fn assert_fault(larder: &Larder, reply: &Reply, words: &str) {
     larder.wait_for_log(words);
 }
 
-/// A GitLab with a store and a mirror, in front of which everything is asked for: pages, files, an upload.
+/// A GitLab with a store and a mirror, in front of which everything is asked for: pages, files, an
+/// upload.
 fn visit_all(larder: &Larder, gitlab: &GitLab, index: &PublicIndex) {
     let (wheel, lib) = (wheel("widget"), wheel("some-lib"));
     gitlab.publish(42, &wheel);

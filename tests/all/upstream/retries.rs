@@ -174,8 +174,9 @@ fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
             None => answer,
         }
     };
-    // A date long past is a wait of nothing; one far ahead, a word, or none is for the client.
-    // Once there is a page it would stand in for the caller to whom it was shown: the last one is another.
+    // A date long past is a wait of nothing; one far ahead, a word, or none is for the client. Once
+    // there is a page it would stand in for the caller to whom it was shown: the last one is
+    // another.
     let other = larder.client().token(token::DEVELOPER);
     for (client, after, requests) in [
         (&client, Some("soon"), 1),
@@ -200,8 +201,8 @@ fn r16_a_retry_after_as_a_date_and_none_at_all_are_understood() {
     }
 }
 
-/// One kind of read through every failure, once to three times. Its own GitLab and larder, because most of the time
-/// goes into the pauses.
+/// One kind of read through every failure, once to three times. Its own GitLab and larder, because
+/// most of the time goes into the pauses.
 fn fails_and_is_tried_again(storage: Storage, pick: impl Fn(&Artifact) -> Read) {
     let (gitlab, file, _larder, client) = start(storage);
     let Read { path, kind } = pick(&file);

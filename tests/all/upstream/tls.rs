@@ -1,4 +1,5 @@
-//! TLS on the way out: whom larder trusts, what it shows of itself, and what it says when there is no TLS.
+//! TLS on the way out: whom larder trusts, what it shows of itself, and what it says when there is
+//! no TLS.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -319,7 +320,8 @@ fn r25_a_client_certificate_is_shown_to_gitlab_and_never_to_its_store() {
     let stranger = once(Larder::builder(&gitlab))
         .gitlab_setting(&ca(&ca_file))
         .start();
-    // In TLS 1.3 the refusal comes after the handshake, when the connection may be in use already: it has no words then.
+    // In TLS 1.3 the refusal comes after the handshake, when the connection may be in use already:
+    // it has no words then.
     let reply = page(&stranger);
     assert!(matches!(reply.status, 502 | 504), "{reply:?}");
     assert!(gitlab.log().is_empty());

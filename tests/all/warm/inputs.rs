@@ -1,4 +1,5 @@
-//! Inputs as people and tools leave them: what `larder warm` makes of their encodings, options, markers and mistakes.
+//! Inputs as people and tools leave them: what `larder warm` makes of their encodings, options,
+//! markers and mistakes.
 
 use std::process::Output;
 

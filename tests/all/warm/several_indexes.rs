@@ -24,7 +24,8 @@ fn a_local_version_is_found_where_it_is() {
         "{}",
         said(&output)
     );
-    // What has no local version is whoever's has the project first: another index may have somebody else's.
+    // What has no local version is whoever's has the project first: another index may have somebody
+    // else's.
     second.publish(Distribution::new("torch", "3.0").wheel());
     let output = warm("torch==3.0");
     assert!(

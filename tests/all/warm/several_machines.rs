@@ -1,4 +1,5 @@
-//! `larder warm` for several machines: what a lock has no file for is missing there, and each machine's sum is told.
+//! `larder warm` for several machines: what a lock has no file for is missing there, and each
+//! machine's sum is told.
 
 use serde_json::{Value, json};
 

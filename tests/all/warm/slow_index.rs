@@ -1,4 +1,5 @@
-//! `larder warm` against an index that makes it wait, and in front of a person who does not want to.
+//! `larder warm` against an index that makes it wait, and in front of a person who does not want
+//! to.
 
 use std::time::{Duration, Instant};
 

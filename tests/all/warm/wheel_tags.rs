@@ -1,4 +1,5 @@
-//! Which wheels `larder warm` takes for a machine, against `packaging.tags`, by which installers decide.
+//! Which wheels `larder warm` takes for a machine, against `packaging.tags`, by which installers
+//! decide.
 
 use std::collections::BTreeSet;
 

@@ -119,8 +119,8 @@ impl Answer {
         }
     }
 
-    /// A page with the weak digest `ETag` of Rack; 304 if the caller sent exactly that, and for HEAD neither
-    /// `ETag` nor length.
+    /// A page with the weak digest `ETag` of Rack; 304 if the caller sent exactly that, and for
+    /// HEAD neither `ETag` nor length.
     pub(super) fn page(
         content_type: &str,
         body: String,

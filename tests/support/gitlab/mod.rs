@@ -1,7 +1,9 @@
-//! A stand-in for GitLab's package registry and its object store, in this process, on two ports of 127.0.0.1.
+//! A stand-in for GitLab's package registry and its object store, in this process, on two ports of
+//! 127.0.0.1.
 //!
-//! It answers as GitLab's own source and specs have it, misbehaves as a test plans it ([`Act`](super::Act)), and
-//! records every request ([`RequestLog`](super::RequestLog)). It knows nothing of larder.
+//! It answers as GitLab's own source and specs have it, misbehaves as a test plans it
+//! ([`Act`](super::Act)), and records every request ([`RequestLog`](super::RequestLog)). It knows
+//! nothing of larder.
 
 mod access;
 mod answer;

@@ -1,4 +1,5 @@
-//! The object store behind GitLab: signed URLs, and files for those who bring one and no credential.
+//! The object store behind GitLab: signed URLs, and files for those who bring one and no
+//! credential.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

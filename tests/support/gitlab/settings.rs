@@ -1,4 +1,5 @@
-//! The switches of the stand-in. Each may be turned at any time and counts from the next request on.
+//! The switches of the stand-in. Each may be turned at any time and counts from the next request
+//! on.
 
 use std::time::Duration;
 

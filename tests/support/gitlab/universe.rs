@@ -121,10 +121,10 @@ pub struct Universe {
 }
 
 impl Universe {
-    /// Group 7 `acme` (private) with project 42 `acme/widgets` (private, `My.Pkg` 1.0.0 as wheel and
-    /// sdist), project 43 `acme/open` (public, `Open.Thing`), project 45 `acme/closed` (public, registry
-    /// for members only) and the subgroup 8 `acme/sub` with project 44 `acme/sub/gears` (private, `gear`);
-    /// namespace 9 of a user; the tokens of [`super::token`].
+    /// Group 7 `acme` (private) with project 42 `acme/widgets` (private, `My.Pkg` 1.0.0 as wheel
+    /// and sdist), project 43 `acme/open` (public, `Open.Thing`), project 45 `acme/closed` (public,
+    /// registry for members only) and the subgroup 8 `acme/sub` with project 44 `acme/sub/gears`
+    /// (private, `gear`); namespace 9 of a user; the tokens of [`super::token`].
     pub fn example() -> Self {
         let mut universe = Self::default();
         universe.add_group(7, "acme", Visibility::Private);

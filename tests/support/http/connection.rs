@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection, seen from the server: request heads and bodies in, bytes out, no help from a
-//! library that would keep it honest.
+//! One HTTP/1.1 connection, seen from the server: request heads and bodies in, bytes out, no help
+//! from a library that would keep it honest.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -100,8 +100,8 @@ impl Connection {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Ends with FIN although the peer is still sending: reads on for half a second, so that the answer is
-    /// not lost to a RST.
+    /// Ends with FIN although the peer is still sending: reads on for half a second, so that the
+    /// answer is not lost to a RST.
     pub(in crate::support) async fn close_with_patience(mut self) {
         let _ = self.stream.shutdown().await;
         let mut waste = vec![0; 64 * 1024];

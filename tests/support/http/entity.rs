@@ -1,5 +1,5 @@
-//! One file over HTTP: ranges, validators and conditions (RFC 9110 §13, §14), as Go's file server and the
-//! object stores do it.
+//! One file over HTTP: ranges, validators and conditions (RFC 9110 §13, §14), as Go's file server
+//! and the object stores do it.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -129,8 +129,8 @@ enum Ranges {
 
 struct Unsatisfiable;
 
-/// Reads a `Range` value as Go does: nonsense is 416, and parts that add up to more than the file are the
-/// whole file.
+/// Reads a `Range` value as Go does: nonsense is 416, and parts that add up to more than the file
+/// are the whole file.
 fn ranges(value: &str, total: u64) -> Result<Ranges, Unsatisfiable> {
     let list = value.strip_prefix("bytes=").ok_or(Unsatisfiable)?;
     let mut parts = Vec::new();

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::answer::Answer;
 use super::kind::Kind;
 
-/// What goes wrong. Offsets count bytes of the response body as sent, unless said otherwise; one beyond the
-/// end counts as the end.
+/// What goes wrong. Offsets count bytes of the response body as sent, unless said otherwise; one
+/// beyond the end counts as the end.
 #[derive(Clone, Debug)]
 pub enum Act {
     // In place of the right answer.
@@ -72,7 +72,8 @@ pub enum Act {
     Close {
         after: u64,
     },
-    /// One bit of one byte is wrong; the offset counts in the file, also where a range of it is sent.
+    /// One bit of one byte is wrong; the offset counts in the file, also where a range of it is
+    /// sent.
     Flip {
         at: u64,
     },

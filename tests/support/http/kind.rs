@@ -7,7 +7,8 @@ pub enum Kind {
     Index,
     /// `.../simple/NAME`
     Page,
-    /// A distribution: `.../files/SHA/NAME` at GitLab, anything else that is a file at a public index
+    /// A distribution: `.../files/SHA/NAME` at GitLab, anything else that is a file at a public
+    /// index
     File,
     /// A wheel's metadata at a public index: the wheel's address with `.metadata`
     Metadata,

@@ -157,8 +157,8 @@ impl RequestLog {
         self.0.unexpected.lock().expect("no panic holds it").clear();
     }
 
-    /// Requests that larder must never send: unknown paths and methods, broken framing, credentials where they
-    /// do not belong, private names at a public index.
+    /// Requests that larder must never send: unknown paths and methods, broken framing, credentials
+    /// where they do not belong, private names at a public index.
     pub fn unexpected(&self) -> Vec<String> {
         self.0.unexpected.lock().expect("no panic holds it").clone()
     }

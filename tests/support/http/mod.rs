@@ -1,5 +1,6 @@
-//! An HTTP/1.1 server that answers rightly, misbehaves as a test plans it ([`Act`]) and records every request
-//! ([`RequestLog`]). Who speaks, GitLab or a public index, it does not know: that is a [`server::Host`].
+//! An HTTP/1.1 server that answers rightly, misbehaves as a test plans it ([`Act`]) and records
+//! every request ([`RequestLog`]). Who speaks, GitLab or a public index, it does not know: that is
+//! a [`server::Host`].
 
 pub(in crate::support) mod answer;
 pub(in crate::support) mod connection;

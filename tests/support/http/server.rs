@@ -1,6 +1,7 @@
 //! The listeners: accepts connections and walks each request from its head to its logged answer.
 //!
-//! What is answered is the [`Host`]'s business; what goes wrong on the way is planned in [`Faults`].
+//! What is answered is the [`Host`]'s business; what goes wrong on the way is planned in
+//! [`Faults`].
 
 use std::future::Future;
 use std::io;
@@ -130,7 +131,8 @@ impl Listening {
     }
 }
 
-/// Listens with a queue long enough for a herd: a refused or repeated SYN would cost a test a second.
+/// Listens with a queue long enough for a herd: a refused or repeated SYN would cost a test a
+/// second.
 pub(in crate::support) fn listen(runtime: &Handle, address: SocketAddr) -> TcpListener {
     let _in_runtime = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");

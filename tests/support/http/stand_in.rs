@@ -34,8 +34,8 @@ impl<S: Clone> Shared<S> {
     }
 }
 
-/// A running stand-in, which ends when this is dropped. Its runtime is its own, so that blocking and async
-/// tests can use it alike.
+/// A running stand-in, which ends when this is dropped. Its runtime is its own, so that blocking
+/// and async tests can use it alike.
 #[derive(Debug)]
 pub struct StandIn<H> {
     pub(in crate::support) host: Arc<H>,

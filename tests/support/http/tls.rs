@@ -1,7 +1,8 @@
 //! TLS in front of a stand-in, and HTTP/2 for those who choose it by ALPN.
 //!
-//! Each request is told how it came, in fields that no client sends: [`PROTOCOL`], and [`IDENTIFIED`] if the client showed a
-//! certificate. A request over HTTP/2 is carried to the stand-in's own HTTP/1.1 through memory.
+//! Each request is told how it came, in fields that no client sends: [`PROTOCOL`], and
+//! [`IDENTIFIED`] if the client showed a certificate. A request over HTTP/2 is carried to the
+//! stand-in's own HTTP/1.1 through memory.
 
 use std::sync::Arc;
 
@@ -126,8 +127,8 @@ pub(super) async fn serve(tls: Tls, host: Arc<impl Host>, door: Door, stream: Tc
     tokio::join!(serving, relay(stream, near, is_identified));
 }
 
-/// Bytes both ways, with the fields put into each head. A body must not contain what looks like the end of a request line,
-/// which multipart bodies do not.
+/// Bytes both ways, with the fields put into each head. A body must not contain what looks like the
+/// end of a request line, which multipart bodies do not.
 async fn relay(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     near: DuplexStream,

@@ -1,4 +1,5 @@
-//! What a public index offers: files with all that a page may say of them, and pages given verbatim.
+//! What a public index offers: files with all that a page may say of them, and pages given
+//! verbatim.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -65,7 +66,8 @@ pub struct Offer {
 }
 
 impl From<Artifact> for Offer {
-    /// With digest, size, upload time and, for a wheel whose metadata is known, the advertised sidecar.
+    /// With digest, size, upload time and, for a wheel whose metadata is known, the advertised
+    /// sidecar.
     fn from(artifact: Artifact) -> Self {
         let has_sidecar = artifact.filename.ends_with(".whl") && !artifact.metadata.is_empty();
         Self {
@@ -148,7 +150,8 @@ impl Offer {
         }
     }
 
-    /// `AA/BB/REST/NAME`, as a public index lays its files out by a digest that is not their sha256.
+    /// `AA/BB/REST/NAME`, as a public index lays its files out by a digest that is not their
+    /// sha256.
     pub(super) fn place(&self) -> String {
         let digest = sha256_hex(format!("place of {}", self.sha256).as_bytes());
         format!(

@@ -75,7 +75,8 @@ pub(super) fn everything_said(head: &Head) -> String {
     text
 }
 
-/// Whether a path's segment names a project that fits the pattern, by itself or at the start of a file name.
+/// Whether a path's segment names a project that fits the pattern, by itself or at the start of a
+/// file name.
 fn names(pattern: &str, segment: &str) -> bool {
     let (pattern, segment) = (normalise(pattern), normalise(segment));
     let mut ends = vec![segment.len()];

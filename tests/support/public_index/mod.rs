@@ -1,9 +1,10 @@
-//! A stand-in for a public index (PEP 503, 691) in this process: its pages on one port of 127.0.0.1, its files
-//! on another.
+//! A stand-in for a public index (PEP 503, 691) in this process: its pages on one port of
+//! 127.0.0.1, its files on another.
 //!
-//! It answers as a configured mirror would, misbehaves as a test plans it ([`Act`](super::Act)), records every request to
-//! both ports ([`RequestLog`](super::RequestLog)), and reports what must never reach it: a credential it was not given, a private
-//! name, a query. It knows nothing of larder.
+//! It answers as a configured mirror would, misbehaves as a test plans it ([`Act`](super::Act)),
+//! records every request to both ports ([`RequestLog`](super::RequestLog)), and reports what must
+//! never reach it: a credential it was not given, a private name, a query. It knows nothing of
+//! larder.
 
 mod answering;
 mod catalogue;
@@ -48,7 +49,8 @@ impl Builder {
         self
     }
 
-    /// Where the pages live, with both slashes: `/simple/` unless told, `/team/pypi/+simple/` at a devpi.
+    /// Where the pages live, with both slashes: `/simple/` unless told, `/team/pypi/+simple/` at a
+    /// devpi.
     pub fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self
@@ -147,7 +149,8 @@ impl PublicIndex {
         self.change(|catalogue| catalogue.withdraw(filename));
     }
 
-    /// Answers for this project (by its normalised name; empty: the root page) with exactly these bytes.
+    /// Answers for this project (by its normalised name; empty: the root page) with exactly these
+    /// bytes.
     pub fn serve_verbatim(&self, project: &str, content_type: &str, body: impl Into<Bytes>) {
         let page = RawPage {
             content_type: content_type.to_owned(),

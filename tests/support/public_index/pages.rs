@@ -1,5 +1,5 @@
-//! Root and project pages in both formats, as a large public index writes them: JSON keys in alphabetical
-//! order, HTML with one link a line.
+//! Root and project pages in both formats, as a large public index writes them: JSON keys in
+//! alphabetical order, HTML with one link a line.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};

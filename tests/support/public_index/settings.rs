@@ -1,4 +1,5 @@
-//! The switches of the stand-in. Each may be turned at any time and counts from the next request on.
+//! The switches of the stand-in. Each may be turned at any time and counts from the next request
+//! on.
 
 use std::time::Duration;
 
@@ -37,8 +38,9 @@ pub enum Validators {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub formats: Formats,
-    /// 1.0 has neither `size` nor `upload-time` nor `versions`, 1.1 and 1.2 no `provenance`, 1.3 no project
-    /// status (PEPs 691, 700, 708, 740, 792). HTML has every attribute of a file in any version.
+    /// 1.0 has neither `size` nor `upload-time` nor `versions`, 1.1 and 1.2 no `provenance`, 1.3 no
+    /// project status (PEPs 691, 700, 708, 740, 792). HTML has every attribute of a file in any
+    /// version.
     pub api_version: &'static str,
     pub links: Links,
     pub validators: Validators,
@@ -52,14 +54,16 @@ pub struct Settings {
     pub latency: Duration,
     /// Everything is answered 429 with this `Retry-After`, in seconds.
     pub throttle: Option<u64>,
-    /// A name that is not normalised, and a page without its slash, lead to the right address by 301; off:
-    /// the former is not found, the latter is answered in place.
+    /// A name that is not normalised, and a page without its slash, lead to the right address by
+    /// 301; off: the former is not found, the latter is answered in place.
     pub redirects: bool,
     /// User and password without which pages and files on the pages' own host are refused.
     pub credential: Option<(String, String)>,
-    /// The root page lists so many made-up projects in place of the catalogue's, generated while it is sent.
+    /// The root page lists so many made-up projects in place of the catalogue's, generated while it
+    /// is sent.
     pub generated_projects: Option<u64>,
-    /// What stands behind each file's address on its page, and without which no file is given; empty: nothing.
+    /// What stands behind each file's address on its page, and without which no file is given;
+    /// empty: nothing.
     pub query: String,
     /// Names that must never be asked for here.
     pub private: Vec<String>,

@@ -100,7 +100,8 @@ impl GroupChoice {
             .collect()
     }
 
-    /// Whether a marker's extra or group is certainly not installed; `literal` as the format writes it.
+    /// Whether a marker's extra or group is certainly not installed; `literal` as the format writes
+    /// it.
     pub(super) fn is_out(&self, variable: MarkerVariable, literal: &str) -> bool {
         match variable {
             MarkerVariable::DependencyGroups => !self.takes_group(literal),

@@ -1,5 +1,5 @@
-//! `poetry.lock`: each package says which groups need it (2.x; `category` in 1.x); an optional one is brought by extras,
-//! which name the packages that they begin with.
+//! `poetry.lock`: each package says which groups need it (2.x; `category` in 1.x); an optional one
+//! is brought by extras, which name the packages that they begin with.
 
 use std::collections::BTreeSet;
 
@@ -93,7 +93,8 @@ fn is_of_extras(package: &Table) -> bool {
     is_optional && texts(package, "groups").all(|group| group == "main")
 }
 
-/// The packages that the chosen extras name, and the ones that are not optional, with all that these depend on.
+/// The packages that the chosen extras name, and the ones that are not optional, with all that
+/// these depend on.
 fn wanted(lock: &Table, choice: &GroupChoice) -> BTreeSet<String> {
     let extras = lock.get("extras").and_then(Value::as_table);
     let chosen = extras

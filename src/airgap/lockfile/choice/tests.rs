@@ -397,7 +397,8 @@ fn packages_stay_for_the_groups_that_were_chosen() {
     );
 }
 
-/// A lock of packages `p0`, `p1`, …: `edges` lead from one to the other, `groups` and `extras` from the project to one.
+/// A lock of packages `p0`, `p1`, …: `edges` lead from one to the other, `groups` and `extras` from
+/// the project to one.
 fn lock(edges: &[(usize, usize)], groups: &[usize], extras: &[usize]) -> String {
     let table = |names: &[usize]| -> String {
         names

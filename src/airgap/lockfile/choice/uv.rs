@@ -250,8 +250,8 @@ impl<'l> Graph<'l> {
     }
 }
 
-/// With extras or groups that exclude each other uv writes which of them an edge belongs to: `extra-5-forge-cpu`,
-/// `group-5-forge-dev`, with the length of the member's name.
+/// With extras or groups that exclude each other uv writes which of them an edge belongs to:
+/// `extra-5-forge-cpu`, `group-5-forge-dev`, with the length of the member's name.
 fn is_out(choice: &GroupChoice, variable: MarkerVariable, literal: &str) -> bool {
     if variable != MarkerVariable::Extra {
         return false;

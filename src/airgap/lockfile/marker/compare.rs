@@ -1,4 +1,5 @@
-//! One comparison of a marker: a variable, an operator, a literal. Versions as PEP 440 orders them, the rest as text.
+//! One comparison of a marker: a variable, an operator, a literal. Versions as PEP 440 orders them,
+//! the rest as text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +46,8 @@ pub(super) struct Comparison {
     pub variable: MarkerVariable,
     pub operator: Operator,
     pub literal: String,
-    /// The literal stands on the left: `'linux' in sys_platform`. Only for the operators that cannot be turned round.
+    /// The literal stands on the left: `'linux' in sys_platform`. Only for the operators that
+    /// cannot be turned round.
     pub reversed: bool,
 }
 

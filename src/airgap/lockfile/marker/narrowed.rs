@@ -12,8 +12,8 @@ pub enum Narrowed {
 }
 
 impl Marker {
-    /// `is_out`: whether an extra or group of this name is certainly not installed. One that may be stays undecided, since
-    /// two of which one excludes the other may both be carried.
+    /// `is_out`: whether an extra or group of this name is certainly not installed. One that may be
+    /// stays undecided, since two of which one excludes the other may both be carried.
     pub fn narrowed(&self, is_out: &dyn Fn(MarkerVariable, &str) -> bool) -> Narrowed {
         match &*self.0 {
             MarkerTree::Compare(comparison) => self.of_comparison(comparison, is_out),

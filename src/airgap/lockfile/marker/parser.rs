@@ -1,4 +1,5 @@
-//! The grammar of PEP 508's markers: text in, conditions out, or the place where it ceases to be one.
+//! The grammar of PEP 508's markers: text in, conditions out, or the place where it ceases to be
+//! one.
 
 use std::sync::Arc;
 

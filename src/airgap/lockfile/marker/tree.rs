@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::compare::{Comparison, MarkerVariable};
 use super::truth::Truth;
 
-/// The comparisons that a marker put together of others may have; beyond, it is cut to what is certain.
+/// The comparisons that a marker put together of others may have; beyond, it is cut to what is
+/// certain.
 pub const COMPARISONS_MAX: usize = 512;
 
 /// A condition on the machine that installs.
@@ -25,8 +26,9 @@ pub(super) enum MarkerTree {
 }
 
 impl Marker {
-    /// Whether it holds on one target. `environment` gives all values that a variable may have there; `None`: not known.
-    /// Of `python_full_version`, if it is not known, as much is concluded as `python_version` allows (final releases).
+    /// Whether it holds on one target. `environment` gives all values that a variable may have
+    /// there; `None`: not known. Of `python_full_version`, if it is not known, as much is concluded
+    /// as `python_version` allows (final releases).
     pub fn truth(&self, environment: &dyn Fn(MarkerVariable) -> Option<Vec<String>>) -> Truth {
         match &*self.0 {
             MarkerTree::Compare(comparison) => comparison.truth(environment),
