@@ -37,8 +37,8 @@ impl Pages {
         let known = fetcher.memory.entry(&key);
         if !request.insists
             && let Authorization::Proven(permit) = standing
-            && let Some((entry, page)) = &known
-            && let Some(reply) = self.from_memory(request, &key, permit, entry, page, now)
+            && let Some(known) = &known
+            && let Some(reply) = self.answer_from_memory(request, &key, permit, known, now)
         {
             return Ok(reply);
         }
@@ -82,13 +82,12 @@ impl Pages {
 
     /// The page in memory, if it may be shown without asking; it is renewed behind the answer when
     /// it is about to lapse.
-    fn from_memory(
+    fn answer_from_memory(
         &self,
         request: &PageRequest,
         key: &CacheKey,
         permit: Permit,
-        entry: &CacheEntry,
-        page: &Arc<Page>,
+        (entry, page): &(CacheEntry, Arc<Page>),
         now: Instant,
     ) -> Option<PageReply> {
         let decided = self
