@@ -10,7 +10,7 @@ use pep440_rs::{Version, VersionSpecifiers, VersionSpecifiersParseError};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::locked_file::LockedFile;
+use super::locked_file::{LockedFile, is_http};
 use super::marker::Marker;
 use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 use crate::simple::ProjectName;
@@ -292,21 +292,4 @@ pub(super) fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
 pub(super) fn specifiers(text: &str) -> Result<VersionSpecifiers, VersionSpecifiersParseError> {
     let text = text.trim();
     VersionSpecifiers::from_str(text.strip_suffix(',').unwrap_or(text))
-}
-
-/// `sha256:HEX`; other digests are of no use to larder.
-pub(super) fn sha256(text: &str) -> Option<Digest> {
-    Digest::parse(text.trim().strip_prefix("sha256:")?)
-}
-
-/// The algorithm of `sha512:HEX`; empty if it has none.
-pub(super) fn algorithm(hash: &str) -> &str {
-    match hash.trim().split_once(':') {
-        Some((algorithm, _)) => algorithm,
-        None => "",
-    }
-}
-
-pub(super) fn is_http(url: &str) -> bool {
-    url.starts_with("https://") || url.starts_with("http://")
 }

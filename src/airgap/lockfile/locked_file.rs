@@ -6,7 +6,6 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use url::Url;
 
-use super::contents;
 use crate::airgap::wanted::NamedFile;
 use crate::values::digest::Digest;
 
@@ -28,14 +27,14 @@ pub(super) struct LockedFile {
 impl LockedFile {
     pub(super) fn sha256(&self) -> Option<Digest> {
         match &self.hash {
-            Some(hash) => contents::sha256(hash),
+            Some(hash) => sha256(hash),
             None => Digest::parse(self.hashes.get("sha256")?),
         }
     }
 
     /// The algorithms of its digests.
     pub(super) fn algorithms(&self) -> impl Iterator<Item = &str> {
-        let of_hash = self.hash.iter().map(|hash| contents::algorithm(hash));
+        let of_hash = self.hash.iter().map(|hash| algorithm(hash));
         of_hash.chain(self.hashes.keys().map(String::as_str))
     }
 
@@ -60,7 +59,7 @@ impl LockedFile {
             filename,
             sha256: self.sha256(),
             size: self.size,
-            url: parsed.filter(|url| contents::is_http(url.as_str())),
+            url: parsed.filter(|url| is_http(url.as_str())),
         })
     }
 }
@@ -68,4 +67,21 @@ impl LockedFile {
 fn last_segment(path: &str) -> String {
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
     percent_decode_str(last).decode_utf8_lossy().into_owned()
+}
+
+/// `sha256:HEX`; other digests are of no use to larder.
+pub(super) fn sha256(text: &str) -> Option<Digest> {
+    Digest::parse(text.trim().strip_prefix("sha256:")?)
+}
+
+/// The algorithm of `sha512:HEX`; empty if it has none.
+pub(super) fn algorithm(hash: &str) -> &str {
+    match hash.trim().split_once(':') {
+        Some((algorithm, _)) => algorithm,
+        None => "",
+    }
+}
+
+pub(super) fn is_http(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }

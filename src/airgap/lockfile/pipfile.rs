@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::contents::{self, LockContents, LockError, NonIndexPackage, NonIndexSource};
+use super::locked_file;
 use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 
 const SPECIFICATION: u64 = 6;
@@ -75,7 +76,10 @@ impl PipfilePackage {
         project: &str,
         place: &str,
     ) -> Result<(), LockError> {
-        let digests = self.hashes.iter().filter_map(|hash| contents::sha256(hash));
+        let digests = self
+            .hashes
+            .iter()
+            .filter_map(|hash| locked_file::sha256(hash));
         if let Some((source, at)) = self.elsewhere() {
             if !contents::is_own_tree(self.path.as_deref()) {
                 let sha256 = digests.clone().next();
@@ -88,7 +92,7 @@ impl PipfilePackage {
         let project = contents::project(project, place)?;
         let pinned = self.version.as_deref().unwrap_or_default();
         let version = contents::version(&project, pinned.trim_start_matches('='), place)?;
-        let algorithms = self.hashes.iter().map(|hash| contents::algorithm(hash));
+        let algorithms = self.hashes.iter().map(|hash| locked_file::algorithm(hash));
         found.compare(&project, algorithms, place);
         found.add(WantedProject {
             versions: WantedVersions::Exactly(version),
@@ -112,7 +116,7 @@ impl PipfilePackage {
             return Some((NonIndexSource::Repository, at));
         }
         match &self.file {
-            Some(url) if contents::is_http(url) => Some((NonIndexSource::DirectUrl, url)),
+            Some(url) if locked_file::is_http(url) => Some((NonIndexSource::DirectUrl, url)),
             Some(file) => Some((NonIndexSource::Path, file)),
             None => Some((NonIndexSource::Path, self.path.as_deref()?)),
         }

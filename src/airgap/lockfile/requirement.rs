@@ -4,6 +4,7 @@ use pep440_rs::{Operator, VersionSpecifiers};
 use url::Url;
 
 use super::contents::{self, LockError, NonIndexPackage, NonIndexSource};
+use super::locked_file;
 use super::marker::Marker;
 use crate::airgap::wanted::WantedVersions;
 use crate::simple::ProjectName;
@@ -83,7 +84,7 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
 impl DirectReference {
     /// What no index gives, with the sha256 of the options or of the URL itself.
     pub(super) fn left_out(&self, hashes: &[String], place: &str) -> NonIndexPackage {
-        let sha256 = hashes.iter().find_map(|hash| contents::sha256(hash));
+        let sha256 = hashes.iter().find_map(|hash| locked_file::sha256(hash));
         NonIndexPackage {
             project: self.name.clone(),
             source: self.source,

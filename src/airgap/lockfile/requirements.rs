@@ -10,6 +10,7 @@ use pep440_rs::{VersionSpecifier, VersionSpecifiers};
 
 use super::constraints::{self, Constraint};
 use super::contents::{self, LockContents, LockError, NonIndexPackage, NonIndexSource, Unlocked};
+use super::locked_file;
 use super::releases::ReleaseControl;
 use super::requirement::{self, DirectReference, ProjectRequirement, Requirement};
 use super::requirements_line::{self, RequirementsLine};
@@ -260,11 +261,11 @@ impl<'a, 's> RequirementsReader<'a, 's> {
             }
             let versions = requirement::versions(&specifiers.into_iter().collect());
             let pinned = matches!(versions, WantedVersions::Exactly(_));
-            let digests = hashes.iter().filter_map(|hash| contents::sha256(hash));
+            let digests = hashes.iter().filter_map(|hash| locked_file::sha256(hash));
             let files = WantedFiles::hashed(digests.collect());
             pinned_somewhere |= pinned;
             is_locked &= pinned || files != WantedFiles::Any;
-            let algorithms = hashes.iter().map(|hash| contents::algorithm(hash));
+            let algorithms = hashes.iter().map(|hash| locked_file::algorithm(hash));
             self.found.compare(project, algorithms, &line.place);
             self.found.add(WantedProject {
                 project: project.clone(),

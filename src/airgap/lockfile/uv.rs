@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::contents::{
     self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
 };
-use super::locked_file::LockedFile;
+use super::locked_file::{self, LockedFile};
 use super::reach;
 
 /// Any `revision` of this version can be read; another version cannot.
@@ -158,7 +158,7 @@ impl UvSource {
         }
         // An index in a folder.
         match &self.registry {
-            Some(folder) if !contents::is_http(folder) => Some((NonIndexSource::Path, folder)),
+            Some(folder) if !locked_file::is_http(folder) => Some((NonIndexSource::Path, folder)),
             _ => None,
         }
     }

@@ -33,7 +33,7 @@ use crate::simple::ProjectName;
 use crate::store::Peek;
 use crate::values::digest::Digest;
 use fetcher::{DaemonClient, DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
-use page::{MetadataOffer, ProjectPage};
+use page::{MetadataOffer, ServedPage};
 use plan::{Absence, Missing, PageLookup, Planned, ProjectPages};
 use sdist::UnreadableSdist;
 
@@ -108,11 +108,12 @@ impl<D: DaemonClient> Warm<D> {
             name: Some(project.clone()),
         });
         match self.asker.page(&route).await {
-            Ok(body) => match ProjectPage::read(scope.clone(), project, &body, self.asker.prefix())
-            {
-                Ok(listing) => PageLookup::Page(listing),
-                Err(why) => PageLookup::Failed(scope, why.to_string()),
-            },
+            Ok(body) => {
+                match ServedPage::read(scope.clone(), project, &body, self.asker.prefix()) {
+                    Ok(listing) => PageLookup::Page(listing),
+                    Err(why) => PageLookup::Failed(scope, why.to_string()),
+                }
+            }
             Err(FetchError::NotThere) => PageLookup::NotThere(scope),
             Err(why) => PageLookup::Failed(scope, why.to_string()),
         }

@@ -16,7 +16,7 @@ use crate::values::digest::Digest;
 
 /// One page in one scope.
 #[derive(Clone, Debug)]
-pub struct ProjectPage {
+pub struct ServedPage {
     pub scope: Scope,
     pub files: Vec<PageFile>,
 }
@@ -50,7 +50,7 @@ pub enum MetadataOffer {
 #[error("the page is no JSON of the Simple API: {0}")]
 pub struct UnreadablePage(String);
 
-impl ProjectPage {
+impl ServedPage {
     /// Reads a page that larder served. `prefix` is what a proxy in front adds to larder's paths.
     ///
     /// # Errors
@@ -129,8 +129,7 @@ mod tests {
             {"filename": "a-2.0.tar.gz", "url": "https://elsewhere.example/a-2.0.tar.gz", "hashes": {}}]});
         let project = ProjectName::parse("a").unwrap();
         let scope = Scope::mirror("pypi").unwrap();
-        let listing =
-            ProjectPage::read(scope, &project, page.to_string().as_bytes(), "/x").unwrap();
+        let listing = ServedPage::read(scope, &project, page.to_string().as_bytes(), "/x").unwrap();
         let [wheel, sdist] = listing.files.as_slice() else {
             panic!("two files")
         };
@@ -145,7 +144,7 @@ mod tests {
         #[test]
         fn no_page_makes_it_stumble(page in "\\PC{0,200}", url in "\\PC{0,60}") {
             let project = ProjectName::parse("a").unwrap();
-            let _ = ProjectPage::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
+            let _ = ServedPage::read(Scope::mirror("pypi").unwrap(), &project, page.as_bytes(), "");
             if let Ok(url) = Url::parse(PORTABLE_BASE).unwrap().join(&url) {
                 let _ = route(&url, "/x");
             }

@@ -10,7 +10,7 @@ use pep440_rs::Version;
 
 use super::locked_file::{self, Unfound};
 use super::need::Need;
-use super::page::{MetadataOffer, PageFile, ProjectPage};
+use super::page::{MetadataOffer, PageFile, ServedPage};
 use super::selection::{self, FilterReason, Machine, Sdists, SelectionRules};
 use super::target::TargetEnvironment;
 use crate::airgap::wanted::{NamedFile, WantedFiles, WantedProject, WantedVersions};
@@ -21,7 +21,7 @@ use crate::values::digest::Digest;
 /// What came of asking one scope for a project's page.
 #[derive(Clone, Debug)]
 pub enum PageLookup {
-    Page(ProjectPage),
+    Page(ServedPage),
     NotThere(Scope),
     /// Refused, broken or silent; in words.
     Failed(Scope, String),
@@ -392,7 +392,7 @@ impl<'a> ProjectPlanner<'a> {
     /// first scope that has the project has all of it: what another one offers under its name may
     /// be somebody else's. A pin with a local version (PEP 440: no index for everybody takes one)
     /// names a build that one index alone may have, and is looked for in all.
-    fn chosen_page(&self) -> Option<&ProjectPage> {
+    fn chosen_page(&self) -> Option<&ServedPage> {
         let is_local = matches!(&self.wanted.versions, WantedVersions::Exactly(version) if !version.local().is_empty());
         for looked in self.looked {
             match looked {
@@ -410,7 +410,7 @@ impl<'a> ProjectPlanner<'a> {
 
     fn matching<'l>(
         &self,
-        listing: &'l ProjectPage,
+        listing: &'l ServedPage,
     ) -> impl Iterator<Item = (&'l PageFile, &'l Version)> {
         listing.files.iter().filter_map(|file| {
             let version = file.version.as_ref()?;

@@ -30,7 +30,7 @@ fn page(of: &str, filenames: &[&str]) -> PageLookup {
     let files: Vec<_> = filenames.iter().map(file).collect();
     let json = serde_json::json!({"meta": {"api-version": "1.0"}, "name": "a", "files": files})
         .to_string();
-    PageLookup::Page(ProjectPage::read(scope(of), &project(), json.as_bytes(), "").unwrap())
+    PageLookup::Page(ServedPage::read(scope(of), &project(), json.as_bytes(), "").unwrap())
 }
 
 fn want(versions: WantedVersions, files: WantedFiles) -> WantedProject {
