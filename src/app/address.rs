@@ -108,14 +108,14 @@ fn upstream(url: &Url, bases: &Bases, mirrors: &[MirrorBase]) -> Option<(Given, 
     });
     of_mirror.or_else(|| {
         // What no page links to: sidecars, and where uploads go.
-        let below = url
-            .path()
-            .strip_prefix(bases.asked().root())
-            .filter(|_| bases.include(&url.origin()))?;
-        let route = Route::from_path(below)
-            .ok()
-            .filter(|_| url.query().is_none())?;
-        route.scope().filter(|scope| !scope.is_mirror())?;
+        if !bases.include(&url.origin()) || url.query().is_some() {
+            return None;
+        }
+        let below = url.path().strip_prefix(bases.asked().root())?;
+        let route = Route::from_path(below).ok()?;
+        if route.scope()?.is_mirror() {
+            return None;
+        }
         Some((Given::GitLab, route))
     })
 }

@@ -65,7 +65,10 @@ impl CommandContext {
 
     /// The proxy by way of which a route is asked for.
     pub fn proxy(&self, route: &Route) -> Option<String> {
-        let scope = route.scope().filter(|_| !self.offline)?;
+        if self.offline {
+            return None;
+        }
+        let scope = route.scope()?;
         let url = Url::parse(&self.url(route)?).ok()?;
         let setting = match self.mirror(scope) {
             Some((_, mirror)) => &mirror.proxy,

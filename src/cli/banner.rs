@@ -20,10 +20,10 @@ pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> St
         format!("also on {}\n", others.join(", "))
     };
     let [upload, index, group] = addresses();
-    let front = gitlab.map_or_else(
-        || "OFFLINE: only what is stored is served".to_owned(),
-        |gitlab| format!("in front of {gitlab}"),
-    );
+    let front = match gitlab {
+        Some(gitlab) => format!("in front of {gitlab}"),
+        None => "OFFLINE: only what is stored is served".to_owned(),
+    };
     let head = format!("larder {version} listening on {url}, {front}\n{also}cached in {cache}\n");
     // No client takes the path of a socket for an index.
     let Some((scheme, address)) = url.split_once("://") else {

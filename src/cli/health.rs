@@ -108,11 +108,11 @@ fn address(url: &str) -> Result<Uri, String> {
     } else {
         path
     };
-    format!("http://{host}/{path}")
-        .parse()
-        .ok()
-        .filter(|_| !host.is_empty())
-        .ok_or_else(fault)
+    if host.is_empty() {
+        return Err(fault());
+    }
+    let uri = format!("http://{host}/{path}");
+    uri.parse().map_err(|_| fault())
 }
 
 async fn over_socket(cache_dir: &Path) -> Result<(StatusCode, String), String> {

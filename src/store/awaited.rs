@@ -75,9 +75,12 @@ impl AwaitedBundles {
         self.write(&awaited)?;
         known.insert(bundle, awaited);
         let oldest = known.values().min_by_key(|known| known.since);
-        let Some(oldest) = oldest.filter(|_| known.len() > BUNDLES_MAX) else {
+        let Some(oldest) = oldest else {
             return Ok(());
         };
+        if known.len() <= BUNDLES_MAX {
+            return Ok(());
+        }
         let oldest = oldest.bundle.clone();
         known.remove(&oldest);
         self.remove(&oldest)

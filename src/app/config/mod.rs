@@ -431,7 +431,11 @@ impl Config {
             .map(|(key, why)| (format!(".{key}"), why))
             .collect();
         let mut fault = |key: &str, why| faults.push((key.to_owned(), why));
-        let scope = Scope::mirror(name).filter(|_| !Forward::is_taken(name));
+        let scope = if Forward::is_taken(name) {
+            None
+        } else {
+            Scope::mirror(name)
+        };
         match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.file_urls)) {
             None => fault(
                 "",

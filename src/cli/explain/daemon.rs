@@ -92,7 +92,10 @@ async fn detail(question: &Question<'_>, address: &str) -> Option<String> {
         .ok()?
         .ok()?
         .to_bytes();
-    let body: serde_json::Value = serde_json::from_slice(&body).ok().filter(|_| problem)?;
+    if !problem {
+        return None;
+    }
+    let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
     body.get("detail")?.as_str().map(str::to_owned)
 }
 

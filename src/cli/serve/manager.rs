@@ -31,7 +31,10 @@ impl Manager {
 
     /// For how long this process may be silent, if it is watched.
     pub(super) fn watchdog(&self) -> Option<Duration> {
-        sd_notify::watchdog_enabled().filter(|_| self.listens)
+        if !self.listens {
+            return None;
+        }
+        sd_notify::watchdog_enabled()
     }
 
     /// The daemon listens and can answer.

@@ -11,18 +11,18 @@ use crate::values::byte_size::in_units;
 pub(super) fn destination(url: Option<&str>) -> Option<String> {
     let url = Url::parse(url?).ok()?;
     let host = url.host_str()?;
-    Some(
-        url.port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-    )
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
 }
 
 /// `in front of HOST, 12.3 GiB of 20.0 GiB, 3 downloads`, and what is amiss.
 pub(super) fn in_words(host: Option<&str>, readings: &Readings) -> String {
-    let place = host.map_or_else(
-        || "offline".to_owned(),
-        |host| format!("in front of {host}"),
-    );
+    let place = match host {
+        Some(host) => format!("in front of {host}"),
+        None => "offline".to_owned(),
+    };
     let bytes = in_units(readings.store.bytes);
     let budget = in_units(readings.store.budget_bytes);
     let downloads = match readings.downloads {

@@ -57,7 +57,10 @@ impl Allowed {
 }
 
 fn compared(name: &str) -> String {
-    ProjectName::parse(name).map_or_else(|_| name.to_owned(), |name| name.as_str().to_owned())
+    match ProjectName::parse(name) {
+        Ok(name) => name.as_str().to_owned(),
+        Err(_) => name.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -74,8 +74,10 @@ impl LeftBehind {
     }
 
     pub(super) fn sentence(&self, is_accepted: bool) -> String {
-        let at = self.at.as_deref().filter(|_| self.name.is_some());
-        let at = at.map(|at| format!(", {at}")).unwrap_or_default();
+        let at = match (&self.at, &self.name) {
+            (Some(at), Some(_)) => format!(", {at}"),
+            _ => String::new(),
+        };
         let what = self.shown();
         let why = self.source.reason();
         let place = &self.place;

@@ -81,9 +81,12 @@ impl Clients {
         client: Option<ClientAddress>,
         now: Instant,
     ) -> Result<Seat, Crowded> {
-        let Some(client) = client.filter(|_| self.most > 0) else {
+        let Some(client) = client else {
             return Ok(Seat(None));
         };
+        if self.most == 0 {
+            return Ok(Seat(None));
+        }
         let mut table = self.table.lock();
         let open = table.open.get(&client).copied().unwrap_or_default();
         if open >= self.most {

@@ -135,7 +135,10 @@ impl PeerConnector {
     /// The proxy that is asked for this URL in absolute form: it reads the request, and its answers
     /// may be its own.
     pub fn asked_proxy(&self, url: &Url) -> Option<&Proxy> {
-        self.proxies.towards(url).filter(|_| url.scheme() == "http")
+        if url.scheme() != "http" {
+            return None;
+        }
+        self.proxies.towards(url)
     }
 
     /// # Errors

@@ -412,12 +412,12 @@ fn nothing_is_read_ahead_of_a_project_whose_file_the_pages_reader_takes() {
     eventually("each wheel had its turn", || {
         larder.metric("larder_prefetch_queue") == Some(0.0)
     });
+    let size = wheels[0].bytes.len() as u64;
+    gitlab.log().wait_until("the wheel was sent whole", |log| {
+        log.file_bodies().bytes >= size
+    });
     let bodies = gitlab.log().file_bodies();
-    assert_eq!(
-        (bodies.transfers, bodies.bytes),
-        (1, wheels[0].bytes.len() as u64),
-        "{bodies:?}"
-    );
+    assert_eq!((bodies.transfers, bodies.bytes), (1, size), "{bodies:?}");
 }
 
 /// A client that is at work may yet come for a wheel whose page it has read.
@@ -735,10 +735,10 @@ fn nothing_is_read_ahead_of_a_mirrors_project_whose_file_the_pages_reader_takes(
     eventually("each wheel had its turn", || {
         larder.metric("larder_prefetch_queue") == Some(0.0)
     });
+    let size = wheels[0].bytes.len() as u64;
+    index.log().wait_until("the wheel was sent whole", |log| {
+        log.file_bodies().bytes >= size
+    });
     let bodies = index.log().file_bodies();
-    assert_eq!(
-        (bodies.transfers, bodies.bytes),
-        (1, wheels[0].bytes.len() as u64),
-        "{bodies:?}"
-    );
+    assert_eq!((bodies.transfers, bodies.bytes), (1, size), "{bodies:?}");
 }

@@ -17,7 +17,11 @@ pub(super) fn offered(lock: &Table) -> OfferedGroups {
         .into_iter()
         .flatten();
     let groups = packages(lock).flat_map(|package| {
-        let category = text(package, "category").filter(|_| !package.contains_key("groups"));
+        let category = if package.contains_key("groups") {
+            None
+        } else {
+            text(package, "category")
+        };
         texts(package, "groups").chain(category)
     });
     OfferedGroups::new(groups, extras.map(|(name, _)| name.as_str()))

@@ -112,9 +112,8 @@ fn narrow_forks(
             Some(Narrowed::Where(fork)) => left.push(Value::String(fork.to_string())),
         }
     }
-    if let Some(forks) = package
-        .get_mut("resolution-markers")
-        .filter(|_| !left.is_empty())
+    if !left.is_empty()
+        && let Some(forks) = package.get_mut("resolution-markers")
     {
         *forks = Value::Array(left);
     }
