@@ -132,6 +132,11 @@ impl App {
         &self.daemon.active
     }
 
+    /// Tells the listeners and connections that the daemon stops; [`App::stop`] waits for them.
+    pub fn begin_stop(&self) {
+        self.daemon.shutdown.begin();
+    }
+
     /// Accepts no more, and returns when the last connection is done or the drain limit is over.
     pub async fn stop(self) {
         self.daemon.stop().await;

@@ -3,14 +3,14 @@
 //!
 //! The order for one request, each step a branch of [`Files::file`]:
 //!
-//! 1. BlobLookup (this address is in the catalogue and its blob on disk): a caller whose right stands gets it; the own request
+//! 1. Cached (this address is in the catalogue and its blob on disk): a caller whose right stands gets it; the own request
 //!    of any other caller goes upstream with the stored validators and is the question.
 //! 2. Cold and whole: one download per address fetches; the first caller's request *is* the download's, later callers
 //!    prove their right by a small question with the download's validators, then read along.
 //! 3. Cold, a range or only the head: upstream's own 206 is passed on, uncached, and the file is fetched behind it, if it
 //!    is small enough.
 //!
-//! BlobLookup means *by address*: a blob that came from one address is never shown at another that
+//! Cached means *by address*: a blob that came from one address is never shown at another that
 //! has not itself yielded these bytes, because GitLab does not check the digests uploaders declare.
 //! Must not know pages or HTTP statuses of our own.
 

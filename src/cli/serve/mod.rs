@@ -94,6 +94,8 @@ async fn serve(
             _ = looks.tick(), if manager.listens() => manager.status(&status(&app)),
         }
     }
+    // Before the log says so: a request that follows the line is answered as its connection's last.
+    app.begin_stop();
     tracing::info!("stopping: running downloads are finished first");
     manager.stopping(app.active().services().limits.drain_timeout.0);
     tokio::select! {

@@ -10,7 +10,7 @@
 //! confirmed the page, not when the answer came. Must not know who asks.
 //!
 //! ```text
-//! asked ──── Show ─────┬── Show ──┬─ ShowAndAsk ─┬────── UpstreamRequest ──────      Unasked
+//! asked ──── Show ─────┬── Show ──┬─ ShowAndAsk ─┬────── Ask ──────────────────      Unasked
 //!                   4/5 due    lifetime   + while_revalidate
 //! asked ─────────────────── ShowStale ─────────────────┬── Nothing       Failed
 //!                                                   if_error
@@ -93,7 +93,7 @@ pub enum Use {
     /// Once more, while it is asked for behind the answer.
     ShowAndAsk,
     /// Not before upstream was asked.
-    UpstreamRequest,
+    Ask,
     /// In place of an answer that upstream did not give, with its age.
     ShowStale,
     /// Not at all, though upstream did not say that it is over: the failure is what is told.
@@ -130,16 +130,16 @@ pub fn decide(
 
 fn unasked(known: PageAge, lifetimes: &Lifetimes) -> Use {
     let Some(age) = known.age else {
-        return Use::UpstreamRequest;
+        return Use::Ask;
     };
     if known.overtaken {
-        return Use::UpstreamRequest;
+        return Use::Ask;
     }
     let lifetime = lifetimes
         .ttl
         .mul_f64(1.0 - JITTER * known.spread.clamp(0.0, 1.0));
     if age >= lifetime + lifetimes.while_revalidate.min(lifetimes.ttl) {
-        Use::UpstreamRequest
+        Use::Ask
     } else if age >= lifetime {
         Use::ShowAndAsk
     } else {
@@ -197,18 +197,14 @@ mod tests {
             (aged(29), DUE, Use::ShowStale),
             (aged(30), Use::ShowAndAsk, Use::ShowStale),
             (aged(49), Use::ShowAndAsk, Use::ShowStale),
-            (aged(50), Use::UpstreamRequest, Use::ShowStale),
-            (aged(599), Use::UpstreamRequest, Use::ShowStale),
-            (aged(600), Use::UpstreamRequest, Use::Nothing),
-            (
-                aged(10 * 365 * 24 * 3600),
-                Use::UpstreamRequest,
-                Use::Nothing,
-            ),
-            (overtaken(0), Use::UpstreamRequest, Use::ShowStale),
-            (overtaken(599), Use::UpstreamRequest, Use::ShowStale),
-            (overtaken(600), Use::UpstreamRequest, Use::Nothing),
-            (FROM_THE_FUTURE, Use::UpstreamRequest, Use::Nothing),
+            (aged(50), Use::Ask, Use::ShowStale),
+            (aged(599), Use::Ask, Use::ShowStale),
+            (aged(600), Use::Ask, Use::Nothing),
+            (aged(10 * 365 * 24 * 3600), Use::Ask, Use::Nothing),
+            (overtaken(0), Use::Ask, Use::ShowStale),
+            (overtaken(599), Use::Ask, Use::ShowStale),
+            (overtaken(600), Use::Ask, Use::Nothing),
+            (FROM_THE_FUTURE, Use::Ask, Use::Nothing),
         ];
         for source in SOURCES {
             let end = if source == UpstreamKind::Mirror {
@@ -244,17 +240,14 @@ mod tests {
         };
         assert_eq!(
             word(aged(0), UpstreamVerdict::Unasked, &never),
-            Use::UpstreamRequest,
+            Use::Ask,
             "never for longer than it was fresh"
         );
         let at_once = Lifetimes {
             while_revalidate: Duration::ZERO,
             ..LIFETIMES
         };
-        assert_eq!(
-            word(aged(30), UpstreamVerdict::Unasked, &at_once),
-            Use::UpstreamRequest
-        );
+        assert_eq!(word(aged(30), UpstreamVerdict::Unasked, &at_once), Use::Ask);
         let strict = Lifetimes {
             if_error: Duration::ZERO,
             ..LIFETIMES
@@ -291,7 +284,7 @@ mod tests {
         match decided {
             Use::Show { due } => u8::from(due),
             Use::ShowAndAsk => 2,
-            Use::UpstreamRequest => 3,
+            Use::Ask => 3,
             Use::ShowStale => 4,
             Use::Nothing => 5,
             Use::End | Use::EndForCaller => 6,

@@ -1,6 +1,6 @@
 //! Prepared pages in memory, and who sees which.
 //!
-//! Owns the bounds. A entry names a body, a body is one body of one page; variants are shared,
+//! Owns the bounds. An entry names a body, a body is one body of one page; variants are shared,
 //! entries are not. Must not ask upstream, and must not judge freshness or rights.
 
 use std::sync::Arc;

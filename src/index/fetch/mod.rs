@@ -108,7 +108,7 @@ pub struct Fetcher {
     pub sources: PageSources,
     /// Pages that are to be asked for again, and since when.
     invalidated: Cache<PageRef, Instant>,
-    /// BlobLookup by each write behind an answer.
+    /// Held by each write behind an answer.
     writing: Arc<()>,
 }
 
