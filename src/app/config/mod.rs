@@ -6,6 +6,7 @@
 
 mod continuing;
 mod credentials;
+mod cross_checks;
 mod dotted;
 mod effective;
 mod environment;
@@ -24,7 +25,6 @@ use figment::Figment;
 use figment::error::{Actual, Kind};
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
@@ -33,14 +33,14 @@ pub use overrides::{GitLabOverrides, Overrides};
 use renamed::renamed_keys;
 use toml_file::TomlFile;
 
-use crate::access::{AuthConfig, OfflineRule};
+use crate::access::AuthConfig;
 use crate::airgap::ImportConfig;
 use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::log::LogConfig;
-use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
-use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits, SocketMode, TlsConfig};
-use crate::upstream::{Forward, GitLabConfig, MirrorConfig, StoreOrigins};
+use crate::registry::Base;
+use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
+use crate::upstream::{GitLabConfig, MirrorConfig};
 use crate::values::quantity::Size;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,9 +113,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A key, and what is wrong with its value.
-type Fault = (String, String);
-
 impl Config {
     /// Loads and checks. Names of systemd's credentials have become paths.
     ///
@@ -173,7 +170,7 @@ impl Config {
         if faults.is_empty() {
             return Ok(config);
         }
-        let sourced = |(key, fault): Fault| {
+        let sourced = |(key, fault): (String, String)| {
             let from = written(sources.of(&key));
             format!("{key}: {fault}{from}")
         };
@@ -314,270 +311,6 @@ impl Config {
             .unwrap_or_default()
     }
 
-    fn faults(&self) -> Vec<Fault> {
-        let mut faults = self.gitlab_faults();
-        for (name, mirror) in &self.mirrors {
-            for (key, why) in self.mirror_faults(name, mirror) {
-                faults.push((format!("mirrors.{name}{key}"), why));
-            }
-        }
-        let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
-        if let Err(why) = PrivateNames::parse(&self.private_packages) {
-            fault("private_packages", why.to_string());
-        }
-        if !self.public_url.is_empty()
-            && let Some(why) = base_fault(&self.public_url)
-        {
-            fault("public_url", why);
-        }
-        if let Some(why) = self.log.level_fault() {
-            fault("log.level", why);
-        }
-        if self.cache_size.0 == 0 {
-            fault("cache_size", "nothing could be cached".to_owned());
-        }
-        faults.extend(self.auth_faults());
-        faults.extend(self.limits_faults());
-        faults.extend(self.listen_faults());
-        faults.extend(self.exposures(self.listen.iter().chain(&self.tls.listen)));
-        faults
-    }
-
-    fn auth_faults(&self) -> Vec<Fault> {
-        let auth = &self.auth;
-        let mut faults = Vec::new();
-        if auth.cache_ttl > AuthConfig::CACHE_TTL_MAX {
-            let most = AuthConfig::CACHE_TTL_MAX;
-            let ttl = auth.cache_ttl;
-            let why =
-                format!("{ttl} is more than {most}: a withdrawn right would live on for too long");
-            faults.push(("auth.cache_ttl".to_owned(), why));
-        }
-        let has_files = !auth.offline_users.is_empty() || !auth.offline_tokens.is_empty();
-        if auth.offline == OfflineRule::Open && has_files {
-            let why = "\"open\" needs no user and no token: remove it, or remove offline_users and offline_tokens";
-            faults.push(("auth.offline".to_owned(), why.to_owned()));
-        }
-        faults
-    }
-
-    fn limits_faults(&self) -> Vec<Fault> {
-        let limits = &self.limits;
-        let mut faults = Vec::new();
-        let mut fault =
-            |key: &str, why: &str| faults.push((format!("limits.{key}"), why.to_owned()));
-        if limits.requests_per_second > 0 && limits.requests_burst == 0 {
-            fault("requests_burst", "0 would refuse every request");
-        }
-        if limits.connections == 0 {
-            fault("connections", "0 would refuse every connection");
-        }
-        if limits.header_size > ServerLimits::HEADER_SIZE_MAX {
-            let most = ServerLimits::HEADER_SIZE_MAX;
-            let size = limits.header_size;
-            fault(
-                "header_size",
-                &format!("{size} is more than {most}, for each connection"),
-            );
-        }
-        faults
-    }
-
-    fn gitlab_faults(&self) -> Vec<Fault> {
-        let gitlab = &self.gitlab;
-        let mut faults = Vec::new();
-        let mut fault = |key: &str, why: String| faults.push((format!("gitlab.{key}"), why));
-        if let Some(why) = base_fault(&gitlab.url) {
-            fault("url", why);
-        } else if gitlab.url.trim_end_matches('/').ends_with("/api/v4") {
-            fault(
-                "url",
-                format!(
-                    "\"{}\": GitLab's own address is wanted, without /api/v4",
-                    without_secret(&gitlab.url)
-                ),
-            );
-        }
-        for why in gitlab
-            .external_urls
-            .iter()
-            .filter_map(|url| base_fault(url))
-        {
-            fault("external_urls", why);
-        }
-        if let Some(why) = origins_fault(&gitlab.object_storage_origins) {
-            fault("object_storage_origins", why);
-        }
-        for (key, why) in gitlab.transport().faults() {
-            fault(key, why);
-        }
-        if let Forward::Mirror(name) = &gitlab.forward
-            && !self.mirrors.contains_key(name)
-        {
-            fault(
-                "forward",
-                format!(
-                    "\"{name}\" is neither \"pass\" nor \"deny\", nor is there a [mirrors.{name}]"
-                ),
-            );
-        }
-        faults
-    }
-
-    /// What is wrong with a mirror, each with the rest of its key.
-    fn mirror_faults(&self, name: &str, mirror: &MirrorConfig) -> Vec<(String, String)> {
-        let of_transport = mirror.transport().faults().into_iter();
-        let mut faults: Vec<_> = of_transport
-            .map(|(key, why)| (format!(".{key}"), why))
-            .collect();
-        let mut fault = |key: &str, why| faults.push((key.to_owned(), why));
-        let scope = if Forward::is_taken(name) {
-            None
-        } else {
-            Scope::mirror(name)
-        };
-        match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.file_urls)) {
-            None => fault(
-                "",
-                "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny"
-                    .to_owned(),
-            ),
-            Some(Err((url, why))) => {
-                let key = if url == mirror.url {
-                    ".url"
-                } else {
-                    ".file_urls"
-                };
-                fault(key, format!("\"{}\": {why}", without_secret(&url)));
-            }
-            Some(Ok(_)) => {}
-        }
-        if let Some(why) = origins_fault(&mirror.redirects) {
-            fault(".redirects", why);
-        }
-        if mirror
-            .username
-            .contains(|c: char| c == ':' || c.is_control())
-        {
-            fault(
-                ".username",
-                "a colon or a control character has no place in it".to_owned(),
-            );
-        }
-        if !mirror.username.is_empty() && mirror.token_file.is_empty() {
-            fault(
-                ".username",
-                "set without token_file, where its password would be".to_owned(),
-            );
-        }
-        faults
-    }
-
-    fn listen_faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
-        if self.listen.is_empty() && self.tls.listen.is_empty() {
-            fault(
-                "listen",
-                "there is no address to connect to: set it, or tls.listen",
-            );
-        }
-        if let Some(twice) = self.tls.listen.iter().find(|address| {
-            let port_is_free =
-                matches!(address, ListenAddress::Tcp(address) if address.ends_with(":0"));
-            !port_is_free && self.listen.iter().any(|plain| plain == *address)
-        }) {
-            let why = format!("\"{twice}\" is in listen too: one address speaks TLS or does not");
-            faults.push(("tls.listen".to_owned(), why));
-        }
-        let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
-        let tls = &self.tls;
-        match (tls.certificate.is_empty(), tls.key.is_empty()) {
-            (true, true) if !tls.listen.is_empty() => {
-                fault(
-                    "tls.certificate",
-                    "tls.listen is set, and nothing to show its clients: set this and tls.key",
-                );
-            }
-            (true, false) => fault("tls.certificate", "tls.key is set without it"),
-            (false, true) => fault("tls.key", "tls.certificate is set without it"),
-            _ => {}
-        }
-        faults
-    }
-
-    /// The keys that give whoever can connect rights, each with its value and what that means.
-    fn giveaways(&self) -> Vec<(String, &'static str, &'static str)> {
-        let gitlab = ("gitlab.token_file".to_owned(), &self.gitlab.token_file);
-        let mirrors = self.mirrors.iter().flat_map(|(name, mirror)| {
-            let key = |key| format!("mirrors.{name}.{key}");
-            [
-                (key("token_file"), &mirror.token_file),
-                (key("client_certificate"), &mirror.client_certificate),
-            ]
-        });
-        // With a credential of the operator's every caller has its rights.
-        let tokens = std::iter::once(gitlab)
-            .chain(mirrors)
-            .filter(|(_, file)| !file.is_empty());
-        let mut found: Vec<_> = tokens
-            .map(|(key, _)| (key, "set", "with it every caller has its rights"))
-            .collect();
-        if self.offline && self.auth.offline == OfflineRule::Open {
-            let why = "every client that can connect gets GitLab's packages";
-            found.push(("auth.offline".to_owned(), "\"open\"", why));
-        }
-        found
-    }
-
-    /// What must stay on this machine, while one of these addresses is open to the network.
-    fn exposures<'a>(&self, addresses: impl Iterator<Item = &'a ListenAddress>) -> Vec<Fault> {
-        let mut addresses = addresses;
-        let Some(address) = addresses.find(|address| !self.trust_network && !address.is_local())
-        else {
-            return Vec::new();
-        };
-        let remedy = "listen on loopback or a unix socket, or set trust_network = true";
-        let told = |(key, is, why)| {
-            (
-                key,
-                format!(
-                    "{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}"
-                ),
-            )
-        };
-        self.giveaways().into_iter().map(told).collect()
-    }
-
-    /// The names by which larder must be called because whoever can connect has rights; none if it
-    /// may be called by any. What it listens on are loopback addresses then.
-    pub fn own_names(&self) -> Option<OwnNames> {
-        let matters = !self.trust_network && !self.giveaways().is_empty();
-        let url = Url::parse(&self.public_url).ok();
-        matters.then(|| OwnNames::new(url.as_ref().and_then(Url::host_str)))
-    }
-
-    /// Whether the addresses that were really opened, which may be a service manager's, are as good
-    /// as those that were configured.
-    ///
-    /// # Errors
-    /// What must stay on this machine and would not.
-    pub fn check_opened<'a>(
-        &self,
-        addresses: impl Iterator<Item = &'a ListenAddress>,
-    ) -> Result<(), ConfigError> {
-        let faults = self.exposures(addresses);
-        if faults.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError(
-            faults
-                .into_iter()
-                .map(|(key, why)| format!("{key}: {why}"))
-                .collect(),
-        ))
-    }
-
     /// Where a command looks for the daemon: the first address that HTTP clients can use.
     pub fn first_address(&self) -> String {
         let mut all = self.listen.iter().chain(&self.tls.listen);
@@ -586,20 +319,6 @@ impl Config {
             .map(ToString::to_string)
             .unwrap_or_default()
     }
-}
-
-fn base_fault(url: &str) -> Option<String> {
-    Base::parse(url)
-        .err()
-        .map(|why| format!("\"{}\": {why}", without_secret(url)))
-}
-
-fn origins_fault(origins: &[String]) -> Option<String> {
-    let text = StoreOrigins::parse(origins).err()?;
-    Some(format!(
-        "\"{}\" is not an origin such as https://objects.example.net",
-        without_secret(&text)
-    ))
 }
 
 /// The keys that have another name now, each with where it was written.
