@@ -23,7 +23,7 @@ const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
 /// fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// One of [`REASONS`].
+    /// One of the words of `REASONS`.
     #[serde(rename = "reason")]
     pub word: &'static str,
     /// A short sentence for a person, without paths, packages or addresses.

@@ -120,7 +120,7 @@ impl Page {
     }
 
     /// Looks whether metadata of its wheels has become known since it was last looked for. Returns
-    /// when that is done, or after [`LOOK_WAIT`]: a resolver gets what is known now, and need not
+    /// when that is done, or after `LOOK_WAIT`: a resolver gets what is known now, and need not
     /// ask twice.
     pub async fn annotate_again(self: &Arc<Self>, sidecars: &Arc<Sidecars>, now: Instant) {
         if self.marks.is_empty() {
