@@ -102,7 +102,7 @@ impl LogQueue {
             }
             std::mem::swap(&mut state.lines, &mut lines);
             drop(state);
-            // There is nobody to tell that nobody can be told.
+            // The log itself is what failed, so no line can say so.
             let _ = out.write_all(&lines).and_then(|()| out.flush());
             lines.clear();
             // A burst is over: what it took is given back.
@@ -142,7 +142,7 @@ impl Drop for LogQueueGuard {
     }
 }
 
-/// A line that is too long, so that it can still be read by whoever reads the others.
+/// A line that is too long, so that a reader of the others can still read it.
 fn shortened(line: &[u8]) -> Vec<u8> {
     let mut shortened = if let Ok(mut line) = serde_json::from_slice::<Value>(line) {
         cut_fields(&mut line);
@@ -189,7 +189,7 @@ mod tests {
         assert!(queue.state().lines.capacity() <= 2 * QUEUE_BYTES);
         let dropped = queue.dropped();
         assert!((1..3_000).contains(&dropped), "{dropped} dropped");
-        // Once somebody reads, what was kept comes, each line whole.
+        // Once a reader takes lines again, what was kept comes, each line whole.
         let read = std::thread::spawn(move || {
             BufReader::new(reader).lines().map_while(Result::ok).count()
         });

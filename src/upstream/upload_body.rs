@@ -126,7 +126,7 @@ mod tests {
         let mut out = Box::pin(stall.runs_out(LIMIT));
         let long = LIMIT * 9 / 10;
         for _ in 0..3 {
-            // Upstream wants more, and the client pauses: nobody is late but the client.
+            // Upstream wants more, and the client pauses: only the client is late.
             assert!(timeout(LIMIT, body.frame()).await.is_err());
             assert!(timeout(LIMIT * 3, &mut out).await.is_err());
             feed.send(Bytes::from_static(b"piece")).await?;

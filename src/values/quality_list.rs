@@ -40,13 +40,14 @@ fn member(text: &str) -> Option<(&str, Quality)> {
     Some((value, QUALITY_MAX))
 }
 
-/// `0`, `1`, and up to three decimals between them.
+/// `0`, `1`, and decimals between them. RFC 9110 allows three; further ones are cut off, so that
+/// what is refused with four noughts stays refused.
 fn quality(text: &str) -> Option<Quality> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+    if !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let thousandths = format!("{decimals:0<3}").parse().ok()?;
+    let thousandths = format!("{decimals:0<3.3}").parse().ok()?;
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(QUALITY_MAX),
@@ -66,8 +67,8 @@ mod tests {
             [("a", 1000), ("b", 500), ("c", 125), ("d", 0)]
         );
         assert_eq!(
-            read("a;q=1.1, b;q=0.0001, c;q=x, d;q=1.000, ,;q=1"),
-            [("d", 1000)]
+            read("a;q=1.1, b;q=0.0000, c;q=x, d;q=1.000, e;q=0.9999, ,;q=1"),
+            [("b", 0), ("d", 1000), ("e", 999)]
         );
         let long = "a,".repeat(100);
         assert_eq!(members([long.as_str()]).count(), MEMBERS_MAX);

@@ -1,4 +1,4 @@
-//! `gc`: removes what nobody needs.
+//! `gc`: removes what nothing needs.
 //!
 //! In this order: lines of the index that lead nowhere any more, bodies that no line leads to, what
 //! is over the budget, what was set aside long ago; then the index's files are shortened. Owns the
@@ -15,7 +15,7 @@ use crate::registry::{Scope, is_portable};
 use crate::store::{IndexLine, IndexSubject, Removal, Store, StoredBlob};
 use crate::values::digest::Digest;
 
-/// A body that nothing refers to is left alone for so long: whoever put it in may be about to write
+/// A body that nothing refers to is left alone for so long: its writer may be about to write
 /// down whose it is.
 const YOUNG: Duration = Duration::from_secs(3600);
 
@@ -205,7 +205,7 @@ fn why_needless(
     }
 }
 
-/// Whether nobody will ask for these bytes again.
+/// Whether no request will lead to these bytes again.
 fn is_unreferenced(
     blob: &StoredBlob,
     referenced: &HashSet<Digest>,

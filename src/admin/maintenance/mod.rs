@@ -2,7 +2,7 @@
 //! refresh, which asks.
 //!
 //! Works beside clients and never touches what is under way. Everything but refresh blocks and runs
-//! on one thread; all of it ends when nobody wants to hear of it any more; what was done by then
+//! on one thread; all of it ends when its caller has left; what was done by then
 //! stays done and leaves the store whole. Must not know who asked.
 
 mod census;
@@ -71,7 +71,7 @@ impl Maintenance {
         verify::run(&self.store, out)
     }
 
-    /// Removes what nobody needs. Files of a named set stay, whatever else is said of them.
+    /// Removes what nothing needs. Files of a named set stay, whatever else is said of them.
     ///
     /// # Errors
     /// When the folder cannot be read or written.

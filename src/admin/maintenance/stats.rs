@@ -11,7 +11,7 @@ use crate::store::{FileTotals, IndexSubject, Store};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
-/// What a body is, by whoever refers to it; of several the first of these counts.
+/// What a body is, by what refers to it; of several the first of these counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     File,

@@ -147,7 +147,7 @@ fn check_lines(
                 if wrong.addresses.len() < ADDRESSES_MAX {
                     wrong.addresses.push(line.name().to_owned());
                 }
-                // A page's line would vouch for a page that nobody has; a file's goes on telling
+                // A page's line would vouch for a page that is not there; a file's goes on telling
                 // what it should be.
                 if matches!(line.subject, IndexSubject::Page { .. }) {
                     store.forget(line)?;

@@ -24,12 +24,12 @@ pub struct Served {
     /// Body bytes.
     pub sent_bytes: u64,
     /// Of these, not fetched for this request: from the store, or from a download that began for
-    /// somebody else.
+    /// another request.
     pub saved_bytes: u64,
 }
 
 impl Served {
-    /// What one answer counts for, by its route's word; nothing if it gave nobody a package.
+    /// What one answer counts for, by its route's word; nothing if it gave no package.
     pub fn of(route: &str, status: StatusCode, outcome: Outcome, bytes: u64) -> Option<Self> {
         let gives = matches!(route, "index" | "page" | "file" | "metadata");
         if !gives || !(status.is_success() || status == StatusCode::NOT_MODIFIED) {

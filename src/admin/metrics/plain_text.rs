@@ -1,4 +1,4 @@
-//! OpenMetrics text as the older text format 0.0.4, for whoever does not ask for the newer one.
+//! OpenMetrics text as the older text format 0.0.4, for a scraper that does not ask for the newer one.
 //!
 //! Pure. The two differ in the names of counters and information, whose metadata carries the suffix
 //! of the samples here, and in what the older one does not know: units, and an end. Must not know

@@ -1,7 +1,7 @@
 //! Where clients reach this larder, as the lines to copy say it.
 //!
 //! What the operator configured (`public_url`), else what the reader's own browser called, if it is
-//! a plain host and port, else the address that is listened on. A `Host` field is what anybody may
+//! a plain host and port, else the address that is listened on. A `Host` field is what any client may
 //! send, so that only the one who sent it is ever shown it: the page is never stored. Must not know
 //! HTTP beyond that one field.
 
@@ -64,7 +64,7 @@ impl Origin {
         authority.split(':').next().unwrap_or(authority)
     }
 
-    /// Whether it is this machine, for whoever is on it.
+    /// Whether it is this machine, for its own users.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.host();
         host == "localhost" || host == "::1" || host.starts_with("127.")
@@ -110,7 +110,7 @@ fn is_authority(text: &str) -> bool {
     !host.is_empty() && port_is_sound
 }
 
-/// Whether it stands for every address of the machine, which nobody can call.
+/// Whether it stands for every address of the machine, which no client can call.
 fn is_everywhere(listen: &str) -> bool {
     listen.starts_with("0.0.0.0:") || listen.starts_with("[::]:")
 }

@@ -1,8 +1,8 @@
 //! One project as people look at it: its versions, newest first, and what is known of each file.
 //!
-//! Made of the very page that clients get, after its reader was let in, so that it shows nobody
-//! more than that page does; with a look at what is held. Everything on it was written by whoever
-//! uploads, and is text here, never markup; links are made of routes that were understood. Must not
+//! Made of the very page that clients get, after its reader was let in, so that it shows no
+//! reader more than that page does; with a look at what is cached. Everything on it was written by
+//! an uploader, and is text here, never markup; links are made of routes that were understood. Must not
 //! know HTML, or how the page was come by.
 
 use std::cmp::Ordering;

@@ -1,7 +1,7 @@
 //! Set me up: the lines that make each tool use this larder, with the right address and
 //! placeholders for what is secret.
 //!
-//! Pure. The token is never more than a placeholder, whoever reads the page. Must not know HTML.
+//! Pure. The token is never more than a placeholder, whatever its reader may see. Must not know HTML.
 
 use super::address::Origin;
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
@@ -117,7 +117,7 @@ struct Lines<'o> {
     index: String,
     /// Where uploads go; only a project takes them.
     upload: Option<String>,
-    /// Nobody has to log in.
+    /// No login is needed.
     open: bool,
 }
 

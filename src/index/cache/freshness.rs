@@ -41,7 +41,7 @@ pub enum UpstreamKind {
 /// and who waited gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamVerdict {
-    /// Nobody has asked yet.
+    /// No request has asked yet.
     Unasked,
     /// It is not to be had (any more).
     Ended,

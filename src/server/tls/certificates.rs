@@ -102,7 +102,7 @@ impl Certificates {
                 .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets that the client keeps, under keys of this process: they outlive a swapped pair,
-        // so that a renewal sends nobody back to a whole handshake. Who resumes has been shown the
+        // so that a renewal sends no client back to a whole handshake. A client that resumes has been shown the
         // certificate of the session's beginning.
         server.ticketer = Ticketer::new()?;
         server.session_storage = Arc::new(NoServerSessionStorage {});

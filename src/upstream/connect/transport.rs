@@ -40,7 +40,7 @@ pub struct Transport {
 pub enum Audience {
     /// The peer itself.
     Own,
-    /// Anybody else, be it that the peer redirected there.
+    /// Any other host, be it that the peer redirected there.
     Other,
 }
 
