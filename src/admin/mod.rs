@@ -1,4 +1,4 @@
-//! The admin service: what an operator looks at, and what an operator orders.
+//! The admin service: what an operator looks at, and what an operator asks to be done.
 //!
 //! | endpoint | answer |
 //! | --- | --- |
@@ -11,7 +11,7 @@
 //! | `/-/metrics` | the metrics, as Prometheus reads them |
 //! | `OPTIONS *` | the methods that larder knows |
 //!
-//! Orders about the store come over the control socket and are carried out by [`maintenance`].
+//! Commands about the store come over the control socket and are carried out by [`maintenance`].
 //!
 //! The room is above the services and shows their own readings; it is below the server, which
 //! carries its answers. It must not answer a package client, and nothing below it may name it.

@@ -107,7 +107,7 @@ fn upstream(url: &Url, bases: &Bases, mirrors: &[MirrorBase]) -> Option<(Given, 
         Some((Given::Mirror(base.to_string()), route))
     });
     of_mirror.or_else(|| {
-        // What no page links to: sidecars, and where uploads go.
+        // What no page links to: metadata files, and where uploads go.
         if !bases.include(&url.origin()) || url.query().is_some() {
             return None;
         }

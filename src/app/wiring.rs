@@ -107,7 +107,7 @@ impl<'a> Parts<'a> {
             upstream: Arc::clone(&self.upstream),
             access: Arc::clone(&self.access),
             page_store: store.pages.clone(),
-            sidecars: Arc::clone(&store.sidecars),
+            metadata_index: Arc::clone(&store.metadata_index),
             prefetch: if config.offline {
                 0
             } else {

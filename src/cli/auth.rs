@@ -36,7 +36,7 @@ pub fn run(command: &AuthCommand, invocation: &Invocation) -> Result<u8, Command
 
 /// Asks the daemon, and says how many authorizations there were.
 async fn flush(arguments: &AuthFlushArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&FlushAuthorizations {}).await?;
+    let mut events = client.run(&FlushAuthorizations {}).await?;
     while let Some(flushed) = events.next().await? {
         let count = counted(flushed.authorizations, "authorization", "authorizations");
         let text = format!("flushed {count}; each caller's next request asks GitLab\n");

@@ -208,7 +208,7 @@ async fn ask(
     client: &Client,
 ) -> Result<(Manifest, HashMap<Digest, String>), ExportFailure> {
     let mut events = client
-        .order(&Export {
+        .run(&Export {
             set: arguments.set.clone(),
         })
         .await?;

@@ -34,7 +34,7 @@ pub fn run(arguments: &GcArguments, invocation: &Invocation) -> Result<u8, Comma
 /// Asks the daemon, and says what it said.
 async fn gc(arguments: &GcArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
-        .order(&Gc {
+        .run(&Gc {
             dry_run: arguments.dry_run,
         })
         .await?;

@@ -187,11 +187,11 @@ async fn hand_over(
         (Box::new(opened), size)
     };
     let bar = bar(size, arguments.json || size == 0);
-    let order = Import {
+    let command = Import {
         check: arguments.check,
         unsigned: arguments.unsigned,
     };
-    let first = serde_json::to_string(&order).map_err(|why| unread(why.into()))? + "\n";
+    let first = serde_json::to_string(&command).map_err(|why| unread(why.into()))? + "\n";
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     // A thread that reads a terminal or a pipe cannot be stopped; the process does not wait for it.
     let reading = bar.clone();
@@ -212,7 +212,7 @@ async fn hand_over(
     imported.ok_or(ImportFailure::Silent { file })
 }
 
-/// Sends the order's line and everything there is to read. Ends early when nobody takes it.
+/// Sends the command's line and everything there is to read. Ends early when nobody takes it.
 fn read_all(
     mut source: impl Read,
     first: String,

@@ -34,7 +34,7 @@ pub fn run(arguments: &LogLevelArguments, invocation: &Invocation) -> Result<u8,
 /// Asks the daemon, and says how its level is now.
 async fn log_level(arguments: &LogLevelArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
-        .order(&SetLogLevel {
+        .run(&SetLogLevel {
             level: arguments.level.clone(),
         })
         .await?;

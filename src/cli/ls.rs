@@ -35,7 +35,7 @@ pub fn run(arguments: &LsArguments, invocation: &Invocation) -> Result<u8, Comma
 /// Asks the daemon, and says what it said, in order.
 async fn ls(arguments: &LsArguments, client: &Client) -> Result<u8, CommandError> {
     let mut events = client
-        .order(&Ls {
+        .run(&Ls {
             what: arguments.what.clone(),
         })
         .await?;

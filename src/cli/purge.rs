@@ -66,7 +66,7 @@ async fn purge(
     client: &Client,
 ) -> Result<u8, CommandError> {
     let mut events = client
-        .order(&Purge {
+        .run(&Purge {
             what,
             dry_run: arguments.dry_run,
         })

@@ -72,7 +72,7 @@ async fn refresh(
     credential: &Credential,
     client: &Client,
 ) -> Result<u8, CommandError> {
-    let mut events = client.order_as(&Refresh { what }, credential).await?;
+    let mut events = client.run_as(&Refresh { what }, credential).await?;
     let mut is_well = true;
     loop {
         let event = match events.next().await {

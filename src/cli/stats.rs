@@ -33,7 +33,7 @@ pub fn run(arguments: &StatsArguments, invocation: &Invocation) -> Result<u8, Co
 
 /// Asks the daemon, and says what it said.
 async fn stats(arguments: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.order(&Stats {}).await?;
+    let mut events = client.run(&Stats {}).await?;
     while let Some(totals) = events.next().await? {
         print_event(&totals, arguments.json, in_words)?;
     }

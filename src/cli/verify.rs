@@ -37,7 +37,7 @@ async fn verify(
     client: &Client,
     how_far: &HowFar,
 ) -> Result<u8, CommandError> {
-    let mut events = client.order(&Verify {}).await?;
+    let mut events = client.run(&Verify {}).await?;
     let bar = bar(0, arguments.json);
     how_far.note("nothing was checked yet");
     let mut faults = 0;

@@ -1,7 +1,7 @@
 //! The client's side of the control socket.
 //!
 //! Connections are kept and used again. Connecting and waiting for an answer's head have limits; a
-//! body has none, because an order may take as long as the store is large. Must not know what is
+//! body has none, because a command may take as long as the store is large. Must not know what is
 //! asked.
 
 use std::future::Future;
@@ -25,8 +25,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::command::{CONTROL_PATH, Command};
 use super::event::{End, Line};
-use super::order::{CONTROL_PATH, Order};
 use crate::access::Credential;
 use crate::store::ControlSocket;
 use crate::values::error_chain::{self, BoxError};
@@ -60,7 +60,7 @@ pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(Into::into).boxed_unsync()
 }
 
-/// Why an order was not carried out.
+/// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("the daemon that holds the cache folder does not answer: {0}")]
@@ -127,25 +127,25 @@ impl Client {
         }
     }
 
-    /// Gives an order.
+    /// Gives a command.
     ///
     /// # Errors
     /// [`ClientError::NoAnswer`], or [`ClientError::Refused`] with the daemon's own sentence.
-    pub async fn order<O: Order>(&self, order: &O) -> Result<Events<O::Event>, ClientError> {
-        self.order_as(order, &Credential::anonymous()).await
+    pub async fn run<C: Command>(&self, command: &C) -> Result<Events<C::Event>, ClientError> {
+        self.run_as(command, &Credential::anonymous()).await
     }
 
-    /// Gives an order for which the daemon asks upstream in somebody's name.
+    /// Gives a command for which the daemon asks upstream with this credential.
     ///
     /// # Errors
-    /// As for [`Self::order`].
-    pub async fn order_as<O: Order>(
+    /// As for [`Self::run`].
+    pub async fn run_as<C: Command>(
         &self,
-        order: &O,
+        command: &C,
         credential: &Credential,
-    ) -> Result<Events<O::Event>, ClientError> {
-        let body = serde_json::to_vec(order).map_err(|_| ClientError::Garbled)?;
-        let mut request = post(O::NAME, whole(body));
+    ) -> Result<Events<C::Event>, ClientError> {
+        let body = serde_json::to_vec(command).map_err(|_| ClientError::Garbled)?;
+        let mut request = post(C::NAME, whole(body));
         request
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -153,19 +153,19 @@ impl Client {
         Ok(Events::of(self.granted(request).await?))
     }
 
-    /// Gives an order whose body is a stream, such as a bundle; it goes on while its events are
+    /// Gives a command whose body is a stream, such as a bundle; it goes on while its events are
     /// read.
     ///
     /// # Errors
-    /// As for [`Self::order`].
-    pub async fn deliver<O: Order>(&self, body: Body) -> Result<Events<O::Event>, ClientError> {
-        Ok(Events::of(self.granted(post(O::NAME, body)).await?))
+    /// As for [`Self::run`].
+    pub async fn deliver<C: Command>(&self, body: Body) -> Result<Events<C::Event>, ClientError> {
+        Ok(Events::of(self.granted(post(C::NAME, body)).await?))
     }
 
     /// Sends a request, and takes nothing but a yes.
     ///
     /// # Errors
-    /// As for [`Self::order`].
+    /// As for [`Self::run`].
     pub async fn granted(&self, request: Request<Body>) -> Result<Response<Incoming>, ClientError> {
         let answer = self.send(request).await?;
         let status = answer.status();
@@ -189,7 +189,7 @@ struct Problem {
     detail: String,
 }
 
-/// The request that gives an order.
+/// The request that gives a command.
 pub fn post(name: &str, body: Body) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
@@ -211,7 +211,7 @@ fn silent(limit: Duration) -> ClientError {
     ))
 }
 
-/// What an order tells, event by event.
+/// What a command tells, event by event.
 pub struct Events<E> {
     body: Incoming,
     /// Read, and not yet a whole line.
@@ -231,10 +231,11 @@ impl<E: DeserializeOwned> Events<E> {
         }
     }
 
-    /// The next event; `None` when the order was carried out to its end.
+    /// The next event; `None` when the command was carried out to its end.
     ///
     /// # Errors
-    /// When it was not: [`ClientError::Failed`] with the daemon's sentence, `Stopped`, or `BrokeOff`.
+    /// When it was not: [`ClientError::Failed`] with the daemon's sentence, `Stopped`, or
+    /// `BrokeOff`.
     pub async fn next(&mut self) -> Result<Option<E>, ClientError> {
         loop {
             if let Some(line) = self.take_line() {

@@ -1,4 +1,4 @@
-//! The lines of an order's answer (`application/jsonl`).
+//! The lines of a command's answer (`application/jsonl`).
 //!
 //! The last line says how it ended: an answer without one was cut, and is no success. Must not know
 //! any order.
@@ -13,7 +13,7 @@ pub enum Line<E> {
     End(End),
 }
 
-/// How an order ended.
+/// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {

@@ -1,13 +1,13 @@
-//! The orders about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is
+//! The commands about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is
 //! told while they are carried out.
 //!
-//! Each event is a JSON object, shown as it is to whoever asked for JSON. No credential is part of
-//! an order: the one in whose name pages are asked for comes in the fields of the request, as a
+//! Each event is a JSON object; a command line with `--json` shows it as it is. No credential is part
+//! of a command: the one with which pages are asked for comes in the fields of the request, as a
 //! client sends it. Must not know how anything is done.
 
 use serde::{Deserialize, Serialize};
 
-use super::order::Order;
+use super::command::Command;
 use crate::simple::FileChange;
 
 /// Asks the daemon which it is.
@@ -15,7 +15,7 @@ use crate::simple::FileChange;
 #[serde(deny_unknown_fields)]
 pub struct About {}
 
-impl Order for About {
+impl Command for About {
     const NAME: &'static str = "about";
     type Event = Identity;
 }
@@ -32,7 +32,7 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 pub struct FlushAuthorizations {}
 
-impl Order for FlushAuthorizations {
+impl Command for FlushAuthorizations {
     const NAME: &'static str = "auth-flush";
     type Event = FlushedAuthorizations;
 }
@@ -51,7 +51,7 @@ pub struct SetLogLevel {
     pub level: Option<String>,
 }
 
-impl Order for SetLogLevel {
+impl Command for SetLogLevel {
     const NAME: &'static str = "log-level";
     type Event = LogLevelNow;
 }
@@ -80,7 +80,7 @@ pub enum Refreshable {
     Address(String),
 }
 
-impl Order for Refresh {
+impl Command for Refresh {
     const NAME: &'static str = "refresh";
     type Event = Refreshed;
 }

@@ -1,7 +1,7 @@
-//! The obeying side of an order: tells its events, and learns that nobody listens any more.
+//! The daemon's side of a command: tells its events, and learns that the client is gone.
 //!
-//! An order whose client is gone is over: whoever works looks at [`Reporter::is_wanted`] between
-//! two steps. Must not know how the lines travel.
+//! A command whose client is gone is over: the daemon looks at [`Reporter::is_wanted`] between two
+//! steps. Must not know how the lines travel.
 
 use std::marker::PhantomData;
 
@@ -14,7 +14,7 @@ use super::event::Line;
 /// Lines that may wait for a slow client; then the work waits.
 const LINES_MAX: usize = 64;
 
-/// Nobody listens: the client went, or the daemon stops.
+/// No client listens any more: it went, or the daemon stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("client disconnected")]
 pub struct Gone;
@@ -60,7 +60,7 @@ impl<E: Serialize> Reporter<E> {
 }
 
 fn line<E: Serialize>(event: E) -> Result<Bytes, Gone> {
-    // An event that is no JSON is a mistake in its type; the order then ends as if unheard.
+    // An event that is no JSON is a mistake in its type; the command then ends as if unheard.
     let mut line = serde_json::to_vec(&Line::Event(event)).map_err(|_| Gone)?;
     line.push(b'\n');
     Ok(line.into())

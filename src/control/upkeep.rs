@@ -1,14 +1,14 @@
-//! The orders about the store: `stats`, `ls`, `verify`, `gc`, `purge`, and what is told while they
-//! are carried out.
+//! The commands about the store: `stats`, `ls`, `verify`, `gc`, `purge`, and what is told while
+//! they are carried out.
 //!
-//! Each event is a JSON object, shown as it is to whoever asked for JSON. Times are whole seconds
-//! since 1970. Must not know how anything is done.
+//! Each event is a JSON object; a command line with `--json` shows it as it is. Times are whole
+//! seconds since 1970. Must not know how anything is done.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::order::Order;
+use super::command::Command;
 use crate::values::awaited_parts::AwaitedParts;
 
 /// Says what the store holds.
@@ -16,7 +16,7 @@ use crate::values::awaited_parts::AwaitedParts;
 #[serde(deny_unknown_fields)]
 pub struct Stats {}
 
-impl Order for Stats {
+impl Command for Stats {
     const NAME: &'static str = "stats";
     type Event = Totals;
 }
@@ -70,7 +70,7 @@ pub struct Ls {
     pub what: Option<String>,
 }
 
-impl Order for Ls {
+impl Command for Ls {
     const NAME: &'static str = "ls";
     type Event = Listed;
 }
@@ -95,7 +95,7 @@ pub struct Listed {
 #[serde(deny_unknown_fields)]
 pub struct Verify {}
 
-impl Order for Verify {
+impl Command for Verify {
     const NAME: &'static str = "verify";
     type Event = Verified;
 }
@@ -137,14 +137,14 @@ pub enum Verified {
     },
 }
 
-/// Removes what nobody needs.
+/// Removes what nothing needs any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gc {
     pub dry_run: bool,
 }
 
-impl Order for Gc {
+impl Command for Gc {
     const NAME: &'static str = "gc";
     type Event = Cleared;
 }
@@ -206,7 +206,7 @@ pub enum Purgeable {
     All,
 }
 
-impl Order for Purge {
+impl Command for Purge {
     const NAME: &'static str = "purge";
     type Event = Purged;
 }

@@ -1,6 +1,6 @@
 //! A page that an operator wants asked for again, whatever its age.
 //!
-//! Owns the comparison of what was there with what came. Must not know who gave the order.
+//! Owns the comparison of what was there with what came. Must not know which client asks.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -117,7 +117,7 @@ impl MirrorBase {
         std::iter::once(&self.index).chain(&self.files)
     }
 
-    /// The URL of one of this mirror's pages, files or sidecars.
+    /// The URL of one of this mirror's pages, files or metadata files.
     pub fn url(&self, route: &Route) -> Option<Url> {
         if route.scope() != Some(&self.scope) {
             return None;
@@ -131,7 +131,7 @@ impl MirrorBase {
                 Some(url)
             }
             Route::File(file) => self.file_url(file.mirror_path()?),
-            Route::Sidecar(file) => self.file_url(&file.mirror_path()?.metadata()?),
+            Route::Metadata(file) => self.file_url(&file.mirror_path()?.metadata()?),
             Route::Mirrored(path) => self.file_url(path),
             Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => None,
         }

@@ -25,8 +25,8 @@ pub enum Route {
     /// A distribution. One on a mirror is read as [`Route::Mirrored`] until its digest is known.
     File(FileRef),
     /// The PEP 658 metadata of a distribution; the digest in its address is the distribution's.
-    Sidecar(FileRef),
-    /// A file of a mirror, distribution or sidecar, at the mirror's own path.
+    Metadata(FileRef),
+    /// A file of a mirror, distribution or metadata file, at the mirror's own path.
     Mirrored(MirrorPath),
     /// Where a project takes uploads.
     Upload { scope: Scope },
@@ -161,7 +161,7 @@ impl Route {
                 .strip_suffix(".metadata")
                 .filter(|name| is_wheel(name))
             {
-                FileRef::parse(scope, digest, wheel).map(Self::Sidecar)
+                FileRef::parse(scope, digest, wheel).map(Self::Metadata)
             } else {
                 FileRef::parse(scope, digest, filename).map(Self::File)
             }
@@ -175,7 +175,7 @@ impl Route {
         match self {
             Self::Page(page) => page.path(),
             Self::File(file) => file.path(),
-            Self::Sidecar(file) => format!("{}.metadata", file.path()),
+            Self::Metadata(file) => format!("{}.metadata", file.path()),
             Self::Mirrored(path) => path.path(),
             Self::Upload { scope } => scope.path(),
             Self::ProjectPage(page) => project_page_path(page),
@@ -187,7 +187,7 @@ impl Route {
     pub fn scope(&self) -> Option<&Scope> {
         match self {
             Self::Page(page) | Self::ProjectPage(page) => Some(&page.scope),
-            Self::File(file) | Self::Sidecar(file) => Some(&file.scope),
+            Self::File(file) | Self::Metadata(file) => Some(&file.scope),
             Self::Mirrored(path) => Some(path.scope()),
             Self::Upload { scope } => Some(scope),
             Self::Admin(_) => None,
@@ -208,7 +208,7 @@ impl Route {
             Self::Page(PageRef { name: None, .. }) => "index",
             Self::Page(_) => "page",
             Self::File(_) => "file",
-            Self::Sidecar(_) => "metadata",
+            Self::Metadata(_) => "metadata",
             Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
             Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
@@ -373,10 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_is_a_route_of_its_own() {
+    fn metadata_is_a_route_of_its_own() {
         let path =
             format!("/api/v4/projects/42/packages/pypi/files/{SHA}/a-1-py3-none-any.whl.metadata");
-        assert!(matches!(read(&path), Ok(Route::Sidecar(_))));
+        assert!(matches!(read(&path), Ok(Route::Metadata(_))));
         assert_eq!(rewritten(&path), Some(path));
     }
 

@@ -29,8 +29,9 @@ use crate::access::Access;
 use crate::admin::Maintenance;
 use crate::airgap::{BodySender, BundleService, CONTENT, Export, Feed, Import, WriteSet, feed};
 use crate::control::{
-    About, CONTROL_PATH, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone, Identity, Line,
-    LogLevelNow, Ls, Order, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify, reporter,
+    About, CONTROL_PATH, Command, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone,
+    Identity, Line, LogLevelNow, Ls, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify,
+    reporter,
 };
 use crate::log::LogLevel;
 use crate::registry::RouteError;
@@ -149,7 +150,7 @@ impl Call<'_> {
     ) -> Result<Reply, Refusal>
     where
         P: Send + Sync + 'static,
-        C: Order + Send + 'static,
+        C: Command + Send + 'static,
         W: std::fmt::Display,
     {
         let command: C = read(self.body).await?;
@@ -236,7 +237,7 @@ impl std::fmt::Display for Failed {
 }
 
 /// Has a command carried out whose body goes on behind its first line, on a blocking thread.
-fn streaming<C: Order, W: std::fmt::Display>(
+fn streaming<C: Command, W: std::fmt::Display>(
     call: Call<'_>,
     work: impl FnOnce(C, Feed, &Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
@@ -312,7 +313,7 @@ impl Body for Content {
 }
 
 /// The command in a request's body.
-async fn read<C: Order>(body: Incoming) -> Result<C, Refusal> {
+async fn read<C: Command>(body: Incoming) -> Result<C, Refusal> {
     let body = Limited::new(body, COMMAND_BYTES_MAX).collect().await;
     let body = body
         .map_err(|why| Refusal::Command(why.to_string()))?
@@ -321,7 +322,7 @@ async fn read<C: Order>(body: Incoming) -> Result<C, Refusal> {
 }
 
 /// Has a command carried out on a blocking thread; its events are the answer.
-fn blocking<C: Order, W: std::fmt::Display>(
+fn blocking<C: Command, W: std::fmt::Display>(
     shutdown: &Shutdown,
     work: impl FnOnce(&Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {

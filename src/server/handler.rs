@@ -74,7 +74,7 @@ impl Services {
         match route {
             Route::Page(page) => self.page(caller, page, &conditions, now).await,
             Route::File(file) => self.file(caller, file, &conditions, now).await,
-            Route::Sidecar(wheel) => self.metadata(caller, wheel, &conditions, now).await,
+            Route::Metadata(wheel) => self.metadata(caller, wheel, &conditions, now).await,
             Route::Mirrored(path) => self.mirrored(&path, &conditions, now).await,
             Route::Upload { scope } => {
                 let credential = caller.credential();

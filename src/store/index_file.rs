@@ -15,8 +15,8 @@ use super::error::StoreError;
 use super::index::{self, FoundLine};
 use super::index_bucket::{IndexBucket, RawLine};
 use super::layout::Layout;
+use super::metadata_index::{self, WheelMark};
 use super::pages::{self, PageMeta, PageRecord};
-use super::sidecars::{self, WheelMark};
 use crate::registry::{FileRef, PageRef, Route};
 use crate::simple::Format;
 use crate::values::digest::Digest;
@@ -80,7 +80,7 @@ impl IndexLine {
 }
 
 fn subject(key: &str, line: &FoundLine) -> Option<IndexSubject> {
-    if let Some(wheel) = sidecars::wheel_of(key) {
+    if let Some(wheel) = metadata_index::wheel_of(key) {
         return Some(IndexSubject::Metadata { wheel });
     }
     if let Some((format, page)) = pages::page_of(key) {

@@ -101,7 +101,7 @@ impl Store {
     pub fn forget(&self, line: &IndexLine) -> Result<(), StoreError> {
         match &line.subject {
             IndexSubject::File { file, .. } => self.catalog.forget(file),
-            IndexSubject::Metadata { wheel } => self.sidecars.forget(*wheel),
+            IndexSubject::Metadata { wheel } => self.metadata_index.forget(*wheel),
             IndexSubject::Page { page, format, .. } | IndexSubject::Withdrawn { page, format } => {
                 self.pages.forget(&Route::Page(page.clone()), *format)
             }

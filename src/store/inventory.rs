@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::Store;
 use super::error::StoreError;
 use super::index_file::IndexSubject;
-use super::sidecars::{MetadataOrigin, WheelMark};
+use super::metadata_index::{MetadataOrigin, WheelMark};
 use crate::registry::{FileRef, PageRef};
 use crate::simple::Format;
 use crate::values::digest::Digest;
@@ -89,7 +89,7 @@ impl Store {
         if !file.filename.is_wheel() {
             return None;
         }
-        let fact = self.sidecars.fact(WheelMark::of(file))?;
+        let fact = self.metadata_index.fact(WheelMark::of(file))?;
         let size = self.blob_size(fact.metadata)?;
         Some(HeldMetadata {
             digest: fact.metadata,

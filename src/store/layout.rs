@@ -1,11 +1,11 @@
-//! Every path below the cache folder, drawn once. Nobody else joins one.
+//! Every path below the cache folder, drawn once. No other file joins one.
 //!
 //! ```text
 //! <cache_dir>/
 //!   .lock                                   held exclusively by the daemon
 //!   .control                                its socket for orders
 //!   content-v2/sha256/ab/cd/<60 hex>        blobs, in cacache's layout
-//!   index-v5/…                              cacache's index: the catalogue, the pages, the sidecars
+//!   index-v5/…                              cacache's index: the catalogue, the pages, the metadata
 //!   tmp/                                    cacache's own half-written files
 //!   spool/                                  flights' half-written files
 //!   staging/                                what an import has brought, until all of it is known to be right

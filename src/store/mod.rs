@@ -4,7 +4,7 @@
 //! ```text
 //! spool ──seal──▶ blob (cacache's content layout) ◀── catalogue: address → digest, validators (cacache's index)
 //!   ▲ bytes of a flight      │ open, check, serve            pages: key → body, validator (cacache)
-//!   │                        │                            sidecars: wheel → metadata's digest (cacache's index)
+//!   │                        │                            metadata: wheel → metadata's digest (cacache's index)
 //! ```
 //!
 //! A question to the store is answered present, absent, or an error; never a bool. What is stored
@@ -33,13 +33,13 @@ mod layout;
 mod ledger;
 mod lookup_cache;
 mod maintenance_lock;
+mod metadata_index;
 mod pages;
 mod partial_file;
 mod peek;
 mod reading;
 mod set_name;
 mod sets;
-mod sidecars;
 mod spool;
 mod staging;
 
@@ -63,13 +63,13 @@ pub use index_file::{IndexFile, IndexLine, IndexSubject};
 pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
 pub use ledger::{Ledger, Reservation};
+pub use metadata_index::{MetadataIndex, MetadataOrigin, WheelMark};
 pub use pages::{PageMeta, PageStore};
 pub use partial_file::{Availability, Cause, HELD_BACK_BYTES, PartialFile, ReadSpan};
 pub use peek::{Peek, StoredFile, StoredMetadata, StoredPage};
 pub use reading::ReadEnd;
 pub use set_name::{SetName, SetNameError};
 pub use sets::Sets;
-pub use sidecars::{MetadataOrigin, Sidecars, WheelMark};
 pub use spool::{Checked, SealError, Spool, VerifiedSpool};
 pub use staging::{StagedBlob, Staging};
 
@@ -87,7 +87,7 @@ pub struct Store {
     pub blobs: Arc<Blobs>,
     pub catalog: Catalog,
     pub pages: PageStore,
-    pub sidecars: Arc<Sidecars>,
+    pub metadata_index: Arc<MetadataIndex>,
     pub sets: Sets,
     pub awaited: AwaitedBundles,
     folder: Arc<Folder>,
@@ -141,7 +141,7 @@ impl Store {
             blobs: Arc::new(Blobs::new(Arc::clone(&folder))),
             catalog: Catalog::new(Arc::clone(&folder)),
             pages: PageStore::new(Arc::clone(&folder)),
-            sidecars: Arc::new(Sidecars::new(Arc::clone(&folder))),
+            metadata_index: Arc::new(MetadataIndex::new(Arc::clone(&folder))),
             sets: Sets::new(Arc::clone(&folder)),
             awaited: AwaitedBundles::read(Arc::clone(&folder)),
             folder,
@@ -214,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// When it does not fit, or the folder cannot be written.
-    pub fn keep_sidecar(
+    pub fn keep_metadata(
         &self,
         wheel: WheelMark,
         metadata: &[u8],
@@ -223,7 +223,7 @@ impl Store {
     ) -> Result<Digest, StoreError> {
         let digest = Digest::of(metadata);
         let bytes = metadata.len() as u64;
-        let record = || self.sidecars.record(wheel, digest, bytes, origin);
+        let record = || self.metadata_index.record(wheel, digest, bytes, origin);
         let _writing = self.folder.maintenance.enter(Some(digest));
         // The wheels of one version mostly share one METADATA.
         if self.folder.layout.blob(digest).is_file() {

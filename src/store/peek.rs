@@ -13,8 +13,8 @@ use super::blob;
 use super::catalog::{self, CatalogEntry};
 use super::error::StoreError;
 use super::layout::Layout;
+use super::metadata_index::{self, MetadataOrigin, WheelMark};
 use super::pages::{self, PageMeta};
-use super::sidecars::{self, MetadataOrigin, WheelMark};
 use crate::registry::{FileRef, MirrorPath, Route};
 use crate::simple::Format;
 use crate::values::digest::Digest;
@@ -108,7 +108,7 @@ impl Peek {
     /// # Errors
     /// When the index cannot be read.
     pub fn metadata(&self, wheel: &FileRef) -> Result<Option<StoredMetadata>, StoreError> {
-        let fact = sidecars::read(&self.layout, WheelMark::of(wheel))?;
+        let fact = metadata_index::read(&self.layout, WheelMark::of(wheel))?;
         Ok(fact.map(|fact| StoredMetadata {
             digest: fact.metadata,
             origin: fact.origin,
@@ -185,7 +185,7 @@ mod tests {
                 ..CatalogEntry::default()
             },
         )?;
-        store.keep_sidecar(
+        store.keep_metadata(
             WheelMark::of(&wheel),
             b"Name: a",
             MetadataOrigin::Read,

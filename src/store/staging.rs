@@ -20,7 +20,7 @@ use super::error::StoreError;
 use super::hashed_read::hash_file;
 use super::layout::{make_dir, sync_dir};
 use super::ledger::Reservation;
-use super::sidecars::{MetadataOrigin, WheelMark};
+use super::metadata_index::{MetadataOrigin, WheelMark};
 use crate::registry::FileRef;
 use crate::values::digest::{Digest, Hasher};
 
@@ -199,7 +199,9 @@ impl Staging {
         }
         for (wheel, digest, size, origin) in metadata {
             let wheel = WheelMark::of(wheel);
-            store.sidecars.record(wheel, *digest, *size, *origin)?;
+            store
+                .metadata_index
+                .record(wheel, *digest, *size, *origin)?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ use crate::values::clock;
 /// Redirects followed for one page or file.
 const HOPS_MAX: usize = 5;
 
-/// The largest body that is passed on whole: a sidecar.
+/// The largest body that is passed on whole: a metadata file.
 const PASSED_BYTES_MAX: usize = 4 << 20;
 
 pub struct Mirror {

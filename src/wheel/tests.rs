@@ -1,4 +1,4 @@
-//! Wheels as they are, and wheels as somebody would make them who wants to be misread.
+//! Wheels as they are, and wheels made to be misread.
 
 use std::convert::Infallible;
 

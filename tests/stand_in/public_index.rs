@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::wheel::md5_hex;
 use crate::support::{
-    Door, Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,
+    CoreMetadata, Door, Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Validators,
 };
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
@@ -189,7 +189,7 @@ fn every_kind_of_link_leads_to_its_file() {
 }
 
 #[test]
-fn hashes_and_sidecars_are_as_wanted() {
+fn hashes_and_core_metadata_are_as_wanted() {
     let wheel = gizmo();
     let index = PublicIndex::builder()
         .offering(Offer::from(&wheel).hashes(Hashes::Md5))
@@ -201,27 +201,28 @@ fn hashes_and_sidecars_are_as_wanted() {
     );
     assert_eq!(md5_hex(b"abc"), "900150983cd24fb0d6963f7d28e17f72");
     let link = file()["url"].as_str().expect("a URL").to_owned();
-    for (sidecar, there, said) in [
-        (Sidecar::None, 404, serde_json::json!(false)),
-        (Sidecar::True, 200, serde_json::json!(true)),
+    for (core_metadata, there, said) in [
+        (CoreMetadata::None, 404, serde_json::json!(false)),
+        (CoreMetadata::True, 200, serde_json::json!(true)),
         (
-            Sidecar::WrongHash,
+            CoreMetadata::WrongHash,
             200,
             serde_json::json!({"sha256": sha256_hex(b"something else")}),
         ),
         (
-            Sidecar::Missing,
+            CoreMetadata::Missing,
             404,
             serde_json::json!({"sha256": sha256_hex(&wheel.metadata)}),
         ),
     ] {
-        index.change(|catalogue| catalogue.offer_mut(&wheel.filename).sidecar = sidecar);
+        index
+            .change(|catalogue| catalogue.offer_mut(&wheel.filename).core_metadata = core_metadata);
         assert_eq!(
             follow(&index, &format!("{link}.metadata")).status,
             there,
-            "{sidecar:?}"
+            "{core_metadata:?}"
         );
-        assert_eq!(file()["core-metadata"], said, "{sidecar:?}");
+        assert_eq!(file()["core-metadata"], said, "{core_metadata:?}");
     }
     index.change(|catalogue| catalogue.offer_mut(&wheel.filename).hashes = Hashes::None);
     assert_eq!(file()["hashes"], serde_json::json!({}));

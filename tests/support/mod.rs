@@ -93,7 +93,7 @@ pub use self::isolated::Isolated;
 pub use self::larder::Larder;
 pub use self::proxy::Proxy;
 pub use self::public_index::{
-    Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Sidecar, Validators,
+    CoreMetadata, Formats, Hashes, Links, Offer, ProjectStatus, PublicIndex, Validators,
 };
 pub use self::python::{Outcome, Workbench};
 pub use self::reply::{Ending, Reply};

@@ -1,6 +1,6 @@
-//! Why an order about the store was not carried out to its end.
+//! Why a command about the store was not carried out to its end.
 //!
-//! Must not know which order.
+//! Must not know which command.
 
 use crate::control::Gone;
 use crate::store::StoreError;
@@ -11,7 +11,7 @@ pub enum MaintenanceError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Gone(#[from] Gone),
-    /// The order is to blame.
+    /// The command is to blame.
     #[error("{0}")]
-    Order(String),
+    Command(String),
 }

@@ -36,7 +36,7 @@ pub(super) struct Collection<'a> {
     /// Files that stay, whatever else is said of them.
     pub kept: &'a HashSet<Digest>,
     pub now: SystemTime,
-    pub order: Gc,
+    pub command: Gc,
 }
 
 impl Collection<'_> {
@@ -46,7 +46,7 @@ impl Collection<'_> {
 
     fn watched(&self, out: &Reporter<Cleared>) -> Result<(), MaintenanceError> {
         let mut sum = ClearedSummary {
-            dry_run: self.order.dry_run,
+            dry_run: self.command.dry_run,
             ..ClearedSummary::default()
         };
         let blobs = self.store.every_blob()?;
@@ -83,7 +83,7 @@ impl Collection<'_> {
             .now
             .checked_sub(QUARANTINE_KEPT)
             .unwrap_or(SystemTime::UNIX_EPOCH);
-        sum.quarantine = amount(self.store.clear_quarantine(until, self.order.dry_run)?);
+        sum.quarantine = amount(self.store.clear_quarantine(until, self.command.dry_run)?);
         self.shorten(&mut sum, out)?;
         Ok(out.tell(Cleared::Summary(sum))?)
     }
@@ -110,7 +110,7 @@ impl Collection<'_> {
                     referenced.insert(line.digest);
                     continue;
                 };
-                if !self.order.dry_run {
+                if !self.command.dry_run {
                     self.store.forget(line)?;
                 }
                 sum.lines += 1;
@@ -130,7 +130,7 @@ impl Collection<'_> {
 
     /// Whether it is, or would be, gone.
     fn take(&self, blob: &StoredBlob, sum: &mut ClearedSummary) -> Result<bool, MaintenanceError> {
-        if self.order.dry_run {
+        if self.command.dry_run {
             return Ok(true);
         }
         if sum.skipped >= SKIPPED_MAX {
@@ -159,7 +159,7 @@ impl Collection<'_> {
             if !out.is_wanted() {
                 return Err(crate::control::Gone.into());
             }
-            if self.order.dry_run {
+            if self.command.dry_run {
                 sum.index.add(file.wasted_bytes);
                 return Ok(());
             }

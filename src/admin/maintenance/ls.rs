@@ -27,7 +27,7 @@ impl Filter {
             (Some(scope), Ok(names)) => Ok(Self::Either(scope, names)),
             (Some(scope), Err(_)) => Ok(Self::Scope(scope)),
             (None, Ok(names)) => Ok(Self::Names(names)),
-            (None, Err(why)) => Err(MaintenanceError::Order(format!(
+            (None, Err(why)) => Err(MaintenanceError::Command(format!(
                 "\"{what}\" is neither a scope such as projects/42 nor a name: {why}"
             ))),
         }
@@ -46,10 +46,10 @@ impl Filter {
 
 pub(super) fn run(
     store: &Store,
-    order: &Ls,
+    command: &Ls,
     out: &Reporter<Listed>,
 ) -> Result<(), MaintenanceError> {
-    let filter = Filter::read(order.what.as_deref())?;
+    let filter = Filter::read(command.what.as_deref())?;
     let census = Census::take(store)?;
     store.every_line(|index| {
         for line in &index.lines {
@@ -109,7 +109,7 @@ mod tests {
         }
         assert!(matches!(
             Filter::read(Some("a/b")),
-            Err(MaintenanceError::Order(_))
+            Err(MaintenanceError::Command(_))
         ));
     }
 }

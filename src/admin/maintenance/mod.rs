@@ -27,8 +27,8 @@ use crate::index::Pages;
 use crate::store::{Store, StoreError};
 pub use error::MaintenanceError;
 
-/// Obeys the orders about the store. All methods that are not `async` block: run them on a blocking
-/// thread.
+/// Carries out the commands about the store. All methods that are not `async` block: run them on a
+/// blocking thread.
 pub struct Maintenance {
     store: Arc<Store>,
     pages: Arc<Pages>,
@@ -57,9 +57,9 @@ impl Maintenance {
     /// Tells each file that is known.
     ///
     /// # Errors
-    /// When the folder cannot be read, or the order names nothing that could be.
-    pub fn ls(&self, order: &Ls, out: &Reporter<Listed>) -> Result<(), MaintenanceError> {
-        ls::run(&self.store, order, out)
+    /// When the folder cannot be read, or the command names nothing that could be.
+    pub fn ls(&self, command: &Ls, out: &Reporter<Listed>) -> Result<(), MaintenanceError> {
+        ls::run(&self.store, command, out)
     }
 
     /// Hashes everything again, and sets aside what is wrong.
@@ -77,7 +77,7 @@ impl Maintenance {
     /// When the folder cannot be read or written.
     pub fn gc(
         &self,
-        order: Gc,
+        command: Gc,
         now: SystemTime,
         out: &Reporter<Cleared>,
     ) -> Result<(), MaintenanceError> {
@@ -89,7 +89,7 @@ impl Maintenance {
             is_served: &is_served,
             kept,
             now,
-            order,
+            command,
         }
         .run(out)
     }
@@ -97,11 +97,11 @@ impl Maintenance {
     /// Removes what is named, and all pages from memory.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, or the order names nothing that could be.
-    pub fn purge(&self, order: &Purge, out: &Reporter<Purged>) -> Result<(), MaintenanceError> {
+    /// When the folder cannot be read or written, or the command names nothing that could be.
+    pub fn purge(&self, command: &Purge, out: &Reporter<Purged>) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
-        let purged = purge::run(&self.store, order, out);
-        if !order.dry_run {
+        let purged = purge::run(&self.store, command, out);
+        if !command.dry_run {
             self.pages.forget();
         }
         purged
@@ -111,16 +111,16 @@ impl Maintenance {
     /// shows a credential.
     ///
     /// # Errors
-    /// When the folder cannot be read, or the order names nothing that could be.
+    /// When the folder cannot be read, or the command names nothing that could be.
     pub async fn refresh(
         &self,
-        order: Refresh,
+        command: Refresh,
         caller: &Caller,
         out: &Reporter<Refreshed>,
     ) -> Result<(), MaintenanceError> {
         let store = Arc::clone(&self.store);
         let pages = Arc::clone(&self.pages);
-        let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &order));
+        let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &command));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
         refresh::run(&self.pages, wanted, caller, out).await
     }

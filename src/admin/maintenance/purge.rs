@@ -27,7 +27,7 @@ enum PurgeTarget {
 impl PurgeTarget {
     fn read(what: &Purgeable) -> Result<Self, MaintenanceError> {
         let wrong =
-            |text: &str, form: &str| MaintenanceError::Order(format!("\"{text}\" is not {form}"));
+            |text: &str, form: &str| MaintenanceError::Command(format!("\"{text}\" is not {form}"));
         Ok(match what {
             Purgeable::All => Self::All,
             Purgeable::Sha256(text) => {
@@ -39,7 +39,7 @@ impl PurgeTarget {
             ),
             Purgeable::Address(text) => match Route::from_path(text) {
                 Ok(Route::Mirrored(path)) => Self::Path(path),
-                Ok(route @ (Route::Page(_) | Route::File(_) | Route::Sidecar(_))) => {
+                Ok(route @ (Route::Page(_) | Route::File(_) | Route::Metadata(_))) => {
                     Self::Route(route)
                 }
                 Ok(_) | Err(_) => return Err(wrong(text, "the address of a page or a file")),
@@ -73,7 +73,7 @@ impl PurgeTarget {
     /// The wheel whose metadata is meant, whether or not anything is known of the wheel.
     fn wheel(&self) -> Option<WheelMark> {
         match self {
-            Self::Route(Route::File(file) | Route::Sidecar(file)) => Some(WheelMark::of(file)),
+            Self::Route(Route::File(file) | Route::Metadata(file)) => Some(WheelMark::of(file)),
             Self::Path(path) => {
                 // The mark is the address's; the digest has no part in it.
                 let path = path.metadata_of().unwrap_or_else(|| path.clone());
@@ -86,14 +86,14 @@ impl PurgeTarget {
 
 pub(super) fn run(
     store: &Store,
-    order: &Purge,
+    command: &Purge,
     out: &Reporter<Purged>,
 ) -> Result<(), MaintenanceError> {
-    let target = PurgeTarget::read(&order.what)?;
+    let target = PurgeTarget::read(&command.what)?;
     let mut purge = PurgeRun {
         store,
         target,
-        dry_run: order.dry_run,
+        dry_run: command.dry_run,
         out,
         lines: 0,
         taken: HashSet::new(),

@@ -1,4 +1,4 @@
-//! `refresh`: pages fetched again because an operator orders it.
+//! `refresh`: pages fetched again because an operator asks for it.
 //!
 //! Owns which pages are meant. A mirror is asked anonymously, GitLab with the operator's
 //! credential; without one GitLab is not asked now, and the page's next request asks. Must not know
@@ -25,7 +25,7 @@ enum RefreshTarget {
 impl RefreshTarget {
     fn read(what: &Refreshable) -> Result<Self, MaintenanceError> {
         let wrong =
-            |text: &str, form: &str| MaintenanceError::Order(format!("\"{text}\" is not {form}"));
+            |text: &str, form: &str| MaintenanceError::Command(format!("\"{text}\" is not {form}"));
         match what {
             Refreshable::Project { scope, project } => {
                 let name =
@@ -52,14 +52,14 @@ impl RefreshTarget {
 pub(super) fn pages(
     store: &Store,
     pages: &Pages,
-    order: &Refresh,
+    command: &Refresh,
 ) -> Result<Vec<PageRef>, MaintenanceError> {
-    let name = match RefreshTarget::read(&order.what)? {
+    let name = match RefreshTarget::read(&command.what)? {
         RefreshTarget::Page(page) if pages.serves(&page.scope) => return Ok(vec![page]),
         RefreshTarget::Page(page) => {
             let scope = page.scope;
             let why = format!("there is no mirror {scope} in the configuration");
-            return Err(MaintenanceError::Order(why));
+            return Err(MaintenanceError::Command(why));
         }
         RefreshTarget::Everywhere(name) => name,
     };
@@ -77,7 +77,7 @@ pub(super) fn pages(
         Ok(())
     })?;
     if found.is_empty() {
-        return Err(MaintenanceError::Order(format!(
+        return Err(MaintenanceError::Command(format!(
             "no page of {name} is stored: say whose it is, with --from projects/42, groups/acme or a mirror's name"
         )));
     }
@@ -121,7 +121,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// What the order's client is told of one page.
+/// What the command's client is told of one page.
 struct Outcome {
     changes: Vec<(String, FileChange)>,
     end: PageRefresh,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BundleService;
 use crate::airgap::bundle::{FileLine, MetadataLine};
-use crate::control::{Gone, Order, Reporter};
+use crate::control::{Command, Gone, Reporter};
 use crate::registry::{MirrorPath, PageRef, Route};
 use crate::simple::{ListingFile, ProjectListing, file_version, project_candidates};
 use crate::store::{
@@ -30,7 +30,7 @@ pub struct Export {
     pub set: Option<String>,
 }
 
-impl Order for Export {
+impl Command for Export {
     const NAME: &'static str = "export";
     type Event = Exported;
 }
@@ -79,7 +79,7 @@ impl BundleService {
     ///
     /// # Errors
     /// When the set is none, or not whole; when the folder cannot be read.
-    pub fn export(&self, order: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
+    pub fn export(&self, command: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
         let holdings = self.store.inventory()?;
         let mut held = BTreeMap::new();
         let mut published = BTreeMap::new();
@@ -92,7 +92,7 @@ impl BundleService {
             }
         }
         let known: HashSet<&PageRef> = holdings.pages.iter().map(|(page, _)| page).collect();
-        let set = order.set.as_deref().map(SetName::parse).transpose()?;
+        let set = command.set.as_deref().map(SetName::parse).transpose()?;
         if let Some(set) = &set {
             self.keep_set(set, &mut held, &published)?;
         }

@@ -18,7 +18,7 @@ use super::{BundleService, block_on};
 use crate::airgap::bundle::{
     BundleError, BundleReader, Description, FileLine, Item, Manifest, Part, VerifiedFront, items,
 };
-use crate::control::Order;
+use crate::control::Command;
 use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{Conflict, Format, ProjectListing};
@@ -26,7 +26,7 @@ use crate::store::{MetadataOrigin, PageMeta, Staging, StoreError};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
-/// How a bundle is to be taken; the first line of the order's body, before the bundle.
+/// How a bundle is to be taken; the first line of the command's body, before the bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
@@ -37,7 +37,7 @@ pub struct Import {
     pub unsigned: bool,
 }
 
-impl Order for Import {
+impl Command for Import {
     const NAME: &'static str = "import";
     type Event = Imported;
 }
@@ -111,7 +111,7 @@ impl BundleService {
     /// [`ImportError`], naming the item.
     pub fn import(
         &self,
-        order: Import,
+        command: Import,
         bundle: impl Read,
         is_wanted: impl Fn() -> bool,
     ) -> Result<Imported, ImportError> {
@@ -120,7 +120,7 @@ impl BundleService {
         let carried: Vec<Item> = items(&front.manifest, Some(part.number)).collect();
         self.find_base(&front)?;
         let mut staging = self.store.stage(self.new_bytes(&carried))?;
-        let signed = self.check_signature(order, &front)?;
+        let signed = self.check_signature(command, &front)?;
         let taken = self.take_items(&carried, &mut reader, &front, &mut staging, is_wanted)?;
         reader.finish()?;
 
@@ -143,7 +143,7 @@ impl BundleService {
             awaited_blobs,
             awaited_parts: awaited_parts.into_iter().collect(),
         };
-        if !order.check {
+        if !command.check {
             self.keep(staging, &front, taken.pages, &imported)?;
         }
         Ok(imported)
@@ -241,7 +241,7 @@ impl BundleService {
     }
 
     /// Whether one of the configured keys signed it.
-    fn check_signature(&self, order: Import, front: &VerifiedFront) -> Result<bool, ImportError> {
+    fn check_signature(&self, command: Import, front: &VerifiedFront) -> Result<bool, ImportError> {
         match (&front.signature, &self.allowed_signers) {
             (Some(armored), Some(keys)) => {
                 signature::verify(&front.sums, armored, keys)?;
@@ -251,7 +251,7 @@ impl BundleService {
                 signature::look_over(&front.sums, armored)?;
                 Ok(false)
             }
-            (None, Some(_)) if !order.unsigned => Err(SignatureError::Unsigned.into()),
+            (None, Some(_)) if !command.unsigned => Err(SignatureError::Unsigned.into()),
             (None, _) => Ok(false),
         }
     }

@@ -1,6 +1,6 @@
-//! The daemon's side of the gap: what it is made of, and what all its orders share.
+//! The daemon's side of the gap: what it is made of, and what all its commands share.
 //!
-//! Must not know how orders and bytes travel. All methods block.
+//! Must not know how commands and bytes travel. All methods block.
 
 mod allowed_signers;
 mod config;

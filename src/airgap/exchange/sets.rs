@@ -1,6 +1,6 @@
 //! `set`: which files a named set has.
 //!
-//! The order's body is a line of JSON, then a line for each file: its sha256, two spaces, its
+//! The command's body is a line of JSON, then a line for each file: its sha256, two spaces, its
 //! address. Must not know how sets are stored.
 
 use std::io;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BundleService;
 use super::feed::Feed;
-use crate::control::Order;
+use crate::control::Command;
 use crate::registry::{FileRef, Route};
 use crate::store::{SetName, SetNameError, StoreError};
 use crate::values::digest::Digest;
@@ -28,7 +28,7 @@ pub struct WriteSet {
     pub files: usize,
 }
 
-impl Order for WriteSet {
+impl Command for WriteSet {
     const NAME: &'static str = "set";
     type Event = Recorded;
 }
@@ -51,14 +51,14 @@ pub enum SetError {
     Store(#[from] StoreError),
 }
 
-/// The body of the order that writes a set of these files, as sha256 and address.
+/// The body of the command that writes a set of these files, as sha256 and address.
 pub fn set_body(name: &SetName, replace: bool, files: &[(Digest, String)]) -> String {
-    let order = WriteSet {
+    let command = WriteSet {
         name: name.to_string(),
         replace,
         files: files.len(),
     };
-    let first = serde_json::to_string(&order).unwrap_or_default();
+    let first = serde_json::to_string(&command).unwrap_or_default();
     let mut body = first + "\n";
     for (sum, address) in files {
         body += &format!("{sum}  {address}\n");
@@ -71,15 +71,15 @@ impl BundleService {
     ///
     /// # Errors
     /// When the body is no list of files; then the set stays as it was.
-    pub fn write_set(&self, order: &WriteSet, body: &mut Feed) -> Result<Recorded, SetError> {
-        let name = SetName::parse(&order.name)?;
+    pub fn write_set(&self, command: &WriteSet, body: &mut Feed) -> Result<Recorded, SetError> {
+        let name = SetName::parse(&command.name)?;
         let mut files = Vec::new();
-        for number in 1..=order.files {
+        for number in 1..=command.files {
             let line = body.line(LINE_BYTES_MAX)?;
             files.push(file_of(&line).ok_or(SetError::Line(number))?);
         }
         let sets = &self.store.sets;
-        let files = if order.replace {
+        let files = if command.replace {
             sets.replace(&name, &files)
         } else {
             sets.add(&name, &files)

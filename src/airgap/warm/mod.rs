@@ -197,10 +197,10 @@ impl<D: DaemonClient> Warm<D> {
             }
         };
         if file.metadata != MetadataOffer::Absent
-            && let Some(sidecar) = sidecar(file)
+            && let Some(metadata_route) = metadata_route(file)
             && !self.metadata_is_held(file).await
         {
-            let metadata = self.asker.file(&sidecar, |_| (), |_| ()).await;
+            let metadata = self.asker.file(&metadata_route, |_| (), |_| ()).await;
             metadata.map_err(|why| Absence::Fetch(format!("its metadata: {why}")))?;
         }
         Ok(here)
@@ -354,9 +354,9 @@ fn file_ref(peek: &Peek, route: &Route, sha256: Option<Digest>) -> Option<FileRe
     }
 }
 
-fn sidecar(file: &Planned) -> Option<Route> {
+fn metadata_route(file: &Planned) -> Option<Route> {
     match &file.route {
-        Route::File(wheel) => Some(Route::Sidecar(wheel.clone())),
+        Route::File(wheel) => Some(Route::Metadata(wheel.clone())),
         Route::Mirrored(path) => path.metadata().map(Route::Mirrored),
         _ => None,
     }

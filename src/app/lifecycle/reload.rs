@@ -51,7 +51,7 @@ impl App {
             .await
             .map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
         let (config, gitlab, services, waiting) = made?;
-        // Untouched if the configuration says what it said: an order may have changed it for a
+        // Untouched if the configuration says what it said: a command may have changed it for a
         // while.
         if config.log.level != self.config.log.level
             && let Some(log) = LogLevel::of_process()

@@ -50,7 +50,7 @@ pub(super) async fn examine(context: &CommandContext, limit: Duration) -> Vec<Fi
 
 async fn speak(client: &Client) -> Result<(Identity, u16, String), String> {
     let told = |why: ClientError| why.to_string();
-    let mut events = client.order(&About {}).await.map_err(told)?;
+    let mut events = client.run(&About {}).await.map_err(told)?;
     let identity = events
         .next()
         .await

@@ -76,7 +76,7 @@ fn look(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
             Found::default()
         }
         Route::File(file) => of_file(file, peek)?,
-        Route::Sidecar(wheel) => of_metadata(wheel, peek)?,
+        Route::Metadata(wheel) => of_metadata(wheel, peek)?,
         Route::Mirrored(path) => match (path.metadata_of(), at(path, peek)?) {
             (_, Some(file)) => of_file(&file, peek)?,
             (Some(wheel), None) => match at(&wheel, peek)? {

@@ -53,7 +53,7 @@ pub(super) fn apply(
     if let Route::Page(page) = route {
         page_rules(explanation, page, format, context);
     }
-    if matches!(route, Route::Sidecar(_)) || explanation.route == "metadata" {
+    if matches!(route, Route::Metadata(_)) || explanation.route == "metadata" {
         let generate = context.metadata.generate;
         let made = if generate { "is made" } else { "is not made" };
         explanation.rules.push(format!(
@@ -199,7 +199,7 @@ pub(super) fn private_name(route: &Route, context: &CommandContext) -> Option<Pr
                 .next()
         }
         Route::File(_)
-        | Route::Sidecar(_)
+        | Route::Metadata(_)
         | Route::Upload { .. }
         | Route::ProjectPage(_)
         | Route::Admin(_) => None,
@@ -224,7 +224,9 @@ pub(super) fn what(route: &Route) -> String {
         }) => format!("the page of {name} in {whose}"),
         Route::Page(_) => format!("the list of projects of {whose}"),
         Route::File(file) => format!("the file {} of {whose}", file.filename),
-        Route::Sidecar(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename),
+        Route::Metadata(wheel) => {
+            format!("the metadata (PEP 658) of {} of {whose}", wheel.filename)
+        }
         Route::Mirrored(path) => match path.metadata_of() {
             Some(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename()),
             None => format!("the file {} of {whose}", path.filename()),

@@ -24,7 +24,7 @@ pub(super) fn look(
     let told = match route {
         Route::Page(_) => pages(route, peek),
         Route::File(file) => found_file(file, peek),
-        Route::Sidecar(wheel) => found_metadata(wheel, peek),
+        Route::Metadata(wheel) => found_metadata(wheel, peek),
         Route::Mirrored(path) => mirrored(explanation, path, context, peek),
         Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => Ok(Vec::new()),
     };

@@ -1,4 +1,4 @@
-//! Writing down, under a name, which files belong together: one order to the daemon.
+//! Writing down, under a name, which files belong together: one command to the daemon.
 //!
 //! Must not know why they do.
 

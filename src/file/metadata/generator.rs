@@ -97,7 +97,7 @@ impl MetadataGenerator {
     pub async fn known(&self, file: &FileRef) -> Option<Digest> {
         let store = Arc::clone(&self.store);
         let mark = WheelMark::of(file);
-        let found = tokio::task::spawn_blocking(move || store.sidecars.find(mark)).await;
+        let found = tokio::task::spawn_blocking(move || store.metadata_index.find(mark)).await;
         found.ok().flatten()
     }
 
@@ -119,11 +119,11 @@ impl MetadataGenerator {
                 let now = clock::now();
                 let kept = self
                     .store
-                    .keep_sidecar(mark, &metadata, MetadataOrigin::Verified, now);
+                    .keep_metadata(mark, &metadata, MetadataOrigin::Verified, now);
                 Ok(kept?)
             }
             Err(why) => {
-                self.store.sidecars.retract(mark)?;
+                self.store.metadata_index.retract(mark)?;
                 Err(why.into())
             }
         }
@@ -179,7 +179,7 @@ impl MetadataGenerator {
         let mark = WheelMark::of(file);
         let metadata = Bytes::from(metadata);
         let kept = metadata.clone();
-        let keep = move || store.keep_sidecar(mark, &kept, MetadataOrigin::Read, clock::now());
+        let keep = move || store.keep_metadata(mark, &kept, MetadataOrigin::Read, clock::now());
         let kept = tokio::task::spawn_blocking(keep)
             .await
             .unwrap_or(Err(StoreError::Interrupted));

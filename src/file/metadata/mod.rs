@@ -331,7 +331,7 @@ impl Files {
     }
 
     async fn upstream_metadata(&self, request: &FileRequest) -> Result<FileReply, FileError> {
-        let route = Route::Sidecar(request.file.clone());
+        let route = Route::Metadata(request.file.clone());
         let ask = UpstreamRequest::by(&route, &request.caller);
         Ok(FileReply::PassThrough(self.upstream.pass(&ask).await?))
     }

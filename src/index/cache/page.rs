@@ -20,7 +20,7 @@ use crate::index::rewrite::link_policy::Collected;
 use crate::index::rewrite::mirror_files::{MirrorFile, MirrorFiles};
 use crate::registry::{FileRef, MirrorPath, Scope};
 use crate::simple::{Format, annotate};
-use crate::store::{Sidecars, WheelMark};
+use crate::store::{MetadataIndex, WheelMark};
 use crate::upstream::Validators;
 
 /// Scopes that one page's links may name; GitLab's pages name one.
@@ -76,7 +76,7 @@ impl Page {
     /// Adds what is known and compresses: run it on a blocking thread.
     pub fn prepare(
         rewritten: RewrittenPage,
-        sidecars: &Sidecars,
+        metadata_index: &MetadataIndex,
         prefetch_max: usize,
         now: Instant,
     ) -> Result<Self, PageError> {
@@ -92,8 +92,8 @@ impl Page {
             return Err(PageError::Internal);
         }
         let marks: Box<[_]> = marks.into_iter().zip(collected.marked).collect();
-        let generation = sidecars.generation();
-        let forms = Representations::prepare(annotated(format, &body, &marks, sidecars))?;
+        let generation = metadata_index.generation();
+        let forms = Representations::prepare(annotated(format, &body, &marks, metadata_index))?;
         Ok(Self {
             format,
             source,
@@ -122,23 +122,27 @@ impl Page {
     /// Looks whether metadata of its wheels has become known since it was last looked for. Returns
     /// when that is done, or after `LOOK_WAIT`: a resolver gets what is known now, and need not
     /// ask twice.
-    pub async fn annotate_again(self: &Arc<Self>, sidecars: &Arc<Sidecars>, now: Instant) {
+    pub async fn annotate_again(
+        self: &Arc<Self>,
+        metadata_index: &Arc<MetadataIndex>,
+        now: Instant,
+    ) {
         if self.marks.is_empty() {
             return;
         }
         let due = {
             let shown = self.shown.lock();
-            shown.generation != sidecars.generation()
+            shown.generation != metadata_index.generation()
                 && now.saturating_duration_since(shown.looked) >= LOOK_EVERY
         };
         if !due || self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
         let this = Arc::clone(self);
-        let sidecars = Arc::clone(sidecars);
+        let metadata_index = Arc::clone(metadata_index);
         let look = tokio::task::spawn_blocking(move || {
-            let generation = sidecars.generation();
-            let body = annotated(this.format, &this.body, &this.marks, &sidecars);
+            let generation = metadata_index.generation();
+            let body = annotated(this.format, &this.body, &this.marks, &metadata_index);
             let known = this.forms();
             let forms = if known.is_of(&body) {
                 Ok(known)
@@ -212,11 +216,11 @@ fn annotated(
     format: Format,
     body: &Bytes,
     marks: &[(u64, WheelMark)],
-    sidecars: &Sidecars,
+    metadata_index: &MetadataIndex,
 ) -> Bytes {
     let known: Vec<_> = marks
         .iter()
-        .filter_map(|(offset, wheel)| Some((*offset, sidecars.find(*wheel)?)))
+        .filter_map(|(offset, wheel)| Some((*offset, metadata_index.find(*wheel)?)))
         .collect();
     if known.is_empty() {
         body.clone()

@@ -28,7 +28,7 @@ use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::{PageRef, Scope, ScopeKind};
-use crate::store::{Holdings, PageStore, Sidecars};
+use crate::store::{Holdings, MetadataIndex, PageStore};
 use crate::upstream::{PassThrough, Upstream};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
@@ -87,7 +87,7 @@ pub struct PageDependencies {
     pub upstream: Arc<Upstream>,
     pub access: Arc<Access>,
     pub page_store: PageStore,
-    pub sidecars: Arc<Sidecars>,
+    pub metadata_index: Arc<MetadataIndex>,
     /// Wheels of a page whose metadata is read before a client asks for it.
     pub prefetch: usize,
     /// What changed through this process.
@@ -172,7 +172,7 @@ impl Fetcher {
 
     /// Lets a page that is about to be shown find out about new metadata.
     pub async fn annotate(&self, page: &Arc<Page>) {
-        page.annotate_again(&self.dependencies.sidecars, clock::now())
+        page.annotate_again(&self.dependencies.metadata_index, clock::now())
             .await;
     }
 

@@ -100,9 +100,9 @@ impl Fetcher {
                 "files younger than min_age are left out of a page"
             );
         }
-        let sidecars = Arc::clone(&self.dependencies.sidecars);
+        let metadata_index = Arc::clone(&self.dependencies.metadata_index);
         let prefetch = self.dependencies.prefetch;
-        let prepare = move || Page::prepare(rewritten, &sidecars, prefetch, clock::now());
+        let prepare = move || Page::prepare(rewritten, &metadata_index, prefetch, clock::now());
         let page = tokio::task::spawn_blocking(prepare).await;
         Ok(Arc::new(page.map_err(|_| PageError::Internal)??))
     }

@@ -283,7 +283,7 @@ async fn a_path_below_no_prefix_is_not_there_and_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn a_sidecar_passes_and_says_nothing_of_the_mirror() {
+async fn metadata_passes_and_says_nothing_of_the_mirror() {
     let index =
         Server::start(|_| answer("200 OK", "Set-Cookie: x=1\r\n", "Metadata-Version: 2.1\n"));
     let mirror = mirror(&config(&index));

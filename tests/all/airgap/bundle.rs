@@ -437,7 +437,7 @@ fn a_set_is_exported_alone_and_only_whole() {
             "{{\"name\":{name:?},\"replace\":false,\"files\":{}}}\n{lines}",
             artifacts.len()
         );
-        order(&near.cache_dir(), "set", body.as_bytes())
+        command(&near.cache_dir(), "set", body.as_bytes())
     };
     let answer = write_set("web", &[&one]);
     assert!(
@@ -477,8 +477,8 @@ fn a_set_is_exported_alone_and_only_whole() {
     );
 }
 
-/// Gives an order whose body is a stream, over a daemon's socket; the whole answer.
-pub fn order(cache: &Path, name: &str, body: &[u8]) -> String {
+/// Gives a command whose body is a stream, over a daemon's socket; the whole answer.
+pub fn command(cache: &Path, name: &str, body: &[u8]) -> String {
     let mut stream = UnixStream::connect(cache.join(".control")).expect("a daemon that listens");
     let length = body.len();
     let head = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::airgap::bundle::{Machine, order, path_in, refused, warmed, well, wheel};
+use crate::airgap::bundle::{Machine, command, path_in, refused, warmed, well, wheel};
 use crate::support::gitlab::GitLab;
 use crate::support::larder::Larder;
 use crate::support::wheel::sha256_hex;
@@ -44,7 +44,7 @@ fn every_flipped_byte_is_refused_by_name_and_changes_nothing() {
     let before = snapshot(&far.cache_dir());
     let import = |bundle: &[u8]| {
         let body = [b"{\"check\":false,\"unsigned\":false}\n", bundle].concat();
-        order(&far.cache_dir(), "import", &body)
+        command(&far.cache_dir(), "import", &body)
     };
     let items = [
         "bundle.json",

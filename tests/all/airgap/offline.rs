@@ -279,9 +279,9 @@ fn r33_every_route_says_what_is_held_and_asks_nobody() {
                 304
             );
             assert_eq!(client.get_range(&path, "bytes=9999999-").status, 416);
-            let sidecar = client.get(&format!("{path}.metadata"));
+            let core_metadata = client.get(&format!("{path}.metadata"));
             assert!(
-                sidecar.expect(200).starts_with(b"Metadata-Version"),
+                core_metadata.expect(200).starts_with(b"Metadata-Version"),
                 "{path}"
             );
         }
@@ -546,7 +546,7 @@ fn a_page_follows_the_store() {
         upstream: Arc::new(upstream.offline(true)),
         access: Arc::new(access),
         page_store: store.pages.clone(),
-        sidecars: Arc::clone(&store.sidecars),
+        metadata_index: Arc::clone(&store.metadata_index),
         prefetch: 0,
         changes: Arc::default(),
         held: Some(store.holdings()),

@@ -1,4 +1,4 @@
-//! The control socket: who may give orders, where, and that a command finds the daemon or becomes
+//! The control socket: who may give commands, where, and that a command finds the daemon or becomes
 //! it.
 
 use std::io::{Read, Write};
@@ -25,8 +25,8 @@ fn over_socket(larder: &Larder, head: &str) -> String {
 #[test]
 fn orders_are_taken_over_the_socket_and_nowhere_else() {
     let larder = Larder::start(&GitLab::start());
-    let order = "POST /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
-    let answer = over_socket(&larder, order);
+    let command = "POST /-/control/stats HTTP/1.1\r\nhost: larder\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    let answer = over_socket(&larder, command);
     assert!(
         answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"budget_bytes\""),
         "{answer}"
@@ -41,9 +41,9 @@ fn orders_are_taken_over_the_socket_and_nowhere_else() {
         .post("/-/control/stats", "application/json", b"{}");
     assert_eq!(reply.status, 404, "{}", reply.text());
 
-    let unknown = over_socket(&larder, &order.replace("stats", "nothing"));
+    let unknown = over_socket(&larder, &command.replace("stats", "nothing"));
     assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
-    let unread = over_socket(&larder, &order.replace("{}", "{x"));
+    let unread = over_socket(&larder, &command.replace("{}", "{x"));
     assert!(unread.starts_with("HTTP/1.1 400 "), "{unread}");
     let looked = over_socket(
         &larder,

@@ -157,10 +157,10 @@ fn a_file_is_explained_held_and_not() {
         0,
         &[&size, "200", "from the cache; upstream was not asked"],
     );
-    let sidecar = format!("{address}.metadata");
+    let core_metadata = format!("{address}.metadata");
     let made = eventually(
         &larder,
-        &[&sidecar, "--token-file", &credential],
+        &[&core_metadata, "--token-file", &credential],
         "whose sha256 agreed",
     );
     says(

@@ -6,8 +6,8 @@ use crate::common::mirror::{
     AHEAD, FORMATS, HTML, JSON, file, get_as, larder, listed, metadata, page,
 };
 use crate::support::{
-    Act, Artifact, Client, Distribution, Formats, GitLab, Hashes, Kind, Larder, Links, Offer,
-    PublicIndex, Sidecar, path, token,
+    Act, Artifact, Client, CoreMetadata, Distribution, Formats, GitLab, Hashes, Kind, Larder,
+    Links, Offer, PublicIndex, path, token,
 };
 
 const QUERY: &str = "download=true&X-Sig=s3cret%2Fsignature";
@@ -56,7 +56,7 @@ fn a_query_is_told_to_upstream_and_to_nobody_else() {
             let index = signing();
             index.set(|settings| (settings.links, settings.formats) = (links, formats));
             let wheel = wheel();
-            index.publish(Offer::from(&wheel).sidecar(Sidecar::Hashed));
+            index.publish(Offer::from(&wheel).core_metadata(CoreMetadata::Hashed));
             let larder = Larder::builder(&gitlab)
                 .mirror("pypi", &index)
                 .sections(LOUD)

@@ -272,7 +272,7 @@ fn r34_read_ahead_leaves_held_wheels_alone() {
     for (version, uploaded) in [("1.0", ago(90 * 24 * 3600)), ("2.0", ago(60))] {
         index.publish(
             Offer::from(artifact(version))
-                .sidecar(crate::support::Sidecar::None)
+                .core_metadata(crate::support::CoreMetadata::None)
                 .uploaded(&uploaded),
         );
     }

@@ -612,7 +612,7 @@ fn hostile_with_names_of_their_own() -> Vec<(&'static str, Artifact)> {
 }
 
 #[test]
-fn sidecar_of_a_hostile_wheel_is_never_advertised() {
+fn metadata_of_a_hostile_wheel_is_never_advertised() {
     for storage in [Storage::Disk, Storage::Redirect] {
         let gitlab = GitLab::builder().storage(storage).start();
         let cases = hostile_with_names_of_their_own();
@@ -652,8 +652,8 @@ fn sidecar_of_a_hostile_wheel_is_never_advertised() {
                 "{case}"
             );
             kept(&larder, wheel);
-            let sidecar = format!("{}.metadata", file(wheel));
-            let (reply, word) = (client.get(&sidecar), direct.get(&sidecar));
+            let core_metadata = format!("{}.metadata", file(wheel));
+            let (reply, word) = (client.get(&core_metadata), direct.get(&core_metadata));
             assert_eq!(
                 (reply.status, reply.text()),
                 (404, word.text()),

@@ -13,7 +13,7 @@ use crate::support::{
 /// Nothing expires by itself while a test runs.
 const LASTING: &str = "[auth]\ncache_ttl = \"300s\"";
 
-fn sidecar(project: u64, wheel: &Artifact) -> String {
+fn core_metadata(project: u64, wheel: &Artifact) -> String {
     format!("{}.metadata", path::project_file(project, wheel))
 }
 
@@ -77,7 +77,7 @@ fn the_metadata_of_a_wheel_that_was_fetched_is_served_like_a_file() {
     for storage in MODES {
         let wheel = wheel();
         let (gitlab, larder, client) = start(storage, &wheel);
-        let address = sidecar(42, &wheel);
+        let address = core_metadata(42, &wheel);
         fetch(&larder, &client, &wheel);
         let before = gitlab.log().len();
 
@@ -121,7 +121,7 @@ fn real_wheels_yield_their_metadata() {
     for wheel in real_wheels() {
         gitlab.publish(42, &wheel);
         fetch(&larder, &client, &wheel);
-        let reply = client.get(&sidecar(42, &wheel));
+        let reply = client.get(&core_metadata(42, &wheel));
         assert!(
             reply.expect(200).starts_with(b"Metadata-Version: 2."),
             "{}",
@@ -136,13 +136,13 @@ fn metadata_is_gitlabs_to_answer_where_larder_makes_none() {
     let (gitlab, _larder, _) = start(Storage::Disk, &wheel);
     let word = Client::new(gitlab.address())
         .token(token::READER)
-        .get(&sidecar(42, &wheel));
+        .get(&core_metadata(42, &wheel));
     let off = Larder::builder(&gitlab)
         .sections("[metadata]\ngenerate = false")
         .start();
     let client = off.client().token(token::READER);
     for _ in 0..2 {
-        assert_same_word("off", &client.get(&sidecar(42, &wheel)), &word);
+        assert_same_word("off", &client.get(&core_metadata(42, &wheel)), &word);
         fetch(&off, &client, &wheel);
     }
 }
@@ -159,9 +159,9 @@ fn metadata_of_what_is_no_wheel_or_is_not_there_is_gitlabs_to_answer() {
         for file in [&absent, &odd] {
             let word = Client::new(gitlab.address())
                 .token(token::READER)
-                .get(&sidecar(42, file));
+                .get(&core_metadata(42, file));
             let case = format!("{storage:?} {}", file.filename);
-            assert_same_word(&case, &client.get(&sidecar(42, file)), &word);
+            assert_same_word(&case, &client.get(&core_metadata(42, file)), &word);
             assert_eq!(word.status, 404, "{case}");
             assert!(
                 !StoreListing::of(&larder.cache_dir()).holds(&file.sha256),
@@ -183,7 +183,7 @@ fn metadata_of_a_wheel_that_was_never_seen_is_made_when_it_is_asked_for() {
                 .payload(payload)
                 .wheel();
             let (gitlab, larder, client) = start(storage, &wheel);
-            let address = sidecar(42, &wheel);
+            let address = core_metadata(42, &wheel);
             let fetched_once = |what: &str, larder: &Larder| {
                 kept(larder, &wheel);
                 let bodies = gitlab.log().file_bodies();
@@ -243,7 +243,7 @@ fn a_crowd_that_wants_metadata_fetches_the_wheel_once() {
         let gate = gitlab.hold(Site::FileBody, 10_000);
         std::thread::scope(|scope| {
             let crowd: Vec<_> = (0..16)
-                .map(|_| scope.spawn(|| client.get(&sidecar(42, &wheel))))
+                .map(|_| scope.spawn(|| client.get(&core_metadata(42, &wheel))))
                 .collect();
             let whole = scope.spawn(|| client.get(&path::project_file(42, &wheel)));
             gate.wait_for(1);
@@ -281,7 +281,7 @@ fn a_wheel_that_is_too_large_to_be_fetched_for_its_metadata_is_read_by_ranges() 
         let sections = format!("{LASTING}\n[files]\nbackground_fetch_max = \"100KiB\"");
         let larder = Larder::builder(&gitlab).sections(&sections).start();
         let client = larder.client().token(token::READER);
-        is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+        is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
         let bytes = gitlab.log().file_bodies().bytes;
         assert!(bytes < 80_000, "{storage:?}: {bytes}");
         assert!(
@@ -317,17 +317,17 @@ fn r1_metadata_of_a_wheel_whose_bytes_are_wrong_is_not_made() {
         });
         let word = Client::new(gitlab.address())
             .token(token::READER)
-            .get(&sidecar(42, &wheel));
+            .get(&core_metadata(42, &wheel));
         for _ in 0..3 {
             assert_same_word(
                 &format!("{storage:?}"),
-                &client.get(&sidecar(42, &wheel)),
+                &client.get(&core_metadata(42, &wheel)),
                 &word,
             );
         }
         // Two wrong bodies, and it is left alone for a while.
         let transfers = gitlab.log().file_bodies().transfers;
-        client.get(&sidecar(42, &wheel));
+        client.get(&core_metadata(42, &wheel));
         assert_eq!(
             gitlab.log().file_bodies().transfers,
             transfers,
@@ -360,7 +360,7 @@ fn r22_r24_metadata_is_for_those_who_may_have_the_wheel() {
                 let ask = |client: Client, wheel| {
                     client
                         .token(secret)
-                        .request(method, &sidecar(42, wheel), &headers)
+                        .request(method, &core_metadata(42, wheel), &headers)
                 };
                 let case = format!("{storage:?} {secret} {method} {headers:?}");
                 let (warm, cold) = (ask(larder.client(), &wheel), ask(larder.client(), &unknown));
@@ -380,7 +380,7 @@ fn r22_r24_metadata_is_for_those_who_may_have_the_wheel() {
             &larder
                 .client()
                 .token(token::DEVELOPER)
-                .get(&sidecar(42, &wheel)),
+                .get(&core_metadata(42, &wheel)),
             &wheel,
         );
         assert_eq!(
@@ -397,7 +397,7 @@ fn r22_r24_metadata_is_for_those_who_may_have_the_wheel() {
             .start()
             .client()
             .token(token::READER)
-            .get(&sidecar(42, &wheel));
+            .get(&core_metadata(42, &wheel));
         assert!(
             matches!(revoked.status, 401 | 403),
             "{storage:?}: {revoked:?}"
@@ -419,9 +419,9 @@ fn r22_metadata_belongs_to_the_address_that_yielded_the_wheel() {
     let reply = larder
         .client()
         .token(token::STRANGER)
-        .get(&sidecar(43, &wheel));
+        .get(&core_metadata(43, &wheel));
     assert_eq!(reply.status, 404, "{reply:?}");
-    is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+    is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
 }
 
 /// Changes made to the bytes of a good wheel.
@@ -549,8 +549,8 @@ fn r1_hostile_wheels_yield_nothing_and_cost_no_memory() {
         for _ in 0..2 {
             let word = Client::new(gitlab.address())
                 .token(token::READER)
-                .get(&sidecar(42, &wheel));
-            assert_same_word(case, &client.get(&sidecar(42, &wheel)), &word);
+                .get(&core_metadata(42, &wheel));
+            assert_same_word(case, &client.get(&core_metadata(42, &wheel)), &word);
             assert_eq!(word.status, 404, "{case}");
         }
     }
@@ -572,7 +572,7 @@ fn r5_damaged_metadata_is_never_served() {
         ("empty", b""),
     ] {
         std::fs::write(&place, damaged).expect("writable");
-        is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+        is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
         assert_eq!(
             std::fs::read(&place).expect("made again"),
             &wheel.metadata[..],
@@ -593,7 +593,7 @@ fn evicted_metadata_is_made_again() {
             fetch(&larder, &client, &wheel);
             let metadata = sha256_hex(&wheel.metadata);
             std::fs::remove_file(place(&larder, &metadata)).expect("evicted");
-            is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+            is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
             assert_eq!(transfers(&gitlab), 1, "{case}: the wheel is here");
 
             for stored in [&metadata, &wheel.sha256] {
@@ -606,7 +606,7 @@ fn evicted_metadata_is_made_again() {
             gitlab.log().clear();
             let client = larder.client().token(token::READER);
             client.get(&path::project_page(42, "my-pkg")).expect(200);
-            is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+            is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
             let moved: u64 = gitlab
                 .log()
                 .entries()
@@ -648,7 +648,7 @@ fn what_a_lying_address_showed_gives_way_to_the_verified_wheel() {
         });
     };
     put(other.bytes.clone());
-    let reply = client.get(&sidecar(42, &wheel));
+    let reply = client.get(&core_metadata(42, &wheel));
     // Whatever is delivered is delivered under its own digest.
     assert!(
         reply.status != 200
@@ -656,7 +656,7 @@ fn what_a_lying_address_showed_gives_way_to_the_verified_wheel() {
     );
     put(wheel.bytes.clone());
     fetch(&larder, &client, &wheel);
-    is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+    is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
     assert!(gitlab.log().count(Kind::File) > 0);
 }
 
@@ -679,7 +679,7 @@ fn r23_a_refusal_of_whoever_began_the_download_is_told_to_nobody_else() {
             gitlab
                 .log()
                 .wait_until("the stranger leads", |log| log.count(Kind::File) == 1);
-            is_metadata(&client.get(&sidecar(42, &wheel)), &wheel);
+            is_metadata(&client.get(&core_metadata(42, &wheel)), &wheel);
             assert_eq!(refused.join().expect("a client").status, 401, "{storage:?}");
         });
         gitlab.log().clear();
@@ -712,7 +712,7 @@ fn r22_a_word_that_waits_for_a_turn_is_as_old_as_it_is() {
         gate.wait_for(1);
         // Nobody else is held.
         gitlab.behave();
-        let told = scope.spawn(|| client.get(&sidecar(42, &small)));
+        let told = scope.spawn(|| client.get(&core_metadata(42, &small)));
         gitlab.log().wait_until("the wheel's end is read", |log| {
             let is_end = |entry: &Entry| {
                 entry

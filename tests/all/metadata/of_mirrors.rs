@@ -7,8 +7,8 @@ use crate::common::mirror::{
 };
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Artifact, Distribution, Formats, GitLab, Hashes, Kind, Larder, Offer, PublicIndex,
-    Sidecar, Site, StoreListing, token,
+    Act, Artifact, CoreMetadata, Distribution, Formats, GitLab, Hashes, Kind, Larder, Offer,
+    PublicIndex, Site, StoreListing, token,
 };
 
 fn wheel() -> Artifact {
@@ -19,9 +19,9 @@ fn wheel() -> Artifact {
         .wheel()
 }
 
-fn index(sidecar: Sidecar) -> PublicIndex {
+fn index(core_metadata: CoreMetadata) -> PublicIndex {
     PublicIndex::builder()
-        .offering(Offer::from(wheel()).sidecar(sidecar))
+        .offering(Offer::from(wheel()).core_metadata(core_metadata))
         .start()
 }
 
@@ -36,7 +36,7 @@ fn advertised(larder: &Larder, accept: &str) -> Option<String> {
 fn the_indexs_own_metadata_is_checked_and_cached() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
     for formats in [Formats::Html, Formats::Json] {
-        let index = index(Sidecar::Hashed);
+        let index = index(CoreMetadata::Hashed);
         index.set(|settings| settings.formats = formats);
         let larder = larder(&gitlab, &index, "");
         let address = metadata(&index, &wheel.filename);
@@ -95,9 +95,9 @@ fn r1_metadata_that_is_not_what_the_page_says_is_never_delivered_whole() {
         "cut",
     ] {
         let index = index(if case.starts_with("wrong hash") {
-            Sidecar::WrongHash
+            CoreMetadata::WrongHash
         } else {
-            Sidecar::Hashed
+            CoreMetadata::Hashed
         });
         let act = match case {
             "flipped" => Some(Act::Flip { at: 100 }),
@@ -138,11 +138,11 @@ fn r1_metadata_that_is_not_what_the_page_says_is_never_delivered_whole() {
 #[test]
 fn metadata_that_the_index_offers_and_lacks_is_made_of_the_wheel() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
-    for sidecar in [Sidecar::Hashed, Sidecar::True] {
+    for core_metadata in [CoreMetadata::Hashed, CoreMetadata::True] {
         for status in [404, 410, 403, 500, 502] {
             for fetched in [true, false] {
-                let case = format!("{sidecar:?}, {status}, the wheel is here: {fetched}");
-                let index = index(sidecar);
+                let case = format!("{core_metadata:?}, {status}, the wheel is here: {fetched}");
+                let index = index(core_metadata);
                 index.plan(Act::Status(status).at(Kind::Metadata));
                 let larder = larder(&gitlab, &index, "retries = 0");
                 if fetched {
@@ -167,7 +167,7 @@ fn metadata_that_the_index_offers_and_lacks_is_made_of_the_wheel() {
         }
     }
     // Nobody is to be had, and the wheel is here.
-    let index = index(Sidecar::Hashed);
+    let index = index(CoreMetadata::Hashed);
     let larder = larder(&gitlab, &index, "retries = 0");
     larder
         .client()
@@ -188,7 +188,7 @@ fn metadata_that_the_index_offers_and_lacks_is_made_of_the_wheel() {
 fn metadata_of_a_wheel_on_a_page_that_was_never_asked_for_is_made() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
     for formats in [Formats::Html, Formats::Json] {
-        let index = index(Sidecar::None);
+        let index = index(CoreMetadata::None);
         index.set(|settings| settings.formats = formats);
         let larder = larder(&gitlab, &index, "");
         let reply = larder.client().get(&metadata(&index, &wheel.filename));
@@ -211,7 +211,7 @@ fn metadata_of_a_wheel_on_a_page_that_was_never_asked_for_is_made() {
 fn metadata_that_comes_without_a_hash_passes_through_and_is_kept_nowhere() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
     for formats in [Formats::Html, Formats::Json] {
-        let index = index(Sidecar::True);
+        let index = index(CoreMetadata::True);
         index.set(|settings| settings.formats = formats);
         let larder = larder(&gitlab, &index, "");
         let address = metadata(&index, &wheel.filename);
@@ -243,7 +243,7 @@ fn wheels_that_have_none_get_metadata_from_larder() {
         (Formats::Json, true),
         (Formats::Both, false),
     ] {
-        let index = index(Sidecar::None);
+        let index = index(CoreMetadata::None);
         index.set(|settings| (settings.formats, settings.ranges) = (formats, ranges));
         let larder = Larder::builder(&gitlab)
             .mirror("pypi", &index)
@@ -303,7 +303,11 @@ fn no_metadata_is_made_of_what_nobody_can_check() {
     let (gitlab, wheel) = (GitLab::start(), wheel());
     for hashes in [Hashes::Md5, Hashes::None] {
         let index = PublicIndex::builder()
-            .offering(Offer::from(&wheel).sidecar(Sidecar::None).hashes(hashes))
+            .offering(
+                Offer::from(&wheel)
+                    .core_metadata(CoreMetadata::None)
+                    .hashes(hashes),
+            )
             .start();
         let larder = larder(&gitlab, &index, "");
         larder
@@ -328,7 +332,7 @@ fn r1_a_wheel_that_is_wrong_yields_no_metadata() {
         .payload(200_000)
         .wheel();
     for ranges in [true, false] {
-        let index = index(Sidecar::None);
+        let index = index(CoreMetadata::None);
         index.set(|settings| settings.ranges = ranges);
         // The page tells the digest of the right one; other bytes are sent.
         index.change(|catalogue| catalogue.offer_mut(&wheel.filename).bytes = other.bytes.clone());

@@ -85,7 +85,7 @@ impl Ahead {
 
     fn known(&self, wheel: &Artifact) -> Option<String> {
         self.store
-            .sidecars
+            .metadata_index
             .find(WheelMark::of(&file_ref(wheel)))
             .map(|digest| digest.to_string())
     }
@@ -139,7 +139,7 @@ fn metadata_is_read_ahead_by_ranges() {
         wheels[4..]
             .iter()
             .for_each(|wheel| gitlab.publish(42, wheel));
-        let before = ahead.store.sidecars.generation();
+        let before = ahead.store.metadata_index.generation();
         ahead.read(&wheels);
         ahead.settle();
         for wheel in &wheels {
@@ -150,7 +150,11 @@ fn metadata_is_read_ahead_by_ranges() {
                 wheel.filename
             );
         }
-        assert_eq!(ahead.store.sidecars.generation(), before + 6, "{storage:?}");
+        assert_eq!(
+            ahead.store.metadata_index.generation(),
+            before + 6,
+            "{storage:?}"
+        );
         let moved: u64 = gitlab
             .log()
             .entries()

@@ -4,7 +4,7 @@ use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{self, AHEAD, FORMATS, JSON, get_as, listed, names};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Artifact, Distribution, Entry, GitLab, Larder, Offer, PublicIndex, Sidecar, Storage, path,
+    Artifact, CoreMetadata, Distribution, Entry, GitLab, Larder, Offer, PublicIndex, Storage, path,
     token,
 };
 
@@ -154,7 +154,11 @@ fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
         .wheel();
     let index = PublicIndex::builder()
         .offering(&wheel)
-        .offering(Offer::from(&bare).sidecar(Sidecar::None).yanked("why not"))
+        .offering(
+            Offer::from(&bare)
+                .core_metadata(CoreMetadata::None)
+                .yanked("why not"),
+        )
         .start();
     let inner = Larder::builder(&gitlab)
         .mirror("pypi", &index)
@@ -206,8 +210,8 @@ fn a_mirror_behind_a_mirror_has_the_same_pages_and_files() {
                         &artifact.bytes[..],
                         "{case}"
                     );
-                    let sidecar = near.get(&format!("{}.metadata", link.url));
-                    assert_eq!(sidecar.expect(200), &artifact.metadata[..], "{case}");
+                    let core_metadata = near.get(&format!("{}.metadata", link.url));
+                    assert_eq!(core_metadata.expect(200), &artifact.metadata[..], "{case}");
                     for larder in [&inner, &outer] {
                         kept(larder, artifact);
                     }

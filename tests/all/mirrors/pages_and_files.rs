@@ -722,10 +722,14 @@ fn the_files_of_a_page_too_large_to_keep_are_to_be_had_all_the_same() {
                 &artifact.bytes[5..10]
             );
         }
-        let sidecar = larder
+        let core_metadata = larder
             .client()
             .get(&format!("{}.metadata", file(&index, &wheel.filename)));
-        assert_eq!(sidecar.expect(200), &wheel.metadata[..], "{formats:?}");
+        assert_eq!(
+            core_metadata.expect(200),
+            &wheel.metadata[..],
+            "{formats:?}"
+        );
         let last = file(&index, "some_lib-0.199.tar.gz");
         assert_eq!(
             larder.client().get(&last).expect(200),

@@ -65,8 +65,8 @@ fn assert_served_from_here(larder: &Larder, index: &PublicIndex, case: &str) {
         "{case}"
     );
     assert_eq!(larder.client().head(&address).status, 200, "{case}");
-    let sidecar = larder.client().get(&metadata(index, &wheel().filename));
-    assert_eq!(sidecar.expect(200), &wheel().metadata[..], "{case}");
+    let core_metadata = larder.client().get(&metadata(index, &wheel().filename));
+    assert_eq!(core_metadata.expect(200), &wheel().metadata[..], "{case}");
 }
 
 #[track_caller]

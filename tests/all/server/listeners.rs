@@ -87,9 +87,9 @@ fn all_addresses_serve_and_all_are_told() {
         .mode();
     assert_eq!(mode & 0o7777, 0o600);
 
-    // No orders are taken there, whoever may connect.
-    let order = LIVE.replace("GET /-/health/live", "POST /-/control/stats");
-    assert!(over_socket(&socket, &order).starts_with("HTTP/1.1 404 "));
+    // No commands are taken there, whoever may connect.
+    let command = LIVE.replace("GET /-/health/live", "POST /-/control/stats");
+    assert!(over_socket(&socket, &command).starts_with("HTTP/1.1 404 "));
 
     assert!(larder.terminate().success());
     assert!(!socket.exists(), "removed at the end");

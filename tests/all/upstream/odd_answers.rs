@@ -3,8 +3,8 @@
 
 use crate::common::delivery::{MODES, eventually, kept, right};
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Hashes, Kind, Larder, Offer, PublicIndex, Reply,
-    Sidecar, Site, Storage, StoreListing, path, token,
+    Act, Artifact, Client, CoreMetadata, Distribution, GitLab, Hashes, Kind, Larder, Offer,
+    PublicIndex, Reply, Site, Storage, StoreListing, path, token,
 };
 
 /// What is left of an upload's own framing, or means nothing.
@@ -190,10 +190,10 @@ fn a_mirrors_label_is_judged_by_the_sha256_or_refused() {
 #[test]
 fn a_label_of_a_mirrors_metadata_is_judged_by_its_sha256_or_it_is_made_of_the_wheel() {
     for label in NO_CODINGS.into_iter().chain(CODINGS) {
-        for sidecar in [Sidecar::Hashed, Sidecar::True] {
-            let case = format!("{label:?} {sidecar:?}");
+        for core_metadata in [CoreMetadata::Hashed, CoreMetadata::True] {
+            let case = format!("{label:?} {core_metadata:?}");
             let file = Distribution::new("bare", "1.0").description(20_000).wheel();
-            let offer = Offer::from(&file).sidecar(sidecar);
+            let offer = Offer::from(&file).core_metadata(core_metadata);
             let index = PublicIndex::builder().offering(offer).start();
             let gitlab = GitLab::start();
             let larder = Larder::builder(&gitlab).mirror("pypi", &index).start();
@@ -205,7 +205,7 @@ fn a_label_of_a_mirrors_metadata_is_judged_by_its_sha256_or_it_is_made_of_the_wh
             let reply = larder.client().get(&address);
             assert_eq!(reply.expect(200), &file.metadata[..], "{case}");
             assert_eq!(reply.header("Content-Encoding"), None, "{case}");
-            let of_the_wheel = sidecar == Sidecar::True && CODINGS.contains(&label);
+            let of_the_wheel = core_metadata == CoreMetadata::True && CODINGS.contains(&label);
             assert_eq!(index.log().count(Kind::File) > 0, of_the_wheel, "{case}");
         }
     }

@@ -87,9 +87,9 @@ fn waits_out_retry_after(method: &str, path: &str, kind: Kind, answer: Answer) {
 fn r16_a_long_retry_after_goes_to_the_client_as_it_came_and_is_kept_for_it() {
     for storage in MODES {
         let (_, file, ..) = start(storage);
-        let sidecar = format!("{}.metadata", path::project_file(42, &file));
+        let core_metadata = format!("{}.metadata", path::project_file(42, &file));
         let reads: Vec<String> = reads(&file).into_iter().map(|read| read.path).collect();
-        for first in reads.iter().chain([&sidecar]) {
+        for first in reads.iter().chain([&core_metadata]) {
             let (gitlab, _, larder, client) = start(storage);
             let throttled = Answer::throttled(600);
             gitlab.set(|settings| settings.throttle = Some(600));
@@ -109,7 +109,7 @@ fn r16_a_long_retry_after_goes_to_the_client_as_it_came_and_is_kept_for_it() {
                 );
             }
             assert_eq!(gitlab.log().len(), 1, "{storage:?} {first}: asked again");
-            if *first == sidecar {
+            if *first == core_metadata {
                 continue;
             }
             // Until then this caller is told so without a question, whatever it wants.

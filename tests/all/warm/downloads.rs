@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::support::{
-    Act, Artifact, Distribution, GitLab, Kind, Larder, Offer, PublicIndex, Sidecar, Site,
+    Act, Artifact, CoreMetadata, Distribution, GitLab, Kind, Larder, Offer, PublicIndex, Site,
     StoreListing, Workbench, token,
 };
 
@@ -406,7 +406,7 @@ fn metadata_that_is_advertised_is_fetched_too() {
     let bench = Bench::new();
     let wheel = Distribution::new("one", "1.0").wheel();
     let mut offer = Offer::from(&wheel);
-    offer.sidecar = Sidecar::Hashed;
+    offer.core_metadata = CoreMetadata::Hashed;
     bench.index.publish(offer);
     assert_eq!(bench.told(&["one"]).0, Some(0));
     assert!(bench.index.log().count(Kind::Metadata) <= 1);

@@ -7,7 +7,7 @@ use super::super::http::answer::http_date;
 use super::super::http::entity::Entity;
 use super::super::http::{Answer, Door, Head};
 use super::super::wheel::{normalise, sha256_hex};
-use super::catalogue::{Catalogue, Offer, Sidecar};
+use super::catalogue::{Catalogue, CoreMetadata, Offer};
 use super::guard;
 use super::pages::{self, Page};
 use super::settings::{Formats, Settings, Validators};
@@ -139,7 +139,10 @@ impl Reading<'_> {
 
     fn metadata(&self, catalogue: &Catalogue, place: &str) -> Result<Answer, u16> {
         let offer = offered(catalogue, place).ok_or(404_u16)?;
-        if matches!(offer.sidecar, Sidecar::None | Sidecar::Missing) {
+        if matches!(
+            offer.core_metadata,
+            CoreMetadata::None | CoreMetadata::Missing
+        ) {
             return Err(404);
         }
         let entity = Entity {

@@ -20,7 +20,7 @@ pub enum Hashes {
 
 /// A wheel's metadata file (PEP 658): what the page says of it, and whether it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sidecar {
+pub enum CoreMetadata {
     /// Not advertised and not there.
     None,
     /// Advertised with its sha256.
@@ -52,7 +52,7 @@ pub struct Offer {
     pub sha256: String,
     pub metadata: Bytes,
     pub hashes: Hashes,
-    pub sidecar: Sidecar,
+    pub core_metadata: CoreMetadata,
     pub requires_python: Option<String>,
     /// The reason; empty: yanked without one.
     pub yanked: Option<String>,
@@ -67,9 +67,9 @@ pub struct Offer {
 
 impl From<Artifact> for Offer {
     /// With digest, size, upload time and, for a wheel whose metadata is known, the advertised
-    /// sidecar.
+    /// metadata file.
     fn from(artifact: Artifact) -> Self {
-        let has_sidecar = artifact.filename.ends_with(".whl") && !artifact.metadata.is_empty();
+        let has_metadata = artifact.filename.ends_with(".whl") && !artifact.metadata.is_empty();
         Self {
             project: artifact.name,
             version: artifact.version,
@@ -79,10 +79,10 @@ impl From<Artifact> for Offer {
             sha256: artifact.sha256,
             metadata: artifact.metadata,
             hashes: Hashes::Sha256,
-            sidecar: if has_sidecar {
-                Sidecar::Hashed
+            core_metadata: if has_metadata {
+                CoreMetadata::Hashed
             } else {
-                Sidecar::None
+                CoreMetadata::None
             },
             requires_python: Some(artifact.requires_python)
                 .filter(|specifier| !specifier.is_empty()),
@@ -107,8 +107,8 @@ impl Offer {
         self
     }
 
-    pub fn sidecar(mut self, sidecar: Sidecar) -> Self {
-        self.sidecar = sidecar;
+    pub fn core_metadata(mut self, core_metadata: CoreMetadata) -> Self {
+        self.core_metadata = core_metadata;
         self
     }
 
@@ -144,8 +144,8 @@ impl Offer {
     }
 
     pub fn metadata_sha256(&self) -> String {
-        match self.sidecar {
-            Sidecar::WrongHash => sha256_hex(b"something else"),
+        match self.core_metadata {
+            CoreMetadata::WrongHash => sha256_hex(b"something else"),
             _ => sha256_hex(&self.metadata),
         }
     }

@@ -22,7 +22,7 @@ use self::state::State;
 use super::http::stand_in::{Shared, StandIn};
 use super::http::{Door, Tls};
 
-pub use self::catalogue::{Catalogue, Hashes, Offer, ProjectStatus, RawPage, Sidecar};
+pub use self::catalogue::{Catalogue, CoreMetadata, Hashes, Offer, ProjectStatus, RawPage};
 pub use self::settings::{Formats, Links, Settings, Validators};
 
 /// A running stand-in: the door of the pages, then that of the files.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::http::answer::Generated;
 use super::super::wheel::{md5_hex, sha256_hex};
-use super::catalogue::{Hashes, Offer, ProjectStatus, Sidecar};
+use super::catalogue::{CoreMetadata, Hashes, Offer, ProjectStatus};
 use super::settings::Settings;
 
 /// Of a generated root page, made and sent at a time.
@@ -245,10 +245,10 @@ fn digest(offer: &Offer) -> Option<(&'static str, String)> {
 }
 
 fn advertised(offer: &Offer) -> Option<String> {
-    match offer.sidecar {
-        Sidecar::None => None,
-        Sidecar::True => Some("true".to_owned()),
-        Sidecar::Hashed | Sidecar::WrongHash | Sidecar::Missing => {
+    match offer.core_metadata {
+        CoreMetadata::None => None,
+        CoreMetadata::True => Some("true".to_owned()),
+        CoreMetadata::Hashed | CoreMetadata::WrongHash | CoreMetadata::Missing => {
             Some(format!("sha256={}", offer.metadata_sha256()))
         }
     }

@@ -60,18 +60,18 @@ pub(super) struct Fact {
 
 /// A fact's words in the index; the metadata's digest is the line's integrity.
 #[derive(Serialize, Deserialize)]
-struct SidecarRecord {
+struct MetadataRecord {
     verified: bool,
 }
 
-pub struct Sidecars {
+pub struct MetadataIndex {
     folder: Arc<Folder>,
     remembered: LookupCache<WheelMark, Option<Fact>>,
     /// One change at a time: a fact is compared with the one it replaces.
     changing: Mutex<()>,
 }
 
-impl Sidecars {
+impl MetadataIndex {
     pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
             folder,
@@ -134,7 +134,7 @@ impl Sidecars {
             _ => {}
         }
         let _writing = self.folder.maintenance.enter(Some(metadata));
-        let line = SidecarRecord {
+        let line = MetadataRecord {
             verified: origin == MetadataOrigin::Verified,
         };
         let layout = &self.folder.layout;
@@ -179,7 +179,7 @@ pub(super) fn read(layout: &Layout, wheel: WheelMark) -> Result<Option<Fact>, St
     let Some(found) = index::find(layout, &key(wheel))? else {
         return Ok(None);
     };
-    let line: Option<SidecarRecord> = found.says();
+    let line: Option<MetadataRecord> = found.says();
     Ok(line.map(|line| Fact {
         metadata: found.digest,
         origin: if line.verified {
@@ -208,8 +208,8 @@ mod tests {
 
     const WHEEL: WheelMark = WheelMark([7; 16]);
 
-    fn at(dir: &std::path::Path) -> Result<Sidecars, StoreError> {
-        Ok(Sidecars::new(Folder::new(Layout::make(dir)?, 0)))
+    fn at(dir: &std::path::Path) -> Result<MetadataIndex, StoreError> {
+        Ok(MetadataIndex::new(Folder::new(Layout::make(dir)?, 0)))
     }
 
     #[test]
@@ -217,23 +217,34 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let one = Digest::of(b"one");
         let other = Digest::of(b"other");
-        let sidecars = at(dir.path())?;
-        assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 0));
-        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
+        let metadata_index = at(dir.path())?;
         assert_eq!(
-            (sidecars.find(WHEEL), sidecars.generation()),
+            (metadata_index.find(WHEEL), metadata_index.generation()),
+            (None, 0)
+        );
+        metadata_index.record(WHEEL, one, 3, MetadataOrigin::Read)?;
+        assert_eq!(
+            (metadata_index.find(WHEEL), metadata_index.generation()),
             (Some(one), 1)
         );
-        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
-        assert_eq!(sidecars.generation(), 1, "nothing changed");
-        assert_eq!(sidecars.find(WheelMark([8; 16])), None, "another address");
+        metadata_index.record(WHEEL, one, 3, MetadataOrigin::Read)?;
+        assert_eq!(metadata_index.generation(), 1, "nothing changed");
+        assert_eq!(
+            metadata_index.find(WheelMark([8; 16])),
+            None,
+            "another address"
+        );
         assert_eq!(at(dir.path())?.find(WHEEL), Some(one), "after a restart");
 
-        sidecars.record(WHEEL, one, 3, MetadataOrigin::Verified)?;
-        assert_eq!(sidecars.generation(), 1, "the same, now verified");
-        sidecars.record(WHEEL, other, 5, MetadataOrigin::Verified)?;
-        sidecars.record(WHEEL, one, 3, MetadataOrigin::Read)?;
-        assert_eq!(sidecars.find(WHEEL), Some(other), "the verified one counts");
+        metadata_index.record(WHEEL, one, 3, MetadataOrigin::Verified)?;
+        assert_eq!(metadata_index.generation(), 1, "the same, now verified");
+        metadata_index.record(WHEEL, other, 5, MetadataOrigin::Verified)?;
+        metadata_index.record(WHEEL, one, 3, MetadataOrigin::Read)?;
+        assert_eq!(
+            metadata_index.find(WHEEL),
+            Some(other),
+            "the verified one counts"
+        );
         let again = at(dir.path())?;
         again.record(WHEEL, one, 3, MetadataOrigin::Read)?;
         assert_eq!(again.find(WHEEL), Some(other), "after a restart too");
@@ -243,12 +254,15 @@ mod tests {
     #[test]
     fn what_is_withdrawn_is_gone() -> Checked {
         let dir = tempfile::tempdir()?;
-        let sidecars = at(dir.path())?;
-        sidecars.retract(WHEEL)?;
-        assert_eq!(sidecars.generation(), 0);
-        sidecars.record(WHEEL, Digest::of(b"one"), 3, MetadataOrigin::Read)?;
-        sidecars.retract(WHEEL)?;
-        assert_eq!((sidecars.find(WHEEL), sidecars.generation()), (None, 2));
+        let metadata_index = at(dir.path())?;
+        metadata_index.retract(WHEEL)?;
+        assert_eq!(metadata_index.generation(), 0);
+        metadata_index.record(WHEEL, Digest::of(b"one"), 3, MetadataOrigin::Read)?;
+        metadata_index.retract(WHEEL)?;
+        assert_eq!(
+            (metadata_index.find(WHEEL), metadata_index.generation()),
+            (None, 2)
+        );
         assert_eq!(at(dir.path())?.find(WHEEL), None);
         Ok(())
     }
