@@ -1,9 +1,9 @@
 //! Response bodies.
 //!
 //! Stored bytes leave only through [`FileBody`], which takes a [`Permit`] and a verified source by
-//! type. It reads into pooled buffers, straight from the page cache when the bytes are there
-//! (`RWF_NOWAIT`: the event loop never sleeps on a disk) and on a blocking thread when they are
-//! not. Must not know headers.
+//! type. What the page cache holds is left to the kernel to send, where the connection can
+//! (`piece.rs`), or else read into pooled buffers; what it does not hold is read on a blocking
+//! thread (`RWF_NOWAIT`: the event loop never sleeps on a disk). Must not know headers.
 
 use std::fs::File;
 use std::future::Future;
@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -22,6 +22,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 use super::access_log::AccessLogEntry;
+use super::piece::{FILE_PIECE_BYTES_MAX, FilePieces, Piece};
 use crate::access::Permit;
 use crate::file::{CheckedBody, FileSource};
 use crate::index::PageStream;
@@ -93,6 +94,14 @@ impl ReplyBody {
         Self::from(Inner::Stream(body.map_err(Into::into).boxed_unsync()))
     }
 
+    /// For a connection that sends pieces of files by itself.
+    pub(super) fn in_file_pieces(mut self, pieces: &Arc<FilePieces>) -> Self {
+        if let Inner::File(body) = &mut self.inner {
+            body.pieces = Some(Arc::clone(pieces));
+        }
+        self
+    }
+
     /// For a connection that has many answers at a time.
     pub(super) fn in_small_pieces(mut self) -> Self {
         if let Inner::File(body) = &mut self.inner {
@@ -115,31 +124,18 @@ impl From<Inner> for ReplyBody {
 }
 
 impl Body for ReplyBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let this = &mut *self;
-        let frame =
-            match &mut this.inner {
-                Inner::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-                Inner::File(body) => ready!(body.poll_bytes(cx))
-                    .map(|read| read.map(Frame::data).map_err(Into::into)),
-                Inner::PassThrough(body) => {
-                    ready!(body.poll_bytes(cx)).map(|piece| piece.map(Frame::data))
-                }
-                Inner::Checked(body) => ready!(Pin::new(&mut **body).poll_frame(cx))
-                    .map(|frame| frame.map_err(Into::into)),
-                Inner::Page(body) => ready!(Pin::new(&mut **body).poll_frame(cx))
-                    .map(|frame| frame.map_err(Into::into)),
-                Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
-            };
+        let frame = ready!(this.inner.poll_frame(cx));
         if let Some(entry) = &mut this.entry {
             match &frame {
-                Some(Ok(frame)) => entry.sent(frame.data_ref().map_or(0, Bytes::len) as u64),
+                Some(Ok(frame)) => entry.sent(frame.data_ref().map_or(0, Buf::remaining) as u64),
                 Some(Err(why)) => entry.broke(why.as_ref()),
                 None => entry.ended(),
             }
@@ -172,6 +168,34 @@ impl Body for ReplyBody {
     }
 }
 
+impl Inner {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        Poll::Ready(match self {
+            Self::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes.into()))),
+            Self::File(body) => {
+                let piece = ready!(body.poll_piece(cx));
+                piece.map(|read| read.map(Frame::data).map_err(Into::into))
+            }
+            Self::PassThrough(body) => {
+                let bytes = ready!(body.poll_bytes(cx));
+                bytes.map(|read| read.map(|bytes| Frame::data(bytes.into())))
+            }
+            Self::Checked(body) => in_memory(ready!(Pin::new(&mut **body).poll_frame(cx))),
+            Self::Page(body) => in_memory(ready!(Pin::new(&mut **body).poll_frame(cx))),
+            Self::Stream(body) => in_memory(ready!(Pin::new(body).poll_frame(cx))),
+        })
+    }
+}
+
+fn in_memory(
+    frame: Option<Result<Frame<Bytes>, impl Into<BoxError>>>,
+) -> Option<Result<Frame<Piece>, BoxError>> {
+    frame.map(|read| {
+        let frame = read.map_err(Into::into)?;
+        Ok(frame.map_data(Piece::Memory))
+    })
+}
+
 /// Bytes of a stored or partial file, for a caller who may have them.
 pub(super) struct FileBody {
     source: FileSource,
@@ -179,6 +203,8 @@ pub(super) struct FileBody {
     span: ReadSpan,
     position: u64,
     chunk_bytes: usize,
+    /// Of a connection that sends pieces of files by itself.
+    pieces: Option<Arc<FilePieces>>,
     pending: Pending,
     /// What follows where the download found no more room.
     rest: Option<Box<CheckedBody>>,
@@ -211,6 +237,7 @@ impl FileBody {
             position: span.start,
             span,
             chunk_bytes: CHUNK_BYTES,
+            pieces: None,
             pending: Pending::Nothing,
             rest: None,
             _permit: permit,
@@ -227,7 +254,7 @@ impl FileBody {
         }
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Cause>>> {
         loop {
             if let Some(rest) = &mut self.rest {
                 let frame = ready!(Pin::new(&mut **rest).poll_frame(cx));
@@ -236,7 +263,7 @@ impl FileBody {
                 if let Some(Ok(bytes)) = &piece {
                     self.position += bytes.len() as u64;
                 }
-                return Poll::Ready(piece);
+                return Poll::Ready(piece.map(|read| read.map(Piece::Memory)));
             }
             let availability = match &mut self.pending {
                 Pending::Rest(rest) => {
@@ -278,6 +305,9 @@ impl FileBody {
                         Pending::Wait(Box::pin(Arc::clone(partial).wait(self.span, self.position)));
                 }
                 Availability::Bytes(bytes) => {
+                    if let Some(piece) = self.file_piece(bytes) {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
                     let wanted = self.chunk(bytes);
                     if let Some(bytes) = read_cached(&self.file, self.position, wanted) {
                         return Poll::Ready(Some(self.took(Ok(bytes))));
@@ -286,6 +316,20 @@ impl FileBody {
                 }
             }
         }
+    }
+
+    /// As many of these bytes as the connection can send straight from the page cache. A few are
+    /// read instead, so that they go out with their head.
+    fn file_piece(&mut self, bytes: u64) -> Option<Piece> {
+        let pieces = self.pieces.as_ref()?;
+        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let wanted = wanted.min(FILE_PIECE_BYTES_MAX);
+        if wanted <= COPIED_BYTES_MAX || !is_cached(&self.file, self.position, wanted) {
+            return None;
+        }
+        let piece = pieces.piece(&self.file, self.position, wanted)?;
+        self.position += wanted as u64;
+        Some(piece)
     }
 
     /// How many of these bytes are read at a time.
@@ -317,17 +361,27 @@ impl FileBody {
         ))
     }
 
-    fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Bytes, Cause> {
+    fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Piece, Cause> {
         match read {
             // A file that ends before its verified length was cut under us.
             Ok(bytes) if bytes.is_empty() => Err(Cause::Disk),
             Ok(bytes) => {
                 self.position += bytes.len() as u64;
-                Ok(bytes)
+                Ok(Piece::Memory(bytes))
             }
             Err(why) => Err(why),
         }
     }
+}
+
+/// Whether the page cache holds the first and the last of these bytes, and so, as it is filled and
+/// emptied in long runs, all of them.
+fn is_cached(file: &File, position: u64, length: usize) -> bool {
+    [position, position + length as u64 - 1].iter().all(|&at| {
+        let mut byte = [0];
+        let mut part = [IoSliceMut::new(&mut byte)];
+        preadv2(file, &mut part, at, ReadWriteFlags::NOWAIT) == Ok(1)
+    })
 }
 
 /// Reads what the page cache holds, without waiting for the disk.

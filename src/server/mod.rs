@@ -21,6 +21,7 @@ mod endpoints;
 mod file_reply;
 mod handler;
 mod page_reply;
+mod piece;
 mod probe;
 mod rate;
 mod reply;

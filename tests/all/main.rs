@@ -129,6 +129,7 @@ mod server {
     mod connection_slots;
     mod cross_site_requests;
     mod daemon;
+    mod file_pieces;
     mod http2;
     mod listeners;
     mod reload;

@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::server::body::ReplyBody;
+use crate::server::piece::Piece;
 use crate::values::clock;
 
 /// Streams that wait for upstream say nothing of the client: it is looked at again no sooner than
@@ -206,13 +206,13 @@ impl WatchedBody {
 }
 
 impl Body for WatchedBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = <ReplyBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         // The next piece is asked for when there is room for it: until then it is the client who is
         // waited for.

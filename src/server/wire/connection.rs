@@ -23,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, IdleLimits, IdleVerdict, TimedOut, WatchedBody};
 use super::clients::ClientAddress;
+use super::file_stream::FileStream;
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
@@ -33,6 +34,7 @@ use crate::server::ServerLimits;
 use crate::server::admission::{NoPlace, is_probe_request};
 use crate::server::body::ReplyBody;
 use crate::server::endpoints::OverTls;
+use crate::server::piece::FilePieces;
 use crate::server::reply::{self, Refusal};
 use crate::values::clock;
 use crate::values::shutdown::Shutdown;
@@ -121,21 +123,24 @@ where
             Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Box::pin(self.http2(stream)).await;
             }
-            Some(stream) => Box::pin(self.http1_watched(stream, true)).await,
+            Some(stream) => Box::pin(self.http1_watched(stream, None)).await,
             None => counts.refused(TurnedAway::Tls),
         }
     }
 
     /// Without a hurry, and without TLS.
     pub async fn http1(self, stream: ClientStream) {
+        let pieces = Arc::default();
+        let stream = FileStream::new(stream, Arc::clone(&pieces));
         let stream = PatientStream::new(stream, self.context.limits.write_timeout.0);
-        Box::pin(self.http1_watched(stream, false)).await;
+        Box::pin(self.http1_watched(stream, Some(pieces))).await;
     }
 
+    /// `pieces`: the table of a stream that sends pieces of files; none over TLS.
     async fn http1_watched(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        over_tls: bool,
+        pieces: Option<Arc<FilePieces>>,
     ) {
         let Self { answer, context } = self;
         let limits = context.limits;
@@ -144,7 +149,7 @@ where
         let activity = context.place.activity.clone();
         let exchange = Arc::new(Http1Connection {
             context,
-            over_tls,
+            pieces,
             may_be_sending: Arc::default(),
             head: HeadProgress::new(),
         });
@@ -314,7 +319,8 @@ impl ConnectionContext {
 /// One HTTP/1.1 connection between its stream and its requests.
 struct Http1Connection {
     context: ConnectionContext,
-    over_tls: bool,
+    /// None over TLS.
+    pieces: Option<Arc<FilePieces>>,
     /// Whether the client may be sending a body still.
     may_be_sending: Arc<AtomicBool>,
     head: HeadProgress,
@@ -330,7 +336,7 @@ impl Http1Connection {
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        note(&mut request, self.context.client, self.over_tls);
+        note(&mut request, self.context.client, self.pieces.is_none());
         let has_body = !request.body().is_end_stream();
         self.may_be_sending.store(has_body, Ordering::Relaxed);
         self.head.is_whole(has_body);
@@ -350,7 +356,11 @@ impl Http1Connection {
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| WatchedBody::new(body, guard, None)))
+            let body = |body: ReplyBody| match &exchange.pieces {
+                Some(pieces) => body.in_file_pieces(pieces),
+                None => body,
+            };
+            Ok(response.map(|answer| WatchedBody::new(body(answer), guard, None)))
         }
     }
 }

@@ -8,6 +8,7 @@ mod activity;
 mod address;
 mod clients;
 mod connection;
+mod file_stream;
 mod heads;
 mod limits;
 mod lingering;

@@ -2,15 +2,23 @@
 //!
 //! Must not know what they mean.
 
+use std::fs::File;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::fs::sendfile;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+
+/// Read at a time of a file that the kernel cannot send by itself.
+const COPIED_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub enum ClientStream {
@@ -44,6 +52,71 @@ impl ClientStream {
             Ok(Ok(1)) => First::Byte(first[0]),
             Ok(_) => First::End,
             Err(_) => First::Silence,
+        }
+    }
+
+    /// Sends bytes of a file from the page cache; the client sees an end of the connection where
+    /// the file has become shorter.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(self.poll_write_by(cx, |socket| {
+            let mut offset = offset;
+            match sendfile(socket, file, Some(&mut offset), length) {
+                // Not every file system offers it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    let mut copied = [0; COPIED_BYTES];
+                    let read = file.read_at(&mut copied[..length.min(COPIED_BYTES)], offset)?;
+                    Ok(send(socket, &copied[..read], SendFlags::NOSIGNAL)?)
+                }
+                sent => Ok(sent?),
+            }
+        }))?;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Sends bytes that more will follow at once (`MSG_MORE`).
+    pub fn poll_send_more(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        self.poll_write_by(cx, |socket| {
+            let mut nothing = SendAncillaryBuffer::default();
+            Ok(sendmsg(socket, slices, &mut nothing, flags)?)
+        })
+    }
+
+    /// Writes by a call of this kind, when the socket takes something.
+    fn poll_write_by(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let written = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+            };
+            match written {
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 }

@@ -710,7 +710,10 @@ fn interrupted(running: bool, sent: rustix::process::Signal) {
         .start_command(&["verify"])
         .spawn()
         .expect("it starts");
-    std::thread::sleep(Duration::from_millis(400));
+    // By the daemon, or by the command itself.
+    let hashing = if running { larder.pid() } else { process.id() };
+    eventually("the file is being hashed", || has_open(hashing, &path));
+    std::thread::sleep(Duration::from_millis(100));
     let pid = rustix::process::Pid::from_child(&process);
     rustix::process::kill_process(pid, sent).expect("it runs");
     let output = process.wait_with_output().expect("it ends");
@@ -726,4 +729,12 @@ fn interrupted(running: bool, sent: rustix::process::Signal) {
         running,
         "a daemon inside it ends in order"
     );
+}
+
+fn has_open(pid: u32, path: &std::path::Path) -> bool {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    open.flatten()
+        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
