@@ -47,17 +47,6 @@ pub enum WantedFiles {
     Any,
 }
 
-impl WantedFiles {
-    /// Any file will do if there are no digests.
-    pub(super) fn hashed(digests: BTreeSet<Digest>) -> Self {
-        if digests.is_empty() {
-            Self::Any
-        } else {
-            Self::Hashed(digests)
-        }
-    }
-}
-
 /// A file that a lock file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {

@@ -9,7 +9,7 @@ use super::{DESCRIPTION, DESCRIPTION_BYTES_MAX, FORMAT};
 use crate::values::digest::Digest;
 
 /// Most parts of one bundle.
-pub(super) const PARTS_MAX: u32 = 999;
+pub const PARTS_MAX: u32 = 999;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

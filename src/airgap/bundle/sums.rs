@@ -9,7 +9,7 @@ use super::{CONTENTS, DESCRIPTION, MANIFEST};
 use crate::values::digest::Digest;
 
 /// The list of what a bundle begins with.
-pub(super) fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec<u8> {
+pub fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec<u8> {
     let of = |bytes: &[u8], name| (Digest::of(bytes), name);
     write([
         of(description, DESCRIPTION),
@@ -19,7 +19,7 @@ pub(super) fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec
 }
 
 /// The list of what follows them.
-pub(super) fn contents(items: &[Item]) -> Vec<u8> {
+pub fn contents(items: &[Item]) -> Vec<u8> {
     write(items.iter().map(|item| (item.sha256(), item.name())))
 }
 
@@ -33,7 +33,7 @@ fn write(sums: impl IntoIterator<Item = (Digest, impl Display)>) -> Vec<u8> {
 }
 
 /// The first name whose line differs between two lists; `None` when they are the same.
-pub(super) fn first_difference(expected: &[u8], found: &[u8]) -> Option<String> {
+pub fn first_difference(expected: &[u8], found: &[u8]) -> Option<String> {
     if expected == found {
         return None;
     }

@@ -13,7 +13,7 @@ const WEST_OF_UTC: Duration = Duration::from_secs(12 * 3600);
 const EAST_OF_UTC: Duration = Duration::from_secs(14 * 3600);
 
 /// Whether a key may sign for this principal in this namespace now. `Err`: why not, as a clause.
-pub(super) fn allow(
+pub fn allow(
     text: &str,
     key: &[u8],
     principal: &str,

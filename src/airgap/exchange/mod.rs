@@ -29,7 +29,7 @@ pub use sets::{Recorded, SetError, WriteSet, set_body};
 pub use signature::{SignatureError, sign};
 
 /// What a stored page lists.
-pub(super) struct StoredListing {
+struct StoredListing {
     pub listing: ProjectListing,
     /// Of all its files, those without a sha256 included.
     pub addresses: HashSet<String>,
@@ -37,10 +37,10 @@ pub(super) struct StoredListing {
 
 /// Handles export, import and sets.
 pub struct BundleService {
-    pub(super) store: Arc<Store>,
-    pub(super) pages: Arc<Pages>,
+    store: Arc<Store>,
+    pages: Arc<Pages>,
     /// The keys that a bundle must be signed with; `None`: it need not be.
-    pub(super) allowed_signers: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
 }
 
 impl BundleService {
@@ -55,7 +55,7 @@ impl BundleService {
     /// A project's page as it is stored, in whichever formats. One that cannot be read counts as
     /// none. Which files there are says the one of which upstream spoke last, for an older one may
     /// list what was taken off since.
-    pub(super) fn listing(&self, page: &PageRef) -> Result<Option<StoredListing>, StoreError> {
+    fn listing(&self, page: &PageRef) -> Result<Option<StoredListing>, StoreError> {
         let route = Route::Page(page.clone());
         let mut found = Vec::new();
         for format in [Format::Html, Format::Json] {
@@ -92,12 +92,12 @@ impl BundleService {
     }
 
     /// Pages changed on disk: those in memory count no more.
-    pub(super) fn changed(&self) {
+    fn changed(&self) {
         self.pages.forget();
     }
 }
 
 /// Waits on a blocking thread of the runtime.
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(work)
 }

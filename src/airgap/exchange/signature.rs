@@ -49,7 +49,7 @@ impl From<SignatureFault> for SignatureError {
 ///
 /// # Errors
 /// [`SignatureError`].
-pub(super) fn verify(
+pub fn verify(
     message: &[u8],
     armored: &[u8],
     allowed_signers: &Path,
@@ -72,7 +72,7 @@ pub(super) fn verify(
 ///
 /// # Errors
 /// [`SignatureError`].
-pub(super) fn look_over(message: &[u8], armored: &[u8]) -> Result<(), SignatureError> {
+pub fn look_over(message: &[u8], armored: &[u8]) -> Result<(), SignatureError> {
     Ok(SshSignature::read(armored)?.check(message, NAMESPACE)?)
 }
 

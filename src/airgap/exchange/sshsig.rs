@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 
 /// Why a signature is none, or not of this message; as a clause.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SignatureFault {
+pub enum SignatureFault {
     #[error("is not written as ssh-keygen writes one")]
     Form,
     #[error("is for {0}, not for bundles of larder")]
@@ -44,7 +44,7 @@ impl From<Truncated> for SignatureFault {
 
 /// A signature, taken apart.
 #[derive(Debug)]
-pub(super) struct SshSignature {
+pub struct SshSignature {
     /// The public key, as `allowed_signers` has it in base64.
     pub key: Vec<u8>,
     namespace: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct SshSignature {
 
 impl SshSignature {
     /// From its armor. It has one spelling, so that no byte of it can change unnoticed.
-    pub(super) fn read(armored: &[u8]) -> Result<Self, SignatureFault> {
+    pub fn read(armored: &[u8]) -> Result<Self, SignatureFault> {
         let bytes = unarmored(armored).ok_or(SignatureFault::Form)?;
         let mut wire = Wire(bytes.strip_prefix(MAGIC).ok_or(SignatureFault::Form)?);
         if wire.number()? != VERSION {
@@ -78,7 +78,7 @@ impl SshSignature {
     }
 
     /// Whether the key inside made it over this message, for this purpose.
-    pub(super) fn check(&self, message: &[u8], namespace: &str) -> Result<(), SignatureFault> {
+    pub fn check(&self, message: &[u8], namespace: &str) -> Result<(), SignatureFault> {
         if self.namespace != namespace.as_bytes() {
             return Err(SignatureFault::Namespace(shown(&self.namespace)));
         }

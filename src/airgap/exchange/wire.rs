@@ -2,36 +2,36 @@
 
 /// It ends too early, or goes on too long, or a number is not written as it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Truncated;
+pub struct Truncated;
 
 /// What is left to read.
-pub(super) struct Wire<'b>(pub &'b [u8]);
+pub struct Wire<'b>(pub &'b [u8]);
 
 impl<'b> Wire<'b> {
-    pub(super) fn take(&mut self, count: usize) -> Result<&'b [u8], Truncated> {
+    pub fn take(&mut self, count: usize) -> Result<&'b [u8], Truncated> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Truncated)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn number(&mut self) -> Result<u32, Truncated> {
+    pub fn number(&mut self) -> Result<u32, Truncated> {
         let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| Truncated)?;
         Ok(u32::from_be_bytes(bytes))
     }
 
-    pub(super) fn string(&mut self) -> Result<&'b [u8], Truncated> {
+    pub fn string(&mut self) -> Result<&'b [u8], Truncated> {
         let length = self.number()?;
         self.take(usize::try_from(length).map_err(|_| Truncated)?)
     }
 
-    pub(super) fn last_string(&mut self) -> Result<&'b [u8], Truncated> {
+    pub fn last_string(&mut self) -> Result<&'b [u8], Truncated> {
         let string = self.string()?;
         self.end()?;
         Ok(string)
     }
 
     /// An `mpint` above zero, without its sign.
-    pub(super) fn positive(&mut self) -> Result<&'b [u8], Truncated> {
+    pub fn positive(&mut self) -> Result<&'b [u8], Truncated> {
         match self.string()? {
             [0, rest @ ..] if rest.first().is_some_and(|first| first & 0x80 != 0) => Ok(rest),
             whole @ [first, ..] if first & 0x80 == 0 && *first != 0 => Ok(whole),
@@ -39,7 +39,7 @@ impl<'b> Wire<'b> {
         }
     }
 
-    pub(super) fn end(&self) -> Result<(), Truncated> {
+    pub fn end(&self) -> Result<(), Truncated> {
         if self.0.is_empty() {
             Ok(())
         } else {

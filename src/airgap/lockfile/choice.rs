@@ -51,7 +51,7 @@ pub fn narrowed(name: &str, text: &str, choice: &GroupChoice) -> Result<String, 
         LockFormat::Uv => uv::narrow(&mut table, choice, name)?,
         LockFormat::Pylock => pylock::narrow(&mut table, choice, name)?,
         LockFormat::Poetry => poetry::narrow(&mut table, choice, name)?,
-        LockFormat::Pdm => pdm::narrow(&mut table, choice),
+        LockFormat::Pdm => pdm::narrow(&mut table, choice)?,
         LockFormat::Pipfile | LockFormat::Requirements => {}
     }
     Ok(table.to_string())

@@ -34,7 +34,7 @@ const IMPLEMENTATIONS: [[&str; 2]; 2] = [["cpython", "CPython"], ["pypy", "PyPy"
 
 /// A line of a constraints file.
 #[derive(Clone, Debug)]
-pub(super) struct Constraint {
+pub struct Constraint {
     pub specifiers: VersionSpecifiers,
     pub marker: Option<Marker>,
     pub hashes: Vec<String>,
@@ -44,14 +44,14 @@ pub(super) struct Constraint {
 
 /// What holds together somewhere.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ConstraintSet<'c> {
+pub struct ConstraintSet<'c> {
     /// Where; `None`: everywhere.
     pub marker: Option<Marker>,
     pub constraints: Vec<&'c Constraint>,
 }
 
 /// Every set of constraints that may hold together, on a requirement with this marker.
-pub(super) fn sets<'c>(
+pub fn sets<'c>(
     marker: Option<&Marker>,
     constraints: &'c [Constraint],
     place: &str,

@@ -3,14 +3,13 @@
 //!
 //! Must not know any one format.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifiers, VersionSpecifiersParseError};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::locked_file::{LockedFile, is_http};
+use super::locked_file::{self, LockedFile};
 use super::marker::Marker;
 use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 use crate::simple::ProjectName;
@@ -67,15 +66,19 @@ impl NonIndexSource {
     }
 }
 
-/// A package as a format locks it: to one version, and to files or to digests of them, as far as it
+/// A package as a format locks it: to one version, and to files or to hashes of them, as far as it
 /// says.
 #[derive(Default)]
-pub(super) struct LockedPackage<'l> {
+pub struct LockedPackage<'l> {
     pub name: &'l str,
     pub version: Option<&'l str>,
+    /// Where it comes from, if not from an index.
+    pub elsewhere: Option<NonIndexSource>,
+    /// The URL of its index, or the URL or path where it is instead.
+    pub at: Option<&'l str>,
     pub files: Vec<&'l LockedFile>,
-    /// Of the files, for a format that does not name them.
-    pub digests: BTreeSet<Digest>,
+    /// Of the files, for a format that does not name them: `sha256:HEX`.
+    pub hashes: Vec<String>,
     pub requires_python: Option<&'l str>,
     pub marker: Option<Marker>,
 }
@@ -116,7 +119,7 @@ impl LockError {
 }
 
 /// Reads TOML; the error has the line.
-pub(super) fn from_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LockError> {
+pub fn from_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LockError> {
     toml::from_str(text).map_err(|why| {
         let before = why.span().and_then(|span| text.get(..span.start));
         let place = match before {
@@ -128,7 +131,7 @@ pub(super) fn from_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T
 }
 
 /// Reads JSON; the error has the line.
-pub(super) fn from_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LockError> {
+pub fn from_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LockError> {
     serde_json::from_str(text).map_err(|why| LockError::new(&format!("{name}:{}", why.line()), why))
 }
 
@@ -136,7 +139,7 @@ impl LockContents {
     /// Adds an index unless it is known; what is no http URL is a folder on a disk.
     pub(super) fn index(&mut self, url: Option<&str>) {
         let Some(url) = url else { return };
-        if is_http(url) && !self.indexes.iter().any(|known| known == url) {
+        if locked_file::is_http(url) && !self.indexes.iter().any(|known| known == url) {
             self.indexes.push(url.to_owned());
         }
     }
@@ -157,11 +160,8 @@ impl LockContents {
             }
         }
         let Some(algorithm) = other else { return };
-        if !self
-            .uncompared
-            .iter()
-            .any(|known| known.project == *project)
-        {
+        let mut known = self.uncompared.iter();
+        if !known.any(|known| known.project == *project) {
             self.uncompared.push(Uncompared {
                 project: project.clone(),
                 algorithm: algorithm.to_owned(),
@@ -170,12 +170,17 @@ impl LockContents {
         }
     }
 
-    /// Adds a package that an index gives.
+    /// Adds a package: to what is wanted, if an index gives it.
     pub(super) fn lock(
         &mut self,
         package: LockedPackage<'_>,
         place: &str,
     ) -> Result<(), LockError> {
+        if let Some(source) = package.elsewhere {
+            self.left_out.push(package.left_out(source, place));
+            return Ok(());
+        }
+        self.index(package.at);
         let project = project(package.name, place)?;
         let versions = match package.version {
             Some(text) => WantedVersions::Exactly(version(&project, text, place)?),
@@ -186,14 +191,18 @@ impl LockContents {
             self.compare(&project, file.algorithms(), place);
             named.extend(file.named());
         }
+        let files = if named.is_empty() {
+            let hashes = package.hashes.iter();
+            let algorithms = hashes.map(|hash| locked_file::algorithm(hash));
+            self.compare(&project, algorithms, place);
+            locked_file::hashed(&package.hashes)
+        } else {
+            WantedFiles::Named(named)
+        };
         self.add(WantedProject {
             project,
             versions,
-            files: if named.is_empty() {
-                WantedFiles::hashed(package.digests)
-            } else {
-                WantedFiles::Named(named)
-            },
+            files,
             requires_python: requires_python(package.requires_python),
             marker: package.marker,
             prereleases: None,
@@ -219,69 +228,59 @@ impl LockContents {
     }
 }
 
-impl NonIndexPackage {
-    /// `at` is its URL or path as the lock has it.
-    pub(super) fn new(
-        name: &str,
-        source: NonIndexSource,
-        at: Option<&str>,
-        sha256: Option<Digest>,
-        marker: Option<Marker>,
-        place: &str,
-    ) -> Self {
-        let url = match source {
-            NonIndexSource::DirectUrl => at.and_then(|at| Url::parse(at).ok()),
-            NonIndexSource::Repository | NonIndexSource::Path => None,
-        };
-        Self {
-            project: Some(name.to_owned()),
+impl LockedPackage<'_> {
+    fn left_out(self, source: NonIndexSource, place: &str) -> NonIndexPackage {
+        let mut url = None;
+        if let (NonIndexSource::DirectUrl, Some(at)) = (source, self.at) {
+            url = Url::parse(at).ok();
+        }
+        let of_files = self.files.iter().find_map(|file| file.sha256());
+        NonIndexPackage {
+            project: Some(self.name.to_owned()),
             source,
             url,
-            at: at.map(str::to_owned),
-            sha256,
-            marker,
+            at: self.at.map(str::to_owned),
+            sha256: of_files.or_else(|| locked_file::first_sha256(&self.hashes)),
+            marker: self.marker,
             place: place.to_owned(),
         }
     }
 }
 
 /// Whether a path means the project itself, which needs no carrying.
-pub(super) fn is_own_tree(path: Option<&str>) -> bool {
+pub fn is_own_tree(path: Option<&str>) -> bool {
     matches!(path, Some("." | "./"))
 }
 
-pub(super) fn project(text: &str, place: &str) -> Result<ProjectName, LockError> {
+pub fn project(text: &str, place: &str) -> Result<ProjectName, LockError> {
     ProjectName::parse(text).map_err(|why| LockError::new(place, format!("`{text}`: {why}")))
 }
 
-pub(super) fn version(
-    project: &ProjectName,
-    text: &str,
-    place: &str,
-) -> Result<Version, LockError> {
+fn version(project: &ProjectName, text: &str, place: &str) -> Result<Version, LockError> {
     Version::from_str(text).map_err(|why| {
         let why = format!("{project} {text}: not a version of PEP 440: {why}");
         LockError::new(place, why)
     })
 }
 
-pub(super) fn marker(text: Option<&str>, place: &str) -> Result<Option<Marker>, LockError> {
-    match text {
-        Some(text) if !text.trim().is_empty() => match Marker::parse(text) {
-            Ok(marker) => Ok(Some(marker)),
-            Err(why) => Err(LockError::new(place, why)),
-        },
-        _ => Ok(None),
+pub fn marker(text: Option<&str>, place: &str) -> Result<Option<Marker>, LockError> {
+    let text = text.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    match Marker::parse(text) {
+        Ok(marker) => Ok(Some(marker)),
+        Err(why) => Err(LockError::new(place, why)),
     }
 }
 
 /// A list of markers.
-pub(super) fn markers(texts: &[String], place: &str) -> Result<Vec<Option<Marker>>, LockError> {
+pub fn markers(texts: &[String], place: &str) -> Result<Vec<Option<Marker>>, LockError> {
     texts.iter().map(|text| marker(Some(text), place)).collect()
 }
 
 /// `>=3.8`; what is not of PEP 440 (`*`, `^3.8`) says nothing here.
-pub(super) fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
+pub fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
     match specifiers(text?) {
         Ok(specifiers) if !specifiers.is_empty() => Some(specifiers),
         _ => None,
@@ -289,7 +288,7 @@ pub(super) fn requires_python(text: Option<&str>) -> Option<VersionSpecifiers> {
 }
 
 /// `>=1,<2`; as for packaging, a comma may stand at the end.
-pub(super) fn specifiers(text: &str) -> Result<VersionSpecifiers, VersionSpecifiersParseError> {
+pub fn specifiers(text: &str) -> Result<VersionSpecifiers, VersionSpecifiersParseError> {
     let text = text.trim();
     VersionSpecifiers::from_str(text.strip_suffix(',').unwrap_or(text))
 }

@@ -89,7 +89,7 @@ const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry
 
 /// What a file of this name is, if it is known to be nothing that larder reads; `last` is without
 /// folders.
-pub(super) fn by_name(last: &str) -> Option<&'static str> {
+pub fn by_name(last: &str) -> Option<&'static str> {
     for (name, what) in NAMES {
         if name == last {
             return Some(what);
@@ -104,7 +104,7 @@ pub(super) fn by_name(last: &str) -> Option<&'static str> {
 }
 
 /// The same by the first bytes.
-pub(super) fn by_magic(bytes: &[u8]) -> Option<&'static str> {
+pub fn by_magic(bytes: &[u8]) -> Option<&'static str> {
     let magics: [&[u8]; 4] = [b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ"];
     if magics.iter().any(|magic| bytes.starts_with(magic)) {
         return Some(PACKAGE);
@@ -113,7 +113,7 @@ pub(super) fn by_magic(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// The same by JSON that is no Pipfile.lock.
-pub(super) fn by_json(text: &str) -> Option<&'static str> {
+pub fn by_json(text: &str) -> Option<&'static str> {
     // Pants puts a comment before it.
     let mut body = text.trim_start();
     while body.starts_with("//") {
@@ -141,7 +141,7 @@ pub(super) fn by_json(text: &str) -> Option<&'static str> {
 }
 
 /// The same by TOML.
-pub(super) fn by_toml(table: &toml::Table) -> Option<&'static str> {
+pub fn by_toml(table: &toml::Table) -> Option<&'static str> {
     if let Some(toml::Value::Array(packages)) = table.get("package") {
         let mut sources = packages
             .iter()
@@ -157,7 +157,7 @@ pub(super) fn by_toml(table: &toml::Table) -> Option<&'static str> {
 }
 
 /// The same by the lines of YAML that the tools write.
-pub(super) fn by_yaml(text: &str) -> Option<&'static str> {
+pub fn by_yaml(text: &str) -> Option<&'static str> {
     let mut keys = Vec::new();
     for line in text.lines() {
         if !line.starts_with([' ', '#', '-', '\t'])

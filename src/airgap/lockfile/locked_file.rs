@@ -1,17 +1,17 @@
 //! A file as lock files write it: by name, by URL, or by both, with its digests. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use url::Url;
 
-use crate::airgap::wanted::NamedFile;
+use crate::airgap::wanted::{NamedFile, WantedFiles};
 use crate::values::digest::Digest;
 
 /// A table of a lock, under all the names that the formats have for its keys.
 #[derive(Debug, Deserialize)]
-pub(super) struct LockedFile {
+pub struct LockedFile {
     #[serde(alias = "file", alias = "filename")]
     name: Option<String>,
     pub url: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    pub(super) fn sha256(&self) -> Option<Digest> {
+    pub fn sha256(&self) -> Option<Digest> {
         match &self.hash {
             Some(hash) => sha256(hash),
             None => Digest::parse(self.hashes.get("sha256")?),
@@ -33,18 +33,18 @@ impl LockedFile {
     }
 
     /// The algorithms of its digests.
-    pub(super) fn algorithms(&self) -> impl Iterator<Item = &str> {
+    pub fn algorithms(&self) -> impl Iterator<Item = &str> {
         let of_hash = self.hash.iter().map(|hash| algorithm(hash));
         of_hash.chain(self.hashes.keys().map(String::as_str))
     }
 
     /// Its URL, else its path.
-    pub(super) fn location(&self) -> Option<&str> {
+    pub fn location(&self) -> Option<&str> {
         self.url.as_deref().or(self.path.as_deref())
     }
 
     /// `None` if nothing tells its name.
-    pub(super) fn named(&self) -> Option<NamedFile> {
+    pub fn named(&self) -> Option<NamedFile> {
         let url = self.url.as_deref();
         let parsed = url.and_then(|url| Url::parse(url).ok());
         let filename = match (&self.name, &parsed) {
@@ -70,18 +70,31 @@ fn last_segment(path: &str) -> String {
 }
 
 /// `sha256:HEX`; other digests are of no use to larder.
-pub(super) fn sha256(text: &str) -> Option<Digest> {
+pub fn sha256(text: &str) -> Option<Digest> {
     Digest::parse(text.trim().strip_prefix("sha256:")?)
 }
 
-/// The algorithm of `sha512:HEX`; empty if it has none.
-pub(super) fn algorithm(hash: &str) -> &str {
-    match hash.trim().split_once(':') {
-        Some((algorithm, _)) => algorithm,
-        None => "",
+/// The files that have one of these hashes, as far as larder knows their algorithm; any file will do
+/// if it knows none.
+pub fn hashed(hashes: &[String]) -> WantedFiles {
+    let digests: BTreeSet<Digest> = hashes.iter().filter_map(|hash| sha256(hash)).collect();
+    if digests.is_empty() {
+        WantedFiles::Any
+    } else {
+        WantedFiles::Hashed(digests)
     }
 }
 
-pub(super) fn is_http(url: &str) -> bool {
+pub fn first_sha256(hashes: &[String]) -> Option<Digest> {
+    hashes.iter().find_map(|hash| sha256(hash))
+}
+
+/// The algorithm of `sha512:HEX`; empty if it has none.
+pub fn algorithm(hash: &str) -> &str {
+    let (algorithm, _) = hash.trim().split_once(':').unwrap_or_default();
+    algorithm
+}
+
+pub fn is_http(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }

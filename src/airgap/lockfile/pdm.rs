@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::contents::{
-    self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
-};
+use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSource};
 use super::locked_file::LockedFile;
 
 /// What pdm itself goes by.
@@ -34,9 +32,8 @@ struct PdmPackage {
     version: Option<String>,
     requires_python: Option<String>,
     marker: Option<String>,
-    git: Option<String>,
-    hg: Option<String>,
-    svn: Option<String>,
+    #[serde(rename = "git", alias = "hg", alias = "svn")]
+    repository: Option<String>,
     url: Option<String>,
     path: Option<String>,
     #[serde(default)]
@@ -44,7 +41,7 @@ struct PdmPackage {
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+pub fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let lock: PdmLock = contents::from_toml(name, text)?;
     let version = &lock.metadata.lock_version;
     if !version.starts_with(MAJOR) {
@@ -53,32 +50,21 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     }
     let mut found = LockContents::default();
     for package in &lock.package {
-        let source = package.elsewhere();
-        if source.is_some() && contents::is_own_tree(package.path.as_deref()) {
+        if contents::is_own_tree(package.path.as_deref()) {
             continue;
         }
-        let marker = contents::marker(package.marker.as_deref(), name)?;
-        if let Some((source, at)) = source {
-            let sha256 = package.files.iter().find_map(LockedFile::sha256);
-            let left = NonIndexPackage::new(&package.name, source, Some(at), sha256, marker, name);
-            found.left_out.push(left);
-            continue;
-        }
+        let (elsewhere, at) = package.elsewhere().unzip();
         let version = package.version.as_deref().unwrap_or_default();
-        let older = lock
-            .metadata
-            .files
-            .get(&format!("{} {version}", package.name));
+        let key = format!("{} {version}", package.name);
+        let older = lock.metadata.files.get(&key).into_iter().flatten();
         let locked = LockedPackage {
             name: &package.name,
             version: Some(version),
-            files: package
-                .files
-                .iter()
-                .chain(older.into_iter().flatten())
-                .collect(),
+            elsewhere,
+            at,
+            files: package.files.iter().chain(older).collect(),
             requires_python: package.requires_python.as_deref(),
-            marker,
+            marker: contents::marker(package.marker.as_deref(), name)?,
             ..LockedPackage::default()
         };
         found.lock(locked, name)?;
@@ -89,11 +75,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
 impl PdmPackage {
     /// Where it comes from, if not from an index: with its URL or path.
     fn elsewhere(&self) -> Option<(NonIndexSource, &str)> {
-        let repository = [&self.git, &self.hg, &self.svn]
-            .into_iter()
-            .flatten()
-            .next();
-        if let Some(at) = repository {
+        if let Some(at) = &self.repository {
             return Some((NonIndexSource::Repository, at));
         }
         match (&self.url, &self.path) {

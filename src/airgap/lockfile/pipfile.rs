@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::contents::{self, LockContents, LockError, NonIndexPackage, NonIndexSource};
+use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSource};
 use super::locked_file;
-use crate::airgap::wanted::{WantedFiles, WantedProject, WantedVersions};
 
 const SPECIFICATION: u64 = 6;
 
@@ -39,15 +38,14 @@ struct PipfilePackage {
     #[serde(default)]
     hashes: Vec<String>,
     markers: Option<String>,
-    git: Option<String>,
-    hg: Option<String>,
-    svn: Option<String>,
+    #[serde(rename = "git", alias = "hg", alias = "svn")]
+    repository: Option<String>,
     file: Option<String>,
     path: Option<String>,
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+pub fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let lock: PipfileLock = contents::from_json(name, text)?;
     let specification = lock.meta.pipfile_spec;
     if specification != SPECIFICATION {
@@ -61,58 +59,31 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
         found.index(source.url.as_deref());
     }
     for (project, value) in lock.categories.values().flatten() {
-        match PipfilePackage::deserialize(value) {
-            Ok(package) => package.add_to(&mut found, project, name)?,
-            Err(why) => return Err(LockError::new(name, format!("`{project}`: {why}"))),
+        let package = PipfilePackage::deserialize(value)
+            .map_err(|why| LockError::new(name, format!("`{project}`: {why}")))?;
+        if contents::is_own_tree(package.path.as_deref()) {
+            continue;
         }
+        let (elsewhere, at) = package.elsewhere().unzip();
+        let pinned = package.version.as_deref().unwrap_or_default();
+        let locked = LockedPackage {
+            name: project,
+            version: Some(pinned.trim_start_matches('=')),
+            elsewhere,
+            at,
+            hashes: package.hashes.clone(),
+            marker: contents::marker(package.markers.as_deref(), name)?,
+            ..LockedPackage::default()
+        };
+        found.lock(locked, name)?;
     }
     Ok(found)
 }
 
 impl PipfilePackage {
-    fn add_to(
-        &self,
-        found: &mut LockContents,
-        project: &str,
-        place: &str,
-    ) -> Result<(), LockError> {
-        let digests = self
-            .hashes
-            .iter()
-            .filter_map(|hash| locked_file::sha256(hash));
-        if let Some((source, at)) = self.elsewhere() {
-            if !contents::is_own_tree(self.path.as_deref()) {
-                let sha256 = digests.clone().next();
-                let marker = contents::marker(self.markers.as_deref(), place)?;
-                let left = NonIndexPackage::new(project, source, Some(at), sha256, marker, place);
-                found.left_out.push(left);
-            }
-            return Ok(());
-        }
-        let project = contents::project(project, place)?;
-        let pinned = self.version.as_deref().unwrap_or_default();
-        let version = contents::version(&project, pinned.trim_start_matches('='), place)?;
-        let algorithms = self.hashes.iter().map(|hash| locked_file::algorithm(hash));
-        found.compare(&project, algorithms, place);
-        found.add(WantedProject {
-            versions: WantedVersions::Exactly(version),
-            project,
-            files: WantedFiles::hashed(digests.collect()),
-            requires_python: None,
-            marker: contents::marker(self.markers.as_deref(), place)?,
-            prereleases: None,
-            place: place.to_owned(),
-        });
-        Ok(())
-    }
-
     /// Where it comes from, if not from an index: with its URL or path.
     fn elsewhere(&self) -> Option<(NonIndexSource, &str)> {
-        let repository = [&self.git, &self.hg, &self.svn]
-            .into_iter()
-            .flatten()
-            .next();
-        if let Some(at) = repository {
+        if let Some(at) = &self.repository {
             return Some((NonIndexSource::Repository, at));
         }
         match &self.file {

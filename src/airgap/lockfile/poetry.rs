@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::contents::{
-    self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
-};
+use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSource};
 use super::locked_file::LockedFile;
 use super::marker::Marker;
-use crate::values::digest::Digest;
 
 #[derive(Debug, Deserialize)]
 struct PoetryLock {
@@ -45,7 +42,8 @@ struct PoetryPackage {
     /// `marker` in 1.0.
     #[serde(alias = "marker")]
     markers: Option<PoetryMarkers>,
-    source: Option<PoetrySource>,
+    #[serde(default)]
+    source: PoetrySource,
 }
 
 /// One for all groups, or one for each that has any: a group that is left out needs the package
@@ -57,14 +55,14 @@ enum PoetryMarkers {
     OfGroups(BTreeMap<String, String>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct PoetrySource {
     r#type: Option<String>,
     url: Option<String>,
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+pub fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let lock: PoetryLock = contents::from_toml(name, text)?;
     let version = lock.metadata.lock_version.as_deref().unwrap_or("1.0");
     if !version.starts_with("1.") && !version.starts_with("2.") {
@@ -73,48 +71,45 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     }
     let mut found = LockContents::default();
     for package in &lock.package {
-        let marker = package.marker(name)?;
-        let url = package
-            .source
-            .as_ref()
-            .and_then(|source| source.url.as_deref());
-        if let Some(source) = package.elsewhere() {
-            let sha256 = package.files.iter().find_map(LockedFile::sha256);
-            let left = NonIndexPackage::new(&package.name, source, url, sha256, marker, name);
-            found.left_out.push(left);
-            continue;
-        }
-        found.index(url);
-        let files = match lock.metadata.files.get(&package.name) {
-            Some(files) if package.files.is_empty() => files,
-            _ => &package.files,
-        };
-        if files.iter().any(|file| file.named().is_none()) {
-            let why = format!("a file of `{}` has no name", package.name);
-            return Err(LockError::new(name, why));
-        }
-        let digests = lock
-            .metadata
-            .hashes
-            .get(&package.name)
-            .into_iter()
-            .flatten();
-        let locked = LockedPackage {
+        let mut locked = LockedPackage {
             name: &package.name,
             version: Some(&package.version),
-            files: files.iter().collect(),
-            digests: digests.filter_map(|hex| Digest::parse(hex)).collect(),
+            elsewhere: package.elsewhere(),
+            at: package.source.url.as_deref(),
+            files: package.files.iter().collect(),
             requires_python: package.python_versions.as_deref(),
-            marker,
+            marker: package.marker(name)?,
+            ..LockedPackage::default()
         };
+        if locked.elsewhere.is_none() {
+            lock.metadata.complete(&mut locked);
+            if locked.files.iter().any(|file| file.named().is_none()) {
+                let why = format!("a file of `{}` has no name", package.name);
+                return Err(LockError::new(name, why));
+            }
+        }
         found.lock(locked, name)?;
     }
     Ok(found)
 }
 
+impl PoetryMetadata {
+    /// Adds what older locks say of the files here.
+    fn complete<'l>(&'l self, locked: &mut LockedPackage<'l>) {
+        if locked.files.is_empty()
+            && let Some(files) = self.files.get(locked.name)
+        {
+            locked.files.extend(files);
+        }
+        for hex in self.hashes.get(locked.name).into_iter().flatten() {
+            locked.hashes.push(format!("sha256:{hex}"));
+        }
+    }
+}
+
 impl PoetryPackage {
     fn elsewhere(&self) -> Option<NonIndexSource> {
-        match self.source.as_ref()?.r#type.as_deref()? {
+        match self.source.r#type.as_deref()? {
             "git" | "hg" | "svn" | "bzr" => Some(NonIndexSource::Repository),
             "directory" | "file" => Some(NonIndexSource::Path),
             "url" => Some(NonIndexSource::DirectUrl),

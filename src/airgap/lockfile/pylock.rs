@@ -2,9 +2,7 @@
 
 use serde::Deserialize;
 
-use super::contents::{
-    self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
-};
+use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSource};
 use super::locked_file::LockedFile;
 
 /// A later minor version adds keys and takes none away.
@@ -35,7 +33,7 @@ struct PylockPackage {
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+pub fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let lock: Pylock = contents::from_toml(name, text)?;
     let version = &lock.lock_version;
     if !version.starts_with(MAJOR) {
@@ -44,29 +42,25 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     }
     let mut found = LockContents::default();
     for package in &lock.packages {
-        let own = package
-            .directory
-            .as_ref()
-            .and_then(|tree| tree.path.as_deref());
-        if contents::is_own_tree(own) {
+        if let Some(tree) = &package.directory
+            && contents::is_own_tree(tree.path.as_deref())
+        {
             continue;
         }
-        let marker = contents::marker(package.marker.as_deref(), name)?;
-        if let Some((source, file)) = package.elsewhere() {
-            let at = file.location();
-            let left = NonIndexPackage::new(&package.name, source, at, file.sha256(), marker, name);
-            found.left_out.push(left);
-            continue;
-        }
-        found.index(package.index.as_deref());
-        let locked = LockedPackage {
+        let mut locked = LockedPackage {
             name: &package.name,
             version: package.version.as_deref(),
+            at: package.index.as_deref(),
             files: package.sdist.iter().chain(&package.wheels).collect(),
             requires_python: package.requires_python.as_deref(),
-            marker,
+            marker: contents::marker(package.marker.as_deref(), name)?,
             ..LockedPackage::default()
         };
+        if let Some((source, file)) = package.elsewhere() {
+            locked.elsewhere = Some(source);
+            locked.at = file.location();
+            locked.files = vec![file];
+        }
         found.lock(locked, name)?;
     }
     Ok(found)

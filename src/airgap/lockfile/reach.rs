@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = 128;
 
 /// A locked package.
 #[derive(Debug)]
-pub(super) struct Node {
+pub struct Node {
     pub name: String,
     pub version: Option<String>,
     /// What it depends on, extras and groups included.
@@ -21,7 +21,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug)]
-pub(super) struct Edge {
+pub struct Edge {
     pub name: String,
     /// Only where a name alone is ambiguous.
     pub version: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Edge {
 }
 
 /// For each node the condition under which it may be needed, never too narrow; `None`: always.
-pub(super) fn markers(nodes: &[Node]) -> Vec<Option<Marker>> {
+pub fn markers(nodes: &[Node]) -> Vec<Option<Marker>> {
     let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, node) in nodes.iter().enumerate() {
         named.entry(&node.name).or_default().push(at);

@@ -8,7 +8,7 @@ use super::requirements_line::{EVERY, NONE, Releases};
 use crate::simple::ProjectName;
 
 #[derive(Debug, Default)]
-pub(super) struct ReleaseControl {
+pub struct ReleaseControl {
     all_releases: Chosen,
     only_final: Chosen,
 }
@@ -22,12 +22,7 @@ struct Chosen {
 
 impl ReleaseControl {
     /// One option with its names, separated by commas; what is named later counts.
-    pub(super) fn add(
-        &mut self,
-        option: Releases,
-        names: &str,
-        place: &str,
-    ) -> Result<(), LockError> {
+    pub fn add(&mut self, option: Releases, names: &str, place: &str) -> Result<(), LockError> {
         let (chosen, other) = match option {
             Releases::All => (&mut self.all_releases, &mut self.only_final),
             Releases::OnlyFinal => (&mut self.only_final, &mut self.all_releases),
@@ -53,7 +48,7 @@ impl ReleaseControl {
     }
 
     /// Whether they count for this project; `None`: nothing is said.
-    pub(super) fn prereleases(&self, project: &ProjectName) -> Option<bool> {
+    pub fn prereleases(&self, project: &ProjectName) -> Option<bool> {
         let all = &self.all_releases;
         let finals = &self.only_final;
         if all.named.contains(project) {

@@ -12,14 +12,14 @@ use crate::values::digest::Digest;
 
 /// What follows the name decides what it is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Requirement {
+pub enum Requirement {
     Project(ProjectRequirement),
     Direct(DirectReference),
 }
 
 /// A project of an index.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ProjectRequirement {
+pub struct ProjectRequirement {
     pub project: ProjectName,
     pub specifiers: VersionSpecifiers,
     pub marker: Option<Marker>,
@@ -27,7 +27,7 @@ pub(super) struct ProjectRequirement {
 
 /// A URL or path, of no index (PEP 440 and 508: direct reference).
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct DirectReference {
+pub struct DirectReference {
     pub name: Option<String>,
     pub source: NonIndexSource,
     pub url: Option<Url>,
@@ -38,7 +38,7 @@ pub(super) struct DirectReference {
 const ARCHIVES: [&str; 6] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar"];
 
 /// Reads one; extras are ignored, since a lock names what they bring.
-pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
+pub fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let text = text.trim();
     let (target, marker) = without_marker(text);
     if let Some((source, url)) = bare(target) {
@@ -83,7 +83,7 @@ pub(super) fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
 
 impl DirectReference {
     /// What no index gives, with the sha256 of the options or of the URL itself.
-    pub(super) fn left_out(&self, hashes: &[String], place: &str) -> NonIndexPackage {
+    pub fn left_out(&self, hashes: &[String], place: &str) -> NonIndexPackage {
         let sha256 = hashes.iter().find_map(|hash| locked_file::sha256(hash));
         NonIndexPackage {
             project: self.name.clone(),
@@ -98,7 +98,7 @@ impl DirectReference {
 }
 
 /// Which versions these are: one if they pin it, as `==1.2` does and `==1.2.*` does not.
-pub(super) fn versions(specifiers: &VersionSpecifiers) -> WantedVersions {
+pub fn versions(specifiers: &VersionSpecifiers) -> WantedVersions {
     if specifiers.is_empty() {
         return WantedVersions::Latest(1);
     }
@@ -131,7 +131,7 @@ fn without_marker(text: &str) -> (&str, Option<&str>) {
 }
 
 /// The URL or path of a requirement that is of no index, without what stands around it.
-pub(super) fn location(text: &str) -> &str {
+pub fn location(text: &str) -> &str {
     let (target, _) = without_marker(text);
     match target.split_once(" @ ") {
         Some((_, target)) => first_word(target.trim()),

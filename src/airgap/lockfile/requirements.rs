@@ -53,7 +53,7 @@ struct RequirementsReader<'a, 's> {
 
 /// Reads it and what it names; `name` is what the file is called in reports, and what nested names
 /// are relative to.
-pub(super) fn read(
+pub fn read(
     name: &str,
     text: &str,
     surroundings: &mut Surroundings<'_>,
@@ -66,7 +66,7 @@ pub(super) fn read(
 }
 
 /// Reads a requirement that stands alone, as on a command line.
-pub(super) fn read_one(text: &str, place: &str) -> Result<LockContents, LockError> {
+pub fn read_one(text: &str, place: &str) -> Result<LockContents, LockError> {
     let mut surroundings = Surroundings {
         read: &mut |_| Err("not here".to_owned()),
         variable: &|_| None,
@@ -261,8 +261,7 @@ impl<'a, 's> RequirementsReader<'a, 's> {
             }
             let versions = requirement::versions(&specifiers.into_iter().collect());
             let pinned = matches!(versions, WantedVersions::Exactly(_));
-            let digests = hashes.iter().filter_map(|hash| locked_file::sha256(hash));
-            let files = WantedFiles::hashed(digests.collect());
+            let files = locked_file::hashed(&hashes);
             pinned_somewhere |= pinned;
             is_locked &= pinned || files != WantedFiles::Any;
             let algorithms = hashes.iter().map(|hash| locked_file::algorithm(hash));

@@ -4,7 +4,7 @@ use super::contents::LockError;
 
 /// A logical line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RequirementsLine {
+pub enum RequirementsLine {
     /// Nothing that decides which files are needed.
     Nothing,
     Index(String),
@@ -22,7 +22,7 @@ pub(super) enum RequirementsLine {
 
 /// Options about pre-releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Releases {
+pub enum Releases {
     All,
     OnlyFinal,
 }
@@ -52,12 +52,12 @@ const FLAGS: [&str; 7] = [
 ];
 
 /// In place of names.
-pub(super) const EVERY: &str = ":all:";
-pub(super) const NONE: &str = ":none:";
+pub const EVERY: &str = ":all:";
+pub const NONE: &str = ":none:";
 
 /// The lines that a file has once those that end in `\` are joined, each with the number of its
 /// first line.
-pub(super) fn logical(text: &str) -> Vec<(usize, String)> {
+pub fn logical(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -83,7 +83,7 @@ pub(super) fn logical(text: &str) -> Vec<(usize, String)> {
 }
 
 /// With `${NAME}` replaced; a variable that is not set stays as it is written.
-pub(super) fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+pub fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -108,7 +108,7 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_part)
 }
 
-pub(super) fn read(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
+pub fn read(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
     if text.starts_with('-') {
         return option_line(text, place);
     }

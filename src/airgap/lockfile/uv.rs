@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::contents::{
-    self, LockContents, LockError, LockedPackage, NonIndexPackage, NonIndexSource,
-};
+use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSource};
 use super::locked_file::{self, LockedFile};
 use super::reach;
 
@@ -58,9 +56,9 @@ struct UvSource {
     git: Option<String>,
     url: Option<String>,
     path: Option<String>,
-    directory: Option<String>,
-    editable: Option<String>,
-    r#virtual: Option<String>,
+    /// A source tree on the disk.
+    #[serde(rename = "directory", alias = "editable", alias = "virtual")]
+    tree: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,12 +69,12 @@ struct UvDependency {
 }
 
 /// Reads it; `name` is what the file is called in reports.
-pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
+pub fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let UvLockVersion { version } = contents::from_toml(name, text)?;
     if version != VERSION {
         let why = format!(
-            "uv.lock has version {version}, and this larder reads version {VERSION}: lock with another uv, or export \
-             with `uv export --format pylock.toml`"
+            "uv.lock has version {version}, and this larder reads version {VERSION}: \
+             lock with another uv, or export with `uv export --format pylock.toml`"
         );
         return Err(LockError::new(name, why));
     }
@@ -85,30 +83,29 @@ pub(super) fn read(name: &str, text: &str) -> Result<LockContents, LockError> {
     let mut found = LockContents::default();
     for (package, marker) in lock.package.iter().zip(markers) {
         let source = &package.source;
-        let files: Vec<&LockedFile> = package.sdist.iter().chain(&package.wheels).collect();
-        let Some((kind, at)) = source.elsewhere() else {
-            found.index(source.registry.as_deref());
-            let locked = LockedPackage {
-                name: &package.name,
-                version: package.version.as_deref(),
-                files,
-                marker,
-                ..LockedPackage::default()
-            };
-            found.lock(locked, name)?;
-            continue;
-        };
         if source.is_own(&package.name, &lock.manifest.members) {
             continue;
         }
-        let path = files.iter().find_map(|file| file.path.as_deref());
-        let at = match kind {
-            NonIndexSource::DirectUrl => at,
-            NonIndexSource::Repository | NonIndexSource::Path => path.unwrap_or(at),
+        let files: Vec<&LockedFile> = package.sdist.iter().chain(&package.wheels).collect();
+        let (elsewhere, mut at) = source.elsewhere().unzip();
+        match elsewhere {
+            None => at = source.registry.as_deref(),
+            Some(NonIndexSource::DirectUrl) => {}
+            Some(NonIndexSource::Repository | NonIndexSource::Path) => {
+                let path = files.iter().find_map(|file| file.path.as_deref());
+                at = path.or(at);
+            }
+        }
+        let locked = LockedPackage {
+            name: &package.name,
+            version: package.version.as_deref(),
+            elsewhere,
+            at,
+            files,
+            marker,
+            ..LockedPackage::default()
         };
-        let sha256 = files.iter().find_map(|file| file.sha256());
-        let left = NonIndexPackage::new(&package.name, kind, Some(at), sha256, marker, name);
-        found.left_out.push(left);
+        found.lock(locked, name)?;
     }
     Ok(found)
 }
@@ -132,19 +129,13 @@ fn nodes(packages: &[UvPackage], place: &str) -> Result<Vec<reach::Node>, LockEr
             version: package.version.clone(),
             edges,
             forks: contents::markers(&package.resolution_markers, place)?,
-            is_root: package.source.tree().is_some(),
+            is_root: package.source.tree.is_some(),
         });
     }
     Ok(nodes)
 }
 
 impl UvSource {
-    /// A source tree on the disk.
-    fn tree(&self) -> Option<&str> {
-        let trees = [&self.directory, &self.editable, &self.r#virtual];
-        trees.into_iter().flatten().next().map(String::as_str)
-    }
-
     /// Where it comes from, if not from an index: with its URL or path.
     fn elsewhere(&self) -> Option<(NonIndexSource, &str)> {
         if let Some(at) = &self.git {
@@ -153,7 +144,7 @@ impl UvSource {
         if let Some(at) = &self.url {
             return Some((NonIndexSource::DirectUrl, at));
         }
-        if let Some(at) = self.path.as_deref().or(self.tree()) {
+        if let Some(at) = self.path.as_ref().or(self.tree.as_ref()) {
             return Some((NonIndexSource::Path, at));
         }
         // An index in a folder.
@@ -165,10 +156,9 @@ impl UvSource {
 
     /// Whether this is the workspace itself.
     fn is_own(&self, name: &str, members: &[String]) -> bool {
-        match self.tree() {
-            Some(".") => true,
-            Some(_) => members.iter().any(|member| member == name),
-            None => false,
-        }
+        let Some(tree) = &self.tree else {
+            return false;
+        };
+        tree == "." || members.iter().any(|member| member == name)
     }
 }

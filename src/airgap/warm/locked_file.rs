@@ -11,7 +11,7 @@ use crate::values::digest::Digest;
 
 /// Why no file of the pages is it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfound {
+pub enum Unfound {
     Name,
     /// One of this name has another sha256.
     Sha256(Digest),
@@ -32,7 +32,7 @@ const WAYS: [fn(&Names<'_>, &str) -> bool; 3] = [
 ];
 
 /// The file among those of all pages.
-pub(super) fn find<'l>(
+pub fn find<'l>(
     named: &NamedFile,
     listed: impl Iterator<Item = &'l PageFile> + Clone,
 ) -> Result<&'l PageFile, Unfound> {

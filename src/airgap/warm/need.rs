@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::target::TargetEnvironment;
+use super::target::Machine;
 use crate::simple::ProjectName;
 
 /// A package that one machine needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Its place among [`TargetEnvironment::machines`].
+    /// Its place among [`super::target::TargetEnvironment::machines`].
     pub machine: usize,
     pub project: ProjectName,
     /// Its versions, in the words of a requirement.
@@ -37,34 +37,39 @@ impl Supply {
 
 /// A line for each machine. `is_there`: whether there is a file at this address, or will be.
 pub fn supplies(
-    targets: &[TargetEnvironment],
+    machines: &[Machine],
     needs: &[Need],
     is_there: &dyn Fn(&str) -> bool,
 ) -> Vec<Supply> {
-    let supply = |(at, target): (usize, &TargetEnvironment)| {
-        let mut packages: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-        for need in needs.iter().filter(|need| need.machine == at) {
-            let has_file = packages
-                .entry((need.project.as_str(), &need.item))
-                .or_default();
-            *has_file |= need.files.iter().any(|file| is_there(file));
+    let mut supplies = Vec::new();
+    for (at, machine) in machines.iter().enumerate() {
+        let mut packages: BTreeMap<(&ProjectName, &str), bool> = BTreeMap::new();
+        for need in needs {
+            if need.machine == at {
+                let key = (&need.project, need.item.as_str());
+                let has_file = packages.entry(key).or_default();
+                *has_file |= need.files.iter().any(|file| is_there(file));
+            }
         }
-        let without = packages.iter().filter(|(_, has_file)| !**has_file);
-        let without = without
-            .map(|((project, item), _)| format!("{project} {item}"))
-            .collect();
-        Supply {
-            target: target.to_string(),
+        let mut without = Vec::new();
+        for ((project, item), has_file) in &packages {
+            if !has_file {
+                without.push(format!("{project} {item}"));
+            }
+        }
+        supplies.push(Supply {
+            target: machine.to_string(),
             packages: packages.len(),
             without,
-        }
-    };
-    targets.iter().enumerate().map(supply).collect()
+        });
+    }
+    supplies
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::airgap::warm::target::TargetEnvironment;
 
     #[test]
     fn a_package_counts_once_and_has_a_file_if_any_of_its_files_is_there() {
@@ -88,7 +93,7 @@ mod tests {
         };
         let target =
             TargetEnvironment::parse(&words(&["3.11", "3.12", "3.13"]), &[], None, &[]).unwrap();
-        let supplies = supplies(&target.machines(), &needs, &|file| file == "y");
+        let supplies = supplies(target.machines(), &needs, &|file| file == "y");
         let told: Vec<(usize, usize, &[String])> = supplies
             .iter()
             .map(|one| (one.packages, one.with_file(), one.without.as_slice()))

@@ -9,9 +9,7 @@ use pep440_rs::Version;
 use url::Url;
 
 use crate::registry::{PageRef, Route, Scope, portable_url, recognise_portable};
-use crate::simple::{
-    CoreMetadata, Entry, Format, ProjectName, file_version, is_wheel, read_entries,
-};
+use crate::simple::{CoreMetadata, Entry, Format, ProjectName, file_version, read_entries};
 use crate::values::digest::Digest;
 
 /// One page in one scope.
@@ -105,10 +103,6 @@ impl PageFile {
                 Some(CoreMetadata::Sha256(digest)) => MetadataOffer::Hashed(digest),
             },
         }
-    }
-
-    pub fn is_wheel(&self) -> bool {
-        is_wheel(&self.filename)
     }
 }
 

@@ -11,8 +11,8 @@ use pep440_rs::Version;
 use super::locked_file::{self, Unfound};
 use super::need::Need;
 use super::page::{MetadataOffer, PageFile, ServedPage};
-use super::selection::{self, FilterReason, Machine, Sdists, SelectionRules};
-use super::target::TargetEnvironment;
+use super::selection::{self, FilterReason, NumberedMachine, Sdists, SelectionRules};
+use super::target::Machine;
 use crate::airgap::wanted::{NamedFile, WantedFiles, WantedProject, WantedVersions};
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, is_wheel};
@@ -61,7 +61,7 @@ pub struct Filtered {
     pub why: FilterReason,
 }
 
-/// Something that the input wants and nobody gives.
+/// Something that the input wants and no index gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     pub project: ProjectName,
@@ -113,12 +113,15 @@ impl fmt::Display for Absence {
             Self::NoVersion => f.write_str("no version matches"),
             Self::NothingFits => f.write_str("no file of a matching version passes the filters"),
             Self::NoneFits(reasons) => {
-                let reasons: Vec<String> =
-                    reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+                let reasons: Vec<String> = reasons
+                    .iter()
+                    .map(|(why, count)| format!("{count} {why}"))
+                    .collect();
                 write!(f, "none of the locked files fits ({})", reasons.join(", "))
             }
             Self::Elsewhere => f.write_str(
-                "the page's link leads to a place that larder does not serve: add it to the mirror's `files`",
+                "the page's link leads to a place that larder does not serve: \
+                 add it to the mirror's `files`",
             ),
             Self::Unasked(scope, why) => write!(f, "{scope}: {why}"),
             Self::Fetch(why) => f.write_str(why),
@@ -129,28 +132,37 @@ impl fmt::Display for Absence {
 /// Decides about everything that is wanted; what is wanted twice is planned once.
 pub fn plan(wanted: &[WantedProject], pages: &ProjectPages, rules: &SelectionRules) -> WarmPlan {
     let mut plan = WarmPlan::default();
-    let targets = rules.target.machines();
-    let all: Vec<Machine<'_>> = targets.iter().enumerate().collect();
     for one in wanted {
         let planner = ProjectPlanner {
             wanted: one,
             looked: pages.get(&one.project).map_or(&[], Vec::as_slice),
             rules,
-            machines: Vec::new(),
+            machines: rules.target.machines().iter().enumerate().collect(),
+            kept: Vec::new(),
+            excused: BTreeSet::new(),
+            filtered_before: plan.filtered.len(),
+            plan: &mut plan,
         };
-        planner.add_to(&mut plan, &all);
+        planner.add_to_plan();
     }
     plan.merge();
     plan
 }
 
-/// One wanted project with its pages.
+/// One wanted project with its pages, and what was found of it.
 struct ProjectPlanner<'a> {
     wanted: &'a WantedProject,
     looked: &'a [PageLookup],
     rules: &'a SelectionRules,
     /// Those that may need it.
-    machines: Vec<Machine<'a>>,
+    machines: Vec<NumberedMachine<'a>>,
+    /// Each file with the machines that take it.
+    kept: Vec<(Planned, BTreeSet<usize>)>,
+    /// Machines for which something that was not found may have been.
+    excused: BTreeSet<usize>,
+    /// How many the plan had left out of other projects.
+    filtered_before: usize,
+    plan: &'a mut WarmPlan,
 }
 
 /// A file that the input locks.
@@ -162,115 +174,99 @@ struct LockedItem {
     sha256: Option<Digest>,
 }
 
-/// What was found of one wanted project.
-#[derive(Default)]
-struct FoundFiles {
-    /// Each file with the machines that take it.
-    kept: Vec<(Planned, BTreeSet<usize>)>,
-    /// Machines for which something that was not found may have been.
-    excused: BTreeSet<usize>,
-}
-
 impl<'a> ProjectPlanner<'a> {
-    fn add_to(mut self, plan: &mut WarmPlan, all: &[Machine<'a>]) {
+    fn add_to_plan(mut self) {
         let item = versions(&self.wanted.versions);
-        self.machines = all.to_vec();
         if let Some(requires) = &self.wanted.requires_python {
-            self.machines
-                .retain(|(_, target)| target.may_be_among(requires));
+            self.machines.retain(|(_, one)| one.may_be_among(requires));
             if self.machines.is_empty() {
                 let why = FilterReason::RequiresPython(requires.to_string());
-                return self.filter_out(&item, why, plan);
+                return self.filter_out(&item, why);
             }
         }
-        let marker = self.wanted.marker.as_ref();
-        let rules_out =
-            |target: &TargetEnvironment| marker.is_some_and(|marker| target.rules_out(marker));
-        self.machines.retain(|(_, target)| !rules_out(target));
-        if self.machines.is_empty() {
-            return self.filter_out(&item, FilterReason::Marker, plan);
+        if let Some(marker) = &self.wanted.marker {
+            self.machines.retain(|(_, one)| !one.rules_out(marker));
+            if self.machines.is_empty() {
+                return self.filter_out(&item, FilterReason::Marker);
+            }
         }
-        let left_out_before = plan.filtered.len();
-        let mut found = self.find_files(plan);
+        self.find_files();
         if self.rules.sdists == Sdists::IfNoWheel {
-            self.drop_built(plan, &mut found);
+            self.drop_built();
         }
-        let left_out = plan.filtered.split_off(left_out_before);
-        for (at, target) in &self.machines {
-            if !rules_out(&target.with_implementation()) {
-                self.add_need(plan, &found, &left_out, (*at, target));
+        for (at, machine) in std::mem::take(&mut self.machines) {
+            if let Some(marker) = &self.wanted.marker
+                && machine.with_implementation().rules_out(marker)
+            {
+                continue;
             }
+            self.add_need(at, machine);
         }
-        plan.filtered.extend(left_out);
-        plan.files
-            .extend(found.kept.into_iter().map(|(file, _)| file));
+        for (file, _) in self.kept {
+            self.plan.files.push(file);
+        }
     }
 
-    fn find_files(&self, plan: &mut WarmPlan) -> FoundFiles {
-        let mut found = FoundFiles::default();
+    fn find_files(&mut self) {
         match &self.wanted.files {
             WantedFiles::Hashed(digests) => {
                 for digest in digests {
-                    let file = self.listed().find(|file| file.sha256 == Some(*digest));
+                    let mut listed = listed(self.looked);
+                    let file = listed.find(|file| file.sha256 == Some(*digest));
                     let locked = LockedItem {
                         item: format!("sha256:{digest}"),
                         may_fit: self.every_machine(),
                         sha256: Some(*digest),
                     };
-                    self.locked(file.ok_or(Absence::NoSuchHash), locked, plan, &mut found);
+                    self.locked(file.ok_or(Absence::NoSuchHash), locked);
                 }
             }
             WantedFiles::Named(files) => {
                 for file in files {
-                    let listed = locked_file::find(file, self.listed());
-                    let may_fit =
-                        match selection::by_name(&file.filename, self.rules, &self.machines) {
-                            Ok(may_fit) => may_fit,
-                            Err(why) if listed.is_err() => {
-                                self.filter_out(&file.filename, why, plan);
-                                continue;
-                            }
-                            Err(_) => self.every_machine(),
-                        };
-                    let locked = LockedItem {
-                        item: file.filename.clone(),
-                        may_fit,
-                        sha256: file.sha256,
-                    };
-                    self.locked(listed.map_err(Absence::from), locked, plan, &mut found);
+                    self.find_named(file);
                 }
             }
-            WantedFiles::Any => self.choose(plan, &mut found),
+            WantedFiles::Any => self.choose(),
         }
-        found
+    }
+
+    fn find_named(&mut self, file: &NamedFile) {
+        let listed = locked_file::find(file, listed(self.looked));
+        let may_fit = match selection::by_name(&file.filename, self.rules, &self.machines) {
+            Ok(may_fit) => may_fit,
+            Err(why) if listed.is_err() => return self.filter_out(&file.filename, why),
+            Err(_) => self.every_machine(),
+        };
+        let locked = LockedItem {
+            item: file.filename.clone(),
+            may_fit,
+            sha256: file.sha256,
+        };
+        self.locked(listed.map_err(Absence::from), locked);
     }
 
     /// What one machine needs; missing if there is no file for it, and nothing was said that
     /// explains it.
-    fn add_need(
-        &self,
-        plan: &mut WarmPlan,
-        found: &FoundFiles,
-        left_out: &[Filtered],
-        (at, target): (usize, &TargetEnvironment),
-    ) {
-        let fitting = found.kept.iter().filter(|(_, fits)| fits.contains(&at));
-        let files: BTreeSet<String> = fitting.map(|(file, _)| file.route.path()).collect();
-        if files.is_empty() && !found.excused.contains(&at) {
+    fn add_need(&mut self, at: usize, machine: &Machine) {
+        let item = versions(&self.wanted.versions);
+        let mut files = BTreeSet::new();
+        for (file, fits) in &self.kept {
+            if fits.contains(&at) {
+                files.insert(file.route.path());
+            }
+        }
+        if files.is_empty() && !self.excused.contains(&at) {
             let why = match &self.wanted.files {
                 WantedFiles::Any => Absence::NothingFits,
-                WantedFiles::Hashed(_) | WantedFiles::Named(_) => {
-                    Absence::NoneFits(reasons(left_out, &found.kept))
-                }
+                WantedFiles::Hashed(_) | WantedFiles::Named(_) => Absence::NoneFits(self.reasons()),
             };
-            let missing = self.missing(versions(&self.wanted.versions), why);
-            plan.missing.push(Missing {
-                target: Some(target.to_string()),
+            let missing = self.missing(item.clone(), why);
+            self.plan.missing.push(Missing {
+                target: Some(machine.to_string()),
                 ..missing
             });
         }
-        let item = versions(&self.wanted.versions);
-        plan.needs.push(Need {
+        self.plan.needs.push(Need {
             machine: at,
             project: self.wanted.project.clone(),
             item,
@@ -278,36 +274,36 @@ impl<'a> ProjectPlanner<'a> {
         });
     }
 
-    fn listed(&self) -> impl Iterator<Item = &PageFile> + Clone {
-        self.looked.iter().flat_map(|looked| match looked {
-            PageLookup::Page(page) => page.files.as_slice(),
-            PageLookup::NotThere(_) | PageLookup::Failed(..) => &[],
-        })
+    /// Why files were left out, and how many for each cause; those that are kept are so for other
+    /// machines.
+    fn reasons(&self) -> BTreeMap<String, usize> {
+        let mut reasons = BTreeMap::new();
+        for one in self.plan.filtered.iter().skip(self.filtered_before) {
+            *reasons.entry(one.why.to_string()).or_default() += 1;
+        }
+        if !self.kept.is_empty() {
+            let of_others = reasons.entry(FilterReason::Tags.to_string());
+            *of_others.or_default() += self.kept.len();
+        }
+        reasons
     }
 
-    fn locked(
-        &self,
-        file: Result<&PageFile, Absence>,
-        locked: LockedItem,
-        plan: &mut WarmPlan,
-        found: &mut FoundFiles,
-    ) {
+    fn locked(&mut self, file: Result<&PageFile, Absence>, locked: LockedItem) {
         let why = match file {
             Err(why) => self.absence(why),
             Ok(file) => {
                 let is_hashed = locked.sha256.is_some();
                 let fits = match selection::judge(file, is_hashed, self.rules, &self.machines) {
                     Ok(fits) => fits,
-                    Err(why) => return self.filter_out(&file.filename, why, plan),
+                    Err(why) => return self.filter_out(&file.filename, why),
                 };
                 match self.planned(file, locked.sha256) {
-                    Some(planned) => return found.kept.push((planned, fits)),
+                    Some(planned) => return self.kept.push((planned, fits)),
                     None => Absence::Elsewhere,
                 }
             }
         };
-        plan.missing.push(self.missing(locked.item, why));
-        found.excused.extend(locked.may_fit);
+        self.lacks(locked.item, why, locked.may_fit);
     }
 
     /// What was not found on any page may be on one that could not be read.
@@ -333,16 +329,18 @@ impl<'a> ProjectPlanner<'a> {
     }
 
     /// Files of the newest matching versions, for each machine those that it takes.
-    fn choose(&self, plan: &mut WarmPlan, found: &mut FoundFiles) {
+    fn choose(&mut self) {
+        let wanted = self.wanted;
+        let item = versions(&wanted.versions);
         let Some(page) = self.chosen_page() else {
             let why = self.absence(Absence::NoVersion);
-            return self.excuse_all(why, plan, found);
+            return self.lacks(item, why, self.every_machine());
         };
         let mut offered: BTreeMap<&Version, Vec<(&PageFile, BTreeSet<usize>)>> = BTreeMap::new();
-        for (file, version) in self.matching(page) {
+        for (file, version) in matching(page, &wanted.versions) {
             match selection::judge(file, false, self.rules, &self.machines) {
                 Ok(fits) => offered.entry(version).or_default().push((file, fits)),
-                Err(why) => self.filter_out(&file.filename, why, plan),
+                Err(why) => self.filter_out(&file.filename, why),
             }
         }
         let mut taken: BTreeSet<&Version> = BTreeSet::new();
@@ -353,35 +351,32 @@ impl<'a> ProjectPlanner<'a> {
                     for_it.insert((*version).clone(), *version);
                 }
             }
-            let versions = &self.wanted.versions;
-            let prereleases = self.wanted.prereleases;
-            taken.extend(selection::taken(for_it, versions, prereleases, self.rules));
+            let prereleases = wanted.prereleases;
+            let newest = selection::taken(for_it, &wanted.versions, prereleases, self.rules);
+            taken.extend(newest);
         }
         if taken.is_empty() && !offered.is_empty() {
             // There are pre-releases alone, and the input wants none.
-            return self.excuse_all(Absence::NoVersion, plan, found);
+            return self.lacks(item, Absence::NoVersion, self.every_machine());
         }
         for (version, files) in offered.into_iter().rev() {
             if !taken.contains(version) {
                 continue;
             }
             for (file, fits) in files {
-                if let Some(planned) = self.planned(file, None) {
-                    found.kept.push((planned, fits));
-                } else {
-                    let missing = self.missing(file.filename.clone(), Absence::Elsewhere);
-                    plan.missing.push(missing);
-                    found.excused.extend(fits);
+                match self.planned(file, None) {
+                    Some(planned) => self.kept.push((planned, fits)),
+                    None => self.lacks(file.filename.clone(), Absence::Elsewhere, fits),
                 }
             }
         }
     }
 
-    /// Notes that nothing of the project was found, for whichever machine.
-    fn excuse_all(&self, why: Absence, plan: &mut WarmPlan, found: &mut FoundFiles) {
-        found.excused.extend(self.every_machine());
-        let item = versions(&self.wanted.versions);
-        plan.missing.push(self.missing(item, why));
+    /// Notes that something was not found, for whichever of these machines.
+    fn lacks(&mut self, item: String, why: Absence, may_fit: BTreeSet<usize>) {
+        let missing = self.missing(item, why);
+        self.plan.missing.push(missing);
+        self.excused.extend(may_fit);
     }
 
     fn every_machine(&self) -> BTreeSet<usize> {
@@ -390,14 +385,18 @@ impl<'a> ProjectPlanner<'a> {
 
     /// The page that a project without hashes is taken from, if it has a matching version. The
     /// first scope that has the project has all of it: what another one offers under its name may
-    /// be somebody else's. A pin with a local version (PEP 440: no index for everybody takes one)
-    /// names a build that one index alone may have, and is looked for in all.
-    fn chosen_page(&self) -> Option<&ServedPage> {
-        let is_local = matches!(&self.wanted.versions, WantedVersions::Exactly(version) if !version.local().is_empty());
+    /// be another project. A pin with a local version (PEP 440: no public index takes one) names a
+    /// build that one index alone may have, and is looked for in all.
+    fn chosen_page(&self) -> Option<&'a ServedPage> {
+        let versions = &self.wanted.versions;
+        let is_local = match versions {
+            WantedVersions::Exactly(version) => !version.local().is_empty(),
+            _ => false,
+        };
         for looked in self.looked {
             match looked {
                 PageLookup::NotThere(_) => {}
-                PageLookup::Page(page) if self.matching(page).next().is_some() => {
+                PageLookup::Page(page) if matching(page, versions).next().is_some() => {
                     return Some(page);
                 }
                 PageLookup::Page(_) if is_local => {}
@@ -408,36 +407,24 @@ impl<'a> ProjectPlanner<'a> {
         None
     }
 
-    fn matching<'l>(
-        &self,
-        listing: &'l ServedPage,
-    ) -> impl Iterator<Item = (&'l PageFile, &'l Version)> {
-        listing.files.iter().filter_map(|file| {
-            let version = file.version.as_ref()?;
-            let is_wanted = selection::is_among(version, &self.wanted.versions);
-            is_wanted.then_some((file, version))
-        })
-    }
-
     /// Leaves out the sdists of versions that have a wheel for each machine that would build it.
-    fn drop_built(&self, plan: &mut WarmPlan, found: &mut FoundFiles) {
+    fn drop_built(&mut self) {
         let mut built: BTreeMap<Option<Version>, BTreeSet<usize>> = BTreeMap::new();
-        for (file, fits) in &found.kept {
+        for (file, fits) in &self.kept {
             if file.is_wheel() {
                 built.entry(file.version.clone()).or_default().extend(fits);
             }
         }
-        found.kept.retain(|(file, fits)| {
-            let is_built = match built.get(&file.version) {
-                Some(built) => fits.is_subset(built),
-                None => false,
-            };
-            let goes = is_built && !file.is_wheel();
-            if goes {
-                self.filter_out(&file.filename, FilterReason::HasWheel, plan);
+        for (file, fits) in std::mem::take(&mut self.kept) {
+            if let Some(built) = built.get(&file.version)
+                && fits.is_subset(built)
+                && !file.is_wheel()
+            {
+                self.filter_out(&file.filename, FilterReason::HasWheel);
+            } else {
+                self.kept.push((file, fits));
             }
-            !goes
-        });
+        }
     }
 
     fn planned(&self, file: &PageFile, sha256: Option<Digest>) -> Option<Planned> {
@@ -448,7 +435,7 @@ impl<'a> ProjectPlanner<'a> {
             route: file.route.clone()?,
             sha256: file.sha256.or(sha256),
             size: file.size.or_else(|| self.locked_size(file)),
-            metadata: if file.is_wheel() {
+            metadata: if is_wheel(&file.filename) {
                 file.metadata
             } else {
                 MetadataOffer::Absent
@@ -460,12 +447,16 @@ impl<'a> ProjectPlanner<'a> {
         let WantedFiles::Named(files) = &self.wanted.files else {
             return None;
         };
-        let is_it = |named: &&NamedFile| locked_file::find(named, std::iter::once(file)).is_ok();
-        files.iter().find(is_it)?.size
+        for named in files {
+            if locked_file::find(named, std::iter::once(file)).is_ok() {
+                return named.size;
+            }
+        }
+        None
     }
 
-    fn filter_out(&self, item: &str, why: FilterReason, plan: &mut WarmPlan) {
-        plan.filtered.push(Filtered {
+    fn filter_out(&mut self, item: &str, why: FilterReason) {
+        self.plan.filtered.push(Filtered {
             project: self.wanted.project.clone(),
             item: item.to_owned(),
             why,
@@ -486,6 +477,25 @@ impl<'a> ProjectPlanner<'a> {
             place: self.wanted.place.clone(),
         }
     }
+}
+
+/// The files of all pages.
+fn listed(looked: &[PageLookup]) -> impl Iterator<Item = &PageFile> + Clone {
+    looked.iter().flat_map(|looked| match looked {
+        PageLookup::Page(page) => page.files.as_slice(),
+        PageLookup::NotThere(_) | PageLookup::Failed(..) => &[],
+    })
+}
+
+/// The files of a page that are of one of these versions.
+fn matching<'l>(
+    page: &'l ServedPage,
+    versions: &WantedVersions,
+) -> impl Iterator<Item = (&'l PageFile, &'l Version)> {
+    page.files.iter().filter_map(|file| {
+        let version = file.version.as_ref()?;
+        selection::is_among(version, versions).then_some((file, version))
+    })
 }
 
 impl Planned {
@@ -519,17 +529,6 @@ impl WarmPlan {
             seen.insert((file.project.clone(), file.item.clone(), file.target.clone()))
         });
     }
-}
-
-/// Why files were left out, and how many for each cause; those that are kept are so for other
-/// machines.
-fn reasons(left_out: &[Filtered], kept: &[(Planned, BTreeSet<usize>)]) -> BTreeMap<String, usize> {
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    let of_others = kept.iter().map(|_| &FilterReason::Tags);
-    for why in left_out.iter().map(|one| &one.why).chain(of_others) {
-        *reasons.entry(why.to_string()).or_default() += 1;
-    }
-    reasons
 }
 
 /// In the words of a requirement.

@@ -11,7 +11,7 @@ use pep440_rs::Version;
 
 use super::page::PageFile;
 use super::tags::WheelTags;
-use super::target::TargetEnvironment;
+use super::target::{Machine, TargetEnvironment};
 use crate::airgap::wanted::WantedVersions;
 use crate::simple::is_wheel;
 
@@ -73,28 +73,37 @@ impl fmt::Display for FilterReason {
 }
 
 /// A machine by its place among those asked for.
-pub(super) type Machine<'a> = (usize, &'a TargetEnvironment);
+pub type NumberedMachine<'a> = (usize, &'a Machine);
+
+/// The places of those machines that are meant.
+fn places(
+    machines: &[NumberedMachine<'_>],
+    is_meant: impl Fn(&Machine) -> bool,
+) -> BTreeSet<usize> {
+    let mut places = BTreeSet::new();
+    for (at, machine) in machines {
+        if is_meant(machine) {
+            places.insert(*at);
+        }
+    }
+    places
+}
 
 /// What the file's name alone tells: which of the machines could take it.
-pub(super) fn by_name(
+pub fn by_name(
     filename: &str,
     rules: &SelectionRules,
-    machines: &[Machine<'_>],
+    machines: &[NumberedMachine<'_>],
 ) -> Result<BTreeSet<usize>, FilterReason> {
     if is_wheel(filename) {
-        let tags = WheelTags::of(filename);
-        let takes =
-            |machine: &TargetEnvironment| tags.as_ref().is_some_and(|tags| machine.accepts(tags));
-        let fits: BTreeSet<usize> = machines
-            .iter()
-            .filter(|(_, machine)| takes(machine))
-            .map(|(at, _)| *at)
-            .collect();
-        return if fits.is_empty() {
-            Err(FilterReason::Tags)
-        } else {
-            Ok(fits)
+        let Some(tags) = WheelTags::of(filename) else {
+            return Err(FilterReason::Tags);
         };
+        let fits = places(machines, |machine| machine.accepts(&tags));
+        if fits.is_empty() {
+            return Err(FilterReason::Tags);
+        }
+        return Ok(fits);
     }
     let lower = filename.to_ascii_lowercase();
     if !SDISTS.iter().any(|ending| lower.ends_with(ending)) {
@@ -103,27 +112,23 @@ pub(super) fn by_name(
     if rules.sdists == Sdists::Never {
         return Err(FilterReason::Sdist);
     }
-    Ok(machines.iter().map(|(at, _)| *at).collect())
+    Ok(places(machines, |_| true))
 }
 
 /// The whole judgement: which of the machines take it. `is_locked`: the input names this very file
 /// by its hash.
-pub(super) fn judge(
+pub fn judge(
     file: &PageFile,
     is_locked: bool,
     rules: &SelectionRules,
-    machines: &[Machine<'_>],
+    machines: &[NumberedMachine<'_>],
 ) -> Result<BTreeSet<usize>, FilterReason> {
     let mut fits = by_name(&file.filename, rules, machines)?;
-    if let Some(text) = file.requires_python.as_deref() {
-        let may_be: BTreeSet<usize> = machines
-            .iter()
-            .filter(|(_, machine)| machine.may_be(text))
-            .map(|(at, _)| *at)
-            .collect();
+    if let Some(text) = &file.requires_python {
+        let may_be = places(machines, |machine| machine.may_be(text));
         fits.retain(|at| may_be.contains(at));
         if fits.is_empty() {
-            return Err(FilterReason::RequiresPython(text.to_owned()));
+            return Err(FilterReason::RequiresPython(text.clone()));
         }
     }
     if file.is_yanked && !is_locked && !rules.yanked {
@@ -137,7 +142,7 @@ pub(super) fn judge(
 }
 
 /// Whether a version is one of these (PEP 440: a pin without a local part means every local part).
-pub(super) fn is_among(version: &Version, versions: &WantedVersions) -> bool {
+pub fn is_among(version: &Version, versions: &WantedVersions) -> bool {
     match versions {
         WantedVersions::Exactly(exact) if exact.local().is_empty() => {
             version.clone().without_local() == *exact
@@ -152,31 +157,40 @@ pub(super) fn is_among(version: &Version, versions: &WantedVersions) -> bool {
 ///
 /// Pre-releases count when they were asked for, or the input says nothing of them and there is
 /// nothing else.
-pub(super) fn taken<'a, T>(
+pub fn taken<T>(
     offered: BTreeMap<Version, T>,
-    versions: &'a WantedVersions,
+    versions: &WantedVersions,
     prereleases: Option<bool>,
     rules: &SelectionRules,
-) -> impl Iterator<Item = T> + use<'a, T> {
-    let asked = match versions {
-        WantedVersions::Exactly(_) => true,
-        WantedVersions::Matching(all) => all.iter().any(|one| one.version().any_prerelease()),
-        WantedVersions::Latest(_) | WantedVersions::All => false,
+) -> Vec<T> {
+    let mut count = rules.newest;
+    let mut is_pinned = false;
+    let mut names_prerelease = false;
+    match versions {
+        WantedVersions::Exactly(_) => {
+            count = None;
+            is_pinned = true;
+        }
+        WantedVersions::Matching(all) => {
+            count = count.or(Some(1));
+            names_prerelease = all.iter().any(|one| one.version().any_prerelease());
+        }
+        WantedVersions::Latest(own) => count = count.or(Some(*own)),
+        WantedVersions::All => {}
+    }
+    let may_be_prerelease = match prereleases {
+        _ if is_pinned || rules.prereleases => true,
+        Some(said) => said,
+        None => names_prerelease || offered.keys().all(Version::any_prerelease),
     };
-    let pre = rules.prereleases
-        || prereleases.unwrap_or_else(|| asked || offered.keys().all(Version::any_prerelease))
-        || matches!(versions, WantedVersions::Exactly(_));
-    let own = match versions {
-        WantedVersions::Exactly(_) | WantedVersions::All => usize::MAX,
-        WantedVersions::Matching(_) => 1,
-        WantedVersions::Latest(count) => *count,
-    };
-    let count = match versions {
-        WantedVersions::Exactly(_) => own,
-        _ => rules.newest.unwrap_or(own),
-    };
-    let fits = move |(version, of): (Version, T)| (pre || !version.any_prerelease()).then_some(of);
-    offered.into_iter().rev().filter_map(fits).take(count)
+    let mut taken = Vec::new();
+    for (version, of) in offered.into_iter().rev() {
+        if may_be_prerelease || !version.any_prerelease() {
+            taken.push(of);
+        }
+    }
+    taken.truncate(count.unwrap_or(usize::MAX));
+    taken
 }
 
 #[cfg(test)]
@@ -195,7 +209,7 @@ mod tests {
     fn take(texts: &[&str], wanted: &WantedVersions, rules: &SelectionRules) -> Vec<String> {
         let mut offered = versions(texts);
         offered.retain(|version, _| is_among(version, wanted));
-        taken(offered, wanted, None, rules).collect()
+        taken(offered, wanted, None, rules)
     }
 
     #[test]
@@ -244,7 +258,7 @@ mod tests {
         #[test]
         fn no_more_than_so_many_and_the_newest(numbers in proptest::collection::btree_set(0..40u64, 1..12), count in 1..5usize) {
             let offered: BTreeMap<Version, u64> = numbers.iter().map(|n| (Version::new([1, *n]), *n)).collect();
-            let found: Vec<u64> = taken(offered, &WantedVersions::Latest(count), None, &SelectionRules::default()).collect();
+            let found: Vec<u64> = taken(offered, &WantedVersions::Latest(count), None, &SelectionRules::default());
             let expected: Vec<u64> = numbers.iter().rev().take(count).copied().collect();
             prop_assert_eq!(found, expected);
         }

@@ -4,20 +4,23 @@
 //! Owns the families of platforms and which of their releases include which. Must not know Python
 //! releases that files require, nor any page.
 
-use std::fmt;
-
 use crate::simple::WheelFilename;
 
+/// Of at least a release of glibc, of musl, of macOS.
+const MANYLINUX: &str = "manylinux";
+const MUSLLINUX: &str = "musllinux";
+const MACOS: &str = "macosx";
+
 /// Levels of the names that came before PEP 600.
-const LEGACY_LEVELS: [(&str, (u32, u32)); 3] = [
+const LEGACY_LEVELS: [(&str, (u64, u64)); 3] = [
     ("manylinux1_", (2, 5)),
     ("manylinux2010_", (2, 12)),
     ("manylinux2014_", (2, 17)),
 ];
 
 /// The last macOS that counted 10.x, and the first whose x86_64 programs still run on 11 and later.
-const MACOS_10_LAST: u32 = 16;
-const MACOS_10_FIRST: u32 = 4;
+const MACOS_10_LAST: u64 = 16;
+const MACOS_10_FIRST: u64 = 4;
 
 /// The three tag sets of a wheel's file name, each a set because PEP 425 lets them be compressed:
 /// `py2.py3-none-any`.
@@ -33,10 +36,8 @@ impl WheelTags {
     pub fn of(filename: &str) -> Option<Self> {
         let wheel = WheelFilename::parse(filename)?;
         let set = |text: &str| {
-            text.to_ascii_lowercase()
-                .split('.')
-                .map(str::to_owned)
-                .collect()
+            let text = text.to_ascii_lowercase();
+            text.split('.').map(str::to_owned).collect()
         };
         Some(Self {
             pythons: set(wheel.pythons),
@@ -46,24 +47,22 @@ impl WheelTags {
     }
 }
 
-/// A kind of machine, as the newest platform tag that it takes.
+/// A kind of machine, as the newest platform tag that it takes; an old name by its new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Platform {
-    /// glibc of at least this release.
-    Manylinux { level: (u32, u32), machine: String },
-    /// musl of at least this release.
-    Musllinux { level: (u32, u32), machine: String },
-    MacOs {
-        release: (u32, u32),
-        machine: String,
-    },
-    /// Any other tag, which only means itself: `win_amd64`, `linux_armv7l`.
-    Exactly(String),
+pub struct Platform(String);
+
+/// A tag that includes those of older releases: `FAMILY_MAJOR_MINOR_MACHINE`. Any other tag only
+/// means itself: `win_amd64`, `linux_armv7l`.
+struct ReleasedTag<'t> {
+    family: &'t str,
+    release: (u64, u64),
+    machine: &'t str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no platform tag such as manylinux_2_28_x86_64, musllinux_1_2_aarch64, macosx_14_0_arm64 or win_amd64"
+    "\"{0}\" is no platform tag such as manylinux_2_28_x86_64, musllinux_1_2_aarch64, \
+     macosx_14_0_arm64 or win_amd64"
 )]
 pub struct BadPlatform(pub String);
 
@@ -74,139 +73,123 @@ impl Platform {
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, BadPlatform> {
         let tag = text.trim().to_ascii_lowercase();
-        if let Some((level, machine)) = manylinux(&tag) {
-            return Ok(Self::Manylinux {
-                level,
-                machine: machine.to_owned(),
-            });
+        if let Some(released) = ReleasedTag::read(&tag) {
+            let (major, minor) = released.release;
+            let family = released.family;
+            let machine = released.machine;
+            return Ok(Self(format!("{family}_{major}_{minor}_{machine}")));
         }
-        if let Some((level, machine)) = released(&tag, "musllinux_") {
-            return Ok(Self::Musllinux {
-                level,
-                machine: machine.to_owned(),
-            });
-        }
-        if let Some((release, machine)) = released(&tag, "macosx_") {
-            return Ok(Self::MacOs {
-                release,
-                machine: machine.to_owned(),
-            });
-        }
-        let family = ["manylinux", "musllinux", "macosx"]
-            .iter()
-            .any(|family| tag.starts_with(family));
-        let plain = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if family || !plain || (!tag.contains('_') && tag != "win32") {
+        let families = [MANYLINUX, MUSLLINUX, MACOS];
+        let is_of_family = families.iter().any(|family| tag.starts_with(family));
+        let is_plain = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let has_machine = tag.contains('_') || tag == "win32";
+        if is_of_family || !is_plain || !has_machine {
             return Err(BadPlatform(text.to_owned()));
         }
-        Ok(Self::Exactly(tag))
+        Ok(Self(tag))
     }
 
-    /// Whether this machine takes a wheel of this platform tag; `any` is everybody's.
+    pub fn tag(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this machine takes a wheel of this platform tag; every machine takes `any`.
     pub fn accepts(&self, tag: &str) -> bool {
         if tag == "any" {
             return true;
         }
-        match self {
+        let Some(own) = ReleasedTag::read(&self.0) else {
+            return tag == self.0;
+        };
+        let Some(wheel) = ReleasedTag::read(tag) else {
             // An index of one's own may have wheels of the plain tag, which the public one refuses.
-            Self::Manylinux { level, machine } => {
-                manylinux(tag).is_some_and(|(of, on)| of <= *level && on == machine)
-                    || is_plain_linux(tag, machine)
-            }
-            Self::Musllinux { level, machine } => {
-                released(tag, "musllinux_")
-                    .is_some_and(|(of, on)| of.0 == level.0 && of <= *level && on == machine)
-                    || is_plain_linux(tag, machine)
-            }
-            Self::MacOs { release, machine } => released(tag, "macosx_")
-                .is_some_and(|(of, binary)| macos(*release, machine, of, binary)),
-            Self::Exactly(own) => own == tag,
+            return own.family != MACOS && tag.strip_prefix("linux_") == Some(own.machine);
+        };
+        if wheel.family != own.family {
+            return false;
+        }
+        match own.family {
+            MACOS => own.runs_macos(&wheel),
+            MUSLLINUX if wheel.release.0 != own.release.0 => false,
+            _ => wheel.machine == own.machine && wheel.release <= own.release,
         }
     }
 
     /// What `sys_platform` and `platform_machine` are there, where the tag tells.
-    pub fn environment(&self) -> (Option<&'static str>, Option<String>) {
-        match self {
-            Self::Manylinux { machine, .. } | Self::Musllinux { machine, .. } => {
-                (Some("linux"), Some(machine.clone()))
-            }
-            Self::MacOs { machine, .. } => (Some("darwin"), Some(machine.clone())),
-            Self::Exactly(tag) => match tag.as_str() {
-                "win32" => (Some("win32"), Some("x86".to_owned())),
-                "win_amd64" => (Some("win32"), Some("AMD64".to_owned())),
-                "win_arm64" => (Some("win32"), Some("ARM64".to_owned())),
-                other => match other.strip_prefix("linux_") {
-                    Some(machine) => (Some("linux"), Some(machine.to_owned())),
-                    None => (None, None),
-                },
-            },
+    pub fn environment(&self) -> Option<(&'static str, &str)> {
+        if let Some(own) = ReleasedTag::read(&self.0) {
+            let system = match own.family {
+                MACOS => "darwin",
+                _ => "linux",
+            };
+            return Some((system, own.machine));
         }
+        Some(match self.tag() {
+            "win32" => ("win32", "x86"),
+            "win_amd64" => ("win32", "AMD64"),
+            "win_arm64" => ("win32", "ARM64"),
+            other => ("linux", other.strip_prefix("linux_")?),
+        })
     }
 }
 
-/// The tag that it was read from, an old name by its new one.
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (family, (major, minor), machine) = match self {
-            Self::Manylinux { level, machine } => ("manylinux", level, machine),
-            Self::Musllinux { level, machine } => ("musllinux", level, machine),
-            Self::MacOs { release, machine } => ("macosx", release, machine),
-            Self::Exactly(tag) => return f.write_str(tag),
+impl<'t> ReleasedTag<'t> {
+    fn read(tag: &'t str) -> Option<Self> {
+        for (name, release) in LEGACY_LEVELS {
+            if let Some(machine) = tag.strip_prefix(name)
+                && !machine.is_empty()
+            {
+                return Some(Self {
+                    family: MANYLINUX,
+                    release,
+                    machine,
+                });
+            }
+        }
+        let mut parts = tag.splitn(4, '_');
+        let family = parts.next()?;
+        let release = (number(parts.next()?)?, number(parts.next()?)?);
+        let machine = parts.next()?;
+        if machine.is_empty() || ![MANYLINUX, MUSLLINUX, MACOS].contains(&family) {
+            return None;
+        }
+        Some(Self {
+            family,
+            release,
+            machine,
+        })
+    }
+
+    /// Whether a macOS of this release on this machine runs binaries made for that release in that
+    /// format.
+    fn runs_macos(&self, wheel: &ReleasedTag<'_>) -> bool {
+        // Until 10.16 each year was a minor release; since 11 it is a major one, and tags are made
+        // for `.0` only.
+        let (major, minor) = wheel.release;
+        let runs_release = match (self.release.0, major) {
+            (10, 10) => minor <= self.release.1,
+            (11.., 11..) => major <= self.release.0 && minor == 0,
+            (11.., 10) => (MACOS_10_FIRST..=MACOS_10_LAST).contains(&minor),
+            _ => false,
         };
-        write!(f, "{family}_{major}_{minor}_{machine}")
+        let runs_binary = match (self.machine, wheel.machine) {
+            ("x86_64", "x86_64" | "universal2" | "intel" | "fat64" | "fat32" | "universal") => {
+                wheel.release >= (10, MACOS_10_FIRST)
+            }
+            ("arm64", "universal2") => true,
+            // An arm64 program is of 11 or later, unless its other half is older.
+            (own, binary) => own != "x86_64" && own == binary && major >= 11,
+        };
+        runs_release && runs_binary
     }
 }
 
-/// glibc's release and the machine of a manylinux tag, by its new name or an old one.
-fn manylinux(tag: &str) -> Option<((u32, u32), &str)> {
-    let legacy = LEGACY_LEVELS
-        .iter()
-        .find_map(|(name, level)| Some((*level, tag.strip_prefix(name)?)));
-    legacy
-        .filter(|(_, machine)| !machine.is_empty())
-        .or_else(|| released(tag, "manylinux_"))
-}
-
-/// `FAMILY_MAJOR_MINOR_MACHINE`.
-fn released<'a>(tag: &'a str, family: &str) -> Option<((u32, u32), &'a str)> {
-    let (major, rest) = tag.strip_prefix(family)?.split_once('_')?;
-    let (minor, machine) = rest.split_once('_')?;
-    let number = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| text.parse().ok())
-            .flatten()
-    };
-    (!machine.is_empty()).then_some(((number(major)?, number(minor)?), machine))
-}
-
-fn is_plain_linux(tag: &str, machine: &str) -> bool {
-    tag.strip_prefix("linux_") == Some(machine)
-}
-
-/// Whether a macOS of this release on this machine runs binaries made for that release in that
-/// format.
-fn macos(release: (u32, u32), machine: &str, of: (u32, u32), binary: &str) -> bool {
-    // Until 10.16 each year was a minor release; since 11 it is a major one, and tags are made for
-    // `.0` only.
-    let runs_release = match (release.0, of.0) {
-        (10, 10) => of.1 <= release.1,
-        (11.., 11..) => of.0 <= release.0 && of.1 == 0,
-        (11.., 10) => (MACOS_10_FIRST..=MACOS_10_LAST).contains(&of.1),
-        _ => false,
-    };
-    // An arm64 program is of 11 or later, unless its other half is older.
-    let own_binary = binary == machine && (machine == "x86_64" || of.0 >= 11);
-    let fat = match machine {
-        "x86_64" => matches!(
-            binary,
-            "universal2" | "intel" | "fat64" | "fat32" | "universal"
-        ),
-        "arm64" => binary == "universal2",
-        _ => false,
-    };
-    let x86_begins = machine != "x86_64" || of >= (10, MACOS_10_FIRST);
-    runs_release && x86_begins && (own_binary || fat)
+/// Digits alone.
+pub fn number(text: &str) -> Option<u64> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::tags::{BadPlatform, Platform, WheelTags};
+use super::tags::{self, BadPlatform, Platform, WheelTags};
 use crate::airgap::lockfile::marker::{Marker, MarkerVariable, Truth};
 
 /// Micro releases that are tried when only `3.12` was said: `>=3.12.4` may mean a later one of it.
@@ -24,14 +24,20 @@ pub struct Python {
     pub micro: Option<u64>,
 }
 
-/// What was asked for; empty lists do not restrict.
+/// One kind of machine, as far as it was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetEnvironment {
-    pub pythons: Vec<Python>,
-    pub platforms: Vec<Platform>,
+pub struct Machine {
+    python: Option<Python>,
+    platform: Option<Platform>,
     /// The first letters of the tag: `cp`, `pp`, `py`.
-    pub implementation: Option<String>,
-    pub abis: Vec<String>,
+    implementation: Option<String>,
+    abis: Vec<String>,
+}
+
+/// The machines that were asked for: each Python with each platform, and at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetEnvironment {
+    machines: Vec<Machine>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,45 +58,44 @@ impl Python {
     /// # Errors
     /// When it is neither.
     pub fn parse(text: &str) -> Result<Self, BadTarget> {
-        let bad = || BadTarget::Python(text.to_owned());
-        let number = |part: &str| {
-            let digits =
-                !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
-            digits
-                .then(|| part.parse::<u64>().ok())
-                .flatten()
-                .ok_or_else(bad)
-        };
-        let parts: Vec<&str> = text.trim().split('.').collect();
-        match parts.as_slice() {
-            [major, minor] => Ok(Self {
-                major: number(major)?,
-                minor: number(minor)?,
-                micro: None,
-            }),
-            [major, minor, micro] => Ok(Self {
-                major: number(major)?,
-                minor: number(minor)?,
-                micro: Some(number(micro)?),
-            }),
-            _ => Err(bad()),
+        let mut numbers = Vec::new();
+        for part in text.trim().split('.') {
+            match tags::number(part) {
+                Some(number) if part.len() <= 4 => numbers.push(number),
+                _ => return Err(BadTarget::Python(text.to_owned())),
+            }
         }
+        let (major, minor, micro) = match *numbers {
+            [major, minor] => (major, minor, None),
+            [major, minor, micro] => (major, minor, Some(micro)),
+            _ => return Err(BadTarget::Python(text.to_owned())),
+        };
+        Ok(Self {
+            major,
+            minor,
+            micro,
+        })
     }
 
     /// Whether a release of it may be among these.
-    pub fn may_be(self, specifiers: &VersionSpecifiers) -> bool {
-        self.releases().any(|release| specifiers.contains(&release))
-    }
-
-    /// The full releases that it may be.
-    pub fn releases(self) -> impl Iterator<Item = Version> {
-        let micros = self.micro.map_or(0..=MICRO_RELEASES, |micro| micro..=micro);
-        micros.map(move |micro| Version::new([self.major, self.minor, micro]))
+    fn may_be(self, specifiers: &VersionSpecifiers) -> bool {
+        let mut micros = match self.micro {
+            Some(micro) => micro..=micro,
+            None => 0..=MICRO_RELEASES,
+        };
+        micros.any(|micro| specifiers.contains(&Version::new([self.major, self.minor, micro])))
     }
 
     /// `312`, as tags have it.
     fn digits(self) -> String {
         format!("{}{}", self.major, self.minor)
+    }
+}
+
+impl Default for TargetEnvironment {
+    fn default() -> Self {
+        let machines = vec![Machine::default()];
+        Self { machines }
     }
 }
 
@@ -105,224 +110,205 @@ impl TargetEnvironment {
         implementation: Option<&str>,
         abis: &[String],
     ) -> Result<Self, BadTarget> {
-        if let Some(other) = implementation.filter(|word| !matches!(*word, "cp" | "pp" | "py")) {
+        if let Some(other) = implementation
+            && !matches!(other, "cp" | "pp" | "py")
+        {
             return Err(BadTarget::Implementation(other.to_owned()));
         }
-        let tag = |text: &&String| {
-            text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        };
-        if let Some(bad) = abis.iter().find(tag) {
-            return Err(BadTarget::Abi(bad.clone()));
+        for abi in abis {
+            let is_tag = abi.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if abi.is_empty() || !is_tag {
+                return Err(BadTarget::Abi(abi.clone()));
+            }
         }
-        Ok(Self {
-            pythons: pythons
-                .iter()
-                .map(|text| Python::parse(text))
-                .collect::<Result<_, _>>()?,
-            platforms: platforms
-                .iter()
-                .map(|text| Platform::parse(text))
-                .collect::<Result<_, _>>()?,
-            implementation: implementation.map(str::to_owned),
-            abis: abis.iter().map(|abi| abi.to_ascii_lowercase()).collect(),
-        })
-    }
-
-    /// The single machines that it means: each Python with each platform. What was not said stays
-    /// unsaid, so that there is always one.
-    pub fn machines(&self) -> Vec<Self> {
-        let platforms = some_or_unknown(&self.platforms);
-        let with = |python: Option<Python>| {
-            platforms.iter().map(move |platform| Self {
-                pythons: python.into_iter().collect(),
-                platforms: platform.clone().into_iter().collect(),
-                ..self.clone()
-            })
-        };
-        some_or_unknown(&self.pythons)
-            .into_iter()
-            .flat_map(with)
-            .collect()
-    }
-
-    /// With the implementation that is meant when only a release was said, as for wheels: CPython.
-    pub fn with_implementation(&self) -> Self {
-        let meant = (!self.pythons.is_empty()).then(|| "cp".to_owned());
-        Self {
-            implementation: self.implementation.clone().or(meant),
-            ..self.clone()
+        let pythons = known_or_unsaid(pythons, Python::parse)?;
+        let platforms = known_or_unsaid(platforms, |text| Ok(Platform::parse(text)?))?;
+        let mut machines = Vec::new();
+        for python in &pythons {
+            for platform in &platforms {
+                machines.push(Machine {
+                    python: *python,
+                    platform: platform.clone(),
+                    implementation: implementation.map(str::to_owned),
+                    abis: abis.iter().map(|abi| abi.to_ascii_lowercase()).collect(),
+                });
+            }
         }
+        Ok(Self { machines })
     }
 
-    /// Whether one of the Pythons may be among these. Text that is no specifier restricts nothing,
-    /// as in pip.
-    pub fn may_be(&self, requires_python: &str) -> bool {
-        self.pythons.is_empty()
-            || requires_python
-                .parse::<VersionSpecifiers>()
-                .map_or(true, |specifiers| self.may_be_among(&specifiers))
-    }
-
-    pub fn may_be_among(&self, specifiers: &VersionSpecifiers) -> bool {
-        self.pythons.is_empty() || self.pythons.iter().any(|python| python.may_be(specifiers))
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
     }
 
     /// Whether what a marker asks for is certainly false on every machine.
     pub fn rules_out(&self, marker: &Marker) -> bool {
-        let pythons: Vec<Option<Python>> = some_or_unknown(&self.pythons);
-        let platforms: Vec<Option<&Platform>> =
-            some_or_unknown(&self.platforms.iter().collect::<Vec<_>>());
-        pythons.iter().all(|python| {
-            platforms.iter().all(|platform| {
-                let environment =
-                    |variable: MarkerVariable| self.value(variable, *python, *platform);
-                marker.truth(&environment) == Truth::No
-            })
-        })
+        self.machines.iter().all(|one| one.rules_out(marker))
+    }
+}
+
+/// Each of them, or one that was not said.
+fn known_or_unsaid<T>(
+    words: &[String],
+    parse: impl Fn(&str) -> Result<T, BadTarget>,
+) -> Result<Vec<Option<T>>, BadTarget> {
+    let mut known = Vec::new();
+    for word in words {
+        known.push(Some(parse(word)?));
+    }
+    if known.is_empty() {
+        known.push(None);
+    }
+    Ok(known)
+}
+
+impl Machine {
+    /// With the implementation that is meant when only a release was said, as for wheels: CPython.
+    pub fn with_implementation(&self) -> Self {
+        let mut meant = self.clone();
+        if meant.python.is_some() && meant.implementation.is_none() {
+            meant.implementation = Some("cp".to_owned());
+        }
+        meant
     }
 
-    /// What a marker's variable may be on one machine; `None`: not known.
-    fn value(
-        &self,
-        variable: MarkerVariable,
-        python: Option<Python>,
-        platform: Option<&Platform>,
-    ) -> Option<Vec<String>> {
-        let (system, machine) = platform.map_or((None, None), Platform::environment);
-        let by_system = |linux: &str, darwin: &str, windows: &str| {
-            let value = match system? {
-                "linux" => linux,
-                "darwin" => darwin,
-                _ => windows,
-            };
-            Some(vec![value.to_owned()])
-        };
-        match variable {
+    /// Whether its Python may be among these. Text that is no specifier restricts nothing, as in
+    /// pip.
+    pub fn may_be(&self, requires_python: &str) -> bool {
+        match requires_python.parse() {
+            Ok(specifiers) => self.may_be_among(&specifiers),
+            Err(_) => true,
+        }
+    }
+
+    pub fn may_be_among(&self, specifiers: &VersionSpecifiers) -> bool {
+        self.python.is_none_or(|python| python.may_be(specifiers))
+    }
+
+    /// Whether what a marker asks for is certainly false on it.
+    pub fn rules_out(&self, marker: &Marker) -> bool {
+        let value = |variable| Some(vec![self.value(variable)?]);
+        marker.truth(&value) == Truth::No
+    }
+
+    /// What a marker's variable is; `None`: not known.
+    fn value(&self, variable: MarkerVariable) -> Option<String> {
+        let platform = self.platform.as_ref();
+        let environment = platform.and_then(Platform::environment);
+        let implementation = self.implementation.as_deref();
+        let value = match variable {
             MarkerVariable::PythonVersion => {
-                python.map(|python| vec![format!("{}.{}", python.major, python.minor)])
+                let python = self.python?;
+                return Some(format!("{}.{}", python.major, python.minor));
             }
             MarkerVariable::PythonFullVersion => {
-                let python = python.filter(|python| python.micro.is_some())?;
-                Some(
-                    python
-                        .releases()
-                        .map(|release| release.to_string())
-                        .collect(),
-                )
+                let python = self.python?;
+                python.micro?;
+                return Some(python.to_string());
             }
-            MarkerVariable::SysPlatform => system.map(|system| vec![system.to_owned()]),
-            MarkerVariable::PlatformSystem => by_system("Linux", "Darwin", "Windows"),
-            MarkerVariable::OsName => by_system("posix", "posix", "nt"),
-            MarkerVariable::PlatformMachine => machine.map(|machine| vec![machine]),
-            MarkerVariable::ImplementationName => self.named("cpython", "pypy"),
-            MarkerVariable::PlatformPythonImplementation => self.named("CPython", "PyPy"),
-            _ => None,
-        }
+            MarkerVariable::SysPlatform => environment?.0,
+            MarkerVariable::PlatformMachine => environment?.1,
+            MarkerVariable::PlatformSystem => match environment?.0 {
+                "linux" => "Linux",
+                "darwin" => "Darwin",
+                _ => "Windows",
+            },
+            MarkerVariable::OsName => match environment?.0 {
+                "linux" | "darwin" => "posix",
+                _ => "nt",
+            },
+            MarkerVariable::ImplementationName => match implementation? {
+                "cp" => "cpython",
+                "pp" => "pypy",
+                _ => return None,
+            },
+            MarkerVariable::PlatformPythonImplementation => match implementation? {
+                "cp" => "CPython",
+                "pp" => "PyPy",
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(value.to_owned())
     }
 
-    fn named(&self, cpython: &str, pypy: &str) -> Option<Vec<String>> {
-        match self.implementation.as_deref()? {
-            "cp" => Some(vec![cpython.to_owned()]),
-            "pp" => Some(vec![pypy.to_owned()]),
-            _ => None,
-        }
-    }
-
-    /// Whether one of the machines takes a wheel with these tags.
+    /// Whether it takes a wheel with these tags.
     pub fn accepts(&self, tags: &WheelTags) -> bool {
-        tags.platforms.iter().any(|platform| {
-            let here =
-                self.platforms.is_empty() || self.platforms.iter().any(|own| own.accepts(platform));
-            here && tags.pythons.iter().any(|python| {
-                tags.abis
-                    .iter()
-                    .any(|abi| self.accepts_python(python, abi, platform == "any"))
-            })
-        })
-    }
-
-    fn accepts_python(&self, python: &str, abi: &str, is_anywhere: bool) -> bool {
-        if self.pythons.is_empty() {
-            let (name, _) = split(python);
-            let named = self
-                .implementation
-                .as_deref()
-                .is_none_or(|own| name == own || name == "py");
-            let abi_fits =
-                self.abis.is_empty() || abi == "none" || self.abis.iter().any(|own| own == abi);
-            return named && abi_fits;
+        for platform in &tags.platforms {
+            if let Some(own) = &self.platform
+                && !own.accepts(platform)
+            {
+                continue;
+            }
+            for python in &tags.pythons {
+                let mut abis = tags.abis.iter();
+                if abis.any(|abi| self.runs(python, abi, platform == "any")) {
+                    return true;
+                }
+            }
         }
-        self.pythons
-            .iter()
-            .any(|own| self.runs(*own, python, abi, is_anywhere))
+        false
     }
 
     /// The order of `sys_tags` does not matter here, only what is among them.
-    fn runs(&self, own: Python, python: &str, abi: &str, is_anywhere: bool) -> bool {
-        let implementation = self.implementation.as_deref().unwrap_or("cp");
-        let (name, digits) = split(python);
-        let newer = release_of(digits).is_none_or(|(major, minor)| {
-            major != own.major || minor.is_some_and(|minor| minor > own.minor)
-        });
-        if newer {
+    fn runs(&self, python: &str, abi: &str, is_anywhere: bool) -> bool {
+        let digits = python.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let name = python.strip_suffix(digits).unwrap_or_default();
+        let implementation = self.implementation.as_deref();
+        let Some(own) = self.python else {
+            let is_named = name == "py" || implementation.is_none_or(|own| own == name);
+            return is_named && (abi == "none" || self.takes_abi(abi, true));
+        };
+        let Some((major, minor)) = release_of(digits) else {
+            return false;
+        };
+        if major != own.major || minor > own.minor {
             return false;
         }
         let is_own_release = digits == own.digits();
-        match name {
-            "py" => abi == "none",
-            "cp" if implementation == "cp" => match abi {
-                "none" => is_own_release,
-                "abi3" => self.takes_abi3() && !is_anywhere,
-                _ => is_own_release && self.takes_abi(own, abi) && !is_anywhere,
-            },
-            "pp" if implementation == "pp" => {
-                let by_default = abi.starts_with(&format!("pypy{}_", own.digits()));
-                let listed = self.abis.iter().any(|own| own == abi);
-                let taken = if self.abis.is_empty() {
-                    by_default
-                } else {
-                    listed
-                };
-                is_own_release && (abi == "none" || (taken && !is_anywhere))
+        match (name, implementation.unwrap_or("cp"), abi) {
+            ("py", _, _) => abi == "none",
+            ("cp", "cp", "none") | ("pp", "pp", "none") => is_own_release,
+            ("cp", "cp", "abi3") => self.takes_abi3() && !is_anywhere,
+            ("cp", "cp", _) => {
+                let with_m = (own.major, own.minor) <= ABI_WITH_M_LAST;
+                let by_default =
+                    abi == format!("cp{digits}") || (with_m && abi == format!("cp{digits}m"));
+                is_own_release && !is_anywhere && self.takes_abi(abi, by_default)
+            }
+            ("pp", "pp", _) => {
+                let by_default = abi.starts_with(&format!("pypy{digits}_"));
+                is_own_release && !is_anywhere && self.takes_abi(abi, by_default)
             }
             _ => false,
         }
     }
 
-    fn takes_abi(&self, own: Python, abi: &str) -> bool {
+    fn takes_abi(&self, abi: &str, by_default: bool) -> bool {
         if self.abis.is_empty() {
-            let digits = own.digits();
-            let with_m = (own.major, own.minor) <= ABI_WITH_M_LAST;
-            return abi == format!("cp{digits}") || (with_m && abi == format!("cp{digits}m"));
+            return by_default;
         }
         self.abis.iter().any(|own| own == abi)
     }
 
     /// The stable ABI is every build's but that of a free-threaded one.
     fn takes_abi3(&self) -> bool {
-        self.abis.is_empty()
-            || self
-                .abis
-                .iter()
-                .any(|abi| abi == "abi3" || !abi.ends_with('t'))
+        let mut abis = self.abis.iter();
+        self.abis.is_empty() || abis.any(|abi| abi == "abi3" || !abi.ends_with('t'))
     }
 }
 
 /// As it was asked for: `3.12 manylinux_2_28_x86_64`.
-impl fmt::Display for TargetEnvironment {
+impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pythons = self.pythons.iter().map(Python::to_string);
-        let platforms = self.platforms.iter().map(Platform::to_string);
-        let words = pythons
-            .chain(self.implementation.clone())
-            .chain(self.abis.clone())
-            .chain(platforms);
-        let words: Vec<String> = words.collect();
-        f.write_str(if words.is_empty() {
-            "every machine"
-        } else {
-            ""
-        })?;
+        let mut words = Vec::new();
+        words.extend(self.python.map(|python| python.to_string()));
+        words.extend(self.implementation.clone());
+        words.extend(self.abis.clone());
+        words.extend(self.platform.as_ref().map(|own| own.tag().to_owned()));
+        if words.is_empty() {
+            return f.write_str("every machine");
+        }
         f.write_str(&words.join(" "))
     }
 }
@@ -330,31 +316,20 @@ impl fmt::Display for TargetEnvironment {
 impl fmt::Display for Python {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)?;
-        self.micro.map_or(Ok(()), |micro| write!(f, ".{micro}"))
+        match self.micro {
+            Some(micro) => write!(f, ".{micro}"),
+            None => Ok(()),
+        }
     }
 }
 
-/// Each of them, or one that nothing is known of.
-fn some_or_unknown<T: Clone>(known: &[T]) -> Vec<Option<T>> {
-    if known.is_empty() {
-        vec![None]
-    } else {
-        known.iter().cloned().map(Some).collect()
-    }
-}
-
-/// `cp312` → `cp`, `312`.
-fn split(tag: &str) -> (&str, &str) {
-    tag.split_at(tag.find(|c: char| c.is_ascii_digit()).unwrap_or(tag.len()))
-}
-
-/// `312` → 3, 12; `3` → 3 and whichever.
-fn release_of(digits: &str) -> Option<(u64, Option<u64>)> {
+/// `312` → 3, 12; `3` → 3 and the oldest.
+fn release_of(digits: &str) -> Option<(u64, u64)> {
     let (major, minor) = digits.split_at_checked(1)?;
     let minor = if minor.is_empty() {
-        None
+        0
     } else {
-        Some(minor.parse().ok()?)
+        minor.parse().ok()?
     };
     Some((major.parse().ok()?, minor))
 }
@@ -388,7 +363,8 @@ mod tests {
     }
 
     fn takes(target: &TargetEnvironment, tags: &str) -> bool {
-        target.accepts(&WheelTags::of(&format!("a-1-{tags}.whl")).unwrap())
+        let tags = WheelTags::of(&format!("a-1-{tags}.whl")).unwrap();
+        target.machines().iter().any(|one| one.accepts(&tags))
     }
 
     #[test]
@@ -449,7 +425,7 @@ mod tests {
             takes(&cpython, "cp38-cp38-win_amd64")
                 && !takes(&cpython, "pp39-pypy39_pp73-win_amd64")
         );
-        assert!(all.may_be(">=9"));
+        assert!(all.machines()[0].may_be(">=9"));
     }
 
     #[test]
@@ -465,9 +441,9 @@ mod tests {
             ("~=3.11.2", true),
             ("nonsense", true),
         ] {
-            assert_eq!(python.may_be(text), expected, "{text}");
+            assert_eq!(python.machines()[0].may_be(text), expected, "{text}");
         }
-        assert!(!target("3.11.3", "", None, "").may_be(">=3.11.4"));
+        assert!(!target("3.11.3", "", None, "").machines()[0].may_be(">=3.11.4"));
     }
 
     #[test]
@@ -500,30 +476,25 @@ mod tests {
             None,
             "",
         );
-        let names: Vec<String> = two
-            .machines()
-            .iter()
-            .map(TargetEnvironment::to_string)
-            .collect();
+        let names: Vec<String> = two.machines().iter().map(Machine::to_string).collect();
         assert_eq!(names.len(), 6);
         assert_eq!(names[0], "3.11 manylinux_2_17_x86_64");
         assert_eq!(names[5], "3.12.4 macosx_14_0_arm64");
         assert_eq!(
             TargetEnvironment::default().machines(),
-            [TargetEnvironment::default()]
+            [Machine::default()]
         );
-        assert_eq!(TargetEnvironment::default().to_string(), "every machine");
+        assert_eq!(Machine::default().to_string(), "every machine");
         assert_eq!(
             target("3.13", "musllinux_1_2_aarch64", Some("cp"), "cp313t").machines()[0].to_string(),
             "3.13 cp cp313t musllinux_1_2_aarch64"
         );
         let pypy = Marker::parse("implementation_name == 'pypy'").unwrap();
-        assert!(!two.rules_out(&pypy) && two.with_implementation().rules_out(&pypy));
-        assert!(
-            !target("", "win_amd64", None, "")
-                .with_implementation()
-                .rules_out(&pypy)
-        );
+        for machine in two.machines() {
+            assert!(!machine.rules_out(&pypy) && machine.with_implementation().rules_out(&pypy));
+        }
+        let unsaid = target("", "win_amd64", None, "");
+        assert!(!unsaid.machines()[0].with_implementation().rules_out(&pypy));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::airgap::lockfile::Coverage;
-use crate::airgap::warm::target::TargetEnvironment;
+use crate::airgap::warm::target::{Machine, TargetEnvironment};
 
 /// One such machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Outside {
 
 /// Those of the machines on which a lock certainly installs nothing.
 pub(super) fn of(input: &str, coverage: &Coverage, target: &TargetEnvironment) -> Vec<Outside> {
-    let range = |machine: &TargetEnvironment| {
+    let range = |machine: &Machine| {
         let requires = coverage
             .requires_python
             .as_ref()
@@ -29,7 +29,7 @@ pub(super) fn of(input: &str, coverage: &Coverage, target: &TargetEnvironment) -
             .map(|text| format!("Python {text}"))
             .or_else(|| environments.map(ToString::to_string))
     };
-    let outside = |machine: &TargetEnvironment| {
+    let outside = |machine: &Machine| {
         Some(Outside {
             input: input.to_owned(),
             target: machine.to_string(),

@@ -451,7 +451,7 @@ impl WarmReport {
         }
         let there: BTreeSet<&str> = self.there.iter().map(|(_, path)| path.as_str()).collect();
         let is_there = |path: &str| there.contains(path) || self.would.contains(path);
-        for supply in need::supplies(&target.machines(), &self.needs, &is_there) {
+        for supply in need::supplies(target.machines(), &self.needs, &is_there) {
             self.supply(&supply)?;
         }
         Ok(())

@@ -69,35 +69,20 @@ impl GroupChoice {
 
     /// The names that no lock has: each with the option that gave it.
     pub fn unknown(&self, offered: &OfferedGroups) -> Vec<String> {
-        let group = |name: &&String| {
-            !offered.groups.contains(*name) && !OWN_GROUPS.contains(&name.as_str())
-        };
-        let extra = |name: &&String| !offered.extras.contains(*name);
-        let groups = self
-            .groups
-            .iter()
-            .filter(group)
-            .map(|name| format!("--group {name}"));
-        let no_groups = self
-            .no_groups
-            .iter()
-            .filter(group)
-            .map(|name| format!("--no-group {name}"));
-        let extras = self
-            .extras
-            .iter()
-            .filter(extra)
-            .map(|name| format!("--extra {name}"));
-        let no_extras = self
-            .no_extras
-            .iter()
-            .filter(extra)
-            .map(|name| format!("--no-extra {name}"));
-        groups
-            .chain(no_groups)
-            .chain(extras)
-            .chain(no_extras)
-            .collect()
+        let mut groups = offered.groups.clone();
+        groups.extend(OWN_GROUPS.map(str::to_owned));
+        let mut unknown = Vec::new();
+        for (option, named, known) in [
+            ("--group", &self.groups, &groups),
+            ("--no-group", &self.no_groups, &groups),
+            ("--extra", &self.extras, &offered.extras),
+            ("--no-extra", &self.no_extras, &offered.extras),
+        ] {
+            for name in named.difference(known) {
+                unknown.push(format!("{option} {name}"));
+            }
+        }
+        unknown
     }
 
     /// Whether a marker's extra or group is certainly not installed; `literal` as the format writes
@@ -135,9 +120,9 @@ impl OfferedGroups {
 }
 
 /// Names of groups and extras are compared like those of projects (PEP 685, 735).
-pub(super) fn normalised(name: &str) -> String {
-    ProjectName::parse(name).map_or_else(
-        |_| name.to_ascii_lowercase(),
-        |name| name.as_str().to_owned(),
-    )
+pub fn normalised(name: &str) -> String {
+    match ProjectName::parse(name) {
+        Ok(name) => name.to_string(),
+        Err(_) => name.to_ascii_lowercase(),
+    }
 }

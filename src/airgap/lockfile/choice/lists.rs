@@ -1,4 +1,4 @@
-//! Lists and markers of a lock in TOML. Pure.
+//! Lists, tables and markers of a lock in TOML. Pure.
 //!
 //! Must not know any format.
 
@@ -8,7 +8,7 @@ use crate::airgap::lockfile::contents::{self, LockError};
 use crate::airgap::lockfile::marker::{MarkerVariable, Narrowed};
 
 /// Takes out of a list of tables what `keep` does not want.
-pub(super) fn retain(
+pub fn retain(
     table: &mut Table,
     key: &str,
     mut keep: impl FnMut(&mut Table) -> Result<bool, LockError>,
@@ -18,7 +18,10 @@ pub(super) fn retain(
     };
     let mut kept = Vec::new();
     for mut item in std::mem::take(items) {
-        let stays = item.as_table_mut().map_or(Ok(true), &mut keep)?;
+        let stays = match &mut item {
+            Value::Table(table) => keep(table)?,
+            _ => true,
+        };
         if stays {
             kept.push(item);
         }
@@ -27,22 +30,34 @@ pub(super) fn retain(
     Ok(())
 }
 
-/// The texts of a list.
-pub(super) fn texts<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
-    table
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+/// What a list under a key has; nothing, if there is no list.
+pub fn list<'t>(table: &'t Table, key: &str) -> &'t [Value] {
+    match table.get(key) {
+        Some(Value::Array(items)) => items,
+        _ => &[],
+    }
 }
 
-pub(super) fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
-    table.get(key).and_then(Value::as_str)
+pub fn texts<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+    list(table, key).iter().filter_map(Value::as_str)
+}
+
+pub fn tables<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t Table> + use<'t> {
+    list(table, key).iter().filter_map(Value::as_table)
+}
+
+/// The keys of a table within a table.
+pub fn keys<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
+    let inner = table.get(key).and_then(Value::as_table).into_iter();
+    inner.flat_map(|inner| inner.keys().map(String::as_str))
+}
+
+pub fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
+    table.get(key)?.as_str()
 }
 
 /// Narrows the marker under a key; false if it never holds.
-pub(super) fn narrow_marker(
+pub fn narrow_marker(
     table: &mut Table,
     key: &str,
     is_out: &dyn Fn(MarkerVariable, &str) -> bool,

@@ -1,33 +1,22 @@
 //! `pdm.lock`: each package says which groups need it; extras are among the groups.
 
-use toml::{Table, Value};
+use toml::Table;
 
 use super::asked::{GroupChoice, OfferedGroups};
-use super::lists::texts;
+use super::lists::{retain, tables, texts};
+use crate::airgap::lockfile::contents::LockError;
 
-pub(super) fn offered(lock: &Table) -> OfferedGroups {
-    let packages = lock
-        .get("package")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    OfferedGroups::new(
-        packages
-            .filter_map(Value::as_table)
-            .flat_map(|package| texts(package, "groups")),
-        [],
-    )
+pub fn offered(lock: &Table) -> OfferedGroups {
+    let packages = tables(lock, "package");
+    let groups = packages.flat_map(|package| texts(package, "groups"));
+    OfferedGroups::new(groups, [])
 }
 
-/// A package that does not say is everybody's.
-pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice) {
-    let Some(Value::Array(packages)) = lock.get_mut("package") else {
-        return;
-    };
-    packages.retain(|package| {
-        let groups = package
-            .as_table()
-            .filter(|package| package.contains_key("groups"));
-        groups.is_none_or(|package| texts(package, "groups").any(|group| choice.takes_group(group)))
-    });
+/// A package that does not say belongs to every group.
+pub fn narrow(lock: &mut Table, choice: &GroupChoice) -> Result<(), LockError> {
+    retain(lock, "package", |package| {
+        let mut groups = texts(package, "groups");
+        let is_taken = groups.any(|group| choice.takes_group(group));
+        Ok(is_taken || !package.contains_key("groups"))
+    })
 }

@@ -8,13 +8,13 @@ use crate::airgap::lockfile::contents::{self, LockError};
 /// Not a category.
 const META: &str = "_meta";
 
-pub(super) fn offered(name: &str, text: &str) -> Result<OfferedGroups, LockError> {
+pub fn offered(name: &str, text: &str) -> Result<OfferedGroups, LockError> {
     let mut lock: Map<String, Value> = contents::from_json(name, text)?;
     lock.remove(META);
     Ok(OfferedGroups::new(lock.keys().map(String::as_str), []))
 }
 
-pub(super) fn narrowed(name: &str, text: &str, choice: &GroupChoice) -> Result<String, LockError> {
+pub fn narrowed(name: &str, text: &str, choice: &GroupChoice) -> Result<String, LockError> {
     let mut lock: Map<String, Value> = contents::from_json(name, text)?;
     lock.retain(|key, _| key == META || choice.takes_group(key));
     Ok(Value::Object(lock).to_string())

@@ -6,47 +6,50 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 use super::asked::{GroupChoice, OfferedGroups, normalised};
-use super::lists::{narrow_marker, retain, text, texts};
+use super::lists::{keys, narrow_marker, retain, tables, text, texts};
 use crate::airgap::lockfile::contents::LockError;
-use crate::airgap::lockfile::marker::MarkerVariable;
 
-pub(super) fn offered(lock: &Table) -> OfferedGroups {
-    let extras = lock
-        .get("extras")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flatten();
-    let groups = packages(lock).flat_map(|package| {
-        let category = if package.contains_key("groups") {
-            None
-        } else {
-            text(package, "category")
-        };
-        texts(package, "groups").chain(category)
-    });
-    OfferedGroups::new(groups, extras.map(|(name, _)| name.as_str()))
+pub fn offered(lock: &Table) -> OfferedGroups {
+    let mut groups = Vec::new();
+    for package in tables(lock, "package") {
+        groups.extend(texts(package, "groups"));
+        groups.extend(category(package));
+    }
+    OfferedGroups::new(groups, keys(lock, "extras"))
 }
 
-pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
+/// The one group of a package that does not say its groups.
+fn category(package: &Table) -> Option<&str> {
+    if package.contains_key("groups") {
+        return None;
+    }
+    text(package, "category")
+}
+
+pub fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
     let wanted = wanted(lock, choice);
-    let is_out = |variable: MarkerVariable, literal: &str| choice.is_out(variable, literal);
     retain(lock, "package", |package| {
-        if is_of_extras(package)
-            && !text(package, "name").is_some_and(|name| wanted.contains(&normalised(name)))
+        if is_of_extras(package) && !wanted.contains(&name(package)) {
+            return Ok(false);
+        }
+        if let Some(group) = category(package)
+            && !choice.takes_group(group)
         {
             return Ok(false);
         }
-        let category = text(package, "category").filter(|_| !package.contains_key("groups"));
-        if category.is_some_and(|group| !choice.takes_group(group)) {
-            return Ok(false);
-        }
-        if package.get("markers").is_some_and(Value::is_str)
-            && !narrow_marker(package, "markers", &is_out, place)?
-        {
-            return Ok(false);
-        }
-        narrow_groups(package, choice, place)
+        Ok(narrow_own_marker(package, "markers", choice, place)?
+            && narrow_groups(package, choice, place)?)
     })
+}
+
+fn narrow_own_marker(
+    table: &mut Table,
+    key: &str,
+    choice: &GroupChoice,
+    place: &str,
+) -> Result<bool, LockError> {
+    let is_out = |variable, literal: &str| choice.is_out(variable, literal);
+    narrow_marker(table, key, &is_out, place)
 }
 
 /// Leaves of the groups, and of their markers, those that are chosen; false if none is left.
@@ -55,32 +58,26 @@ fn narrow_groups(
     choice: &GroupChoice,
     place: &str,
 ) -> Result<bool, LockError> {
-    let is_out = |variable: MarkerVariable, literal: &str| choice.is_out(variable, literal);
     let groups: Vec<String> = texts(package, "groups").map(str::to_owned).collect();
     if groups.is_empty() {
         return Ok(true);
     }
     let mut left = Vec::new();
+    let mut markers = package.get_mut("markers").and_then(Value::as_table_mut);
     for group in groups {
-        let markers = package.get_mut("markers").and_then(Value::as_table_mut);
-        let may_hold = match markers {
-            Some(markers) if choice.takes_group(&group) => {
-                narrow_marker(markers, &group, &is_out, place)?
+        let mut may_hold = choice.takes_group(&group);
+        if let Some(markers) = &mut markers {
+            may_hold = may_hold && narrow_own_marker(markers, &group, choice, place)?;
+            if !may_hold {
+                markers.remove(&group);
             }
-            Some(_) | None => choice.takes_group(&group),
-        };
+        }
         if may_hold {
             left.push(Value::String(group));
-        } else if let Some(markers) = package.get_mut("markers").and_then(Value::as_table_mut) {
-            markers.remove(&group);
         }
     }
     // A table without any marker says nothing.
-    if package
-        .get("markers")
-        .and_then(Value::as_table)
-        .is_some_and(Table::is_empty)
-    {
+    if markers.is_some_and(|markers| markers.is_empty()) {
         package.remove("markers");
     }
     let is_needed = !left.is_empty();
@@ -90,55 +87,46 @@ fn narrow_groups(
 
 /// Whether nothing but extras brings it.
 fn is_of_extras(package: &Table) -> bool {
-    let is_optional = package
-        .get("optional")
-        .and_then(Value::as_bool)
-        .unwrap_or_default();
+    let is_optional = package.get("optional") == Some(&Value::Boolean(true));
     is_optional && texts(package, "groups").all(|group| group == "main")
+}
+
+fn name(package: &Table) -> String {
+    normalised(text(package, "name").unwrap_or_default())
 }
 
 /// The packages that the chosen extras name, and the ones that are not optional, with all that
 /// these depend on.
 fn wanted(lock: &Table, choice: &GroupChoice) -> BTreeSet<String> {
-    let extras = lock.get("extras").and_then(Value::as_table);
-    let chosen = extras
-        .into_iter()
-        .flatten()
-        .filter(|(extra, _)| choice.takes_extra(extra));
-    let named = chosen
-        .filter_map(|(_, packages)| packages.as_array())
-        .flatten()
-        .filter_map(Value::as_str);
-    // Older ones write a requirement here: `six (>=1.0)`.
-    let mut open: Vec<String> = named
-        .filter_map(|requirement| requirement.split([' ', '(', '[', ';']).next())
-        .map(normalised)
-        .collect();
-    for package in packages(lock) {
-        open.extend(
-            text(package, "name")
-                .filter(|_| !is_of_extras(package))
-                .map(normalised),
-        );
+    let mut open = Vec::new();
+    if let Some(Value::Table(extras)) = lock.get("extras") {
+        for extra in extras.keys() {
+            if choice.takes_extra(extra) {
+                open.extend(texts(extras, extra).map(required));
+            }
+        }
+    }
+    for package in tables(lock, "package") {
+        if !is_of_extras(package) {
+            open.push(name(package));
+        }
     }
     let mut wanted = BTreeSet::new();
-    while let Some(name) = open.pop() {
-        if !wanted.insert(name.clone()) {
+    while let Some(next) = open.pop() {
+        if wanted.contains(&next) {
             continue;
         }
-        let named = packages(lock)
-            .filter(|package| text(package, "name").is_some_and(|own| normalised(own) == name));
-        for dependencies in named.filter_map(|package| package.get("dependencies")?.as_table()) {
-            open.extend(dependencies.keys().map(|name| normalised(name)));
+        for package in tables(lock, "package") {
+            if name(package) == next {
+                open.extend(keys(package, "dependencies").map(normalised));
+            }
         }
+        wanted.insert(next);
     }
     wanted
 }
 
-fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
-    lock.get("package")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_table)
+/// What an extra names: older locks write a requirement there, as `six (>=1.0)`.
+fn required(text: &str) -> String {
+    normalised(text.split([' ', '(', '[', ';']).next().unwrap_or_default())
 }

@@ -8,7 +8,7 @@ use crate::airgap::lockfile::contents::LockError;
 use crate::airgap::lockfile::marker::MarkerVariable;
 
 /// The default groups are the project's own dependencies, whatever they are called.
-pub(super) fn offered(lock: &Table) -> OfferedGroups {
+pub fn offered(lock: &Table) -> OfferedGroups {
     let mut offered = OfferedGroups::new(texts(lock, "dependency-groups"), texts(lock, "extras"));
     for own in texts(lock, "default-groups") {
         offered.groups.remove(&normalised(own));
@@ -16,7 +16,7 @@ pub(super) fn offered(lock: &Table) -> OfferedGroups {
     offered
 }
 
-pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
+pub fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
     let own: Vec<String> = texts(lock, "default-groups").map(normalised).collect();
     let is_out = |variable: MarkerVariable, literal: &str| {
         let is_own =

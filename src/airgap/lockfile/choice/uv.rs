@@ -5,88 +5,69 @@ use std::collections::{BTreeSet, HashMap};
 use toml::{Table, Value};
 
 use super::asked::{GroupChoice, OfferedGroups, normalised};
-use super::lists::{narrow_marker, retain, text, texts};
+use super::lists::{keys, narrow_marker, retain, tables, text, texts};
 use crate::airgap::lockfile::contents::{self, LockError};
 use crate::airgap::lockfile::marker::{MarkerVariable, Narrowed};
-
-/// The name of the list of packages, today and in the first locks.
-const PACKAGES: [&str; 2] = ["package", "distribution"];
 
 const EXTRAS: &str = "optional-dependencies";
 const GROUPS: &str = "dev-dependencies";
 
+/// The parts of a forked resolution that a package belongs to.
+const FORKS: &str = "resolution-markers";
+
 /// What is reached: a package itself, or an extra of it.
 type PackageExtra = (usize, Option<String>);
 
-pub(super) fn offered(lock: &Table) -> OfferedGroups {
+pub fn offered(lock: &Table) -> OfferedGroups {
+    let mut groups = Vec::new();
+    let mut extras = Vec::new();
     let members = members(lock);
-    let roots: Vec<&Table> = packages(lock)
-        .filter(|package| is_root(package, &members))
-        .collect();
-    let names = |key: &'static str| {
-        let tables = roots
-            .iter()
-            .filter_map(move |package| package.get(key)?.as_table());
-        tables.flat_map(|table| table.keys().map(String::as_str))
-    };
-    let groups = names(GROUPS).chain(
-        manifest_groups(lock)
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str()),
-    );
-    OfferedGroups::new(groups, names(EXTRAS))
+    for package in tables(lock, packages_key(lock)) {
+        if is_root(package, &members) {
+            groups.extend(keys(package, GROUPS));
+            extras.extend(keys(package, EXTRAS));
+        }
+    }
+    if let Some(manifest) = manifest(lock) {
+        groups.extend(keys(manifest, "dependency-groups"));
+    }
+    OfferedGroups::new(groups, extras)
 }
 
-pub(super) fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
+pub fn narrow(lock: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
     let members = members(lock);
-    let reached = Graph {
-        lock,
-        choice,
-        place,
-        members: &members,
-    }
-    .reached()?;
-    let key = PACKAGES
-        .into_iter()
-        .find(|key| lock.contains_key(*key))
-        .unwrap_or("package");
-    let mut at = 0;
+    let reached = Graph::new(lock, choice, place).reached(lock, &members)?;
+    let key = packages_key(lock);
+    let mut count = 0;
     retain(lock, key, |package| {
-        let own = at;
-        at += 1;
-        if !reached.contains(&(own, None)) {
+        let at = count;
+        count += 1;
+        if !reached.contains(&(at, None)) {
             return Ok(false);
         }
         let is_root = is_root(package, &members);
-        let is_taken = |extra: &str| reached.contains(&(own, Some(normalised(extra))));
-        retain_keys(package, EXTRAS, &is_taken);
-        retain_keys(package, GROUPS, &|group| {
-            !is_root || choice.takes_group(group)
-        });
+        if let Some(Value::Table(extras)) = package.get_mut(EXTRAS) {
+            extras.retain(|extra, _| reached.contains(&(at, Some(normalised(extra)))));
+        }
+        if is_root && let Some(Value::Table(groups)) = package.get_mut(GROUPS) {
+            groups.retain(|group, _| choice.takes_group(group));
+        }
         narrow_edges(package, choice, place)?;
         Ok(true)
     })
 }
 
-fn retain_keys(package: &mut Table, key: &str, keep: &dyn Fn(&str) -> bool) {
-    if let Some(table) = package.get_mut(key).and_then(Value::as_table_mut) {
-        table.retain(|name, _| keep(name));
-    }
-}
-
 /// Takes out of a package's dependencies those that are never needed.
 fn narrow_edges(package: &mut Table, choice: &GroupChoice, place: &str) -> Result<(), LockError> {
-    let is_out = |variable: MarkerVariable, literal: &str| is_out(choice, variable, literal);
+    let is_out = |variable, literal: &str| is_out(choice, variable, literal);
     let narrow_edge = |edge: &mut Table| narrow_marker(edge, "marker", &is_out, place);
     retain(package, "dependencies", narrow_edge)?;
     for key in [EXTRAS, GROUPS] {
-        let Some(table) = package.get_mut(key).and_then(Value::as_table_mut) else {
-            continue;
-        };
-        let names: Vec<String> = table.keys().cloned().collect();
-        for name in names {
-            retain(table, &name, narrow_edge)?;
+        if let Some(Value::Table(table)) = package.get_mut(key) {
+            let names: Vec<String> = table.keys().cloned().collect();
+            for name in names {
+                retain(table, &name, narrow_edge)?;
+            }
         }
     }
     narrow_forks(package, &is_out, place)
@@ -98,154 +79,142 @@ fn narrow_forks(
     is_out: &dyn Fn(MarkerVariable, &str) -> bool,
     place: &str,
 ) -> Result<(), LockError> {
-    let forks: Vec<String> = texts(package, "resolution-markers")
-        .map(str::to_owned)
-        .collect();
     let mut left = Vec::new();
-    for fork in forks {
-        match contents::marker(Some(&fork), place)?.map(|fork| fork.narrowed(is_out)) {
-            None | Some(Narrowed::Always) => {
-                package.remove("resolution-markers");
-                return Ok(());
+    let mut is_everywhere = false;
+    for fork in texts(package, FORKS) {
+        let narrowed = match contents::marker(Some(fork), place)? {
+            Some(fork) => fork.narrowed(is_out),
+            None => Narrowed::Always,
+        };
+        match narrowed {
+            Narrowed::Always => {
+                is_everywhere = true;
+                break;
             }
-            Some(Narrowed::Never) => {}
-            Some(Narrowed::Where(fork)) => left.push(Value::String(fork.to_string())),
+            Narrowed::Never => {}
+            Narrowed::Where(fork) => left.push(Value::String(fork.to_string())),
         }
     }
-    if !left.is_empty()
-        && let Some(forks) = package.get_mut("resolution-markers")
-    {
-        *forks = Value::Array(left);
+    if is_everywhere {
+        package.remove(FORKS);
+    } else if !left.is_empty() {
+        package.insert(FORKS.to_owned(), Value::Array(left));
     }
     Ok(())
 }
 
 struct Graph<'l> {
-    lock: &'l Table,
     choice: &'l GroupChoice,
     place: &'l str,
-    members: &'l BTreeSet<String>,
+    packages: Vec<&'l Table>,
+    /// By name, with their places in the lock.
+    named: HashMap<String, Vec<usize>>,
 }
 
 impl<'l> Graph<'l> {
-    /// Everything that the roots need, with the extras and groups that were chosen of them.
-    fn reached(&self) -> Result<BTreeSet<PackageExtra>, LockError> {
-        let packages: Vec<&Table> = packages(self.lock).collect();
+    fn new(lock: &'l Table, choice: &'l GroupChoice, place: &'l str) -> Self {
+        let packages: Vec<&Table> = tables(lock, packages_key(lock)).collect();
         let mut named: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, package) in packages.iter().enumerate() {
-            named
-                .entry(normalised(text(package, "name").unwrap_or_default()))
-                .or_default()
-                .push(at);
+            named.entry(name(package)).or_default().push(at);
         }
-        let mut open: Vec<PackageExtra> = Vec::new();
-        for (at, package) in packages
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| is_root(package, self.members))
-        {
-            open.push((at, None));
-            let extras = package
-                .get(EXTRAS)
-                .and_then(Value::as_table)
-                .into_iter()
-                .flatten();
-            let extras = extras.filter(|(extra, _)| self.choice.takes_extra(extra));
-            open.extend(extras.map(|(extra, _)| (at, Some(normalised(extra)))));
+        Self {
+            choice,
+            place,
+            packages,
+            named,
         }
-        for edge in self.manifest() {
-            open.extend(self.pieces(edge, &packages, &named)?);
-        }
-        let mut reached = BTreeSet::new();
-        while let Some(piece) = open.pop() {
-            if reached.contains(&piece) {
+    }
+
+    /// Everything that the roots need, with the extras and groups that were chosen of them.
+    fn reached(
+        &self,
+        lock: &Table,
+        members: &BTreeSet<String>,
+    ) -> Result<BTreeSet<PackageExtra>, LockError> {
+        let mut open = Vec::new();
+        for (at, package) in self.packages.iter().enumerate() {
+            if !is_root(package, members) {
                 continue;
             }
-            for edge in packages
-                .get(piece.0)
-                .map(|package| self.edges(package, piece.1.as_deref()))
-                .into_iter()
-                .flatten()
-            {
-                open.extend(self.pieces(edge, &packages, &named)?);
+            open.push((at, None));
+            for extra in keys(package, EXTRAS) {
+                if self.choice.takes_extra(extra) {
+                    open.push((at, Some(normalised(extra))));
+                }
             }
-            open.push((piece.0, None));
-            reached.insert(piece);
+        }
+        let takes_group = |group: &str| self.choice.takes_group(group);
+        // The requirements of a script, and of a workspace that is no project.
+        if let Some(manifest) = manifest(lock) {
+            self.follow(tables(manifest, "requirements"), &mut open)?;
+            self.follow_lists(manifest, "dependency-groups", &takes_group, &mut open)?;
+        }
+        let mut reached = BTreeSet::new();
+        while let Some((at, extra)) = open.pop() {
+            if !reached.insert((at, extra.clone())) {
+                continue;
+            }
+            let Some(package) = self.packages.get(at) else {
+                continue;
+            };
+            if let Some(extra) = extra {
+                open.push((at, None));
+                let is_it = |name: &str| normalised(name) == extra;
+                self.follow_lists(package, EXTRAS, &is_it, &mut open)?;
+            } else {
+                self.follow(tables(package, "dependencies"), &mut open)?;
+                self.follow_lists(package, GROUPS, &takes_group, &mut open)?;
+            }
         }
         Ok(reached)
     }
 
-    /// What a piece depends on.
-    fn edges(&self, package: &'l Table, extra: Option<&str>) -> Vec<&'l Table> {
-        let Some(extra) = extra else {
-            let groups = package
-                .get(GROUPS)
-                .and_then(Value::as_table)
-                .into_iter()
-                .flatten();
-            let groups = groups
-                .filter(|(group, _)| self.choice.takes_group(group))
-                .map(|(_, edges)| edges);
-            return package
-                .get("dependencies")
-                .into_iter()
-                .chain(groups)
-                .flat_map(tables)
-                .collect();
-        };
-        let extras = package
-            .get(EXTRAS)
-            .and_then(Value::as_table)
-            .into_iter()
-            .flatten();
-        extras
-            .filter(|(name, _)| normalised(name) == extra)
-            .flat_map(|(_, edges)| tables(edges))
-            .collect()
-    }
-
-    /// Where an edge leads; nowhere, if it is never taken.
-    fn pieces(
+    /// Follows the edges of those extras or groups of a table that are meant.
+    fn follow_lists(
         &self,
-        edge: &Table,
-        packages: &[&Table],
-        named: &HashMap<String, Vec<usize>>,
-    ) -> Result<Vec<PackageExtra>, LockError> {
-        let is_out =
-            |variable: MarkerVariable, literal: &str| is_out(self.choice, variable, literal);
-        let marker = contents::marker(text(edge, "marker"), self.place)?;
-        if marker.is_some_and(|marker| marker.narrowed(&is_out) == Narrowed::Never) {
-            return Ok(Vec::new());
+        table: &Table,
+        key: &str,
+        is_meant: &dyn Fn(&str) -> bool,
+        open: &mut Vec<PackageExtra>,
+    ) -> Result<(), LockError> {
+        if let Some(Value::Table(lists)) = table.get(key) {
+            for name in lists.keys() {
+                if is_meant(name) {
+                    self.follow(tables(lists, name), open)?;
+                }
+            }
         }
-        let version = text(edge, "version");
-        let to = named
-            .get(&normalised(text(edge, "name").unwrap_or_default()))
-            .into_iter()
-            .flatten();
-        let meant = to.filter(|at| {
-            version.is_none()
-                || packages
-                    .get(**at)
-                    .is_some_and(|package| text(package, "version") == version)
-        });
-        let of = |at: &usize| {
-            let extras = texts(edge, "extra").map(|extra| (*at, Some(normalised(extra))));
-            std::iter::once((*at, None))
-                .chain(extras)
-                .collect::<Vec<PackageExtra>>()
-        };
-        Ok(meant.flat_map(of).collect())
+        Ok(())
     }
 
-    /// The requirements of a script, and of a workspace that is no project.
-    fn manifest(&self) -> Vec<&'l Table> {
-        let manifest = self.lock.get("manifest").and_then(Value::as_table);
-        let own = manifest.and_then(|manifest| manifest.get("requirements"));
-        let groups = manifest_groups(self.lock).into_iter().flatten();
-        let groups = groups
-            .filter(|(group, _)| self.choice.takes_group(group))
-            .map(|(_, edges)| edges);
-        own.into_iter().chain(groups).flat_map(tables).collect()
+    /// Adds where edges lead; one that is never taken leads nowhere.
+    fn follow<'t>(
+        &self,
+        edges: impl Iterator<Item = &'t Table>,
+        open: &mut Vec<PackageExtra>,
+    ) -> Result<(), LockError> {
+        let is_out = |variable, literal: &str| is_out(self.choice, variable, literal);
+        for edge in edges {
+            let marker = contents::marker(text(edge, "marker"), self.place)?;
+            if let Some(marker) = marker
+                && marker.narrowed(&is_out) == Narrowed::Never
+            {
+                continue;
+            }
+            let version = text(edge, "version");
+            for &at in self.named.get(&name(edge)).into_iter().flatten() {
+                let own = self.packages.get(at).and_then(|own| text(own, "version"));
+                if version.is_some() && version != own {
+                    continue;
+                }
+                open.push((at, None));
+                for extra in texts(edge, "extra") {
+                    open.push((at, Some(normalised(extra))));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -259,49 +228,44 @@ fn is_out(choice: &GroupChoice, variable: MarkerVariable, literal: &str) -> bool
         let (length, rest) = literal.strip_prefix(kind)?.split_once('-')?;
         rest.get(length.parse::<usize>().ok()?..)?.strip_prefix('-')
     };
-    let extra = named("extra-").is_some_and(|extra| !choice.takes_extra(extra));
-    extra || named("group-").is_some_and(|group| !choice.takes_group(group))
+    if let Some(extra) = named("extra-") {
+        return !choice.takes_extra(extra);
+    }
+    match named("group-") {
+        Some(group) => !choice.takes_group(group),
+        None => false,
+    }
+}
+
+fn manifest(lock: &Table) -> Option<&Table> {
+    lock.get("manifest")?.as_table()
 }
 
 /// Members of the workspace by name; none are named where it has only one.
 fn members(lock: &Table) -> BTreeSet<String> {
-    let manifest = lock.get("manifest").and_then(Value::as_table);
-    manifest
-        .into_iter()
-        .flat_map(|manifest| texts(manifest, "members"))
-        .map(normalised)
-        .collect()
+    let manifest = manifest(lock).into_iter();
+    let members = manifest.flat_map(|manifest| texts(manifest, "members"));
+    members.map(normalised).collect()
 }
 
 fn is_root(package: &Table, members: &BTreeSet<String>) -> bool {
-    let source = package.get("source").and_then(Value::as_table);
-    let tree = source.and_then(|source| {
-        ["editable", "virtual", "directory"]
-            .iter()
-            .find_map(|key| text(source, key))
-    });
-    let is_member =
-        || text(package, "name").is_some_and(|name| members.contains(&normalised(name)));
-    tree.is_some_and(|tree| tree == "." || is_member())
+    let Some(Value::Table(source)) = package.get("source") else {
+        return false;
+    };
+    let mut trees = ["editable", "virtual", "directory"].into_iter();
+    let tree = trees.find_map(|key| text(source, key));
+    tree == Some(".") || (tree.is_some() && members.contains(&name(package)))
 }
 
-fn manifest_groups(lock: &Table) -> Option<&Table> {
-    lock.get("manifest")?
-        .as_table()?
-        .get("dependency-groups")?
-        .as_table()
+/// The name of the list of packages, which had another one in the first locks.
+fn packages_key(lock: &Table) -> &'static str {
+    if lock.contains_key("package") {
+        "package"
+    } else {
+        "distribution"
+    }
 }
 
-fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
-    PACKAGES
-        .into_iter()
-        .filter_map(|key| lock.get(key))
-        .flat_map(tables)
-}
-
-fn tables(list: &Value) -> impl Iterator<Item = &Table> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_table)
+fn name(table: &Table) -> String {
+    normalised(text(table, "name").unwrap_or_default())
 }

@@ -28,21 +28,14 @@ pub enum MarkerVariable {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
-    Less,
-    LessOrEqual,
-    Equal,
-    NotEqual,
-    GreaterOrEqual,
-    Greater,
-    Compatible,
-    Identical,
+pub enum Operator {
     In,
     NotIn,
+    Ordered(VersionOperator),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Comparison {
+pub struct Comparison {
     pub variable: MarkerVariable,
     pub operator: Operator,
     pub literal: String,
@@ -54,47 +47,52 @@ pub(super) struct Comparison {
 /// A micro release that no Python reaches.
 const LAST_MICRO: u64 = 9999;
 
+/// By each name, and by the spellings before PEP 508.
+const VARIABLES: [(&str, MarkerVariable); 20] = [
+    ("os_name", MarkerVariable::OsName),
+    ("sys_platform", MarkerVariable::SysPlatform),
+    ("platform_machine", MarkerVariable::PlatformMachine),
+    (
+        "platform_python_implementation",
+        MarkerVariable::PlatformPythonImplementation,
+    ),
+    ("platform_release", MarkerVariable::PlatformRelease),
+    ("platform_system", MarkerVariable::PlatformSystem),
+    ("platform_version", MarkerVariable::PlatformVersion),
+    ("python_version", MarkerVariable::PythonVersion),
+    ("python_full_version", MarkerVariable::PythonFullVersion),
+    ("implementation_name", MarkerVariable::ImplementationName),
+    (
+        "implementation_version",
+        MarkerVariable::ImplementationVersion,
+    ),
+    ("extra", MarkerVariable::Extra),
+    ("extras", MarkerVariable::Extras),
+    ("dependency_groups", MarkerVariable::DependencyGroups),
+    ("os.name", MarkerVariable::OsName),
+    ("sys.platform", MarkerVariable::SysPlatform),
+    ("platform.machine", MarkerVariable::PlatformMachine),
+    (
+        "platform.python_implementation",
+        MarkerVariable::PlatformPythonImplementation,
+    ),
+    (
+        "python_implementation",
+        MarkerVariable::PlatformPythonImplementation,
+    ),
+    ("platform.version", MarkerVariable::PlatformVersion),
+];
+
 impl MarkerVariable {
-    /// By its name, the spellings before PEP 508 included.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "os_name" | "os.name" => Self::OsName,
-            "sys_platform" | "sys.platform" => Self::SysPlatform,
-            "platform_machine" | "platform.machine" => Self::PlatformMachine,
-            "platform_python_implementation"
-            | "platform.python_implementation"
-            | "python_implementation" => Self::PlatformPythonImplementation,
-            "platform_release" => Self::PlatformRelease,
-            "platform_system" => Self::PlatformSystem,
-            "platform_version" | "platform.version" => Self::PlatformVersion,
-            "python_version" => Self::PythonVersion,
-            "python_full_version" => Self::PythonFullVersion,
-            "implementation_name" => Self::ImplementationName,
-            "implementation_version" => Self::ImplementationVersion,
-            "extra" => Self::Extra,
-            "extras" => Self::Extras,
-            "dependency_groups" => Self::DependencyGroups,
-            _ => return None,
-        })
+    pub(super) fn named(text: &str) -> Option<Self> {
+        let (_, variable) = VARIABLES.iter().find(|(name, _)| *name == text)?;
+        Some(*variable)
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::OsName => "os_name",
-            Self::SysPlatform => "sys_platform",
-            Self::PlatformMachine => "platform_machine",
-            Self::PlatformPythonImplementation => "platform_python_implementation",
-            Self::PlatformRelease => "platform_release",
-            Self::PlatformSystem => "platform_system",
-            Self::PlatformVersion => "platform_version",
-            Self::PythonVersion => "python_version",
-            Self::PythonFullVersion => "python_full_version",
-            Self::ImplementationName => "implementation_name",
-            Self::ImplementationVersion => "implementation_version",
-            Self::Extra => "extra",
-            Self::Extras => "extras",
-            Self::DependencyGroups => "dependency_groups",
-        }
+        let mut variables = VARIABLES.iter();
+        let found = variables.find(|(_, variable)| *variable == self);
+        found.map_or("", |(name, _)| name)
     }
 
     fn is_version(self) -> bool {
@@ -104,7 +102,7 @@ impl MarkerVariable {
         )
     }
 
-    /// What a machine is does not tell which extras somebody installs.
+    /// What a machine is does not tell which extras are installed.
     pub(super) fn is_chosen(self) -> bool {
         matches!(self, Self::Extra | Self::Extras | Self::DependencyGroups)
     }
@@ -112,42 +110,33 @@ impl MarkerVariable {
 
 impl Operator {
     /// The operator that says the same with its sides exchanged.
-    pub(super) fn turned(self) -> Option<Self> {
-        Some(match self {
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-            Self::Equal | Self::NotEqual | Self::Identical => self,
-            Self::Compatible | Self::In | Self::NotIn => return None,
-        })
+    pub fn turned(self) -> Option<Self> {
+        let Self::Ordered(operator) = self else {
+            return None;
+        };
+        Some(Self::Ordered(match operator {
+            VersionOperator::LessThan => VersionOperator::GreaterThan,
+            VersionOperator::LessThanEqual => VersionOperator::GreaterThanEqual,
+            VersionOperator::GreaterThan => VersionOperator::LessThan,
+            VersionOperator::GreaterThanEqual => VersionOperator::LessThanEqual,
+            VersionOperator::TildeEqual => return None,
+            same => same,
+        }))
     }
+}
 
-    fn text(self) -> &'static str {
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::Equal => "==",
-            Self::NotEqual => "!=",
-            Self::GreaterOrEqual => ">=",
-            Self::Greater => ">",
-            Self::Compatible => "~=",
-            Self::Identical => "===",
-            Self::In => "in",
-            Self::NotIn => "not in",
+            Self::In => f.write_str("in"),
+            Self::NotIn => f.write_str("not in"),
+            Self::Ordered(operator) => operator.fmt(f),
         }
-    }
-
-    fn of_versions(self) -> Option<VersionOperator> {
-        VersionOperator::from_str(self.text()).ok()
     }
 }
 
 impl Comparison {
-    pub(super) fn truth(
-        &self,
-        environment: &dyn Fn(MarkerVariable) -> Option<Vec<String>>,
-    ) -> Truth {
+    pub fn truth(&self, environment: &dyn Fn(MarkerVariable) -> Option<Vec<String>>) -> Truth {
         if self.variable.is_chosen() {
             return Truth::Unknown;
         }
@@ -162,39 +151,40 @@ impl Comparison {
     }
 
     fn of_value(&self, value: &str) -> Truth {
-        match self.operator {
-            Operator::In | Operator::NotIn => self.contained(value),
-            Operator::Equal | Operator::NotEqual if !self.variable.is_version() => {
-                known((value == self.literal) == (self.operator == Operator::Equal))
-            }
-            // A release of a kernel may look like a version or not.
-            _ => match (Version::from_str(value), self.specifier()) {
-                (Ok(version), Some(specifier)) => known(specifier.contains(&version)),
-                _ => self.as_text(value),
-            },
+        let Operator::Ordered(operator) = self.operator else {
+            return self.contained(value);
+        };
+        let is_equality = matches!(operator, VersionOperator::Equal | VersionOperator::NotEqual);
+        if is_equality && !self.variable.is_version() {
+            return self.as_text(operator, value);
+        }
+        // A release of a kernel may look like a version or not.
+        match (Version::from_str(value), self.specifier()) {
+            (Ok(version), Some(specifier)) => known(specifier.contains(&version)),
+            _ => self.as_text(operator, value),
         }
     }
 
-    fn as_text(&self, value: &str) -> Truth {
+    fn as_text(&self, operator: VersionOperator, value: &str) -> Truth {
         let order = value.cmp(self.literal.as_str());
-        match self.operator {
-            Operator::Less => known(order.is_lt()),
-            Operator::LessOrEqual => known(order.is_le()),
-            Operator::Greater => known(order.is_gt()),
-            Operator::GreaterOrEqual => known(order.is_ge()),
-            Operator::Equal | Operator::Identical => known(order.is_eq()),
-            Operator::NotEqual => known(order.is_ne()),
-            Operator::Compatible | Operator::In | Operator::NotIn => Truth::Unknown,
-        }
+        known(match operator {
+            VersionOperator::LessThan => order.is_lt(),
+            VersionOperator::LessThanEqual => order.is_le(),
+            VersionOperator::GreaterThan => order.is_gt(),
+            VersionOperator::GreaterThanEqual => order.is_ge(),
+            VersionOperator::Equal | VersionOperator::ExactEqual => order.is_eq(),
+            VersionOperator::NotEqual => order.is_ne(),
+            _ => return Truth::Unknown,
+        })
     }
 
     /// Python's `in` looks for a part of the text; some clients take the text as a list of words.
     fn contained(&self, value: &str) -> Truth {
-        let (part, whole) = if self.reversed {
-            (self.literal.as_str(), value)
-        } else {
-            (value, self.literal.as_str())
-        };
+        let mut part = value;
+        let mut whole = self.literal.as_str();
+        if self.reversed {
+            std::mem::swap(&mut part, &mut whole);
+        }
         let within = whole.contains(part);
         let mut words = whole.split([' ', ',', '|']).map(str::trim);
         if self.variable.is_version() && within != words.any(|word| word == part) {
@@ -205,56 +195,51 @@ impl Comparison {
 
     /// For all final releases of one minor Python, as `3.12`.
     fn of_series(&self, minor: &str) -> Truth {
-        let Ok(first) = Version::from_str(minor) else {
+        let (Ok(series), Some(specifier)) = (Version::from_str(minor), self.specifier()) else {
             return Truth::Unknown;
         };
-        let series: Vec<u64> = first.release().iter().copied().take(2).collect();
-        let (Some(major), Some(minor), Some(specifier)) =
-            (series.first(), series.get(1), self.specifier())
-        else {
+        let [major, minor, ..] = *series.release() else {
             return Truth::Unknown;
         };
-        let first = Version::new([*major, *minor, 0]);
-        let last = Version::new([*major, *minor, LAST_MICRO]);
-        let at_first = specifier.contains(&first);
-        let at_last = specifier.contains(&last);
-        // A point within the series can change the answer between two ends that agree.
-        let ordered = !matches!(
-            specifier.operator(),
-            VersionOperator::Equal
-                | VersionOperator::NotEqual
-                | VersionOperator::ExactEqual
-                | VersionOperator::EqualStar
-                | VersionOperator::NotEqualStar
-        );
-        let stars = matches!(
-            specifier.operator(),
-            VersionOperator::EqualStar | VersionOperator::NotEqualStar
-        );
+        let first = Version::new([major, minor, 0]);
+        let last = Version::new([major, minor, LAST_MICRO]);
         let named = specifier.version();
-        let inside = named >= &first && named <= &last && !(stars && named.release().len() <= 2);
-        if at_first == at_last && (ordered || !inside) {
-            known(at_first)
-        } else {
-            Truth::Unknown
+        let is_within = *named >= first && *named <= last;
+        // A point within the series can change the answer between two ends that agree.
+        let has_point = match specifier.operator() {
+            VersionOperator::Equal | VersionOperator::NotEqual | VersionOperator::ExactEqual => {
+                is_within
+            }
+            VersionOperator::EqualStar | VersionOperator::NotEqualStar => {
+                is_within && named.release().len() > 2
+            }
+            _ => false,
+        };
+        let at_first = specifier.contains(&first);
+        if has_point || at_first != specifier.contains(&last) {
+            return Truth::Unknown;
         }
+        known(at_first)
     }
 
     fn specifier(&self) -> Option<VersionSpecifier> {
+        let Operator::Ordered(operator) = self.operator else {
+            return None;
+        };
         let pattern = VersionPattern::from_str(&self.literal).ok()?;
-        VersionSpecifier::from_pattern(self.operator.of_versions()?, pattern).ok()
+        VersionSpecifier::from_pattern(operator, pattern).ok()
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = if self.literal.contains('\'') {
-            '"'
-        } else {
-            '\''
-        };
-        let (variable, operator, literal) =
-            (self.variable.name(), self.operator.text(), &self.literal);
+        let mut quote = '\'';
+        if self.literal.contains(quote) {
+            quote = '"';
+        }
+        let variable = self.variable.name();
+        let operator = self.operator;
+        let literal = &self.literal;
         if self.reversed {
             write!(f, "{quote}{literal}{quote} {operator} {variable}")
         } else {
@@ -268,8 +253,9 @@ fn known(holds: bool) -> Truth {
 }
 
 /// What is true of all values is known; no value at all is not.
-fn agreed(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths
-        .reduce(|left, right| if left == right { left } else { Truth::Unknown })
-        .unwrap_or(Truth::Unknown)
+fn agreed(mut truths: impl Iterator<Item = Truth>) -> Truth {
+    match truths.next() {
+        Some(first) if truths.all(|truth| truth == first) => first,
+        _ => Truth::Unknown,
+    }
 }

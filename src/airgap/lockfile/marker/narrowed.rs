@@ -1,4 +1,6 @@
-//! What is left of a marker once it is known which extras and groups nobody installs.
+//! What is left of a marker once it is known which extras and groups are not installed.
+
+use pep440_rs::Operator as VersionOperator;
 
 use super::compare::{Comparison, MarkerVariable, Operator};
 use super::tree::{Marker, MarkerTree};
@@ -17,31 +19,14 @@ impl Marker {
     pub fn narrowed(&self, is_out: &dyn Fn(MarkerVariable, &str) -> bool) -> Narrowed {
         match &*self.0 {
             MarkerTree::Compare(comparison) => self.of_comparison(comparison, is_out),
-            MarkerTree::All(parts) => {
-                let mut left = Vec::new();
-                for part in parts {
-                    match part.narrowed(is_out) {
-                        Narrowed::Never => return Narrowed::Never,
-                        Narrowed::Always => {}
-                        Narrowed::Where(part) => left.push(Some(part)),
-                    }
-                }
-                Self::all(left).map_or(Narrowed::Always, Narrowed::Where)
-            }
-            MarkerTree::Any(parts) => {
-                let mut left = Vec::new();
-                for part in parts {
-                    match part.narrowed(is_out) {
-                        Narrowed::Never => {}
-                        Narrowed::Always => return Narrowed::Always,
-                        Narrowed::Where(part) => left.push(Some(part)),
-                    }
-                }
-                if left.is_empty() {
-                    return Narrowed::Never;
-                }
-                Self::any(left).map_or(Narrowed::Always, Narrowed::Where)
-            }
+            MarkerTree::All(parts) => match narrowed(parts, is_out, &Narrowed::Never) {
+                Some(left) => Self::all(left).map_or(Narrowed::Always, Narrowed::Where),
+                None => Narrowed::Never,
+            },
+            MarkerTree::Any(parts) => match narrowed(parts, is_out, &Narrowed::Always) {
+                Some(left) => Self::any(left).map_or(Narrowed::Never, Narrowed::Where),
+                None => Narrowed::Always,
+            },
             _ => Narrowed::Where(self.clone()),
         }
     }
@@ -55,11 +40,30 @@ impl Marker {
             return Narrowed::Where(self.clone());
         }
         match comparison.operator {
-            Operator::Equal | Operator::Identical => Narrowed::Never,
-            Operator::NotEqual => Narrowed::Always,
+            Operator::Ordered(VersionOperator::Equal | VersionOperator::ExactEqual) => {
+                Narrowed::Never
+            }
+            Operator::Ordered(VersionOperator::NotEqual) => Narrowed::Always,
             Operator::In if comparison.reversed => Narrowed::Never,
             Operator::NotIn if comparison.reversed => Narrowed::Always,
             _ => Narrowed::Where(self.clone()),
         }
     }
+}
+
+/// What is left of each part, unless one of them decides for the whole.
+fn narrowed(
+    parts: &[Marker],
+    is_out: &dyn Fn(MarkerVariable, &str) -> bool,
+    decisive: &Narrowed,
+) -> Option<Vec<Option<Marker>>> {
+    let mut left = Vec::new();
+    for part in parts {
+        match part.narrowed(is_out) {
+            Narrowed::Where(part) => left.push(Some(part)),
+            decided if decided == *decisive => return None,
+            _ => {}
+        }
+    }
+    Some(left)
 }

@@ -29,16 +29,8 @@ enum Operand<'t> {
     Literal(&'t str),
 }
 
-const OPERATORS: [(&str, Operator); 8] = [
-    ("===", Operator::Identical),
-    ("==", Operator::Equal),
-    ("!=", Operator::NotEqual),
-    ("<=", Operator::LessOrEqual),
-    (">=", Operator::GreaterOrEqual),
-    ("~=", Operator::Compatible),
-    ("<", Operator::Less),
-    (">", Operator::Greater),
-];
+/// One that begins with another stands before it.
+const OPERATORS: [&str; 8] = ["===", "==", "!=", "<=", ">=", "~=", "<", ">"];
 
 impl Marker {
     /// Reads the text after a requirement's `;`. The error names the place, in bytes, and the text.
@@ -84,10 +76,9 @@ impl<'t> MarkerParser<'t> {
     fn word(&mut self) -> &'t str {
         self.skip_blanks();
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
-            .unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        let after = rest.trim_start_matches(is_part);
+        rest.strip_suffix(after).unwrap_or_default()
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -103,7 +94,7 @@ impl<'t> MarkerParser<'t> {
         while self.take_word("or") {
             parts.push(self.all(depth)?);
         }
-        Ok(joined(parts, MarkerTree::Any))
+        Ok(Marker::joined(parts, MarkerTree::Any))
     }
 
     fn all(&mut self, depth: usize) -> Result<Marker, MarkerError> {
@@ -111,7 +102,7 @@ impl<'t> MarkerParser<'t> {
         while self.take_word("and") {
             parts.push(self.one(depth)?);
         }
-        Ok(joined(parts, MarkerTree::All))
+        Ok(Marker::joined(parts, MarkerTree::All))
     }
 
     fn one(&mut self, depth: usize) -> Result<Marker, MarkerError> {
@@ -141,11 +132,12 @@ impl<'t> MarkerParser<'t> {
                 })
             }
             (Operand::Literal(literal), Operand::Variable(variable)) => {
+                let turned = operator.turned();
                 MarkerTree::Compare(Comparison {
                     variable,
-                    operator: operator.turned().unwrap_or(operator),
+                    operator: turned.unwrap_or(operator),
                     literal: literal.to_owned(),
-                    reversed: operator.turned().is_none(),
+                    reversed: turned.is_none(),
                 })
             }
             _ => MarkerTree::Unclear(self.text.get(from..self.at).unwrap_or_default().to_owned()),
@@ -164,38 +156,34 @@ impl<'t> MarkerParser<'t> {
                 Err(self.error("`in` expected after `not`"))
             };
         }
-        OPERATORS
-            .into_iter()
-            .find(|(text, _)| self.take(text))
-            .map(|(_, operator)| operator)
-            .ok_or_else(|| self.error("a comparison expected"))
+        for text in OPERATORS {
+            if self.take(text)
+                && let Ok(operator) = text.parse()
+            {
+                return Ok(Operator::Ordered(operator));
+            }
+        }
+        Err(self.error("a comparison expected"))
     }
 
     fn operand(&mut self) -> Result<Operand<'t>, MarkerError> {
         self.skip_blanks();
         let rest = self.rest();
-        if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '\'' | '"')) {
-            let inner = rest.get(1..).unwrap_or_default();
-            let end = inner
-                .find(quote)
-                .ok_or_else(|| self.error("a quotation has no end"))?;
-            self.at += end + 2;
-            return Ok(Operand::Literal(inner.get(..end).unwrap_or_default()));
+        for quote in ['\'', '"'] {
+            let Some(inner) = rest.strip_prefix(quote) else {
+                continue;
+            };
+            let Some((literal, _)) = inner.split_once(quote) else {
+                return Err(self.error("a quotation has no end"));
+            };
+            self.at += literal.len() + 2;
+            return Ok(Operand::Literal(literal));
         }
         let name = self.word();
-        let variable = MarkerVariable::named(name)
-            .ok_or_else(|| self.error("a variable or a quoted text expected"))?;
+        let Some(variable) = MarkerVariable::named(name) else {
+            return Err(self.error("a variable or a quoted text expected"));
+        };
         self.at += name.len();
         Ok(Operand::Variable(variable))
-    }
-}
-
-fn joined(mut parts: Vec<Marker>, join: fn(Vec<Marker>) -> MarkerTree) -> Marker {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        last => {
-            parts.extend(last);
-            Marker(Arc::new(join(parts)))
-        }
     }
 }

@@ -15,13 +15,13 @@ pub const COMPARISONS_MAX: usize = 512;
 pub struct Marker(pub(super) Arc<MarkerTree>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum MarkerTree {
+pub enum MarkerTree {
     All(Vec<Marker>),
     Any(Vec<Marker>),
     /// Not in the grammar of markers.
     Not(Marker),
     Compare(Comparison),
-    /// Two literals or two variables: legal, and nobody's business.
+    /// Two literals or two variables: legal, and never decided.
     Unclear(String),
 }
 
@@ -40,38 +40,46 @@ impl Marker {
                 .fold(Truth::Yes, Truth::and),
             MarkerTree::Any(parts) => parts
                 .iter()
-                .map(|part| part.truth(environment).not())
-                .fold(Truth::Yes, Truth::and)
-                .not(),
+                .map(|part| part.truth(environment))
+                .fold(Truth::No, Truth::or),
         }
     }
 
     /// A condition that holds where all of these do; `None`, given or returned, holds everywhere.
     pub fn all(parts: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
-        let mut distinct: Vec<Self> = Vec::new();
-        for part in parts.into_iter().flatten() {
-            if !distinct.contains(&part) {
-                distinct.push(part);
-            }
-        }
-        match distinct.len() {
-            0 | 1 => distinct.pop(),
-            _ => Some(Self(Arc::new(MarkerTree::All(distinct)))),
-        }
+        Self::distinct(parts.into_iter().flatten(), MarkerTree::All)
     }
 
     /// A condition that holds where any of these does; one that holds everywhere makes it void.
     pub fn any(parts: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
-        let mut distinct: Vec<Self> = Vec::new();
+        let parts: Option<Vec<Self>> = parts.into_iter().collect();
+        Self::distinct(parts?, MarkerTree::Any)
+    }
+
+    fn distinct(
+        parts: impl IntoIterator<Item = Self>,
+        join: fn(Vec<Self>) -> MarkerTree,
+    ) -> Option<Self> {
+        let mut distinct = Vec::new();
         for part in parts {
-            let part = part?;
             if !distinct.contains(&part) {
                 distinct.push(part);
             }
         }
-        match distinct.len() {
-            0 | 1 => distinct.pop(),
-            _ => Some(Self(Arc::new(MarkerTree::Any(distinct)))),
+        if distinct.is_empty() {
+            return None;
+        }
+        Some(Self::joined(distinct, join))
+    }
+
+    /// One of several, or the only one itself.
+    pub(super) fn joined(mut parts: Vec<Self>, join: fn(Vec<Self>) -> MarkerTree) -> Self {
+        match parts.pop() {
+            Some(only) if parts.is_empty() => only,
+            last => {
+                parts.extend(last);
+                Self(Arc::new(join(parts)))
+            }
         }
     }
 
@@ -107,10 +115,8 @@ impl fmt::Display for Marker {
                 f.write_str(word)?;
             }
             match &*part.0 {
-                MarkerTree::Compare(_) | MarkerTree::Unclear(_) | MarkerTree::Not(_) => {
-                    part.fmt(f)?
-                }
                 MarkerTree::All(_) | MarkerTree::Any(_) => write!(f, "({part})")?,
+                _ => part.fmt(f)?,
             }
         }
         Ok(())

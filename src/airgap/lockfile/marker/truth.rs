@@ -17,6 +17,10 @@ impl Truth {
         }
     }
 
+    pub(super) fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
+    }
+
     pub(super) fn not(self) -> Self {
         match self {
             Self::Yes => Self::No,
