@@ -9,36 +9,39 @@
 #     docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges -p 127.0.0.1:3141:3141 \
 #         -v larder:/var/cache/larder -v ./config.toml:/etc/larder/config.toml:ro larder
 #
-# Both images can be replaced: RUST_IMAGE by any with cargo, gcc and certificate authorities; BASE_IMAGE by any with a glibc no older
-# than that one's, a Debian as well as a distroless `cc`. `.ci/container` builds this file on images made on the spot.
+# Each image can be replaced: RUST_IMAGE by any with cargo, gcc and certificate authorities; BASE_IMAGE by any with a glibc no older
+# than that one's, a Debian as well as a distroless `cc`; FILES_IMAGE by one that holds what the first stage makes, which is then
+# not run: `.ci/image` builds this file so, with a binary that is there. `.ci/container` builds all of it on images made on the spot.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG BASE_IMAGE=debian:bookworm-slim
+ARG FILES_IMAGE=build
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
+# The dependencies alone, in a layer that is made anew only when one of these two files changes: larder is a program of nothing here.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src benches && touch src/lib.rs && echo 'fn main() {}' | tee src/main.rs benches/resolve.rs \
+    && cargo build --profile dist --locked --bin larder
 COPY . .
 # The commit, for `larder --version`; the build has no repository to ask.
 ARG REVISION=
-RUN LARDER_COMMIT="${REVISION}" cargo build --profile dist --locked --bin larder
+# cargo goes by the files' times, and those of the sources are older than the layer.
+RUN touch src/lib.rs src/main.rs && LARDER_COMMIT="${REVISION}" cargo build --profile dist --locked --bin larder
 # What the image gets, as folders: the last stage runs nothing, so it needs no shell, no network and no root.
-# The configuration says only what is different in a container; a file mounted in its place replaces it.
-RUN install -D -m 0755 target/dist/larder /out/files/usr/bin/larder \
-    && install -D -m 0644 -t /out/files/usr/share/doc/larder LICENSE LICENSE-APACHE LICENSE-MIT \
-    && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /out/files/etc/ssl/certs/ca-certificates.crt \
-    && install -d -m 0755 /out/files/etc/larder \
-    && echo 'listen = "0.0.0.0:3141"' > /out/files/etc/larder/config.toml \
-    && install -d -m 0700 /out/owned/larder
+RUN sh .ci/image-files target/dist/larder /out
+
+FROM ${FILES_IMAGE} AS files
 
 FROM ${BASE_IMAGE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="larder" \
     org.opencontainers.image.description="A caching proxy for GitLab's PyPI package registry" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /out/files/ /
-COPY --from=build --chown=65532:65532 /out/owned/ /var/cache/
+COPY --from=files /out/files/ /
+COPY --from=files --chown=65532:65532 /out/owned/ /var/cache/
 USER 65532:65532
 # systemd's name for the cache folder, and the weakest word about it: the file, a LARDER_… variable and the command line win.
 ENV CACHE_DIRECTORY=/var/cache/larder

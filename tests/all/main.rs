@@ -114,10 +114,13 @@ mod mirrors {
     mod resilience;
 }
 
-/// The Debian package. Apart from `system_tools`, because it needs a package, which
-/// `.ci/package --check` makes.
+/// What is published: the Debian package, the wheel, the image, and the pipeline that makes them.
+/// Apart from `system_tools`, because most of it needs what `.ci/release` makes.
 mod packaging {
     mod debian_package;
+    mod image;
+    mod pipeline;
+    mod wheel;
 }
 
 /// Connections, requests, and the life of the daemon.

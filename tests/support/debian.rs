@@ -192,7 +192,7 @@ impl Drop for Daemon {
 }
 
 /// The system as debootstrap makes it, in a tar; made on first use, and kept beside the build.
-fn pristine(packages: &[&str]) -> PathBuf {
+pub fn pristine(packages: &[&str]) -> PathBuf {
     let release = fs::read_to_string("/etc/os-release").expect("a Debian");
     let suite = release
         .lines()

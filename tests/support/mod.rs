@@ -53,6 +53,7 @@ pub mod authority;
 pub mod balancer;
 pub mod basic;
 pub mod client;
+pub mod container_engine;
 pub mod corpus;
 pub mod debian;
 pub mod gitlab;

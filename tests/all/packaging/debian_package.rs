@@ -1,15 +1,14 @@
 //! The Debian package on a bare Debian: installed as the install page says, upgraded, removed,
 //! purged.
 //!
-//! Not in `system_tools`, because it needs a package: `bash .ci/package --check` makes one and runs
-//! this.
+//! Not in `system_tools`, because it needs a package: `bash .ci/release` makes one.
 
 use std::path::PathBuf;
 
 use crate::support::debian::{Machine, install_commands};
 
 #[test]
-#[ignore = "needs LARDER_PACKAGE, debootstrap, and root: bash .ci/package --check"]
+#[ignore = "needs LARDER_PACKAGE, a .deb of .ci/release, debootstrap, and root"]
 fn the_package_installs_upgrades_and_leaves_as_it_should() {
     let package =
         PathBuf::from(std::env::var_os("LARDER_PACKAGE").expect("LARDER_PACKAGE names a .deb"));
@@ -19,7 +18,7 @@ fn the_package_installs_upgrades_and_leaves_as_it_should() {
         .expect("a file")
         .to_string_lossy()
         .into_owned();
-    machine.put(&package, &format!("src/target/debian/{name}"));
+    machine.put(&package, &format!("src/{name}"));
 
     for command in install_commands("Debian, Ubuntu") {
         machine.shell(&command);
@@ -42,7 +41,7 @@ fn the_package_installs_upgrades_and_leaves_as_it_should() {
     // The administrator's configuration outlives another version's, and the cache outlives the
     // package.
     machine.shell("echo '# mine' >> /etc/larder/config.toml && mkdir -p /var/cache/private/larder");
-    machine.shell("dpkg --install --force-confdef --force-confold target/debian/*.deb");
+    machine.shell("dpkg --install --force-confdef --force-confold *.deb");
     machine.shell("grep -q '^# mine$' /etc/larder/config.toml");
     machine.shell(
         "apt-get remove -y larder && test -d /var/cache/private/larder && test -f /etc/larder/config.toml",

@@ -57,7 +57,7 @@ fn the_install_page_compiles_with_these_commands_and_no_others() {
     let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
     machine.bring(&["systemd"]);
     machine.put(Path::new(env!("CARGO_BIN_EXE_larder")), "src/larder");
-    machine.shell("install -D larder ~/.cargo/bin/larder");
+    machine.shell("install -D larder ~/.local/bin/larder");
     for command in install_commands("For yourself")
         .iter()
         .filter(|command| !command.starts_with("cargo "))

@@ -27,7 +27,7 @@ fn units(change: impl Fn(&str) -> String) -> TempDir {
         "user/larder.socket",
     ] {
         let unit = std::fs::read_to_string(Path::new(UNITS).join(name)).expect("a unit");
-        let unit = ["/usr/bin/larder", "%h/.cargo/bin/larder"]
+        let unit = ["/usr/bin/larder", "%h/.local/bin/larder"]
             .iter()
             .fold(unit, |unit, path| {
                 unit.replace(path, &binary().display().to_string())
