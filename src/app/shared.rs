@@ -77,7 +77,7 @@ impl Shared {
         let store = Arc::clone(&self.store);
         // Nothing waits for it: what is not evicted now is when room is next asked for.
         drop(tokio::task::spawn_blocking(move || {
-            if let Err(why) = store.fit() {
+            if let Err(why) = store.blobs.fit() {
                 tracing::warn!(error = %why, "cannot make the store as small as cache_size wants it");
             }
         }));

@@ -1,9 +1,9 @@
 //! The commands about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is
 //! told while they are carried out.
 //!
-//! Each event is a JSON object; a command line with `--json` shows it as it is. No credential is part
-//! of a command: the one with which pages are asked for comes in the fields of the request, as a
-//! client sends it. Must not know how anything is done.
+//! Each event is a JSON object; a command line with `--json` shows it as it is. No credential is
+//! part of a command: the one with which pages are asked for comes in the fields of the request, as
+//! a client sends it. Must not know how anything is done.
 
 use serde::{Deserialize, Serialize};
 

@@ -51,15 +51,17 @@ impl Base {
 
     /// The URL of a route below this base.
     pub fn url(&self, route: &Route) -> Url {
-        let mut url = self.url.clone();
-        url.set_path(&format!("{}{}", self.root, route.path()));
-        url
+        self.at(&route.path())
     }
 
     /// Where GitLab tells its version.
     pub fn version_url(&self) -> Url {
+        self.at("/api/v4/version")
+    }
+
+    fn at(&self, path: &str) -> Url {
         let mut url = self.url.clone();
-        url.set_path(&format!("{}/api/v4/version", self.root));
+        url.set_path(&format!("{}{path}", self.root));
         url
     }
 
@@ -152,20 +154,12 @@ impl Bases {
         if link.query().is_some() {
             return LinkTarget::Foreign;
         }
-        let Ok(route) = Route::from_path(path) else {
-            return LinkTarget::Foreign;
-        };
-        let scope = match &route {
-            Route::Page(page) => &page.scope,
-            Route::File(file) => &file.scope,
-            _ => return LinkTarget::Foreign,
-        };
-        if scope.is_mirror() {
-            return LinkTarget::Foreign;
-        }
-        LinkTarget::Ours {
-            path: path.to_owned(),
-            route,
+        match Route::from_path(path) {
+            Ok(route @ (Route::Page(_) | Route::File(_))) if !route.is_of_mirror() => {
+                let path = path.to_owned();
+                LinkTarget::Ours { route, path }
+            }
+            _ => LinkTarget::Foreign,
         }
     }
 

@@ -61,7 +61,7 @@ impl FileRef {
         Some(Self {
             scope,
             digest: Digest::parse(digest)?,
-            filename: Filename::parse(filename)?,
+            filename: Filename::parse(filename).ok()?,
             written: WrittenAddress::Digest(digest.into()),
         })
     }
@@ -84,7 +84,8 @@ impl FileRef {
         }
     }
 
-    pub(super) fn path(&self) -> String {
+    /// Below GitLab's root as below ours.
+    pub fn path(&self) -> String {
         match &self.written {
             WrittenAddress::Digest(digest) => {
                 let filename = utf8_percent_encode(self.filename.as_str(), SEGMENT);

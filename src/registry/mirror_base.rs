@@ -19,13 +19,14 @@
 //! holds the index, so that what stands above it (some servers want a token in the path) is in no
 //! address of ours; the origin is the second.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use url::{Host, Url};
 
 use super::{MirrorPath, PageRef, Route, Scope};
-use crate::simple::{ProjectName, without_index_document};
+use crate::simple::without_index_document;
 use crate::values::secret::Secret;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,14 +87,14 @@ impl MirrorBase {
         if places.is_empty() {
             places = default_places(&index);
         }
-        for (at, further) in places.iter().enumerate().skip(1) {
+        let mut schemes = HashMap::new();
+        for further in places.iter().skip(1) {
             if matches!(further.host(), Some(Host::Ipv6(_))) {
                 return Err((further.to_string(), MirrorBaseError::Address));
             }
-            for other in &places[1..at] {
-                if place(other) == place(further) && other.scheme() != further.scheme() {
-                    return Err((further.to_string(), MirrorBaseError::Ambiguous));
-                }
+            let scheme = further.scheme();
+            if *schemes.entry(place(further)).or_insert(scheme) != scheme {
+                return Err((further.to_string(), MirrorBaseError::Ambiguous));
             }
         }
         Ok(Self {
@@ -158,26 +159,24 @@ impl MirrorBase {
             }
             return Err(Stranger::Elsewhere);
         };
-        let path = MirrorPath::read(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
+        let path = MirrorPath::parse(self.scope.clone(), &rest).map_err(Stranger::Unfit)?;
         if self.locate(path.rest()) != Some(place) {
             return Err(Stranger::Unfit(
                 "an address that could be written in two ways",
             ));
         }
-        Ok(path.asked_with(link.query().map(|query| Arc::new(Secret::new(query)))))
+        let query = link.query().map(|query| Arc::new(Secret::new(query)));
+        Ok(path.asked_with(query))
     }
 
     /// The page that a link leads to, if it is one of this mirror's index.
     pub fn recognise_page(&self, link: &Url) -> Option<PageRef> {
+        let scope = self.scope.clone();
         let name = without_index_document(below(&self.index, link)?);
         if name.is_empty() {
-            return Some(PageRef::index(self.scope.clone()));
+            return Some(PageRef::index(scope));
         }
-        let name = ProjectName::parse(name.strip_suffix('/').unwrap_or(name)).ok()?;
-        Some(PageRef {
-            scope: self.scope.clone(),
-            name: Some(name),
-        })
+        PageRef::parse(scope, name.strip_suffix('/').unwrap_or(name))
     }
 
     fn file_url(&self, path: &MirrorPath) -> Option<Url> {
@@ -193,29 +192,32 @@ impl MirrorBase {
 
     /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
     fn spell(&self, link: &Url) -> Option<String> {
-        let mut longest: Option<(usize, &Url, &str)> = None;
-        for (at, prefix) in self.files.iter().enumerate() {
-            let Some(rest) = below(prefix, link) else {
-                continue;
-            };
+        let (first, further) = self.files.split_first()?;
+        let mut shortest = below(first, link);
+        let mut chosen = None;
+        for prefix in further {
             // Of two equal prefixes the first one counts.
-            if longest.is_none_or(|(_, _, shortest)| rest.len() < shortest.len()) {
-                longest = Some((at, prefix, rest));
+            if let Some(rest) = below(prefix, link)
+                && shortest.is_none_or(|known| rest.len() < known.len())
+            {
+                shortest = Some(rest);
+                chosen = Some(prefix);
             }
         }
-        match longest? {
-            (0, _, rest) => Some(rest.to_owned()),
-            (_, prefix, _) => Some(format!("{}{}", place(prefix), link.path())),
+        match chosen {
+            Some(prefix) => Some(format!("{}{}", place(prefix), link.path())),
+            None => Some(shortest?.to_owned()),
         }
     }
 
     /// The URL of a path below the mirror's name.
     fn locate(&self, rest: &str) -> Option<Url> {
         let (first, further) = self.files.split_first()?;
-        if let Some((origin, path)) = rest.split_once('/')
-            && let Some(prefix) = further.iter().find(|prefix| place(prefix) == origin)
-        {
-            return Some(with_path(prefix, &format!("/{path}")));
+        let (origin, path) = rest.split_once('/').unwrap_or_default();
+        for prefix in further {
+            if place(prefix) == origin {
+                return Some(with_path(prefix, &format!("/{path}")));
+            }
         }
         Some(with_path(first, &format!("{}{rest}", first.path())))
     }

@@ -20,6 +20,10 @@ use crate::values::secret::Secret;
 
 const METADATA: &str = ".metadata";
 
+/// What may stand in a path beside letters and digits: RFC 3986 pchar without what `check` refuses
+/// anywhere, and what the URL standard leaves bare in a path.
+const MARKS: &[u8] = b"-._~%!$&'()*+,=:@/[]|^";
+
 /// What stays bare in the canonical spelling: RFC 3986 pchar and the slash.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -68,38 +72,23 @@ impl Hash for MirrorPath {
 
 impl MirrorPath {
     /// Reads what follows the mirror's name and a slash. `simple/NAME` is a page, never a file.
-    pub(super) fn parse(scope: Scope, rest: &str) -> Option<Self> {
-        Self::read(scope, rest).ok()
-    }
-
-    /// The same, with the reason.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(scope: Scope, rest: &str) -> Result<Self, &'static str> {
-        // RFC 3986 pchar without what `check` refuses anywhere, and what the URL standard leaves
-        // bare in a path.
-        let known = |b: u8| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
-                )
-                || matches!(
-                    b,
-                    b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/' | b'[' | b']' | b'|' | b'^'
-                )
-        };
+    pub(super) fn parse(scope: Scope, rest: &str) -> Result<Self, &'static str> {
         let mut segments = rest.split('/');
         let is_below_simple = segments.next() == Some("simple");
         if !scope.is_mirror() || (is_below_simple && segments.count() < 2) {
             return Err("the address of a page");
         }
-        let filename = Filename::read(rest.rsplit('/').next().unwrap_or_default())?;
+        let filename = Filename::parse(rest.rsplit('/').next().unwrap_or_default())?;
         if rest.contains("%2F") || rest.contains("%2f") {
             return Err("an escaped slash, which would make two paths of one");
         }
-        if !rest.bytes().all(known) {
+        if !rest
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || MARKS.contains(&b))
+        {
             return Err("character that has no place in a path");
         }
         let path = Self {
@@ -151,7 +140,7 @@ impl MirrorPath {
 
     /// Another spelling of this path.
     pub fn spelled(&self, rest: &str) -> Option<Self> {
-        let other = Self::parse(self.scope.clone(), rest)?;
+        let other = Self::parse(self.scope.clone(), rest).ok()?;
         if other.canonical() == self.canonical() {
             Some(other)
         } else {
@@ -165,17 +154,19 @@ impl MirrorPath {
         if !is_wheel(wheel) {
             return None;
         }
-        Self::parse(self.scope.clone(), wheel)
+        Self::parse(self.scope.clone(), wheel).ok()
     }
 
     /// Where the PEP 658 metadata of this file is, if it has any. The ending belongs to the path,
     /// wherever a query follows.
     pub fn metadata(&self) -> Option<Self> {
-        let path = Self::parse(self.scope.clone(), &format!("{}{METADATA}", self.rest))?;
+        let rest = format!("{}{METADATA}", self.rest);
+        let path = Self::parse(self.scope.clone(), &rest).ok()?;
         Some(path.asked_with(self.query.clone()))
     }
 
-    pub(super) fn path(&self) -> String {
+    /// With the mirror's name, as it was written.
+    pub fn path(&self) -> String {
         format!("{}/{}", self.scope.path(), self.rest)
     }
 }
@@ -193,7 +184,7 @@ mod tests {
     use crate::values::digest::{Digest, Hasher};
 
     fn parse(rest: &str) -> Option<MirrorPath> {
-        MirrorPath::parse(Scope::mirror("pypi")?, rest)
+        MirrorPath::parse(Scope::mirror("pypi")?, rest).ok()
     }
 
     #[test]

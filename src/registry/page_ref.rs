@@ -18,7 +18,14 @@ impl PageRef {
         Self { scope, name: None }
     }
 
-    pub(super) fn path(&self) -> String {
+    /// The page of the project of this name.
+    pub fn parse(scope: Scope, name: &str) -> Option<Self> {
+        let name = Some(ProjectName::parse(name).ok()?);
+        Some(Self { scope, name })
+    }
+
+    /// Below GitLab's root as below ours.
+    pub fn path(&self) -> String {
         match &self.name {
             Some(name) => format!("{}/simple/{name}/", self.scope.path()),
             None => format!("{}/simple/", self.scope.path()),

@@ -9,7 +9,7 @@ const PATH_BYTES_MAX: usize = 4096;
 
 /// # Errors
 /// What is wrong with the path, in words for its author.
-pub(super) fn check(path: &str) -> Result<(), &'static str> {
+pub fn check(path: &str) -> Result<(), &'static str> {
     if path.len() > PATH_BYTES_MAX {
         Err("longer than 4096 bytes")
     } else if !path.starts_with('/') {

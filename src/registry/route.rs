@@ -12,6 +12,7 @@
 use std::fmt;
 
 use http::{Method, Uri};
+use percent_encoding::percent_decode_str;
 
 use super::raw_path::check;
 use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
@@ -112,28 +113,24 @@ impl Route {
     /// Reads a raw path; the same grammar serves requests and the links on pages.
     pub fn from_path(path: &str) -> Result<Self, RouteError> {
         check(path).map_err(RouteError::Malformed)?;
+        if let Some(endpoint) = AdminEndpoint::at(path) {
+            return Ok(Self::Admin(endpoint));
+        }
         let mut segments: Vec<&str> = path.split('/').skip(1).collect();
         let slashed = segments.last() == Some(&"");
         if slashed {
             segments.pop();
         }
-        let below = segments.split_off(above(&segments));
+        let mut below = segments.split_off(above(&segments));
         if segments.contains(&"") {
             return Err(RouteError::Malformed("empty path segment"));
         }
-        segments.extend(below.into_iter().filter(|segment| !segment.is_empty()));
-        let (kind, rest) = match segments.as_slice() {
-            ["-"] if slashed => return Ok(Self::Admin(AdminEndpoint::Home)),
-            ["-", kind @ ("projects" | "groups" | "mirrors"), id, name] if !slashed => {
-                return project_page_of(kind, id, name).ok_or(RouteError::Unknown);
-            }
-            ["-", endpoint @ ..] if !slashed => {
-                return AdminEndpoint::parse(endpoint)
-                    .map(Self::Admin)
-                    .ok_or(RouteError::Unknown);
-            }
+        below.retain(|segment| !segment.is_empty());
+        segments.extend(below);
+        let route = match segments.as_slice() {
+            ["-", kind, id, name] if !slashed => project_page_of(kind, id, name),
             ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {
-                ((ScopeKind::Project, *id), rest)
+                return below_gitlab(ScopeKind::Project, id, rest, slashed);
             }
             [
                 "api",
@@ -144,30 +141,11 @@ impl Route {
                 "packages",
                 "pypi",
                 rest @ ..,
-            ] => ((ScopeKind::Group, *id), rest),
-            [mirror, rest @ ..] => {
-                let scope = Scope::mirror(mirror).ok_or(RouteError::Unknown)?;
-                return below_mirror(scope, rest, slashed).ok_or(RouteError::Unknown);
-            }
-            _ => return Err(RouteError::Unknown),
+            ] => return below_gitlab(ScopeKind::Group, id, rest, slashed),
+            [mirror, rest @ ..] => below_mirror(mirror, rest, slashed),
+            [] => None,
         };
-        let scope = Scope::parse(kind.0, kind.1).ok_or(RouteError::Malformed(
-            "a project or group is a number or its full path with %2F for each slash",
-        ))?;
-        match rest {
-            [] if scope.kind() == ScopeKind::Project => Ok(Self::Upload { scope }),
-            ["simple", page @ ..] => page_of(scope, page).ok_or(RouteError::Unknown),
-            ["files", digest, filename] if !slashed => if let Some(wheel) = filename
-                .strip_suffix(".metadata")
-                .filter(|name| is_wheel(name))
-            {
-                FileRef::parse(scope, digest, wheel).map(Self::Metadata)
-            } else {
-                FileRef::parse(scope, digest, filename).map(Self::File)
-            }
-            .ok_or(RouteError::Unknown),
-            _ => Err(RouteError::Unknown),
-        }
+        route.ok_or(RouteError::Unknown)
     }
 
     /// The address in canonical form, below GitLab's root as below ours.
@@ -192,6 +170,10 @@ impl Route {
             Self::Upload { scope } => Some(scope),
             Self::Admin(_) => None,
         }
+    }
+
+    pub(super) fn is_of_mirror(&self) -> bool {
+        self.scope().is_some_and(Scope::is_mirror)
     }
 
     /// The scope whose packages it reads; an upload reads none.
@@ -232,19 +214,20 @@ impl fmt::Display for Route {
 }
 
 impl AdminEndpoint {
-    fn parse(segments: &[&str]) -> Option<Self> {
-        [
-            Self::Live,
-            Self::Ready,
-            Self::Metrics,
-            Self::Status,
-            Self::Find,
-        ]
-        .into_iter()
-        .find(|endpoint| {
-            let mut own = endpoint.path().split('/').skip(2);
-            segments.iter().all(|segment| own.next() == Some(segment)) && own.next().is_none()
-        })
+    /// Those that have a path.
+    const ALL: [Self; 6] = [
+        Self::Live,
+        Self::Ready,
+        Self::Metrics,
+        Self::Home,
+        Self::Status,
+        Self::Find,
+    ];
+
+    fn at(path: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.path() == path)
     }
 
     fn path(self) -> &'static str {
@@ -275,13 +258,11 @@ fn project_page_of(kind: &str, id: &str, name: &str) -> Option<Route> {
     let kind = match kind {
         "projects" => ScopeKind::Project,
         "groups" => ScopeKind::Group,
-        _ => ScopeKind::Mirror,
+        "mirrors" => ScopeKind::Mirror,
+        _ => return None,
     };
-    let name = ProjectName::parse(name).ok()?;
-    Some(Route::ProjectPage(PageRef {
-        scope: Scope::parse(kind, id)?,
-        name: Some(name),
-    }))
+    let scope = Scope::parse(kind, id)?;
+    Some(Route::ProjectPage(PageRef::parse(scope, name)?))
 }
 
 fn project_page_path(page: &PageRef) -> String {
@@ -290,20 +271,41 @@ fn project_page_path(page: &PageRef) -> String {
     } else {
         ""
     };
-    let name = page
-        .name
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let name = page.name.as_ref().map_or("", ProjectName::as_str);
     format!("/-/{kind}{}/{name}", page.scope)
+}
+
+/// What GitLab's registry of a project or group has.
+fn below_gitlab(
+    kind: ScopeKind,
+    id: &str,
+    rest: &[&str],
+    slashed: bool,
+) -> Result<Route, RouteError> {
+    let Some(scope) = Scope::parse(kind, id) else {
+        return Err(RouteError::Malformed(
+            "a project or group is a number or its full path with %2F for each slash",
+        ));
+    };
+    let route = match rest {
+        [] if kind == ScopeKind::Project => Some(Route::Upload { scope }),
+        ["simple", page @ ..] => page_of(scope, page),
+        ["files", digest, filename] if !slashed => file_of(scope, digest, filename),
+        _ => None,
+    };
+    route.ok_or(RouteError::Unknown)
 }
 
 /// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is
 /// a file.
-fn below_mirror(scope: Scope, rest: &[&str], slashed: bool) -> Option<Route> {
+fn below_mirror(mirror: &str, rest: &[&str], slashed: bool) -> Option<Route> {
+    let scope = Scope::mirror(mirror)?;
     match rest {
         ["simple"] | ["simple", _] => page_of(scope, &rest[1..]),
-        [_, ..] if !slashed => MirrorPath::parse(scope, &rest.join("/")).map(Route::Mirrored),
+        [_, ..] if !slashed => {
+            let path = MirrorPath::parse(scope, &rest.join("/"));
+            Some(Route::Mirrored(path.ok()?))
+        }
         _ => None,
     }
 }
@@ -312,25 +314,33 @@ fn below_mirror(scope: Scope, rest: &[&str], slashed: bool) -> Option<Route> {
 fn page_of(scope: Scope, rest: &[&str]) -> Option<Route> {
     match rest {
         [] => Some(Route::Page(PageRef::index(scope))),
-        [name] => {
-            let name = ProjectName::parse(name).ok()?;
-            Some(Route::Page(PageRef {
-                scope,
-                name: Some(name),
-            }))
-        }
+        [name] => Some(Route::Page(PageRef::parse(scope, name)?)),
         _ => None,
     }
 }
 
+/// A file of GitLab's, or the metadata of a wheel.
+fn file_of(scope: Scope, digest: &str, filename: &str) -> Option<Route> {
+    match filename.strip_suffix(".metadata") {
+        Some(wheel) if is_wheel(wheel) => {
+            let file = FileRef::parse(scope, digest, wheel)?;
+            Some(Route::Metadata(file))
+        }
+        _ => Some(Route::File(FileRef::parse(scope, digest, filename)?)),
+    }
+}
+
 fn credential_in(query: &str) -> Option<&'static str> {
-    query.split(['&', ';']).find_map(|pair| {
+    for pair in query.split(['&', ';']) {
         let name = pair.split('=').next().unwrap_or_default();
-        let name = percent_encoding::percent_decode_str(name)
-            .decode_utf8_lossy()
-            .to_ascii_lowercase();
-        CREDENTIAL_QUERIES.into_iter().find(|known| *known == name)
-    })
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        for known in CREDENTIAL_QUERIES {
+            if name.eq_ignore_ascii_case(known) {
+                return Some(known);
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]

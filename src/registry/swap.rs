@@ -40,11 +40,8 @@ impl Swap {
         {
             return Swapped::Already;
         }
-        let path = match self.upstream_path(&parts) {
-            Some(path) => Some(path),
-            None => self.own_path(&parts).map(str::to_owned),
-        };
-        match path {
+        let own_path = || self.own_path(&parts).map(str::to_owned);
+        match self.upstream_path(&parts).or_else(own_path) {
             Some(path) if parts.may_move(&path) => parts.moved(&own_base.to_string(), &path),
             _ => Swapped::Foreign,
         }
@@ -58,13 +55,13 @@ impl Swap {
         if self.upstream_path(&parts).is_some() {
             return Swapped::Already;
         }
-        match self.own_path(&parts) {
-            Some(path) if parts.may_move(path) => match self.upstream_url(path) {
-                Some((base, rest)) => parts.moved(&base, &rest),
-                None => Swapped::Foreign,
-            },
-            _ => Swapped::Foreign,
+        if let Some(path) = self.own_path(&parts)
+            && parts.may_move(path)
+            && let Some((base, rest)) = self.upstream_url(path)
+        {
+            return parts.moved(&base, &rest);
         }
+        Swapped::Foreign
     }
 
     /// Whether the path of a URL looks like larder's, on whatever host: worth a hint.
@@ -116,16 +113,12 @@ impl Swap {
 
     /// Whether it is an address of pages or files here.
     fn serves(&self, path: &str) -> bool {
-        let Ok(route) = Route::from_path(path) else {
-            return false;
-        };
-        if !matches!(route, Route::Page(_) | Route::File(_) | Route::Mirrored(_)) {
-            return false;
-        }
-        match route.scope() {
-            Some(scope) if scope.is_mirror() => self.mirror(scope).is_some(),
-            Some(_) => true,
-            None => false,
+        match Route::from_path(path) {
+            Ok(Route::Page(page)) if !page.scope.is_mirror() => true,
+            Ok(Route::Page(page)) => self.mirror(&page.scope).is_some(),
+            Ok(Route::Mirrored(path)) => self.mirror(path.scope()).is_some(),
+            Ok(Route::File(_)) => true,
+            _ => false,
         }
     }
 
@@ -155,15 +148,12 @@ impl Swap {
 fn mirror_path(mirror: &MirrorBase, written: &str, url: &Url) -> Option<String> {
     let index = mirror.index().as_str();
     let index = index.strip_suffix('/').unwrap_or(index);
-    if written == index {
-        return Some(format!("/{mirror}/simple"));
-    }
-    if mirror.recognise_page(url).is_some()
-        && let Some(rest) = written.strip_prefix(index)
+    if let Some(rest) = written.strip_prefix(index)
+        && (rest.is_empty() || mirror.recognise_page(url).is_some())
     {
         return Some(format!("/{mirror}/simple{rest}"));
     }
-    Some(Route::Mirrored(mirror.recognise(url)?).path())
+    Some(mirror.recognise(url)?.path())
 }
 
 /// An http URL as text.
@@ -231,16 +221,8 @@ impl<'u> UrlParts<'u> {
 
     /// A credential for a mirror is not larder's business.
     fn may_move(&self, path: &str) -> bool {
-        if self.user.is_empty() {
-            return true;
-        }
-        let Ok(route) = Route::from_path(path) else {
-            return false;
-        };
-        match route.scope() {
-            Some(scope) => !scope.is_mirror(),
-            None => false,
-        }
+        let route = Route::from_path(path);
+        self.user.is_empty() || route.is_ok_and(|route| !route.is_of_mirror())
     }
 
     /// The same below another base.

@@ -24,10 +24,8 @@ enum Exactness {
 /// a wildcard covers; among named ones JSON is first, among the others `text/html`, so that `*/*`
 /// and no wish at all mean what they meant before there was a choice.
 pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<MediaType> {
-    let fields: Vec<&str> = accept
-        .into_iter()
-        .filter(|field| !field.trim_ascii().is_empty())
-        .collect();
+    let mut fields: Vec<&str> = accept.into_iter().collect();
+    fields.retain(|field| !field.trim_ascii().is_empty());
     if fields.is_empty() {
         return Some(MediaType::TextHtml);
     }
@@ -68,12 +66,14 @@ fn exactness(range: &str, media: MediaType) -> Option<Exactness> {
         MediaType::V1Html => (&[V1_HTML, LATEST_HTML], "application/*"),
         MediaType::V1Json => (&[V1_JSON, LATEST_JSON], "application/*"),
     };
-    if names.iter().any(|name| range.eq_ignore_ascii_case(name)) {
+    if range == "*/*" {
+        Some(Exactness::Anything)
+    } else if names.iter().any(|name| range.eq_ignore_ascii_case(name)) {
         Some(Exactness::Named)
     } else if range.eq_ignore_ascii_case(family) {
         Some(Exactness::Family)
     } else {
-        (range == "*/*").then_some(Exactness::Anything)
+        None
     }
 }
 

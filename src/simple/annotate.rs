@@ -12,7 +12,6 @@ use crate::values::digest::Digest;
 /// their order.
 ///
 /// A point that is none of this page's is passed over rather than harm it.
-#[must_use]
 pub fn annotate(format: Format, body: &[u8], known: &[(u64, Digest)]) -> Bytes {
     let mut out = BytesMut::with_capacity(body.len() + known.len() * ADDED_BYTES);
     let mut done = 0;
@@ -48,15 +47,16 @@ fn told(format: Format, follows: &[u8], digest: &Digest) -> Option<(String, usiz
         }
         Format::Json => {
             let table = format!("{{\"sha256\":\"{digest}\"}}");
-            let denied = ["false", "null"]
-                .into_iter()
-                .find(|word| follows.starts_with(word.as_bytes()));
-            match (denied, follows.first()) {
-                (Some(word), _) => Some((table, word.len())),
-                (None, Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r')) => {
+            for word in ["false", "null"] {
+                if follows.starts_with(word.as_bytes()) {
+                    return Some((table, word.len()));
+                }
+            }
+            match follows.first()? {
+                b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r' => {
                     Some((format!(",\"core-metadata\":{table}"), 0))
                 }
-                (None, _) => None,
+                _ => None,
             }
         }
     }

@@ -45,14 +45,14 @@ pub struct Entry<'a> {
 
 /// What only a renderer needs.
 #[derive(Debug, Default)]
-pub(super) struct Details<'a> {
-    pub(super) hashes: Hashes,
+pub struct Details<'a> {
+    pub hashes: Hashes,
     /// Of the metadata, where the page gives them.
-    pub(super) metadata_hashes: Hashes,
+    pub metadata_hashes: Hashes,
     /// As written; there only when it could be read.
-    pub(super) upload_time: Option<Cow<'a, str>>,
-    pub(super) gpg_sig: Option<bool>,
-    pub(super) provenance: Option<Cow<'a, str>>,
+    pub upload_time: Option<Cow<'a, str>>,
+    pub gpg_sig: Option<bool>,
+    pub provenance: Option<Cow<'a, str>>,
 }
 
 /// The index offers the file's metadata by itself, as `….metadata`.
@@ -92,7 +92,7 @@ pub struct SkippedEntries {
 
 /// What becomes of a page's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passage {
+pub enum Passage {
     /// They pass, with the changes that were decided.
     InKind,
     /// They end here: the page is read for its entries only.
@@ -100,7 +100,7 @@ pub(super) enum Passage {
 }
 
 /// Decides about each entry, in order; is also given what the page has said about itself so far.
-pub(super) type EntryDecider = Box<dyn FnMut(&Entry<'_>, &PageFacts) -> Decision + Send>;
+pub type EntryDecider = Box<dyn FnMut(&Entry<'_>, &PageFacts) -> Decision + Send>;
 
 impl<'a> Entry<'a> {
     /// An entry of which nothing is known but the link.

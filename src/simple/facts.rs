@@ -13,10 +13,10 @@ const MAJOR: u32 = 1;
 const HTML_MINOR_MAX: u32 = 4;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PageFacts {
+pub struct PageFacts {
     /// As the page has it.
-    pub(super) version: Option<String>,
-    pub(super) status: Option<ProjectStatus>,
+    pub version: Option<String>,
+    pub status: Option<ProjectStatus>,
 }
 
 /// The status of a project, a word of its index (PEP 792).
@@ -42,13 +42,13 @@ impl ProjectStatus {
 
 /// A version of the Simple API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ApiVersion {
+pub struct ApiVersion {
     major: u32,
     minor: u32,
 }
 
 impl ApiVersion {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim_ascii().split_once('.')?;
         let number = |text: &str| {
             if text.starts_with('+') {
@@ -63,23 +63,23 @@ impl ApiVersion {
     }
 
     /// A reader must refuse the others (PEP 629).
-    pub(super) fn is_spoken(self) -> bool {
+    pub fn is_spoken(self) -> bool {
         self.major == MAJOR
     }
 
     /// What HTML that is made from such a page may call itself.
-    pub(super) fn of_html(self) -> String {
+    pub fn of_html(self) -> String {
         format!("{MAJOR}.{}", self.minor.min(HTML_MINOR_MAX))
     }
 }
 
 impl PageFacts {
-    pub(super) fn api_version(&self) -> Option<ApiVersion> {
+    pub fn api_version(&self) -> Option<ApiVersion> {
         ApiVersion::parse(self.version.as_deref()?)
     }
 
     /// Whether the page is of a version that a reader must refuse (PEP 629).
-    pub(super) fn is_unspoken(&self) -> bool {
+    pub fn is_unspoken(&self) -> bool {
         match self.api_version() {
             Some(version) => !version.is_spoken(),
             None => false,

@@ -20,7 +20,6 @@ const ARCHIVES: [&str; 11] = [
 ];
 
 /// The projects that a file of this name may belong to, the most likely first.
-#[must_use]
 pub fn project_candidates(filename: &str) -> Vec<ProjectName> {
     if let Some(stem) = without_ending(filename, wheel_filename::ENDING) {
         let name = match stem.split_once('-') {
@@ -64,7 +63,6 @@ fn project(name: &str) -> Option<ProjectName> {
 /// Of [`project_candidates`] the one to ask for if only one may be: no project is named after a
 /// version with a dot, so that `foo-1.0-1` is version `1.0-1` of `foo`, though its last dash might
 /// be that of `foo-1.0` and `1`.
-#[must_use]
 pub fn usual_project(filename: &str) -> Option<ProjectName> {
     let stem = archive_stem(filename).unwrap_or(filename);
     let candidates = project_candidates(filename);
@@ -96,7 +94,6 @@ fn is_spelling(written: &str, project: &ProjectName) -> bool {
 }
 
 /// Whether a file of this name is a wheel, a source distribution or one of their forerunners.
-#[must_use]
 pub fn is_distribution(filename: &str) -> bool {
     let wheel_stem = without_ending(filename, wheel_filename::ENDING);
     match wheel_stem.or_else(|| archive_stem(filename)) {

@@ -19,13 +19,12 @@ pub enum MediaType {
     V1Json,
 }
 
-pub(super) const TEXT_HTML: &str = "text/html";
-pub(super) const V1_HTML: &str = "application/vnd.pypi.simple.v1+html";
-pub(super) const V1_JSON: &str = "application/vnd.pypi.simple.v1+json";
+pub const TEXT_HTML: &str = "text/html";
+pub const V1_HTML: &str = "application/vnd.pypi.simple.v1+html";
+pub const V1_JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 impl Format {
     /// The format of a page that was sent under this `Content-Type`; parameters do not matter.
-    #[must_use]
     pub fn of_content_type(value: &str) -> Option<Self> {
         let essence = value.split(';').next().unwrap_or_default().trim_ascii();
         let is = |name: &str| essence.eq_ignore_ascii_case(name);
@@ -40,7 +39,6 @@ impl Format {
 }
 
 impl MediaType {
-    #[must_use]
     pub const fn format(self) -> Format {
         match self {
             Self::TextHtml | Self::V1Html => Format::Html,
@@ -49,7 +47,6 @@ impl MediaType {
     }
 
     /// The `Content-Type` to answer with. JSON has no charset parameter: it is UTF-8 by definition.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TextHtml => "text/html; charset=utf-8",

@@ -17,11 +17,11 @@ const SHA256: &str = "sha256";
 
 /// Algorithm and hexadecimal value, in the page's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Hashes(Vec<(String, String)>);
+pub struct Hashes(Vec<(String, String)>);
 
 impl Hashes {
     /// From a fragment without its `#`.
-    pub(super) fn of_fragment(fragment: &str) -> Self {
+    pub fn of_fragment(fragment: &str) -> Self {
         // Space around an address is none of it (HTML, "strip leading and trailing ASCII
         // whitespace").
         for part in fragment.trim_ascii().split('&') {
@@ -36,7 +36,7 @@ impl Hashes {
     }
 
     /// From an attribute's value, `name=value`.
-    pub(super) fn of_attribute(value: &str) -> Self {
+    pub fn of_attribute(value: &str) -> Self {
         match value.split_once('=') {
             Some((name, value)) if is_hex(value) => Self::one(name, value),
             _ => Self::default(),
@@ -48,17 +48,17 @@ impl Hashes {
     }
 
     /// From a table.
-    pub(super) fn of_table(table: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn of_table(table: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut hashes: Vec<_> = table.into_iter().collect();
         hashes.retain(|(_, value)| is_hex(value));
         Self(hashes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -66,7 +66,7 @@ impl Hashes {
 
     /// The one to give where there is room for one: sha256, which every client checks, else the
     /// strongest.
-    pub(super) fn best(&self) -> Option<(&str, &str)> {
+    pub fn best(&self) -> Option<(&str, &str)> {
         let mut known = ALGORITHMS.iter();
         match known.find_map(|algorithm| self.find(algorithm)) {
             Some(value) => Some(value),
@@ -78,7 +78,7 @@ impl Hashes {
         self.iter().find(|(name, _)| *name == algorithm)
     }
 
-    pub(super) fn sha256(&self) -> Option<Digest> {
+    pub fn sha256(&self) -> Option<Digest> {
         let (_, value) = self.find(SHA256)?;
         Digest::parse(value)
     }

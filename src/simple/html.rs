@@ -27,18 +27,18 @@ use parking_lot::Mutex;
 use url::Url;
 
 use self::page::{ElementText, PageRewrite};
-use super::entry::{EntryDecider, PageSubject, Passage};
-use super::facts::PageFacts;
+use super::entry::{EntryDecider, PageSubject, Passage, SkippedEntries};
+use super::output::PageEnd;
 use super::shape::{ElementState, Shape};
 
 pub use self::error::{HtmlError, PARSER_BYTES_MAX};
-pub(super) use self::value::Quotes;
+pub use self::value::Quotes;
 
 /// The parser buffers a whole piece beside an unfinished tag, so pieces are kept small.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// A page on its way through: write what came, take what is ready.
-pub(super) struct HtmlReader {
+pub struct HtmlReader {
     /// `None` once an error was returned; the parser would panic when used again.
     parser: Option<send::HtmlRewriter<'static, Sink>>,
     page: SharedPage,
@@ -49,7 +49,7 @@ impl HtmlReader {
     /// `page_url` is where the page was served; links are resolved against it, or against a
     /// `<base href>`. `decide` is asked about each link once, in order; when the page is only read,
     /// about each that is an entry.
-    pub(super) fn new(
+    pub fn new(
         subject: PageSubject,
         page_url: Url,
         passage: Passage,
@@ -70,7 +70,7 @@ impl HtmlReader {
     ///
     /// # Errors
     /// [`HtmlError`]; from then on only [`HtmlError::Spent`].
-    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), HtmlError> {
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), HtmlError> {
         for piece in chunk.chunks(WRITE_BYTES_MAX) {
             let parser = self.parser.as_mut().ok_or(HtmlError::Spent)?;
             let parsed = parser.write(piece).map_err(HtmlError::from);
@@ -84,50 +84,33 @@ impl HtmlReader {
     }
 
     /// What is ready so far, in one piece; empty when nothing is.
-    pub(super) fn take_output(&mut self) -> Bytes {
+    pub fn take_output(&mut self) -> Bytes {
         self.page.lock().patcher.take()
     }
 
-    /// Ends the page.
+    /// Ends the page, and says what it looked like.
     ///
     /// # Errors
     /// [`HtmlError`], also when an earlier write had failed.
-    pub(super) fn finish(mut self) -> Result<HtmlRead, HtmlError> {
+    pub fn finish(mut self) -> Result<(PageEnd, Shape), HtmlError> {
         let parser = self.parser.take().ok_or(HtmlError::Spent)?;
         let unfinished = self.held_bytes() > 0;
         parser.end()?;
         let mut page = self.page.lock();
         page.in_step()?;
         let shape = page.finish(unfinished);
-        Ok(HtmlRead {
-            rest: page.patcher.take(),
-            insertion_points: page.patcher.take_insertion_points(),
-            shape,
+        let end = PageEnd {
+            out: page.patcher.finish(),
             facts: std::mem::take(&mut page.facts),
-        })
+            // An anchor that leads nowhere harms no reader, and passes.
+            left_out: SkippedEntries::default(),
+        };
+        Ok((end, shape))
     }
 
     /// What the parser holds back: the beginning of a tag that has not ended.
     fn held_bytes(&self) -> usize {
         self.written - self.page.lock().patcher.position()
-    }
-}
-
-/// The end of a page.
-#[derive(Debug)]
-pub(super) struct HtmlRead {
-    pub(super) rest: Bytes,
-    pub(super) insertion_points: Vec<u64>,
-    /// What the page looked like.
-    pub(super) shape: Shape,
-    pub(super) facts: PageFacts,
-}
-
-impl std::fmt::Debug for HtmlReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HtmlReader")
-            .field("written", &self.written)
-            .finish_non_exhaustive()
     }
 }
 

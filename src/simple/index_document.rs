@@ -6,17 +6,14 @@
 const DOCUMENTS: [&str; 3] = ["index.html", "index.htm", "index.json"];
 
 /// The path of the folder, if this is that of its document; otherwise the same.
-#[must_use]
 pub fn without_index_document(path: &str) -> &str {
     let (folder, last) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
-    if DOCUMENTS
-        .iter()
-        .any(|document| last.eq_ignore_ascii_case(document))
-    {
-        folder
-    } else {
-        path
+    for document in DOCUMENTS {
+        if last.eq_ignore_ascii_case(document) {
+            return folder;
+        }
     }
+    path
 }
 
 #[cfg(test)]

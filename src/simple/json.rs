@@ -24,9 +24,8 @@ use self::top::{PageKey, Top};
 use super::entry::{
     Decision, Entry, EntryDecider, PageSubject, Passage, Replacement, SkippedEntries,
 };
-use super::facts::PageFacts;
 use super::name::ProjectName;
-use super::output::Output;
+use super::output::{Output, PageEnd};
 
 pub use self::error::JsonError;
 
@@ -36,7 +35,7 @@ const KEY_BYTES_MAX: usize = 256;
 const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// A page on its way through: write what came, take what is ready.
-pub(super) struct JsonReader {
+pub struct JsonReader {
     at: At,
     scanner: Scanner,
     /// The key, value or element that is being read.
@@ -76,19 +75,10 @@ enum At {
     End,
 }
 
-/// The end of a page.
-#[derive(Debug)]
-pub(super) struct JsonRead {
-    pub(super) rest: Bytes,
-    pub(super) insertion_points: Vec<u64>,
-    pub(super) facts: PageFacts,
-    pub(super) left_out: SkippedEntries,
-}
-
 impl JsonReader {
     /// `page_url` is where the page was served; links are resolved against it. `decide` is asked
     /// about each entry once, in order.
-    pub(super) fn new(
+    pub fn new(
         subject: PageSubject,
         mut page_url: Url,
         passage: Passage,
@@ -116,7 +106,7 @@ impl JsonReader {
     }
 
     /// Takes in the next bytes of the page, in pieces of any size. An error is final.
-    pub(super) fn write(&mut self, chunk: &[u8]) -> Result<(), JsonError> {
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), JsonError> {
         let mut rest = chunk;
         while let Some(&byte) = rest.first() {
             let used = match self.at {
@@ -130,7 +120,7 @@ impl JsonReader {
     }
 
     /// What is ready so far, in one piece; empty when nothing is.
-    pub(super) fn take_output(&mut self) -> Bytes {
+    pub fn take_output(&mut self) -> Bytes {
         match &mut self.out {
             Some(out) => out.take(),
             None => Bytes::new(),
@@ -138,15 +128,13 @@ impl JsonReader {
     }
 
     /// Ends the page.
-    pub(super) fn finish(self) -> Result<JsonRead, JsonError> {
+    pub fn finish(self) -> Result<PageEnd, JsonError> {
         if !matches!(self.at, At::End) {
             return Err(JsonError::Truncated);
         }
         self.top.judge()?;
-        let mut out = self.out.unwrap_or_default();
-        Ok(JsonRead {
-            rest: out.take(),
-            insertion_points: out.take_insertion_points(),
+        Ok(PageEnd {
+            out: self.out.unwrap_or_default(),
             facts: self.top.facts,
             left_out: self.left_out,
         })
@@ -358,14 +346,6 @@ impl JsonReader {
     }
 }
 
-impl std::fmt::Debug for JsonReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JsonReader")
-            .field("position", &self.position)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What changes of an element that stays: one stretch of it, and what stands in its place.
 #[derive(Default)]
 struct Patch {
@@ -429,7 +409,7 @@ fn below(page_url: &Url, name: &str) -> Option<Url> {
 }
 
 /// What JSON has under `yanked`: the reason, or that there is none (PEP 592, PEP 691).
-pub(super) fn yanked(reason: &str) -> serde_json::Value {
+pub fn yanked(reason: &str) -> serde_json::Value {
     if reason.is_empty() {
         true.into()
     } else {
@@ -438,6 +418,6 @@ pub(super) fn yanked(reason: &str) -> serde_json::Value {
 }
 
 /// A text as JSON writes it.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -5,7 +5,6 @@
 //! where it is sent.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 /// The longest name accepted; registries and file systems stop here too.
@@ -38,7 +37,6 @@ impl ProjectName {
         Ok(Self(normalise(text).into()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,18 +46,19 @@ fn check(text: &str) -> Result<(), NameError> {
     if text.len() > NAME_BYTES_MAX {
         return Err(NameError::TooLong(text.len()));
     }
-    if let Some(odd) = text
-        .chars()
-        .find(|&c| !c.is_ascii_alphanumeric() && !is_separator(c))
-    {
-        return Err(NameError::Character(odd));
+    for c in text.chars() {
+        if !c.is_ascii_alphanumeric() && !is_separator(c) {
+            return Err(NameError::Character(c));
+        }
     }
-    let first = text.chars().next().ok_or(NameError::Empty)?;
-    let last = text.chars().next_back().ok_or(NameError::Empty)?;
-    match [first, last].into_iter().find(|&edge| is_separator(edge)) {
-        Some(edge) => Err(NameError::Edge(edge)),
-        None => Ok(()),
+    for edge in [text.chars().next(), text.chars().next_back()] {
+        match edge {
+            None => return Err(NameError::Empty),
+            Some(edge) if is_separator(edge) => return Err(NameError::Edge(edge)),
+            Some(_) => {}
+        }
     }
+    Ok(())
 }
 
 fn normalise(text: &str) -> String {
@@ -76,20 +75,6 @@ fn normalise(text: &str) -> String {
 
 const fn is_separator(c: char) -> bool {
     matches!(c, '-' | '_' | '.')
-}
-
-impl FromStr for ProjectName {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        Self::parse(text)
-    }
-}
-
-impl AsRef<str> for ProjectName {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
 }
 
 impl fmt::Display for ProjectName {

@@ -3,7 +3,6 @@
 //! Owns the choice of the writer. Must not know how a page is read: a fact that an entry does not
 //! have is not written.
 
-mod decided_entry;
 mod html;
 mod json;
 
@@ -11,48 +10,44 @@ use bytes::Bytes;
 
 use self::html::HtmlPage;
 use self::json::JsonPage;
-use super::entry::PageSubject;
+use super::entry::{Entry, PageSubject, Replacement};
 use super::facts::PageFacts;
 use super::format::Format;
 use super::output::Output;
 
-pub(super) use self::decided_entry::DecidedEntry;
-
-#[derive(Debug)]
-pub(super) enum Renderer {
+pub enum Renderer {
     Html(HtmlPage),
     Json(JsonPage),
 }
 
 impl Renderer {
-    pub(super) fn new(target: Format, subject: PageSubject) -> Self {
+    pub fn new(target: Format, subject: PageSubject) -> Self {
         match target {
             Format::Html => Self::Html(HtmlPage::new(subject)),
             Format::Json => Self::Json(JsonPage::new(subject)),
         }
     }
 
-    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>, facts: &PageFacts) {
+    /// Writes an entry as it was decided.
+    pub fn add(&mut self, entry: &Entry<'_>, new: &Replacement, facts: &PageFacts) {
         match self {
-            Self::Html(page) => page.add(decided, facts),
-            Self::Json(page) => page.add(decided),
+            Self::Html(page) => page.add(entry, new, facts),
+            Self::Json(page) => page.add(entry, new),
         }
     }
 
-    pub(super) fn take_output(&mut self) -> Bytes {
+    pub fn take_output(&mut self) -> Bytes {
         match self {
-            Self::Html(page) => page.take_output(),
-            Self::Json(page) => page.take_output(),
+            Self::Html(page) => page.out.take(),
+            Self::Json(page) => page.out.take(),
         }
     }
 
-    /// Ends the page, with all that was said about it; returns its last bytes and its insertion
-    /// points.
-    pub(super) fn finish(&mut self, facts: &PageFacts) -> (Bytes, Vec<u64>) {
-        let mut out: Output = match self {
+    /// Ends the page, with all that was said about it.
+    pub fn finish(&mut self, facts: &PageFacts) -> Output {
+        match self {
             Self::Html(page) => page.finish(facts),
             Self::Json(page) => page.finish(facts),
-        };
-        (out.take(), out.take_insertion_points())
+        }
     }
 }

@@ -7,19 +7,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use url::Url;
 
-use super::entry::{Decision, Entry, EntryDecider, PageSubject, Passage, SkippedEntries};
+use super::entry::{
+    Decision, Entry, EntryDecider, PageSubject, Passage, Replacement, SkippedEntries,
+};
 use super::facts::{PageFacts, ProjectStatus};
 use super::format::Format;
 use super::html::{HtmlError, HtmlReader};
 use super::json::{JsonError, JsonReader};
-use super::render::{DecidedEntry, Renderer};
+use super::render::Renderer;
 use super::shape::NotAnIndex;
 
 /// Why a page could not be passed on. Always final: what was not yet taken must not be served.
@@ -38,7 +39,6 @@ pub enum RewriteError {
 }
 
 /// A page on its way: write what came, take what is ready.
-#[derive(Debug)]
 pub struct Rewriter {
     /// `None` once an error was returned.
     reader: Option<PageReader>,
@@ -46,7 +46,6 @@ pub struct Rewriter {
     renderer: Option<Arc<Mutex<Renderer>>>,
 }
 
-#[derive(Debug)]
 enum PageReader {
     Html(Box<HtmlReader>),
     Json(Box<JsonReader>),
@@ -73,19 +72,20 @@ impl Rewriter {
         target: Format,
         subject: PageSubject,
         page_url: Url,
-        decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static,
+        mut decide: impl FnMut(&Entry<'_>) -> Decision + Send + 'static,
     ) -> Self {
-        let mut decide = decide;
-        let (renderer, passage, decide): (_, _, EntryDecider) = if source == target {
-            let decide: EntryDecider = Box::new(move |entry, _| decide(entry));
-            (None, Passage::InKind, decide)
-        } else {
-            let renderer = Arc::new(Mutex::new(Renderer::new(target, subject.clone())));
-            let rendered = Arc::clone(&renderer);
-            let decide: EntryDecider =
-                Box::new(move |entry, facts| render(&rendered, entry, decide(entry), facts));
-            (Some(renderer), Passage::ReadOnly, decide)
-        };
+        let mut renderer = None;
+        let mut passage = Passage::InKind;
+        if source != target {
+            let new = Renderer::new(target, subject.clone());
+            renderer = Some(Arc::new(Mutex::new(new)));
+            passage = Passage::ReadOnly;
+        }
+        let rendered = renderer.clone();
+        let decide: EntryDecider = Box::new(move |entry, facts| match &rendered {
+            Some(renderer) => render(renderer, entry, decide(entry), facts),
+            None => decide(entry),
+        });
         let reader = match source {
             Format::Html => PageReader::Html(Box::new(HtmlReader::new(
                 subject, page_url, passage, decide,
@@ -130,39 +130,28 @@ impl Rewriter {
     /// # Errors
     /// [`RewriteError`], also when an earlier write had failed.
     pub fn finish(self) -> Result<Finished, RewriteError> {
-        let (rest, insertion_points, facts, left_out) =
-            match self.reader.ok_or(RewriteError::Spent)? {
-                PageReader::Html(reader) => {
-                    let read = reader.finish()?;
-                    read.shape.judge()?;
-                    // An anchor that leads nowhere harms no reader, and passes.
-                    (
-                        read.rest,
-                        read.insertion_points,
-                        read.facts,
-                        SkippedEntries::default(),
-                    )
-                }
-                PageReader::Json(reader) => {
-                    let read = reader.finish()?;
-                    (read.rest, read.insertion_points, read.facts, read.left_out)
-                }
-            };
-        let (rest, insertion_points) = match &self.renderer {
-            None => (rest, insertion_points),
-            Some(renderer) => {
-                // In kind the client reads the version for itself.
-                if facts.is_unspoken() {
-                    return Err(RewriteError::Version(facts.version.unwrap_or_default()));
-                }
-                renderer.lock().finish(&facts)
+        let end = match self.reader.ok_or(RewriteError::Spent)? {
+            PageReader::Html(reader) => {
+                let (end, shape) = reader.finish()?;
+                shape.judge()?;
+                end
             }
+            PageReader::Json(reader) => reader.finish()?,
         };
+        let mut out = end.out;
+        let facts = end.facts;
+        if let Some(renderer) = &self.renderer {
+            // In kind the client reads the version for itself.
+            if facts.is_unspoken() {
+                return Err(RewriteError::Version(facts.version.unwrap_or_default()));
+            }
+            out = renderer.lock().finish(&facts);
+        }
         Ok(Finished {
-            rest,
-            insertion_points,
+            rest: out.take(),
+            insertion_points: out.insertion_points,
             status: facts.status,
-            left_out,
+            left_out: end.left_out,
         })
     }
 }
@@ -173,16 +162,14 @@ fn render(
     decision: Decision,
     facts: &PageFacts,
 ) -> Decision {
-    let (address, markable) = match decision {
+    let new = match decision {
         Decision::Drop => return Decision::Drop,
-        Decision::Keep => (Cow::Borrowed(entry.url.as_str()), false),
-        Decision::Replace(new) => (Cow::Owned(new.address), new.markable),
+        Decision::Replace(new) => new,
+        Decision::Keep => Replacement {
+            address: entry.url.to_string(),
+            markable: false,
+        },
     };
-    let decided = DecidedEntry {
-        entry,
-        address,
-        markable,
-    };
-    renderer.lock().add(&decided, facts);
+    renderer.lock().add(entry, &new, facts);
     Decision::Keep
 }

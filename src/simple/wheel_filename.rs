@@ -6,7 +6,7 @@
 use super::name::ProjectName;
 
 /// The ending of every wheel.
-pub(super) const ENDING: &str = ".whl";
+pub const ENDING: &str = ".whl";
 
 /// The parts of a wheel's file name. The tags are sets because PEP 425 lets them be compressed:
 /// `py2.py3`.

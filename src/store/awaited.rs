@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::error::StoreError;
 use super::folder::Folder;
+use super::layout::entries;
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::digest::Digest;
 
@@ -37,9 +39,10 @@ impl AwaitedBundles {
     /// writes another.
     pub(super) fn read(folder: Arc<Folder>) -> Self {
         let mut known = BTreeMap::new();
-        if let Ok(entries) = fs::read_dir(folder.layout.awaited()) {
-            let notes = entries.flatten().filter_map(|entry| read_note(&entry));
-            for note in notes.take(BUNDLES_MAX) {
+        for path in entries(&folder.layout.awaited()).unwrap_or_default() {
+            if let Some(note) = read_note(&path)
+                && known.len() < BUNDLES_MAX
+            {
                 known.insert(note.bundle.clone(), note);
             }
         }
@@ -74,14 +77,13 @@ impl AwaitedBundles {
         };
         self.write(&awaited)?;
         known.insert(bundle, awaited);
-        let oldest = known.values().min_by_key(|known| known.since);
-        let Some(oldest) = oldest else {
-            return Ok(());
-        };
         if known.len() <= BUNDLES_MAX {
             return Ok(());
         }
-        let oldest = oldest.bundle.clone();
+        let oldest = known.values().min_by_key(|known| known.since);
+        let Some(oldest) = oldest.map(|known| known.bundle.clone()) else {
+            return Ok(());
+        };
         known.remove(&oldest);
         self.remove(&oldest)
     }
@@ -115,14 +117,14 @@ impl AwaitedBundles {
     }
 }
 
-fn read_note(entry: &fs::DirEntry) -> Option<AwaitedParts> {
-    if entry.metadata().ok()?.len() > NOTE_BYTES_MAX {
+fn read_note(path: &Path) -> Option<AwaitedParts> {
+    if path.symlink_metadata().ok()?.len() > NOTE_BYTES_MAX {
         return None;
     }
-    let text = fs::read(entry.path()).ok()?;
+    let text = fs::read(path).ok()?;
     let note: AwaitedParts = serde_json::from_slice(&text).ok()?;
     Digest::parse(&note.bundle)?;
-    if entry.file_name().to_str() == Some(&note.bundle) {
+    if path.file_name()?.to_str() == Some(&note.bundle) {
         Some(note)
     } else {
         None

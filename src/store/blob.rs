@@ -4,9 +4,7 @@
 //! Owns when a check is too old, and the note of use that eviction goes by. Must not know what else
 //! is stored.
 
-#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
-
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use parking_lot::Mutex;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
 use super::error::StoreError;
-use super::layout::Layout;
+use super::layout::{Layout, entries};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -24,7 +22,7 @@ use crate::values::digest::Digest;
 pub const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The clock of eviction is an hour coarse: use is noted at most this often.
-pub(super) const USE_NOTED_EVERY: Duration = Duration::from_secs(3600);
+pub const USE_NOTED_EVERY: Duration = Duration::from_secs(3600);
 
 /// A whole file whose digest agreed.
 #[derive(Debug)]
@@ -101,7 +99,7 @@ impl Blob {
 
 /// Notes that a blob is in use, for eviction: in its access time, which mount options leave alone
 /// when it is set, so that its modification time can go on telling whether the bytes were touched.
-pub(super) fn note_use(file: &File) {
+pub fn note_use(file: &File) {
     let used = file.metadata().and_then(|meta| meta.accessed());
     if let Ok(used) = used
         && used.elapsed().is_ok_and(|age| age < USE_NOTED_EVERY)
@@ -134,26 +132,22 @@ pub struct StoredBlob {
 }
 
 /// Every body that lies there, also while a daemon is at work. Blocks.
-pub(super) fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
+pub fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
     let mut found = Vec::new();
     let mut folders = vec![layout.content()];
     while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-            Err(why) => return Err(StoreError::io("read", &folder)(why)),
-        };
-        for entry in entries.flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
+        for path in entries(&folder)? {
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
             if meta.is_dir() {
-                folders.push(entry.path());
-            } else if let Some(key) = layout.digest_of(&entry.path()) {
+                folders.push(path);
+            } else if let Some(digest) = layout.digest_of(&path) {
                 let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                let used = meta.accessed().unwrap_or(written);
                 found.push(StoredBlob {
-                    digest: key,
+                    digest,
                     bytes: meta.len(),
-                    used,
+                    used: meta.accessed().unwrap_or(written),
                     written,
                 });
             }

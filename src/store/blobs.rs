@@ -27,7 +27,7 @@ use super::error::StoreError;
 use super::folder::Folder;
 use super::hashed_read::HashedRead;
 use super::index::integrity;
-use super::ledger::{EvictionCandidate, Ledger, Reservation, victims};
+use super::ledger::{Ledger, Reservation, victims};
 use super::partial_file::{Cause, PartialFile};
 use super::sets::Sets;
 use crate::values::clock;
@@ -107,13 +107,10 @@ impl Blobs {
         if let Some(running) = checks.get(&digest).and_then(Weak::upgrade) {
             return Ok(BlobLookup::Checking(running));
         }
-        let path = self.folder.layout.blob(digest);
-        let file = match File::open(&path) {
-            Ok(file) => Arc::new(file),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BlobLookup::Absent),
-            Err(why) => return Err(StoreError::io("open", &path)(why)),
+        let Some(file) = self.folder.layout.open_blob(digest)? else {
+            return Ok(BlobLookup::Absent);
         };
-        let partial = Arc::new(PartialFile::new(file));
+        let partial = Arc::new(PartialFile::new(Arc::new(file)));
         checks.insert(digest, Arc::downgrade(&partial));
         drop(checks);
         let this = Arc::clone(self);
@@ -189,14 +186,7 @@ impl Blobs {
     /// [`StoreError::Full`] if the bytes do not fit however much is evicted.
     pub fn grow(&self, reservation: &mut Reservation, bytes: u64) -> Result<(), StoreError> {
         let missing = bytes.saturating_sub(reservation.bytes());
-        let grow = || {
-            if reservation.grow_to(bytes) {
-                Some(())
-            } else {
-                None
-            }
-        };
-        let grown = self.with_room(bytes, missing, grow);
+        let grown = self.with_room(bytes, missing, || reservation.grow_to(bytes));
         if let Err(StoreError::Full { .. }) = grown {
             let health = &self.folder.health;
             health.asked_for_room(bytes, false, clock::now());
@@ -229,7 +219,7 @@ impl Blobs {
     ///
     /// # Errors
     /// When what is stored cannot be listed or removed.
-    pub(super) fn fit(&self) -> Result<(), StoreError> {
+    pub fn fit(&self) -> Result<(), StoreError> {
         self.evict(0)
     }
 
@@ -243,25 +233,17 @@ impl Blobs {
             tracing::warn!(error = %why, "cannot read which files belong to sets: they are evicted like others");
             HashSet::new()
         });
-        let candidates =
-            blob::every(&self.folder.layout)?
-                .into_iter()
-                .map(|blob| EvictionCandidate {
-                    key: blob.digest,
-                    bytes: blob.bytes,
-                    used: blob.used,
-                    wanted: wanted.contains(&blob.digest),
-                });
-        for victim in victims(candidates.collect(), excess) {
-            self.handles.invalidate(&victim.key);
+        let stored = blob::every(&self.folder.layout)?;
+        for victim in victims(stored, &wanted, excess) {
+            self.handles.invalidate(&victim.digest);
             // An open reader keeps its bytes: unlinking takes only the name.
-            cacache::remove_hash_sync(self.folder.layout.root(), &integrity(victim.key))?;
+            cacache::remove_hash_sync(self.folder.layout.root(), &integrity(victim.digest))?;
             self.folder.ledger.removed(victim.bytes);
             self.folder
                 .health
                 .evicted(victim.bytes, victim.used, clock::wall());
             self.folder.changes.note();
-            tracing::debug!(digest = %victim.key, bytes = victim.bytes, "evicted");
+            tracing::debug!(digest = %victim.digest, bytes = victim.bytes, "evicted");
         }
         Ok(())
     }
@@ -382,14 +364,7 @@ impl Blobs {
         let total: u64 = blobs.iter().map(|blob| blob.bytes).sum();
         let budget = self.folder.ledger.budget();
         let excess = total.saturating_add(others).saturating_sub(budget);
-        let candidates = blobs.into_iter().map(|blob| EvictionCandidate {
-            key: blob,
-            bytes: blob.bytes,
-            used: blob.used,
-            wanted: false,
-        });
-        let victims = victims(candidates.collect(), excess);
-        victims.into_iter().map(|victim| victim.key).collect()
+        victims(blobs, &HashSet::new(), excess)
     }
 }
 

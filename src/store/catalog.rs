@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::index;
 use super::layout::Layout;
 use super::lookup_cache::LookupCache;
-use crate::registry::{FileRef, MirrorPath, Route};
+use crate::registry::{FileRef, MirrorPath};
 use crate::values::digest::Digest;
 
 /// Addresses remembered in memory; the rest are read from disk when asked for.
@@ -85,7 +85,7 @@ impl Catalog {
 
     /// Whether this address is known to yield its digest. Blocks.
     pub(super) fn is_recorded(&self, file: &FileRef) -> Result<bool, StoreError> {
-        let line = index::find(&self.folder.layout, &key(file))?;
+        let line = index::find(&self.folder.layout, &file.path())?;
         Ok(line.is_some_and(|line| line.digest == file.digest))
     }
 
@@ -101,7 +101,7 @@ impl Catalog {
         }
         let _writing = self.folder.maintenance.enter(Some(file.digest));
         let layout = &self.folder.layout;
-        index::insert(layout, &key(file), file.digest, entry.size, None, &entry)?;
+        index::insert(layout, &file.path(), file.digest, entry.size, None, &entry)?;
         self.remembered
             .change(file.clone(), Some(Arc::new(entry)), true);
         self.folder.changes.note();
@@ -114,7 +114,7 @@ impl Catalog {
     /// When the index cannot be written.
     pub(super) fn forget(&self, file: &FileRef) -> Result<(), StoreError> {
         let _writing = self.folder.maintenance.enter(None);
-        index::delete(&self.folder.layout, &key(file))?;
+        index::delete(&self.folder.layout, &file.path())?;
         self.remembered.change(file.clone(), None, true);
         self.folder.changes.note();
         Ok(())
@@ -122,26 +122,23 @@ impl Catalog {
 }
 
 /// What the index says of an address. Blocks.
-pub(super) fn read(layout: &Layout, file: &FileRef) -> Result<Option<CatalogEntry>, StoreError> {
-    match index::find(layout, &key(file))? {
+pub fn read(layout: &Layout, file: &FileRef) -> Result<Option<CatalogEntry>, StoreError> {
+    match index::find(layout, &file.path())? {
         Some(line) if line.digest == file.digest => Ok(line.says()),
         _ => Ok(None),
     }
 }
 
-pub(super) fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
-    let line = index::find(layout, &Route::Mirrored(path.clone()).path())?;
+pub fn digest_at(layout: &Layout, path: &MirrorPath) -> Result<Option<Digest>, StoreError> {
+    let line = index::find(layout, &path.path())?;
     Ok(line.map(|line| line.digest))
-}
-
-fn key(file: &FileRef) -> String {
-    Route::File(file.clone()).path()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Store;
     use super::*;
+    use crate::registry::Route;
 
     #[test]
     fn a_look_from_before_an_address_was_forgotten_is_not_remembered_after_it()

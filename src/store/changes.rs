@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One count for a whole store: pages, addresses and blobs, coming and going.
 #[derive(Debug, Default)]
-pub(super) struct Changes(AtomicU64);
+pub struct Changes(AtomicU64);
 
 impl Changes {
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
     /// Something changed, and lies on the disk as it is now.
-    pub(super) fn note(&self) {
+    pub fn note(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
 }

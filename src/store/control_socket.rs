@@ -1,4 +1,4 @@
-//! The unix socket inside the cache folder over which the daemon takes orders.
+//! The unix socket inside the cache folder over which the daemon takes commands.
 //!
 //! A socket's path has room for 107 bytes, a cache folder's may be longer: it is reached by way of
 //! the opened folder, `/proc/self/fd/N/…`. Owns its name, its mode and its removal. Must not know

@@ -92,7 +92,7 @@ impl Shortage {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct DiskHealth {
+pub struct DiskHealth {
     blobs: AtomicU64,
     spool_bytes: AtomicU64,
     evictions: AtomicU64,
@@ -144,24 +144,24 @@ fn take(count: &AtomicU64, less: u64) {
 }
 
 impl DiskHealth {
-    pub(super) fn blobs_came(&self, count: u64) {
+    pub fn blobs_came(&self, count: u64) {
         add(&self.blobs, count);
     }
 
-    pub(super) fn blob_went(&self) {
+    pub fn blob_went(&self) {
         take(&self.blobs, 1);
     }
 
-    pub(super) fn spooled(&self, bytes: u64) {
+    pub fn spooled(&self, bytes: u64) {
         add(&self.spool_bytes, bytes);
     }
 
-    pub(super) fn unspooled(&self, bytes: u64) {
+    pub fn unspooled(&self, bytes: u64) {
         take(&self.spool_bytes, bytes);
     }
 
     /// A blob that was last used at `used` made way.
-    pub(super) fn evicted(&self, bytes: u64, used: SystemTime, now: SystemTime) {
+    pub fn evicted(&self, bytes: u64, used: SystemTime, now: SystemTime) {
         add(&self.evictions, 1);
         add(&self.evicted_bytes, bytes);
         if now.duration_since(used).is_ok_and(|ago| ago < RECENT) {
@@ -170,32 +170,32 @@ impl DiskHealth {
         self.blob_went();
     }
 
-    pub(super) fn quarantined(&self) {
+    pub fn quarantined(&self) {
         add(&self.quarantined, 1);
         self.blob_went();
     }
 
     /// A body was found empty and removed.
-    pub(super) fn emptied(&self) {
+    pub fn emptied(&self) {
         add(&self.emptied, 1);
         self.blob_went();
     }
 
     /// Whether a body of so many bytes got room within the budget.
-    pub(super) fn asked_for_room(&self, bytes: u64, got_it: bool, now: Instant) {
+    pub fn asked_for_room(&self, bytes: u64, got_it: bool, now: Instant) {
         let mut shortage = self.shortage.lock();
         *shortage = Shortage::after(*shortage, bytes, got_it, now);
     }
 
     /// The budget is another one.
-    pub(super) fn budget_changed(&self, budget_bytes: u64) {
+    pub fn budget_changed(&self, budget_bytes: u64) {
         let mut shortage = self.shortage.lock();
         *shortage = shortage.filter(|shortage| shortage.wanted_bytes > budget_bytes);
     }
 
     /// A write failed, of a body of so many bytes. That there is no room within the budget is no
     /// failure of the disk.
-    pub(super) fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
+    pub fn failed(&self, why: &StoreError, bytes: u64, now: Instant) {
         let (kind, text) = match why {
             StoreError::Io { source, .. } => (DiskFault::of(source), words(source)),
             StoreError::Index(cacache::Error::IoError(source, _)) => {
@@ -224,29 +224,29 @@ impl DiskHealth {
 
     /// A write of so many bytes lasts: the disk is well, but for a full one that has no room for
     /// more.
-    pub(super) fn wrote(&self, bytes: u64) {
+    pub fn wrote(&self, bytes: u64) {
         let mut fault = self.fault.lock();
         *fault = fault.take().filter(|fault| fault.wanted_bytes > bytes);
     }
 
     /// The disk was looked at, and is well.
-    pub(super) fn recovered(&self) {
+    pub fn recovered(&self) {
         *self.fault.lock() = None;
         *self.backing_off.lock() = None;
     }
 
-    pub(super) fn back_off(&self, now: Instant) {
+    pub fn back_off(&self, now: Instant) {
         *self.backing_off.lock() = Some(now + BACK_OFF);
     }
 
     /// Whether the disk failed less than [`BACK_OFF`] ago.
-    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
+    pub fn is_backing_off(&self, now: Instant) -> bool {
         let until = *self.backing_off.lock();
         until.is_some_and(|until| now < until)
     }
 
     /// What has to fit on the disk before it counts as well again, in bytes.
-    pub(super) fn wanted(&self, now: Instant) -> u64 {
+    pub fn wanted(&self, now: Instant) -> u64 {
         let fault = self.fault.lock();
         let lately =
             |fault: &&FaultRecord| now.saturating_duration_since(fault.last) < FULL_COUNTS_FOR;
@@ -256,11 +256,11 @@ impl DiskHealth {
             .map_or(0, |fault| fault.wanted_bytes)
     }
 
-    pub(super) fn has_fault(&self) -> bool {
+    pub fn has_fault(&self) -> bool {
         self.fault.lock().is_some()
     }
 
-    pub(super) fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
+    pub fn read(&self, ledger: &Ledger, now: Instant) -> StoreReading {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let fault = self.fault.lock().clone();
         let shortage = *self.shortage.lock();

@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::maintenance_lock::MaintenanceLock;
 use crate::values::digest::Digest;
 
-pub(super) struct Folder {
+pub struct Folder {
     pub layout: Layout,
     pub maintenance: MaintenanceLock,
     pub health: DiskHealth,
@@ -21,7 +21,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(layout: Layout, budget_bytes: u64) -> Arc<Self> {
+    pub fn new(layout: Layout, budget_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             layout,
             maintenance: MaintenanceLock::default(),
@@ -33,7 +33,7 @@ impl Folder {
 
     /// Removes a blob that has no bytes and should have some: a power cut leaves such files of what
     /// was not synced. Says whether it was one.
-    pub(super) fn remove_emptied(&self, digest: Digest) -> bool {
+    pub fn remove_emptied(&self, digest: Digest) -> bool {
         let removed = self.layout.remove_empty_blob(digest);
         if removed {
             self.health.emptied();
@@ -43,7 +43,7 @@ impl Folder {
     }
 
     /// Counts a blob that lies in its place now, perhaps instead of another one with so many bytes.
-    pub(super) fn blob_came(&self, replaced: Option<u64>) {
+    pub fn blob_came(&self, replaced: Option<u64>) {
         match replaced {
             Some(bytes) => self.ledger.removed(bytes),
             None => self.health.blobs_came(1),

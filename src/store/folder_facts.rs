@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,35 +87,35 @@ impl FolderFacts {
     /// # Errors
     /// A sentence, when there is no folder to look at.
     pub fn find(dir: &Path) -> Result<Self, String> {
-        let looked_at = dir
-            .ancestors()
-            .find(|above| above.is_dir() || above.as_os_str().is_empty());
         // What is left of a relative path is the folder that this process is in.
-        let looked_at = looked_at
-            .filter(|path| !path.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let fault = |why: &dyn std::fmt::Display| format!("{}: {why}", looked_at.display());
-        let folder = File::open(looked_at).map_err(|why| fault(&why))?;
-        let about = fs::metadata(looked_at).map_err(|why| fault(&why))?;
-        let space = fstatvfs(&folder).map_err(|why| fault(&why))?;
-        let kind = fstatfs(&folder).map_err(|why| fault(&why))?.f_type;
+        let mut above = dir.ancestors();
+        let looked_at = above.find(|above| above.is_dir()).unwrap_or(Path::new("."));
+        let found = Self::look(dir, looked_at);
+        found.map_err(|why| format!("{}: {why}", looked_at.display()))
+    }
+
+    fn look(dir: &Path, looked_at: &Path) -> io::Result<Self> {
+        let folder = File::open(looked_at)?;
+        let about = fs::metadata(looked_at)?;
+        let space = fstatvfs(&folder)?;
+        let kind = fstatfs(&folder)?.f_type;
+        let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
         Ok(Self {
             is_there: dir.is_dir(),
             owner: about.uid(),
             mode: about.mode() & 0o777,
             filesystem: Filesystem::of(u64::from_ne_bytes(kind.to_ne_bytes())),
-            free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+            free_bytes,
             inodes: space.f_files,
             free_inodes: space.f_favail,
-            speed: sample(looked_at, space.f_bavail.saturating_mul(space.f_frsize))
-                .map_err(|why| why.to_string()),
+            speed: sample(looked_at, free_bytes).map_err(|why| why.to_string()),
             looked_at: looked_at.to_owned(),
         })
     }
 }
 
 /// Writes and reads a little, and no more than a tenth of what is free: a daemon may need the rest.
-fn sample(folder: &Path, free_bytes: u64) -> std::io::Result<DiskSpeed> {
+fn sample(folder: &Path, free_bytes: u64) -> io::Result<DiskSpeed> {
     let tenth = usize::try_from(free_bytes / 10).unwrap_or(usize::MAX);
     let pieces = (tenth / PIECE_BYTES).clamp(1, SAMPLE_BYTES / PIECE_BYTES);
     // Not zeros: some file systems keep those in no time.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::values::digest::{Digest, Hasher};
 
-pub(super) struct HashedRead<'a> {
+pub struct HashedRead<'a> {
     file: &'a File,
     chunk: Vec<u8>,
     hasher: Hasher,
@@ -17,7 +17,7 @@ pub(super) struct HashedRead<'a> {
 
 impl<'a> HashedRead<'a> {
     /// Reads at most so many bytes at a time.
-    pub(super) fn new(file: &'a File, chunk_bytes: usize) -> Self {
+    pub fn new(file: &'a File, chunk_bytes: usize) -> Self {
         Self {
             file,
             chunk: vec![0; chunk_bytes],
@@ -27,7 +27,7 @@ impl<'a> HashedRead<'a> {
     }
 
     /// The next bytes; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let read = loop {
             match self.file.read_at(&mut self.chunk, self.position) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
@@ -45,18 +45,18 @@ impl<'a> HashedRead<'a> {
     }
 
     /// Bytes read so far.
-    pub(super) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
     /// The digest of what was read.
-    pub(super) fn digest(self) -> Digest {
+    pub fn digest(self) -> Digest {
         self.hasher.finish()
     }
 }
 
 /// The digest of a whole file.
-pub(super) fn hash_file(file: &File, chunk_bytes: usize) -> io::Result<Digest> {
+pub fn hash_file(file: &File, chunk_bytes: usize) -> io::Result<Digest> {
     let mut reader = HashedRead::new(file, chunk_bytes);
     while reader.next()?.is_some() {}
     Ok(reader.digest())

@@ -14,7 +14,7 @@ use crate::values::digest::Digest;
 
 /// A line that counts.
 #[derive(Clone, Debug)]
-pub(super) struct FoundLine {
+pub struct FoundLine {
     pub digest: Digest,
     pub written: SystemTime,
     pub metadata: Value,
@@ -22,13 +22,13 @@ pub(super) struct FoundLine {
 
 impl FoundLine {
     /// What the line says besides its digest, if it is of that form.
-    pub(super) fn says<T: DeserializeOwned>(&self) -> Option<T> {
+    pub fn says<T: DeserializeOwned>(&self) -> Option<T> {
         T::deserialize(&self.metadata).ok()
     }
 }
 
 /// The line of this key; one without a sha256 is none of larder's. Blocks, as everything here.
-pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<FoundLine>, StoreError> {
+pub fn find(layout: &Layout, key: &str) -> Result<Option<FoundLine>, StoreError> {
     let Some(found) = cacache::index::find(layout.root(), key)? else {
         return Ok(None);
     };
@@ -41,7 +41,7 @@ pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<FoundLine>, Stor
 
 /// Writes a line for this key, of `bytes` bytes under a digest; as one of another time than now, if
 /// that is given.
-pub(super) fn insert(
+pub fn insert(
     layout: &Layout,
     key: &str,
     digest: Digest,
@@ -62,18 +62,18 @@ pub(super) fn insert(
 }
 
 /// Ends this key.
-pub(super) fn delete(layout: &Layout, key: &str) -> Result<(), StoreError> {
+pub fn delete(layout: &Layout, key: &str) -> Result<(), StoreError> {
     Ok(cacache::index::delete(layout.root(), key)?)
 }
 
 /// A line's time, which it has in milliseconds.
-pub(super) fn since_1970(milliseconds: u64) -> SystemTime {
+pub fn since_1970(milliseconds: u64) -> SystemTime {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds));
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The sha256 that an integrity names, if it names one.
-pub(super) fn digest_of(integrity: &cacache::Integrity) -> Option<Digest> {
+pub fn digest_of(integrity: &cacache::Integrity) -> Option<Digest> {
     // `to_hex` of one without a hash panics.
     integrity.hashes.first()?;
     match integrity.to_hex() {
@@ -86,7 +86,7 @@ pub(super) fn digest_of(integrity: &cacache::Integrity) -> Option<Digest> {
     clippy::expect_used,
     reason = "a Digest prints as 64 hex digits, all that from_hex asks for"
 )]
-pub(super) fn integrity(digest: Digest) -> cacache::Integrity {
+pub fn integrity(digest: Digest) -> cacache::Integrity {
     cacache::Integrity::from_hex(digest.to_string(), cacache::Algorithm::Sha256)
         .expect("64 hex digits")
 }

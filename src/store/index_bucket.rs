@@ -14,7 +14,7 @@ use crate::values::digest::Digest;
 
 /// What one line says.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct RawLine {
+pub struct RawLine {
     pub key: String,
     pub integrity: Option<String>,
     /// Milliseconds since 1970.
@@ -25,7 +25,7 @@ pub(super) struct RawLine {
 
 /// One file of the index.
 #[derive(Debug, Default)]
-pub(super) struct IndexBucket {
+pub struct IndexBucket {
     /// Those that count, in the order of the file.
     pub live: Vec<RawLine>,
     /// Replaced by a later line.
@@ -37,7 +37,7 @@ pub(super) struct IndexBucket {
 }
 
 impl IndexBucket {
-    pub(super) fn read(bytes: &[u8]) -> Self {
+    pub fn read(bytes: &[u8]) -> Self {
         let mut bucket = Self::default();
         let mut lines: Vec<(RawLine, &[u8])> = Vec::new();
         for line in bytes.split(|byte| *byte == b'\n') {
@@ -77,7 +77,7 @@ fn read_line(line: &[u8]) -> Option<RawLine> {
 
 impl RawLine {
     /// The sha256 that it names, if it names one.
-    pub(super) fn digest(&self) -> Option<Digest> {
+    pub fn digest(&self) -> Option<Digest> {
         index::digest_of(&self.integrity.as_deref()?.parse().ok()?)
     }
 }

@@ -3,18 +3,14 @@
 //! cacache's own listing stops at the first file it cannot read; this one counts what it cannot and
 //! goes on. Blocks. Must not change anything.
 
-#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
-
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::catalog::CatalogEntry;
 use super::error::StoreError;
 use super::index::{self, FoundLine};
 use super::index_bucket::{IndexBucket, RawLine};
-use super::layout::Layout;
+use super::layout::{Layout, entries, read};
 use super::metadata_index::{self, WheelMark};
 use super::pages::{self, PageMeta, PageRecord};
 use crate::registry::{FileRef, PageRef, Route};
@@ -141,7 +137,7 @@ impl IndexFile {
 ///
 /// # Errors
 /// When the folder cannot be read, or whatever the visitor says.
-pub(super) fn every_line<E: From<StoreError>>(
+pub fn every_line<E: From<StoreError>>(
     layout: &Layout,
     mut visit: impl FnMut(IndexFile) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -156,21 +152,4 @@ pub(super) fn every_line<E: From<StoreError>>(
         }
     }
     Ok(())
-}
-
-/// What is in a folder; nothing, if it is not there.
-pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(why) => Err(StoreError::io("read", folder)(why)),
-    }
-}
-
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(why) => Err(StoreError::io("read", path)(why)),
-    }
 }

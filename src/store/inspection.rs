@@ -19,8 +19,8 @@ use super::blob::{self, StoredBlob};
 use super::blobs::Removal;
 use super::error::StoreError;
 use super::index_bucket::IndexBucket;
-use super::index_file::{self, IndexFile, IndexLine, IndexSubject, entries, read};
-use super::layout::sync_dir;
+use super::index_file::{self, IndexFile, IndexLine, IndexSubject};
+use super::layout::{entries, read, sync_dir};
 use crate::registry::Route;
 
 /// For a moment at which no task puts anything in.

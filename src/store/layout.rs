@@ -3,7 +3,7 @@
 //! ```text
 //! <cache_dir>/
 //!   .lock                                   held exclusively by the daemon
-//!   .control                                its socket for orders
+//!   .control                                its socket for commands
 //!   content-v2/sha256/ab/cd/<60 hex>        blobs, in cacache's layout
 //!   index-v5/…                              cacache's index: the catalogue, the pages, the metadata
 //!   tmp/                                    cacache's own half-written files
@@ -32,15 +32,15 @@ use crate::values::digest::Digest;
 /// Damaged blobs kept for a person to look at; older ones are removed.
 const QUARANTINE_MAX: usize = 16;
 
-/// The socket for orders, below the cache folder.
-pub(super) const CONTROL_SOCKET: &str = ".control";
+/// The socket for commands, below the cache folder.
+pub const CONTROL_SOCKET: &str = ".control";
 
-pub(super) struct Layout {
+pub struct Layout {
     root: PathBuf,
 }
 
 impl Layout {
-    pub(super) fn make(root: &Path) -> Result<Self, StoreError> {
+    pub fn make(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
             root: root.to_owned(),
         };
@@ -56,58 +56,58 @@ impl Layout {
     }
 
     /// The folder as it is, if it is there; nothing is made.
-    pub(super) fn existing(root: &Path) -> Option<Self> {
+    pub fn existing(root: &Path) -> Option<Self> {
         root.is_dir().then(|| Self {
             root: root.to_owned(),
         })
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
-    pub(super) fn index(&self) -> PathBuf {
+    pub fn index(&self) -> PathBuf {
         self.root.join("index-v5")
     }
 
-    pub(super) fn spool(&self) -> PathBuf {
+    pub fn spool(&self) -> PathBuf {
         self.root.join("spool")
     }
 
-    pub(super) fn content(&self) -> PathBuf {
+    pub fn content(&self) -> PathBuf {
         self.root.join("content-v2").join("sha256")
     }
 
     /// What an import has brought so far.
-    pub(super) fn staging(&self) -> PathBuf {
+    pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }
 
     /// A blob on its way in.
-    pub(super) fn staged(&self, digest: Digest) -> PathBuf {
+    pub fn staged(&self, digest: Digest) -> PathBuf {
         self.staging().join(digest.to_string())
     }
 
-    pub(super) fn sets(&self) -> PathBuf {
+    pub fn sets(&self) -> PathBuf {
         self.root.join("sets")
     }
 
     /// The file of a set, by its checked name.
-    pub(super) fn set(&self, name: &SetName) -> PathBuf {
+    pub fn set(&self, name: &SetName) -> PathBuf {
         self.sets().join(name.as_str())
     }
 
-    pub(super) fn awaited(&self) -> PathBuf {
+    pub fn awaited(&self) -> PathBuf {
         self.root.join("awaited")
     }
 
     /// The note about a bundle, by its id.
-    pub(super) fn awaited_bundle(&self, bundle: &str) -> PathBuf {
+    pub fn awaited_bundle(&self, bundle: &str) -> PathBuf {
         self.awaited().join(bundle)
     }
 
     /// Where cacache looks for this content (pinned by a test).
-    pub(super) fn blob(&self, digest: Digest) -> PathBuf {
+    pub fn blob(&self, digest: Digest) -> PathBuf {
         let hex = digest.to_string();
         self.content()
             .join(&hex[0..2])
@@ -116,7 +116,7 @@ impl Layout {
     }
 
     /// The size of a blob that is there.
-    pub(super) fn blob_size(&self, digest: Digest) -> Option<u64> {
+    pub fn blob_size(&self, digest: Digest) -> Option<u64> {
         let meta = self.blob(digest).metadata().ok()?;
         if meta.is_file() {
             Some(meta.len())
@@ -125,14 +125,24 @@ impl Layout {
         }
     }
 
+    /// The file of a blob that is there.
+    pub fn open_blob(&self, digest: Digest) -> Result<Option<File>, StoreError> {
+        let path = self.blob(digest);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(StoreError::io("open", &path)(why)),
+        }
+    }
+
     /// The digest that a path below [`Self::content`] stands for.
-    pub(super) fn digest_of(&self, path: &Path) -> Option<Digest> {
+    pub fn digest_of(&self, path: &Path) -> Option<Digest> {
         let below = path.strip_prefix(self.content()).ok()?;
         let hex: String = below.iter().map(|part| part.to_string_lossy()).collect();
         Digest::parse(&hex)
     }
 
-    pub(super) fn quarantine_folder(&self) -> PathBuf {
+    pub fn quarantine_folder(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
@@ -140,7 +150,7 @@ impl Layout {
     ///
     /// Only this very file: a download may have put a good one into its place meanwhile. If it
     /// cannot be kept for a person to look at, it is removed.
-    pub(super) fn quarantine(&self, digest: Digest, damaged: &File) -> io::Result<()> {
+    pub fn quarantine(&self, digest: Digest, damaged: &File) -> io::Result<()> {
         let path = self.blob(digest);
         if path.metadata()?.ino() != damaged.metadata()?.ino() {
             return Ok(());
@@ -151,7 +161,7 @@ impl Layout {
 
     /// Removes a blob that has no bytes, unless that is what its digest promises. Says whether it
     /// did.
-    pub(super) fn remove_empty_blob(&self, digest: Digest) -> bool {
+    pub fn remove_empty_blob(&self, digest: Digest) -> bool {
         let path = self.blob(digest);
         let is_empty = path
             .metadata()
@@ -160,7 +170,7 @@ impl Layout {
     }
 
     /// Replaces a small file as a whole: its bytes, then its name, then the folder are on the disk.
-    pub(super) fn replace_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub fn replace_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(path);
         make_dir(folder)?;
         // Made where a process that is killed has it swept away.
@@ -196,7 +206,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
-    pub(super) fn lock_unwritten(&self) -> Result<Option<File>, StoreError> {
+    pub fn lock_unwritten(&self) -> Result<Option<File>, StoreError> {
         let Ok(file) = File::open(self.root.join(".lock")) else {
             return Ok(None);
         };
@@ -209,7 +219,7 @@ impl Layout {
 
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
+    pub fn lock(&self) -> Result<File, StoreError> {
         let path = self.root.join(".lock");
         let file = OpenOptions::new()
             .create(true)
@@ -229,15 +239,9 @@ impl Layout {
     }
 
     /// Removes what a process that was killed left half-written.
-    pub(super) fn sweep(&self) -> Result<(), StoreError> {
+    pub fn sweep(&self) -> Result<(), StoreError> {
         for dir in [self.spool(), self.staging(), self.root.join("tmp")] {
-            let entries = match fs::read_dir(&dir) {
-                Ok(entries) => entries,
-                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-                Err(why) => return Err(StoreError::io("read", &dir)(why)),
-            };
-            for entry in entries.flatten() {
-                let path = entry.path();
+            for path in entries(&dir)? {
                 fs::remove_file(&path).map_err(StoreError::io("remove the leftover", &path))?;
             }
         }
@@ -245,13 +249,31 @@ impl Layout {
     }
 }
 
+/// What is in a folder; nothing, if it is not there.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(why) => Err(StoreError::io("read", folder)(why)),
+    }
+}
+
+/// A whole file; nothing, if it is not there.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(StoreError::io("read", path)(why)),
+    }
+}
+
 /// Has the disk keep a folder's names.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Makes a folder and its parents, closed to other users: what is inside may be private.
-pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
+pub fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 

@@ -3,9 +3,12 @@
 //! Pure: a flight reserves before it writes, so that the budget holds for bytes in flight too;
 //! eviction is a choice over a list of what there is. Must not touch the disk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+
+use super::blob::StoredBlob;
+use crate::values::digest::Digest;
 
 /// After eviction this share of the budget is free, in parts of 16, so that not every store evicts.
 const HEADROOM_SIXTEENTHS: u64 = 1;
@@ -92,17 +95,12 @@ impl Reservation {
     }
 
     /// Asks for more, for a body whose length was not announced.
-    pub fn grow_to(&mut self, bytes: u64) -> bool {
-        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
-            return true;
-        };
-        match self.ledger.reserve(more) {
-            Some(mut extra) => {
-                self.bytes += std::mem::take(&mut extra.bytes);
-                true
-            }
-            None => false,
+    pub(super) fn grow_to(&mut self, bytes: u64) -> Option<()> {
+        if bytes > self.bytes {
+            let mut extra = self.ledger.reserve(bytes - self.bytes)?;
+            self.bytes += std::mem::take(&mut extra.bytes);
         }
+        Some(())
     }
 
     /// The bytes are on disk to stay: `stored` of them.
@@ -118,37 +116,29 @@ impl Drop for Reservation {
     }
 }
 
-/// Something that could be evicted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EvictionCandidate<K> {
-    pub key: K,
-    pub bytes: u64,
-    pub used: SystemTime,
-    /// A set names it.
-    pub wanted: bool,
-}
-
 /// What is evicted: what no set names first, of that the longest unused first, until `excess` bytes
-/// are gone.
-pub(super) fn victims<K>(
-    mut candidates: Vec<EvictionCandidate<K>>,
+/// are gone. `wanted` is what sets name.
+pub fn victims(
+    mut blobs: Vec<StoredBlob>,
+    wanted: &HashSet<Digest>,
     excess: u64,
-) -> Vec<EvictionCandidate<K>> {
-    candidates.sort_by_key(|candidate| (candidate.wanted, candidate.used));
+) -> Vec<StoredBlob> {
+    blobs.sort_by_cached_key(|blob| (wanted.contains(&blob.digest), blob.used));
     let mut gone = 0;
-    candidates
-        .into_iter()
-        .take_while(|candidate| {
-            let more = gone < excess;
-            gone += candidate.bytes;
-            more
-        })
-        .collect()
+    let mut victims = Vec::new();
+    for blob in blobs {
+        if gone >= excess {
+            break;
+        }
+        gone += blob.bytes;
+        victims.push(blob);
+    }
+    victims
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use proptest::prelude::*;
 
@@ -170,27 +160,28 @@ mod tests {
             sizes in prop::collection::vec((1..100u64, prop::bool::weighted(0.3)), 0..50),
             excess in 0..3000u64,
         ) {
-            let candidates: Vec<_> = sizes
-                .iter()
-                .enumerate()
-                .map(|(age, (bytes, wanted))| EvictionCandidate {
-                    key: age,
-                    bytes: *bytes,
-                    used: SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age as u64),
-                    wanted: *wanted,
-                })
-                .collect();
-            let gone = victims(candidates, excess);
+            let mut named = HashSet::new();
+            let mut blobs = Vec::new();
+            for (age, (bytes, wanted)) in sizes.iter().enumerate() {
+                let digest = Digest::of(&age.to_le_bytes());
+                if *wanted {
+                    named.insert(digest);
+                }
+                let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age as u64);
+                blobs.push(StoredBlob { digest, bytes: *bytes, used, written: used });
+            }
+            let gone = victims(blobs, &named, excess);
+            let is_wanted = |blob: &StoredBlob| named.contains(&blob.digest);
             let freed: u64 = gone.iter().map(|victim| victim.bytes).sum();
             prop_assert!(freed >= excess || gone.len() == sizes.len());
             if let Some(last) = gone.last() {
                 prop_assert!(freed - last.bytes < excess);
             }
-            let in_order = gone.windows(2).all(|pair| (pair[0].wanted, pair[0].used) <= (pair[1].wanted, pair[1].used));
+            let in_order = gone.windows(2).all(|pair| (is_wanted(&pair[0]), pair[0].used) <= (is_wanted(&pair[1]), pair[1].used));
             prop_assert!(in_order);
             let unnamed = sizes.iter().filter(|(_, wanted)| !wanted).count();
-            if gone.iter().any(|victim| victim.wanted) {
-                prop_assert_eq!(gone.iter().filter(|victim| !victim.wanted).count(), unnamed);
+            if gone.iter().any(is_wanted) {
+                prop_assert_eq!(gone.iter().filter(|victim| !is_wanted(victim)).count(), unnamed);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-pub(super) struct LookupCache<K, V> {
+pub struct LookupCache<K, V> {
     remembered: Cache<K, V>,
     /// Counts the changes. Held while what is remembered changes.
     generation: Mutex<u64>,
@@ -19,24 +19,24 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new(entries_max: u64) -> Self {
+    pub fn new(entries_max: u64) -> Self {
         Self {
             remembered: Cache::new(entries_max),
             generation: Mutex::default(),
         }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub fn get(&self, key: &K) -> Option<V> {
         self.remembered.get(key)
     }
 
     /// To be read before the disk is.
-    pub(super) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         *self.generation.lock()
     }
 
     /// Remembers what was found on the disk in that generation, unless something changed since.
-    pub(super) fn remember(&self, key: K, value: V, found_in: u64) {
+    pub fn remember(&self, key: K, value: V, found_in: u64) {
         let generation = self.generation.lock();
         if *generation == found_in {
             self.remembered.insert(key, value);
@@ -45,7 +45,7 @@ where
 
     /// Remembers what is on the disk from now on, or nothing; `counts` if lookups may find another
     /// answer than before.
-    pub(super) fn change(&self, key: K, value: Option<V>, counts: bool) {
+    pub fn change(&self, key: K, value: Option<V>, counts: bool) {
         let mut generation = self.generation.lock();
         *generation += u64::from(counts);
         match value {

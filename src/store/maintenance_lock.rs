@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::values::digest::Digest;
 
 #[derive(Default)]
-pub(super) struct MaintenanceLock {
+pub struct MaintenanceLock {
     state: Mutex<LockState>,
     changed: Condvar,
 }
@@ -27,13 +27,13 @@ struct LockState {
 }
 
 /// A writer, until this is dropped.
-pub(super) struct WriterGuard<'a>(&'a MaintenanceLock);
+pub struct WriterGuard<'a>(&'a MaintenanceLock);
 
 /// Maintenance, alone until this is dropped.
-pub(super) struct ExclusiveGuard<'a>(&'a MaintenanceLock);
+pub struct ExclusiveGuard<'a>(&'a MaintenanceLock);
 
 /// While this lives, what is put in is noted.
-pub(super) struct AdditionsWatch<'a>(&'a MaintenanceLock);
+pub struct AdditionsWatch<'a>(&'a MaintenanceLock);
 
 impl MaintenanceLock {
     fn state(&self) -> MutexGuard<'_, LockState> {
@@ -42,7 +42,7 @@ impl MaintenanceLock {
 
     /// Enters to put something in, or to write about it. Blocks while maintenance is alone, which
     /// is never for long.
-    pub(super) fn enter(&self, digest: Option<Digest>) -> WriterGuard<'_> {
+    pub fn enter(&self, digest: Option<Digest>) -> WriterGuard<'_> {
         let mut state = self.state();
         self.changed.wait_while(&mut state, |state| state.is_alone);
         state.writers += 1;
@@ -54,7 +54,7 @@ impl MaintenanceLock {
 
     /// Takes the lock alone in a moment at which no writer is inside; `None` if there was none for
     /// so long.
-    pub(super) fn alone(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
+    pub fn alone(&self, most: Duration) -> Option<ExclusiveGuard<'_>> {
         let busy = |state: &mut LockState| state.writers > 0 || state.is_alone;
         let mut state = self.state();
         let waited = self.changed.wait_while_for(&mut state, busy, most);
@@ -66,7 +66,7 @@ impl MaintenanceLock {
     }
 
     /// Begins to note what is put in. One watch at a time.
-    pub(super) fn watch(&self) -> AdditionsWatch<'_> {
+    pub fn watch(&self) -> AdditionsWatch<'_> {
         self.state().watched = Some(HashSet::new());
         AdditionsWatch(self)
     }
@@ -74,7 +74,7 @@ impl MaintenanceLock {
 
 impl ExclusiveGuard<'_> {
     /// Whether this was put in since the watch began.
-    pub(super) fn is_new(&self, digest: Digest) -> bool {
+    pub fn is_new(&self, digest: Digest) -> bool {
         match &self.0.state().watched {
             Some(watched) => watched.contains(&digest),
             None => false,

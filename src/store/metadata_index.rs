@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::index;
 use super::layout::Layout;
 use super::lookup_cache::LookupCache;
-use crate::registry::{FileRef, Route};
+use crate::registry::FileRef;
 use crate::values::digest::Digest;
 
 /// Wheels about which it is remembered what is known, or that nothing is; the rest are looked up on
@@ -34,11 +34,9 @@ pub struct WheelMark([u8; 16]);
 
 impl WheelMark {
     pub fn of(file: &FileRef) -> Self {
-        let digest = Digest::of(Route::File(file.clone()).path().as_bytes());
+        let digest = Digest::of(file.path().as_bytes());
         let mut mark = [0; 16];
-        for (byte, from) in mark.iter_mut().zip(digest.as_bytes()) {
-            *byte = *from;
-        }
+        mark.copy_from_slice(&digest.as_bytes()[..16]);
         Self(mark)
     }
 }
@@ -53,7 +51,7 @@ pub enum MetadataOrigin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fact {
+pub struct Fact {
     pub metadata: Digest,
     pub origin: MetadataOrigin,
 }
@@ -175,7 +173,7 @@ impl MetadataIndex {
 }
 
 /// What the index says of a wheel. Blocks.
-pub(super) fn read(layout: &Layout, wheel: WheelMark) -> Result<Option<Fact>, StoreError> {
+pub fn read(layout: &Layout, wheel: WheelMark) -> Result<Option<Fact>, StoreError> {
     let Some(found) = index::find(layout, &key(wheel))? else {
         return Ok(None);
     };
@@ -191,7 +189,7 @@ pub(super) fn read(layout: &Layout, wheel: WheelMark) -> Result<Option<Fact>, St
 }
 
 /// The wheel that a key of the index is about.
-pub(super) fn wheel_of(key: &str) -> Option<WheelMark> {
+pub fn wheel_of(key: &str) -> Option<WheelMark> {
     let hex = key.strip_prefix(KEY_PREFIX).filter(|hex| hex.len() == 32)?;
     Some(WheelMark(u128::from_str_radix(hex, 16).ok()?.to_be_bytes()))
 }

@@ -113,11 +113,12 @@ impl Store {
     /// can be read, and nothing is stored until [`Self::look_after_disk`] finds that it can be.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot be made or locked.
+    /// [`StoreError::InUse`] if another process holds the folder; [`StoreError::Io`] if it cannot
+    /// be made or locked.
     pub fn open(dir: &Path, budget_bytes: u64) -> Result<Self, StoreError> {
         let why = match held(dir) {
-            Ok((layout, lock)) => {
-                let lock = FolderLock::Held { _file: lock };
+            Ok((layout, file)) => {
+                let lock = FolderLock::Held { _file: file };
                 return Ok(Self::of(layout, lock, budget_bytes));
             }
             Err(why) => why,
@@ -150,18 +151,11 @@ impl Store {
         }
     }
 
-    /// Changes the budget. What is over it stays until room is asked for, or [`Self::fit`].
+    /// Changes the budget. What is over it stays until room is asked for, or
+    /// [`Blobs::fit`].
     pub fn set_budget(&self, bytes: u64) {
         self.folder.ledger.set_budget(bytes);
         self.folder.health.budget_changed(bytes);
-    }
-
-    /// Evicts what is over the budget. Blocks while it evicts.
-    ///
-    /// # Errors
-    /// When what is stored cannot be listed or removed.
-    pub fn fit(&self) -> Result<(), StoreError> {
-        self.blobs.fit()
     }
 
     /// What is here, to be asked without asking upstream.
@@ -268,7 +262,10 @@ impl Store {
 
     fn try_disk(&self) -> Result<(), StoreError> {
         self.hold()?;
-        probe(Spool::create(&self.folder)?)
+        let mut spool = Spool::create(&self.folder)?;
+        let written = spool.write(&[0; PROBE_BYTES]);
+        written.map_err(SealError::of_own_bytes)?;
+        spool.sync()
     }
 
     /// Makes up for what could not be done at the start, if there is anything.
@@ -302,13 +299,6 @@ fn held(dir: &Path) -> Result<(Layout, File), StoreError> {
     let lock = layout.lock()?;
     layout.sweep()?;
     Ok((layout, lock))
-}
-
-/// Writes a little, and has the disk keep it.
-fn probe(mut spool: Spool) -> Result<(), StoreError> {
-    let written = spool.write(&[0; PROBE_BYTES]);
-    written.map_err(SealError::of_own_bytes)?;
-    spool.sync()
 }
 
 #[cfg(test)]

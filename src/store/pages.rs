@@ -58,7 +58,7 @@ pub struct PageMeta {
 
 /// What stands in the index beside a body's digest.
 #[derive(PartialEq, Serialize, Deserialize)]
-pub(super) struct PageRecord {
+pub struct PageRecord {
     #[serde(flatten)]
     pub meta: PageMeta,
     /// So many line ends were put behind the body, which is this line's alone. Absent: others may
@@ -71,7 +71,7 @@ pub(super) struct PageRecord {
 }
 
 /// A line of the index about a page.
-pub(super) struct PageLine {
+pub struct PageLine {
     pub record: PageRecord,
     digest: Digest,
     /// When the page was asked for.
@@ -79,7 +79,7 @@ pub(super) struct PageLine {
 }
 
 /// The line of this key. Blocks.
-pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<PageLine>, StoreError> {
+pub fn find(layout: &Layout, key: &str) -> Result<Option<PageLine>, StoreError> {
     let Some(line) = index::find(layout, key)? else {
         return Ok(None);
     };
@@ -90,12 +90,18 @@ pub(super) fn find(layout: &Layout, key: &str) -> Result<Option<PageLine>, Store
     }))
 }
 
-impl PageLine {
-    /// Whether it says that there is no page any more.
-    pub(super) fn is_withdrawn(&self) -> bool {
-        self.record.withdrawn
+/// The lines of a page, in every format that it has one in. Blocks.
+fn lines(layout: &Layout, route: &Route) -> Result<Vec<(Format, PageLine)>, StoreError> {
+    let mut lines = Vec::new();
+    for format in FORMATS {
+        if let Some(line) = find(layout, &key(route, format))? {
+            lines.push((format, line));
+        }
     }
+    Ok(lines)
+}
 
+impl PageLine {
     /// The body that no other line refers to.
     fn own_body(&self) -> Option<Digest> {
         self.record.padding.map(|_| self.digest)
@@ -103,7 +109,7 @@ impl PageLine {
 
     /// The page's bytes, checked while they are read; none if they were evicted, or swept with a
     /// damaged disk.
-    pub(super) fn body(&self, layout: &Layout) -> Result<Option<Bytes>, StoreError> {
+    pub fn body(&self, layout: &Layout) -> Result<Option<Bytes>, StoreError> {
         match cacache::read_hash_sync(layout.root(), &integrity(self.digest)) {
             Ok(mut body) => {
                 let padding = self.record.padding.unwrap_or_default();
@@ -118,22 +124,14 @@ impl PageLine {
     }
 }
 
-/// Whether a power loss may undo a page.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lasting {
-    /// It is asked for again then.
-    No,
-    /// Upstream could not be asked.
-    Yes,
-}
-
 /// A page on its way in.
 struct NewPage {
     meta: PageMeta,
     body: Bytes,
     /// When upstream was asked for it.
     asked: SystemTime,
-    lasting: Lasting,
+    /// A power loss must not undo it: upstream could not be asked again.
+    to_last: bool,
 }
 
 #[derive(Clone)]
@@ -179,7 +177,7 @@ impl PageStore {
         let key = key(route, format);
         blocking(move || {
             let line = find(&folder.layout, &key)?;
-            let line = line.filter(|line| !line.is_withdrawn());
+            let line = line.filter(|line| !line.record.withdrawn);
             Ok(line.map(|line| last_confirmed(&folder.layout, &line)))
         })
         .await
@@ -188,7 +186,8 @@ impl PageStore {
     /// Notes that upstream was asked at `asked` and confirmed the page with these validators.
     ///
     /// # Errors
-    /// When the index cannot be read, or the note cannot be made: the page counts as older than it is then.
+    /// When the index cannot be read, or the note cannot be made: the page counts as older than it
+    /// is then.
     pub async fn confirm(
         &self,
         route: &Route,
@@ -230,24 +229,19 @@ impl PageStore {
     fn withdraw_now(&self, route: &Route, known: bool) -> Result<bool, StoreError> {
         let layout = &self.folder.layout;
         let _one_at_a_time = self.storing.lock();
+        let lines = lines(layout, route)?;
         let mut bodies = Vec::new();
         let mut keys = Vec::new();
         let mut url = None;
-        let mut is_stored = false;
-        for format in FORMATS {
-            let key = key(route, format);
-            let Some(line) = find(layout, &key)? else {
-                continue;
-            };
-            is_stored = true;
-            bodies.extend(line.own_body());
-            if !line.is_withdrawn() {
-                keys.push(key);
-            }
-            url = url.or(Some(line.record.meta.url));
-        }
-        if !is_stored && known {
+        if lines.is_empty() && known {
             keys.push(key(route, Format::Json));
+        }
+        for (format, line) in lines {
+            bodies.extend(line.own_body());
+            if !line.record.withdrawn {
+                keys.push(key(route, format));
+            }
+            url.get_or_insert(line.record.meta.url);
         }
         let _writing = self.folder.maintenance.enter(None);
         let record = PageRecord {
@@ -280,15 +274,9 @@ impl PageStore {
         let folder = Arc::clone(&self.folder);
         let route = route.clone();
         blocking(move || {
-            let mut withdrawn = false;
-            for format in FORMATS {
-                match find(&folder.layout, &key(&route, format))? {
-                    Some(line) if line.is_withdrawn() => withdrawn = true,
-                    Some(_) => return Ok(false),
-                    None => {}
-                }
-            }
-            Ok(withdrawn)
+            let lines = lines(&folder.layout, &route)?;
+            let all = lines.iter().all(|(_, line)| line.record.withdrawn);
+            Ok(all && !lines.is_empty())
         })
         .await
     }
@@ -312,15 +300,10 @@ impl PageStore {
         let folder = Arc::clone(&self.folder);
         let route = route.clone();
         blocking(move || {
-            let mut found = Vec::new();
-            for format in FORMATS {
-                match find(&folder.layout, &key(&route, format))? {
-                    Some(line) if !line.is_withdrawn() => found.push((line.written, format)),
-                    _ => {}
-                }
-            }
-            found.sort_by_key(|(written, _)| Reverse(*written));
-            Ok(found.into_iter().map(|(_, format)| format).collect())
+            let mut found = lines(&folder.layout, &route)?;
+            found.retain(|(_, line)| !line.record.withdrawn);
+            found.sort_by_key(|(_, line)| Reverse(line.written));
+            Ok(found.into_iter().map(|(format, _)| format).collect())
         })
         .await
     }
@@ -338,12 +321,11 @@ impl PageStore {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        let lasting = Lasting::No;
         let page = NewPage {
             meta,
             body,
             asked,
-            lasting,
+            to_last: false,
         };
         self.put(key(route, format), page).await
     }
@@ -362,12 +344,11 @@ impl PageStore {
         body: Bytes,
         asked: SystemTime,
     ) -> Result<(), StoreError> {
-        let lasting = Lasting::Yes;
         let page = NewPage {
             meta,
             body,
             asked,
-            lasting,
+            to_last: true,
         };
         self.put(key(route, format), page).await
     }
@@ -401,9 +382,8 @@ impl PageStore {
             padding,
             withdrawn: false,
         };
-        let may_be_lost = page.lasting == Lasting::No;
         let is_as_before = mine == Some(digest) && old.is_some_and(|old| old.record == record);
-        if may_be_lost && !is_new && is_as_before {
+        if !page.to_last && !is_new && is_as_before {
             return note_confirmed(layout, digest, page.asked);
         }
         cacache::write_hash_sync(layout.root(), &body)?;
@@ -411,7 +391,7 @@ impl PageStore {
             self.folder.ledger.found(body.len() as u64);
             self.folder.health.blobs_came(1);
         }
-        if !may_be_lost {
+        if page.to_last {
             let path = layout.blob(digest);
             let synced = File::open(&path).and_then(|file| file.sync_all());
             let synced = synced.and_then(|()| path.parent().map_or(Ok(()), sync_dir));
@@ -421,7 +401,7 @@ impl PageStore {
         index::insert(layout, key, digest, bytes, Some(page.asked), &record)?;
         self.folder.changes.note();
         match mine {
-            Some(replaced) if may_be_lost && replaced != digest => self.remove(replaced),
+            Some(replaced) if !page.to_last && replaced != digest => self.remove(replaced),
             _ => Ok(()),
         }
     }
@@ -447,7 +427,7 @@ fn load_now(folder: &Folder, key: &str) -> Result<Option<(PageMeta, Bytes)>, Sto
     let Some(line) = find(&folder.layout, key)? else {
         return Ok(None);
     };
-    if line.is_withdrawn() {
+    if line.record.withdrawn {
         return Ok(None);
     }
     match line.body(&folder.layout) {
@@ -503,7 +483,7 @@ fn unshared(body: Bytes, is_free: impl Fn(Digest) -> bool) -> (Bytes, Option<usi
 }
 
 /// The page that a key of the index is about.
-pub(super) fn page_of(key: &str) -> Option<(Format, PageRef)> {
+pub fn page_of(key: &str) -> Option<(Format, PageRef)> {
     let (word, path) = key.split_once(' ')?;
     let format = FORMATS
         .into_iter()
@@ -515,7 +495,7 @@ pub(super) fn page_of(key: &str) -> Option<(Format, PageRef)> {
 }
 
 /// By the format that the body is in, whatever was asked for.
-pub(super) fn key(route: &Route, format: Format) -> String {
+pub fn key(route: &Route, format: Format) -> String {
     format!("{} {}", word_of(format), route.path())
 }
 

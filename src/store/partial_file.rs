@@ -70,21 +70,25 @@ struct FillState {
 }
 
 impl FillState {
+    const EMPTY: Self = Self {
+        size: None,
+        written: 0,
+        phase: FillPhase::Filling,
+    };
+
     /// Whether there are bytes for a reader of the whole, although not all of them are known to be
     /// right.
     fn may_begin(&self) -> bool {
-        let going = matches!(
-            self.phase,
-            FillPhase::Filling | FillPhase::Failed(Cause::Full)
-        );
-        going
-            && releasable(
-                self.written,
-                ReadSpan {
-                    start: 0,
-                    end: self.size,
-                },
-            ) > 0
+        let whole = ReadSpan {
+            start: 0,
+            end: self.size,
+        };
+        match self.phase {
+            FillPhase::Filling | FillPhase::Failed(Cause::Full) => {
+                releasable(self.written, whole) > 0
+            }
+            FillPhase::Sealed | FillPhase::Failed(_) => false,
+        }
     }
 }
 
@@ -119,14 +123,9 @@ pub struct PartialFile {
 
 impl PartialFile {
     pub(super) fn new(file: Arc<File>) -> Self {
-        let state = FillState {
-            size: None,
-            written: 0,
-            phase: FillPhase::Filling,
-        };
         Self {
             file,
-            state: watch::Sender::new(state),
+            state: watch::Sender::new(FillState::EMPTY),
             released: AtomicBool::new(false),
             left_off: OnceLock::new(),
         }
@@ -142,7 +141,8 @@ impl PartialFile {
     /// After this the bytes count as released: they are no longer replaced unseen.
     ///
     /// # Errors
-    /// The cause, if the file failed before a byte of it was released; the caller can still answer with an error.
+    /// The cause, if the file failed before a byte of it was released; the caller can still answer
+    /// with an error.
     pub async fn begin(&self, sealed_only: bool) -> Result<Option<u64>, Cause> {
         let mut watch = self.state.subscribe();
         let begun = watch
@@ -179,14 +179,14 @@ impl PartialFile {
     /// Waits until a reader of `span` at `position` need not wait any longer.
     pub async fn wait(self: Arc<Self>, span: ReadSpan, position: u64) -> Availability {
         let mut watch = self.state.subscribe();
-        let moved = watch
-            .wait_for(|state| availability(*state, span, position) != Availability::Wait)
-            .await;
-        let moved = moved.map(|_| ());
-        match moved {
-            Ok(()) => self.availability(span, position),
-            Err(_) => Availability::Failed(Cause::Abandoned),
+        let is_moved = |state: &FillState| {
+            let now = availability(*state, span, position);
+            now != Availability::Wait
+        };
+        if watch.wait_for(is_moved).await.is_err() {
+            return Availability::Failed(Cause::Abandoned);
         }
+        self.availability(span, position)
     }
 
     /// Whole and right.
@@ -256,11 +256,7 @@ impl PartialFile {
         self.state.send_if_modified(|state| {
             let unseen = !self.released.load(Ordering::Acquire);
             if unseen {
-                *state = FillState {
-                    size: None,
-                    written: 0,
-                    phase: FillPhase::Filling,
-                };
+                *state = FillState::EMPTY;
             }
             unseen
         })

@@ -72,7 +72,7 @@ impl Peek {
         let Some(line) = pages::find(&self.layout, &pages::key(route, format))? else {
             return Ok(None);
         };
-        if line.is_withdrawn() {
+        if line.record.withdrawn {
             return Ok(None);
         }
         let body = line.body(&self.layout)?;

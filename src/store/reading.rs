@@ -2,10 +2,6 @@
 //!
 //! Must not know where its bytes go.
 
-#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
-
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 
 use super::Store;
@@ -39,11 +35,8 @@ impl Store {
         digest: Digest,
         mut take: impl FnMut(Vec<u8>) -> bool,
     ) -> Result<ReadEnd, StoreError> {
-        let path = self.folder.layout.blob(digest);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(ReadEnd::Absent),
-            Err(why) => return Err(StoreError::io("open", &path)(why)),
+        let Some(file) = self.folder.layout.open_blob(digest)? else {
+            return Ok(ReadEnd::Absent);
         };
         let mut reader = HashedRead::new(&file, CHUNK_BYTES);
         loop {
@@ -51,7 +44,10 @@ impl Store {
                 Ok(Some(bytes)) if take(bytes.to_vec()) => {}
                 Ok(Some(_)) => return Ok(ReadEnd::Unwanted),
                 Ok(None) => break,
-                Err(why) => return Err(StoreError::io("read", &path)(why)),
+                Err(why) => {
+                    let path = self.folder.layout.blob(digest);
+                    return Err(StoreError::io("read", &path)(why));
+                }
             }
         }
         let position = reader.position();

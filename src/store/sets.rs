@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use parking_lot::Mutex;
 
 use super::error::StoreError;
 use super::folder::Folder;
+use super::layout::entries;
 use super::set_name::{FILES_MAX, SetName};
-use crate::registry::{FileRef, Route};
+use crate::registry::FileRef;
 use crate::values::digest::Digest;
 
 /// The sets of one folder. Everything blocks.
@@ -40,7 +42,7 @@ impl Sets {
     pub fn add(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
         let _one_at_a_time = self.changing.lock();
         let mut all = self.read(name)?.unwrap_or_default();
-        all.extend(files.iter().map(|file| (address(file), file.digest)));
+        all.extend(files.iter().map(|file| (file.path(), file.digest)));
         self.write(name, &all)
     }
 
@@ -50,7 +52,7 @@ impl Sets {
     /// As [`Self::add`].
     pub fn replace(&self, name: &SetName, files: &[FileRef]) -> Result<usize, StoreError> {
         let _one_at_a_time = self.changing.lock();
-        let all = files.iter().map(|file| (address(file), file.digest));
+        let all = files.iter().map(|file| (file.path(), file.digest));
         self.write(name, &all.collect())
     }
 
@@ -79,14 +81,12 @@ impl Sets {
     /// # Errors
     /// When the folder cannot be read.
     pub fn names(&self) -> Result<Vec<SetName>, StoreError> {
-        let folder = self.folder.layout.sets();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(why) => return Err(StoreError::io("read", &folder)(why)),
-        };
-        let named = |entry: fs::DirEntry| SetName::parse(entry.file_name().to_str()?).ok();
-        let mut names: Vec<SetName> = entries.flatten().filter_map(named).collect();
+        let mut names = Vec::new();
+        for path in entries(&self.folder.layout.sets())? {
+            if let Some(name) = path.file_name().and_then(OsStr::to_str) {
+                names.extend(SetName::parse(name));
+            }
+        }
         names.sort();
         Ok(names)
     }
@@ -118,14 +118,11 @@ impl Sets {
     }
 }
 
-fn address(file: &FileRef) -> String {
-    Route::File(file.clone()).path()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::layout::Layout;
     use super::*;
+    use crate::registry::Route;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 

@@ -88,7 +88,8 @@ impl Spool {
     /// Appends bytes and lets readers see them.
     ///
     /// # Errors
-    /// [`SealError::Body`] with [`Cause::Long`] if the body outgrows its announced length; store errors as they come.
+    /// [`SealError::Body`] with [`Cause::Long`] if the body outgrows its announced length; store
+    /// errors as they come.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         let end = self.written + bytes.len() as u64;
         if self.size.is_some_and(|size| end > size) {
@@ -199,9 +200,9 @@ impl VerifiedSpool {
     /// In this order, because a sync can take longer than the download: no client waits for it.
     ///
     /// # Errors
-    /// When the blob cannot be made to last, or `record` fails. The readers get the verified bytes all the same,
-    /// unless the disk could not take them: what it gives back from then on is unknown, so a reader that has not come to
-    /// the end by then is cut.
+    /// When the blob cannot be made to last, or `record` fails. The readers get the verified bytes
+    /// all the same, unless the disk could not take them: what it gives back from then on is
+    /// unknown, so a reader that has not come to the end by then is cut.
     pub fn seal(
         self,
         blobs: &Blobs,

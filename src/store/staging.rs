@@ -49,7 +49,8 @@ impl Store {
     /// Begins an import of this many new bytes.
     ///
     /// # Errors
-    /// [`StoreError::NoRoom`] when they do not fit beside what is there; [`StoreError::Importing`] while another import is under way.
+    /// [`StoreError::NoRoom`] when they do not fit beside what is there; [`StoreError::Importing`]
+    /// while another import is under way.
     pub fn stage(self: &Arc<Self>, bytes: u64) -> Result<Staging, StoreError> {
         if self.staging.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Importing);
@@ -85,12 +86,12 @@ impl Store {
         let taken = ledger.taken().max(self.blobs.bytes_on_disk()?);
         let budget = ledger.budget();
         let enough = taken.saturating_add(needed);
-        let reservation = if enough <= budget {
-            ledger.reserve(needed)
-        } else {
-            None
-        };
-        reservation.ok_or(StoreError::NoRoom {
+        if enough <= budget
+            && let Some(reservation) = ledger.reserve(needed)
+        {
+            return Ok(reservation);
+        }
+        Err(StoreError::NoRoom {
             needed,
             taken,
             budget,

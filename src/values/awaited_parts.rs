@@ -21,18 +21,13 @@ pub struct AwaitedParts {
 /// `parts 2, 4-6 of 9 of bundle 3f2a…`.
 impl fmt::Display for AwaitedParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.parts.len() == 1 {
-            "part"
-        } else {
-            "parts"
+        let word = match self.parts[..] {
+            [_] => "part",
+            _ => "parts",
         };
-        write!(
-            f,
-            "{word} {} of {} of bundle {}",
-            drawn_together(&self.parts),
-            self.of,
-            self.bundle
-        )
+        let parts = drawn_together(&self.parts);
+        let bundle = &self.bundle;
+        write!(f, "{word} {parts} of {} of bundle {bundle}", self.of)
     }
 }
 

@@ -93,17 +93,19 @@ impl CacheStatus {
 
     /// Reads the value of a `Cache-Status` field that a larder wrote.
     pub fn read(text: &str) -> Option<Self> {
-        let (words, status) = match text.split_once(FWD_STATUS) {
+        let (words, upstream_status) = match text.split_once(FWD_STATUS) {
             Some((words, status)) => (words, Some(status.parse().ok()?)),
             None => (text, None),
         };
-        let outcome = Outcome::ALL
-            .into_iter()
-            .find(|outcome| Self::new(*outcome).to_string() == words)?;
-        Some(Self {
-            outcome,
-            upstream_status: status,
-        })
+        for outcome in Outcome::ALL {
+            if Self::new(outcome).to_string() == words {
+                return Some(Self {
+                    outcome,
+                    upstream_status,
+                });
+            }
+        }
+        None
     }
 }
 

@@ -63,12 +63,8 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 /// A running sha256.
@@ -108,9 +104,12 @@ pub fn self_test() -> bool {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
         ),
     ];
-    vectors
-        .iter()
-        .all(|(input, expected)| Digest::of(input).to_string() == *expected)
+    for (input, expected) in vectors {
+        if Digest::of(input).to_string() != expected {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -37,9 +37,10 @@ pub fn in_full(error: &(dyn Error + 'static)) -> String {
 
 /// The words of the innermost cause, which are usually the operating system's.
 pub fn root(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map_or_else(String::new, ToString::to_string)
+    match causes(error).last() {
+        Some(cause) => cause.to_string(),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -42,10 +42,13 @@ impl Histogram {
     }
 
     pub fn read(&self) -> HistogramReading {
-        let mut buckets: Vec<(f64, u64)> = (BOUNDS_MICROS.iter().zip(&self.buckets))
-            .map(|(bound, bucket)| (seconds(*bound), bucket.load(Ordering::Relaxed)))
-            .collect();
-        let within: u64 = buckets.iter().map(|(_, count)| count).sum();
+        let mut buckets = Vec::with_capacity(BOUNDS_MICROS.len() + 1);
+        let mut within = 0;
+        for (bound, bucket) in BOUNDS_MICROS.iter().zip(&self.buckets) {
+            let count = bucket.load(Ordering::Relaxed);
+            within += count;
+            buckets.push((seconds(*bound), count));
+        }
         // A measurement under way may be in a bucket and not yet in the count.
         let count = self.count.load(Ordering::Relaxed).max(within);
         buckets.push((f64::INFINITY, count - within));

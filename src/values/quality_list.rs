@@ -20,8 +20,12 @@ pub fn members<'f>(
 
 /// Whether this value is named, and not refused by a weight of 0.
 pub fn names<'f>(fields: impl IntoIterator<Item = &'f str>, value: &str) -> bool {
-    let mut members = members(fields);
-    members.any(|(member, quality)| quality > 0 && member.eq_ignore_ascii_case(value))
+    for (member, quality) in members(fields) {
+        if quality > 0 && member.eq_ignore_ascii_case(value) {
+            return true;
+        }
+    }
+    false
 }
 
 fn member(text: &str) -> Option<(&str, Quality)> {

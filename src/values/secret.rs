@@ -38,11 +38,7 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
-        let end =
-            after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
-        let (url, tail) = after
-            .split_at_checked(end.unwrap_or(after.len()))
-            .unwrap_or((after, ""));
+        let (url, tail) = after.split_at(after.find(ends_url).unwrap_or(after.len()));
         out.push_str(before);
         out.push_str("://");
         let shown = url.get(behind_the_user(url)..).unwrap_or_default();
@@ -56,6 +52,10 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+fn ends_url(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')
+}
+
 /// Where the host begins in what follows `://`. A password may hold a slash that should have been
 /// escaped.
 fn behind_the_user(url: &str) -> usize {
@@ -63,10 +63,15 @@ fn behind_the_user(url: &str) -> usize {
     if let Some(at) = authority.rfind('@') {
         return at + 1;
     }
-    let is_port = |text: &str| text.ends_with(']') || text.bytes().all(|b| b.is_ascii_digit());
-    match authority.rsplit_once(':') {
-        Some((_, port)) if !is_port(port) => url.rfind('@').map_or(0, |at| at + 1),
-        _ => 0,
+    let Some((_, port)) = authority.rsplit_once(':') else {
+        return 0;
+    };
+    if port.ends_with(']') || port.bytes().all(|b| b.is_ascii_digit()) {
+        return 0;
+    }
+    match url.rfind('@') {
+        Some(at) => at + 1,
+        None => 0,
     }
 }
 

@@ -33,9 +33,8 @@ pub enum Judgement {
 impl Validity {
     pub fn new(from: SystemTime, until: SystemTime) -> Self {
         let life = until.duration_since(from).unwrap_or_default();
-        let warn_from = until
-            .checked_sub(WARN_BEFORE.min(life / LIFE_PARTS))
-            .unwrap_or(until);
+        let warned = WARN_BEFORE.min(life / LIFE_PARTS);
+        let warn_from = until.checked_sub(warned).unwrap_or(until);
         Self {
             from,
             until,
@@ -60,16 +59,20 @@ impl Validity {
 
     pub fn judge(&self, now: SystemTime) -> Judgement {
         // RFC 5280 §4.1.2.5: both dates belong to it.
-        match (
-            self.from.duration_since(now),
-            self.until.duration_since(now),
-        ) {
-            (_, Err(past)) => Judgement::Expired {
-                ago: past.duration(),
-            },
-            (Ok(wait), _) if !wait.is_zero() => Judgement::NotYet { wait },
-            (_, Ok(left)) if now >= self.warn_from => Judgement::EndsSoon { left },
-            (_, Ok(left)) => Judgement::Good { left },
+        let left = match self.until.duration_since(now) {
+            Ok(left) => left,
+            Err(past) => {
+                let ago = past.duration();
+                return Judgement::Expired { ago };
+            }
+        };
+        let wait = self.from.duration_since(now).unwrap_or_default();
+        if !wait.is_zero() {
+            Judgement::NotYet { wait }
+        } else if now >= self.warn_from {
+            Judgement::EndsSoon { left }
+        } else {
+            Judgement::Good { left }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::unreadable::UnreadableWheel;
 use crate::simple::WheelFilename;
 
 /// Finds the wheel's `METADATA` in its whole directory.
-pub(super) fn find(
+pub fn find(
     directory: &[u8],
     end: &EndRecord,
     wheel: &WheelFilename<'_>,
@@ -77,11 +77,8 @@ pub(super) fn find(
 const DIST_INFO: &str = ".dist-info";
 
 fn ends_in_dist_info(folder: &str) -> bool {
-    let Some(at) = folder.len().checked_sub(DIST_INFO.len()) else {
-        return false;
-    };
-    match folder.get(at..) {
-        Some(ending) => ending.eq_ignore_ascii_case(DIST_INFO),
+    match folder.rsplit_once('.') {
+        Some((_, ending)) => ending.eq_ignore_ascii_case("dist-info"),
         None => false,
     }
 }

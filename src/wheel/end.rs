@@ -17,8 +17,7 @@ const END_64: &[u8] = b"PK\x06\x06";
 const END_64_BYTES: usize = 56;
 
 /// So many bytes at the end of a file hold every end record there can be.
-pub(super) const RECORDS_BYTES_MAX: usize =
-    END_64_BYTES + LOCATOR_BYTES + END_BYTES + COMMENT_BYTES_MAX;
+pub const RECORDS_BYTES_MAX: usize = END_64_BYTES + LOCATOR_BYTES + END_BYTES + COMMENT_BYTES_MAX;
 
 /// Entries of a directory; more is no wheel.
 const ENTRIES_MAX: u64 = 65_536;
@@ -28,9 +27,9 @@ const DIRECTORY_BYTES_MAX: u64 = 8 << 20;
 
 /// What the end of an archive says about its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EndRecord {
-    pub(super) entries: u64,
-    pub(super) directory: Extent,
+pub struct EndRecord {
+    pub entries: u64,
+    pub directory: Extent,
 }
 
 /// What an end record says, whole or 64 bits wide.
@@ -43,7 +42,7 @@ struct Claim {
 
 impl EndRecord {
     /// Reads the last bytes of a file, which begin at `offset`.
-    pub(super) fn find(tail: &[u8], offset: u64) -> Result<Self, UnreadableWheel> {
+    pub fn find(tail: &[u8], offset: u64) -> Result<Self, UnreadableWheel> {
         let records = positions(tail);
         let Some((&last, others)) = records.split_last() else {
             return Err(UnreadableWheel::NoEnd);

@@ -19,7 +19,7 @@ const NAME: u16 = 0x7075;
 ///
 /// A zip64 field holds exactly the numbers that are sent to it; a field that renames must say the
 /// same name.
-pub(super) fn widened<const N: usize>(
+pub fn widened<const N: usize>(
     numbers: [u32; N],
     extra: &[u8],
     name: &[u8],

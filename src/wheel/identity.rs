@@ -7,7 +7,7 @@ use super::version;
 use crate::simple::{ProjectName, WheelFilename};
 
 /// Whether these are another spelling of this wheel's project and version.
-pub(super) fn is_release(wheel: &WheelFilename<'_>, project: &str, version: &str) -> bool {
+pub fn is_release(wheel: &WheelFilename<'_>, project: &str, version: &str) -> bool {
     match ProjectName::parse(project) {
         Ok(project) => project == wheel.project && version::equal(version, wheel.version),
         Err(_) => false,
@@ -15,9 +15,13 @@ pub(super) fn is_release(wheel: &WheelFilename<'_>, project: &str, version: &str
 }
 
 /// Whether `NAME-VERSION` of a `.dist-info` folder means this wheel. Old tools left dashes in both.
-pub(super) fn owns_folder(wheel: &WheelFilename<'_>, stem: &str) -> bool {
-    stem.match_indices('-')
-        .any(|(dash, _)| is_release(wheel, &stem[..dash], &stem[dash + 1..]))
+pub fn owns_folder(wheel: &WheelFilename<'_>, stem: &str) -> bool {
+    for (dash, _) in stem.match_indices('-') {
+        if is_release(wheel, &stem[..dash], &stem[dash + 1..]) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::directory_entry::DirectoryEntry;
+use super::directory_entry::{CommonHeader, DirectoryEntry};
 use super::extra::widened;
 use super::fields::Fields;
 use super::unreadable::UnreadableWheel;
@@ -17,10 +17,10 @@ const HEADER: &[u8] = b"PK\x03\x04";
 const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 
 /// A local header without its name and extra field.
-pub(super) const LOCAL_HEADER_BYTES: u64 = 30;
+pub const LOCAL_HEADER_BYTES: u64 = 30;
 
 /// METADATA, unpacked. The longest known ones hold a long README.
-pub(super) const METADATA_BYTES_MAX: u64 = 1 << 20;
+pub const METADATA_BYTES_MAX: u64 = 1 << 20;
 
 /// METADATA, packed: deflate adds five bytes to every 64 KiB that it cannot shorten.
 const PACKED_BYTES_MAX: u64 = METADATA_BYTES_MAX + (64 << 10);
@@ -42,7 +42,7 @@ enum Method {
 }
 
 /// A member as the directory describes it.
-pub(super) struct Member {
+pub struct Member {
     name: Vec<u8>,
     method: Method,
     described: bool,
@@ -54,7 +54,7 @@ pub(super) struct Member {
 
 impl Member {
     /// `limit` is where the next member begins.
-    pub(super) fn new(entry: &DirectoryEntry<'_>, limit: u64) -> Result<Self, UnreadableWheel> {
+    pub fn new(entry: &DirectoryEntry<'_>, limit: u64) -> Result<Self, UnreadableWheel> {
         let DirectoryEntry {
             name,
             flags,
@@ -91,12 +91,12 @@ impl Member {
     }
 
     /// Where its bytes are, and a little more.
-    pub(super) fn place(&self) -> Extent {
+    pub fn place(&self) -> Extent {
         self.place
     }
 
     /// Unpacks it from the bytes at its place.
-    pub(super) fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
+    pub fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>, UnreadableWheel> {
         let mut fields = Fields(bytes);
         self.check_header(&mut fields)?;
         // The packed size is below a limit that fits everywhere.
@@ -124,32 +124,23 @@ impl Member {
         let mut read = || {
             fields.exactly(HEADER)?;
             fields.bytes(2)?; // version
-            let flags = fields.u16()?;
-            let method = fields.u16()?;
-            fields.bytes(4)?; // time and date
-            let crc = fields.u32()?;
-            let packed = fields.u32()?;
-            let size = fields.u32()?;
-            let name_bytes = fields.u16()?;
-            let extra_bytes = fields.u16()?;
-            let name = fields.bytes(name_bytes.into())?;
-            let extra = fields.bytes(extra_bytes.into())?;
-            Some((flags, method, crc, [size, packed], name, extra))
+            let header = CommonHeader::read(fields)?;
+            let name = fields.bytes(header.name_bytes.into())?;
+            let extra = fields.bytes(header.extra_bytes.into())?;
+            Some((header, name, extra))
         };
-        let (flags, method, crc, sizes, name, extra) =
-            read().ok_or(UnreadableWheel::LocalHeader)?;
-        let [size, packed] = widened(sizes, extra, name)?;
-        let method_agrees = method
-            == match self.method {
-                Method::Stored => 0,
-                Method::Deflated => 8,
-            };
+        let (header, name, extra) = read().ok_or(UnreadableWheel::LocalHeader)?;
+        let [size, packed] = widened([header.size, header.packed], extra, name)?;
+        let method = match self.method {
+            Method::Stored => 0,
+            Method::Deflated => 8,
+        };
         let agrees = |own: u64, promised: u64| own == promised || (self.described && own == 0);
         let same = name == self.name
-            && method_agrees
-            && flags & 1 == 0
-            && (flags & DESCRIPTOR_FOLLOWS != 0) == self.described
-            && agrees(crc.into(), self.crc.into())
+            && header.method == method
+            && header.flags & 1 == 0
+            && (header.flags & DESCRIPTOR_FOLLOWS != 0) == self.described
+            && agrees(header.crc.into(), self.crc.into())
             && agrees(packed, self.packed)
             && agrees(size, self.size);
         if same {

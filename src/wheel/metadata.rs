@@ -8,7 +8,7 @@ use super::unreadable::UnreadableWheel;
 use crate::simple::WheelFilename;
 
 /// Checks that a text is the metadata of this wheel.
-pub(super) fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), UnreadableWheel> {
+pub fn check(metadata: &[u8], wheel: &WheelFilename<'_>) -> Result<(), UnreadableWheel> {
     let Ok(text) = std::str::from_utf8(metadata) else {
         return Err(UnreadableWheel::Fields);
     };

@@ -6,7 +6,7 @@
 use pep440_rs::Version;
 
 /// Whether these are the same version.
-pub(super) fn equal(one: &str, other: &str) -> bool {
+pub fn equal(one: &str, other: &str) -> bool {
     let one = dashed(one);
     let other = dashed(other);
     match (one.parse::<Version>(), other.parse::<Version>()) {

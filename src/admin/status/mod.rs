@@ -85,9 +85,8 @@ pub(super) fn find(query: &str) -> Result<String, RouteError> {
     };
     let scope = Scope::named(&named).ok_or(RouteError::Malformed(NO_ID))?;
     let name = form.name.unwrap_or_default();
-    let name = name.parse().map_err(|_| RouteError::Malformed(NO_ID))?;
-    let name = Some(name);
-    let path = Route::ProjectPage(PageRef { scope, name }).path();
+    let page = PageRef::parse(scope, &name).ok_or(RouteError::Malformed(NO_ID))?;
+    let path = Route::ProjectPage(page).path();
     match path.strip_prefix("/-/") {
         Some(relative) => Ok(relative.to_owned()),
         None => Err(RouteError::Unknown),

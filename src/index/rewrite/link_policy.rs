@@ -366,7 +366,7 @@ impl LinkPolicy {
             .url
             .path_segments()
             .and_then(|mut all| all.next_back());
-        match segment.and_then(Filename::parse) {
+        match segment.and_then(|segment| Filename::parse(segment).ok()) {
             Some(filename) => is_private(filename.as_str()),
             None => false,
         }

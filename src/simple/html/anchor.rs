@@ -16,7 +16,7 @@ use crate::simple::hashes::Hashes;
 use crate::simple::index_document::without_index_document;
 
 /// The entry that this anchor is on a page of this subject.
-pub(super) fn entry<'a>(
+pub fn entry<'a>(
     subject: &PageSubject,
     url: &'a Url,
     fragment: Option<&'a str>,

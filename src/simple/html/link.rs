@@ -12,7 +12,7 @@ use super::value::HrefValue;
 use crate::simple::index_document::without_index_document;
 
 /// Resolves the links of one page.
-pub(super) struct LinkResolver {
+pub struct LinkResolver {
     page_url: Url,
     base: BaseHref,
     relative_seen: bool,
@@ -25,7 +25,7 @@ enum BaseHref {
 }
 
 impl LinkResolver {
-    pub(super) fn new(mut page_url: Url) -> Self {
+    pub fn new(mut page_url: Url) -> Self {
         page_url.set_fragment(None);
         Self {
             page_url,
@@ -35,7 +35,7 @@ impl LinkResolver {
     }
 
     /// Whether the address lies one step below the page itself.
-    pub(super) fn is_nested(&self, url: &Url) -> bool {
+    pub fn is_nested(&self, url: &Url) -> bool {
         let path = without_index_document(url.path());
         let Some(below) = path.strip_prefix(folder(&self.page_url)) else {
             return false;
@@ -48,7 +48,7 @@ impl LinkResolver {
     }
 
     /// Whether the address is the page itself or one above it, as in the listings of web servers.
-    pub(super) fn is_upward(&self, url: &Url) -> bool {
+    pub fn is_upward(&self, url: &Url) -> bool {
         let Some(rest) = folder(&self.page_url).strip_prefix(folder(url)) else {
             return false;
         };
@@ -57,7 +57,7 @@ impl LinkResolver {
 
     /// Remembers a `<base href>`. One that cannot be resolved counts, and means the page's own
     /// address.
-    pub(super) fn set_base(&mut self, raw_href: &str) -> Result<(), HtmlError> {
+    pub fn set_base(&mut self, raw_href: &str) -> Result<(), HtmlError> {
         if matches!(self.base, BaseHref::Set(_)) {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl LinkResolver {
     }
 
     /// Where a written value leads, without fragment; `None` when it leads nowhere.
-    pub(super) fn resolve(&mut self, written: &HrefValue<'_>) -> Option<Url> {
+    pub fn resolve(&mut self, written: &HrefValue<'_>) -> Option<Url> {
         match Url::parse(&written.address) {
             Ok(url) => Some(url),
             Err(ParseError::RelativeUrlWithoutBase) => {
@@ -86,13 +86,13 @@ impl LinkResolver {
     }
 
     /// A bare `#fragment` leads to the page wherever that is served.
-    pub(super) fn is_within_page(&self, written: &HrefValue<'_>) -> bool {
+    pub fn is_within_page(&self, written: &HrefValue<'_>) -> bool {
         written.address.trim_ascii().is_empty() && self.is_at_home()
     }
 
     /// What must stand in place of an address that is to be kept: `None` for itself, and the whole
     /// address where a relative one would lead elsewhere, since the page is served elsewhere.
-    pub(super) fn kept(written: &HrefValue<'_>, url: &Url) -> Option<String> {
+    pub fn kept(written: &HrefValue<'_>, url: &Url) -> Option<String> {
         match Url::parse(&written.address) {
             Err(ParseError::RelativeUrlWithoutBase) => Some(url.to_string()),
             _ => None,

@@ -29,12 +29,12 @@ const DIGESTS: [&str; 7] = [
     "sha256=", "sha512=", "sha384=", "sha224=", "sha1=", "md5=", "blake2b=",
 ];
 
-pub(super) struct PageRewrite {
-    pub(super) shape: Shape,
-    pub(super) patcher: Patcher,
-    pub(super) title: ElementText,
-    pub(super) heading: ElementText,
-    pub(super) facts: PageFacts,
+pub struct PageRewrite {
+    pub shape: Shape,
+    pub patcher: Patcher,
+    pub title: ElementText,
+    pub heading: ElementText,
+    pub facts: PageFacts,
     subject: PageSubject,
     passage: Passage,
     links: LinkResolver,
@@ -43,7 +43,7 @@ pub(super) struct PageRewrite {
 }
 
 impl PageRewrite {
-    pub(super) fn new(
+    pub fn new(
         subject: PageSubject,
         page_url: Url,
         passage: Passage,
@@ -64,7 +64,7 @@ impl PageRewrite {
     }
 
     /// The parser's output: bytes of the page as they came.
-    pub(super) fn pass(&mut self, raw: &[u8]) {
+    pub fn pass(&mut self, raw: &[u8]) {
         let from = self.patcher.position();
         self.title.hear(from, raw);
         self.heading.hear(from, raw);
@@ -79,7 +79,7 @@ impl PageRewrite {
     }
 
     /// The output cannot fail, so its failure waits here until the parser has returned.
-    pub(super) fn in_step(&self) -> Result<(), HtmlError> {
+    pub fn in_step(&self) -> Result<(), HtmlError> {
         if self.out_of_step {
             Err(HtmlError::OutOfStep)
         } else {
@@ -89,7 +89,7 @@ impl PageRewrite {
 
     /// A start tag `<a>`; of several `href`s the first counts. True when the anchor is dropped: its
     /// end is then to be told to [`Self::anchor_ended`].
-    pub(super) fn anchor(&mut self, el: &Element<'_, '_>) -> Result<bool, HtmlError> {
+    pub fn anchor(&mut self, el: &Element<'_, '_>) -> Result<bool, HtmlError> {
         let tag = el.source_location().bytes();
         // An anchor ends the one before it, whether or not that was closed.
         self.patcher.end_skip(tag.start)?;
@@ -151,7 +151,7 @@ impl PageRewrite {
     }
 
     /// A dropped anchor has ended, by its own end tag or by that of an element around it.
-    pub(super) fn anchor_ended(&mut self, end: &EndTag<'_>) -> Result<(), HtmlError> {
+    pub fn anchor_ended(&mut self, end: &EndTag<'_>) -> Result<(), HtmlError> {
         let tag = end.source_location().bytes();
         let at = if end.name() == "a" {
             tag.end
@@ -162,7 +162,7 @@ impl PageRewrite {
     }
 
     /// A dropped anchor without content.
-    pub(super) fn anchor_was_empty(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
+    pub fn anchor_was_empty(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
         Ok(self.patcher.end_skip(el.source_location().bytes().end)?)
     }
 
@@ -178,7 +178,7 @@ impl PageRewrite {
 
     /// A start tag `<base href>`: its meaning moves into the links, since the page is served
     /// elsewhere.
-    pub(super) fn base(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
+    pub fn base(&mut self, el: &Element<'_, '_>) -> Result<(), HtmlError> {
         self.links
             .set_base(&el.get_attribute("href").unwrap_or_default())?;
         self.patcher
@@ -187,7 +187,7 @@ impl PageRewrite {
     }
 
     /// A start tag `<meta name>`; of several with one name the first counts.
-    pub(super) fn meta(&mut self, el: &Element<'_, '_>) {
+    pub fn meta(&mut self, el: &Element<'_, '_>) {
         let name = el.get_attribute("name").unwrap_or_default();
         let content = || {
             let raw = el.get_attribute("content").unwrap_or_default();
@@ -215,8 +215,7 @@ impl PageRewrite {
     }
 
     /// The page has ended; `unfinished` when the parser still waited for the end of a tag.
-    pub(super) fn finish(&mut self, unfinished: bool) -> Shape {
-        self.patcher.finish();
+    pub fn finish(&mut self, unfinished: bool) -> Shape {
         // A reason alone is the reason of nothing.
         if let Some(status) = &self.facts.status
             && status.status.trim_ascii().is_empty()
@@ -250,7 +249,7 @@ impl From<OutOfStep> for HtmlError {
 
 /// The beginning of an element's content, overheard as its bytes go by.
 #[derive(Debug, Default)]
-pub(super) struct ElementText {
+pub struct ElementText {
     from: Option<usize>,
     ended: bool,
     raw: Vec<u8>,
@@ -258,13 +257,13 @@ pub(super) struct ElementText {
 
 impl ElementText {
     /// Starts at this position; false when one was heard before.
-    pub(super) fn begin(&mut self, position: usize) -> bool {
+    pub fn begin(&mut self, position: usize) -> bool {
         let first = self.from.is_none();
         self.from.get_or_insert(position);
         first
     }
 
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.ended = true;
     }
 

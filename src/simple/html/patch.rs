@@ -17,7 +17,7 @@ const BREAK_BYTES_MAX: usize = 16;
 
 /// What takes the place of a range of the page.
 #[derive(Debug)]
-pub(super) enum Change {
+pub enum Change {
     /// The start of an attribute's value, as plain text; escaped here, for the quotes in use.
     Value(String),
     /// Nothing.
@@ -26,7 +26,7 @@ pub(super) enum Change {
 
 /// Copies the page, at a known position, and carries out the scheduled changes when they come by.
 #[derive(Debug, Default)]
-pub(super) struct Patcher {
+pub struct Patcher {
     /// Bytes of the original page that went through.
     position: usize,
     due: Option<(Range<usize>, Change)>,
@@ -47,35 +47,27 @@ struct Skip {
 
 /// A change did not meet the whole tag it was meant for.
 #[derive(Debug)]
-pub(super) struct OutOfStep;
+pub struct OutOfStep;
 
 impl Patcher {
     /// A silent one gives nothing out.
-    pub(super) fn new(silent: bool) -> Self {
+    pub fn new(silent: bool) -> Self {
         Self {
             silent,
             ..Self::default()
         }
     }
 
-    pub(super) fn position(&self) -> usize {
+    pub fn position(&self) -> usize {
         self.position
     }
 
-    pub(super) fn take(&mut self) -> Bytes {
+    pub fn take(&mut self) -> Bytes {
         self.out.take()
     }
 
-    pub(super) fn take_insertion_points(&mut self) -> Vec<u64> {
-        self.out.take_insertion_points()
-    }
-
     /// Schedules a change of a range that has not yet gone through.
-    pub(super) fn schedule(
-        &mut self,
-        range: Range<usize>,
-        change: Change,
-    ) -> Result<(), OutOfStep> {
+    pub fn schedule(&mut self, range: Range<usize>, change: Change) -> Result<(), OutOfStep> {
         if self.due.is_some() || range.start < self.position {
             return Err(OutOfStep);
         }
@@ -85,7 +77,7 @@ impl Patcher {
 
     /// Schedules an insertion point at a place that has not yet gone through, before any change of
     /// the same tag.
-    pub(super) fn schedule_insertion_point(&mut self, at: usize) -> Result<(), OutOfStep> {
+    pub fn schedule_insertion_point(&mut self, at: usize) -> Result<(), OutOfStep> {
         if self.insertion_due.is_some() || self.due.is_some() || at < self.position {
             return Err(OutOfStep);
         }
@@ -94,7 +86,7 @@ impl Patcher {
     }
 
     /// Drops what follows from here on, until told otherwise.
-    pub(super) fn begin_skip(&mut self, start: usize) -> Result<(), OutOfStep> {
+    pub fn begin_skip(&mut self, start: usize) -> Result<(), OutOfStep> {
         if self.skip.is_some() || start < self.position {
             return Err(OutOfStep);
         }
@@ -104,7 +96,7 @@ impl Patcher {
     }
 
     /// Ends the stretch being dropped, if there is one, and takes one line break with it.
-    pub(super) fn end_skip(&mut self, end: usize) -> Result<(), OutOfStep> {
+    pub fn end_skip(&mut self, end: usize) -> Result<(), OutOfStep> {
         let Some(skip @ Skip { end: None, .. }) = &mut self.skip else {
             return Ok(());
         };
@@ -119,7 +111,7 @@ impl Patcher {
     }
 
     /// Lets the next bytes of the page through. A scheduled range must lie within one call.
-    pub(super) fn pass(&mut self, raw: &[u8]) -> Result<(), OutOfStep> {
+    pub fn pass(&mut self, raw: &[u8]) -> Result<(), OutOfStep> {
         let mut at = self.position;
         let mut raw = raw;
         self.position += raw.len();
@@ -147,8 +139,9 @@ impl Patcher {
     }
 
     /// The page has ended.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) -> Output {
         self.flush_held();
+        std::mem::take(&mut self.out)
     }
 
     /// Copies bytes from this position of the page, as far as they are not dropped.
@@ -325,9 +318,9 @@ mod tests {
                 for piece in page.as_bytes().chunks(step) {
                     assert!(patcher.pass(piece).is_ok());
                 }
-                patcher.finish();
+                let mut out = patcher.finish();
                 assert_eq!(
-                    String::from_utf8_lossy(&patcher.take()),
+                    String::from_utf8_lossy(&out.take()),
                     left,
                     "{page} by {step}"
                 );

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::simple::entry::{CoreMetadata, Decision, Entry, Replacement};
+use crate::simple::facts::PageFacts;
 use crate::simple::{NotAnIndex, ProjectName};
 
 mod nasty;
@@ -53,9 +54,9 @@ fn rewritten(chunks: &[&[u8]]) -> Result<(Vec<u8>, Shape), Failure> {
         rewriter.write(chunk)?;
         out.extend_from_slice(&rewriter.take_output());
     }
-    let read = rewriter.finish()?;
-    out.extend_from_slice(&read.rest);
-    Ok((out, read.shape))
+    let (mut read, shape) = rewriter.finish()?;
+    out.extend_from_slice(&read.out.take());
+    Ok((out, shape))
 }
 
 fn text(page: &str) -> Result<String, Failure> {
@@ -259,7 +260,10 @@ fn a_link_tells_its_facts() -> Result<(), Failure> {
         })
     })?;
     rewriter.write(page.as_bytes())?;
-    assert_eq!(rewriter.finish()?.rest, page.replace("x%20y.whl", "seen"));
+    assert_eq!(
+        rewriter.finish()?.0.out.take(),
+        page.replace("x%20y.whl", "seen")
+    );
     Ok(())
 }
 
@@ -302,7 +306,7 @@ fn dropped_anchors_leave_the_rest() -> Result<(), Failure> {
                 rewriter.write(piece)?;
             }
             assert_eq!(
-                String::from_utf8(rewriter.finish()?.rest.to_vec())?,
+                String::from_utf8(rewriter.finish()?.0.out.take().to_vec())?,
                 expected,
                 "{page} by {step}"
             );
@@ -326,11 +330,12 @@ fn a_mark_is_where_attributes_may_stand() -> Result<(), Failure> {
         rewriter.write(piece)?;
         out.extend_from_slice(&rewriter.take_output());
     }
-    let read = rewriter.finish()?;
-    out.extend_from_slice(&read.rest);
+    let (mut read, _) = rewriter.finish()?;
+    out.extend_from_slice(&read.out.take());
     let out = String::from_utf8(out)?;
     assert_eq!(out, "x<A\nhref='/longer/a.whl#f'><a/href=/longer/b.whl>");
     let ends: Vec<_> = read
+        .out
         .insertion_points
         .iter()
         .filter_map(|mark| out.get(..usize::try_from(*mark).ok()?))
@@ -454,7 +459,7 @@ fn a_long_line_of_links_leaves_no_growing_tail() -> Result<(), Failure> {
         assert!(rewriter.held_bytes() < 400, "{}", rewriter.held_bytes());
         out.extend_from_slice(&rewriter.take_output());
     }
-    out.extend_from_slice(&rewriter.finish()?.rest);
+    out.extend_from_slice(&rewriter.finish()?.0.out.take());
     assert_eq!(asked.load(Ordering::Relaxed), 10_000);
     assert!(out == page.replace(HOST, "").into_bytes());
     Ok(())

@@ -11,19 +11,19 @@ use html_escape::decode_html_entities;
 /// An attribute's value as written, taken apart without losing a byte: `raw_address` +
 /// `raw_fragment`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HrefValue<'a> {
+pub struct HrefValue<'a> {
     /// Everything before the fragment, as written.
-    pub(super) raw_address: &'a str,
+    pub raw_address: &'a str,
     /// The fragment with its `#`, as written; empty when there is none.
-    pub(super) raw_fragment: &'a str,
+    pub raw_fragment: &'a str,
     /// The address without references.
-    pub(super) address: Cow<'a, str>,
+    pub address: Cow<'a, str>,
 }
 
 impl<'a> HrefValue<'a> {
     /// `None` when the value cannot be changed with certainty: it holds bytes that are no UTF-8
     /// (shown as U+FFFD), or an address with a `#` spelled in a way that readers disagree about.
-    pub(super) fn read(raw: &'a str) -> Option<Self> {
+    pub fn read(raw: &'a str) -> Option<Self> {
         if raw.contains(char::REPLACEMENT_CHARACTER) {
             return None;
         }
@@ -40,7 +40,7 @@ impl<'a> HrefValue<'a> {
     }
 
     /// The fragment without its `#` and without references.
-    pub(super) fn fragment(&self) -> Option<Cow<'a, str>> {
+    pub fn fragment(&self) -> Option<Cow<'a, str>> {
         match decode_html_entities(self.raw_fragment) {
             Cow::Borrowed(text) => text.strip_prefix('#').map(Cow::Borrowed),
             Cow::Owned(text) => Some(Cow::Owned(text.strip_prefix('#')?.to_owned())),
@@ -89,7 +89,7 @@ fn reference_length(text: &str) -> usize {
 
 /// How a value is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simple) enum Quotes {
+pub enum Quotes {
     Double,
     Single,
     None,
@@ -97,7 +97,7 @@ pub(in crate::simple) enum Quotes {
 
 impl Quotes {
     /// Told from the byte before the value; an unquoted value never follows a quote.
-    pub(super) fn of(before: Option<u8>) -> Self {
+    pub fn of(before: Option<u8>) -> Self {
         match before {
             Some(b'"') => Self::Double,
             Some(b'\'') => Self::Single,
@@ -108,7 +108,7 @@ impl Quotes {
     /// The text as it must be written between these quotes. Without quotes every character that may
     /// not stand there becomes a reference, so the value stays unquoted; only the empty value
     /// (`alone`: nothing of the old value follows) has no other form than quotes.
-    pub(in crate::simple) fn spell(self, text: &str, alone: bool) -> String {
+    pub fn spell(self, text: &str, alone: bool) -> String {
         if self == Self::None && alone && text.is_empty() {
             return "\"\"".to_owned();
         }

@@ -21,7 +21,7 @@ type Raw<'a> = Option<&'a RawValue>;
 /// A file, its values as written. A key that stands here twice is an error; others are not looked
 /// at.
 #[derive(Deserialize)]
-pub(super) struct JsonFile<'a> {
+pub struct JsonFile<'a> {
     #[serde(borrow)]
     url: &'a RawValue,
     #[serde(borrow)]
@@ -74,19 +74,19 @@ enum MetadataField {
 }
 
 /// The link of a file.
-pub(super) struct FileLink {
+pub struct FileLink {
     /// Without fragment.
-    pub(super) url: Url,
-    pub(super) fragment: Option<String>,
+    pub url: Url,
+    pub fragment: Option<String>,
     /// As written, without its escapes.
-    pub(super) text: String,
+    pub text: String,
     /// It leads to the same place wherever the page is served.
-    pub(super) is_absolute: bool,
+    pub is_absolute: bool,
 }
 
 impl FileLink {
     /// The whole of it, with its fragment.
-    pub(super) fn whole(&self) -> String {
+    pub fn whole(&self) -> String {
         match &self.fragment {
             Some(fragment) => format!("{}#{fragment}", self.url),
             None => self.url.to_string(),
@@ -95,20 +95,20 @@ impl FileLink {
 }
 
 /// The name of a project.
-pub(super) fn project(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+pub fn project(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     object(text)?;
     let project: JsonProject<'_> = serde_json::from_str(text)?;
     Ok(project.name)
 }
 
 impl<'a> JsonFile<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+    pub fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         object(text)?;
         serde_json::from_str(text)
     }
 
     /// Where the file's link leads; `None` when it leads nowhere.
-    pub(super) fn address(&self, page_url: &Url) -> Result<Option<FileLink>, serde_json::Error> {
+    pub fn address(&self, page_url: &Url) -> Result<Option<FileLink>, serde_json::Error> {
         let text: String = serde_json::from_str(self.url.get())?;
         let Ok(mut url) = Url::options().base_url(Some(page_url)).parse(&text) else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl<'a> JsonFile<'a> {
     }
 
     /// The file with its facts.
-    pub(super) fn entry<'u>(&self, address: &'u FileLink) -> Result<Entry<'u>, serde_json::Error> {
+    pub fn entry<'u>(&self, address: &'u FileLink) -> Result<Entry<'u>, serde_json::Error> {
         let name: String = serde_json::from_str(self.filename.get())?;
         let mut entry = Entry::bare(&address.url, Cow::Owned(name), address.fragment.as_deref());
         let table: BTreeMap<String, String> = fact(self.hashes).unwrap_or_default();
@@ -163,13 +163,13 @@ impl<'a> JsonFile<'a> {
     }
 
     /// Where the value of `url` stands in the element.
-    pub(super) fn url_range(&self, element: &str) -> Option<Range<usize>> {
+    pub fn url_range(&self, element: &str) -> Option<Range<usize>> {
         range(self.url, element)
     }
 
     /// Where metadata may be told: in place of a `core-metadata` that denies it, else behind the
     /// `url`.
-    pub(super) fn metadata_place(&self, element: &str) -> Option<usize> {
+    pub fn metadata_place(&self, element: &str) -> Option<usize> {
         match self.core_metadata {
             Some(said) => range(said, element).map(|range| range.start),
             None => self.url_range(element).map(|range| range.end),

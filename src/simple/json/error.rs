@@ -3,13 +3,13 @@
 //! Owns the words and the limits they name. Must not know how a page is read.
 
 /// One entry of the list, as written; the largest seen are a few kilobytes.
-pub(super) const ENTRY_BYTES_MAX: usize = 1 << 20;
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// `meta` and `project-status`, each.
-pub(super) const VALUE_BYTES_MAX: usize = 64 << 10;
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// White space and the comma between two entries.
-pub(super) const SEPARATOR_BYTES_MAX: usize = 64 << 10;
+pub const SEPARATOR_BYTES_MAX: usize = 64 << 10;
 
 /// Why a page could not be read. Always final: what was not yet taken must not be served.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = 128;
 
 /// What a piece of input was to the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scan {
+pub enum Scan {
     /// The value goes on after it.
     More,
     /// The value ended after so many bytes of it; none when a number had ended with the piece
@@ -20,7 +20,7 @@ pub(super) enum Scan {
 }
 
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub struct Scanner {
     state: ScanState,
     open: Vec<Bracket>,
     utf8: Utf8,
@@ -79,7 +79,7 @@ enum ByteStep {
 type Expected = &'static str;
 
 impl Scanner {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             state: ScanState::Value,
             open: Vec::new(),
@@ -88,7 +88,7 @@ impl Scanner {
     }
 
     /// Reads on. `position` is that of the piece on the page, for the words of an error.
-    pub(super) fn scan(&mut self, piece: &[u8], position: u64) -> Result<Scan, JsonError> {
+    pub fn scan(&mut self, piece: &[u8], position: u64) -> Result<Scan, JsonError> {
         let mut at = 0;
         while let Some(&byte) = piece.get(at) {
             if matches!(self.state, ScanState::Text(_)) && self.utf8.is_whole() {

@@ -43,15 +43,15 @@ fn project() -> Result<PageSubject, Failure> {
 fn read<'a>(
     subject: PageSubject,
     chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<(String, JsonRead), Failure> {
+) -> Result<(String, PageEnd), Failure> {
     let mut reader = reader(subject)?;
     let mut out = Vec::new();
     for chunk in chunks {
         reader.write(chunk)?;
         out.extend_from_slice(&reader.take_output());
     }
-    let read = reader.finish()?;
-    out.extend_from_slice(&read.rest);
+    let mut read = reader.finish()?;
+    out.extend_from_slice(&read.out.take());
     Ok((String::from_utf8(out)?, read))
 }
 
@@ -71,8 +71,8 @@ fn a_gitlab_page_changes_in_its_links_only() -> Result<(), Failure> {
     let (out, read) = read(project()?, [host(page).as_bytes()])?;
     assert_eq!(out, host(&expected));
     assert_eq!(read.facts.version.as_deref(), Some("1.1"));
-    assert_eq!(read.insertion_points.len(), 2);
-    for mark in read.insertion_points {
+    assert_eq!(read.out.insertion_points.len(), 2);
+    for mark in read.out.insertion_points {
         let mark = usize::try_from(mark)?;
         let behind_link = [".whl\"", ".whl#sha256=ab\""]
             .iter()
@@ -119,7 +119,7 @@ fn an_index_loses_what_is_dropped_and_nothing_else() -> Result<(), Failure> {
         {"name":"é/é"}],"name":"","files":1}"#;
     let (out, read) = read(PageSubject::Index, [page.as_bytes()])?;
     assert_eq!(out, page.replace(r#",{"name":"drop-me"}"#, ""));
-    assert!(read.insertion_points.is_empty());
+    assert!(read.out.insertion_points.is_empty());
     Ok(())
 }
 
@@ -521,7 +521,7 @@ proptest! {
         for chunks in [pieces, bytes.chunks(1).collect()] {
             let (out, other) = read(project().map_err(fail)?, chunks).map_err(fail)?;
             prop_assert_eq!(&out, &after);
-            prop_assert_eq!(&other.insertion_points, &first.insertion_points);
+            prop_assert_eq!(&other.out.insertion_points, &first.out.insertion_points);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::simple::facts::{ApiVersion, PageFacts};
 
 /// A key of the page that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PageKey {
+pub enum PageKey {
     Meta,
     Status,
     /// The list itself.
@@ -19,10 +19,10 @@ pub(super) enum PageKey {
 }
 
 #[derive(Debug)]
-pub(super) struct Top {
+pub struct Top {
     list: &'static str,
     seen: Vec<PageKey>,
-    pub(super) facts: PageFacts,
+    pub facts: PageFacts,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct MetaTable {
 }
 
 impl Top {
-    pub(super) fn new(subject: &PageSubject) -> Self {
+    pub fn new(subject: &PageSubject) -> Self {
         let list = match subject {
             PageSubject::Index => "projects",
             PageSubject::Project(_) => "files",
@@ -45,7 +45,7 @@ impl Top {
     }
 
     /// Which key this is, as written with its quotes; each may come once.
-    pub(super) fn key(&mut self, raw: &[u8]) -> Result<Option<PageKey>, JsonError> {
+    pub fn key(&mut self, raw: &[u8]) -> Result<Option<PageKey>, JsonError> {
         // A key that is no text to serde (half a surrogate pair) is none of ours.
         let text: Option<String> = serde_json::from_slice(raw).ok();
         let key = match text.as_deref() {
@@ -61,7 +61,7 @@ impl Top {
         Ok(Some(key))
     }
 
-    pub(super) fn name(&self, key: PageKey) -> &'static str {
+    pub fn name(&self, key: PageKey) -> &'static str {
         match key {
             PageKey::Meta => "meta",
             PageKey::Status => "project-status",
@@ -70,7 +70,7 @@ impl Top {
     }
 
     /// Takes in a value that was read whole.
-    pub(super) fn value(&mut self, key: PageKey, raw: &[u8]) -> Result<(), JsonError> {
+    pub fn value(&mut self, key: PageKey, raw: &[u8]) -> Result<(), JsonError> {
         match key {
             PageKey::Meta => {
                 let meta: MetaTable = match serde_json::from_slice(raw) {
@@ -98,7 +98,7 @@ impl Top {
     }
 
     /// The page has ended: it must have said what it is.
-    pub(super) fn judge(&self) -> Result<(), JsonError> {
+    pub fn judge(&self) -> Result<(), JsonError> {
         for key in [PageKey::Meta, PageKey::List] {
             if !self.seen.contains(&key) {
                 return Err(JsonError::Missing(self.name(key)));

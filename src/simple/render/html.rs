@@ -3,10 +3,7 @@
 //! Owns the markup. A project's facts stand in the head, but may come after its files, so its page
 //! waits for its end; the caller bounds pages. An index streams.
 
-use bytes::Bytes;
-
-use super::decided_entry::DecidedEntry;
-use crate::simple::entry::{Entry, PageSubject};
+use crate::simple::entry::{Entry, PageSubject, Replacement};
 use crate::simple::facts::PageFacts;
 use crate::simple::html::Quotes;
 use crate::simple::output::Output;
@@ -14,17 +11,16 @@ use crate::simple::output::Output;
 /// What a page calls itself whose source has not said a version.
 const VERSION: &str = "1.0";
 
-#[derive(Debug)]
-pub(in crate::simple) struct HtmlPage {
+pub struct HtmlPage {
     subject: PageSubject,
-    out: Output,
+    pub out: Output,
     /// The anchors of a project, until its head is written.
     anchors: Output,
     head_written: bool,
 }
 
 impl HtmlPage {
-    pub(super) fn new(subject: PageSubject) -> Self {
+    pub fn new(subject: PageSubject) -> Self {
         Self {
             subject,
             out: Output::default(),
@@ -33,23 +29,19 @@ impl HtmlPage {
         }
     }
 
-    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>, facts: &PageFacts) {
+    pub fn add(&mut self, entry: &Entry<'_>, new: &Replacement, facts: &PageFacts) {
         if self.subject == PageSubject::Index {
             self.write_head(facts);
-            anchor(&mut self.out, decided);
+            anchor(&mut self.out, entry, new);
         } else {
-            anchor(&mut self.anchors, decided);
+            anchor(&mut self.anchors, entry, new);
         }
     }
 
-    pub(super) fn take_output(&mut self) -> Bytes {
-        self.out.take()
-    }
-
-    pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
+    pub fn finish(&mut self, facts: &PageFacts) -> Output {
         self.write_head(facts);
         let shift = self.out.position();
-        for point in self.anchors.take_insertion_points() {
+        for point in std::mem::take(&mut self.anchors.insertion_points) {
             self.out.note_insertion_point_at(shift + point);
         }
         self.out.push(&self.anchors.take());
@@ -86,23 +78,21 @@ impl HtmlPage {
 }
 
 fn meta(head: &mut String, name: &str, content: &str) {
-    head.push_str("    <meta name=\"");
-    head.push_str(name);
-    head.push_str("\" content=\"");
-    head.push_str(&escaped(content));
-    head.push_str("\">\n");
+    let content = escaped(content);
+    head.push_str(&format!(
+        "    <meta name=\"{name}\" content=\"{content}\">\n"
+    ));
 }
 
-fn anchor(out: &mut Output, decided: &DecidedEntry<'_>) {
-    let entry = decided.entry;
+fn anchor(out: &mut Output, entry: &Entry<'_>, new: &Replacement) {
     out.push(b"    <a");
-    if decided.markable {
+    if new.markable {
         out.note_insertion_point();
     }
-    let href = match entry.more.hashes.best() {
-        Some((algorithm, value)) => format!("{}#{algorithm}={value}", decided.address),
-        None => decided.address.to_string(),
-    };
+    let mut href = new.address.clone();
+    if let Some((algorithm, value)) = entry.more.hashes.best() {
+        href.push_str(&format!("#{algorithm}={value}"));
+    }
     let mut text = String::new();
     attribute(&mut text, "href", &href);
     attributes(&mut text, entry);

@@ -5,11 +5,9 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::decided_entry::DecidedEntry;
-use crate::simple::entry::{Entry, PageSubject};
+use crate::simple::entry::{Entry, PageSubject, Replacement};
 use crate::simple::facts::PageFacts;
 use crate::simple::filename;
 use crate::simple::hashes::Hashes;
@@ -24,10 +22,9 @@ const PROJECTS_REMEMBERED_MAX: usize = 10_000;
 /// Of a project with more versions the page is of version 1.0, without a list of them.
 const VERSIONS_MAX: usize = 100_000;
 
-#[derive(Debug)]
-pub(in crate::simple) struct JsonPage {
+pub struct JsonPage {
     subject: PageSubject,
-    out: Output,
+    pub out: Output,
     is_first: bool,
     /// `None` once a file had no size.
     versions: Option<ListedVersions>,
@@ -36,14 +33,14 @@ pub(in crate::simple) struct JsonPage {
 }
 
 /// In order of first appearance.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct ListedVersions {
     order: Vec<Value>,
     seen: HashSet<String>,
 }
 
 impl JsonPage {
-    pub(super) fn new(subject: PageSubject) -> Self {
+    pub fn new(subject: PageSubject) -> Self {
         let mut out = Output::default();
         match &subject {
             PageSubject::Index => out.push(b"{\"projects\":["),
@@ -61,18 +58,14 @@ impl JsonPage {
         }
     }
 
-    pub(super) fn add(&mut self, decided: &DecidedEntry<'_>) {
-        match self.subject.clone() {
-            PageSubject::Index => self.add_project(decided.entry),
-            PageSubject::Project(name) => self.add_file(decided, &name),
+    pub fn add(&mut self, entry: &Entry<'_>, new: &Replacement) {
+        match self.subject {
+            PageSubject::Index => self.add_project(entry),
+            PageSubject::Project(_) => self.add_file(entry, new),
         }
     }
 
-    pub(super) fn take_output(&mut self) -> Bytes {
-        self.out.take()
-    }
-
-    pub(super) fn finish(&mut self, facts: &PageFacts) -> Output {
+    pub fn finish(&mut self, facts: &PageFacts) -> Output {
         let mut tail = String::from("]");
         let mut version = "1.0";
         if let PageSubject::Project(_) = self.subject {
@@ -107,16 +100,13 @@ impl JsonPage {
             .push(format!("{{\"name\":{}}}", quoted(&entry.name)).as_bytes());
     }
 
-    fn add_file(&mut self, decided: &DecidedEntry<'_>, project: &ProjectName) {
-        let entry = decided.entry;
+    fn add_file(&mut self, entry: &Entry<'_>, new: &Replacement) {
         self.comma();
-        let link = format!(
-            "{{\"filename\":{},\"url\":{}",
-            quoted(&entry.name),
-            quoted(&decided.address)
-        );
-        self.out.push(link.as_bytes());
-        if decided.markable {
+        let name = quoted(&entry.name);
+        let address = quoted(&new.address);
+        self.out
+            .push(format!("{{\"filename\":{name},\"url\":{address}").as_bytes());
+        if new.markable {
             self.out.note_insertion_point();
         }
         let mut text = format!(",\"hashes\":{}", table(&entry.more.hashes));
@@ -149,17 +139,16 @@ impl JsonPage {
         }
         text.push('}');
         self.out.push(text.as_bytes());
-        self.note_version(entry, project);
+        self.note_version(entry);
     }
 
-    fn note_version(&mut self, entry: &Entry<'_>, project: &ProjectName) {
+    fn note_version(&mut self, entry: &Entry<'_>) {
         if entry.size.is_none() {
             self.versions = None;
         }
-        let Some(versions) = &mut self.versions else {
-            return;
-        };
-        if let Some(version) = filename::version(&entry.name, project)
+        if let PageSubject::Project(name) = &self.subject
+            && let Some(versions) = &mut self.versions
+            && let Some(version) = filename::version(&entry.name, name)
             && !versions.seen.contains(version)
         {
             if versions.order.len() == VERSIONS_MAX {

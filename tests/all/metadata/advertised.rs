@@ -612,7 +612,7 @@ fn hostile_with_names_of_their_own() -> Vec<(&'static str, Artifact)> {
 }
 
 #[test]
-fn metadata_of_a_hostile_wheel_is_never_advertised() {
+fn core_metadata_of_a_hostile_wheel_is_never_advertised() {
     for storage in [Storage::Disk, Storage::Redirect] {
         let gitlab = GitLab::builder().storage(storage).start();
         let cases = hostile_with_names_of_their_own();
