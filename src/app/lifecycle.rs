@@ -17,8 +17,8 @@ use super::shared::Shared;
 use super::wiring::{Entrances, services};
 use crate::app::config::Config;
 use crate::server::{
-    ActiveServices, Certificates, ControlAcceptor, ListenAddress, ListenConfig, Listener,
-    NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
+    ActiveServices, Addresses, Certificates, ControlAcceptor, ListenAddress, ListenConfig,
+    Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
 };
 use crate::values::shutdown::Shutdown;
 
@@ -62,6 +62,7 @@ impl App {
             passed,
         };
         let door = NetworkAcceptor::open(opening).await?;
+        let health_door = open_for_health(&config).await?;
         config.check_opened(door.addresses())?;
         warn_of_unopened(&config, &door);
         let address = door.tcp_address();
@@ -85,6 +86,9 @@ impl App {
             daemon
                 .serving
                 .spawn(Arc::clone(certificates).keep_up(daemon.shutdown.clone()));
+        }
+        if let Some(health_door) = health_door {
+            daemon.serve_health(health_door, config.limits);
         }
         let listener = Listener::new(door, config.limits);
         daemon
@@ -148,6 +152,8 @@ pub struct Daemon {
     active: Arc<ActiveServices>,
     shutdown: Shutdown,
     serving: JoinSet<()>,
+    /// Aborted with this, behind the drain.
+    health: JoinSet<()>,
     control: Option<Occupancy>,
 }
 
@@ -168,6 +174,7 @@ impl Daemon {
             active,
             shutdown: shared.shutdown.clone(),
             serving: JoinSet::new(),
+            health: JoinSet::new(),
             control: None,
         }
     }
@@ -177,6 +184,14 @@ impl Daemon {
         self.control = Some(listener.occupancy());
         self.serving
             .spawn(listener.serve(Arc::clone(&self.active), self.shutdown.clone()));
+    }
+
+    fn serve_health(&mut self, door: NetworkAcceptor, limits: ServerLimits) {
+        let urls = door.urls().join(", ");
+        tracing::info!(urls, "health and metrics are answered here too");
+        let listener = Listener::for_health(door, limits);
+        self.health
+            .spawn(listener.serve_health(Arc::clone(&self.active)));
     }
 
     /// Returns when no other command is connected to the control socket, however long that takes:
@@ -205,6 +220,22 @@ impl Daemon {
         let services = self.active.services();
         let _ = tokio::time::timeout(FLUSH_TIMEOUT, services.pages.flush()).await;
     }
+}
+
+/// The addresses of `health_listen`; none if there are none. What is served there gives no rights,
+/// so that it may be open to the network.
+async fn open_for_health(config: &Config) -> Result<Option<NetworkAcceptor>, StartError> {
+    if config.health_listen.is_empty() {
+        return Ok(None);
+    }
+    let opening = ListenConfig {
+        listen: &config.health_listen,
+        mode: config.listen_mode,
+        tls: &Addresses::default(),
+        certificates: None,
+        passed: PassedSockets::default(),
+    };
+    Ok(Some(NetworkAcceptor::open(opening).await?))
 }
 
 /// Sockets that were passed on stand in place of what is configured, which is easily overlooked.

@@ -1,6 +1,6 @@
 //! Whether a request may come in, before anything is known of its caller.
 //!
-//! In this order: a place in time, the client's rate, the name that larder is called by, a body on
+//! In this order: a place in time, an address that answers it, the client's rate, the name that larder is called by, a body on
 //! a read, a loop, and an upload that a page in a browser had sent. Must not know credentials, and
 //! must not answer.
 
@@ -22,6 +22,10 @@ use crate::registry::{AdminEndpoint, Route};
 /// like any other.
 #[derive(Clone, Copy)]
 pub(super) struct NoPlace;
+
+/// In the extensions of a request that came in by `health_listen`.
+#[derive(Clone, Copy)]
+pub(super) struct HealthOnly;
 
 pub struct Admission {
     /// How often one client may ask.
@@ -59,6 +63,9 @@ impl Admission {
     ) -> Result<(), Refusal> {
         if parts.extensions.get::<NoPlace>().is_some() {
             return Err(Refusal::TooManyRequests);
+        }
+        if parts.extensions.get::<HealthOnly>().is_some() && !is_probe(route) {
+            return Err(Refusal::HealthOnly);
         }
         // None over a unix socket, where no browser comes in.
         let client = parts.extensions.get::<ClientAddress>().copied();
@@ -170,6 +177,22 @@ mod tests {
         parts.extensions.insert(NoPlace);
         let refused = checked(&admission, &parts);
         assert!(matches!(refused, Err(Refusal::TooManyRequests)));
+    }
+
+    #[test]
+    fn by_the_health_listener_only_health_and_metrics_come_in() {
+        let admission = admission(ServerLimits::default(), None);
+        let asked = |path| {
+            let mut parts = request(Method::GET, path, &[]);
+            parts.extensions.insert(HealthOnly);
+            checked(&admission, &parts)
+        };
+        for probe in [LIVE, "/-/health/ready", "/-/metrics"] {
+            assert!(asked(probe).is_ok(), "{probe}");
+        }
+        for other in [PAGE, "/-/", "/-/status"] {
+            assert!(matches!(asked(other), Err(Refusal::HealthOnly)), "{other}");
+        }
     }
 
     #[test]

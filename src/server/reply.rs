@@ -87,6 +87,10 @@ pub enum Refusal {
     TooManyRequests,
     #[error("too many requests: this client may send more in {} s (limits.requests_per_second)", seconds(.0))]
     RateLimited(Duration),
+    #[error(
+        "this address (health_listen) answers /-/health/live, /-/health/ready and /-/metrics only"
+    )]
+    HealthOnly,
     #[error("this address speaks TLS: use https:// in place of http://")]
     Plaintext,
     #[error("the command cannot be read: {0}")]
@@ -114,7 +118,7 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Route(RouteError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Route(RouteError::Unknown) | Self::HealthOnly => StatusCode::NOT_FOUND,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
             | Self::Target(_)

@@ -128,11 +128,12 @@ mod server {
     mod canonical_requests;
     mod client_aborts;
     mod client_limits;
-    mod connection_memory;
+    pub mod connection_memory;
     mod connection_slots;
     mod cross_site_requests;
     mod daemon;
     mod file_pieces;
+    mod health_listener;
     mod http2;
     mod listeners;
     mod reload;
@@ -152,12 +153,13 @@ mod store {
 }
 
 /// What needs more of a machine than Rust and Python: systemd's tools, a browser, promtool, a bare
-/// Debian. Each test is `#[ignore]`d with the Debian packages it needs as the reason, and fails
+/// Debian, Helm. Each test is `#[ignore]`d with the Debian packages it needs as the reason, and fails
 /// without them. `.ci/run` installs them and runs these tests.
 mod system_tools {
     mod activation;
     mod browser;
     mod fresh_machine;
+    mod kubernetes;
     mod promtool;
     mod restarts;
     mod systemd;

@@ -19,6 +19,10 @@ impl Config {
                 "listen_mode",
                 keep(&mut self.listen_mode, &running.listen_mode),
             ),
+            (
+                "health_listen",
+                keep(&mut self.health_listen, &running.health_listen),
+            ),
             ("cache_dir", keep(&mut self.cache_dir, &running.cache_dir)),
             ("offline", keep(&mut self.offline, &running.offline)),
             ("tls.listen", keep(&mut tls.listen, &running.tls.listen)),

@@ -8,7 +8,7 @@ use super::effective::without_secret;
 use super::{Config, ConfigError};
 use crate::access::{AuthConfig, OfflineRule};
 use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
-use crate::server::{ListenAddress, OwnNames, ServerLimits};
+use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits};
 use crate::upstream::{Forward, MirrorConfig, StoreOrigins};
 
 /// A key, and what is wrong with its value.
@@ -184,13 +184,15 @@ impl Config {
                 "there is no address to connect to: set it, or tls.listen",
             );
         }
-        if let Some(twice) = self.tls.listen.iter().find(|address| {
-            let port_is_free =
-                matches!(address, ListenAddress::Tcp(address) if address.ends_with(":0"));
-            !port_is_free && self.listen.iter().any(|plain| plain == *address)
-        }) {
+        if let Some(twice) = shared(&self.tls.listen, &self.listen) {
             let why = format!("\"{twice}\" is in listen too: one address speaks TLS or does not");
             faults.push(("tls.listen".to_owned(), why));
+        }
+        for (key, clients) in [("listen", &self.listen), ("tls.listen", &self.tls.listen)] {
+            if let Some(twice) = shared(&self.health_listen, clients) {
+                let why = format!("\"{twice}\" is in {key} too: take another port");
+                faults.push(("health_listen".to_owned(), why));
+            }
         }
         let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
         let tls = &self.tls;
@@ -279,6 +281,15 @@ impl Config {
                 .collect(),
         ))
     }
+}
+
+/// An address that is in both lists. Port 0 is another one each time.
+fn shared<'a>(some: &'a Addresses, others: &Addresses) -> Option<&'a ListenAddress> {
+    some.iter().find(|address| {
+        let port_is_free =
+            matches!(address, ListenAddress::Tcp(address) if address.ends_with(":0"));
+        !port_is_free && others.iter().any(|other| other == *address)
+    })
 }
 
 fn base_fault(url: &str) -> Option<String> {

@@ -50,6 +50,8 @@ pub struct Config {
     pub listen: Addresses,
     /// Of the unix sockets among them.
     pub listen_mode: SocketMode,
+    /// Further addresses, where only health and metrics are answered.
+    pub health_listen: Addresses,
     /// Empty: found by [`Config::cache_dir`].
     pub cache_dir: String,
     /// Hard budget, bytes in flight included.
@@ -81,6 +83,7 @@ impl Default for Config {
         Self {
             listen: ListenAddress::Tcp("127.0.0.1:3141".to_owned()).into(),
             listen_mode: SocketMode::default(),
+            health_listen: Addresses(Vec::new()),
             cache_dir: String::new(),
             cache_size: Size::gibibytes(20),
             public_url: String::new(),

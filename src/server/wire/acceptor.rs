@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, lookup_host};
 use tokio_rustls::TlsAcceptor;
 
 use super::activation::{PassedSockets, Socket};
@@ -26,6 +26,10 @@ use crate::store::ControlSocket;
 
 /// After so long without traffic, TCP asks whether the peer is still there.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// Connections that wait to be accepted; the system may allow fewer (`net.core.somaxconn`). A client
+/// beyond them waits for seconds until its system tries again, so a herd of runners must fit in.
+const BACKLOG: u32 = 4096;
 
 /// A connection that was accepted.
 pub struct Arrival {
@@ -186,7 +190,7 @@ impl Entrance {
         tls: Option<TlsAcceptor>,
     ) -> io::Result<Self> {
         match address {
-            ListenAddress::Tcp(name) => Self::tcp(TcpListener::bind(name).await?, tls),
+            ListenAddress::Tcp(name) => Self::tcp(bind(name).await?, tls),
             ListenAddress::Unix(path) => {
                 let (listener, file) = unix_socket::open(path, mode)?;
                 let listening = ListeningSocket::Unix(listener);
@@ -259,6 +263,29 @@ impl Entrance {
             }
         }
     }
+}
+
+/// Listens on the first address of this name that can be had.
+async fn bind(name: &str) -> io::Result<TcpListener> {
+    let mut why = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host(name).await? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(refused) => why = refused,
+        }
+    }
+    Err(why)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As `TcpListener::bind` does: a restart need not wait for connections of the run before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Acceptor for NetworkAcceptor {

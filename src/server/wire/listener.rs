@@ -20,6 +20,7 @@ use super::heads::HeadRoom;
 use super::places::{ConnectionPlace, Places};
 use crate::admin::metrics::{ConnectionCounts, TurnedAway};
 use crate::server::ServerLimits;
+use crate::server::admission::HealthOnly;
 use crate::server::body::ReplyBody;
 use crate::server::control;
 use crate::server::services::ActiveServices;
@@ -28,6 +29,9 @@ use crate::values::shutdown::Shutdown;
 
 /// A pause after a failed accept: with no file descriptor left, spinning helps no client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// At the addresses of health: some monitors, and what a port scan leaves open.
+const HEALTH_CONNECTIONS: usize = 64;
 
 /// One place where clients come in.
 pub struct Listener<A> {
@@ -60,6 +64,16 @@ impl<A: Acceptor> Listener<A> {
             places: Places::new(most),
             streams: Arc::new(Semaphore::new(most)),
         }
+    }
+
+    /// For [`Listener::serve_health`]: a few places, and no share of a single client's.
+    pub fn for_health(acceptor: A, limits: ServerLimits) -> Self {
+        let limits = ServerLimits {
+            connections: HEALTH_CONNECTIONS,
+            connections_per_client: 0,
+            ..limits
+        };
+        Self::new(acceptor, limits)
     }
 
     pub fn occupancy(&self) -> Occupancy {
@@ -149,6 +163,20 @@ impl Listener<NetworkAcceptor> {
             async move { services.handle(request).await }
         };
         self.accept_all(counts, shutdown, &active, answer).await;
+    }
+
+    /// Serves health and metrics alone, over places that no other client can take, for as long as
+    /// the future is polled: through the drain too, until which a stopping daemon is alive.
+    pub async fn serve_health(self, active: Arc<ActiveServices>) {
+        let present = Arc::clone(&active);
+        let answer = move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(HealthOnly);
+            let services = present.services();
+            async move { services.handle(request).await }
+        };
+        // Clients are those of the other addresses.
+        self.accept_all(Arc::default(), Shutdown::default(), &active, answer)
+            .await;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{GitLab, Larder};
 const CONNECTIONS: usize = 1500;
 
 /// For both ends of so many connections.
-fn allow_descriptors() {
+pub fn allow_descriptors() {
     let present = getrlimit(Resource::Nofile);
     let wanted = present
         .maximum

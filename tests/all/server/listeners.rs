@@ -158,6 +158,16 @@ fn the_addresses_are_checked_one_by_one() {
         !said.contains("trust_network"),
         "a unix socket is this machine's: {said}"
     );
+    let health = "listen = \"127.0.0.1:1\"\nhealth_listen";
+    let (_, said) = told(&format!("{health} = \"0.0.0.0:2\"\n{token}"));
+    assert!(
+        !said.contains("trust_network"),
+        "it gives no rights: {said}"
+    );
+    let (code, said) = told(&format!("{health} = \"127.0.0.1:1\"\n"));
+    assert_eq!(code, Some(78));
+    let shared = "health_listen: \"127.0.0.1:1\" is in listen too: take another port";
+    assert!(said.contains(shared), "{said}");
     for (listen, part) in [
         (
             "[]",
