@@ -42,7 +42,7 @@ impl Files {
         if let Authorization::Proven(permit) = standing {
             return Ok((permit, None));
         }
-        let (permit, answer) = self.question(request, validators).await?;
+        let (permit, answer) = Box::pin(self.question(request, validators)).await?;
         let status = CacheStatus::answered(Outcome::Authorized, answer.as_u16());
         Ok((permit, Some(status)))
     }

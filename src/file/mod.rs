@@ -184,7 +184,8 @@ impl Files {
                     self.serve_held(request, standing, source, validators, status)
                         .await
                 }
-                None => self.serve_cold(request, standing, now).await,
+                // Larger than what a hit needs.
+                None => Box::pin(self.serve_cold(request, standing, now)).await,
             };
             match round {
                 Err(NoReply::Again) => status = CacheStatus::new(Outcome::Miss),
@@ -193,7 +194,7 @@ impl Files {
             }
         }
         // The last resort: the caller's own request, passed through and verified.
-        match self.pass_through(request, now).await {
+        match Box::pin(self.pass_through(request, now)).await {
             Ok(reply) => Ok(reply),
             Err(other) => other.into_reply(),
         }

@@ -137,7 +137,7 @@ impl Pages {
     /// none of a mirror's business.
     pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         let reply = match &self.offline {
-            Some(offline) => self.offline_page(offline, request, now).await?,
+            Some(offline) => Box::pin(self.offline_page(offline, request, now)).await?,
             None if request.page.scope.is_mirror() => self.mirrored(request, now).await?,
             None => self.gitlab_page(request, now).await?,
         };
@@ -226,7 +226,7 @@ impl Pages {
             },
             ..request.clone()
         };
-        self.mirrored(&in_place, now).await
+        Box::pin(self.mirrored(&in_place, now)).await
     }
 
     /// A mirror's page, for any caller.

@@ -42,38 +42,51 @@ impl Pages {
         {
             return Ok(reply);
         }
+        // Larger than what a hit needs.
+        Box::pin(self.from_upstream(request, &key, standing, known)).await
+    }
+
+    /// The page as upstream has it now, or what is known where it cannot be had.
+    async fn from_upstream(
+        &self,
+        request: &PageRequest,
+        key: &CacheKey,
+        standing: Authorization,
+        known: Option<(CacheEntry, Arc<Page>)>,
+    ) -> Result<PageReply, Fetched> {
+        let fetcher = &self.fetcher;
         let seen = known.as_ref().map(|(entry, _)| entry.asked);
         let who = request.caller.fingerprint();
         let asker = match standing {
             Authorization::Proven(_) => None,
             Authorization::Unproven => Some(who),
         };
-        let shared = fetcher.fetch(request, &key, asker, seen).await?;
-        let mut applied = fetcher.apply(request, &key, shared, standing, clock::now());
+        let shared = fetcher.fetch(request, key, asker, seen).await?;
+        let mut applied = fetcher.apply(request, key, shared, standing, clock::now());
         // The fetch that was joined asked in another caller's name: ask in this one's.
         if let Err(Fetched::Foreign) = applied {
-            let shared = fetcher.fetch(request, &key, Some(who), seen).await?;
+            let shared = fetcher.fetch(request, key, Some(who), seen).await?;
             let own = SharedResult {
                 joined: false,
                 ..shared
             };
-            applied = fetcher.apply(request, &key, own, standing, clock::now());
+            applied = fetcher.apply(request, key, own, standing, clock::now());
         }
         // It gave a stream, which has one taker: ask for one of this caller's own.
         if let Err(Fetched::TooLarge(_)) = applied {
             let own = SharedResult {
-                value: fetcher.ask(request, &key).await,
+                value: fetcher.ask(request, key).await,
                 joined: false,
             };
-            applied = fetcher.apply(request, &key, own, standing, clock::now());
+            applied = fetcher.apply(request, key, own, standing, clock::now());
         }
         match applied {
             Err(Fetched::Failed(why)) => {
-                let stale = self.in_default(request, &key, known, &why);
+                let stale = self.in_default(request, key, known, &why);
                 stale.ok_or(Fetched::Failed(why))
             }
             Err(Fetched::Refused(answer)) => {
-                let stale = self.in_default(request, &key, known, &"upstream asks for a pause");
+                let stale = self.in_default(request, key, known, &"upstream asks for a pause");
                 Ok(stale.unwrap_or(PageReply::PassThrough(answer)))
             }
             applied => applied,

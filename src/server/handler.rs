@@ -43,8 +43,11 @@ impl Services {
         let entry = self.log_entry(&parts, &route, &correlation, now);
         let answered = match route {
             Ok(route) => {
-                let walk = self.walk(&parts, route, body, now);
-                correlation::scope(Arc::clone(&correlation), walk).await
+                correlation::scope(
+                    Arc::clone(&correlation),
+                    self.walk(&parts, route, body, now),
+                )
+                .await
             }
             Err(why) => Err(why),
         };
@@ -59,6 +62,8 @@ impl Services {
         response.map(|body| body.logged(entry))
     }
 
+    /// Each way is a future of its own on the heap: together they would make every request as large
+    /// as the largest of them, and move it with every hand-over.
     async fn walk(
         &self,
         parts: &Parts,
@@ -72,17 +77,21 @@ impl Services {
         let caller = caller.await?;
         let conditions = Conditions::read(parts);
         match route {
-            Route::Page(page) => self.page(caller, page, &conditions, now).await,
-            Route::File(file) => self.file(caller, file, &conditions, now).await,
-            Route::Metadata(wheel) => self.metadata(caller, wheel, &conditions, now).await,
-            Route::Mirrored(path) => self.mirrored(&path, &conditions, now).await,
+            Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
+            Route::File(file) => Box::pin(self.file(caller, file, &conditions, now)).await,
+            Route::Metadata(wheel) => {
+                Box::pin(self.metadata(caller, wheel, &conditions, now)).await
+            }
+            Route::Mirrored(path) => Box::pin(self.mirrored(&path, &conditions, now)).await,
             Route::Upload { scope } => {
                 let credential = caller.credential();
                 let sent = self.uploads.pass_on(scope, credential, parts, body);
-                Ok(reply::relayed(sent.await?))
+                Ok(reply::relayed(Box::pin(sent).await?))
             }
-            Route::ProjectPage(page) => self.project_page(caller, page, &conditions, now).await,
-            Route::Admin(endpoint) => self.endpoint(endpoint, parts).await,
+            Route::ProjectPage(page) => {
+                Box::pin(self.project_page(caller, page, &conditions, now)).await
+            }
+            Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, parts)).await,
         }
     }
 

@@ -61,8 +61,8 @@ impl Correlation {
 }
 
 /// Does something for a request.
-pub async fn scope<F: Future>(correlation: Arc<Correlation>, work: F) -> F::Output {
-    CURRENT.scope(correlation, work).await
+pub fn scope<F: Future>(correlation: Arc<Correlation>, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(correlation, work)
 }
 
 /// The request that something is done for, if it is done for one.
