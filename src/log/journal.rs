@@ -7,14 +7,14 @@ use rustix::fs::fstat;
 /// Whether this stream leads into the journal: `variable` is the value of `JOURNAL_STREAM`, the
 /// device and the inode of the stream that systemd made (systemd.exec(5)). A stream that was
 /// redirected since is another.
-pub(super) fn is_journal(stream: impl AsFd, variable: Option<&str>) -> bool {
-    let Some((device, inode)) = variable.and_then(|text| text.split_once(':')) else {
+pub fn is_journal(stream: impl AsFd, variable: Option<&str>) -> bool {
+    let Some(variable) = variable else {
         return false;
     };
-    let Ok(stat) = fstat(stream) else {
-        return false;
-    };
-    device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
+    match fstat(stream) {
+        Ok(stat) => variable == format!("{}:{}", stat.st_dev, stat.st_ino),
+        Err(_) => false,
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-pub(super) struct Logfmt {
-    pub(super) for_journal: bool,
+pub struct Logfmt {
+    pub for_journal: bool,
 }
 
 fn priority(level: Level) -> u8 {

@@ -63,21 +63,7 @@ pub fn dropped_lines() -> u64 {
 }
 
 /// Keeps the writing thread; dropped, it writes what is queued.
-pub struct LogGuard {
-    #[expect(dead_code, reason = "its drop is its use")]
-    queue: LogQueueGuard,
-    level: LogLevel,
-}
-
-impl LogGuard {
-    /// As [`LogLevel::set`].
-    ///
-    /// # Errors
-    /// A sentence about the level; the present one stays then.
-    pub fn set_level(&self, level: &str) -> Result<(), String> {
-        self.level.set(level)
-    }
-}
+pub struct LogGuard(#[expect(dead_code, reason = "its drop is its use")] LogQueueGuard);
 
 /// Which lines are written, from now on.
 #[derive(Clone, Debug)]
@@ -94,9 +80,8 @@ impl LogLevel {
     /// # Errors
     /// That there is no log any more.
     pub fn present(&self) -> Result<String, String> {
-        self.0
-            .with_current(ToString::to_string)
-            .map_err(|why| why.to_string())
+        let present = self.0.with_current(ToString::to_string);
+        present.map_err(|why| why.to_string())
     }
 
     /// Changes the level, until it is changed again or the process ends.
@@ -104,9 +89,8 @@ impl LogLevel {
     /// # Errors
     /// A sentence about the level; the present one stays then.
     pub fn set(&self, level: &str) -> Result<(), String> {
-        self.0
-            .reload(targets(level)?)
-            .map_err(|why| why.to_string())
+        let targets = targets(level)?;
+        self.0.reload(targets).map_err(|why| why.to_string())
     }
 }
 
@@ -139,31 +123,26 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
         .with(lines)
         .try_init()
         .map_err(|why| why.to_string())?;
-    let level = LEVEL.get_or_init(|| LogLevel(handle)).clone();
-    Ok(LogGuard {
-        queue: guard,
-        level,
-    })
+    // A process logs once: the subscriber was refused otherwise.
+    let _ = LEVEL.set(LogLevel(handle));
+    Ok(LogGuard(guard))
 }
 
 /// What is let through. A lone word must be a level: as a target, which it could be too, a misspelt
 /// level would let nothing through.
 fn targets(level: &str) -> Result<Targets, String> {
-    let fault = |why: &dyn std::fmt::Display| format!("\"{}\": {why}", level.escape_debug());
-    for part in level.split(',').map(str::trim) {
+    let shown = level.escape_debug();
+    let parts: Vec<&str> = level.split(',').map(str::trim).collect();
+    for part in &parts {
         if part.is_empty() || (!part.contains('=') && part.parse::<LevelFilter>().is_err()) {
-            return Err(fault(
-                &"is no level: off, error, warn, info, debug, or target=level, with commas between",
+            return Err(format!(
+                "\"{shown}\": is no level: off, error, warn, info, debug, or target=level, \
+                 with commas between"
             ));
         }
     }
-    level
-        .split(',')
-        .map(str::trim)
-        .collect::<Vec<_>>()
-        .join(",")
-        .parse()
-        .map_err(|why| fault(&why))
+    let targets = parts.join(",").parse();
+    targets.map_err(|why| format!("\"{shown}\": {why}"))
 }
 
 #[cfg(test)]

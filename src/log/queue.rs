@@ -29,7 +29,7 @@ const CUT: char = '\u{2026}';
 
 /// Takes lines, and never waits for their reader.
 #[derive(Clone)]
-pub(super) struct LogQueue(Arc<Shared>);
+pub struct LogQueue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -46,14 +46,14 @@ struct State {
 }
 
 /// Dropped, it waits a moment for what is queued to be written.
-pub(super) struct LogQueueGuard(LogQueue);
+pub struct LogQueueGuard(LogQueue);
 
 impl LogQueue {
     /// Starts the thread that writes.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Self, LogQueueGuard)> {
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, LogQueueGuard)> {
         let queue = Self(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -66,7 +66,7 @@ impl LogQueue {
     }
 
     /// Lines that did not fit so far.
-    pub(super) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
@@ -75,8 +75,12 @@ impl LogQueue {
     }
 
     fn put(&self, line: &[u8]) {
-        let cut = (line.len() > LINE_BYTES_MAX).then(|| shortened(line));
-        let line = cut.as_deref().unwrap_or(line);
+        let cut;
+        let mut line = line;
+        if line.len() > LINE_BYTES_MAX {
+            cut = shortened(line);
+            line = &cut;
+        }
         let mut state = self.state();
         if state.lines.len() + line.len() > QUEUE_BYTES {
             state.dropped += 1;
@@ -102,7 +106,7 @@ impl LogQueue {
             }
             std::mem::swap(&mut state.lines, &mut lines);
             drop(state);
-            // The log itself is what failed, so no line can say so.
+            // Nothing is left to tell it by if this fails.
             let _ = out.write_all(&lines).and_then(|()| out.flush());
             lines.clear();
             // A burst is over: what it took is given back.
@@ -133,29 +137,25 @@ impl Write for &LogQueue {
 
 impl Drop for LogQueueGuard {
     fn drop(&mut self) {
+        let changed = &self.0.0.changed;
         let mut state = self.0.state();
         state.closing = true;
-        self.0.0.changed.notify_all();
+        changed.notify_all();
         // Past the wait it is lost: a reader that takes nothing must not keep the process.
-        let changed = &self.0.0.changed;
         changed.wait_while_for(&mut state, |state| !state.done, FAREWELL);
     }
 }
 
-/// A line that is too long, so that a reader of the others can still read it.
+/// A line that is too long, so that what reads the others can still read it.
 fn shortened(line: &[u8]) -> Vec<u8> {
-    let mut shortened = if let Ok(mut line) = serde_json::from_slice::<Value>(line) {
+    if let Ok(mut line) = serde_json::from_slice(line) {
         cut_fields(&mut line);
-        line.to_string()
-    } else {
-        let head = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        format!(
-            "{}{CUT}",
-            String::from_utf8_lossy(head).trim_end_matches(char::REPLACEMENT_CHARACTER)
-        )
-    };
-    shortened.push('\n');
-    shortened.into_bytes()
+        return format!("{line}\n").into_bytes();
+    }
+    let head = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+    let head = String::from_utf8_lossy(head);
+    let whole = head.trim_end_matches(char::REPLACEMENT_CHARACTER);
+    format!("{whole}{CUT}\n").into_bytes()
 }
 
 fn cut_fields(value: &mut Value) {
@@ -189,7 +189,7 @@ mod tests {
         assert!(queue.state().lines.capacity() <= 2 * QUEUE_BYTES);
         let dropped = queue.dropped();
         assert!((1..3_000).contains(&dropped), "{dropped} dropped");
-        // Once a reader takes lines again, what was kept comes, each line whole.
+        // Once the lines are read, what was kept comes, each line whole.
         let read = std::thread::spawn(move || {
             BufReader::new(reader).lines().map_while(Result::ok).count()
         });
