@@ -51,12 +51,11 @@ impl Config {
                 keep(&mut self.log.format, &running.log.format),
             ),
         ];
-        waiting.extend(
-            stays
-                .into_iter()
-                .filter(|(_, differs)| *differs)
-                .map(|(key, _)| key),
-        );
+        for (key, differs) in stays {
+            if differs {
+                waiting.push(key);
+            }
+        }
         (self, waiting)
     }
 }

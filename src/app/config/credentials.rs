@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 
 /// Where systemd put the service's credentials, if it did.
-pub(super) fn directory() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+pub fn directory() -> Option<PathBuf> {
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(value) if !value.is_empty() => Some(PathBuf::from(value)),
+        _ => None,
+    }
 }
 
 /// The path of the credential that a value names: one without a slash, of which there is a file in
@@ -24,13 +25,14 @@ fn path_of(
         return None;
     }
     let path: PathBuf = [directory?, Path::new(value)].iter().collect();
-    is_file(&path)
-        .then(|| path.into_os_string().into_string().ok())
-        .flatten()
+    if !is_file(&path) {
+        return None;
+    }
+    path.into_os_string().into_string().ok()
 }
 
 /// Puts paths in place of the names of credentials.
-pub(super) fn find<'v>(values: impl IntoIterator<Item = &'v mut String>, directory: Option<&Path>) {
+pub fn find<'v>(values: impl IntoIterator<Item = &'v mut String>, directory: Option<&Path>) {
     for value in values {
         if let Some(path) = path_of(value, directory, Path::is_file) {
             *value = path;

@@ -1,4 +1,5 @@
-//! What is wrong with a configuration that could be read: values that cannot be used, and keys that do not go together.
+//! What is wrong with a configuration that could be read: values that cannot be used, and keys that
+//! do not go together.
 //!
 //! Pure. Must not know where a value was written.
 
@@ -57,7 +58,8 @@ impl Config {
         }
         let has_files = !auth.offline_users.is_empty() || !auth.offline_tokens.is_empty();
         if auth.offline == OfflineRule::Open && has_files {
-            let why = "\"open\" needs no user and no token: remove it, or remove offline_users and offline_tokens";
+            let why = "\"open\" needs no user and no token: \
+                       remove it, or remove offline_users and offline_tokens";
             faults.push(("auth.offline".to_owned(), why.to_owned()));
         }
         faults
@@ -185,16 +187,15 @@ impl Config {
             );
         }
         if let Some(twice) = shared(&self.tls.listen, &self.listen) {
-            let why = format!("\"{twice}\" is in listen too: one address speaks TLS or does not");
-            faults.push(("tls.listen".to_owned(), why));
+            let why = "is in listen too: one address speaks TLS or does not";
+            fault("tls.listen", &format!("\"{twice}\" {why}"));
         }
         for (key, clients) in [("listen", &self.listen), ("tls.listen", &self.tls.listen)] {
             if let Some(twice) = shared(&self.health_listen, clients) {
                 let why = format!("\"{twice}\" is in {key} too: take another port");
-                faults.push(("health_listen".to_owned(), why));
+                fault("health_listen", &why);
             }
         }
-        let mut fault = |key: &str, why: &str| faults.push((key.to_owned(), why.to_owned()));
         let tls = &self.tls;
         match (tls.certificate.is_empty(), tls.key.is_empty()) {
             (true, true) if !tls.listen.is_empty() => {
@@ -210,23 +211,22 @@ impl Config {
         faults
     }
 
-    /// The keys that give whoever can connect rights, each with its value and what that means.
+    /// The keys that give every client that can connect rights, each with its value and what that
+    /// means.
     fn giveaways(&self) -> Vec<(String, &'static str, &'static str)> {
-        let gitlab = ("gitlab.token_file".to_owned(), &self.gitlab.token_file);
-        let mirrors = self.mirrors.iter().flat_map(|(name, mirror)| {
-            let key = |key| format!("mirrors.{name}.{key}");
-            [
-                (key("token_file"), &mirror.token_file),
-                (key("client_certificate"), &mirror.client_certificate),
-            ]
-        });
-        // With a credential of the operator's every caller has its rights.
-        let tokens = std::iter::once(gitlab)
-            .chain(mirrors)
-            .filter(|(_, file)| !file.is_empty());
-        let mut found: Vec<_> = tokens
-            .map(|(key, _)| (key, "set", "with it every caller has its rights"))
-            .collect();
+        let mut found = Vec::new();
+        let mut credential = |key: String, file: &str| {
+            if !file.is_empty() {
+                found.push((key, "set", "with it every caller has its rights"));
+            }
+        };
+        credential("gitlab.token_file".to_owned(), &self.gitlab.token_file);
+        for (name, mirror) in &self.mirrors {
+            let section = format!("mirrors.{name}");
+            credential(format!("{section}.token_file"), &mirror.token_file);
+            let key = format!("{section}.client_certificate");
+            credential(key, &mirror.client_certificate);
+        }
         if self.offline && self.auth.offline == OfflineRule::Open {
             let why = "every client that can connect gets GitLab's packages";
             found.push(("auth.offline".to_owned(), "\"open\"", why));
@@ -241,24 +241,25 @@ impl Config {
         else {
             return Vec::new();
         };
-        let remedy = "listen on loopback or a unix socket, or set trust_network = true";
-        let told = |(key, is, why)| {
-            (
-                key,
-                format!(
-                    "{is}, while listen = \"{address}\" is open to the network; {why}: {remedy}"
-                ),
-            )
-        };
-        self.giveaways().into_iter().map(told).collect()
+        let mut faults = Vec::new();
+        for (key, is, why) in self.giveaways() {
+            let fault = format!(
+                "{is}, while listen = \"{address}\" is open to the network; {why}: \
+                 listen on loopback or a unix socket, or set trust_network = true"
+            );
+            faults.push((key, fault));
+        }
+        faults
     }
 
-    /// The names by which larder must be called because whoever can connect has rights; none if it
-    /// may be called by any. What it listens on are loopback addresses then.
+    /// The names by which larder must be called because every client that can connect has rights;
+    /// none if it may be called by any. What it listens on are loopback addresses then.
     pub fn own_names(&self) -> Option<OwnNames> {
-        let matters = !self.trust_network && !self.giveaways().is_empty();
+        if self.trust_network || self.giveaways().is_empty() {
+            return None;
+        }
         let url = Url::parse(&self.public_url).ok();
-        matters.then(|| OwnNames::new(url.as_ref().and_then(Url::host_str)))
+        Some(OwnNames::new(url.as_ref().and_then(Url::host_str)))
     }
 
     /// Whether the addresses that were really opened, which may be a service manager's, are as good
@@ -270,16 +271,14 @@ impl Config {
         &self,
         addresses: impl Iterator<Item = &'a ListenAddress>,
     ) -> Result<(), ConfigError> {
-        let faults = self.exposures(addresses);
+        let mut faults = Vec::new();
+        for (key, why) in self.exposures(addresses) {
+            faults.push(format!("{key}: {why}"));
+        }
         if faults.is_empty() {
             return Ok(());
         }
-        Err(ConfigError(
-            faults
-                .into_iter()
-                .map(|(key, why)| format!("{key}: {why}"))
-                .collect(),
-        ))
+        Err(ConfigError(faults))
     }
 }
 
@@ -293,9 +292,8 @@ fn shared<'a>(some: &'a Addresses, others: &Addresses) -> Option<&'a ListenAddre
 }
 
 fn base_fault(url: &str) -> Option<String> {
-    Base::parse(url)
-        .err()
-        .map(|why| format!("\"{}\": {why}", without_secret(url)))
+    let why = Base::parse(url).err()?;
+    Some(format!("\"{}\": {why}", without_secret(url)))
 }
 
 fn origins_fault(origins: &[String]) -> Option<String> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Each value that is no table, by its dotted key.
-pub(super) fn flatten(above: &str, value: &Value, all: &mut Vec<(String, Value)>) {
+pub fn flatten(above: &str, value: &Value, all: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(table) => {
             for (key, value) in table {

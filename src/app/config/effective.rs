@@ -26,7 +26,7 @@ pub struct Effective {
     /// What an empty value comes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub means: Option<String>,
-    /// Whether it is another one than if nobody had written it.
+    /// Whether it is another one than the default.
     #[serde(skip)]
     pub is_changed: bool,
 }
@@ -97,9 +97,10 @@ impl<'a> Sources<'a> {
 
     /// Of a dotted key.
     pub(super) fn of(&self, key: &str) -> Source {
-        self.figment
-            .find_metadata(key)
-            .map_or(Source::Default, |metadata| self.source(key, metadata))
+        match self.figment.find_metadata(key) {
+            Some(metadata) => self.source(key, metadata),
+            None => Source::Default,
+        }
     }
 
     pub(super) fn source(&self, key: &str, metadata: &Metadata) -> Source {
@@ -121,26 +122,25 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// All values, in the order of their keys; `defaults` are those of nobody's writing.
+    /// All values, in the order of their keys.
     pub(super) fn effective(&self, values: &Value, defaults: &Value) -> Vec<Effective> {
-        let [all, defaults] = [values, defaults].map(|values| {
-            let mut all = Vec::new();
-            flatten("", values, &mut all);
-            all
-        });
-        let defaults: BTreeMap<String, Value> = defaults.into_iter().collect();
-        let effective = |(key, value): (String, Value)| {
+        let mut all = Vec::new();
+        flatten("", values, &mut all);
+        let mut unwritten = Vec::new();
+        flatten("", defaults, &mut unwritten);
+        let defaults = BTreeMap::from_iter(unwritten);
+        let mut effective = Vec::new();
+        for (key, value) in all {
             let source = self.of(&key);
-            let is_changed = source != Source::Default && defaults.get(&key) != Some(&value);
-            Effective {
+            effective.push(Effective {
+                is_changed: source != Source::Default && defaults.get(&key) != Some(&value),
                 source,
                 key,
                 value: shown(value),
                 means: None,
-                is_changed,
-            }
-        };
-        all.into_iter().map(effective).collect()
+            });
+        }
+        effective
     }
 }
 

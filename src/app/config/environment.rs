@@ -3,8 +3,8 @@
 //!
 //! Owns which variable means which key, and what its text becomes: a key that holds text takes the
 //! text as it is, quotes, blanks and leading zeros included; a list is written as in TOML, or as
-//! its only element. Names that Kubernetes makes for a Service called larder, and names that nobody
-//! knows, are passed over and remarked on; a name that is one slip away from a key is a fault.
+//! its only element. Names that Kubernetes makes for a Service called larder, and names of no key,
+//! are passed over and remarked on; a name that is one slip away from a key is a fault.
 //! Reading is pure. Must not know what a key is for.
 
 use std::collections::BTreeSet;
@@ -24,31 +24,24 @@ const OF_THE_BUILD: &str = "COMMIT";
 
 /// What the environment says of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
+pub struct Environment {
     values: Value,
     /// Each a sentence that names its variable.
-    pub(super) faults: Vec<String>,
+    pub faults: Vec<String>,
     /// What was passed over, each a sentence.
-    pub(super) remarks: Vec<String>,
+    pub remarks: Vec<String>,
 }
 
 impl Environment {
-    /// Of this process. `shape` is a configuration that has every key, `entry` a section below
-    /// `mirrors`.
-    pub(super) fn of_process(shape: &Value, entry: &Value) -> Self {
+    pub fn of_process(keys: &Keys) -> Self {
         let text = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
         let variables =
             std::env::vars_os().map(|(name, value)| (text(name), value.into_string().ok()));
-        Self::read(variables, shape, entry)
+        Self::read(variables, keys)
     }
 
     /// A value of `None` is no UTF-8.
-    pub(super) fn read(
-        variables: impl Iterator<Item = (String, Option<String>)>,
-        shape: &Value,
-        entry: &Value,
-    ) -> Self {
-        let keys = Keys { shape, entry };
+    pub fn read(variables: impl Iterator<Item = (String, Option<String>)>, keys: &Keys) -> Self {
         let mut environment = Self {
             values: Value::Object(Object::new()),
             ..Self::default()
@@ -58,48 +51,55 @@ impl Environment {
             let Some(name) = name_of(&variable) else {
                 continue;
             };
-            let key: Vec<String> = name
-                .to_ascii_lowercase()
-                .split("__")
-                .map(str::to_owned)
-                .collect();
-            let renamed = if key.len() > 1 { new_name(&key) } else { None };
-            if let Some(new) = renamed {
-                environment.faults.push(format!(
-                    "{variable}: this variable is called {} now",
-                    variable_of(&new)
-                ));
-                continue;
-            }
-            match (keys.find(&key), value) {
-                (Some(Value::Object(_)), _) => environment.remarks.push(format!(
-                    "{variable} is passed over: it names a section, and a variable sets one key, as {PREFIX}GITLAB__URL does"
-                )),
-                (Some(_), None) => environment.faults.push(format!("{variable}: its value is not UTF-8")),
-                (Some(like), Some(text)) => put(&mut environment.values, &key, converted(&text, like)),
-                (None, _) if is_service_link(name) => drop(service_links.insert(variable)),
-                (None, _) => match keys.nearest(&key) {
-                    Some(meant) => environment
-                        .faults
-                        .push(format!(
-                            "{variable}: there is no key {}; did you mean {}?",
-                            key.join("."),
-                            variable_of(&meant)
-                        )),
-                    None => {
-                        environment.remarks.push(format!("{variable} is passed over: there is no such key"));
-                    }
-                },
+            let lower = name.to_ascii_lowercase();
+            let key: Vec<String> = lower.split("__").map(str::to_owned).collect();
+            if keys.find(&key).is_none() && is_service_link(name) {
+                service_links.insert(variable);
+            } else {
+                environment.take(&variable, &key, value, keys);
             }
         }
         if !service_links.is_empty() {
-            let names: Vec<String> = service_links.into_iter().collect();
+            let names = Vec::from_iter(service_links).join(", ");
             environment.remarks.push(format!(
-                "{} are passed over: Kubernetes makes them for a Service whose name begins with larder",
-                names.join(", ")
+                "{names} are passed over: \
+                 Kubernetes makes them for a Service whose name begins with larder"
             ));
         }
         environment
+    }
+
+    fn take(&mut self, variable: &str, key: &[String], value: Option<String>, keys: &Keys) {
+        if key.len() > 1
+            && let Some(new) = new_name(key)
+        {
+            let new = variable_of(&new);
+            self.faults
+                .push(format!("{variable}: this variable is called {new} now"));
+            return;
+        }
+        match (keys.find(key), value) {
+            (Some(Value::Object(_)), _) => self.remarks.push(format!(
+                "{variable} is passed over: it names a section, \
+                 and a variable sets one key, as {PREFIX}GITLAB__URL does"
+            )),
+            (Some(_), None) => self
+                .faults
+                .push(format!("{variable}: its value is not UTF-8")),
+            (Some(like), Some(text)) => put(&mut self.values, key, converted(&text, like)),
+            (None, _) => match keys.nearest(key) {
+                Some(meant) => {
+                    let key = key.join(".");
+                    let meant = variable_of(&meant);
+                    self.faults.push(format!(
+                        "{variable}: there is no key {key}; did you mean {meant}?"
+                    ));
+                }
+                None => self
+                    .remarks
+                    .push(format!("{variable} is passed over: there is no such key")),
+            },
+        }
     }
 }
 
@@ -117,15 +117,17 @@ impl Provider for Environment {
 }
 
 /// The variable by which a key is set.
-pub(super) fn variable_of(key: &str) -> String {
+pub fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 /// What follows the prefix, if the variable is for larder.
 fn name_of(variable: &str) -> Option<&str> {
     let (prefix, name) = variable.split_at_checked(PREFIX.len())?;
-    let is_ours = prefix.eq_ignore_ascii_case(PREFIX) && !name.eq_ignore_ascii_case(OF_THE_BUILD);
-    is_ours.then_some(name)
+    if !prefix.eq_ignore_ascii_case(PREFIX) || name.eq_ignore_ascii_case(OF_THE_BUILD) {
+        return None;
+    }
+    Some(name)
 }
 
 /// Whether Kubernetes makes this name, without the prefix, for the containers of a pod beside a
@@ -136,32 +138,32 @@ fn is_service_link(name: &str) -> bool {
     let parts: Vec<&str> = name.split('_').collect();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let is_protocol = |part: &str| ["TCP", "UDP", "SCTP"].contains(&part);
-    let ends_as_port = match parts.as_slice() {
+    let of_service = |pair: &[&str]| matches!(pair, ["SERVICE", "HOST" | "PORT"]);
+    match parts.as_slice() {
         [.., "PORT"] => true,
-        [.., "PORT", number, protocol] | [.., "PORT", number, protocol, "ADDR" | "PROTO"] => {
-            is_number(number) && is_protocol(protocol)
+        [.., "PORT", number, protocol] | [.., "PORT", number, protocol, "ADDR" | "PROTO"]
+            if is_number(number) && is_protocol(protocol) =>
+        {
+            true
         }
-        _ => false,
-    };
-    let of_service = parts
-        .windows(2)
-        .any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]));
-    ends_as_port || of_service
+        parts => parts.windows(2).any(of_service),
+    }
 }
 
 /// The keys that there are.
-struct Keys<'a> {
-    shape: &'a Value,
-    /// Of each mirror.
-    entry: &'a Value,
+pub struct Keys {
+    /// A configuration that has every one.
+    pub shape: Value,
+    /// A section below `mirrors`.
+    pub entry: Value,
 }
 
-impl Keys<'_> {
+impl Keys {
     /// A value of the kind that the key takes; an object for a section.
     fn find(&self, key: &[String]) -> Option<&Value> {
         let (mut at, rest) = match key {
-            [mirrors, _, rest @ ..] if mirrors == "mirrors" => (self.entry, rest),
-            rest => (self.shape, rest),
+            [mirrors, _, rest @ ..] if mirrors == "mirrors" => (&self.entry, rest),
+            rest => (&self.shape, rest),
         };
         for part in rest {
             at = at.get(part)?;
@@ -172,28 +174,31 @@ impl Keys<'_> {
     /// The dotted key that was meant, if one slip of the pen explains the name.
     fn nearest(&self, key: &[String]) -> Option<String> {
         let mut all = Vec::new();
-        flatten("", self.shape, &mut all);
+        flatten("", &self.shape, &mut all);
         if let [_, name, _, ..] = key {
-            flatten(&format!("mirrors.{name}"), self.entry, &mut all);
+            flatten(&format!("mirrors.{name}"), &self.entry, &mut all);
         }
         let written = key.join("__");
-        let meant = all.into_iter().map(|(key, _)| key);
-        meant
-            .into_iter()
-            .find(|key| is_one_slip(&written, &key.replace('.', "__")))
+        for (meant, _) in all {
+            if is_one_slip(&written, &meant.replace('.', "__")) {
+                return Some(meant);
+            }
+        }
+        None
     }
 }
 
 /// Whether one letter too many, too few, wrong, or two in the wrong order make the one of the
 /// other.
 fn is_one_slip(written: &str, meant: &str) -> bool {
-    let [written, meant] = [written.as_bytes(), meant.as_bytes()];
-    let same = written
-        .iter()
-        .zip(meant)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let [one, other] = [&written[same..], &meant[same..]];
+    let mut one = written.as_bytes();
+    let mut other = meant.as_bytes();
+    while let ([a, rest @ ..], [b, others @ ..]) = (one, other)
+        && a == b
+    {
+        one = rest;
+        other = others;
+    }
     match (one, other) {
         ([], []) => true,
         ([_, one @ ..], other) if one == other => true,
@@ -207,14 +212,12 @@ fn is_one_slip(written: &str, meant: &str) -> bool {
 /// The text as a value of the same kind as another. What cannot be one stays text, and is refused
 /// where its key is known.
 fn converted(text: &str, like: &Value) -> Value {
-    let or_text = |value: Option<Value>| value.unwrap_or_else(|| Value::String(text.to_owned()));
+    let plain = Value::from(text);
     match like {
-        Value::Bool(_) => or_text(text.trim().parse().ok().map(Value::Bool)),
-        Value::Number(_) => or_text(text.trim().parse::<i64>().ok().map(Value::from)),
-        Value::Array(_) => {
-            list(text).unwrap_or_else(|| Value::Array(vec![Value::String(text.to_owned())]))
-        }
-        _ => Value::String(text.to_owned()),
+        Value::Bool(_) => text.trim().parse().map_or(plain, Value::Bool),
+        Value::Number(_) => text.trim().parse::<i64>().map_or(plain, Value::from),
+        Value::Array(_) => list(text).unwrap_or_else(|| Value::Array(vec![plain])),
+        _ => plain,
     }
 }
 
@@ -252,7 +255,7 @@ mod tests {
         let variables = variables
             .iter()
             .map(|&(name, value)| (name.to_owned(), Some(value.to_owned())));
-        Environment::read(variables, &shape, &entry)
+        Environment::read(variables, &Keys { shape, entry })
     }
 
     #[test]

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
-use environment::Environment;
+use environment::{Environment, Keys};
 pub use overrides::{GitLabOverrides, Overrides};
 use renamed::renamed_keys;
 use toml_file::TomlFile;
@@ -61,7 +61,7 @@ pub struct Config {
     /// Allows a service token, or `auth.offline = "open"`, together with a listener that others can
     /// reach.
     pub trust_network: bool,
-    /// Nobody is asked: what is here is all there is.
+    /// No upstream is asked: what is here is all there is.
     pub offline: bool,
     /// Globs of project names that are never asked at, nor accepted from, a mirror.
     pub private_packages: Vec<String>,
@@ -196,14 +196,13 @@ impl Config {
         let values = written(&config)?;
         let defaults = written(&Self::default())?;
         let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
-        for value in effective
-            .iter_mut()
-            .filter(|value| value.key == "cache_dir" && config.cache_dir.is_empty())
-        {
-            value.means = config
-                .cache_dir()
-                .ok()
-                .map(|folder| folder.display().to_string());
+        for value in &mut effective {
+            if value.key == "cache_dir"
+                && config.cache_dir.is_empty()
+                && let Ok(folder) = config.cache_dir()
+            {
+                value.means = Some(folder.display().to_string());
+            }
         }
         Ok(effective)
     }
@@ -213,7 +212,7 @@ impl Config {
         if let Some(path) = file {
             figment = figment.merge(TomlFile::read(path).map_err(|why| ConfigError(vec![why]))?);
         }
-        let environment = Self::environment();
+        let environment = Environment::of_process(&Self::keys());
         if !environment.faults.is_empty() {
             return Err(ConfigError(environment.faults));
         }
@@ -222,13 +221,8 @@ impl Config {
             .merge(Serialized::defaults(overrides)))
     }
 
-    fn environment() -> Environment {
-        let (shape, entry) = Self::shape();
-        Environment::of_process(&shape, &entry)
-    }
-
-    /// A configuration that has every key, and a section below `mirrors`.
-    fn shape() -> (serde_json::Value, serde_json::Value) {
+    /// The keys that the environment may set.
+    fn keys() -> Keys {
         // Both take a list as well as a single address, and nothing else tells that they do.
         let addresses = || Addresses(Vec::new());
         let tls = TlsConfig {
@@ -240,13 +234,15 @@ impl Config {
             tls,
             ..Self::default()
         };
-        let entry = MirrorConfig::default();
-        (serde_json::json!(shape), serde_json::json!(entry))
+        Keys {
+            shape: serde_json::json!(shape),
+            entry: serde_json::json!(MirrorConfig::default()),
+        }
     }
 
     /// What the environment says to larder and larder does not take, each a sentence.
     pub fn environment_remarks() -> Vec<String> {
-        Self::environment().remarks
+        Environment::of_process(&Self::keys()).remarks
     }
 
     /// Where the cache lives, whatever else may be wrong with the configuration; and what is wrong
@@ -264,20 +260,14 @@ impl Config {
         };
         // Of a file that is no TOML nothing is known.
         let told = |file| {
-            Self::figment(file, overrides)
-                .ok()?
-                .extract_inner("cache_dir")
-                .ok()
+            let figment = Self::figment(file, overrides).ok()?;
+            figment.extract_inner("cache_dir").ok()
         };
-        let cache_dir = told(file).or_else(|| told(None)).unwrap_or_default();
-        Ok((
-            Self {
-                cache_dir,
-                ..Self::default()
-            }
-            .cache_dir()?,
-            Some(why),
-        ))
+        let config = Self {
+            cache_dir: told(file).or_else(|| told(None)).unwrap_or_default(),
+            ..Self::default()
+        };
+        Ok((config.cache_dir()?, Some(why)))
     }
 
     /// Where the cache lives: as configured, else systemd's folder, else the user's.
@@ -285,26 +275,24 @@ impl Config {
     /// # Errors
     /// When there is no home to put it into.
     pub fn cache_dir(&self) -> Result<PathBuf, ConfigError> {
-        let var = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
         if !self.cache_dir.is_empty() {
             return Ok(PathBuf::from(&self.cache_dir));
         }
-        var("CACHE_DIRECTORY")
-            .or_else(|| {
-                var("XDG_CACHE_HOME").map(|cache| [cache, "larder".into()].iter().collect())
-            })
-            .or_else(|| {
-                var("HOME").map(|home| [home, ".cache".into(), "larder".into()].iter().collect())
-            })
-            .ok_or_else(|| {
-                ConfigError(vec![
-                    "cache_dir: not set, and there is no home folder".to_owned(),
-                ])
-            })
+        for (variable, below) in [
+            ("CACHE_DIRECTORY", &[][..]),
+            ("XDG_CACHE_HOME", &["larder"]),
+            ("HOME", &[".cache", "larder"]),
+        ] {
+            if let Some(above) = std::env::var_os(variable)
+                && !above.is_empty()
+            {
+                let mut folder = PathBuf::from(above);
+                folder.extend(below);
+                return Ok(folder);
+            }
+        }
+        let fault = "cache_dir: not set, and there is no home folder";
+        Err(ConfigError(vec![fault.to_owned()]))
     }
 
     /// The path that a proxy in front of larder adds.

@@ -38,7 +38,7 @@ const KEYS: [(&str, &str); 28] = [
 ];
 
 /// The dotted key that this one is called by now.
-pub(super) fn new_name(key: &[String]) -> Option<String> {
+pub fn new_name(key: &[String]) -> Option<String> {
     KEYS.iter().find_map(|(old, new)| {
         let old: Vec<&str> = old.split('.').collect();
         if old.len() != key.len() {
@@ -57,7 +57,7 @@ pub(super) fn new_name(key: &[String]) -> Option<String> {
 
 /// Every old key among the values, dotted, with its new name. A section is named if nothing below
 /// it is.
-pub(super) fn renamed_keys(values: &Value) -> Vec<(String, String)> {
+pub fn renamed_keys(values: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     collect(&mut Vec::new(), values, &mut found);
     found
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn every_old_key_in_the_environment_is_a_fault_that_names_the_new_variable() {
-        let (shape, entry) = Config::shape();
+        let keys = Config::keys();
         for (old, new) in rows().into_iter().filter(|(old, _)| old.contains('.')) {
             let variable = variable_of(&old);
             let set = [(variable.clone(), Some("1".to_owned()))];
-            let found = Environment::read(set.into_iter(), &shape, &entry);
+            let found = Environment::read(set.into_iter(), &keys);
             let expected = format!(
                 "{variable}: this variable is called {} now",
                 variable_of(&new)

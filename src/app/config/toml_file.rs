@@ -9,7 +9,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider, Source};
 
 /// A file that was read.
-pub(super) struct TomlFile {
+pub struct TomlFile {
     path: PathBuf,
     table: toml::Table,
 }
@@ -17,14 +17,14 @@ pub(super) struct TomlFile {
 impl TomlFile {
     /// # Errors
     /// That there is no such file, that it cannot be read, or where it stops being TOML.
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
         if !path.is_file() {
-            return Err(format!("{}: there is no such file", path.display()));
+            return Err(format!("{shown}: there is no such file"));
         }
         #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
-        let text =
-            std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
-        let table = parse(&text).map_err(|why| format!("{}: {why}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|why| format!("{shown}: {why}"))?;
+        let table = parse(&text).map_err(|why| format!("{shown}: {why}"))?;
         Ok(Self {
             path: path.to_owned(),
             table,
@@ -48,19 +48,20 @@ impl Provider for TomlFile {
 /// A byte order mark, which some editors write, is no part of the text.
 fn parse(text: &str) -> Result<toml::Table, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.parse().map_err(|why: toml::de::Error| {
-        let before = why
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-        let expected: Vec<&str> = why.message().lines().map(str::trim).collect();
-        format!(
-            "line {line}, column {column}: this is not TOML: {}",
-            expected.join(", ")
-        )
-    })
+    let why: toml::de::Error = match text.parse() {
+        Ok(table) => return Ok(table),
+        Err(why) => why,
+    };
+    let start = why.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let (_, last) = before.rsplit_once('\n').unwrap_or(("", before));
+    let column = last.chars().count() + 1;
+    let expected: Vec<&str> = why.message().lines().map(str::trim).collect();
+    let expected = expected.join(", ");
+    Err(format!(
+        "line {line}, column {column}: this is not TOML: {expected}"
+    ))
 }
 
 #[cfg(test)]

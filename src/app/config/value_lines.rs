@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const LINES_MAX: usize = 2_000;
 
 /// By dotted key, from 1.
-pub(super) fn value_lines(text: &str) -> BTreeMap<String, usize> {
+pub fn value_lines(text: &str) -> BTreeMap<String, usize> {
     let mut known = BTreeMap::new();
     if text.lines().count() > LINES_MAX {
         return known;
