@@ -34,10 +34,10 @@ pub enum Given {
 pub struct NoAddress(&'static str);
 
 /// Reads a URL or a path. `path_prefix` is what a proxy in front adds to larder's paths.
-pub fn read(
+pub fn read<'m>(
     text: &str,
     bases: &Bases,
-    mirrors: &[MirrorBase],
+    mirrors: impl IntoIterator<Item = &'m MirrorBase>,
     path_prefix: &str,
 ) -> Result<Address, NoAddress> {
     if text.starts_with('/') && !text.starts_with("//") {
@@ -60,22 +60,18 @@ pub fn read(
             had_credential,
         });
     }
-    let query = url
-        .query()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
-    Ok(own(
-        &format!("{}{query}", url.path()),
-        path_prefix,
-        had_credential,
-    ))
+    let mut target = url.path().to_owned();
+    if let Some(query) = url.query() {
+        target = format!("{target}?{query}");
+    }
+    Ok(own(&target, path_prefix, had_credential))
 }
 
 fn own(target: &str, path_prefix: &str, had_credential: bool) -> Address {
-    let below = target
-        .strip_prefix(path_prefix)
-        .filter(|below| below.starts_with('/'))
-        .unwrap_or(target);
+    let below = match target.strip_prefix(path_prefix) {
+        Some(below) if below.starts_with('/') => below,
+        _ => target,
+    };
     let route = match below.parse::<Uri>() {
         Err(_) => Err(RouteError::Malformed("it is no request target")),
         Ok(uri) => match Route::parse(&Method::GET, &uri) {
@@ -97,27 +93,33 @@ fn own(target: &str, path_prefix: &str, had_credential: bool) -> Address {
 }
 
 /// The route that an upstream's URL is served under.
-fn upstream(url: &Url, bases: &Bases, mirrors: &[MirrorBase]) -> Option<(Given, Route)> {
+fn upstream<'m>(
+    url: &Url,
+    bases: &Bases,
+    mirrors: impl IntoIterator<Item = &'m MirrorBase>,
+) -> Option<(Given, Route)> {
     if let LinkTarget::Ours { route, .. } = bases.recognise(url) {
         return Some((Given::GitLab, route));
     }
-    let of_mirror = mirrors.iter().find_map(|base| {
-        let page = base.recognise_page(url).map(Route::Page);
-        let route = page.or_else(|| base.recognise(url).map(Route::Mirrored))?;
-        Some((Given::Mirror(base.to_string()), route))
-    });
-    of_mirror.or_else(|| {
-        // What no page links to: metadata files, and where uploads go.
-        if !bases.include(&url.origin()) || url.query().is_some() {
-            return None;
+    for base in mirrors {
+        let given = Given::Mirror(base.to_string());
+        if let Some(page) = base.recognise_page(url) {
+            return Some((given, Route::Page(page)));
         }
-        let below = url.path().strip_prefix(bases.asked().root())?;
-        let route = Route::from_path(below).ok()?;
-        if route.scope()?.is_mirror() {
-            return None;
+        if let Some(path) = base.recognise(url) {
+            return Some((given, Route::Mirrored(path)));
         }
-        Some((Given::GitLab, route))
-    })
+    }
+    // What no page links to: sidecars, and where uploads go.
+    if !bases.include(&url.origin()) || url.query().is_some() {
+        return None;
+    }
+    let below = url.path().strip_prefix(bases.asked().root())?;
+    let route = Route::from_path(below).ok()?;
+    if route.scope()?.is_mirror() {
+        return None;
+    }
+    Some((Given::GitLab, route))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::address::{self, Address};
+use super::address::{self, Address, NoAddress};
 use super::error::StartError;
 use super::settings::{bases, private_names, sources};
 use super::upstreams::mirror_base;
@@ -45,22 +45,29 @@ impl CommandContext {
 
     /// The route that a URL of larder's, GitLab's or a mirror's is served under.
     pub fn route(&self, url: &Url) -> Option<Route> {
-        let route = self.address(url.as_str())?.route.ok()?;
-        let is_served = route
-            .scope()
-            .is_none_or(|scope| !scope.is_mirror() || self.mirror(scope).is_some());
-        is_served.then_some(route)
+        let route = self.address(url.as_str()).ok()?.route.ok()?;
+        match route.scope() {
+            Some(scope) if scope.is_mirror() && self.mirror(scope).is_none() => None,
+            _ => Some(route),
+        }
     }
 
     /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means,
     /// whatever is there.
     pub fn path(&self, text: &str) -> Option<String> {
-        self.address(text).map(|address| address.path)
+        Some(self.address(text).ok()?.path)
     }
 
-    fn address(&self, text: &str) -> Option<Address> {
-        let mirrors: Vec<MirrorBase> = self.mirrors.iter().map(|(base, _)| base.clone()).collect();
-        address::read(text, &self.bases, &mirrors, &self.path_prefix).ok()
+    /// What a path or a URL of larder's, GitLab's or a mirror's means.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn address(&self, text: &str) -> Result<Address, NoAddress> {
+        address::read(text, &self.bases, self.mirror_bases(), &self.path_prefix)
+    }
+
+    pub fn mirror_bases(&self) -> impl Iterator<Item = &MirrorBase> {
+        self.mirrors.iter().map(|(base, _)| base)
     }
 
     /// The proxy by way of which a route is asked for.

@@ -34,7 +34,7 @@ pub enum StartError {
 
 impl StartError {
     /// A value that cannot be used; the error names its key.
-    pub(super) fn setting(error: impl std::fmt::Display) -> Self {
+    pub fn setting(error: impl std::fmt::Display) -> Self {
         Self::Setting(error.to_string())
     }
 

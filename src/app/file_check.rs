@@ -13,8 +13,11 @@ use super::upstreams::{gitlab_url, mirror_base, transport};
 use crate::app::config::Config;
 use crate::upstream::{ProxyEnvironment, TransportConfig};
 
-/// What is wrong with the files that the configuration names, a line each.
-pub fn unusable_files(config: &Config) -> Vec<String> {
+/// Opens the files that the configuration names.
+///
+/// # Errors
+/// What is wrong with them, a line each.
+pub fn check_files(config: &Config) -> Result<(), StartError> {
     let mut faults = Vec::new();
     let mut note = |checked: Result<(), StartError>| {
         if let Err(error) = checked {
@@ -26,28 +29,23 @@ pub fn unusable_files(config: &Config) -> Vec<String> {
         let environment = ProxyEnvironment::of_process();
         note(service_credential(config).map(drop));
         let url = bases(config).and_then(|bases| gitlab_url(&bases));
-        note(check_transport(
-            "gitlab",
-            &config.gitlab.transport(),
-            url,
-            &environment,
-        ));
+        let transport = config.gitlab.transport();
+        note(check_transport("gitlab", &transport, url, &environment));
         for (name, section) in &config.mirrors {
             let title = format!("mirrors.{name}");
             note(token(&title, &section.token_file).map(drop));
             let url = mirror_base(name, section).map(|base| base.index().clone());
-            note(check_transport(
-                &title,
-                &section.transport(),
-                url,
-                &environment,
-            ));
+            let transport = section.transport();
+            note(check_transport(&title, &transport, url, &environment));
         }
     }
     note(check_signers(config));
     note(offline_keys(config).map(drop));
     note(certificate_validity(config).map(drop));
-    faults
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::Setting(faults.join("\n")))
 }
 
 fn check_transport(

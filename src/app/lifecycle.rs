@@ -79,7 +79,10 @@ impl App {
         match ControlAcceptor::bind(&cache_dir) {
             Ok(door) => daemon.serve_commands(door, config.limits),
             Err(why) => {
-                tracing::warn!(error = %why, "no control socket: commands cannot reach this daemon while it runs");
+                tracing::warn!(
+                    error = %why,
+                    "no control socket: commands cannot reach this daemon while it runs"
+                );
             }
         }
         if let Some(certificates) = &certificates {
@@ -159,7 +162,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// For a command of this process: over the control socket alone.
-    pub(super) fn embedded(config: &Config) -> Result<Self, StartError> {
+    pub fn embedded(config: &Config) -> Result<Self, StartError> {
         let shared = Shared::open(config)?;
         let active = ActiveServices::new(services(&shared, config, Entrances::NONE, None)?);
         let door =
@@ -196,7 +199,7 @@ impl Daemon {
 
     /// Returns when no other command is connected to the control socket, however long that takes:
     /// such a command would be cut in its middle otherwise, and a second Ctrl-C ends the wait.
-    pub(super) async fn wait_for_other_commands(&self) {
+    pub async fn wait_for_other_commands(&self) {
         let Some(control) = &self.control else {
             return;
         };
@@ -212,7 +215,7 @@ impl Daemon {
         }
     }
 
-    pub(super) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.shutdown.begin();
         // A panic of an accept loop was logged where it happened.
         while self.serving.join_next().await.is_some() {}
@@ -257,8 +260,9 @@ fn warn_of_unopened(config: &Config, door: &NetworkAcceptor) {
         tracing::warn!(
             key,
             %address,
-            "nothing listens there: the sockets that were passed on stand in place of it; let their unit open it (and name a \
-             socket that is to speak TLS: FileDescriptorName=tls)"
+            "nothing listens there: the sockets that were passed on stand in place of it; \
+             let their unit open it (and name a socket that is to speak TLS: \
+             FileDescriptorName=tls)"
         );
     }
 }

@@ -17,10 +17,11 @@ mod upstreams;
 mod wiring;
 
 pub use command_context::{CommandContext, command_context};
-pub use doctor_input::{DoctorInput, Transports, doctor_input};
+pub use doctor_input::{DoctorInput, doctor_input};
 pub use error::StartError;
-pub use file_check::unusable_files;
+pub use file_check::check_files;
 pub use lifecycle::App;
 pub use reach::{Reached, reach};
 pub use settings::certificate_validity;
 pub use token_file::command_credential;
+pub use upstreams::Transports;

@@ -47,7 +47,8 @@ impl Reached {
 /// Finds the daemon that holds the cache folder, or becomes it.
 ///
 /// # Errors
-/// What keeps one from starting; [`StartError::Unreachable`] when the folder is held by one that does not answer.
+/// What keeps one from starting; [`StartError::Unreachable`] when the folder is held by one that
+/// does not answer.
 pub async fn reach(config: &Config) -> Result<Reached, StartError> {
     let folder = config.cache_dir()?;
     let until = clock::now() + REACH_TIMEOUT;

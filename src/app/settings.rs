@@ -3,6 +3,7 @@
 //! Must not start anything.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +22,7 @@ use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
 
 /// The GitLab that is asked; none offline.
-pub(super) fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
+pub fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
     if config.offline {
         return Ok(None);
     }
@@ -29,7 +30,7 @@ pub(super) fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError
 }
 
 /// The mirrors whose files without a sha256 are kept.
-pub(super) fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
+pub fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
     let mut kept = HashSet::new();
     for (name, mirror) in &config.mirrors {
         if mirror.unhashed_files == UnhashedFiles::Store {
@@ -40,7 +41,7 @@ pub(super) fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
 }
 
 /// The certificate and key of `[tls]`, if there are any.
-pub(super) fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
+pub fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, StartError> {
     if !config.tls.has_certificate() {
         return Ok(None);
     }
@@ -59,10 +60,9 @@ pub fn certificate_validity(config: &Config) -> Result<Option<Validity>, StartEr
     Certificates::check(&config.tls).map_err(StartError::setting)
 }
 
-pub(super) fn bases(config: &Config) -> Result<Bases, StartError> {
-    let base = |url: &str| {
-        Base::parse(url).map_err(|error| StartError::Setting(format!("{url}: {error}")))
-    };
+pub fn bases(config: &Config) -> Result<Bases, StartError> {
+    let base =
+        |url: &str| Base::parse(url).map_err(|why| StartError::Setting(format!("{url}: {why}")));
     let mut others = Vec::new();
     for url in &config.gitlab.external_urls {
         others.push(base(url)?);
@@ -70,12 +70,12 @@ pub(super) fn bases(config: &Config) -> Result<Bases, StartError> {
     Ok(Bases::new(base(&config.gitlab.url)?, others))
 }
 
-pub(super) fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
+pub fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
     PrivateNames::parse(&config.private_packages).map_err(StartError::setting)
 }
 
 /// The operator's own credential, if there is one. Offline it is not even read.
-pub(super) fn service_credential(config: &Config) -> Result<Option<Credential>, StartError> {
+pub fn service_credential(config: &Config) -> Result<Option<Credential>, StartError> {
     if config.offline {
         return Ok(None);
     }
@@ -84,36 +84,33 @@ pub(super) fn service_credential(config: &Config) -> Result<Option<Credential>, 
 }
 
 /// The users and tokens that get GitLab's packages offline.
-pub(super) fn offline_keys(config: &Config) -> Result<OfflineKeys, StartError> {
+pub fn offline_keys(config: &Config) -> Result<OfflineKeys, StartError> {
     let auth = &config.auth;
     let mut keys = OfflineKeys::new(auth.offline);
-    if let Some(text) = text_of("auth.offline_users", &auth.offline_users)? {
-        keys = keys
-            .with_users(&text.text)
-            .map_err(|error| fault("auth.offline_users", &auth.offline_users, error))?;
+    if !auth.offline_users.is_empty() {
+        let add = |text: &[u8]| keys.with_users(text);
+        keys = with_file("auth.offline_users", &auth.offline_users, add)?;
     }
-    if let Some(text) = text_of("auth.offline_tokens", &auth.offline_tokens)? {
-        keys = keys
-            .with_tokens(&text.text)
-            .map_err(|error| fault("auth.offline_tokens", &auth.offline_tokens, error))?;
+    if !auth.offline_tokens.is_empty() {
+        let add = |text: &[u8]| keys.with_tokens(text);
+        keys = with_file("auth.offline_tokens", &auth.offline_tokens, add)?;
     }
     Ok(keys)
 }
 
-fn text_of(key: &str, path: &str) -> Result<Option<SecretFile>, StartError> {
-    if path.is_empty() {
-        return Ok(None);
-    }
-    let file = SecretFile::read(Path::new(path)).map_err(|error| fault(key, path, error))?;
-    Ok(Some(file))
-}
-
-fn fault(key: &str, path: &str, error: impl std::fmt::Display) -> StartError {
-    StartError::Setting(format!("{key}: {path}: {error}"))
+/// What is made of a file that a key names.
+fn with_file<T, E: Display>(
+    key: &str,
+    path: &str,
+    make: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<T, StartError> {
+    let fault = |why: &dyn Display| StartError::Setting(format!("{key}: {path}: {why}"));
+    let file = SecretFile::read(Path::new(path)).map_err(|why| fault(&why))?;
+    make(&file.text).map_err(|why| fault(&why))
 }
 
 /// What the index has to know of GitLab and of each mirror.
-pub(super) fn sources(config: &Config) -> Result<PageSources, StartError> {
+pub fn sources(config: &Config) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
     for (name, section) in &config.mirrors {
         mirrors.push(MirrorPages {
@@ -123,16 +120,12 @@ pub(super) fn sources(config: &Config) -> Result<PageSources, StartError> {
         });
     }
     let private = private_names(config)?;
-    Ok(PageSources::new(
-        bases(config)?,
-        mirrors,
-        private,
-        &config.path_prefix(),
-    ))
+    let prefix = config.path_prefix();
+    Ok(PageSources::new(bases(config)?, mirrors, private, &prefix))
 }
 
 /// What the status page shows of the configuration and of the sockets that were opened.
-pub(super) fn status_settings(
+pub fn status_settings(
     config: &Config,
     begun: Instant,
     opened: &[ListenAddress],

@@ -23,7 +23,7 @@ use crate::values::shutdown::Shutdown;
 /// How often the store tries whether a disk that failed works again.
 const DISK_LOOK_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) struct Shared {
+pub struct Shared {
     /// When the process began to serve.
     pub begun: Instant,
     pub store: Arc<Store>,
@@ -44,7 +44,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Opens the store.
-    pub(super) fn open(config: &Config) -> Result<Arc<Self>, StartError> {
+    pub fn open(config: &Config) -> Result<Arc<Self>, StartError> {
         if !digest::self_test() {
             return Err(StartError::Arithmetic);
         }
@@ -72,13 +72,16 @@ impl Shared {
     }
 
     /// Changes the budget of the store; the surplus is evicted behind this.
-    pub(super) fn resize(&self, budget_bytes: u64) {
+    pub fn resize(&self, budget_bytes: u64) {
         self.store.set_budget(budget_bytes);
         let store = Arc::clone(&self.store);
         // Nothing waits for it: what is not evicted now is when room is next asked for.
         drop(tokio::task::spawn_blocking(move || {
             if let Err(why) = store.blobs.fit() {
-                tracing::warn!(error = %why, "cannot make the store as small as cache_size wants it");
+                tracing::warn!(
+                    error = %why,
+                    "cannot make the store as small as cache_size wants it"
+                );
             }
         }));
     }

@@ -12,7 +12,7 @@ use crate::access::Credential;
 use crate::values::secret_file::SecretFile;
 
 /// The token in a section's `token_file`, if it has one.
-pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StartError> {
+pub fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StartError> {
     if path.is_empty() {
         return Ok(None);
     }
@@ -20,14 +20,14 @@ pub(super) fn token(section: &str, path: &str) -> Result<Option<Zeroizing<Vec<u8
 }
 
 /// The token in a file; `key` is where the file was named.
-pub(super) fn read_token(key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
-    let fault = |error: &dyn std::fmt::Display| {
-        StartError::Setting(format!("{key}: {}: {error}", path.display()))
-    };
-    let file = SecretFile::read(path).map_err(|error| fault(&error))?;
+pub fn read_token(key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
+    let shown = path.display();
+    let file = SecretFile::read(path)
+        .map_err(|why| StartError::Setting(format!("{key}: {shown}: {why}")))?;
     let token = file.text.trim_ascii();
     if token.is_empty() || HeaderValue::from_bytes(token).is_err() {
-        return Err(fault(&"is not a token"));
+        let fault = format!("{key}: {shown}: is not a token");
+        return Err(StartError::Setting(fault));
     }
     Ok(Zeroizing::new(token.to_vec()))
 }

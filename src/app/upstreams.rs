@@ -18,47 +18,70 @@ use crate::upstream::{
 use crate::values::secret::Secret;
 
 /// All upstreams; offline none can be asked, and what only they would need is not even opened.
-pub(super) fn upstreams(
+pub fn upstreams(
     config: &Config,
     bases: &Bases,
     via: &HeaderValue,
     service_token: bool,
 ) -> Result<Upstream, StartError> {
-    let environment = ProxyEnvironment::of_process();
-    if config.offline {
-        let nowhere = transport("gitlab", &TransportConfig::UNUSED, &environment)?;
-        return Ok(upstream(config, &nowhere, bases.clone(), via, service_token)?.offline(true));
-    }
-    let open = |section: &str, config: &TransportConfig<'_>, url: &Url| {
-        let transport = transport(section, config, &environment)?;
-        announce(section, &transport, url);
-        Ok::<_, StartError>(transport)
+    let mut mirrors = Vec::new();
+    let gitlab = if config.offline {
+        let environment = ProxyEnvironment::of_process();
+        transport("gitlab", &TransportConfig::UNUSED, &environment)?
+    } else {
+        let opened = transports(config)?;
+        for ((name, section), transport) in config.mirrors.iter().zip(&opened.mirrors) {
+            let base = mirror_base(name, section)?;
+            announce(&format!("mirrors.{name}"), transport, base.index());
+            mirrors.push(mirror(name, section, transport, via)?);
+        }
+        announce("gitlab", &opened.gitlab, &gitlab_url(bases)?);
+        opened.gitlab
     };
+    let stores =
+        StoreOrigins::parse(&config.gitlab.object_storage_origins).map_err(StartError::Setting)?;
+    let upstream = Upstream::new(
+        &config.gitlab,
+        &gitlab,
+        bases.clone(),
+        stores,
+        via.clone(),
+        service_token,
+    )
+    .map_err(|why| StartError::Setting(format!("gitlab: {why}")))?;
+    Ok(upstream.offline(config.offline).with_mirrors(mirrors))
+}
+
+/// How each peer is reached.
+pub struct Transports {
+    pub gitlab: Transport,
+    /// In the order of the configuration.
+    pub mirrors: Vec<Transport>,
+}
+
+pub fn transports(config: &Config) -> Result<Transports, StartError> {
+    let environment = ProxyEnvironment::of_process();
     let mut mirrors = Vec::new();
     for (name, section) in &config.mirrors {
-        let base = mirror_base(name, section)?;
         let title = format!("mirrors.{name}");
-        let transport = open(&title, &section.transport(), base.index())?;
-        mirrors.push(mirror(name, section, &transport, via)?);
+        mirrors.push(transport(&title, &section.transport(), &environment)?);
     }
-    let transport = open("gitlab", &config.gitlab.transport(), &gitlab_url(bases)?)?;
-    Ok(upstream(config, &transport, bases.clone(), via, service_token)?.with_mirrors(mirrors))
+    let gitlab = transport("gitlab", &config.gitlab.transport(), &environment)?;
+    Ok(Transports { gitlab, mirrors })
 }
 
 /// How the peer of a section is reached; its files are opened.
-pub(super) fn transport(
+pub fn transport(
     section: &str,
     config: &TransportConfig<'_>,
     environment: &ProxyEnvironment,
 ) -> Result<Transport, StartError> {
-    let credential = match config.proxy_credential_file {
-        "" => None,
-        path => Some(read_token(
-            &format!("{section}.proxy_credential_file"),
-            Path::new(path),
-        )?),
-    };
-    let credential = credential.map(|pair| Secret::new(pair.as_slice()));
+    let mut credential = None;
+    if !config.proxy_credential_file.is_empty() {
+        let key = format!("{section}.proxy_credential_file");
+        let pair = read_token(&key, Path::new(config.proxy_credential_file))?;
+        credential = Some(Secret::new(pair.as_slice()));
+    }
     Transport::open(config, credential.as_ref(), environment)
         .map_err(|why| StartError::Setting(format!("{section}.{why}")))
 }
@@ -73,30 +96,9 @@ fn announce(section: &str, transport: &Transport, url: &Url) {
     }
 }
 
-pub(super) fn gitlab_url(bases: &Bases) -> Result<Url, StartError> {
+pub fn gitlab_url(bases: &Bases) -> Result<Url, StartError> {
     let url = bases.asked().to_string();
     Url::parse(&url).map_err(|why| StartError::Setting(format!("gitlab.url: {why}")))
-}
-
-/// GitLab alone, without mirrors.
-fn upstream(
-    config: &Config,
-    transport: &Transport,
-    bases: Bases,
-    via: &HeaderValue,
-    service_token: bool,
-) -> Result<Upstream, StartError> {
-    let stores =
-        StoreOrigins::parse(&config.gitlab.object_storage_origins).map_err(StartError::Setting)?;
-    Upstream::new(
-        &config.gitlab,
-        transport,
-        bases,
-        stores,
-        via.clone(),
-        service_token,
-    )
-    .map_err(|why| StartError::Setting(format!("gitlab: {why}")))
 }
 
 fn mirror(
@@ -105,26 +107,24 @@ fn mirror(
     transport: &Transport,
     via: &HeaderValue,
 ) -> Result<Mirror, StartError> {
-    let token = token(&format!("mirrors.{name}"), &section.token_file)?;
-    let username = Some(section.username.as_str()).filter(|name| !name.is_empty());
-    let credential = token
-        .map(|token| Credential::mirror(username, &token))
-        .unwrap_or_default();
-    Mirror::new(
-        mirror_scope(name)?,
-        section,
-        transport,
-        credential,
-        via.clone(),
-    )
-    .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
+    let username = match section.username.as_str() {
+        "" => None,
+        username => Some(username),
+    };
+    let credential = match token(&format!("mirrors.{name}"), &section.token_file)? {
+        Some(token) => Credential::mirror(username, &token),
+        None => Credential::default(),
+    };
+    let scope = mirror_scope(name)?;
+    Mirror::new(scope, section, transport, credential, via.clone())
+        .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
 }
 
-pub(super) fn mirror_scope(name: &str) -> Result<Scope, StartError> {
+pub fn mirror_scope(name: &str) -> Result<Scope, StartError> {
     Scope::mirror(name).ok_or_else(|| StartError::Setting(format!("mirrors.{name}: no such name")))
 }
 
-pub(super) fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, StartError> {
+pub fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, StartError> {
     MirrorBase::parse(mirror_scope(name)?, &section.url, &section.file_urls)
         .map_err(|(url, why)| StartError::Setting(format!("mirrors.{name}: \"{url}\": {why}")))
 }

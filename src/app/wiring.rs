@@ -22,7 +22,7 @@ use crate::upload::Uploads;
 use crate::upstream::Upstream;
 
 /// Where clients come in.
-pub(super) struct Entrances<'a> {
+pub struct Entrances<'a> {
     pub opened: &'a [ListenAddress],
     /// Shown to clients that speak TLS.
     pub certificates: Option<Arc<Certificates>>,
@@ -30,7 +30,7 @@ pub(super) struct Entrances<'a> {
 
 impl Entrances<'_> {
     /// A daemon inside a command is reached over its control socket alone.
-    pub(super) const NONE: Self = Self {
+    pub const NONE: Self = Self {
         opened: &[],
         certificates: None,
     };
@@ -48,7 +48,7 @@ struct Parts<'a> {
 ///
 /// # Errors
 /// What is wrong with the configuration.
-pub(super) fn services(
+pub fn services(
     shared: &Shared,
     config: &Config,
     entrances: Entrances<'_>,

@@ -121,13 +121,6 @@ pub struct ServeArguments {
 
 impl Cli {
     pub fn invocation(&self) -> Invocation {
-        Invocation {
-            file: self.config.clone(),
-            overrides: self.overrides(),
-        }
-    }
-
-    fn overrides(&self) -> Overrides {
         let mut overrides = Overrides {
             cache_dir: self.everywhere.cache_dir.clone(),
             ..Overrides::default()
@@ -144,6 +137,9 @@ impl Cli {
             }
             _ => {}
         }
-        overrides
+        Invocation {
+            file: self.config.clone(),
+            overrides,
+        }
     }
 }

@@ -3,6 +3,6 @@
 //! Must not know what they are of.
 
 /// `1 file`, `2 files`.
-pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
+pub fn counted(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }

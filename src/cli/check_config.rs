@@ -2,20 +2,16 @@
 //!
 //! Must not know how either is read.
 
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::{print, remark};
+use super::{CommandError, CommandResult, Invocation};
 use crate::app;
 use crate::app::config::Config;
 use crate::values::clock;
 use crate::values::validity::Judgement;
 
-pub fn run(invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    let faults = app::unusable_files(&config);
-    if !faults.is_empty() {
-        return Err(CommandError::Config(faults.join("\n")));
-    }
+    app::check_files(&config).map_err(CommandError::config)?;
     remark_on_the_environment();
     judge_certificate(&config)?;
     let source = match &invocation.file {
@@ -44,11 +40,13 @@ fn judge_certificate(config: &Config) -> Result<(), CommandError> {
     let until = humantime::format_rfc3339_seconds(validity.until());
     let text = format!("tls.certificate: it {judgement} ({until})");
     match judgement {
-        Judgement::Good { .. } => print(&format!("{text}\n"))?,
-        Judgement::EndsSoon { .. } => remark(&format!("warning: {text}: renew it")),
+        Judgement::Good { .. } => Ok(print(&format!("{text}\n"))?),
+        Judgement::EndsSoon { .. } => {
+            remark(&format!("warning: {text}: renew it"));
+            Ok(())
+        }
         Judgement::Expired { .. } | Judgement::NotYet { .. } => {
-            return Err(CommandError::Config(format!("{text}: clients refuse it")));
+            Err(CommandError::Config(format!("{text}: clients refuse it")))
         }
     }
-    Ok(())
 }

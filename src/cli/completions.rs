@@ -13,13 +13,13 @@ use super::output::print;
 pub struct CompletionsArguments {
     /// The shell that completes.
     #[arg(value_enum)]
-    pub shell: Shell,
+    shell: Shell,
 }
 
 /// Prints the script for these definitions.
 ///
 /// # Errors
-/// When nobody takes it.
+/// When standard output does not take it.
 pub fn run(arguments: &CompletionsArguments, mut definitions: Command) -> io::Result<u8> {
     let mut script = Vec::new();
     generate(arguments.shell, &mut definitions, "larder", &mut script);

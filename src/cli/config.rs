@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::check_config::remark_on_the_environment;
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::{print, print_event};
+use super::{CommandError, CommandResult, Invocation};
 use crate::app::config::Config;
 
 /// Every key with its default and what it means.
@@ -30,22 +29,22 @@ pub enum ConfigCommand {
 pub struct ConfigShowArguments {
     /// Only what is not the default.
     #[arg(long)]
-    pub changed: bool,
+    changed: bool,
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct ConfigInitArguments {
     /// The file to write. One that is there is left alone.
     #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    file: Option<PathBuf>,
 }
 
 /// # Errors
 /// Every fault of the configuration, or that a file is there already.
-pub fn run(command: &ConfigCommand, invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(command: &ConfigCommand, invocation: &Invocation) -> CommandResult {
     match command {
         ConfigCommand::Show(arguments) => show(arguments, invocation)?,
         ConfigCommand::Init(arguments) => init(arguments)?,

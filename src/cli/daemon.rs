@@ -9,11 +9,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::error::CommandError;
+use super::error::{CommandError, CommandResult};
+use super::output::print_event;
 use super::progress::HowFar;
 use crate::app;
 use crate::app::config::Config;
-use crate::control::Client;
+use crate::control::{self, Body, Client, ClientError};
 use crate::log::LogConfig;
 
 /// # Errors
@@ -30,19 +31,18 @@ pub fn runtime() -> Result<Runtime, CommandError> {
 pub fn with_running(
     cache_dir: &Path,
     without: &str,
-    work: impl AsyncFnOnce(&Client) -> Result<u8, CommandError>,
-) -> Result<u8, CommandError> {
+    work: impl AsyncFnOnce(&Client) -> CommandResult,
+) -> CommandResult {
     runtime()?.block_on(async {
-        match Client::connect(cache_dir).await {
-            Ok(client) => work(&client).await,
-            Err(error) => {
-                let place = cache_dir.display();
-                let hint = "is it another folder (--config, --cache-dir)?";
-                Err(CommandError::Refused(format!(
-                    "no daemon answers for {place}: {without}; {hint} ({error})"
-                )))
-            }
-        }
+        let error = match Client::connect(cache_dir).await {
+            Ok(client) => return work(&client).await,
+            Err(error) => error,
+        };
+        let place = cache_dir.display();
+        let hint = "is it another folder (--config, --cache-dir)?";
+        Err(CommandError::Refused(format!(
+            "no daemon answers for {place}: {without}; {hint} ({error})"
+        )))
     })
 }
 
@@ -56,14 +56,14 @@ pub enum CtrlC {
 }
 
 /// Ctrl-C and SIGTERM, which end no process by themselves while this is there.
-struct Interruption {
+pub struct Interruption {
     ctrl_c: CtrlC,
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interruption {
-    fn listen(ctrl_c: CtrlC) -> std::io::Result<Self> {
+    pub fn listen(ctrl_c: CtrlC) -> std::io::Result<Self> {
         Ok(Self {
             ctrl_c,
             interrupt: signal(SignalKind::interrupt())?,
@@ -71,7 +71,7 @@ impl Interruption {
         })
     }
 
-    async fn comes(&mut self) {
+    pub async fn comes(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv(), if self.ctrl_c == CtrlC::EndsCommand => {}
             _ = self.terminate.recv() => {}
@@ -87,8 +87,8 @@ impl Interruption {
 pub fn with_daemon(
     config: &Config,
     ctrl_c: CtrlC,
-    work: impl AsyncFnOnce(&Client, &HowFar) -> Result<u8, CommandError>,
-) -> Result<u8, CommandError> {
+    work: impl AsyncFnOnce(&Client, &HowFar) -> CommandResult,
+) -> CommandResult {
     // Of the daemon's own log only what a person at a terminal has to know.
     let log = LogConfig {
         level: "warn".to_owned(),
@@ -116,6 +116,39 @@ pub fn with_daemon(
         }
         done
     })
+}
+
+/// Runs a command in the daemon, and prints each event of it.
+///
+/// # Errors
+/// When the daemon does not carry it out, or standard output does not take an event.
+pub async fn print_events<C: control::Command>(
+    client: &Client,
+    command: &C,
+    json: bool,
+    in_words: impl Fn(&C::Event) -> String,
+) -> CommandResult {
+    let mut events = client.run(command).await?;
+    while let Some(event) = events.next().await? {
+        print_event(&event, json, &in_words)?;
+    }
+    Ok(0)
+}
+
+/// Delivers a body; gives the last event, which says what came of it.
+///
+/// # Errors
+/// When the daemon does not take it.
+pub async fn deliver<C: control::Command>(
+    client: &Client,
+    body: Body,
+) -> Result<Option<C::Event>, ClientError> {
+    let mut events = client.deliver::<C>(body).await?;
+    let mut last = None;
+    while let Some(event) = events.next().await? {
+        last = Some(event);
+    }
+    Ok(last)
 }
 
 /// Each client takes a socket and often a file: as many as the system lets us have.

@@ -1,9 +1,9 @@
 //! `larder doctor`: what is wrong, or will be, each with what to do about it.
 //!
 //! Measures by the same code by which the daemon works; upstreams are asked side by side, and
-//! nobody is waited for longer than a few seconds at a time. Owns the order of what is told. Must
-//! not judge: the verdicts are pure functions in files of their own. Shows no credential and no
-//! signed link.
+//! none is waited for longer than a few seconds at a time. Owns the order of what is told. Must not
+//! judge: the verdicts are pure functions in files of their own. Shows no credential and no signed
+//! link.
 
 mod beginning;
 mod certificate;
@@ -16,6 +16,7 @@ mod machine;
 mod peers;
 mod secret_segment;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::daemon::runtime;
-use super::error::CommandError;
+use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
 use super::output::{print, print_event};
 use crate::app::{self, DoctorInput, Transports};
@@ -36,31 +37,26 @@ use finding::{Finding, Verdict};
 pub struct DoctorArguments {
     /// A project in GitLab, by number or path, whose package registry is looked at as well.
     #[arg(long, value_name = "ID")]
-    pub project: Option<String>,
+    project: Option<String>,
     /// The token to ask GitLab with; without it, that of `gitlab.token_file`, or none.
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<std::path::PathBuf>,
+    token_file: Option<std::path::PathBuf>,
     /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
     /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
-    pub user: Option<String>,
+    user: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-impl DoctorArguments {
-    fn project(&self) -> Result<Option<Scope>, String> {
-        let Some(id) = &self.project else {
-            return Ok(None);
-        };
-        let named = if id.starts_with("projects/") {
-            id.clone()
-        } else {
-            format!("projects/{id}")
-        };
-        let fault = || format!("\"{id}\" is no project: 42, acme/widgets or acme%2Fwidgets");
-        Scope::named(&named).map(Some).ok_or_else(fault)
+fn project(id: &str) -> Result<Scope, CommandError> {
+    let number = id.strip_prefix("projects/").unwrap_or(id);
+    match Scope::named(&format!("projects/{number}")) {
+        Some(scope) => Ok(scope),
+        None => Err(CommandError::Usage(format!(
+            "\"{id}\" is no project: 42, acme/widgets or acme%2Fwidgets"
+        ))),
     }
 }
 
@@ -68,10 +64,13 @@ impl DoctorArguments {
 ///
 /// # Errors
 /// What is wrong with the arguments, or that standard output does not take the findings.
-pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config();
     let credential = credential(&arguments.user, &arguments.token_file)?;
-    let project = arguments.project().map_err(CommandError::Usage)?;
+    let project = match &arguments.project {
+        Some(id) => Some(project(id)?),
+        None => None,
+    };
     let input = match config {
         Ok(config) => app::doctor_input(&config, credential).map_err(|why| why.to_string()),
         Err(CommandError::Config(faults)) => Err(faults),
@@ -104,17 +103,7 @@ impl Findings {
         Ok(())
     }
 
-    fn print_all(
-        &mut self,
-        findings: impl IntoIterator<Item = Finding>,
-    ) -> Result<(), CommandError> {
-        for finding in findings {
-            self.print(finding)?;
-        }
-        Ok(())
-    }
-
-    fn conclude(self) -> Result<u8, CommandError> {
+    fn conclude(self) -> CommandResult {
         let words = match self.worst {
             Verdict::Ok => "all is well\n",
             Verdict::Warning => "it works; see the warnings\n",
@@ -135,96 +124,94 @@ async fn examine(
     let readable = "it can be read, and so can the files it names";
     findings.print(Finding::ok("configuration", readable))?;
     let mut upstreams = start_upstreams(input, project);
-    findings.print_all(folder(input).await)?;
-    findings.print(machine::judge_open_files(
-        machine::open_files(),
-        input.connections,
-    ))?;
-    findings.print(machine::judge_memory(
-        machine::memory_limit(),
-        input.page_memory,
-    ))?;
+    for finding in folder(input).await {
+        findings.print(finding)?;
+    }
+    let open_files = machine::open_files();
+    findings.print(machine::judge_open_files(open_files, input.connections))?;
+    let memory = machine::memory_limit();
+    findings.print(machine::judge_memory(memory, input.page_memory))?;
     if let Some(dates) = input.certificate {
         findings.print(certificate::judge(dates, clock::wall()))?;
     }
-    findings.print_all(daemon::examine(&input.context, input.limit).await)?;
+    for finding in daemon::examine(&input.context, input.limit).await {
+        findings.print(finding)?;
+    }
     if input.context.offline {
         findings.print(Finding::ok("upstreams", "offline: no upstream is asked"))?;
     }
     // In the order of the configuration, however they came.
-    let mut examined = Vec::new();
+    let mut examined = BTreeMap::new();
     while let Some(done) = upstreams.join_next().await {
-        examined.extend(done.ok());
+        examined.extend(done);
     }
-    examined.sort_by_key(|(at, _)| *at);
-    for (_, found) in examined {
-        findings.print_all(found)?;
+    for (section, found) in examined.into_values() {
+        for finding in found {
+            findings.print(finding.of(&section))?;
+        }
     }
     Ok(())
 }
 
-/// All upstreams at once, because each may have to be waited for.
-fn start_upstreams(input: &DoctorInput, project: Option<Scope>) -> JoinSet<(usize, Vec<Finding>)> {
-    let mut peers = JoinSet::new();
+/// All upstreams at once, because each may have to be waited for; each by its place and its section
+/// in the configuration.
+fn start_upstreams(
+    input: &DoctorInput,
+    project: Option<Scope>,
+) -> JoinSet<(usize, (String, Vec<Finding>))> {
+    let mut examining = JoinSet::new();
     let Some(Transports { gitlab, mirrors }) = &input.transports else {
-        return peers;
+        return examining;
     };
-    let upstream = &input.upstream;
-    let limit = input.limit;
+    let prober = peers::Prober {
+        upstream: Arc::clone(&input.upstream),
+        limit: input.limit,
+    };
     let gitlab = peers::GitLabCheck {
-        upstream: Arc::clone(upstream),
+        prober: prober.clone(),
         url: input.context.bases.asked().version_url(),
         way: gitlab.clone(),
         credential: input.credential.clone(),
         project,
-        limit,
     };
-    peers.spawn(async move { (0, gitlab.examine().await) });
+    examining.spawn(async move { (0, ("gitlab".to_owned(), gitlab.examine().await)) });
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
+        let section = format!("mirrors.{}", base.scope());
         let mirror = peers::MirrorCheck {
-            upstream: Arc::clone(upstream),
+            prober: prober.clone(),
             base: base.clone(),
             way: way.clone(),
-            limit,
+            section: section.clone(),
         };
-        peers.spawn(async move { (at + 1, mirror.examine().await) });
+        examining.spawn(async move { (at + 1, (section, mirror.examine().await)) });
     }
-    peers
+    examining
 }
 
 async fn folder(input: &DoctorInput) -> Vec<Finding> {
     let dir = input.context.cache_dir.clone();
     let look = tokio::task::spawn_blocking(move || {
-        let taken = Peek::at(&dir)
-            .and_then(|peek| peek.taken().ok())
-            .unwrap_or_default();
+        let taken = match Peek::at(&dir) {
+            Some(peek) => peek.taken().unwrap_or_default(),
+            None => 0,
+        };
         FolderFacts::find(&dir).map(|facts| (facts, taken))
     });
-    let dir = &input.context.cache_dir;
-    match timeout(input.limit, look).await {
+    let (found, advice) = match timeout(input.limit, look).await {
         Ok(Ok(Ok((facts, taken)))) => {
+            let dir = &input.context.cache_dir;
             let user = rustix::process::geteuid().as_raw();
-            folder::judge(&facts, dir, input.cache_size, taken, user)
+            return folder::judge(&facts, dir, input.cache_size, taken, user);
         }
-        Ok(Ok(Err(why))) => {
-            vec![Finding::problem(
-                "cache folder",
-                why,
-                "set another cache_dir, or let this user look into it",
-            )]
-        }
-        Ok(Err(_)) => vec![Finding::problem(
-            "cache folder",
-            "it could not be looked at",
-            "run it again",
-        )],
-        Err(_) => vec![Finding::problem(
-            "cache folder",
+        Ok(Ok(Err(why))) => (why, "set another cache_dir, or let this user look into it"),
+        Ok(Err(_)) => ("it could not be looked at".to_owned(), "run it again"),
+        Err(_) => (
             format!(
                 "the disk did nothing for {}",
                 humantime::format_duration(input.limit)
             ),
             "the disk or the share below it hangs: look at the kernel's log",
-        )],
-    }
+        ),
+    };
+    vec![Finding::problem("cache folder", found, advice)]
 }

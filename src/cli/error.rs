@@ -5,6 +5,8 @@
 use std::fmt::Display;
 use std::io;
 
+use crate::airgap::SignatureError;
+use crate::airgap::bundle::{BundleError, PartError};
 use crate::app::StartError;
 use crate::control::ClientError;
 
@@ -21,6 +23,9 @@ const BAD_CONFIG: u8 = 78;
 /// Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
+/// The exit code of a command that came to its end.
+pub type CommandResult = Result<u8, CommandError>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error(transparent)]
@@ -29,6 +34,12 @@ pub enum CommandError {
     Start(#[from] StartError),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Parts(#[from] PartError),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// The answer is no, and why.
     #[error("{0}")]
     Refused(String),
@@ -55,13 +66,21 @@ impl CommandError {
         Self::Refused(why.to_string())
     }
 
+    /// Of a command that fails only by what the arguments name.
+    pub fn of_arguments(why: ClientError) -> Self {
+        match why {
+            ClientError::Failed(why) => Self::Usage(why),
+            why => why.into(),
+        }
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => BAD_USAGE,
             Self::Config(_) => BAD_CONFIG,
             Self::Start(why) if why.is_config() => BAD_CONFIG,
             Self::Interrupted(_) => INTERRUPTED,
-            Self::Client(_) | Self::Start(_) | Self::Output(_) | Self::Refused(_) => NO,
+            _ => NO,
         }
     }
 }

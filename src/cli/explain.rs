@@ -16,35 +16,34 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::daemon::runtime;
-use super::error::CommandError;
-use super::invocation::{Invocation, context, credential};
+use super::error::{CommandError, CommandResult};
+use super::invocation::{Invocation, credential};
 use super::output::print_event;
 use crate::access::Credential;
-use crate::app::CommandContext;
-use crate::app::address::{self, Address, Given};
-use crate::registry::{MirrorBase, Route, RouteError};
-use crate::server::Refusal;
+use crate::app::address::{Address, Given};
+use crate::app::{CommandContext, command_context};
+use crate::registry::Route;
 use crate::simple::Format;
 use crate::store::Peek;
-use explanation::{Explanation, Verdict};
+use explanation::Explanation;
 
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
     /// An address of larder's, or of the GitLab or a mirror that it stands in front of.
-    pub url: String,
+    url: String,
     /// The token to ask a running daemon with. Without it, it is asked without a credential.
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
     /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
-    pub user: Option<String>,
+    user: Option<String>,
     /// The format in which a client would want a page.
     #[arg(long, value_enum, default_value_t = PageFormat::Json)]
-    pub format: PageFormat,
+    format: PageFormat,
     /// Print one line of JSON.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Where the daemon listens.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
@@ -59,22 +58,12 @@ pub enum PageFormat {
     Json,
 }
 
-impl From<PageFormat> for Format {
-    fn from(format: PageFormat) -> Self {
-        match format {
-            PageFormat::Html => Self::Html,
-            PageFormat::Json => Self::Json,
-        }
-    }
-}
-
 /// Explains how an address is answered: 0 for a yes, 1 for a no.
 ///
 /// # Errors
 /// A sentence, when what was given is no address.
-pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    let config = invocation.config()?;
-    let context = context(&config)?;
+pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> CommandResult {
+    let context = command_context(&invocation.config()?)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
     let explanation = runtime()?.block_on(explain(arguments, &context, &credential))?;
     print_event(&explanation, arguments.json, ToString::to_string)?;
@@ -86,14 +75,13 @@ async fn explain(
     context: &CommandContext,
     credential: &Credential,
 ) -> Result<Explanation, CommandError> {
-    let bases: Vec<MirrorBase> = context
-        .mirrors
-        .iter()
-        .map(|(base, _)| base.clone())
-        .collect();
-    let address = address::read(&arguments.url, &context.bases, &bases, &context.path_prefix)
+    let address = context
+        .address(&arguments.url)
         .map_err(|why| CommandError::Usage(format!("\"{}\" is {why}", shown(&arguments.url))))?;
-    let format = arguments.format.into();
+    let format = match arguments.format {
+        PageFormat::Html => Format::Html,
+        PageFormat::Json => Format::Json,
+    };
     let mut explanation = conclude(&address, format, context);
     if let Ok(route) = &address.route
         && !matches!(route, Route::Upload { .. })
@@ -112,51 +100,40 @@ async fn explain(
     Ok(explanation)
 }
 
-/// What can be told without asking anybody.
+/// What can be told without asking a daemon or an upstream.
 fn conclude(address: &Address, format: Format, context: &CommandContext) -> Explanation {
     let mut explanation = Explanation {
         address: address.path.clone(),
-        route: address.route.as_ref().map_or("none", Route::word),
-        what: String::new(),
+        route: "none",
+        what: "nothing that larder serves".to_owned(),
         notes: notes(address),
-        right: None,
-        upstream: None,
-        asked_as: None,
-        rules: Vec::new(),
-        stored: Vec::new(),
-        verdict: Verdict::Depends,
-        why: String::new(),
-        daemon: None,
-        no_daemon: None,
-    };
-    let unknown = |route: &Route| {
-        route
-            .scope()
-            .filter(|scope| scope.is_mirror() && context.mirror(scope).is_none())
-            .cloned()
+        ..Explanation::default()
     };
     let route = match &address.route {
         Ok(route) => route,
         Err(why) => {
-            explanation.what = "nothing that larder serves".to_owned();
-            explanation.deny(refused(why));
+            explanation.refuse(why.clone());
             return explanation;
         }
     };
+    explanation.route = route.word();
     let peek = Peek::at(&context.cache_dir);
     if peek.is_none() {
+        let folder = context.cache_dir.display();
         explanation
             .stored
-            .push(format!("{} is not there yet", context.cache_dir.display()));
+            .push(format!("{folder} is not there yet"));
     }
     if context.offline {
         offline::explain(&mut explanation, route, context, peek.as_ref());
         return explanation;
     }
-    if let Some(mirror) = unknown(route) {
-        explanation.what = "nothing that larder serves".to_owned();
+    if let Some(scope) = route.scope()
+        && scope.is_mirror()
+        && context.mirror(scope).is_none()
+    {
         explanation.deny(format!(
-            "there is no [mirrors.{mirror}] in the configuration (404)"
+            "there is no [mirrors.{scope}] in the configuration (404)"
         ));
         return explanation;
     }
@@ -168,23 +145,18 @@ fn conclude(address: &Address, format: Format, context: &CommandContext) -> Expl
 }
 
 fn notes(address: &Address) -> Vec<String> {
-    let whose = match &address.given {
-        Given::Larder => None,
-        Given::GitLab => Some("GitLab's URL; larder serves it under this path".to_owned()),
-        Given::Mirror(name) => Some(format!(
-            "the mirror {name}'s URL; larder serves it under this path"
-        )),
-    };
-    let credential = "the credential in the URL was left out: give it with --token-file";
-    whose
-        .into_iter()
-        .chain(address.had_credential.then(|| credential.to_owned()))
-        .collect()
-}
-
-fn refused(why: &RouteError) -> String {
-    let status = Refusal::from(why.clone()).status();
-    format!("{why} ({})", status.as_u16())
+    let mut notes = Vec::new();
+    let served = "larder serves it under this path";
+    match &address.given {
+        Given::Larder => {}
+        Given::GitLab => notes.push(format!("GitLab's URL; {served}")),
+        Given::Mirror(name) => notes.push(format!("the mirror {name}'s URL; {served}")),
+    }
+    if address.had_credential {
+        let note = "the credential in the URL was left out: give it with --token-file";
+        notes.push(note.to_owned());
+    }
+    notes
 }
 
 /// What was given, without what may be a password or a token in it.

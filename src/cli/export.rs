@@ -23,16 +23,14 @@ use serde::Serialize;
 
 use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::{event_text, print};
-use super::progress::{HowFar, bar};
+use super::progress::bar;
+use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::bundle::{
-    self, BundleError, BundlePlan, BundleReader, BundleWriter, Item, Manifest, PageLine, PartError,
-    items,
+    self, BundleError, BundlePlan, BundleReader, BundleWriter, Item, Manifest, PageLine, items,
 };
-use crate::airgap::{CONTENT, Export, Exported, SignatureError, sign};
-use crate::control::{Client, ClientError, empty, post};
+use crate::airgap::{CONTENT, Export, Exported, sign};
+use crate::control::{Amount, Client, ClientError, empty, post};
 use crate::values::byte_size::in_units;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -44,42 +42,22 @@ const STREAM: &str = "-";
 pub struct ExportArguments {
     /// The bundle to write; `-` is standard output.
     #[arg(value_name = "FILE")]
-    pub bundle: PathBuf,
+    bundle: PathBuf,
     /// Only the files of this set.
     #[arg(long, value_name = "NAME")]
-    pub set: Option<String>,
+    set: Option<String>,
     /// Leave out what an earlier bundle has: that bundle, one of its parts, or its manifest.jsonl.
     #[arg(long, value_name = "BUNDLE")]
-    pub since: Option<PathBuf>,
+    since: Option<PathBuf>,
     /// Write parts of at most this size, such as 4GiB: FILE.001, FILE.002, …
     #[arg(long, value_name = "SIZE")]
-    pub split: Option<ByteSize>,
+    split: Option<ByteSize>,
     /// Sign with this private key, or with the public key of one that an agent holds.
     #[arg(long, value_name = "KEY")]
-    pub sign: Option<PathBuf>,
+    sign: Option<PathBuf>,
     /// Print a line of JSON for each file that was written.
     #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ExportFailure {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    #[error(transparent)]
-    Parts(#[from] PartError),
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-    #[error("there is nothing to export: no file is held; fetch some first, as with larder warm")]
-    Nothing,
-    #[error(
-        "{name} (sha256 {sha256}) was damaged or is gone: nothing was written. Fetch it again, then export again"
-    )]
-    Damaged { name: String, sha256: Digest },
-    #[error("cannot read or write {path}: {why}")]
-    File { path: String, why: io::Error },
+    json: bool,
 }
 
 /// What was written; a line of JSON.
@@ -92,128 +70,102 @@ struct WrittenPart {
     parts: u32,
     files: usize,
     pages: usize,
-    blobs: usize,
+    blobs: u64,
     blob_bytes: u64,
     bytes: u64,
 }
 
-impl ExportArguments {
-    fn check(&self) -> Result<(), CommandError> {
-        if self.streams() && self.split.is_some() {
-            return Err(CommandError::usage(
-                "--split writes several files: name one instead of -",
-            ));
-        }
-        Ok(())
-    }
-
-    fn streams(&self) -> bool {
-        self.bundle == Path::new(STREAM)
-    }
-}
-
+/// Writes the bundle, and says what was written.
+///
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    arguments.check()?;
-    with_daemon(
-        &invocation.config()?,
-        CtrlC::EndsCommand,
-        async |client, how_far| export(arguments, client, how_far).await,
-    )
-}
-
-/// Writes the bundle, and says what was written.
-async fn export(
-    arguments: &ExportArguments,
-    client: &Client,
-    how_far: &HowFar,
-) -> Result<u8, CommandError> {
-    how_far.note(if arguments.streams() {
-        "the bundle is cut"
-    } else {
-        "nothing was written"
-    });
-    let written = write(arguments, client)
-        .await
-        .map_err(|why| CommandError::Refused(why.to_string()))?;
-    for written in &written {
-        let text = event_text(written, arguments.json, in_words)?;
-        if arguments.streams() {
-            // Nobody is left to be told if this fails.
-            let _ = io::stderr().write_all(text.as_bytes());
-        } else {
-            print(&text)?;
-        }
+pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> CommandResult {
+    let streams = arguments.bundle == Path::new(STREAM);
+    if streams && arguments.split.is_some() {
+        return Err(CommandError::usage(
+            "--split writes several files: name one instead of -",
+        ));
     }
-    Ok(0)
+    let config = invocation.config()?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
+        how_far.note(if streams {
+            "the bundle is cut"
+        } else {
+            "nothing was written"
+        });
+        for written in write(arguments, client).await? {
+            let text = event_text(&written, arguments.json, in_words)?;
+            if streams {
+                // Nothing is left to tell it by if this fails.
+                let _ = io::stderr().write_all(text.as_bytes());
+            } else {
+                print(&text)?;
+            }
+        }
+        Ok(0)
+    })
 }
 
 async fn write(
     arguments: &ExportArguments,
     client: &Client,
-) -> Result<Vec<WrittenPart>, ExportFailure> {
+) -> Result<Vec<WrittenPart>, CommandError> {
     let (mut manifest, pages) = ask(arguments, client).await?;
-    let base = arguments.since.as_deref().map(read_base).transpose()?;
-    let old: HashSet<Digest> = base
-        .iter()
-        .flat_map(|base| base.1.blobs())
-        .map(|blob| blob.sha256)
-        .collect();
-    let new: Vec<(Digest, u64)> = manifest
-        .blobs()
-        .iter()
-        .map(|blob| (blob.sha256, blob.size))
-        .collect();
-    let new: Vec<(Digest, u64)> = new
-        .into_iter()
-        .filter(|(blob, _)| !old.contains(blob))
-        .collect();
-    let sizes: Vec<u64> = new.iter().map(|(_, size)| *size).collect();
+    let mut base_id = None;
+    let mut old = HashSet::new();
+    if let Some(path) = &arguments.since {
+        let (id, base) = read_base(path)?;
+        base_id = Some(id);
+        old.extend(base.blobs().iter().map(|blob| blob.sha256));
+    }
+    let mut new = Vec::new();
+    let mut sizes = Vec::new();
+    for blob in manifest.blobs() {
+        if !old.contains(&blob.sha256) {
+            new.push(blob.sha256);
+            sizes.push(blob.size);
+        }
+    }
     let limit = arguments.split.map(|size| size.as_u64());
     let (parts, count) = bundle::assign(&sizes, BundlePlan::overhead(&manifest)?, limit)?;
-    let places: HashMap<Digest, u32> = new.iter().map(|(blob, _)| *blob).zip(parts).collect();
+    let places: HashMap<Digest, u32> = new.into_iter().zip(parts).collect();
     manifest.place(|blob| places.get(&blob.sha256).copied());
 
     let created = humantime::format_rfc3339_seconds(clock::wall()).to_string();
-    let plan = BundlePlan::new(
-        manifest,
-        count,
-        base.map(|(id, _)| id),
-        arguments.set.clone(),
-        created,
-    )?;
+    let plan = BundlePlan::new(manifest, count, base_id, arguments.set.clone(), created)?;
     let bar = bar(sizes.iter().sum(), arguments.json);
     let carrier = Carrier {
+        arguments,
         client,
         plan: &plan,
         pages: &pages,
         bar: &bar,
     };
     let mut written = Vec::new();
+    let mut places = Vec::new();
     for number in 1..=count {
-        written.push(carrier.part(arguments, number).await?);
+        let (part, place) = carrier.part(number).await?;
+        written.push(part);
+        places.extend(place);
     }
     bar.finish_and_clear();
     // Only now: a bundle of which a part is missing is none.
-    for (_, place) in &written {
-        place.as_ref().map_or(Ok(()), OutputFile::show)?;
+    for place in &places {
+        place.show()?;
     }
-    Ok(written.into_iter().map(|(written, _)| written).collect())
+    Ok(written)
 }
 
 /// What there is, as the manifest of a bundle, and the pages by digest.
 async fn ask(
     arguments: &ExportArguments,
     client: &Client,
-) -> Result<(Manifest, HashMap<Digest, String>), ExportFailure> {
-    let mut events = client
-        .run(&Export {
-            set: arguments.set.clone(),
-        })
-        .await?;
+) -> Result<(Manifest, HashMap<Digest, String>), CommandError> {
+    let set = arguments.set.clone();
+    let mut events = client.run(&Export { set }).await?;
     let mut files = Vec::new();
-    let mut pages = Vec::<(PageLine, String)>::new();
+    let mut pages = Vec::new();
+    let mut bodies: Vec<String> = Vec::new();
     while let Some(event) = events.next().await? {
         match event {
             Exported::Page {
@@ -221,17 +173,17 @@ async fn ask(
                 project,
                 address,
             } => {
-                let line = PageLine {
+                pages.push(PageLine {
                     scope,
                     project,
                     address,
                     sha256: Digest::of(b""),
                     size: 0,
-                };
-                pages.push((line, String::new()));
+                });
+                bodies.push(String::new());
             }
             Exported::Body(piece) => {
-                if let Some((_, body)) = pages.last_mut() {
+                if let Some(body) = bodies.last_mut() {
                     body.push_str(&piece);
                 }
             }
@@ -239,28 +191,27 @@ async fn ask(
         }
     }
     if files.is_empty() {
-        return Err(ExportFailure::Nothing);
+        return Err(CommandError::refused(
+            "there is nothing to export: no file is held; fetch some first, as with larder warm",
+        ));
     }
-    let mut bodies = HashMap::new();
-    let lines = pages.into_iter().map(|(line, body)| {
-        let line = PageLine {
-            sha256: Digest::of(body.as_bytes()),
-            size: body.len() as u64,
-            ..line
-        };
-        bodies.insert(line.sha256, body);
-        line
-    });
-    let manifest = Manifest::new(files, lines.collect())?;
-    Ok((manifest, bodies))
+    let mut by_digest = HashMap::new();
+    for (page, body) in pages.iter_mut().zip(bodies) {
+        page.sha256 = Digest::of(body.as_bytes());
+        page.size = body.len() as u64;
+        by_digest.insert(page.sha256, body);
+    }
+    Ok((Manifest::new(files, pages)?, by_digest))
+}
+
+fn unusable(path: &Path, why: &io::Error) -> CommandError {
+    let path = path.display();
+    CommandError::Refused(format!("cannot read or write {path}: {why}"))
 }
 
 /// The id and the manifest of an earlier bundle.
-fn read_base(path: &Path) -> Result<(Digest, Manifest), ExportFailure> {
-    let failed = |why| ExportFailure::File {
-        path: path.display().to_string(),
-        why,
-    };
+fn read_base(path: &Path) -> Result<(Digest, Manifest), CommandError> {
+    let failed = |why| unusable(path, &why);
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let mut first = [0; 1];
     file.read_exact(&mut first).map_err(failed)?;
@@ -275,6 +226,7 @@ fn read_base(path: &Path) -> Result<(Digest, Manifest), ExportFailure> {
 }
 
 struct Carrier<'a> {
+    arguments: &'a ExportArguments,
     client: &'a Client,
     plan: &'a BundlePlan,
     pages: &'a HashMap<Digest, String>,
@@ -282,110 +234,91 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    async fn part(
-        &self,
-        arguments: &ExportArguments,
-        number: u32,
-    ) -> Result<(WrittenPart, Option<OutputFile>), ExportFailure> {
+    async fn part(&self, number: u32) -> Result<(WrittenPart, Option<OutputFile>), CommandError> {
         let front = self.plan.front(number)?;
-        let signature = arguments
-            .sign
-            .as_deref()
-            .map(|key| sign(front.sums(), key))
-            .transpose()?;
-        let place = (!arguments.streams())
-            .then(|| OutputFile::of(&arguments.bundle, arguments.split.map(|_| number)));
-        let out: Box<dyn Write + Send> = match &place {
-            Some(place) => Box::new(place.begin()?),
-            None => Box::new(io::stdout()),
+        let signature = match &self.arguments.sign {
+            Some(key) => Some(sign(front.sums(), key)?),
+            None => None,
         };
+        let bundle = &self.arguments.bundle;
+        let mut file = STREAM.to_owned();
+        let mut place = None;
+        let mut inner: Box<dyn Write + Send> = Box::new(io::stdout());
+        if bundle != Path::new(STREAM) {
+            let named = OutputFile::of(bundle, self.arguments.split.map(|_| number));
+            file = named.name.display().to_string();
+            inner = Box::new(named.begin()?);
+            place = Some(named);
+        }
         let out = Counted {
-            inner: BufWriter::new(out),
+            inner: BufWriter::new(inner),
             bytes: 0,
         };
         let mut writer = BundleWriter::begin(out, self.plan, &front, signature.as_deref())?;
-        let mut blobs = 0;
-        let mut blob_bytes = 0;
-        for item in items(self.plan.manifest(), Some(number)) {
-            if !item.is_page() {
-                (blobs, blob_bytes) = (blobs + 1, blob_bytes + item.size());
-            }
-            self.item(&mut writer, item).await?;
-        }
-        let out = writer.finish()?;
         let manifest = self.plan.manifest();
+        let mut blobs = Amount::default();
+        for item in items(manifest, Some(number)) {
+            if item.is_page() {
+                self.page(&mut writer, item)?;
+            } else {
+                blobs.add(item.size());
+                self.blob(&mut writer, item).await?;
+            }
+        }
         let written = WrittenPart {
-            file: place.as_ref().map_or_else(
-                || STREAM.to_owned(),
-                |place| place.name.display().to_string(),
-            ),
+            file,
             id: self.plan.id(),
             base: self.plan.base(),
             part: number,
             parts: self.plan.parts(),
             files: manifest.files().len(),
             pages: manifest.pages().len(),
-            blobs,
-            blob_bytes,
-            bytes: out.bytes,
+            blobs: blobs.count,
+            blob_bytes: blobs.bytes,
+            bytes: writer.finish()?.bytes,
         };
         Ok((written, place))
     }
 
-    async fn item(
+    fn page(&self, writer: &mut BundleWriter<Counted>, page: Item) -> Result<(), CommandError> {
+        let body = self.pages.get(&page.sha256());
+        writer.item(page)?;
+        writer.write(body.map(String::as_bytes).unwrap_or_default())?;
+        Ok(writer.end()?)
+    }
+
+    async fn blob(
         &self,
-        writer: &mut BundleWriter<impl Write>,
-        item: Item,
-    ) -> Result<(), ExportFailure> {
-        let sha256 = item.sha256();
-        writer.item(item.clone())?;
-        if item.is_page() {
-            writer.write(
-                self.pages
-                    .get(&sha256)
-                    .map(String::as_bytes)
-                    .unwrap_or_default(),
-            )?;
-            return Ok(writer.end()?);
-        }
+        writer: &mut BundleWriter<Counted>,
+        blob: Item,
+    ) -> Result<(), CommandError> {
+        let sha256 = blob.sha256();
         let damaged = || {
-            let name = self
-                .plan
-                .manifest()
-                .name_of(sha256)
-                .unwrap_or("a file")
-                .to_owned();
-            ExportFailure::Damaged { name, sha256 }
+            let name = self.plan.manifest().name_of(sha256).unwrap_or("a file");
+            CommandError::Refused(format!(
+                "{name} (sha256 {sha256}) was damaged or is gone: nothing was written. \
+                 Fetch it again, then export again"
+            ))
         };
-        let answer = self
-            .client
-            .granted(post(&format!("{CONTENT}{sha256}"), empty()))
-            .await;
-        // A body that is broken off soon takes the head of its answer with it.
-        let answer = answer.map_err(|why| match why {
-            ClientError::NoAnswer(_) => damaged(),
+        let or_damaged = |why| match why {
+            BundleError::Digest(_) => damaged(),
             why => why.into(),
-        });
-        let mut body = answer?.into_body();
+        };
+        writer.item(blob)?;
+        let request = post(&format!("{CONTENT}{sha256}"), empty());
+        let mut body = match self.client.granted(request).await {
+            Ok(answer) => answer.into_body(),
+            // A body that is broken off soon takes the head of its answer with it.
+            Err(ClientError::NoAnswer(_)) => return Err(damaged()),
+            Err(why) => return Err(why.into()),
+        };
         while let Some(frame) = body.frame().await {
-            let piece = frame
-                .map_err(|_| damaged())?
-                .into_data()
-                .unwrap_or_default();
-            writer
-                .write(&piece)
-                .map_err(|why| or_damaged(why, damaged))?;
+            let frame = frame.map_err(|_| damaged())?;
+            let piece = frame.into_data().unwrap_or_default();
+            writer.write(&piece).map_err(or_damaged)?;
             self.bar.inc(piece.len() as u64);
         }
-        writer.end().map_err(|why| or_damaged(why, damaged))
-    }
-}
-
-fn or_damaged(why: BundleError, damaged: impl FnOnce() -> ExportFailure) -> ExportFailure {
-    if matches!(why, BundleError::Digest(_)) {
-        damaged()
-    } else {
-        why.into()
+        writer.end().map_err(or_damaged)
     }
 }
 
@@ -409,22 +342,15 @@ impl OutputFile {
         }
     }
 
-    fn begin(&self) -> Result<File, ExportFailure> {
-        File::create(&self.partial).map_err(|why| Self::failed(&self.partial, why))
+    fn begin(&self) -> Result<File, CommandError> {
+        File::create(&self.partial).map_err(|why| unusable(&self.partial, &why))
     }
 
-    fn show(&self) -> Result<(), ExportFailure> {
+    fn show(&self) -> Result<(), CommandError> {
         let synced = File::open(&self.partial).and_then(|file| file.sync_all());
         synced
             .and_then(|()| fs::rename(&self.partial, &self.name))
-            .map_err(|why| Self::failed(&self.name, why))
-    }
-
-    fn failed(path: &Path, why: io::Error) -> ExportFailure {
-        ExportFailure::File {
-            path: path.display().to_string(),
-            why,
-        }
+            .map_err(|why| unusable(&self.name, &why))
     }
 }
 
@@ -435,12 +361,12 @@ impl Drop for OutputFile {
     }
 }
 
-struct Counted<W> {
-    inner: W,
+struct Counted {
+    inner: BufWriter<Box<dyn Write + Send>>,
     bytes: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.bytes += written as u64;
@@ -456,26 +382,27 @@ fn in_words(written: &WrittenPart) -> String {
     let WrittenPart {
         file,
         id,
+        base,
         part,
         parts,
         files,
         pages,
         blobs,
         blob_bytes,
-        ..
+        bytes: _,
     } = written;
     let which = if *parts > 1 {
         format!("part {part} of {parts}, ")
     } else {
         String::new()
     };
-    let since = written
-        .base
-        .map(|base| format!(", since bundle {base}"))
-        .unwrap_or_default();
+    let since = match base {
+        Some(base) => format!(", since bundle {base}"),
+        None => String::new(),
+    };
     let size = in_units(*blob_bytes);
     let files = counted(*files as u64, "file", "files");
     let pages = counted(*pages as u64, "page", "pages");
-    let blobs = counted(*blobs as u64, "blob", "blobs");
+    let blobs = counted(*blobs, "blob", "blobs");
     format!("{file}: {which}{files} on {pages}, {blobs} of {size} written{since}\n  id {id}\n")
 }

@@ -4,26 +4,25 @@
 //! free connection, and no proxy variable leads it astray. With `--url` an address is asked
 //! instead, as a client would. Must not know what being ready means.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Request, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::time::timeout;
 
 use super::daemon::runtime;
-use super::error::CommandError;
-use super::invocation::Invocation;
+use super::deadline::in_time;
 use super::output::print_event;
-use crate::control::{Client, empty};
+use super::{CommandError, CommandResult, Invocation};
+use crate::control::{Client, ClientError, empty};
 
-/// For everything together: who asks does it every few seconds.
+/// For everything together: a health check runs every few seconds.
 const LIMIT: Duration = Duration::from_secs(3);
 
 const READY: &str = "/-/health/ready";
@@ -36,10 +35,10 @@ pub struct HealthArguments {
     /// Query this address, such as `http://127.0.0.1:3141`, instead of the control socket in the
     /// cache folder.
     #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    url: Option<String>,
     /// Print one line of JSON.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 #[derive(serde::Serialize)]
@@ -49,43 +48,30 @@ struct HealthAnswer {
     says: String,
 }
 
+/// 0: ready, which it may be in a degraded way; 1: not, or no answer in time.
+///
 /// # Errors
 /// When the URL is none, or standard output does not take the answer.
-pub fn run(arguments: &HealthArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    // An address needs no folder.
-    let cache_dir = match &arguments.url {
-        Some(_) => PathBuf::new(),
-        None => invocation.cache_dir()?,
-    };
-    runtime()?.block_on(health(arguments, &cache_dir))
-}
-
-/// Prints what was answered. 0: ready, which it may be in a degraded way; 1: not, or no answer in
-/// time.
-async fn health(arguments: &HealthArguments, cache_dir: &Path) -> Result<u8, CommandError> {
-    let answer = async {
-        match &arguments.url {
-            Some(url) => over_http(&address(url).map_err(CommandError::Usage)?).await,
-            None => over_socket(cache_dir).await,
+pub fn run(arguments: &HealthArguments, invocation: &Invocation) -> CommandResult {
+    let asked = match &arguments.url {
+        Some(url) => {
+            let uri = address(url).map_err(CommandError::Usage)?;
+            runtime()?.block_on(in_time(LIMIT, over_http(uri)))
         }
-        .map_err(CommandError::Refused)
+        None => {
+            let cache_dir = invocation.cache_dir()?;
+            runtime()?.block_on(in_time(LIMIT, over_socket(&cache_dir)))
+        }
     };
-    let late = || {
-        Err(CommandError::Refused(format!(
-            "no answer within {}",
-            humantime::format_duration(LIMIT)
-        )))
-    };
-    let health = match timeout(LIMIT, answer).await.unwrap_or_else(|_| late()) {
+    let health = match asked {
         Ok((status, says)) => HealthAnswer {
             is_ready: status.is_success(),
             says,
         },
-        Err(CommandError::Refused(says)) => HealthAnswer {
+        Err(says) => HealthAnswer {
             is_ready: false,
             says,
         },
-        Err(why) => return Err(why),
     };
     print_event(&health, arguments.json, |health| {
         format!("{}\n", health.says)
@@ -96,61 +82,58 @@ async fn health(arguments: &HealthArguments, cache_dir: &Path) -> Result<u8, Com
 /// Where readiness is asked for at a URL.
 fn address(url: &str) -> Result<Uri, String> {
     let fault = || format!("\"{url}\" is not an address such as http://127.0.0.1:3141");
-    let below = url
-        .strip_prefix("http://")
-        .ok_or_else(|| match url.starts_with("https://") {
-            true => "over TLS the control socket is the way: leave --url out".to_owned(),
-            false => fault(),
-        })?;
+    if url.starts_with("https://") {
+        return Err("over TLS the control socket is the way: leave --url out".to_owned());
+    }
+    let below = url.strip_prefix("http://").ok_or_else(fault)?;
     let (host, path) = below.split_once('/').unwrap_or((below, ""));
-    let path = if path.is_empty() {
-        READY.trim_start_matches('/')
-    } else {
-        path
-    };
     if host.is_empty() {
         return Err(fault());
     }
-    let uri = format!("http://{host}/{path}");
+    let uri = if path.is_empty() {
+        format!("http://{host}{READY}")
+    } else {
+        url.to_owned()
+    };
     uri.parse().map_err(|_| fault())
 }
 
 async fn over_socket(cache_dir: &Path) -> Result<(StatusCode, String), String> {
-    let none = |why: String| format!("no daemon answers for {}: {why}", cache_dir.display());
     let client = Client::connect(cache_dir)
         .await
-        .map_err(|why| none(why.to_string()))?;
+        .map_err(|why| format!("no daemon answers for {}: {why}", cache_dir.display()))?;
+    readiness(&client).await.map_err(|why| why.to_string())
+}
+
+/// What a daemon says of its readiness.
+pub async fn readiness(client: &Client) -> Result<(StatusCode, String), ClientError> {
     let mut request = Request::new(empty());
     *request.uri_mut() = Uri::from_static(READY);
-    let answer = client.send(request).await.map_err(|why| why.to_string())?;
-    Ok(words(answer).await)
+    Ok(words(client.send(request).await?).await)
 }
 
 /// By itself: a proxy that the environment names is for other hosts.
-async fn over_http(uri: &Uri) -> Result<(StatusCode, String), String> {
+async fn over_http(uri: Uri) -> Result<(StatusCode, String), String> {
     let client =
         HttpClient::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(HttpConnector::new());
-    let answer = client
-        .get(uri.clone())
-        .await
-        .map_err(|why| match why.is_connect() {
-            true => format!("nothing listens at {uri}"),
-            false => why.to_string(),
-        })?;
-    Ok(words(answer).await)
+    match client.get(uri.clone()).await {
+        Ok(answer) => Ok(words(answer).await),
+        Err(why) if why.is_connect() => Err(format!("nothing listens at {uri}")),
+        Err(why) => Err(why.to_string()),
+    }
 }
 
-async fn words(answer: http::Response<Incoming>) -> (StatusCode, String) {
+async fn words(answer: Response<Incoming>) -> (StatusCode, String) {
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX)
-        .collect()
-        .await;
-    let text = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned());
-    let text = text
-        .ok()
-        .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| status.to_string());
-    (status, text)
+    let body = Limited::new(answer.into_body(), WORDS_BYTES_MAX).collect();
+    if let Ok(body) = body.await {
+        let bytes = body.to_bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.trim().is_empty() {
+            return (status, text.trim().to_owned());
+        }
+    }
+    (status, status.to_string())
 }
 
 #[cfg(test)]

@@ -22,13 +22,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::bytes::counted;
-use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::Invocation;
+use super::daemon::{CtrlC, deliver, with_daemon};
 use super::output::{print, print_event};
-use super::progress::{HowFar, bar};
+use super::progress::bar;
+use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::{Import, Imported};
-use crate::control::{Client, ClientError};
+use crate::control::Client;
 use crate::values::awaited_parts::drawn_together;
 use crate::values::byte_size::in_units;
 
@@ -44,26 +43,16 @@ const PIECES_MAX: usize = 8;
 pub struct ImportArguments {
     /// Bundles, or parts of one in any order; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
-    pub bundles: Vec<PathBuf>,
+    bundles: Vec<PathBuf>,
     /// Check everything, change nothing.
     #[arg(long, visible_alias = "dry-run")]
-    pub check: bool,
+    check: bool,
     /// Import a bundle that is not signed although keys are configured.
     #[arg(long)]
-    pub unsigned: bool,
+    unsigned: bool,
     /// Print a line of JSON for each bundle.
     #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ImportFailure {
-    #[error("{file}: refused, and nothing of it was taken: {why}")]
-    Refused { file: String, why: ClientError },
-    #[error("cannot read {file}: {why}")]
-    Read { file: String, why: io::Error },
-    #[error("{file}: the daemon said nothing of it")]
-    Silent { file: String },
+    json: bool,
 }
 
 #[derive(Serialize)]
@@ -74,118 +63,105 @@ struct ImportedBundle<'a> {
     imported: &'a Imported,
 }
 
-impl ImportArguments {
-    fn check(&self) -> Result<(), CommandError> {
-        let mut streams = 0;
-        for path in &self.bundles {
-            if path.as_path() == Path::new(STREAM) {
-                streams += 1;
-            } else if !path.exists() {
-                let path = path.display();
-                return Err(CommandError::Usage(format!(
-                    "cannot read {path}: there is no such file"
-                )));
-            }
-        }
-        if streams > 1 {
-            let fault = "standard input can be only one of the bundles";
-            return Err(CommandError::usage(fault));
-        }
-        Ok(())
-    }
-}
-
+/// Hands over one bundle after the other, and says what came of each.
+///
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &ImportArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    arguments.check()?;
-    with_daemon(
-        &invocation.config()?,
-        CtrlC::EndsCommand,
-        async |client, how_far| import(arguments, client, how_far).await,
-    )
-}
-
-/// Hands over one bundle after the other, and says what came of each.
-async fn import(
-    arguments: &ImportArguments,
-    client: &Client,
-    how_far: &HowFar,
-) -> Result<u8, CommandError> {
-    let mut last = None;
-    for (taken, path) in arguments.bundles.iter().enumerate() {
-        let file = path.display().to_string();
-        if !arguments.check {
-            let name = if path == Path::new(STREAM) {
-                "standard input"
-            } else {
-                &file
+pub fn run(arguments: &ImportArguments, invocation: &Invocation) -> CommandResult {
+    check(arguments).map_err(CommandError::Usage)?;
+    let config = invocation.config()?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
+        let mut awaited = None;
+        for (taken, path) in arguments.bundles.iter().enumerate() {
+            let file = path.display().to_string();
+            if !arguments.check {
+                let name = if path == Path::new(STREAM) {
+                    "standard input"
+                } else {
+                    &file
+                };
+                how_far.note(format!(
+                    "{name} was taken as a whole or not at all: import it again to be sure"
+                ));
+            }
+            let imported = match hand_over(arguments, path, client).await {
+                Ok(imported) => imported,
+                Err(why) if arguments.check => return Err(CommandError::Refused(why)),
+                Err(why) => return Err(CommandError::Refused(why + &staying(taken))),
             };
-            how_far.note(format!(
-                "{name} was taken as a whole or not at all: import it again to be sure"
-            ));
+            let line = ImportedBundle {
+                file: &file,
+                checked_only: arguments.check,
+                imported: &imported,
+            };
+            print_event(&line, arguments.json, in_words)?;
+            awaited = awaited_words(&imported);
         }
-        let imported = hand_over(arguments, path, client).await;
-        let imported =
-            imported.map_err(|why| refused(&why, if arguments.check { 0 } else { taken }))?;
-        let line = ImportedBundle {
-            file: &file,
-            checked_only: arguments.check,
-            imported: &imported,
-        };
-        print_event(&line, arguments.json, in_words)?;
-        last = Some(imported);
-    }
-    if let Some(Imported {
-        awaited_blobs: awaited @ 1..,
-        part,
-        awaited_parts,
-        ..
-    }) = last
-        && !arguments.json
-    {
-        print(&format!(
-            "{} to come with {} {} of {}; its pages become visible with the last\n",
-            counted(awaited, "blob is", "blobs are"),
-            if awaited_parts.len() == 1 {
-                "part"
-            } else {
-                "parts"
-            },
-            drawn_together(&awaited_parts),
-            part.of
-        ))?;
-    }
-    Ok(0)
+        if let Some(awaited) = awaited
+            && !arguments.json
+        {
+            print(&awaited)?;
+        }
+        Ok(0)
+    })
 }
 
-/// Why a bundle did not come in, and what of those before it did.
-fn refused(why: &ImportFailure, taken: usize) -> CommandError {
-    let stay = match taken {
+fn check(arguments: &ImportArguments) -> Result<(), String> {
+    let mut streams = 0;
+    for path in &arguments.bundles {
+        if path == Path::new(STREAM) {
+            streams += 1;
+        } else if !path.exists() {
+            let path = path.display();
+            return Err(format!("cannot read {path}: there is no such file"));
+        }
+    }
+    if streams > 1 {
+        return Err("standard input can be only one of the bundles".to_owned());
+    }
+    Ok(())
+}
+
+/// What is still to come of a bundle's parts.
+fn awaited_words(imported: &Imported) -> Option<String> {
+    if imported.awaited_blobs == 0 {
+        return None;
+    }
+    let blobs = counted(imported.awaited_blobs, "blob is", "blobs are");
+    let noun = match imported.awaited_parts.len() {
+        1 => "part",
+        _ => "parts",
+    };
+    let parts = drawn_together(&imported.awaited_parts);
+    let of = imported.part.of;
+    Some(format!(
+        "{blobs} to come with {noun} {parts} of {of}; its pages become visible with the last\n"
+    ))
+}
+
+/// What came in before a bundle that did not.
+fn staying(taken: usize) -> String {
+    match taken {
         0 => String::new(),
         1 => "\nThe bundle or part before it is in and stays".to_owned(),
-        taken => format!("\nThe {taken} bundles or parts before it are in and stay"),
-    };
-    CommandError::Refused(format!("{why}{stay}"))
+        _ => format!("\nThe {taken} bundles or parts before it are in and stay"),
+    }
 }
 
 async fn hand_over(
     arguments: &ImportArguments,
     path: &Path,
     client: &Client,
-) -> Result<Imported, ImportFailure> {
-    let file = path.display().to_string();
-    let unread = |why| ImportFailure::Read {
-        file: file.clone(),
-        why,
-    };
-    let (source, size): (Box<dyn Read + Send>, u64) = if path == Path::new(STREAM) {
-        (Box::new(io::stdin()), 0)
-    } else {
+) -> Result<Imported, String> {
+    let file = path.display();
+    let unread = |why: io::Error| format!("cannot read {file}: {why}");
+    let mut source: Box<dyn Read + Send> = Box::new(io::stdin());
+    let mut size = 0;
+    if path != Path::new(STREAM) {
         let opened = File::open(path).map_err(unread)?;
-        let size = opened.metadata().map_err(unread)?.len();
-        (Box::new(opened), size)
-    };
+        size = opened.metadata().map_err(unread)?.len();
+        source = Box::new(opened);
+    }
     let bar = bar(size, arguments.json || size == 0);
     let command = Import {
         check: arguments.check,
@@ -196,23 +172,14 @@ async fn hand_over(
     // A thread that reads a terminal or a pipe cannot be stopped; the process does not wait for it.
     let reading = bar.clone();
     std::thread::spawn(move || read_all(source, first, &sender, &reading));
-    let refused = |why| ImportFailure::Refused {
-        file: file.clone(),
-        why,
-    };
-    let mut events = client
-        .deliver::<Import>(Sent(pieces).boxed_unsync())
+    let imported = deliver::<Import>(client, Sent(pieces).boxed_unsync())
         .await
-        .map_err(refused)?;
-    let mut imported = None;
-    while let Some(event) = events.next().await.map_err(refused)? {
-        imported = Some(event);
-    }
+        .map_err(|why| format!("{file}: refused, and nothing of it was taken: {why}"))?;
     bar.finish_and_clear();
-    imported.ok_or(ImportFailure::Silent { file })
+    imported.ok_or_else(|| format!("{file}: the daemon said nothing of it"))
 }
 
-/// Sends the command's line and everything there is to read. Ends early when nobody takes it.
+/// Sends the command's line and everything there is to read. Ends early when the request has ended.
 fn read_all(
     mut source: impl Read,
     first: String,

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::error::CommandError;
 use super::output::remark;
 use crate::access::Credential;
+use crate::app;
 use crate::app::config::{Config, Overrides};
-use crate::app::{self, CommandContext};
 
 /// The configuration file and what the command line overrides of it.
 #[derive(Clone)]
@@ -50,12 +50,4 @@ pub fn credential(
     token_file: &Option<PathBuf>,
 ) -> Result<Credential, CommandError> {
     app::command_credential(user.as_deref(), token_file.as_deref()).map_err(CommandError::usage)
-}
-
-/// The configuration, understood as the daemon understands it.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn context(config: &Config) -> Result<CommandContext, CommandError> {
-    Ok(app::command_context(config)?)
 }

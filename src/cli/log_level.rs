@@ -5,10 +5,9 @@
 use clap::Args;
 
 use super::daemon::with_running;
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::print_event;
-use crate::control::{Client, ClientError, SetLogLevel};
+use super::{CommandError, CommandResult, Invocation};
+use crate::control::SetLogLevel;
 
 #[derive(Debug, Args)]
 pub struct LogLevelArguments {
@@ -16,36 +15,22 @@ pub struct LogLevelArguments {
     /// `info,larder::file=debug`. Without it the present one is printed. It lasts until the daemon
     /// ends, or reads a configuration whose level is another one than before.
     #[arg(value_name = "LEVEL")]
-    pub level: Option<String>,
+    level: Option<String>,
     /// Print one line of JSON.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// # Errors
 /// When no daemon answers, or it does not do it.
-pub fn run(arguments: &LogLevelArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(arguments: &LogLevelArguments, invocation: &Invocation) -> CommandResult {
     let without = "there is no log to change";
     with_running(&invocation.cache_dir()?, without, async |client| {
-        log_level(arguments, client).await
-    })
-}
-
-/// Asks the daemon, and says how its level is now.
-async fn log_level(arguments: &LogLevelArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client
-        .run(&SetLogLevel {
-            level: arguments.level.clone(),
-        })
-        .await?;
-    loop {
-        match events.next().await {
-            Ok(Some(now)) => {
-                print_event(&now, arguments.json, |now| format!("{}\n", now.level))?;
-            }
-            Ok(None) => return Ok(0),
-            Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
-            Err(why) => return Err(why.into()),
+        let level = arguments.level.clone();
+        let mut events = client.run(&SetLogLevel { level }).await?;
+        while let Some(now) = events.next().await.map_err(CommandError::of_arguments)? {
+            print_event(&now, arguments.json, |now| format!("{}\n", now.level))?;
         }
-    }
+        Ok(0)
+    })
 }

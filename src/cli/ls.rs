@@ -5,10 +5,9 @@
 use clap::Args;
 
 use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::{json_line, print};
-use crate::control::{Client, Listed, Ls};
+use super::{CommandResult, Invocation};
+use crate::control::{Listed, Ls};
 use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
@@ -16,42 +15,33 @@ pub struct LsArguments {
     /// A scope (`projects/42`, `groups/acme`, a mirror's name), or a glob over project names.
     /// Without it: everything.
     #[arg(value_name = "GLOB|SCOPE")]
-    pub what: Option<String>,
+    what: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &LsArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    with_daemon(
-        &invocation.config()?,
-        CtrlC::EndsCommand,
-        async |client, _| ls(arguments, client).await,
-    )
-}
-
-/// Asks the daemon, and says what it said, in order.
-async fn ls(arguments: &LsArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client
-        .run(&Ls {
-            what: arguments.what.clone(),
-        })
-        .await?;
-    let mut files = Vec::new();
-    while let Some(file) = events.next().await? {
-        files.push(file);
-    }
-    files.sort();
-    if arguments.json {
+pub fn run(arguments: &LsArguments, invocation: &Invocation) -> CommandResult {
+    let config = invocation.config()?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
+        let what = arguments.what.clone();
+        let mut events = client.run(&Ls { what }).await?;
+        let mut files = Vec::new();
+        while let Some(file) = events.next().await? {
+            files.push(file);
+        }
+        files.sort();
+        if !arguments.json {
+            print(&in_words(&files))?;
+            return Ok(0);
+        }
         for file in &files {
             print(&json_line(file)?)?;
         }
-    } else {
-        print(&in_words(&files))?;
-    }
-    Ok(0)
+        Ok(0)
+    })
 }
 
 fn in_words(files: &[Listed]) -> String {

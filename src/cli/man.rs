@@ -19,13 +19,13 @@ pub struct ManArguments {
     /// A folder that is there: the main page and one for each command are written into it. Without
     /// it the main page is printed.
     #[arg(value_name = "DIR")]
-    pub folder: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 /// Prints the main page of these definitions, or writes all pages.
 ///
 /// # Errors
-/// When nobody takes it, or the folder cannot be written.
+/// When standard output does not take it, or the folder cannot be written.
 pub fn run(arguments: &ManArguments, definitions: Command) -> io::Result<u8> {
     let whole = whole(definitions);
     match &arguments.folder {
@@ -42,11 +42,10 @@ pub fn run(arguments: &ManArguments, definitions: Command) -> io::Result<u8> {
 /// Every page, by the name of its file.
 fn pages(whole: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut pages = vec![("larder.1".to_owned(), main_page(whole)?)];
-    for command in whole
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set())
-    {
-        add(command, "larder", &mut pages)?;
+    for command in whole.get_subcommands() {
+        if !command.is_hide_set() {
+            add(command, "larder", &mut pages)?;
+        }
     }
     Ok(pages)
 }
@@ -54,8 +53,26 @@ fn pages(whole: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
 /// The page of a command, and those of its own commands.
 fn add(command: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
     let name = format!("{above}-{}", command.get_name());
+    pages.push((format!("{name}.1"), page(command, &name)?));
+    for below in command.get_subcommands() {
+        add(below, &name, pages)?;
+    }
+    Ok(())
+}
+
+fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
+    let mut text = page(whole, "larder")?;
+    text.extend_from_slice(MORE.as_bytes());
+    Ok(text)
+}
+
+fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
+    let version = env!("CARGO_PKG_VERSION");
+    let title = name.to_uppercase();
+    // Written here, because the library leaves an empty date out, and all behind it moves up.
+    let title = format!(".TH \"{title}\" 1 \"\" \"larder {version}\" \"larder\"\n");
+    let mut text = title.into_bytes();
     let page = Man::new(command.clone());
-    let mut text = title(&name);
     page.render_name_section(&mut text)?;
     page.render_synopsis_section(&mut text)?;
     page.render_description_section(&mut text)?;
@@ -63,32 +80,7 @@ fn add(command: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io
     if command.has_subcommands() {
         page.render_subcommands_section(&mut text)?;
     }
-    pages.push((format!("{name}.1"), text));
-    command
-        .get_subcommands()
-        .try_for_each(|below| add(below, &name, pages))
-}
-
-fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
-    let page = Man::new(whole.clone());
-    let mut text = title("larder");
-    page.render_name_section(&mut text)?;
-    page.render_synopsis_section(&mut text)?;
-    page.render_description_section(&mut text)?;
-    page.render_options_section(&mut text)?;
-    page.render_subcommands_section(&mut text)?;
-    text.extend_from_slice(MORE.as_bytes());
     Ok(text)
-}
-
-/// Written here, because the library leaves an empty date out, and everything behind it moves up.
-fn title(name: &str) -> Vec<u8> {
-    let version = env!("CARGO_PKG_VERSION");
-    format!(
-        ".TH \"{}\" 1 \"\" \"larder {version}\" \"larder\"\n",
-        name.to_uppercase()
-    )
-    .into_bytes()
 }
 
 /// The definitions, each command with the options that all have.
@@ -100,7 +92,7 @@ fn whole(definitions: Command) -> Command {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "pages for whoever packages larder; no part of the store"
+    reason = "pages for a package of larder; no part of the store"
 )]
 fn write(folder: &Path, name: &str, page: &[u8]) -> io::Result<()> {
     let file: PathBuf = [folder, Path::new(name)].iter().collect();

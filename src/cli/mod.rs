@@ -11,6 +11,7 @@ mod check_config;
 mod completions;
 mod config;
 mod daemon;
+mod deadline;
 mod doctor;
 mod error;
 mod explain;
@@ -35,13 +36,14 @@ mod warm;
 use clap::CommandFactory;
 
 pub use arguments::{Cli, Command};
-pub use error::CommandError;
+pub use error::{CommandError, CommandResult};
+pub use invocation::Invocation;
 
 /// Runs a command to its end; its exit code.
 ///
 /// # Errors
 /// Why it did not come to its end.
-pub fn run(cli: &Cli) -> Result<u8, CommandError> {
+pub fn run(cli: &Cli) -> CommandResult {
     let invocation = &cli.invocation();
     match &cli.command {
         Command::Serve(_) => serve::run(invocation),
@@ -59,10 +61,9 @@ pub fn run(cli: &Cli) -> Result<u8, CommandError> {
         Command::Doctor(arguments) => doctor::run(arguments, invocation),
         Command::Refresh(arguments) => refresh::run(arguments, invocation),
         Command::Auth(command) => auth::run(command, invocation),
-        Command::Revoke => {
-            let why = "`larder revoke` is called `larder auth flush` now";
-            Err(CommandError::usage(why))
-        }
+        Command::Revoke => Err(CommandError::usage(
+            "`larder revoke` is called `larder auth flush` now",
+        )),
         Command::LogLevel(arguments) => log_level::run(arguments, invocation),
         Command::Health(arguments) => health::run(arguments, invocation),
         Command::Config(command) => config::run(command, invocation),

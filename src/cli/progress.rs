@@ -1,4 +1,4 @@
-//! How far a command has come: a bar for who looks on, a sentence for who interrupts it.
+//! How far a command has come: a bar while it runs, a sentence when it is interrupted.
 //!
 //! Must not know any command.
 
@@ -12,17 +12,18 @@ const BAR_HERTZ: u8 = 10;
 
 const BAR: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}";
 
-/// A bar of so many bytes on standard error; one that nobody sees where that is no terminal, or
-/// JSON was asked for.
-pub(super) fn bar(bytes: u64, json: bool) -> ProgressBar {
+/// A bar of so many bytes on standard error; hidden where that is no terminal, or JSON was asked
+/// for.
+pub fn bar(bytes: u64, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar =
-        ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(BAR_HERTZ));
-    bar.with_style(
-        ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    )
+    let target = ProgressDrawTarget::stderr_with_hz(BAR_HERTZ);
+    let bar = ProgressBar::with_draw_target(Some(bytes), target);
+    match ProgressStyle::with_template(BAR) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 /// What a command has to say for itself when it is interrupted.

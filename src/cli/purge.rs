@@ -6,11 +6,10 @@ use clap::Args;
 
 use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::{Invocation, context};
 use super::output::print_event;
-use crate::app::CommandContext;
-use crate::control::{Client, ClientError, Purge, Purgeable, Purged};
+use super::{CommandError, CommandResult, Invocation};
+use crate::app::{CommandContext, command_context};
+use crate::control::{Purge, Purgeable, Purged};
 use crate::values::byte_size::in_units;
 use crate::values::digest::Digest;
 
@@ -20,68 +19,54 @@ pub struct PurgeArguments {
     /// A project in a scope (`projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`), an address of
     /// larder's, GitLab's or a mirror's, or a sha256.
     #[arg(value_name = "WHAT", group = "target")]
-    pub what: Option<String>,
+    what: Option<String>,
     /// Everything.
     #[arg(long, group = "target")]
-    pub all: bool,
+    all: bool,
     /// Only say what would be removed.
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-impl PurgeArguments {
-    /// What is to go.
-    ///
-    /// # Errors
-    /// When WHAT means nothing.
-    fn target(&self, context: &CommandContext) -> Result<Purgeable, CommandError> {
-        let Some(what) = &self.what else {
-            return Ok(Purgeable::All);
-        };
-        read(what, |address| context.path(address)).ok_or_else(|| {
-            let forms = "a project such as projects/42/NAME or MIRROR/NAME, an address of larder's, GitLab's or a \
-                         mirror's, or a sha256";
-            CommandError::Usage(format!("\"{what}\" is not {forms}"))
-        })
-    }
-}
-
+/// What is to go.
+///
 /// # Errors
-/// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    let config = invocation.config()?;
-    let target = arguments.target(&context(&config)?)?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        purge(arguments, target, client).await
+/// When WHAT means nothing.
+fn target(what: Option<&str>, context: &CommandContext) -> Result<Purgeable, CommandError> {
+    let Some(what) = what else {
+        return Ok(Purgeable::All);
+    };
+    let target = read(what, |address| context.path(address));
+    target.ok_or_else(|| {
+        CommandError::Usage(format!(
+            "\"{what}\" is not a project such as projects/42/NAME or MIRROR/NAME, \
+             an address of larder's, GitLab's or a mirror's, or a sha256"
+        ))
     })
 }
 
-/// Asks the daemon, and says what it said. 1 if nothing of the kind was there.
-async fn purge(
-    arguments: &PurgeArguments,
-    what: Purgeable,
-    client: &Client,
-) -> Result<u8, CommandError> {
-    let mut events = client
-        .run(&Purge {
-            what,
-            dry_run: arguments.dry_run,
-        })
-        .await?;
-    let mut found = false;
-    loop {
-        let event = match events.next().await {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(u8::from(!found && !arguments.all)),
-            Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
-            Err(why) => return Err(why.into()),
-        };
-        found |= !matches!(event, Purged::Summary { .. });
-        print_event(&event, arguments.json, in_words)?;
-    }
+/// 1 if nothing of the kind was there.
+///
+/// # Errors
+/// When there is no way to a daemon, or it does not come to the end of it.
+pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> CommandResult {
+    let config = invocation.config()?;
+    let command = Purge {
+        what: target(arguments.what.as_deref(), &command_context(&config)?)?,
+        dry_run: arguments.dry_run,
+    };
+    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
+        let mut events = client.run(&command).await?;
+        let mut found = arguments.all;
+        while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
+            found |= !matches!(event, Purged::Summary { .. });
+            print_event(&event, arguments.json, in_words)?;
+        }
+        Ok(u8::from(!found))
+    })
 }
 
 /// What is meant, by its form alone; `path` tells where larder serves an address.
@@ -107,26 +92,27 @@ fn in_words(event: &Purged) -> String {
             lines,
             bodies,
             shared,
-            skipped,
+            skipped: left,
         } => {
             let verb = if *dry_run { "would remove" } else { "removed" };
             let shared = match shared {
                 0 => String::new(),
                 shared => format!("; {shared} bodies stay, because other addresses lead to them"),
             };
-            let skipped = match skipped {
-                0 => String::new(),
-                skipped => {
-                    format!(
-                        "; {skipped} left, because the store was written all the time: run it again"
-                    )
-                }
-            };
+            let skipped = skipped(*left);
             let bytes = in_units(bodies.bytes);
             let lines = counted(*lines, "record", "records");
             let bodies = counted(bodies.count, "body", "bodies");
             format!("{verb} {lines} and {bodies} ({bytes}){shared}{skipped}\n")
         }
+    }
+}
+
+/// What is left of a removal that the store had no quiet moment for.
+pub fn skipped(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        _ => format!("; {count} left, because the store was written all the time: run it again"),
     }
 }
 

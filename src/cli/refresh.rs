@@ -8,12 +8,11 @@ use clap::Args;
 
 use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::{Invocation, context, credential};
+use super::error::{CommandError, CommandResult};
+use super::invocation::{Invocation, credential};
 use super::output::print_event;
-use crate::access::Credential;
-use crate::app::CommandContext;
-use crate::control::{Client, ClientError, PageRefresh, Refresh, Refreshable, Refreshed};
+use crate::app::command_context;
+use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed};
 use crate::simple::FileChange;
 
 #[derive(Debug, Args)]
@@ -22,68 +21,53 @@ pub struct RefreshArguments {
     /// `MIRROR/NAME`), or the address of a page. A name alone means every page of it that is
     /// stored.
     #[arg(value_name = "PROJECT")]
-    pub what: String,
+    what: String,
     /// Whose project it is: `projects/42`, `groups/acme` or a mirror's name.
     #[arg(long, value_name = "SOURCE")]
-    pub from: Option<String>,
+    from: Option<String>,
     /// The token to ask GitLab with. Without it, pages of GitLab's are only marked: their next
     /// reader's request asks.
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
     /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
-    pub user: Option<String>,
+    user: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-impl RefreshArguments {
-    /// What is meant.
-    ///
-    /// # Errors
-    /// When it means nothing.
-    fn target(&self, context: &CommandContext) -> Result<Refreshable, CommandError> {
-        read(&self.what, self.from.as_deref(), |address| context.path(address)).ok_or_else(|| {
-            let forms =
-                "a project's name, one such as projects/42/NAME or MIRROR/NAME, or the address of a page";
-            let from = if self.from.is_some() { "; with --from it is a name alone" } else { "" };
-            CommandError::Usage(format!("\"{}\" is not {forms}{from}", self.what))
-        })
-    }
-}
-
+/// 1 if upstream refused, or could not be asked.
+///
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    let target = arguments.target(&context(&config)?)?;
+    let context = command_context(&config)?;
+    let what = &arguments.what;
+    let from = arguments.from.as_deref();
+    let Some(target) = read(what, from, |address| context.path(address)) else {
+        let alone = match from {
+            Some(_) => "; with --from it is a name alone",
+            None => "",
+        };
+        return Err(CommandError::Usage(format!(
+            "\"{what}\" is not a project's name, one such as projects/42/NAME or MIRROR/NAME, \
+             or the address of a page{alone}"
+        )));
+    };
+    let command = Refresh { what: target };
     let credential = credential(&arguments.user, &arguments.token_file)?;
     with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        refresh(arguments, target, &credential, client).await
+        let mut events = client.run_as(&command, &credential).await?;
+        let mut is_well = true;
+        while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
+            is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
+            print_event(&event, arguments.json, in_words)?;
+        }
+        Ok(u8::from(!is_well))
     })
-}
-
-/// Asks the daemon, and says what it said. 1 if upstream refused, or could not be arguments.
-async fn refresh(
-    arguments: &RefreshArguments,
-    what: Refreshable,
-    credential: &Credential,
-    client: &Client,
-) -> Result<u8, CommandError> {
-    let mut events = client.run_as(&Refresh { what }, credential).await?;
-    let mut is_well = true;
-    loop {
-        let event = match events.next().await {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(u8::from(!is_well)),
-            Err(ClientError::Failed(why)) => return Err(CommandError::Usage(why)),
-            Err(why) => return Err(why.into()),
-        };
-        is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
-        print_event(&event, arguments.json, in_words)?;
-    }
 }
 
 /// What is meant, by its form alone; `path` tells where larder serves an address.
@@ -92,64 +76,66 @@ fn read(
     from: Option<&str>,
     path: impl Fn(&str) -> Option<String>,
 ) -> Option<Refreshable> {
-    let is_address = what.starts_with('/') || what.contains("://");
-    match (from, is_address) {
-        (Some(_), true) => None,
-        (None, true) => path(what).map(Refreshable::Address),
-        (Some(scope), false) => (!what.contains('/')).then(|| Refreshable::Project {
-            scope: Some(scope.trim_end_matches('/').to_owned()),
-            project: what.to_owned(),
-        }),
-        (None, false) => Some(match what.trim_end_matches('/').rsplit_once('/') {
-            Some((scope, project)) => Refreshable::Project {
-                scope: Some(scope.to_owned()),
-                project: project.to_owned(),
-            },
-            None => Refreshable::Project {
-                scope: None,
-                project: what.to_owned(),
-            },
-        }),
+    if what.starts_with('/') || what.contains("://") {
+        return match from {
+            Some(_) => None,
+            None => path(what).map(Refreshable::Address),
+        };
     }
+    let (scope, project) = match (from, what.trim_end_matches('/').rsplit_once('/')) {
+        (Some(_), _) if what.contains('/') => return None,
+        (Some(scope), _) => (Some(scope.trim_end_matches('/')), what),
+        (None, Some((scope, project))) => (Some(scope), project),
+        (None, None) => (None, what),
+    };
+    Some(Refreshable::Project {
+        scope: scope.map(str::to_owned),
+        project: project.to_owned(),
+    })
 }
 
 fn in_words(event: &Refreshed) -> String {
     match event {
         Refreshed::File {
             filename, change, ..
-        } => match change {
-            FileChange::Added => format!("  + {filename}\n"),
-            FileChange::Withdrawn => format!("  - {filename}\n"),
-            FileChange::Yanked { reason } if reason.is_empty() => {
-                format!("  ! {filename} was yanked\n")
-            }
-            // An uploader's text, for a terminal.
-            FileChange::Yanked { reason } => {
-                format!("  ! {filename} was yanked: {}\n", reason.escape_debug())
-            }
-            FileChange::Unyanked => format!("  ! {filename} is no longer yanked\n"),
-            FileChange::Replaced => format!("  ! {filename} has another sha256 than before\n"),
-        },
-        Refreshed::Page { page, end } => {
-            let files = |files: &u64| match files {
-                0 => String::new(),
-                some => format!(", {}", counted(*some, "file", "files")),
-            };
-            let end = match end {
-                PageRefresh::Unchanged { files: count } => format!("unchanged{}", files(count)),
-                PageRefresh::Changed { files: count } => format!("changed{}", files(count)),
-                PageRefresh::New { files: count } => format!("new here{}", files(count)),
-                PageRefresh::TooLarge => {
-                    "too large to be kept: it is asked for each time".to_owned()
-                }
-                PageRefresh::Marked => {
-                    "marked: its next reader's request asks (--token-file asks now)".to_owned()
-                }
-                PageRefresh::Refused { status } => format!("upstream refused: {status}"),
-                PageRefresh::Failed { why } => format!("failed: {why}"),
-            };
-            format!("{page}  {end}\n")
+        } => file_words(filename, change),
+        Refreshed::Page { page, end } => format!("{page}  {}\n", page_words(end)),
+    }
+}
+
+fn file_words(filename: &str, change: &FileChange) -> String {
+    match change {
+        FileChange::Added => format!("  + {filename}\n"),
+        FileChange::Withdrawn => format!("  - {filename}\n"),
+        FileChange::Yanked { reason } if reason.is_empty() => {
+            format!("  ! {filename} was yanked\n")
         }
+        // An uploader's text, for a terminal.
+        FileChange::Yanked { reason } => {
+            format!("  ! {filename} was yanked: {}\n", reason.escape_debug())
+        }
+        FileChange::Unyanked => format!("  ! {filename} is no longer yanked\n"),
+        FileChange::Replaced => format!("  ! {filename} has another sha256 than before\n"),
+    }
+}
+
+fn page_words(end: &PageRefresh) -> String {
+    let (outcome, files) = match end {
+        PageRefresh::Unchanged { files } => ("unchanged", files),
+        PageRefresh::Changed { files } => ("changed", files),
+        PageRefresh::New { files } => ("new here", files),
+        PageRefresh::TooLarge => {
+            return "too large to be kept: it is asked for each time".to_owned();
+        }
+        PageRefresh::Marked => {
+            return "marked: its next reader's request asks (--token-file asks now)".to_owned();
+        }
+        PageRefresh::Refused { status } => return format!("upstream refused: {status}"),
+        PageRefresh::Failed { why } => return format!("failed: {why}"),
+    };
+    match files {
+        0 => outcome.to_owned(),
+        _ => format!("{outcome}, {}", counted(*files, "file", "files")),
     }
 }
 

@@ -4,23 +4,24 @@
 //! registry's, where one stands is the air gap's.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the file belongs to whoever runs the command, not to the store"
+    reason = "the file belongs to the user that runs the command, not to the store"
 )]
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use url::Url;
 
 use super::bytes::counted;
-use super::error::CommandError;
-use super::invocation::{Invocation, context};
 use super::output::print;
+use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::lockfile::{LockFormat, decode};
 use crate::airgap::rewrite::{RewrittenUrls, rewrite};
-use crate::app::CommandContext;
-use crate::registry::{Base, Swap};
+use crate::app::{CommandContext, command_context};
+use crate::registry::{Base, Swap, Swapped};
 
 /// A lock file larger than this is none.
 const LOCK_BYTES_MAX: u64 = 256 << 20;
@@ -32,94 +33,80 @@ const UPSTREAM: &str = "upstream";
 pub struct RewriteLockArguments {
     /// uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a requirements file; `-` for
     /// stdin.
-    pub file: PathBuf,
+    file: PathBuf,
     /// Where its URLs are to lead: the address of a larder, as http://localhost:3141, or `upstream`
     /// for the way back.
     #[arg(long, value_name = "URL|upstream")]
-    pub to: String,
+    to: String,
     /// The address that larder has in the file, if it is none that is configured and not on this
     /// machine.
     #[arg(long, value_name = "URL")]
-    pub from: Option<String>,
+    from: Option<String>,
     /// Replace the file, in one step, in place of printing.
     #[arg(long)]
-    pub in_place: bool,
-}
-
-/// What is printed where, and whether anything was to be done and nothing was.
-struct RewrittenLock {
-    /// For stdout; empty when the file was replaced.
-    text: String,
-    /// For stderr.
-    report: String,
-    in_vain: bool,
+    in_place: bool,
 }
 
 /// 1 if there were URLs and none of them was to be changed.
 ///
 /// # Errors
 /// A sentence: a file that cannot be read or replaced, an address that is none.
-pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    let config = invocation.config()?;
-    let done = rewrite_lock(arguments, &context(&config)?).map_err(CommandError::Usage)?;
-    print(&done.text)?;
+pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> CommandResult {
+    let context = command_context(&invocation.config()?)?;
+    let name = arguments.file.to_string_lossy();
+    let text = text_of(arguments, &name).map_err(CommandError::Usage)?;
+    let mut hint = None;
+    let done = rewritten(arguments, &context, &text, &mut hint).map_err(CommandError::Usage)?;
+    if !arguments.in_place {
+        print(&done.text)?;
+    } else if done.text != text {
+        replace(&arguments.file, &done.text)
+            .map_err(|why| CommandError::Usage(format!("cannot replace {name}: {why}")))?;
+    }
     // Without standard error there is no reader that could miss it.
-    let _ = std::io::stderr().write_all(done.report.as_bytes());
-    Ok(u8::from(done.in_vain))
+    let _ = io::stderr().write_all(report(&name, &done, hint.as_deref()).as_bytes());
+    Ok(u8::from(done.changed == 0 && !done.foreign.is_empty()))
 }
 
-/// Rewrites a lock file by the configuration.
-fn rewrite_lock(
+/// Rewrites a lock file by the configuration; `hint` becomes where a larder seems to be that is not
+/// configured.
+fn rewritten(
     arguments: &RewriteLockArguments,
     context: &CommandContext,
-) -> Result<RewrittenLock, String> {
-    let is_stdin = arguments.file.as_os_str() == "-";
-    if is_stdin && arguments.in_place {
-        return Err("--in-place needs a file, not stdin".to_owned());
-    }
-    let name = arguments.file.to_string_lossy();
-    let text = text_of(&arguments.file, &name, is_stdin)?;
-    let kind = LockFormat::of(&name, &text).map_err(|why| why.to_string())?;
+    text: &str,
+    hint: &mut Option<String>,
+) -> Result<RewrittenUrls, String> {
+    let kind = LockFormat::of(&arguments.file.to_string_lossy(), text);
+    let kind = kind.map_err(|why| why.to_string())?;
     let swap = swap(arguments.from.as_deref(), context)?;
-    let mut hints = Vec::new();
-    let mut note = |url: &str, swapped| {
-        if swapped == crate::registry::Swapped::Foreign
-            && swap.looks_like_ours(url)
-            && hints.is_empty()
-        {
-            hints.push(origin(url));
+    let to = match arguments.to.as_str() {
+        UPSTREAM => None,
+        to => Some(
+            base(to)
+                .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?,
+        ),
+    };
+    Ok(rewrite(kind, text, &mut |url| {
+        let swapped = match &to {
+            Some(to) => swap.to_larder(url, to),
+            None => swap.to_upstream(url),
+        };
+        if swapped == Swapped::Foreign && hint.is_none() && swap.looks_like_ours(url) {
+            *hint = Some(origin(url));
         }
         swapped
-    };
-    let done = if arguments.to == UPSTREAM {
-        rewrite(kind, &text, &mut |url| note(url, swap.to_upstream(url)))
-    } else {
-        let to = base(&arguments.to)
-            .map_err(|why| format!("--to wants larder's address or `{UPSTREAM}`: {why}"))?;
-        rewrite(kind, &text, &mut |url| note(url, swap.to_larder(url, &to)))
-    };
-    if arguments.in_place && done.text != text {
-        replace(&arguments.file, &done.text)
-            .map_err(|why| format!("cannot replace {name}: {why}"))?;
-    }
-    Ok(RewrittenLock {
-        report: report(&name, &done, hints.first().map(String::as_str)),
-        in_vain: done.changed == 0 && !done.foreign.is_empty(),
-        text: if arguments.in_place {
-            String::new()
-        } else {
-            done.text
-        },
-    })
+    }))
 }
 
 /// The lock file, which has to be UTF-8: what is no URL stays byte for byte, so nothing is turned
 /// into another encoding.
-fn text_of(file: &Path, name: &str, is_stdin: bool) -> Result<String, String> {
-    let bytes = if is_stdin {
-        limited(std::io::stdin().lock())
+fn text_of(arguments: &RewriteLockArguments, name: &str) -> Result<String, String> {
+    let bytes = if name != "-" {
+        File::open(&arguments.file).and_then(limited)
+    } else if arguments.in_place {
+        return Err("--in-place needs a file, not stdin".to_owned());
     } else {
-        read(file)
+        limited(io::stdin())
     };
     let bytes = bytes.map_err(|why| format!("cannot read {name}: {why}"))?;
     String::from_utf8(bytes).map_err(|why| match decode(name, why.as_bytes()) {
@@ -139,13 +126,9 @@ fn swap(from: Option<&str>, context: &CommandContext) -> Result<Swap, String> {
     if let Some(from) = from {
         own_bases.push(base(from)?);
     }
-    let mut mirrors = Vec::new();
-    for (mirror, _) in &context.mirrors {
-        mirrors.push(mirror.clone());
-    }
     Ok(Swap {
         bases: context.bases.clone(),
-        mirrors,
+        mirrors: context.mirror_bases().cloned().collect(),
         own_bases,
     })
 }
@@ -161,10 +144,10 @@ fn report(name: &str, done: &RewrittenUrls, hint: Option<&str>) -> String {
     }
     report.push('\n');
     for (host, count) in &done.foreign {
+        let urls = urls(*count);
         let _ = writeln!(
             report,
-            "{name}: {} at {host} left alone: neither GitLab's nor a mirror's, as configured",
-            urls(*count)
+            "{name}: {urls} at {host} left alone: neither GitLab's nor a mirror's, as configured"
         );
     }
     if let Some(origin) = hint {
@@ -179,27 +162,24 @@ fn urls(count: usize) -> String {
 
 /// Scheme, host and port; never a password.
 fn origin(url: &str) -> String {
-    url::Url::parse(url)
-        .map(|url| url.origin().ascii_serialization())
-        .unwrap_or_default()
+    match Url::parse(url) {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(_) => String::new(),
+    }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    limited(std::fs::File::open(path)?)
-}
-
-fn limited(from: impl Read) -> std::io::Result<Vec<u8>> {
+fn limited(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(LOCK_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LOCK_BYTES_MAX {
-        return Err(std::io::Error::other("larger than any lock file"));
+        return Err(io::Error::other("larger than any lock file"));
     }
     Ok(bytes)
 }
 
 /// Either the old file or the new one is there at any time, with the old one's permissions. A link
 /// stays a link.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = std::fs::canonicalize(path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let permissions = std::fs::metadata(&path)?.permissions();
@@ -208,5 +188,5 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     new.as_file().set_permissions(permissions)?;
     new.as_file().sync_all()?;
     new.persist(&path).map_err(|failed| failed.error)?;
-    std::fs::File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()
 }

@@ -7,37 +7,25 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::Invocation;
-use super::output::print_event;
-use crate::control::{Amount, Client, Stats, Totals};
+use super::daemon::{CtrlC, print_events, with_daemon};
+use super::{CommandResult, Invocation};
+use crate::control::{Amount, Stats, Totals};
 use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct StatsArguments {
     /// Print one line of JSON.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &StatsArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    with_daemon(
-        &invocation.config()?,
-        CtrlC::EndsCommand,
-        async |client, _| stats(arguments, client).await,
-    )
-}
-
-/// Asks the daemon, and says what it said.
-async fn stats(arguments: &StatsArguments, client: &Client) -> Result<u8, CommandError> {
-    let mut events = client.run(&Stats {}).await?;
-    while let Some(totals) = events.next().await? {
-        print_event(&totals, arguments.json, in_words)?;
-    }
-    Ok(0)
+pub fn run(arguments: &StatsArguments, invocation: &Invocation) -> CommandResult {
+    let config = invocation.config()?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
+        print_events(client, &Stats {}, arguments.json, in_words).await
+    })
 }
 
 fn in_words(totals: &Totals) -> String {

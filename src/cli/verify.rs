@@ -6,67 +6,57 @@ use clap::Args;
 
 use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::Invocation;
 use super::output::{event_text, print};
-use super::progress::{HowFar, bar};
-use crate::control::{Client, Verified, Verify};
+use super::progress::bar;
+use super::{CommandResult, Invocation};
+use crate::control::{Verified, Verify};
 use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
     /// Print JSON lines.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
+/// 0 if all was right, 1 if there was damage, which is mended then.
+///
 /// # Errors
 /// When there is no way to a daemon, or it does not come to the end of it.
-pub fn run(arguments: &VerifyArguments, invocation: &Invocation) -> Result<u8, CommandError> {
-    with_daemon(
-        &invocation.config()?,
-        CtrlC::EndsCommand,
-        async |client, how_far| verify(arguments, client, how_far).await,
-    )
-}
-
-/// Asks the daemon, and says what it said: 0 if all was right, 1 if there was damage, which is
-/// mended then.
-async fn verify(
-    arguments: &VerifyArguments,
-    client: &Client,
-    how_far: &HowFar,
-) -> Result<u8, CommandError> {
-    let mut events = client.run(&Verify {}).await?;
-    let bar = bar(0, arguments.json);
-    how_far.note("nothing was checked yet");
-    let mut faults = 0;
-    while let Some(event) = events.next().await? {
-        match &event {
-            Verified::Progress {
-                bodies,
-                of_bodies,
-                bytes,
-                of_bytes,
-            } => {
-                bar.set_length(*of_bytes);
-                bar.set_position(*bytes);
-                let done = in_units(*bytes);
-                let all = in_units(*of_bytes);
-                how_far.note(format!(
-                    "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
-                ));
+pub fn run(arguments: &VerifyArguments, invocation: &Invocation) -> CommandResult {
+    let config = invocation.config()?;
+    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
+        let mut events = client.run(&Verify {}).await?;
+        let bar = bar(0, arguments.json);
+        how_far.note("nothing was checked yet");
+        let mut is_damaged = false;
+        while let Some(event) = events.next().await? {
+            match &event {
+                Verified::Progress {
+                    bodies,
+                    of_bodies,
+                    bytes,
+                    of_bytes,
+                } => {
+                    bar.set_length(*of_bytes);
+                    bar.set_position(*bytes);
+                    let done = in_units(*bytes);
+                    let all = in_units(*of_bytes);
+                    how_far.note(format!(
+                        "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
+                    ));
+                }
+                Verified::Summary { faults, .. } => is_damaged = *faults > 0,
+                _ => {}
             }
-            Verified::Summary { faults: all, .. } => faults = *all,
-            _ => {}
+            let text = event_text(&event, arguments.json, in_words)?;
+            if !text.is_empty() {
+                bar.suspend(|| print(&text))?;
+            }
         }
-        let text = event_text(&event, arguments.json, in_words)?;
-        if !text.is_empty() {
-            bar.suspend(|| print(&text))?;
-        }
-    }
-    bar.finish_and_clear();
-    Ok(u8::from(faults > 0))
+        bar.finish_and_clear();
+        Ok(u8::from(is_damaged))
+    })
 }
 
 fn in_words(event: &Verified) -> String {
@@ -95,26 +85,16 @@ fn in_words(event: &Verified) -> String {
             bodies,
             bytes,
             lines,
-            faults: 0,
+            faults,
         } => {
             let bodies = counted(*bodies, "body", "bodies");
             let lines = counted(*lines, "record", "records");
-            let size = in_units(*bytes);
-            format!("all is right: {bodies} ({size}) and {lines}\n")
-        }
-        Verified::Summary {
-            bodies,
-            bytes,
-            lines,
-            faults,
-        } => {
-            let bytes = in_units(*bytes);
-            format!(
-                "{} in {} ({bytes}) and {}; what was damaged is fetched again\n",
-                counted(*faults, "fault", "faults"),
-                counted(*bodies, "body", "bodies"),
-                counted(*lines, "record", "records"),
-            )
+            let all = format!("{bodies} ({}) and {lines}", in_units(*bytes));
+            if *faults == 0 {
+                return format!("all is right: {all}\n");
+            }
+            let faults = counted(*faults, "fault", "faults");
+            format!("{faults} in {all}; what was damaged is fetched again\n")
         }
     }
 }

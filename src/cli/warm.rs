@@ -8,37 +8,35 @@ mod inputs;
 mod left_out;
 mod outside;
 mod report;
-mod set;
 mod taken;
 mod unserved;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use http::{HeaderMap, Request, Response};
-use http_body_util::Empty;
-use hyper::body::Incoming;
+use http::HeaderMap;
 use tokio::sync::mpsc;
 
-use super::daemon::{CtrlC, with_daemon};
-use super::error::CommandError;
-use super::invocation::{Invocation, context, credential};
-use crate::access::Credential;
+use super::daemon::{CtrlC, deliver, with_daemon};
+use super::error::{CommandError, CommandResult};
+use super::invocation::{Invocation, credential};
 use crate::airgap::lockfile::{self, GroupChoice};
 use crate::airgap::warm::Warm;
-use crate::airgap::warm::fetcher::{DaemonClient, DaemonFetcher};
-use crate::airgap::warm::plan::{WarmPlan, plan};
+use crate::airgap::warm::fetcher::DaemonFetcher;
+use crate::airgap::warm::plan::{Planned, WarmPlan, plan};
 use crate::airgap::warm::record::{Recorder, exit_code};
 use crate::airgap::warm::selection::{Sdists, SelectionRules};
 use crate::airgap::warm::target::TargetEnvironment;
-use crate::app::CommandContext;
-use crate::control;
+use crate::airgap::{WriteSet, set_body};
+use crate::app::{CommandContext, command_context};
+use crate::control::{Client, whole};
 use crate::registry::Scope;
 use crate::simple::ProjectName;
 use crate::store::SetName;
+use crate::values::digest::Digest;
 use allowed::Allowed;
 use inputs::Inputs;
 use report::WarmReport;
@@ -57,94 +55,99 @@ pub struct WarmArguments {
         conflicts_with = "record",
         value_name = "INPUT"
     )]
-    pub inputs: Vec<String>,
+    inputs: Vec<String>,
     /// Where from, the first choice first: a mirror's name, projects/ID, groups/ID. A lock file's
     /// URLs may say it too.
     #[arg(long, value_name = "SOURCE")]
-    pub from: Vec<String>,
+    from: Vec<String>,
     /// A file with the token to ask with.
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     /// The user name that belongs to the token: it is then sent as a Basic password, otherwise as
     /// PRIVATE-TOKEN.
     #[arg(long, value_name = "NAME", requires = "token_file")]
-    pub user: Option<String>,
+    user: Option<String>,
     /// Only what these Pythons take: 3.11,3.12. Without it, every Python's.
     #[arg(long, value_name = "RELEASES", value_delimiter = ',')]
-    pub python: Vec<String>,
+    python: Vec<String>,
     /// Only what these machines take: manylinux_2_28_x86_64,win_amd64,macosx_14_0_arm64. A level
     /// includes the older ones.
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
-    pub platform: Vec<String>,
+    platform: Vec<String>,
     /// Only this implementation: cp, pp or py.
     #[arg(long, value_name = "TAG")]
-    pub implementation: Option<String>,
+    implementation: Option<String>,
     /// Only these ABIs, as cp313t.
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
-    pub abi: Vec<String>,
+    abi: Vec<String>,
     /// No source distributions.
     #[arg(long, conflicts_with = "sdists")]
-    pub wheels_only: bool,
+    wheels_only: bool,
     /// Which source distributions.
     #[arg(long, value_enum, default_value_t = SdistChoice::Also)]
-    pub sdists: SdistChoice,
+    sdists: SdistChoice,
     /// Of a lock's groups only this one, beside the project's own dependencies; may be repeated.
     /// Without it, all.
     #[arg(long, value_name = "NAME")]
-    pub group: Vec<String>,
+    group: Vec<String>,
     /// Not this group; may be repeated.
     #[arg(long, value_name = "NAME")]
-    pub no_group: Vec<String>,
+    no_group: Vec<String>,
     /// Not the groups dev and develop.
     #[arg(long)]
-    pub no_dev: bool,
+    no_dev: bool,
     /// Of a lock's extras only this one; may be repeated. Without it, all.
     #[arg(long, value_name = "NAME")]
-    pub extra: Vec<String>,
+    extra: Vec<String>,
     /// Not this extra; may be repeated.
     #[arg(long, value_name = "NAME")]
-    pub no_extra: Vec<String>,
+    no_extra: Vec<String>,
     /// What may be missing: a project, or the URL or path of an entry; @FILE for a list of them,
     /// one a line. May be repeated.
     #[arg(long, value_name = "NAME")]
-    pub allow_missing: Vec<String>,
+    allow_missing: Vec<String>,
     /// Fetch what the source distributions say they are built with, in the newest version that
     /// matches.
     #[arg(long)]
-    pub build_deps: bool,
+    build_deps: bool,
     /// Yanked files too; those that a lock file names by hash are fetched anyway.
     #[arg(long)]
-    pub include_yanked: bool,
+    include_yanked: bool,
     /// Only what was uploaded before this date, as 2026-01-31 or 2026-01-31T12:00:00Z.
     #[arg(long, value_name = "DATE")]
-    pub before: Option<String>,
+    before: Option<String>,
     /// Pre-releases too.
     #[arg(long)]
-    pub pre: bool,
+    pre: bool,
     /// The newest so many versions of what is not pinned.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub latest: Option<u16>,
+    latest: Option<u16>,
     /// All versions of what is not pinned.
     #[arg(long, conflicts_with = "latest")]
-    pub all_versions: bool,
+    all_versions: bool,
     /// Requests at once.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
-    pub jobs: u16,
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)),
+    )]
+    jobs: u16,
     /// Only say what would be fetched; pages are read for it.
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
     /// Print a line of JSON for each file, for each entry that no index can give, and for each
     /// machine.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Name the files as a set, which `larder export --set` writes and `larder gc` keeps: these and
     /// no others when all are there; when some are missing, the others are added to what it has.
     #[arg(long, value_name = "NAME", conflicts_with = "record")]
-    pub set: Option<String>,
+    set: Option<String>,
     /// Run a client with an index of its own in front of the daemon, and name what it fetches as a
     /// set: `larder warm --record ci --from pypi -- uv sync`. A client that fails adds to the set.
     #[arg(long, value_name = "SET", requires = "client")]
-    pub record: Option<String>,
+    record: Option<String>,
     /// Where the recording index listens.
     #[arg(
         long,
@@ -152,10 +155,10 @@ pub struct WarmArguments {
         default_value = "127.0.0.1:0",
         requires = "record"
     )]
-    pub listen: String,
+    listen: String,
     /// The client and its arguments.
     #[arg(last = true, value_name = "CLIENT", requires = "record")]
-    pub client: Vec<String>,
+    client: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,16 +166,6 @@ pub enum SdistChoice {
     Also,
     Never,
     IfNoWheel,
-}
-
-/// The daemon over its control socket.
-impl DaemonClient for control::Client {
-    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
-        let request = request.map(|_| control::empty());
-        control::Client::send(self, request)
-            .await
-            .map_err(|why| why.to_string())
-    }
 }
 
 /// An input that was understood, before any daemon is looked for.
@@ -184,31 +177,40 @@ struct Prepared {
     rules: SelectionRules,
     /// Where to note what was fetched.
     set: Option<SetName>,
+    /// The fields of the credential to ask with.
+    fields: HeaderMap,
+}
+
+impl Prepared {
+    fn fetcher(&self, context: &CommandContext, client: &Client) -> DaemonFetcher {
+        let prefix = context.path_prefix.clone();
+        DaemonFetcher::new(client.clone(), self.fields.clone(), prefix)
+    }
 }
 
 /// 0 when all is there, 1 when something is missing; with `--record` the client's own exit code.
 ///
 /// # Errors
 /// What is wrong with the arguments, or that there is no way to a daemon.
-pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    let context = context(&config)?;
-    let credential = credential(&arguments.user, &arguments.token_file)?;
-    let prepared = prepare(arguments, &context).map_err(CommandError::Usage)?;
+    let context = command_context(&config)?;
+    let mut fields = HeaderMap::new();
+    credential(&arguments.user, &arguments.token_file)?.apply(&mut fields);
+    let prepared = prepare(arguments, &context, fields).map_err(CommandError::Usage)?;
     let ctrl_c = match arguments.record {
         Some(_) => CtrlC::EndsChild,
         None => CtrlC::EndsCommand,
     };
     with_daemon(&config, ctrl_c, async |client, how_far| {
-        let client = client.clone();
-        if arguments.record.is_some() {
-            let code = record(arguments, prepared, &context, client, &credential).await;
-            return code.map_err(CommandError::Refused);
-        }
-        how_far.note("what is there stays, and the next run goes on from it");
-        let done = warm(arguments, prepared, &context, client, &credential).await;
-        let is_whole = done.map_err(CommandError::Refused)?;
-        Ok(u8::from(!is_whole))
+        let done = match &arguments.record {
+            Some(set) => record(arguments, set, prepared, &context, client).await,
+            None => {
+                how_far.note("what is there stays, and the next run goes on from it");
+                warm(arguments, prepared, &context, client).await
+            }
+        };
+        done.map_err(CommandError::Refused)
     })
 }
 
@@ -216,14 +218,16 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> Result<u8, Com
 ///
 /// # Errors
 /// A sentence about how they cannot be used.
-fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepared, String> {
+fn prepare(
+    arguments: &WarmArguments,
+    context: &CommandContext,
+    fields: HeaderMap,
+) -> Result<Prepared, String> {
     let rules = selection_rules(arguments)?;
-    let set = arguments
-        .set
-        .as_ref()
-        .or(arguments.record.as_ref())
-        .map(|name| SetName::parse(name));
-    let set = set.transpose().map_err(|why| why.to_string())?;
+    let mut set = None;
+    if let Some(name) = arguments.set.as_ref().or(arguments.record.as_ref()) {
+        set = Some(SetName::parse(name).map_err(|why| why.to_string())?);
+    }
     let mut from = Vec::new();
     for text in &arguments.from {
         from.push(inputs::source(text, context)?);
@@ -239,17 +243,16 @@ fn prepare(arguments: &WarmArguments, context: &CommandContext) -> Result<Prepar
     if from.is_empty() {
         from.clone_from(&inputs.indexes);
     }
-    let file =
-        |name: &str| inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"));
-    let allowed = Allowed::read(&arguments.allow_missing, &file)?;
-    let asked = inputs::scopes(&inputs.wanted, &from, &inputs.unserved, context)?;
     Ok(Prepared {
+        allowed: Allowed::read(&arguments.allow_missing, &|name| {
+            inputs::text_of(name)?.ok_or_else(|| format!("{name}: there is no such file"))
+        })?,
+        asked: inputs::scopes(&inputs.wanted, &from, &inputs.unserved, context)?,
         inputs,
-        allowed,
         from,
-        asked,
         rules,
         set,
+        fields,
     })
 }
 
@@ -260,7 +263,10 @@ fn selection_rules(arguments: &WarmArguments) -> Result<SelectionRules, String> 
         arguments.implementation.as_deref(),
         &arguments.abi,
     );
-    let before = arguments.before.as_deref().map(date).transpose()?;
+    let before = match &arguments.before {
+        Some(text) => Some(date(text)?),
+        None => None,
+    };
     Ok(SelectionRules {
         target: target.map_err(|why| why.to_string())?,
         sdists: match arguments.sdists {
@@ -272,15 +278,14 @@ fn selection_rules(arguments: &WarmArguments) -> Result<SelectionRules, String> 
         yanked: arguments.include_yanked,
         before,
         prereleases: arguments.pre,
-        newest: if arguments.all_versions {
-            Some(usize::MAX)
-        } else {
-            arguments.latest.map(usize::from)
+        newest: match arguments.latest {
+            _ if arguments.all_versions => Some(usize::MAX),
+            latest => latest.map(usize::from),
         },
     })
 }
 
-/// Fetches; true when all is there.
+/// Fetches; 0 when all is there.
 ///
 /// # Errors
 /// When nothing can be printed.
@@ -288,30 +293,20 @@ async fn warm(
     arguments: &WarmArguments,
     mut prepared: Prepared,
     context: &CommandContext,
-    client: control::Client,
-    credential: &Credential,
-) -> Result<bool, String> {
-    let mut fields = HeaderMap::new();
-    credential.apply(&mut fields);
+    client: &Client,
+) -> Result<u8, String> {
     let warm = Arc::new(Warm {
-        asker: DaemonFetcher::new(client.clone(), fields, context.path_prefix.clone()),
+        asker: prepared.fetcher(context, client),
         jobs: usize::from(arguments.jobs),
         cache_dir: context.cache_dir.clone(),
     });
-    let mut report = WarmReport::new(
-        arguments.json,
-        arguments.dry_run,
-        std::mem::take(&mut prepared.allowed),
-    );
+    let allowed = std::mem::take(&mut prepared.allowed);
+    let mut report = WarmReport::new(arguments.json, arguments.dry_run, allowed);
     report.inputs(&prepared.inputs, context)?;
     let pages = warm.pages(&prepared.asked).await;
     let first = plan(&prepared.inputs.wanted, &pages, &prepared.rules);
-    let sdists: Vec<_> = first
-        .files
-        .iter()
-        .filter(|file| !file.is_wheel())
-        .cloned()
-        .collect();
+    let mut sdists = first.files.clone();
+    sdists.retain(|file| !file.is_wheel());
     round(&warm, first, &mut report).await?;
     if arguments.build_deps && arguments.dry_run {
         report.remark(
@@ -322,12 +317,11 @@ async fn warm(
         round(&warm, built, &mut report).await?;
     }
     let is_whole = report.is_whole();
-    if let (Some(name), false) = (&prepared.set, arguments.dry_run) {
-        let has = set::write(&client, name, report.there(), is_whole).await?;
-        report.noted(name, has, is_whole)?;
+    if !arguments.dry_run {
+        note(&prepared.set, &report, &report.there, is_whole, client).await?;
     }
     report.finish(&prepared.inputs.taken, &prepared.rules.target)?;
-    Ok(is_whole)
+    Ok(u8::from(!is_whole))
 }
 
 /// Runs a client and notes what it fetched; its exit code.
@@ -336,54 +330,66 @@ async fn warm(
 /// When it cannot be run.
 async fn record(
     arguments: &WarmArguments,
+    set: &str,
     prepared: Prepared,
     context: &CommandContext,
-    client: control::Client,
-    credential: &Credential,
+    client: &Client,
 ) -> Result<u8, String> {
-    let mut fields = HeaderMap::new();
-    credential.apply(&mut fields);
-    let asker = DaemonFetcher::new(client.clone(), fields.clone(), context.path_prefix.clone());
-    let listening = Recorder::bind(
-        &arguments.listen,
-        client.clone(),
-        fields,
-        context.path_prefix.clone(),
-    )
-    .await;
-    let recorder =
-        listening.map_err(|why| format!("cannot listen on {}: {why}", arguments.listen))?;
+    let fetcher = prepared.fetcher(context, client);
+    let listen = &arguments.listen;
+    let prefix = context.path_prefix.clone();
+    let recorder = Recorder::bind(listen, client.clone(), prepared.fields, prefix)
+        .await
+        .map_err(|why| format!("cannot listen on {listen}: {why}"))?;
     let ran = recorder.run(&arguments.client, prepared.from.first()).await;
     let (status, mut recording) = ran.map_err(|why| {
-        format!(
-            "cannot run {}: {why}",
-            arguments.client.first().map_or("", String::as_str)
-        )
+        let program = arguments.client.first().map_or("", String::as_str);
+        format!("cannot run {program}: {why}")
     })?;
     let report = WarmReport::new(arguments.json, false, Allowed::default());
     // A client that reads a part has it in mind to use the whole.
     let parts: Vec<_> = recording.incomplete().cloned().collect();
     for route in parts {
-        match asker.file(&route, |_| (), |_| ()).await {
+        match fetcher.file(&route, |_| (), |_| ()).await {
             Ok(got) => drop(recording.whole.insert(route.path(), Some(got.sha256))),
             Err(why) => report.remark(&format!("{route}: {why}"))?,
         }
     }
-    let files = report.recorded(&recording, arguments.record.as_deref().unwrap_or_default())?;
-    if let (Some(name), false) = (&prepared.set, files.is_empty()) {
+    let files = report.recorded(&recording, set)?;
+    if !files.is_empty() {
         let is_whole = status.success() && files.len() == recording.count();
-        report.noted(
-            name,
-            set::write(&client, name, &files, is_whole).await?,
-            is_whole,
-        )?;
+        note(&prepared.set, &report, &files, is_whole, client).await?;
     }
     Ok(exit_code(status))
 }
 
+/// Makes a set of these files, as sha256 and address: `is_whole` says that they are all that
+/// belongs to it, otherwise it keeps what it has beside them.
+///
+/// # Errors
+/// Why it could not be written.
+async fn note(
+    set: &Option<SetName>,
+    report: &WarmReport,
+    files: &[(Digest, String)],
+    is_whole: bool,
+    client: &Client,
+) -> Result<(), String> {
+    let Some(name) = set else {
+        return Ok(());
+    };
+    let body = whole(set_body(name, is_whole, files));
+    let why = match deliver::<WriteSet>(client, body).await {
+        Ok(Some(written)) => return report.noted(name, written.files, is_whole),
+        Ok(None) => "the daemon did not say so".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    Err(format!("the set {name} cannot be written: {why}"))
+}
+
 /// One plan, told and carried out.
 async fn round(
-    warm: &Arc<Warm<control::Client>>,
+    warm: &Arc<Warm>,
     mut plan: WarmPlan,
     report: &mut WarmReport,
 ) -> Result<(), String> {
@@ -392,7 +398,7 @@ async fn round(
         report.missing(missing)?;
     }
     let (held, absent) = warm.sort(plan.files).await;
-    if report.is_dry() {
+    if report.dry {
         return report.would(&held, &absent);
     }
     for file in &held {
@@ -415,8 +421,8 @@ async fn round(
 
 /// The newest wheels of what source distributions say they need; not what those need in turn.
 async fn build_requirements(
-    warm: &Arc<Warm<control::Client>>,
-    sdists: &[crate::airgap::warm::plan::Planned],
+    warm: &Arc<Warm>,
+    sdists: &[Planned],
     prepared: &Prepared,
     report: &mut WarmReport,
 ) -> Result<WarmPlan, String> {
@@ -436,16 +442,18 @@ async fn build_requirements(
             }
         }
     }
-    let mut scopes: Vec<Scope> = prepared.from.clone();
-    for scope in sdists.iter().filter_map(|sdist| sdist.route.scope()) {
-        if !scopes.contains(scope) {
+    let mut scopes = prepared.from.clone();
+    for sdist in sdists {
+        if let Some(scope) = sdist.route.scope()
+            && !scopes.contains(scope)
+        {
             scopes.push(scope.clone());
         }
     }
-    let asked = wanted
-        .iter()
-        .map(|one| (one.project.clone(), scopes.clone()))
-        .collect();
+    let mut asked = BTreeMap::new();
+    for one in &wanted {
+        asked.insert(one.project.clone(), scopes.clone());
+    }
     let pages = warm.pages(&asked).await;
     let rules = SelectionRules {
         sdists: Sdists::IfNoWheel,
@@ -455,12 +463,11 @@ async fn build_requirements(
     Ok(plan(&wanted, &pages, &rules))
 }
 
-fn date(text: &str) -> Result<std::time::SystemTime, String> {
-    let full = if text.len() == "2026-01-31".len() {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
+fn date(text: &str) -> Result<SystemTime, String> {
+    let mut full = text.to_owned();
+    if text.len() == "2026-01-31".len() {
+        full.push_str("T00:00:00Z");
+    }
     humantime::parse_rfc3339(&full).map_err(|_| {
         format!("--before {text}: is no date such as 2026-01-31 or 2026-01-31T12:00:00Z")
     })

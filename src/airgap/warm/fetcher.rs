@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use crate::control::{Client, empty};
 use crate::registry::Route;
 use crate::upstream::retry_after;
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -43,15 +44,6 @@ const WAIT_BY_DEFAULT: Duration = Duration::from_secs(2);
 const WAITS_MAX: usize = 20;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/vnd.pypi.simple.v1+json");
-
-/// The daemon that holds the folder, as a client sees it.
-pub trait DaemonClient: Clone + Send + Sync + 'static {
-    /// Sends one request. No limit of time on the body; the error is a sentence.
-    fn send(
-        &self,
-        request: Request<Empty<Bytes>>,
-    ) -> impl Future<Output = Result<Response<Incoming>, String>> + Send;
-}
 
 /// Why a request failed, when nothing more is tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,9 +89,9 @@ impl FetchedFrom {
 }
 
 /// Asks in one caller's name.
-#[derive(Clone, Debug)]
-pub struct DaemonFetcher<D> {
-    daemon: D,
+#[derive(Clone)]
+pub struct DaemonFetcher {
+    daemon: Client,
     /// The fields of the caller's credential.
     credential: HeaderMap,
     /// What a proxy in front adds to larder's paths.
@@ -114,8 +106,8 @@ enum AttemptError {
     Again(String),
 }
 
-impl<D: DaemonClient> DaemonFetcher<D> {
-    pub fn new(daemon: D, credential: HeaderMap, prefix: String) -> Self {
+impl DaemonFetcher {
+    pub fn new(daemon: Client, credential: HeaderMap, prefix: String) -> Self {
         Self {
             daemon,
             credential,
@@ -234,7 +226,7 @@ impl<D: DaemonClient> DaemonFetcher<D> {
     async fn ask(&self, route: &Route, is_page: bool) -> Result<Response<Incoming>, AttemptError> {
         let mut request = Request::get(route.path())
             .header(http::header::HOST, "larder")
-            .body(Empty::new())
+            .body(empty())
             .map_err(|why| AttemptError::Final(FetchError::Broken(why.to_string())))?;
         request.headers_mut().extend(self.credential.clone());
         if is_page {
@@ -243,7 +235,7 @@ impl<D: DaemonClient> DaemonFetcher<D> {
         let answer = timeout(ANSWER_TIMEOUT, self.daemon.send(request)).await;
         let answer = answer
             .map_err(|_| silent(ANSWER_TIMEOUT))?
-            .map_err(AttemptError::Again)?;
+            .map_err(|why| AttemptError::Again(why.to_string()))?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer);

@@ -32,7 +32,7 @@ use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::Peek;
 use crate::values::digest::Digest;
-use fetcher::{DaemonClient, DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
+use fetcher::{DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
 use page::{MetadataOffer, ServedPage};
 use plan::{Absence, Missing, PageLookup, Planned, ProjectPages};
 use sdist::UnreadableSdist;
@@ -70,15 +70,15 @@ pub struct PresentFile {
 }
 
 /// What a warm run works with.
-pub struct Warm<D> {
-    pub asker: DaemonFetcher<D>,
+pub struct Warm {
+    pub asker: DaemonFetcher,
     /// Requests at once.
     pub jobs: usize,
     /// The folder, to see what it holds.
     pub cache_dir: PathBuf,
 }
 
-impl<D: DaemonClient> Warm<D> {
+impl Warm {
     /// Asks for each project's page in each of its scopes.
     pub async fn pages(
         self: &Arc<Self>,

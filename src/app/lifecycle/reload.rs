@@ -4,15 +4,15 @@
 //! again), the numbers, the downloads under way, when something was last uploaded, and this
 //! process's name in `Via`. What is made anew: rights, prepared pages and whatever else is only
 //! remembered, which costs a question each; connections to upstream; what upstream failed at.
-//! Requests and downloads that run go on to their end with what they began with, and whoever comes
-//! now shares them. Owns the order: nothing that can fail comes after the swap.
+//! Requests and downloads that run go on to their end with what they began with, and requests that
+//! come now share them. Owns the order: nothing that can fail comes after the swap.
 
 use std::sync::Arc;
 
 use super::App;
 use crate::app::config::Config;
 use crate::app::error::StartError;
-use crate::app::file_check::unusable_files;
+use crate::app::file_check::check_files;
 use crate::app::settings::asked_gitlab;
 use crate::app::wiring::{Entrances, services};
 use crate::log::LogLevel;
@@ -30,10 +30,7 @@ impl App {
         let opened = self.opened.clone();
         let before = self.daemon.active.services();
         let making = tokio::task::spawn_blocking(move || {
-            let faults = unusable_files(&config);
-            if !faults.is_empty() {
-                return Err(StartError::Setting(faults.join("\n")));
-            }
+            check_files(&config)?;
             let (config, waiting) = config.continuing(&running);
             config.check_opened(opened.iter())?;
             let gitlab = asked_gitlab(&config)?;
@@ -45,7 +42,7 @@ impl App {
             if let Some(certificates) = certificates {
                 certificates.reload().map_err(StartError::setting)?;
             }
-            Ok((config, gitlab, services, waiting))
+            Ok::<_, StartError>((config, gitlab, services, waiting))
         });
         let made = making
             .await

@@ -1,56 +1,66 @@
-//! What the beginning of an index tells: an index may list half a million projects, and nobody
-//! needs them all here.
+//! What the beginning of an index tells: an index may list half a million projects, and the doctor
+//! needs only the first.
 //!
 //! Pure. Must not know where it came from.
 
 use crate::simple::{Format, ProjectName};
 
 /// The API's version, by the index's own word.
-pub(super) fn api_version(beginning: &[u8], format: Format) -> Option<String> {
+pub fn api_version(beginning: &[u8], format: Format) -> Option<String> {
     let text = String::from_utf8_lossy(beginning);
-    let after = match format {
-        Format::Json => after(&text, "\"api-version\"")?
-            .trim_start()
-            .strip_prefix(':')?,
-        Format::Html => after(after(&text, "pypi:repository-version")?, "content=")?,
-    };
-    let version = quoted(after)?;
-    let is_plain = version.len() < 10
-        && version
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    is_plain.then(|| version.to_owned())
-}
-
-/// The first project that is listed.
-pub(super) fn first_project(beginning: &[u8], format: Format) -> Option<ProjectName> {
-    let text = String::from_utf8_lossy(beginning);
-    match format {
-        Format::Json => {
-            let listed = after(&text, "\"projects\"")?;
-            let name = after(listed, "\"name\"")?.trim_start().strip_prefix(':')?;
-            ProjectName::parse(quoted(name)?).ok()
-        }
+    let version = match format {
+        Format::Json => member(&text, "\"api-version\"")?,
         Format::Html => {
-            let link = quoted(after(after(&text, "<a ")?, "href=")?)?;
-            let link = link.split(['?', '#']).next()?.trim_end_matches('/');
-            ProjectName::parse(link.rsplit('/').next()?).ok()
+            let element = after(&text, "pypi:repository-version")?;
+            quoted(after(element, "content=")?)?
         }
+    };
+    let is_plain = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    if version.len() < 10 && version.bytes().all(is_plain) {
+        Some(version.to_owned())
+    } else {
+        None
     }
 }
 
+/// The first project that is listed.
+pub fn first_project(beginning: &[u8], format: Format) -> Option<ProjectName> {
+    let text = String::from_utf8_lossy(beginning);
+    let name = match format {
+        Format::Json => {
+            let listed = after(&text, "\"projects\"")?;
+            member(listed, "\"name\"")?
+        }
+        Format::Html => {
+            let anchor = after(&text, "<a ")?;
+            let link = quoted(after(anchor, "href=")?)?;
+            let link = link.split(['?', '#']).next()?;
+            link.trim_end_matches('/').rsplit('/').next()?
+        }
+    };
+    ProjectName::parse(name).ok()
+}
+
 fn after<'t>(text: &'t str, part: &str) -> Option<&'t str> {
-    text.split_once(part).map(|(_, rest)| rest)
+    let (_, rest) = text.split_once(part)?;
+    Some(rest)
+}
+
+/// The text of a JSON object's first member of this name.
+fn member<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let value = after(text, key)?.trim_start().strip_prefix(':')?;
+    quoted(value)
 }
 
 /// The text between the quotes that it begins with, if both are there.
 fn quoted(text: &str) -> Option<&str> {
     let text = text.trim_start();
-    let quote = text
-        .chars()
-        .next()
-        .filter(|first| matches!(first, '"' | '\''))?;
-    text.get(1..)?.split_once(quote).map(|(inside, _)| inside)
+    let quote = text.chars().next()?;
+    if !matches!(quote, '"' | '\'') {
+        return None;
+    }
+    let (inside, _) = text.get(1..)?.split_once(quote)?;
+    Some(inside)
 }
 
 #[cfg(test)]

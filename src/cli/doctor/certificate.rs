@@ -7,19 +7,18 @@ use std::time::SystemTime;
 use super::finding::Finding;
 use crate::values::validity::{Judgement, Validity};
 
-pub(super) fn judge(validity: Validity, now: SystemTime) -> Finding {
+pub fn judge(validity: Validity, now: SystemTime) -> Finding {
     let check = "certificate";
     let judgement = validity.judge(now);
-    let found = format!(
-        "it {judgement} ({})",
-        humantime::format_rfc3339_seconds(validity.until())
-    );
+    let until = humantime::format_rfc3339_seconds(validity.until());
+    let found = format!("it {judgement} ({until})");
     match judgement {
         Judgement::Good { .. } => Finding::ok(check, found),
         Judgement::EndsSoon { .. } => Finding::warning(
             check,
             found,
-            "look at what renews it; larder takes new files at tls.certificate and tls.key by itself",
+            "look at what renews it; \
+             larder takes new files at tls.certificate and tls.key by itself",
         ),
         Judgement::Expired { .. } => Finding::problem(
             check,

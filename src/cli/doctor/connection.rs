@@ -2,7 +2,6 @@
 //!
 //! Owns the verdicts, which are pure. Must not connect.
 
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::finding::{Finding, took};
@@ -15,126 +14,116 @@ const SLOW_NAME: Duration = Duration::from_millis(500);
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// `section` is the peer's in the configuration, as `gitlab`.
-pub(super) fn judge(facts: &ConnectionFacts, section: &str, now: SystemTime) -> Vec<Finding> {
+pub fn judge(facts: &ConnectionFacts, section: &str, now: SystemTime) -> Vec<Finding> {
     let mut findings = vec![name(facts)];
     if facts.addresses.is_err() {
         return findings;
     }
     findings.push(tcp(facts));
-    findings.extend(facts.tls.as_ref().map(|tls| match tls {
-        Ok(tls) => certificate(tls, now),
-        Err(why) => refused(*why, section),
-    }));
+    match &facts.tls {
+        Some(Ok(tls)) => findings.push(certificate(tls, now)),
+        Some(Err(why)) => findings.push(refused(*why, section)),
+        None => {}
+    }
     findings
 }
 
 fn name(facts: &ConnectionFacts) -> Finding {
+    let check = "name";
+    let host = &facts.host;
     let addresses = match &facts.addresses {
         Ok(addresses) => addresses,
         Err(why) => {
-            let found = format!("{} has no address: {why}", facts.host);
             return Finding::problem(
-                "name",
-                found,
+                check,
+                format!("{host} has no address: {why}"),
                 "check the host in the configuration, and this machine's DNS (resolv.conf)",
             );
         }
     };
-    let list = |wanted: fn(&IpAddr) -> bool| {
-        let some: Vec<String> = addresses
-            .iter()
-            .filter(|ip| wanted(ip))
-            .map(ToString::to_string)
-            .collect();
-        if some.is_empty() {
-            "none".to_owned()
-        } else {
-            some.join(" ")
-        }
-    };
-    let found = format!(
-        "{} in {}: IPv4 {}, IPv6 {}",
-        facts.host,
-        took(facts.resolved_in),
-        list(IpAddr::is_ipv4),
-        list(IpAddr::is_ipv6)
-    );
-    if facts.resolved_in > SLOW_NAME {
-        return Finding::warning(
-            "name",
-            found,
-            "each new connection waits for it: look at this machine's DNS",
-        );
+    let mut v4 = String::new();
+    let mut v6 = String::new();
+    for address in addresses {
+        let list = if address.is_ipv4() { &mut v4 } else { &mut v6 };
+        list.push_str(&format!(" {address}"));
     }
-    Finding::ok("name", found)
+    for list in [&mut v4, &mut v6] {
+        if list.is_empty() {
+            list.push_str(" none");
+        }
+    }
+    let took = took(facts.resolved_in);
+    let found = format!("{host} in {took}: IPv4{v4}, IPv6{v6}");
+    if facts.resolved_in > SLOW_NAME {
+        let advice = "each new connection waits for it: look at this machine's DNS";
+        return Finding::warning(check, found, advice);
+    }
+    Finding::ok(check, found)
 }
 
 fn tcp(facts: &ConnectionFacts) -> Finding {
-    let deaf: Vec<String> = facts
-        .deaf
-        .iter()
-        .map(|(address, why)| format!("{address}: {why}"))
-        .collect();
+    let check = "connection";
+    let mut deaf = Vec::new();
+    for (address, why) in &facts.deaf {
+        deaf.push(format!("{address}: {why}"));
+    }
     let deaf = deaf.join("; ");
-    match &facts.connected {
-        Some((address, time)) if deaf.is_empty() => {
-            Finding::ok("connection", format!("{address} in {}", took(*time)))
-        }
-        Some((address, time)) => Finding::warning(
-            "connection",
-            format!(
-                "{address} in {}, after others had not answered ({deaf})",
-                took(*time)
-            ),
-            "a name should lead only to addresses that answer: a broken IPv6 route is a common cause",
-        ),
-        None => Finding::problem(
-            "connection",
+    let Some((address, time)) = &facts.connected else {
+        return Finding::problem(
+            check,
             deaf,
             "nothing answers there: check host and port, a firewall between, and whether it runs",
-        ),
+        );
+    };
+    let took = took(*time);
+    if deaf.is_empty() {
+        return Finding::ok(check, format!("{address} in {took}"));
     }
+    Finding::warning(
+        check,
+        format!("{address} in {took}, after others had not answered ({deaf})"),
+        "a name should lead only to addresses that answer: \
+         a broken IPv6 route is a common cause",
+    )
 }
 
 fn certificate(tls: &TlsFacts, now: SystemTime) -> Finding {
+    let check = "TLS";
+    let version = &tls.version;
     let protocol = tls.protocol.as_deref().unwrap_or("no protocol agreed on");
-    let left = tls
-        .expires
-        .map(|expires| expires.duration_since(now).unwrap_or_default());
-    let days = left.map_or_else(String::new, |left| {
-        format!(", {} days left", left.as_secs() / (24 * 3600))
-    });
-    let found = format!(
-        "{}, {protocol}, in {}; certificate of {}{days}",
-        tls.version,
-        took(tls.took),
-        // Whoever made the certificate wrote this.
-        tls.issuer.escape_debug()
-    );
-    match left {
-        Some(left) if left < EXPIRES_SOON => Finding::warning(
-            "TLS",
-            found,
-            "the operator of the upstream should renew its certificate",
-        ),
-        _ => Finding::ok("TLS", found),
+    let took = took(tls.took);
+    // The certificate's maker wrote this.
+    let issuer = tls.issuer.escape_debug();
+    let found = format!("{version}, {protocol}, in {took}; certificate of {issuer}");
+    let Some(expires) = tls.expires else {
+        return Finding::ok(check, found);
+    };
+    let left = expires.duration_since(now).unwrap_or_default();
+    let days = left.as_secs() / (24 * 3600);
+    let found = format!("{found}, {days} days left");
+    if left >= EXPIRES_SOON {
+        return Finding::ok(check, found);
     }
+    let advice = "the operator of the upstream should renew its certificate";
+    Finding::warning(check, found, advice)
 }
 
 fn refused(why: TlsFault, section: &str) -> Finding {
+    let check = "TLS";
+    let found = why.words(section);
     let advice = match why {
         TlsFault::UnknownAuthority => {
-            format!(
-                "a private CA? name its certificate (PEM) in {section}.ca_file; it is trusted beside the system's"
-            )
+            let advice = format!(
+                "a private CA? name its certificate (PEM) in {section}.ca_file; \
+                 it is trusted beside the system's"
+            );
+            return Finding::problem(check, found, advice);
         }
         TlsFault::Expired | TlsFault::NotYetValid => {
             "check this machine's clock; if that is right, the peer's certificate has to be renewed"
-                .to_owned()
         }
         TlsFault::OtherName => {
             "use the name that the certificate is for, or have the certificate made for this one"
-                .to_owned()
         }
         TlsFault::AuthorityAsServer
         | TlsFault::Unpinned
@@ -144,15 +133,14 @@ fn refused(why: TlsFault, section: &str) -> Finding {
         | TlsFault::RefusesCertificate
         | TlsFault::Other => {
             "is it TLS that is spoken at this port? A firewall in between may have answered"
-                .to_owned()
         }
     };
-    Finding::problem("TLS", why.words(section), advice)
+    Finding::problem(check, found, advice)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::super::finding::Verdict;
     use super::*;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub enum Verdict {
     Ok,
     /// It works, and will hurt some day.
     Warning,
@@ -16,7 +16,7 @@ pub(super) enum Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub struct Finding {
     /// What was looked at, as `gitlab: version`.
     pub check: String,
     pub verdict: Verdict,
@@ -27,7 +27,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
+    pub fn ok(check: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             check: check.into(),
             verdict: Verdict::Ok,
@@ -36,7 +36,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn warning(
+    pub fn warning(
         check: impl Into<String>,
         found: impl Into<String>,
         advice: impl Into<String>,
@@ -49,7 +49,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn problem(
+    pub fn problem(
         check: impl Into<String>,
         found: impl Into<String>,
         advice: impl Into<String>,
@@ -60,8 +60,8 @@ impl Finding {
         }
     }
 
-    /// Under the name of whoever was examined.
-    pub(super) fn of(self, whose: &str) -> Self {
+    /// Under the name of the peer that was examined.
+    pub fn of(self, whose: &str) -> Self {
         Self {
             check: format!("{whose}: {}", self.check),
             ..self
@@ -85,6 +85,6 @@ impl fmt::Display for Finding {
 }
 
 /// A duration for people: milliseconds are exact enough.
-pub(super) fn took(time: std::time::Duration) -> String {
+pub fn took(time: std::time::Duration) -> String {
     format!("{} ms", time.as_millis())
 }

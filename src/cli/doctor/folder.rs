@@ -3,6 +3,7 @@
 //! Owns the verdicts on what was measured; they are pure. Must not measure.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::finding::{Finding, took};
 use crate::store::{DiskSpeed, Filesystem, FolderFacts};
@@ -18,13 +19,7 @@ const ROOM_BYTES_MIN: u64 = 1 << 20;
 const FEW_INODES: u64 = 50_000;
 
 /// `taken` is what the store holds already, `user` who would run the daemon.
-pub(super) fn judge(
-    facts: &FolderFacts,
-    dir: &Path,
-    budget: u64,
-    taken: u64,
-    user: u32,
-) -> Vec<Finding> {
+pub fn judge(facts: &FolderFacts, dir: &Path, budget: u64, taken: u64, user: u32) -> Vec<Finding> {
     let mut findings = vec![
         place(facts, dir, user),
         filesystem(facts),
@@ -33,37 +28,26 @@ pub(super) fn judge(
     findings.extend(inodes(facts));
     findings.push(match &facts.speed {
         Ok(speed) => fast(*speed),
-        Err(why) => {
-            let place = facts.looked_at.display();
-            let advice = if facts.free_bytes < ROOM_BYTES_MIN {
-                format!("the disk of {place} is full: make room, or set another cache_dir")
-            } else {
-                format!(
-                    "let user {user} write in {place} (is it mounted read-only?), or set another cache_dir"
-                )
-            };
-            Finding::problem("disk speed", format!("nothing can be written: {why}"), advice)
-        }
+        Err(why) => unwritable(facts, why, user),
     });
     findings
 }
 
 fn place(facts: &FolderFacts, dir: &Path, user: u32) -> Finding {
     let check = "cache folder";
+    let dir = dir.display();
     if !facts.is_there {
-        let found = format!("{} is not there yet; the daemon makes it", dir.display());
-        return Finding::ok(check, found);
+        return Finding::ok(
+            check,
+            format!("{dir} is not there yet; the daemon makes it"),
+        );
     }
-    let found = format!(
-        "{}, owner {}, mode {:03o}",
-        dir.display(),
-        facts.owner,
-        facts.mode
-    );
+    let found = format!("{dir}, owner {}, mode {:03o}", facts.owner, facts.mode);
     // The root user may write anywhere, and would leave files that the daemon's own user cannot.
     if facts.owner != user {
         let advice = format!(
-            "this ran as user {user}: run it as the daemon's user (systemd-run, sudo -u), or give the folder to it"
+            "this ran as user {user}: run it as the daemon's user (systemd-run, sudo -u), \
+             or give the folder to it"
         );
         return Finding::warning(check, found, advice);
     }
@@ -78,18 +62,23 @@ fn filesystem(facts: &FolderFacts) -> Finding {
     let check = "file system";
     match facts.filesystem {
         Filesystem::Local(magic) => Finding::ok(check, format!("local (type {magic:#x})")),
-        Filesystem::Network(kind) => {
-            let advice = "its locks and renames may mean less than larder takes them for, and it is slow: use a local disk";
-            Finding::warning(check, format!("a network file system ({kind})"), advice)
-        }
-        Filesystem::Memory => {
-            let advice = "the cache is gone after a restart and takes memory: use a disk, or keep cache_size small";
-            Finding::warning(check, "in memory (tmpfs)", advice)
-        }
-        Filesystem::Overlay => {
-            let advice = "the cache is gone with the container: mount a volume there";
-            Finding::warning(check, "a container's own layer (overlayfs)", advice)
-        }
+        Filesystem::Network(kind) => Finding::warning(
+            check,
+            format!("a network file system ({kind})"),
+            "its locks and renames may mean less than larder takes them for, and it is slow: \
+             use a local disk",
+        ),
+        Filesystem::Memory => Finding::warning(
+            check,
+            "in memory (tmpfs)",
+            "the cache is gone after a restart and takes memory: \
+             use a disk, or keep cache_size small",
+        ),
+        Filesystem::Overlay => Finding::warning(
+            check,
+            "a container's own layer (overlayfs)",
+            "the cache is gone with the container: mount a volume there",
+        ),
     }
 }
 
@@ -105,29 +94,47 @@ fn space(facts: &FolderFacts, budget: u64, taken: u64) -> Finding {
     if facts.free_bytes >= needed {
         return Finding::ok(check, found);
     }
-    let advice = "the disk is full before the budget is, and nothing can be stored then: set a smaller cache_size, or make room";
-    Finding::warning(check, found, advice)
+    Finding::warning(
+        check,
+        found,
+        "the disk is full before the budget is, and nothing can be stored then: \
+         set a smaller cache_size, or make room",
+    )
 }
 
 fn inodes(facts: &FolderFacts) -> Option<Finding> {
     if facts.inodes == 0 {
         return None;
     }
+    let check = "inodes";
     let found = format!("{} of {} free", facts.free_inodes, facts.inodes);
-    Some(match facts.free_inodes < FEW_INODES {
-        false => Finding::ok("inodes", found),
-        true => Finding::warning(
-            "inodes",
-            found,
-            "each file and page takes one: make room on this file system",
-        ),
-    })
+    if facts.free_inodes >= FEW_INODES {
+        return Some(Finding::ok(check, found));
+    }
+    let advice = "each file and page takes one: make room on this file system";
+    Some(Finding::warning(check, found, advice))
+}
+
+fn unwritable(facts: &FolderFacts, why: &str, user: u32) -> Finding {
+    let place = facts.looked_at.display();
+    let advice = if facts.free_bytes < ROOM_BYTES_MIN {
+        format!("the disk of {place} is full: make room, or set another cache_dir")
+    } else {
+        format!(
+            "let user {user} write in {place} (is it mounted read-only?), \
+             or set another cache_dir"
+        )
+    };
+    let found = format!("nothing can be written: {why}");
+    Finding::problem("disk speed", found, advice)
 }
 
 fn fast(speed: DiskSpeed) -> Finding {
-    let per_second = |time: std::time::Duration| {
+    let check = "disk speed";
+    let per_second = |time: Duration| {
         let nanoseconds = time.as_nanos().max(1);
-        u64::try_from(u128::from(speed.bytes) * 1_000_000_000 / nanoseconds).unwrap_or(u64::MAX)
+        let bytes = u128::from(speed.bytes) * 1_000_000_000 / nanoseconds;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     };
     let written = per_second(speed.written_in);
     let read = per_second(speed.read_in);
@@ -139,13 +146,13 @@ fn fast(speed: DiskSpeed) -> Finding {
         in_units(read)
     );
     if written >= SLOW_BYTES_PER_SECOND {
-        return Finding::ok("disk speed", found);
+        return Finding::ok(check, found);
     }
     let advice = format!(
         "downloads will wait for this disk: put cache_dir on one that writes {}/s",
         in_units(SLOW_BYTES_PER_SECOND)
     );
-    Finding::warning("disk speed", found, advice)
+    Finding::warning(check, found, advice)
 }
 
 #[cfg(test)]

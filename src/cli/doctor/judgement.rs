@@ -2,6 +2,8 @@
 //!
 //! Pure. Must not ask.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use url::Url;
 
@@ -11,115 +13,110 @@ use crate::simple::Format;
 use crate::upstream::ProbeResponse;
 
 /// GitLab's answer to the question for its version.
-pub(super) fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
+pub fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
     let check = "version";
-    let told = serde_json::from_slice::<serde_json::Value>(&heard.body).ok();
-    let version = told.as_ref().and_then(|told| told.get("version")?.as_str());
-    match (heard.status, version) {
-        (StatusCode::OK, Some(version)) => {
-            let plain: String = version
-                .chars()
-                .filter(|c| c.is_ascii_graphic())
-                .take(40)
-                .collect();
-            Finding::ok(check, format!("GitLab {plain}"))
+    let status = heard.status;
+    let code = status.as_u16();
+    match told_version(heard) {
+        Some(version) => Finding::ok(check, format!("GitLab {version}")),
+        None if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            let found = if has_credential {
+                "GitLab answers; it does not tell its version to this token, \
+                 which may be right all the same"
+            } else {
+                "GitLab answers; it tells its version only with a token (--token-file)"
+            };
+            Finding::ok(check, format!("{found} ({code})"))
         }
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) if has_credential => {
-            let found = "GitLab answers; it does not tell its version to this token, which may be right all the same";
-            Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
-        }
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-            let found = "GitLab answers; it tells its version only with a token (--token-file)";
-            Finding::ok(check, format!("{found} ({})", heard.status.as_u16()))
-        }
-        (status, _) if status.is_redirection() => Finding::problem(
+        None if status.is_redirection() => Finding::problem(
             check,
-            format!("a redirect ({}) {}", status.as_u16(), to_origin(heard)),
-            "gitlab.url must be where GitLab itself answers: check https in it, a relative root, a sign-in page in front",
+            format!("a redirect ({code}) {}", to_origin(heard)),
+            "gitlab.url must be where GitLab itself answers: \
+             check https in it, a relative root, a sign-in page in front",
         ),
-        (status, _) if status.is_server_error() => Finding::problem(
+        None if status.is_server_error() => Finding::problem(
             check,
-            format!(
-                "GitLab, or what stands in front of it, answered {}",
-                status.as_u16()
-            ),
+            format!("GitLab, or what stands in front of it, answered {code}"),
             "GitLab is not well: its operators' status page or log says why",
         ),
-        (status, _) => Finding::problem(
+        None => Finding::problem(
             check,
-            format!(
-                "the answer ({}) does not look like GitLab's",
-                status.as_u16()
-            ),
+            format!("the answer ({code}) does not look like GitLab's"),
             "check gitlab.url, a relative root included",
         ),
     }
 }
 
+fn told_version(heard: &ProbeResponse) -> Option<String> {
+    if heard.status != StatusCode::OK {
+        return None;
+    }
+    let told: serde_json::Value = serde_json::from_slice(&heard.body).ok()?;
+    let mut version = told.get("version")?.as_str()?.to_owned();
+    version.retain(|c| c.is_ascii_graphic());
+    version.truncate(40);
+    Some(version)
+}
+
 /// GitLab's answer for a project's index: whether the credential opens it, and what it is written
 /// in.
-pub(super) fn registry(heard: &ProbeResponse, has_credential: bool) -> Vec<Finding> {
+pub fn registry(heard: &ProbeResponse, has_credential: bool) -> Vec<Finding> {
     let check = "credential";
-    let status = heard.status.as_u16();
-    let refused = |found: &str, advice: &str| {
-        vec![Finding::problem(
-            check,
-            format!("{found} ({status})"),
-            advice,
-        )]
+    let (found, advice) = match heard.status {
+        StatusCode::OK => {
+            let taken = if has_credential {
+                "accepted"
+            } else {
+                "none is needed for this project"
+            };
+            return vec![Finding::ok(check, taken), format(heard)];
+        }
+        StatusCode::UNAUTHORIZED if !has_credential => (
+            "GitLab wants a credential",
+            "give one with --token-file, and --user if it is Basic",
+        ),
+        StatusCode::UNAUTHORIZED => (
+            "GitLab does not take this credential",
+            "expired, revoked, or of another kind: a deploy token and a job token are Basic \
+             passwords (--user), a personal token works as PRIVATE-TOKEN too",
+        ),
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => (
+            "this caller sees no such project, or no registry in it",
+            "GitLab hides what a caller may not see: check the project, the token's scope \
+             (read_api, read_package_registry), and that its package registry is switched on",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => (
+            "GitLab told this caller to wait",
+            "try again later; a larder asks less than its clients would",
+        ),
+        _ => ("no index came", "GitLab's log says why"),
     };
-    match heard.status {
-        StatusCode::OK => {}
-        StatusCode::UNAUTHORIZED if !has_credential => {
-            return refused(
-                "GitLab wants a credential",
-                "give one with --token-file, and --user if it is Basic",
-            );
-        }
-        StatusCode::UNAUTHORIZED => {
-            let advice = "expired, revoked, or of another kind: a deploy token and a job token are Basic passwords (--user), a personal token works as PRIVATE-TOKEN too";
-            return refused("GitLab does not take this credential", advice);
-        }
-        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-            let advice = "GitLab hides what a caller may not see: check the project, the token's scope (read_api, read_package_registry), and that its package registry is switched on";
-            return refused(
-                "this caller sees no such project, or no registry in it",
-                advice,
-            );
-        }
-        StatusCode::TOO_MANY_REQUESTS => {
-            return refused(
-                "GitLab told this caller to wait",
-                "try again later; a larder asks less than its clients would",
-            );
-        }
-        _ => return refused("no index came", "GitLab's log says why"),
-    }
-    let taken = if has_credential {
-        "accepted"
-    } else {
-        "none is needed for this project"
-    };
-    let format = match Format::of_content_type(&heard.content_type) {
-        Some(Format::Json) => Finding::ok("format", "JSON (PEP 691)"),
+    let found = format!("{found} ({})", heard.status.as_u16());
+    vec![Finding::problem(check, found, advice)]
+}
+
+/// What an index that came is written in.
+fn format(heard: &ProbeResponse) -> Finding {
+    let check = "format";
+    match Format::of_content_type(&heard.content_type) {
+        Some(Format::Json) => Finding::ok(check, "JSON (PEP 691)"),
         Some(Format::Html) => Finding::ok(
-            "format",
+            check,
             "HTML alone: its JSON index is switched off; larder makes JSON of it for its clients",
         ),
-        None => Finding::problem(
-            "format",
-            format!(
-                "no index page, but \"{}\"",
-                heard.content_type.escape_debug()
-            ),
-            "is there a sign-in page or a proxy in front of GitLab?",
-        ),
-    };
-    vec![Finding::ok(check, taken), format]
+        None => {
+            let media = heard.content_type.escape_debug();
+            Finding::problem(
+                check,
+                format!("no index page, but \"{media}\""),
+                "is there a sign-in page or a proxy in front of GitLab?",
+            )
+        }
+    }
 }
 
 /// GitLab's answer for a file, and what came where it led. `key` allows another origin.
-pub(super) fn file(heard: &ProbeResponse, followed: Result<StatusCode, String>) -> Finding {
+pub fn file(heard: &ProbeResponse, followed: Result<StatusCode, String>) -> Finding {
     let check = "files";
     let way = match heard.status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => "through GitLab itself".to_owned(),
@@ -138,143 +135,144 @@ pub(super) fn file(heard: &ProbeResponse, followed: Result<StatusCode, String>) 
         Err(why) => Finding::problem(
             check,
             format!("{way}: {why}"),
-            "if the origin is right, add it to gitlab.object_storage_origins; a proxy or firewall may stand before the object store",
+            "if the origin is right, add it to gitlab.object_storage_origins; \
+             a proxy or firewall may stand before the object store",
         ),
     }
 }
 
 /// A mirror's answer for its index. `name` is the mirror's.
-pub(super) fn mirror_index(
-    heard: &ProbeResponse,
-    api_version: Option<&str>,
-    name: &str,
-) -> Finding {
+pub fn mirror_index(heard: &ProbeResponse, api_version: Option<&str>, name: &str) -> Finding {
     let check = "index";
     let status = heard.status;
     let code = status.as_u16();
     match status {
-        StatusCode::OK => {}
+        StatusCode::OK => mirror_format(heard, api_version, name),
         StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
-        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            let advice = format!("check mirrors.{name}.username and mirrors.{name}.token_file");
-            return Finding::problem(check, format!("it refuses larder ({code})"), advice);
-        }
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Finding::problem(
+            check,
+            format!("it refuses larder ({code})"),
+            format!("check mirrors.{name}.username and mirrors.{name}.token_file"),
+        ),
         // Some have projects' pages and no list of them.
-        StatusCode::NOT_FOUND => {
-            let advice = format!(
+        StatusCode::NOT_FOUND => Finding::warning(
+            check,
+            "there is none (404)",
+            format!(
                 "if it has no list of projects this is nothing; otherwise check mirrors.{name}.url"
-            );
-            return Finding::warning(check, "there is none (404)", advice);
-        }
-        _ if status.is_redirection() => {
-            let advice = format!(
-                "put where it leads into mirrors.{name}.url, or its origin into mirrors.{name}.redirects"
-            );
-            return Finding::warning(
-                check,
-                format!("a redirect ({code}) {}", to_origin(heard)),
-                advice,
-            );
-        }
-        _ => {
-            let advice = "it is not well, or something stands before it";
-            return Finding::problem(check, format!("it answered {code}"), advice);
-        }
+            ),
+        ),
+        _ if status.is_redirection() => Finding::warning(
+            check,
+            format!("a redirect ({code}) {}", to_origin(heard)),
+            format!(
+                "put where it leads into mirrors.{name}.url, \
+                 or its origin into mirrors.{name}.redirects"
+            ),
+        ),
+        _ => Finding::problem(
+            check,
+            format!("it answered {code}"),
+            "it is not well, or something stands before it",
+        ),
     }
-    let version =
-        api_version.map_or_else(|| "no API version".to_owned(), |told| format!("API {told}"));
+}
+
+fn mirror_format(heard: &ProbeResponse, api_version: Option<&str>, name: &str) -> Finding {
+    let check = "index";
+    let version = match api_version {
+        Some(version) => format!("API {version}"),
+        None => "no API version".to_owned(),
+    };
     match Format::of_content_type(&heard.content_type) {
         Some(Format::Json) => Finding::ok(check, format!("JSON, {version}")),
         Some(Format::Html) => Finding::ok(check, format!("HTML alone, {version}")),
-        None => Finding::problem(
-            check,
-            format!("no index, but \"{}\"", heard.content_type.escape_debug()),
-            format!("check mirrors.{name}.url: the list of projects, mostly …/simple/"),
-        ),
+        None => {
+            let media = heard.content_type.escape_debug();
+            Finding::problem(
+                check,
+                format!("no index, but \"{media}\""),
+                format!("check mirrors.{name}.url: the list of projects, mostly …/simple/"),
+            )
+        }
     }
 }
 
 /// Where a mirror's page leads: how many of its files go through larder, the origins of those that
 /// do not, and why others cannot.
-pub(super) fn mirror_files(
-    all: usize,
-    foreign: &[String],
-    unfit: &[String],
-    name: &str,
-) -> Finding {
+pub fn mirror_files(all: usize, foreign: &[String], unfit: &[String], name: &str) -> Finding {
     let check = "files";
     if all == 0 {
         return Finding::ok(check, "the page that was looked at lists none");
     }
-    if foreign.is_empty() && unfit.is_empty() {
-        return Finding::ok(check, format!("all {all} of a page lead through larder"));
-    }
-    if foreign.is_empty() {
-        let found = format!(
-            "of {all} on a page, {} lead past larder: {}",
-            unfit.len(),
-            distinct(unfit)
+    if !foreign.is_empty() {
+        let count = foreign.len();
+        let origins = distinct(foreign);
+        return Finding::warning(
+            check,
+            format!("of {all} on a page, {count} lead past larder, to {origins}"),
+            format!(
+                "clients would fetch them there by themselves: \
+                 add the prefixes to mirrors.{name}.file_urls"
+            ),
         );
-        let advice =
-            "clients fetch them there by themselves; only the index can give them other names";
-        return Finding::warning(check, found, advice);
     }
-    let found = format!(
-        "of {all} on a page, {} lead past larder, to {}",
-        foreign.len(),
-        distinct(foreign)
-    );
-    let advice = format!(
-        "clients would fetch them there by themselves: add the prefixes to mirrors.{name}.file_urls"
-    );
-    Finding::warning(check, found, advice)
+    if !unfit.is_empty() {
+        let count = unfit.len();
+        let reasons = distinct(unfit);
+        return Finding::warning(
+            check,
+            format!("of {all} on a page, {count} lead past larder: {reasons}"),
+            "clients fetch them there by themselves; only the index can give them other names",
+        );
+    }
+    Finding::ok(check, format!("all {all} of a page lead through larder"))
 }
 
 /// Segments of the paths of a mirror's URL and of those that its files come from, as far as they
 /// look like secrets.
-pub(super) fn mirror_paths<'u>(
-    places: impl Iterator<Item = &'u Url>,
-    name: &str,
-) -> Option<Finding> {
-    let segments = places.filter_map(Url::path_segments).flatten();
-    let mut secrets: Vec<&str> = segments
-        .filter(|segment| looks_like_a_secret(segment))
-        .collect();
-    secrets.sort_unstable();
-    secrets.dedup();
+pub fn mirror_paths<'u>(places: impl Iterator<Item = &'u Url>, name: &str) -> Option<Finding> {
+    let mut secrets = BTreeSet::new();
+    for segment in places.filter_map(Url::path_segments).flatten() {
+        if looks_like_a_secret(segment) {
+            secrets.insert(segment);
+        }
+    }
     if secrets.is_empty() {
         return None;
     }
-    let shown: Vec<String> = secrets.iter().map(|secret| shortened(secret)).collect();
-    let found = format!(
-        "the path of its URL looks as if it held a secret: {}",
-        shown.join(", ")
-    );
+    let shown: Vec<String> = secrets.into_iter().map(shortened).collect();
+    let shown = shown.join(", ");
     let advice = format!(
-        "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that the first of mirrors.{name}.file_urls \
-         begins with it, as it does where files is left out: else it is in clients' links, in lock files and in logs"
+        "if the index takes it otherwise, put it into mirrors.{name}.token_file; if not, see that \
+         the first of mirrors.{name}.file_urls begins with it, as it does where files is left out: \
+         else it is in clients' links, in lock files and in logs"
     );
-    Some(Finding::warning("path", found, advice))
+    Some(Finding::warning(
+        "path",
+        format!("the path of its URL looks as if it held a secret: {shown}"),
+        advice,
+    ))
 }
 
 /// A mirror's answer for one byte of a file.
-pub(super) fn ranges(answer: Result<StatusCode, String>) -> Finding {
+pub fn ranges(answer: Result<StatusCode, String>) -> Finding {
     let check = "ranges";
     match answer {
         Ok(StatusCode::PARTIAL_CONTENT) => Finding::ok(check, "answered"),
-        Ok(StatusCode::OK) => {
-            let advice = "metadata is made of whole wheels then, and a resumed download begins anew; nothing is wrong";
-            Finding::warning(check, "the whole file is sent instead", advice)
-        }
-        Ok(status) => {
-            let advice = "a file that its page lists cannot be had: it may be one that is gone, or the file server is not well";
-            Finding::warning(
-                check,
-                format!("a listed file is answered {}", status.as_u16()),
-                advice,
-            )
-        }
+        Ok(StatusCode::OK) => Finding::warning(
+            check,
+            "the whole file is sent instead",
+            "metadata is made of whole wheels then, and a resumed download begins anew; \
+             nothing is wrong",
+        ),
+        Ok(status) => Finding::warning(
+            check,
+            format!("a listed file is answered {}", status.as_u16()),
+            "a file that its page lists cannot be had: \
+             it may be one that is gone, or the file server is not well",
+        ),
         Err(why) => Finding::problem(
             check,
             why,
@@ -285,21 +283,17 @@ pub(super) fn ranges(answer: Result<StatusCode, String>) -> Finding {
 
 /// A signed link is a credential: its origin is all that is shown.
 fn to_origin(heard: &ProbeResponse) -> String {
-    let url = heard
-        .location
-        .as_deref()
-        .and_then(|location| Url::parse(location).ok());
-    url.map_or_else(
-        || "to another of its own addresses".to_owned(),
-        |url| format!("to {}", url.origin().ascii_serialization()),
-    )
+    if let Some(location) = &heard.location
+        && let Ok(url) = Url::parse(location)
+    {
+        return format!("to {}", url.origin().ascii_serialization());
+    }
+    "to another of its own addresses".to_owned()
 }
 
 fn distinct(texts: &[String]) -> String {
-    let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    texts.sort_unstable();
-    texts.dedup();
-    texts.join(", ")
+    let texts: BTreeSet<&str> = texts.iter().map(String::as_str).collect();
+    Vec::from_iter(texts).join(", ")
 }
 
 #[cfg(test)]

@@ -23,15 +23,14 @@ const MEMORY_BESIDES: u64 = 128 << 20;
 const SKEW_MAX: Duration = Duration::from_secs(30);
 
 /// How many files this process may open at most; the daemon raises its limit to that by itself.
-pub(super) fn open_files() -> Option<u64> {
+pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-pub(super) fn judge_open_files(most: Option<u64>, connections: usize) -> Finding {
+pub fn judge_open_files(most: Option<u64>, connections: usize) -> Finding {
     let check = "open files";
-    let needed = (connections as u64)
-        .saturating_mul(FILES_PER_CONNECTION)
-        .saturating_add(FILES_BESIDES);
+    let of_connections = (connections as u64).saturating_mul(FILES_PER_CONNECTION);
+    let needed = of_connections.saturating_add(FILES_BESIDES);
     let Some(most) = most else {
         return Finding::ok(check, "no limit");
     };
@@ -46,7 +45,7 @@ pub(super) fn judge_open_files(most: Option<u64>, connections: usize) -> Finding
 }
 
 /// The memory limit of the control group that this process is in, where the kernel shows it.
-pub(super) fn memory_limit() -> Option<u64> {
+pub fn memory_limit() -> Option<u64> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the kernel's word about this process; no part of the store"
@@ -54,47 +53,44 @@ pub(super) fn memory_limit() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let group = read("/proc/self/cgroup")?;
     let group = group.lines().find_map(|line| line.strip_prefix("0::"))?;
-    read(&format!("/sys/fs/cgroup{group}/memory.max"))?
-        .trim()
-        .parse()
-        .ok()
+    let limit = read(&format!("/sys/fs/cgroup{group}/memory.max"))?;
+    limit.trim().parse().ok()
 }
 
 /// `pages` is what prepared pages may take.
-pub(super) fn judge_memory(limit: Option<u64>, pages: u64) -> Finding {
+pub fn judge_memory(limit: Option<u64>, pages: u64) -> Finding {
     let check = "memory";
     let needed = pages.saturating_add(MEMORY_BESIDES);
     let Some(limit) = limit else {
         return Finding::ok(check, "no limit of a control group is visible");
     };
-    let found = format!(
-        "limit {}; about {} is needed",
-        in_units(limit),
-        in_units(needed)
-    );
+    let most = in_units(limit);
+    let found = format!("limit {most}; about {} is needed", in_units(needed));
     if limit >= needed {
+        return Finding::ok(check, found);
+    }
+    let advice = "raise it (MemoryMax in the unit), or lower index.memory";
+    Finding::warning(check, found, advice)
+}
+
+/// `theirs` is what a peer says, `ours` when it said so. Its seconds are whole, and it took a
+/// moment to come.
+pub fn judge_clock(ours: SystemTime, theirs: SystemTime) -> Finding {
+    let (skew, which) = match ours.duration_since(theirs) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    let check = "clock";
+    let found = format!("{} s {which} the peer's", skew.as_secs());
+    if skew <= SKEW_MAX {
         return Finding::ok(check, found);
     }
     Finding::warning(
         check,
         found,
-        "raise it (MemoryMax in the unit), or lower index.memory",
+        "certificates and signed links are judged by the time: \
+         set this machine's clock (chrony, timesyncd), or theirs",
     )
-}
-
-/// `theirs` is what a peer says, `ours` when it said so. Its seconds are whole, and it took a
-/// moment to come.
-pub(super) fn judge_clock(ours: SystemTime, theirs: SystemTime) -> Finding {
-    let (skew, which) = match ours.duration_since(theirs) {
-        Ok(ahead) => (ahead, "ahead of"),
-        Err(behind) => (behind.duration(), "behind"),
-    };
-    let found = format!("{} s {which} the peer's", skew.as_secs());
-    if skew <= SKEW_MAX {
-        return Finding::ok("clock", found);
-    }
-    let advice = "certificates and signed links are judged by the time: set this machine's clock (chrony, timesyncd), or theirs";
-    Finding::warning("clock", found, advice)
 }
 
 #[cfg(test)]

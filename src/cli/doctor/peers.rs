@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::timeout;
 use url::Url;
 
 use super::beginning::{api_version, first_project};
 use super::finding::Finding;
 use super::{connection, judgement, machine};
 use crate::access::Credential;
+use crate::cli::deadline::in_time;
 use crate::registry::{AdminEndpoint, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
 use crate::simple::{Format, ProjectName, read_entries};
 use crate::upstream::{
-    ConnectionFacts, FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamError,
-    UpstreamRequest, WantedRange, examine_connection,
+    FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamRequest, WantedRange,
+    examine_connection,
 };
 use crate::values::byte_range::ByteRange;
 use crate::values::clock;
@@ -31,25 +31,111 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 
 const WORDS_BYTES_MAX: usize = 4 << 10;
 
-pub(super) struct GitLabCheck {
+/// Asks, and waits for each answer no longer than the limit.
+#[derive(Clone)]
+pub struct Prober {
     pub upstream: Arc<Upstream>,
+    pub limit: Duration,
+}
+
+impl Prober {
+    /// Looks whether there is a way, and says so; without one nothing more is asked.
+    async fn reach(
+        &self,
+        url: &Url,
+        way: &Transport,
+        section: &str,
+        findings: &mut Vec<Finding>,
+    ) -> bool {
+        let check = "connection";
+        if let Some(proxy) = way.proxy(url) {
+            let found = format!("by way of the proxy {proxy}, which looks up names");
+            findings.push(Finding::ok(check, found));
+            return true;
+        }
+        match examine_connection(url, way, self.limit).await {
+            Ok(facts) => {
+                findings.extend(connection::judge(&facts, section, clock::wall()));
+                facts.connected.is_some() && !matches!(facts.tls, Some(Err(_)))
+            }
+            Err(why) => {
+                let advice = format!("check the URL and the keys of [{section}]");
+                findings.push(Finding::problem(check, why, advice));
+                false
+            }
+        }
+    }
+
+    async fn hear(
+        &self,
+        inquiry: Inquiry,
+        request: &UpstreamRequest<'_>,
+        bytes_max: usize,
+    ) -> Result<ProbeResponse, String> {
+        let heard = self.upstream.examine(inquiry, request, bytes_max);
+        in_time(self.limit, heard).await
+    }
+
+    /// Asks for a page, for JSON first.
+    async fn page(
+        &self,
+        page: &PageRef,
+        credential: &Credential,
+        bytes_max: usize,
+    ) -> Result<ProbeResponse, String> {
+        let route = Route::Page(page.clone());
+        let request = UpstreamRequest {
+            accept: Format::Json,
+            ..UpstreamRequest::plain(&route, credential)
+        };
+        self.hear(Inquiry::Page, &request, bytes_max).await
+    }
+
+    /// Asks for the first byte of a file, by the way that a client's bytes take.
+    async fn first_byte(&self, request: UpstreamRequest<'_>) -> Result<StatusCode, String> {
+        let range = ByteRange::From {
+            first: 0,
+            last: Some(0),
+        };
+        let request = UpstreamRequest {
+            range: Some(WantedRange {
+                range,
+                if_range: None,
+            }),
+            fresh_connection: true,
+            ..request
+        };
+        let answer = in_time(self.limit, self.upstream.file(&request)).await?;
+        Ok(match answer {
+            FileAnswer::Whole(_) => StatusCode::OK,
+            FileAnswer::Refused(word) => word.status,
+            FileAnswer::Admitted(status) | FileAnswer::RangeRefused(status) => status,
+            // An empty file has no first byte.
+            FileAnswer::Part(..) | FileAnswer::NotModified | FileAnswer::Unsatisfiable(_) => {
+                StatusCode::PARTIAL_CONTENT
+            }
+        })
+    }
+}
+
+pub struct GitLabCheck {
+    pub prober: Prober,
     pub url: Url,
     pub way: Transport,
     pub credential: Credential,
     pub project: Option<Scope>,
-    pub limit: Duration,
 }
 
 impl GitLabCheck {
-    pub(super) async fn examine(self) -> Vec<Finding> {
+    pub async fn examine(self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if reach(&self.url, &self.way, "gitlab", self.limit, &mut findings).await {
+        let reached = self
+            .prober
+            .reach(&self.url, &self.way, "gitlab", &mut findings);
+        if reached.await {
             self.questions(&mut findings).await;
         }
         findings
-            .into_iter()
-            .map(|finding| finding.of("gitlab"))
-            .collect()
     }
 
     async fn questions(&self, findings: &mut Vec<Finding>) {
@@ -57,12 +143,15 @@ impl GitLabCheck {
         // An address of larder's own has no scope: GitLab is meant.
         let any = Route::Admin(AdminEndpoint::Live);
         let request = UpstreamRequest::plain(&any, &self.credential);
-        match self.hear(Inquiry::Version, &request, WORDS_BYTES_MAX).await {
+        let heard = self
+            .prober
+            .hear(Inquiry::Version, &request, WORDS_BYTES_MAX);
+        match heard.await {
             Ok(heard) => {
                 findings.push(judgement::version(&heard, with_token));
                 findings.extend(clock_finding(&heard));
             }
-            Err(why) => return findings.push(silent("version", &why)),
+            Err(why) => return findings.push(silent("version", why)),
         }
         if let Some(scope) = &self.project {
             self.ask_about_project(scope, findings).await;
@@ -71,42 +160,39 @@ impl GitLabCheck {
 
     async fn ask_about_project(&self, scope: &Scope, findings: &mut Vec<Finding>) {
         let with_token = !self.credential.is_anonymous();
-        let index = Route::Page(PageRef::index(scope.clone()));
-        let request = json(&index, &self.credential);
-        let heard = match self.hear(Inquiry::Page, &request, INDEX_BYTES_MAX).await {
+        let mut page = PageRef::index(scope.clone());
+        let heard = self.prober.page(&page, &self.credential, INDEX_BYTES_MAX);
+        let heard = match heard.await {
             Ok(heard) => heard,
-            Err(why) => return findings.push(silent("credential", &why)),
+            Err(why) => return findings.push(silent("credential", why)),
         };
         findings.extend(judgement::registry(&heard, with_token));
         let Some(name) = first_listed(&heard) else {
             return;
         };
-        let page = Route::Page(PageRef {
-            scope: scope.clone(),
-            name: Some(name.clone()),
-        });
-        let request = json(&page, &self.credential);
-        let Ok(heard) = self.hear(Inquiry::Page, &request, PAGE_BYTES_MAX).await else {
+        page.name = Some(name.clone());
+        let heard = self.prober.page(&page, &self.credential, PAGE_BYTES_MAX);
+        let Ok(heard) = heard.await else {
             return;
         };
-        let links = links(&heard, &name, &self.upstream.bases().asked().url(&page));
-        let Some(file) = self.first_file(&links) else {
+        let url = self.prober.upstream.bases().asked().url(&Route::Page(page));
+        let Some(file) = self.first_file(&links(&heard, &name, &url)) else {
             return;
         };
         let request = UpstreamRequest::plain(&file, &self.credential);
-        match self.hear(Inquiry::File, &request, 0).await {
+        match self.prober.hear(Inquiry::File, &request, 0).await {
             Ok(heard) => {
-                let ranges = first_byte(&self.upstream, request, self.limit).await;
+                let ranges = self.prober.first_byte(request).await;
                 findings.push(judgement::file(&heard, ranges));
             }
-            Err(why) => findings.push(silent("files", &why)),
+            Err(why) => findings.push(silent("files", why)),
         }
     }
 
     /// The first link that is a file of GitLab's own.
     fn first_file(&self, links: &[Url]) -> Option<Route> {
         for link in links {
-            if let LinkTarget::Ours { route, .. } = self.upstream.bases().recognise(link)
+            if let LinkTarget::Ours { route, .. } = self.prober.upstream.bases().recognise(link)
                 && matches!(route, Route::File(_))
             {
                 return Some(route);
@@ -114,53 +200,37 @@ impl GitLabCheck {
         }
         None
     }
-
-    async fn hear(
-        &self,
-        inquiry: Inquiry,
-        ask: &UpstreamRequest<'_>,
-        bytes_max: usize,
-    ) -> Result<ProbeResponse, String> {
-        hear(&self.upstream, inquiry, ask, bytes_max, self.limit).await
-    }
 }
 
-pub(super) struct MirrorCheck {
-    pub upstream: Arc<Upstream>,
+pub struct MirrorCheck {
+    pub prober: Prober,
     pub base: MirrorBase,
     pub way: Transport,
-    pub limit: Duration,
+    /// Its section in the configuration.
+    pub section: String,
 }
 
 impl MirrorCheck {
-    pub(super) async fn examine(self) -> Vec<Finding> {
-        let mut findings = Vec::new();
+    pub async fn examine(self) -> Vec<Finding> {
         let name = self.base.scope().to_string();
-        let section = format!("mirrors.{name}");
+        let mut findings = Vec::new();
         findings.extend(judgement::mirror_paths(self.base.places(), &name));
-        if reach(
-            self.base.index(),
-            &self.way,
-            &section,
-            self.limit,
-            &mut findings,
-        )
-        .await
-        {
+        let url = self.base.index();
+        let reached = self
+            .prober
+            .reach(url, &self.way, &self.section, &mut findings);
+        if reached.await {
             self.questions(&name, &mut findings).await;
         }
         findings
-            .into_iter()
-            .map(|finding| finding.of(&section))
-            .collect()
     }
 
     async fn questions(&self, name: &str, findings: &mut Vec<Finding>) {
         let anonymous = Credential::anonymous();
-        let index = Route::Page(PageRef::index(self.base.scope().clone()));
-        let heard = match self.hear(&json(&index, &anonymous), INDEX_BYTES_MAX).await {
+        let mut page = PageRef::index(self.base.scope().clone());
+        let heard = match self.prober.page(&page, &anonymous, INDEX_BYTES_MAX).await {
             Ok(heard) => heard,
-            Err(why) => return findings.push(silent("index", &why)),
+            Err(why) => return findings.push(silent("index", why)),
         };
         findings.extend(clock_finding(&heard));
         let mut version = None;
@@ -171,14 +241,11 @@ impl MirrorCheck {
         let Some(first) = first_listed(&heard) else {
             return;
         };
-        let page = Route::Page(PageRef {
-            scope: self.base.scope().clone(),
-            name: Some(first.clone()),
-        });
-        let Some(url) = self.base.url(&page) else {
+        page.name = Some(first.clone());
+        let Some(url) = self.base.url(&Route::Page(page.clone())) else {
             return;
         };
-        let Ok(heard) = self.hear(&json(&page, &anonymous), PAGE_BYTES_MAX).await else {
+        let Ok(heard) = self.prober.page(&page, &anonymous, PAGE_BYTES_MAX).await else {
             return;
         };
         let links = links(&heard, &first, &url);
@@ -188,7 +255,7 @@ impl MirrorCheck {
         };
         let file = Route::Mirrored(path);
         let request = UpstreamRequest::plain(&file, &anonymous);
-        let ranges = first_byte(&self.upstream, request, self.limit).await;
+        let ranges = self.prober.first_byte(request).await;
         findings.push(judgement::ranges(ranges));
     }
 
@@ -203,102 +270,6 @@ impl MirrorCheck {
             }
         }
         judgement::mirror_files(links.len(), &foreign, &unfit, name)
-    }
-
-    async fn hear(
-        &self,
-        ask: &UpstreamRequest<'_>,
-        bytes_max: usize,
-    ) -> Result<ProbeResponse, String> {
-        hear(&self.upstream, Inquiry::Page, ask, bytes_max, self.limit).await
-    }
-}
-
-/// Looks whether there is a way, and says so; without one nothing more is asked.
-async fn reach(
-    url: &Url,
-    way: &Transport,
-    section: &str,
-    limit: Duration,
-    findings: &mut Vec<Finding>,
-) -> bool {
-    if let Some(proxy) = way.proxy(url) {
-        findings.push(Finding::ok(
-            "connection",
-            format!("by way of the proxy {proxy}, which looks up names"),
-        ));
-        return true;
-    }
-    let facts: ConnectionFacts = match examine_connection(url, way, limit).await {
-        Ok(facts) => facts,
-        Err(why) => {
-            findings.push(Finding::problem(
-                "connection",
-                why,
-                format!("check the URL and the keys of [{section}]"),
-            ));
-            return false;
-        }
-    };
-    findings.extend(connection::judge(&facts, section, clock::wall()));
-    facts.connected.is_some() && !matches!(facts.tls, Some(Err(_)))
-}
-
-async fn hear(
-    upstream: &Upstream,
-    inquiry: Inquiry,
-    ask: &UpstreamRequest<'_>,
-    bytes_max: usize,
-    limit: Duration,
-) -> Result<ProbeResponse, String> {
-    match timeout(limit, upstream.examine(inquiry, ask, bytes_max)).await {
-        Ok(heard) => heard.map_err(|why: UpstreamError| why.to_string()),
-        Err(_) => Err(format!(
-            "no answer within {}",
-            humantime::format_duration(limit)
-        )),
-    }
-}
-
-/// Asks for the first byte of a file, by the way that a client's bytes take.
-async fn first_byte(
-    upstream: &Upstream,
-    ask: UpstreamRequest<'_>,
-    limit: Duration,
-) -> Result<StatusCode, String> {
-    let range = WantedRange {
-        range: ByteRange::From {
-            first: 0,
-            last: Some(0),
-        },
-        if_range: None,
-    };
-    let ask = UpstreamRequest {
-        range: Some(range),
-        fresh_connection: true,
-        ..ask
-    };
-    match timeout(limit, upstream.file(&ask)).await {
-        Ok(Ok(FileAnswer::Whole(_))) => Ok(StatusCode::OK),
-        Ok(Ok(FileAnswer::Refused(word))) => Ok(word.status),
-        Ok(Ok(FileAnswer::Admitted(status) | FileAnswer::RangeRefused(status))) => Ok(status),
-        // An empty file has no first byte.
-        Ok(Ok(FileAnswer::Part(..) | FileAnswer::NotModified | FileAnswer::Unsatisfiable(_))) => {
-            Ok(StatusCode::PARTIAL_CONTENT)
-        }
-        Ok(Err(why)) => Err(why.to_string()),
-        Err(_) => Err(format!(
-            "no answer within {}",
-            humantime::format_duration(limit)
-        )),
-    }
-}
-
-/// A request for a page, for JSON first.
-fn json<'a>(route: &'a Route, credential: &'a Credential) -> UpstreamRequest<'a> {
-    UpstreamRequest {
-        accept: Format::Json,
-        ..UpstreamRequest::plain(route, credential)
     }
 }
 
@@ -334,10 +305,10 @@ fn links(heard: &ProbeResponse, name: &ProjectName, url: &Url) -> Vec<Url> {
     read.map(|(links, _)| links).unwrap_or_default()
 }
 
-fn silent(check: &str, why: &str) -> Finding {
+fn silent(check: &str, why: String) -> Finding {
     Finding::problem(
         check,
-        why.to_owned(),
+        why,
         "a connection stands and no answer comes: look at the peer's log, or a proxy before it",
     )
 }

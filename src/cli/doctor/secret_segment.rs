@@ -1,7 +1,7 @@
 //! Whether a segment of a URL's path looks like a secret.
 //!
 //! Some servers take a token in the path. Nothing tells it from a name but its looks, so this is a
-//! guess, for whoever may warn and do no more. Must not know whose URL it is.
+//! guess, for a check that may warn and do no more. Must not know whose URL it is.
 
 use percent_encoding::percent_decode_str;
 
@@ -31,43 +31,42 @@ const SHOWN_CHARS: usize = 4;
 
 /// Whether it looks like one: it begins as tokens do, is a UUID, or is a long run of letters and
 /// digits in no order.
-pub(super) fn looks_like_a_secret(segment: &str) -> bool {
+pub fn looks_like_a_secret(segment: &str) -> bool {
     let text = percent_decode_str(segment).decode_utf8_lossy();
-    let begins = BEGINNINGS
-        .iter()
-        .any(|begin| text.strip_prefix(begin).is_some_and(|rest| rest.len() >= 8));
-    begins
-        || is_uuid(&text)
-        || text
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .any(is_disorderly)
+    for begin in BEGINNINGS {
+        if text.starts_with(begin) && text.len() >= begin.len() + 8 {
+            return true;
+        }
+    }
+    let mut runs = text.split(|c: char| !c.is_ascii_alphanumeric());
+    is_uuid(&text) || runs.any(is_disorderly)
 }
 
 /// It without most of it, to be shown.
-pub(super) fn shortened(segment: &str) -> String {
+pub fn shortened(segment: &str) -> String {
     let shown: String = segment.chars().take(SHOWN_CHARS).collect();
     format!("{shown}… ({} characters)", segment.chars().count())
 }
 
 /// 8-4-4-4-12 hexadecimal digits (RFC 9562 §4).
 fn is_uuid(text: &str) -> bool {
-    let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
-    let lengths = text
-        .split('-')
-        .map(|part| if is_hex(part) { part.len() } else { 0 });
-    lengths.eq([8, 4, 4, 4, 12])
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 /// Whether the kind of character changes as often as by chance. That a capital begins a word is no
 /// change.
 fn is_disorderly(run: &str) -> bool {
-    let is_mixed =
-        run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic());
     let kinds: Vec<Kind> = run.bytes().map(Kind::of).collect();
-    let is_change = |pair: &&[Kind]| {
-        pair[0] != pair[1] && !(pair[0] == Kind::Capital && pair[1] == Kind::Small)
-    };
-    let changes = kinds.windows(2).filter(is_change).count();
+    let is_mixed = kinds.contains(&Kind::Digit) && kinds.iter().any(|kind| *kind != Kind::Digit);
+    let mut changes = 0;
+    for pair in kinds.windows(2) {
+        match pair {
+            [Kind::Capital, Kind::Small] => {}
+            [one, next] if one != next => changes += 1,
+            _ => {}
+        }
+    }
     run.len() >= RUN_CHARS_MIN && is_mixed && changes * STRETCH_CHARS >= run.len()
 }
 

@@ -15,9 +15,11 @@ use hyper::ext::ReasonPhrase;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 
 use super::explanation::Daemon;
 use crate::access::Credential;
+use crate::cli::deadline::in_time;
 use crate::simple::{Format, MediaType};
 use crate::values::cache_status::{CacheStatus, Outcome};
 
@@ -31,7 +33,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
 
 /// What the daemon is asked for.
-pub(super) struct Question<'a> {
+pub struct Question<'a> {
     pub listen: &'a str,
     /// A path of larder's.
     pub path: &'a str,
@@ -43,33 +45,28 @@ pub(super) struct Question<'a> {
 ///
 /// # Errors
 /// A sentence about why there is no answer.
-pub(super) async fn ask(question: &Question<'_>) -> Result<Daemon, String> {
+pub async fn ask(question: &Question<'_>) -> Result<Daemon, String> {
     let address = reachable(question.listen);
-    let no_answer = |why: String| format!("none answers at {address}: {why}");
     let head = send(question, &address, Method::HEAD)
         .await
-        .map_err(no_answer)?;
+        .map_err(|why| format!("none answers at {address}: {why}"))?;
     let status = head.status();
-    let text = |name: &str| Some(head.headers().get(name)?.to_str().ok()?.to_owned());
-    let cache_status = text("cache-status");
-    let phrase = head.extensions().get::<ReasonPhrase>();
-    let reason = phrase.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned());
-    let reason = reason
-        .or_else(|| status.canonical_reason().map(str::to_owned))
-        .unwrap_or_default();
-    let refused = status.is_client_error() || status.is_server_error();
-    let detail = if refused {
-        detail(question, &address).await
-    } else {
-        None
+    let reason = match head.extensions().get::<ReasonPhrase>() {
+        Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
+        None => status.canonical_reason().unwrap_or_default().to_owned(),
     };
+    let mut detail = None;
+    if status.is_client_error() || status.is_server_error() {
+        detail = problem_detail(question, &address).await;
+    }
+    let field = |name: &str| head.headers().get(name)?.to_str().ok();
+    let cache_status = field("cache-status");
     Ok(Daemon {
         cache: cache_status
-            .as_deref()
             .and_then(CacheStatus::read)
             .map(|cache| in_words(cache.outcome)),
-        cache_status,
-        age_seconds: text(AGE.as_str()).and_then(|age| age.parse().ok()),
+        cache_status: cache_status.map(str::to_owned),
+        age_seconds: field(AGE.as_str()).and_then(|age| age.parse().ok()),
         asked_as: if question.credential.is_anonymous() {
             "without a credential (--token-file gives one)"
         } else {
@@ -83,20 +80,15 @@ pub(super) async fn ask(question: &Question<'_>) -> Result<Daemon, String> {
 }
 
 /// What the body of an error says (RFC 9457). Nothing is lost without it.
-async fn detail(question: &Question<'_>, address: &str) -> Option<String> {
+async fn problem_detail(question: &Question<'_>, address: &str) -> Option<String> {
     let answer = send(question, address, Method::GET).await.ok()?;
-    let problem = answer.headers().get(CONTENT_TYPE)?.as_bytes() == b"application/problem+json";
-    let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
-    let body = tokio::time::timeout(ANSWER_TIMEOUT, body)
-        .await
-        .ok()?
-        .ok()?
-        .to_bytes();
-    if !problem {
+    if answer.headers().get(CONTENT_TYPE)? != "application/problem+json" {
         return None;
     }
-    let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
-    body.get("detail")?.as_str().map(str::to_owned)
+    let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
+    let body = in_time(ANSWER_TIMEOUT, body).await.ok()?;
+    let problem: Value = serde_json::from_slice(&body.to_bytes()).ok()?;
+    problem.get("detail")?.as_str().map(str::to_owned)
 }
 
 async fn send(
@@ -104,45 +96,44 @@ async fn send(
     address: &str,
     method: Method,
 ) -> Result<Response<Incoming>, String> {
-    let uri: Uri = format!("http://{address}{}", question.path)
-        .parse()
-        .map_err(|_| "no such address")?;
+    let uri = format!("http://{address}{}", question.path);
+    let uri: Uri = uri.parse().map_err(|_| "no such address")?;
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
-    let mut headers = HeaderMap::new();
-    question.credential.apply(&mut headers);
     let media = match question.format {
         Format::Html => MediaType::TextHtml,
         Format::Json => MediaType::V1Json,
     };
     // Without its parameters: this is a wish, not a body's type.
     let accept = media.as_str().split(';').next().unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    question.credential.apply(&mut headers);
     let request = Request::builder()
         .method(method)
         .uri(uri)
-        .header(ACCEPT, accept);
-    let mut request = request.body(Empty::new()).map_err(|why| why.to_string())?;
+        .header(ACCEPT, accept)
+        .body(Empty::new());
+    let mut request = request.map_err(|why| why.to_string())?;
     request.headers_mut().extend(headers);
-    match tokio::time::timeout(ANSWER_TIMEOUT, client.request(request)).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(why)) if why.is_connect() => Err("nothing listens there".to_owned()),
-        Ok(Err(why)) => Err(why.to_string()),
-        Err(_) => Err(format!(
-            "no answer within {}",
-            humantime::format_duration(ANSWER_TIMEOUT)
-        )),
-    }
+    let answer = async {
+        match client.request(request).await {
+            Err(why) if why.is_connect() => Err("nothing listens there".to_owned()),
+            answer => answer.map_err(|why| why.to_string()),
+        }
+    };
+    in_time(ANSWER_TIMEOUT, answer).await
 }
 
 /// Where a daemon that listens on all addresses can be reached from here.
 fn reachable(listen: &str) -> String {
     match listen.parse::<SocketAddr>() {
-        Ok(SocketAddr::V4(all)) if all.ip().is_unspecified() => {
-            format!("{}:{}", Ipv4Addr::LOCALHOST, all.port())
-        }
-        Ok(SocketAddr::V6(all)) if all.ip().is_unspecified() => {
-            format!("[{}]:{}", Ipv6Addr::LOCALHOST, all.port())
+        Ok(mut all) if all.ip().is_unspecified() => {
+            all.set_ip(match all {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+            all.to_string()
         }
         _ => listen.to_owned(),
     }
@@ -152,7 +143,8 @@ fn in_words(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Hit => "from the cache; upstream was not asked",
         Outcome::Updating => {
-            "from the cache, just past its lifetime; upstream is asked after the answer (stale-while-revalidate)"
+            "from the cache, just past its lifetime; upstream is asked after the answer \
+             (stale-while-revalidate)"
         }
         Outcome::Stale => {
             "from the cache, past its lifetime, because upstream failed (stale-if-error)"

@@ -7,9 +7,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::server::Refusal;
+
 /// How larder would answer, as far as can be told without asking upstream.
-#[derive(Debug, Serialize)]
-pub(super) struct Explanation {
+#[derive(Debug, Default, Serialize)]
+pub struct Explanation {
     /// The address as larder's path.
     pub address: String,
     /// In one word, as in the log.
@@ -35,18 +37,19 @@ pub(super) struct Explanation {
     pub no_daemon: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// larder answers it out of itself.
     Yes,
     /// What upstream and the caller's right make of it.
+    #[default]
     Depends,
     No,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Daemon {
+pub struct Daemon {
     pub address: String,
     pub asked_as: &'static str,
     pub status: u16,
@@ -60,18 +63,35 @@ pub(super) struct Daemon {
 }
 
 impl Explanation {
+    pub fn rule(&mut self, rule: impl Into<String>) {
+        self.rules.push(rule.into());
+    }
+
+    /// What was concluded is yes.
+    pub fn confirm(&mut self, why: &str) {
+        self.verdict = Verdict::Yes;
+        self.why = why.to_owned();
+    }
+
     /// What was concluded is no.
-    pub(super) fn deny(&mut self, why: impl Into<String>) {
+    pub fn deny(&mut self, why: impl Into<String>) {
         self.verdict = Verdict::No;
         self.why = why.into();
     }
 
+    /// What was concluded is no, for the reason that the daemon gives its clients.
+    pub fn refuse(&mut self, why: impl Into<Refusal>) {
+        let why = why.into();
+        self.deny(format!("{why} ({})", why.status().as_u16()));
+    }
+
     /// Whether the answer is, or would be, no. The daemon's word counts before what was concluded
     /// without it.
-    pub(super) fn is_no(&self) -> bool {
-        self.daemon
-            .as_ref()
-            .map_or(self.verdict == Verdict::No, |daemon| daemon.status >= 400)
+    pub fn is_no(&self) -> bool {
+        match &self.daemon {
+            Some(daemon) => daemon.status >= 400,
+            None => self.verdict == Verdict::No,
+        }
     }
 }
 
@@ -103,27 +123,20 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = format!("at {}, asked {}", self.address, self.asked_as);
         writeln!(f)?;
-        lines(
-            f,
-            "daemon",
-            [format!("at {}, asked {}", self.address, self.asked_as)],
-        )?;
+        lines(f, "daemon", [asked])?;
         lines(f, "answers", [format!("{} {}", self.status, self.reason)])?;
-        lines(
-            f,
-            "because",
-            self.detail
-                .as_ref()
-                .filter(|detail| **detail != self.reason),
-        )?;
+        if let Some(detail) = &self.detail
+            && *detail != self.reason
+        {
+            lines(f, "because", [detail])?;
+        }
         lines(f, "cache", self.cache)?;
-        lines(
-            f,
-            "age",
-            self.age_seconds
-                .map(|age| format!("upstream was last asked {age} s ago")),
-        )
+        if let Some(age) = self.age_seconds {
+            lines(f, "age", [format!("upstream was last asked {age} s ago")])?;
+        }
+        Ok(())
     }
 }
 

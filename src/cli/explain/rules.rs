@@ -3,14 +3,15 @@
 //!
 //! Pure: the configuration alone tells. Must not know what is stored.
 
-use super::explanation::{Explanation, Verdict};
+use super::explanation::Explanation;
 use crate::app::CommandContext;
+use crate::index::PageError;
 use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
 
 /// What is at an address that is of no index.
-pub(super) fn about_larder(route: &Route) -> &'static str {
+pub fn about_larder(route: &Route) -> &'static str {
     match route {
         Route::Admin(AdminEndpoint::Metrics) => {
             "larder's own metrics, for every client that can connect"
@@ -24,7 +25,7 @@ pub(super) fn about_larder(route: &Route) -> &'static str {
 }
 
 /// Fills in everything that follows from the configuration.
-pub(super) fn apply(
+pub fn apply(
     explanation: &mut Explanation,
     route: &Route,
     format: Format,
@@ -36,9 +37,7 @@ pub(super) fn apply(
         _ => context.url(route),
     };
     let Some(scope) = route.scope() else {
-        explanation.verdict = Verdict::Yes;
-        explanation.why = about_larder(route).to_owned();
-        return;
+        return explanation.confirm(about_larder(route));
     };
     match context.mirror(scope) {
         Some((_, mirror)) => of_mirror(explanation, route, scope, mirror, context),
@@ -47,8 +46,7 @@ pub(super) fn apply(
     if explanation.upstream.is_some()
         && let Some(proxy) = context.proxy(route)
     {
-        let rule = format!("it is reached through the proxy {proxy}");
-        explanation.rules.push(rule);
+        explanation.rule(format!("it is reached through the proxy {proxy}"));
     }
     if let Route::Page(page) = route {
         page_rules(explanation, page, format, context);
@@ -56,8 +54,9 @@ pub(super) fn apply(
     if matches!(route, Route::Metadata(_)) || explanation.route == "metadata" {
         let generate = context.metadata.generate;
         let made = if generate { "is made" } else { "is not made" };
-        explanation.rules.push(format!(
-            "metadata.generate = {generate}: where upstream has no metadata of a wheel, it {made} here"
+        explanation.rule(format!(
+            "metadata.generate = {generate}: \
+             where upstream has no metadata of a wheel, it {made} here"
         ));
     }
 }
@@ -68,22 +67,19 @@ fn page_rules(
     format: Format,
     context: &CommandContext,
 ) {
-    let mirror = context.mirror(&page.scope);
+    let mut needs_dates = false;
+    let mut ttl = format!("index.ttl = {}", context.index.ttl);
+    if let Some((base, mirror)) = context.mirror(&page.scope) {
+        needs_dates = !mirror.min_age.0.is_zero();
+        ttl = format!("mirrors.{base}.ttl = {}", mirror.ttl);
+    }
     // Only JSON is sure to carry the dates that a minimum age needs.
-    let needs_dates = match mirror {
-        Some((_, mirror)) => !mirror.min_age.0.is_zero(),
-        None => false,
-    };
     let asked = if needs_dates || format == Format::Json {
         "JSON first"
     } else {
         "HTML only"
     };
     let given = word(format);
-    let ttl = match mirror {
-        Some((base, mirror)) => format!("mirrors.{base}.ttl = {}", mirror.ttl),
-        None => format!("index.ttl = {}", context.index.ttl),
-    };
     let stale = context.index.stale_if_error;
     explanation.rules.extend([
         format!("upstream is asked for {asked}; the client gets {given}"),
@@ -93,56 +89,55 @@ fn page_rules(
 }
 
 fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandContext) {
-    let service = !context.gitlab.token_file.is_empty();
-    explanation.right = Some(if service {
-        "GitLab decides, by gitlab.token_file: every caller has its rights".to_owned()
+    let (right, asked_as) = if context.gitlab.token_file.is_empty() {
+        (
+            "GitLab decides, for each caller by the caller's own token",
+            "the caller: the caller's own credential, as it came",
+        )
     } else {
-        "GitLab decides, for each caller by the caller's own token".to_owned()
-    });
-    explanation.asked_as = Some(if service {
-        "the operator's token (gitlab.token_file)".to_owned()
-    } else {
-        "the caller: the caller's own credential, as it came".to_owned()
-    });
-    explanation.why = match route {
-        Route::Upload { .. } => {
-            "an upload is passed on byte for byte, and GitLab's answer comes back"
-        }
-        _ => "GitLab's answer to this caller, or the stored one while GitLab's decision holds",
-    }
-    .to_owned();
+        (
+            "GitLab decides, by gitlab.token_file: every caller has its rights",
+            "the operator's token (gitlab.token_file)",
+        )
+    };
+    explanation.right = Some(right.to_owned());
+    explanation.asked_as = Some(asked_as.to_owned());
     if matches!(route, Route::Upload { .. }) {
+        explanation.why =
+            "an upload is passed on byte for byte, and GitLab's answer comes back".to_owned();
         return;
     }
-    let grant = context.auth.cache_ttl;
-    explanation.rules.push(if grant.0.is_zero() {
-        "auth.cache_ttl = 0: GitLab is asked each time".to_owned()
+    explanation.why =
+        "GitLab's answer to this caller, or the stored one while GitLab's decision holds"
+            .to_owned();
+    let ttl = context.auth.cache_ttl;
+    if ttl.0.is_zero() {
+        explanation.rule("auth.cache_ttl = 0: GitLab is asked each time");
     } else {
-        format!("auth.cache_ttl = {grant}: so long GitLab's last decision about a caller holds")
-    });
-    let Route::Page(PageRef {
-        name: Some(name), ..
-    }) = route
-    else {
-        return;
-    };
-    let forward = match &context.gitlab.forward {
-        _ if context.private.hold(name) => {
-            private(name, "if GitLab does not have it, the answer is 404")
-        }
-        Forward::Pass => {
-            "gitlab.forward = \"pass\": if GitLab redirects to a public index, so does larder"
-                .to_owned()
-        }
-        Forward::Deny => {
-            "gitlab.forward = \"deny\": if GitLab redirects to a public index, the answer is 404"
-                .to_owned()
-        }
+        explanation.rule(format!(
+            "auth.cache_ttl = {ttl}: so long GitLab's last decision about a caller holds"
+        ));
+    }
+    if let Route::Page(page) = route
+        && let Some(name) = &page.name
+    {
+        explanation.rule(forwarding(name, context));
+    }
+}
+
+/// What becomes of a project that GitLab does not have.
+fn forwarding(name: &ProjectName, context: &CommandContext) -> String {
+    if context.private.hold(name) {
+        return private(name, "if GitLab does not have it, the answer is 404");
+    }
+    let redirected = "if GitLab redirects to a public index";
+    match &context.gitlab.forward {
+        Forward::Pass => format!("gitlab.forward = \"pass\": {redirected}, so does larder"),
+        Forward::Deny => format!("gitlab.forward = \"deny\": {redirected}, the answer is 404"),
         Forward::Mirror(mirror) => format!(
-            "gitlab.forward = \"{mirror}\": if GitLab redirects to a public index, this mirror's page is served in its place"
+            "gitlab.forward = \"{mirror}\": {redirected}, this mirror's page is served in its place"
         ),
-    };
-    explanation.rules.push(forward);
+    }
 }
 
 fn of_mirror(
@@ -152,59 +147,61 @@ fn of_mirror(
     mirror: &MirrorConfig,
     context: &CommandContext,
 ) {
+    let asked_as = if mirror.token_file.is_empty() {
+        "none: no credential goes to a mirror".to_owned()
+    } else if mirror.username.is_empty() {
+        format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only")
+    } else {
+        format!(
+            "larder: mirrors.{scope}.username and token_file as Basic, at the index's origin only"
+        )
+    };
+    explanation.why = "what the mirror has, or what is kept of it".to_owned();
+    match mirror_rules(explanation, route, scope, context) {
+        None => explanation.asked_as = Some(asked_as),
+        Some(name) => {
+            explanation.upstream = None;
+            explanation.rule(private(&name, "no mirror is ever asked for it"));
+        }
+    }
+}
+
+/// What holds at a mirror whether it is asked or not; gives the private name that keeps the address
+/// from being answered.
+pub fn mirror_rules(
+    explanation: &mut Explanation,
+    route: &Route,
+    scope: &Scope,
+    context: &CommandContext,
+) -> Option<ProjectName> {
     explanation.right = Some(
         "a mirror needs no authorization: every client that can connect to larder may read it"
             .to_owned(),
     );
-    explanation.asked_as = Some(
-        match (mirror.token_file.is_empty(), mirror.username.is_empty()) {
-            (true, _) => "none: no credential goes to a mirror".to_owned(),
-            (false, true) => {
-                format!("larder: mirrors.{scope}.token_file as Bearer, at the index's origin only")
-            }
-            (false, false) => {
-                format!(
-                    "larder: mirrors.{scope}.username and token_file as Basic, at the index's origin only"
-                )
-            }
-        },
-    );
-    explanation.why = "what the mirror has, or what is kept of it".to_owned();
-    if !mirror.min_age.0.is_zero() {
-        explanation.rules.push(format!(
-            "mirrors.{scope}.min_age = {}: younger files, and files without a date, are left out of pages and refused",
+    if let Some((_, mirror)) = context.mirror(scope)
+        && !mirror.min_age.0.is_zero()
+    {
+        explanation.rule(format!(
+            "mirrors.{scope}.min_age = {}: \
+             younger files, and files without a date, are left out of pages and refused",
             mirror.min_age
         ));
     }
-    if let Some(name) = private_name(route, context) {
-        explanation.upstream = None;
-        explanation.asked_as = None;
-        explanation
-            .rules
-            .push(private(&name, "no mirror is ever asked for it"));
-        explanation.deny(format!(
-            "{name} is a private name, and this address is a mirror's (404)"
-        ));
-    }
-}
-
-/// The name that keeps an address of a mirror from being answered.
-pub(super) fn private_name(route: &Route, context: &CommandContext) -> Option<ProjectName> {
     let name = match route {
-        Route::Page(page) => page.name.clone(),
+        Route::Page(page) => page.name.clone()?,
         Route::Mirrored(path) => {
-            let listed = path.metadata_of().unwrap_or_else(|| path.clone());
-            project_candidates(listed.filename().as_str())
-                .into_iter()
-                .next()
+            let wheel = path.metadata_of();
+            let listed = wheel.as_ref().unwrap_or(path);
+            let names = project_candidates(listed.filename().as_str());
+            names.into_iter().next()?
         }
-        Route::File(_)
-        | Route::Metadata(_)
-        | Route::Upload { .. }
-        | Route::ProjectPage(_)
-        | Route::Admin(_) => None,
+        _ => return None,
     };
-    name.filter(|name| context.private.hold(name))
+    if !context.private.hold(&name) {
+        return None;
+    }
+    explanation.refuse(PageError::PrivateName(name.clone()));
+    Some(name)
 }
 
 fn private(name: &ProjectName, then: &str) -> String {
@@ -212,23 +209,22 @@ fn private(name: &ProjectName, then: &str) -> String {
 }
 
 /// What an address is of, in a few words.
-pub(super) fn what(route: &Route) -> String {
-    let whose = route.scope().map(|scope| match scope.kind() {
-        ScopeKind::Project | ScopeKind::Group => format!("GitLab {scope}"),
-        ScopeKind::Mirror => format!("the mirror {scope}"),
-    });
-    let whose = whose.unwrap_or_default();
+pub fn what(route: &Route) -> String {
+    let whose = match route.scope() {
+        Some(scope) if scope.kind() == ScopeKind::Mirror => format!("the mirror {scope}"),
+        Some(scope) => format!("GitLab {scope}"),
+        None => String::new(),
+    };
+    let metadata = "the metadata (PEP 658) of";
     match route {
-        Route::Page(PageRef {
-            name: Some(name), ..
-        }) => format!("the page of {name} in {whose}"),
-        Route::Page(_) => format!("the list of projects of {whose}"),
+        Route::Page(page) => match &page.name {
+            Some(name) => format!("the page of {name} in {whose}"),
+            None => format!("the list of projects of {whose}"),
+        },
         Route::File(file) => format!("the file {} of {whose}", file.filename),
-        Route::Metadata(wheel) => {
-            format!("the metadata (PEP 658) of {} of {whose}", wheel.filename)
-        }
+        Route::Metadata(wheel) => format!("{metadata} {} of {whose}", wheel.filename),
         Route::Mirrored(path) => match path.metadata_of() {
-            Some(wheel) => format!("the metadata (PEP 658) of {} of {whose}", wheel.filename()),
+            Some(wheel) => format!("{metadata} {} of {whose}", wheel.filename()),
             None => format!("the file {} of {whose}", path.filename()),
         },
         Route::Upload { .. } => format!("where {whose} takes uploads (POST)"),
@@ -237,7 +233,7 @@ pub(super) fn what(route: &Route) -> String {
     }
 }
 
-pub(super) fn word(format: Format) -> &'static str {
+pub fn word(format: Format) -> &'static str {
     match format {
         Format::Html => "HTML",
         Format::Json => "JSON",

@@ -12,21 +12,36 @@ use crate::simple::{CoreMetadata, Format, project_candidates};
 use crate::store::{MetadataOrigin, Peek, StoreError, StoredPage};
 use crate::upstream::UnhashedFiles;
 use crate::values::clock;
-use crate::values::digest::Digest;
+
+/// What the cache folder says.
+#[derive(Default)]
+pub struct Found {
+    pub lines: Vec<String>,
+    /// Nothing, where that takes more than a look.
+    pub held: Option<bool>,
+}
+
+impl Found {
+    pub fn line(line: String, held: bool) -> Self {
+        Self {
+            lines: vec![line],
+            held: Some(held),
+        }
+    }
+}
+
+type Lines = Result<Vec<String>, StoreError>;
 
 /// Adds what is on disk, and a refusal that follows from it.
-pub(super) fn look(
-    explanation: &mut Explanation,
-    route: &Route,
-    context: &CommandContext,
-    peek: &Peek,
-) {
+pub fn look(explanation: &mut Explanation, route: &Route, context: &CommandContext, peek: &Peek) {
     let told = match route {
-        Route::Page(_) => pages(route, peek),
-        Route::File(file) => found_file(file, peek),
-        Route::Metadata(wheel) => found_metadata(wheel, peek),
-        Route::Mirrored(path) => mirrored(explanation, path, context, peek),
-        Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => Ok(Vec::new()),
+        Route::Page(_) => pages(route, peek).map(|found| found.lines),
+        Route::File(found) => file_lines(found, peek),
+        Route::Metadata(wheel) => metadata(wheel, peek),
+        Route::Mirrored(path) if explanation.verdict != Verdict::No => {
+            mirrored(explanation, path, context, peek)
+        }
+        _ => return,
     };
     match told {
         Ok(lines) => explanation.stored.extend(lines),
@@ -34,23 +49,25 @@ pub(super) fn look(
     }
 }
 
-pub(super) type Lines = Result<Vec<String>, StoreError>;
-
-pub(super) fn pages(route: &Route, peek: &Peek) -> Lines {
+pub fn pages(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
     let mut lines = Vec::new();
+    let mut held = false;
     for format in [Format::Json, Format::Html] {
-        let Some(page) = peek.page(route, format)? else {
-            continue;
-        };
-        lines.push(line_of(&page, format));
+        if let Some(page) = peek.page(route, format)? {
+            held |= page.body.is_some();
+            lines.push(page_line(&page, format));
+        }
     }
     if lines.is_empty() {
         lines.push("no page".to_owned());
     }
-    Ok(lines)
+    Ok(Found {
+        lines,
+        held: Some(held),
+    })
 }
 
-fn line_of(page: &StoredPage, format: Format) -> String {
+fn page_line(page: &StoredPage, format: Format) -> String {
     let format = word(format);
     let Some(body) = &page.body else {
         return format!("{format} page, whose body was evicted");
@@ -60,35 +77,33 @@ fn line_of(page: &StoredPage, format: Format) -> String {
         (None, Some(time)) => format!("validator Last-Modified {time}"),
         (None, None) => "no validator, so it is asked for whole".to_owned(),
     };
+    let size = body.len();
     let stored = httpdate::fmt_http_date(page.stored);
-    format!(
-        "{format} page as upstream sent it: {} bytes, {validator}, changed {stored}",
-        body.len()
-    )
+    format!("{format} page as upstream sent it: {size} bytes, {validator}, changed {stored}")
 }
 
-pub(super) fn found_file(file: &FileRef, peek: &Peek) -> Lines {
+pub fn file(file: &FileRef, peek: &Peek) -> Result<Found, StoreError> {
     let digest = file.digest;
-    Ok(vec![match peek.file(file)? {
-        Some(found) if found.is_here => {
-            format!(
-                "the file: {} bytes, sha256 {digest}, checked before it is served",
-                found.entry.size
-            )
-        }
-        Some(found) => {
-            format!(
-                "known from before ({} bytes, sha256 {digest}), but its bytes were evicted",
-                found.entry.size
-            )
-        }
-        None => format!("nothing under this address (sha256 {digest})"),
-    }])
+    let Some(found) = peek.file(file)? else {
+        let line = format!("nothing under this address (sha256 {digest})");
+        return Ok(Found::line(line, false));
+    };
+    let size = found.entry.size;
+    let line = if found.is_here {
+        format!("the file: {size} bytes, sha256 {digest}, checked before it is served")
+    } else {
+        format!("known from before ({size} bytes, sha256 {digest}), but its bytes were evicted")
+    };
+    Ok(Found::line(line, found.is_here))
 }
 
-fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
-    let mut lines = found_file(wheel, peek)?;
-    if let Some(line) = lines.first_mut() {
+fn file_lines(found: &FileRef, peek: &Peek) -> Lines {
+    Ok(file(found, peek)?.lines)
+}
+
+fn metadata(wheel: &FileRef, peek: &Peek) -> Lines {
+    let mut lines = file_lines(wheel, peek)?;
+    for line in &mut lines {
         *line = format!("the wheel: {line}");
     }
     let Some(found) = peek.metadata(wheel)? else {
@@ -104,10 +119,8 @@ fn found_metadata(wheel: &FileRef, peek: &Peek) -> Lines {
     } else {
         "to be generated again: its bytes were evicted"
     };
-    lines.push(format!(
-        "metadata: {origin}; sha256 {}; {here}",
-        found.digest
-    ));
+    let digest = found.digest;
+    lines.push(format!("metadata: {origin}; sha256 {digest}; {here}"));
     Ok(lines)
 }
 
@@ -118,12 +131,9 @@ fn mirrored(
     context: &CommandContext,
     peek: &Peek,
 ) -> Lines {
-    if explanation.verdict == Verdict::No {
-        return Ok(Vec::new());
-    }
     let wheel = path.metadata_of();
     let listed = wheel.as_ref().unwrap_or(path);
-    let mut seen = false;
+    let mut line = "no page that lists it: its project's page is asked for first, and decides";
     for name in project_candidates(listed.filename().as_str()) {
         let page = PageRef {
             scope: path.scope().clone(),
@@ -134,69 +144,61 @@ fn mirrored(
                 continue;
             };
             let Some(body) = &stored.body else { continue };
-            seen = true;
-            let found = lookup(
-                &context.sources,
-                &page,
-                listed,
-                (&stored.meta.url, format, body),
-                clock::wall(),
-            );
+            let from = (stored.meta.url.as_str(), format, body);
+            let found = lookup(&context.sources, &page, listed, from, clock::wall());
             if let Ok(Some(found)) = found {
-                let adopts = context
-                    .mirror(path.scope())
-                    .is_some_and(|(_, m)| m.unhashed_files == UnhashedFiles::Store);
-                return listing(explanation, path, wheel.as_ref(), &found, (peek, adopts));
+                return listing(explanation, path, found, context, peek);
             }
+            line = "a stored page of its project does not list it; \
+                    a newer one is asked for, and decides";
         }
     }
-    Ok(vec![if seen {
-        "a stored page of its project does not list it; a newer one is asked for, and decides"
-            .to_owned()
-    } else {
-        "no page that lists it: its project's page is asked for first, and decides".to_owned()
-    }])
+    Ok(vec![line.to_owned()])
 }
 
 fn listing(
     explanation: &mut Explanation,
     path: &MirrorPath,
-    wheel: Option<&MirrorPath>,
-    found: &PathLookup,
-    (peek, adopts): (&Peek, bool),
+    found: PathLookup,
+    context: &CommandContext,
+    peek: &Peek,
 ) -> Lines {
-    if let Some(why) = &found.refusal {
-        explanation.deny(format!("{why} (403)"));
+    if let Some(why) = found.refusal {
+        explanation.refuse(why);
     }
-    let file = |digest: Digest| FileRef::mirrored(path, digest);
+    let wheel = path.metadata_of();
+    let adopts = match context.mirror(path.scope()) {
+        Some((_, mirror)) => wheel.is_none() && mirror.unhashed_files == UnhashedFiles::Store,
+        None => false,
+    };
+    let relayed = "without a sha256: relayed, unverified and unstored";
     let mut lines = vec![match found.sha256 {
         Some(digest) => format!("listed by a stored page, with sha256 {digest}"),
-        None if adopts && wheel.is_none() => {
+        None if adopts => {
             "listed by a stored page, without a sha256: kept under the one it turns out to have"
                 .to_owned()
         }
-        None => {
-            "listed by a stored page, without a sha256: relayed, unverified and unstored".to_owned()
-        }
+        None => format!("listed by a stored page, {relayed}"),
     }];
-    lines.extend(match (wheel, found.metadata, found.sha256) {
-        (Some(_), Some(CoreMetadata::Sha256(digest)), _) | (None, _, Some(digest)) => {
-            found_file(&file(digest), peek)?
+    let digest = match (&wheel, found.metadata) {
+        (Some(_), Some(CoreMetadata::Present)) => {
+            lines.push(format!("metadata is advertised {relayed}"));
+            return Ok(lines);
         }
-        (Some(wheel), None, Some(digest)) => {
-            found_metadata(&FileRef::mirrored(wheel, digest), peek)?
+        (Some(wheel), None) => {
+            if let Some(digest) = found.sha256 {
+                lines.extend(metadata(&FileRef::mirrored(wheel, digest), peek)?);
+            }
+            return Ok(lines);
         }
-        (Some(_), Some(CoreMetadata::Present), _) => {
-            vec![
-                "metadata is advertised without a sha256: relayed, unverified and unstored"
-                    .to_owned(),
-            ]
-        }
-        (None, _, None) if adopts => match peek.digest_at(path)? {
-            Some(digest) => found_file(&file(digest), peek)?,
-            None => vec!["not kept yet".to_owned()],
-        },
-        (_, None, None) | (None, Some(_), None) => Vec::new(),
-    });
+        (Some(_), Some(CoreMetadata::Sha256(digest))) => Some(digest),
+        (None, _) if adopts && found.sha256.is_none() => peek.digest_at(path)?,
+        (None, _) => found.sha256,
+    };
+    match digest {
+        Some(digest) => lines.extend(file_lines(&FileRef::mirrored(path, digest), peek)?),
+        None if adopts => lines.push("not kept yet".to_owned()),
+        None => {}
+    }
     Ok(lines)
 }

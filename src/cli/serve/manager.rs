@@ -10,27 +10,27 @@ use sd_notify::NotifyState;
 /// For what comes after the drain: pages are put by, the last writes end.
 const AFTER_THE_DRAIN: Duration = Duration::from_secs(10);
 
-/// Whoever started this process and wants to hear of it.
-pub(super) struct Manager {
+/// The service manager that started this process, and wants to hear of it.
+pub struct Manager {
     listens: bool,
     /// What it was told last.
     status: String,
 }
 
 impl Manager {
-    pub(super) fn of_process() -> Self {
+    pub fn of_process() -> Self {
         Self {
             listens: std::env::var_os("NOTIFY_SOCKET").is_some(),
             status: String::new(),
         }
     }
 
-    pub(super) fn listens(&self) -> bool {
+    pub fn listens(&self) -> bool {
         self.listens
     }
 
     /// For how long this process may be silent, if it is watched.
-    pub(super) fn watchdog(&self) -> Option<Duration> {
+    pub fn watchdog(&self) -> Option<Duration> {
         if !self.listens {
             return None;
         }
@@ -38,31 +38,34 @@ impl Manager {
     }
 
     /// The daemon listens and can answer.
-    pub(super) fn ready(&mut self, status: &str) {
-        status.clone_into(&mut self.status);
-        self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    pub fn ready(&mut self, status: String) {
+        self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.status = status;
     }
 
     /// It reads its configuration again; [`Manager::ready`] says that it has.
-    pub(super) fn reloading(&self) {
+    pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
             Err(why) => {
-                tracing::warn!(error = %why, "cannot read the clock that the service manager goes by")
+                tracing::warn!(
+                    error = %why,
+                    "cannot read the clock that the service manager goes by"
+                );
             }
         }
     }
 
     /// How it is, if that has changed.
-    pub(super) fn status(&mut self, status: &str) {
+    pub fn status(&mut self, status: String) {
         if self.status != status {
-            status.clone_into(&mut self.status);
-            self.tell(&[NotifyState::Status(status)]);
+            self.tell(&[NotifyState::Status(&status)]);
+            self.status = status;
         }
     }
 
     /// The daemon accepts no more, and may take `drain` until it ends.
-    pub(super) fn stopping(&self, drain: Duration) {
+    pub fn stopping(&self, drain: Duration) {
         let most = u32::try_from((drain + AFTER_THE_DRAIN).as_micros()).unwrap_or(u32::MAX);
         self.tell(&[
             NotifyState::Stopping,
@@ -79,7 +82,7 @@ impl Manager {
 }
 
 /// The daemon is alive.
-pub(super) fn alive() {
+pub fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 

@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::app::App;
 use crate::app::config::Config;
 use crate::cli::banner::banner;
-use crate::cli::daemon::{raise_open_files, runtime};
-use crate::cli::error::CommandError;
+use crate::cli::daemon::{CtrlC, Interruption, raise_open_files, runtime};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::print;
 use crate::server::PassedSockets;
@@ -40,7 +40,7 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Why the daemon did not start.
-pub fn run(invocation: &Invocation) -> Result<u8, CommandError> {
+pub fn run(invocation: &Invocation) -> CommandResult {
     // First of all: it changes the environment, which must not have a second reader then.
     let passed = PassedSockets::take().map_err(CommandError::refused)?;
     let config = invocation.config()?;
@@ -56,42 +56,36 @@ pub fn run(invocation: &Invocation) -> Result<u8, CommandError> {
     served
 }
 
-async fn serve(
-    config: Config,
-    passed: PassedSockets,
-    invocation: &Invocation,
-) -> Result<u8, CommandError> {
+async fn serve(config: Config, passed: PassedSockets, invocation: &Invocation) -> CommandResult {
     // Before the first client is served: an end without a drain would cut it.
-    let mut signals = Signals::listen().map_err(CommandError::refused)?;
+    let mut interruption =
+        Interruption::listen(CtrlC::EndsCommand).map_err(CommandError::refused)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(CommandError::refused)?;
     let mut app = App::start(config, passed).await?;
-    print(&banner(
-        app.urls(),
-        app.gitlab(),
-        &app.cache_dir().display(),
-    ))?;
+    let cache_dir = app.cache_dir().display();
+    print(&banner(app.urls(), app.gitlab(), &cache_dir))?;
     let mut manager = Manager::of_process();
     // Ends with this function, and so behind the drain.
     let mut beside = JoinSet::new();
     if let Some(limit) = manager.watchdog() {
         beside.spawn(watchdog::keep_content(Arc::clone(app.active()), limit));
     }
-    manager.ready(&status(&app));
+    manager.ready(status(&app));
     let mut looks = interval_at((clock::now() + STATUS_EVERY).into(), STATUS_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = signals.end() => break,
+            () = interruption.comes() => break,
             _ = hangup.recv() => {
                 manager.reloading();
                 tokio::select! {
-                    () = reload(&mut app, invocation) => manager.ready(&status(&app)),
+                    () = reload(&mut app, invocation) => manager.ready(status(&app)),
                     // A file that never comes, from a dead network drive say, must not keep it from
                     // ending.
-                    () = signals.end() => break,
+                    () = interruption.comes() => break,
                 }
             }
-            _ = looks.tick(), if manager.listens() => manager.status(&status(&app)),
+            _ = looks.tick(), if manager.listens() => manager.status(status(&app)),
         }
     }
     // Before the log says so: a request that follows the line is answered as its connection's last.
@@ -100,7 +94,7 @@ async fn serve(
     manager.stopping(app.active().services().limits.drain_timeout.0);
     tokio::select! {
         () = app.stop() => Ok(0),
-        () = signals.end() => {
+        () = interruption.comes() => {
             let sentence = "a second signal came, and running downloads were cut";
             Err(CommandError::Interrupted(sentence.to_owned()))
         }
@@ -117,8 +111,9 @@ fn warn_of_few_files(connections: usize) {
         tracing::warn!(
             most,
             needed,
-            "fewer open files are allowed than limits.connections may need: clients beyond them wait; raise the limit \
-             (LimitNOFILE=, ulimit -Hn) or lower limits.connections"
+            "fewer open files are allowed than limits.connections may need: \
+             clients beyond them wait; raise the limit (LimitNOFILE=, ulimit -Hn) \
+             or lower limits.connections"
         );
     }
 }
@@ -127,27 +122,4 @@ fn warn_of_few_files(connections: usize) {
 fn status(app: &App) -> String {
     let readings = app.active().services().admin.readings();
     in_words(destination(app.gitlab()).as_deref(), &readings)
-}
-
-/// Those that end the daemon.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Returns when the daemon is to end.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -9,7 +9,7 @@ use crate::cli::invocation::Invocation;
 use crate::values::clock;
 
 /// Brings the configuration as it is now into force, or leaves everything as it is.
-pub(super) async fn reload(app: &mut App, invocation: &Invocation) {
+pub async fn reload(app: &mut App, invocation: &Invocation) {
     let invocation = invocation.clone();
     let loaded = tokio::task::spawn_blocking(move || invocation.config()).await;
     let done = match loaded {

@@ -8,7 +8,7 @@ use crate::admin::{Health, Readings};
 use crate::values::byte_size::in_units;
 
 /// Host and port of a URL, without what may be secret in it.
-pub(super) fn destination(url: Option<&str>) -> Option<String> {
+pub fn destination(url: Option<&str>) -> Option<String> {
     let url = Url::parse(url?).ok()?;
     let host = url.host_str()?;
     Some(match url.port() {
@@ -18,25 +18,24 @@ pub(super) fn destination(url: Option<&str>) -> Option<String> {
 }
 
 /// `in front of HOST, 12.3 GiB of 20.0 GiB, 3 downloads`, and what is amiss.
-pub(super) fn in_words(host: Option<&str>, readings: &Readings) -> String {
+pub fn in_words(host: Option<&str>, readings: &Readings) -> String {
     let place = match host {
         Some(host) => format!("in front of {host}"),
         None => "offline".to_owned(),
     };
     let bytes = in_units(readings.store.bytes);
     let budget = in_units(readings.store.budget_bytes);
-    let downloads = match readings.downloads {
-        0 => String::new(),
-        1 => ", 1 download".to_owned(),
-        more => format!(", {more} downloads"),
-    };
+    let mut line = format!("{place}, {bytes} of {budget}");
+    match readings.downloads {
+        0 => {}
+        1 => line.push_str(", 1 download"),
+        more => line.push_str(&format!(", {more} downloads")),
+    }
     let health = Health::of(readings);
-    let amiss = if health.reasons.is_empty() {
-        String::new()
-    } else {
-        format!("; {health}")
-    };
-    format!("{place}, {bytes} of {budget}{downloads}{amiss}")
+    if !health.reasons.is_empty() {
+        line.push_str(&format!("; {health}"));
+    }
+    line
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::server::{ActiveServices, answers};
 const PARTS: u32 = 3;
 
 /// Gives a sign of life again and again; `silence` is the longest that the manager bears.
-pub(super) async fn keep_content(active: Arc<ActiveServices>, silence: Duration) {
+pub async fn keep_content(active: Arc<ActiveServices>, silence: Duration) {
     let part = silence / PARTS;
     loop {
         if answers(Arc::clone(&active), part).await {

@@ -17,7 +17,7 @@ pub struct Allowed {
 
 impl Allowed {
     /// From the words of the command line; `read` gives the text of a file.
-    pub(super) fn read(
+    pub fn read(
         words: &[String],
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, String> {
@@ -27,32 +27,36 @@ impl Allowed {
                 Some(file) => read(file).map_err(|why| format!("--allow-missing @{why}"))?,
                 None => word.clone(),
             };
-            let lines = text.trim_start_matches('\u{feff}').lines();
-            let names = lines.map(|line| line.split(" #").next().unwrap_or_default().trim());
-            for name in names.filter(|name| !name.is_empty() && !name.starts_with('#')) {
-                allowed.names.insert(compared(name), name.to_owned());
+            for line in text.trim_start_matches('\u{feff}').lines() {
+                let name = line.split(" #").next().unwrap_or_default().trim();
+                if !name.is_empty() && !name.starts_with('#') {
+                    allowed.names.insert(compared(name), name.to_owned());
+                }
             }
         }
         Ok(allowed)
     }
 
     /// Whether one of these is accepted: a project's name, a URL or a path.
-    pub(super) fn accepts<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> bool {
-        let named: Vec<String> = names
-            .into_iter()
-            .map(compared)
-            .filter(|name| self.names.contains_key(name))
-            .collect();
-        self.used.extend(named.iter().cloned());
-        !named.is_empty()
+    pub fn accepts<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> bool {
+        let mut is_accepted = false;
+        for name in names {
+            let name = compared(name);
+            if self.names.contains_key(&name) {
+                self.used.insert(name);
+                is_accepted = true;
+            }
+        }
+        is_accepted
     }
 
     /// Names of which nothing was missing: the list has grown old.
-    pub(super) fn unused(&self) -> impl Iterator<Item = &str> {
-        self.names
+    pub fn unused(&self) -> impl Iterator<Item = &str> {
+        let unused = self
+            .names
             .iter()
-            .filter(|(name, _)| !self.used.contains(*name))
-            .map(|(_, written)| written.as_str())
+            .filter(|(name, _)| !self.used.contains(*name));
+        unused.map(|(_, written)| written.as_str())
     }
 }
 

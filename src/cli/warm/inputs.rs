@@ -3,7 +3,7 @@
 //! Must not know how pages are asked for.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use url::Url;
 
@@ -27,7 +27,7 @@ const FILE_ENDINGS: [&str; 5] = [".lock", ".toml", ".txt", ".in", ".json"];
 
 /// All inputs together.
 #[derive(Default)]
-pub(super) struct Inputs {
+pub struct Inputs {
     pub wanted: Vec<WantedProject>,
     /// What no index can give.
     pub left_out: Vec<LeftBehind>,
@@ -46,28 +46,23 @@ pub(super) struct Inputs {
 }
 
 /// Reads every input: of what has groups and extras as much as was chosen.
-pub(super) fn read(
+pub fn read(
     words: &[String],
     context: &CommandContext,
     choice: &GroupChoice,
     target: &TargetEnvironment,
 ) -> Result<Inputs, String> {
-    let texts = words
-        .iter()
-        .map(|word| Ok((word, text_of(word)?)))
-        .collect::<Result<Vec<_>, String>>()?;
-    let locks: Vec<OfferedLock<'_>> = texts
-        .iter()
-        .filter_map(|(word, text)| {
-            Some(
-                lockfile::offered(word, text.as_ref()?).map(|offered| OfferedLock {
-                    name: word,
-                    offered,
-                }),
-            )
-        })
-        .collect::<Result<_, _>>()
-        .map_err(|why| why.to_string())?;
+    let mut texts = Vec::new();
+    for word in words {
+        texts.push((word, text_of(word)?));
+    }
+    let mut locks = Vec::new();
+    for (name, text) in &texts {
+        if let Some(text) = text {
+            let offered = lockfile::offered(name, text).map_err(|why| why.to_string())?;
+            locks.push(OfferedLock { name, offered });
+        }
+    }
     taken::check(choice, &locks)?;
     let mut inputs = Inputs {
         taken: taken::sentences(choice, &locks),
@@ -96,12 +91,9 @@ impl Inputs {
         choice: &GroupChoice,
         target: &TargetEnvironment,
     ) -> Result<LockContents, lockfile::LockError> {
-        let mut nested =
-            |path: &str| text_of(path)?.ok_or_else(|| "there is no such file".to_owned());
-        let variable = |name: &str| std::env::var(name).ok();
         let mut surroundings = Surroundings {
-            read: &mut nested,
-            variable: &variable,
+            read: &mut |path| text_of(path)?.ok_or_else(|| "there is no such file".to_owned()),
+            variable: &|name| std::env::var(name).ok(),
         };
         let chosen = lockfile::narrowed(name, text, choice)?;
         let mut reading = lockfile::read(name, &chosen, &mut surroundings)?;
@@ -122,31 +114,31 @@ impl Inputs {
         context: &CommandContext,
     ) {
         self.wanted.extend(reading.wanted);
-        self.unlocked
-            .extend(reading.unlocked.iter().map(|one| one.project.to_string()));
+        for one in &reading.unlocked {
+            self.unlocked.push(one.project.to_string());
+        }
         for other in &reading.uncompared {
             self.remarks.push(format!(
-                "not compared: {} is locked by {} alone, and larder compares sha256: what the page has under its name and \
-                 version is taken ({})",
+                "not compared: {} is locked by {} alone, and larder compares sha256: \
+                 what the page has under its name and version is taken ({})",
                 other.project, other.algorithm, other.place
             ));
         }
-        let needed = |left: &NonIndexPackage| {
-            left.marker
-                .as_ref()
-                .is_none_or(|marker| !target.rules_out(marker))
-        };
-        for left in reading.left_out.into_iter().filter(needed) {
+        for left in reading.left_out {
+            if let Some(marker) = &left.marker
+                && target.rules_out(marker)
+            {
+                continue;
+            }
             match served(&left, context) {
                 Some(wanted) => self.wanted.push(wanted),
                 None => self.left_out.push(left.into()),
             }
         }
-        let urls = reading
-            .indexes
-            .iter()
-            .filter_map(|url| Url::parse(&format!("{}/", url.trim_end_matches('/'))).ok());
-        for url in urls {
+        for url in reading.indexes {
+            let Ok(url) = Url::parse(&format!("{}/", url.trim_end_matches('/'))) else {
+                continue;
+            };
             match context.route(&url) {
                 Some(Route::Page(page)) if self.indexes.contains(&page.scope) => {}
                 Some(Route::Page(page)) => self.indexes.push(page.scope),
@@ -156,14 +148,11 @@ impl Inputs {
     }
 
     fn not_served(&mut self, url: &Url, place: &str, context: &CommandContext) {
-        let has = |name: &str| {
-            context
-                .mirrors
-                .iter()
-                .any(|(base, _)| base.to_string() == name)
+        let is_taken = |name: &str| {
+            let mut mirrors = context.mirror_bases();
+            let mut unserved = self.unserved.iter();
+            mirrors.any(|base| base.to_string() == name) || unserved.any(|one| one.name == name)
         };
-        let is_taken =
-            |name: &str| has(name) || self.unserved.iter().any(|known| known.name == name);
         let unserved = Unserved::new(url, place, &is_taken);
         if !self.unserved.iter().any(|known| known.url == unserved.url) {
             self.unserved.push(unserved);
@@ -180,11 +169,12 @@ fn served(left: &NonIndexPackage, context: &CommandContext) -> Option<WantedProj
         _ => return None,
     };
     let filename = filename.as_str().to_owned();
-    let named = left
-        .project
-        .as_deref()
-        .and_then(|name| ProjectName::parse(name).ok());
-    let project = named.or_else(|| project_candidates(&filename).into_iter().next())?;
+    let mut names = project_candidates(&filename);
+    if let Some(name) = &left.project
+        && let Ok(name) = ProjectName::parse(name)
+    {
+        names.insert(0, name);
+    }
     let file = NamedFile {
         filename,
         sha256: left.sha256,
@@ -192,7 +182,7 @@ fn served(left: &NonIndexPackage, context: &CommandContext) -> Option<WantedProj
         url: Some(url),
     };
     Some(WantedProject {
-        project,
+        project: names.into_iter().next()?,
         versions: WantedVersions::All,
         files: WantedFiles::Named(vec![file]),
         requires_python: None,
@@ -203,108 +193,88 @@ fn served(left: &NonIndexPackage, context: &CommandContext) -> Option<WantedProj
 }
 
 /// The content of a word that is a file.
-pub(super) fn text_of(word: &str) -> Result<Option<String>, String> {
-    let fault = |why: std::io::Error| format!("{}: {why}", without_credentials(word));
-    let text = |bytes: &[u8]| {
-        lockfile::decode(word, bytes)
-            .map(Some)
-            .map_err(|why| why.to_string())
-    };
-    let mut bytes = Vec::new();
-    if word == "-" {
-        std::io::stdin()
-            .lock()
-            .take(INPUT_BYTES_MAX)
-            .read_to_end(&mut bytes)
-            .map_err(fault)?;
-        return text(&bytes);
+pub fn text_of(word: &str) -> Result<Option<String>, String> {
+    let fault = |why: io::Error| format!("{}: {why}", without_credentials(word));
+    let mut source: Box<dyn Read> = Box::new(io::stdin());
+    if word != "-" {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an input of the user's, named on the command line"
+        )]
+        let opened = std::fs::File::open(word);
+        let is_path = word.contains('/') || FILE_ENDINGS.iter().any(|end| word.ends_with(end));
+        match opened {
+            Ok(file) => source = Box::new(file),
+            Err(why) if is_path => return Err(fault(why)),
+            Err(_) => return Ok(None),
+        }
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an input of the user's, named on the command line"
-    )]
-    let opened = std::fs::File::open(word);
-    match opened {
-        Ok(file) => {
-            file.take(INPUT_BYTES_MAX)
-                .read_to_end(&mut bytes)
-                .map_err(fault)?;
-            text(&bytes)
-        }
-        Err(_)
-            if !word.contains('/') && !FILE_ENDINGS.iter().any(|ending| word.ends_with(ending)) =>
-        {
-            Ok(None)
-        }
-        Err(why) => Err(fault(why)),
+    let mut bytes = Vec::new();
+    let mut limited = source.take(INPUT_BYTES_MAX);
+    limited.read_to_end(&mut bytes).map_err(fault)?;
+    match lockfile::decode(word, &bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(why) => Err(why.to_string()),
     }
 }
 
 /// A scope by its name, if it is one that this larder serves.
-pub(super) fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
-    let scope =
-        Scope::named(text).filter(|scope| !scope.is_mirror() || context.mirror(scope).is_some());
-    scope.ok_or_else(|| {
-        format!(
+pub fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
+    match Scope::named(text) {
+        Some(scope) if !scope.is_mirror() || context.mirror(&scope).is_some() => Ok(scope),
+        _ => Err(format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
             mirrors(context)
-        )
-    })
-}
-
-fn mirrors(context: &CommandContext) -> String {
-    let names: Vec<String> = context
-        .mirrors
-        .iter()
-        .map(|(base, _)| base.to_string())
-        .collect();
-    if names.is_empty() {
-        "none is configured".to_owned()
-    } else {
-        names.join(", ")
+        )),
     }
 }
 
+fn mirrors(context: &CommandContext) -> String {
+    if context.mirrors.is_empty() {
+        return "none is configured".to_owned();
+    }
+    let names = context.mirror_bases().map(ToString::to_string);
+    Vec::from_iter(names).join(", ")
+}
+
 /// Where each project's page is asked for: where a lock file's URLs say, then as told.
-pub(super) fn scopes(
+pub fn scopes(
     wanted: &[WantedProject],
     from: &[Scope],
     unserved: &[Unserved],
     context: &CommandContext,
 ) -> Result<BTreeMap<ProjectName, Vec<Scope>>, String> {
-    let of_url = |url: &Url| context.route(url)?.scope().cloned();
     let mut asked: BTreeMap<ProjectName, Vec<Scope>> = BTreeMap::new();
     for one in wanted {
-        let urls = match &one.files {
-            WantedFiles::Named(files) => {
-                files.iter().filter_map(|file| file.url.as_ref()).collect()
-            }
-            WantedFiles::Hashed(_) | WantedFiles::Any => Vec::new(),
-        };
         let scopes = asked.entry(one.project.clone()).or_default();
-        for scope in urls.into_iter().filter_map(of_url) {
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
+        let WantedFiles::Named(files) = &one.files else {
+            continue;
+        };
+        for url in files.iter().filter_map(|file| file.url.as_ref()) {
+            if let Some(route) = context.route(url)
+                && let Some(scope) = route.scope()
+                && !scopes.contains(scope)
+            {
+                scopes.push(scope.clone());
             }
         }
     }
     for (project, scopes) in &mut asked {
-        let told: Vec<Scope> = from
-            .iter()
-            .filter(|scope| !scopes.contains(scope))
-            .cloned()
-            .collect();
-        scopes.extend(told);
+        for scope in from {
+            if !scopes.contains(scope) {
+                scopes.push(scope.clone());
+            }
+        }
         if scopes.is_empty() {
-            let advice: Vec<String> = unserved
-                .iter()
-                .map(|one| format!("\n{}", one.sentence()))
-                .collect();
-            return Err(format!(
-                "{project}: from where? --from takes projects/ID, groups/ID or a mirror's name ({}){}",
-                mirrors(context),
-                advice.concat()
-            ));
+            let mirrors = mirrors(context);
+            let mut why = format!(
+                "{project}: from where? \
+                 --from takes projects/ID, groups/ID or a mirror's name ({mirrors})"
+            );
+            for one in unserved {
+                why.push_str(&format!("\n{}", one.sentence()));
+            }
+            return Err(why);
         }
     }
     Ok(asked)

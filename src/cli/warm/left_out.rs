@@ -40,12 +40,12 @@ impl From<NonIndexPackage> for LeftBehind {
 impl LeftBehind {
     /// Whether the far side needs it and has it not. A folder of sources is the caller's own
     /// project, which comes along by itself; a wheel or an archive on the caller's disk does not.
-    pub(super) fn is_missing(&self) -> bool {
+    pub fn is_missing(&self) -> bool {
         self.source != NonIndexSource::Path || self.at.as_deref().is_some_and(is_archive)
     }
 
     /// By what it can be accepted.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.name.as_deref().into_iter().chain(self.at.as_deref())
     }
 
@@ -59,7 +59,8 @@ impl LeftBehind {
     fn remedy(&self) -> &'static str {
         match self.source {
             NonIndexSource::Repository => {
-                "build a wheel of it, upload that to GitLab, and pin its version in place of the repository"
+                "build a wheel of it, upload that to GitLab, \
+                 and pin its version in place of the repository"
             }
             NonIndexSource::DirectUrl => {
                 "download it, upload it to GitLab, and pin its version in place of the URL"
@@ -73,7 +74,7 @@ impl LeftBehind {
         }
     }
 
-    pub(super) fn sentence(&self, is_accepted: bool) -> String {
+    pub fn sentence(&self, is_accepted: bool) -> String {
         let at = match (&self.at, &self.name) {
             (Some(at), Some(_)) => format!(", {at}"),
             _ => String::new(),
@@ -84,18 +85,15 @@ impl LeftBehind {
         if is_accepted {
             return format!("left out, and accepted: {what} {why}{at} ({place})");
         }
-        let accept = if self.is_missing() {
-            format!(", or accept it: --allow-missing {what}")
-        } else {
-            String::new()
-        };
-        format!(
-            "left out: {what} {why}{at} ({place}): {}{accept}",
-            self.remedy()
-        )
+        let remedy = self.remedy();
+        let mut sentence = format!("left out: {what} {why}{at} ({place}): {remedy}");
+        if self.is_missing() {
+            sentence.push_str(&format!(", or accept it: --allow-missing {what}"));
+        }
+        sentence
     }
 
-    pub(super) fn json(&self, is_accepted: bool) -> Value {
+    pub fn json(&self, is_accepted: bool) -> Value {
         json!({
             "left_out": self.shown(),
             "project": self.name,
@@ -110,12 +108,8 @@ impl LeftBehind {
 }
 
 fn is_archive(path: &str) -> bool {
-    let path = path
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('/')
-        .to_ascii_lowercase();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = path.trim_end_matches('/').to_ascii_lowercase();
     ARCHIVES.iter().any(|ending| path.ends_with(ending))
 }
 

@@ -15,43 +15,48 @@ pub struct Outside {
 }
 
 /// Those of the machines on which a lock certainly installs nothing.
-pub(super) fn of(input: &str, coverage: &Coverage, target: &TargetEnvironment) -> Vec<Outside> {
-    let range = |machine: &Machine| {
-        let requires = coverage
-            .requires_python
-            .as_ref()
-            .filter(|text| !machine.may_be_among(text));
-        let environments = coverage
-            .environments
-            .as_ref()
-            .filter(|marker| machine.with_implementation().rules_out(marker));
-        requires
-            .map(|text| format!("Python {text}"))
-            .or_else(|| environments.map(ToString::to_string))
-    };
-    let outside = |machine: &Machine| {
-        Some(Outside {
-            input: input.to_owned(),
-            target: machine.to_string(),
-            range: range(machine)?,
-        })
-    };
-    target.machines().iter().filter_map(outside).collect()
+pub fn of(input: &str, coverage: &Coverage, target: &TargetEnvironment) -> Vec<Outside> {
+    let mut outside = Vec::new();
+    for machine in target.machines() {
+        if let Some(range) = range(machine, coverage) {
+            outside.push(Outside {
+                input: input.to_owned(),
+                target: machine.to_string(),
+                range,
+            });
+        }
+    }
+    outside
+}
+
+/// What a lock is for that does not include a machine.
+fn range(machine: &Machine, coverage: &Coverage) -> Option<String> {
+    if let Some(text) = &coverage.requires_python
+        && !machine.may_be_among(text)
+    {
+        return Some(format!("Python {text}"));
+    }
+    let environments = coverage.environments.as_ref()?;
+    if !machine.with_implementation().rules_out(environments) {
+        return None;
+    }
+    Some(environments.to_string())
 }
 
 impl Outside {
-    pub(super) fn sentence(&self) -> String {
+    pub fn sentence(&self) -> String {
         let Self {
             input,
             target,
             range,
         } = self;
         format!(
-            "{input} is for {range}, and not for {target}: nothing of it is fetched for that machine, and its tool installs none"
+            "{input} is for {range}, and not for {target}: \
+             nothing of it is fetched for that machine, and its tool installs none"
         )
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         json!({"input": self.input, "target": self.target, "error": self.sentence()})
     }
 }

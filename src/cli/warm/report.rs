@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::bytes::counted;
 use super::super::progress;
@@ -15,12 +15,13 @@ use super::allowed::Allowed;
 use super::inputs::Inputs;
 use super::left_out::LeftBehind;
 use crate::airgap::warm::fetcher::FetchedFrom;
-use crate::airgap::warm::need::{self, Need, Supply};
+use crate::airgap::warm::need::{self, Need};
 use crate::airgap::warm::plan::{Missing, Planned, WarmPlan};
 use crate::airgap::warm::record::Recording;
 use crate::airgap::warm::target::TargetEnvironment;
 use crate::airgap::warm::{Event, FetchedFile};
 use crate::app::CommandContext;
+use crate::control::Amount;
 use crate::store::SetName;
 use crate::values::byte_size::in_units;
 use crate::values::digest::Digest;
@@ -28,24 +29,28 @@ use crate::values::digest::Digest;
 /// So many names are told of a long list.
 const NAMES_MAX: usize = 5;
 
-pub(super) struct WarmReport {
+/// A project, what of it, and for which machine.
+type Gap = (String, String, Option<String>);
+
+#[derive(Default)]
+pub struct WarmReport {
     json: bool,
-    dry: bool,
+    pub dry: bool,
     is_terminal: bool,
     bar: Option<ProgressBar>,
-    /// Sizes that the bar did not know beforehand.
+    /// Files that the bar counts.
     files: usize,
     files_done: usize,
-    fetched: (usize, u64),
-    held: (usize, u64),
+    fetched: Amount,
+    held: Amount,
     /// What is there now, as sha256 and address.
-    there: Vec<(Digest, String)>,
+    pub there: Vec<(Digest, String)>,
     filtered: usize,
-    /// What is missing, once each: the project, what of it, and for which machine.
-    missing: BTreeSet<(String, String, Option<String>)>,
+    /// What is missing, once each.
+    missing: BTreeSet<Gap>,
     allowed: Allowed,
     /// The same, of what is accepted.
-    accepted: BTreeSet<(String, String, Option<String>)>,
+    accepted: BTreeSet<Gap>,
     /// What the machines need.
     needs: Vec<Need>,
     /// Addresses of what a dry run would have in the end.
@@ -59,44 +64,23 @@ pub(super) struct WarmReport {
 }
 
 impl WarmReport {
-    pub(super) fn new(json: bool, dry: bool, allowed: Allowed) -> Self {
+    pub fn new(json: bool, dry: bool, allowed: Allowed) -> Self {
         Self {
             json,
             dry,
             is_terminal: std::io::stderr().is_terminal(),
-            bar: None,
-            files: 0,
-            files_done: 0,
-            fetched: (0, 0),
-            held: (0, 0),
-            there: Vec::new(),
-            filtered: 0,
-            missing: BTreeSet::new(),
             allowed,
-            accepted: BTreeSet::new(),
-            needs: Vec::new(),
-            would: BTreeSet::new(),
-            outside: 0,
-            unread: 0,
-            elsewhere: 0,
+            ..Self::default()
         }
     }
 
-    pub(super) fn is_dry(&self) -> bool {
-        self.dry
-    }
-
     /// A line for the person.
-    pub(super) fn remark(&self, line: &str) -> Result<(), String> {
+    pub fn remark(&self, line: &str) -> Result<(), String> {
         self.aside(|| writeln!(std::io::stderr(), "{line}"))
     }
 
     /// What is to be said of the inputs before anything is asked for.
-    pub(super) fn inputs(
-        &mut self,
-        inputs: &Inputs,
-        context: &CommandContext,
-    ) -> Result<(), String> {
+    pub fn inputs(&mut self, inputs: &Inputs, context: &CommandContext) -> Result<(), String> {
         for left in &inputs.left_out {
             self.left_out(left)?;
         }
@@ -114,9 +98,9 @@ impl WarmReport {
     }
 
     /// A line of JSON where these are asked for, and a sentence for the person elsewhere.
-    fn told(&self, json: &serde_json::Value, sentence: &str) -> Result<(), String> {
+    fn told(&self, json: &Value, sentence: &str) -> Result<(), String> {
         if self.json {
-            self.line(&json.to_string())
+            self.line(json)
         } else {
             self.remark(sentence)
         }
@@ -127,26 +111,21 @@ impl WarmReport {
         if names.is_empty() {
             return Ok(());
         }
-        let shown = names
-            .iter()
-            .take(NAMES_MAX)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = names.len().saturating_sub(NAMES_MAX);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let (shown, more) = names.split_at(names.len().min(NAMES_MAX));
+        let mut shown = shown.join(", ");
+        if !more.is_empty() {
+            shown.push_str(&format!(" and {} more", more.len()));
+        }
         self.remark(&format!(
-            "not locked: {shown}{more}. The newest matching files are taken, without what they depend on; to lock all of it: \
-             uv pip compile --universal --generate-hashes -i http://{}{}/SOURCE/simple/ requirements.in",
+            "not locked: {shown}. \
+             The newest matching files are taken, without what they depend on; \
+             to lock all of it: uv pip compile --universal --generate-hashes \
+             -i http://{}{}/SOURCE/simple/ requirements.in",
             context.listen, context.path_prefix
         ))
     }
 
-    pub(super) fn planned(&mut self, plan: &mut WarmPlan) -> Result<(), String> {
+    pub fn planned(&mut self, plan: &mut WarmPlan) -> Result<(), String> {
         self.needs.append(&mut plan.needs);
         self.filtered += plan.filtered.len();
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -154,24 +133,20 @@ impl WarmReport {
             *reasons.entry(file.why.to_string()).or_default() += 1;
         }
         let (bytes, unknown) = plan.bytes();
-        let unknown = if unknown > 0 {
-            format!(" and {unknown} of unknown size")
-        } else {
-            String::new()
+        let size = in_units(bytes);
+        let unknown = match unknown {
+            0 => String::new(),
+            _ => format!(" and {unknown} of unknown size"),
         };
-        self.remark(&format!(
-            "{}, {}{unknown}",
-            files(plan.files.len()),
-            in_units(bytes)
-        ))?;
+        self.remark(&format!("{}, {size}{unknown}", files(plan.files.len())))?;
         for (why, count) in reasons {
             self.remark(&format!("left out: {count} {why}"))?;
         }
         Ok(())
     }
 
-    /// The bar, or nothing where nobody could see it.
-    pub(super) fn begin(&mut self, files: &[Planned]) {
+    /// The bar, or nothing where standard error is no terminal.
+    pub fn begin(&mut self, files: &[Planned]) {
         self.files = files.len();
         self.files_done = 0;
         if !self.is_terminal || files.is_empty() {
@@ -183,7 +158,7 @@ impl WarmReport {
         self.bar = Some(bar);
     }
 
-    pub(super) fn event(&mut self, event: Event) -> Result<(), String> {
+    pub fn event(&mut self, event: Event) -> Result<(), String> {
         match (event, &self.bar) {
             (Event::Bytes(count), Some(bar)) => bar.inc(count),
             (Event::Lost(count), Some(bar)) => bar.dec(count),
@@ -203,92 +178,82 @@ impl WarmReport {
     }
 
     /// What became of a file.
-    pub(super) fn done(&mut self, fetched: &FetchedFile) -> Result<(), String> {
-        let Ok(here) = &fetched.result else {
-            return fetched
-                .missing()
-                .map_or(Ok(()), |missing| self.missing(&missing));
-        };
-        let sum = match here.from {
-            FetchedFrom::Cache => &mut self.held,
-            FetchedFrom::Upstream => &mut self.fetched,
-        };
-        *sum = (sum.0 + 1, sum.1 + here.size);
-        self.there.push((here.sha256, fetched.file.route.path()));
-        if self.json {
-            return self.line(
-                &json!({
-                    "file": fetched.file.filename,
-                    "project": fetched.file.project.as_str(),
-                    "version": fetched.file.version.as_ref().map(ToString::to_string),
-                    "sha256": here.sha256.to_string(),
-                    "size": here.size,
-                    "from": here.from.word(),
-                    "error": null,
-                })
-                .to_string(),
-            );
+    pub fn done(&mut self, fetched: &FetchedFile) -> Result<(), String> {
+        if let Some(missing) = fetched.missing() {
+            return self.missing(&missing);
         }
-        let word = if here.from == FetchedFrom::Cache {
-            "held"
-        } else {
-            "fetched"
+        let Ok(here) = &fetched.result else {
+            return Ok(());
         };
-        self.plain(&format!(
-            "{word:8} {}  {}",
-            fetched.file.filename,
-            in_units(here.size)
-        ))
+        let file = &fetched.file;
+        let word = match here.from {
+            FetchedFrom::Cache => {
+                self.held.add(here.size);
+                "held"
+            }
+            FetchedFrom::Upstream => {
+                self.fetched.add(here.size);
+                "fetched"
+            }
+        };
+        self.there.push((here.sha256, file.route.path()));
+        if self.json {
+            let known = Planned {
+                sha256: Some(here.sha256),
+                size: Some(here.size),
+                ..file.clone()
+            };
+            return self.line(file_json(&known, here.from));
+        }
+        // A terminal has the bar.
+        if self.is_terminal {
+            return Ok(());
+        }
+        let size = in_units(here.size);
+        self.line(format!("{word:8} {}  {size}", file.filename))
     }
 
-    pub(super) fn missing(&mut self, missing: &Missing) -> Result<(), String> {
-        let is_accepted = self.allowed.accepts([missing.project.as_str()]);
+    pub fn missing(&mut self, missing: &Missing) -> Result<(), String> {
+        let project = missing.project.as_str();
+        let item = &missing.item;
+        let is_accepted = self.allowed.accepts([project]);
         let known = if is_accepted {
             &mut self.accepted
         } else {
             &mut self.missing
         };
-        if !known.insert((
-            missing.project.to_string(),
-            missing.item.clone(),
-            missing.target.clone(),
-        )) {
+        let gap = (project.to_owned(), item.clone(), missing.target.clone());
+        if !known.insert(gap) {
             return Ok(());
         }
         let error = missing.why.to_string();
         if self.json {
-            return self.line(
-                &json!({
-                    "file": missing.item,
-                    "project": missing.project.as_str(),
-                    "version": missing.version.as_ref().map(ToString::to_string),
-                    "sha256": null, "size": null, "from": null,
-                    "error": error,
-                    "target": missing.target,
-                    "accepted": is_accepted,
-                })
-                .to_string(),
-            );
+            return self.line(json!({
+                "file": item,
+                "project": project,
+                "version": missing.version.as_ref().map(ToString::to_string),
+                "sha256": null,
+                "size": null,
+                "from": null,
+                "error": error,
+                "target": missing.target,
+                "accepted": is_accepted,
+            }));
         }
         let word = if is_accepted { "accepted" } else { "missing " };
-        let place = if missing.place.is_empty() {
-            String::new()
-        } else {
-            format!("  ({})", missing.place)
+        let place = match missing.place.as_str() {
+            "" => String::new(),
+            place => format!("  ({place})"),
         };
-        let target = missing
-            .target
-            .as_ref()
-            .map(|target| format!(" for {target}"))
-            .unwrap_or_default();
-        self.line(&format!(
-            "{word} {} {}{target}: {error}{place}",
-            missing.project, missing.item
-        ))
+        let target = match &missing.target {
+            Some(target) => format!(" for {target}"),
+            None => String::new(),
+        };
+        self.line(format!("{word} {project} {item}{target}: {error}{place}"))
     }
 
     /// What was found to be gone again when all was done.
-    pub(super) fn settle(&mut self, fetched: &[FetchedFile]) -> Result<(), String> {
+    pub fn settle(&mut self, fetched: &[FetchedFile]) -> Result<(), String> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -299,77 +264,55 @@ impl WarmReport {
     }
 
     /// A source distribution of which it is not known what it is built with.
-    pub(super) fn unread(&mut self, file: &Planned, why: &str) -> Result<(), String> {
+    pub fn unread(&mut self, file: &Planned, why: &str) -> Result<(), String> {
         self.unread += 1;
         self.remark(&format!("{}: {why}", file.filename))
     }
 
     /// The table of a dry run.
-    pub(super) fn would(&mut self, held: &[FetchedFile], absent: &[Planned]) -> Result<(), String> {
-        self.would.extend(
-            held.iter()
-                .map(|one| &one.file)
-                .chain(absent)
-                .map(|file| file.route.path()),
-        );
+    pub fn would(&mut self, held: &[FetchedFile], absent: &[Planned]) -> Result<(), String> {
+        let here = held.iter().map(|one| &one.file);
+        for file in here.clone().chain(absent) {
+            self.would.insert(file.route.path());
+        }
         if self.json {
-            for (file, from) in held
-                .iter()
-                .map(|one| (&one.file, FetchedFrom::Cache))
-                .chain(absent.iter().map(|file| (file, FetchedFrom::Upstream)))
-            {
-                self.line(
-                    &json!({
-                        "file": file.filename,
-                        "project": file.project.as_str(),
-                        "version": file.version.as_ref().map(ToString::to_string),
-                        "sha256": file.sha256.map(|digest| digest.to_string()),
-                        "size": file.size,
-                        "from": from.word(),
-                        "error": null,
-                    })
-                    .to_string(),
-                )?;
+            for file in here {
+                self.line(file_json(file, FetchedFrom::Cache))?;
+            }
+            for file in absent {
+                self.line(file_json(file, FetchedFrom::Upstream))?;
             }
         } else {
-            let mut projects: BTreeMap<&str, (usize, u64, usize)> = BTreeMap::new();
-            for file in absent {
-                let sum = projects.entry(file.project.as_str()).or_default();
-                *sum = (
-                    sum.0 + 1,
-                    sum.1 + file.size.unwrap_or_default(),
-                    sum.2 + usize::from(file.size.is_none()),
-                );
-            }
-            for (project, (files, bytes, unknown)) in projects {
-                let unknown = if unknown > 0 {
-                    format!("  + {unknown} of unknown size")
-                } else {
-                    String::new()
-                };
-                self.line(&format!(
-                    "{project:32} {files:6} files  {:>12}{unknown}",
-                    in_units(bytes)
-                ))?;
-            }
+            self.by_project(absent)?;
         }
-        let bytes: u64 = absent.iter().filter_map(|file| file.size).sum();
-        self.held = (self.held.0 + held.len(), 0);
-        self.remark(&format!(
-            "to fetch: {}, {}; held: {}",
-            files(absent.len()),
-            in_units(bytes),
-            held.len()
-        ))
+        self.held.count += held.len() as u64;
+        let bytes = absent.iter().filter_map(|file| file.size).sum();
+        let size = in_units(bytes);
+        let absent = files(absent.len());
+        let held = held.len();
+        self.remark(&format!("to fetch: {absent}, {size}; held: {held}"))
     }
 
-    /// What is there now, as sha256 and address.
-    pub(super) fn there(&self) -> &[(Digest, String)] {
-        &self.there
+    fn by_project(&self, absent: &[Planned]) -> Result<(), String> {
+        let mut projects: BTreeMap<&str, (Amount, usize)> = BTreeMap::new();
+        for file in absent {
+            let (amount, unknown) = projects.entry(file.project.as_str()).or_default();
+            amount.add(file.size.unwrap_or_default());
+            *unknown += usize::from(file.size.is_none());
+        }
+        for (project, (Amount { count, bytes }, unknown)) in projects {
+            let size = in_units(bytes);
+            let unknown = match unknown {
+                0 => String::new(),
+                _ => format!("  + {unknown} of unknown size"),
+            };
+            self.line(format!("{project:32} {count:6} files  {size:>12}{unknown}"))?;
+        }
+        Ok(())
     }
 
     /// How many files a set has after this run.
-    pub(super) fn noted(&self, name: &SetName, has: usize, is_whole: bool) -> Result<(), String> {
+    pub fn noted(&self, name: &SetName, has: usize, is_whole: bool) -> Result<(), String> {
         let added = if is_whole {
             ""
         } else {
@@ -379,7 +322,7 @@ impl WarmReport {
     }
 
     /// What a client was given; gives what of it larder vouches for, as sha256 and address.
-    pub(super) fn recorded(
+    pub fn recorded(
         &self,
         recording: &Recording,
         set: &str,
@@ -387,8 +330,8 @@ impl WarmReport {
         let mut files = Vec::new();
         if recording.is_empty() {
             self.remark(
-                "nothing was fetched: did the client use $PIP_INDEX_URL or $UV_DEFAULT_INDEX (--from says which index)? \
-                 Its own cache can hide requests too: --no-cache",
+                "nothing was fetched: did the client use $PIP_INDEX_URL or $UV_DEFAULT_INDEX \
+                 (--from says which index)? Its own cache can hide requests too: --no-cache",
             )?;
         }
         for (path, sha256) in &recording.whole {
@@ -396,15 +339,11 @@ impl WarmReport {
                 Some(sha256) => files.push((*sha256, path.clone())),
                 None => self.remark(&format!("{path} has no sha256, and is not kept"))?,
             }
-            let sha256 = sha256.map(|digest| digest.to_string());
             let name = path.rsplit('/').next().unwrap_or_default();
             if self.json {
-                self.line(
-                    &json!({"file": name, "address": path, "sha256": sha256, "set": set})
-                        .to_string(),
-                )?;
+                self.line(json!({"file": name, "address": path, "sha256": sha256, "set": set}))?;
             } else {
-                self.line(&format!("recorded {name}"))?;
+                self.line(format!("recorded {name}"))?;
             }
         }
         Ok(files)
@@ -418,30 +357,24 @@ impl WarmReport {
     }
 
     /// Whether all is there.
-    pub(super) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.missing.is_empty() && self.unread == 0 && self.elsewhere == 0 && self.outside == 0
     }
 
-    /// The sum, and a line for each machine.
-    pub(super) fn finish(
-        &self,
-        taken: &[String],
-        target: &TargetEnvironment,
-    ) -> Result<(), String> {
+    /// The sum, and a line for each machine: for how much of what it needs there is a file.
+    pub fn finish(&self, taken: &[String], target: &TargetEnvironment) -> Result<(), String> {
         for name in self.allowed.unused() {
             self.remark(&format!(
                 "--allow-missing {name}: nothing of this name is missing"
             ))?;
         }
         if !self.dry {
-            let fetched = self.fetched;
-            let held = self.held;
             self.remark(&format!(
                 "fetched {}, {}; {} were held, {}; {} left out; {} missing",
-                files(fetched.0),
-                in_units(fetched.1),
-                held.0,
-                in_units(held.1),
+                counted(self.fetched.count, "file", "files"),
+                in_units(self.fetched.bytes),
+                self.held.count,
+                in_units(self.held.bytes),
                 self.filtered,
                 self.missing.len() + self.elsewhere
             ))?;
@@ -452,48 +385,46 @@ impl WarmReport {
         let there: BTreeSet<&str> = self.there.iter().map(|(_, path)| path.as_str()).collect();
         let is_there = |path: &str| there.contains(path) || self.would.contains(path);
         for supply in need::supplies(target.machines(), &self.needs, &is_there) {
-            self.supply(&supply)?;
+            let machine = &supply.target;
+            let packages = supply.packages;
+            let with_file = supply.with_file();
+            let sentence = format!("{machine}: {with_file} of {packages} packages have a file");
+            let json = json!({
+                "target": machine,
+                "packages": packages,
+                "with_file": with_file,
+                "without": supply.without,
+            });
+            self.told(&json, &sentence)?;
         }
         Ok(())
     }
 
-    /// For how much of what one machine needs there is a file.
-    fn supply(&self, supply: &Supply) -> Result<(), String> {
-        let packages = supply.packages;
-        let with_file = supply.with_file();
-        let json = json!({
-            "target": supply.target, "packages": packages, "with_file": with_file, "without": supply.without,
-        });
-        self.told(
-            &json,
-            &format!(
-                "{}: {with_file} of {packages} packages have a file",
-                supply.target
-            ),
-        )
-    }
-
-    /// A line a file is for whoever sees no bar.
-    fn plain(&self, line: &str) -> Result<(), String> {
-        if self.is_terminal {
-            Ok(())
-        } else {
-            self.line(line)
-        }
-    }
-
-    fn line(&self, line: &str) -> Result<(), String> {
+    fn line(&self, line: impl std::fmt::Display) -> Result<(), String> {
         self.aside(|| writeln!(std::io::stdout(), "{line}"))
     }
 
     /// Writes with the bar out of the way.
     fn aside(&self, write: impl FnOnce() -> std::io::Result<()>) -> Result<(), String> {
-        match &self.bar {
+        let written = match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
-        }
-        .map_err(|why| why.to_string())
+        };
+        written.map_err(|why| why.to_string())
     }
+}
+
+/// A file that is there, or would be.
+fn file_json(file: &Planned, from: FetchedFrom) -> Value {
+    json!({
+        "file": file.filename,
+        "project": file.project.as_str(),
+        "version": file.version.as_ref().map(ToString::to_string),
+        "sha256": file.sha256,
+        "size": file.size,
+        "from": from.word(),
+        "error": null,
+    })
 }
 
 /// So many, in words.

@@ -7,96 +7,106 @@ use std::collections::BTreeSet;
 use crate::airgap::lockfile::{GroupChoice, OfferedGroups};
 
 /// A lock with what it offers.
-pub(super) struct OfferedLock<'n> {
+pub struct OfferedLock<'n> {
     pub name: &'n str,
     pub offered: OfferedGroups,
 }
 
 /// That each name which was asked for is one of some lock's.
-pub(super) fn check(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Result<(), String> {
+pub fn check(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Result<(), String> {
     let mut all = OfferedGroups::default();
-    for lock in locks {
-        all.extend(lock.offered.clone());
+    let mut there = Vec::new();
+    for OfferedLock { name, offered } in locks {
+        all.extend(offered.clone());
+        let groups = has("group", &offered.groups);
+        let extras = has("extra", &offered.extras);
+        there.push(format!("{name} has {groups} and {extras}"));
     }
     let unknown = choice.unknown(&all);
     if unknown.is_empty() {
         return Ok(());
     }
-    let has = |what: &str, names: &BTreeSet<String>| {
-        if names.is_empty() {
-            format!("no {what}s")
-        } else {
-            format!("the {what}s {}", listed(names.iter()))
-        }
-    };
-    let of = |lock: &OfferedLock<'_>| {
-        format!(
-            "{} has {} and {}",
-            lock.name,
-            has("group", &lock.offered.groups),
-            has("extra", &lock.offered.extras)
-        )
-    };
-    let there: Vec<String> = locks.iter().map(of).collect();
-    let there = if there.is_empty() {
-        "no lock file was given".to_owned()
-    } else {
-        there.join("; ")
-    };
-    Err(format!(
-        "{}: no input has one of this name: {there}",
-        unknown.join(", ")
-    ))
+    if there.is_empty() {
+        there.push("no lock file was given".to_owned());
+    }
+    let unknown = unknown.join(", ");
+    let there = there.join("; ");
+    Err(format!("{unknown}: no input has one of this name: {there}"))
+}
+
+fn has(what: &str, names: &BTreeSet<String>) -> String {
+    if names.is_empty() {
+        return format!("no {what}s");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    format!("the {what}s {}", names.join(", "))
 }
 
 /// For each lock that has groups or extras what is taken of them.
-pub(super) fn sentences(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Vec<String> {
-    locks
-        .iter()
-        .filter(|lock| !lock.offered.is_empty())
-        .map(|lock| sentence(choice, lock))
-        .collect()
+pub fn sentences(choice: &GroupChoice, locks: &[OfferedLock<'_>]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for lock in locks {
+        if !lock.offered.is_empty() {
+            sentences.push(sentence(choice, lock));
+        }
+    }
+    sentences
 }
 
 fn sentence(choice: &GroupChoice, OfferedLock { name, offered }: &OfferedLock<'_>) -> String {
-    let (groups, no_groups) = offered
-        .groups
-        .iter()
-        .partition(|group| choice.takes_group(group));
-    let (extras, no_extras) = offered
-        .extras
-        .iter()
-        .partition(|extra| choice.takes_extra(extra));
-    let taken = both(&groups, &extras);
+    let mut taken = Choice::default();
+    let mut left = Choice::default();
+    for group in &offered.groups {
+        let side = if choice.takes_group(group) {
+            &mut taken
+        } else {
+            &mut left
+        };
+        side.groups.push(group);
+    }
+    for extra in &offered.extras {
+        let side = if choice.takes_extra(extra) {
+            &mut taken
+        } else {
+            &mut left
+        };
+        side.extras.push(extra);
+    }
+    let taken = taken.in_words();
+    let left = left.in_words();
     if choice.is_all() {
-        return format!(
-            "{name}: all {taken} are taken (--group, --no-group, --no-dev, --extra, --no-extra choose)"
-        );
-    }
-    let left: (Vec<&String>, Vec<&String>) = (no_groups, no_extras);
-    match (taken.is_empty(), left.0.is_empty() && left.1.is_empty()) {
-        (true, _) => format!("{name}: without {}", both(&left.0, &left.1)),
-        (false, true) => format!("{name}: {taken} are taken"),
-        (false, false) => format!(
-            "{name}: {taken} are taken, without {}",
-            both(&left.0, &left.1)
-        ),
+        format!(
+            "{name}: all {taken} are taken (--group, --no-group, --no-dev, --extra, --no-extra \
+             choose)"
+        )
+    } else if taken.is_empty() {
+        format!("{name}: without {left}")
+    } else if left.is_empty() {
+        format!("{name}: {taken} are taken")
+    } else {
+        format!("{name}: {taken} are taken, without {left}")
     }
 }
 
-/// `groups (dev, docs) and extras (cpu)`.
-fn both(groups: &Vec<&String>, extras: &Vec<&String>) -> String {
-    let of = |what: &str, names: &Vec<&String>| {
-        (!names.is_empty()).then(|| format!("{what} ({})", listed(names.iter().copied())))
-    };
-    match (of("groups", groups), of("extras", extras)) {
-        (Some(groups), Some(extras)) => format!("{groups} and {extras}"),
-        (one, other) => one.or(other).unwrap_or_default(),
-    }
+/// Of one lock.
+#[derive(Default)]
+struct Choice<'n> {
+    groups: Vec<&'n str>,
+    extras: Vec<&'n str>,
 }
 
-fn listed<'n>(names: impl Iterator<Item = &'n String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+impl Choice<'_> {
+    /// `groups (dev, docs) and extras (cpu)`.
+    fn in_words(&self) -> String {
+        let mut kinds = Vec::new();
+        if !self.groups.is_empty() {
+            kinds.push(format!("groups ({})", self.groups.join(", ")));
+        }
+        if !self.extras.is_empty() {
+            kinds.push(format!("extras ({})", self.extras.join(", ")));
+        }
+        kinds.join(" and ")
+    }
 }
 
 #[cfg(test)]

@@ -14,26 +14,27 @@ const COMMON_SEGMENTS: [&str; 5] = ["simple", "+simple", "pypi", "index", "packa
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unserved {
     /// Without any credential.
-    pub(super) url: String,
+    pub url: String,
     /// A name that no mirror has.
-    pub(super) name: String,
+    pub name: String,
     /// The input that names it.
     place: String,
 }
 
 impl Unserved {
-    pub(super) fn new(url: &Url, place: &str, is_taken: &dyn Fn(&str) -> bool) -> Self {
+    pub fn new(url: &Url, place: &str, is_taken: &dyn Fn(&str) -> bool) -> Self {
         let mut shown = url.clone();
         // Neither can fail for a URL with a host, which an http URL has.
         let _ = (shown.set_username(""), shown.set_password(None));
         shown.set_query(None);
         shown.set_fragment(None);
         let base = name_for(&shown);
-        let further = (2..).map(|count| format!("{base}-{count}"));
-        let name = std::iter::once(base.clone())
-            .chain(further)
-            .find(|name| !is_taken(name))
-            .unwrap_or(base);
+        let mut name = base.clone();
+        let mut count = 1;
+        while is_taken(&name) {
+            count += 1;
+            name = format!("{base}-{count}");
+        }
         Self {
             url: shown.into(),
             name,
@@ -45,48 +46,49 @@ impl Unserved {
         format!("[mirrors.{}]\nurl = \"{}\"", self.name, self.url)
     }
 
-    pub(super) fn sentence(&self) -> String {
+    pub fn sentence(&self) -> String {
         let place = &self.place;
         let url = &self.url;
         let lines = self.configuration();
         format!(
-            "{place} names the index {url}, which larder does not serve; to have its packages, add to the configuration\n\
-             {lines}"
+            "{place} names the index {url}, which larder does not serve; \
+             to have its packages, add to the configuration\n{lines}"
         )
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({"index": self.url, "served": false, "place": self.place, "configuration": self.configuration()})
+    pub fn json(&self) -> Value {
+        json!({
+            "index": self.url,
+            "served": false,
+            "place": self.place,
+            "configuration": self.configuration(),
+        })
     }
 }
 
 /// `https://download.example.org/whl/cpu/` → `example-cpu`.
 fn name_for(url: &Url) -> String {
-    let host = match url.host() {
+    let mut name = match url.host() {
         Some(Host::Domain(domain)) => {
-            let labels: Vec<&str> = domain.split('.').collect();
-            labels
-                .get(labels.len().saturating_sub(2))
-                .copied()
-                .unwrap_or_default()
-                .to_owned()
+            let mut labels = domain.rsplit('.');
+            let last = labels.next().unwrap_or_default();
+            labels.next().unwrap_or(last).to_owned()
         }
         _ => "mirror".to_owned(),
     };
-    let mut segments = url.path_segments().into_iter().flatten();
-    let last = segments.rfind(|segment| !segment.is_empty() && !COMMON_SEGMENTS.contains(segment));
-    let name = last.map_or_else(|| host.clone(), |last| format!("{host}-{last}"));
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '-'
-        }
-    };
-    let name: String = name.chars().map(plain).collect();
-    Some(name.trim_matches('-').to_owned())
-        .filter(|name| Scope::mirror(name).is_some())
-        .unwrap_or_else(|| "mirror".to_owned())
+    let mut segments = url.path().rsplit('/');
+    if let Some(last) =
+        segments.find(|segment| !segment.is_empty() && !COMMON_SEGMENTS.contains(segment))
+    {
+        name = format!("{name}-{last}");
+    }
+    name.make_ascii_lowercase();
+    let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name = name.trim_matches('-');
+    match Scope::mirror(name) {
+        Some(_) => name.to_owned(),
+        None => "mirror".to_owned(),
+    }
 }
 
 #[cfg(test)]
