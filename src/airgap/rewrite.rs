@@ -54,19 +54,16 @@ pub fn rewrite(
 }
 
 fn next_url(text: &str) -> Option<usize> {
-    [text.find("https://"), text.find("http://")]
-        .into_iter()
-        .flatten()
-        .min()
+    let mut starts = text.match_indices("http").map(|(at, _)| at);
+    starts.find(|at| begins_url(text.get(*at..).unwrap_or_default()))
+}
+
+fn begins_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
 }
 
 fn ends_url(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(
-            c,
-            '"' | '\'' | '\\' | '`' | '<' | '>' | '{' | '}' | '|' | '^'
-        )
+    c.is_whitespace() || c.is_control() || r#""'\`<>{}|^"#.contains(c)
 }
 
 /// Whether a URL between these is a value of its own, and no part of a longer text.

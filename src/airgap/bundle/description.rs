@@ -49,8 +49,8 @@ impl Part {
 
 impl Description {
     pub(super) fn to_json(&self) -> Result<Vec<u8>, BundleError> {
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
+        let text = serde_json::to_vec_pretty(self);
+        let mut text = text.map_err(invalid)?;
         text.push(b'\n');
         Ok(text)
     }
@@ -67,13 +67,11 @@ impl Description {
         struct Versioned {
             format: u32,
         }
-        let versioned: Versioned =
-            serde_json::from_slice(text).map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
+        let versioned: Versioned = serde_json::from_slice(text).map_err(invalid)?;
         if versioned.format != FORMAT {
             return Err(BundleError::Version(versioned.format));
         }
-        let read: Self =
-            serde_json::from_slice(text).map_err(|why| BundleError::invalid(DESCRIPTION, why))?;
+        let read: Self = serde_json::from_slice(text).map_err(invalid)?;
         let Part { number, of } = read.part;
         if number == 0 || number > of || of > PARTS_MAX {
             let why = format!("there is no part {number} of {of}");
@@ -81,4 +79,8 @@ impl Description {
         }
         Ok(read)
     }
+}
+
+fn invalid(why: serde_json::Error) -> BundleError {
+    BundleError::invalid(DESCRIPTION, why)
 }

@@ -20,7 +20,8 @@ pub enum BundleError {
     #[error("{item}: larger than {limit} bytes")]
     TooLarge { item: String, limit: u64 },
     #[error(
-        "bundle.json: the bundle is of format {0}, this larder reads format {FORMAT}; use a newer one"
+        "bundle.json: the bundle is of format {0}, this larder reads format {FORMAT}; \
+         use a newer one"
     )]
     Version(u32),
     #[error("the end of the bundle: {0}")]

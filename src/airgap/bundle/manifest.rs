@@ -5,6 +5,7 @@
 //! there.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,22 +24,22 @@ pub struct FileLine {
     /// larder's own, from the root.
     pub address: String,
     pub project: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     pub filename: String,
     pub sha256: Digest,
     /// In bytes.
     pub size: u64,
     /// Where the index had it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requires_python: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataLine>,
 }
 
@@ -155,8 +156,8 @@ impl Manifest {
         let blobs = self.blobs.iter().copied().map(ManifestLine::Blob);
         let mut text = Vec::new();
         for line in files.chain(pages).chain(blobs) {
-            serde_json::to_writer(&mut text, &line)
-                .map_err(|why| BundleError::invalid(MANIFEST, why))?;
+            let written = serde_json::to_writer(&mut text, &line);
+            written.map_err(|why| BundleError::invalid(MANIFEST, why))?;
             text.push(b'\n');
         }
         Ok(text)
@@ -169,7 +170,7 @@ impl Manifest {
     pub fn read(text: &[u8]) -> Result<Self, BundleError> {
         let mut read = Self::default();
         for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let at = |why: &dyn std::fmt::Display| {
+            let at = |why: &dyn fmt::Display| {
                 BundleError::invalid(MANIFEST, format!("line {}: {why}", index + 1))
             };
             if index >= LINES_MAX {
@@ -222,19 +223,19 @@ impl Manifest {
         let wanted = contents_of(&self.files)?;
         for (blob, size) in &wanted {
             if listed.get(blob) != Some(size) {
-                return Err(wrong(&blob.to_string(), "has no line of this size"));
+                return Err(wrong(blob, "has no line of this size"));
             }
         }
         for blob in &self.blobs {
             if !wanted.contains_key(&blob.sha256) {
-                return Err(wrong(&blob.sha256.to_string(), "belongs to no file"));
+                return Err(wrong(blob.sha256, "belongs to no file"));
             }
         }
         for blob in &self.blobs {
             if let Some(part) = blob.part
-                && (part == 0 || part > PARTS_MAX)
+                && !(1..=PARTS_MAX).contains(&part)
             {
-                return Err(wrong(&blob.sha256.to_string(), "is in no part"));
+                return Err(wrong(blob.sha256, "is in no part"));
             }
         }
         Ok(())
@@ -274,10 +275,11 @@ impl PageLine {
 fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, BundleError> {
     let mut contents = BTreeMap::new();
     for file in files {
-        let metadata = file
-            .metadata
-            .map(|metadata| (metadata.sha256, metadata.size));
-        for (digest, size) in [(file.sha256, file.size)].into_iter().chain(metadata) {
+        let mut parts = vec![(file.sha256, file.size)];
+        if let Some(metadata) = file.metadata {
+            parts.push((metadata.sha256, metadata.size));
+        }
+        for (digest, size) in parts {
             if *contents.entry(digest).or_insert(size) != size {
                 let why = "has another size than a file with the same sha256";
                 return Err(wrong(&file.address, why));
@@ -287,19 +289,19 @@ fn contents_of(files: &[FileLine]) -> Result<BTreeMap<Digest, u64>, BundleError>
     Ok(contents)
 }
 
-fn sorted<T: PartialOrd + std::fmt::Display>(
-    keys: impl Iterator<Item = T>,
-) -> Result<(), BundleError> {
+fn sorted<T: PartialOrd + fmt::Display>(keys: impl Iterator<Item = T>) -> Result<(), BundleError> {
     let mut before = None;
     for key in keys {
-        if before.as_ref().is_some_and(|before| *before >= key) {
-            return Err(wrong(&key.to_string(), "is listed twice, or out of order"));
+        match &before {
+            Some(before) if *before >= key => {
+                return Err(wrong(key, "is listed twice, or out of order"));
+            }
+            _ => before = Some(key),
         }
-        before = Some(key);
     }
     Ok(())
 }
 
-fn wrong(what: &str, why: &str) -> BundleError {
+fn wrong(what: impl fmt::Display, why: &str) -> BundleError {
     BundleError::invalid(MANIFEST, format!("{what} {why}"))
 }

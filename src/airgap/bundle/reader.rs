@@ -52,8 +52,7 @@ impl<R: Read> BundleReader<R> {
         let lines = this.front_entry(MANIFEST, MANIFEST_BYTES_MAX)?;
         let contents = this.front_entry(CONTENTS, CONTENTS_BYTES_MAX)?;
         let sums = sums::front(&description, &lines, &contents);
-        let header = this.block(SUMS)?;
-        expect(&header, SUMS, sums.len() as u64)?;
+        this.expect(SUMS, sums.len() as u64)?;
         let found = this.exactly(SUMS, sums.len() as u64)?;
         if let Some(item) = sums::first_difference(&sums, &found) {
             let why = format!("{item} does not have the sha256 that is given here");
@@ -91,11 +90,7 @@ impl<R: Read> BundleReader<R> {
         mut keep: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), BundleError> {
         let name = item.name();
-        let header = match self.ahead.take() {
-            Some(header) => header,
-            None => self.block(&name)?,
-        };
-        expect(&header, &name, item.size())?;
+        self.expect(&name, item.size())?;
         let mut left = item.size();
         let mut hasher = Hasher::new();
         while left > 0 {
@@ -103,10 +98,9 @@ impl<R: Read> BundleReader<R> {
             let chunk = self.chunk.get_mut(..wanted).unwrap_or_default();
             fill(&mut self.source, chunk, &name)?;
             hasher.update(chunk);
-            keep(chunk).map_err(|why| BundleError::Keep {
-                item: name.clone(),
-                why,
-            })?;
+            if let Err(why) = keep(chunk) {
+                return Err(BundleError::Keep { item: name, why });
+            }
             left -= wanted as u64;
         }
         if hasher.finish() != item.sha256() {
@@ -120,15 +114,14 @@ impl<R: Read> BundleReader<R> {
     /// # Errors
     /// [`BundleError::End`] when it is not there, or something follows it.
     pub fn finish(mut self) -> Result<(), BundleError> {
-        let mut end = self.ahead.take().map_or(Vec::new(), Vec::from);
-        let from = end.len();
-        end.resize(END.len(), 0);
-        let rest = end.get_mut(from..).unwrap_or_default();
-        let read = self.source.read_exact(rest);
-        read.map_err(|why| match why.kind() {
-            io::ErrorKind::UnexpectedEof => BundleError::End("it is missing"),
-            _ => BundleError::Read(why),
-        })?;
+        let mut end = Vec::new();
+        end.extend(self.ahead.into_iter().flatten());
+        let rest = (END.len() - end.len()) as u64;
+        let read = (&mut self.source).take(rest).read_to_end(&mut end);
+        read.map_err(BundleError::Read)?;
+        if end.len() < END.len() {
+            return Err(BundleError::End("it is missing"));
+        }
         if end != END {
             return Err(BundleError::End("it is not zeros"));
         }
@@ -141,15 +134,11 @@ impl<R: Read> BundleReader<R> {
 
     /// The signature, if the next entry is one rather than the first item or the end.
     fn signature(&mut self, first: Option<&Item>) -> Result<Option<Vec<u8>>, BundleError> {
-        let next = match first {
-            Some(item) => item.name(),
-            None => "the end".to_owned(),
+        let (next, unsigned) = match first {
+            Some(item) => (item.name(), header(&item.name(), item.size())),
+            None => ("the end".to_owned(), Some([0; BLOCK_BYTES])),
         };
         let block = self.block(&next)?;
-        let unsigned = match first {
-            Some(item) => header(&next, item.size()),
-            None => Some([0; BLOCK_BYTES]),
-        };
         if unsigned == Some(block) {
             self.ahead = Some(block);
             return Ok(None);
@@ -160,17 +149,29 @@ impl<R: Read> BundleReader<R> {
         if header(SIGNATURE, size) != Some(block) {
             return Err(BundleError::Header(format!("{SIGNATURE} or {next}")));
         }
-        self.sized(SIGNATURE, size, SIGNATURE_BYTES_MAX).map(Some)
+        let signature = self.sized(SIGNATURE, size, SIGNATURE_BYTES_MAX)?;
+        Ok(Some(signature))
     }
 
     /// An entry whose size its own header tells.
     fn front_entry(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
         let block = self.block(name)?;
-        let Some(size) = size_of(&block) else {
-            return Err(BundleError::Header(name.to_owned()));
+        match size_of(&block) {
+            Some(size) if header(name, size) == Some(block) => self.sized(name, size, limit),
+            _ => Err(BundleError::Header(name.to_owned())),
+        }
+    }
+
+    /// Reads the header of an entry of this size.
+    fn expect(&mut self, name: &str, size: u64) -> Result<(), BundleError> {
+        let block = match self.ahead.take() {
+            Some(block) => block,
+            None => self.block(name)?,
         };
-        expect(&block, name, size)?;
-        self.sized(name, size, limit)
+        if header(name, size) != Some(block) {
+            return Err(BundleError::Header(name.to_owned()));
+        }
+        Ok(())
     }
 
     fn sized(&mut self, name: &str, size: u64, limit: u64) -> Result<Vec<u8>, BundleError> {
@@ -208,14 +209,6 @@ impl<R: Read> BundleReader<R> {
         } else {
             Err(BundleError::Padding(name.to_owned()))
         }
-    }
-}
-
-fn expect(found: &[u8; BLOCK_BYTES], name: &str, size: u64) -> Result<(), BundleError> {
-    if header(name, size).as_ref() == Some(found) {
-        Ok(())
-    } else {
-        Err(BundleError::Header(name.to_owned()))
     }
 }
 

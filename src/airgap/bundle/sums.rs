@@ -2,34 +2,30 @@
 //!
 //! Must not know what is listed.
 
-use std::fmt::Display;
-
 use super::item::Item;
 use super::{CONTENTS, DESCRIPTION, MANIFEST};
 use crate::values::digest::Digest;
 
 /// The list of what a bundle begins with.
 pub fn front(description: &[u8], manifest: &[u8], contents: &[u8]) -> Vec<u8> {
-    let of = |bytes: &[u8], name| (Digest::of(bytes), name);
-    write([
-        of(description, DESCRIPTION),
-        of(manifest, MANIFEST),
-        of(contents, CONTENTS),
-    ])
+    let mut lines = line(Digest::of(description), DESCRIPTION);
+    lines += &line(Digest::of(manifest), MANIFEST);
+    lines += &line(Digest::of(contents), CONTENTS);
+    lines.into_bytes()
 }
 
 /// The list of what follows them.
 pub fn contents(items: &[Item]) -> Vec<u8> {
-    write(items.iter().map(|item| (item.sha256(), item.name())))
-}
-
-/// A line for each `(sum, name)`, in order. Names have no newline and no backslash.
-fn write(sums: impl IntoIterator<Item = (Digest, impl Display)>) -> Vec<u8> {
     let mut lines = String::new();
-    for (sum, name) in sums {
-        lines += &format!("{sum}  {name}\n");
+    for item in items {
+        lines += &line(item.sha256(), &item.name());
     }
     lines.into_bytes()
+}
+
+/// Names have no newline and no backslash.
+fn line(sum: Digest, name: &str) -> String {
+    format!("{sum}  {name}\n")
 }
 
 /// The first name whose line differs between two lists; `None` when they are the same.

@@ -20,27 +20,26 @@ pub fn allow(
     namespace: &str,
     now: SystemTime,
 ) -> Result<(), String> {
-    let mut why = None;
+    let mut why = format!("for {principal}");
+    let mut is_told = false;
     for (at, line) in text.lines().enumerate() {
         let line = line.trim_matches([' ', '\t', '\r']);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let allowed =
-            Signer::read(line).and_then(|signer| signer.allow(key, principal, namespace, now));
-        match allowed {
+        let signer = Signer::read(line);
+        match signer.and_then(|signer| signer.allow(key, principal, namespace, now)) {
             Ok(()) => return Ok(()),
-            Err(Denial::Other) => {}
-            Err(Denial::Because(clause)) if why.is_none() => {
-                why = Some(format!("line {}: {clause}", at + 1));
+            Err(Denial::Because(clause)) if !is_told => {
+                is_told = true;
+                why = format!("(line {}: {clause})", at + 1);
             }
-            Err(Denial::Because(_)) => {}
+            Err(_) => {}
         }
     }
-    Err(match why {
-        Some(why) => format!("is by no key that import.allowed_signers allows ({why})"),
-        None => format!("is by no key that import.allowed_signers allows for {principal}"),
-    })
+    Err(format!(
+        "is by no key that import.allowed_signers allows {why}"
+    ))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -75,15 +74,16 @@ impl Signer {
             ..Self::default()
         };
         if let Some(key) = key_of(rest) {
-            return Ok(Self { key, ..signer });
+            signer.key = key;
+            return Ok(signer);
         }
         let Some((options, rest)) = word(rest) else {
             return because("an option's quote does not end");
         };
-        signer.key = match key_of(rest) {
-            Some(key) => key,
-            None => return because("there is no key of ssh in it"),
+        let Some(key) = key_of(rest) else {
+            return because("there is no key of ssh in it");
         };
+        signer.key = key;
         for option in split_unquoted(&options) {
             signer.option(option)?;
         }
@@ -95,24 +95,20 @@ impl Signer {
             Some((name, quoted)) => (name, unquoted(quoted)),
             None => (option, None),
         };
-        let date = |shift: fn(SystemTime, Duration) -> Option<SystemTime>, by| match value
-            .and_then(|value| moment(value, |local| shift(local, by)))
-        {
-            Some(time) => Ok(Some(time)),
-            None => because(format!("{name} is no date such as 20260131Z")),
-        };
+        // Without a time zone in it, a date is its author's local one: it never allows more than
+        // meant.
         match (name.to_ascii_lowercase().as_str(), value) {
             ("cert-authority", None) if name == option => self.is_authority = true,
             ("namespaces", Some(patterns)) if self.namespaces.is_none() => {
-                self.namespaces = Some(patterns.to_owned())
+                self.namespaces = Some(patterns.to_owned());
             }
-            // Without a time zone in it, a date is its author's local one: it never allows more
-            // than meant.
             ("valid-after", _) => {
-                self.valid_after = date(|time, by| time.checked_add(by), WEST_OF_UTC)?
+                let (_, latest) = date(name, value)?;
+                self.valid_after = Some(latest);
             }
             ("valid-before", _) => {
-                self.valid_before = date(|time, by| time.checked_sub(by), EAST_OF_UTC)?
+                let (earliest, _) = date(name, value)?;
+                self.valid_before = Some(earliest);
             }
             _ => return because(format!("the option {} is not known", name.escape_debug())),
         }
@@ -195,28 +191,35 @@ fn split_unquoted(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `20260131`, `202601311200` or `20260131120000`, in UTC with `Z` or `UTC` behind it.
-fn moment(text: &str, of_local: impl Fn(SystemTime) -> Option<SystemTime>) -> Option<SystemTime> {
+fn date(name: &str, value: Option<&str>) -> Result<(SystemTime, SystemTime), Denial> {
+    match value.and_then(moment) {
+        Some(range) => Ok(range),
+        None => because(format!("{name} is no date such as 20260131Z")),
+    }
+}
+
+/// `20260131`, `202601311200` or `20260131120000`, in UTC with `Z` or `UTC` behind it: the earliest
+/// and the latest time that it may mean.
+fn moment(text: &str) -> Option<(SystemTime, SystemTime)> {
     let utc = text.strip_suffix('Z').or_else(|| text.strip_suffix("UTC"));
     let digits = utc.unwrap_or(text);
     if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let full = format!("{digits:0<14}");
-    let part = |from: usize, to: usize| full.get(from..to);
-    let year = part(0, 4)?;
-    let month = part(4, 6)?;
-    let day = part(6, 8)?;
-    let hour = part(8, 10)?;
-    let minute = part(10, 12)?;
-    let second = part(12, 14)?;
-    let time = humantime::parse_rfc3339(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
-        .ok()?;
+    let (date, time) = full.split_at_checked(8)?;
+    let (year, day) = date.split_at_checked(4)?;
+    let (month, day) = day.split_at_checked(2)?;
+    let (hour, minute) = time.split_at_checked(2)?;
+    let (minute, second) = minute.split_at_checked(2)?;
+    let written = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
+    let time = humantime::parse_rfc3339(&written).ok()?;
     if utc.is_some() {
-        Some(time)
-    } else {
-        of_local(time)
+        return Some((time, time));
     }
+    let earliest = time.checked_sub(EAST_OF_UTC)?;
+    let latest = time.checked_add(WEST_OF_UTC)?;
+    Some((earliest, latest))
 }
 
 /// Whether a list of patterns, separated by commas, has this; one with `!` that matches takes it
@@ -236,30 +239,29 @@ fn matches_list(patterns: &str, text: &str) -> bool {
 /// With `*` for anything and `?` for one character. Looks back to the last `*` only, so that it
 /// takes no longer than it must.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let mut p = 0;
-    let mut t = 0;
+    let mut at = 0;
+    let mut next = 0;
     let mut retry = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, t));
-                p += 1;
+    while let Some(c) = text.get(at) {
+        match (pattern.get(next), retry) {
+            (Some(b'*'), _) => {
+                next += 1;
+                retry = Some((next, at));
             }
-            Some(c) if *c == b'?' || text.get(t) == Some(c) => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                Some((after, from)) => {
-                    retry = Some((after, from + 1));
-                    (p, t) = (after, from + 1);
-                }
-                None => return false,
-            },
+            (Some(wanted), _) if *wanted == b'?' || wanted == c => {
+                next += 1;
+                at += 1;
+            }
+            (_, Some((after, from))) => {
+                next = after;
+                at = from + 1;
+                retry = Some((after, at));
+            }
+            (_, None) => return false,
         }
     }
-    pattern
-        .get(p..)
-        .unwrap_or_default()
-        .iter()
-        .all(|c| *c == b'*')
+    let rest = pattern.get(next..).unwrap_or_default();
+    rest.iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -285,7 +287,7 @@ mod tests {
     fn a_line_allows_what_it_says_and_no_more() {
         for line in [
             "larder KEY",
-            "larder KEY somebody",
+            "larder KEY a comment",
             "  \tlarder\tKEY\r",
             "\"larder\" KEY",
             "a,larder KEY",

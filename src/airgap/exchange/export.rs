@@ -11,7 +11,7 @@ use super::BundleService;
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Command, Gone, Reporter};
 use crate::registry::{MirrorPath, PageRef, Route};
-use crate::simple::{ListingFile, ProjectListing, file_version, project_candidates};
+use crate::simple::{ListingFile, ProjectListing, ProjectName, file_version, project_candidates};
 use crate::store::{
     HeldFile, HeldMetadata, MetadataOrigin, ReadEnd, SetName, SetNameError, StoreError,
 };
@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Files that are named when a set is not whole.
 const MISSING_NAMED_MAX: usize = 10;
 
-/// Everything held, or a set.
+/// Everything cached, or a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
@@ -65,7 +65,8 @@ pub enum ExportError {
         named: String,
     },
     #[error(
-        "{count} files of the set {set} were taken back by their index since they were fetched; warm it again, which says which"
+        "{count} files of the set {set} were taken back by their index since they were fetched; \
+         warm it again, which says which"
     )]
     TakenBack { set: SetName, count: usize },
     #[error(transparent)]
@@ -81,58 +82,58 @@ impl BundleService {
     /// When the set is none, or not whole; when the folder cannot be read.
     pub fn export(&self, command: &Export, out: &Reporter<Exported>) -> Result<(), ExportError> {
         let holdings = self.store.inventory()?;
-        let mut held = BTreeMap::new();
+        let mut cached = BTreeMap::new();
         let mut published = BTreeMap::new();
         for file in holdings.files {
             let address = Route::File(file.file.clone()).path();
             if is_published_metadata(&file) {
                 published.insert(address, file);
             } else {
-                held.insert(address, file);
+                cached.insert(address, file);
             }
         }
         let known: HashSet<&PageRef> = holdings.pages.iter().map(|(page, _)| page).collect();
         let set = command.set.as_deref().map(SetName::parse).transpose()?;
         if let Some(set) = &set {
-            self.keep_set(set, &mut held, &published)?;
+            self.keep_set(set, &mut cached, &published)?;
         }
-        let wanted = held.len();
-        held.retain(|_, file| !is_withdrawn(file, &known, &holdings.withdrawn));
+        let wanted = cached.len();
+        cached.retain(|_, file| !is_withdrawn(file, &known, &holdings.withdrawn));
         let mut pages = BTreeMap::new();
         for page in known {
             pages.insert(Route::Page(page.clone()).path(), page);
         }
         let mut carried = CarriedPages::default();
         for (address, page) in pages {
-            self.carry(address, page, &held, &mut carried)?;
+            self.carry(address, page, &cached, &mut carried)?;
         }
-        held.retain(|address, file| {
+        cached.retain(|address, file| {
             carried.listed.contains(address) || !was_taken_off(file, &carried.read)
         });
-        if let (Some(set), count @ 1..) = (set, wanted - held.len()) {
+        if let (Some(set), count @ 1..) = (set, wanted - cached.len()) {
             return Err(ExportError::TakenBack { set, count });
         }
-        self.add_unlisted(&held, &mut carried);
+        self.add_unlisted(&cached, &mut carried);
         for (_, listing) in carried.pages.values() {
-            prefer_published(listing, &mut held, &published);
+            prefer_published(listing, &mut cached, &published);
         }
-        tell(&mut carried.pages, &held, out)
+        tell(&mut carried.pages, &cached, out)
     }
 
-    /// Narrows what is held to a set.
+    /// Narrows what is cached to a set.
     fn keep_set(
         &self,
         set: &SetName,
-        held: &mut BTreeMap<String, HeldFile>,
+        cached: &mut BTreeMap<String, HeldFile>,
         published: &BTreeMap<String, HeldFile>,
     ) -> Result<(), ExportError> {
         let Some(wanted) = self.store.sets.read(set)? else {
             return Err(ExportError::NoSet(set.clone()));
         };
-        held.retain(|address, file| wanted.get(address) == Some(&file.file.digest));
+        cached.retain(|address, file| wanted.get(address) == Some(&file.file.digest));
         let mut missing = Vec::new();
         for address in wanted.keys() {
-            if !held.contains_key(address) && !published.contains_key(address) {
+            if !cached.contains_key(address) && !published.contains_key(address) {
                 missing.push(address.as_str());
             }
         }
@@ -148,12 +149,12 @@ impl BundleService {
         })
     }
 
-    /// Adds a stored page with those of its files that are held as it lists them.
+    /// Adds a stored page with those of its files that are cached as it lists them.
     fn carry(
         &self,
         address: String,
         page: &PageRef,
-        held: &BTreeMap<String, HeldFile>,
+        cached: &BTreeMap<String, HeldFile>,
         carried: &mut CarriedPages,
     ) -> Result<(), ExportError> {
         if let Some(name) = &page.name
@@ -167,7 +168,7 @@ impl BundleService {
         };
         let mut listing = stored.listing;
         for address in stored.addresses {
-            if held.contains_key(&address) {
+            if cached.contains_key(&address) {
                 carried.listed.insert(address);
             }
         }
@@ -180,8 +181,8 @@ impl BundleService {
         }
         listing
             .files
-            .retain(|_, file| match held.get(&file.address) {
-                Some(held) => held.file.digest == file.sha256,
+            .retain(|_, file| match cached.get(&file.address) {
+                Some(cached) => cached.file.digest == file.sha256,
                 None => false,
             });
         if !listing.files.is_empty() {
@@ -191,12 +192,12 @@ impl BundleService {
     }
 
     /// Files that are on no stored page get one made of what is known of them.
-    fn add_unlisted(&self, held: &BTreeMap<String, HeldFile>, carried: &mut CarriedPages) {
-        for (address, held) in held {
-            if carried.met.contains(&(address.clone(), held.file.digest)) {
+    fn add_unlisted(&self, cached: &BTreeMap<String, HeldFile>, carried: &mut CarriedPages) {
+        for (address, cached) in cached {
+            if carried.met.contains(&(address.clone(), cached.file.digest)) {
                 continue;
             }
-            let filename = held.file.filename.as_str();
+            let filename = cached.file.filename.as_str();
             let Some(project) = project_candidates(filename).into_iter().next() else {
                 tracing::warn!(
                     file = address,
@@ -204,7 +205,7 @@ impl BundleService {
                 );
                 continue;
             };
-            let scope = held.file.scope.clone();
+            let scope = cached.file.scope.clone();
             if scope.is_mirror() && self.pages.is_private(&project) {
                 continue;
             }
@@ -219,7 +220,7 @@ impl BundleService {
                 .or_insert_with(|| (page, ProjectListing::new(project)));
             let file = ListingFile {
                 address: address.clone(),
-                ..ListingFile::bare(held.file.digest)
+                ..ListingFile::bare(cached.file.digest)
             };
             listing.files.entry(filename.to_owned()).or_insert(file);
         }
@@ -245,51 +246,53 @@ struct CarriedPages {
     pages: BTreeMap<String, (PageRef, ProjectListing)>,
     /// Every file that one of them lists, carried or not.
     met: BTreeSet<(String, Digest)>,
-    /// Addresses of held files that one of them lists, with another sha256 or with none too.
+    /// Addresses of cached files that one of them lists, with another sha256 or with none too.
     listed: HashSet<String>,
     /// The pages that could be read.
     read: HashSet<PageRef>,
 }
 
 /// The pages that may list a file, the likeliest first.
-fn pages_of(held: &HeldFile) -> impl Iterator<Item = PageRef> {
-    let names = project_candidates(held.file.filename.as_str()).into_iter();
+fn pages_of(cached: &HeldFile) -> impl Iterator<Item = PageRef> {
+    let names = project_candidates(cached.file.filename.as_str()).into_iter();
     names.map(|name| PageRef {
-        scope: held.file.scope.clone(),
+        scope: cached.file.scope.clone(),
         name: Some(name),
     })
 }
 
 /// Whether upstream took back the project that a file belongs to.
-fn is_withdrawn(held: &HeldFile, known: &HashSet<&PageRef>, withdrawn: &HashSet<PageRef>) -> bool {
-    let page = pages_of(held).find(|page| known.contains(page) || withdrawn.contains(page));
+fn is_withdrawn(
+    cached: &HeldFile,
+    known: &HashSet<&PageRef>,
+    withdrawn: &HashSet<PageRef>,
+) -> bool {
+    let page = pages_of(cached).find(|page| known.contains(page) || withdrawn.contains(page));
     page.is_some_and(|page| withdrawn.contains(&page))
 }
 
 /// Whether a file is on no page although the page that would list it is here. A mirror's file is
 /// found by its page alone, so that it was listed once; GitLab's may be newer than its page.
-fn was_taken_off(held: &HeldFile, read: &HashSet<PageRef>) -> bool {
-    held.file.scope.is_mirror() && pages_of(held).any(|page| read.contains(&page))
+fn was_taken_off(cached: &HeldFile, read: &HashSet<PageRef>) -> bool {
+    cached.file.scope.is_mirror() && pages_of(cached).any(|page| read.contains(&page))
 }
 
 /// Whether this is a wheel's metadata at the address where a mirror publishes it, rather than a
 /// distribution.
-fn is_published_metadata(held: &HeldFile) -> bool {
-    match held.file.mirror_path() {
-        Some(path) => path.metadata_of().is_some(),
-        None => false,
-    }
+fn is_published_metadata(cached: &HeldFile) -> bool {
+    let path = cached.file.mirror_path();
+    path.is_some_and(|path| path.metadata_of().is_some())
 }
 
 /// Where the page says which metadata the mirror itself publishes, that is what is carried, if it
-/// is held.
+/// is cached.
 fn prefer_published(
     listing: &ProjectListing,
-    held: &mut BTreeMap<String, HeldFile>,
+    cached: &mut BTreeMap<String, HeldFile>,
     published: &BTreeMap<String, HeldFile>,
 ) {
     for file in listing.files.values() {
-        let Some(wheel) = held.get_mut(&file.address) else {
+        let Some(wheel) = cached.get_mut(&file.address) else {
             continue;
         };
         let Some(path) = wheel.file.mirror_path().and_then(MirrorPath::metadata) else {
@@ -310,18 +313,18 @@ fn prefer_published(
 /// Tells pages and files, with what is known here: size and metadata.
 fn tell(
     carried: &mut BTreeMap<String, (PageRef, ProjectListing)>,
-    held: &BTreeMap<String, HeldFile>,
+    cached: &BTreeMap<String, HeldFile>,
     out: &Reporter<Exported>,
 ) -> Result<(), ExportError> {
     let mut files: BTreeMap<String, FileLine> = BTreeMap::new();
     for (address, (page, listing)) in carried {
         for (filename, file) in &mut listing.files {
-            let Some(held) = held.get(&file.address) else {
+            let Some(cached) = cached.get(&file.address) else {
                 continue;
             };
-            file.size = Some(held.size);
-            file.metadata = held.metadata.map(|metadata| metadata.digest);
-            let line = || file_line(filename, file, held, &listing.project);
+            file.size = Some(cached.size);
+            file.metadata = cached.metadata.map(|metadata| metadata.digest);
+            let line = || file_line(filename, file, cached, &listing.project);
             files.entry(file.address.clone()).or_insert_with(line);
         }
         out.tell(Exported::Page {
@@ -347,23 +350,23 @@ fn tell(
 fn file_line(
     filename: &str,
     file: &ListingFile,
-    held: &HeldFile,
-    project: &crate::simple::ProjectName,
+    cached: &HeldFile,
+    project: &ProjectName,
 ) -> FileLine {
     let outside = |origin: &&String| origin.starts_with("https:") || origin.starts_with("http:");
     FileLine {
-        scope: held.file.scope.to_string(),
+        scope: cached.file.scope.to_string(),
         address: file.address.clone(),
         project: project.to_string(),
         version: file_version(filename, project).map(str::to_owned),
-        filename: held.file.filename.as_str().to_owned(),
-        sha256: held.file.digest,
-        size: held.size,
+        filename: cached.file.filename.as_str().to_owned(),
+        sha256: cached.file.digest,
+        size: cached.size,
         origin: file.origin.as_ref().filter(outside).cloned(),
         requires_python: file.requires_python.clone(),
         yanked: file.yanked.clone(),
         upload_time: file.upload_time.clone(),
-        metadata: held.metadata.map(|metadata| MetadataLine {
+        metadata: cached.metadata.map(|metadata| MetadataLine {
             sha256: metadata.digest,
             size: metadata.size,
             verified: metadata.origin == MetadataOrigin::Verified,

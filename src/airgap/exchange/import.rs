@@ -68,7 +68,8 @@ pub enum ImportError {
     #[error(transparent)]
     Signature(#[from] SignatureError),
     #[error(
-        "this bundle only adds to bundle {base}, which was not imported here: {name} (sha256 {first}) is missing, and {more} more; import that one first"
+        "this bundle only adds to bundle {base}, which was not imported here: \
+         {name} (sha256 {first}) is missing, and {more} more; import that one first"
     )]
     NoBase {
         base: Digest,
@@ -79,7 +80,8 @@ pub enum ImportError {
     #[error("{item}: {why}")]
     Page { item: String, why: PageError },
     #[error(
-        "{item}: lists {filename}, which the manifest does not have at this address with this sha256"
+        "{item}: lists {filename}, \
+         which the manifest does not have at this address with this sha256"
     )]
     Stray { item: String, filename: String },
     #[error("{item}: {why}")]
@@ -151,11 +153,13 @@ impl BundleService {
 
     /// The bytes of these items that the store has not.
     fn new_bytes(&self, items: &[Item]) -> u64 {
-        let is_new = |item: &&Item| match item {
-            Item::Page { .. } => true,
-            Item::Blob { sha256, size } => self.store.blob_size(*sha256) != Some(*size),
-        };
-        items.iter().filter(is_new).map(Item::size).sum()
+        let mut bytes = 0;
+        for item in items {
+            if item.is_page() || self.store.blob_size(item.sha256()) != Some(item.size()) {
+                bytes += item.size();
+            }
+        }
+        bytes
     }
 
     fn take_items(
@@ -208,14 +212,12 @@ impl BundleService {
             }
         }
         let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.store.awaited.note(
-            imported.id,
-            imported.part.of,
-            &imported.awaited_parts,
-            since.as_secs(),
-        )?;
+        let parts = &imported.awaited_parts;
+        let awaited = &self.store.awaited;
+        awaited.note(imported.id, imported.part.of, parts, since.as_secs())?;
         self.store.sync()?;
-        self.changed();
+        // Pages changed on disk: those in memory count no more.
+        self.pages.forget();
         Ok(())
     }
 
@@ -282,15 +284,16 @@ impl BundleService {
             why,
         })?;
         for (filename, file) in &listing.files {
-            match addresses.get(file.address.as_str()) {
-                Some(line) if line.sha256 == file.sha256 && line.filename == *filename => {}
-                _ => {
-                    return Err(ImportError::Stray {
-                        item: item.name(),
-                        filename: filename.clone(),
-                    });
-                }
+            if let Some(line) = addresses.get(file.address.as_str())
+                && line.sha256 == file.sha256
+                && line.filename == *filename
+            {
+                continue;
             }
+            return Err(ImportError::Stray {
+                item: item.name(),
+                filename: filename.clone(),
+            });
         }
         let mut merged = match self.listing(&page)? {
             Some(stored) => stored.listing,
@@ -322,11 +325,13 @@ impl BundleService {
             {
                 // On a mirror metadata is a file with an address of its own.
                 let own = file.mirror_path().and_then(MirrorPath::metadata);
-                if made.verified {
-                    let origin = MetadataOrigin::Verified;
+                let origin = if made.verified {
+                    MetadataOrigin::Verified
+                } else {
+                    MetadataOrigin::Read
+                };
+                if made.verified || own.is_none() {
                     metadata.push((file.clone(), made.sha256, made.size, origin));
-                } else if own.is_none() {
-                    metadata.push((file.clone(), made.sha256, made.size, MetadataOrigin::Read));
                 }
                 if let Some(path) = own {
                     files.push((FileRef::mirrored(&path, made.sha256), made.size));
@@ -346,18 +351,15 @@ impl BundleService {
             url: PORTABLE_BASE.to_owned(),
         };
         let body = Bytes::from(merged.listing.to_json());
-        block_on(async {
-            let page_store = &self.store.pages;
-            let unchanged = page_store.load(&route, Format::Json).await.ok().flatten();
-            if unchanged.is_none_or(|(known, bytes)| known != meta || bytes != body) {
-                page_store
-                    .store_to_last(&route, Format::Json, meta, body, made)
-                    .await?;
-            }
-            // What it said is on the merged page.
-            page_store.forget(&route, Format::Html)
-        })?;
-        Ok(())
+        let pages = &self.store.pages;
+        let stored = block_on(pages.load(&route, Format::Json));
+        let is_stored =
+            matches!(stored, Ok(Some((known, bytes))) if known == meta && bytes == body);
+        if !is_stored {
+            block_on(pages.store_to_last(&route, Format::Json, meta, body, made))?;
+        }
+        // What it said is on the merged page.
+        Ok(pages.forget(&route, Format::Html)?)
     }
 }
 

@@ -90,11 +90,6 @@ impl BundleService {
         }
         Ok(Some(newest))
     }
-
-    /// Pages changed on disk: those in memory count no more.
-    fn changed(&self) {
-        self.pages.forget();
-    }
 }
 
 /// Waits on a blocking thread of the runtime.

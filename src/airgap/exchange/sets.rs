@@ -67,7 +67,7 @@ pub fn set_body(name: &SetName, replace: bool, files: &[(Digest, String)]) -> St
 }
 
 impl BundleService {
-    /// Writes a set. Files of it need not be held.
+    /// Writes a set. Files of it need not be cached.
     ///
     /// # Errors
     /// When the body is no list of files; then the set stays as it was.
@@ -80,10 +80,10 @@ impl BundleService {
         }
         let sets = &self.store.sets;
         let files = if command.replace {
-            sets.replace(&name, &files)
+            sets.replace(&name, &files)?
         } else {
-            sets.add(&name, &files)
-        }?;
+            sets.add(&name, &files)?
+        };
         Ok(Recorded { files })
     }
 }

@@ -6,14 +6,12 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use super::allowed_signers;
 use super::sshsig::{SignatureFault, SshSignature};
 use crate::airgap::bundle::NAMESPACE;
 use crate::values::clock;
-
-const PROGRAM: &str = "ssh-keygen";
 
 /// Under which name of the allowed signers the keys of bundles stand.
 const PRINCIPAL: &str = "larder";
@@ -24,7 +22,8 @@ const SIGNERS_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
     #[error(
-        "manifest.sha256.sig: there is none, and import.allowed_signers asks for one; --unsigned takes the bundle as it is"
+        "manifest.sha256.sig: there is none, and import.allowed_signers asks for one; \
+         --unsigned takes the bundle as it is"
     )]
     Unsigned,
     #[error("manifest.sha256.sig: {0}")]
@@ -33,8 +32,8 @@ pub enum SignatureError {
     Signers(PathBuf, #[source] io::Error),
     #[error("ssh-keygen is not installed (package openssh-client): bundles cannot be signed")]
     NoProgram,
-    #[error("{0} cannot be run: {why}", why = .1)]
-    Run(&'static str, #[source] io::Error),
+    #[error("ssh-keygen cannot be run: {0}")]
+    Run(#[source] io::Error),
     #[error("the bundle cannot be signed: {0}")]
     NotSigned(String),
 }
@@ -58,14 +57,9 @@ pub fn verify(
     signature.check(message, NAMESPACE)?;
     let signers = read_signers(allowed_signers)
         .map_err(|why| SignatureError::Signers(allowed_signers.to_owned(), why))?;
-    allowed_signers::allow(
-        &signers,
-        &signature.key,
-        PRINCIPAL,
-        NAMESPACE,
-        clock::wall(),
-    )
-    .map_err(SignatureError::Wrong)
+    let now = clock::wall();
+    allowed_signers::allow(&signers, &signature.key, PRINCIPAL, NAMESPACE, now)
+        .map_err(SignatureError::Wrong)
 }
 
 /// Checks that a signature is whole and belongs to the message, by whichever key.
@@ -97,35 +91,24 @@ fn read_signers(path: &Path) -> io::Result<String> {
 /// # Errors
 /// [`SignatureError`].
 pub fn sign(message: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
-    let mut command = Command::new(PROGRAM);
-    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key);
-    let mut child = start(command)?;
-    give(&mut child, message);
-    let done = child
-        .wait_with_output()
-        .map_err(|why| SignatureError::Run(PROGRAM, why))?;
-    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    if !done.status.success() {
-        return Err(SignatureError::NotSigned(said));
-    }
-    SshSignature::read(&done.stdout).map_err(|_| SignatureError::NotSigned(said))?;
-    Ok(done.stdout)
-}
-
-fn start(mut command: Command) -> Result<Child, SignatureError> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().map_err(|why| match why.kind() {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]);
+    command.arg(key);
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|why| match why.kind() {
         io::ErrorKind::NotFound => SignatureError::NoProgram,
-        _ => SignatureError::Run(PROGRAM, why),
-    })
-}
-
-/// A program that does not take all of it has its reasons, and says them.
-fn give(child: &mut Child, message: &[u8]) {
+        _ => SignatureError::Run(why),
+    })?;
     if let Some(mut input) = child.stdin.take() {
+        // A program that does not take all of it has its reasons, and says them.
         let _ = input.write_all(message);
     }
+    let done = child.wait_with_output().map_err(SignatureError::Run)?;
+    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    if !done.status.success() || SshSignature::read(&done.stdout).is_err() {
+        return Err(SignatureError::NotSigned(said));
+    }
+    Ok(done.stdout)
 }

@@ -4,11 +4,7 @@
 //! The cryptography is that of TLS here. Must not know who may sign, nor bundles. Pure.
 
 use aws_lc_rs::digest::{self, SHA256, SHA512};
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
-    UnparsedPublicKey, VerificationAlgorithm,
-};
+use aws_lc_rs::signature::{self, RsaParameters, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -106,67 +102,71 @@ fn unarmored(armored: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(armored).ok()?;
     let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
     let bytes = STANDARD.decode(body.replace('\n', "")).ok()?;
-    let encoded = STANDARD.encode(&bytes).into_bytes();
-    let lines = encoded
-        .chunks(ARMOR_WIDTH)
-        .flat_map(|line| line.iter().copied().chain([b'\n']));
-    lines.eq(body.bytes()).then_some(bytes)
+    let mut lines = String::new();
+    for (at, c) in STANDARD.encode(&bytes).chars().enumerate() {
+        if at > 0 && at % ARMOR_WIDTH == 0 {
+            lines.push('\n');
+        }
+        lines.push(c);
+    }
+    if body != lines + "\n" {
+        return None;
+    }
+    Some(bytes)
 }
 
 /// Checks a signature of SSH (RFC 4253 §6.6, RFC 5656, RFC 8332, RFC 8709; OpenSSH, PROTOCOL.u2f)
 /// by its key.
-fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
+fn verify(key: &[u8], value: &[u8], signed: &[u8]) -> Result<(), SignatureFault> {
     let mut key = Wire(key);
-    let mut signature = Wire(signature);
+    let mut made = Wire(value);
     let kind = key.string()?;
-    let algorithm = signature.string()?;
-    match (kind, algorithm) {
-        (b"ssh-rsa", b"rsa-sha2-256") => {
-            return verify_rsa(&RSA_PKCS1_2048_8192_SHA256, key, signature, signed);
-        }
-        (b"ssh-rsa", b"rsa-sha2-512") => {
-            return verify_rsa(&RSA_PKCS1_2048_8192_SHA512, key, signature, signed);
-        }
-        _ if kind != algorithm => return Err(SignatureFault::Unsupported(shown(algorithm))),
-        _ => {}
+    let algorithm = made.string()?;
+    if kind == b"ssh-rsa" {
+        let parameters = match algorithm {
+            b"rsa-sha2-256" => &signature::RSA_PKCS1_2048_8192_SHA256,
+            b"rsa-sha2-512" => &signature::RSA_PKCS1_2048_8192_SHA512,
+            _ => return Err(SignatureFault::Unsupported(shown(algorithm))),
+        };
+        return verify_rsa(parameters, key, made, signed);
+    }
+    if kind != algorithm {
+        return Err(SignatureFault::Unsupported(shown(algorithm)));
     }
     match kind {
         b"ssh-ed25519" => {
             let point = key.last_string()?;
-            by(&ED25519, point, signed, signature.last_string()?)
+            by(&signature::ED25519, point, signed, made.last_string()?)
         }
         b"ecdsa-sha2-nistp256" => {
             let point = point_on(b"nistp256", &mut key)?;
-            let value = pair(signature.last_string()?, 32)?;
-            by(&ECDSA_P256_SHA256_FIXED, point, signed, &value)
+            let value = pair(made.last_string()?, 32)?;
+            by(&signature::ECDSA_P256_SHA256_FIXED, point, signed, &value)
         }
         b"ecdsa-sha2-nistp384" => {
             let point = point_on(b"nistp384", &mut key)?;
-            let value = pair(signature.last_string()?, 48)?;
-            by(&ECDSA_P384_SHA384_FIXED, point, signed, &value)
+            let value = pair(made.last_string()?, 48)?;
+            by(&signature::ECDSA_P384_SHA384_FIXED, point, signed, &value)
         }
         b"ecdsa-sha2-nistp521" => {
             let point = point_on(b"nistp521", &mut key)?;
-            let value = pair(signature.last_string()?, 66)?;
-            by(&ECDSA_P521_SHA512_FIXED, point, signed, &value)
+            let value = pair(made.last_string()?, 66)?;
+            by(&signature::ECDSA_P521_SHA512_FIXED, point, signed, &value)
         }
         b"sk-ssh-ed25519@openssh.com" => {
             let point = key.string()?;
-            let application = key.last_string()?;
-            let value = signature.string()?;
-            let signed = by_hardware(application, &mut signature, signed)?;
-            by(&ED25519, point, &signed, value)
+            let value = made.string()?;
+            let signed = by_hardware(key, made, signed)?;
+            by(&signature::ED25519, point, &signed, value)
         }
         b"sk-ecdsa-sha2-nistp256@openssh.com" => {
-            let curve = key.string()?;
-            let point = key.string()?;
-            let application = key.last_string()?;
-            if curve != b"nistp256" {
+            if key.string()? != b"nistp256" {
                 return Err(SignatureFault::Form);
             }
-            let value = pair(signature.string()?, 32)?;
-            let signed = by_hardware(application, &mut signature, signed)?;
-            by(&ECDSA_P256_SHA256_FIXED, point, &signed, &value)
+            let point = key.string()?;
+            let value = pair(made.string()?, 32)?;
+            let signed = by_hardware(key, made, signed)?;
+            by(&signature::ECDSA_P256_SHA256_FIXED, point, &signed, &value)
         }
         _ => Err(SignatureFault::Unsupported(shown(algorithm))),
     }
@@ -175,25 +175,23 @@ fn verify(key: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignatureFa
 fn verify_rsa(
     algorithm: &'static RsaParameters,
     mut key: Wire<'_>,
-    mut signature: Wire<'_>,
+    mut made: Wire<'_>,
     signed: &[u8],
 ) -> Result<(), SignatureFault> {
     let e = key.positive()?;
     let n = key.positive()?;
     key.end()?;
-    let value = padded(signature.last_string()?, n.len())?;
-    let verified = RsaPublicKeyComponents { n, e }.verify(algorithm, signed, &value);
+    let value = padded(made.last_string()?, n.len())?;
+    let verified = signature::RsaPublicKeyComponents { n, e }.verify(algorithm, signed, &value);
     verified.map_err(|_| SignatureFault::Wrong)
 }
 
 /// The point of an ECDSA key, which must be on this curve.
 fn point_on<'b>(curve: &[u8], key: &mut Wire<'b>) -> Result<&'b [u8], SignatureFault> {
-    let named = key.string()?;
-    let point = key.last_string()?;
-    if named != curve {
+    if key.string()? != curve {
         return Err(SignatureFault::Form);
     }
-    Ok(point)
+    Ok(key.last_string()?)
 }
 
 fn by(
@@ -207,15 +205,16 @@ fn by(
         .map_err(|_| SignatureFault::Wrong)
 }
 
-/// What a security key signs: it adds its flags and its counter, which end the signature.
+/// What a security key signs: its application, which ends the key, and its flags and counter, which
+/// end the signature.
 fn by_hardware(
-    application: &[u8],
-    signature: &mut Wire<'_>,
+    mut key: Wire<'_>,
+    mut made: Wire<'_>,
     signed: &[u8],
 ) -> Result<Vec<u8>, SignatureFault> {
-    let told = signature.take(1 + 4)?;
-    signature.end()?;
-    let application = digest::digest(&SHA256, application);
+    let application = digest::digest(&SHA256, key.last_string()?);
+    let told = made.take(1 + 4)?;
+    made.end()?;
     let message = digest::digest(&SHA256, signed);
     Ok([application.as_ref(), told, message.as_ref()].concat())
 }

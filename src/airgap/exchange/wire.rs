@@ -15,13 +15,14 @@ impl<'b> Wire<'b> {
     }
 
     pub fn number(&mut self) -> Result<u32, Truncated> {
-        let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| Truncated)?;
-        Ok(u32::from_be_bytes(bytes))
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*bytes))
     }
 
     pub fn string(&mut self) -> Result<&'b [u8], Truncated> {
         let length = self.number()?;
-        self.take(usize::try_from(length).map_err(|_| Truncated)?)
+        self.take(length as usize)
     }
 
     pub fn last_string(&mut self) -> Result<&'b [u8], Truncated> {

@@ -35,7 +35,7 @@ impl Coverage {
 }
 
 /// The few keys, under all the names that the formats have for them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 struct CoverageKeys {
     requires_python: Option<String>,
@@ -47,7 +47,7 @@ struct CoverageKeys {
     metadata: CoverageMetadata,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct CoverageMetadata {
     /// Of poetry.lock.
@@ -57,26 +57,26 @@ struct CoverageMetadata {
     targets: Vec<PdmTarget>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PdmTarget {
     requires_python: Option<String>,
     platform: Option<String>,
     implementation: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PipfileCoverage {
     #[serde(rename = "_meta")]
     meta: PipfileCoverageMeta,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PipfileCoverageMeta {
     #[serde(default)]
     requires: PipfileRequires,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct PipfileRequires {
     python_version: Option<String>,
@@ -153,10 +153,8 @@ impl PdmTarget {
             }
         }
         let platform = self.platform.as_deref().unwrap_or_default();
-        let known = PDM_PLATFORMS
-            .iter()
-            .find(|(prefix, _)| platform.starts_with(prefix));
-        if let Some((_, system)) = known {
+        let mut known = PDM_PLATFORMS.iter();
+        if let Some((_, system)) = known.find(|(prefix, _)| platform.starts_with(prefix)) {
             parts.push(format!("sys_platform == '{system}'"));
         }
         if let Some(name) = &self.implementation {

@@ -1,42 +1,24 @@
 //! Files that a person may name by mistake: what each is, and what to do instead, in one sentence.
 
-/// By the whole name.
-const NAMES: [(&str, &str); 22] = [
-    (
-        "pyproject.toml",
-        "not a lock file: lock it first, with `uv lock`, `poetry lock` or `pdm lock`, and name the lock file",
-    ),
-    (
-        "Pipfile",
-        "not a lock file: lock it first, with `pipenv lock`, and name Pipfile.lock",
-    ),
-    (
-        "setup.py",
-        "not a lock file, and it is never executed: lock the project, and name the lock file",
-    ),
-    (
-        "setup.cfg",
-        "not a lock file: lock the project, and name the lock file",
-    ),
-    ("environment.yml", CONDA),
-    ("environment.yaml", CONDA),
-    ("conda-lock.yml", CONDA_LOCK),
-    ("conda-lock.yaml", CONDA_LOCK),
-    ("meta.yaml", CONDA),
-    ("pixi.toml", PIXI),
-    ("pixi.lock", PIXI),
-    ("Cargo.toml", OTHER_LANGUAGE),
-    ("Cargo.lock", OTHER_LANGUAGE),
-    ("package.json", OTHER_LANGUAGE),
-    ("package-lock.json", OTHER_LANGUAGE),
-    ("yarn.lock", OTHER_LANGUAGE),
-    ("pnpm-lock.yaml", OTHER_LANGUAGE),
-    ("Gemfile.lock", OTHER_LANGUAGE),
-    ("composer.lock", OTHER_LANGUAGE),
-    ("go.sum", OTHER_LANGUAGE),
-    ("flake.lock", OTHER_LANGUAGE),
-    ("uv.toml", "settings of uv, not a lock file: name uv.lock"),
-];
+const PYPROJECT: &str = "not a lock file: lock it first, with `uv lock`, `poetry lock` or \
+                         `pdm lock`, and name the lock file";
+const CONDA: &str = "an environment of conda's, and larder carries Python packages of a Python \
+                     index only: put those below `pip:` into a requirements.txt, and name that";
+const CONDA_LOCK: &str = "a lock file of conda-lock's, and larder carries Python packages of a \
+                          Python index only: put the entries with `manager: pip` into a \
+                          requirements.txt, and name that";
+const PIXI: &str = "a file of pixi's, and larder carries Python packages of a Python index only: \
+                    put the `pypi` packages into a requirements.txt, and name that";
+const PEX: &str = "a lock file of pex or Pants: make a requirements file of it with \
+                   `pex3 lock export`, and name that";
+const OTHER_LANGUAGE: &str = "a lock file or manifest for another language than Python: \
+                              larder carries Python packages only";
+const PACKAGE: &str = "a package, not a lock file: to have it on the far side, \
+                       upload it to GitLab, and name its project here, as in name==1.2";
+const YAML: &str = "YAML, and no lock file for Python packages is: name uv.lock, pylock.toml, \
+                    poetry.lock, pdm.lock, Pipfile.lock or a requirements file";
+const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry.lock, pdm.lock, \
+                    Pipfile.lock or a requirements file";
 
 /// By the end of the name.
 const ENDINGS: [(&str, &str); 15] = [
@@ -58,11 +40,13 @@ const ENDINGS: [(&str, &str); 15] = [
     ),
     (
         ".pex",
-        "a pex, not a lock file: export what it was made of with `pex3 lock export`, and name the requirements file",
+        "a pex, not a lock file: export what it was made of with `pex3 lock export`, \
+         and name the requirements file",
     ),
     (
         ".py",
-        "a Python script, and it is never executed: lock it with `uv lock --script`, and name the .py.lock file",
+        "a Python script, and it is never executed: lock it with `uv lock --script`, \
+         and name the .py.lock file",
     ),
     (
         ".ipynb",
@@ -72,35 +56,31 @@ const ENDINGS: [(&str, &str); 15] = [
     (".yaml", YAML),
 ];
 
-const CONDA: &str = "an environment of conda's, and larder carries Python packages of a Python index only: put those below `pip:` into a \
-     requirements.txt, and name that";
-const CONDA_LOCK: &str = "a lock file of conda-lock's, and larder carries Python packages of a Python index only: put the entries with `manager: \
-     pip` into a requirements.txt, and name that";
-const PIXI: &str = "a file of pixi's, and larder carries Python packages of a Python index only: put the `pypi` packages into a \
-     requirements.txt, and name that";
-const PEX: &str = "a lock file of pex or Pants: make a requirements file of it with `pex3 lock export`, and name that";
-const OTHER_LANGUAGE: &str =
-    "a lock file or manifest for another language than Python: larder carries Python packages only";
-const PACKAGE: &str = "a package, not a lock file: to have it on the far side, upload it to GitLab, and name its project here, as in name==1.2";
-const YAML: &str = "YAML, and no lock file for Python packages is: name uv.lock, pylock.toml, poetry.lock, pdm.lock, \
-                    Pipfile.lock or a requirements file";
-const JSON: &str = "JSON, and no Pipfile.lock: name uv.lock, pylock.toml, poetry.lock, pdm.lock, Pipfile.lock or a \
-                    requirements file";
-
 /// What a file of this name is, if it is known to be nothing that larder reads; `last` is without
 /// folders.
 pub fn by_name(last: &str) -> Option<&'static str> {
-    for (name, what) in NAMES {
-        if name == last {
-            return Some(what);
+    Some(match last {
+        "pyproject.toml" => PYPROJECT,
+        "Pipfile" => "not a lock file: lock it first, with `pipenv lock`, and name Pipfile.lock",
+        "setup.py" => {
+            "not a lock file, and it is never executed: lock the project, and name the lock file"
         }
-    }
-    for (ending, what) in ENDINGS {
-        if last.ends_with(ending) {
-            return Some(what);
+        "setup.cfg" => "not a lock file: lock the project, and name the lock file",
+        "environment.yml" | "environment.yaml" | "meta.yaml" => CONDA,
+        "conda-lock.yml" | "conda-lock.yaml" => CONDA_LOCK,
+        "pixi.toml" | "pixi.lock" => PIXI,
+        "Cargo.toml" | "Cargo.lock" | "package.json" | "package-lock.json" | "yarn.lock" => {
+            OTHER_LANGUAGE
         }
-    }
-    None
+        "pnpm-lock.yaml" | "Gemfile.lock" | "composer.lock" | "go.sum" | "flake.lock" => {
+            OTHER_LANGUAGE
+        }
+        "uv.toml" => "settings of uv, not a lock file: name uv.lock",
+        _ => {
+            let mut endings = ENDINGS.iter();
+            endings.find(|(ending, _)| last.ends_with(ending))?.1
+        }
+    })
 }
 
 /// The same by the first bytes.
@@ -143,15 +123,16 @@ pub fn by_json(text: &str) -> Option<&'static str> {
 /// The same by TOML.
 pub fn by_toml(table: &toml::Table) -> Option<&'static str> {
     if let Some(toml::Value::Array(packages)) = table.get("package") {
-        let mut sources = packages
-            .iter()
-            .filter_map(|package| package.get("source")?.as_str());
-        if sources.any(|source| source.starts_with("registry+") || source.starts_with("git+")) {
-            return Some(OTHER_LANGUAGE);
+        for package in packages {
+            if let Some(toml::Value::String(source)) = package.get("source")
+                && (source.starts_with("registry+") || source.starts_with("git+"))
+            {
+                return Some(OTHER_LANGUAGE);
+            }
         }
     }
     if table.contains_key("project") || table.contains_key("build-system") {
-        return by_name("pyproject.toml");
+        return Some(PYPROJECT);
     }
     None
 }

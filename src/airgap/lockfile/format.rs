@@ -23,14 +23,13 @@ impl LockFormat {
         if let Some(what) = foreign::by_name(last) {
             return Err(LockError::new(name, what));
         }
-        let pylock =
-            last == "pylock.toml" || (last.starts_with("pylock.") && last.ends_with(".toml"));
+        let is_pylock = last.starts_with("pylock.") && last.ends_with(".toml");
         Ok(match last {
             "uv.lock" => Self::Uv,
             "poetry.lock" => Self::Poetry,
             "pdm.lock" => Self::Pdm,
             "Pipfile.lock" => Self::Pipfile,
-            _ if pylock => Self::Pylock,
+            _ if is_pylock => Self::Pylock,
             _ if last.ends_with(".txt") || last.ends_with(".in") => Self::Requirements,
             _ => return Self::of_content(text).map_err(|what| LockError::new(name, what)),
         })

@@ -10,7 +10,7 @@ use crate::airgap::wanted::{NamedFile, WantedFiles};
 use crate::values::digest::Digest;
 
 /// A table of a lock, under all the names that the formats have for its keys.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct LockedFile {
     #[serde(alias = "file", alias = "filename")]
     name: Option<String>,

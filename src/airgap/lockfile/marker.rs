@@ -1,7 +1,7 @@
 //! PEP 508 environment markers, against an environment of which only a part is known. Pure.
 //!
 //! Owns what a marker says and when it is certainly false. What a machine is like is told by the
-//! caller; a variable that nobody knows makes a comparison uncertain, never false, so that nothing
+//! caller; a variable that it does not know makes a comparison uncertain, never false, so that nothing
 //! is left behind by mistake.
 
 mod compare;

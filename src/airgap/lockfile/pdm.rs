@@ -11,14 +11,14 @@ use super::locked_file::LockedFile;
 /// What pdm itself goes by.
 const MAJOR: &str = "4.";
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PdmLock {
     #[serde(default)]
     package: Vec<PdmPackage>,
     metadata: PdmMetadata,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PdmMetadata {
     lock_version: String,
     /// By `NAME VERSION`, before 4.4.
@@ -26,7 +26,7 @@ struct PdmMetadata {
     files: BTreeMap<String, Vec<LockedFile>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PdmPackage {
     name: String,
     version: Option<String>,

@@ -10,7 +10,7 @@ use super::locked_file;
 
 const SPECIFICATION: u64 = 6;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PipfileLock {
     #[serde(rename = "_meta")]
     meta: PipfileMeta,
@@ -19,7 +19,7 @@ struct PipfileLock {
     categories: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct PipfileMeta {
     pipfile_spec: u64,
@@ -27,12 +27,12 @@ struct PipfileMeta {
     sources: Vec<PipfileSource>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PipfileSource {
     url: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PipfilePackage {
     version: Option<String>,
     #[serde(default)]

@@ -8,14 +8,14 @@ use super::contents::{self, LockContents, LockError, LockedPackage, NonIndexSour
 use super::locked_file::LockedFile;
 use super::marker::Marker;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct PoetryLock {
     #[serde(default)]
     package: Vec<PoetryPackage>,
     metadata: PoetryMetadata,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct PoetryMetadata {
     /// Not in 1.0 and before.
@@ -28,7 +28,7 @@ struct PoetryMetadata {
     hashes: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct PoetryPackage {
     name: String,
@@ -48,14 +48,14 @@ struct PoetryPackage {
 
 /// One for all groups, or one for each that has any: a group that is left out needs the package
 /// everywhere.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum PoetryMarkers {
     Of(String),
     OfGroups(BTreeMap<String, String>),
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct PoetrySource {
     r#type: Option<String>,
     url: Option<String>,

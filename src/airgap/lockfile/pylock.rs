@@ -8,7 +8,7 @@ use super::locked_file::LockedFile;
 /// A later minor version adds keys and takes none away.
 const MAJOR: &str = "1.";
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Pylock {
     lock_version: String,
@@ -16,7 +16,7 @@ struct Pylock {
     packages: Vec<PylockPackage>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct PylockPackage {
     name: String,

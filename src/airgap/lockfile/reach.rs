@@ -82,9 +82,8 @@ impl GraphWalk<'_> {
         let forks = self.nodes.get(at)?.forks.clone();
         let forked = small(Marker::any(forks));
         let reached = self.reached(at, depth);
-        let marker = small(Marker::all([reached.clone(), forked.clone()]))
-            .or(reached)
-            .or(forked);
+        let both = small(Marker::all([reached.clone(), forked.clone()]));
+        let marker = both.or(reached).or(forked);
         self.set(at, ReachedWhen::Known(marker.clone()));
         marker
     }

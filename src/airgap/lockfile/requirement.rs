@@ -41,13 +41,9 @@ const ARCHIVES: [&str; 6] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".ta
 pub fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let text = text.trim();
     let (target, marker) = without_marker(text);
-    if let Some((source, url)) = bare(target) {
-        return Ok(Requirement::Direct(DirectReference {
-            name: named_in_fragment(target),
-            source,
-            url,
-            marker: contents::marker(marker, place)?,
-        }));
+    if let Some(source) = bare(target) {
+        let marker = contents::marker(marker, place)?;
+        return Ok(direct(named_in_fragment(target), source, target, marker));
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let rest = text.trim_start_matches(is_name);
@@ -55,36 +51,50 @@ pub fn read(text: &str, place: &str) -> Result<Requirement, LockError> {
     let rest = after_extras(rest.trim_start(), place)?;
     if let Some(target) = rest.strip_prefix('@') {
         let (target, marker) = without_marker(target.trim_start());
-        let (source, url) = bare(target).unwrap_or((NonIndexSource::Path, None));
-        return Ok(Requirement::Direct(DirectReference {
-            name: Some(name.to_owned()),
-            source,
-            url,
-            marker: contents::marker(marker, place)?,
-        }));
+        let source = bare(target).unwrap_or(NonIndexSource::Path);
+        let marker = contents::marker(marker, place)?;
+        return Ok(direct(Some(name.to_owned()), source, target, marker));
     }
     let wrong = |why: &str| LockError::new(place, format!("`{text}` is not a requirement: {why}"));
-    let project = ProjectName::parse(name).map_err(|why| wrong(&why.to_string()))?;
-    let (specifiers, marker) = match rest.split_once(';') {
-        Some((specifiers, marker)) => (specifiers.trim(), Some(marker)),
-        None => (rest.trim(), None),
+    let project = match ProjectName::parse(name) {
+        Ok(project) => project,
+        Err(why) => return Err(wrong(&why.to_string())),
     };
-    let inner = specifiers
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix(')'));
-    let specifiers = contents::specifiers(inner.unwrap_or(specifiers));
-    Ok(Requirement::Project(ProjectRequirement {
+    let (specifiers, marker) = rest.split_once(';').unwrap_or((rest, ""));
+    let specifiers = match contents::specifiers(without_parentheses(specifiers.trim())) {
+        Ok(specifiers) => specifiers,
         // The message draws arrows below its first line.
-        specifiers: specifiers.map_err(|why| wrong(first_line(&why.to_string())))?,
-        marker: contents::marker(marker, place)?,
+        Err(why) => return Err(wrong(why.to_string().lines().next().unwrap_or_default())),
+    };
+    Ok(Requirement::Project(ProjectRequirement {
+        specifiers,
+        marker: contents::marker(Some(marker), place)?,
         project,
     }))
+}
+
+fn direct(
+    name: Option<String>,
+    source: NonIndexSource,
+    target: &str,
+    marker: Option<Marker>,
+) -> Requirement {
+    let mut url = None;
+    if source == NonIndexSource::DirectUrl {
+        url = Url::parse(first_word(target)).ok();
+    }
+    Requirement::Direct(DirectReference {
+        name,
+        source,
+        url,
+        marker,
+    })
 }
 
 impl DirectReference {
     /// What no index gives, with the sha256 of the options or of the URL itself.
     pub fn left_out(&self, hashes: &[String], place: &str) -> NonIndexPackage {
-        let sha256 = hashes.iter().find_map(|hash| locked_file::sha256(hash));
+        let sha256 = locked_file::first_sha256(hashes);
         NonIndexPackage {
             project: self.name.clone(),
             source: self.source,
@@ -133,32 +143,38 @@ fn without_marker(text: &str) -> (&str, Option<&str>) {
 /// The URL or path of a requirement that is of no index, without what stands around it.
 pub fn location(text: &str) -> &str {
     let (target, _) = without_marker(text);
-    match target.split_once(" @ ") {
-        Some((_, target)) => first_word(target.trim()),
-        None => first_word(target.trim()),
-    }
+    let (_, target) = target.split_once(" @ ").unwrap_or(("", target));
+    first_word(target.trim())
 }
 
 fn first_word(text: &str) -> &str {
     text.split([' ', '\t']).next().unwrap_or_default()
 }
 
-/// A URL or path that stands alone.
-fn bare(text: &str) -> Option<(NonIndexSource, Option<Url>)> {
+fn without_parentheses(text: &str) -> &str {
+    let Some(inner) = text.strip_prefix('(') else {
+        return text;
+    };
+    inner.strip_suffix(')').unwrap_or(text)
+}
+
+/// What a URL or path that stands alone is.
+fn bare(text: &str) -> Option<NonIndexSource> {
     let word = first_word(text);
     match word.split_once("://") {
-        Some(("http" | "https", _)) => {
-            return Some((NonIndexSource::DirectUrl, Url::parse(word).ok()));
-        }
-        Some(("file", _)) => return Some((NonIndexSource::Path, None)),
-        Some((scheme, _)) if is_scheme(scheme) => return Some((NonIndexSource::Repository, None)),
+        Some(("http" | "https", _)) => return Some(NonIndexSource::DirectUrl),
+        Some(("file", _)) => return Some(NonIndexSource::Path),
+        Some((scheme, _)) if is_scheme(scheme) => return Some(NonIndexSource::Repository),
         _ => {}
     }
     let before = word.split(['@', '[']).next().unwrap_or_default();
     let is_path = word.starts_with(['.', '/', '~', '\\'])
         || before.contains(['/', '\\'])
         || ARCHIVES.iter().any(|ending| before.ends_with(ending));
-    is_path.then_some((NonIndexSource::Path, None))
+    if is_path {
+        return Some(NonIndexSource::Path);
+    }
+    None
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -188,8 +204,4 @@ fn after_extras<'t>(text: &'t str, place: &str) -> Result<&'t str, LockError> {
         Some((_, rest)) => Ok(rest.trim_start()),
         None => Err(LockError::new(place, "extras without a closing `]`")),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }

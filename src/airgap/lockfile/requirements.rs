@@ -173,30 +173,41 @@ impl<'a, 's> RequirementsReader<'a, 's> {
         purpose: Purpose,
         place: &str,
     ) -> Result<(), LockError> {
-        match (requirement::read(text, place)?, purpose) {
-            (Requirement::Project(requirement), Purpose::Requirements) => {
-                self.named.push(NamedLine {
-                    requirement,
-                    hashes,
-                    place: place.to_owned(),
-                });
-            }
-            (Requirement::Project(requirement), Purpose::Constraints) => {
+        let requirement = requirement::read(text, place)?;
+        if purpose == Purpose::Constraints {
+            return self.constrain(requirement, hashes, place);
+        }
+        match requirement {
+            Requirement::Project(requirement) => self.named.push(NamedLine {
+                requirement,
+                hashes,
+                place: place.to_owned(),
+            }),
+            Requirement::Direct(reference) => self.found.left_out.push(NonIndexPackage {
+                at: Some(requirement::location(text).to_owned()),
+                ..reference.left_out(&hashes, place)
+            }),
+        }
+        Ok(())
+    }
+
+    fn constrain(
+        &mut self,
+        requirement: Requirement,
+        hashes: Vec<String>,
+        place: &str,
+    ) -> Result<(), LockError> {
+        let (project, constraint) = match requirement {
+            Requirement::Project(requirement) => {
                 let constraint = Constraint {
                     specifiers: requirement.specifiers,
                     marker: requirement.marker,
                     hashes,
                     direct: None,
                 };
-                self.constrain(requirement.project, constraint);
+                (requirement.project, constraint)
             }
-            (Requirement::Direct(reference), Purpose::Requirements) => {
-                self.found.left_out.push(NonIndexPackage {
-                    at: Some(requirement::location(text).to_owned()),
-                    ..reference.left_out(&hashes, place)
-                });
-            }
-            (Requirement::Direct(reference), Purpose::Constraints) => {
+            Requirement::Direct(reference) => {
                 // pip refuses a constraint without a name.
                 let Some(name) = &reference.name else {
                     return Ok(());
@@ -208,17 +219,12 @@ impl<'a, 's> RequirementsReader<'a, 's> {
                     hashes,
                     direct: Some(reference),
                 };
-                self.constrain(project, constraint);
+                (project, constraint)
             }
-        }
+        };
+        let constraints = self.constraints.entry(project).or_default();
+        constraints.push(constraint);
         Ok(())
-    }
-
-    fn constrain(&mut self, project: ProjectName, constraint: Constraint) {
-        self.constraints
-            .entry(project)
-            .or_default()
-            .push(constraint);
     }
 
     fn finish(mut self) -> Result<LockContents, LockError> {

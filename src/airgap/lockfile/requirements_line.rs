@@ -140,16 +140,19 @@ fn option_line(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let (option, attached) = split(word);
     let value = attached.unwrap_or(rest).trim();
-    let inner = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
-    let value = inner('"').or_else(|| inner('\'')).unwrap_or(value);
-    let line: fn(String) -> RequirementsLine = match option {
-        "-r" | "--requirement" => RequirementsLine::Requirements,
-        "-c" | "--constraint" => RequirementsLine::Constraints,
-        "-e" | "--editable" => RequirementsLine::Editable,
-        "--pre" => return Ok(RequirementsLine::Releases(Releases::All, EVERY.to_owned())),
-        "--all-releases" => |names| RequirementsLine::Releases(Releases::All, names),
-        "--only-final" => |names| RequirementsLine::Releases(Releases::OnlyFinal, names),
-        "-i" | "--index-url" | "--pypi-url" | "--extra-index-url" => RequirementsLine::Index,
+    let within = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    let value = within('"').or(within('\'')).unwrap_or(value);
+    if option == "--pre" {
+        return Ok(RequirementsLine::Releases(Releases::All, EVERY.to_owned()));
+    }
+    let text = value.to_owned();
+    let line = match option {
+        "-r" | "--requirement" => RequirementsLine::Requirements(text),
+        "-c" | "--constraint" => RequirementsLine::Constraints(text),
+        "-e" | "--editable" => RequirementsLine::Editable(text),
+        "--all-releases" => RequirementsLine::Releases(Releases::All, text),
+        "--only-final" => RequirementsLine::Releases(Releases::OnlyFinal, text),
+        "-i" | "--index-url" | "--pypi-url" | "--extra-index-url" => RequirementsLine::Index(text),
         _ if VALUED.contains(&option) || FLAGS.contains(&option) => {
             return Ok(RequirementsLine::Nothing);
         }
@@ -158,16 +161,14 @@ fn option_line(text: &str, place: &str) -> Result<RequirementsLine, LockError> {
     if value.is_empty() {
         return Err(LockError::new(place, format!("{option} needs a value")));
     }
-    Ok(line(value.to_owned()))
+    Ok(line)
 }
 
 /// `--option=value`, `-ovalue`, or an option alone.
 fn split(word: &str) -> (&str, Option<&str>) {
     if word.starts_with("--") {
-        return match word.split_once('=') {
-            Some((option, value)) => (option, Some(value)),
-            None => (word, None),
-        };
+        let (option, value) = word.split_once('=').unzip();
+        return (option.unwrap_or(word), value);
     }
     match word.split_at_checked(2) {
         Some((option, value)) if !value.is_empty() => {
@@ -184,12 +185,11 @@ fn unknown(option: &str, place: &str) -> LockError {
 
 /// A `#` begins a comment at the beginning of a line or after a blank; in a URL it does not.
 fn without_comment(line: &str) -> &str {
-    let mut before = ' ';
-    for (at, c) in line.char_indices() {
-        if c == '#' && before.is_whitespace() {
-            return line.get(..at).unwrap_or_default();
+    for (at, _) in line.match_indices('#') {
+        let (before, _) = line.split_at(at);
+        if before.is_empty() || before.ends_with(char::is_whitespace) {
+            return before;
         }
-        before = c;
     }
     line
 }

@@ -1,8 +1,6 @@
 //! From the bytes of an input to its text: byte order marks, and the encoding that a requirements
 //! file declares (PEP 263).
 
-use std::borrow::Cow;
-
 use encoding_rs::{Encoding, UTF_8};
 
 use super::contents::LockError;
@@ -24,44 +22,45 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<String, LockError> {
     if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
         return Err(LockError::new(name, "it is in UTF-32: save it in UTF-8"));
     }
-    let (encoding, body) = match (Encoding::for_bom(bytes), declared(bytes)) {
-        (Some((encoding, mark)), _) => (encoding, bytes.get(mark..).unwrap_or_default()),
-        (None, Some(label)) => (known(label, name)?, bytes),
-        (None, None) => (UTF_8, bytes),
-    };
+    let mut encoding = UTF_8;
+    let mut body = bytes;
+    if let Some((marked, length)) = Encoding::for_bom(bytes) {
+        encoding = marked;
+        body = bytes.get(length..).unwrap_or_default();
+    } else if let Some(label) = declared(bytes) {
+        encoding = known(label, name)?;
+    }
     match encoding.decode_without_bom_handling_and_without_replacement(body) {
-        Some(text) if !text.contains('\0') => Ok(Cow::into_owned(text)),
+        Some(text) if !text.contains('\0') => Ok(text.into_owned()),
         _ => Err(LockError::new(name, unreadable(encoding, body))),
     }
 }
 
 fn unreadable(encoding: &'static Encoding, body: &[u8]) -> String {
+    if encoding != UTF_8 {
+        let encoding = encoding.name();
+        return format!("it is not in {encoding}, as it says: save it in UTF-8");
+    }
     match std::str::from_utf8(body) {
-        Err(why) if encoding == UTF_8 && !body.contains(&0) => {
+        Err(why) if !body.contains(&0) => {
             let before = body.get(..why.valid_up_to()).unwrap_or_default();
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
             format!(
-                "line {line} is not UTF-8: save it in UTF-8, or begin it with its encoding, as in `# -*- coding: cp1252 -*-`"
+                "line {line} is not UTF-8: save it in UTF-8, \
+                 or begin it with its encoding, as in `# -*- coding: cp1252 -*-`"
             )
         }
-        _ if encoding == UTF_8 => {
-            "it is no text: name a lock file or a requirements file".to_owned()
-        }
-        _ => format!(
-            "it is not in {}, as it says: save it in UTF-8",
-            encoding.name()
-        ),
+        _ => "it is no text: name a lock file or a requirements file".to_owned(),
     }
 }
 
 /// `# -*- coding: latin-1 -*-`, `# vim: set fileencoding=cp1252 :`.
 fn declared(bytes: &[u8]) -> Option<&str> {
     for line in bytes.split(|byte| *byte == b'\n').take(DECLARING_LINES) {
-        if line.starts_with(b"#")
-            && let Ok(line) = std::str::from_utf8(line)
-            && let Some(label) = declared_in(line)
-        {
-            return Some(label);
+        let line = std::str::from_utf8(line).unwrap_or_default();
+        let label = declared_in(line);
+        if line.starts_with('#') && label.is_some() {
+            return label;
         }
     }
     None
@@ -71,29 +70,26 @@ fn declared_in(line: &str) -> Option<&str> {
     let is_end = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.');
     let mut behind = line.split("coding").skip(1);
     let at = behind.find(|rest| rest.starts_with([':', '=']))?;
-    match at.get(1..)?.trim_start().split(is_end).next() {
-        Some("") | None => None,
-        label => label,
+    let label = at.get(1..)?.trim_start().split(is_end).next()?;
+    if label.is_empty() {
+        return None;
     }
+    Some(label)
 }
 
 /// By Python's spelling of its name.
 fn known(label: &str, name: &str) -> Result<&'static Encoding, LockError> {
-    let spelled = label.to_ascii_lowercase().replace('_', "-");
-    let spelled = match spelled.as_str() {
+    let lower = label.to_ascii_lowercase().replace('_', "-");
+    let spelled = match lower.as_str() {
         "utf-8-sig" => "utf-8",
         "latin-1" | "iso-latin-1" => "latin1",
         other => other,
     };
-    match Encoding::for_label(spelled.as_bytes()) {
-        Some(encoding) => Ok(encoding),
-        None => {
-            let why = format!(
-                "it says that its encoding is {label}, which is not known: save it in UTF-8"
-            );
-            Err(LockError::new(name, why))
-        }
-    }
+    Encoding::for_label(spelled.as_bytes()).ok_or_else(|| {
+        let why =
+            format!("it says that its encoding is {label}, which is not known: save it in UTF-8");
+        LockError::new(name, why)
+    })
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use super::reach;
 /// Any `revision` of this version can be read; another version cannot.
 const VERSION: u64 = 1;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct UvLockVersion {
     version: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct UvLock {
     #[serde(default, alias = "distribution")]
     package: Vec<UvPackage>,
@@ -24,13 +24,13 @@ struct UvLock {
     manifest: UvManifest,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct UvManifest {
     #[serde(default)]
     members: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct UvPackage {
     name: String,
@@ -50,7 +50,7 @@ struct UvPackage {
     wheels: Vec<LockedFile>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 struct UvSource {
     registry: Option<String>,
     git: Option<String>,
@@ -61,7 +61,7 @@ struct UvSource {
     tree: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct UvDependency {
     name: String,
     version: Option<String>,

@@ -65,7 +65,7 @@ fn refusal(status: &u16, detail: Option<&str>) -> String {
     }
 }
 
-/// A body that was read to its end.
+/// A body that was read to its end, or that is cached already.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchedBody {
     pub size: u64,
@@ -127,12 +127,10 @@ impl DaemonFetcher {
         self.patiently(|| async {
             let answer = self.ask(route, true).await?;
             let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect();
-            let body = timeout(PIECE_TIMEOUT, body)
-                .await
-                .map_err(|_| silent(PIECE_TIMEOUT))?;
-            Ok(body
-                .map_err(|why| AttemptError::Again(format!("the page broke off: {why}")))?
-                .to_bytes())
+            match within(PIECE_TIMEOUT, body).await? {
+                Ok(body) => Ok(body.to_bytes()),
+                Err(why) => Err(AttemptError::Again(format!("the page broke off: {why}"))),
+            }
         })
         .await
     }
@@ -168,13 +166,12 @@ impl DaemonFetcher {
         route: &Route,
         piece: impl Fn(&Bytes) + Send + Sync,
     ) -> Result<FetchedBody, FetchError> {
-        self.read(route, &mut 0, piece)
-            .await
-            .map_err(|trouble| match trouble {
-                AttemptError::Final(failure) => failure,
-                AttemptError::Busy(wait) => FetchError::Throttled(wait),
-                AttemptError::Again(why) => FetchError::Broken(why),
-            })
+        match self.read(route, &mut 0, piece).await {
+            Ok(read) => Ok(read),
+            Err(AttemptError::Final(failure)) => Err(failure),
+            Err(AttemptError::Busy(wait)) => Err(FetchError::Throttled(wait)),
+            Err(AttemptError::Again(why)) => Err(FetchError::Broken(why)),
+        }
     }
 
     async fn read(
@@ -184,14 +181,8 @@ impl DaemonFetcher {
         piece: impl Fn(&Bytes),
     ) -> Result<FetchedBody, AttemptError> {
         let answer = self.ask(route, false).await?;
-        let status = answer
-            .headers()
-            .get("cache-status")
-            .and_then(|value| value.to_str().ok());
-        let from = match status
-            .and_then(CacheStatus::read)
-            .map(|status| status.outcome)
-        {
+        let status = header(&answer, "cache-status").and_then(CacheStatus::read);
+        let from = match status.map(|status| status.outcome) {
             Some(Outcome::Miss | Outcome::Collapsed | Outcome::Bypass | Outcome::Error) | None => {
                 FetchedFrom::Upstream
             }
@@ -199,17 +190,11 @@ impl DaemonFetcher {
         };
         let mut body = answer.into_body();
         let mut hasher = Hasher::new();
-        loop {
-            let frame = timeout(PIECE_TIMEOUT, body.frame())
-                .await
-                .map_err(|_| silent(PIECE_TIMEOUT))?;
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|_| {
-                AttemptError::Again(
-                    "the body broke off: upstream's did, or it was not what was promised"
-                        .to_owned(),
-                )
-            })?;
+        while let Some(frame) = within(PIECE_TIMEOUT, body.frame()).await? {
+            let Ok(frame) = frame else {
+                let why = "the body broke off: upstream's did, or it was not what was promised";
+                return Err(AttemptError::Again(why.to_owned()));
+            };
             if let Ok(data) = frame.into_data() {
                 *size += data.len() as u64;
                 hasher.update(&data);
@@ -232,32 +217,23 @@ impl DaemonFetcher {
         if is_page {
             request.headers_mut().insert(ACCEPT, JSON);
         }
-        let answer = timeout(ANSWER_TIMEOUT, self.daemon.send(request)).await;
-        let answer = answer
-            .map_err(|_| silent(ANSWER_TIMEOUT))?
-            .map_err(|why| AttemptError::Again(why.to_string()))?;
+        let answer = within(ANSWER_TIMEOUT, self.daemon.send(request)).await?;
+        let answer = answer.map_err(|why| AttemptError::Again(why.to_string()))?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(answer);
         }
-        let after = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
+        let after = header(&answer, RETRY_AFTER.as_str());
         let after = after.and_then(|text| retry_after(text, clock::wall()));
-        let trouble = judged(status, after);
-        Err(match trouble {
+        Err(match judged(status, after) {
             AttemptError::Final(FetchError::Refused { status, .. }) => {
-                AttemptError::Final(FetchError::Refused {
-                    status,
-                    detail: detail(answer).await,
-                })
+                let detail = detail(answer).await;
+                AttemptError::Final(FetchError::Refused { status, detail })
             }
-            AttemptError::Again(why) => AttemptError::Again(
-                detail(answer)
-                    .await
-                    .map_or(why, |detail| format!("{} ({})", detail, status.as_u16())),
-            ),
+            AttemptError::Again(why) => match detail(answer).await {
+                Some(detail) => AttemptError::Again(format!("{detail} ({})", status.as_u16())),
+                None => AttemptError::Again(why),
+            },
             other => other,
         })
     }
@@ -288,11 +264,16 @@ impl DaemonFetcher {
     }
 }
 
-fn silent(limit: Duration) -> AttemptError {
-    AttemptError::Again(format!(
-        "timed out: nothing came for {}",
-        humantime::format_duration(limit)
-    ))
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, AttemptError> {
+    let done = timeout(limit, work).await;
+    done.map_err(|_| {
+        let limit = humantime::format_duration(limit);
+        AttemptError::Again(format!("timed out: nothing came for {limit}"))
+    })
+}
+
+fn header<'a>(answer: &'a Response<Incoming>, name: &str) -> Option<&'a str> {
+    answer.headers().get(name)?.to_str().ok()
 }
 
 /// What a status other than 200 means.
@@ -303,7 +284,7 @@ fn judged(status: StatusCode, after: Option<Duration>) -> AttemptError {
         _ if status.is_redirection() => AttemptError::Final(FetchError::NotThere),
         StatusCode::TOO_MANY_REQUESTS => AttemptError::Busy(after.unwrap_or(WAIT_BY_DEFAULT)),
         StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
-            AttemptError::Busy(after.unwrap_or(WAIT_BY_DEFAULT))
+            AttemptError::Busy(after.unwrap_or_default())
         }
         _ if status.is_server_error() => {
             AttemptError::Again(format!("the daemon answered {}", status.as_u16()))
@@ -323,9 +304,8 @@ async fn detail(answer: Response<Incoming>) -> Option<String> {
     }
     let body = Limited::new(answer.into_body(), PROBLEM_BYTES_MAX).collect();
     let body = timeout(PIECE_TIMEOUT, body).await.ok()?.ok()?.to_bytes();
-    serde_json::from_slice::<ProblemDetail>(&body)
-        .ok()
-        .map(|problem| problem.detail)
+    let problem: ProblemDetail = serde_json::from_slice(&body).ok()?;
+    Some(problem.detail)
 }
 
 #[cfg(test)]

@@ -42,25 +42,29 @@ pub fn find<'l>(
         plain: plain(&named.filename),
     };
     let by_name = |agrees: &dyn Fn(&PageFile) -> bool| {
-        WAYS.iter().find_map(|way| {
-            listed
-                .clone()
-                .find(|file| agrees(file) && way(&names, &file.filename))
-        })
+        for way in WAYS {
+            let mut listed = listed.clone();
+            let found = listed.find(|file| agrees(file) && way(&names, &file.filename));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     };
+    let any = by_name(&|_| true);
     let Some(sha256) = named.sha256 else {
-        return by_name(&|_| true).ok_or(Unfound::Name);
+        return any.ok_or(Unfound::Name);
     };
     let has_it = |file: &PageFile| file.sha256 == Some(sha256);
-    // Without a sha256 on the page, the body's own is compared when it was read.
-    by_name(&has_it)
+    let found = by_name(&has_it)
         .or_else(|| listed.clone().find(|file| has_it(file)))
-        .or_else(|| by_name(&|file| file.sha256.is_none()))
-        .ok_or_else(|| {
-            by_name(&|_| true)
-                .and_then(|file| file.sha256)
-                .map_or(Unfound::Name, Unfound::Sha256)
-        })
+        // Without a sha256 on the page, the body's own is compared when it was read.
+        .or_else(|| by_name(&|file| file.sha256.is_none()));
+    match (found, any) {
+        (Some(file), _) => Ok(file),
+        (None, Some(other)) => Err(other.sha256.map_or(Unfound::Name, Unfound::Sha256)),
+        (None, None) => Err(Unfound::Name),
+    }
 }
 
 /// Without case, and with one sign for `-`, `_` and `.`, as PEP 503 normalises a project's name.

@@ -1,9 +1,8 @@
 //! Fetching what a plan names through the daemon: pages first, then files, several at once.
 //!
-//! What the folder holds already is seen on the disk (`store::Peek`) rather than asked for: that
-//! costs nobody a request, and needs no right, because no byte leaves the folder. Whether it still
-//! holds all of it is looked at once more at the end, so that success means that everything is
-//! there. Resumable by construction: what is there stays. Must not know how anything is printed.
+//! What is cached already is seen on the disk (`store::Peek`) rather than asked for: that costs no
+//! request, and needs no right, because no byte leaves the folder. Whether all of it is still cached
+//! is looked at once more at the end, so that success means that everything is there. Resumable by construction: what is there stays. Must not know how anything is printed.
 
 pub mod fetcher;
 mod locked_file;
@@ -23,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -35,13 +34,12 @@ use crate::values::digest::Digest;
 use fetcher::{DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
 use page::{MetadataOffer, ServedPage};
 use plan::{Absence, Missing, PageLookup, Planned, ProjectPages};
-use sdist::UnreadableSdist;
 
 /// Bytes of files are kept just after they were given: so often and so long is it waited for.
 const KEPT_EVERY: Duration = Duration::from_millis(25);
 const KEPT_LOOKS_MAX: usize = 400;
 
-/// Pieces of a body on their way to whoever reads an archive.
+/// Pieces of a body on their way to the reader of an archive.
 const PIECES_MAX: usize = 16;
 
 /// News while files are fetched.
@@ -58,15 +56,7 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct FetchedFile {
     pub file: Planned,
-    pub result: Result<PresentFile, Absence>,
-}
-
-/// A file that is there now.
-#[derive(Clone, Copy, Debug)]
-pub struct PresentFile {
-    pub size: u64,
-    pub sha256: Digest,
-    pub from: FetchedFrom,
+    pub result: Result<FetchedBody, Absence>,
 }
 
 /// What a warm run works with.
@@ -74,7 +64,7 @@ pub struct Warm {
     pub asker: DaemonFetcher,
     /// Requests at once.
     pub jobs: usize,
-    /// The folder, to see what it holds.
+    /// The folder, to see what is cached.
     pub cache_dir: PathBuf,
 }
 
@@ -84,17 +74,21 @@ impl Warm {
         self: &Arc<Self>,
         asked: &BTreeMap<ProjectName, Vec<Scope>>,
     ) -> ProjectPages {
-        let questions: Vec<(ProjectName, Scope)> = asked
-            .iter()
-            .flat_map(|(project, scopes)| {
-                scopes.iter().map(|scope| (project.clone(), scope.clone()))
-            })
-            .collect();
-        let warm = Arc::clone(self);
-        let looked = each(questions, self.jobs, move |(project, scope)| {
-            let warm = Arc::clone(&warm);
-            async move { (project.clone(), warm.page(&project, scope).await) }
-        });
+        let mut questions = Vec::new();
+        for (project, scopes) in asked {
+            for scope in scopes {
+                questions.push((project.clone(), scope.clone()));
+            }
+        }
+        let looked = each(
+            self,
+            questions,
+            self.jobs,
+            |warm, (project, scope)| async move {
+                let page = warm.page(&project, scope).await;
+                (project, page)
+            },
+        );
         let mut pages = ProjectPages::new();
         for (project, page) in looked.await {
             pages.entry(project).or_default().push(page);
@@ -107,65 +101,58 @@ impl Warm {
             scope: scope.clone(),
             name: Some(project.clone()),
         });
-        match self.asker.page(&route).await {
-            Ok(body) => {
-                match ServedPage::read(scope.clone(), project, &body, self.asker.prefix()) {
-                    Ok(listing) => PageLookup::Page(listing),
-                    Err(why) => PageLookup::Failed(scope, why.to_string()),
-                }
-            }
-            Err(FetchError::NotThere) => PageLookup::NotThere(scope),
+        let body = match self.asker.page(&route).await {
+            Ok(body) => body,
+            Err(FetchError::NotThere) => return PageLookup::NotThere(scope),
+            Err(why) => return PageLookup::Failed(scope, why.to_string()),
+        };
+        match ServedPage::read(scope.clone(), project, &body, self.asker.prefix()) {
+            Ok(listing) => PageLookup::Page(listing),
             Err(why) => PageLookup::Failed(scope, why.to_string()),
         }
     }
 
-    /// Which files the folder holds whole, with their metadata, and which are to be fetched.
+    /// Which files are cached whole, with their metadata, and which are to be fetched.
     pub async fn sort(self: &Arc<Self>, files: Vec<Planned>) -> (Vec<FetchedFile>, Vec<Planned>) {
-        let warm = Arc::clone(self);
-        let looked = each(files, self.jobs, move |file| {
-            let warm = Arc::clone(&warm);
-            async move {
-                let whole =
-                    file.metadata == MetadataOffer::Absent || warm.metadata_is_held(&file).await;
-                let here = if whole { warm.held(&file).await } else { None };
-                (file, here)
+        let looked = each(self, files, self.jobs, |warm, file| async move {
+            let mut here = None;
+            if warm.metadata_is_cached(&file).await {
+                here = warm.cached(&file).await;
             }
+            (file, here)
         });
-        let mut held = Vec::new();
+        let mut cached = Vec::new();
         let mut absent = Vec::new();
         for (file, here) in looked.await {
             match here {
-                Some(here) => held.push(FetchedFile {
+                Some(here) => cached.push(FetchedFile {
                     file,
                     result: Ok(here),
                 }),
                 None => absent.push(file),
             }
         }
-        (held, absent)
+        (cached, absent)
     }
 
-    /// Fetches what is not held, and tells of each file when it is done. The outcome of each, in
+    /// Fetches what is not cached, and tells of each file when it is done. The outcome of each, in
     /// the plan's order.
     pub async fn fetch(
         self: &Arc<Self>,
         files: &[Planned],
         news: &mpsc::Sender<Event>,
     ) -> Vec<FetchedFile> {
-        let warm = Arc::clone(self);
-        let news = news.clone();
-        let mut fetched = each(files.to_vec(), self.jobs, move |file| {
-            let warm = Arc::clone(&warm);
+        let work = |warm: Arc<Self>, file: Planned| {
             let news = news.clone();
             async move {
                 let result = warm.one(&file, &news).await;
                 let fetched = FetchedFile { file, result };
-                // Whoever listens may have gone; what was fetched stays fetched.
+                // The listener may have gone; what was fetched stays fetched.
                 let _ = news.send(Event::Done(Box::new(fetched.clone()))).await;
                 fetched
             }
-        })
-        .await;
+        };
+        let mut fetched = each(self, files.to_vec(), self.jobs, work).await;
         for one in &mut fetched {
             if one.result.is_ok() && !self.is_kept(&one.file).await {
                 one.result = Err(Absence::Fetch(not_kept(&one.file)));
@@ -178,27 +165,13 @@ impl Warm {
         &self,
         file: &Planned,
         news: &mpsc::Sender<Event>,
-    ) -> Result<PresentFile, Absence> {
-        let here = match self.held(file).await {
+    ) -> Result<FetchedBody, Absence> {
+        let here = match self.cached(file).await {
             Some(here) => here,
-            None => {
-                let got = self.get(&file.route, news).await?;
-                if let Some(expected) = file.sha256.filter(|expected| *expected != got.sha256) {
-                    return Err(Absence::Fetch(format!(
-                        "its sha256 is {}, not {expected}",
-                        got.sha256
-                    )));
-                }
-                PresentFile {
-                    size: got.size,
-                    sha256: got.sha256,
-                    from: got.from,
-                }
-            }
+            None => self.get(file, news).await?,
         };
-        if file.metadata != MetadataOffer::Absent
+        if !self.metadata_is_cached(file).await
             && let Some(metadata_route) = metadata_route(file)
-            && !self.metadata_is_held(file).await
         {
             let metadata = self.asker.file(&metadata_route, |_| (), |_| ()).await;
             metadata.map_err(|why| Absence::Fetch(format!("its metadata: {why}")))?;
@@ -206,70 +179,84 @@ impl Warm {
         Ok(here)
     }
 
-    async fn get(&self, route: &Route, news: &mpsc::Sender<Event>) -> Result<FetchedBody, Absence> {
+    async fn get(
+        &self,
+        file: &Planned,
+        news: &mpsc::Sender<Event>,
+    ) -> Result<FetchedBody, Absence> {
         // A bar that misses a piece is put right by the end of the file.
         let piece = |bytes: &Bytes| drop(news.try_send(Event::Bytes(bytes.len() as u64)));
         let lost = |bytes: u64| drop(news.try_send(Event::Lost(bytes)));
-        self.asker
-            .file(route, piece, lost)
-            .await
-            .map_err(|why| Absence::Fetch(why.to_string()))
+        let got = match self.asker.file(&file.route, piece, lost).await {
+            Ok(got) => got,
+            Err(why) => return Err(Absence::Fetch(why.to_string())),
+        };
+        match file.sha256 {
+            Some(expected) if expected != got.sha256 => {
+                let why = format!("its sha256 is {}, not {expected}", got.sha256);
+                Err(Absence::Fetch(why))
+            }
+            _ => Ok(got),
+        }
     }
 
-    /// The file, if the folder holds it at this address.
-    async fn held(&self, file: &Planned) -> Option<PresentFile> {
-        let dir = self.cache_dir.clone();
-        let route = file.route.clone();
+    /// The file, if it is cached at this address. A look that fails is answered by fetching.
+    async fn cached(&self, file: &Planned) -> Option<FetchedBody> {
         let sha256 = file.sha256;
-        // A look that fails is answered by fetching.
-        let look = move || {
-            let peek = Peek::at(&dir)?;
-            let file = file_ref(&peek, &route, sha256)?;
-            let found = peek
-                .file(&file)
-                .ok()
-                .flatten()
-                .filter(|found| found.is_here)?;
-            Some(PresentFile {
+        self.look(&file.route, move |peek, route| {
+            let file = file_ref(peek, route, sha256)?;
+            let found = peek.file(&file).ok()??;
+            if !found.is_here {
+                return None;
+            }
+            Some(FetchedBody {
                 size: found.entry.size,
                 sha256: file.digest,
                 from: FetchedFrom::Cache,
             })
-        };
-        tokio::task::spawn_blocking(look).await.ok().flatten()
+        })
+        .await
     }
 
-    async fn metadata_is_held(&self, file: &Planned) -> bool {
-        let dir = self.cache_dir.clone();
-        let file = file.clone();
-        let look = move || {
-            let peek = Peek::at(&dir)?;
-            let wheel = file_ref(&peek, &file.route, file.sha256)?;
-            if peek
-                .metadata(&wheel)
-                .ok()
-                .flatten()
-                .is_some_and(|found| found.is_here)
+    /// Whether the metadata that the page offers is cached; true if it offers none.
+    async fn metadata_is_cached(&self, file: &Planned) -> bool {
+        if file.metadata == MetadataOffer::Absent {
+            return true;
+        }
+        let sha256 = file.sha256;
+        let metadata = file.metadata;
+        let found = self.look(&file.route, move |peek, route| {
+            let wheel = file_ref(peek, route, sha256)?;
+            if let Ok(Some(found)) = peek.metadata(&wheel)
+                && found.is_here
             {
                 return Some(true);
             }
-            let MetadataOffer::Hashed(digest) = file.metadata else {
+            let MetadataOffer::Hashed(digest) = metadata else {
                 return None;
             };
             let own = FileRef::mirrored(&wheel.mirror_path()?.metadata()?, digest);
-            Some(peek.file(&own).ok().flatten()?.is_here)
-        };
-        tokio::task::spawn_blocking(look)
-            .await
-            .ok()
-            .flatten()
-            .unwrap_or_default()
+            Some(peek.file(&own).ok()??.is_here)
+        });
+        found.await == Some(true)
     }
 
-    /// Whether the folder comes to hold a file that was given just now.
+    /// Looks into the folder.
+    async fn look<T: Send + 'static>(
+        &self,
+        route: &Route,
+        look: impl FnOnce(&Peek, &Route) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let dir = self.cache_dir.clone();
+        let route = route.clone();
+        let looking = tokio::task::spawn_blocking(move || look(&Peek::at(&dir)?, &route));
+        looking.await.ok()?
+    }
+
+    /// Whether a file that was given just now comes to be cached.
     async fn is_kept(&self, file: &Planned) -> bool {
         for _ in 0..KEPT_LOOKS_MAX {
-            if self.held(file).await.is_some() {
+            if self.cached(file).await.is_some() {
                 return true;
             }
             if file.sha256.is_none() {
@@ -286,13 +273,9 @@ impl Warm {
         self: &Arc<Self>,
         sdists: &[Planned],
     ) -> Vec<(Planned, Result<Vec<String>, String>)> {
-        let warm = Arc::clone(self);
-        each(sdists.to_vec(), self.jobs, move |file| {
-            let warm = Arc::clone(&warm);
-            async move {
-                let read = warm.requires_of(&file).await;
-                (file, read)
-            }
+        each(self, sdists.to_vec(), self.jobs, |warm, file| async move {
+            let read = warm.requires_of(&file).await;
+            (file, read)
         })
         .await
     }
@@ -300,13 +283,11 @@ impl Warm {
     async fn requires_of(&self, file: &Planned) -> Result<Vec<String>, String> {
         sdist::check_name(&file.filename).map_err(|why| why.to_string())?;
         let (sender, pieces) = std::sync::mpsc::sync_channel::<Bytes>(PIECES_MAX);
-        let reading: tokio::task::JoinHandle<Result<Vec<String>, UnreadableSdist>> =
-            tokio::task::spawn_blocking(move || {
-                sdist::requires(PieceReader {
-                    pieces,
-                    rest: Bytes::new(),
-                })
-            });
+        let reader = PieceReader {
+            pieces,
+            rest: Bytes::new(),
+        };
+        let reading = tokio::task::spawn_blocking(move || sdist::requires(reader));
         // The reader goes when it has seen enough; what comes then is dropped. It only computes, so
         // waiting for room is short.
         let piece =
@@ -334,10 +315,8 @@ impl Read for PieceReader {
             }
         }
         let count = self.rest.len().min(into.len());
-        let piece = self.rest.split_to(count);
-        into.iter_mut()
-            .zip(&piece)
-            .for_each(|(to, byte)| *to = *byte);
+        let into = into.get_mut(..count).unwrap_or_default();
+        self.rest.split_to(count).copy_to_slice(into);
         Ok(count)
     }
 }
@@ -363,11 +342,11 @@ fn metadata_route(file: &Planned) -> Option<Route> {
 }
 
 fn not_kept(file: &Planned) -> String {
-    if file.sha256.is_none() {
-        return "it came, and is not kept: its page gives no sha256 (see `unhashed_files` of the mirror)"
-            .to_owned();
-    }
-    "it came, and is not kept: is `cache_size` large enough, and the disk not full?".to_owned()
+    let why = match file.sha256 {
+        None => "its page gives no sha256 (see `unhashed_files` of the mirror)",
+        Some(_) => "is `cache_size` large enough, and the disk not full?",
+    };
+    format!("it came, and is not kept: {why}")
 }
 
 impl FetchedFile {
@@ -387,7 +366,12 @@ impl FetchedFile {
 
 /// Does the work of each item, so many at once; results in the items' order. Dropping it ends what
 /// is under way.
-async fn each<T, R, F>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> F) -> Vec<R>
+async fn each<S, T, R, F>(
+    shared: &Arc<S>,
+    items: Vec<T>,
+    jobs: usize,
+    work: impl Fn(Arc<S>, T) -> F,
+) -> Vec<R>
 where
     F: Future<Output = R> + Send + 'static,
     R: Send + 'static,
@@ -400,7 +384,7 @@ where
         {
             results.insert(at, result);
         }
-        let work = work(item);
+        let work = work(Arc::clone(shared), item);
         running.spawn(async move { (at, work.await) });
     }
     while let Some(done) = running.join_next().await {
@@ -419,20 +403,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_than_so_many_work_at_once_and_the_order_stays() {
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (running, peak) = (Arc::clone(&now), Arc::clone(&most));
-        let results = each((0..40).collect(), 4, move |n: u64| {
-            let (running, peak) = (Arc::clone(&running), Arc::clone(&peak));
-            async move {
-                peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                sleep(Duration::from_millis(n % 3)).await;
-                running.fetch_sub(1, Ordering::SeqCst);
-                n
-            }
+        let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let results = each(&counts, (0..40).collect(), 4, |counts, n: u64| async move {
+            let (running, peak) = &*counts;
+            peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(Duration::from_millis(n % 3)).await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            n
         })
         .await;
         assert_eq!(results, (0..40).collect::<Vec<u64>>());
-        assert_eq!(most.load(Ordering::SeqCst), 4);
+        assert_eq!(counts.1.load(Ordering::SeqCst), 4);
     }
 
     #[test]

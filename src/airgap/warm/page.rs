@@ -63,8 +63,9 @@ impl ServedPage {
             scope: scope.clone(),
             name: Some(project.clone()),
         };
-        let url = portable_url(&Route::Page(page))
-            .ok_or_else(|| UnreadablePage("it has no address".to_owned()))?;
+        let Some(url) = portable_url(&Route::Page(page)) else {
+            return Err(UnreadablePage("it has no address".to_owned()));
+        };
         let name = project.clone();
         let prefix = prefix.to_owned();
         let listed = move |entry: &Entry<'_>| Some(PageFile::of(entry, &name, &prefix));
@@ -76,13 +77,17 @@ impl ServedPage {
 
 /// The route of a link that leads to larder itself.
 fn route(link: &Url, prefix: &str) -> Option<Route> {
-    let below = link
-        .path()
-        .strip_prefix(prefix)
-        .filter(|below| below.starts_with('/'))?;
+    let below = link.path().strip_prefix(prefix)?;
+    if !below.starts_with('/') {
+        return None;
+    }
     let mut own = link.clone();
     own.set_path(below);
-    recognise_portable(&own).filter(|route| matches!(route, Route::File(_) | Route::Mirrored(_)))
+    let route = recognise_portable(&own)?;
+    match route {
+        Route::File(_) | Route::Mirrored(_) => Some(route),
+        _ => None,
+    }
 }
 
 impl PageFile {

@@ -14,11 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, ETAG, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, ETAG, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -44,9 +42,6 @@ const INDEX_VARIABLES: [&str; 6] = [
     "PIPENV_PYPI_MIRROR",
     "LARDER_URL",
 ];
-
-/// Fields that mean one connection (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
 
 /// What a client was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,12 +75,11 @@ impl Recorder {
         credential: HeaderMap,
         prefix: String,
     ) -> io::Result<Self> {
-        let recording = Mutex::default();
         let passing = Arc::new(RecordingProxy {
             client,
             credential,
             prefix,
-            recording,
+            recording: Mutex::default(),
         });
         Ok(Self {
             socket: TcpListener::bind(address).await?,
@@ -116,11 +110,10 @@ impl Recorder {
             .kill_on_drop(true)
             .env("LARDER_URL", &origin);
         if let Some(scope) = scope {
-            let index = format!(
-                "{origin}{}",
-                Route::Page(PageRef::index(scope.clone())).path()
-            );
-            command.envs(INDEX_VARIABLES.iter().map(|name| (name, index.as_str())));
+            let index = Route::Page(PageRef::index(scope.clone())).path();
+            for name in INDEX_VARIABLES {
+                command.env(name, format!("{origin}{index}"));
+            }
         }
         let mut child = command.spawn()?;
         let mut connections = JoinSet::new();
@@ -152,47 +145,44 @@ async fn connection(stream: TcpStream, passing: Arc<RecordingProxy>) {
         .await;
 }
 
-type Passed = http_body_util::Either<Watched, Full<Bytes>>;
+type Passed = Either<Watched, Full<Bytes>>;
 
 impl RecordingProxy {
     async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Response<Passed> {
         let (mut parts, body) = request.into_parts();
-        let target = parts
+        let mut target = parts
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
-        let target = target
-            .strip_prefix(&self.prefix)
-            .filter(|below| below.starts_with('/'))
-            .unwrap_or(target);
-        let route = Route::from_path(target.split('?').next().unwrap_or_default()).ok();
-        let file = route.filter(|route| parts.method == Method::GET && route.word() == "file");
+        if let Some(below) = target.strip_prefix(&self.prefix)
+            && below.starts_with('/')
+        {
+            target = below;
+        }
+        let path = target.split('?').next().unwrap_or_default();
+        let file = match Route::from_path(path) {
+            Ok(route) if parts.method == Method::GET && route.word() == "file" => Some(route),
+            _ => None,
+        };
         parts.uri = target.parse::<Uri>().unwrap_or_default();
-        HOP_BY_HOP
-            .iter()
-            .for_each(|name| drop(parts.headers.remove(name)));
+        strip_hop_by_hop(&mut parts.headers);
         for (name, value) in &self.credential {
             if !parts.headers.contains_key(name) {
                 parts.headers.insert(name.clone(), value.clone());
             }
         }
         let body = body.map_err(Into::into).boxed_unsync();
-        let answer: Result<Response<Incoming>, _> =
-            self.client.send(Request::from_parts(parts, body)).await;
-        let answer = match answer {
+        let answer = match self.client.send(Request::from_parts(parts, body)).await {
             Ok(answer) => answer,
             Err(why) => {
-                let mut answer = Response::new(http_body_util::Either::Right(Full::from(format!(
-                    "{why}\n"
-                ))));
+                let body = Full::from(format!("{why}\n"));
+                let mut answer = Response::new(Either::Right(body));
                 *answer.status_mut() = StatusCode::BAD_GATEWAY;
                 return answer;
             }
         };
         let (mut parts, body) = answer.into_parts();
-        HOP_BY_HOP
-            .iter()
-            .for_each(|name| drop(parts.headers.remove(name)));
+        strip_hop_by_hop(&mut parts.headers);
         let seen = match (file, parts.status) {
             (Some(route), StatusCode::OK) => {
                 let sha256 = parts.headers.get(ETAG).and_then(quoted);
@@ -210,7 +200,14 @@ impl RecordingProxy {
         if watched.inner.is_end_stream() {
             watched.end();
         }
-        Response::from_parts(parts, http_body_util::Either::Left(watched))
+        Response::from_parts(parts, Either::Left(watched))
+    }
+}
+
+/// Takes out the fields that mean one connection (RFC 9110 §7.6.1).
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
     }
 }
 
@@ -242,7 +239,7 @@ impl Body for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        // With a length known, nobody asks for more once it is there.
+        // With a length known, the server does not poll again once all of it is there.
         if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.inner.is_end_stream()) {
             self.end();
         }

@@ -69,22 +69,16 @@ pub fn check_name(filename: &str) -> Result<(), UnreadableSdist> {
 pub fn requires(archive: impl Read) -> Result<Vec<String>, UnreadableSdist> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive).take(UNPACKED_BYTES_MAX));
     for (at, member) in archive.entries()?.enumerate() {
-        let mut member = match member {
-            Ok(member) => member,
-            Err(_) if at >= MEMBERS_MAX => return Err(UnreadableSdist::TooLarge),
-            Err(why) => return Err(why.into()),
-        };
         if at >= MEMBERS_MAX {
             return Err(UnreadableSdist::TooLarge);
         }
+        let mut member = member?;
         if !member.header().entry_type().is_file() || !is_project(&member.path_bytes()) {
             continue;
         }
         let mut text = String::new();
-        let read = member
-            .by_ref()
-            .take(PROJECT_BYTES_MAX + 1)
-            .read_to_string(&mut text)?;
+        let mut limited = member.by_ref().take(PROJECT_BYTES_MAX + 1);
+        let read = limited.read_to_string(&mut text)?;
         if read as u64 > PROJECT_BYTES_MAX {
             return Err(UnreadableSdist::TooLarge);
         }
@@ -100,19 +94,17 @@ pub fn requires(archive: impl Read) -> Result<Vec<String>, UnreadableSdist> {
 /// `NAME-VERSION/pyproject.toml`, at the top of the archive's one folder.
 fn is_project(path: &[u8]) -> bool {
     let path = path.strip_prefix(b"./").unwrap_or(path);
-    let mut parts = path.split(|b| *b == b'/');
-    matches!(
-        (parts.next(), parts.next(), parts.next()),
-        (Some(_), Some(b"pyproject.toml"), None)
-    )
+    let mut parts = path.rsplit(|b| *b == b'/');
+    matches!(parts.next(), Some(b"pyproject.toml")) && parts.count() == 1
 }
 
 fn of_project(text: &str) -> Result<Vec<String>, UnreadableSdist> {
     let project: PyProject =
         toml::from_str(text).map_err(|why| UnreadableSdist::Project(why.message().to_owned()))?;
-    let requires = project
-        .build_system
-        .map_or_else(by_default, |system| system.requires);
+    let requires = match project.build_system {
+        Some(system) => system.requires,
+        None => by_default(),
+    };
     if requires.len() > REQUIREMENTS_MAX {
         return Err(UnreadableSdist::TooLarge);
     }

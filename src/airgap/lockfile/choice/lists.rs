@@ -31,7 +31,7 @@ pub fn retain(
 }
 
 /// What a list under a key has; nothing, if there is no list.
-pub fn list<'t>(table: &'t Table, key: &str) -> &'t [Value] {
+fn list<'t>(table: &'t Table, key: &str) -> &'t [Value] {
     match table.get(key) {
         Some(Value::Array(items)) => items,
         _ => &[],
@@ -47,9 +47,11 @@ pub fn tables<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t Table
 }
 
 /// The keys of a table within a table.
-pub fn keys<'t>(table: &'t Table, key: &str) -> impl Iterator<Item = &'t str> + use<'t> {
-    let inner = table.get(key).and_then(Value::as_table).into_iter();
-    inner.flat_map(|inner| inner.keys().map(String::as_str))
+pub fn keys<'t>(table: &'t Table, key: &str) -> Vec<&'t str> {
+    match table.get(key) {
+        Some(Value::Table(inner)) => inner.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
 }
 
 pub fn text<'t>(table: &'t Table, key: &str) -> Option<&'t str> {

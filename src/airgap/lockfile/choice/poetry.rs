@@ -118,7 +118,7 @@ fn wanted(lock: &Table, choice: &GroupChoice) -> BTreeSet<String> {
         }
         for package in tables(lock, "package") {
             if name(package) == next {
-                open.extend(keys(package, "dependencies").map(normalised));
+                open.extend(keys(package, "dependencies").into_iter().map(normalised));
             }
         }
         wanted.insert(next);

@@ -300,7 +300,7 @@ fn a_machine_for_which_no_locked_file_is_lacks_the_package() {
         "none of the locked files fits (1 a source distribution, 2 for other machines)"
     );
 
-    // Where its marker is false nobody lacks it, and where it is not for this Python.
+    // Where its marker is false no machine lacks it, and where it is not for this Python.
     let marked = |marker: &str| WantedProject {
         marker: Marker::parse(marker).ok(),
         ..locked(&[LINUX])
@@ -411,7 +411,7 @@ fn a_local_version_is_looked_for_in_every_scope() {
         whys(&pinned("2.0+rocm", vec![two()])),
         ["no version matches"]
     );
-    // Any other version is that of whoever has the project first.
+    // Any other version is that of the scope that has the project first.
     assert_eq!(
         whys(&pinned("2.0", vec![page("one", &[WHEEL]), two()])),
         ["no version matches"]
@@ -442,10 +442,10 @@ proptest! {
         let rules = SelectionRules { target: target.clone(), ..SelectionRules::default() };
         prop_assume!(!filenames.is_empty());
         let plan = made(want(pin("1.0"), files), vec![page("one", &filenames)], &rules);
-        let everybody = on_page.iter().any(|(kind, _)| *kind > 2);
+        let for_all = on_page.iter().any(|(kind, _)| *kind > 2);
         for (at, machine) in target.machines().iter().enumerate() {
             let (minor, platform) = (pythons.iter().nth(at / tags.len()).unwrap(), platforms.iter().nth(at % tags.len()).unwrap());
-            let has_file = everybody || on_page.contains(&(*platform, *minor));
+            let has_file = for_all || on_page.contains(&(*platform, *minor));
             let need = plan.needs.iter().find(|need| need.machine == at).unwrap();
             prop_assert_eq!(!need.files.is_empty(), has_file);
             let label = machine.to_string();
@@ -481,7 +481,7 @@ proptest! {
             plan.missing.iter().partition(|missing| missing.target.is_some());
         prop_assert_eq!(of_files.len(), locked.difference(&on_page).count());
         prop_assert_eq!(plan.files.len() + plan.filtered.len() + of_files.len(), locked.len());
-        // With all that it locks left out, nobody has it.
+        // With all that it locks left out, no machine has it.
         prop_assert_eq!(of_machines.len(), usize::from(plan.files.is_empty() && of_files.is_empty()));
     }
 }
