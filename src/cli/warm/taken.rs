@@ -98,14 +98,14 @@ struct Choice<'n> {
 impl Choice<'_> {
     /// `groups (dev, docs) and extras (cpu)`.
     fn in_words(&self) -> String {
-        let mut kinds = Vec::new();
-        if !self.groups.is_empty() {
-            kinds.push(format!("groups ({})", self.groups.join(", ")));
+        let groups = self.groups.join(", ");
+        let extras = self.extras.join(", ");
+        match (groups.as_str(), extras.as_str()) {
+            ("", "") => String::new(),
+            (_, "") => format!("groups ({groups})"),
+            ("", _) => format!("extras ({extras})"),
+            _ => format!("groups ({groups}) and extras ({extras})"),
         }
-        if !self.extras.is_empty() {
-            kinds.push(format!("extras ({})", self.extras.join(", ")));
-        }
-        kinds.join(" and ")
     }
 }
 
