@@ -241,19 +241,11 @@ async fn open_for_health(config: &Config) -> Result<Option<NetworkAcceptor>, Sta
     Ok(Some(NetworkAcceptor::open(opening).await?))
 }
 
-/// Sockets that were passed on stand in place of what is configured, which is easily overlooked.
+/// Sockets that were passed on stand in place of what is configured, which is easily overlooked. It
+/// is a warning: clients of the addresses that are open would lose them for one that nothing uses
+/// yet.
 fn warn_of_unopened(config: &Config, door: &NetworkAcceptor) {
-    let defaults = Config::default().listen;
-    let mut configured = Vec::new();
-    for address in config.listen.iter() {
-        if !defaults.iter().any(|default| default == address) {
-            configured.push(("listen", address));
-        }
-    }
-    for address in config.tls.listen.iter() {
-        configured.push(("tls.listen", address));
-    }
-    for (key, address) in configured {
+    for (key, address) in config.chosen_addresses() {
         if !door.stands_aside(address) {
             continue;
         }
@@ -261,8 +253,8 @@ fn warn_of_unopened(config: &Config, door: &NetworkAcceptor) {
             key,
             %address,
             "nothing listens there: the sockets that were passed on stand in place of it; \
-             let their unit open it (and name a socket that is to speak TLS: \
-             FileDescriptorName=tls)"
+             let their unit open it (systemctl edit larder.socket; a socket that is to speak \
+             TLS has FileDescriptorName=tls), or disable that unit"
         );
     }
 }

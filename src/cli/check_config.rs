@@ -3,6 +3,7 @@
 //! Must not know how either is read.
 
 use super::output::{print, remark};
+use super::socket_units::contradictions;
 use super::{CommandError, CommandResult, Invocation};
 use crate::app;
 use crate::app::config::Config;
@@ -13,6 +14,10 @@ pub fn run(invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
     app::check_files(&config).map_err(CommandError::config)?;
     remark_on_the_environment();
+    for contradiction in contradictions(&config, invocation.file.as_deref()) {
+        let found = contradiction.found;
+        remark(&format!("warning: {found}: {}", contradiction.advice));
+    }
     judge_certificate(&config)?;
     let source = match &invocation.file {
         Some(file) => file.display().to_string(),

@@ -27,6 +27,7 @@ use super::daemon::runtime;
 use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
 use super::output::{print, print_event};
+use super::socket_units;
 use crate::app::{self, DoctorInput, Transports};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
@@ -71,8 +72,12 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
         Some(id) => Some(project(id)?),
         None => None,
     };
+    let mut contradictions = Vec::new();
     let input = match config {
-        Ok(config) => app::doctor_input(&config, credential).map_err(|why| why.to_string()),
+        Ok(config) => {
+            contradictions = socket_units::contradictions(&config, invocation.file.as_deref());
+            app::doctor_input(&config, credential).map_err(|why| why.to_string())
+        }
         Err(CommandError::Config(faults)) => Err(faults),
         Err(why) => return Err(why),
     };
@@ -86,6 +91,10 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
             findings.print(Finding::problem("configuration", faults, hint))?;
         }
         Ok(input) => runtime()?.block_on(examine(&input, project, &mut findings))?,
+    }
+    for contradiction in contradictions {
+        let found = contradiction.found;
+        findings.print(Finding::warning("listen", found, contradiction.advice))?;
     }
     findings.conclude()
 }

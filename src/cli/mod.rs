@@ -29,6 +29,7 @@ mod purge;
 mod refresh;
 mod rewrite_lock;
 mod serve;
+mod socket_units;
 mod stats;
 mod verify;
 mod warm;

@@ -49,6 +49,7 @@ mod cli {
     mod environment;
     mod explain;
     mod operator_commands;
+    mod socket_units;
 }
 
 /// The real clients and index servers.

@@ -127,6 +127,21 @@ impl Config {
         Ok(config)
     }
 
+    /// The addresses that were chosen, each with its key: all but the default one.
+    pub fn chosen_addresses(&self) -> Vec<(&'static str, &ListenAddress)> {
+        let default = Self::default().listen;
+        let mut chosen = Vec::new();
+        for address in &self.listen {
+            if !default.0.contains(address) {
+                chosen.push(("listen", address));
+            }
+        }
+        for address in &self.tls.listen {
+            chosen.push(("tls.listen", address));
+        }
+        chosen
+    }
+
     /// Every value that may name a credential of systemd's.
     fn secret_files(&mut self) -> Vec<&mut String> {
         let Self {
