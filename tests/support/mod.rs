@@ -56,7 +56,9 @@ pub mod client;
 pub mod container_engine;
 pub mod corpus;
 pub mod debian;
+pub mod docker_host;
 pub mod gitlab;
+pub mod guide;
 pub mod held_port;
 pub mod http;
 pub mod index_server;
@@ -81,6 +83,7 @@ pub mod wheel;
 pub use self::activated::Activated;
 pub use self::authority::{Authority, Pair};
 pub use self::client::{Client, Exchange, Wire};
+pub use self::docker_host::DockerHost;
 pub use self::gitlab::{
     BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind,
     TokenState, Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,

@@ -1,4 +1,4 @@
-//! A TCP relay on 127.0.0.1 that counts what passes through it: bytes to the client, and requests
+//! A TCP relay, on 127.0.0.1 unless told, that counts what passes through it: bytes to the client, and requests
 //! from it.
 
 use std::io::{Read, Write};
@@ -35,7 +35,12 @@ struct Counters {
 impl Relay {
     /// In front of this server.
     pub fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        Self::start_on("127.0.0.1", server)
+    }
+
+    /// The same on another address of this machine.
+    pub fn start_on(address: &str, server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().expect("a listening socket");
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
@@ -54,7 +59,7 @@ impl Relay {
         self.address
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://ADDRESS:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
