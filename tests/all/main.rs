@@ -154,8 +154,8 @@ mod store {
 }
 
 /// What needs more of a machine than Rust and Python: systemd's tools, a browser, promtool, a bare
-/// Debian, a Docker Engine, Helm. Each test is `#[ignore]`d with the Debian packages it needs as the reason, and fails
-/// without them. `.ci/run` installs them and runs these tests.
+/// Debian, a Docker Engine, Helm. Each test is `#[ignore]`d with the Debian packages it needs as
+/// the reason, and fails without them. `.ci/run` installs them and runs these tests.
 mod system_tools {
     mod activation;
     mod browser;

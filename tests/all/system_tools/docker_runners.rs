@@ -40,6 +40,13 @@ fn the_docker_executor_reaches_a_larder_on_the_host() {
         let _larder = listening(Larder::builder(&gitlab), &listen).start();
         let runner = Runner::of_page(host, title);
         installs_cached(&gitlab, &runner);
+        // As FF_NETWORK_PER_BUILD has it: the host answers on every network of its containers.
+        host.expect(&["network", "create", "per-build"]);
+        let mut apart = runner.clone();
+        apart.network_mode = Some("per-build".to_owned());
+        apart
+            .job(&gitlab, WITH_PIP)
+            .expect("a job on a network of its own");
         // The job's own address, and no trust: pip says which variable is missing.
         let refused = runner.without("PIP_TRUSTED_HOST").job(&gitlab, WITH_PIP);
         let why = refused.expect_err("an index on plain http");
