@@ -257,9 +257,7 @@ impl FileBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Cause>>> {
         loop {
             if let Some(rest) = &mut self.rest {
-                let frame = ready!(Pin::new(&mut **rest).poll_frame(cx));
-                let piece =
-                    frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default()));
+                let piece = ready!(poll_rest(rest, cx));
                 if let Some(Ok(bytes)) = &piece {
                     self.position += bytes.len() as u64;
                 }
@@ -278,11 +276,10 @@ impl FileBody {
                 Pending::Read(read) => {
                     let read = ready!(Pin::new(read).poll(cx));
                     self.pending = Pending::Nothing;
-                    let read = match read {
-                        Ok(Ok(bytes)) => Ok(bytes),
-                        Ok(Err(_)) | Err(_) => Err(Cause::Disk),
+                    let Ok(Ok(bytes)) = read else {
+                        return Poll::Ready(Some(Err(Cause::Disk)));
                     };
-                    return Poll::Ready(Some(self.took(read)));
+                    return Poll::Ready(Some(self.took(bytes)));
                 }
                 Pending::Wait(wait) => {
                     let availability = ready!(wait.as_mut().poll(cx));
@@ -310,7 +307,7 @@ impl FileBody {
                     }
                     let wanted = self.chunk(bytes);
                     if let Some(bytes) = read_cached(&self.file, self.position, wanted) {
-                        return Poll::Ready(Some(self.took(Ok(bytes))));
+                        return Poll::Ready(Some(self.took(bytes)));
                     }
                     self.pending = Pending::Read(self.read_behind(wanted));
                 }
@@ -361,17 +358,19 @@ impl FileBody {
         ))
     }
 
-    fn took(&mut self, read: Result<Bytes, Cause>) -> Result<Piece, Cause> {
-        match read {
-            // A file that ends before its verified length was cut under us.
-            Ok(bytes) if bytes.is_empty() => Err(Cause::Disk),
-            Ok(bytes) => {
-                self.position += bytes.len() as u64;
-                Ok(Piece::Memory(bytes))
-            }
-            Err(why) => Err(why),
+    fn took(&mut self, bytes: Bytes) -> Result<Piece, Cause> {
+        // A file that ends before its verified length was cut under us.
+        if bytes.is_empty() {
+            return Err(Cause::Disk);
         }
+        self.position += bytes.len() as u64;
+        Ok(Piece::Memory(bytes))
     }
+}
+
+fn poll_rest(rest: &mut CheckedBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
+    let frame = ready!(Pin::new(rest).poll_frame(cx));
+    Poll::Ready(frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())))
 }
 
 /// Whether the page cache holds the first and the last of these bytes, and so, as it is filled and
