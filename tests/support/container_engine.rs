@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -10,11 +11,15 @@ use tempfile::TempDir;
 /// From its start to its first answer.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// An engine that answers.
+/// Two engines that start at once would take each other's rules out of the packet filter.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// An engine that answers, for one test at a time.
 #[derive(Debug)]
 pub struct ContainerEngine {
     /// The one that this test started.
     started: Option<Started>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 #[derive(Debug)]
@@ -26,9 +31,13 @@ struct Started {
 impl ContainerEngine {
     /// The machine's, or else a new one.
     pub fn find_or_start() -> Self {
-        let machines_own = Self { started: None };
-        if machines_own.answers() {
-            return machines_own;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut engine = Self {
+            started: None,
+            _turn: turn,
+        };
+        if engine.answers() {
+            return engine;
         }
         let folder = TempDir::with_prefix("larder-engine-").expect("a temporary folder");
         let inside = |name: &str| folder.path().join(name);
@@ -47,9 +56,7 @@ impl ContainerEngine {
             .stderr(std::fs::File::create(inside("log")).expect("a folder of ours"))
             .spawn()
             .expect("dockerd, of the package docker.io");
-        let engine = Self {
-            started: Some(Started { daemon, folder }),
-        };
+        engine.started = Some(Started { daemon, folder });
         let until = Instant::now() + START_MAX;
         while !engine.answers() {
             assert!(Instant::now() < until, "dockerd:\n{}", engine.log());
@@ -98,6 +105,11 @@ impl Drop for Started {
             .arg(self.daemon.id().to_string())
             .status();
         let _ = self.daemon.wait();
+        // What it leaves: the mount of its own network.
+        let _ = Command::new("umount")
+            .arg(self.folder.path().join("exec/netns/default"))
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

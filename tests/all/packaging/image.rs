@@ -23,7 +23,7 @@ const CONFINED: [&str; 4] = [
 /// Of a container on a busy machine, until it is as wanted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An image, and the containers and the network of one test; all but the image go with it.
+/// An image, and the container and the network of one test, which go with it.
 struct Bench {
     engine: ContainerEngine,
     image: String,
@@ -96,6 +96,9 @@ impl Drop for Bench {
             ["network", "rm", &self.name],
         ] {
             self.engine.succeeds(&arguments);
+        }
+        if std::env::var_os("LARDER_IMAGE").is_none() {
+            self.engine.succeeds(&["image", "rm", &self.image]);
         }
     }
 }
