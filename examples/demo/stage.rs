@@ -155,7 +155,9 @@ impl Stage {
         let uploads = format!("http://{address}{}", path::upload(PROJECT));
         let target = folder.join("mine").display().to_string();
         let dist = dist.display();
-        println!("\nIt listens until Ctrl-C. To paste into another terminal:\n");
+        println!(
+            "\nThe one before the stand-in listens until Ctrl-C. To paste into another terminal:\n"
+        );
         println!(
             "pip    python3 -m pip install --no-cache-dir --target {target} --index-url {index} requests"
         );

@@ -55,6 +55,7 @@ mod cli {
 /// The real clients and index servers.
 mod clients {
     mod cold_install;
+    mod gitlab_ci;
     mod index_servers;
     mod installers;
     mod page_parsers;
@@ -64,10 +65,11 @@ mod clients {
 }
 
 /// What tests of several folders share: storage modes, what a delivery may look like, a mirror's
-/// addresses.
+/// addresses, what a GitLab runner is told.
 mod common {
     pub mod delivery;
     pub mod mirror;
+    pub mod runner;
 }
 
 /// Distributions: whole, in parts, fetched once, verified.

@@ -7,21 +7,16 @@
 //! key that is not known here fails the test.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::runner::{
+    PAGE, PROJECT, every_wheel_once, expanded, gitlab, new_job, runner_table, strings,
+};
 use crate::support::docker_host::{BRIDGE, DockerHost};
-use crate::support::guide::Page;
 use crate::support::larder::{Builder, binary};
 use crate::support::python::program;
 use crate::support::relay::Relay;
-use crate::support::{
-    Authority, FileBodies, GitLab, Larder, Place, Role, Token, TokenKind, path, real_wheels,
-};
-
-const PAGE: Page = Page(include_str!("../../../docs/gitlab-ci.md"));
-
-const PROJECT: u64 = 42;
+use crate::support::{Authority, GitLab, Larder, path};
 
 /// What a job runs, with pip and with uv.
 const WITH_PIP: &str = "pip install --no-cache-dir --quiet --target /tmp/site requests python-dateutil \
@@ -168,44 +163,6 @@ fn the_docker_executor_reaches_a_central_larder_over_tls() {
     });
 }
 
-#[test]
-fn every_recipe_gives_pip_and_uv_the_same_index() {
-    for title in [
-        "Shell executor",
-        "Docker executor, larder on the host",
-        "Docker executor, larder as a container",
-        "Kubernetes executor",
-        "One central larder, with TLS",
-    ] {
-        let runner = runner_table(title);
-        let environment = strings(&runner, "environment");
-        let value = |name: &str| {
-            let begin = format!("{name}=");
-            let line = environment
-                .iter()
-                .find_map(|line| line.strip_prefix(&begin));
-            line.map(str::to_owned)
-        };
-        let index = value("PIP_INDEX_URL").unwrap_or_else(|| panic!("{title}: no index"));
-        assert_eq!(value("UV_DEFAULT_INDEX").as_ref(), Some(&index), "{title}");
-        let (scheme, rest) = index.split_once("://").expect("a URL");
-        let (login, rest) = rest.split_once('@').expect("a login");
-        let (authority, path) = rest.split_once('/').expect("a path");
-        assert_eq!(login, "gitlab-ci-token:${CI_JOB_TOKEN}", "{title}");
-        assert_eq!(
-            path,
-            "api/v4/projects/${CI_PROJECT_ID}/packages/pypi/simple/"
-        );
-        let is_trusted = scheme == "https" || authority.starts_with("127.0.0.1:");
-        let trusted = value("PIP_TRUSTED_HOST");
-        assert_eq!(
-            trusted.as_deref(),
-            (!is_trusted).then_some(authority),
-            "{title}"
-        );
-    }
-}
-
 /// Does this on the network of a machine with a Docker Engine, from which nothing can be fetched:
 /// the clients are made first.
 fn on_a_docker_host(act: impl FnOnce(&DockerHost) + Send) {
@@ -221,23 +178,6 @@ fn wait_until_it_answers(runner: &Runner) {
     while let Err(why) = runner.run(&[], ask) {
         assert!(Instant::now() < until, "{why}");
         std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// Holding the real wheels, whose files it sends itself.
-fn gitlab() -> GitLab {
-    let gitlab = GitLab::start();
-    for wheel in &real_wheels() {
-        gitlab.publish(PROJECT, wheel);
-    }
-    gitlab
-}
-
-fn every_wheel_once() -> FileBodies {
-    let wheels = real_wheels();
-    FileBodies {
-        transfers: wheels.len(),
-        bytes: wheels.iter().map(|wheel| wheel.bytes.len() as u64).sum(),
     }
 }
 
@@ -260,16 +200,6 @@ fn listening(builder: Builder, addresses: &[String]) -> Builder {
         }
     }
     builder
-}
-
-/// The token of a job that has just begun.
-fn new_job(gitlab: &GitLab) -> String {
-    static NUMBER: AtomicUsize = AtomicUsize::new(1);
-    let secret = format!("glcbt-job-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let token = Token::new(TokenKind::Job, &secret);
-    let token = token.member(Place::Project(PROJECT), Role::Developer);
-    gitlab.change(|universe| universe.tokens.push(token));
-    secret
 }
 
 /// The first job brings each wheel once; the second, with uv and a token of its own, none; and a
@@ -343,18 +273,8 @@ impl<'a> Runner<'a> {
         self.run(&self.environment(&new_job(gitlab)), script)
     }
 
-    /// As the runner expands it: each reference to a variable of the job by its value.
     fn environment(&self, token: &str) -> Vec<(String, String)> {
-        let mut expanded = Vec::new();
-        for line in &self.environment {
-            let line = line
-                .replace("${CI_JOB_TOKEN}", token)
-                .replace("${CI_PROJECT_ID}", &PROJECT.to_string());
-            assert!(!line.contains('$'), "an unknown reference: {line}");
-            let (name, value) = line.split_once('=').expect("NAME=VALUE");
-            expanded.push((name.to_owned(), value.to_owned()));
-        }
-        expanded
+        expanded(&self.environment, token)
     }
 
     fn run(&self, environment: &[(String, String)], script: &str) -> Result<String, String> {
@@ -385,32 +305,5 @@ impl<'a> Runner<'a> {
         } else {
             Err(said)
         }
-    }
-}
-
-/// The runner that a section's `config.toml` describes.
-#[track_caller]
-fn runner_table(title: &str) -> toml::Table {
-    for block in PAGE.blocks(title, "toml") {
-        let table: toml::Table = block.parse().expect("the page's TOML");
-        if let Some(runners) = table.get("runners") {
-            let runners = runners.as_array().expect("[[runners]]");
-            assert_eq!(runners.len(), 1, "{title}");
-            return runners[0].as_table().expect("a table").clone();
-        }
-    }
-    panic!("no runner below {title}");
-}
-
-/// A list of texts, or one text; empty where the key is not there.
-fn strings(table: &toml::Table, key: &str) -> Vec<String> {
-    match table.get(key) {
-        None => Vec::new(),
-        Some(toml::Value::String(text)) => vec![text.clone()],
-        Some(toml::Value::Array(texts)) => {
-            let text = |value: &toml::Value| value.as_str().expect("a text").to_owned();
-            texts.iter().map(text).collect()
-        }
-        Some(other) => panic!("{key} = {other}"),
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::support::guide::Page;
 use crate::support::larder::binary;
 use crate::support::tls::{read, run};
 use crate::support::{Artifact, Authority, GitLab, Larder, TlsClient, path, token};
@@ -35,6 +36,34 @@ fn units(change: impl Fn(&str) -> String) -> TempDir {
         std::fs::write(copy.path().join(name), change(&unit)).expect("a writable folder");
     }
     copy
+}
+
+/// What the guide has typed at `systemctl edit larder.socket`.
+#[test]
+#[ignore = "needs systemd"]
+fn systemd_takes_the_drop_ins_of_the_guide() {
+    let runners = Page(include_str!("../../../docs/gitlab-ci.md"));
+    let operations = Page(include_str!("../../../docs/operations.md"));
+    let [bridge] = &runners.blocks("Docker executor, larder on the host", "ini")[..] else {
+        panic!("one drop-in for Docker's bridge");
+    };
+    let [replacing] = &operations.blocks("Where it listens", "ini")[..] else {
+        panic!("one drop-in that replaces the address");
+    };
+    let verified = |drop_in: &str| {
+        let units = units(str::to_owned);
+        let folder = units.path().join("larder.socket.d");
+        std::fs::create_dir(&folder).expect("a fresh folder");
+        std::fs::write(folder.join("override.conf"), drop_in).expect("a folder of ours");
+        let checked = analyze(&units, &["verify", "--man=no"], &["larder.socket"]);
+        said(&checked)
+    };
+    for drop_in in [bridge, replacing] {
+        let said = verified(drop_in);
+        assert_eq!(said.trim(), "exit status: 0", "{drop_in}");
+    }
+    let said = verified("[Socket]\nListensStream=127.0.0.1:1\n");
+    assert!(said.contains("ListensStream"), "{said}");
 }
 
 fn analyze(folder: &TempDir, arguments: &[&str], units: &[&str]) -> Output {
