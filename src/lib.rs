@@ -18,6 +18,9 @@
 //! `docs/architecture.md` is the same map with its reasons and invariants; `tests/architecture.rs`
 //! keeps it true.
 
+// A future is moved with each hand-over, and a request goes through many.
+#![warn(clippy::large_futures)]
+
 pub mod access;
 pub mod admin;
 pub mod airgap;

@@ -43,11 +43,11 @@ impl Pages {
             return Ok(reply);
         }
         // Larger than what a hit needs.
-        Box::pin(self.from_upstream(request, &key, standing, known)).await
+        Box::pin(self.ask_upstream(request, &key, standing, known)).await
     }
 
     /// The page as upstream has it now, or what is known where it cannot be had.
-    async fn from_upstream(
+    async fn ask_upstream(
         &self,
         request: &PageRequest,
         key: &CacheKey,

@@ -129,7 +129,7 @@ impl Uploads {
             pages: &self.pages,
             changed: true,
         };
-        let answer = self.upstream.upload(&route, credential, outgoing).await;
+        let answer = Box::pin(self.upstream.upload(&route, credential, outgoing)).await;
         if let Ok(answer) = &answer {
             let status = answer.status;
             change.changed = !(status.is_client_error() || status.is_redirection());

@@ -179,12 +179,8 @@ impl Keys {
             flatten(&format!("mirrors.{name}"), &self.entry, &mut all);
         }
         let written = key.join("__");
-        for (meant, _) in all {
-            if is_one_slip(&written, &meant.replace('.', "__")) {
-                return Some(meant);
-            }
-        }
-        None
+        let mut names = all.into_iter().map(|(meant, _)| meant);
+        names.find(|meant| is_one_slip(&written, &meant.replace('.', "__")))
     }
 }
 

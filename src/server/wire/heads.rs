@@ -168,7 +168,7 @@ mod tests {
 
     async fn read(stream: &mut HeadStream<DuplexStream>) -> usize {
         let mut total = 0;
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = vec![0; 16 * 1024];
         while let Ok(read) = timeout(Duration::from_secs(1), stream.read(&mut bytes)).await {
             total += read.unwrap();
         }

@@ -46,7 +46,7 @@ fn client(larder: &Larder) -> Client {
 
 #[test]
 fn one_connection_gets_each_answer_its_own_bytes() {
-    let Stored { larder, files } = stored(|gitlab| Larder::start(gitlab));
+    let Stored { larder, files } = stored(Larder::start);
     let client = client(&larder);
     let mut asked = Vec::new();
     for round in 0..3 {
@@ -117,7 +117,7 @@ fn over_socket(larder: &Larder, socket: &Path, address: &str) -> Vec<u8> {
 
 #[test]
 fn slow_readers_get_all_of_it() {
-    let Stored { larder, files } = stored(|gitlab| Larder::start(gitlab));
+    let Stored { larder, files } = stored(Larder::start);
     let large = &files[0];
     let readers: Vec<_> = (0..4)
         .map(|number| {
