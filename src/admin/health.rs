@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::readings::{CertificateReading, Readings};
+use crate::index::GivenPages;
 use crate::store::DiskFault;
 use crate::upstream::{BreakerState, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
@@ -40,7 +41,7 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 11] = [
+pub const REASONS: [&str; 12] = [
     "upstream_circuit_open",
     "credential_refused",
     "store_full",
@@ -48,6 +49,7 @@ pub const REASONS: [&str; 11] = [
     "read_only",
     "disk_failing",
     "stale_pages",
+    "links_past_larder",
     "checksum_mismatches",
     "config_refused",
     "certificate_ends",
@@ -109,6 +111,26 @@ impl Reason {
             since_seconds: Some(since.as_secs()),
             ..Self::new("credential_refused", detail)
         })
+    }
+
+    /// Pages whose files larder neither sees nor keeps.
+    fn links_past(given: &GivenPages) -> Self {
+        let (name, what) = match &given.mirror {
+            Some(mirror) => (mirror.to_string(), "links"),
+            None => ("gitlab".to_owned(), "links or redirects"),
+        };
+        let pages = match given.pages {
+            1 => "1 page".to_owned(),
+            more => format!("{more} pages"),
+        };
+        let detail = format!(
+            "{what} of {name} lead past larder, so that these files are not cached ({pages} lately): the log says where to, and \
+             `larder doctor` what to set"
+        );
+        Self {
+            upstream: Some(name),
+            ..Self::new("links_past_larder", detail)
+        }
     }
 
     /// A disk that could not be written. `why` is the system's word.
@@ -249,6 +271,9 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
         );
         reasons.push(Reason::new("stale_pages", detail));
     }
+    if !readings.offline {
+        reasons.extend(readings.past.iter().map(Reason::links_past));
+    }
     let addresses = readings.files.blocked;
     if addresses > 0 {
         let detail = format!(
@@ -362,11 +387,17 @@ mod tests {
                 },
                 config_refused: Some(Duration::from_secs(5)),
                 last_stale: Some(Duration::from_secs(7)),
+                past: vec![GivenPages {
+                    mirror: None,
+                    pages: 2,
+                    oldest: None,
+                    last: day,
+                }],
                 ..Readings::default()
             };
             let health = Health::of(&readings);
             assert!(health.is_ready() && health.word == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(9));
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(10));
             seen.extend(health.reasons.iter().map(|reason| reason.word));
         }
         for word in REASONS {

@@ -52,6 +52,8 @@ impl Observed {
             }),
             config_refused: self.metrics.config_refused_for(now),
             last_stale: self.metrics.last_stale(now),
+            past: self.pages.past(now),
+            public_index: self.pages.public_index(),
             awaited_parts: self.store.awaited.all(wall),
         }
     }

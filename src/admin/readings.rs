@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::metrics::ConnectionReading;
 use crate::access::GrantReading;
 use crate::file::FilesReading;
+use crate::index::{GivenPages, PublicIndex};
 use crate::store::StoreReading;
 use crate::upstream::PeerReading;
 use crate::values::awaited_parts::AwaitedParts;
@@ -36,6 +37,10 @@ pub struct Readings {
     pub config_refused: Option<Duration>,
     /// Since the last page that was served stale.
     pub last_stale: Option<Duration>,
+    /// The pages that were lately given with links that lead past larder, by upstream.
+    pub past: Vec<GivenPages>,
+    /// Where GitLab's redirects to a public index lead; none if they are not followed.
+    pub public_index: Option<PublicIndex>,
     /// Split bundles that were imported in part.
     pub awaited_parts: Vec<AwaitedParts>,
 }

@@ -9,14 +9,14 @@ use url::Url;
 
 use super::address::{self, Address, NoAddress};
 use super::error::StartError;
+use super::mirrors::{known_mirrors, learned_facts};
 use super::settings::{bases, private_names, sources};
-use super::upstreams::mirror_base;
 use crate::access::AuthConfig;
 use crate::app::config::Config;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, PageSources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
-use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
+use crate::upstream::{GitLabConfig, MirrorConfig, PUBLIC_INDEX, ProxyEnvironment, proxy_towards};
 
 /// The configuration, understood as the daemon understands it.
 pub struct CommandContext {
@@ -28,7 +28,7 @@ pub struct CommandContext {
     pub cache_dir: PathBuf,
     pub gitlab: GitLabConfig,
     pub bases: Bases,
-    /// Each with its section.
+    /// Each with its section. The last is the index that GitLab points to, if it was learned.
     pub mirrors: Vec<(MirrorBase, MirrorConfig)>,
     pub private: PrivateNames,
     pub sources: PageSources,
@@ -43,13 +43,18 @@ impl CommandContext {
         self.mirrors.iter().find(|(base, _)| base.scope() == scope)
     }
 
-    /// The route that a URL of larder's, GitLab's or a mirror's is served under.
+    /// The route that a URL of larder's, GitLab's or a mirror's is served under. What is only given
+    /// in GitLab's place has none.
     pub fn route(&self, url: &Url) -> Option<Route> {
         let route = self.address(url.as_str()).ok()?.route.ok()?;
         match route.scope() {
-            Some(scope) if scope.is_mirror() && self.mirror(scope).is_none() => None,
+            Some(scope) if scope.is_mirror() && !self.is_served(scope) => None,
             _ => Some(route),
         }
+    }
+
+    fn is_served(&self, mirror: &Scope) -> bool {
+        mirror.to_string() != PUBLIC_INDEX && self.mirror(mirror).is_some()
     }
 
     /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means,
@@ -99,9 +104,13 @@ impl CommandContext {
 /// # Errors
 /// What is wrong with the configuration.
 pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
+    let known = known_mirrors(config, &learned_facts(config))?;
+    let sources = sources(config, &known)?;
     let mut mirrors = Vec::new();
-    for (name, section) in &config.mirrors {
-        mirrors.push((mirror_base(name, section)?, section.clone()));
+    for mirror in known {
+        if mirror.base.index().is_some() {
+            mirrors.push((mirror.base, mirror.section));
+        }
     }
     Ok(CommandContext {
         listen: config.first_address(),
@@ -112,7 +121,7 @@ pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
         gitlab: config.gitlab.clone(),
         mirrors,
         private: private_names(config)?,
-        sources: sources(config)?,
+        sources,
         bases: bases(config)?,
         index: config.index.clone(),
         metadata: config.metadata,

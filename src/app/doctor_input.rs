@@ -10,6 +10,7 @@ use http::HeaderValue;
 use super::command_context::{CommandContext, command_context};
 use super::error::StartError;
 use super::file_check::check_files;
+use super::mirrors::{known_mirrors, learned_facts, public_index_in_words};
 use super::settings::{bases, certificate_validity, service_credential};
 use super::upstreams::{Transports, transports, upstreams};
 use crate::access::Credential;
@@ -24,6 +25,8 @@ pub struct DoctorInput {
     pub upstream: Arc<Upstream>,
     /// None offline.
     pub transports: Option<Transports>,
+    /// Where GitLab's redirects lead, in words, if they are followed.
+    pub followed: Option<String>,
     /// In whose name GitLab is asked.
     pub credential: Credential,
     /// For each step.
@@ -48,7 +51,8 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
     check_files(config)?;
     let hurried = hurried(config);
     let via = HeaderValue::from_static("1.1 larder-doctor");
-    let upstream = upstreams(&hurried, &bases(&hurried)?, &via, false)?;
+    let known = known_mirrors(&hurried, &learned_facts(&hurried))?;
+    let upstream = upstreams(&hurried, &bases(&hurried)?, &via, false, &known)?;
     let credential = if credential.is_anonymous() {
         service_credential(config)?.unwrap_or_default()
     } else {
@@ -58,10 +62,11 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
         transports: if config.offline {
             None
         } else {
-            Some(transports(config)?)
+            Some(transports(config, &known)?)
         },
         context: command_context(config)?,
         upstream: Arc::new(upstream),
+        followed: public_index_in_words(config)?,
         credential,
         limit: STEP_TIMEOUT,
         cache_size: config.cache_size.0,

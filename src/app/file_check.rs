@@ -7,11 +7,12 @@ use std::fs;
 use url::Url;
 
 use super::error::StartError;
+use super::mirrors::mirror_base;
 use super::settings::{bases, certificate_validity, offline_keys, service_credential};
 use super::token_file::token;
-use super::upstreams::{gitlab_url, mirror_base, transport};
+use super::upstreams::{gitlab_url, transport};
 use crate::app::config::Config;
-use crate::upstream::{ProxyEnvironment, TransportConfig};
+use crate::upstream::{MirrorConfig, ProxyEnvironment, TransportConfig};
 
 /// Opens the files that the configuration names.
 ///
@@ -34,7 +35,7 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
         for (name, section) in &config.mirrors {
             let title = format!("mirrors.{name}");
             note(token(&title, &section.token_file).map(drop));
-            let url = mirror_base(name, section).map(|base| base.index().clone());
+            let url = mirror_url(name, section);
             let transport = section.transport();
             note(check_transport(&title, &transport, url, &environment));
         }
@@ -46,6 +47,12 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::Setting(faults.join("\n")))
+}
+
+fn mirror_url(name: &str, section: &MirrorConfig) -> Result<Url, StartError> {
+    let base = mirror_base(name, section)?;
+    let missing = || StartError::Setting(format!("mirrors.{name}.url: it is not set"));
+    base.index().cloned().ok_or_else(missing)
 }
 
 fn check_transport(

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::StartError;
+use super::mirrors::KnownMirror;
 use super::token_file::token;
-use super::upstreams::mirror_base;
 use crate::access::{Credential, OfflineKeys};
 use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
@@ -110,13 +110,14 @@ fn with_file<T, E: Display>(
 }
 
 /// What the index has to know of GitLab and of each mirror.
-pub fn sources(config: &Config) -> Result<PageSources, StartError> {
+pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
-    for (name, section) in &config.mirrors {
+    for mirror in known {
         mirrors.push(MirrorPages {
-            base: mirror_base(name, section)?,
-            ttl: section.ttl.0,
-            min_age: section.min_age.0,
+            base: mirror.base.clone(),
+            ttl: mirror.section.ttl.0,
+            min_age: mirror.section.min_age.0,
+            is_public_index: mirror.is_public_index,
         });
     }
     let private = private_names(config)?;

@@ -3,17 +3,19 @@
 //! Must not know what they are asked.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use url::Url;
 
 use super::error::StartError;
+use super::mirrors::{KnownMirror, forward_origins};
 use super::token_file::{read_token, token};
 use crate::access::Credential;
 use crate::app::config::Config;
-use crate::registry::{Bases, MirrorBase, Scope};
+use crate::registry::Bases;
 use crate::upstream::{
-    Mirror, MirrorConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
+    AllowedOrigins, IndexTrial, Mirror, ProxyEnvironment, Transport, TransportConfig, Upstream,
 };
 use crate::values::secret::Secret;
 
@@ -23,23 +25,28 @@ pub fn upstreams(
     bases: &Bases,
     via: &HeaderValue,
     service_token: bool,
+    known: &[KnownMirror],
 ) -> Result<Upstream, StartError> {
     let mut mirrors = Vec::new();
     let gitlab = if config.offline {
         let environment = ProxyEnvironment::of_process();
         transport("gitlab", &TransportConfig::UNUSED, &environment)?
     } else {
-        let opened = transports(config)?;
-        for ((name, section), transport) in config.mirrors.iter().zip(&opened.mirrors) {
-            let base = mirror_base(name, section)?;
-            announce(&format!("mirrors.{name}"), transport, base.index());
-            mirrors.push(mirror(name, section, transport, via)?);
+        let opened = transports(config, known)?;
+        for (known, transport) in known.iter().zip(&opened.mirrors) {
+            if known.is_public_index {
+                continue;
+            }
+            if let Some(index) = known.base.index() {
+                announce(&format!("mirrors.{}", known.base), transport, index);
+            }
+            mirrors.push(mirror(known, transport, via)?);
         }
         announce("gitlab", &opened.gitlab, &gitlab_url(bases)?);
         opened.gitlab
     };
-    let stores =
-        StoreOrigins::parse(&config.gitlab.object_storage_origins).map_err(StartError::Setting)?;
+    let stores = AllowedOrigins::parse(&config.gitlab.object_storage_origins)
+        .map_err(StartError::Setting)?;
     let upstream = Upstream::new(
         &config.gitlab,
         &gitlab,
@@ -49,24 +56,43 @@ pub fn upstreams(
         service_token,
     )
     .map_err(|why| StartError::Setting(format!("gitlab: {why}")))?;
-    Ok(upstream.offline(config.offline).with_mirrors(mirrors))
+    let upstream = upstream.offline(config.offline).with_mirrors(mirrors);
+    for known in known {
+        if known.is_public_index {
+            let trial = IndexTrial {
+                scope: known.base.scope().clone(),
+                config: known.section.clone(),
+                transport: gitlab,
+                origins: Arc::new(forward_origins(config)?),
+                via: via.clone(),
+            };
+            let followed = upstream.with_public_index(known.base.clone(), trial);
+            return followed.map_err(|why| StartError::Setting(format!("gitlab: {why}")));
+        }
+    }
+    Ok(upstream)
 }
 
 /// How each peer is reached.
 pub struct Transports {
     pub gitlab: Transport,
-    /// In the order of the configuration.
+    /// In the order of the mirrors that are known.
     pub mirrors: Vec<Transport>,
 }
 
-pub fn transports(config: &Config) -> Result<Transports, StartError> {
+pub fn transports(config: &Config, known: &[KnownMirror]) -> Result<Transports, StartError> {
     let environment = ProxyEnvironment::of_process();
-    let mut mirrors = Vec::new();
-    for (name, section) in &config.mirrors {
-        let title = format!("mirrors.{name}");
-        mirrors.push(transport(&title, &section.transport(), &environment)?);
-    }
     let gitlab = transport("gitlab", &config.gitlab.transport(), &environment)?;
+    let mut mirrors = Vec::new();
+    for mirror in known {
+        if mirror.is_public_index {
+            mirrors.push(gitlab.clone());
+            continue;
+        }
+        let title = format!("mirrors.{}", mirror.base);
+        let section = mirror.section.transport();
+        mirrors.push(transport(&title, &section, &environment)?);
+    }
     Ok(Transports { gitlab, mirrors })
 }
 
@@ -102,29 +128,21 @@ pub fn gitlab_url(bases: &Bases) -> Result<Url, StartError> {
 }
 
 fn mirror(
-    name: &str,
-    section: &MirrorConfig,
+    known: &KnownMirror,
     transport: &Transport,
     via: &HeaderValue,
 ) -> Result<Mirror, StartError> {
+    let section = &known.section;
+    let title = format!("mirrors.{}", known.base);
     let username = match section.username.as_str() {
         "" => None,
         username => Some(username),
     };
-    let credential = match token(&format!("mirrors.{name}"), &section.token_file)? {
+    let credential = match token(&title, &section.token_file)? {
         Some(token) => Credential::mirror(username, &token),
         None => Credential::default(),
     };
-    let scope = mirror_scope(name)?;
-    Mirror::new(scope, section, transport, credential, via.clone())
-        .map_err(|why| StartError::Setting(format!("mirrors.{name}.{why}")))
-}
-
-pub fn mirror_scope(name: &str) -> Result<Scope, StartError> {
-    Scope::mirror(name).ok_or_else(|| StartError::Setting(format!("mirrors.{name}: no such name")))
-}
-
-pub fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, StartError> {
-    MirrorBase::parse(mirror_scope(name)?, &section.url, &section.file_urls)
-        .map_err(|(url, why)| StartError::Setting(format!("mirrors.{name}: \"{url}\": {why}")))
+    let base = known.base.clone();
+    Mirror::new(base, section, transport, credential, via.clone())
+        .map_err(|why| StartError::Setting(format!("{title}.{why}")))
 }

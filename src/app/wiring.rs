@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::StartError;
+use super::mirrors::{KnownMirror, known_mirrors};
 use super::settings::{
     bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings,
 };
@@ -40,6 +41,7 @@ impl Entrances<'_> {
 struct Parts<'a> {
     shared: &'a Shared,
     config: &'a Config,
+    mirrors: Vec<KnownMirror>,
     upstream: Arc<Upstream>,
     access: Arc<Access>,
 }
@@ -86,7 +88,9 @@ impl<'a> Parts<'a> {
         // Offline GitLab is not asked, and the operator's files judge each caller by its own
         // credential.
         let service = service_credential(config)?;
-        let upstream = upstreams(config, &bases(config)?, &shared.via, service.is_some())?;
+        let mirrors = known_mirrors(config, &shared.store.learned.facts())?;
+        let has_service = service.is_some();
+        let upstream = upstreams(config, &bases(config)?, &shared.via, has_service, &mirrors)?;
         let access = if config.offline {
             Access::offline(&config.auth, offline_keys(config)?)
         } else {
@@ -95,6 +99,7 @@ impl<'a> Parts<'a> {
         Ok(Self {
             shared,
             config,
+            mirrors,
             upstream: Arc::new(upstream.counting(&shared.peer_counts)),
             access: Arc::new(access.counting(Arc::clone(&shared.grant_counts))),
         })
@@ -108,6 +113,7 @@ impl<'a> Parts<'a> {
             access: Arc::clone(&self.access),
             page_store: store.pages.clone(),
             metadata_index: Arc::clone(&store.metadata_index),
+            learned: Arc::clone(&store.learned),
             prefetch: if config.offline {
                 0
             } else {
@@ -118,7 +124,7 @@ impl<'a> Parts<'a> {
         };
         Ok(Pages::new(
             config.index.clone(),
-            sources(config)?,
+            sources(config, &self.mirrors)?,
             dependencies,
         ))
     }

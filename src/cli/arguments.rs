@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use clap::{Args, Parser, Subcommand};
 
 use super::auth::AuthCommand;
+use super::check_config::CheckConfigArguments;
 use super::completions::CompletionsArguments;
 use super::config::ConfigCommand;
 use super::doctor::DoctorArguments;
@@ -27,7 +28,7 @@ use super::rewrite_lock::RewriteLockArguments;
 use super::stats::StatsArguments;
 use super::verify::VerifyArguments;
 use super::warm::WarmArguments;
-use crate::app::config::{GitLabOverrides, Overrides};
+use crate::app::config::{GitLabOverrides, MirrorOverrides, Overrides};
 use crate::values::version::version;
 
 /// A read-through caching proxy in front of a GitLab PyPI registry: streamed, verified, with each
@@ -62,7 +63,7 @@ pub enum Command {
     /// Run the daemon.
     Serve(ServeArguments),
     /// Check the configuration and the files it names, and say what is wrong with them.
-    CheckConfig,
+    CheckConfig(CheckConfigArguments),
     /// Explain how an address is answered, and from what.
     Explain(ExplainArguments),
     /// Download what lock files or requirements name into the cache.
@@ -114,9 +115,20 @@ pub struct ServeArguments {
     /// URL of the GitLab to cache.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
+    /// Another index to cache, served under /NAME/simple/; may be repeated.
+    #[arg(long, value_name = "NAME=URL", value_parser = mirror)]
+    pub mirror: Vec<(String, String)>,
     /// Serve only what is stored, and open no connection to an upstream.
     #[arg(long)]
     pub offline: bool,
+}
+
+/// A mirror's name and the URL of its list of projects.
+fn mirror(text: &str) -> Result<(String, String), String> {
+    let split = text.split_once('=');
+    let (name, url) =
+        split.ok_or("NAME=URL is wanted, such as pypi=https://index.example/simple/")?;
+    Ok((name.to_owned(), url.to_owned()))
 }
 
 impl Cli {
@@ -129,6 +141,12 @@ impl Cli {
             Command::Serve(serve) => {
                 overrides.listen.clone_from(&serve.listen);
                 overrides.offline = serve.offline.then_some(true);
+                for (name, url) in &serve.mirror {
+                    let url = url.clone();
+                    overrides
+                        .mirrors
+                        .insert(name.clone(), MirrorOverrides { url });
+                }
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
             }
             Command::Explain(explain) => {

@@ -2,6 +2,10 @@
 //!
 //! Must not know how either is read.
 
+use clap::Args;
+use url::Url;
+
+use super::doctor;
 use super::output::{print, remark};
 use super::socket_units::contradictions;
 use super::{CommandError, CommandResult, Invocation};
@@ -10,7 +14,16 @@ use crate::app::config::Config;
 use crate::values::clock;
 use crate::values::validity::Judgement;
 
-pub fn run(invocation: &Invocation) -> CommandResult {
+#[derive(Debug, Args)]
+pub struct CheckConfigArguments {
+    /// Ask each upstream for a page as well, and say which hosts its files are on.
+    #[arg(long)]
+    online: bool,
+}
+
+/// # Errors
+/// Every fault of the configuration and of the files it names.
+pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
     app::check_files(&config).map_err(CommandError::config)?;
     remark_on_the_environment();
@@ -18,13 +31,34 @@ pub fn run(invocation: &Invocation) -> CommandResult {
         let found = contradiction.found;
         remark(&format!("warning: {found}: {}", contradiction.advice));
     }
+    remark_on_mirrors(&config);
     judge_certificate(&config)?;
     let source = match &invocation.file {
         Some(file) => file.display().to_string(),
         None => "no file was given (--config): the defaults".to_owned(),
     };
     print(&format!("the configuration is good: {source}\n"))?;
+    if arguments.online {
+        return doctor::check_upstreams(&config);
+    }
     Ok(0)
+}
+
+/// Says of which mirror the URL is no list of projects, by its look: most indexes have theirs in a
+/// folder of this name, and some do not.
+fn remark_on_mirrors(config: &Config) {
+    for (name, mirror) in &config.mirrors {
+        let Ok(url) = Url::parse(&mirror.url) else {
+            continue;
+        };
+        let folder = url.path().trim_end_matches('/').rsplit('/').next();
+        if !matches!(folder, Some("simple" | "+simple")) {
+            remark(&format!(
+                "warning: mirrors.{name}.url: it does not end in /simple/, where most indexes have \
+                 their list of projects; `larder check-config --online` asks it"
+            ));
+        }
+    }
 }
 
 /// Says which variables of the environment mean nothing to larder.

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::check_config::remark_on_the_environment;
 use super::output::{print, print_event};
 use super::{CommandError, CommandResult, Invocation};
+use crate::app;
 use crate::app::config::Config;
 
 /// Every key with its default and what it means.
@@ -54,7 +55,13 @@ pub fn run(command: &ConfigCommand, invocation: &Invocation) -> CommandResult {
 
 fn show(arguments: &ConfigShowArguments, invocation: &Invocation) -> Result<(), CommandError> {
     let values = Config::effective(invocation.file.as_deref(), &invocation.overrides);
-    let values = values.map_err(CommandError::config)?;
+    let mut values = values.map_err(CommandError::config)?;
+    let followed = app::public_index_in_words(&invocation.config()?)?;
+    for value in &mut values {
+        if value.key == "gitlab.forward" {
+            value.means.clone_from(&followed);
+        }
+    }
     remark_on_the_environment();
     for value in &values {
         if arguments.changed && !value.is_changed {

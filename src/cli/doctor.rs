@@ -13,6 +13,7 @@ mod finding;
 mod folder;
 mod judgement;
 mod machine;
+mod page_links;
 mod peers;
 mod secret_segment;
 
@@ -28,9 +29,12 @@ use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
 use super::output::{print, print_event};
 use super::socket_units;
+use crate::access::Credential;
+use crate::app::config::Config;
 use crate::app::{self, DoctorInput, Transports};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
+use crate::upstream::PUBLIC_INDEX;
 use crate::values::clock;
 use finding::{Finding, Verdict};
 
@@ -99,6 +103,23 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
     findings.conclude()
 }
 
+/// Asks the upstreams of a configuration alone, for a page each, and prints what was found.
+///
+/// # Errors
+/// What is wrong with the configuration, or that standard output does not take the findings.
+pub fn check_upstreams(config: &Config) -> CommandResult {
+    let input = app::doctor_input(config, Credential::anonymous())?;
+    let mut findings = Findings {
+        json: false,
+        worst: Verdict::Ok,
+    };
+    runtime()?.block_on(async {
+        let upstreams = start_upstreams(&input, None);
+        print_upstreams(upstreams, &mut findings).await
+    })?;
+    findings.conclude()
+}
+
 /// What was found so far.
 struct Findings {
     json: bool,
@@ -125,6 +146,23 @@ impl Findings {
     }
 }
 
+/// In the order of the configuration, however they came.
+async fn print_upstreams(
+    mut upstreams: JoinSet<(usize, (String, Vec<Finding>))>,
+    findings: &mut Findings,
+) -> Result<(), CommandError> {
+    let mut examined = BTreeMap::new();
+    while let Some(done) = upstreams.join_next().await {
+        examined.extend(done);
+    }
+    for (section, found) in examined.into_values() {
+        for finding in found {
+            findings.print(finding.of(&section))?;
+        }
+    }
+    Ok(())
+}
+
 async fn examine(
     input: &DoctorInput,
     project: Option<Scope>,
@@ -132,7 +170,7 @@ async fn examine(
 ) -> Result<(), CommandError> {
     let readable = "it can be read, and so can the files it names";
     findings.print(Finding::ok("configuration", readable))?;
-    let mut upstreams = start_upstreams(input, project);
+    let upstreams = start_upstreams(input, project);
     for finding in folder(input).await {
         findings.print(finding)?;
     }
@@ -149,17 +187,11 @@ async fn examine(
     if input.context.offline {
         findings.print(Finding::ok("upstreams", "offline: no upstream is asked"))?;
     }
-    // In the order of the configuration, however they came.
-    let mut examined = BTreeMap::new();
-    while let Some(done) = upstreams.join_next().await {
-        examined.extend(done);
+    if let Some(followed) = &input.followed {
+        let found = format!("GitLab's redirects are followed: {followed}");
+        findings.print(Finding::ok("public index", found))?;
     }
-    for (section, found) in examined.into_values() {
-        for finding in found {
-            findings.print(finding.of(&section))?;
-        }
-    }
-    Ok(())
+    print_upstreams(upstreams, findings).await
 }
 
 /// All upstreams at once, because each may have to be waited for; each by its place and its section
@@ -185,7 +217,10 @@ fn start_upstreams(
     };
     examining.spawn(async move { (0, ("gitlab".to_owned(), gitlab.examine().await)) });
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
-        let section = format!("mirrors.{}", base.scope());
+        let section = match base.scope().to_string().as_str() {
+            PUBLIC_INDEX => "public index".to_owned(),
+            name => format!("mirrors.{name}"),
+        };
         let mirror = peers::MirrorCheck {
             prober: prober.clone(),
             base: base.clone(),

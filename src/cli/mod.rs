@@ -48,7 +48,7 @@ pub fn run(cli: &Cli) -> CommandResult {
     let invocation = &cli.invocation();
     match &cli.command {
         Command::Serve(_) => serve::run(invocation),
-        Command::CheckConfig => check_config::run(invocation),
+        Command::CheckConfig(arguments) => check_config::run(arguments, invocation),
         Command::Explain(arguments) => explain::run(arguments, invocation),
         Command::Warm(arguments) => warm::run(arguments, invocation),
         Command::RewriteLock(arguments) => rewrite_lock::run(arguments, invocation),

@@ -35,7 +35,7 @@ impl Pages {
         let addresses: Arc<Mutex<HashSet<String>>> = Arc::default();
         let seen = Arc::clone(&addresses);
         let address = move |entry: &Entry<'_>| {
-            let address = links.as_ref()?.file_address(&page, entry.url)?;
+            let address = links.as_ref()?.file_address(&page, entry)?;
             seen.lock().insert(address.clone());
             Some(address)
         };

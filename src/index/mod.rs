@@ -17,24 +17,25 @@ mod changes;
 mod config;
 mod error;
 mod fetch;
+mod follow;
 mod listing;
 mod locate;
 mod lookup;
 mod offline;
+mod recent;
 mod refresh;
 mod request;
 mod rewrite;
 mod serve;
 mod sources;
-mod stale;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::Authorization;
-use crate::registry::{PageRef, Scope};
+use crate::registry::{PageRef, Route, Scope};
 use crate::simple::ProjectName;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Forward, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
 
@@ -47,18 +48,23 @@ pub use error::PageError;
 pub use fetch::PageDependencies;
 pub use fetch::body::PageStream;
 use fetch::{Fetched, Fetcher};
+pub use follow::PublicIndex;
+use follow::{Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
+pub use recent::GivenPages;
+use recent::RecentPages;
 pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
-pub use stale::StalePages;
-use stale::StaleServed;
 
 pub struct Pages {
     fetcher: Arc<Fetcher>,
     forwards: Forwards,
-    stale: StaleServed,
+    following: Following,
+    stale: RecentPages,
+    /// With links that lead past larder.
+    past: RecentPages,
     /// Offline, in place of every upstream.
     offline: Option<Arc<OfflinePages>>,
 }
@@ -71,16 +77,18 @@ impl Pages {
     ) -> Arc<Self> {
         let forwards = Forwards::new(config.ttl.0.min(dependencies.access.cache_ttl()));
         let holdings = dependencies.held.clone();
-        let forward = dependencies.upstream.forward();
         let fetcher = Fetcher::new(config, sources, dependencies);
         let offline = holdings.map(|holdings| {
             let memory = fetcher.config.memory.0;
+            let forward = offline_forward(&fetcher);
             OfflinePages::new(Arc::clone(&fetcher), holdings, forward, memory)
         });
         Arc::new(Self {
             fetcher,
             forwards,
-            stale: StaleServed::default(),
+            following: Following::default(),
+            stale: RecentPages::default(),
+            past: RecentPages::default(),
             offline,
         })
     }
@@ -103,9 +111,25 @@ impl Pages {
     }
 
     /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no
-    /// address. Offline there is what there is, under the name it was fetched by.
+    /// address, nor is an index that was not learned yet. Offline there is what there is, under the name it was fetched by.
     pub fn serves(&self, scope: &Scope) -> bool {
-        self.offline.is_some() || self.fetcher.sources.links(scope).is_some()
+        self.offline.is_some() || self.fetcher.sources.serves(scope)
+    }
+
+    /// Whether this is an address at all. The pages of the index that GitLab points to are given in
+    /// GitLab's place alone, to callers whom GitLab sent there: they have no address of their own.
+    pub fn has_address(&self, route: &Route) -> bool {
+        let Some(scope) = route.scope() else {
+            return true;
+        };
+        let is_page = matches!(route, Route::Page(_) | Route::ProjectPage(_));
+        let in_place_only = is_page && self.fetcher.sources.is_public_index(scope);
+        self.serves(scope) && !in_place_only
+    }
+
+    /// What is known of the index that GitLab points to; none if it is not followed.
+    pub fn public_index(&self) -> Option<PublicIndex> {
+        self.following.public_index(&self.fetcher)
     }
 
     /// Returns when every page that was answered with is on the disk, before the process stops.
@@ -119,8 +143,22 @@ impl Pages {
     }
 
     /// The pages that were lately given although upstream failed, by upstream.
-    pub fn stale(&self, now: Instant) -> Vec<StalePages> {
+    pub fn stale(&self, now: Instant) -> Vec<GivenPages> {
         self.stale.report(now)
+    }
+
+    /// The pages that were lately given with links that lead past larder, or in whose place a
+    /// redirect went out that larder was to follow, by upstream.
+    pub fn past(&self, now: Instant) -> Vec<GivenPages> {
+        self.past.report(now)
+    }
+
+    fn note_past(&self, page: &PageRef, reply: &PageReply, now: Instant) {
+        if let PageReply::Page { page: given, .. } = reply
+            && given.has_links_past()
+        {
+            self.past.note(page, None, now);
+        }
     }
 
     /// Whether this name is never a mirror's business.
@@ -207,10 +245,17 @@ impl Pages {
                 mirror
             }
             None => match self.own(request, now).await {
-                Ok(reply) => return Ok(reply),
-                Err(Fetched::Forward { answer, mirror }) => {
+                Ok(reply) => {
+                    self.note_past(&request.page, &reply, now);
+                    return Ok(reply);
+                }
+                Err(Fetched::Forward { answer, to }) => {
                     self.refuse_private(name)?;
-                    let Some(mirror) = mirror else {
+                    let target = self.following.target(&self.fetcher, to, name);
+                    let Some(mirror) = target.await else {
+                        if *self.fetcher.dependencies.upstream.forward() == Forward::Follow {
+                            self.past.note(&request.page, None, now);
+                        }
                         return Ok(PageReply::PassThrough(answer));
                     };
                     self.forwards.remember(request, mirror.clone(), now);
@@ -236,6 +281,8 @@ impl Pages {
             caller: request.caller.anonymously(),
             ..request.clone()
         };
-        Ok(self.own(&anonymous, now).await?)
+        let reply = self.own(&anonymous, now).await?;
+        self.note_past(&request.page, &reply, now);
+        Ok(reply)
     }
 }

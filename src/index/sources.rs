@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_portable};
 use crate::simple::Format;
@@ -18,9 +20,12 @@ pub struct MirrorPages {
     pub ttl: Duration,
     /// Files younger than this are left out and refused.
     pub min_age: Duration,
+    /// Whether it is the index that GitLab points to, which no operator named.
+    pub is_public_index: bool,
 }
 
 pub(super) struct MirrorSource {
+    pub base: MirrorBase,
     pub ttl: Duration,
     pub min_age: Duration,
     links: LinkPolicy,
@@ -31,6 +36,7 @@ pub struct PageSources {
     /// Of pages whose links are larder's own.
     portable: LinkPolicy,
     mirrors: HashMap<Scope, MirrorSource>,
+    public_index: Option<MirrorBase>,
     private: Arc<PrivateNames>,
 }
 
@@ -46,29 +52,63 @@ impl PageSources {
         let policy = |rules| LinkPolicy::new(rules, Arc::clone(&private), path_prefix);
         let mut known = HashMap::new();
         let mut all = Vec::new();
-        for MirrorPages { base, ttl, min_age } in mirrors {
-            let scope = base.scope().clone();
+        let mut public_index = None;
+        for mirror in mirrors {
+            let base = mirror.base;
             let rules = MirrorRules {
-                base: Arc::new(base),
-                min_age,
+                base: Arc::new(base.clone()),
+                min_age: mirror.min_age,
+                needs_digest: mirror.is_public_index,
             };
-            all.push(rules.clone());
-            let links = policy(LinkRules::Mirror(rules));
-            known.insert(
-                scope,
-                MirrorSource {
-                    ttl,
-                    min_age,
-                    links,
-                },
-            );
+            if mirror.is_public_index {
+                public_index = Some(base.clone());
+            } else {
+                all.push(rules.clone());
+            }
+            let source = MirrorSource {
+                ttl: mirror.ttl,
+                min_age: mirror.min_age,
+                links: policy(LinkRules::Mirror(rules)),
+                base,
+            };
+            known.insert(source.base.scope().clone(), source);
         }
         let mirrors: Arc<[MirrorRules]> = all.into();
         Self {
             portable: policy(LinkRules::Portable(Arc::clone(&mirrors))),
             gitlab: policy(LinkRules::GitLab { bases, mirrors }),
             mirrors: known,
+            public_index,
             private,
+        }
+    }
+
+    /// The index that GitLab points to, learned or not; none if it is not followed.
+    pub(super) fn public_index(&self) -> Option<&MirrorBase> {
+        self.public_index.as_ref()
+    }
+
+    /// The mirror whose index is at this URL: one that an operator named before the one that was
+    /// learned, because rules go with it.
+    pub(super) fn mirror_at(&self, index: &Url) -> Option<&Scope> {
+        let mut found = None;
+        for (scope, mirror) in &self.mirrors {
+            if mirror.base.index() != Some(index) {
+                continue;
+            }
+            let is_learned = self.is_public_index(scope);
+            if !is_learned {
+                return Some(scope);
+            }
+            found = Some(scope);
+        }
+        found
+    }
+
+    pub(super) fn is_public_index(&self, scope: &Scope) -> bool {
+        match &self.public_index {
+            Some(base) => base.scope() == scope,
+            None => false,
         }
     }
 
@@ -88,6 +128,13 @@ impl PageSources {
         }
     }
 
+    pub(super) fn serves(&self, scope: &Scope) -> bool {
+        match self.mirror(scope) {
+            Some(mirror) => mirror.base.index().is_some(),
+            None => !scope.is_mirror(),
+        }
+    }
+
     pub(super) fn links(&self, scope: &Scope) -> Option<&LinkPolicy> {
         if scope.is_mirror() {
             self.mirror(scope).map(|mirror| &mirror.links)
@@ -97,13 +144,18 @@ impl PageSources {
     }
 
     /// The same for a stored page that came from `url`. One that was carried here needs nothing to
-    /// be configured.
+    /// be configured. Of the public index none counts that is not of the one that was learned.
     pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<LinkPolicy> {
         if is_portable(url) {
-            Some(self.portable.clone())
-        } else {
-            self.links(scope).cloned()
+            return Some(self.portable.clone());
         }
+        if self.is_public_index(scope) {
+            let index = self.public_index.as_ref()?.index()?;
+            if !url.starts_with(index.as_str()) {
+                return None;
+            }
+        }
+        self.links(scope).cloned()
     }
 
     /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload

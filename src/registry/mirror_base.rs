@@ -17,14 +17,17 @@
 //!
 //! Where the configuration does not say where files come from, the first prefix is the folder that
 //! holds the index, so that what stands above it (some servers want a token in the path) is in no
-//! address of ours; the origin is the second.
+//! address of ours; the origin is the second. Further ones are the hosts that its own pages name
+//! and that were taken (`file_hosts.rs`). The index itself may be yet unknown, where GitLab's
+//! redirects tell it: until then the mirror has no address at all.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use url::{Host, Url};
 
+use super::file_hosts::FileHosts;
 use super::{MirrorPath, PageRef, Route, Scope};
 use crate::simple::without_index_document;
 use crate::values::secret::Secret;
@@ -57,10 +60,20 @@ pub enum Stranger {
 /// How the folder of a list of projects is called; devpi writes it with a plus.
 const INDEX_FOLDERS: [&str; 2] = ["simple", "+simple"];
 
-/// A mirror's name, index and prefixes.
+/// A mirror's name, index and prefixes. Clones share what is learned.
 #[derive(Clone, Debug)]
 pub struct MirrorBase {
     scope: Scope,
+    /// Known from the start, but of the index that GitLab points to.
+    places: Arc<OnceLock<Places>>,
+    /// None if the configuration says where its files come from.
+    hosts: Option<Arc<FileHosts>>,
+    /// Of an index that is yet unknown: where its files may come from besides.
+    listed: Arc<[Url]>,
+}
+
+#[derive(Debug)]
+struct Places {
     index: Url,
     /// The first is the one whose files lie directly below the mirror's name. Each ends with a
     /// slash.
@@ -84,8 +97,10 @@ impl MirrorBase {
         for text in files {
             places.push(parse(text)?);
         }
+        let mut hosts = None;
         if places.is_empty() {
             places = default_places(&index);
+            hosts = Some(Arc::default());
         }
         let mut schemes = HashMap::new();
         for further in places.iter().skip(1) {
@@ -97,25 +112,83 @@ impl MirrorBase {
                 return Err((further.to_string(), MirrorBaseError::Ambiguous));
             }
         }
-        Ok(Self {
-            scope,
+        let places = Places {
             index,
             files: places,
+        };
+        Ok(Self {
+            scope,
+            places: Arc::new(places.into()),
+            hosts,
+            listed: Arc::default(),
         })
+    }
+
+    /// A mirror whose index is yet to be learned. `listed` are all the origins that its files may
+    /// come from besides its own; if there are none, its own pages tell.
+    pub fn unknown(scope: Scope, listed: Vec<Url>) -> Self {
+        let mut hosts = None;
+        if listed.is_empty() {
+            hosts = Some(Arc::default());
+        }
+        Self {
+            scope,
+            places: Arc::default(),
+            hosts,
+            listed: listed.into(),
+        }
+    }
+
+    /// Learns where the index is, once and for all: what was learned before stays.
+    pub fn learn(&self, index: &Url) {
+        self.places.get_or_init(|| {
+            let mut files = default_places(index);
+            files.extend(self.listed.iter().cloned());
+            Places {
+                index: index.clone(),
+                files,
+            }
+        });
     }
 
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// The list of projects.
-    pub fn index(&self) -> &Url {
-        &self.index
+    /// The list of projects, if it is known.
+    pub fn index(&self) -> Option<&Url> {
+        self.places.get().map(|places| &places.index)
     }
 
     /// The index's URL and those that files may come from.
-    pub fn places(&self) -> impl Iterator<Item = &Url> {
-        std::iter::once(&self.index).chain(&self.files)
+    pub fn places(&self) -> Vec<Url> {
+        let mut all = Vec::new();
+        if let Some(places) = self.places.get() {
+            all.push(places.index.clone());
+            all.extend(places.files.iter().cloned());
+        }
+        all.extend(self.taken_hosts());
+        all
+    }
+
+    /// The file hosts that its own pages may add, if they may.
+    pub fn hosts(&self) -> Option<&FileHosts> {
+        self.hosts.as_deref()
+    }
+
+    /// Whether a path is at a host that one of its pages named, and the configuration did not.
+    pub fn is_at_taken_host(&self, path: &MirrorPath) -> bool {
+        let Some((first, _)) = path.rest().split_once('/') else {
+            return false;
+        };
+        self.taken_hosts().iter().any(|host| place(host) == first)
+    }
+
+    fn taken_hosts(&self) -> Vec<Url> {
+        match &self.hosts {
+            Some(hosts) => hosts.taken(),
+            None => Vec::new(),
+        }
     }
 
     /// The URL of one of this mirror's pages, files or metadata files.
@@ -125,9 +198,9 @@ impl MirrorBase {
         }
         match route {
             Route::Page(page) => {
-                let mut url = self.index.clone();
+                let mut url = self.index()?.clone();
                 if let Some(name) = &page.name {
-                    url.set_path(&format!("{}{name}/", self.index.path()));
+                    url.set_path(&format!("{}{name}/", url.path()));
                 }
                 Some(url)
             }
@@ -172,7 +245,7 @@ impl MirrorBase {
     /// The page that a link leads to, if it is one of this mirror's index.
     pub fn recognise_page(&self, link: &Url) -> Option<PageRef> {
         let scope = self.scope.clone();
-        let name = without_index_document(below(&self.index, link)?);
+        let name = without_index_document(below(self.index()?, link)?);
         if name.is_empty() {
             return Some(PageRef::index(scope));
         }
@@ -192,10 +265,11 @@ impl MirrorBase {
 
     /// The path below the mirror's name for a URL below one of the prefixes, the longest of them.
     fn spell(&self, link: &Url) -> Option<String> {
-        let (first, further) = self.files.split_first()?;
+        let (first, further) = self.places.get()?.files.split_first()?;
+        let taken = self.taken_hosts();
         let mut shortest = below(first, link);
         let mut chosen = None;
-        for prefix in further {
+        for prefix in further.iter().chain(&taken) {
             // Of two equal prefixes the first one counts.
             if let Some(rest) = below(prefix, link)
                 && shortest.is_none_or(|known| rest.len() < known.len())
@@ -212,9 +286,10 @@ impl MirrorBase {
 
     /// The URL of a path below the mirror's name.
     fn locate(&self, rest: &str) -> Option<Url> {
-        let (first, further) = self.files.split_first()?;
+        let (first, further) = self.places.get()?.files.split_first()?;
+        let taken = self.taken_hosts();
         let (origin, path) = rest.split_once('/').unwrap_or_default();
-        for prefix in further {
+        for prefix in further.iter().chain(&taken) {
             if place(prefix) == origin {
                 return Some(with_path(prefix, &format!("/{path}")));
             }

@@ -7,6 +7,7 @@
 //! HTTP status codes, credentials, the disk, or whether an address leads anywhere.
 
 mod base;
+mod file_hosts;
 mod file_ref;
 mod filename;
 mod mirror_base;
@@ -20,6 +21,7 @@ mod scope;
 mod swap;
 
 pub use base::{Base, BaseError, Bases, LinkTarget};
+pub use file_hosts::FileHosts;
 pub use file_ref::{FileRef, ListedFile};
 pub use filename::Filename;
 pub use mirror_base::{MirrorBase, MirrorBaseError, Stranger};

@@ -137,7 +137,7 @@ impl Swap {
         if matches!(route, Route::Page(_))
             && let Some(rest) = path.strip_prefix(&format!("/{mirror}/simple"))
         {
-            let index = mirror.index().as_str().trim_end_matches('/');
+            let index = mirror.index()?.as_str().trim_end_matches('/');
             return Some((index.to_owned(), rest.to_owned()));
         }
         Some((mirror.url(&route)?.into(), String::new()))
@@ -146,7 +146,7 @@ impl Swap {
 
 /// larder's path for a URL of this mirror's, which is also given as it was written.
 fn mirror_path(mirror: &MirrorBase, written: &str, url: &Url) -> Option<String> {
-    let index = mirror.index().as_str();
+    let index = mirror.index()?.as_str();
     let index = index.strip_suffix('/').unwrap_or(index);
     if let Some(rest) = written.strip_prefix(index)
         && (rest.is_empty() || mirror.recognise_page(url).is_some())

@@ -98,10 +98,11 @@ impl Services {
     fn route(&self, parts: &mut Parts) -> Result<Route, Refusal> {
         target::settle(parts)?;
         let route = Route::parse(&parts.method, &parts.uri)?;
-        match route.scope() {
-            // A mirror that is not configured is no address.
-            Some(scope) if !self.pages.serves(scope) => Err(RouteError::Unknown.into()),
-            _ => Ok(route),
+        // A mirror that is not configured is no address.
+        if self.pages.has_address(&route) {
+            Ok(route)
+        } else {
+            Err(RouteError::Unknown.into())
         }
     }
 

@@ -11,6 +11,7 @@
 //!   staging/                                what an import has brought, until all of it is known to be right
 //!   sets/<name>                             named sets of files
 //!   awaited/<bundle>                        split bundles of which not all parts have come
+//!   learned.json                            what was learned of upstreams
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
 //! ```
 //!
@@ -104,6 +105,11 @@ impl Layout {
     /// The note about a bundle, by its id.
     pub fn awaited_bundle(&self, bundle: &str) -> PathBuf {
         self.awaited().join(bundle)
+    }
+
+    /// What was learned of upstreams.
+    pub(super) fn learned(&self) -> PathBuf {
+        self.root.join("learned.json")
     }
 
     /// Where cacache looks for this content (pinned by a test).

@@ -30,6 +30,7 @@ mod index_file;
 mod inspection;
 mod inventory;
 mod layout;
+mod learned;
 mod ledger;
 mod lookup_cache;
 mod maintenance_lock;
@@ -62,6 +63,7 @@ pub use holdings::{Holdings, Projects};
 pub use index_file::{IndexFile, IndexLine, IndexSubject};
 pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
+pub use learned::{Learned, LearnedFacts};
 pub use ledger::{Ledger, Reservation};
 pub use metadata_index::{MetadataIndex, MetadataOrigin, WheelMark};
 pub use pages::{PageMeta, PageStore};
@@ -90,6 +92,7 @@ pub struct Store {
     pub metadata_index: Arc<MetadataIndex>,
     pub sets: Sets,
     pub awaited: AwaitedBundles,
+    pub learned: Arc<Learned>,
     folder: Arc<Folder>,
     /// One import at a time.
     staging: Arc<AtomicBool>,
@@ -145,6 +148,7 @@ impl Store {
             metadata_index: Arc::new(MetadataIndex::new(Arc::clone(&folder))),
             sets: Sets::new(Arc::clone(&folder)),
             awaited: AwaitedBundles::read(Arc::clone(&folder)),
+            learned: Arc::new(Learned::new(Arc::clone(&folder))),
             folder,
             staging: Arc::default(),
             lock: Mutex::new(lock),

@@ -13,6 +13,7 @@ use super::blob;
 use super::catalog::{self, CatalogEntry};
 use super::error::StoreError;
 use super::layout::Layout;
+use super::learned::{self, LearnedFacts};
 use super::metadata_index::{self, MetadataOrigin, WheelMark};
 use super::pages::{self, PageMeta};
 use crate::registry::{FileRef, MirrorPath, Route};
@@ -62,6 +63,11 @@ impl Peek {
     pub fn taken(&self) -> Result<u64, StoreError> {
         let blobs = blob::every(&self.layout)?;
         Ok(blobs.iter().map(|blob| blob.bytes).sum())
+    }
+
+    /// What was learned of upstreams.
+    pub fn learned(&self) -> LearnedFacts {
+        learned::read(&self.layout)
     }
 
     /// The page last stored for this route in this format. Blocks.

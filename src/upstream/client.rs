@@ -9,24 +9,28 @@ use bytes::Bytes;
 use http::HeaderValue;
 use url::Url;
 
-use super::config::GitLabConfig;
+use super::config::{Forward, GitLabConfig};
 use super::connect::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::gitlab::GitLab;
+use super::index_trial::IndexTrial;
 use super::mirror::Mirror;
-use super::redirect::StoreOrigins;
+use super::redirect::AllowedOrigins;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
 use super::response::PassThrough;
 use super::upload_body::Outgoing;
 use crate::access::Credential;
 use crate::registry::{Bases, MirrorBase, Route, Scope};
+use crate::simple::ProjectName;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
 pub struct Upstream {
     gitlab: GitLab,
+    /// And the index that GitLab points to, if it is followed.
     mirrors: BTreeMap<Scope, Mirror>,
+    index_trial: Option<IndexTrial>,
     offline: bool,
 }
 
@@ -47,7 +51,7 @@ impl Upstream {
         config: &GitLabConfig,
         transport: &Transport,
         bases: Bases,
-        stores: StoreOrigins,
+        stores: AllowedOrigins,
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
@@ -55,6 +59,7 @@ impl Upstream {
         Ok(Self {
             gitlab,
             mirrors: BTreeMap::new(),
+            index_trial: None,
             offline: false,
         })
     }
@@ -67,6 +72,21 @@ impl Upstream {
             mirrors: mirrors.collect(),
             ..self
         }
+    }
+
+    /// Follows GitLab's redirects to the index that is yet to be learned as `base`.
+    ///
+    /// # Errors
+    /// A sentence about the TLS set-up.
+    pub fn with_public_index(
+        mut self,
+        base: MirrorBase,
+        trial: IndexTrial,
+    ) -> Result<Self, String> {
+        self.mirrors
+            .insert(base.scope().clone(), trial.mirror(base)?);
+        self.index_trial = Some(trial);
+        Ok(self)
     }
 
     /// Goes on counting where others of the same names left off.
@@ -90,8 +110,8 @@ impl Upstream {
         self.offline
     }
 
-    /// The mirror that answers for a package GitLab does not have.
-    pub fn forward(&self) -> Option<Scope> {
+    /// What becomes of GitLab's redirect for a package it does not have.
+    pub fn forward(&self) -> &Forward {
         self.gitlab.forward()
     }
 
@@ -123,7 +143,28 @@ impl Upstream {
     pub fn peers(&self) -> impl Iterator<Item = PeerReading> {
         let now = clock::now();
         let gitlab = self.gitlab.readings(now).into_iter();
-        gitlab.chain(self.mirrors.values().map(move |mirror| mirror.reading(now)))
+        let known = self.mirrors.values();
+        let known = known.filter(|mirror| mirror.base().index().is_some());
+        gitlab.chain(known.map(move |mirror| mirror.reading(now)))
+    }
+
+    /// Whether an index that GitLab points to gives the page of a project.
+    ///
+    /// # Errors
+    /// Why it is not to be followed.
+    pub async fn try_index(&self, index: &Url, name: &ProjectName) -> Result<(), String> {
+        match &self.index_trial {
+            Some(trial) if !self.offline => trial.run(index, name).await,
+            _ => Err(UpstreamError::Offline.to_string()),
+        }
+    }
+
+    /// Whether a file host that a mirror's page named may be asked.
+    pub async fn is_public_host(&self, mirror: &Scope, host: &Url) -> bool {
+        match self.mirrors.get(mirror) {
+            Some(mirror) if !self.offline => mirror.is_public_host(host).await,
+            _ => false,
+        }
     }
 
     /// Asks for an index or project page.

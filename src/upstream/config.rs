@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::peer::PUBLIC_INDEX;
 use super::peer_section::peer_section;
 use crate::values::quantity::{Size, Span};
 
@@ -18,7 +19,10 @@ peer_section! {
         /// Where signed file redirects may lead; empty means any https origin with a public
         /// address.
         pub object_storage_origins: Vec<String> = Vec::new(),
-        pub forward: Forward = Forward::Pass,
+        pub forward: Forward = Forward::Follow,
+        /// Where that redirect, and the files of the index it leads to, may be; empty means any
+        /// https origin with a public address.
+        pub forward_origins: Vec<String> = Vec::new(),
         /// Optional service credential; empty means each caller's own.
         pub token_file: String = String::new(),
         /// For GitLab to take the next piece of an upload, and to answer after the last one.
@@ -32,6 +36,8 @@ peer_section! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Forward {
+    /// larder fetches the page from where it leads, and gives it in place.
+    Follow,
     /// The client gets it, and may follow it.
     Pass,
     /// The client is told that there is no such package.
@@ -40,12 +46,14 @@ pub enum Forward {
     Mirror(String),
 }
 
+const FOLLOW: &str = "follow";
 const PASS: &str = "pass";
 const DENY: &str = "deny";
 
 impl From<String> for Forward {
     fn from(text: String) -> Self {
         match text.as_str() {
+            FOLLOW => Self::Follow,
             PASS => Self::Pass,
             DENY => Self::Deny,
             _ => Self::Mirror(text),
@@ -56,6 +64,7 @@ impl From<String> for Forward {
 impl From<Forward> for String {
     fn from(forward: Forward) -> Self {
         match forward {
+            Forward::Follow => FOLLOW.to_owned(),
             Forward::Pass => PASS.to_owned(),
             Forward::Deny => DENY.to_owned(),
             Forward::Mirror(name) => name,
@@ -64,8 +73,9 @@ impl From<Forward> for String {
 }
 
 impl Forward {
-    /// Whether a mirror of this name could not be told from another choice.
+    /// Whether a mirror of this name could not be told from another choice, or from the index that
+    /// GitLab points to.
     pub fn is_taken(name: &str) -> bool {
-        !matches!(Self::from(name.to_owned()), Self::Mirror(_))
+        name == PUBLIC_INDEX || !matches!(Self::from(name.to_owned()), Self::Mirror(_))
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
 use http::{Method, StatusCode};
+use url::Url;
 
 use super::breaker::{Breaker, BreakerCondition};
 use super::config::{Forward, GitLabConfig};
@@ -21,13 +22,18 @@ use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::peer::Peer;
 use super::peer_client::PeerClient;
-use super::redirect::{FileRedirect, PageRedirect, StoreOrigins, file_redirect, page_redirect};
-use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
+use super::redirect::{
+    AllowedOrigins, FileRedirect, PageRedirect, file_redirect, forwarded_index, may_follow,
+    page_redirect,
+};
+use super::request::{
+    FileAnswer, ForwardTarget, Inquiry, PageAnswer, PeerRequest, UpstreamRequest,
+};
 use super::response::{PassThrough, UpstreamResponse, unsatisfied};
 use super::throttle::{ThrottledAnswer, Throttles};
 use super::upload_body::{Outgoing, UploadBody};
 use crate::access::Credential;
-use crate::registry::{Bases, Route, Scope};
+use crate::registry::{Bases, PageRef, Route, Scope};
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
@@ -40,7 +46,7 @@ const OBJECT_STORE: &str = "object_store";
 
 pub(super) struct GitLab {
     bases: Bases,
-    stores: Arc<StoreOrigins>,
+    stores: Arc<AllowedOrigins>,
     client: PeerClient,
     store: PeerClient,
     breaker: Breaker,
@@ -48,6 +54,7 @@ pub(super) struct GitLab {
     /// To GitLab, for one upload each.
     uploads: PeerConnector,
     forward: Forward,
+    forward_origins: AllowedOrigins,
     upload_timeout: Duration,
     refusal_bytes_max: usize,
     via: HeaderValue,
@@ -60,7 +67,7 @@ impl GitLab {
         config: &GitLabConfig,
         transport: &Transport,
         bases: Bases,
-        stores: StoreOrigins,
+        stores: AllowedOrigins,
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
@@ -68,7 +75,10 @@ impl GitLab {
         let limits = config.limits();
         let connector =
             |target, http2| PeerConnector::new(transport, target, limits.client.connect, http2);
-        let to_store = ConnectTarget::Store(Arc::clone(&stores));
+        let to_store = ConnectTarget::Guarded {
+            named: Arc::clone(&stores),
+            key: "gitlab.object_storage_origins",
+        };
         Ok(Self {
             uploads: connector(ConnectTarget::Own, false)?,
             client: PeerClient::new(
@@ -83,6 +93,7 @@ impl GitLab {
             bases,
             stores,
             forward: config.forward.clone(),
+            forward_origins: AllowedOrigins::parse(&config.forward_origins)?,
             upload_timeout: config.upload_timeout.0,
             refusal_bytes_max: config.refusal_size.bytes(),
             via,
@@ -94,12 +105,8 @@ impl GitLab {
         &self.bases
     }
 
-    /// The mirror that answers in its place.
-    pub(super) fn forward(&self) -> Option<Scope> {
-        match &self.forward {
-            Forward::Mirror(name) => Scope::mirror(name),
-            Forward::Pass | Forward::Deny => None,
-        }
+    pub(super) fn forward(&self) -> &Forward {
+        &self.forward
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
@@ -138,7 +145,7 @@ impl GitLab {
             }
             status if status.is_redirection() => {
                 match page_redirect(&url, answer.location(), &self.bases) {
-                    PageRedirect::Forward => self.forwarded(answer).await,
+                    PageRedirect::Forward => self.forwarded(request.route, &url, answer).await,
                     PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
                 }
             }
@@ -146,16 +153,51 @@ impl GitLab {
         }
     }
 
-    async fn forwarded(&self, answer: UpstreamResponse) -> Result<PageAnswer, UpstreamError> {
+    async fn forwarded(
+        &self,
+        route: &Route,
+        from: &Url,
+        answer: UpstreamResponse,
+    ) -> Result<PageAnswer, UpstreamError> {
+        let to = match &self.forward {
+            Forward::Pass | Forward::Deny => ForwardTarget::None,
+            Forward::Mirror(name) => match Scope::mirror(name) {
+                Some(scope) => ForwardTarget::Mirror(scope),
+                None => ForwardTarget::None,
+            },
+            Forward::Follow => self.followed(route, from, answer.location()),
+        };
         let pass_through = match &self.forward {
-            Forward::Pass => self.pass_through(answer).await?,
+            Forward::Pass | Forward::Follow => self.pass_through(answer).await?,
             Forward::Deny | Forward::Mirror(_) => no_such_package(),
         };
-        let mirror = self.forward();
-        Ok(PageAnswer::Forward {
-            pass_through,
-            mirror,
-        })
+        Ok(PageAnswer::Forward { pass_through, to })
+    }
+
+    /// Where larder goes itself, if the redirect names the page that was asked for, at an origin
+    /// that is allowed.
+    fn followed(&self, route: &Route, from: &Url, location: &str) -> ForwardTarget {
+        let Route::Page(PageRef {
+            name: Some(name), ..
+        }) = route
+        else {
+            return ForwardTarget::None;
+        };
+        let Some(index) = forwarded_index(from, location, name) else {
+            tracing::warn!(
+                "GitLab's redirect to a public index is not the address of a project's page there: it is passed on"
+            );
+            return ForwardTarget::None;
+        };
+        if !may_follow(&index, &self.forward_origins) {
+            tracing::warn!(
+                index = %index,
+                "GitLab's redirect to a public index is passed on: larder goes to https origins with public addresses only, or \
+                 to those of gitlab.forward_origins"
+            );
+            return ForwardTarget::None;
+        }
+        ForwardTarget::Index(index)
     }
 
     pub(super) async fn file(

@@ -2,8 +2,8 @@
 //!
 //! Owns the reading of its answers. No caller's credential ever goes to it, whatever an
 //! [`UpstreamRequest`] carries; its own, and larder's client certificate, go to the origin of its
-//! index, and nowhere else. Redirects are followed to origins that the operator named. What it
-//! refuses goes on in neutral words, because its own would speak of another address, and without a
+//! index, and nowhere else. Redirects are followed to origins that the operator named. Any other
+//! origin, which only its pages named, is asked at public addresses alone. What it refuses goes on in neutral words, because its own would speak of another address, and without a
 //! challenge, because a client's credential would not go there; that it refuses a credential of
 //! larder's is for the operator, not for the client. Must not know pages, or what is done with a
 //! file.
@@ -14,10 +14,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
+use parking_lot::Mutex;
 use url::{Origin, Url};
 
 use super::body::BodyError;
-use super::breaker::{Breaker, BreakerCondition};
+use super::breaker::{Breaker, BreakerCondition, BreakerLimits};
 use super::connect::Transport;
 use super::connect::{ConnectTarget, PeerConnector};
 use super::counts::{PeerCounts, PeerReading};
@@ -25,12 +26,12 @@ use super::error::UpstreamError;
 use super::mirror_config::MirrorConfig;
 use super::peer::Peer;
 use super::peer_client::PeerClient;
-use super::redirect::{MirrorRedirect, StoreOrigins, mirror_redirect};
+use super::redirect::{AllowedOrigins, MirrorRedirect, may_be_public, mirror_redirect};
 use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
 use super::response::{PassThrough, UpstreamResponse, throttling, unsatisfied};
 use super::throttle::Throttles;
 use crate::access::Credential;
-use crate::registry::{MirrorBase, Scope};
+use crate::registry::{MirrorBase, MirrorPath, Route};
 use crate::values::clock;
 
 /// Redirects followed for one page or file.
@@ -45,11 +46,15 @@ pub struct Mirror {
     client: PeerClient,
     /// To every other origin.
     elsewhere: PeerClient,
+    /// The same way, to find out where it leads.
+    connector: PeerConnector,
     credential: Credential,
     /// Whether the origin of its index is shown anything that says who larder is.
     shows_itself: bool,
-    /// One for each origin: a file server that fails says nothing of the index.
-    breakers: Vec<(Origin, Breaker)>,
+    redirects: AllowedOrigins,
+    /// One for each origin that was asked: a file server that fails says nothing of the index.
+    breakers: Mutex<Vec<(Origin, Arc<Breaker>)>>,
+    breaker_limits: BreakerLimits,
     throttles: Throttles,
     via: HeaderValue,
 }
@@ -60,41 +65,85 @@ impl Mirror {
     /// # Errors
     /// A sentence that begins with the key that is to blame.
     pub fn new(
-        scope: Scope,
+        base: MirrorBase,
         config: &MirrorConfig,
         transport: &Transport,
         credential: Credential,
         via: HeaderValue,
     ) -> Result<Self, String> {
-        let peer = Peer::Mirror(scope.clone());
-        let redirects = StoreOrigins::parse(&config.redirects)
+        let redirects = AllowedOrigins::parse(&config.redirects)
             .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
-        let base = MirrorBase::parse(scope, &config.url, &config.file_urls)
-            .map_err(|(text, why)| format!("url, files: \"{text}\": {why}"))?;
-        let limits = config.limits();
-        let mut breakers: Vec<(Origin, Breaker)> = Vec::new();
-        for origin in base.places().map(Url::origin).chain(redirects.origins()) {
-            if !breakers.iter().any(|(known, _)| *known == origin) {
-                breakers.push((origin, Breaker::new(limits.breaker)));
-            }
-        }
-        let client = |target| {
-            let connector = PeerConnector::new(transport, target, limits.client.connect, true);
-            connector.map(|connector| PeerClient::new(peer.clone(), connector, limits.client))
+        let mut named = base.places();
+        named.extend_from_slice(redirects.urls());
+        let elsewhere = ConnectTarget::Guarded {
+            named: Arc::new(AllowedOrigins::of(named)),
+            key: "the mirror's file_urls",
         };
         let shows_itself = !credential.is_anonymous() || transport.has_identity();
-        let own = client(ConnectTarget::Own)?.with_own_credential(shows_itself);
-        let elsewhere = client(ConnectTarget::Named)?;
-        Ok(Self {
+        let mirror = Self::build(
             base,
-            client: own,
-            elsewhere,
+            config,
+            transport,
+            [ConnectTarget::Own, elsewhere],
+            via,
+        )?;
+        Ok(Self {
+            client: mirror.client.with_own_credential(shows_itself),
             credential,
             shows_itself,
-            breakers,
+            redirects,
+            ..mirror
+        })
+    }
+
+    /// The index that GitLab points to, which no operator named: everything of it is asked at
+    /// `origins`, or at public addresses alone, and without a credential.
+    pub(super) fn public_index(
+        base: MirrorBase,
+        config: &MirrorConfig,
+        transport: &Transport,
+        origins: Arc<AllowedOrigins>,
+        via: HeaderValue,
+    ) -> Result<Self, String> {
+        let guarded = ConnectTarget::Guarded {
+            named: origins,
+            key: "gitlab.forward_origins",
+        };
+        Self::build(base, config, transport, [guarded.clone(), guarded], via)
+    }
+
+    /// Without a credential. `targets` are the origin of its index, and every other one.
+    fn build(
+        base: MirrorBase,
+        config: &MirrorConfig,
+        transport: &Transport,
+        targets: [ConnectTarget; 2],
+        via: HeaderValue,
+    ) -> Result<Self, String> {
+        let peer = Peer::Mirror(base.scope().clone());
+        let limits = config.limits();
+        let open = |target| PeerConnector::new(transport, target, limits.client.connect, true);
+        let [own, elsewhere] = targets;
+        let connector = open(elsewhere)?;
+        Ok(Self {
+            client: PeerClient::new(peer.clone(), open(own)?, limits.client),
+            elsewhere: PeerClient::new(peer, connector.clone(), limits.client),
+            connector,
+            base,
+            credential: Credential::anonymous(),
+            shows_itself: false,
+            redirects: AllowedOrigins::default(),
+            breakers: Mutex::default(),
+            breaker_limits: limits.breaker,
             throttles: Throttles::new(),
             via,
         })
+    }
+
+    /// Whether a host that one of its pages named is on the public Internet, as far as can be told
+    /// now; each connection is looked at again.
+    pub(super) async fn is_public_host(&self, host: &Url) -> bool {
+        may_be_public(host) && self.connector.is_public(host).await
     }
 
     pub fn base(&self) -> &MirrorBase {
@@ -103,12 +152,32 @@ impl Mirror {
 
     /// How the worst of its origins stands.
     pub(super) fn condition(&self, now: Instant) -> BreakerCondition {
-        let all = self
-            .breakers
-            .iter()
-            .map(|(_, breaker)| breaker.condition(now));
+        let breakers = self.breakers.lock();
+        let all = breakers.iter().map(|(_, breaker)| breaker.condition(now));
         all.max_by_key(|condition| condition.state)
             .unwrap_or(BreakerCondition::WELL)
+    }
+
+    /// Of an origin that is this mirror's; none of one that a file host redirected to.
+    fn breaker(&self, origin: &Origin) -> Option<Arc<Breaker>> {
+        let mut breakers = self.breakers.lock();
+        if let Some((_, breaker)) = breakers.iter().find(|(known, _)| known == origin) {
+            return Some(Arc::clone(breaker));
+        }
+        if !self.origins().contains(origin) {
+            return None;
+        }
+        let breaker = Arc::new(Breaker::new(self.breaker_limits));
+        breakers.push((origin.clone(), Arc::clone(&breaker)));
+        Some(breaker)
+    }
+
+    /// The origins of its index, of its files, and those of its redirects.
+    fn origins(&self) -> Vec<Origin> {
+        let places = self.base.places();
+        let mut origins: Vec<Origin> = places.iter().map(Url::origin).collect();
+        origins.extend(self.redirects.origins());
+        origins
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
@@ -231,6 +300,8 @@ impl Mirror {
                 self.neutral(StatusCode::NOT_FOUND, HeaderMap::new()),
             ));
         };
+        let is_open =
+            mirror_path(request.route).is_some_and(|path| self.base.is_at_taken_host(path));
         for _ in 0..=HOPS_MAX {
             let mut headers = headers.clone();
             let is_own = self.is_own(&url);
@@ -242,29 +313,25 @@ impl Mirror {
             } else {
                 &self.elsewhere
             };
-            let breaker = self
-                .breakers
-                .iter()
-                .find(|(origin, _)| *origin == url.origin());
-            let breaker = breaker.map(|(_, breaker)| breaker);
+            let breaker = self.breaker(&url.origin());
             let answer = client
-                .read(breaker, request.reading(&url, &headers))
+                .read(breaker.as_deref(), request.reading(&url, &headers))
                 .await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
                 return Ok(Followed::UpstreamResponse(answer, url));
             }
-            url = self.next(&url, &answer)?;
+            url = self.next(&url, &answer, is_open)?;
         }
         Err(UpstreamError::Redirects(self.client.peer().clone()))
     }
 
-    fn next(&self, from: &Url, answer: &UpstreamResponse) -> Result<Url, UpstreamError> {
-        let listed: Vec<Origin> = self
-            .breakers
-            .iter()
-            .map(|(origin, _)| origin.clone())
-            .collect();
-        match mirror_redirect(from, answer.location(), &listed) {
+    fn next(
+        &self,
+        from: &Url,
+        answer: &UpstreamResponse,
+        is_open: bool,
+    ) -> Result<Url, UpstreamError> {
+        match mirror_redirect(from, answer.location(), &self.origins(), is_open) {
             MirrorRedirect::Follow(next) => Ok(next),
             MirrorRedirect::Forbidden(origin) => {
                 let mirror = self.base.scope();
@@ -277,7 +344,8 @@ impl Mirror {
 
     /// Whether this is the one origin that may know who larder is.
     fn is_own(&self, url: &Url) -> bool {
-        url.origin() == self.base.index().origin()
+        let index = self.base.index().map(Url::origin);
+        index == Some(url.origin())
     }
 
     /// An answer from `url` that is no success.
@@ -323,6 +391,15 @@ impl Mirror {
             headers,
             body,
         }
+    }
+}
+
+/// The path of a route to a file or a sidecar.
+fn mirror_path(route: &Route) -> Option<&MirrorPath> {
+    match route {
+        Route::Mirrored(path) => Some(path),
+        Route::File(file) | Route::Metadata(file) => file.mirror_path(),
+        _ => None,
     }
 }
 

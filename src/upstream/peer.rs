@@ -6,6 +6,9 @@ use std::fmt;
 
 use crate::registry::Scope;
 
+/// The name under which the index is served that GitLab points to.
+pub const PUBLIC_INDEX: &str = "public-index";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     GitLab,
@@ -24,10 +27,16 @@ impl Peer {
         }
     }
 
+    /// The one that no section names, because GitLab's redirects tell it.
+    fn is_public_index(&self) -> bool {
+        matches!(self, Self::Mirror(name) if name.to_string() == PUBLIC_INDEX)
+    }
+
     /// The section of the configuration that says how it is reached.
     pub(super) fn section(&self) -> String {
         match self {
             Self::GitLab | Self::Store => "gitlab".to_owned(),
+            Self::Mirror(_) if self.is_public_index() => "gitlab".to_owned(),
             Self::Mirror(name) => format!("mirrors.{name}"),
         }
     }
@@ -38,6 +47,7 @@ impl fmt::Display for Peer {
         match self {
             Self::GitLab => f.write_str("GitLab"),
             Self::Store => f.write_str("the object store"),
+            Self::Mirror(_) if self.is_public_index() => f.write_str("the public index"),
             Self::Mirror(name) => write!(f, "the mirror {name}"),
         }
     }

@@ -1,21 +1,26 @@
 //! Where a redirect leads, and whether larder goes there.
 //!
 //! Pure. A signed link into the object store is followed without a credential, to listed origins
-//! only, or, with none listed, to any https origin with a public address. A mirror's redirect is
-//! followed to origins that the operator named for it. Everything else is data for the client or an
-//! error. Must not resolve names.
+//! only, or, with none listed, to any https origin with a public address; by the same rule larder
+//! goes to the public index that GitLab points to. A mirror's redirect is followed to origins that
+//! the operator named for it, and from a file host that its own pages named to any https origin
+//! with a public address. Everything else is data for the client or an error. Must not resolve
+//! names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Origin, Url};
 
+use super::connect::is_public_name;
 use crate::registry::Bases;
+use crate::simple::ProjectName;
 
-/// Origins that an operator listed: `gitlab.object_storage_origins`, a mirror's `redirects`.
+/// Origins that an operator listed: `gitlab.object_storage_origins`, `gitlab.forward_origins`, a
+/// mirror's `redirects`.
 #[derive(Clone, Debug, Default)]
-pub struct StoreOrigins(Vec<Url>);
+pub struct AllowedOrigins(Vec<Url>);
 
-impl StoreOrigins {
+impl AllowedOrigins {
     /// # Errors
     /// The text that is not an http or https origin.
     pub fn parse(texts: &[String]) -> Result<Self, String> {
@@ -26,7 +31,17 @@ impl StoreOrigins {
         texts.iter().map(origin).collect::<Result<_, _>>().map(Self)
     }
 
-    fn list(&self, origin: &Origin) -> bool {
+    /// Those of URLs that an operator wrote.
+    pub fn of(urls: Vec<Url>) -> Self {
+        Self(urls)
+    }
+
+    /// As URLs.
+    pub fn urls(&self) -> &[Url] {
+        &self.0
+    }
+
+    pub(super) fn list(&self, origin: &Origin) -> bool {
         self.0.iter().any(|listed| listed.origin() == *origin)
     }
 
@@ -41,18 +56,30 @@ impl StoreOrigins {
 
     /// May larder go to this URL, as far as the URL tells? Addresses behind names are checked when
     /// connecting.
-    fn allow(&self, url: &Url) -> bool {
-        if self.list(&url.origin()) {
-            return true;
-        }
-        let public = match url.host() {
-            Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
-            Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
-            Some(Host::Domain(_)) => true,
-            None => false,
-        };
-        self.0.is_empty() && url.scheme() == "https" && public
+    pub fn allow(&self, url: &Url) -> bool {
+        self.list(&url.origin()) || (self.0.is_empty() && may_be_public(url))
     }
+}
+
+/// Whether larder may follow GitLab to an index at this URL: by the rule of signed links, but a
+/// name that cannot be public is not even looked up.
+pub(super) fn may_follow(url: &Url, origins: &AllowedOrigins) -> bool {
+    let is_special = match url.host() {
+        Some(host @ Host::Domain(_)) => !is_public_name(&host),
+        _ => false,
+    };
+    origins.list(&url.origin()) || (origins.allow(url) && !is_special)
+}
+
+/// Whether a URL is https and, as far as it tells, leads to the public Internet.
+pub(super) fn may_be_public(url: &Url) -> bool {
+    let public = match url.host() {
+        Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
+        Some(Host::Domain(_)) => true,
+        None => false,
+    };
+    public && url.scheme() == "https"
 }
 
 /// A file's redirect.
@@ -71,7 +98,7 @@ pub(super) fn file_redirect(
     from: &Url,
     location: &str,
     bases: &Bases,
-    stores: &StoreOrigins,
+    stores: &AllowedOrigins,
 ) -> FileRedirect {
     let Ok(url) = from.join(location) else {
         return FileRedirect::Unreadable;
@@ -121,6 +148,27 @@ pub(super) fn page_redirect(from: &Url, location: &str, bases: &Bases) -> PageRe
     }
 }
 
+/// The index of which a forward names the page of this project: `…/simple/NAME/`, and nothing
+/// else, of which NAME is what was asked for.
+pub(super) fn forwarded_index(from: &Url, location: &str, name: &ProjectName) -> Option<Url> {
+    let mut url = from.join(location).ok()?;
+    let says_more = url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some();
+    if says_more {
+        return None;
+    }
+    let path = url.path().to_owned();
+    let page = path.strip_suffix('/').unwrap_or(&path);
+    let index = page.strip_suffix(name.as_str())?;
+    if !index.ends_with("/simple/") {
+        return None;
+    }
+    url.set_path(index);
+    Some(url)
+}
+
 /// A mirror's redirect, of a page or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MirrorRedirect {
@@ -131,7 +179,14 @@ pub(super) enum MirrorRedirect {
 }
 
 /// `listed` are the origins of the mirror's index, of its files, and those of its `redirects`.
-pub(super) fn mirror_redirect(from: &Url, location: &str, listed: &[Origin]) -> MirrorRedirect {
+/// `is_open`: a file host that its pages named may lead anywhere on the public Internet, because
+/// what comes is checked by its digest.
+pub(super) fn mirror_redirect(
+    from: &Url,
+    location: &str,
+    listed: &[Origin],
+    is_open: bool,
+) -> MirrorRedirect {
     let Ok(mut url) = from.join(location) else {
         return MirrorRedirect::Unreadable;
     };
@@ -143,7 +198,8 @@ pub(super) fn mirror_redirect(from: &Url, location: &str, listed: &[Origin]) -> 
         return MirrorRedirect::Unreadable;
     }
     let downgrade = from.scheme() == "https" && url.scheme() == "http";
-    if listed.contains(&url.origin()) && !downgrade {
+    let is_allowed = listed.contains(&url.origin()) || (is_open && may_be_public(&url));
+    if is_allowed && !downgrade {
         MirrorRedirect::Follow(url)
     } else {
         MirrorRedirect::Forbidden(url.origin().ascii_serialization())
@@ -211,7 +267,7 @@ mod tests {
             &from,
             location,
             &bases,
-            &StoreOrigins::parse(&stores).ok()?,
+            &AllowedOrigins::parse(&stores).ok()?,
         ))
     }
 
@@ -294,6 +350,74 @@ mod tests {
     }
 
     #[test]
+    fn a_forward_tells_the_index_if_it_is_the_page_that_was_asked_for()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let from =
+            Url::parse("https://gitlab.example.com/api/v4/projects/42/packages/pypi/simple/x-y/")?;
+        let name = ProjectName::parse("x-y")?;
+        let index =
+            |location: &str| forwarded_index(&from, location, &name).map(|index| index.to_string());
+        for page in [
+            "https://index.example/simple/x-y/",
+            "https://index.example/simple/x-y",
+        ] {
+            assert_eq!(
+                index(page).as_deref(),
+                Some("https://index.example/simple/")
+            );
+        }
+        for other in [
+            "https://index.example/simple/z/",
+            "https://index.example/simple/x-y/?a=b",
+            "https://index.example/simple/x-y/#a",
+            "https://u:p@index.example/simple/x-y/",
+            "https://index.example/simple/",
+            "https://index.example/x-y/",
+            "https://index.example/simple/a-x-y/",
+            "https://index.example/simple/../x-y/",
+        ] {
+            assert_eq!(index(other), None, "{other}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_index_is_followed_to_the_public_internet_or_to_what_is_listed()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let follows = |url: &str, listed: &[&str]| -> Result<bool, Box<dyn std::error::Error>> {
+            let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+            Ok(may_follow(
+                &Url::parse(url)?,
+                &AllowedOrigins::parse(&listed)?,
+            ))
+        };
+        assert!(follows("https://index.example/simple/", &[])?);
+        assert!(follows("https://1.1.1.1/simple/", &[])?);
+        for inside in [
+            "http://index.example/simple/",
+            "https://localhost/simple/",
+            "https://index.internal/simple/",
+            "https://10.0.0.1/simple/",
+            "https://index/simple/",
+        ] {
+            assert!(!follows(inside, &[])?, "{inside}");
+        }
+        assert!(follows(
+            "http://10.0.0.1:81/simple/",
+            &["http://10.0.0.1:81"]
+        )?);
+        assert!(follows(
+            "https://index.internal/simple/",
+            &["https://index.internal"]
+        )?);
+        assert!(!follows(
+            "https://index.example/simple/",
+            &["https://index.internal"]
+        )?);
+        Ok(())
+    }
+
+    #[test]
     fn a_mirror_leads_to_listed_origins_only_and_never_from_https_to_http()
     -> Result<(), Box<dyn std::error::Error>> {
         let from = Url::parse("https://index.example/simple/Foo/")?;
@@ -305,7 +429,7 @@ mod tests {
         .map(|origin| Url::parse(origin).map(|url| url.origin()))
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
-        let follow = |location: &str| mirror_redirect(&from, location, &listed);
+        let follow = |location: &str| mirror_redirect(&from, location, &listed, false);
         let to = |url: &str| Url::parse(url).map(MirrorRedirect::Follow);
         assert_eq!(
             follow("/simple/foo/#x"),
@@ -334,6 +458,22 @@ mod tests {
             "https://",
         ] {
             assert_eq!(follow(odd), MirrorRedirect::Unreadable, "{odd}");
+        }
+        // A file host that the index's pages named.
+        let open = |location: &str| mirror_redirect(&from, location, &listed, true);
+        assert_eq!(
+            open("https://cdn.example/a?sig=1"),
+            to("https://cdn.example/a?sig=1")?
+        );
+        for inside in [
+            "http://cdn.example/a",
+            "https://10.0.0.1/a",
+            "https://[::1]/a",
+        ] {
+            assert!(
+                matches!(open(inside), MirrorRedirect::Forbidden(_)),
+                "{inside}"
+            );
         }
         Ok(())
     }

@@ -208,15 +208,25 @@ pub enum PageAnswer {
         url: Url,
     },
     NotModified,
-    /// GitLab's "not here, look at the public index". With a mirror configured to answer in its
-    /// place, that; `pass_through` is then what to say about a name that no mirror may be asked
-    /// for.
+    /// GitLab's "not here, look at the public index"; `pass_through` is what the client gets if
+    /// nothing answers in GitLab's place.
     Forward {
         pass_through: PassThrough,
-        mirror: Option<Scope>,
+        to: ForwardTarget,
     },
     /// A refusal, to be passed on as it is.
     Refused(PassThrough),
+}
+
+/// What answers in GitLab's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForwardTarget {
+    /// Nothing.
+    None,
+    /// The mirror that the configuration names.
+    Mirror(Scope),
+    /// The index at this URL, where GitLab's redirect leads.
+    Index(Url),
 }
 
 /// What upstream said to a file request.

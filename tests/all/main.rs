@@ -111,6 +111,7 @@ mod metadata {
 /// Other indexes beside GitLab, and in its place.
 mod mirrors {
     mod chained_larders;
+    mod followed_index;
     mod forward;
     mod pages_and_files;
     mod private_packages;

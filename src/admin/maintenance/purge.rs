@@ -124,6 +124,9 @@ impl PurgeRun<'_> {
         if let PurgeTarget::Digest(digest) = &self.target {
             self.taken.insert(*digest);
         }
+        if matches!(self.target, PurgeTarget::All) && !self.dry_run {
+            self.store.learned.clear()?;
+        }
         self.drop_lines()?;
         // A second look: the wheels are known now.
         self.drop_metadata()?;

@@ -14,6 +14,7 @@ use prometheus_client::registry::Unit;
 use super::process::ProcessReading;
 use crate::admin::health::{Health, REASONS};
 use crate::admin::readings::Readings;
+use crate::index::GivenPages;
 use crate::store::StoreReading;
 use crate::upstream::{BreakerState, PeerReading};
 use crate::values::histogram::HistogramReading;
@@ -90,6 +91,7 @@ impl Collector for Looked {
         let all = &self.0;
         let mut families = Families(encoder);
         health(all, &mut families)?;
+        links_past(&all.past, &mut families)?;
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
         store(all, &mut families)?;
@@ -116,6 +118,30 @@ fn health(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Whether larder is offline and asks no upstream",
         None,
         u64::from(all.offline),
+    )
+}
+
+fn links_past(past: &[GivenPages], families: &mut Families<'_>) -> fmt::Result {
+    let mut named = Vec::new();
+    for given in past {
+        let name = match &given.mirror {
+            Some(mirror) => mirror.to_string(),
+            None => "gitlab".to_owned(),
+        };
+        named.push((name, given.pages));
+    }
+    let mut samples = Vec::new();
+    for (name, pages) in &named {
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        samples.push((vec![("upstream", name.as_str())], *pages as f64));
+    }
+    families.gauges(
+        (
+            "pages_leading_past",
+            "Pages given in the last five minutes with links that lead past larder, by upstream",
+            None,
+        ),
+        samples,
     )
 }
 

@@ -208,6 +208,11 @@ pub(super) fn stale(report: &Report) -> Markup {
                 ul.plain { @for stale in &report.stale { (one_stale(stale)) } }
                 p.told { "Served because an upstream failed, only to callers whose authorization still stands." }
             }
+            @if !report.past.is_empty() {
+                h3 { "Links past larder" }
+                ul.plain { @for past in &report.past { li { (past.sentence) "." } } }
+                p.told { "Their files are fetched past larder and not cached: the log says where to, larder doctor what to set." }
+            }
         }
     }
 }
@@ -228,6 +233,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 div { dt { "Version" } dd { (report.version) } }
                 div { dt { "Running for" } dd { (time(Duration::from_secs(report.uptime_seconds))) } }
                 div { dt { "Listens on" } dd { (report.listen.join(", ")) } }
+                @if let Some(index) = &report.public_index {
+                    div { dt { "Public index" } dd { (index.sentence) } }
+                }
                 @if let Some(certificate) = &report.certificate {
                     div { dt { "Certificate" } dd { (certificate.sentence) } }
                 }

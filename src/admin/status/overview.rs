@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::admin::metrics::Recent;
 use crate::admin::{Observed, Readings};
 use crate::file::DownloadProgress;
-use crate::index::StalePages;
+use crate::index::GivenPages;
 use crate::registry::Scope;
 use crate::values::clock;
 
@@ -23,7 +23,7 @@ pub struct Overview {
     /// Damaged files that are kept for a person to look at; none if the folder cannot be read.
     pub quarantined: Option<u64>,
     pub downloads: Vec<DownloadProgress>,
-    pub stale: Vec<StalePages>,
+    pub stale: Vec<GivenPages>,
 }
 
 /// What the status page shows of the configuration and of the daemon's start.

@@ -14,7 +14,7 @@ use super::words::{counted, share, time};
 use crate::admin::metrics::{Served, Window};
 use crate::admin::{CertificateReading, Health};
 use crate::file::DownloadProgress;
-use crate::index::StalePages;
+use crate::index::{GivenPages, PublicIndex};
 use crate::registry::Scope;
 use crate::upstream::{BreakerState, PeerReading};
 use crate::values::byte_size::in_units;
@@ -40,6 +40,10 @@ pub(super) struct Report {
     pub disk: DiskReport,
     pub downloads: DownloadsReport,
     pub stale: Vec<StaleReport>,
+    /// Of pages with links that lead past larder.
+    pub past: Vec<PastReport>,
+    /// Null unless GitLab's redirects to a public index are followed.
+    pub public_index: Option<PublicIndexReport>,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
@@ -136,6 +140,26 @@ pub(super) struct StaleReport {
     pub sentence: String,
 }
 
+#[derive(Debug, Serialize)]
+pub(super) struct PastReport {
+    /// `gitlab`, or a mirror's name.
+    pub upstream: String,
+    pub pages: usize,
+    pub last_given_seconds_ago: u64,
+    pub sentence: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PublicIndexReport {
+    /// Null until GitLab has pointed to it.
+    pub url: Option<String>,
+    /// The name under which its files are served.
+    pub mirror: Option<String>,
+    /// Where a later redirect led, which is not followed; null if none did.
+    pub other: Option<String>,
+    pub sentence: String,
+}
+
 impl Report {
     pub(super) fn of(overview: &Overview, settings: &StatusSettings) -> Self {
         let readings = &overview.readings;
@@ -165,6 +189,8 @@ impl Report {
             disk: DiskReport::of(overview),
             downloads: DownloadsReport::of(&overview.downloads),
             stale: overview.stale.iter().map(StaleReport::of).collect(),
+            past: readings.past.iter().map(PastReport::of).collect(),
+            public_index: readings.public_index.as_ref().map(PublicIndexReport::of),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }
@@ -333,7 +359,7 @@ impl DownloadReport {
 }
 
 impl StaleReport {
-    fn of(stale: &StalePages) -> Self {
+    fn of(stale: &GivenPages) -> Self {
         let upstream = upstream_name(stale.mirror.as_ref());
         let pages = counted(stale.pages as u64, "page", "pages");
         let oldest = match stale.oldest {
@@ -347,6 +373,38 @@ impl StaleReport {
             pages: stale.pages,
             oldest_seconds: stale.oldest.map(|age| age.as_secs()),
             last_given_seconds_ago: stale.last.as_secs(),
+        }
+    }
+}
+
+impl PastReport {
+    fn of(given: &GivenPages) -> Self {
+        let upstream = upstream_name(given.mirror.as_ref());
+        let pages = counted(given.pages as u64, "page", "pages");
+        let last = time(given.last);
+        Self {
+            sentence: format!("{pages} of {upstream}; last given {last} ago"),
+            upstream,
+            pages: given.pages,
+            last_given_seconds_ago: given.last.as_secs(),
+        }
+    }
+}
+
+impl PublicIndexReport {
+    fn of(index: &PublicIndex) -> Self {
+        let mut sentence = match &index.url {
+            Some(url) => format!("{url}, learned from GitLab's redirects"),
+            None => "not known yet: GitLab's first redirect to it tells".to_owned(),
+        };
+        if let Some(other) = &index.other {
+            sentence += &format!("; a redirect to {other} is not followed");
+        }
+        Self {
+            url: index.url.clone(),
+            mirror: index.mirror.as_ref().map(ToString::to_string),
+            other: index.other.clone(),
+            sentence,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Config, ConfigError};
 use crate::access::{AuthConfig, OfflineRule};
 use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
 use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits};
-use crate::upstream::{Forward, MirrorConfig, StoreOrigins};
+use crate::upstream::{AllowedOrigins, Forward, MirrorConfig};
 
 /// A key, and what is wrong with its value.
 type Fault = (String, String);
@@ -112,6 +112,9 @@ impl Config {
         if let Some(why) = origins_fault(&gitlab.object_storage_origins) {
             fault("object_storage_origins", why);
         }
+        if let Some(why) = origins_fault(&gitlab.forward_origins) {
+            fault("forward_origins", why);
+        }
         for (key, why) in gitlab.transport().faults() {
             fault(key, why);
         }
@@ -121,7 +124,7 @@ impl Config {
             fault(
                 "forward",
                 format!(
-                    "\"{name}\" is neither \"pass\" nor \"deny\", nor is there a [mirrors.{name}]"
+                    "\"{name}\" is none of \"follow\", \"pass\" and \"deny\", nor is there a [mirrors.{name}]"
                 ),
             );
         }
@@ -143,7 +146,8 @@ impl Config {
         match scope.map(|scope| MirrorBase::parse(scope, &mirror.url, &mirror.file_urls)) {
             None => fault(
                 "",
-                "a mirror's name is made of a to z, 0 to 9 and -, and is not api, pass or deny"
+                "a mirror's name is made of a to z, 0 to 9 and -, and is none of api, follow, pass, \
+                 deny and public-index"
                     .to_owned(),
             ),
             Some(Err((url, why))) => {
@@ -297,7 +301,7 @@ fn base_fault(url: &str) -> Option<String> {
 }
 
 fn origins_fault(origins: &[String]) -> Option<String> {
-    let text = StoreOrigins::parse(origins).err()?;
+    let text = AllowedOrigins::parse(origins).err()?;
     Some(format!(
         "\"{}\" is not an origin such as https://objects.example.net",
         without_secret(&text)

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
 use environment::{Environment, Keys};
-pub use overrides::{GitLabOverrides, Overrides};
+pub use overrides::{GitLabOverrides, MirrorOverrides, Overrides};
 use renamed::renamed_keys;
 use toml_file::TomlFile;
 

@@ -2,6 +2,8 @@
 //!
 //! Must not know the commands.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What the command line says about the configuration. Absent means: as configured elsewhere.
@@ -13,8 +15,16 @@ pub struct Overrides {
     pub cache_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gitlab: Option<GitLabOverrides>,
+    /// By name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mirrors: BTreeMap<String, MirrorOverrides>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MirrorOverrides {
+    pub url: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,9 +8,10 @@ use http::StatusCode;
 use url::Url;
 
 use super::finding::Finding;
+use super::page_links::PageLinks;
 use super::secret_segment::{looks_like_a_secret, shortened};
 use crate::simple::Format;
-use crate::upstream::ProbeResponse;
+use crate::upstream::{PUBLIC_INDEX, ProbeResponse};
 
 /// GitLab's answer to the question for its version.
 pub fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
@@ -199,42 +200,51 @@ fn mirror_format(heard: &ProbeResponse, api_version: Option<&str>, name: &str) -
     }
 }
 
-/// Where a mirror's page leads: how many of its files go through larder, the origins of those that
-/// do not, and why others cannot.
-pub fn mirror_files(all: usize, foreign: &[String], unfit: &[String], name: &str) -> Finding {
+/// Where a mirror's page leads: which hosts its files are on, and how many of them go past larder.
+pub fn mirror_files(links: &PageLinks, name: &str) -> Finding {
     let check = "files";
+    let all = links.through.len() + links.foreign.len() + links.unfit.len();
     if all == 0 {
         return Finding::ok(check, "the page that was looked at lists none");
     }
-    if !foreign.is_empty() {
-        let count = foreign.len();
-        let origins = distinct(foreign);
-        return Finding::warning(
-            check,
-            format!("of {all} on a page, {count} lead past larder, to {origins}"),
-            format!(
+    if !links.foreign.is_empty() {
+        let count = links.foreign.len();
+        let origins = distinct(&links.foreign);
+        let found = format!("of {all} on a page, {count} lead past larder, to {origins}");
+        let advice = match name {
+            PUBLIC_INDEX => {
+                "clients would fetch them there by themselves: they have no sha256, or their host \
+                 no public address; configure the index as a mirror to allow them"
+                    .to_owned()
+            }
+            _ => format!(
                 "clients would fetch them there by themselves: \
                  add the prefixes to mirrors.{name}.file_urls"
             ),
-        );
+        };
+        return Finding::warning(check, found, advice);
     }
-    if !unfit.is_empty() {
-        let count = unfit.len();
-        let reasons = distinct(unfit);
+    if !links.unfit.is_empty() {
+        let count = links.unfit.len();
+        let reasons = distinct(&links.unfit);
         return Finding::warning(
             check,
             format!("of {all} on a page, {count} lead past larder: {reasons}"),
             "clients fetch them there by themselves; only the index can give them other names",
         );
     }
-    Finding::ok(check, format!("all {all} of a page lead through larder"))
+    let from = distinct(&links.through);
+    Finding::ok(
+        check,
+        format!("all {all} of a page lead through larder, from {from}"),
+    )
 }
 
 /// Segments of the paths of a mirror's URL and of those that its files come from, as far as they
 /// look like secrets.
-pub fn mirror_paths<'u>(places: impl Iterator<Item = &'u Url>, name: &str) -> Option<Finding> {
+pub fn mirror_paths(places: &[Url], name: &str) -> Option<Finding> {
     let mut secrets = BTreeSet::new();
-    for segment in places.filter_map(Url::path_segments).flatten() {
+    for segment in places.iter().filter_map(Url::path_segments).flatten() {
         if looks_like_a_secret(segment) {
             secrets.insert(segment);
         }
@@ -417,9 +427,16 @@ mod tests {
             let finding = mirror_index(&heard(status, content_type, ""), Some("1.1"), "pypi");
             assert_eq!(finding.verdict, verdict, "{finding}");
         }
-        assert_eq!(mirror_files(3, &[], &[], "pypi").verdict, Verdict::Ok);
-        let elsewhere = vec!["https://files.example".to_owned(); 2];
-        let finding = mirror_files(3, &elsewhere, &[], "pypi");
+        let origin = "https://files.example".to_owned();
+        let mut links = PageLinks {
+            through: vec![origin.clone(); 3],
+            ..PageLinks::default()
+        };
+        let finding = mirror_files(&links, "pypi");
+        assert_eq!(finding.verdict, Verdict::Ok);
+        assert!(finding.found.ends_with("from https://files.example"));
+        links.foreign = vec![origin; 2];
+        let finding = mirror_files(&links, "pypi");
         assert!(
             finding
                 .found

@@ -11,11 +11,12 @@ use url::Url;
 
 use super::beginning::{api_version, first_project};
 use super::finding::Finding;
+use super::page_links::{self, PageLink};
 use super::{connection, judgement, machine};
 use crate::access::Credential;
 use crate::cli::deadline::in_time;
-use crate::registry::{AdminEndpoint, LinkTarget, MirrorBase, PageRef, Route, Scope, Stranger};
-use crate::simple::{Format, ProjectName, read_entries};
+use crate::registry::{AdminEndpoint, LinkTarget, MirrorBase, PageRef, Route, Scope};
+use crate::simple::{Format, ProjectName};
 use crate::upstream::{
     FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamRequest, WantedRange,
     examine_connection,
@@ -190,9 +191,10 @@ impl GitLabCheck {
     }
 
     /// The first link that is a file of GitLab's own.
-    fn first_file(&self, links: &[Url]) -> Option<Route> {
+    fn first_file(&self, links: &[PageLink]) -> Option<Route> {
+        let bases = self.prober.upstream.bases();
         for link in links {
-            if let LinkTarget::Ours { route, .. } = self.prober.upstream.bases().recognise(link)
+            if let LinkTarget::Ours { route, .. } = bases.recognise(&link.url)
                 && matches!(route, Route::File(_))
             {
                 return Some(route);
@@ -214,8 +216,10 @@ impl MirrorCheck {
     pub async fn examine(self) -> Vec<Finding> {
         let name = self.base.scope().to_string();
         let mut findings = Vec::new();
-        findings.extend(judgement::mirror_paths(self.base.places(), &name));
-        let url = self.base.index();
+        findings.extend(judgement::mirror_paths(&self.base.places(), &name));
+        let Some(url) = self.base.index() else {
+            return findings;
+        };
         let reached = self
             .prober
             .reach(url, &self.way, &self.section, &mut findings);
@@ -249,27 +253,19 @@ impl MirrorCheck {
             return;
         };
         let links = links(&heard, &first, &url);
-        findings.push(self.judge_links(&links, name));
-        let Some(path) = links.iter().find_map(|link| self.base.recognise(link)) else {
+        page_links::take_hosts(&links, &self.base, &self.prober.upstream).await;
+        let sorted = page_links::sort(&links, &self.base);
+        findings.push(judgement::mirror_files(&sorted, name));
+        let mut recognised = links
+            .iter()
+            .filter_map(|link| self.base.recognise(&link.url));
+        let Some(path) = recognised.next() else {
             return;
         };
         let file = Route::Mirrored(path);
         let request = UpstreamRequest::plain(&file, &anonymous);
         let ranges = self.prober.first_byte(request).await;
         findings.push(judgement::ranges(ranges));
-    }
-
-    fn judge_links(&self, links: &[Url], name: &str) -> Finding {
-        let mut foreign = Vec::new();
-        let mut unfit = Vec::new();
-        for link in links {
-            match self.base.judge(link) {
-                Ok(_) => {}
-                Err(Stranger::Elsewhere) => foreign.push(link.origin().ascii_serialization()),
-                Err(Stranger::Unfit(why)) => unfit.push(why.to_owned()),
-            }
-        }
-        judgement::mirror_files(links.len(), &foreign, &unfit, name)
     }
 }
 
@@ -292,17 +288,14 @@ fn first_listed(heard: &ProbeResponse) -> Option<ProjectName> {
 }
 
 /// Where the files of a page that came whole lie.
-fn links(heard: &ProbeResponse, name: &ProjectName, url: &Url) -> Vec<Url> {
+fn links(heard: &ProbeResponse, name: &ProjectName, url: &Url) -> Vec<PageLink> {
     let Some(format) = page_format(heard) else {
         return Vec::new();
     };
     if !heard.is_whole {
         return Vec::new();
     }
-    let read = read_entries(format, name, url.clone(), &heard.body, |entry| {
-        Some(entry.url.clone())
-    });
-    read.map(|(links, _)| links).unwrap_or_default()
+    page_links::read(format, name, url, &heard.body)
 }
 
 fn silent(check: &str, why: String) -> Finding {

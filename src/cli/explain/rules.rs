@@ -132,6 +132,10 @@ fn forwarding(name: &ProjectName, context: &CommandContext) -> String {
     }
     let redirected = "if GitLab redirects to a public index";
     match &context.gitlab.forward {
+        Forward::Follow => format!(
+            "gitlab.forward = \"follow\": {redirected}, larder fetches the page there, and gives it in \
+             its place"
+        ),
         Forward::Pass => format!("gitlab.forward = \"pass\": {redirected}, so does larder"),
         Forward::Deny => format!("gitlab.forward = \"deny\": {redirected}, the answer is 404"),
         Forward::Mirror(mirror) => format!(

@@ -47,6 +47,7 @@ pub struct Page {
     mirrored: MirrorFiles,
     held_back: usize,
     held_back_until: Option<SystemTime>,
+    has_links_past: bool,
     /// Wheels whose metadata is read before a client asks for it, once.
     prefetch: Mutex<Vec<FileRef>>,
     validators: Validators,
@@ -109,6 +110,7 @@ impl Page {
             mirrored: MirrorFiles::new(collected.mirrored),
             held_back: collected.held_back,
             held_back_until: collected.held_back_until,
+            has_links_past: collected.past > 0,
             prefetch: Mutex::new(likeliest(collected.wheels, prefetch_max)),
             validators,
         })
@@ -181,6 +183,11 @@ impl Page {
     /// Files left out because they are too young.
     pub fn held_back(&self) -> usize {
         self.held_back
+    }
+
+    /// Whether links of its files lead past larder.
+    pub fn has_links_past(&self) -> bool {
+        self.has_links_past
     }
 
     /// Whether a file that was left out as too young has come of age, so that the page must be made

@@ -75,12 +75,9 @@ impl Fetcher {
         match answer {
             PageAnswer::Page { answer, url } => self.take_in(key, answer, url, asked).await,
             PageAnswer::NotModified => self.confirmed(address, known, asked),
-            PageAnswer::Forward {
-                pass_through,
-                mirror,
-            } => Ok(Fetched::Forward {
+            PageAnswer::Forward { pass_through, to } => Ok(Fetched::Forward {
                 answer: pass_through,
-                mirror,
+                to,
             }),
             PageAnswer::Refused(answer) => {
                 let verdict = UpstreamVerdict::of_refusal(answer.status);
@@ -129,14 +126,14 @@ impl Fetcher {
             url: url.clone(),
             links: links.ok_or(PageError::Internal)?.clone(),
         };
-        let (rewritten, upstream_body) =
-            match read(answer, job, self.config.page_size.bytes()).await? {
-                PageBody::Whole(rewritten, upstream_body) => (rewritten, upstream_body),
-                PageBody::TooLarge(stream) => {
-                    self.refusals.lift(address, asked.at);
-                    return Ok(Fetched::TooLarge(Arc::new(Mutex::new(Some(stream)))));
-                }
-            };
+        let page_size = self.config.page_size.bytes();
+        let (rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {
+            PageBody::Whole(rewritten, upstream_body) => (rewritten, upstream_body),
+            PageBody::TooLarge(stream) => {
+                self.refusals.lift(address, asked.at);
+                return Ok(Fetched::TooLarge(Arc::new(Mutex::new(Some(stream)))));
+            }
+        };
         let (etag, last_modified) = rewritten.validators.to_text();
         let meta = PageMeta {
             etag,
@@ -144,7 +141,9 @@ impl Fetcher {
             url: url.to_string(),
         };
         let source = rewritten.source;
-        let page = self.prepare(*rewritten).await?;
+        let job = RewriteJob { source, ..job };
+        let rewritten = self.with_file_hosts(*rewritten, job, upstream_body.clone());
+        let page = self.prepare(rewritten.await?).await?;
         self.refusals.lift(address, asked.at);
         let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
         self.store_behind(address, source, (meta, upstream_body), asked);

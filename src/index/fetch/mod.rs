@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod body;
+mod file_hosts;
 mod stored;
 
 use std::sync::Arc;
@@ -27,9 +28,9 @@ use super::error::PageError;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
-use crate::registry::{PageRef, Scope, ScopeKind};
-use crate::store::{Holdings, MetadataIndex, PageStore};
-use crate::upstream::{PassThrough, Upstream};
+use crate::registry::{PageRef, ScopeKind};
+use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
+use crate::upstream::{ForwardTarget, PassThrough, Upstream};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::single_flight::{SharedResult, SingleFlight};
@@ -53,8 +54,7 @@ pub enum Fetched {
     /// GitLab has no such package, for this caller.
     Forward {
         answer: PassThrough,
-        /// Who answers in GitLab's place.
-        mirror: Option<Scope>,
+        to: ForwardTarget,
     },
     Refused(PassThrough),
     Failed(PageError),
@@ -88,6 +88,8 @@ pub struct PageDependencies {
     pub access: Arc<Access>,
     pub page_store: PageStore,
     pub metadata_index: Arc<MetadataIndex>,
+    /// What was learned of upstreams.
+    pub learned: Arc<Learned>,
     /// Wheels of a page whose metadata is read before a client asks for it.
     pub prefetch: usize,
     /// What changed through this process.
@@ -359,9 +361,9 @@ impl Fetcher {
                 None => Err(Fetched::TooLarge(stream)),
             },
             Fetched::Forward { .. } | Fetched::Refused(_) if !own => Err(Fetched::Foreign),
-            Fetched::Forward { answer, mirror } => {
+            Fetched::Forward { answer, to } => {
                 self.hide(request, key, before);
-                Err(Fetched::Forward { answer, mirror })
+                Err(Fetched::Forward { answer, to })
             }
             Fetched::Refused(answer) if answer.asks_for_a_pause() => Err(Fetched::Refused(answer)),
             Fetched::Refused(answer) => {

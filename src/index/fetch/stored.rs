@@ -87,10 +87,13 @@ impl Fetcher {
         validators: Validators,
         body: Bytes,
     ) -> Result<Arc<Page>, PageError> {
+        let again = job.clone();
+        let whole = body.clone();
         let rewrite = move || Rewriting::whole(&job, &body, &validators);
         let rewritten = tokio::task::spawn_blocking(rewrite).await;
-        self.prepare(rewritten.map_err(|_| PageError::Internal)??)
-            .await
+        let rewritten = rewritten.map_err(|_| PageError::Internal)??;
+        let rewritten = self.with_file_hosts(rewritten, again, whole);
+        self.prepare(rewritten.await?).await
     }
 
     pub(super) async fn prepare(&self, rewritten: RewrittenPage) -> Result<Arc<Page>, PageError> {

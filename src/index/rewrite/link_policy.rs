@@ -43,6 +43,12 @@ const OTHER_PROJECT: Stranger = Stranger::Unfit("a file name of another project 
 const OTHER_QUERY: Stranger =
     Stranger::Unfit("a path that is on its page with another query before");
 
+/// There is nothing to check it by, and no operator said that its host is to be trusted.
+const UNHASHED: Stranger = Stranger::Unfit("no sha256, at a host that no configuration names");
+
+/// File hosts that one page may bring up.
+const NEW_HOSTS_MAX: usize = 8;
+
 /// Files that are noted of a page too large to keep; some 100 bytes each.
 const PASSING_MAX: usize = 65_536;
 
@@ -76,6 +82,40 @@ pub enum LinkRules {
 pub struct MirrorRules {
     pub base: Arc<MirrorBase>,
     pub min_age: Duration,
+    /// Only files with a sha256 lead through larder, wherever they are.
+    pub needs_digest: bool,
+}
+
+impl MirrorRules {
+    /// A file of this mirror's own page.
+    fn judge(&self, page: &PageRef, entry: &Entry<'_>) -> Result<MirrorPath, Stranger> {
+        let path = self.base.judge(entry.url)?;
+        if !is_found_by_name(page, &path) {
+            return Err(OTHER_PROJECT);
+        }
+        if entry.sha256.is_none() && (self.needs_digest || self.base.is_at_taken_host(&path)) {
+            return Err(UNHASHED);
+        }
+        Ok(path)
+    }
+
+    /// A file of a page of GitLab's, which every publisher can write: only at places that the
+    /// configuration names.
+    fn recognise_configured(&self, link: &Url) -> Option<MirrorPath> {
+        let path = self.base.recognise(link)?;
+        if self.base.is_at_taken_host(&path) {
+            return None;
+        }
+        Some(path)
+    }
+
+    /// Whether a file would lead through larder if its host were taken.
+    fn may_take_host(&self, entry: &Entry<'_>) -> bool {
+        match self.base.hosts() {
+            Some(hosts) => entry.sha256.is_some() && hosts.is_new(entry.url),
+            None => false,
+        }
+    }
 }
 
 /// The files of one page, as they were met.
@@ -93,9 +133,21 @@ pub struct Collected {
     pub held_back: usize,
     /// When the first of those that are held back will be old enough.
     pub held_back_until: Option<SystemTime>,
+    /// Hosts of files with a sha256 that were not judged yet.
+    pub new_hosts: Vec<Url>,
+    /// Files whose links lead past larder.
+    pub past: usize,
 }
 
 impl Collected {
+    fn note_new_host(&mut self, link: &Url) {
+        let is_known = |host: &Url| host.origin() == link.origin();
+        if self.new_hosts.len() < NEW_HOSTS_MAX && !self.new_hosts.iter().any(is_known) {
+            let origin = Url::parse(&link.origin().ascii_serialization());
+            self.new_hosts.extend(origin);
+        }
+    }
+
     fn hold_back(&mut self, why: HeldBack) {
         self.held_back += 1;
         if let HeldBack::Until(until) = why {
@@ -124,23 +176,24 @@ impl LinkPolicy {
         }
     }
 
-    /// Our address of the file that a link on this page leads to, if it leads through larder.
-    pub fn file_address(&self, page: &PageRef, link: &Url) -> Option<String> {
-        let mirrored = |mirror: &MirrorRules| {
-            let path = mirror.base.recognise(link)?;
-            is_found_by_name(page, &path).then(|| path.to_string())
-        };
+    /// Our address of the file that an entry of this page leads to, if it leads through larder.
+    pub fn file_address(&self, page: &PageRef, entry: &Entry<'_>) -> Option<String> {
         match &self.rules {
-            LinkRules::Mirror(rules) => mirrored(rules),
-            LinkRules::GitLab { bases, mirrors } => match bases.recognise(link) {
+            LinkRules::Mirror(rules) => Some(rules.judge(page, entry).ok()?.to_string()),
+            LinkRules::GitLab { bases, mirrors } => match bases.recognise(entry.url) {
                 LinkTarget::Ours {
                     route: route @ Route::File(_),
                     ..
                 } => Some(route.path()),
                 LinkTarget::Ours { .. } | LinkTarget::UnknownBase { .. } => None,
-                LinkTarget::Foreign => mirrors.iter().find_map(mirrored),
+                LinkTarget::Foreign => {
+                    let mut found = mirrors
+                        .iter()
+                        .filter(|mirror| mirror.recognise_configured(entry.url).is_some());
+                    Some(found.next()?.judge(page, entry).ok()?.to_string())
+                }
             },
-            LinkRules::Portable(_) => match recognise_portable(link)? {
+            LinkRules::Portable(_) => match recognise_portable(entry.url)? {
                 route @ (Route::File(_) | Route::Mirrored(_)) => Some(route.path()),
                 _ => None,
             },
@@ -188,13 +241,17 @@ impl LinkPolicy {
             LinkTarget::UnknownBase { base } => {
                 let key = "gitlab.external_urls, if it is this GitLab's external URL";
                 self.warn_unknown(&base, key);
+                collected.past += 1;
                 Decision::Keep
             }
             LinkTarget::Foreign => {
                 for mirror in mirrors {
-                    if mirror.base.recognise(entry.url).is_some() {
+                    if mirror.recognise_configured(entry.url).is_some() {
                         return self.on_mirror(page, mirror, entry, collected);
                     }
+                }
+                if page.name.is_some() && entry.url.has_host() {
+                    collected.past += 1;
                 }
                 Decision::Keep
             }
@@ -208,10 +265,7 @@ impl LinkPolicy {
         entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Decision {
-        let path = match rules.base.judge(entry.url) {
-            Ok(path) if !is_found_by_name(page, &path) => Err(OTHER_PROJECT),
-            judged => judged,
-        };
+        let path = rules.judge(page, entry);
         match self.mirrored(path, rules.min_age, entry, collected) {
             Ok(decision) => decision,
             Err(why) => {
@@ -222,7 +276,14 @@ impl LinkPolicy {
                 {
                     return self.lead_to_page(page);
                 }
-                self.warn_past(&rules.base, entry, why);
+                if why == Stranger::Elsewhere && rules.may_take_host(entry) {
+                    collected.note_new_host(entry.url);
+                } else {
+                    self.warn_past(&rules.base, entry, why);
+                }
+                if entry.url.has_host() {
+                    collected.past += 1;
+                }
                 Decision::Keep
             }
         }

@@ -3,8 +3,8 @@
 //! Owns the hyper clients' connector. An http URL is asked of a proxy in absolute form, an https
 //! URL by way of CONNECT, so that TLS is with the peer, end to end.
 //!
-//! A proxy looks up names itself, so that the guard of the object store (`resolver`) sees no
-//! address then. What is left of it: listed origins bind as ever (`redirect`), literal addresses
+//! A proxy looks up names itself, so that the guard of hosts that an upstream named (`resolver`)
+//! sees no address then. What is left of it: listed origins bind as ever (`redirect`), literal addresses
 //! are judged there before any peer is asked, names that cannot be of the public Internet are
 //! refused here, and the rest is the proxy's own rules to say: an operator who sends larder through
 //! a proxy has one. Must not know what is asked.
@@ -21,6 +21,7 @@ use http_body::Body;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -28,15 +29,15 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 use super::proxy::{Proxies, Proxy, is_public_name};
 use super::proxy_fault::ProxyFault;
-use super::resolver::{GuardedResolver, NOT_PUBLIC};
+use super::resolver::{AddressGuard, GuardedResolver};
 use super::tls_fault::TlsFault;
 use super::transport::{Audience, Transport};
 use super::tunnel::tunnel;
-use crate::upstream::redirect::StoreOrigins;
+use crate::upstream::redirect::AllowedOrigins;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
@@ -63,8 +64,8 @@ pub enum ConnectError {
         #[source]
         why: Option<BoxError>,
     },
-    #[error("{NOT_PUBLIC}")]
-    NotPublic,
+    #[error("{0}")]
+    NotPublic(String),
     #[error("not a URL that can be asked")]
     Address,
 }
@@ -84,10 +85,12 @@ impl ConnectError {
 pub enum ConnectTarget {
     /// The origin that was configured.
     Own,
-    /// Other origins that the operator named.
-    Named,
-    /// Wherever signed links lead.
-    Store(Arc<StoreOrigins>),
+    /// Wherever an upstream's links and redirects lead: the hosts that the operator named in `key`,
+    /// and others at public addresses.
+    Guarded {
+        named: Arc<AllowedOrigins>,
+        key: &'static str,
+    },
 }
 
 /// Opens connections to one peer.
@@ -99,7 +102,8 @@ pub struct PeerConnector {
     tls: TlsConnector,
     tls_to_proxy: TlsConnector,
     proxies: Arc<Proxies>,
-    store: Option<Arc<StoreOrigins>>,
+    resolver: GuardedResolver,
+    guard: Option<AddressGuard>,
     limit: Duration,
 }
 
@@ -115,21 +119,44 @@ impl PeerConnector {
         limit: Duration,
         http2: bool,
     ) -> Result<Self, String> {
-        let (audience, store) = match target {
+        let (audience, guard) = match target {
             ConnectTarget::Own => (Audience::Own, None),
-            ConnectTarget::Named => (Audience::Other, None),
-            ConnectTarget::Store(origins) => (Audience::Other, Some(origins)),
+            ConnectTarget::Guarded { named, key } => {
+                (Audience::Other, Some(AddressGuard { named, key }))
+            }
         };
+        let resolver = GuardedResolver::new(guard.clone());
         let tls = |config: Result<Arc<ClientConfig>, String>| config.map(TlsConnector::from);
         Ok(Self {
-            tcp: tcp(GuardedResolver::new(store.clone()), limit),
+            tcp: tcp(resolver.clone(), limit),
             tcp_to_proxy: tcp(GuardedResolver::new(None), limit),
             tls: tls(transport.tls(audience, http2))?,
             tls_to_proxy: tls(transport.tls(Audience::Other, false))?,
             proxies: Arc::new(transport.proxies().clone()),
-            store,
+            resolver,
+            guard,
             limit,
         })
+    }
+
+    /// Whether a URL leads to the public Internet, as far as can be told without connecting. A name
+    /// that cannot be looked up may: a connection tells more.
+    pub async fn is_public(&self, url: &Url) -> bool {
+        if self.proxies.towards(url).is_some() {
+            return self.judge(url).is_ok();
+        }
+        let Some(Host::Domain(host)) = url.host() else {
+            return true;
+        };
+        let Ok(name) = host.parse::<Name>() else {
+            return false;
+        };
+        let mut resolver = self.resolver.clone();
+        let looked_up = tokio::time::timeout(self.limit, resolver.call(name)).await;
+        match looked_up {
+            Ok(Err(why)) => why.kind() != io::ErrorKind::PermissionDenied,
+            Ok(Ok(_)) | Err(_) => true,
+        }
     }
 
     /// The proxy that is asked for this URL in absolute form: it reads the request, and its answers
@@ -181,19 +208,21 @@ impl PeerConnector {
 
     /// Whether a proxy may be asked for this: larder does not see which address it will find.
     fn judge(&self, url: &Url) -> Result<(), ConnectError> {
-        let Some(origins) = &self.store else {
+        let Some(guard) = &self.guard else {
             return Ok(());
         };
-        let is_named = url.host_str().is_some_and(|host| origins.names_host(host));
+        let is_named = url
+            .host_str()
+            .is_some_and(|host| guard.named.names_host(host));
         // Literal addresses were judged as what they are, when the redirect was read.
         let may_be_public = url.host().is_some_and(|host| match host {
-            url::Host::Domain(_) => is_public_name(&host),
+            Host::Domain(_) => is_public_name(&host),
             _ => true,
         });
         if is_named || may_be_public {
             Ok(())
         } else {
-            Err(ConnectError::NotPublic)
+            Err(ConnectError::NotPublic(guard.refusal()))
         }
     }
 

@@ -274,7 +274,15 @@ pub fn proxy_towards(url: &Url, setting: &str, environment: &ProxyEnvironment) -
 /// Whether a name can be one of the public Internet, as far as the name tells: a proxy looks it up,
 /// and larder does not see what it finds.
 pub fn is_public_name(host: &Host<&str>) -> bool {
-    const SPECIAL: [&str; 6] = ["localhost", "local", "internal", "intranet", "lan", "arpa"];
+    const SPECIAL: [&str; 7] = [
+        "localhost",
+        "local",
+        "internal",
+        "intranet",
+        "invalid",
+        "lan",
+        "arpa",
+    ];
     let Host::Domain(name) = host else {
         return false;
     };

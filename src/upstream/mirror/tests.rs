@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::super::connect::ProxyEnvironment;
 use super::super::connect::TransportConfig;
 use super::*;
-use crate::registry::Route;
+use crate::registry::{Route, Scope};
 use crate::simple::Format;
 use crate::values::quantity::Span;
 
@@ -67,8 +67,9 @@ fn mirror(config: &MirrorConfig) -> Mirror {
     let via = HeaderValue::from_static("1.1 larder-test");
     let transport =
         Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap();
+    let scope = Scope::mirror("pypi").unwrap();
     Mirror::new(
-        Scope::mirror("pypi").unwrap(),
+        MirrorBase::parse(scope, &config.url, &config.file_urls).unwrap(),
         config,
         &transport,
         credential,
@@ -400,4 +401,29 @@ async fn a_probe_that_is_given_up_leaves_its_place() {
         mirror.condition(clock::now()).state,
         crate::upstream::BreakerState::HalfOpen
     );
+}
+
+#[tokio::test]
+async fn a_file_host_that_a_page_named_is_at_a_public_address_or_is_not_asked() {
+    let index = Server::start(|_| answer("404 Not Found", "", ""));
+    let mirror = mirror(&config(&index));
+    for (host, is_public) in [
+        ("https://1.1.1.1/", true),
+        ("http://1.1.1.1/", false),
+        ("https://127.0.0.1/", false),
+        ("https://[::1]/", false),
+        ("https://169.254.169.254/", false),
+        // A name, which is looked up.
+        ("https://localhost/", false),
+        ("https://localhost:8443/", false),
+    ] {
+        let host = Url::parse(host).unwrap();
+        assert_eq!(mirror.is_public_host(&host).await, is_public, "{host}");
+    }
+    // What is refused there is refused again by the connection itself.
+    let path = "/pypi/~localhost/a-1.whl";
+    let hosts = mirror.base().hosts().unwrap();
+    assert!(hosts.take(&Url::parse("https://localhost/").unwrap()));
+    assert!(file(&mirror, path).await.is_err());
+    assert_eq!(index.heads(), Vec::<String>::new());
 }

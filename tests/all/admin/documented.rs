@@ -20,8 +20,8 @@ use crate::store::maintenance::{blob_path, body_of_a_page};
 use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
-    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, Kind, Larder, Site, Storage,
-    StoreListing, path, token,
+    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, Kind, Larder, PublicIndex, Site,
+    Storage, StoreListing, path, token,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -53,6 +53,7 @@ const SCENARIOS: &[Scenario] = &[
     LOG_LOST,
     ABANDONED,
     EMPTIED,
+    LINKS_PAST,
 ];
 
 /// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what
@@ -425,6 +426,28 @@ const STALE_AND_WRONG: Scenario = Scenario {
 #[test]
 fn stale_pages_and_wrong_bodies_are_counted() {
     shows(&STALE_AND_WRONG);
+}
+
+const LINKS_PAST: Scenario = Scenario {
+    shows: &[
+        "larder_pages_leading_past{upstream=\"pypi\"}",
+        "larder_degraded{reason=\"links_past_larder\"}",
+    ],
+    play: |look| {
+        let wheel = Distribution::new("file", "1.0").wheel();
+        let index = PublicIndex::builder().offering(wheel).start();
+        let gitlab = GitLab::start();
+        // Its files are on another port, which the configuration does not name.
+        let section = format!("[mirrors.pypi]\nurl = {:?}", index.url());
+        let larder = Larder::builder(&gitlab).sections(&section).start();
+        larder.client().get("/pypi/simple/file/").expect(200);
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn links_that_lead_past_larder_are_said() {
+    shows(&LINKS_PAST);
 }
 
 const TOO_SMALL: Scenario = Scenario {

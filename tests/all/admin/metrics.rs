@@ -69,6 +69,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "read_only",
                 "disk_failing",
                 "stale_pages",
+                "links_past_larder",
                 "checksum_mismatches",
                 "config_refused",
                 "credential_refused",

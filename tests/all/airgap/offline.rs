@@ -13,7 +13,7 @@ use larder::registry::{Base, Bases, FileRef, PORTABLE_BASE, PrivateNames, Route}
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
 use larder::upstream::{
-    GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
+    AllowedOrigins, GitLabConfig, ProxyEnvironment, Transport, TransportConfig, Upstream,
 };
 use larder::values::clock;
 use larder::values::digest::Digest;
@@ -528,7 +528,7 @@ fn a_page_follows_the_store() {
         Base::parse("https://gitlab.example").expect("a base"),
         Vec::new(),
     );
-    let stores = StoreOrigins::parse(&[]).expect("no origin");
+    let stores = AllowedOrigins::parse(&[]).expect("no origin");
     let via = http::HeaderValue::from_static("1.1 larder-test");
     let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
     let direct = direct.expect("no files");
@@ -547,6 +547,7 @@ fn a_page_follows_the_store() {
         access: Arc::new(access),
         page_store: store.pages.clone(),
         metadata_index: Arc::clone(&store.metadata_index),
+        learned: Arc::clone(&store.learned),
         prefetch: 0,
         changes: Arc::default(),
         held: Some(store.holdings()),

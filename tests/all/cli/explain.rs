@@ -81,7 +81,7 @@ fn a_page_is_explained_unknown_and_then_stored_and_fresh() {
             &format!("{}{page}", gitlab.url()),
             "index.ttl = 30s",
             "auth.cache_ttl = 1m",
-            "gitlab.forward = \"pass\"",
+            "gitlab.forward = \"follow\"",
             "no page",
             "401",
             "without a credential",

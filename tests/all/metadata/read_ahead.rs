@@ -10,7 +10,7 @@ use larder::file::{FileDependencies, Files, FilesConfig, MetadataConfig};
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
 use larder::upstream::{
-    GitLabConfig, ProxyEnvironment, StoreOrigins, Transport, TransportConfig, Upstream,
+    AllowedOrigins, GitLabConfig, ProxyEnvironment, Transport, TransportConfig, Upstream,
 };
 use larder::values::quantity::Span;
 
@@ -52,7 +52,7 @@ impl Ahead {
         );
         let credential = Credential::read(&headers).expect("a credential");
         let bases = Bases::new(Base::parse(gitlab.url()).expect("a base"), Vec::new());
-        let stores = StoreOrigins::parse(&[gitlab.store_url().to_owned()]).expect("an origin");
+        let stores = AllowedOrigins::parse(&[gitlab.store_url().to_owned()]).expect("an origin");
         let via = http::HeaderValue::from_static("1.1 larder-test");
         let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
         let direct = direct.expect("no files");

@@ -36,6 +36,7 @@ pub struct Builder {
     path: String,
     files_folder: String,
     tls: Option<Tls>,
+    names: Option<[String; 2]>,
 }
 
 impl Builder {
@@ -68,15 +69,25 @@ impl Builder {
         self
     }
 
+    /// It calls itself by these origins, of the pages and of the files: a proxy finds it there.
+    pub fn called(mut self, origin: &str, files_origin: &str) -> Self {
+        self.names = Some([origin, files_origin].map(ToOwned::to_owned));
+        self
+    }
+
     pub fn start(self) -> PublicIndex {
         let doors = [(Door::Index, self.tls.clone()), (Door::Files, self.tls)];
-        StandIn::serve("public-index", doors, |[origin, files_origin]| State {
-            origin,
-            files_origin,
-            path: self.path,
-            files_folder: self.files_folder,
-            shared: Shared::new(self.settings),
-            catalogue: Mutex::new(self.catalogue),
+        let names = self.names;
+        StandIn::serve("public-index", doors, |origins| {
+            let [origin, files_origin] = names.unwrap_or(origins);
+            State {
+                origin,
+                files_origin,
+                path: self.path,
+                files_folder: self.files_folder,
+                shared: Shared::new(self.settings),
+                catalogue: Mutex::new(self.catalogue),
+            }
         })
     }
 }
@@ -94,6 +105,7 @@ impl PublicIndex {
             path: "/simple/".to_owned(),
             files_folder: "packages".to_owned(),
             tls: None,
+            names: None,
         }
     }
 

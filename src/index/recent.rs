@@ -1,4 +1,5 @@
-//! Which pages were lately given although upstream could not say that they still stand.
+//! Which pages were lately given that an operator should hear of: those that upstream could not
+//! confirm, and those whose links lead past larder.
 //!
 //! For the status page and the metrics: how many, whose, and how old, never which. Bounded: beyond
 //! [`PAGES_MAX`] at one time further ones are not counted. Must not know callers.
@@ -13,47 +14,47 @@ use crate::registry::{PageRef, Scope};
 /// Pages remembered at one time.
 const PAGES_MAX: usize = 1024;
 
-/// For so long a page that was given counts as being given stale.
+/// For so long a page that was given counts.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 
 /// Pages of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StalePages {
+pub struct GivenPages {
     /// None is GitLab.
     pub mirror: Option<Scope>,
     pub pages: usize,
     /// How old the oldest was when it was last given; unknown if it was stored by an earlier
-    /// process.
+    /// process, or is not old at all.
     pub oldest: Option<Duration>,
     /// Since the last one was given.
     pub last: Duration,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct StaleServed(Mutex<HashMap<PageRef, StaleUse>>);
+pub(super) struct RecentPages(Mutex<HashMap<PageRef, RecentUse>>);
 
 #[derive(Clone, Copy, Debug)]
-struct StaleUse {
+struct RecentUse {
     at: Instant,
     age: Option<Duration>,
 }
 
-impl StaleServed {
+impl RecentPages {
     pub(super) fn note(&self, page: &PageRef, age: Option<Duration>, now: Instant) {
         let mut known = self.0.lock();
         if known.len() >= PAGES_MAX {
             known.retain(|_, given| given.is_late(now));
         }
         if known.len() < PAGES_MAX || known.contains_key(page) {
-            known.insert(page.clone(), StaleUse { at: now, age });
+            known.insert(page.clone(), RecentUse { at: now, age });
         }
     }
 
     /// Each upstream of which there are any, GitLab first.
-    pub(super) fn report(&self, now: Instant) -> Vec<StalePages> {
+    pub(super) fn report(&self, now: Instant) -> Vec<GivenPages> {
         let mut known = self.0.lock();
         known.retain(|_, given| given.is_late(now));
-        let mut all: Vec<StalePages> = Vec::new();
+        let mut all: Vec<GivenPages> = Vec::new();
         for (page, given) in known.iter() {
             let mirror = page.scope.is_mirror().then_some(&page.scope);
             let last = now.saturating_duration_since(given.at);
@@ -63,7 +64,7 @@ impl StaleServed {
                     stale.oldest = stale.oldest.max(given.age);
                     stale.last = stale.last.min(last);
                 }
-                None => all.push(StalePages {
+                None => all.push(GivenPages {
                     mirror: mirror.cloned(),
                     pages: 1,
                     oldest: given.age,
@@ -76,7 +77,7 @@ impl StaleServed {
     }
 }
 
-impl StaleUse {
+impl RecentUse {
     fn is_late(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < LATELY
     }
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn pages_are_counted_by_whose_they_are_and_forgotten() {
-        let served = StaleServed::default();
+        let served = RecentPages::default();
         let now = clock::now();
         let age = |seconds| Some(Duration::from_secs(seconds));
         for (path, age) in [
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn they_are_bounded_and_give_way_when_they_are_old() {
-        let served = StaleServed::default();
+        let served = RecentPages::default();
         let now = clock::now();
         let note = |number: usize, at| {
             served.note(

@@ -1,0 +1,154 @@
+//! What larder learned of upstreams and keeps with what it fetched from them: the public index that
+//! a GitLab points to, and the file hosts that an index's pages named.
+//!
+//! One small file, replaced as a whole. What is read is judged again by its reader, because another
+//! configuration may have written it. Must not judge it.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use super::folder::Folder;
+use super::layout::Layout;
+
+/// Longest file that is read.
+const BYTES_MAX: u64 = 256 << 10;
+
+/// GitLabs and indexes that are remembered; more are a sign that the file is no good.
+const ENTRIES_MAX: usize = 64;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LearnedFacts {
+    /// By the URL of a GitLab, the URL of the index that its redirects lead to.
+    pub public_indexes: BTreeMap<String, String>,
+    /// By the URL of an index, the origins that its pages named as where files are.
+    pub file_hosts: BTreeMap<String, Vec<String>>,
+}
+
+/// The facts of one folder. What changes them blocks.
+pub struct Learned {
+    folder: Arc<Folder>,
+    facts: Mutex<LearnedFacts>,
+}
+
+impl Learned {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        let facts = Mutex::new(read(&folder.layout));
+        Self { folder, facts }
+    }
+
+    pub fn facts(&self) -> LearnedFacts {
+        self.facts.lock().clone()
+    }
+
+    /// Notes where the redirects of a GitLab lead.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; it is known here all the same.
+    pub fn note_index(&self, gitlab: &str, index: &str) -> Result<(), StoreError> {
+        self.change(|facts| insert(&mut facts.public_indexes, gitlab, index.to_owned()))
+    }
+
+    /// Notes the origins that an index's pages named.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; they are known here all the same.
+    pub fn note_hosts(&self, index: &str, hosts: Vec<String>) -> Result<(), StoreError> {
+        self.change(|facts| insert(&mut facts.file_hosts, index, hosts))
+    }
+
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.change(|facts| *facts = LearnedFacts::default())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LearnedFacts)) -> Result<(), StoreError> {
+        let mut facts = self.facts.lock();
+        let before = facts.clone();
+        change(&mut facts);
+        if *facts == before {
+            return Ok(());
+        }
+        let path = self.folder.layout.learned();
+        let text = serde_json::to_vec_pretty(&*facts).map_err(io::Error::from);
+        let written = text.and_then(|text| self.folder.layout.replace_file(&path, &text));
+        written.map_err(StoreError::io("write", &path))
+    }
+}
+
+/// Beyond the bound the others are forgotten: they are learned again.
+fn insert<T>(map: &mut BTreeMap<String, T>, key: &str, value: T) {
+    if map.len() >= ENTRIES_MAX && !map.contains_key(key) {
+        map.clear();
+    }
+    map.insert(key.to_owned(), value);
+}
+
+/// What is noted; nothing if there is no such file, or none that can be used: it is learned again.
+pub(super) fn read(layout: &Layout) -> LearnedFacts {
+    let path = layout.learned();
+    let facts = match read_text(&path) {
+        Ok(text) => serde_json::from_slice::<LearnedFacts>(&text).map_err(io::Error::from),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return LearnedFacts::default(),
+        Err(why) => Err(why),
+    };
+    match facts {
+        Ok(facts)
+            if facts.public_indexes.len() <= ENTRIES_MAX
+                && facts.file_hosts.len() <= ENTRIES_MAX =>
+        {
+            facts
+        }
+        Ok(_) => {
+            tracing::warn!("what was learned of upstreams cannot be used: it is learned again");
+            LearnedFacts::default()
+        }
+        Err(why) => {
+            tracing::warn!(error = %why, "what was learned of upstreams cannot be read: it is learned again");
+            LearnedFacts::default()
+        }
+    }
+}
+
+fn read_text(path: &std::path::Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(BYTES_MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Checked = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn what_was_learned_is_read_again_and_garbage_is_nothing() -> Checked {
+        let dir = tempfile::tempdir()?;
+        let open = || Ok::<_, StoreError>(Learned::new(Folder::new(Layout::make(dir.path())?, 0)));
+        assert_eq!(open()?.facts(), LearnedFacts::default());
+        let gitlab = "https://gitlab.example.com".to_owned();
+        let index = "https://index.example/simple/".to_owned();
+        open()?.note_index(&gitlab, &index)?;
+        assert_eq!(open()?.facts().public_indexes.get(&gitlab), Some(&index));
+        for number in 0..3 * ENTRIES_MAX {
+            open()?.note_hosts(&format!("https://{number}.example/"), Vec::new())?;
+        }
+        let facts = open()?.facts();
+        assert!(facts.file_hosts.len() <= ENTRIES_MAX && facts.public_indexes.len() == 1);
+        std::fs::write(Layout::make(dir.path())?.learned(), "{ no json")?;
+        assert_eq!(open()?.facts(), LearnedFacts::default());
+        Ok(())
+    }
+}

@@ -1,0 +1,724 @@
+//! The public index that GitLab's own redirect names, which no operator configured: learned from
+//! it, asked without a credential at public addresses alone, and given in GitLab's place.
+//!
+//! The index is called by names of the public Internet, which a proxy finds at this machine.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::common::delivery::{eventually, kept};
+use crate::common::mirror::{FORMATS, HTML, JSON, get_as, listed, names};
+use crate::support::http::Tls;
+use crate::support::larder::Builder;
+use crate::support::wheel::real_wheels;
+use crate::support::{
+    Artifact, Authority, Client, Distribution, GitLab, Hashes, Kind, Larder, Offer, Outcome, Proxy,
+    PublicIndex, Workbench, path, python, token,
+};
+
+const INDEX: &str = "https://index.example";
+const FILES: &str = "https://files.example";
+const OTHER: &str = "https://other.example";
+
+/// Where a file of the index is at larder.
+const PLACE: &str = "/public-index/~files.example/";
+
+fn public() -> Artifact {
+    Distribution::new("left.pad", "1.3").payload(20_000).wheel()
+}
+
+/// A GitLab that points to a public index, and the way there.
+struct World {
+    gitlab: GitLab,
+    index: PublicIndex,
+    proxy: Proxy,
+    folder: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new("public");
+        authority.write(folder.path(), "ca");
+        let called = [
+            "index.example",
+            "files.example",
+            "other.example",
+            "localhost",
+        ];
+        let index = PublicIndex::builder()
+            .called(INDEX, FILES)
+            .tls(Tls::new(&authority.server(&called)))
+            .offering(public())
+            .start();
+        let proxy = Proxy::start();
+        proxy.finds("index.example:443", index.address());
+        proxy.finds("other.example:443", index.address());
+        proxy.finds("files.example:443", index.files_address());
+        let gitlab = GitLab::start();
+        let world = Self {
+            gitlab,
+            index,
+            proxy,
+            folder,
+        };
+        world.points_to(INDEX);
+        world
+    }
+
+    fn points_to(&self, origin: &str) {
+        self.gitlab
+            .set(|settings| origin.clone_into(&mut settings.public_index));
+    }
+
+    fn variables(&self) -> [(&'static str, String); 3] {
+        let trusted = self.folder.path().join("ca.pem");
+        [
+            ("SSL_CERT_FILE", trusted.to_string_lossy().into_owned()),
+            ("HTTPS_PROXY", self.proxy.url()),
+            ("NO_PROXY", "127.0.0.1".to_owned()),
+        ]
+    }
+
+    /// With nothing configured but where GitLab is, and what the machine itself says.
+    fn builder(&self) -> Builder {
+        let mut builder = Larder::builder(&self.gitlab);
+        for (name, value) in self.variables() {
+            builder = builder.environment(name, &value);
+        }
+        builder
+    }
+
+    fn larder(&self) -> Larder {
+        self.builder().start()
+    }
+
+    /// What a command prints, run on the same machine.
+    fn says(&self, larder: &Larder, arguments: &[&str]) -> String {
+        let done = larder
+            .start_command(arguments)
+            .envs(self.variables())
+            .output()
+            .expect("the binary runs");
+        let said = [done.stdout, done.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn assert_innocent(&self) {
+        self.gitlab.log().assert_nothing_unexpected();
+        self.index.log().assert_nothing_unexpected();
+        self.index
+            .assert_never_told(&[token::READER, token::DEVELOPER, token::WIDGETS_READER]);
+    }
+}
+
+fn reader(larder: &Larder) -> Client {
+    larder.client().token(token::READER)
+}
+
+fn page() -> String {
+    path::group_page(7, "left-pad")
+}
+
+/// Where the file of a page in place is.
+fn address(index: &PublicIndex, file: &Artifact) -> String {
+    format!("{PLACE}{}", index.file_path(&file.filename))
+}
+
+fn ready(larder: &Larder) -> serde_json::Value {
+    let reply = larder
+        .client()
+        .get_with("/-/health/ready", &[("Accept", "application/json")]);
+    serde_json::from_slice(&reply.body).expect("it is JSON")
+}
+
+#[test]
+fn a_public_package_is_given_in_place_and_its_file_fetched_once() {
+    let world = World::new();
+    let larder = world.larder();
+    for accept in FORMATS {
+        for page in [page(), path::project_page(42, "left-pad")] {
+            let shown = listed(&get_as(&reader(&larder), &page, accept));
+            assert_eq!(shown[0].url, address(&world.index, &public()), "{page}");
+            let file = reader(&larder).get(&shown[0].url);
+            assert_eq!(file.expect(200), &public().bytes[..], "{page}");
+            let metadata = reader(&larder).get(&format!("{}.metadata", shown[0].url));
+            assert_eq!(metadata.expect(200), &public().metadata[..], "{page}");
+            kept(&larder, &public());
+        }
+    }
+    let files = world.index.log().file_bodies();
+    let whole = public().bytes.len() as u64;
+    assert_eq!(files.bytes, whole, "each byte once: {files:?}");
+    assert_eq!(ready(&larder)["status"], "ok", "{}", ready(&larder));
+    larder.wait_for_log("GitLab points to this index");
+    world.assert_innocent();
+}
+
+#[test]
+fn what_was_learned_is_shown_and_outlives_a_restart() {
+    let world = World::new();
+    let larder = world.larder();
+    let shown = world.says(&larder, &["config", "show"]);
+    assert!(shown.contains("not known yet"), "{shown}");
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    let learned = format!("{INDEX}/simple/");
+    let mut larder = larder.restart();
+    for said in [
+        world.says(&larder, &["config", "show"]),
+        world.says(&larder, &["doctor"]),
+        larder.client().get("/-/status").text(),
+        larder.client().get("/-/").text(),
+    ] {
+        assert!(said.contains(&learned), "{said}");
+    }
+    // Its files have an address from the first moment, whoever asks.
+    world.gitlab.log().clear();
+    let file = larder.client().get(&address(&world.index, &public()));
+    assert_eq!(file.expect(200), &public().bytes[..]);
+    assert_eq!(world.gitlab.log().len(), 0);
+    // Another GitLab may point elsewhere.
+    let url = world.gitlab.url().replace("127.0.0.1", "localhost");
+    larder.terminate();
+    let another = Larder::in_front_of(&url).at_home_of(&larder).start();
+    let file = another.client().get(&address(&world.index, &public()));
+    assert_eq!(file.status, 404, "{file:?}");
+}
+
+#[test]
+fn r29_nothing_is_served_of_it_but_what_its_pages_list_with_a_sha256() {
+    let world = World::new();
+    let unhashed = Distribution::new("left.pad", "1.2").payload(5_000).wheel();
+    let md5 = Distribution::new("left.pad", "1.1").payload(5_000).wheel();
+    for (file, hashes) in [(&unhashed, Hashes::None), (&md5, Hashes::Md5)] {
+        world.index.publish(Offer::from(file).hashes(hashes));
+    }
+    let unlisted = Distribution::new("left.pad", "9.9").wheel();
+    let larder = world.larder();
+    let client = reader(&larder);
+    // Nothing is known: nothing is an address.
+    for path in [
+        address(&world.index, &public()),
+        "/public-index/simple/".to_owned(),
+        "/public-index/simple/left-pad/".to_owned(),
+    ] {
+        assert_eq!(client.get(&path).status, 404, "{path}");
+    }
+    assert_eq!(world.index.log().len(), 0);
+    for accept in FORMATS {
+        let shown = listed(&get_as(&client, &page(), accept));
+        let link = |file: &Artifact| {
+            let found = shown.iter().find(|link| link.filename == file.filename);
+            found.expect("it is listed").url.clone()
+        };
+        assert_eq!(
+            link(&public()),
+            address(&world.index, &public()),
+            "{accept}"
+        );
+        for file in [&unhashed, &md5] {
+            let there = format!("{FILES}/{}", world.index.file_path(&file.filename));
+            assert_eq!(link(file), there, "{accept}: it cannot be checked");
+        }
+    }
+    world.index.log().clear();
+    for path in [
+        address(&world.index, &unhashed),
+        address(&world.index, &md5),
+        format!("{PLACE}packages/{}", unlisted.filename),
+        format!(
+            "/public-index/{}",
+            world.index.file_path(&public().filename)
+        ),
+        format!(
+            "/public-index/~other.example/{}",
+            world.index.file_path(&public().filename)
+        ),
+        format!("/public-index/~127.0.0.1/packages/{}", public().filename),
+        "/public-index/simple/".to_owned(),
+        "/public-index/simple/left-pad/".to_owned(),
+        "/-/mirrors/public-index/left-pad".to_owned(),
+    ] {
+        let reply = client.get(&path);
+        assert_eq!(reply.status, 404, "{path}: {reply:?}");
+    }
+    assert_eq!(
+        world.index.log().file_bodies().bytes,
+        0,
+        "no file was asked for"
+    );
+    // The links that were left alone are said.
+    let ready = ready(&larder);
+    assert_eq!(
+        ready["reasons"][0]["reason"], "links_past_larder",
+        "{ready}"
+    );
+    let past = "larder_pages_leading_past{upstream=\"public-index\"}";
+    assert_eq!(larder.metric(past), Some(1.0));
+    world.assert_innocent();
+}
+
+#[test]
+fn r23_a_page_in_place_is_for_the_callers_whom_gitlab_sends_there() {
+    let world = World::new();
+    let lookalike = Distribution::new("gear", "9.9").wheel();
+    world.index.publish(&lookalike);
+    let larder = world.larder();
+    let page = path::group_page(7, "gear");
+    for accept in FORMATS {
+        for _ in 0..2 {
+            let outsider = larder.client().token(token::WIDGETS_READER);
+            let shown = names(&get_as(&outsider, &page, accept));
+            assert_eq!(shown, [lookalike.filename.as_str()]);
+            let shown = names(&get_as(&reader(&larder), &page, accept));
+            assert_eq!(shown, ["gear-0.3-py3-none-any.whl"]);
+            let refused = get_as(&larder.client().token(token::REVOKED), &page, accept);
+            assert_eq!(refused.status, 401, "{refused:?}");
+            let refused = get_as(&larder.client(), &page, accept);
+            assert!(matches!(refused.status, 401 | 404), "{refused:?}");
+        }
+    }
+    world.assert_innocent();
+}
+
+#[test]
+fn r31_a_private_name_is_never_asked_for_there() {
+    let world = World::new();
+    world.index.declare_private(&["acme-*"]);
+    let trap = Distribution::new("acme-tool", "99.0").wheel();
+    world.index.publish(&trap);
+    let larder = world.builder().private_names(&["acme-*"]).start();
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    for path in [
+        path::group_page(7, "acme-tool"),
+        path::project_page(42, "Acme_Tool"),
+        address(&world.index, &trap),
+    ] {
+        let reply = reader(&larder).get(&path);
+        assert_eq!(
+            (reply.status, reply.header("Location")),
+            (404, None),
+            "{path}"
+        );
+    }
+    world.assert_innocent();
+}
+
+#[test]
+fn r28_an_index_at_an_internal_address_is_not_followed() {
+    let world = World::new();
+    let port = world.index.address().port();
+    let plain = PublicIndex::builder().offering(public()).start();
+    for (origin, is_direct) in [
+        // Not by the host that GitLab has here: a redirect to that is none to an index.
+        (plain.origin().replace("127.0.0.1", "localhost"), true),
+        (format!("https://127.0.0.2:{port}"), true),
+        (format!("https://[::1]:{port}"), true),
+        // By name: a resolver finds a loopback address, and a proxy is not even asked.
+        (format!("https://localhost:{port}"), true),
+        (format!("https://localhost:{port}"), false),
+        ("http://index.example".to_owned(), false),
+        ("https://ann:word@index.example".to_owned(), false),
+    ] {
+        world.points_to(&origin);
+        let mut builder = world.builder();
+        if is_direct {
+            builder = builder.environment("HTTPS_PROXY", "");
+        }
+        let larder = builder.start();
+        for accept in FORMATS {
+            let reply = get_as(&reader(&larder), &page(), accept);
+            assert_eq!(reply.status, 302, "{origin}: {reply:?}");
+            let there = format!("{origin}/simple/left-pad/");
+            assert_eq!(reply.header("Location"), Some(there.as_str()), "{origin}");
+        }
+        let ready = ready(&larder);
+        assert_eq!(
+            ready["reasons"][0]["reason"], "links_past_larder",
+            "{ready}"
+        );
+        assert!(
+            !larder.cache_dir().join("learned.json").exists(),
+            "{origin}"
+        );
+    }
+    assert_eq!(world.index.log().len() + plain.log().len(), 0);
+    assert_eq!(world.proxy.asked().len(), 0, "{:?}", world.proxy.asked());
+}
+
+#[test]
+fn r28_a_file_host_at_an_internal_address_keeps_its_links() {
+    let world = World::new();
+    let port = world.index.files_address().port();
+    let sha256 = public().sha256;
+    let hosts = [
+        format!("https://localhost:{port}"),
+        format!("https://127.0.0.1:{port}"),
+        "https://169.254.169.254".to_owned(),
+        "https://10.0.0.7".to_owned(),
+        "http://files.example".to_owned(),
+    ];
+    let mut links = String::new();
+    for (number, host) in hosts.iter().enumerate() {
+        links += &format!(
+            "<a href=\"{host}/left_pad-{number}.zip#sha256={sha256}\">left_pad-{number}.zip</a>\n"
+        );
+    }
+    let body = format!("<!DOCTYPE html><html><body>{links}</body></html>");
+    world.index.serve_verbatim("left-pad", "text/html", body);
+    let larder = world.larder();
+    for accept in FORMATS {
+        let shown = listed(&get_as(&reader(&larder), &page(), accept));
+        assert_eq!(shown.len(), hosts.len());
+        for (number, (link, host)) in shown.iter().zip(&hosts).enumerate() {
+            assert_eq!(
+                link.url,
+                format!("{host}/left_pad-{number}.zip"),
+                "{accept}"
+            );
+        }
+    }
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        "169.254.169.254",
+        "10.0.0.7",
+        "files.example",
+    ] {
+        for place in [
+            format!("~{host}"),
+            format!("~{host}~{port}"),
+            format!("~{host}~80"),
+        ] {
+            let path = format!("/public-index/{place}/left_pad-0.zip");
+            assert_eq!(reader(&larder).get(&path).status, 404, "{path}");
+        }
+    }
+    let asked = world.proxy.asked();
+    assert!(
+        asked.iter().all(|line| line == "CONNECT index.example:443"),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn r28_what_was_learned_is_not_switched_by_another_redirect() {
+    let world = World::new();
+    let larder = world.larder();
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    world.points_to(OTHER);
+    let other = path::group_page(7, "another");
+    for accept in FORMATS {
+        let reply = get_as(&reader(&larder), &other, accept);
+        assert_eq!(reply.status, 302, "{reply:?}");
+        let there = format!("{OTHER}/simple/another/");
+        assert_eq!(reply.header("Location"), Some(there.as_str()));
+    }
+    larder.wait_for_log("it is another one than was learned");
+    let ready = ready(&larder);
+    assert_eq!(
+        ready["reasons"][0]["reason"], "links_past_larder",
+        "{ready}"
+    );
+    let status = larder.client().get("/-/status").json();
+    let known = &status["public_index"];
+    assert_eq!(known["url"], format!("{INDEX}/simple/"), "{known}");
+    assert_eq!(known["other"], format!("{OTHER}/simple/"), "{known}");
+    let asked = world.proxy.asked();
+    assert!(
+        !asked.iter().any(|line| line.contains("other.example")),
+        "{asked:?}"
+    );
+    world.points_to(INDEX);
+    let larder = larder.restart();
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    world.assert_innocent();
+}
+
+#[test]
+fn an_index_that_gives_no_page_is_not_learned_and_the_client_goes_there_itself() {
+    let world = World::new();
+    let missing = path::group_page(7, "not-there");
+    world
+        .index
+        .serve_verbatim("odd", "application/octet-stream", "no page");
+    let larder = world.larder();
+    for (page, asked) in [
+        (missing.clone(), 1),
+        // It is not tried again at once: a client would wait for it each time.
+        (missing, 1),
+        (path::group_page(7, "odd"), 1),
+        (page(), 1),
+    ] {
+        let reply = get_as(&reader(&larder), &page, HTML);
+        assert_eq!(reply.status, 302, "{page}: {reply:?}");
+        assert_eq!(world.index.log().len(), asked, "{page}");
+    }
+    let larder = world.larder();
+    let reply = get_as(&reader(&larder), &path::group_page(7, "odd"), HTML);
+    assert_eq!(reply.status, 302, "{reply:?}");
+    larder.wait_for_log("no page of the Simple API");
+}
+
+#[test]
+fn a_mirror_of_the_same_index_answers_by_its_own_rules() {
+    let world = World::new();
+    let young = Distribution::new("left.pad", "2.0").wheel();
+    let offer = Offer::from(&young).uploaded("2999-01-01T00:00:00Z");
+    world.index.publish(offer);
+    let section = format!("[mirrors.pypi]\nurl = \"{INDEX}/simple/\"\nmin_age = \"7d\"");
+    let larder = world.builder().sections(&section).start();
+    for accept in FORMATS {
+        let shown = listed(&get_as(&reader(&larder), &page(), accept));
+        assert_eq!(shown.len(), 1, "{shown:?}");
+        // Where its files are its pages tell, as of any mirror.
+        let place = format!(
+            "/pypi/~files.example/{}",
+            world.index.file_path(&public().filename)
+        );
+        assert_eq!(shown[0].url, place, "{accept}");
+        let file = larder.client().get(&place);
+        assert_eq!(file.expect(200), &public().bytes[..]);
+    }
+    let file = larder.client().get(&address(&world.index, &public()));
+    assert_eq!(file.status, 404, "{file:?}");
+    world.assert_innocent();
+}
+
+#[test]
+fn origins_that_are_listed_are_the_only_ones_and_may_be_internal() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::builder().offering(public()).start();
+    let origin = index.origin().replace("127.0.0.1", "localhost");
+    gitlab.set(|settings| settings.public_index = origin.clone());
+    for (listed_origins, status, is_past) in [
+        (vec![origin.as_str(), index.files_origin()], 200, false),
+        (vec![origin.as_str()], 200, true),
+        (vec![index.files_origin()], 302, true),
+        (vec![INDEX], 302, true),
+    ] {
+        let larder = Larder::builder(&gitlab)
+            .gitlab_setting(&format!("forward_origins = {listed_origins:?}"))
+            .start();
+        let case = format!("{listed_origins:?}");
+        let reply = get_as(&reader(&larder), &page(), JSON);
+        assert_eq!(reply.status, status, "{case}: {reply:?}");
+        if status == 200 {
+            let link = &listed(&reply)[0].url;
+            assert_eq!(link.starts_with("http://"), is_past, "{case}: {link}");
+            if !is_past {
+                let file = reader(&larder).get(link);
+                assert_eq!(file.expect(200), &public().bytes[..], "{case}");
+            }
+        }
+        let word = if is_past { "degraded" } else { "ok" };
+        assert_eq!(ready(&larder)["status"], word, "{case}");
+    }
+    index.log().assert_nothing_unexpected();
+}
+
+#[test]
+fn offline_the_pages_in_place_are_those_that_were_kept() {
+    let world = World::new();
+    let mut larder = world.larder();
+    let link = listed(&get_as(&reader(&larder), &page(), JSON))[0]
+        .url
+        .clone();
+    reader(&larder).get(&link).expect(200);
+    kept(&larder, &public());
+    larder.terminate();
+    let offline = world
+        .builder()
+        .setting("offline = true")
+        .sections("[auth]\noffline = \"open\"")
+        .at_home_of(&larder)
+        .start();
+    world.index.stop();
+    world.gitlab.stop();
+    for accept in FORMATS {
+        let shown = listed(&get_as(&offline.client(), &page(), accept));
+        assert_eq!(shown[0].url, link, "{accept}");
+    }
+    assert_eq!(offline.client().get(&link).expect(200), &public().bytes[..]);
+}
+
+/// Installs the private package by one URL.
+type Install = fn(&Larder, &str) -> (Outcome, Workbench);
+
+fn by_pip(larder: &Larder, secret: &str) -> (Outcome, Workbench) {
+    let user = Workbench::new().environment("COLUMNS", "300");
+    let site = user.folder().join("site").to_string_lossy().into_owned();
+    let index = index_url(larder, secret);
+    let arguments = [
+        "install",
+        "--no-compile",
+        "--target",
+        &site,
+        "--index-url",
+        &index,
+        "acme-app",
+    ];
+    (user.pip(&arguments), user)
+}
+
+fn by_uv(larder: &Larder, secret: &str) -> (Outcome, Workbench) {
+    let user = Workbench::new().environment("COLUMNS", "300");
+    let site = user.folder().join("site").to_string_lossy().into_owned();
+    let interpreter = python::program("python").to_string_lossy().into_owned();
+    let index = index_url(larder, secret);
+    let arguments = [
+        "pip",
+        "install",
+        "--python",
+        &interpreter,
+        "--target",
+        &site,
+        "--default-index",
+        &index,
+        "acme-app",
+    ];
+    (user.uv(&arguments), user)
+}
+
+fn index_url(larder: &Larder, secret: &str) -> String {
+    let page = "/api/v4/groups/7/-/packages/pypi/simple/";
+    format!("http://__token__:{secret}@{}{page}", larder.address())
+}
+
+fn installs_with_nothing_configured(install: Install) {
+    let world = World::new();
+    for wheel in real_wheels() {
+        world.index.publish(wheel);
+    }
+    let private = Distribution::new("acme-app", "1.0")
+        .depends_on("requests>=2")
+        .depends_on("python-dateutil")
+        .wheel();
+    world.gitlab.publish(42, &private);
+    let larder = world.larder();
+    for (round, secret) in [("cold", token::READER), ("warm", token::DEVELOPER)] {
+        world.gitlab.log().clear();
+        world.index.log().clear();
+        let (done, user) = install(&larder, secret);
+        assert!(done.succeeded(), "{round}: {done:#?}\n{}", larder.log());
+        for name in ["acme_app", "requests", "six.py", "urllib3"] {
+            let installed = user.folder().join("site").join(name);
+            assert!(
+                installed.exists(),
+                "{round}: {name} is not there: {done:#?}"
+            );
+        }
+        let bytes = world.gitlab.log().file_bodies().bytes + world.index.log().file_bodies().bytes;
+        assert_eq!(bytes == 0, round == "warm", "{round}: {bytes} bytes");
+        world.assert_innocent();
+        for wheel in real_wheels() {
+            kept(&larder, &wheel);
+        }
+        kept(&larder, &private);
+        eventually("nothing is read ahead any more", || {
+            larder.metric("larder_prefetch_queue") == Some(0.0)
+        });
+    }
+    assert_eq!(ready(&larder)["status"], "ok", "{}", ready(&larder));
+}
+
+#[test]
+fn pip_installs_private_and_public_packages_with_nothing_configured() {
+    installs_with_nothing_configured(by_pip);
+}
+
+#[test]
+fn uv_installs_private_and_public_packages_with_nothing_configured() {
+    installs_with_nothing_configured(by_uv);
+}
+
+#[test]
+fn it_is_asked_again_when_its_page_lapses_and_gitlab_each_time_it_must() {
+    let world = World::new();
+    let larder = world.builder().sections("[index]\nttl = \"1s\"").start();
+    for _ in 0..3 {
+        get_as(&reader(&larder), &page(), JSON).expect(200);
+    }
+    let asked = |log: &crate::support::RequestLog| log.count(Kind::Page);
+    // The trial, and the page.
+    assert_eq!(asked(&world.index.log()), 2);
+    assert_eq!(asked(&world.gitlab.log()), 1);
+    std::thread::sleep(Duration::from_millis(1_100));
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    assert_eq!(asked(&world.gitlab.log()), 2);
+    assert_eq!(asked(&world.index.log()), 2);
+}
+
+#[test]
+fn a_mirror_is_named_on_the_command_line() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::builder().offering(public()).start();
+    let builder = |value: &str| {
+        Larder::builder(&gitlab)
+            .argument("--mirror")
+            .argument(value)
+    };
+    let larder = builder(&format!("pypi={}", index.url())).start();
+    let shown = names(&get_as(&larder.client(), "/pypi/simple/left-pad/", JSON));
+    assert_eq!(shown, [public().filename]);
+    for (value, word) in [
+        (index.url(), "NAME=URL"),
+        (
+            "public-index=https://index.example/simple/".to_owned(),
+            "public-index",
+        ),
+        ("pypi=index.example".to_owned(), "mirrors.pypi.url"),
+    ] {
+        let said = builder(&value).start_in_vain();
+        assert!(said.contains(word), "{value}: {said}");
+    }
+}
+
+#[test]
+fn a_check_of_the_configuration_says_which_hosts_a_page_names() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::builder()
+        .at("/whl/")
+        .offering(public())
+        .start();
+    let section = format!("[mirrors.wheels]\nurl = {:?}", index.url());
+    let larder = Larder::builder(&gitlab).sections(&section).start();
+    let said = |arguments: &[&str]| {
+        let done = larder.command(arguments);
+        let said = [done.stdout, done.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let offline = said(&["check-config"]);
+    assert!(
+        offline.contains("mirrors.wheels.url: it does not end in /simple/"),
+        "{offline}"
+    );
+    assert_eq!(index.log().len(), 0);
+    let online = said(&["check-config", "--online"]);
+    let past = format!("lead past larder, to {}", index.files_origin());
+    assert!(online.contains(&past), "{online}");
+}
+
+#[test]
+fn pages_that_are_asked_for_at_once_all_lead_through_larder() {
+    let world = World::new();
+    let mut wheels = Vec::new();
+    for number in 0..12 {
+        wheels.push(Distribution::new(&format!("many-{number}"), "1.0").wheel());
+    }
+    for wheel in &wheels {
+        world.index.publish(wheel);
+    }
+    let larder = world.larder();
+    std::thread::scope(|scope| {
+        for wheel in &wheels {
+            scope.spawn(|| {
+                let page = path::group_page(7, &wheel.name);
+                let shown = listed(&get_as(&reader(&larder), &page, JSON));
+                assert_eq!(shown[0].url, address(&world.index, wheel));
+            });
+        }
+    });
+    world.assert_innocent();
+}
