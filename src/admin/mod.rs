@@ -120,6 +120,8 @@ impl Admin {
                 }
             }
             AdminEndpoint::Find => answer::see_other(&status::find(request.query)?),
+            // The server answers it, which reads bodies.
+            AdminEndpoint::RewriteLock => return Err(RouteError::Unknown.into()),
             AdminEndpoint::Options => answer::known_methods(),
             AdminEndpoint::Live => {
                 answer::text(StatusCode::OK, answer::PLAIN_TEXT, "ok\n".to_owned())

@@ -18,6 +18,36 @@ pub struct RewrittenUrls {
     pub foreign: BTreeMap<String, usize>,
 }
 
+/// The form of a text that came without a name, as far as it decides where URLs stand: a list of
+/// requirements, or values in quotes. Told by the first line that says something, because to read
+/// the whole takes many times its size.
+pub fn form_of(text: &str) -> LockFormat {
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    for line in lines.map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let is_key = match line.split_once('=') {
+            Some((key, value)) => {
+                let key = key.trim_end();
+                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '"');
+                !key.is_empty()
+                    && !key.starts_with('-')
+                    && key.chars().all(plain)
+                    && !value.starts_with('=')
+            }
+            None => false,
+        };
+        return match line.chars().next() {
+            Some('{') => LockFormat::Pipfile,
+            Some('[') => LockFormat::Uv,
+            _ if is_key => LockFormat::Uv,
+            _ => LockFormat::Requirements,
+        };
+    }
+    LockFormat::Requirements
+}
+
 /// Swaps each URL that is a whole value. `swap` says what becomes of one.
 pub fn rewrite(
     kind: LockFormat,
@@ -53,6 +83,7 @@ pub fn rewrite(
     done
 }
 
+/// In one pass over the text, however many of its URLs are of the one scheme and none of the other.
 fn next_url(text: &str) -> Option<usize> {
     let mut starts = text.match_indices("http").map(|(at, _)| at);
     starts.find(|at| begins_url(text.get(*at..).unwrap_or_default()))
@@ -101,6 +132,39 @@ mod tests {
             None if url.starts_with(to) => Swapped::Already,
             None => Swapped::Foreign,
         }
+    }
+
+    #[test]
+    fn a_text_without_a_name_has_the_form_that_its_first_line_says() {
+        for text in [
+            UV,
+            PYLOCK,
+            include_str!("../../tests/locks/poetry.lock"),
+            include_str!("../../tests/locks/pdm.static.lock"),
+            "[[package]]\n",
+        ] {
+            assert_eq!(form_of(text), LockFormat::Uv, "{text:.40}");
+        }
+        assert_eq!(form_of(PIPFILE), LockFormat::Pipfile);
+        for text in [
+            include_str!("../../tests/locks/requirements.txt"),
+            "\u{feff}# x\n\nanvil==1.0 \\\n",
+            "--index-url=https://index.example/simple/\n",
+            "anvil>=1,<2\n",
+            "https://index.example/c.whl\n",
+            "",
+        ] {
+            assert_eq!(form_of(text), LockFormat::Requirements, "{text:.40}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_urls_takes_one_pass() {
+        let text = "http://a \"".repeat(200_000);
+        let begun = crate::values::clock::now();
+        let done = rewrite(LockFormat::Requirements, &text, &mut |_| Swapped::Foreign);
+        assert_eq!(done.text, text);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::access::{Credential, OfflineKeys};
 use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
-use crate::registry::{Base, Bases, PrivateNames, Scope};
+use crate::registry::{Base, Bases, PrivateNames, Scope, Swap};
 use crate::server::{Certificates, ListenAddress};
 use crate::upstream::UnhashedFiles;
 use crate::values::secret_file::SecretFile;
@@ -27,6 +27,19 @@ pub fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
         return Ok(None);
     }
     Ok(Some(bases(config)?.asked().to_string()))
+}
+
+/// Whose URL one is, for lock files; with what is learned of mirrors from now on.
+pub fn swap(config: &Config, mirrors: &[KnownMirror]) -> Result<Swap, StartError> {
+    let mut mirror_bases = Vec::new();
+    for mirror in mirrors {
+        mirror_bases.push(mirror.base.clone());
+    }
+    Ok(Swap {
+        bases: bases(config)?,
+        mirrors: mirror_bases,
+        own_bases: Base::parse(&config.public_url).into_iter().collect(),
+    })
 }
 
 /// The mirrors whose files without a sha256 are kept.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error::StartError;
 use super::mirrors::{KnownMirror, known_mirrors};
 use super::settings::{
-    bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings,
+    bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings, swap,
 };
 use super::shared::Shared;
 use super::upstreams::upstreams;
@@ -18,7 +18,7 @@ use crate::airgap::BundleService;
 use crate::app::config::Config;
 use crate::file::{FileDependencies, Files};
 use crate::index::{PageDependencies, Pages};
-use crate::server::{Admission, Certificates, ListenAddress, Services};
+use crate::server::{Admission, Certificates, ListenAddress, LockRewriter, Services};
 use crate::upload::Uploads;
 use crate::upstream::Upstream;
 
@@ -79,6 +79,7 @@ pub fn services(
         pages,
         files,
         uploads,
+        lock_rewriter: LockRewriter::new(swap(config, &parts.mirrors)?, &config.limits),
         limits: config.limits,
     })
 }

@@ -48,6 +48,8 @@ pub enum AdminEndpoint {
     Status,
     /// Leads to a [`Route::ProjectPage`] by what a form says.
     Find,
+    /// Takes a lock file, and gives it back with other addresses.
+    RewriteLock,
     /// `*`: the server as a whole, asked with OPTIONS for what it can (RFC 9110 §9.3.7).
     Options,
 }
@@ -201,7 +203,7 @@ impl Route {
     /// The value of an `Allow` field.
     fn allowed(&self) -> &'static str {
         match self {
-            Self::Upload { .. } => "POST",
+            Self::Upload { .. } | Self::Admin(AdminEndpoint::RewriteLock) => "POST",
             _ => READS,
         }
     }
@@ -215,13 +217,14 @@ impl fmt::Display for Route {
 
 impl AdminEndpoint {
     /// Those that have a path.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Live,
         Self::Ready,
         Self::Metrics,
         Self::Home,
         Self::Status,
         Self::Find,
+        Self::RewriteLock,
     ];
 
     fn at(path: &str) -> Option<Self> {
@@ -238,6 +241,7 @@ impl AdminEndpoint {
             Self::Home => "/-/",
             Self::Status => "/-/status",
             Self::Find => "/-/find",
+            Self::RewriteLock => "/-/rewrite-lock",
             Self::Options => EVERYTHING,
         }
     }

@@ -84,7 +84,11 @@ impl Admission {
         if self.came_from_here(&parts.headers) {
             return Err(Refusal::Loop);
         }
-        if matches!(route, Route::Upload { .. }) && browser::is_sent_by_a_page(&parts.headers) {
+        let takes_a_body = matches!(
+            route,
+            Route::Upload { .. } | Route::Admin(AdminEndpoint::RewriteLock)
+        );
+        if takes_a_body && browser::is_sent_by_a_page(&parts.headers) {
             return Err(Refusal::CrossSite);
         }
         Ok(())

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use http::request::Parts;
+use hyper::body::Incoming;
 
 use super::conditions::Conditions;
 use super::reply::{self, Refusal, Reply};
@@ -31,6 +32,16 @@ impl Services {
             secure: parts.extensions.get::<OverTls>().is_some(),
         };
         let answer = self.admin.respond(endpoint, &request).await?;
+        Ok(reply::internal(answer))
+    }
+
+    pub(super) async fn rewrite_lock(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<Reply, Refusal> {
+        let query = parts.uri.query().unwrap_or_default();
+        let answer = self.lock_rewriter.rewrite(query, body).await?;
         Ok(reply::internal(answer))
     }
 

@@ -28,7 +28,7 @@ use super::{file_reply, page_reply, target};
 use crate::access::Caller;
 use crate::file::Files;
 use crate::index::{Located, PageReply, PageRequest};
-use crate::registry::{FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
+use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
 use crate::values::clock;
 use crate::values::correlation::{self, Correlation};
 use crate::values::request_id::RequestId;
@@ -90,6 +90,9 @@ impl Services {
             }
             Route::ProjectPage(page) => {
                 Box::pin(self.project_page(caller, page, &conditions, now)).await
+            }
+            Route::Admin(AdminEndpoint::RewriteLock) => {
+                Box::pin(self.rewrite_lock(parts, body)).await
             }
             Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, parts)).await,
         }

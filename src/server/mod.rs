@@ -25,6 +25,7 @@ mod piece;
 mod probe;
 mod rate;
 mod reply;
+mod rewrite_lock;
 mod services;
 mod target;
 mod tls;
@@ -34,6 +35,7 @@ pub use admission::Admission;
 pub use browser::OwnNames;
 pub use probe::answers;
 pub use reply::Refusal;
+pub use rewrite_lock::LockRewriter;
 pub use services::{ActiveServices, Services};
 pub use tls::{Certificates, CertificatesError, Reloaded, TlsConfig};
 pub use wire::{

@@ -25,6 +25,7 @@ use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::body::ReplyBody;
+use super::rewrite_lock::LockRewriteError;
 use super::target::TargetError;
 use crate::access::{CallerError, CredentialError, OfflineAuthError};
 use crate::admin::AdminError;
@@ -96,6 +97,8 @@ pub enum Refusal {
     #[error("the command cannot be read: {0}")]
     Command(String),
     #[error(transparent)]
+    LockRewrite(#[from] LockRewriteError),
+    #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
     File(#[from] FileError),
@@ -132,6 +135,7 @@ impl Refusal {
             Self::Caller(CallerError::Credential(CredentialError::TooLong(_))) => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
+            Self::LockRewrite(why) => why.status(),
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Loop
             | Self::Page(PageError::Upstream(UpstreamError::Loop))

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ServerLimits;
 use super::admission::Admission;
+use super::rewrite_lock::LockRewriter;
 use crate::access::Access;
 use crate::admin::Admin;
 use crate::airgap::BundleService;
@@ -23,6 +24,7 @@ pub struct Services {
     pub pages: Arc<Pages>,
     pub files: Arc<Files>,
     pub uploads: Uploads,
+    pub lock_rewriter: LockRewriter,
     /// Of connections that begin while these services are active.
     pub limits: ServerLimits,
     pub admin: Arc<Admin>,

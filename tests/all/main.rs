@@ -58,6 +58,7 @@ mod clients {
     mod gitlab_ci;
     mod index_servers;
     mod installers;
+    mod lock_files;
     mod page_parsers;
     mod pip_uv_twine;
     mod private_and_public;

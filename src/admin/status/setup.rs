@@ -4,7 +4,7 @@
 //! Pure. The token is never more than a placeholder, whatever its reader may see. Must not know HTML.
 
 use super::address::Origin;
-use crate::registry::{PageRef, Route, Scope, ScopeKind};
+use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
 
 /// In place of the token that a person puts in.
 const TOKEN: &str = "YOUR_TOKEN";
@@ -178,13 +178,20 @@ impl Lines<'_> {
             "[[tool.uv.index]]\nname = \"larder\"\nurl = \"{}\"\ndefault = true{always}",
             self.index()
         );
-        let mut steps = vec![Step::lines("In pyproject.toml", index)];
+        let mut steps = vec![Step::lines(
+            "In pyproject.toml, if every machine that installs reaches this address: uv.lock will name it",
+            index,
+        )];
         if !self.open {
             steps.push(Step::lines(
                 "The token, in the environment",
                 format!("export UV_INDEX_LARDER_USERNAME={USER}\nexport UV_INDEX_LARDER_PASSWORD={TOKEN}"),
             ));
         }
+        steps.push(Step::lines(
+            "Else lock without larder, and have it lead the lock here before you install",
+            self.rewrite_lock(),
+        ));
         if let Some(upload) = &self.upload {
             steps.push(Step::lines(
                 "Publish",
@@ -199,6 +206,14 @@ impl Lines<'_> {
             name: "uv",
             steps,
         }
+    }
+
+    /// A lock that names other addresses, led to this one.
+    fn rewrite_lock(&self) -> String {
+        let path = Route::Admin(AdminEndpoint::RewriteLock).path();
+        let rewriter = self.origin.with(&path);
+        let to = self.origin.with("");
+        format!("curl -sSf --data-binary @uv.lock \"{rewriter}?to={to}\" -o uv.lock")
     }
 
     fn poetry(&self) -> Tool {
@@ -271,6 +286,13 @@ impl Lines<'_> {
             "In .gitlab-ci.yml; the job's own token is used",
             lines,
         )];
+        steps.push(Step::lines(
+            "A job with a uv.lock of other addresses, which uv would refuse (--locked) or follow past larder (--frozen)",
+            format!(
+                "install:\n  script:\n    - {}\n    - uv sync --locked",
+                self.rewrite_lock()
+            ),
+        ));
         if let Some(upload) = &self.upload {
             steps.push(Step::lines(
                 "A job that publishes",
@@ -367,6 +389,9 @@ mod tests {
             !group.contains("twine upload") && !group.contains("trusted"),
             "{group}"
         );
+        for lines in [&project, &group] {
+            assert!(lines.contains("/-/rewrite-lock?to=http://"), "{lines}");
+        }
         let mirror = all("l.example", "mirror", "pypi");
         assert!(
             mirror.contains("http://l.example/pypi/simple/") && !mirror.contains(TOKEN),

@@ -38,6 +38,8 @@ pub struct ServerLimits {
     pub drain_timeout: Span,
     /// A whole request head; at most 1 MiB.
     pub header_size: Size,
+    /// A lock file that is sent to be rewritten.
+    pub lock_size: Size,
 }
 
 impl ServerLimits {
@@ -60,6 +62,7 @@ impl Default for ServerLimits {
             write_timeout: Span::seconds(600),
             drain_timeout: Span::seconds(60),
             header_size: Size(64 << 10),
+            lock_size: Size(8 << 20),
         }
     }
 }

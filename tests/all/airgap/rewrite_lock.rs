@@ -1,11 +1,11 @@
 //! `larder rewrite-lock`: a lock file made without larder installs through it, and comes back as it
-//! was.
+//! was; and the daemon, which does the same for a client without the binary.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::locks::{Lock, PROJECT, publish_to};
-use crate::support::{Door, GitLab, Larder, PublicIndex, Workbench, python};
+use crate::support::{Door, GitLab, Larder, PublicIndex, Reply, Workbench, python};
 
 struct Town {
     _gitlab: GitLab,
@@ -217,4 +217,127 @@ fn a_replaced_file_keeps_its_permissions_and_a_link_stays_a_link() {
         2,
         "nothing is left beside it"
     );
+}
+
+impl Town {
+    /// Sends a lock to the daemon, to be led to this address.
+    fn send(&self, query: &str, lock: &[u8]) -> Reply {
+        let path = format!("/-/rewrite-lock{query}");
+        let client = self.larder.client();
+        client.post(&path, "application/octet-stream", lock)
+    }
+}
+
+#[test]
+fn the_daemon_rewrites_every_format_as_the_command_does() {
+    let town = Town::new();
+    let user = Workbench::new();
+    for lock in Lock::ALL {
+        let name = lock.stored_name();
+        let original = lock.at(&town.index);
+        let path = user.write(lock.filename(), &original);
+        let (code, by_command, said) = town.rewrite(&path, &["--to", "http://larder.example:3141"]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        let sent = town.send("?to=http://larder.example:3141", original.as_bytes());
+        assert_eq!(sent.text(), by_command, "{name}");
+        assert_eq!(sent.status, 200);
+        let counts = sent.header("Larder-Rewritten-Urls").expect("a field");
+        let changed = said.split_once(": ").expect("a name").1;
+        let changed = changed.split(' ').next().expect("a number");
+        assert!(
+            counts.starts_with(&format!("changed={changed}, already=0,")),
+            "{name}: {counts}"
+        );
+
+        // To another larder, and escaped as a form has it.
+        let other = "?to=http%3A%2F%2Flocalhost%3A1&from=http%3A%2F%2Flarder.example%3A3141";
+        let moved = town.send(other, by_command.as_bytes());
+        let expected = by_command.replace("http://larder.example:3141", "http://localhost:1");
+        assert_eq!(moved.text(), expected, "{name}");
+    }
+    assert!(
+        town.larder
+            .log()
+            .contains("path=/-/rewrite-lock status=200")
+    );
+    assert!(
+        !town.larder.log().contains("larder.example"),
+        "the query is not logged"
+    );
+}
+
+#[test]
+fn a_lock_for_which_nothing_can_be_done_is_refused_and_nothing_private_is_told() {
+    let town = Town::new();
+    let to = "?to=http://larder.example:3141";
+    let own = format!(
+        "[[package]]\nurl = \"{}/pypi/simple/\"\n",
+        town.larder.url()
+    );
+    let foreign = Lock::Uv.text();
+    let large = vec![b'x'; (8 << 20) + 1];
+    for (query, lock, status, why) in [
+        ("", foreign.as_bytes(), 400, "?to="),
+        ("?to=upstream", own.as_bytes(), 400, "the way back"),
+        (
+            "?to=http://user:word@larder.example",
+            own.as_bytes(),
+            400,
+            "credential",
+        ),
+        (to, foreign.as_bytes(), 422, "files.example"),
+        (to, b"\xff\xfe", 400, "UTF-8"),
+        (to, large.as_slice(), 413, "limits.lock_size"),
+    ] {
+        let refused = town.send(query, lock);
+        assert_eq!(refused.status, status, "{query}: {refused:?}");
+        assert!(refused.reason.contains(why), "{query}: {refused:?}");
+        assert!(!refused.text().contains(town.index.origin()), "{refused:?}");
+    }
+    let larder = town.larder.client();
+    let read = larder.get("/-/rewrite-lock");
+    assert_eq!((read.status, read.header("Allow")), (405, Some("POST")));
+    let page = larder.header("Origin", "https://other.example");
+    let by_a_page = page.post(
+        &format!("/-/rewrite-lock{to}"),
+        "text/plain",
+        own.as_bytes(),
+    );
+    assert_eq!(by_a_page.status, 403, "{by_a_page:?}");
+    assert_eq!(
+        town.index.log().entries().len(),
+        0,
+        "nothing is asked for it"
+    );
+}
+
+#[test]
+fn what_a_lock_costs_is_bounded() {
+    let gitlab = GitLab::start();
+    let limits = "[limits]\nlock_size = \"2MiB\"\nbody_timeout = \"1s\"\nqueue_timeout = \"500ms\"";
+    let larder = Larder::builder(&gitlab).sections(limits).start();
+    let client = larder.client();
+    let path = "/-/rewrite-lock?to=http://larder.example";
+    // As many URLs as there can be.
+    let urls = "http://a\n".repeat(200_000);
+    let begun = std::time::Instant::now();
+    let sent = client.post(path, "text/plain", urls.as_bytes());
+    assert_eq!(sent.status, 422, "{}", sent.reason);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    // A client that sends nothing has its time, and four of them are as many as are listened to.
+    let head = client.head_text("POST", path, &[("Content-Length", "100")]);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut wire = client.connect();
+        wire.send(head.as_bytes());
+        slow.push(wire);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let fifth = client.post(path, "text/plain", b"anvil==1.0\n");
+    assert_eq!(fifth.status, 503, "{fifth:?}");
+    for wire in &mut slow {
+        assert_eq!(wire.reply_to("POST").status, 408);
+    }
+    let after = client.post(path, "text/plain", b"anvil==1.0\n");
+    assert_eq!(after.expect(200), b"anvil==1.0\n");
 }
