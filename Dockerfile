@@ -50,6 +50,7 @@ VOLUME /var/cache/larder
 EXPOSE 3141
 # Downloads are let finish, for limits.drain_timeout: give `docker stop` as long (--time, stop_grace_period).
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/bin/larder", "--config", "/etc/larder/config.toml", "health"]
-ENTRYPOINT ["/usr/bin/larder", "--config", "/etc/larder/config.toml"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/bin/larder", "health"]
+# Its configuration is the file at /etc/larder/config.toml, unless LARDER_CONFIG or --config names another.
+ENTRYPOINT ["/usr/bin/larder"]
 CMD ["serve"]

@@ -199,17 +199,19 @@ impl Daemon {
 
     /// Returns when no other command is connected to the control socket, however long that takes:
     /// such a command would be cut in its middle otherwise, and a second Ctrl-C ends the wait.
-    pub async fn wait_for_other_commands(&self) {
+    /// `waiting` is told after a second of it.
+    pub async fn wait_for_other_commands(&self, waiting: impl FnOnce()) {
         let Some(control) = &self.control else {
             return;
         };
+        let mut waiting = Some(waiting);
         let mut polls = 0;
         while !control.is_idle() {
             polls += 1;
-            if polls == SILENT_POLLS {
-                tracing::warn!(
-                    "another command uses the cache through this one: waiting for it to end"
-                );
+            if polls == SILENT_POLLS
+                && let Some(waiting) = waiting.take()
+            {
+                waiting();
             }
             tokio::time::sleep(COMMANDS_POLL_EVERY).await;
         }

@@ -34,11 +34,11 @@ impl Reached {
     }
 
     /// Ends a daemon inside this process, when the other commands that have found it meanwhile are
-    /// done. All clones of the client must be gone.
-    pub async fn stop(self) {
+    /// done; `waiting` is told if that takes a while. All clones of the client must be gone.
+    pub async fn stop(self, waiting: impl FnOnce()) {
         if let Self::Embedded(client, daemon) = self {
             drop(client);
-            daemon.wait_for_other_commands().await;
+            daemon.wait_for_other_commands(waiting).await;
             daemon.stop().await;
         }
     }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::auth::AuthCommand;
 use super::check_config::CheckConfigArguments;
@@ -16,6 +16,7 @@ use super::doctor::DoctorArguments;
 use super::explain::ExplainArguments;
 use super::export::ExportArguments;
 use super::gc::GcArguments;
+use super::groups::with_groups;
 use super::health::HealthArguments;
 use super::import::ImportArguments;
 use super::invocation::Invocation;
@@ -28,7 +29,9 @@ use super::rewrite_lock::RewriteLockArguments;
 use super::stats::StatsArguments;
 use super::verify::VerifyArguments;
 use super::warm::WarmArguments;
-use crate::app::config::{GitLabOverrides, MirrorOverrides, Overrides};
+use crate::app::config::{
+    GitLabOverrides, LogOverrides, MirrorOverrides, Overrides, default_file, named_file,
+};
 use crate::values::version::version;
 
 /// A read-through caching proxy in front of a GitLab PyPI registry: streamed, verified, with each
@@ -38,12 +41,17 @@ use crate::values::version::version;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Configuration file (TOML).
+    /// Configuration file (TOML). Without it: that of `LARDER_CONFIG`, else
+    /// `$XDG_CONFIG_HOME/larder/config.toml` or `~/.config/larder/config.toml`, else
+    /// `/etc/larder/config.toml`, whichever is there first.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub everywhere: Everywhere,
 }
+
+/// `log.level` of `serve -v`: more of larder, and of its libraries what is always told.
+const VERBOSE_LEVEL: &str = "info,larder=debug";
 
 /// With the commit, where the builder told it.
 fn long_version() -> &'static str {
@@ -56,6 +64,10 @@ pub struct Everywhere {
     /// Cache folder.
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<String>,
+    /// Log more: `serve` at level debug; other commands show the log of the daemon that works
+    /// inside them while none runs.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +130,9 @@ pub struct ServeArguments {
     /// Another index to cache, served under /NAME/simple/; may be repeated.
     #[arg(long, value_name = "NAME=URL", value_parser = mirror)]
     pub mirror: Vec<(String, String)>,
+    /// Hard budget of the cache, as 50GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub cache_size: Option<String>,
     /// Serve only what is stored, and open no connection to an upstream.
     #[arg(long)]
     pub offline: bool,
@@ -132,6 +147,15 @@ fn mirror(text: &str) -> Result<(String, String), String> {
 }
 
 impl Cli {
+    /// What this process was started with. Ends it where that means nothing, or asks for help.
+    pub fn of_process() -> Self {
+        let matches = with_groups(Self::command()).get_matches();
+        match Self::from_arg_matches(&matches) {
+            Ok(cli) => cli,
+            Err(why) => why.exit(),
+        }
+    }
+
     pub fn invocation(&self) -> Invocation {
         let mut overrides = Overrides {
             cache_dir: self.everywhere.cache_dir.clone(),
@@ -148,6 +172,11 @@ impl Cli {
                         .insert(name.clone(), MirrorOverrides { url });
                 }
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
+                overrides.cache_size.clone_from(&serve.cache_size);
+                if self.everywhere.verbose {
+                    let level = VERBOSE_LEVEL.to_owned();
+                    overrides.log = Some(LogOverrides { level });
+                }
             }
             Command::Explain(explain) => {
                 overrides.listen.extend(explain.listen.clone());
@@ -155,9 +184,12 @@ impl Cli {
             }
             _ => {}
         }
+        let named = self.config.clone().or_else(named_file);
         Invocation {
-            file: self.config.clone(),
+            is_named: named.is_some(),
+            file: named.or_else(default_file),
             overrides,
+            verbose: self.everywhere.verbose,
         }
     }
 }

@@ -7,9 +7,14 @@ use std::fmt::Display;
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
 
 /// `urls` are those of the addresses, the one to paste first. `gitlab` is none offline, when there
-/// is nothing to publish to either. What is given is shown as it is; the token is a placeholder,
-/// always.
-pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> String {
+/// is nothing to publish to either; `configuration` says what file was read. What is given is shown
+/// as it is; the token is a placeholder, always.
+pub fn banner(
+    urls: &[String],
+    gitlab: Option<&str>,
+    cache: &impl Display,
+    configuration: &str,
+) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let (url, also) = match urls {
         [] => ("nothing", String::new()),
@@ -20,7 +25,10 @@ pub fn banner(urls: &[String], gitlab: Option<&str>, cache: &impl Display) -> St
         Some(gitlab) => format!("in front of {gitlab}"),
         None => "OFFLINE: only what is stored is served".to_owned(),
     };
-    let head = format!("larder {version} listening on {url}, {front}\n{also}cached in {cache}\n");
+    let head = format!(
+        "larder {version} listening on {url}, {front}\n{also}\
+         cached in {cache}, configured by {configuration}\n"
+    );
     let scope = |kind| Scope::parse(kind, "ID");
     // No client takes the path of a socket for an index.
     let (Some((scheme, address)), Some(project), Some(group)) = (

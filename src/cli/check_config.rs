@@ -33,10 +33,7 @@ pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> Command
     }
     remark_on_mirrors(&config);
     judge_certificate(&config)?;
-    let source = match &invocation.file {
-        Some(file) => file.display().to_string(),
-        None => "no file was given (--config): the defaults".to_owned(),
-    };
+    let source = invocation.source();
     print(&format!("the configuration is good: {source}\n"))?;
     if arguments.online {
         return doctor::check_upstreams(&config);

@@ -10,12 +10,16 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::{CommandError, CommandResult};
-use super::output::print_event;
+use super::invocation::Invocation;
+use super::output::{print_event, remark};
 use super::progress::HowFar;
 use crate::app;
 use crate::app::config::Config;
 use crate::control::{self, Body, Client, ClientError};
-use crate::log::LogConfig;
+use crate::store::Peek;
+
+/// What a command says that is done and stays.
+const AWAITED: &str = "another command uses the cache through this one: waiting for it to end";
 
 /// # Errors
 /// When the system gives no thread.
@@ -79,21 +83,41 @@ impl Interruption {
     }
 }
 
+/// Says no where no larder has used the cache folder: what only looks at it, or takes from it, does
+/// not make it.
+///
+/// # Errors
+/// That it has not been used, or that there is no home to look for it.
+pub fn used_folder(config: &Config) -> Result<(), CommandError> {
+    let folder = config.cache_dir().map_err(CommandError::config)?;
+    if Peek::is_used(&folder) {
+        return Ok(());
+    }
+    Err(CommandError::Refused(unused(&folder)))
+}
+
+/// What is to be said of a folder that no larder has used.
+pub fn unused(folder: &Path) -> String {
+    format!("no larder has used this folder: {}", folder.display())
+}
+
 /// Does something by way of the daemon that holds the cache folder, which is started inside this
-/// process if no other runs. Interrupted, it leaves off, and ends such a daemon in order.
+/// process if no other runs. Interrupted, it leaves off, and ends such a daemon in order. The lines
+/// of a daemon inside this process are shown only if the invocation is verbose: a command has its
+/// own words.
 ///
 /// # Errors
 /// When there is no way to a daemon, the work fails, or it is interrupted.
 pub fn with_daemon(
     config: &Config,
+    invocation: &Invocation,
     ctrl_c: CtrlC,
     work: impl AsyncFnOnce(&Client, &HowFar) -> CommandResult,
 ) -> CommandResult {
-    // Of the daemon's own log only what a person at a terminal has to know.
-    let log = LogConfig {
-        level: "warn".to_owned(),
-        ..config.log.clone()
-    };
+    let mut log = config.log.clone();
+    if !invocation.verbose {
+        "off".clone_into(&mut log.level);
+    }
     let _log = crate::log::start(&log).map_err(CommandError::config)?;
     raise_open_files();
     runtime()?.block_on(async {
@@ -111,7 +135,7 @@ pub fn with_daemon(
         // Other commands may use this daemon: the next Ctrl-C ends the wait for them.
         interruption.ctrl_c = CtrlC::EndsCommand;
         tokio::select! {
-            () = reached.stop() => {}
+            () = reached.stop(|| remark(AWAITED)) => {}
             () = interruption.comes() => {}
         }
         done

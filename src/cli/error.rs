@@ -23,6 +23,9 @@ const BAD_CONFIG: u8 = 78;
 /// Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
+/// The reader of the output left before its end, as shells have it for SIGPIPE.
+const CLOSED_OUTPUT: u8 = 141;
+
 /// The exit code of a command that came to its end.
 pub type CommandResult = Result<u8, CommandError>;
 
@@ -74,8 +77,14 @@ impl CommandError {
         }
     }
 
+    /// Whether standard output takes no more, because its reader has gone.
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(why) if why.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
+            _ if self.is_closed_output() => CLOSED_OUTPUT,
             Self::Usage(_) => BAD_USAGE,
             Self::Config(_) => BAD_CONFIG,
             Self::Start(why) if why.is_config() => BAD_CONFIG,

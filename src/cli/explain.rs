@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::daemon::runtime;
+use super::daemon::{runtime, unused};
 use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
 use super::output::print_event;
@@ -119,10 +119,7 @@ fn conclude(address: &Address, format: Format, context: &CommandContext) -> Expl
     explanation.route = route.word();
     let peek = Peek::at(&context.cache_dir);
     if peek.is_none() {
-        let folder = context.cache_dir.display();
-        explanation
-            .stored
-            .push(format!("{folder} is not there yet"));
+        explanation.stored.push(unused(&context.cache_dir));
     }
     if context.offline {
         offline::explain(&mut explanation, route, context, peek.as_ref());

@@ -22,7 +22,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bytes::counted;
-use super::daemon::{CtrlC, with_daemon};
+use super::daemon::{CtrlC, used_folder, with_daemon};
 use super::output::{event_text, print};
 use super::progress::bar;
 use super::{CommandError, CommandResult, Invocation};
@@ -87,23 +87,29 @@ pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> CommandResul
         ));
     }
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
-        how_far.note(if streams {
-            "the bundle is cut"
-        } else {
-            "nothing was written"
-        });
-        for written in write(arguments, client).await? {
-            let text = event_text(&written, arguments.json, in_words)?;
-            if streams {
-                // Nothing is left to tell it by if this fails.
-                let _ = io::stderr().write_all(text.as_bytes());
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, how_far| {
+            how_far.note(if streams {
+                "the bundle is cut"
             } else {
-                print(&text)?;
+                "nothing was written"
+            });
+            for written in write(arguments, client).await? {
+                let text = event_text(&written, arguments.json, in_words)?;
+                if streams {
+                    // Nothing is left to tell it by if this fails.
+                    let _ = io::stderr().write_all(text.as_bytes());
+                } else {
+                    print(&text)?;
+                }
             }
-        }
-        Ok(0)
-    })
+            Ok(0)
+        },
+    )
 }
 
 async fn write(

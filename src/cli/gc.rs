@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::daemon::{CtrlC, print_events, with_daemon};
+use super::daemon::{CtrlC, print_events, used_folder, with_daemon};
 use super::purge::skipped;
 use super::{CommandResult, Invocation};
 use crate::control::{Amount, Cleared, ClearedSummary, Gc};
@@ -24,12 +24,18 @@ pub struct GcArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &GcArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        let command = Gc {
-            dry_run: arguments.dry_run,
-        };
-        print_events(client, &command, arguments.json, in_words).await
-    })
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, _| {
+            let command = Gc {
+                dry_run: arguments.dry_run,
+            };
+            print_events(client, &command, arguments.json, in_words).await
+        },
+    )
 }
 
 fn in_words(event: &Cleared) -> String {

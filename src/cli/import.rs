@@ -70,40 +70,45 @@ struct ImportedBundle<'a> {
 pub fn run(arguments: &ImportArguments, invocation: &Invocation) -> CommandResult {
     check(arguments).map_err(CommandError::Usage)?;
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
-        let mut awaited = None;
-        for (taken, path) in arguments.bundles.iter().enumerate() {
-            let file = path.display().to_string();
-            if !arguments.check {
-                let name = if path == Path::new(STREAM) {
-                    "standard input"
-                } else {
-                    &file
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, how_far| {
+            let mut awaited = None;
+            for (taken, path) in arguments.bundles.iter().enumerate() {
+                let file = path.display().to_string();
+                if !arguments.check {
+                    let name = if path == Path::new(STREAM) {
+                        "standard input"
+                    } else {
+                        &file
+                    };
+                    how_far.note(format!(
+                        "{name} was taken as a whole or not at all: import it again to be sure"
+                    ));
+                }
+                let imported = match hand_over(arguments, path, client).await {
+                    Ok(imported) => imported,
+                    Err(why) if arguments.check => return Err(CommandError::Refused(why)),
+                    Err(why) => return Err(CommandError::Refused(why + &staying(taken))),
                 };
-                how_far.note(format!(
-                    "{name} was taken as a whole or not at all: import it again to be sure"
-                ));
+                let line = ImportedBundle {
+                    file: &file,
+                    checked_only: arguments.check,
+                    imported: &imported,
+                };
+                print_event(&line, arguments.json, in_words)?;
+                awaited = awaited_words(&imported);
             }
-            let imported = match hand_over(arguments, path, client).await {
-                Ok(imported) => imported,
-                Err(why) if arguments.check => return Err(CommandError::Refused(why)),
-                Err(why) => return Err(CommandError::Refused(why + &staying(taken))),
-            };
-            let line = ImportedBundle {
-                file: &file,
-                checked_only: arguments.check,
-                imported: &imported,
-            };
-            print_event(&line, arguments.json, in_words)?;
-            awaited = awaited_words(&imported);
-        }
-        if let Some(awaited) = awaited
-            && !arguments.json
-        {
-            print(&awaited)?;
-        }
-        Ok(0)
-    })
+            if let Some(awaited) = awaited
+                && !arguments.json
+            {
+                print(&awaited)?;
+            }
+            Ok(0)
+        },
+    )
 }
 
 fn check(arguments: &ImportArguments) -> Result<(), String> {

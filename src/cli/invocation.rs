@@ -8,16 +8,40 @@ use super::error::CommandError;
 use super::output::remark;
 use crate::access::Credential;
 use crate::app;
-use crate::app::config::{Config, Overrides};
+use crate::app::config::{Config, Overrides, default_file};
 
 /// The configuration file and what the command line overrides of it.
 #[derive(Clone)]
 pub struct Invocation {
     pub file: Option<PathBuf>,
+    /// Whether `--config` or the environment names the file; otherwise it was found where
+    /// configurations are looked for.
+    pub is_named: bool,
     pub overrides: Overrides,
+    /// Whether the lines of a daemon inside this process are shown.
+    pub verbose: bool,
 }
 
 impl Invocation {
+    /// Looks again for a file where there was none; one that was there stays, so that its absence
+    /// is a fault.
+    #[must_use]
+    pub fn looked_for_again(&self) -> Self {
+        let mut invocation = self.clone();
+        if invocation.file.is_none() {
+            invocation.file = default_file();
+        }
+        invocation
+    }
+
+    /// The file, in words.
+    pub fn source(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => "the defaults (no configuration file)".to_owned(),
+        }
+    }
+
     /// # Errors
     /// Every fault of the configuration.
     pub fn config(&self) -> Result<Config, CommandError> {

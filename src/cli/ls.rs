@@ -4,7 +4,7 @@
 
 use clap::Args;
 
-use super::daemon::{CtrlC, with_daemon};
+use super::daemon::{CtrlC, used_folder, with_daemon};
 use super::output::{json_line, print};
 use super::{CommandResult, Invocation};
 use crate::control::{Listed, Ls};
@@ -25,23 +25,29 @@ pub struct LsArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &LsArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        let what = arguments.what.clone();
-        let mut events = client.run(&Ls { what }).await?;
-        let mut files = Vec::new();
-        while let Some(file) = events.next().await? {
-            files.push(file);
-        }
-        files.sort();
-        if !arguments.json {
-            print(&in_words(&files))?;
-            return Ok(0);
-        }
-        for file in &files {
-            print(&json_line(file)?)?;
-        }
-        Ok(0)
-    })
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, _| {
+            let what = arguments.what.clone();
+            let mut events = client.run(&Ls { what }).await?;
+            let mut files = Vec::new();
+            while let Some(file) = events.next().await? {
+                files.push(file);
+            }
+            files.sort();
+            if !arguments.json {
+                print(&in_words(&files))?;
+                return Ok(0);
+            }
+            for file in &files {
+                print(&json_line(file)?)?;
+            }
+            Ok(0)
+        },
+    )
 }
 
 fn in_words(files: &[Listed]) -> String {

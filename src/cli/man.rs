@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_mangen::Man;
 
+use super::groups::listed;
 use super::output::print;
 
 /// What only words can tell, in man(7).
@@ -61,12 +62,39 @@ fn add(command: &Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io
 }
 
 fn main_page(whole: &Command) -> io::Result<Vec<u8>> {
-    let mut text = page(whole, "larder")?;
+    let mut text = head(whole, "larder")?;
+    text.extend_from_slice(grouped(whole).as_bytes());
     text.extend_from_slice(MORE.as_bytes());
     Ok(text)
 }
 
+/// The commands in their groups, each with the name of its page.
+fn grouped(whole: &Command) -> String {
+    let mut text = ".SH COMMANDS\n".to_owned();
+    for (heading, commands) in listed(whole) {
+        text.push_str(&format!(".SS \"{heading}\"\n"));
+        for (name, about) in commands {
+            // It has no page.
+            if name == "help" {
+                continue;
+            }
+            let name = name.replace('-', "\\-");
+            text.push_str(&format!(".TP\n\\fBlarder\\-{name}\\fR(1)\n{about}\n"));
+        }
+    }
+    text
+}
+
 fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
+    let mut text = head(command, name)?;
+    if command.has_subcommands() {
+        Man::new(command.clone()).render_subcommands_section(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// A page without what its command has below it.
+fn head(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let version = env!("CARGO_PKG_VERSION");
     let title = name.to_uppercase();
     // Written here, because the library leaves an empty date out, and all behind it moves up.
@@ -77,9 +105,6 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     page.render_synopsis_section(&mut text)?;
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
-    if command.has_subcommands() {
-        page.render_subcommands_section(&mut text)?;
-    }
     Ok(text)
 }
 
@@ -132,7 +157,13 @@ mod tests {
     fn the_main_page_has_the_sections_that_operators_look_for() {
         let page = main_page(&whole(Cli::command())).unwrap_or_default();
         let text = String::from_utf8_lossy(&page).into_owned();
-        for section in ["FILES", "ENVIRONMENT", "\"EXIT STATUS\"", "SIGNALS"] {
+        for section in [
+            "COMMANDS",
+            "FILES",
+            "ENVIRONMENT",
+            "\"EXIT STATUS\"",
+            "SIGNALS",
+        ] {
             assert!(text.contains(&format!(".SH {section}\n")), "{section}");
         }
     }

@@ -17,6 +17,7 @@ mod error;
 mod explain;
 mod export;
 mod gc;
+mod groups;
 mod health;
 mod import;
 mod invocation;

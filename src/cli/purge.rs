@@ -5,7 +5,7 @@
 use clap::Args;
 
 use super::bytes::counted;
-use super::daemon::{CtrlC, with_daemon};
+use super::daemon::{CtrlC, used_folder, with_daemon};
 use super::output::print_event;
 use super::{CommandError, CommandResult, Invocation};
 use crate::app::{CommandContext, command_context};
@@ -58,15 +58,21 @@ pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> CommandResult
         what: target(arguments.what.as_deref(), &command_context(&config)?)?,
         dry_run: arguments.dry_run,
     };
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        let mut events = client.run(&command).await?;
-        let mut found = arguments.all;
-        while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
-            found |= !matches!(event, Purged::Summary { .. });
-            print_event(&event, arguments.json, in_words)?;
-        }
-        Ok(u8::from(!found))
-    })
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, _| {
+            let mut events = client.run(&command).await?;
+            let mut found = arguments.all;
+            while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
+                found |= !matches!(event, Purged::Summary { .. });
+                print_event(&event, arguments.json, in_words)?;
+            }
+            Ok(u8::from(!found))
+        },
+    )
 }
 
 /// What is meant, by its form alone; `path` tells where larder serves an address.

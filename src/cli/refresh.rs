@@ -59,15 +59,20 @@ pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> CommandResu
     };
     let command = Refresh { what: target };
     let credential = credential(&arguments.user, &arguments.token_file)?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        let mut events = client.run_as(&command, &credential).await?;
-        let mut is_well = true;
-        while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
-            is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
-            print_event(&event, arguments.json, in_words)?;
-        }
-        Ok(u8::from(!is_well))
-    })
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, _| {
+            let mut events = client.run_as(&command, &credential).await?;
+            let mut is_well = true;
+            while let Some(event) = events.next().await.map_err(CommandError::of_arguments)? {
+                is_well &= !matches!(&event, Refreshed::Page { end, .. } if !end.is_well());
+                print_event(&event, arguments.json, in_words)?;
+            }
+            Ok(u8::from(!is_well))
+        },
+    )
 }
 
 /// What is meant, by its form alone; `path` tells where larder serves an address.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::daemon::{CtrlC, print_events, with_daemon};
+use super::daemon::{CtrlC, print_events, used_folder, with_daemon};
 use super::{CommandResult, Invocation};
 use crate::control::{Amount, Stats, Totals};
 use crate::values::byte_size::in_units;
@@ -23,9 +23,13 @@ pub struct StatsArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &StatsArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, _| {
-        print_events(client, &Stats {}, arguments.json, in_words).await
-    })
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, _| print_events(client, &Stats {}, arguments.json, in_words).await,
+    )
 }
 
 fn in_words(totals: &Totals) -> String {

@@ -5,7 +5,7 @@
 use clap::Args;
 
 use super::bytes::counted;
-use super::daemon::{CtrlC, with_daemon};
+use super::daemon::{CtrlC, used_folder, with_daemon};
 use super::output::{event_text, print};
 use super::progress::bar;
 use super::{CommandResult, Invocation};
@@ -25,38 +25,44 @@ pub struct VerifyArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &VerifyArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
-    with_daemon(&config, CtrlC::EndsCommand, async |client, how_far| {
-        let mut events = client.run(&Verify {}).await?;
-        let bar = bar(0, arguments.json);
-        how_far.note("nothing was checked yet");
-        let mut is_damaged = false;
-        while let Some(event) = events.next().await? {
-            match &event {
-                Verified::Progress {
-                    bodies,
-                    of_bodies,
-                    bytes,
-                    of_bytes,
-                } => {
-                    bar.set_length(*of_bytes);
-                    bar.set_position(*bytes);
-                    let done = in_units(*bytes);
-                    let all = in_units(*of_bytes);
-                    how_far.note(format!(
-                        "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
-                    ));
+    used_folder(&config)?;
+    with_daemon(
+        &config,
+        invocation,
+        CtrlC::EndsCommand,
+        async |client, how_far| {
+            let mut events = client.run(&Verify {}).await?;
+            let bar = bar(0, arguments.json);
+            how_far.note("nothing was checked yet");
+            let mut is_damaged = false;
+            while let Some(event) = events.next().await? {
+                match &event {
+                    Verified::Progress {
+                        bodies,
+                        of_bodies,
+                        bytes,
+                        of_bytes,
+                    } => {
+                        bar.set_length(*of_bytes);
+                        bar.set_position(*bytes);
+                        let done = in_units(*bytes);
+                        let all = in_units(*of_bytes);
+                        how_far.note(format!(
+                            "{bodies} of {of_bodies} bodies were checked, {done} of {all}"
+                        ));
+                    }
+                    Verified::Summary { faults, .. } => is_damaged = *faults > 0,
+                    _ => {}
                 }
-                Verified::Summary { faults, .. } => is_damaged = *faults > 0,
-                _ => {}
+                let text = event_text(&event, arguments.json, in_words)?;
+                if !text.is_empty() {
+                    bar.suspend(|| print(&text))?;
+                }
             }
-            let text = event_text(&event, arguments.json, in_words)?;
-            if !text.is_empty() {
-                bar.suspend(|| print(&text))?;
-            }
-        }
-        bar.finish_and_clear();
-        Ok(u8::from(is_damaged))
-    })
+            bar.finish_and_clear();
+            Ok(u8::from(is_damaged))
+        },
+    )
 }
 
 fn in_words(event: &Verified) -> String {

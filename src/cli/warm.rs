@@ -202,7 +202,7 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> CommandResult 
         Some(_) => CtrlC::EndsChild,
         None => CtrlC::EndsCommand,
     };
-    with_daemon(&config, ctrl_c, async |client, how_far| {
+    with_daemon(&config, invocation, ctrl_c, async |client, how_far| {
         let done = match &arguments.record {
             Some(set) => record(arguments, set, prepared, &context, client).await,
             None => {

@@ -63,6 +63,11 @@ impl Layout {
         })
     }
 
+    /// Made when a larder first holds the folder.
+    pub fn lock_file(root: &Path) -> PathBuf {
+        root.join(".lock")
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -213,7 +218,7 @@ impl Layout {
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
     pub fn lock_unwritten(&self) -> Result<Option<File>, StoreError> {
-        let Ok(file) = File::open(self.root.join(".lock")) else {
+        let Ok(file) = File::open(Self::lock_file(&self.root)) else {
             return Ok(None);
         };
         match file.try_lock() {
@@ -226,7 +231,7 @@ impl Layout {
     /// # Errors
     /// [`StoreError::InUse`] when another process holds the lock.
     pub fn lock(&self) -> Result<File, StoreError> {
-        let path = self.root.join(".lock");
+        let path = Self::lock_file(&self.root);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

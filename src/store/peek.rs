@@ -4,6 +4,7 @@
 //! is told may be over a moment later. Pages are checked while they are read, as always; a blob is
 //! only looked for, not hashed. Must not change anything.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -54,6 +55,15 @@ impl Peek {
     /// The folder, if there is one.
     pub fn at(dir: &Path) -> Option<Self> {
         Layout::existing(dir).map(|layout| Self { layout })
+    }
+
+    /// Whether a larder has held the folder once. One that cannot be looked into counts as used:
+    /// opening it says why.
+    pub fn is_used(dir: &Path) -> bool {
+        match Layout::lock_file(dir).symlink_metadata() {
+            Ok(_) => true,
+            Err(why) => !matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
     }
 
     /// Bytes of all bodies. Blocks, for as long as the folder is large.

@@ -44,11 +44,13 @@ mod airgap {
 
 /// The commands, beside a running daemon and without one.
 mod cli {
+    mod configuration_files;
     mod control_socket;
     mod doctor;
     mod environment;
     mod explain;
     mod operator_commands;
+    mod output;
     mod socket_units;
 }
 

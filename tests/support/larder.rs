@@ -499,6 +499,8 @@ fn clean(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    // Nor has the machine's or the user's own configuration.
+    command.env("LARDER_CONFIG", "/dev/null");
     command
 }
 

@@ -19,8 +19,9 @@ use super::renamed::new_name;
 /// What all names begin with.
 const PREFIX: &str = "LARDER_";
 
-/// For the build (`version.rs`); may still be there when what was built is run.
-const OF_THE_BUILD: &str = "COMMIT";
+/// No keys: for the build (`version.rs`), which may still be there when what was built is run; and
+/// the file of the keys (`default_file.rs`).
+const NO_KEYS: [&str; 2] = ["COMMIT", "CONFIG"];
 
 /// What the environment says of the configuration.
 #[derive(Debug, Default)]
@@ -124,7 +125,8 @@ pub fn variable_of(key: &str) -> String {
 /// What follows the prefix, if the variable is for larder.
 fn name_of(variable: &str) -> Option<&str> {
     let (prefix, name) = variable.split_at_checked(PREFIX.len())?;
-    if !prefix.eq_ignore_ascii_case(PREFIX) || name.eq_ignore_ascii_case(OF_THE_BUILD) {
+    let is_no_key = NO_KEYS.iter().any(|word| name.eq_ignore_ascii_case(word));
+    if !prefix.eq_ignore_ascii_case(PREFIX) || is_no_key {
         return None;
     }
     Some(name)

@@ -7,6 +7,7 @@
 mod continuing;
 mod credentials;
 mod cross_checks;
+mod default_file;
 mod dotted;
 mod effective;
 mod environment;
@@ -26,10 +27,11 @@ use figment::error::{Actual, Kind};
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
+pub use default_file::{default_file, named_file};
 pub use effective::{Effective, Source};
 use effective::{Sources, without_secret};
 use environment::{Environment, Keys};
-pub use overrides::{GitLabOverrides, MirrorOverrides, Overrides};
+pub use overrides::{GitLabOverrides, LogOverrides, MirrorOverrides, Overrides};
 use renamed::renamed_keys;
 use toml_file::TomlFile;
 
@@ -42,6 +44,9 @@ use crate::registry::Base;
 use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
 use crate::upstream::{GitLabConfig, MirrorConfig};
 use crate::values::quantity::Size;
+
+/// The cache folder of the package's unit (`CacheDirectory=larder`).
+const SERVICE_CACHE: &str = "/var/cache/larder";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -285,7 +290,8 @@ impl Config {
         Ok((config.cache_dir()?, Some(why)))
     }
 
-    /// Where the cache lives: as configured, else systemd's folder, else the user's.
+    /// Where the cache lives: as configured, else systemd's folder, else the user's; for root, who
+    /// asks about the service, the service's if it is there.
     ///
     /// # Errors
     /// When there is no home to put it into.
@@ -298,6 +304,9 @@ impl Config {
             ("XDG_CACHE_HOME", &["larder"]),
             ("HOME", &[".cache", "larder"]),
         ] {
+            if variable == "HOME" && is_of_service() {
+                return Ok(PathBuf::from(SERVICE_CACHE));
+            }
             if let Some(above) = std::env::var_os(variable)
                 && !above.is_empty()
             {
@@ -325,6 +334,11 @@ impl Config {
             .map(ToString::to_string)
             .unwrap_or_default()
     }
+}
+
+/// Whether the process is root's, on a machine with a larder that runs as a service.
+fn is_of_service() -> bool {
+    rustix::process::geteuid().is_root() && Path::new(SERVICE_CACHE).is_dir()
 }
 
 /// The keys that have another name now, each with where it was written.

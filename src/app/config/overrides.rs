@@ -14,10 +14,14 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_dir: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gitlab: Option<GitLabOverrides>,
     /// By name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mirrors: BTreeMap<String, MirrorOverrides>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogOverrides>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
 }
@@ -30,4 +34,9 @@ pub struct MirrorOverrides {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GitLabOverrides {
     pub url: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogOverrides {
+    pub level: String,
 }

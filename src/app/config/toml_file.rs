@@ -3,10 +3,13 @@
 //! Owns what is said of a file that is no TOML: the line, the column and what was expected there,
 //! never the text itself, which may hold a password. Must not know any key.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider, Source};
+
+use super::default_file::NO_FILE;
 
 /// A file that was read.
 pub struct TomlFile {
@@ -19,8 +22,19 @@ impl TomlFile {
     /// That there is no such file, that it cannot be read, or where it stops being TOML.
     pub fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        if !path.is_file() {
-            return Err(format!("{shown}: there is no such file"));
+        if path == Path::new(NO_FILE) {
+            return Ok(Self {
+                path: path.to_owned(),
+                table: toml::Table::new(),
+            });
+        }
+        match path.metadata() {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Err(format!("{shown}: it is no file")),
+            Err(why) if why.kind() == ErrorKind::NotFound => {
+                return Err(format!("{shown}: there is no such file"));
+            }
+            Err(why) => return Err(format!("{shown}: {why}")),
         }
         #[expect(clippy::disallowed_methods, reason = "the configuration's own file")]
         let text = std::fs::read_to_string(path).map_err(|why| format!("{shown}: {why}"))?;

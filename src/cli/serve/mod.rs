@@ -63,7 +63,11 @@ async fn serve(config: Config, passed: PassedSockets, invocation: &Invocation) -
     let mut hangup = signal(SignalKind::hangup()).map_err(CommandError::refused)?;
     let mut app = App::start(config, passed).await?;
     let cache_dir = app.cache_dir().display();
-    print(&banner(app.urls(), app.gitlab(), &cache_dir))?;
+    let banner = banner(app.urls(), app.gitlab(), &cache_dir, &invocation.source());
+    if let Err(why) = print(&banner) {
+        // What reads it may have gone already; clients have not.
+        tracing::warn!(error = %why, "the banner cannot be written");
+    }
     let mut manager = Manager::of_process();
     // Ends with this function, and so behind the drain.
     let mut beside = JoinSet::new();

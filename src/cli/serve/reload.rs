@@ -10,7 +10,7 @@ use crate::values::clock;
 
 /// Brings the configuration as it is now into force, or leaves everything as it is.
 pub async fn reload(app: &mut App, invocation: &Invocation) {
-    let invocation = invocation.clone();
+    let invocation = invocation.looked_for_again();
     let loaded = tokio::task::spawn_blocking(move || invocation.config()).await;
     let done = match loaded {
         Ok(Ok(config)) => app.reload(config).await.map_err(|why| why.to_string()),

@@ -4,7 +4,7 @@
 //! Files go to standard output, all else to standard error. Must not know how files are fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -410,7 +410,11 @@ impl WarmReport {
             Some(bar) => bar.suspend(write),
             None => write(),
         };
-        written.map_err(|why| why.to_string())
+        match written {
+            // What read it has heard enough (`| head`); the downloads go on.
+            Err(why) if why.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|why| why.to_string()),
+        }
     }
 }
 

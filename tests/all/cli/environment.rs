@@ -22,6 +22,7 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, St
     command
         .env_clear()
         .env("HOME", "/home-of-nobody")
+        .env("LARDER_CONFIG", "/dev/null")
         .args(arguments)
         .envs(environment.iter().copied());
     let output = command

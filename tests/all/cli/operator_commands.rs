@@ -37,6 +37,7 @@ fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, Str
     let mut command = Command::new(crate::support::larder::binary());
     command
         .env_clear()
+        .env("LARDER_CONFIG", "/dev/null")
         .args(arguments)
         .envs(environment.iter().copied())
         .stdin(Stdio::null());

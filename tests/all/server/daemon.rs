@@ -27,6 +27,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(crate::support::larder::binary())
         .args(arguments)
         .env_clear()
+        .env("LARDER_CONFIG", "/dev/null")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
