@@ -83,7 +83,16 @@ impl World {
 
     /// With nothing configured but where GitLab is, and what the machine itself says.
     fn builder(&self) -> Builder {
-        let mut builder = Larder::builder(&self.gitlab);
+        self.on_this_machine(Larder::builder(&self.gitlab))
+    }
+
+    /// The same, and GitLab is called by another name than the literal address of the indexes.
+    fn builder_by_name(&self) -> Builder {
+        let url = self.gitlab.url().replace("127.0.0.1", "localhost");
+        self.on_this_machine(Larder::in_front_of(&url))
+    }
+
+    fn on_this_machine(&self, mut builder: Builder) -> Builder {
         for (name, value) in self.variables() {
             builder = builder.environment(name, &value);
         }
@@ -311,18 +320,17 @@ fn r28_an_index_at_an_internal_address_is_not_followed() {
     let port = world.index.address().port();
     let plain = PublicIndex::builder().offering(public()).start();
     for (origin, is_direct) in [
-        // Not by the host that GitLab has here: a redirect to that is none to an index.
-        (plain.origin().replace("127.0.0.1", "localhost"), true),
-        (format!("https://127.0.0.2:{port}"), true),
+        (plain.origin().to_owned(), true),
+        (format!("https://127.0.0.1:{port}"), true),
         (format!("https://[::1]:{port}"), true),
-        // By name: a resolver finds a loopback address, and a proxy is not even asked.
-        (format!("https://localhost:{port}"), true),
-        (format!("https://localhost:{port}"), false),
+        // By name: nothing is looked up, and no proxy is asked.
+        (format!("https://a.localhost:{port}"), true),
+        (format!("https://a.localhost:{port}"), false),
         ("http://index.example".to_owned(), false),
         ("https://ann:word@index.example".to_owned(), false),
     ] {
         world.points_to(&origin);
-        let mut builder = world.builder();
+        let mut builder = world.builder_by_name();
         if is_direct {
             builder = builder.environment("HTTPS_PROXY", "");
         }
