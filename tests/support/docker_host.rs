@@ -105,23 +105,17 @@ impl DockerHost {
         self.expect(&["import", "--change", setting, &tar, image]);
     }
 
-    /// The binary under test as an image, on that Debian. `.ci/image` builds and runs the real one.
+    /// The image `larder` of this binary, by the `Dockerfile`, on that Debian.
     pub fn make_larder_image(&self, base: &str, binary: &Path) {
-        let prepare = "install -d -m 0700 -o 65532 -g 65532 /var/cache/larder";
-        self.expect(&["run", "--name", "made", base, "sh", "-c", prepare]);
-        let binary = binary.display().to_string();
-        self.expect(&["cp", &binary, "made:/usr/bin/larder"]);
-        let mut commit = vec!["commit"];
-        for change in [
-            "ENTRYPOINT [\"/usr/bin/larder\"]",
-            "USER 65532:65532",
-            "ENV CACHE_DIRECTORY=/var/cache/larder LARDER_LISTEN=0.0.0.0:3141",
-        ] {
-            commit.extend(["--change", change]);
-        }
-        commit.extend(["made", "larder"]);
-        self.expect(&commit);
-        self.expect(&["rm", "made"]);
+        let mut image = self.client("bash");
+        image
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("LARDER_COMMIT", "0123abc")
+            .args([".ci/image", "larder"])
+            .arg(binary)
+            .args(["--", "--build-arg", &format!("BASE_IMAGE={base}")]);
+        let output = image.output().expect("a shell");
+        assert!(output.status.success(), "{}", said(&output));
     }
 
     /// Runs the client and gives what it printed; panics if it fails.

@@ -53,7 +53,6 @@ pub mod authority;
 pub mod balancer;
 pub mod basic;
 pub mod client;
-pub mod container_engine;
 pub mod corpus;
 pub mod debian;
 pub mod docker_host;

@@ -2,128 +2,102 @@
 //! install page has it.
 //!
 //! No image can be pulled where the tests run: the base is a Debian that debootstrap made. The
-//! binary is the one under test, unless `LARDER_IMAGE` names an image: that of `.ci/container`,
-//! which compiles it in a container, or of `.ci/release`.
+//! binary is the one under test, unless `LARDER_IMAGE` names an archive: that of `.ci/release`, or of
+//! `.ci/container`, which compiles larder in a container.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::container_engine::{ContainerEngine, succeed};
-use crate::support::{Client, GitLab, HeldPort, Workbench, debian, real_wheels, token};
+use crate::support::docker_host::DockerHost;
+use crate::support::larder::binary;
+use crate::support::python::program;
+use crate::support::{Client, GitLab, HeldPort, Workbench, real_wheels, token};
 
 /// As another user than root, nothing may be written but the cache.
-const CONFINED: [&str; 4] = [
+const CONFINED: [&str; 5] = [
     "--read-only",
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     "--health-interval=1s",
+    "--volume=cache:/var/cache/larder",
 ];
+
+/// Of the container.
+const NAME: &str = "proof";
 
 /// Of a container on a busy machine, until it is as wanted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An image, and the container and the network of one test, which go with it.
-struct Bench {
-    engine: ContainerEngine,
+/// Under this name the base can be found, which cannot be pulled.
+const BASE: &str = "localhost/larder-base:debian";
+
+/// A Docker Engine, an image, and one container.
+struct Bench<'a> {
+    host: &'a DockerHost,
     image: String,
-    /// Of the container, its volume and its network.
-    name: String,
 }
 
-impl Bench {
-    fn new(name: &str) -> Self {
-        let engine = ContainerEngine::find_or_start();
-        let image = std::env::var("LARDER_IMAGE").unwrap_or_else(|_| build(&engine));
-        Self {
-            engine,
-            image,
-            name: format!("larder-{name}-{}", std::process::id()),
-        }
-    }
-
+impl Bench<'_> {
     fn start(&self, options: &[&str], command: &[&str]) {
-        let volume = format!("{}:/var/cache/larder", self.name);
-        let mut arguments = vec!["run", "--detach", "--name", &self.name, "--volume", &volume];
+        let mut arguments = vec!["run", "--detach", "--name", NAME];
         arguments.extend(CONFINED);
         arguments.extend(options);
         arguments.push(&self.image);
         arguments.extend(command);
-        self.engine.docker(&arguments);
+        self.host.expect(&arguments);
     }
 
     /// What a command prints in the container.
     fn inside(&self, command: &[&str]) -> String {
-        let mut arguments = vec!["exec", &self.name];
+        let mut arguments = vec!["exec", NAME];
         arguments.extend(command);
-        self.engine.docker(&arguments)
+        self.host.expect(&arguments)
     }
 
     fn state(&self, template: &str) -> String {
-        self.engine
-            .docker(&["inspect", &self.name, "--format", template])
+        self.host.expect(&["inspect", NAME, "--format", template])
     }
 
     fn wait_until_healthy(&self) {
         let until = Instant::now() + PATIENCE;
         while self.state("{{.State.Health.Status}}") != "healthy" {
-            assert!(
-                Instant::now() < until,
-                "{}\n{}",
-                self.state("{{json .State}}"),
-                self.log()
-            );
+            let state = self.state("{{json .State}}");
+            assert!(Instant::now() < until, "{state}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
     fn log(&self) -> String {
-        let logs = self
-            .engine
-            .command("docker")
-            .args(["logs", &self.name])
-            .output();
-        let logs = logs.expect("docker runs");
-        String::from_utf8_lossy(&logs.stdout).into_owned() + &String::from_utf8_lossy(&logs.stderr)
+        format!("{:?}", self.host.docker(&["logs", NAME]))
     }
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        for arguments in [
-            ["rm", "--force", &self.name],
-            ["volume", "rm", &self.name],
-            ["network", "rm", &self.name],
-        ] {
-            self.engine.succeeds(&arguments);
-        }
-        if std::env::var_os("LARDER_IMAGE").is_none() {
-            self.engine.succeeds(&["image", "rm", &self.image]);
-        }
-    }
-}
-
-/// The `Dockerfile`'s image of the binary under test, on a Debian of the same release.
-fn build(engine: &ContainerEngine) -> String {
-    let base = "localhost/larder-base:debian";
-    let tar = debian::pristine(&["systemd", "procps", "ca-certificates"]);
-    succeed(engine.command("docker").arg("import").arg(tar).arg(base));
-    let image = format!("localhost/larder:{}", std::process::id());
-    succeed(
-        engine
-            .command("bash")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args([".ci/image", &image, env!("CARGO_BIN_EXE_larder"), "--"])
-            .args(["--build-arg", &format!("BASE_IMAGE={base}")]),
-    );
-    image
+/// Runs a test where the engine's containers can be reached.
+fn with_the_image(test: impl FnOnce(&Bench) + Send) {
+    // The clients come from outside, where the engine's own network does not lead.
+    let _ = program("pip");
+    let host = DockerHost::start();
+    let image = if let Ok(archive) = std::env::var("LARDER_IMAGE") {
+        let said = host.expect(&["load", "--input", &archive]);
+        let (_, name) = said.rsplit_once("Loaded image: ").expect("an image's name");
+        name.to_owned()
+    } else {
+        host.import_python(BASE);
+        host.make_larder_image(BASE, &binary());
+        "larder".to_owned()
+    };
+    host.on_its_network(|| test(&Bench { host: &host, image }));
 }
 
 #[test]
-#[ignore = "needs docker.io, debootstrap, and root"]
+#[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn the_image_says_what_it_is() {
-    let bench = Bench::new("labels");
-    let image = bench.engine.docker(&["image", "inspect", &bench.image]);
+    with_the_image(|bench| says_what_it_is(bench));
+}
+
+fn says_what_it_is(bench: &Bench) {
+    let image = bench.host.expect(&["image", "inspect", &bench.image]);
     let image: Value = serde_json::from_str(&image).expect("JSON");
     let config = &image[0]["Config"];
 
@@ -135,10 +109,8 @@ fn the_image_says_what_it_is() {
     assert!(label("revision").is_some_and(|commit| !commit.is_empty()));
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(config["StopSignal"], "SIGTERM");
-    let version =
-        bench
-            .engine
-            .docker(&["run", "--rm", "--network=none", &bench.image, "--version"]);
+    let run = ["run", "--rm", "--network=none", &bench.image, "--version"];
+    let version = bench.host.expect(&run);
     assert!(
         version.starts_with(concat!("larder ", env!("CARGO_PKG_VERSION"))),
         "{version}"
@@ -146,13 +118,16 @@ fn the_image_says_what_it_is() {
 }
 
 #[test]
-#[ignore = "needs docker.io, debootstrap, and root"]
+#[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn a_confined_container_serves_pip_and_stops_cleanly() {
+    with_the_image(|bench| serves_pip_and_stops(bench));
+}
+
+fn serves_pip_and_stops(bench: &Bench) {
     let gitlab = GitLab::start();
     for wheel in &real_wheels() {
         gitlab.publish(42, wheel);
     }
-    let bench = Bench::new("confined");
     let held = HeldPort::new();
     let address = held.address();
     // The stand-in listens on this machine's loopback alone.
@@ -178,12 +153,8 @@ fn a_confined_container_serves_pip_and_stops_cleanly() {
     }
     for folder in ["/etc", "/tmp", "/usr"] {
         let write = format!("echo > {folder}/probe");
-        assert!(
-            !bench
-                .engine
-                .succeeds(&["exec", &bench.name, "sh", "-c", &write]),
-            "{folder} can be written"
-        );
+        let written = bench.host.docker(&["exec", NAME, "sh", "-c", &write]);
+        assert!(!written.status.success(), "{folder} can be written");
     }
 
     let index = format!(
@@ -208,24 +179,22 @@ fn a_confined_container_serves_pip_and_stops_cleanly() {
     let stats = bench.inside(&["larder", "stats"]);
     assert!(stats.contains("  in projects/42 "), "{stats}");
 
-    bench.engine.docker(&["stop", "--time=30", &bench.name]);
+    bench.host.expect(&["stop", "--time=30", NAME]);
     assert_eq!(bench.state("{{.State.ExitCode}}"), "0", "{}", bench.log());
 }
 
 #[test]
-#[ignore = "needs docker.io, debootstrap, and root"]
+#[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn a_published_port_leads_to_it_from_outside_the_bridge() {
-    let bench = Bench::new("published");
-    bench.engine.docker(&["network", "create", &bench.name]);
-    bench.start(
-        &["--network", &bench.name, "--publish=127.0.0.1:0:3141"],
-        &["serve", "--gitlab", "https://gitlab.example.com"],
-    );
-    let published = bench.engine.docker(&["port", &bench.name, "3141/tcp"]);
-    let address = published.lines().next().expect("a published port");
-    bench.wait_until_healthy();
-    let client = Client::new(address.parse().expect("an address"));
-    client.get("/-/health/live").expect(200);
+    with_the_image(|bench| {
+        bench.start(
+            &["--publish=127.0.0.1:3141:3141"],
+            &["serve", "--gitlab", "https://gitlab.example.com"],
+        );
+        bench.wait_until_healthy();
+        let client = Client::new(([127, 0, 0, 1], 3141).into());
+        client.get("/-/health/live").expect(200);
+    });
 }
 
 #[test]
