@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::readings::{CertificateReading, Readings};
 use crate::index::GivenPages;
 use crate::store::DiskFault;
-use crate::upstream::{BreakerState, PeerReading};
+use crate::upstream::{BreakerState, ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
@@ -41,9 +41,10 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 12] = [
+pub const REASONS: [&str; 13] = [
     "upstream_circuit_open",
     "credential_refused",
+    "parent_unusable",
     "store_full",
     "disk_full",
     "read_only",
@@ -111,6 +112,20 @@ impl Reason {
             since_seconds: Some(since.as_secs()),
             ..Self::new("credential_refused", detail)
         })
+    }
+
+    /// A parent whose answer is wrong, or that never answered. One that is merely away now is told
+    /// by what cannot be reached.
+    fn parent(parent: &ParentReading) -> Option<Self> {
+        let fault = parent.fault.as_ref()?;
+        if parent.is_known && !fault.is_final() {
+            return None;
+        }
+        let mut detail = fault.to_string();
+        if !parent.is_known {
+            detail += "; its mirrors are not known here yet";
+        }
+        Some(Self::new("parent_unusable", detail))
     }
 
     /// Pages whose files larder neither sees nor keeps.
@@ -254,6 +269,7 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
     if !readings.offline {
         reasons.extend(readings.peers.iter().filter_map(Reason::unreachable));
         reasons.extend(readings.peers.iter().filter_map(Reason::refused_credential));
+        reasons.extend(readings.parent.as_ref().and_then(Reason::parent));
     }
     if let Some((fault, since, why)) = &readings.store.fault {
         reasons.push(Reason::disk(*fault, *since, why));
@@ -317,7 +333,7 @@ mod tests {
     use super::*;
     use crate::file::FilesReading;
     use crate::store::StoreReading;
-    use crate::upstream::BreakerCondition;
+    use crate::upstream::{BreakerCondition, ParentFault};
 
     fn resting(name: &str) -> PeerReading {
         PeerReading {
@@ -393,17 +409,44 @@ mod tests {
                     oldest: None,
                     last: day,
                 }],
+                parent: Some(ParentReading {
+                    fault: Some(ParentFault::Loop),
+                    ..ParentReading::default()
+                }),
                 ..Readings::default()
             };
             let health = Health::of(&readings);
             assert!(health.is_ready() && health.word == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(10));
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(11));
             seen.extend(health.reasons.iter().map(|reason| reason.word));
         }
         for word in REASONS {
             assert!(seen.contains(&word), "{word}");
         }
         assert!(seen.iter().all(|word| REASONS.contains(word)));
+    }
+
+    #[test]
+    fn a_parent_that_is_known_and_away_is_told_by_what_cannot_be_reached() {
+        let away = ParentFault::Away("no answer".to_owned());
+        let table = [
+            (true, None, 0),
+            (true, Some(away.clone()), 0),
+            (true, Some(ParentFault::Loop), 1),
+            (false, Some(away), 1),
+        ];
+        for (is_known, fault, reasons) in table {
+            let parent = ParentReading {
+                is_known,
+                fault,
+                version: None,
+            };
+            let health = Health::of(&Readings {
+                parent: Some(parent.clone()),
+                ..Readings::default()
+            });
+            assert_eq!(health.reasons.len(), reasons, "{parent:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::access::Access;
 use crate::file::Files;
 use crate::index::Pages;
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::{ParentState, Upstream};
 use crate::values::shutdown::Shutdown;
 use crate::values::validity::Validity;
 
@@ -25,6 +25,8 @@ pub struct Observed {
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
     pub upstream: Arc<Upstream>,
+    /// How the parent stands, if there is one.
+    pub parent: Arc<ParentState>,
     /// What the server counts.
     pub metrics: Arc<Metrics>,
     pub certificate: CertificateDates,
@@ -39,6 +41,7 @@ impl Observed {
             stopping: self.shutdown.has_begun(),
             offline: self.upstream.is_offline(),
             peers: self.upstream.peers().collect(),
+            parent: self.parent.read(),
             files: self.files.reading(now),
             downloads: self.files.downloading() as u64,
             prefetch_queue: self.files.prefetching() as u64,

@@ -10,7 +10,7 @@ use crate::access::GrantReading;
 use crate::file::FilesReading;
 use crate::index::{GivenPages, PublicIndex};
 use crate::store::StoreReading;
-use crate::upstream::PeerReading;
+use crate::upstream::{ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
@@ -22,6 +22,8 @@ pub struct Readings {
     pub offline: bool,
     /// `gitlab` first, then `object_store` (where its signed links lead), then the mirrors.
     pub peers: Vec<PeerReading>,
+    /// None without a parent, and offline.
+    pub parent: Option<ParentReading>,
     pub files: FilesReading,
     /// Downloads from upstream under way.
     pub downloads: u64,

@@ -26,6 +26,8 @@ pub struct CommandContext {
     pub public_url: String,
     pub path_prefix: String,
     pub cache_dir: PathBuf,
+    /// Whether a parent is asked in GitLab's place.
+    pub has_parent: bool,
     pub gitlab: GitLabConfig,
     pub bases: Bases,
     /// Each with its section. The last is the index that GitLab points to, if it was learned.
@@ -118,6 +120,7 @@ pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         cache_dir: config.cache_dir()?,
+        has_parent: config.parent().is_some(),
         gitlab: config.gitlab.clone(),
         mirrors,
         private: private_names(config)?,

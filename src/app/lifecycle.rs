@@ -3,24 +3,27 @@
 //! Owns the order of construction and of stopping. Must not contain behaviour of its own.
 
 mod reload;
+mod under_parent;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::error::StartError;
+use super::parent::Parent;
 use super::settings::{asked_gitlab, certificates};
 use super::shared::Shared;
 use super::wiring::{Entrances, services};
 use crate::app::config::Config;
 use crate::server::{
-    ActiveServices, Addresses, Certificates, ControlAcceptor, ListenAddress, ListenConfig,
-    Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
+    ActiveServices, Addresses, Certificates, ControlAcceptor, ListenConfig, Listener,
+    NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
 };
 use crate::values::shutdown::Shutdown;
+use under_parent::Making;
 
 /// How long a daemon that stops waits for pages to reach the disk.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,14 +38,12 @@ const SILENT_POLLS: u32 = 50;
 pub struct App {
     address: Option<SocketAddr>,
     urls: Vec<String>,
-    certificates: Option<Arc<Certificates>>,
     cache_dir: PathBuf,
     gitlab: Option<String>,
-    /// Where clients really come in.
-    opened: Vec<ListenAddress>,
-    config: Config,
-    shared: Arc<Shared>,
+    making: Making,
     daemon: Daemon,
+    /// Asks the parent, if there is one; aborted with this.
+    following: JoinSet<()>,
 }
 
 impl App {
@@ -69,22 +70,17 @@ impl App {
         let urls = door.urls();
         let cache_dir = config.cache_dir()?;
         let gitlab = asked_gitlab(&config)?;
-        let opened: Vec<_> = door.addresses().cloned().collect();
-        let entrances = Entrances {
-            opened: &opened,
+        let making = Making {
+            opened: door.addresses().cloned().collect(),
             certificates: certificates.clone(),
+            shared,
+            config,
         };
-        let services = services(&shared, &config, entrances, None)?;
-        let mut daemon = Daemon::of(ActiveServices::new(services), &shared);
-        match ControlAcceptor::bind(&cache_dir) {
-            Ok(door) => daemon.serve_commands(door, config.limits),
-            Err(why) => {
-                tracing::warn!(
-                    error = %why,
-                    "no control socket: commands cannot reach this daemon while it runs"
-                );
-            }
-        }
+        making.meet_parent().await?;
+        let services = making.services(None)?;
+        let config = &making.config;
+        let mut daemon = Daemon::of(ActiveServices::new(services), &making.shared);
+        daemon.open_for_commands(&cache_dir, config.limits);
         if let Some(certificates) = &certificates {
             daemon
                 .serving
@@ -97,16 +93,15 @@ impl App {
         daemon
             .serving
             .spawn(listener.serve(Arc::clone(&daemon.active), daemon.shutdown.clone()));
+        let following = making.follow_parent(&daemon.active)?;
         Ok(Self {
             address,
             urls,
-            certificates,
             cache_dir,
             gitlab,
-            opened,
-            config,
-            shared,
+            making,
             daemon,
+            following,
         })
     }
 
@@ -122,7 +117,7 @@ impl App {
 
     /// What is shown to clients that speak TLS.
     pub fn certificates(&self) -> Option<&Arc<Certificates>> {
-        self.certificates.as_ref()
+        self.making.certificates.as_ref()
     }
 
     pub fn cache_dir(&self) -> &PathBuf {
@@ -162,8 +157,11 @@ pub struct Daemon {
 
 impl Daemon {
     /// For a command of this process: over the control socket alone.
-    pub fn embedded(config: &Config) -> Result<Self, StartError> {
+    pub async fn embedded(config: &Config) -> Result<Self, StartError> {
         let shared = Shared::open(config)?;
+        if let Some(parent) = Parent::of(config, &shared)? {
+            parent.meet().await?;
+        }
         let active = ActiveServices::new(services(&shared, config, Entrances::NONE, None)?);
         let door =
             ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;
@@ -187,6 +185,19 @@ impl Daemon {
         self.control = Some(listener.occupancy());
         self.serving
             .spawn(listener.serve(Arc::clone(&self.active), self.shutdown.clone()));
+    }
+
+    /// Without a control socket it serves all the same.
+    fn open_for_commands(&mut self, cache_dir: &Path, limits: ServerLimits) {
+        match ControlAcceptor::bind(cache_dir) {
+            Ok(door) => self.serve_commands(door, limits),
+            Err(why) => {
+                tracing::warn!(
+                    error = %why,
+                    "no control socket: commands cannot reach this daemon while it runs"
+                );
+            }
+        }
     }
 
     fn serve_health(&mut self, door: NetworkAcceptor, limits: ServerLimits) {

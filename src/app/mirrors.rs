@@ -19,7 +19,8 @@ pub struct KnownMirror {
     pub is_public_index: bool,
 }
 
-/// In the order of their names, the index that GitLab points to last, if it is followed.
+/// In the order of their names, those of the parent after them, the index that GitLab points to
+/// last, if it is followed.
 pub fn known_mirrors(
     config: &Config,
     facts: &LearnedFacts,
@@ -32,6 +33,7 @@ pub fn known_mirrors(
             is_public_index: false,
         });
     }
+    add_parents_mirrors(config, facts, &mut all)?;
     if config.gitlab.forward == Forward::Follow {
         let base = public_index(config, facts, &all)?;
         all.push(KnownMirror {
@@ -129,6 +131,62 @@ pub fn mirror_base(name: &str, section: &MirrorConfig) -> Result<MirrorBase, Sta
 pub fn forward_origins(config: &Config) -> Result<AllowedOrigins, StartError> {
     AllowedOrigins::parse(&config.gitlab.forward_origins)
         .map_err(|text| StartError::Setting(format!("gitlab.forward_origins: \"{text}\"")))
+}
+
+/// Adds those that the parent serves, as far as it is known, under the same names. A section of
+/// the same name stands in their place.
+fn add_parents_mirrors(
+    config: &Config,
+    facts: &LearnedFacts,
+    all: &mut Vec<KnownMirror>,
+) -> Result<(), StartError> {
+    let Some(parent) = config.parent() else {
+        return Ok(());
+    };
+    let Some(serves) = facts.parents.get(parent) else {
+        return Ok(());
+    };
+    let mut names: Vec<&str> = serves.mirrors.iter().map(String::as_str).collect();
+    if serves.has_public_index {
+        names.push(PUBLIC_INDEX);
+    }
+    for name in names {
+        let is_usable = name == PUBLIC_INDEX || !Forward::is_taken(name);
+        if config.mirrors.contains_key(name) || Scope::mirror(name).is_none() || !is_usable {
+            continue;
+        }
+        let section = parents_section(config, parent, name);
+        all.push(KnownMirror {
+            base: mirror_base(name, &section)?,
+            section,
+            is_public_index: false,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the parent was never heard of, so that its mirrors are not known.
+pub(super) fn awaits_parent(config: &Config, facts: &LearnedFacts) -> bool {
+    let parent = config.parent();
+    parent.is_some_and(|parent| !facts.parents.contains_key(parent))
+}
+
+/// A mirror of the parent's, reached as the parent is. Its pages are as fresh as GitLab's, because
+/// to ask the parent is cheap, and it has a lifetime for them of its own.
+fn parents_section(config: &Config, parent: &str, name: &str) -> MirrorConfig {
+    let gitlab = &config.gitlab;
+    MirrorConfig {
+        url: format!("{parent}/{name}/simple/"),
+        file_urls: vec![format!("{parent}/{name}/")],
+        ttl: config.index.ttl,
+        ca_file: gitlab.ca_file.clone(),
+        pin_sha256: gitlab.pin_sha256.clone(),
+        client_certificate: gitlab.client_certificate.clone(),
+        client_key: gitlab.client_key.clone(),
+        proxy: gitlab.proxy.clone(),
+        proxy_credential_file: gitlab.proxy_credential_file.clone(),
+        ..public_index_section(config)
+    }
 }
 
 /// A mirror's defaults, with GitLab's waits.

@@ -10,6 +10,7 @@ mod error;
 mod file_check;
 mod lifecycle;
 mod mirrors;
+mod parent;
 mod reach;
 mod settings;
 mod shared;

@@ -54,7 +54,7 @@ pub async fn reach(config: &Config) -> Result<Reached, StartError> {
     let until = clock::now() + REACH_TIMEOUT;
     // Again, because one that starts or stops holds the folder for a moment without answering.
     loop {
-        match Daemon::embedded(config) {
+        match Daemon::embedded(config).await {
             Ok(daemon) => {
                 return match Client::connect(&folder).await {
                     Ok(client) => Ok(Reached::Embedded(client, daemon)),

@@ -17,7 +17,7 @@ use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
 use crate::registry::{Base, Bases, PrivateNames, Scope, Swap};
 use crate::server::{Certificates, ListenAddress};
-use crate::upstream::UnhashedFiles;
+use crate::upstream::{PUBLIC_INDEX, UnhashedFiles};
 use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
 
@@ -49,6 +49,11 @@ pub fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
         if mirror.unhashed_files == UnhashedFiles::Store {
             kept.extend(Scope::mirror(name));
         }
+    }
+    // Its pages are given in GitLab's place alone, and a file may be asked for before any of them: the
+    // parent has verified it.
+    if config.parent().is_some() {
+        kept.extend(Scope::mirror(PUBLIC_INDEX));
     }
     kept
 }
@@ -141,6 +146,7 @@ pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, St
 /// What the status page shows of the configuration and of the sockets that were opened.
 pub fn status_settings(
     config: &Config,
+    known: &[KnownMirror],
     begun: Instant,
     opened: &[ListenAddress],
 ) -> StatusSettings {
@@ -152,13 +158,21 @@ pub fn status_settings(
             ListenAddress::Unix(_) => "unix socket".to_owned(),
         });
     }
-    let mirrors = config.mirrors.keys();
+    let mut mirrors = Vec::new();
+    for mirror in known {
+        let scope = mirror.base.scope();
+        // That of GitLab's redirects is given in GitLab's place alone.
+        if scope.to_string() != PUBLIC_INDEX {
+            mirrors.push(scope.clone());
+        }
+    }
+    mirrors.sort();
     StatusSettings {
         begun,
         listen,
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
-        mirrors: mirrors.filter_map(|name| Scope::mirror(name)).collect(),
+        mirrors,
         lifetimes: Lifetimes {
             auth_cache_ttl_seconds: config.auth.cache_ttl.0.as_secs(),
             ttl_seconds: config.index.ttl.0.as_secs(),

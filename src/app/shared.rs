@@ -15,7 +15,7 @@ use crate::app::config::Config;
 use crate::file::{DownloadCounts, RunningDownloads};
 use crate::index::ChangeMark;
 use crate::store::Store;
-use crate::upstream::PeerCounts;
+use crate::upstream::{ParentState, PeerCounts};
 use crate::values::clock;
 use crate::values::digest;
 use crate::values::shutdown::Shutdown;
@@ -31,6 +31,8 @@ pub struct Shared {
     pub shutdown: Shutdown,
     /// This process's name in `Via`.
     pub via: HeaderValue,
+    /// How the parent stood when it was last asked.
+    pub parent: Arc<ParentState>,
     pub peer_counts: PeerCounts,
     pub grant_counts: Arc<GrantCounts>,
     /// Downloads of all configurations.
@@ -62,6 +64,7 @@ impl Shared {
             metrics: Arc::new(Metrics::default()),
             shutdown: Shutdown::default(),
             via,
+            parent: Arc::default(),
             peer_counts: PeerCounts::default(),
             grant_counts: Arc::default(),
             running_downloads: Arc::default(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::StartError;
-use super::mirrors::{KnownMirror, known_mirrors};
+use super::mirrors::{KnownMirror, awaits_parent, known_mirrors};
 use super::settings::{
     bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings, swap,
 };
@@ -89,9 +89,11 @@ impl<'a> Parts<'a> {
         // Offline GitLab is not asked, and the operator's files judge each caller by its own
         // credential.
         let service = service_credential(config)?;
-        let mirrors = known_mirrors(config, &shared.store.learned.facts())?;
+        let facts = shared.store.learned.facts();
+        let mirrors = known_mirrors(config, &facts)?;
         let has_service = service.is_some();
-        let upstream = upstreams(config, &bases(config)?, &shared.via, has_service, &mirrors)?;
+        let upstream = upstreams(config, &bases(config)?, &shared.via, has_service, &mirrors)?
+            .awaiting_parent(awaits_parent(config, &facts));
         let access = if config.offline {
             Access::offline(&config.auth, offline_keys(config)?)
         } else {
@@ -161,6 +163,7 @@ impl<'a> Parts<'a> {
             store: Arc::clone(&shared.store),
             upstream: Arc::clone(&self.upstream),
             metrics: Arc::clone(&shared.metrics),
+            parent: Arc::clone(&shared.parent),
             certificate: Box::new(move || certificates.as_ref()?.validity()),
             shutdown: shared.shutdown.clone(),
         };
@@ -169,7 +172,7 @@ impl<'a> Parts<'a> {
             Arc::clone(pages),
             Arc::clone(&shared.taking),
         ));
-        let settings = status_settings(self.config, shared.begun, entrances.opened);
+        let settings = status_settings(self.config, &self.mirrors, shared.begun, entrances.opened);
         Admin::new(observed, settings, maintenance)
     }
 }

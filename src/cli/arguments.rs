@@ -127,6 +127,9 @@ pub struct ServeArguments {
     /// URL of the GitLab to cache.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
+    /// URL of a larder to ask in place of GitLab and of the mirrors it serves.
+    #[arg(long, value_name = "URL", conflicts_with = "gitlab")]
+    pub parent: Option<String>,
     /// Another index to cache, served under /NAME/simple/; may be repeated.
     #[arg(long, value_name = "NAME=URL", value_parser = mirror)]
     pub mirror: Vec<(String, String)>,
@@ -171,6 +174,7 @@ impl Cli {
                         .mirrors
                         .insert(name.clone(), MirrorOverrides { url });
                 }
+                overrides.parent.clone_from(&serve.parent);
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
                 overrides.cache_size.clone_from(&serve.cache_size);
                 if self.everywhere.verbose {

@@ -214,10 +214,17 @@ fn start_upstreams(
         way: gitlab.clone(),
         credential: input.credential.clone(),
         project,
+        is_parent: input.context.has_parent,
     };
-    examining.spawn(async move { (0, ("gitlab".to_owned(), gitlab.examine().await)) });
+    let section = match input.context.has_parent {
+        true => "parent".to_owned(),
+        false => "gitlab".to_owned(),
+    };
+    examining.spawn(async move { (0, (section, gitlab.examine().await)) });
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let section = match base.scope().to_string().as_str() {
+            // It is given in the place of the parent's own pages alone.
+            PUBLIC_INDEX if input.context.has_parent => continue,
             PUBLIC_INDEX => "public index".to_owned(),
             name => format!("mirrors.{name}"),
         };

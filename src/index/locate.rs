@@ -97,6 +97,9 @@ impl Pages {
                 PathState::Unlisted | PathState::Unknown => {}
             }
         }
+        if found.is_none() && self.fetcher.sources.parents_public_index() == Some(path.scope()) {
+            return Ok((self.by_the_parents_word(path).await?, None));
+        }
         if let Some((file, age)) = found {
             let spelled = file.spell(listed);
             let located = self.lead(&spelled, wheel.is_some(), &file).await?;
@@ -106,6 +109,21 @@ impl Pages {
             (Some(answer), _) => Ok((Located::PassThrough(answer), None)),
             (None, Some(_)) => Err(PageError::NotHeld(path.filename().clone())),
             (None, None) => Err(PageError::NotListed),
+        }
+    }
+
+    /// A file of the parent's public index that no page has told here: the parent finds out whether
+    /// one lists it, and verifies it.
+    async fn by_the_parents_word(&self, path: &MirrorPath) -> Result<Located, PageError> {
+        let Some(held) = &self.fetcher.dependencies.held else {
+            return Ok(Located::File(ListedFile::Unhashed(path.clone())));
+        };
+        let held = held.clone();
+        let wanted = path.clone();
+        let found = tokio::task::spawn_blocking(move || held.at(&wanted)).await;
+        match found.map_err(|_| PageError::Internal)? {
+            Some(file) => Ok(Located::File(ListedFile::Hashed(file))),
+            None => Err(PageError::NotHeld(path.filename().clone())),
         }
     }
 
@@ -152,6 +170,11 @@ impl Pages {
             return Ok(PathState::of(offline.listed(path, page).await?, None));
         }
         let fetcher = &self.fetcher;
+        if fetcher.sources.parents_public_index() == Some(&page.scope) {
+            let files = fetcher.large.recall(page);
+            let file = files.and_then(|(files, _)| files.find(path));
+            return Ok(PathState::of(file, None));
+        }
         if let Some(refusal) = fetcher.refused_lately(page, now) {
             return Ok(PathState::of_refusal(refusal));
         }

@@ -123,8 +123,15 @@ impl Pages {
             return true;
         };
         let is_page = matches!(route, Route::Page(_) | Route::ProjectPage(_));
-        let in_place_only = is_page && self.fetcher.sources.is_public_index(scope);
+        let sources = &self.fetcher.sources;
+        let in_place_only = is_page
+            && (sources.is_public_index(scope) || sources.parents_public_index() == Some(scope));
         self.serves(scope) && !in_place_only
+    }
+
+    /// Whether a mirror of this scope may yet turn out to be the parent's.
+    pub fn awaits_parent(&self, scope: &Scope) -> bool {
+        scope.is_mirror() && self.fetcher.dependencies.upstream.awaits_parent()
     }
 
     /// What is known of the index that GitLab points to; none if it is not followed.

@@ -12,6 +12,7 @@ use url::Url;
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_portable};
 use crate::simple::Format;
+use crate::upstream::PUBLIC_INDEX;
 
 /// What an operator says of one mirror's pages.
 #[derive(Clone, Debug)]
@@ -110,6 +111,16 @@ impl PageSources {
             Some(base) => base.scope() == scope,
             None => false,
         }
+    }
+
+    /// The index that the parent follows GitLab to: its files are served, and it has no pages of
+    /// its own, neither here nor there.
+    pub(super) fn parents_public_index(&self) -> Option<&Scope> {
+        let (scope, _) = self.mirrors.get_key_value(&Scope::mirror(PUBLIC_INDEX)?)?;
+        if self.is_public_index(scope) {
+            return None;
+        }
+        Some(scope)
     }
 
     pub(super) fn private(&self) -> &PrivateNames {

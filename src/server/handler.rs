@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
@@ -29,16 +29,21 @@ use crate::access::Caller;
 use crate::file::Files;
 use crate::index::{Located, PageReply, PageRequest};
 use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
+use crate::upstream::UpstreamError;
 use crate::values::clock;
 use crate::values::correlation::{self, Correlation};
 use crate::values::request_id::RequestId;
+
+/// More larders in a row are a loop of others, which one of them breaks.
+const LARDERS_BEFORE_MAX: usize = 8;
 
 impl Services {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let now = clock::now();
         let (mut parts, body) = request.into_parts();
         let route = self.route(&mut parts);
-        let correlation = Correlation::new(request_id(&parts.headers));
+        let correlation =
+            Correlation::received(request_id(&parts.headers), larders_before(&parts.headers));
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let entry = self.log_entry(&parts, &route, &correlation, now);
         let answered = match route {
@@ -103,9 +108,13 @@ impl Services {
         let route = Route::parse(&parts.method, &parts.uri)?;
         // A mirror that is not configured is no address.
         if self.pages.has_address(&route) {
-            Ok(route)
-        } else {
-            Err(RouteError::Unknown.into())
+            return Ok(route);
+        }
+        match route.scope() {
+            Some(scope) if self.pages.awaits_parent(scope) => {
+                Err(UpstreamError::ParentUnknown.into())
+            }
+            _ => Err(RouteError::Unknown.into()),
         }
     }
 
@@ -235,6 +244,31 @@ impl Services {
             request,
         ))
     }
+}
+
+/// The larders that a request came through, by their names in `Via`; none if it came through none.
+fn larders_before(headers: &HeaderMap) -> Option<String> {
+    let mut larders = Vec::new();
+    for list in headers.get_all(VIA) {
+        for hop in list.to_str().ok()?.split(',') {
+            let hop = hop.trim();
+            if larders.len() < LARDERS_BEFORE_MAX && is_larder(hop) {
+                larders.push(hop);
+            }
+        }
+    }
+    if larders.is_empty() {
+        return None;
+    }
+    Some(larders.join(", "))
+}
+
+/// Whether a member of `Via` is a larder's.
+fn is_larder(hop: &str) -> bool {
+    let Some(name) = hop.strip_prefix("1.1 larder-") else {
+        return false;
+    };
+    name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The client's own name for the request, if it is one and well-formed, or else a new one.

@@ -1,5 +1,6 @@
 //! What larder learned of upstreams and keeps with what it fetched from them: the public index that
-//! a GitLab points to, and the file hosts that an index's pages named.
+//! a GitLab points to, the file hosts that an index's pages named, and the mirrors that a parent
+//! serves.
 //!
 //! One small file, replaced as a whole. What is read is judged again by its reader, because another
 //! configuration may have written it. Must not judge it.
@@ -31,6 +32,18 @@ pub struct LearnedFacts {
     pub public_indexes: BTreeMap<String, String>,
     /// By the URL of an index, the origins that its pages named as where files are.
     pub file_hosts: BTreeMap<String, Vec<String>>,
+    /// By the URL of a parent, what it serves.
+    pub parents: BTreeMap<String, ParentFacts>,
+}
+
+/// What a parent serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParentFacts {
+    /// The names of its mirrors.
+    pub mirrors: Vec<String>,
+    /// Whether links of its pages may lead to files of the index that GitLab points to.
+    pub has_public_index: bool,
 }
 
 /// The facts of one folder. What changes them blocks.
@@ -63,6 +76,14 @@ impl Learned {
     /// When the folder cannot be written; they are known here all the same.
     pub fn note_hosts(&self, index: &str, hosts: Vec<String>) -> Result<(), StoreError> {
         self.change(|facts| insert(&mut facts.file_hosts, index, hosts))
+    }
+
+    /// Notes what a parent serves.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; it is known here all the same.
+    pub fn note_parent(&self, parent: &str, serves: ParentFacts) -> Result<(), StoreError> {
+        self.change(|facts| insert(&mut facts.parents, parent, serves))
     }
 
     /// Forgets everything.
@@ -106,7 +127,8 @@ pub(super) fn read(layout: &Layout) -> LearnedFacts {
     match facts {
         Ok(facts)
             if facts.public_indexes.len() <= ENTRIES_MAX
-                && facts.file_hosts.len() <= ENTRIES_MAX =>
+                && facts.file_hosts.len() <= ENTRIES_MAX
+                && facts.parents.len() <= ENTRIES_MAX =>
         {
             facts
         }

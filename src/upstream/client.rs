@@ -32,6 +32,7 @@ pub struct Upstream {
     mirrors: BTreeMap<Scope, Mirror>,
     index_trial: Option<IndexTrial>,
     offline: bool,
+    awaits_parent: bool,
 }
 
 /// Who is asked.
@@ -61,6 +62,7 @@ impl Upstream {
             mirrors: BTreeMap::new(),
             index_trial: None,
             offline: false,
+            awaits_parent: false,
         })
     }
 
@@ -103,6 +105,20 @@ impl Upstream {
     #[must_use]
     pub fn offline(self, offline: bool) -> Self {
         Self { offline, ..self }
+    }
+
+    /// `awaits` says that a parent has not told its mirrors yet.
+    #[must_use]
+    pub fn awaiting_parent(self, awaits: bool) -> Self {
+        Self {
+            awaits_parent: awaits,
+            ..self
+        }
+    }
+
+    /// Whether there may be mirrors that are not known yet.
+    pub fn awaits_parent(&self) -> bool {
+        self.awaits_parent
     }
 
     /// Whether no peer is asked.

@@ -31,7 +31,7 @@ pub enum UpstreamError {
     Failed(Peer, StatusCode),
     #[error("{0} could not be reached several times in a row; next try in {wait}", wait = in_seconds(*.1))]
     BreakerOpen(Peer, Duration),
-    #[error("request loop: gitlab.url or a mirror's url points back at this larder")]
+    #[error("request loop: gitlab.url, parent or a mirror's url points back at this larder")]
     Loop,
     #[error("GitLab refused larder's own token ({0}): check gitlab.token_file")]
     ServiceToken(StatusCode),
@@ -57,6 +57,8 @@ pub enum UpstreamError {
     WrongPart(Peer),
     #[error("{0}'s answer is larger than limits allow")]
     TooLarge(Peer),
+    #[error("the parent has not answered yet, so that its mirrors are not known here")]
+    ParentUnknown,
     #[error("larder is offline and asks no upstream")]
     Offline,
     #[error("{0}")]
@@ -74,6 +76,7 @@ impl UpstreamError {
                 | Self::Silent(..)
                 | Self::BreakerOpen(..)
                 | Self::Offline
+                | Self::ParentUnknown
         )
     }
 

@@ -63,6 +63,8 @@ pub struct ProbeResponse {
     pub date: Option<SystemTime>,
     pub content_type: String,
     pub location: Option<String>,
+    /// Whether a larder gave it.
+    pub is_of_larder: bool,
     /// As much of the body as was asked for.
     pub body: Bytes,
     /// Whether that is all of it.
@@ -211,6 +213,7 @@ impl Upstream {
 async fn heard(mut answer: UpstreamResponse, bytes_max: usize, at: SystemTime) -> ProbeResponse {
     let mut body = BytesMut::new();
     let mut is_whole = false;
+    let is_of_larder = answer.is_of_larder();
     while body.len() < bytes_max {
         match answer.body.piece().await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
@@ -227,6 +230,7 @@ async fn heard(mut answer: UpstreamResponse, bytes_max: usize, at: SystemTime) -
         date: text(&answer.headers, DATE).and_then(|date| httpdate::parse_http_date(&date).ok()),
         content_type: text(&answer.headers, CONTENT_TYPE).unwrap_or_default(),
         location: text(&answer.headers, LOCATION),
+        is_of_larder,
         body: body.freeze(),
         is_whole,
         at,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT, VIA};
+use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
 use url::Url;
 
@@ -33,7 +33,7 @@ use super::response::{PassThrough, UpstreamResponse, unsatisfied};
 use super::throttle::{ThrottledAnswer, Throttles};
 use super::upload_body::{Outgoing, UploadBody};
 use crate::access::Credential;
-use crate::registry::{Bases, PageRef, Route, Scope};
+use crate::registry::{AdminEndpoint, Bases, PageRef, Route, Scope};
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
@@ -141,7 +141,9 @@ impl GitLab {
         match answer.status {
             StatusCode::OK => Ok(PageAnswer::Page { answer, url }),
             StatusCode::NOT_MODIFIED if !request.validators.is_empty() => {
-                Ok(PageAnswer::NotModified)
+                Ok(PageAnswer::NotModified {
+                    age: answer.stale_age(),
+                })
             }
             status if status.is_redirection() => {
                 match page_redirect(&url, answer.location(), &self.bases) {
@@ -326,7 +328,7 @@ impl GitLab {
             body,
             wanted,
         } = upload;
-        headers.insert(VIA, self.via.clone());
+        UpstreamRequest::put_via(&mut headers, &self.via);
         UpstreamRequest::put_request_id(&mut headers);
         credential.apply(&mut headers);
         let (body, stall) = UploadBody::new(body);
@@ -363,6 +365,10 @@ impl GitLab {
         let url = match inquiry {
             Inquiry::Version => self.bases.asked().version_url(),
             Inquiry::Page | Inquiry::File => self.bases.asked().url(request.route),
+            Inquiry::Status => {
+                let status = Route::Admin(AdminEndpoint::Status);
+                self.bases.asked().url(&status)
+            }
         };
         request.put_types_of(inquiry, &mut headers);
         self.client
@@ -395,7 +401,7 @@ impl GitLab {
 
     fn headers(&self, request: &UpstreamRequest<'_>) -> HeaderMap {
         let mut headers = request.fields();
-        headers.insert(VIA, self.via.clone());
+        UpstreamRequest::put_via(&mut headers, &self.via);
         UpstreamRequest::put_request_id(&mut headers);
         request.put_validators(&mut headers);
         request.credential.apply(&mut headers);

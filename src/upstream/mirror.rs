@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, VIA};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use url::{Origin, Url};
 
@@ -202,7 +202,9 @@ impl Mirror {
                 Ok(PageAnswer::Page { answer, url })
             }
             Followed::UpstreamResponse(answer, _) if unchanged(request, &answer) => {
-                Ok(PageAnswer::NotModified)
+                Ok(PageAnswer::NotModified {
+                    age: answer.stale_age(),
+                })
             }
             Followed::UpstreamResponse(answer, url) => {
                 self.refusal(&answer, &url).map(PageAnswer::Refused)
@@ -258,7 +260,11 @@ impl Mirror {
         request: &UpstreamRequest<'_>,
     ) -> Result<UpstreamResponse, UpstreamError> {
         let nowhere = || UpstreamError::Unusable("that leads below no prefix of this mirror");
-        let url = self.base.url(request.route).ok_or_else(nowhere)?;
+        let url = match inquiry {
+            Inquiry::Status => self.status_url(),
+            _ => self.base.url(request.route),
+        };
+        let url = url.ok_or_else(nowhere)?;
         let mut headers = self.headers(request);
         if self.is_own(&url) {
             self.credential.apply(&mut headers);
@@ -277,10 +283,20 @@ impl Mirror {
             .await
     }
 
+    /// Where its status is, if it is a larder's mirror: the index of one is at `NAME/simple/`.
+    fn status_url(&self) -> Option<Url> {
+        let mut url = self.base.index()?.clone();
+        let mirror = url.path().strip_suffix("/simple/")?;
+        let (root, _) = mirror.rsplit_once('/')?;
+        let status = format!("{root}/-/status");
+        url.set_path(&status);
+        Some(url)
+    }
+
     /// Everything but the credential.
     fn headers(&self, request: &UpstreamRequest<'_>) -> HeaderMap {
         let mut headers = request.fields();
-        headers.insert(VIA, self.via.clone());
+        UpstreamRequest::put_via(&mut headers, &self.via);
         UpstreamRequest::put_request_id(&mut headers);
         request.put_validators(&mut headers);
         headers

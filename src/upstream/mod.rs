@@ -21,6 +21,7 @@ mod index_trial;
 mod mirror;
 mod mirror_config;
 mod own_credential;
+mod parent;
 mod peer;
 mod peer_client;
 mod peer_section;
@@ -45,6 +46,9 @@ pub(crate) use gitlab::upload_headers;
 pub use index_trial::IndexTrial;
 pub use mirror::Mirror;
 pub use mirror_config::{MirrorConfig, UnhashedFiles};
+pub use parent::{
+    LarderStatus, ParentClient, ParentFault, ParentReading, ParentState, read_status,
+};
 pub use peer::{PUBLIC_INDEX, Peer};
 pub use redirect::AllowedOrigins;
 pub use request::{FileAnswer, ForwardTarget, Inquiry, PageAnswer, UpstreamRequest, WantedRange};

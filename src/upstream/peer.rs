@@ -15,6 +15,8 @@ pub enum Peer {
     /// The object store that GitLab's signed links lead to.
     Store,
     Mirror(Scope),
+    /// A larder, asked for its status.
+    Parent,
 }
 
 impl Peer {
@@ -35,7 +37,7 @@ impl Peer {
     /// The section of the configuration that says how it is reached.
     pub(super) fn section(&self) -> String {
         match self {
-            Self::GitLab | Self::Store => "gitlab".to_owned(),
+            Self::GitLab | Self::Store | Self::Parent => "gitlab".to_owned(),
             Self::Mirror(_) if self.is_public_index() => "gitlab".to_owned(),
             Self::Mirror(name) => format!("mirrors.{name}"),
         }
@@ -49,6 +51,7 @@ impl fmt::Display for Peer {
             Self::Store => f.write_str("the object store"),
             Self::Mirror(_) if self.is_public_index() => f.write_str("the public index"),
             Self::Mirror(name) => write!(f, "the mirror {name}"),
+            Self::Parent => f.write_str("the parent"),
         }
     }
 }

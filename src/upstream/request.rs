@@ -3,11 +3,13 @@
 //! Owns the fields of a request that say what is wanted, and by whom it was asked; which of them a
 //! peer gets is for the peer to say. Must not know connections.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    RANGE, USER_AGENT,
+    RANGE, USER_AGENT, VIA,
 };
 use url::Url;
 
@@ -148,6 +150,17 @@ impl<'a> UpstreamRequest<'a> {
         }
     }
 
+    /// This process's name, behind those of the larders that a request came through (RFC 9110
+    /// §7.6.3): each of them knows it again. Other names of a client's `Via` go nowhere.
+    pub(super) fn put_via(headers: &mut HeaderMap, own: &HeaderValue) {
+        let before = correlation::current().and_then(|current| current.via());
+        let joined = match (before, own.to_str()) {
+            (Some(before), Ok(own)) => HeaderValue::try_from(format!("{before}, {own}")).ok(),
+            _ => None,
+        };
+        headers.insert(VIA, joined.unwrap_or_else(|| own.clone()));
+    }
+
     /// "Has it changed?", if there are validators.
     pub(super) fn put_validators(&self, headers: &mut HeaderMap) {
         if let Some(etag) = &self.validators.etag {
@@ -178,7 +191,7 @@ impl<'a> UpstreamRequest<'a> {
                 self.put_page_types(headers);
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            Inquiry::Version | Inquiry::File => Self::put_file_types(headers),
+            Inquiry::Version | Inquiry::File | Inquiry::Status => Self::put_file_types(headers),
         }
     }
 
@@ -197,17 +210,17 @@ pub enum Inquiry {
     Page,
     /// What the route leads to, as a file.
     File,
+    /// What a larder says of itself.
+    Status,
 }
 
 /// What upstream said to a page request.
 pub enum PageAnswer {
     /// 200 with a body that may be an index page of either format: `Content-Type` tells. `url` is
     /// where it was served from, redirects followed; relative links are meant from there.
-    Page {
-        answer: UpstreamResponse,
-        url: Url,
-    },
-    NotModified,
+    Page { answer: UpstreamResponse, url: Url },
+    /// `age` is that of a confirmation which a larder gave although it could not ask.
+    NotModified { age: Duration },
     /// GitLab's "not here, look at the public index"; `pass_through` is what the client gets if
     /// nothing answers in GitLab's place.
     Forward {

@@ -4,9 +4,11 @@
 //! stays, and so does whatever we do not know), validators, and `Content-Range`. Must not know
 //! which request it answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, StatusCode};
@@ -15,6 +17,7 @@ use hyper::ext::ReasonPhrase;
 use super::body::{BodyError, IdleBody};
 use super::error::UpstreamError;
 use crate::values::byte_range::{ByteRange, Extent};
+use crate::values::cache_status::{CacheStatus, Outcome};
 
 /// A head and a body still to be read.
 #[derive(Debug)]
@@ -61,6 +64,32 @@ impl UpstreamResponse {
     pub fn length(&self) -> Option<u64> {
         let digits = self.headers.get(CONTENT_LENGTH)?.to_str().ok()?;
         digits.parse().ok()
+    }
+
+    /// Whether a larder gave it (RFC 9211 §2: each cache adds its own member, the last one is the
+    /// nearest).
+    pub fn is_of_larder(&self) -> bool {
+        self.cache_status().is_some()
+    }
+
+    /// How long ago what a larder gave was confirmed, if it says that it could not ask. Other
+    /// caches' `Age` says nothing here: what an index allows them is its own affair.
+    pub fn stale_age(&self) -> Duration {
+        let is_stale = match self.cache_status() {
+            Some(status) => matches!(status.outcome, Outcome::Stale | Outcome::Updating),
+            None => false,
+        };
+        if !is_stale {
+            return Duration::ZERO;
+        }
+        let age = self.headers.get(AGE).and_then(|age| age.to_str().ok());
+        let seconds = age.and_then(|age| age.parse().ok());
+        Duration::from_secs(seconds.unwrap_or_default())
+    }
+
+    fn cache_status(&self) -> Option<CacheStatus> {
+        let field = self.headers.get_all("cache-status").iter().next_back()?;
+        CacheStatus::read(field.to_str().ok()?)
     }
 
     /// Whether the body is labelled as coded (RFC 9110 §8.4), though it was not asked for. What

@@ -3,7 +3,7 @@
 //!
 //! It goes along with the work, not through every signature: a task-local that the server sets,
 //! that the starter of a task hands on with [`carried`], and that `upstream` reads when it sends.
-//! Nothing depends on it but logs and the header `X-Request-Id`. Must not know who asks whom.
+//! Nothing depends on it but logs and the headers `X-Request-Id` and `Via`. Must not know who asks whom.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ tokio::task_local! {
 #[derive(Debug)]
 pub struct Correlation {
     id: RequestId,
+    /// The larders that the request came through, as `Via` names them.
+    via: Option<String>,
     others: Mutex<Others>,
 }
 
@@ -33,10 +35,20 @@ pub struct Others {
 
 impl Correlation {
     pub fn new(id: RequestId) -> Arc<Self> {
+        Self::received(id, None)
+    }
+
+    /// Of a request that came through these larders.
+    pub fn received(id: RequestId, via: Option<String>) -> Arc<Self> {
         Arc::new(Self {
             id,
+            via,
             others: Mutex::default(),
         })
+    }
+
+    pub fn via(&self) -> Option<String> {
+        self.via.clone()
     }
 
     pub fn id(&self) -> &RequestId {

@@ -117,6 +117,7 @@ mod mirrors {
     mod followed_index;
     mod forward;
     mod pages_and_files;
+    mod parent;
     mod private_packages;
     mod resilience;
 }

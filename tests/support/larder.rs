@@ -25,6 +25,7 @@ const STOP_SECONDS_MAX: u64 = 10;
 pub struct Builder {
     binary: PathBuf,
     gitlab: String,
+    parent: Option<String>,
     gitlab_settings: String,
     settings: String,
     sections: String,
@@ -156,9 +157,13 @@ impl Builder {
         } else {
             "[metadata]\nprefetch = 0"
         };
+        let (parent, gitlab) = match &self.parent {
+            Some(parent) => (format!("parent = {parent:?}"), String::new()),
+            None => (String::new(), format!("url = {:?}", self.gitlab)),
+        };
         format!(
-            "cache_dir = {cache:?}\n{}\n[gitlab]\nurl = {:?}\n{}\n{}\n{quiet}",
-            self.settings, self.gitlab, self.gitlab_settings, self.sections
+            "cache_dir = {cache:?}\n{parent}\n{}\n[gitlab]\n{gitlab}\n{}\n{}\n{quiet}",
+            self.settings, self.gitlab_settings, self.sections
         )
     }
 }
@@ -187,11 +192,20 @@ impl Larder {
         ))
     }
 
+    /// Under a parent, in place of any GitLab.
+    pub fn under(parent: &str) -> Builder {
+        Builder {
+            parent: Some(parent.to_owned()),
+            ..Self::in_front_of("")
+        }
+    }
+
     /// In front of any base URL.
     pub fn in_front_of(url: &str) -> Builder {
         Builder {
             binary: binary(),
             gitlab: url.to_owned(),
+            parent: None,
             gitlab_settings: String::new(),
             settings: String::new(),
             sections: String::new(),

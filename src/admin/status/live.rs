@@ -233,6 +233,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 div { dt { "Version" } dd { (report.version) } }
                 div { dt { "Running for" } dd { (time(Duration::from_secs(report.uptime_seconds))) } }
                 div { dt { "Listens on" } dd { (report.listen.join(", ")) } }
+                @if let Some(parent) = &report.parent {
+                    div { dt { "Parent" } dd { (parent.sentence) } }
+                }
                 @if let Some(index) = &report.public_index {
                     div { dt { "Public index" } dd { (index.sentence) } }
                 }

@@ -16,7 +16,7 @@ use crate::admin::{CertificateReading, Health};
 use crate::file::DownloadProgress;
 use crate::index::{GivenPages, PublicIndex};
 use crate::registry::Scope;
-use crate::upstream::{BreakerState, PeerReading};
+use crate::upstream::{BreakerState, ParentReading, PeerReading};
 use crate::values::byte_size::in_units;
 
 pub(super) const SCHEMA: u32 = 1;
@@ -35,6 +35,10 @@ pub(super) struct Report {
     pub rules: Lifetimes,
     pub history: HistoryReport,
     pub upstreams: Vec<UpstreamReport>,
+    /// Null without a parent, and offline.
+    pub parent: Option<ParentReport>,
+    /// Their names, by which any client can use them: a larder below takes them over.
+    pub mirrors: Vec<String>,
     /// Null without TLS.
     pub certificate: Option<CertificateReport>,
     pub disk: DiskReport,
@@ -84,6 +88,15 @@ pub(super) struct UpstreamReport {
     pub next_try_seconds: Option<u64>,
     pub last_error: Option<&'static str>,
     pub last_error_age_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ParentReport {
+    /// `known`, `away` or `unusable`.
+    pub state: &'static str,
+    /// Null until it has answered.
+    pub version: Option<String>,
+    pub sentence: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -185,6 +198,8 @@ impl Report {
             upstreams: peers
                 .map(|peer| UpstreamReport::of(peer, offline))
                 .collect(),
+            parent: readings.parent.as_ref().map(ParentReport::of),
+            mirrors: settings.mirrors.iter().map(ToString::to_string).collect(),
             certificate: readings.certificate.map(CertificateReport::of),
             disk: DiskReport::of(overview),
             downloads: DownloadsReport::of(&overview.downloads),
@@ -269,6 +284,24 @@ impl UpstreamReport {
             next_try_seconds: condition.next_try.map(|wait| wait.as_secs()),
             last_error: peer.last_fault.map(|(cause, _)| in_words(cause)),
             last_error_age_seconds: peer.last_fault.map(|(_, ago)| ago.as_secs()),
+        }
+    }
+}
+
+impl ParentReport {
+    fn of(parent: &ParentReading) -> Self {
+        let (state, mut sentence) = match &parent.fault {
+            None => ("known", "It has told which mirrors it serves".to_owned()),
+            Some(fault) if fault.is_final() => ("unusable", fault.to_string()),
+            Some(fault) => ("away", fault.to_string()),
+        };
+        if let Some(version) = &parent.version {
+            sentence += &format!(" (larder {version})");
+        }
+        Self {
+            state,
+            version: parent.version.clone(),
+            sentence,
         }
     }
 }

@@ -19,6 +19,7 @@ impl Config {
     /// Every fault, with its key.
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = self.gitlab_faults();
+        faults.extend(self.parent_faults());
         for (name, mirror) in &self.mirrors {
             for (key, why) in self.mirror_faults(name, mirror) {
                 faults.push((format!("mirrors.{name}{key}"), why));
@@ -85,6 +86,45 @@ impl Config {
             );
         }
         faults
+    }
+
+    fn parent_faults(&self) -> Vec<Fault> {
+        let Some(parent) = self.parent() else {
+            return Vec::new();
+        };
+        let mut faults = Vec::new();
+        let mut fault = |why: String| faults.push(("parent".to_owned(), why));
+        if let Some(why) = base_fault(parent) {
+            fault(why);
+        } else if let Ok(url) = Url::parse(parent)
+            && let Some(address) = self.own_address(&url)
+        {
+            fault(format!(
+                "\"{parent}\" is this larder itself (it listens on {address}): set another larder's URL"
+            ));
+        }
+        faults
+    }
+
+    /// The address among those that are listened on to which a URL plainly leads.
+    fn own_address(&self, url: &Url) -> Option<&ListenAddress> {
+        let port = url.port_or_known_default()?.to_string();
+        let host = url.host_str()?;
+        for address in self.listen.iter().chain(&self.tls.listen) {
+            let ListenAddress::Tcp(text) = address else {
+                continue;
+            };
+            let Some((own_host, own_port)) = text.rsplit_once(':') else {
+                continue;
+            };
+            let is_everywhere = matches!(own_host, "0.0.0.0" | "[::]");
+            let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+            let is_met = own_host == host || (is_here && (is_everywhere || address.is_local()));
+            if own_port == port && is_met {
+                return Some(address);
+            }
+        }
+        None
     }
 
     fn gitlab_faults(&self) -> Vec<Fault> {
@@ -219,6 +259,10 @@ impl Config {
     /// means.
     fn giveaways(&self) -> Vec<(String, &'static str, &'static str)> {
         let mut found = Vec::new();
+        if self.parent().is_some() && !self.gitlab.client_certificate.is_empty() {
+            let why = "with it every caller has the parent's mirrors";
+            found.push(("gitlab.client_certificate".to_owned(), "set", why));
+        }
         let mut credential = |key: String, file: &str| {
             if !file.is_empty() {
                 found.push((key, "set", "with it every caller has its rights"));

@@ -42,7 +42,7 @@ use crate::index::IndexConfig;
 use crate::log::LogConfig;
 use crate::registry::Base;
 use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
-use crate::upstream::{GitLabConfig, MirrorConfig};
+use crate::upstream::{Forward, GitLabConfig, MirrorConfig};
 use crate::values::quantity::Size;
 
 /// The cache folder of the package's unit (`CacheDirectory=larder`).
@@ -68,6 +68,8 @@ pub struct Config {
     pub trust_network: bool,
     /// No upstream is asked: what is here is all there is.
     pub offline: bool,
+    /// URL of a larder that is asked in place of GitLab and of the mirrors it serves; empty: none.
+    pub parent: String,
     /// Globs of project names that are never asked at, nor accepted from, a mirror.
     pub private_packages: Vec<String>,
     pub gitlab: GitLabConfig,
@@ -94,6 +96,7 @@ impl Default for Config {
             public_url: String::new(),
             trust_network: false,
             offline: false,
+            parent: String::new(),
             private_packages: Vec::new(),
             gitlab: GitLabConfig::default(),
             mirrors: BTreeMap::new(),
@@ -129,7 +132,28 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let mut config = Self::read(file, overrides)?;
         credentials::find(config.secret_files(), credentials::directory().as_deref());
-        Ok(config)
+        Ok(config.under_parent())
+    }
+
+    /// The larder that is asked in place of GitLab, without a trailing slash.
+    pub fn parent(&self) -> Option<&str> {
+        match self.parent.trim_end_matches('/') {
+            "" => None,
+            parent => Some(parent),
+        }
+    }
+
+    /// With the parent in GitLab's place. What GitLab does not have is the parent's to follow,
+    /// unless this configuration denies it or names a mirror of its own.
+    fn under_parent(mut self) -> Self {
+        let Some(parent) = self.parent() else {
+            return self;
+        };
+        self.gitlab.url = parent.to_owned();
+        if self.gitlab.forward == Forward::Follow {
+            self.gitlab.forward = Forward::Pass;
+        }
+        self
     }
 
     /// The addresses that were chosen, each with its key: all but the default one.
@@ -189,7 +213,12 @@ impl Config {
             ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect())
         };
         let config: Self = figment.extract().map_err(told)?;
-        let faults = config.faults();
+        let mut faults = config.faults();
+        if config.parent().is_some() && sources.of("gitlab.url") != Source::Default {
+            let fault = "parent is set too, and is asked in place of GitLab: remove one of the two \
+                         (gitlab.url belongs into the parent's own configuration)";
+            faults.push(("gitlab.url".to_owned(), fault.to_owned()));
+        }
         if faults.is_empty() {
             return Ok(config);
         }
@@ -217,6 +246,9 @@ impl Config {
         let defaults = written(&Self::default())?;
         let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
         for value in &mut effective {
+            if value.key == "gitlab.url" && config.parent().is_some() {
+                value.means = Some("not asked: the parent is".to_owned());
+            }
             if value.key == "cache_dir"
                 && config.cache_dir.is_empty()
                 && let Ok(folder) = config.cache_dir()

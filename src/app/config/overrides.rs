@@ -23,6 +23,8 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogOverrides>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
 }
 

@@ -136,6 +136,49 @@ fn offline_open_means_open_and_stays_on_loopback() {
 }
 
 #[test]
+fn a_parent_stands_in_gitlabs_place_and_is_not_the_larder_itself() {
+    let with = |text: &str| fault(&format!("parent = 'https://larder.site.example'\n{text}"));
+    assert_eq!(with(""), "");
+    assert_eq!(
+        with(
+            "[gitlab]\nca_file = '/ca.pem'\n[mirrors.own]\nurl = 'https://index.example/simple/'\n"
+        ),
+        ""
+    );
+    assert!(
+        with("[gitlab]\nurl = 'https://gitlab.com'\n").starts_with("gitlab.url: parent is set")
+    );
+    let own =
+        |listen: &str, parent: &str| fault(&format!("listen = '{listen}'\nparent = '{parent}'\n"));
+    for (listen, parent) in [
+        ("127.0.0.1:3141", "http://localhost:3141"),
+        ("0.0.0.0:3141", "http://127.0.0.1:3141/"),
+        ("larder.example:80", "http://larder.example"),
+    ] {
+        let why = own(listen, parent);
+        assert!(
+            why.starts_with("parent: ") && why.contains("itself"),
+            "{why}"
+        );
+    }
+    for (listen, parent) in [
+        ("127.0.0.1:3141", "http://localhost:3142"),
+        ("0.0.0.0:3141", "http://larder.site.example:3141"),
+        ("unix:/run/larder.sock", "http://localhost:3141"),
+    ] {
+        assert_eq!(own(listen, parent), "", "{listen} {parent}");
+    }
+    for parent in [
+        "larder.site.example",
+        "https://u:p@larder.site.example",
+        "ftp://larder.site.example",
+    ] {
+        let why = fault(&format!("parent = '{parent}'\n"));
+        assert!(why.starts_with("parent: ") && !why.contains("u:p"), "{why}");
+    }
+}
+
+#[test]
 fn a_mirrors_faults_name_its_key() {
     let with = |name: &str, lines: &str| {
         fault(&format!(

@@ -7,15 +7,14 @@
 //! Requests and downloads that run go on to their end with what they began with, and requests that
 //! come now share them. Owns the order: nothing that can fail comes after the swap.
 
-use std::sync::Arc;
-
 use super::App;
+use super::under_parent::Making;
 use crate::app::config::Config;
 use crate::app::error::StartError;
 use crate::app::file_check::check_files;
 use crate::app::settings::asked_gitlab;
-use crate::app::wiring::{Entrances, services};
 use crate::log::LogLevel;
+use crate::server::Services;
 
 impl App {
     /// Brings a configuration that was loaded into force, but for keys that need a restart: these
@@ -24,42 +23,76 @@ impl App {
     /// # Errors
     /// Why it is no good, each fault a line; everything is as it was before then.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let shared = Arc::clone(&self.shared);
-        let running = self.config.clone();
-        let certificates = self.certificates.clone();
-        let opened = self.opened.clone();
-        let before = self.daemon.active.services();
-        let making = tokio::task::spawn_blocking(move || {
+        // What the parent of before serves is news no more.
+        self.following.shutdown().await;
+        let parent = self.making.shared.parent.read();
+        let made = self.make(config).await;
+        let taken = match made {
+            Ok(made) => self.take(made),
+            Err(error) => {
+                self.making.shared.parent.set(parent);
+                Err(error)
+            }
+        };
+        self.following = self.making.follow_parent(&self.daemon.active)?;
+        taken
+    }
+
+    async fn make(&self, config: Config) -> Result<Made, StartError> {
+        let running = self.making.config.clone();
+        let making = self.making.clone();
+        let checking = tokio::task::spawn_blocking(move || {
             check_files(&config)?;
             let (config, waiting) = config.continuing(&running);
-            config.check_opened(opened.iter())?;
-            let gitlab = asked_gitlab(&config)?;
-            let entrances = Entrances {
-                opened: &opened,
-                certificates: certificates.clone(),
-            };
-            let services = services(&shared, &config, entrances, Some(&before))?;
-            if let Some(certificates) = certificates {
+            config.check_opened(making.opened.iter())?;
+            Ok::<_, StartError>((Making { config, ..making }, waiting))
+        });
+        let (making, waiting) = checking.await.map_err(failed)??;
+        making.meet_parent().await?;
+        let before = self.daemon.active.services();
+        let building = tokio::task::spawn_blocking(move || {
+            let gitlab = asked_gitlab(&making.config)?;
+            let services = making.services(Some(&before))?;
+            if let Some(certificates) = &making.certificates {
                 certificates.reload().map_err(StartError::setting)?;
             }
-            Ok::<_, StartError>((config, gitlab, services, waiting))
+            Ok::<_, StartError>(Made {
+                gitlab,
+                services,
+                making,
+                waiting,
+            })
         });
-        let made = making
-            .await
-            .map_err(|why| StartError::Setting(format!("larder failed at it: {why}")))?;
-        let (config, gitlab, services, waiting) = made?;
+        building.await.map_err(failed)?
+    }
+
+    fn take(&mut self, made: Made) -> Result<Vec<&'static str>, StartError> {
+        let config = &made.making.config;
         // Untouched if the configuration says what it said: a command may have changed it for a
         // while.
-        if config.log.level != self.config.log.level
+        if config.log.level != self.making.config.log.level
             && let Some(log) = LogLevel::of_process()
         {
             log.set(&config.log.level)
                 .map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
         }
-        self.daemon.active.replace(services);
-        self.shared.resize(config.cache_size.0);
-        self.gitlab = gitlab;
-        self.config = config;
-        Ok(waiting)
+        self.daemon.active.replace(made.services);
+        self.making.shared.resize(config.cache_size.0);
+        self.gitlab = made.gitlab;
+        self.making = made.making;
+        Ok(made.waiting)
     }
+}
+
+/// What a new configuration comes to, before it is in force.
+struct Made {
+    gitlab: Option<String>,
+    services: Services,
+    making: Making,
+    /// Keys that need a restart.
+    waiting: Vec<&'static str>,
+}
+
+fn failed(why: tokio::task::JoinError) -> StartError {
+    StartError::Setting(format!("larder failed at it: {why}"))
 }

@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::page_links::PageLinks;
 use super::secret_segment::{looks_like_a_secret, shortened};
 use crate::simple::Format;
-use crate::upstream::{PUBLIC_INDEX, ProbeResponse};
+use crate::upstream::{PUBLIC_INDEX, ProbeResponse, read_status};
 
 /// GitLab's answer to the question for its version.
 pub fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
@@ -46,6 +46,63 @@ pub fn version(heard: &ProbeResponse, has_credential: bool) -> Finding {
             "check gitlab.url, a relative root included",
         ),
     }
+}
+
+/// What a larder says of itself that was met in place of GitLab, a mirror or as the parent.
+pub fn larder(heard: &ProbeResponse, place: LarderPlace) -> Finding {
+    let check = "larder";
+    let status = match read_status(&heard.body) {
+        Ok(status) => status,
+        Err(why) if place == LarderPlace::Parent => {
+            return Finding::problem(check, why.to_string(), "check parent: another larder's URL");
+        }
+        Err(_) => {
+            return Finding::ok(check, "this is a larder, which does not tell its version");
+        }
+    };
+    let readiness = match status.word.as_str() {
+        "ok" => "ready",
+        "degraded" => "ready, degraded",
+        "offline" => "ready, and offline itself",
+        "stopping" => "not ready: it is stopping",
+        _ => "in a state that this version does not know",
+    };
+    let mut found = format!("this is larder {}, {readiness}", status.version);
+    match place {
+        LarderPlace::GitLab => {
+            found += "; with parent in place of gitlab.url its mirrors are served too";
+        }
+        LarderPlace::Parent if status.mirrors.is_empty() => found += "; it serves no mirror",
+        LarderPlace::Parent => {
+            found += &format!("; it serves the mirrors {}", status.mirrors.join(", "));
+        }
+        LarderPlace::Mirror => {}
+    }
+    if status.is_of_another_major() {
+        return Finding::warning(check, found, "of another major version: give both the same");
+    }
+    match status.word.as_str() {
+        "degraded" => Finding::warning(check, found, "its own /-/health/ready says why"),
+        "stopping" => Finding::problem(check, found, "start it again"),
+        _ => Finding::ok(check, found),
+    }
+}
+
+/// As what a larder was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LarderPlace {
+    GitLab,
+    Parent,
+    Mirror,
+}
+
+/// The parent is none.
+pub fn no_larder(heard: &ProbeResponse) -> Finding {
+    Finding::problem(
+        "larder",
+        format!("the answer ({}) is no larder's", heard.status.as_u16()),
+        "parent must be another larder's URL; GitLab's own goes into gitlab.url",
+    )
 }
 
 fn told_version(heard: &ProbeResponse) -> Option<String> {
@@ -321,6 +378,7 @@ mod tests {
             date: None,
             content_type: content_type.to_owned(),
             location: Some("https://objects.example/a?X-Amz-Signature=s3cret".to_owned()),
+            is_of_larder: false,
             body: Bytes::from_static(body.as_bytes()),
             is_whole: true,
             at: SystemTime::UNIX_EPOCH,

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::beginning::{api_version, first_project};
 use super::finding::Finding;
+use super::judgement::LarderPlace;
 use super::page_links::{self, PageLink};
 use super::{connection, judgement, machine};
 use crate::access::Credential;
@@ -77,6 +78,14 @@ impl Prober {
         in_time(self.limit, heard).await
     }
 
+    /// What a larder that was met says of itself.
+    async fn larder(&self, route: &Route, place: LarderPlace) -> Option<Finding> {
+        let anonymous = Credential::anonymous();
+        let request = UpstreamRequest::plain(route, &anonymous);
+        let heard = self.hear(Inquiry::Status, &request, PAGE_BYTES_MAX).await;
+        Some(judgement::larder(&heard.ok()?, place))
+    }
+
     /// Asks for a page, for JSON first.
     async fn page(
         &self,
@@ -125,6 +134,8 @@ pub struct GitLabCheck {
     pub way: Transport,
     pub credential: Credential,
     pub project: Option<Scope>,
+    /// Whether it stands for the parent.
+    pub is_parent: bool,
 }
 
 impl GitLabCheck {
@@ -149,7 +160,17 @@ impl GitLabCheck {
             .hear(Inquiry::Version, &request, WORDS_BYTES_MAX);
         match heard.await {
             Ok(heard) => {
-                findings.push(judgement::version(&heard, with_token));
+                let place = match self.is_parent {
+                    true => LarderPlace::Parent,
+                    false => LarderPlace::GitLab,
+                };
+                if heard.is_of_larder {
+                    findings.extend(self.prober.larder(&any, place).await);
+                } else if self.is_parent {
+                    findings.push(judgement::no_larder(&heard));
+                } else {
+                    findings.push(judgement::version(&heard, with_token));
+                }
                 findings.extend(clock_finding(&heard));
             }
             Err(why) => return findings.push(silent("version", why)),
@@ -242,6 +263,10 @@ impl MirrorCheck {
             version = api_version(&heard.body, format);
         }
         findings.push(judgement::mirror_index(&heard, version.as_deref(), name));
+        if heard.is_of_larder {
+            let index = Route::Page(page.clone());
+            findings.extend(self.prober.larder(&index, LarderPlace::Mirror).await);
+        }
         let Some(first) = first_listed(&heard) else {
             return;
         };

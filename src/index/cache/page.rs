@@ -44,7 +44,7 @@ pub struct Page {
     shown: Mutex<AnnotatedPage>,
     looking: AtomicBool,
     listings: Vec<(Scope, Arc<ListedFiles>)>,
-    mirrored: MirrorFiles,
+    mirrored: Arc<MirrorFiles>,
     held_back: usize,
     held_back_until: Option<SystemTime>,
     has_links_past: bool,
@@ -107,7 +107,7 @@ impl Page {
             }),
             looking: AtomicBool::new(false),
             listings: listings(&collected.files),
-            mirrored: MirrorFiles::new(collected.mirrored),
+            mirrored: Arc::new(MirrorFiles::new(collected.mirrored)),
             held_back: collected.held_back,
             held_back_until: collected.held_back_until,
             has_links_past: collected.past > 0,
@@ -173,6 +173,11 @@ impl Page {
     /// The files the page lists, by the scope their links name.
     pub fn listings(&self) -> &[(Scope, Arc<ListedFiles>)] {
         &self.listings
+    }
+
+    /// The mirrors' files that this page lists.
+    pub fn mirror_files(&self) -> &Arc<MirrorFiles> {
+        &self.mirrored
     }
 
     /// What this page of a mirror says about one path.

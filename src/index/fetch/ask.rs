@@ -13,6 +13,7 @@ use super::body::{PageBody, read};
 use super::{AskedAt, Fetched, Fetcher};
 use crate::index::cache::freshness::{UpstreamVerdict, Use};
 use crate::index::cache::memory::{CacheKey, Latest};
+use crate::index::cache::page::Page;
 use crate::index::error::PageError;
 use crate::index::request::PageRequest;
 use crate::index::rewrite::RewriteJob;
@@ -73,8 +74,11 @@ impl Fetcher {
             }
         };
         match answer {
-            PageAnswer::Page { answer, url } => self.take_in(key, answer, url, asked).await,
-            PageAnswer::NotModified => self.confirmed(address, known, asked),
+            PageAnswer::Page { answer, url } => {
+                let asked = asked.before(answer.stale_age());
+                self.take_in(key, answer, url, asked).await
+            }
+            PageAnswer::NotModified { age } => self.confirmed(address, known, asked.before(age)),
             PageAnswer::Forward { pass_through, to } => Ok(Fetched::Forward {
                 answer: pass_through,
                 to,
@@ -145,6 +149,7 @@ impl Fetcher {
         let rewritten = self.with_file_hosts(*rewritten, job, upstream_body.clone());
         let page = self.prepare(rewritten.await?).await?;
         self.refusals.lift(address, asked.at);
+        self.note_in_place(address, &page, asked.at);
         let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
         self.store_behind(address, source, (meta, upstream_body), asked);
         Ok(Fetched::Page {
@@ -153,6 +158,22 @@ impl Fetcher {
             asked: asked.at,
             not_modified: false,
         })
+    }
+
+    /// Remembers what a parent's page lists of the index that it gives in GitLab's place: there is
+    /// no other page to find its files by.
+    fn note_in_place(&self, address: &PageRef, page: &Page, asked: Instant) {
+        let files = page.mirror_files();
+        if let Some(scope) = self.sources.parents_public_index()
+            && !address.scope.is_mirror()
+            && !files.is_empty()
+        {
+            let listed = PageRef {
+                scope: scope.clone(),
+                name: address.name.clone(),
+            };
+            self.large.remember(listed, Arc::clone(files), asked);
+        }
     }
 
     /// A mirror took a page back, or never had it: nothing of it is left, here or on the disk,

@@ -122,6 +122,17 @@ struct AskedAt {
     wall: SystemTime,
 }
 
+impl AskedAt {
+    /// When the question was sent that a larder upstream last had an answer to, of which it gave
+    /// what it knew `age` later: it is no fresher here than there.
+    fn before(self, age: Duration) -> Self {
+        match (self.at.checked_sub(age), self.wall.checked_sub(age)) {
+            (Some(at), Some(wall)) => Self { at, wall },
+            _ => self,
+        }
+    }
+}
+
 impl Fetcher {
     pub fn new(
         config: IndexConfig,

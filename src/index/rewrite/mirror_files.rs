@@ -110,6 +110,10 @@ impl MirrorFiles {
         Self(files.into())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn find(&self, path: &MirrorPath) -> Option<MirrorFile> {
         let mark = mark(&path.canonical());
         self.0

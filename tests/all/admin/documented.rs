@@ -20,8 +20,8 @@ use crate::store::maintenance::{blob_path, body_of_a_page};
 use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
-    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, Kind, Larder, PublicIndex, Site,
-    Storage, StoreListing, path, token,
+    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, HeldPort, Kind, Larder, PublicIndex,
+    Site, Storage, StoreListing, path, token,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -54,6 +54,7 @@ const SCENARIOS: &[Scenario] = &[
     ABANDONED,
     EMPTIED,
     LINKS_PAST,
+    NO_PARENT,
 ];
 
 /// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what
@@ -444,6 +445,20 @@ const LINKS_PAST: Scenario = Scenario {
         look(&larder.client());
     },
 };
+
+const NO_PARENT: Scenario = Scenario {
+    shows: &["larder_degraded{reason=\"parent_unusable\"}"],
+    play: |look| {
+        let port = HeldPort::new();
+        let larder = Larder::under(&format!("http://{}", port.address())).start();
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn a_parent_that_was_never_met_is_said() {
+    shows(&NO_PARENT);
+}
 
 #[test]
 fn links_that_lead_past_larder_are_said() {

@@ -64,6 +64,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 // Why larder is degraded.
                 "upstream_circuit_open",
                 "credential_refused",
+                "parent_unusable",
                 "store_full",
                 "disk_full",
                 "read_only",

@@ -258,6 +258,31 @@ fn installs_through_two(case: &str, install: Install, forward: &str) {
     town.assert_innocent();
 }
 
+/// One agent's pip, and another's uv: what the first brought, the parent has for the second.
+#[test]
+fn agents_install_under_one_parent() {
+    let town = Town::new();
+    let parent = town.larder();
+    let agent = || Larder::under(&parent.url()).sections(AHEAD).start();
+    let first = agent();
+    let second = agent();
+    assert_installed("pip at an agent", &first, &new_pip(&first, token::READER));
+    settle(&first);
+    settle(&parent);
+
+    town.forget();
+    let done = uv(&second, token::DEVELOPER);
+    assert_installed("uv at another", &second, &done);
+    assert_eq!(town.file_bytes(), 0, "the parent has it all");
+    assert!(town.gitlab.log().count(Kind::Page) > 0, "rights are asked");
+    settle(&second);
+    town.forget();
+    let again = new_pip(&second, token::READER);
+    assert_installed("pip at the other", &second, &again);
+    assert_eq!(town.file_bytes(), 0);
+    town.assert_innocent();
+}
+
 #[test]
 fn pip_installs_private_and_public_packages_by_one_url() {
     installs_by_one_url("pip", new_pip);

@@ -730,3 +730,50 @@ fn pages_that_are_asked_for_at_once_all_lead_through_larder() {
     });
     world.assert_innocent();
 }
+
+#[test]
+fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
+    let world = World::new();
+    let parent = world.larder();
+    // Before the parent has learned anything, and after.
+    for round in ["first", "second"] {
+        let agent = Larder::under(&parent.url()).start();
+        for accept in FORMATS {
+            let shown = get_as(&reader(&agent), &page(), accept);
+            let link = &listed(&shown)[0];
+            let place = address(&world.index, &public());
+            assert_eq!(link.url, place, "{round}: {shown:?}");
+            let file = agent.client().get(&place);
+            assert_eq!(file.expect(200), &public().bytes[..], "{round}");
+        }
+        for larder in [&agent, &parent] {
+            kept(larder, &public());
+        }
+        let stranger = agent.client().token(token::STRANGER).get(&page());
+        assert_eq!(
+            stranger.status, 404,
+            "{round}: GitLab decides: {stranger:?}"
+        );
+    }
+    // Without a page, as by a lock file; then offline.
+    let mut lone = Larder::under(&parent.url()).start();
+    let place = address(&world.index, &public());
+    let file = lone.client().get(&place);
+    assert_eq!(file.expect(200), &public().bytes[..]);
+    kept(&lone, &public());
+    let unlisted = place.replace("left_pad-1.3", "left_pad-9.9");
+    assert_eq!(lone.client().get(&unlisted).status, 404);
+    let page_below = lone.client().get("/public-index/simple/left-pad/");
+    assert_eq!(page_below.status, 404, "in GitLab's place alone");
+    lone.terminate();
+    let offline = Larder::under(&parent.url())
+        .at_home_of(&lone)
+        .argument("--offline")
+        .start();
+    let file = offline.client().get(&place);
+    assert_eq!(file.expect(200), &public().bytes[..]);
+    assert_eq!(offline.client().get(&unlisted).status, 404);
+    let bytes = world.index.log().file_bodies().bytes;
+    assert_eq!(bytes, public().bytes.len() as u64, "fetched once");
+    world.assert_innocent();
+}

@@ -1,0 +1,358 @@
+//! Two tiers: agents' larders that ask a central one, their parent, in place of GitLab and of the
+//! mirrors that it serves.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::delivery::{eventually, kept};
+use crate::common::mirror::{self, FORMATS, HTML, JSON, get_as, listed};
+use crate::support::{
+    Artifact, Client, Distribution, Entry, GitLab, HeldPort, Larder, Place, PublicIndex, path,
+    token,
+};
+
+/// Nothing is tried again, so that a test need not wait.
+const PLAIN: &str = "retries = 0\nbreaker_failures = 0";
+
+/// Each request is GitLab's, or the mirror's, to answer.
+const ASKING: &str = "[auth]\ncache_ttl = \"0s\"\n[index]\nttl = \"0s\"";
+
+struct World {
+    gitlab: GitLab,
+    index: PublicIndex,
+    private: Artifact,
+    public: Artifact,
+}
+
+impl World {
+    fn new() -> Self {
+        let private = Distribution::new("acme-app", "1.0").payload(60_000).wheel();
+        let public = Distribution::new("some.lib", "1.2").payload(60_000).wheel();
+        let gitlab = GitLab::start();
+        gitlab.publish(42, &private);
+        Self {
+            index: PublicIndex::builder().offering(&public).start(),
+            gitlab,
+            private,
+            public,
+        }
+    }
+
+    /// The parent, at a port of its own.
+    fn parent(&self, port: u16, sections: &str) -> Larder {
+        Larder::builder(&self.gitlab)
+            .mirror_with("pypi", &self.index, PLAIN)
+            .forward("pypi")
+            .gitlab_setting(PLAIN)
+            .private_names(&["acme-*"])
+            .sections(sections)
+            .port(port)
+            .start()
+    }
+
+    fn public_file(&self) -> String {
+        mirror::file(&self.index, &self.public.filename)
+    }
+
+    /// Whole files that GitLab and the index have sent.
+    fn transfers(&self) -> usize {
+        let is_whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
+        let gitlab = self.gitlab.log().entries();
+        let index = self.index.log().entries();
+        gitlab.iter().chain(&index).filter(is_whole).count()
+    }
+
+    /// Everything that a job asks for, with its pages in both formats.
+    fn is_served_whole(&self, client: &Client) {
+        for accept in FORMATS {
+            for page in [
+                path::project_page(42, "acme-app"),
+                path::group_page(7, "acme-app"),
+                path::group_page(7, "some-lib"),
+                mirror::page("some-lib"),
+            ] {
+                let shown = get_as(client, &page, accept);
+                shown.expect(200);
+                assert_eq!(listed(&shown).len(), 1, "{page}: {shown:?}");
+            }
+        }
+        let shown = get_as(client, &path::group_page(7, "some-lib"), HTML);
+        assert_eq!(listed(&shown)[0].url, self.public_file(), "under its name");
+        let private = client.get(&path::project_file(42, &self.private));
+        assert_eq!(private.expect(200), &self.private.bytes[..]);
+        let public = client.get(&self.public_file());
+        assert_eq!(public.expect(200), &self.public.bytes[..]);
+    }
+}
+
+fn status(larder: &Larder) -> Value {
+    larder.client().get("/-/status").json()
+}
+
+fn reasons(larder: &Larder) -> Vec<String> {
+    let ready = get_as(&larder.client(), "/-/health/ready", "application/json").json();
+    let reasons = ready["reasons"].as_array().cloned().unwrap_or_default();
+    let words = reasons.iter().map(|reason| reason["reason"].to_string());
+    words
+        .map(|word| word.trim_matches('"').to_owned())
+        .collect()
+}
+
+#[test]
+fn agents_take_over_their_parents_gitlab_and_mirrors() {
+    let world = World::new();
+    let parent = world.parent(0, "");
+    assert_eq!(status(&parent)["mirrors"], serde_json::json!(["pypi"]));
+    assert_eq!(status(&parent)["parent"], Value::Null);
+    let first = Larder::under(&parent.url()).start();
+    let second = Larder::under(&parent.url()).start();
+    for (agent, secret) in [(&first, token::READER), (&second, token::DEVELOPER)] {
+        world.is_served_whole(&agent.client().token(secret));
+        kept(agent, &world.private);
+        kept(agent, &world.public);
+        let told = status(agent);
+        assert_eq!(told["parent"]["state"], "known", "{told}");
+        assert_eq!(told["mirrors"], serde_json::json!(["pypi"]), "{told}");
+        assert_eq!(reasons(agent), [""; 0], "{}", agent.log());
+    }
+    assert_eq!(world.transfers(), 2, "each file once for both");
+    world.gitlab.log().assert_nothing_unexpected();
+    world.index.log().assert_nothing_unexpected();
+    world
+        .index
+        .assert_never_told(&[token::READER, token::DEVELOPER, "acme"]);
+
+    // The parent's rules hold: the index is never asked for a private name.
+    let refused = first.client().get(&mirror::page("acme-app"));
+    assert_eq!(refused.status, 404, "{refused:?}");
+    assert_eq!(first.client().get("/other/simple/some-lib/").status, 404);
+}
+
+#[test]
+fn rights_stay_gitlabs_through_two_tiers() {
+    let world = World::new();
+    let parent = world.parent(0, ASKING);
+    let agent = Larder::under(&parent.url()).sections(ASKING).start();
+    world.is_served_whole(&agent.client().token(token::READER));
+    let file = path::project_file(42, &world.private);
+    for (client, status) in [
+        (agent.client(), 401),
+        (agent.client().token(token::STRANGER), 404),
+        (agent.client().token(token::NARROW), 403),
+    ] {
+        assert_eq!(client.get(&file).status, status);
+        let page = client.get(&path::project_page(42, "acme-app"));
+        assert_eq!(page.status, status);
+    }
+    let reader = agent.client().token(token::READER);
+    reader.get(&file).expect(200);
+    world
+        .gitlab
+        .change(|universe| universe.withdraw(token::READER, Place::Group(7)));
+    assert_eq!(reader.get(&file).status, 404, "{}", agent.log());
+    world.gitlab.revoke(token::DEVELOPER);
+    let revoked = agent.client().token(token::DEVELOPER);
+    assert_eq!(revoked.get(&file).status, 401);
+    assert_eq!(revoked.get(&path::project_page(42, "acme-app")).status, 401);
+    // What is public is for every client.
+    reader.get(&world.public_file()).expect(200);
+}
+
+#[test]
+fn an_agent_starts_and_serves_while_its_parent_is_away() {
+    let world = World::new();
+    let port = HeldPort::new();
+    let mut parent = world.parent(port.address().port(), "");
+    let agent = Larder::under(&parent.url()).gitlab_setting(PLAIN).start();
+    world.is_served_whole(&agent.client().token(token::READER));
+    kept(&agent, &world.private);
+    kept(&agent, &world.public);
+    parent.kill();
+
+    // While its minute runs, and for what is public at any time.
+    let reader = agent.client().token(token::READER);
+    reader
+        .get(&path::project_file(42, &world.private))
+        .expect(200);
+    let agent = agent.restart();
+    agent.wait_for_log("as it told them last");
+    let told = status(&agent);
+    assert_eq!(told["parent"]["state"], "away", "{told}");
+    let client = agent.client();
+    for accept in FORMATS {
+        get_as(&client, &mirror::page("some-lib"), accept).expect(200);
+    }
+    client.get(&world.public_file()).expect(200);
+    let reader = agent.client().token(token::READER);
+    let private = reader.get(&path::project_file(42, &world.private));
+    assert_eq!(private.status, 504, "GitLab cannot be asked: {private:?}");
+
+    let parent = world.parent(port.address().port(), "");
+    eventually("the parent is asked again", || {
+        status(&agent)["parent"]["state"] == "known"
+    });
+    world.is_served_whole(&reader);
+    drop(parent);
+}
+
+#[test]
+fn an_agent_that_never_met_its_parent_waits_for_it_and_says_so() {
+    let world = World::new();
+    let port = HeldPort::new();
+    let agent = Larder::under(&format!("http://{}/", port.address()))
+        .gitlab_setting(PLAIN)
+        .start();
+    agent.wait_for_log("no mirror is known before the parent has answered once");
+    let waiting = agent.client().get(&mirror::page("some-lib"));
+    assert_eq!(waiting.status, 504, "no 404, which would be an answer");
+    assert!(waiting.text().contains("parent"), "{waiting:?}");
+    assert_eq!(reasons(&agent), ["parent_unusable"]);
+    let ready = agent.client().get("/-/health/ready");
+    assert_eq!(
+        ready.status, 200,
+        "GitLab's addresses are served: {ready:?}"
+    );
+
+    let _parent = world.parent(port.address().port(), "");
+    eventually("the parent has told its mirrors", || {
+        agent.client().get(&mirror::page("some-lib")).status == 200
+    });
+    world.is_served_whole(&agent.client().token(token::READER));
+    assert_eq!(reasons(&agent), [""; 0], "{}", agent.log());
+}
+
+#[test]
+fn what_a_parent_serves_anew_is_learned_at_a_reload() {
+    let world = World::new();
+    let port = HeldPort::new();
+    let first = Larder::builder(&world.gitlab)
+        .port(port.address().port())
+        .start();
+    let agent = Larder::under(&first.url()).start();
+    agent.client().get(&mirror::page("some-lib")).expect(404);
+    drop(first);
+    let _second = world.parent(port.address().port(), "");
+    agent.signal(rustix::process::Signal::HUP);
+    agent.wait_for_log("the configuration was read again and is in force");
+    world.is_served_whole(&agent.client().token(token::READER));
+}
+
+#[test]
+fn an_agent_offline_serves_what_it_has_of_its_parents_mirrors() {
+    let world = World::new();
+    let mut parent = world.parent(0, "");
+    let mut agent = Larder::under(&parent.url()).start();
+    world.is_served_whole(&agent.client().token(token::READER));
+    kept(&agent, &world.public);
+    agent.terminate();
+    parent.kill();
+    world.gitlab.log().clear();
+    let offline = Larder::under(&parent.url())
+        .at_home_of(&agent)
+        .argument("--offline")
+        .start();
+    let client = offline.client();
+    get_as(&client, &mirror::page("some-lib"), JSON).expect(200);
+    let public = client.get(&world.public_file());
+    assert_eq!(public.expect(200), &world.public.bytes[..]);
+    assert_eq!(status(&offline)["parent"], Value::Null, "it is not asked");
+    assert_eq!(reasons(&offline), [""; 0]);
+}
+
+#[test]
+fn a_stale_page_of_the_parents_is_no_fresher_at_the_agent() {
+    let world = World::new();
+    let mut parent = world.parent(0, "[index]\nttl = \"0s\"");
+    let agent = Larder::under(&parent.url())
+        .gitlab_setting(PLAIN)
+        .sections("[index]\nttl = \"0s\"\nstale_if_error = \"3s\"")
+        .start();
+    let near = agent.client().token(token::READER);
+    let page = path::project_page(42, "acme-app");
+    let central = parent.client().token(token::READER);
+    central.get(&page).expect(200);
+    drop(world.gitlab);
+    std::thread::sleep(Duration::from_millis(3_500));
+    let stale = central.get(&page);
+    stale.expect(200);
+    assert!(stale.header("Age").is_some(), "{stale:?}");
+    for round in ["page", "confirmation"] {
+        let shown = near.get(&page);
+        assert_eq!(shown.status, 200, "{round}: {shown:?}");
+    }
+    parent.kill();
+    let late = near.get(&page);
+    assert_eq!(late.status, 504, "older than stale_if_error: {late:?}");
+}
+
+#[test]
+fn what_cannot_be_a_parent_is_refused_with_what_to_do() {
+    let world = World::new();
+    let said = Larder::under(world.gitlab.url()).start_in_vain();
+    assert!(said.contains("the parent is no larder"), "{said}");
+
+    let said = Larder::in_front_of(world.gitlab.url())
+        .setting("parent = \"http://127.0.0.1:9\"")
+        .start_in_vain();
+    assert!(said.contains("gitlab.url: parent is set too"), "{said}");
+    let both = Larder::under("http://127.0.0.1:9")
+        .argument("--gitlab=https://gitlab.example")
+        .start_in_vain();
+    assert!(both.contains("remove one of the two"), "{both}");
+
+    let port = HeldPort::new();
+    let own = format!("http://localhost:{}", port.address().port());
+    let said = Larder::under(&own)
+        .port(port.address().port())
+        .start_in_vain();
+    assert!(said.contains("is this larder itself"), "{said}");
+}
+
+#[test]
+fn larders_that_are_each_others_parents_say_that_it_is_a_loop() {
+    let ports = [HeldPort::new(), HeldPort::new()];
+    let url = |port: &HeldPort| format!("http://{}", port.address());
+    let start = |own: &HeldPort, parent: &HeldPort| {
+        Larder::under(&url(parent))
+            .gitlab_setting(PLAIN)
+            .port(own.address().port())
+            .start()
+    };
+    let first = start(&ports[0], &ports[1]);
+    let _second = start(&ports[1], &ports[0]);
+    let caller = first.client().token(token::READER);
+    let refused = caller.get(&path::project_page(42, "acme-app"));
+    assert_eq!(refused.status, 508, "{refused:?}");
+    assert!(refused.text().contains("loop"), "{refused:?}");
+}
+
+#[test]
+fn doctor_knows_a_larder_when_it_meets_one() {
+    let world = World::new();
+    let parent = world.parent(0, "");
+    let agent = Larder::under(&parent.url()).start();
+    let said = |larder: &Larder| {
+        let output = larder.command(&["doctor"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let under = said(&agent);
+    let line =
+        format!("parent: larder: this is larder {version}, ready; it serves the mirrors pypi");
+    assert!(under.contains(&line), "{under}");
+    let line = format!("mirrors.pypi: larder: this is larder {version}, ready");
+    assert!(under.contains(&line), "{under}");
+    assert!(!under.contains("version:"), "no GitLab was asked: {under}");
+
+    let before = said(&Larder::in_front_of(&parent.url()).start());
+    let line = format!("gitlab: larder: this is larder {version}, ready; with parent");
+    assert!(before.contains(&line), "{before}");
+    let lone = said(&parent);
+    assert!(!lone.contains(": larder:"), "{lone}");
+    let config = agent.config_file();
+    let text = std::fs::read_to_string(&config).expect("its configuration");
+    std::fs::write(&config, text.replace(&parent.url(), world.gitlab.url())).expect("writable");
+    let wrong = said(&agent);
+    assert!(wrong.contains("is no larder's"), "{wrong}");
+}
