@@ -3,7 +3,8 @@
 //! Stored bytes leave only through [`FileBody`], which takes a [`Permit`] and a verified source by
 //! type. What the page cache holds is left to the kernel to send, where the connection can
 //! (`piece.rs`), or else read into pooled buffers; what it does not hold is read on a blocking
-//! thread (`RWF_NOWAIT`: the event loop never sleeps on a disk). Must not know headers.
+//! thread (`RWF_NOWAIT`: the event loop does not sleep on a disk, unless bytes leave the page cache
+//! between the look and the sending). Must not know headers.
 
 use std::fs::File;
 use std::future::Future;

@@ -20,8 +20,11 @@ use std::sync::{Arc, LazyLock};
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
-/// The longest piece of a file.
-pub const FILE_PIECE_BYTES_MAX: usize = 2 * 1024 * 1024;
+use super::wire::StreamGuard;
+
+/// The longest piece of a file: what may have left the page cache between the look at it and the
+/// sending, and what the log counts before it is sent.
+pub const FILE_PIECE_BYTES_MAX: usize = 512 * 1024;
 
 /// Pieces that one connection has under way at most: hyper asks for the next one when it has sent
 /// the last.
@@ -47,6 +50,8 @@ pub struct FilePiece {
     length: usize,
     /// What hyper takes for sent.
     taken: usize,
+    /// The request is under way until its last piece is sent; hyper lets go of the body before.
+    request: Option<Arc<StreamGuard>>,
 }
 
 /// The stretches of files that one connection has to send.
@@ -87,6 +92,7 @@ impl FilePieces {
             entry,
             length: length.min(FILE_PIECE_BYTES_MAX),
             taken: 0,
+            request: None,
         }))
     }
 
@@ -187,6 +193,16 @@ impl Buf for Piece {
             Self::Memory(memory) => memory.advance(bytes),
             Self::File(piece) => piece.advance(bytes),
         }
+    }
+}
+
+impl Piece {
+    /// A piece of this request's answer.
+    pub fn of(mut self, request: &Arc<StreamGuard>) -> Self {
+        if let Self::File(piece) = &mut self {
+            piece.request = Some(Arc::clone(request));
+        }
+        self
     }
 }
 

@@ -191,7 +191,7 @@ impl Drop for StreamGuard {
 /// An answer's body that tells when it waits for the client, and keeps its room until it ends.
 pub struct WatchedBody {
     inner: ReplyBody,
-    guard: StreamGuard,
+    guard: Arc<StreamGuard>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -199,7 +199,7 @@ impl WatchedBody {
     pub fn new(inner: ReplyBody, guard: StreamGuard, room: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             inner,
-            guard,
+            guard: Arc::new(guard),
             _room: room,
         }
     }
@@ -218,7 +218,8 @@ impl Body for WatchedBody {
         // waited for.
         self.guard
             .waits_for_client(frame.is_ready().then(clock::now));
-        frame
+        let guard = &self.guard;
+        frame.map_ok(|frame| frame.map_data(|piece| piece.of(guard)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -234,6 +235,7 @@ impl Body for WatchedBody {
 #[expect(clippy::disallowed_methods, reason = "tests own their clock")]
 mod tests {
     use super::*;
+    use crate::server::piece::FilePieces;
 
     const PATIENCE: IdleLimits = IdleLimits {
         idle: Duration::from_secs(10),
@@ -292,5 +294,21 @@ mod tests {
             activity.verdict(PATIENCE, at(500)),
             IdleVerdict::FineUntil(_)
         ));
+    }
+
+    #[test]
+    fn a_request_is_under_way_until_its_last_piece_of_a_file_is_sent() {
+        let activity = Activity::new(Instant::now());
+        let request = Arc::new(activity.begin());
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let pieces = Arc::new(FilePieces::default());
+        let piece = pieces.piece(&file, 0, 100).unwrap().of(&request);
+        drop(request);
+        assert!(
+            activity.idle_since().is_none(),
+            "hyper has let go of the body"
+        );
+        drop(piece);
+        assert!(activity.idle_since().is_some());
     }
 }
