@@ -367,3 +367,26 @@ fn pip_installs_what_poetry_exports() {
     job.assert_installed("job");
     assert_eq!(past_larder(&gitlab), [""; 0]);
 }
+
+#[test]
+fn a_job_with_a_committed_uv_lock_installs_by_the_lines_of_the_runners_page() {
+    let gitlab = gitlab();
+    let larder = Larder::start(&gitlab);
+    let laptop = locked_by_uv(&gitlab);
+    let index = format!(
+        "http://__token__:{}@{}{INDEX}",
+        token::READER,
+        larder.address()
+    );
+    let job = User::new().with("UV_DEFAULT_INDEX", &index);
+    job.takes(&["pyproject.toml", "uv.lock"], &laptop);
+    let commands = crate::common::runner::PAGE.commands("A committed uv.lock");
+    job.shell(&commands.join("\n"));
+    job.assert_installed(".venv");
+    assert_eq!(job.read("uv.lock"), laptop.read("uv.lock"));
+    assert_eq!(past_larder(&gitlab), [""; 0]);
+
+    // What the page warns of.
+    job.shell("uv sync");
+    assert!(job.read("uv.lock").contains(&larder.url()));
+}
