@@ -71,8 +71,10 @@ pub fn services(
         shared.via.clone(),
         before.map(|before| &before.admission),
     );
+    let configuration = Arc::new(config.in_force(entrances.opened)?);
     Ok(Services {
         admission,
+        configuration,
         admin: Arc::new(parts.admin(&pages, &files, entrances)),
         exchange: Arc::new(parts.exchange(&pages)),
         access: parts.access,

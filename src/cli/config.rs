@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::check_config::remark_on_the_environment;
-use super::output::{print, print_event};
+use super::in_force::config_in_force;
+use super::output::{print, print_event, remark};
 use super::{CommandError, CommandResult, Invocation};
 use crate::app;
-use crate::app::config::Config;
 
 /// Every key with its default and what it means.
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -54,15 +54,19 @@ pub fn run(command: &ConfigCommand, invocation: &Invocation) -> CommandResult {
 }
 
 fn show(arguments: &ConfigShowArguments, invocation: &Invocation) -> Result<(), CommandError> {
-    let values = Config::effective(invocation.file.as_deref(), &invocation.overrides);
-    let mut values = values.map_err(CommandError::config)?;
-    let followed = app::public_index_in_words(&invocation.config()?)?;
+    let found = config_in_force(invocation)?;
+    let mut values = found.values;
+    let followed = app::public_index_in_words(&found.config)?;
     for value in &mut values {
         if value.key == "gitlab.forward" {
             value.means.clone_from(&followed);
         }
     }
     remark_on_the_environment();
+    remark(&format!("the configuration {}", found.whose));
+    if let Some((found, advice)) = &found.remark {
+        remark(&format!("warning: {found}: {advice}"));
+    }
     for value in &values {
         if arguments.changed && !value.is_changed {
             continue;

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 use super::daemon::runtime;
 use super::error::{CommandError, CommandResult};
+use super::in_force::config_in_force;
 use super::invocation::{Invocation, credential};
 use super::output::{print, print_event};
 use super::socket_units;
@@ -70,7 +71,7 @@ fn project(id: &str) -> Result<Scope, CommandError> {
 /// # Errors
 /// What is wrong with the arguments, or that standard output does not take the findings.
 pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResult {
-    let config = invocation.config();
+    let config = config_in_force(invocation);
     let credential = credential(&arguments.user, &arguments.token_file)?;
     let project = match &arguments.project {
         Some(id) => Some(project(id)?),
@@ -78,9 +79,12 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
     };
     let mut contradictions = Vec::new();
     let input = match config {
-        Ok(config) => {
-            contradictions = socket_units::contradictions(&config, invocation.file.as_deref());
-            app::doctor_input(&config, credential).map_err(|why| why.to_string())
+        Ok(found) => {
+            let file = found.config.provenance.file.as_deref();
+            contradictions = socket_units::contradictions(&found.config, file);
+            let input = app::doctor_input(&found.config, credential);
+            let input = input.map_err(|why| why.to_string());
+            input.map(|input| (input, found.whose, found.remark))
         }
         Err(CommandError::Config(faults)) => Err(faults),
         Err(why) => return Err(why),
@@ -94,7 +98,15 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
             let hint = "nothing else can be looked at before that is right";
             findings.print(Finding::problem("configuration", faults, hint))?;
         }
-        Ok(input) => runtime()?.block_on(examine(&input, project, &mut findings))?,
+        Ok((input, whose, remark)) => {
+            let check = "configuration";
+            let found = format!("{whose}; it can be read, and so can the files it names");
+            findings.print(Finding::ok(check, found))?;
+            if let Some((found, advice)) = remark {
+                findings.print(Finding::warning("configuration file", found, advice))?;
+            }
+            runtime()?.block_on(examine(&input, project, &mut findings))?;
+        }
     }
     for contradiction in contradictions {
         let found = contradiction.found;
@@ -168,8 +180,6 @@ async fn examine(
     project: Option<Scope>,
     findings: &mut Findings,
 ) -> Result<(), CommandError> {
-    let readable = "it can be read, and so can the files it names";
-    findings.print(Finding::ok("configuration", readable))?;
     let upstreams = start_upstreams(input, project);
     for finding in folder(input).await {
         findings.print(finding)?;

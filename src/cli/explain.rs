@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 
 use super::daemon::{runtime, unused};
 use super::error::{CommandError, CommandResult};
+use super::in_force::config_in_force;
 use super::invocation::{Invocation, credential};
 use super::output::print_event;
 use crate::access::Credential;
@@ -63,9 +64,14 @@ pub enum PageFormat {
 /// # Errors
 /// A sentence, when what was given is no address.
 pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> CommandResult {
-    let context = command_context(&invocation.config()?)?;
+    let found = config_in_force(invocation)?;
+    let context = command_context(&found.config)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
-    let explanation = runtime()?.block_on(explain(arguments, &context, &credential))?;
+    let mut explanation = runtime()?.block_on(explain(arguments, &context, &credential))?;
+    explanation.configuration = found.whose;
+    if let Some((found, advice)) = &found.remark {
+        explanation.notes.push(format!("{found}: {advice}"));
+    }
     print_event(&explanation, arguments.json, ToString::to_string)?;
     Ok(u8::from(explanation.is_no()))
 }

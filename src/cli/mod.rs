@@ -20,6 +20,7 @@ mod gc;
 mod groups;
 mod health;
 mod import;
+mod in_force;
 mod invocation;
 mod log_level;
 mod ls;

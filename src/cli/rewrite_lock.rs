@@ -16,6 +16,7 @@ use clap::Args;
 use url::Url;
 
 use super::bytes::counted;
+use super::in_force::config_in_force;
 use super::output::print;
 use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::lockfile::{LockFormat, decode};
@@ -52,7 +53,8 @@ pub struct RewriteLockArguments {
 /// # Errors
 /// A sentence: a file that cannot be read or replaced, an address that is none.
 pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> CommandResult {
-    let context = command_context(&invocation.config()?)?;
+    let found = config_in_force(invocation)?;
+    let context = command_context(&found.config)?;
     let name = arguments.file.to_string_lossy();
     let text = text_of(arguments, &name).map_err(CommandError::Usage)?;
     let mut hint = None;
@@ -64,7 +66,11 @@ pub fn run(arguments: &RewriteLockArguments, invocation: &Invocation) -> Command
             .map_err(|why| CommandError::Usage(format!("cannot replace {name}: {why}")))?;
     }
     // Without standard error there is no reader that could miss it.
-    let _ = io::stderr().write_all(report(&name, &done, hint.as_deref()).as_bytes());
+    let mut said = report(&name, &done, hint.as_deref());
+    if !done.foreign.is_empty() {
+        let _ = writeln!(said, "{name}: the configuration is that {}", found.whose);
+    }
+    let _ = io::stderr().write_all(said.as_bytes());
     Ok(u8::from(done.changed == 0 && !done.foreign.is_empty()))
 }
 

@@ -21,8 +21,8 @@ pub use client::{Body, Client, ClientError, Events, empty, post, whole};
 pub use command::{CONTROL_PATH, Command};
 pub use event::{End, Line};
 pub use operation::{
-    About, FlushAuthorizations, FlushedAuthorizations, Identity, LogLevelNow, PageRefresh, Refresh,
-    Refreshable, Refreshed, SetLogLevel,
+    About, ConfigurationInForce, FlushAuthorizations, FlushedAuthorizations, Identity, LogLevelNow,
+    PageRefresh, Refresh, Refreshable, Refreshed, SetLogLevel, ShowConfiguration,
 };
 pub use reporter::{Gone, Reporter, reporter};
 pub use upkeep::{

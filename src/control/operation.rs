@@ -1,11 +1,14 @@
-//! The commands about the daemon itself: `about`, `auth-flush`, `log-level`, `refresh`, and what is
+//! The commands about the daemon itself: `about`, `configuration`, `auth-flush`, `log-level`, `refresh`, and what is
 //! told while they are carried out.
 //!
 //! Each event is a JSON object; a command line with `--json` shows it as it is. No credential is
 //! part of a command: the one with which pages are asked for comes in the fields of the request, as
 //! a client sends it. Must not know how anything is done.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::command::Command;
 use crate::simple::FileChange;
@@ -25,6 +28,31 @@ pub struct Identity {
     pub version: String,
     /// The process's number.
     pub process: u32,
+}
+
+/// Asks for the configuration in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowConfiguration {}
+
+impl Command for ShowConfiguration {
+    const NAME: &'static str = "configuration";
+    type Event = ConfigurationInForce;
+}
+
+/// Names files, and holds nothing of what is in them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationInForce {
+    /// The process's number.
+    pub process: u32,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// The addresses where clients come in; none of a daemon inside a command.
+    pub opened: Vec<String>,
+    /// As a configuration is written.
+    pub configuration: Value,
+    /// Where each value came from, by its dotted key.
+    pub sources: Value,
 }
 
 /// Forgets GitLab's decision about every caller.

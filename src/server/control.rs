@@ -29,9 +29,9 @@ use crate::access::Access;
 use crate::admin::Maintenance;
 use crate::airgap::{BodySender, BundleService, CONTENT, Export, Feed, Import, WriteSet, feed};
 use crate::control::{
-    About, CONTROL_PATH, Command, End, FlushAuthorizations, FlushedAuthorizations, Gc, Gone,
-    Identity, Line, LogLevelNow, Ls, Purge, Refresh, Reporter, SetLogLevel, Stats, Verify,
-    reporter,
+    About, CONTROL_PATH, Command, ConfigurationInForce, End, FlushAuthorizations,
+    FlushedAuthorizations, Gc, Gone, Identity, Line, LogLevelNow, Ls, Purge, Refresh, Reporter,
+    SetLogLevel, ShowConfiguration, Stats, Verify, reporter,
 };
 use crate::log::LogLevel;
 use crate::registry::RouteError;
@@ -114,6 +114,12 @@ async fn handle_command(
         About::NAME => {
             let work = |_: &Access, _: About, out: &Reporter<_>| out.tell(identity());
             call.run(access, work).await
+        }
+        ShowConfiguration::NAME => {
+            let work = |found: &ConfigurationInForce, _: ShowConfiguration, out: &Reporter<_>| {
+                out.tell(found.clone())
+            };
+            call.run(&services.configuration, work).await
         }
         FlushAuthorizations::NAME => {
             let work = |access: &Access, _: FlushAuthorizations, out: &Reporter<_>| {

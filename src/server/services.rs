@@ -14,6 +14,7 @@ use super::rewrite_lock::LockRewriter;
 use crate::access::Access;
 use crate::admin::Admin;
 use crate::airgap::BundleService;
+use crate::control::ConfigurationInForce;
 use crate::file::Files;
 use crate::index::Pages;
 use crate::upload::Uploads;
@@ -29,6 +30,8 @@ pub struct Services {
     pub limits: ServerLimits,
     pub admin: Arc<Admin>,
     pub exchange: Arc<BundleService>,
+    /// What these services are made of.
+    pub configuration: Arc<ConfigurationInForce>,
 }
 
 /// The services of the configuration in force.

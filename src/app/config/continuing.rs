@@ -54,6 +54,11 @@ impl Config {
         for (key, differs) in stays {
             if differs {
                 waiting.push(key);
+                let sources = &mut self.provenance.sources;
+                sources.remove(key);
+                if let Some(source) = running.provenance.sources.get(key) {
+                    sources.insert(key.to_owned(), source.clone());
+                }
             }
         }
         (self, waiting)

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::{Figment, Metadata};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dotted::flatten;
@@ -31,14 +31,23 @@ pub struct Effective {
     pub is_changed: bool,
 }
 
+/// Where the values came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// By dotted key; a key that is not here has its default.
+    pub sources: BTreeMap<String, Source>,
+}
+
 /// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Source {
     Default,
     File {
         file: PathBuf,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
     },
     Environment {
@@ -48,6 +57,13 @@ pub enum Source {
     Other {
         name: String,
     },
+}
+
+impl Source {
+    /// Whether the file decides: it says the value, or leaves it at its default.
+    pub fn is_of_file(&self) -> bool {
+        matches!(self, Self::Default | Self::File { .. })
+    }
 }
 
 impl fmt::Display for Source {
@@ -122,32 +138,59 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// All values, in the order of their keys.
-    pub(super) fn effective(&self, values: &Value, defaults: &Value) -> Vec<Effective> {
+    /// Of all values that are not at their defaults.
+    pub(super) fn provenance(&self, values: &Value, file: Option<&Path>) -> Provenance {
         let mut all = Vec::new();
         flatten("", values, &mut all);
-        let mut unwritten = Vec::new();
-        flatten("", defaults, &mut unwritten);
-        let defaults = BTreeMap::from_iter(unwritten);
-        let mut effective = Vec::new();
-        for (key, value) in all {
+        let mut sources = BTreeMap::new();
+        for (key, _) in all {
             let source = self.of(&key);
-            effective.push(Effective {
-                is_changed: source != Source::Default && defaults.get(&key) != Some(&value),
-                source,
-                key,
-                value: shown(value),
-                means: None,
-            });
+            if source != Source::Default {
+                sources.insert(key, source);
+            }
         }
-        effective
+        Provenance {
+            file: file.map(Path::to_owned),
+            sources,
+        }
     }
 }
 
-fn shown(value: Value) -> Value {
+/// All values, in the order of their keys.
+pub(super) fn effective(
+    values: &Value,
+    defaults: &Value,
+    provenance: &Provenance,
+) -> Vec<Effective> {
+    let mut all = Vec::new();
+    flatten("", values, &mut all);
+    let mut unwritten = Vec::new();
+    flatten("", defaults, &mut unwritten);
+    let defaults = BTreeMap::from_iter(unwritten);
+    let mut effective = Vec::new();
+    for (key, value) in all {
+        let written = provenance.sources.get(&key).cloned();
+        let source = written.unwrap_or(Source::Default);
+        effective.push(Effective {
+            is_changed: source != Source::Default && defaults.get(&key) != Some(&value),
+            source,
+            key,
+            value: shown(value),
+            means: None,
+        });
+    }
+    effective
+}
+
+/// A value as it may be shown.
+pub(super) fn shown(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(without_secret(&text)),
         Value::Array(values) => Value::Array(values.into_iter().map(shown).collect()),
+        Value::Object(table) => {
+            let shown = |(key, value)| (key, shown(value));
+            Value::Object(table.into_iter().map(shown).collect())
+        }
         other => other,
     }
 }
@@ -168,8 +211,7 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         let values = serde_json::json!({"proxy": {"url": "http://me:s3cret@proxy.example:3128", "list": ["https://s3cret@x/"]}});
-        let figment = Figment::new();
-        for effective in Sources::new(&figment, None).effective(&values, &Value::Null) {
+        for effective in effective(&values, &Value::Null, &Provenance::default()) {
             let text = format!(
                 "{effective} {}",
                 serde_json::to_string(&effective).unwrap_or_default()

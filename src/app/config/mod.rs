@@ -11,6 +11,7 @@ mod default_file;
 mod dotted;
 mod effective;
 mod environment;
+mod in_force;
 mod overrides;
 mod renamed;
 #[cfg(test)]
@@ -28,8 +29,8 @@ use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use default_file::{default_file, named_file};
-pub use effective::{Effective, Source};
-use effective::{Sources, without_secret};
+pub use effective::{Effective, Provenance, Source};
+use effective::{Sources, effective, without_secret};
 use environment::{Environment, Keys};
 pub use overrides::{GitLabOverrides, LogOverrides, MirrorOverrides, Overrides};
 use renamed::renamed_keys;
@@ -83,6 +84,8 @@ pub struct Config {
     pub tls: TlsConfig,
     pub limits: ServerLimits,
     pub log: LogConfig,
+    #[serde(skip)]
+    pub provenance: Provenance,
 }
 
 impl Default for Config {
@@ -108,6 +111,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             limits: ServerLimits::default(),
             log: LogConfig::default(),
+            provenance: Provenance::default(),
         }
     }
 }
@@ -212,7 +216,7 @@ impl Config {
         let told = |why: figment::Error| {
             ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect())
         };
-        let config: Self = figment.extract().map_err(told)?;
+        let mut config: Self = figment.extract().map_err(told)?;
         let mut faults = config.faults();
         if config.parent().is_some() && sources.of("gitlab.url") != Source::Default {
             let fault = "parent is set too, and is asked in place of GitLab: remove one of the two \
@@ -220,6 +224,7 @@ impl Config {
             faults.push(("gitlab.url".to_owned(), fault.to_owned()));
         }
         if faults.is_empty() {
+            config.provenance = sources.provenance(&written_out(&config)?, file);
             return Ok(config);
         }
         let sourced = |(key, fault): (String, String)| {
@@ -232,26 +237,17 @@ impl Config {
     /// The effective values, each with where it came from.
     ///
     /// # Errors
-    /// As [`Config::load`].
-    pub fn effective(
-        file: Option<&Path>,
-        overrides: &Overrides,
-    ) -> Result<Vec<Effective>, ConfigError> {
-        let config = Self::read(file, overrides)?;
-        let figment = Self::figment(file, overrides)?;
-        let written = |config: &Self| {
-            serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]))
-        };
-        let values = written(&config)?;
-        let defaults = written(&Self::default())?;
-        let mut effective = Sources::new(&figment, file).effective(&values, &defaults);
+    /// When it is no JSON, which is a mistake in its type.
+    pub fn values(&self) -> Result<Vec<Effective>, ConfigError> {
+        let values = written_out(self)?;
+        let mut effective = effective(&values, &written_out(&Self::default())?, &self.provenance);
         for value in &mut effective {
-            if value.key == "gitlab.url" && config.parent().is_some() {
+            if value.key == "gitlab.url" && self.parent().is_some() {
                 value.means = Some("not asked: the parent is".to_owned());
             }
             if value.key == "cache_dir"
-                && config.cache_dir.is_empty()
-                && let Ok(folder) = config.cache_dir()
+                && self.cache_dir.is_empty()
+                && let Ok(folder) = self.cache_dir()
             {
                 value.means = Some(folder.display().to_string());
             }
@@ -366,6 +362,11 @@ impl Config {
             .map(ToString::to_string)
             .unwrap_or_default()
     }
+}
+
+/// The keys as a table.
+fn written_out(config: &Config) -> Result<serde_json::Value, ConfigError> {
+    serde_json::to_value(config).map_err(|why| ConfigError(vec![why.to_string()]))
 }
 
 /// Whether the process is root's, on a machine with a larder that runs as a service.

@@ -300,7 +300,8 @@ fn later_layers_win_and_say_so() {
         listen: vec!["127.0.0.1:1".to_owned()],
         ..Overrides::default()
     };
-    let shown = Config::effective(None, &overrides).unwrap_or_default();
+    let config = Config::load(None, &overrides).unwrap_or_default();
+    let shown = config.values().unwrap_or_default();
     let lines: Vec<String> = shown.iter().map(ToString::to_string).collect();
     for line in [
         "listen = \"127.0.0.1:1\" (on the command line)",

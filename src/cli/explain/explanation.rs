@@ -18,6 +18,8 @@ pub struct Explanation {
     pub route: &'static str,
     /// What is there, in a few words.
     pub what: String,
+    /// Whose configuration it is that tells.
+    pub configuration: String,
     /// Remarks on the URL that was given.
     pub notes: Vec<String>,
     /// Who decides who may have it.
@@ -101,6 +103,7 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.address)?;
         lines(f, "what", [&self.what])?;
+        lines(f, "config", [&self.configuration])?;
         lines(f, "note", &self.notes)?;
         lines(f, "right", &self.right)?;
         lines(f, "asks", &self.upstream)?;
@@ -171,6 +174,7 @@ mod tests {
             address: "/pypi/simple/a/".to_owned(),
             route: "page",
             what: "a page".to_owned(),
+            configuration: "of a.toml".to_owned(),
             notes: Vec::new(),
             right: None,
             upstream: None,
@@ -196,7 +200,7 @@ mod tests {
     fn lines_of_one_label_stand_below_each_other() {
         let text = explanation(Verdict::Depends, Some(200)).to_string();
         assert!(
-            text.starts_with("/pypi/simple/a/\n\nwhat     a page\nrules    one\n         two\n"),
+            text.starts_with("/pypi/simple/a/\n\nwhat     a page\nconfig   of a.toml\nrules    one\n         two\n"),
             "{text}"
         );
         assert!(

@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::GitLab;
 use crate::support::larder::binary;
 use crate::support::watchdog::Watched;
+use crate::support::{GitLab, Larder, path, token};
 
 /// A home with the user's own configuration in it, or with none.
 struct Home(TempDir);
@@ -216,4 +216,103 @@ fn the_machines_file_is_read_where_the_user_has_none() {
     is_read(&mut inside(&["config", "show"]), place, "45s");
     let own = home.write(".config/larder/config.toml", "[index]\nttl = \"46s\"\n");
     is_read(&mut inside(&["config", "show"]), &own, "46s");
+}
+
+#[test]
+fn commands_go_by_the_configuration_of_the_larder_that_runs() {
+    let gitlab = GitLab::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let secret = folder.path().join("token");
+    std::fs::write(&secret, token::READER).expect("a writable folder");
+    let mut larder = Larder::builder(&gitlab)
+        .gitlab_setting(&format!("token_file = {:?}", secret.display().to_string()))
+        .sections("[index]\nttl = \"47s\"")
+        .start();
+    let run = |larder: &Larder, arguments: &[&str]| {
+        let (code, printed, said) = told(&larder.command(arguments));
+        let all = printed + &said;
+        assert!(!all.contains(token::READER), "{all}");
+        (code, all)
+    };
+    let has = |told: &(Option<i32>, String), parts: &[&str]| {
+        for part in parts {
+            assert!(told.1.contains(part), "no {part:?} in {}", told.1);
+        }
+    };
+    let file = larder.config_file().display().to_string();
+    let running = format!(
+        "of the larder that runs, process {}, read of {file}",
+        larder.pid()
+    );
+    let good = std::fs::read_to_string(larder.config_file()).expect("its configuration");
+    let shown = run(&larder, &["config", "show"]);
+    assert_eq!(shown.0, Some(0), "{}", shown.1);
+    let listen = "listen = \"127.0.0.1:0\" (on the command line)";
+    has(
+        &shown,
+        &[
+            &running,
+            "index.ttl = \"47s\"",
+            listen,
+            &secret.display().to_string(),
+        ],
+    );
+    assert!(!shown.1.contains("otherwise"), "{}", shown.1);
+
+    // The file says something else by now: the larder that runs goes by what it has read.
+    let changed = good.replace("47s", "48s");
+    std::fs::write(larder.config_file(), changed).expect("a writable folder");
+    let otherwise = format!("{file} says otherwise by now: index.ttl");
+    let shown = run(&larder, &["config", "show"]);
+    has(
+        &shown,
+        &[&running, "index.ttl = \"47s\"", &otherwise, "reload"],
+    );
+    // Where it listens it says itself.
+    let explained = run(&larder, &["explain", &path::project_page(42, "big")]);
+    let address = format!("at {}", larder.address());
+    has(
+        &explained,
+        &[&running, "index.ttl = 47s", &address, &otherwise],
+    );
+    has(&run(&larder, &["doctor"]), &[&running, &otherwise]);
+    let lock = folder.path().join("requirements.txt");
+    let line = "big @ https://elsewhere.example/big-1-py3-none-any.whl\n";
+    std::fs::write(&lock, line).expect("a writable folder");
+    let lock = lock.display().to_string();
+    let to = ["rewrite-lock", &lock, "--to", "http://larder.example"];
+    has(&run(&larder, &to), &["elsewhere.example", &running]);
+
+    // A reload, and a file that is no good.
+    larder.signal(rustix::process::Signal::HUP);
+    larder.wait_for_log("the configuration was read again");
+    let shown = run(&larder, &["config", "show"]);
+    has(&shown, &[&running, "index.ttl = \"48s\""]);
+    assert!(!shown.1.contains("otherwise"), "{}", shown.1);
+    std::fs::write(larder.config_file(), format!("{good}\n[log]\nlevl = 1\n")).expect("writable");
+    let shown = run(&larder, &["config", "show"]);
+    assert_eq!(shown.0, Some(0), "{}", shown.1);
+    has(&shown, &[&running, "levl"]);
+
+    // A file that is named, and is another one, counts itself.
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, good.replace("47s", "49s")).expect("a writable folder");
+    let other = other.display().to_string();
+    let output = Command::new(binary())
+        .args(["config", "show", "--config", &other])
+        .env_clear()
+        .output();
+    let (_, printed, said) = told(&output.expect("the binary runs"));
+    assert!(printed.contains("index.ttl = \"49s\""), "{printed}");
+    let whose = format!(
+        "of {other}; the larder that runs, process {}, has {file}",
+        larder.pid()
+    );
+    assert!(said.contains(&whose), "{said}");
+
+    std::fs::write(larder.config_file(), &good).expect("writable");
+    larder.terminate();
+    let rests = format!("of {file}; no larder runs on its cache folder");
+    has(&run(&larder, &["config", "show"]), &[&rests]);
+    has(&run(&larder, &["doctor"]), &[&rests]);
 }

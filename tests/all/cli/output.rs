@@ -18,9 +18,11 @@ fn a_command_whose_reader_leaves_says_nothing_of_it() {
         &["stats"],
         &["doctor"],
     ] {
-        let mut process = larder.start_command(arguments).spawn().expect("it starts");
         // Closed before the first line, so that every write fails.
-        drop(process.stdout.take());
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = larder.start_command(arguments);
+        let mut process = command.stdout(writer).spawn().expect("it starts");
         let mut said = String::new();
         let mut stderr = process.stderr.take().expect("piped");
         stderr.read_to_string(&mut said).expect("text");
