@@ -16,7 +16,7 @@ use crate::app::config::Config;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, PageSources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
-use crate::upstream::{GitLabConfig, MirrorConfig, PUBLIC_INDEX, ProxyEnvironment, proxy_towards};
+use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
 
 /// The configuration, understood as the daemon understands it.
 pub struct CommandContext {
@@ -55,8 +55,10 @@ impl CommandContext {
         }
     }
 
-    fn is_served(&self, mirror: &Scope) -> bool {
-        mirror.to_string() != PUBLIC_INDEX && self.mirror(mirror).is_some()
+    /// Whether a mirror's pages have an address.
+    pub fn is_served(&self, mirror: &Scope) -> bool {
+        self.mirror(mirror)
+            .is_some_and(|(base, _)| base.has_pages())
     }
 
     /// The path of larder's that a path or a URL of larder's, GitLab's or a mirror's means,

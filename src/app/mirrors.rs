@@ -57,7 +57,7 @@ fn public_index(
     let origins = forward_origins(config)?;
     let scope = Scope::mirror(PUBLIC_INDEX)
         .ok_or_else(|| StartError::Setting(format!("{PUBLIC_INDEX}: no such name")))?;
-    let base = MirrorBase::unknown(scope, origins.urls().to_vec());
+    let base = MirrorBase::unknown(scope, origins.urls().to_vec()).without_pages();
     let gitlab = gitlab_url(config)?;
     let Some(noted) = facts.public_indexes.get(&gitlab) else {
         return Ok(base);
@@ -156,8 +156,12 @@ fn add_parents_mirrors(
             continue;
         }
         let section = parents_section(config, parent, name);
+        let mut base = mirror_base(name, &section)?;
+        if name == PUBLIC_INDEX {
+            base = base.without_pages();
+        }
         all.push(KnownMirror {
-            base: mirror_base(name, &section)?,
+            base,
             section,
             is_public_index: false,
         });

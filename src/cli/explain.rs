@@ -26,6 +26,7 @@ use crate::app::{CommandContext, command_context};
 use crate::registry::Route;
 use crate::simple::Format;
 use crate::store::Peek;
+use crate::upstream::{Forward, PUBLIC_INDEX};
 use explanation::Explanation;
 
 #[derive(Debug, Args)]
@@ -131,13 +132,8 @@ fn conclude(address: &Address, format: Format, context: &CommandContext) -> Expl
         offline::explain(&mut explanation, route, context, peek.as_ref());
         return explanation;
     }
-    if let Some(scope) = route.scope()
-        && scope.is_mirror()
-        && context.mirror(scope).is_none()
-    {
-        explanation.deny(format!(
-            "there is no [mirrors.{scope}] in the configuration (404)"
-        ));
+    if let Some(why) = unserved(route, context) {
+        explanation.deny(why);
         return explanation;
     }
     rules::apply(&mut explanation, route, format, context);
@@ -145,6 +141,35 @@ fn conclude(address: &Address, format: Format, context: &CommandContext) -> Expl
         stored::look(&mut explanation, route, context, &peek);
     }
     explanation
+}
+
+/// Why a mirror's address is none here, if it is none.
+fn unserved(route: &Route, context: &CommandContext) -> Option<String> {
+    let scope = route.scope()?;
+    if !scope.is_mirror() || context.is_served(scope) {
+        return None;
+    }
+    if scope.to_string() != PUBLIC_INDEX {
+        return Some(format!(
+            "there is no [mirrors.{scope}] in the configuration (404)"
+        ));
+    }
+    let is_page = matches!(route, Route::Page(_) | Route::ProjectPage(_));
+    let why = if context.mirror(scope).is_some() {
+        if !is_page {
+            return None;
+        }
+        "pages of the index that GitLab points to are given in GitLab's place, at GitLab's own \
+         addresses (404)"
+    } else if context.has_parent {
+        "the parent is not known to follow GitLab to an index (404)"
+    } else if context.gitlab.forward == Forward::Follow {
+        "no index that GitLab points to is known here: its first redirect tells, unless that is a \
+         mirror's (404)"
+    } else {
+        "gitlab.forward follows GitLab to no index (404)"
+    };
+    Some(why.to_owned())
 }
 
 fn notes(address: &Address) -> Vec<String> {

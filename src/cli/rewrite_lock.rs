@@ -158,6 +158,11 @@ fn report(name: &str, done: &RewrittenUrls, hint: Option<&str>) -> String {
     }
     if let Some(origin) = hint {
         let _ = writeln!(report, "if a larder is at {origin}, say --from {origin}");
+    } else if !done.foreign.is_empty() {
+        report.push_str(
+            "if they are a package index's, configure it as a mirror, with its url and, in \
+             file_urls, where its files are\n",
+        );
     }
     report
 }

@@ -70,6 +70,8 @@ pub struct MirrorBase {
     hosts: Option<Arc<FileHosts>>,
     /// Of an index that is yet unknown: where its files may come from besides.
     listed: Arc<[Url]>,
+    /// Whether its pages have an address.
+    has_pages: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +123,7 @@ impl MirrorBase {
             places: Arc::new(places.into()),
             hosts,
             listed: Arc::default(),
+            has_pages: true,
         })
     }
 
@@ -136,7 +139,18 @@ impl MirrorBase {
             places: Arc::default(),
             hosts,
             listed: listed.into(),
+            has_pages: true,
         }
+    }
+
+    /// The same, whose pages have no address: they are given in GitLab's place alone.
+    pub fn without_pages(mut self) -> Self {
+        self.has_pages = false;
+        self
+    }
+
+    pub fn has_pages(&self) -> bool {
+        self.has_pages
     }
 
     /// Learns where the index is, once and for all: what was learned before stays.
@@ -182,6 +196,22 @@ impl MirrorBase {
             return false;
         };
         self.taken_hosts().iter().any(|host| place(host) == first)
+    }
+
+    /// Whether a path seems to be at a host that a page named to another larder: which URL it means
+    /// cannot be told here. Not of an index below a path, which may be a larder's with such paths
+    /// of its own.
+    pub fn is_at_unknown_host(&self, path: &MirrorPath) -> bool {
+        let Some((first, _)) = path.rest().split_once('/') else {
+            return false;
+        };
+        let Some(places) = self.places.get() else {
+            return false;
+        };
+        let is_at_root = places.files.iter().any(|prefix| prefix.path() == "/");
+        let seems_host = first.starts_with('~') && first.contains('.');
+        let is_known = self.places().iter().any(|known| place(known) == first);
+        self.hosts.is_some() && is_at_root && seems_host && !is_known
     }
 
     fn taken_hosts(&self) -> Vec<Url> {

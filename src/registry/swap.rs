@@ -84,7 +84,7 @@ impl Swap {
         let mut mirrors = self.mirrors.iter();
         let path = mirrors.find_map(|mirror| mirror_path(mirror, &bare, &url))?;
         let (base, rest) = self.upstream_url(&path)?;
-        if format!("{base}{rest}") == bare {
+        if format!("{base}{rest}") == bare && self.serves(&path) {
             Some(path)
         } else {
             None
@@ -115,7 +115,7 @@ impl Swap {
     fn serves(&self, path: &str) -> bool {
         match Route::from_path(path) {
             Ok(Route::Page(page)) if !page.scope.is_mirror() => true,
-            Ok(Route::Page(page)) => self.mirror(&page.scope).is_some(),
+            Ok(Route::Page(page)) => self.mirror(&page.scope).is_some_and(MirrorBase::has_pages),
             Ok(Route::Mirrored(path)) => self.mirror(path.scope()).is_some(),
             Ok(Route::File(_)) => true,
             _ => false,
@@ -134,6 +134,11 @@ impl Swap {
             return Some((self.bases.asked().to_string(), path.to_owned()));
         }
         let mirror = self.mirror(scope)?;
+        if let Route::Mirrored(path) = &route
+            && mirror.is_at_unknown_host(path)
+        {
+            return None;
+        }
         if matches!(route, Route::Page(_))
             && let Some(rest) = path.strip_prefix(&format!("/{mirror}/simple"))
         {
@@ -370,6 +375,54 @@ mod tests {
             Swapped::Foreign,
             "a mirror's credential"
         );
+    }
+
+    #[test]
+    fn an_index_that_was_learned_has_files_and_no_pages() {
+        let mut swap = swap();
+        let scope = Scope::mirror("public-index").expect("a name");
+        let learned = MirrorBase::unknown(scope, Vec::new()).without_pages();
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        learned.learn(&url("https://public.example/simple/"));
+        let hosts = learned.hosts().expect("its pages may name hosts");
+        assert!(hosts.take(&url("https://host-of-files.example/")));
+        swap.mirrors.push(learned);
+        let larder = Base::parse("http://localhost:3141").expect("a base");
+
+        let file = "https://host-of-files.example/aa/a-1.whl";
+        let there = "http://localhost:3141/public-index/~host-of-files.example/aa/a-1.whl";
+        assert_eq!(swap.to_larder(file, &larder), to(there));
+        assert_eq!(swap.to_upstream(there), to(file));
+        for page in ["/simple", "/simple/", "/simple/anvil/"] {
+            let upstream = format!("https://public.example{page}");
+            let there = format!("http://localhost:3141/public-index{page}");
+            assert_eq!(
+                swap.to_larder(&upstream, &larder),
+                Swapped::Foreign,
+                "{page}"
+            );
+            assert_eq!(swap.to_larder(&there, &larder), Swapped::Foreign, "{page}");
+            assert_eq!(swap.to_upstream(&there), Swapped::Foreign, "{page}");
+        }
+    }
+
+    #[test]
+    fn a_path_at_a_host_that_is_not_known_stays() {
+        let mut swap = swap();
+        let scope = Scope::mirror("open").expect("a name");
+        let open = MirrorBase::parse(scope, "https://open.example/simple/", &[]);
+        swap.mirrors.push(open.expect("a mirror"));
+        let larder = "http://localhost:3141/open/~host-of-files.example/aa/a-1.whl";
+        assert_eq!(swap.to_upstream(larder), Swapped::Foreign);
+        let hosts = swap.mirrors.last().and_then(MirrorBase::hosts);
+        let file = Url::parse("https://host-of-files.example/").expect("a URL");
+        assert!(hosts.expect("its pages may name hosts").take(&file));
+        let upstream = to("https://host-of-files.example/aa/a-1.whl");
+        assert_eq!(swap.to_upstream(larder), upstream);
+        // What is at the index's own origin, below a person's folder.
+        let page = "http://localhost:3141/open/~ann/a-1.whl";
+        let upstream = to("https://open.example/~ann/a-1.whl");
+        assert_eq!(swap.to_upstream(page), upstream);
     }
 
     #[test]

@@ -211,29 +211,44 @@ pub fn mirror_index(heard: &ProbeResponse, api_version: Option<&str>, name: &str
         | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Finding::problem(
             check,
             format!("it refuses larder ({code})"),
-            format!("check mirrors.{name}.username and mirrors.{name}.token_file"),
+            keys(name, || {
+                format!("check mirrors.{name}.username and mirrors.{name}.token_file")
+            }),
         ),
         // Some have projects' pages and no list of them.
         StatusCode::NOT_FOUND => Finding::warning(
             check,
             "there is none (404)",
             format!(
-                "if it has no list of projects this is nothing; otherwise check mirrors.{name}.url"
+                "if it has no list of projects this is nothing; otherwise {}",
+                keys(name, || format!("check mirrors.{name}.url"))
             ),
         ),
         _ if status.is_redirection() => Finding::warning(
             check,
             format!("a redirect ({code}) {}", to_origin(heard)),
-            format!(
-                "put where it leads into mirrors.{name}.url, \
-                 or its origin into mirrors.{name}.redirects"
-            ),
+            keys(name, || {
+                format!(
+                    "put where it leads into mirrors.{name}.url, \
+                     or its origin into mirrors.{name}.redirects"
+                )
+            }),
         ),
         _ => Finding::problem(
             check,
             format!("it answered {code}"),
             "it is not well, or something stands before it",
         ),
+    }
+}
+
+/// The keys of a mirror that are worth a look. The index that GitLab points to has none.
+fn keys(name: &str, of_mirror: impl Fn() -> String) -> String {
+    match name {
+        PUBLIC_INDEX => "it has no keys, because GitLab points to it: configure the index as a \
+                         mirror to give it some"
+            .to_owned(),
+        _ => of_mirror(),
     }
 }
 
@@ -251,7 +266,9 @@ fn mirror_format(heard: &ProbeResponse, api_version: Option<&str>, name: &str) -
             Finding::problem(
                 check,
                 format!("no index, but \"{media}\""),
-                format!("check mirrors.{name}.url: the list of projects, mostly …/simple/"),
+                keys(name, || {
+                    format!("check mirrors.{name}.url: the list of projects, mostly …/simple/")
+                }),
             )
         }
     }
@@ -482,8 +499,15 @@ mod tests {
             (301, "", Verdict::Warning),
             (503, "", Verdict::Problem),
         ] {
-            let finding = mirror_index(&heard(status, content_type, ""), Some("1.1"), "pypi");
+            let answer = heard(status, content_type, "");
+            let finding = mirror_index(&answer, Some("1.1"), "pypi");
             assert_eq!(finding.verdict, verdict, "{finding}");
+            let finding = mirror_index(&answer, Some("1.1"), PUBLIC_INDEX);
+            assert_eq!(finding.verdict, verdict, "{finding}");
+            assert!(
+                !finding.to_string().contains("mirrors.public-index"),
+                "{finding}"
+            );
         }
         let origin = "https://files.example".to_owned();
         let mut links = PageLinks {

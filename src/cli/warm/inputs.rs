@@ -221,7 +221,7 @@ pub fn text_of(word: &str) -> Result<Option<String>, String> {
 /// A scope by its name, if it is one that this larder serves.
 pub fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
     match Scope::named(text) {
-        Some(scope) if !scope.is_mirror() || context.mirror(&scope).is_some() => Ok(scope),
+        Some(scope) if !scope.is_mirror() || context.is_served(&scope) => Ok(scope),
         _ => Err(format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
             mirrors(context)
@@ -230,11 +230,16 @@ pub fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
 }
 
 fn mirrors(context: &CommandContext) -> String {
-    if context.mirrors.is_empty() {
+    let mut names = Vec::new();
+    for base in context.mirror_bases() {
+        if context.is_served(base.scope()) {
+            names.push(base.to_string());
+        }
+    }
+    if names.is_empty() {
         return "none is configured".to_owned();
     }
-    let names = context.mirror_bases().map(ToString::to_string);
-    Vec::from_iter(names).join(", ")
+    names.join(", ")
 }
 
 /// Where each project's page is asked for: where a lock file's URLs say, then as told.

@@ -777,3 +777,46 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
     assert_eq!(bytes, public().bytes.len() as u64, "fetched once");
     world.assert_innocent();
 }
+
+#[test]
+fn commands_know_that_it_has_files_and_neither_pages_nor_keys() {
+    let world = World::new();
+    let larder = world.larder();
+    let file = address(&world.index, &public());
+    let said = world.says(&larder, &["explain", &file]);
+    assert!(said.contains("its first redirect tells"), "{said}");
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    let said = world.says(&larder, &["explain", &file]);
+    assert!(said.contains("the mirror public-index"), "{said}");
+    let said = world.says(&larder, &["explain", "/public-index/simple/left-pad/"]);
+    assert!(said.contains("are given in GitLab's place"), "{said}");
+
+    let link = format!("{FILES}/{}", world.index.file_path(&public().filename));
+    let lock = format!(
+        "[[package]]\nname = \"left-pad\"\nsource = {{ registry = \"{INDEX}/simple/\" }}\n\
+         wheels = [{{ url = \"{link}\" }}]\n"
+    );
+    let path = world.folder.path().join("uv.lock");
+    std::fs::write(&path, &lock).expect("a folder of ours");
+    let path = path.to_string_lossy();
+    let there = "http://larder.example:3141";
+    let expected = lock.replace(&link, &format!("{there}{file}"));
+    let said = world.says(&larder, &["rewrite-lock", &path, "--to", there]);
+    assert!(said.starts_with(&expected), "{said}");
+    assert!(said.contains("configure it as a mirror"), "{said}");
+    let by_the_daemon = larder.client().post(
+        &format!("/-/rewrite-lock?to={there}"),
+        "text/plain",
+        lock.as_bytes(),
+    );
+    assert_eq!(by_the_daemon.text(), expected);
+
+    for from in [&[][..], &["--from", "public-index"]] {
+        let said = world.says(
+            &larder,
+            &[&["warm", "left-pad", "--dry-run"], from].concat(),
+        );
+        assert!(said.contains("(none is configured)"), "{said}");
+    }
+    world.assert_innocent();
+}
