@@ -258,7 +258,7 @@ impl Pages {
                 }
                 Err(Fetched::Forward { answer, to }) => {
                     self.refuse_private(name)?;
-                    let target = self.following.target(&self.fetcher, to, name);
+                    let target = self.following.target(&self.fetcher, *to, name);
                     let Some(mirror) = target.await else {
                         if *self.fetcher.dependencies.upstream.forward() == Forward::Follow {
                             self.past.note(&request.page, None, now);

@@ -81,7 +81,7 @@ impl Fetcher {
             PageAnswer::NotModified { age } => self.confirmed(address, known, asked.before(age)),
             PageAnswer::Forward { pass_through, to } => Ok(Fetched::Forward {
                 answer: pass_through,
-                to,
+                to: Box::new(to),
             }),
             PageAnswer::Refused(answer) => {
                 let verdict = UpstreamVerdict::of_refusal(answer.status);

@@ -54,7 +54,7 @@ pub enum Fetched {
     /// GitLab has no such package, for this caller.
     Forward {
         answer: PassThrough,
-        to: ForwardTarget,
+        to: Box<ForwardTarget>,
     },
     Refused(PassThrough),
     Failed(PageError),

@@ -650,12 +650,12 @@ fn it_is_asked_again_when_its_page_lapses_and_gitlab_each_time_it_must() {
     }
     let asked = |log: &crate::support::RequestLog| log.count(Kind::Page);
     // The trial, and the page.
-    assert_eq!(asked(&world.index.log()), 2);
-    assert_eq!(asked(&world.gitlab.log()), 1);
+    assert_eq!(asked(world.index.log()), 2);
+    assert_eq!(asked(world.gitlab.log()), 1);
     std::thread::sleep(Duration::from_millis(1_100));
     get_as(&reader(&larder), &page(), JSON).expect(200);
-    assert_eq!(asked(&world.gitlab.log()), 2);
-    assert_eq!(asked(&world.index.log()), 2);
+    assert_eq!(asked(world.gitlab.log()), 2);
+    assert_eq!(asked(world.index.log()), 2);
 }
 
 #[test]

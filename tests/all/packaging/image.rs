@@ -93,7 +93,7 @@ fn with_the_image(test: impl FnOnce(&Bench) + Send) {
 #[test]
 #[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn the_image_says_what_it_is() {
-    with_the_image(|bench| says_what_it_is(bench));
+    with_the_image(says_what_it_is);
 }
 
 fn says_what_it_is(bench: &Bench) {
@@ -120,7 +120,7 @@ fn says_what_it_is(bench: &Bench) {
 #[test]
 #[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn a_confined_container_serves_pip_and_stops_cleanly() {
-    with_the_image(|bench| serves_pip_and_stops(bench));
+    with_the_image(serves_pip_and_stops);
 }
 
 fn serves_pip_and_stops(bench: &Bench) {
