@@ -5,16 +5,19 @@
 use clap::Args;
 
 use super::daemon::{CtrlC, used_folder, with_daemon};
+use super::names::named;
 use super::output::{json_line, print};
 use super::{CommandResult, Invocation};
-use crate::control::{Listed, Ls};
+use crate::app::command_context;
+use crate::control::{Listed, Ls, Named};
 use crate::values::byte_size::in_units;
 
 #[derive(Debug, Args)]
 pub struct LsArguments {
-    /// A scope (`projects/42`, `groups/acme`, a mirror's name), or a glob over project names.
-    /// Without it: everything.
-    #[arg(value_name = "GLOB|SCOPE")]
+    /// A project (`NAME`, `projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`; `*` and `?` in
+    /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`), an address of larder's, GitLab's
+    /// or a mirror's, or a sha256. Without it: everything.
+    #[arg(value_name = "WHAT")]
     what: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
@@ -25,13 +28,28 @@ pub struct LsArguments {
 /// When there is no way to a daemon, or it does not come to the end of it.
 pub fn run(arguments: &LsArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
+    let context = command_context(&config)?;
+    let mut what = None;
+    if let Some(text) = &arguments.what {
+        what = Some(named(text, |address| context.path(address))?);
+    }
+    // A mirror's name without the slash means the mirror, where there is one.
+    if let Some(Named::Project {
+        scope: None,
+        project,
+    }) = &what
+        && context
+            .mirror_bases()
+            .any(|base| base.to_string() == *project)
+    {
+        what = Some(Named::Scope(project.clone()));
+    }
     used_folder(&config)?;
     with_daemon(
         &config,
         invocation,
         CtrlC::EndsCommand,
         async |client, _| {
-            let what = arguments.what.clone();
             let mut events = client.run(&Ls { what }).await?;
             let mut files = Vec::new();
             while let Some(file) = events.next().await? {

@@ -25,6 +25,7 @@ mod invocation;
 mod log_level;
 mod ls;
 mod man;
+mod names;
 mod output;
 mod progress;
 mod purge;

@@ -1,6 +1,6 @@
 //! `larder refresh PROJECT`: pages are asked for again now, and what changed is told.
 //!
-//! Owns the reading of what is meant. Must not know how a page is asked for.
+//! Must not know how a page is asked for.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,17 @@ use super::bytes::counted;
 use super::daemon::{CtrlC, with_daemon};
 use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
+use super::names::named;
 use super::output::print_event;
 use crate::app::command_context;
-use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed};
+use crate::control::{Named, PageRefresh, Refresh, Refreshed};
 use crate::simple::FileChange;
 
 #[derive(Debug, Args)]
 pub struct RefreshArguments {
-    /// A project's name, a project in a scope (`projects/42/NAME`, `groups/acme/NAME`,
-    /// `MIRROR/NAME`), or the address of a page. A name alone means every page of it that is
-    /// stored.
+    /// A project (`NAME`, `projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`; `*` and `?` in
+    /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`), or the address of a page. A name
+    /// alone, a glob and a scope mean every page of them that is stored.
     #[arg(value_name = "PROJECT")]
     what: String,
     /// Whose project it is: `projects/42`, `groups/acme` or a mirror's name.
@@ -45,19 +46,17 @@ pub struct RefreshArguments {
 pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> CommandResult {
     let config = invocation.config()?;
     let context = command_context(&config)?;
-    let what = &arguments.what;
-    let from = arguments.from.as_deref();
-    let Some(target) = read(what, from, |address| context.path(address)) else {
-        let alone = match from {
-            Some(_) => "; with --from it is a name alone",
-            None => "",
+    let mut what = named(&arguments.what, |address| context.path(address))?;
+    if let Some(from) = &arguments.from {
+        let Named::Project { scope, .. } = &mut what else {
+            return Err(alone(&arguments.what));
         };
-        return Err(CommandError::Usage(format!(
-            "\"{what}\" is not a project's name, one such as projects/42/NAME or MIRROR/NAME, \
-             or the address of a page{alone}"
-        )));
-    };
-    let command = Refresh { what: target };
+        if scope.is_some() {
+            return Err(alone(&arguments.what));
+        }
+        *scope = Some(from.trim_end_matches('/').to_owned());
+    }
+    let command = Refresh { what };
     let credential = credential(&arguments.user, &arguments.token_file)?;
     with_daemon(
         &config,
@@ -75,28 +74,10 @@ pub fn run(arguments: &RefreshArguments, invocation: &Invocation) -> CommandResu
     )
 }
 
-/// What is meant, by its form alone; `path` tells where larder serves an address.
-fn read(
-    what: &str,
-    from: Option<&str>,
-    path: impl Fn(&str) -> Option<String>,
-) -> Option<Refreshable> {
-    if what.starts_with('/') || what.contains("://") {
-        return match from {
-            Some(_) => None,
-            None => path(what).map(Refreshable::Address),
-        };
-    }
-    let (scope, project) = match (from, what.trim_end_matches('/').rsplit_once('/')) {
-        (Some(_), _) if what.contains('/') => return None,
-        (Some(scope), _) => (Some(scope.trim_end_matches('/')), what),
-        (None, Some((scope, project))) => (Some(scope), project),
-        (None, None) => (None, what),
-    };
-    Some(Refreshable::Project {
-        scope: scope.map(str::to_owned),
-        project: project.to_owned(),
-    })
+fn alone(what: &str) -> CommandError {
+    CommandError::Usage(format!(
+        "with --from \"{what}\" has to be a project's name alone"
+    ))
 }
 
 fn in_words(event: &Refreshed) -> String {
@@ -147,38 +128,6 @@ fn page_words(end: &PageRefresh) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_meant_is_told_by_its_form() {
-        let project = |scope: Option<&str>, project: &str| {
-            Some(Refreshable::Project {
-                scope: scope.map(str::to_owned),
-                project: project.to_owned(),
-            })
-        };
-        let path = |address: &str| address.starts_with('/').then(|| address.to_owned());
-        for (what, from, meant) in [
-            ("six", None, project(None, "six")),
-            ("six", Some("pypi"), project(Some("pypi"), "six")),
-            (
-                "six",
-                Some("projects/42"),
-                project(Some("projects/42"), "six"),
-            ),
-            ("projects/42/six", None, project(Some("projects/42"), "six")),
-            ("pypi/six/", None, project(Some("pypi"), "six")),
-            (
-                "/pypi/simple/six/",
-                None,
-                Some(Refreshable::Address("/pypi/simple/six/".to_owned())),
-            ),
-            ("/pypi/simple/six/", Some("pypi"), None),
-            ("pypi/six", Some("pypi"), None),
-            ("ftp://x/", None, None),
-        ] {
-            assert_eq!(read(what, from, path), meant, "{what} {from:?}");
-        }
-    }
 
     #[test]
     fn an_uploaders_words_cannot_drive_the_terminal() {

@@ -13,6 +13,7 @@
 mod client;
 mod command;
 mod event;
+mod named;
 mod operation;
 mod reporter;
 mod upkeep;
@@ -20,9 +21,10 @@ mod upkeep;
 pub use client::{Body, Client, ClientError, Events, empty, post, whole};
 pub use command::{CONTROL_PATH, Command};
 pub use event::{End, Line};
+pub use named::Named;
 pub use operation::{
     About, ConfigurationInForce, FlushAuthorizations, FlushedAuthorizations, Identity, LogLevelNow,
-    PageRefresh, Refresh, Refreshable, Refreshed, SetLogLevel, ShowConfiguration,
+    PageRefresh, Refresh, Refreshed, SetLogLevel, ShowConfiguration,
 };
 pub use reporter::{Gone, Reporter, reporter};
 pub use upkeep::{

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::command::Command;
+use super::named::Named;
 use crate::simple::FileChange;
 
 /// Asks the daemon which it is.
@@ -93,19 +94,7 @@ pub struct LogLevelNow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refresh {
-    pub what: Refreshable,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refreshable {
-    Project {
-        /// As `ls` names it; without it, every scope under which a page of this project is stored.
-        scope: Option<String>,
-        project: String,
-    },
-    /// A page's path of larder's.
-    Address(String),
+    pub what: Named,
 }
 
 impl Command for Refresh {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::named::Named;
 use crate::values::awaited_parts::AwaitedParts;
 
 /// Says what the store holds.
@@ -66,8 +67,8 @@ pub struct Totals {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ls {
-    /// A scope such as `projects/42`, or a glob over project names; nothing means everything.
-    pub what: Option<String>,
+    /// Nothing means everything.
+    pub what: Option<Named>,
 }
 
 impl Command for Ls {
@@ -195,14 +196,7 @@ pub struct Purge {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purgeable {
-    /// As `ls` names both.
-    Project {
-        scope: String,
-        project: String,
-    },
-    /// A path of larder's: of a file, of its metadata, or of a page.
-    Address(String),
-    Sha256(String),
+    Named(Named),
     All,
 }
 

@@ -11,6 +11,7 @@ mod gc;
 mod ls;
 mod purge;
 mod refresh;
+mod selection;
 mod stats;
 mod verify;
 

@@ -7,44 +7,25 @@
 use std::collections::BTreeMap;
 
 use super::error::MaintenanceError;
+use super::selection::Selection;
 use crate::access::Caller;
-use crate::control::{PageRefresh, Refresh, Refreshable, Refreshed, Reporter};
+use crate::control::{Named, PageRefresh, Refresh, Refreshed, Reporter};
 use crate::index::{PageRequest, Pages, RefreshedPage};
-use crate::registry::{PageRef, Route, Scope};
+use crate::registry::{PageRef, Route};
 use crate::simple::{FileChange, Format, ProjectName};
 use crate::store::{IndexSubject, Store};
 use crate::values::clock;
 
-/// What is meant, understood.
-enum RefreshTarget {
-    Page(PageRef),
-    /// Wherever a page of it is stored.
-    Everywhere(ProjectName),
-}
-
-impl RefreshTarget {
-    fn read(what: &Refreshable) -> Result<Self, MaintenanceError> {
-        let wrong =
-            |text: &str, form: &str| MaintenanceError::Command(format!("\"{text}\" is not {form}"));
-        match what {
-            Refreshable::Project { scope, project } => {
-                let name =
-                    ProjectName::parse(project).map_err(|_| wrong(project, "a project's name"))?;
-                let Some(scope) = scope else {
-                    return Ok(Self::Everywhere(name));
-                };
-                let form = "a scope such as projects/42, groups/acme or a mirror's name";
-                let scope = Scope::named(scope).ok_or_else(|| wrong(scope, form))?;
-                Ok(Self::Page(PageRef {
-                    scope,
-                    name: Some(name),
-                }))
-            }
-            Refreshable::Address(text) => match Route::from_path(text) {
-                Ok(Route::Page(page)) => Ok(Self::Page(page)),
-                Ok(_) | Err(_) => Err(wrong(text, "the address of a page")),
-            },
-        }
+/// The one page that is meant, whether or not it is stored; none where several may be.
+fn one_page(named: &Named, selection: &Selection) -> Option<PageRef> {
+    match (named, selection) {
+        (_, Selection::Route(Route::Page(page))) => Some(page.clone()),
+        (Named::Project { project, .. }, Selection::Projects(Some(scope), _)) => Some(PageRef {
+            scope: scope.clone(),
+            // A glob is no name.
+            name: Some(ProjectName::parse(project).ok()?),
+        }),
+        _ => None,
     }
 }
 
@@ -54,21 +35,26 @@ pub(super) fn pages(
     pages: &Pages,
     command: &Refresh,
 ) -> Result<Vec<PageRef>, MaintenanceError> {
-    let name = match RefreshTarget::read(&command.what)? {
-        RefreshTarget::Page(page) if pages.serves(&page.scope) => return Ok(vec![page]),
-        RefreshTarget::Page(page) => {
-            let scope = page.scope;
+    let named = &command.what;
+    let selection = Selection::read(named)?;
+    match (one_page(named, &selection), &selection) {
+        (Some(page), _) if pages.serves(&page.scope) => return Ok(vec![page]),
+        (Some(PageRef { scope, .. }), _) => {
             let why = format!("there is no mirror {scope} in the configuration");
             return Err(MaintenanceError::Command(why));
         }
-        RefreshTarget::Everywhere(name) => name,
-    };
+        (None, Selection::Projects(..) | Selection::Scope(_)) => {}
+        (None, _) => {
+            let why = "a file has no page to refresh: name its project, or the address of a page";
+            return Err(MaintenanceError::Command(why.to_owned()));
+        }
+    }
     // By path: in a stable order, each once.
     let mut found = BTreeMap::new();
     store.every_line::<MaintenanceError>(|index| {
         for line in &index.lines {
             if let IndexSubject::Page { page, .. } = &line.subject
-                && page.name.as_ref() == Some(&name)
+                && selection.takes(line)
                 && pages.serves(&page.scope)
             {
                 found.insert(Route::Page(page.clone()).path(), page.clone());
@@ -77,6 +63,10 @@ pub(super) fn pages(
         Ok(())
     })?;
     if found.is_empty() {
+        let name = match named {
+            Named::Project { project: name, .. } | Named::Scope(name) => name,
+            Named::Address(name) | Named::Sha256(name) => name,
+        };
         return Err(MaintenanceError::Command(format!(
             "no page of {name} is stored: say whose it is, with --from projects/42, groups/acme or a mirror's name"
         )));

@@ -163,6 +163,31 @@ fn stats_and_ls_say_the_same_of_a_running_daemon_and_of_a_resting_folder() {
     assert_eq!(run(&larder, &["ls", "tw*", "--json"], 0).len(), 1);
     assert_eq!(run(&larder, &["ls", "projects/42", "--json"], 0).len(), 2);
     assert_eq!(run(&larder, &["ls", "groups/7", "--json"], 0).len(), 0);
+    // One grammar for all that take names.
+    let first = &run(&larder, &["ls", "two", "--json"], 0)[0];
+    let sha256 = first["sha256"].as_str().expect("a digest");
+    let address = first["address"].as_str().expect("an address");
+    for name in [
+        "two",
+        "projects/42/two",
+        "projects/42/t?o",
+        "/api/v4/projects/42/packages/pypi/simple/two/",
+        address,
+        sha256,
+    ] {
+        assert_eq!(run(&larder, &["ls", name, "--json"], 0).len(), 1, "{name}");
+        let gone = run(&larder, &["purge", name, "--dry-run", "--json"], 0);
+        assert!(!of_kind(&gone, "line").is_empty(), "{name}: {gone:?}");
+    }
+    assert_eq!(
+        run(&larder, &["ls", "projects/43/two", "--json"], 0).len(),
+        0
+    );
+    for name in ["two", "t*", "projects/42", "projects/42/two"] {
+        let marked = run(&larder, &["refresh", name, "--json"], 0);
+        assert!(!marked.is_empty(), "{name}");
+    }
+    run(&larder, &["refresh", sha256], 2);
 }
 
 #[test]
@@ -511,7 +536,8 @@ fn purge_takes_what_is_named_and_leaves_the_rest() {
         run(&larder, &["purge", &files[2].sha256, "--json"], 0);
         assert_eq!(known(&larder), 1);
         run(&larder, &["purge", &files[2].sha256, "--json"], 1);
-        run(&larder, &["purge", "nonsense"], 2);
+        run(&larder, &["purge", "nonsense", "--json"], 1);
+        run(&larder, &["purge", "no name"], 2);
         run(&larder, &["purge"], 2);
         let larder = if running { larder } else { larder.restart() };
         for file in &files {
