@@ -79,13 +79,14 @@ pub fn certificate_validity(config: &Config) -> Result<Option<Validity>, StartEr
 }
 
 pub fn bases(config: &Config) -> Result<Bases, StartError> {
-    let base =
-        |url: &str| Base::parse(url).map_err(|why| StartError::Setting(format!("{url}: {why}")));
+    let base = |key: &str, url: &str| {
+        Base::parse(url).map_err(|why| StartError::Setting(format!("gitlab.{key}: {why}")))
+    };
     let mut others = Vec::new();
     for url in &config.gitlab.external_urls {
-        others.push(base(url)?);
+        others.push(base("external_urls", url)?);
     }
-    Ok(Bases::new(base(&config.gitlab.url)?, others))
+    Ok(Bases::new(base("url", &config.gitlab.url)?, others))
 }
 
 pub fn private_names(config: &Config) -> Result<PrivateNames, StartError> {

@@ -14,6 +14,9 @@ use crate::app::config::Config;
 use crate::values::clock;
 use crate::values::validity::Judgement;
 
+/// What a line about a file begins with.
+const FILE_SECTIONS: [&str; 5] = ["gitlab.", "mirrors.", "auth.", "tls.", "import."];
+
 #[derive(Debug, Args)]
 pub struct CheckConfigArguments {
     /// Ask each upstream for a page as well, and say which hosts its files are on.
@@ -24,9 +27,14 @@ pub struct CheckConfigArguments {
 /// # Errors
 /// Every fault of the configuration and of the files it names.
 pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> CommandResult {
-    let config = invocation.config()?;
-    app::check_files(&config).map_err(CommandError::config)?;
     remark_on_the_environment();
+    let (config, mut faults) = invocation.examine()?;
+    if let Err(why) = app::check_files(&config) {
+        add_new(&mut faults, &why.to_string());
+    }
+    if !faults.is_empty() {
+        return Err(CommandError::Config(faults.join("\n")));
+    }
     for contradiction in contradictions(&config, invocation.file.as_deref()) {
         let found = contradiction.found;
         remark(&format!("warning: {found}: {}", contradiction.advice));
@@ -54,6 +62,25 @@ fn remark_on_mirrors(config: &Config) {
                 "warning: mirrors.{name}.url: it does not end in /simple/, where most indexes have \
                  their list of projects; `larder check-config --online` asks it"
             ));
+        }
+    }
+}
+
+/// Adds what is wrong with files, but for what follows from a value that is a fault itself.
+fn add_new(faults: &mut Vec<String>, lines: &str) {
+    let known: Vec<String> = faults.clone();
+    for line in lines.lines() {
+        let of_file = FILE_SECTIONS
+            .iter()
+            .any(|section| line.starts_with(section));
+        let key = line.split(": ").next().unwrap_or_default();
+        let below = format!("{key}.");
+        let is_known = known.iter().any(|fault| {
+            let known = fault.split(": ").next().unwrap_or_default();
+            known == key || known.starts_with(&below)
+        });
+        if known.is_empty() || of_file && !is_known {
+            faults.push(line.to_owned());
         }
     }
 }

@@ -48,6 +48,14 @@ impl Invocation {
         Config::load(self.file.as_deref(), &self.overrides).map_err(CommandError::config)
     }
 
+    /// What is good of the configuration, and everything that is wrong with it.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub fn examine(&self) -> Result<(Config, Vec<String>), CommandError> {
+        Config::examine(self.file.as_deref(), &self.overrides).map_err(CommandError::config)
+    }
+
     /// The cache folder of a running daemon, which goes on when the file on the disk is no longer
     /// good.
     ///

@@ -162,7 +162,7 @@ pub struct Keys {
 
 impl Keys {
     /// A value of the kind that the key takes; an object for a section.
-    fn find(&self, key: &[String]) -> Option<&Value> {
+    pub fn find(&self, key: &[String]) -> Option<&Value> {
         let (mut at, rest) = match key {
             [mirrors, _, rest @ ..] if mirrors == "mirrors" => (&self.entry, rest),
             rest => (&self.shape, rest),

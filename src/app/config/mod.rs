@@ -13,7 +13,9 @@ mod effective;
 mod environment;
 mod in_force;
 mod overrides;
+mod reading;
 mod renamed;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod toml_file;
@@ -24,16 +26,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::error::{Actual, Kind};
 use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use default_file::{default_file, named_file};
 pub use effective::{Effective, Provenance, Source};
-use effective::{Sources, effective, without_secret};
+use effective::{Sources, effective};
 use environment::{Environment, Keys};
 pub use overrides::{GitLabOverrides, LogOverrides, MirrorOverrides, Overrides};
-use renamed::renamed_keys;
+use reading::Reading;
 use toml_file::TomlFile;
 
 use crate::access::AuthConfig;
@@ -207,31 +208,74 @@ impl Config {
 
     /// As it was written, checked.
     fn read(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let figment = Self::figment(file, overrides)?;
-        let sources = Sources::new(&figment, file);
-        let renamed = renamed_faults(&figment, &sources);
-        if !renamed.is_empty() {
-            return Err(ConfigError(renamed));
+        let (config, faults) = Self::look_over(file, overrides)?;
+        if faults.is_empty() {
+            return Ok(config);
         }
-        let told = |why: figment::Error| {
-            ConfigError(why.into_iter().map(|why| told(&why, &sources)).collect())
+        Err(ConfigError(faults))
+    }
+
+    /// What is good of the configuration, and everything that is wrong with it, each a line with
+    /// its key and where it was written. Names of systemd's credentials have become paths.
+    ///
+    /// # Errors
+    /// When it cannot be read at all.
+    pub fn examine(
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let (mut config, faults) = Self::look_over(file, overrides)?;
+        credentials::find(config.secret_files(), credentials::directory().as_deref());
+        Ok((config, faults))
+    }
+
+    fn look_over(
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let keys = Self::keys();
+        let environment = Environment::of_process(&keys);
+        let mut lines = environment.faults.clone();
+        let figment = match Self::layers(file, environment, overrides) {
+            Ok(figment) => figment,
+            Err(why) => {
+                lines.insert(0, why);
+                return Err(ConfigError(lines));
+            }
         };
-        let mut config: Self = figment.extract().map_err(told)?;
-        let mut faults = config.faults();
-        if config.parent().is_some() && sources.of("gitlab.url") != Source::Default {
+        let sources = Sources::new(&figment, file);
+        let reading = match figment.extract::<Self>() {
+            Ok(config) => Reading {
+                config,
+                faults: Vec::new(),
+            },
+            Err(_) => {
+                let values = figment.extract::<serde_json::Value>();
+                let values = values.map_err(|why| ConfigError(vec![why.to_string()]))?;
+                reading::read(&values, &keys)
+            }
+        };
+        let mut faults = reading.faults;
+        for (key, why) in reading.config.faults() {
+            // Of what a default stands in for nothing is known.
+            if faults.iter().all(|(known, _)| *known != key) {
+                faults.push((key, why));
+            }
+        }
+        if reading.config.parent().is_some() && sources.of("gitlab.url") != Source::Default {
             let fault = "parent is set too, and is asked in place of GitLab: remove one of the two \
                          (gitlab.url belongs into the parent's own configuration)";
             faults.push(("gitlab.url".to_owned(), fault.to_owned()));
         }
-        if faults.is_empty() {
-            config.provenance = sources.provenance(&written_out(&config)?, file);
-            return Ok(config);
-        }
-        let sourced = |(key, fault): (String, String)| {
+        for (key, why) in faults {
             let from = written(sources.of(&key));
-            format!("{key}: {fault}{from}")
-        };
-        Err(ConfigError(faults.into_iter().map(sourced).collect()))
+            lines.push(format!("{key}: {why}{from}"));
+        }
+        let mut config = reading.config;
+        if lines.is_empty() {
+            config.provenance = sources.provenance(&written_out(&config)?, file);
+        }
+        Ok((config, lines))
     }
 
     /// The effective values, each with where it came from.
@@ -256,13 +300,18 @@ impl Config {
     }
 
     fn figment(file: Option<&Path>, overrides: &Overrides) -> Result<Figment, ConfigError> {
+        let environment = Environment::of_process(&Self::keys());
+        Self::layers(file, environment, overrides).map_err(|why| ConfigError(vec![why]))
+    }
+
+    fn layers(
+        file: Option<&Path>,
+        environment: Environment,
+        overrides: &Overrides,
+    ) -> Result<Figment, String> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
-            figment = figment.merge(TomlFile::read(path).map_err(|why| ConfigError(vec![why]))?);
-        }
-        let environment = Environment::of_process(&Self::keys());
-        if !environment.faults.is_empty() {
-            return Err(ConfigError(environment.faults));
+            figment = figment.merge(TomlFile::read(path)?);
         }
         Ok(figment
             .merge(environment)
@@ -372,52 +421,6 @@ fn written_out(config: &Config) -> Result<serde_json::Value, ConfigError> {
 /// Whether the process is root's, on a machine with a larder that runs as a service.
 fn is_of_service() -> bool {
     rustix::process::geteuid().is_root() && Path::new(SERVICE_CACHE).is_dir()
-}
-
-/// The keys that have another name now, each with where it was written.
-fn renamed_faults(figment: &Figment, sources: &Sources<'_>) -> Vec<String> {
-    // What cannot be read as any value at all is told by the reading that follows.
-    let Ok(values) = figment.extract::<serde_json::Value>() else {
-        return Vec::new();
-    };
-    let mut faults = Vec::new();
-    for (old, new) in renamed_keys(&values) {
-        let from = written(sources.of(&old));
-        faults.push(format!("{old}: this key is called {new} now{from}"));
-    }
-    faults
-}
-
-fn told(why: &figment::Error, sources: &Sources<'_>) -> String {
-    let key = why.path.join(".");
-    let from = why
-        .metadata
-        .as_ref()
-        .map(|metadata| sources.source(&key, metadata));
-    let from = from.map(written).unwrap_or_default();
-    let fault = in_words(&why.kind);
-    if key.is_empty() {
-        format!("{fault}{from}")
-    } else {
-        format!("{key}: {fault}{from}")
-    }
-}
-
-/// What is wrong with a value, without the value where only its kind matters: a password may stand
-/// in the wrong place.
-fn in_words(kind: &Kind) -> String {
-    match kind {
-        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            let found = match found {
-                Actual::Char(_) | Actual::Str(_) => "a text".to_owned(),
-                Actual::Seq => "a list".to_owned(),
-                Actual::Map => "a section".to_owned(),
-                other => other.to_string(),
-            };
-            format!("{found} is not {expected}")
-        }
-        kind => without_secret(&kind.to_string()),
-    }
 }
 
 /// Where a value was written, for people; nothing for a default.

@@ -2,8 +2,6 @@
 //!
 //! Pure. Owns the list. Must not accept an old name: each is a fault.
 
-use serde_json::Value;
-
 /// Old and new name of each key; `*` is the name of any mirror.
 const KEYS: [(&str, &str); 28] = [
     ("index.fresh_for", "index.ttl"),
@@ -53,31 +51,6 @@ pub fn new_name(key: &[String]) -> Option<String> {
             _ => Some((*new).to_owned()),
         }
     })
-}
-
-/// Every old key among the values, dotted, with its new name. A section is named if nothing below
-/// it is.
-pub fn renamed_keys(values: &Value) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    collect(&mut Vec::new(), values, &mut found);
-    found
-}
-
-fn collect(key: &mut Vec<String>, value: &Value, found: &mut Vec<(String, String)>) {
-    let before = found.len();
-    if let Value::Object(table) = value {
-        for (part, below) in table {
-            key.push(part.clone());
-            collect(key, below, found);
-            key.pop();
-        }
-    }
-    if found.len() > before {
-        return;
-    }
-    if let Some(new) = new_name(key) {
-        found.push((key.join("."), new));
-    }
 }
 
 #[cfg(test)]
