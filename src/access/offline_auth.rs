@@ -19,6 +19,8 @@ use super::credential::ShownSecret;
 use super::keys::OfflineKeys;
 use super::{Caller, Credential, Fingerprint, FingerprintKey};
 
+use crate::values::correlation;
+
 /// Passwords verified at one time; each takes a core for a good part of a second.
 const VERIFIED_AT_ONCE: usize = 2;
 
@@ -171,7 +173,7 @@ impl OfflineAuth {
                 return decision.outcome();
             }
             let users = Arc::clone(&self.users);
-            let verify = tokio::task::spawn_blocking(move || verifies(&users, &pair));
+            let verify = correlation::spawn_blocking(move || verifies(&users, &pair));
             admitted |= verify.await.unwrap_or(false);
         }
         self.remember(who, admitted, generation, now).outcome()

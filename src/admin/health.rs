@@ -10,14 +10,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::readings::{CertificateReading, Readings};
+use super::readings::{CertificateReading, Readings, STALE_ANSWERS_KEPT};
 use crate::index::GivenPages;
 use crate::store::DiskFault;
 use crate::upstream::{BreakerState, ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
-/// For so long after a page was served stale larder counts as degraded.
+/// Larder counts as degraded while all stale answers that are remembered, ten of them, were given
+/// within this time. One page is what an upstream that stumbles once costs.
+const STALE_ANSWERS_MIN: usize = STALE_ANSWERS_KEPT;
 const STALE_COUNTS_FOR: Duration = Duration::from_secs(60);
 
 /// Why larder is degraded. Shown as its sentence, and as JSON with what there is of the other
@@ -278,15 +280,7 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
         let detail = "a file did not fit into the cache (cache_size) and was proxied uncached";
         reasons.push(Reason::new("store_full", detail.to_owned()));
     }
-    if let Some(ago) = readings.last_stale
-        && ago < STALE_COUNTS_FOR
-    {
-        let detail = format!(
-            "stale pages are served, the last one {} ago",
-            in_seconds(ago)
-        );
-        reasons.push(Reason::new("stale_pages", detail));
-    }
+    reasons.extend(stale_pages(&readings.stale_answers));
     if !readings.offline {
         reasons.extend(readings.past.iter().map(Reason::links_past));
     }
@@ -302,6 +296,22 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
         reasons.extend(Reason::certificate(certificate.judgement));
     }
     reasons
+}
+
+/// Pages that are served stale again and again.
+fn stale_pages(answers: &[Duration]) -> Option<Reason> {
+    let counts = |ago: &&Duration| **ago < STALE_COUNTS_FOR;
+    let recent = answers.iter().filter(counts).count();
+    let last = answers.last()?;
+    if recent < STALE_ANSWERS_MIN {
+        return None;
+    }
+    let detail = format!(
+        "stale pages are served, {STALE_ANSWERS_MIN} or more within {}, the last one {} ago",
+        in_seconds(STALE_COUNTS_FOR),
+        in_seconds(*last)
+    );
+    Some(Reason::new("stale_pages", detail))
 }
 
 /// One line: `ok`, `ok, offline`, `degraded: …; …` or `stopping`; behind it the bundles whose parts
@@ -402,7 +412,7 @@ mod tests {
                     ..StoreReading::default()
                 },
                 config_refused: Some(Duration::from_secs(5)),
-                last_stale: Some(Duration::from_secs(7)),
+                stale_answers: vec![Duration::from_secs(7); STALE_ANSWERS_MIN],
                 past: vec![GivenPages {
                     mirror: None,
                     pages: 2,
@@ -528,11 +538,20 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_page_of_long_ago_is_forgotten() {
-        let readings = Readings {
-            last_stale: Some(STALE_COUNTS_FOR),
-            ..Readings::default()
+    fn stale_pages_count_while_there_are_several_of_late() {
+        let word = |stale_answers| {
+            let readings = Readings {
+                stale_answers,
+                ..Readings::default()
+            };
+            Health::of(&readings).word
         };
-        assert_eq!(Health::of(&readings), Health::of(&Readings::default()));
+        let late = Duration::from_secs(3);
+        assert_eq!(word(vec![late; STALE_ANSWERS_MIN]), "degraded");
+        assert_eq!(word(vec![late; STALE_ANSWERS_MIN - 1]), "ok");
+        let mut answers = vec![late; STALE_ANSWERS_MIN];
+        answers[0] = STALE_COUNTS_FOR;
+        assert_eq!(word(answers), "ok");
+        assert_eq!(word(vec![STALE_COUNTS_FOR; STALE_ANSWERS_MIN]), "ok");
     }
 }

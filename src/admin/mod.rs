@@ -35,6 +35,7 @@ use crate::registry::{AdminEndpoint, RouteError};
 use crate::upstream::PassThrough;
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
+use crate::values::correlation;
 
 pub use health::{Health, Reason};
 pub use maintenance::{Maintenance, MaintenanceError};
@@ -98,6 +99,7 @@ impl Admin {
         request: &AdminRequest<'_>,
     ) -> Result<Response<String>, AdminError> {
         Ok(match endpoint {
+            AdminEndpoint::Root => answer::see_other(&format!("{}/-/", self.settings.path_prefix)),
             AdminEndpoint::Home => {
                 let host = request.headers.get(HOST);
                 let visit = Visit {
@@ -162,7 +164,7 @@ impl Admin {
                     path_prefix: self.settings.path_prefix.clone(),
                     stale_for_seconds: age.map(|age| age.as_secs()),
                 };
-                let read = tokio::task::spawn_blocking(move || {
+                let read = correlation::spawn_blocking(move || {
                     let project = project.read(&body, |file| held.size(file))?;
                     Some(match as_json {
                         true => answer::json(&project),
@@ -197,7 +199,7 @@ impl Admin {
         let admin = Arc::clone(self);
         // Looks at the disk.
         let look = move || Overview::take(&admin.observed, admin.readings(), admin.settings.begun);
-        let look = tokio::task::spawn_blocking(look);
+        let look = correlation::spawn_blocking(look);
         look.await.map_err(|_| PageError::Internal)
     }
 }

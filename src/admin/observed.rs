@@ -54,7 +54,7 @@ impl Observed {
                 judgement: validity.judge(wall),
             }),
             config_refused: self.metrics.config_refused_for(now),
-            last_stale: self.metrics.last_stale(now),
+            stale_answers: self.metrics.stale_answers(now),
             past: self.pages.past(now),
             public_index: self.pages.public_index(),
             awaited_parts: self.store.awaited.all(wall),

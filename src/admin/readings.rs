@@ -14,6 +14,9 @@ use crate::upstream::{ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
+/// Stale answers that are remembered one by one.
+pub const STALE_ANSWERS_KEPT: usize = 10;
+
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
     /// The daemon was told to stop and finishes what it has begun.
@@ -37,8 +40,8 @@ pub struct Readings {
     pub certificate: Option<CertificateReading>,
     /// For how long the newest configuration has been refused and an older one is active.
     pub config_refused: Option<Duration>,
-    /// Since the last page that was served stale.
-    pub last_stale: Option<Duration>,
+    /// Since each of the last pages that were served stale, the newest last.
+    pub stale_answers: Vec<Duration>,
     /// The pages that were lately given with links that lead past larder, by upstream.
     pub past: Vec<GivenPages>,
     /// Where GitLab's redirects to a public index lead; none if they are not followed.

@@ -115,6 +115,11 @@ impl App {
         &self.urls
     }
 
+    /// Where clients reach it, if a proxy stands in front; empty otherwise.
+    pub fn public_url(&self) -> &str {
+        &self.making.config.public_url
+    }
+
     /// What is shown to clients that speak TLS.
     pub fn certificates(&self) -> Option<&Arc<Certificates>> {
         self.making.certificates.as_ref()

@@ -14,6 +14,7 @@ use super::upstreams::transport;
 use crate::app::config::Config;
 use crate::store::ParentFacts;
 use crate::upstream::{LarderStatus, ParentClient, ParentFault, ParentReading, ProxyEnvironment};
+use crate::values::correlation;
 
 /// Between two questions to a parent that answers.
 const ASK_EVERY: Duration = Duration::from_secs(60);
@@ -126,7 +127,7 @@ impl Parent {
             return false;
         }
         let url = self.url.clone();
-        let noting = tokio::task::spawn_blocking(move || learned.note_parent(&url, serves));
+        let noting = correlation::spawn_blocking(move || learned.note_parent(&url, serves));
         if let Ok(Err(error)) = noting.await {
             tracing::warn!(%error, "what the parent serves cannot be noted: it is asked again after a restart");
         }

@@ -17,6 +17,7 @@ use crate::index::ChangeMark;
 use crate::store::Store;
 use crate::upstream::{ParentState, PeerCounts};
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::digest;
 use crate::values::shutdown::Shutdown;
 
@@ -79,7 +80,7 @@ impl Shared {
         self.store.set_budget(budget_bytes);
         let store = Arc::clone(&self.store);
         // Nothing waits for it: what is not evicted now is when room is next asked for.
-        drop(tokio::task::spawn_blocking(move || {
+        drop(correlation::spawn_blocking(move || {
             if let Err(why) = store.blobs.fit() {
                 tracing::warn!(
                     error = %why,
@@ -93,7 +94,7 @@ impl Shared {
 /// Counts what is stored, behind the start.
 fn scan_usage(store: &Store) {
     let blobs = Arc::clone(&store.blobs);
-    let stock = tokio::task::spawn_blocking(move || blobs.scan_usage());
+    let stock = correlation::spawn_blocking(move || blobs.scan_usage());
     #[expect(
         clippy::disallowed_methods,
         reason = "counting goes on behind the start"
@@ -117,7 +118,7 @@ fn look_after_disk(store: &Arc<Store>) {
             tokio::time::sleep(DISK_LOOK_EVERY).await;
             let Some(store) = store.upgrade() else { return };
             // A disk that does not answer keeps this task alone waiting.
-            let _ = tokio::task::spawn_blocking(move || store.look_after_disk(clock::now())).await;
+            let _ = correlation::spawn_blocking(move || store.look_after_disk(clock::now())).await;
         }
     });
 }

@@ -64,7 +64,7 @@ pub struct Everywhere {
     /// Cache folder.
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<String>,
-    /// Log more: `serve` at level debug; other commands show the log of the daemon that works
+    /// Log more, at level debug; commands other than `serve` show the log of the daemon that works
     /// inside them while none runs.
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -177,16 +177,16 @@ impl Cli {
                 overrides.parent.clone_from(&serve.parent);
                 overrides.gitlab = serve.gitlab.clone().map(|url| GitLabOverrides { url });
                 overrides.cache_size.clone_from(&serve.cache_size);
-                if self.everywhere.verbose {
-                    let level = VERBOSE_LEVEL.to_owned();
-                    overrides.log = Some(LogOverrides { level });
-                }
             }
             Command::Explain(explain) => {
                 overrides.listen.extend(explain.listen.clone());
                 overrides.offline = explain.offline.then_some(true);
             }
             _ => {}
+        }
+        if self.everywhere.verbose {
+            let level = VERBOSE_LEVEL.to_owned();
+            overrides.log = Some(LogOverrides { level });
         }
         let named = self.config.clone().or_else(named_file);
         Invocation {

@@ -37,6 +37,7 @@ use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
 use crate::upstream::PUBLIC_INDEX;
 use crate::values::clock;
+use crate::values::correlation;
 use finding::{Finding, Verdict};
 
 #[derive(Debug, Args)]
@@ -251,7 +252,7 @@ fn start_upstreams(
 
 async fn folder(input: &DoctorInput) -> Vec<Finding> {
     let dir = input.context.cache_dir.clone();
-    let look = tokio::task::spawn_blocking(move || {
+    let look = correlation::spawn_blocking(move || {
         let taken = match Peek::at(&dir) {
             Some(peek) => peek.taken().unwrap_or_default(),
             None => 0,

@@ -182,7 +182,7 @@ impl Files {
             let record = || store.catalog.record(&file, entry);
             whole.seal(&store.blobs, reservation, record)
         };
-        let sealed = tokio::task::spawn_blocking(seal).await;
+        let sealed = correlation::spawn_blocking(seal).await;
         sealed.map_err(|_| StoreError::Interrupted)??;
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::registry::{MirrorBase, Scope};
 use crate::simple::ProjectName;
 use crate::upstream::{Forward, ForwardTarget};
 use crate::values::clock;
+use crate::values::correlation;
 
 /// After an index could not be learned it is not tried again for so long: a client waits for it.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -171,7 +172,7 @@ async fn note(fetcher: &Fetcher, index: &Url) {
     let known = Arc::clone(&fetcher.dependencies.learned);
     let gitlab = gitlab(fetcher);
     let index = index.to_string();
-    let noted = tokio::task::spawn_blocking(move || known.note_index(&gitlab, &index)).await;
+    let noted = correlation::spawn_blocking(move || known.note_index(&gitlab, &index)).await;
     if let Ok(Err(why)) = noted {
         tracing::warn!(error = %why, "where GitLab points to cannot be noted: it is learned again after a restart");
     }

@@ -17,6 +17,7 @@ use crate::registry::{ListedFile, MirrorPath, PageRef};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
 use crate::upstream::PassThrough;
 use crate::values::clock;
+use crate::values::correlation;
 
 /// A page that a path was looked for on is asked for again if it is older than this and does not
 /// list it.
@@ -120,7 +121,7 @@ impl Pages {
         };
         let held = held.clone();
         let wanted = path.clone();
-        let found = tokio::task::spawn_blocking(move || held.at(&wanted)).await;
+        let found = correlation::spawn_blocking(move || held.at(&wanted)).await;
         match found.map_err(|_| PageError::Internal)? {
             Some(file) => Ok(Located::File(ListedFile::Hashed(file))),
             None => Err(PageError::NotHeld(path.filename().clone())),

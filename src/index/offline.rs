@@ -24,6 +24,7 @@ use crate::simple::{Format, ProjectName};
 use crate::store::{Holdings, Projects, StoreError};
 use crate::upstream::Validators;
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::single_flight::SingleFlight;
 
 /// What a page that is not there takes in memory, to remember that it is not.
@@ -114,7 +115,7 @@ impl OfflinePages {
         if file.sha256.is_none() {
             let holdings = self.holdings.clone();
             let spelled = file.spell(path);
-            let held = tokio::task::spawn_blocking(move || holdings.at(&spelled)).await;
+            let held = correlation::spawn_blocking(move || holdings.at(&spelled)).await;
             let Some(held) = held.map_err(|_| PageError::Internal)? else {
                 return Ok(None);
             };
@@ -143,7 +144,7 @@ impl OfflinePages {
     /// Whether this file is here.
     pub(super) async fn holds(&self, file: FileRef) -> bool {
         let holdings = self.holdings.clone();
-        tokio::task::spawn_blocking(move || holdings.holds(&file))
+        correlation::spawn_blocking(move || holdings.holds(&file))
             .await
             .unwrap_or(false)
     }
@@ -196,7 +197,7 @@ impl OfflinePages {
     /// The list of projects, which no upstream sent: it is written here.
     async fn of_scope(self: &Arc<Self>, page: &PageRef, format: Format) -> Made {
         let this = Arc::clone(self);
-        let projects = tokio::task::spawn_blocking(move || this.projects());
+        let projects = correlation::spawn_blocking(move || this.projects());
         let projects = projects.await.map_err(|_| PageError::Internal)??;
         let Some(names) = projects.get(&page.scope) else {
             return Ok(None);

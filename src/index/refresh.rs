@@ -17,6 +17,7 @@ use crate::index::request::{PageReply, PageRequest};
 use crate::registry::PageRef;
 use crate::simple::{FileChange, Format};
 use crate::upstream::UpstreamError;
+use crate::values::correlation;
 
 /// What fetching a page again came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl Pages {
                 changes,
             })
         };
-        let compared = tokio::task::spawn_blocking(compare);
+        let compared = correlation::spawn_blocking(compare);
         compared.await.map_err(|_| PageError::Internal)?
     }
 

@@ -1,16 +1,18 @@
-//! Lines as logfmt: `key=value`, the value in quotes where it needs them.
+//! Lines as logfmt: `key=value`, the value in quotes where it needs them, and within quotes the
+//! escapes of JSON, which every reader of logfmt undoes.
 //!
 //! The keys are those of the JSON form. The journal notes time and level by itself, and reads `<6>`
 //! at the beginning of a line as its priority (sd-daemon(3)). Must not know what is logged.
 
 use std::fmt;
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::{self, LineForm};
 
 pub struct Logfmt {
     pub for_journal: bool,
@@ -45,31 +47,21 @@ where
             write!(writer, " level={} ", metadata.level())?;
         }
         write!(writer, "target={}", metadata.target())?;
-        let mut pairs = Pairs {
-            writer: &mut writer,
-            written: Ok(()),
-        };
-        event.record(&mut pairs);
-        pairs.written?;
+        fields::write(event, &mut Pairs(&mut writer))?;
         writeln!(writer)
     }
 }
 
-/// Writes each field behind what there is already.
-struct Pairs<'w, W> {
-    writer: &'w mut W,
-    written: fmt::Result,
-}
+/// Writes each pair behind what there is already.
+struct Pairs<'w, W>(&'w mut W);
 
-impl<W: fmt::Write> Visit for Pairs<'_, W> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if self.written.is_ok() {
-            self.written = write_pair(self.writer, field.name(), value);
-        }
+impl<W: fmt::Write> LineForm for Pairs<'_, W> {
+    fn text(&mut self, key: &str, value: &str) -> fmt::Result {
+        write_pair(self.0, key, value)
     }
 
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
+    fn bare(&mut self, key: &str, value: impl fmt::Display) -> fmt::Result {
+        write!(self.0, " {key}={value}")
     }
 }
 
@@ -83,7 +75,10 @@ fn write_pair(writer: &mut impl fmt::Write, key: &str, value: &str) -> fmt::Resu
     for c in value.chars() {
         match c {
             '"' | '\\' => write!(writer, "\\{c}")?,
-            c if c.is_control() => write!(writer, "{}", c.escape_default())?,
+            '\n' => writer.write_str("\\n")?,
+            '\r' => writer.write_str("\\r")?,
+            '\t' => writer.write_str("\\t")?,
+            c if c.is_control() => write!(writer, "\\u{:04x}", u32::from(c))?,
             c => writer.write_char(c)?,
         }
     }
@@ -104,7 +99,7 @@ mod tests {
             ("two words", " key=\"two words\""),
             ("a=b", " key=\"a=b\""),
             ("\"a\" \\", " key=\"\\\"a\\\" \\\\\""),
-            ("a\nb\u{1b}", " key=\"a\\nb\\u{1b}\""),
+            ("a\nb\u{1b}", " key=\"a\\nb\\u001b\""),
         ] {
             let mut line = String::new();
             assert!(write_pair(&mut line, "key", value).is_ok());

@@ -4,19 +4,23 @@
 //! runs. Lines are queued: a slow terminal or journal must not slow a download. Must not know what
 //! is logged.
 
+mod fields;
 mod journal;
+mod json;
 mod logfmt;
 mod queue;
 
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+pub use fields::show_client_addresses;
 use journal::is_journal;
+use json::Json;
 use logfmt::Logfmt;
 use queue::{LogQueue, LogQueueGuard};
 
@@ -29,6 +33,8 @@ pub struct LogConfig {
     /// A level, or levels by target: `"info,larder::file=debug"`.
     pub level: String,
     pub format: LogFormat,
+    /// Whether lines tell clients' addresses.
+    pub client_address: bool,
 }
 
 impl Default for LogConfig {
@@ -36,6 +42,7 @@ impl Default for LogConfig {
         Self {
             level: "info".to_owned(),
             format: LogFormat::Text,
+            client_address: true,
         }
     }
 }
@@ -53,6 +60,9 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+/// The target of the one line that every log has: which larder began, and where it listens.
+pub const START: &str = "larder::start";
 
 /// The one that there is.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
@@ -101,6 +111,8 @@ impl LogLevel {
 pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     let filter = targets(&config.level).map_err(|why| format!("log.level: {why}"))?;
     let (filter, handle) = reload::Layer::new(filter);
+    // Whatever the level: a log that says nothing else says which larder began to write it.
+    let filter = filter.or(filter_fn(|metadata| metadata.target() == START));
     let (writer, guard) = LogQueue::start(std::io::stderr()).map_err(|why| why.to_string())?;
     // A second subscriber is refused below, and with it its queue.
     let _ = QUEUE.set(writer.clone());
@@ -113,8 +125,7 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
             .with_filter(filter)
             .boxed(),
         LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
+            .event_format(Json)
             .with_writer(writer)
             .with_filter(filter)
             .boxed(),
@@ -125,6 +136,12 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
         .map_err(|why| why.to_string())?;
     // A process logs once: the subscriber was refused otherwise.
     let _ = LEVEL.set(LogLevel(handle));
+    show_client_addresses(config.client_address);
+    if config.format == LogFormat::Json {
+        std::panic::set_hook(Box::new(|panic| {
+            tracing::error!(error = %panic, "a part of larder panicked");
+        }));
+    }
     Ok(LogGuard(guard))
 }
 

@@ -24,6 +24,9 @@ const FIELD_CHARS_MAX: usize = 512;
 /// For what is queued to be written at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// The longest escape within quotes, such as `\u001b`.
+const ESCAPE_BYTES_MAX: usize = 6;
+
 /// Stands for what was cut.
 const CUT: char = '\u{2026}';
 
@@ -155,7 +158,30 @@ fn shortened(line: &[u8]) -> Vec<u8> {
     let head = line.get(..LINE_BYTES_MAX).unwrap_or(line);
     let head = String::from_utf8_lossy(head);
     let whole = head.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    format!("{whole}{CUT}\n").into_bytes()
+    format!("{}\n", cut_behind(whole)).into_bytes()
+}
+
+/// The beginning of a line of logfmt, so that it is one itself.
+fn cut_behind(head: &str) -> String {
+    let mut is_quoted = false;
+    let mut is_escape = false;
+    for letter in head.chars() {
+        match letter {
+            _ if is_escape => is_escape = false,
+            '\\' if is_quoted => is_escape = true,
+            '"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+    }
+    if !is_quoted {
+        return format!("{head}{CUT}");
+    }
+    // The last bytes may be a part of an escape.
+    let whole = match head.rfind('\\') {
+        Some(at) if head.len() - at < ESCAPE_BYTES_MAX => head[..at].trim_end_matches('\\'),
+        _ => head,
+    };
+    format!("{whole}{CUT}\"")
 }
 
 fn cut_fields(value: &mut Value) {

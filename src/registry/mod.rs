@@ -10,6 +10,7 @@ mod base;
 mod file_hosts;
 mod file_ref;
 mod filename;
+mod hint;
 mod mirror_base;
 mod mirror_path;
 mod page_ref;

@@ -6,16 +6,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::{HeaderMap, USER_AGENT};
 use http::{Method, StatusCode};
+use tracing::Level;
 
+use super::failure::Failure;
 use super::wire::ClientAddress;
-use crate::admin::metrics::{ByteLabels, Metrics, RequestLabels, RouteLabels, Served};
+use crate::admin::metrics::{
+    ByteLabels, FailedRequest, Metrics, RequestLabels, RouteLabels, Served,
+};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::correlation::{Correlation, Others};
 
+/// The target of the line.
+const TARGET: &str = "larder::request";
+
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;
+
+/// Longest `User-Agent` that is logged, in characters.
+const AGENT_CHARS_MAX: usize = 200;
 
 /// In place of a status where the client had left before the answer; nginx's word for it.
 const CLIENT_LEFT: u16 = 499;
@@ -28,8 +39,23 @@ pub struct LoggedRequest {
     pub route: &'static str,
     /// Logged escaped; never has a query.
     pub path: String,
+    /// `gitlab`, or the mirror's name; none where no packages are asked for.
+    pub upstream: Option<String>,
+    /// How larder is was asked, which monitors do all day.
+    pub is_routine: bool,
+    /// Only while the log has debug lines of requests.
+    pub user_agent: Option<String>,
     pub since: Instant,
     pub correlation: Arc<Correlation>,
+}
+
+/// The `User-Agent` of a request, if the log is to have it.
+pub fn user_agent(headers: &HeaderMap) -> Option<String> {
+    if !tracing::enabled!(target: TARGET, Level::DEBUG) {
+        return None;
+    }
+    let agent = headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(AGENT_CHARS_MAX).collect())
 }
 
 pub struct AccessLogEntry {
@@ -40,7 +66,8 @@ pub struct AccessLogEntry {
     promised: Option<u64>,
     bytes: u64,
     ended: bool,
-    broken: Option<String>,
+    broken: bool,
+    failure: Option<Failure>,
 }
 
 impl AccessLogEntry {
@@ -52,13 +79,20 @@ impl AccessLogEntry {
             promised: None,
             bytes: 0,
             ended: false,
-            broken: None,
+            broken: false,
+            failure: None,
         }
     }
 
     /// The answer's head is about to be sent. Without this call the client did not wait for it.
-    pub fn answered(&mut self, status: StatusCode, cache: CacheStatus) {
+    pub fn answered(&mut self, status: StatusCode, cache: CacheStatus, failure: Option<Failure>) {
         self.answer = Some((status, cache));
+        self.failure = failure;
+    }
+
+    /// The request that it is about.
+    pub fn correlation(&self) -> &Arc<Correlation> {
+        &self.request.correlation
     }
 
     /// How long the body will be; hyper asks for no more after its last byte.
@@ -75,8 +109,9 @@ impl AccessLogEntry {
         self.ended = true;
     }
 
-    pub fn broke(&mut self, why: &dyn std::error::Error) {
-        self.broken = Some(why.to_string());
+    pub fn broke(&mut self, why: &(dyn std::error::Error + 'static)) {
+        self.broken = true;
+        self.failure = Some(Failure::of_break(why));
     }
 }
 
@@ -113,7 +148,7 @@ impl AccessLogEntry {
     /// Whether the client left before it had everything.
     fn client_left(&self) -> bool {
         let sent = self.ended || self.promised == Some(self.bytes);
-        self.broken.is_none() && !(self.answer.is_some() && sent)
+        !(self.broken || self.answer.is_some() && sent)
     }
 
     fn count(&self, now: Instant, took: Duration) {
@@ -133,7 +168,7 @@ impl AccessLogEntry {
         }
         if self.client_left() {
             self.metrics.abandoned();
-        } else if self.broken.is_some() {
+        } else if self.broken {
             self.metrics.broke();
         }
         if let Some((status, _)) = self.answer
@@ -143,40 +178,86 @@ impl AccessLogEntry {
         }
     }
 
+    /// Tells the status page of a request that failed.
+    fn tell(&self, now: Instant) {
+        let LoggedRequest {
+            route,
+            upstream,
+            correlation,
+            ..
+        } = &self.request;
+        let Some(failure) = &self.failure else {
+            return;
+        };
+        if self.client_left() {
+            return;
+        }
+        let id = correlation.id();
+        let request = FailedRequest {
+            route,
+            upstream: upstream.clone(),
+            status: self.status(),
+            cause: failure.cause,
+            reason: failure.shown.clone(),
+            id: id.is_own().then(|| id.clone()),
+        };
+        self.metrics.failures.record(request, now);
+    }
+
     fn log(&self, took: Duration) {
         let LoggedRequest {
             client,
             method,
             path,
+            user_agent,
             correlation,
             ..
         } = &self.request;
+        let left = self.client_left().then(Failure::client_left);
+        let failure = left.as_ref().or(self.failure.as_ref());
         let status = self.status();
         let cache = self.cache();
         let word = cache.outcome.word();
-        let error = if self.client_left() {
-            Some("client disconnected")
-        } else {
-            self.broken.as_deref()
-        };
         let Others { upstream, shared } = correlation.others();
         // Microseconds are what is measured; nginx and Envoy tell milliseconds.
         let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        tracing::info!(
-            target: "larder::request",
-            client = client.as_ref().map(tracing::field::display),
-            method = %known(method),
-            path = %LoggedPath(path),
-            status,
-            bytes = self.bytes,
-            duration_ms,
-            cache = word,
-            upstream_status = cache.upstream_status,
-            error,
-            id = %correlation.id(),
-            upstream_id = upstream.as_ref().map(tracing::field::display),
-            shared_id = shared.as_ref().map(tracing::field::display),
-        );
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    client = client.as_ref().map(tracing::field::display),
+                    method = %known(method),
+                    path = %LoggedPath(path),
+                    status,
+                    bytes = self.bytes,
+                    duration_ms,
+                    cache = word,
+                    upstream_status = cache.upstream_status,
+                    cause = failure.map(|failure| failure.cause),
+                    error = failure.map(|failure| failure.said.as_str()),
+                    id = %correlation.id(),
+                    upstream_id = upstream.as_ref().map(tracing::field::display),
+                    shared_id = shared.as_ref().map(tracing::field::display),
+                    user_agent,
+                )
+            };
+        }
+        match self.level() {
+            Level::WARN => line!(Level::WARN),
+            Level::INFO => line!(Level::INFO),
+            _ => line!(Level::DEBUG),
+        }
+    }
+
+    fn level(&self) -> Level {
+        if self.request.is_routine {
+            Level::DEBUG
+        } else if self.broken || self.status() >= 500 {
+            Level::WARN
+        } else {
+            Level::INFO
+        }
     }
 }
 
@@ -185,6 +266,7 @@ impl Drop for AccessLogEntry {
         let now = clock::now();
         let took = now.saturating_duration_since(self.request.since);
         self.count(now, took);
+        self.tell(now);
         self.log(took);
     }
 }

@@ -30,6 +30,7 @@ use crate::index::PageStream;
 use crate::store::{Availability, Cause, ReadSpan};
 use crate::upstream::IdleBody;
 use crate::values::byte_range::Extent;
+use crate::values::correlation;
 use crate::values::error_chain::BoxError;
 
 /// Bytes read from disk at a time, for one answer.
@@ -133,7 +134,10 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let this = &mut *self;
-        let frame = ready!(this.inner.poll_frame(cx));
+        let frame = ready!(match &this.entry {
+            Some(entry) => correlation::within(entry.correlation(), || this.inner.poll_frame(cx)),
+            None => this.inner.poll_frame(cx),
+        });
         if let Some(entry) = &mut this.entry {
             match &frame {
                 Some(Ok(frame)) => entry.sent(frame.data_ref().map_or(0, Buf::remaining) as u64),
@@ -340,7 +344,7 @@ impl FileBody {
     fn read_behind(&self, wanted: usize) -> JoinHandle<io::Result<Bytes>> {
         let file = Arc::clone(&self.file);
         let position = self.position;
-        tokio::task::spawn_blocking(move || read(&file, position, wanted))
+        correlation::spawn_blocking(move || read(&file, position, wanted))
     }
 
     /// How a reader of all that is left goes on where only room was lacking.

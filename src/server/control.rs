@@ -37,6 +37,7 @@ use crate::log::LogLevel;
 use crate::registry::RouteError;
 use crate::store::ReadEnd;
 use crate::values::clock;
+use crate::values::correlation::{self, Correlation};
 use crate::values::digest::Digest;
 use crate::values::request_id::RequestId;
 use crate::values::shutdown::Shutdown;
@@ -65,10 +66,13 @@ pub(super) async fn handle(
         return services.handle(request).await;
     };
     let id = RequestId::random();
-    tracing::info!(order = name, %id, "an order over the control socket");
+    tracing::debug!(order = name, %id, "an order over the control socket");
     let answered = match *request.method() {
         _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::TooManyRequests),
-        Method::POST => handle_command(&services, &name, request, shutdown).await,
+        Method::POST => {
+            let work = handle_command(&services, &name, request, shutdown);
+            correlation::scope(Correlation::new(id.clone()), work).await
+        }
         _ => Err(Refusal::Route(RouteError::Method("POST"))),
     };
     let (mut response, status) = answered.unwrap_or_else(|why| reply::refusal(&why, &id));
@@ -177,7 +181,9 @@ async fn refresh(services: &Services, head: &Parts, call: Call<'_>) -> Result<Re
         clippy::disallowed_methods,
         reason = "ends with the command's answer, or the daemon"
     )]
-    let work = tokio::spawn(async move { end(maintenance.refresh(command, &caller, &out).await) });
+    let work = tokio::spawn(correlation::carried(async move {
+        end(maintenance.refresh(command, &caller, &out).await)
+    }));
     let events = EventBody::new(lines, work, call.shutdown);
     Ok(reply::events(ReplyBody::stream(events)))
 }
@@ -248,11 +254,12 @@ fn streaming<C: Command, W: std::fmt::Display>(
     work: impl FnOnce(C, Feed, &Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
     let (pieces, mut stream) = feed();
+    let passing = pass_on(call.body, pieces, call.shutdown.clone());
     #[expect(
         clippy::disallowed_methods,
         reason = "ends with the body, the command or the daemon"
     )]
-    tokio::spawn(pass_on(call.body, pieces, call.shutdown.clone()));
+    tokio::spawn(correlation::carried(passing));
     blocking::<C, _>(call.shutdown, move |out| {
         let first = stream.line(COMMAND_BYTES_MAX).map_err(Failed::of)?;
         let command = serde_json::from_slice(&first).map_err(Failed::of)?;
@@ -289,7 +296,7 @@ async fn pass_on(mut body: Incoming, pieces: BodySender, shutdown: Shutdown) {
 fn content(exchange: &Arc<BundleService>, digest: Digest) -> Reply {
     let exchange = Arc::clone(exchange);
     let (pieces, out) = mpsc::channel(CONTENT_PIECES_MAX);
-    tokio::task::spawn_blocking(move || {
+    correlation::spawn_blocking(move || {
         let read = exchange.content(digest, |chunk| {
             pieces.blocking_send(Ok(chunk.into())).is_ok()
         });
@@ -333,7 +340,7 @@ fn blocking<C: Command, W: std::fmt::Display>(
     work: impl FnOnce(&Reporter<C::Event>) -> Result<(), W> + Send + 'static,
 ) -> Reply {
     let (out, lines) = reporter();
-    let work = tokio::task::spawn_blocking(move || end(work(&out)));
+    let work = correlation::spawn_blocking(move || end(work(&out)));
     reply::events(ReplyBody::stream(EventBody::new(lines, work, shutdown)))
 }
 

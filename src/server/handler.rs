@@ -17,9 +17,10 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 
-use super::access_log::{AccessLogEntry, LoggedRequest};
+use super::access_log::{self, AccessLogEntry, LoggedRequest};
 use super::body::ReplyBody;
 use super::conditions::{Conditions, metadata_request};
+use super::failure::{Asked, Failure};
 use super::probe::OwnRequest;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
@@ -28,7 +29,9 @@ use super::{file_reply, page_reply, target};
 use crate::access::Caller;
 use crate::file::Files;
 use crate::index::{Located, PageReply, PageRequest};
-use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
+use crate::registry::{
+    AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError, Scope,
+};
 use crate::upstream::UpstreamError;
 use crate::values::clock;
 use crate::values::correlation::{self, Correlation};
@@ -46,6 +49,8 @@ impl Services {
             Correlation::received(request_id(&parts.headers), larders_before(&parts.headers));
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let entry = self.log_entry(&parts, &route, &correlation, now);
+        let scope = route.as_ref().ok().and_then(Route::scope).cloned();
+        let asked = Asked::of(&parts.headers, scope.as_ref(), &parts.method);
         let answered = match route {
             Ok(route) => {
                 correlation::scope(
@@ -56,14 +61,20 @@ impl Services {
             }
             Err(why) => Err(why),
         };
+        let refused = answered.as_ref().err().map(Failure::from);
         let (mut response, status) =
             answered.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
+        let words = response.extensions_mut().remove();
+        let failure = match words {
+            Some(words) => Failure::of_answer(words, response.status(), &asked),
+            None => refused,
+        };
         let head = parts.method == Method::HEAD;
         reply::finish(&mut response, status, head, correlation.id());
         let Some(mut entry) = entry else {
             return response;
         };
-        entry.answered(response.status(), status);
+        entry.answered(response.status(), status, failure);
         response.map(|body| body.logged(entry))
     }
 
@@ -114,6 +125,7 @@ impl Services {
             Some(scope) if self.pages.awaits_parent(scope) => {
                 Err(UpstreamError::ParentUnknown.into())
             }
+            Some(scope) if scope.is_mirror() => Err(RouteError::NoMirror(scope.clone()).into()),
             _ => Err(RouteError::Unknown.into()),
         }
     }
@@ -227,6 +239,11 @@ impl Services {
         if parts.extensions.get::<OwnRequest>().is_some() {
             return None;
         }
+        let is_routine = matches!(route, Ok(Route::Admin(_)));
+        let upstream = match route {
+            Ok(route) => route.scope().map(upstream_name),
+            Err(_) => None,
+        };
         let (route, path) = match route {
             Ok(route) => (route.word(), route.path()),
             Err(_) => ("unknown", parts.uri.path().to_owned()),
@@ -236,6 +253,9 @@ impl Services {
             method: parts.method.clone(),
             route,
             path,
+            upstream,
+            is_routine,
+            user_agent: access_log::user_agent(&parts.headers),
             since,
             correlation: Arc::clone(correlation),
         };
@@ -269,6 +289,15 @@ fn is_larder(hop: &str) -> bool {
         return false;
     };
     name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `gitlab`, or the name of the scope's mirror.
+fn upstream_name(scope: &Scope) -> String {
+    if scope.is_mirror() {
+        scope.to_string()
+    } else {
+        "gitlab".to_owned()
+    }
 }
 
 /// The client's own name for the request, if it is one and well-formed, or else a new one.

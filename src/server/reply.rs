@@ -25,6 +25,7 @@ use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::body::ReplyBody;
+use super::failure::UpstreamWords;
 use super::rewrite_lock::LockRewriteError;
 use super::target::TargetError;
 use crate::access::{CallerError, CredentialError, OfflineAuthError};
@@ -121,7 +122,10 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Route(RouteError::Unknown) | Self::HealthOnly => StatusCode::NOT_FOUND,
+            Self::Route(
+                RouteError::Unknown | RouteError::Elsewhere(_) | RouteError::NoMirror(_),
+            )
+            | Self::HealthOnly => StatusCode::NOT_FOUND,
             Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
             | Self::Target(_)
@@ -282,9 +286,11 @@ fn put_reason(response: &mut Response<ReplyBody>, text: &str) {
 /// GitLab's own words, and nothing that would tell a stranger what is stored here.
 pub(super) fn relayed(relayed: PassThrough) -> Reply {
     let status = CacheStatus::answered(Outcome::Bypass, relayed.status.as_u16());
+    let words = UpstreamWords::read(&relayed.body);
     let mut response = Response::new(ReplyBody::bytes(relayed.body));
     *response.status_mut() = relayed.status;
     *response.headers_mut() = relayed.headers;
+    response.extensions_mut().insert(words);
     if let Some(reason) = relayed.reason {
         put_reason(&mut response, &String::from_utf8_lossy(reason.as_bytes()));
     }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::ServerLimits;
 use crate::airgap::rewrite::{RewrittenUrls, form_of, rewrite};
 use crate::registry::{Base, Swap, Swapped};
+use crate::values::correlation;
 use crate::values::quantity::Size;
 
 /// Lock files in memory at one time.
@@ -114,7 +115,7 @@ impl LockRewriter {
         let text = self.text_of(body).await?;
         let swap = self.swap.clone();
         let most = self.size;
-        let work = tokio::task::spawn_blocking(move || addresses.rewrite(&text, swap, most));
+        let work = correlation::spawn_blocking(move || addresses.rewrite(&text, swap, most));
         let done = work.await.map_err(|_| LockRewriteError::BrokeOff)?;
         Ok(answer(done?))
     }

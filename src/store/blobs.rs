@@ -31,6 +31,7 @@ use super::ledger::{Ledger, Reservation, victims};
 use super::partial_file::{Cause, PartialFile};
 use super::sets::Sets;
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::digest::Digest;
 
 /// Open files remembered.
@@ -115,7 +116,7 @@ impl Blobs {
         drop(checks);
         let this = Arc::clone(self);
         let checked = Arc::clone(&partial);
-        tokio::task::spawn_blocking(move || this.check(digest, &checked));
+        correlation::spawn_blocking(move || this.check(digest, &checked));
         Ok(BlobLookup::Checking(partial))
     }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::set_name::{FILES_MAX, SetName};
 
+use crate::values::correlation;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the cache folder {0} is in use by another larder; stop it, or set another cache_dir")]
@@ -44,7 +46,7 @@ pub enum StoreError {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = correlation::spawn_blocking(work).await;
     done.map_err(|_| StoreError::Interrupted)?
 }
 

@@ -28,6 +28,7 @@ use crate::index::Pages;
 use crate::registry::{Bases, Route, Scope};
 use crate::upstream::{Outgoing, PassThrough, Upstream, UpstreamError, upload_headers};
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::error_chain::BoxError;
 
 /// Pieces of a body between the client and upstream.
@@ -124,7 +125,7 @@ impl Uploads {
             clippy::disallowed_methods,
             reason = "it goes on reading after the answer; bounded by LINGER"
         )]
-        tokio::spawn(feed(body, outlet, self.idle));
+        tokio::spawn(correlation::carried(feed(body, outlet, self.idle)));
         let mut change = ChangeGuard {
             pages: &self.pages,
             changed: true,

@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use super::body::BodyError;
 use super::connect::ConnectError;
+use super::connect::ConnectFault;
 use super::connect::ProxyFault;
 use super::connect::TlsFault;
 use super::counts::PeerFault;
@@ -17,8 +18,8 @@ use crate::values::error_chain;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
-    #[error("{0} cannot be reached")]
-    Unreachable(Peer),
+    #[error("{0} cannot be reached: {why}", why = .1.words())]
+    Unreachable(Peer, ConnectFault),
     #[error("TLS with {0} failed: {why}", why = .1.words(&.0.section()))]
     Tls(Peer, TlsFault),
     #[error("{0} cannot be reached: the proxy on the way {why}", why = .1.words(&.0.section()))]
@@ -70,7 +71,7 @@ impl UpstreamError {
     pub fn is_silence(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable(_)
+            Self::Unreachable(..)
                 | Self::Tls(..)
                 | Self::Proxy(..)
                 | Self::Silent(..)
@@ -98,7 +99,7 @@ impl UpstreamError {
             Some(ConnectError::Proxy { fault, .. }) => Self::Proxy(peer, *fault),
             _ => match TlsFault::within(why) {
                 Some(fault) => Self::Tls(peer, fault),
-                None if is_connect => Self::Unreachable(peer),
+                None if is_connect => Self::Unreachable(peer, ConnectFault::within(why)),
                 None => Self::Broken(peer),
             },
         }
@@ -108,12 +109,34 @@ impl UpstreamError {
     /// used.
     pub(super) fn fault(&self) -> Option<PeerFault> {
         match self {
-            Self::Unreachable(_) => Some(PeerFault::Connect),
+            Self::Unreachable(..) => Some(PeerFault::Connect),
             Self::Tls(..) => Some(PeerFault::Tls),
             Self::Proxy(..) => Some(PeerFault::Proxy),
             Self::Silent(..) => Some(PeerFault::Timeout),
             Self::Broken(_) => Some(PeerFault::Broken),
             _ => None,
+        }
+    }
+
+    /// In one word, for the log and the status page.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_, why) => why.cause(),
+            Self::Tls(..) => "tls",
+            Self::Proxy(..) => "proxy",
+            Self::Silent(..) => "timeout",
+            Self::Broken(_) => "broken",
+            Self::Failed(..) => "upstream_status",
+            Self::BreakerOpen(..) => "circuit_open",
+            Self::Loop => "loop",
+            Self::ServiceToken(_) | Self::MirrorCredential(..) => "larder_credential",
+            Self::Elsewhere => "gitlab_url",
+            Self::StoreRefused(_) => "refused",
+            Self::StoreForbidden | Self::RedirectForbidden(_) | Self::Redirects(_) => "redirect",
+            Self::WrongPart(_) | Self::Unusable(_) => "bad_answer",
+            Self::TooLarge(_) => "too_large",
+            Self::ParentUnknown => "parent_unknown",
+            Self::Offline => "offline",
         }
     }
 

@@ -2,13 +2,15 @@
 //! the request whose download or page load it shares.
 //!
 //! It goes along with the work, not through every signature: a task-local that the server sets,
-//! that the starter of a task hands on with [`carried`], and that `upstream` reads when it sends.
-//! Nothing depends on it but logs and the headers `X-Request-Id` and `Via`. Must not know who asks whom.
+//! that the starter of a task hands on with [`carried`] or [`spawn_blocking`], that `log` puts on
+//! every line and `upstream` reads when it sends. Nothing depends on it but logs and the headers
+//! `X-Request-Id` and `Via`. Must not know who asks whom.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::values::request_id::RequestId;
 
@@ -94,6 +96,23 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     }
 }
 
+/// Work on a blocking thread, for the request that it is started in.
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let current = current();
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    tokio::task::spawn_blocking(move || match current {
+        Some(current) => CURRENT.sync_scope(current, work),
+        None => work(),
+    })
+}
+
+/// Does something for a request, at once.
+pub fn within<T>(correlation: &Arc<Correlation>, work: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(Arc::clone(correlation), work)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +130,17 @@ mod tests {
             (bare, carried)
         });
         assert_eq!(seen.await, (vec![None], vec![Some(request.id().clone())]));
+    }
+
+    #[tokio::test]
+    async fn work_on_a_blocking_thread_is_for_the_request_too() {
+        let request = Correlation::new(RequestId::random());
+        let id = || current().map(|current| current.id().clone());
+        let work = async { spawn_blocking(id).await };
+        let found = scope(Arc::clone(&request), work).await;
+        assert_eq!(found.ok().flatten().as_ref(), Some(request.id()));
+        assert_eq!(within(&request, id).as_ref(), Some(request.id()));
+        assert_eq!(spawn_blocking(id).await.ok().flatten(), None);
     }
 
     #[test]

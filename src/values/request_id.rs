@@ -36,6 +36,11 @@ impl RequestId {
         Some(Self(Spelling::Given(text.into())))
     }
 
+    /// Whether larder gave it, and no client or upstream.
+    pub fn is_own(&self) -> bool {
+        matches!(self.0, Spelling::Own(_))
+    }
+
     /// Hands out the spelling without keeping a copy of it.
     pub fn with_bytes<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
         match &self.0 {

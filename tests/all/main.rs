@@ -28,6 +28,7 @@ mod admin {
     mod health;
     mod log_format;
     mod metrics;
+    mod request_log;
     mod status;
 }
 
@@ -49,6 +50,7 @@ mod cli {
     mod doctor;
     mod environment;
     mod explain;
+    mod mistaken_configurations;
     mod operator_commands;
     mod output;
     mod socket_units;
@@ -57,6 +59,7 @@ mod cli {
 /// The real clients and index servers.
 mod clients {
     mod cold_install;
+    mod failed_installs;
     mod gitlab_ci;
     mod index_servers;
     mod installers;
@@ -140,6 +143,7 @@ mod server {
     mod connection_slots;
     mod cross_site_requests;
     mod daemon;
+    mod doors;
     mod file_pieces;
     mod health_listener;
     mod http2;

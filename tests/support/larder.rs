@@ -117,6 +117,11 @@ impl Builder {
         self
     }
 
+    /// Lines of requests for health, metrics and the status page are in its log too.
+    pub fn every_request_logged(self) -> Self {
+        self.sections("[log]\nlevel = \"info,larder::request=debug\"")
+    }
+
     /// Starts it and waits until it listens; panics with its output if it does not.
     pub fn start(self) -> Larder {
         let home = self.home.clone().unwrap_or_else(|| {
@@ -265,6 +270,22 @@ impl Larder {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// All addresses that it says it listens on, as URLs, or `unix:` and a path.
+    pub fn listens_on(&self) -> Vec<String> {
+        let log = self.log();
+        let start = log.lines().find(|line| line.contains("larder::start"));
+        let fields = start
+            .and_then(|line| line.split_once(" listen="))
+            .expect("its first line")
+            .1;
+        let listed = match fields.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next(),
+            None => fields.split(' ').next(),
+        };
+        let listed = listed.unwrap_or_default().split(' ');
+        listed.map(str::to_owned).collect()
     }
 
     /// `http://127.0.0.1:PORT`

@@ -26,6 +26,7 @@ use crate::control::{
 };
 use crate::index::Pages;
 use crate::store::{Store, StoreError};
+use crate::values::correlation;
 pub use error::MaintenanceError;
 
 /// Carries out the commands about the store. All methods that are not `async` block: run them on a
@@ -121,7 +122,7 @@ impl Maintenance {
     ) -> Result<(), MaintenanceError> {
         let store = Arc::clone(&self.store);
         let pages = Arc::clone(&self.pages);
-        let look = tokio::task::spawn_blocking(move || refresh::pages(&store, &pages, &command));
+        let look = correlation::spawn_blocking(move || refresh::pages(&store, &pages, &command));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
         refresh::run(&self.pages, wanted, caller, out).await
     }

@@ -5,10 +5,12 @@
 
 mod connections;
 mod exposition;
+mod failures;
 mod history;
 mod plain_text;
 mod process;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,10 +27,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::readings::Readings;
+use super::readings::{Readings, STALE_ANSWERS_KEPT};
 use crate::log::dropped_lines;
 pub use connections::{ConnectionCounts, ConnectionReading, OpenConnection, TurnedAway};
 use exposition::{Looked, Process, histogram};
+pub use failures::{FailedRequest, Failures, RecentFailures};
 pub use history::{History, Recent, Served, Window};
 use plain_text::{plain_text, wants_openmetrics};
 use process::ProcessReading;
@@ -79,6 +82,7 @@ impl EncodeMetric for Durations {
 pub struct Metrics {
     /// What the status page draws.
     pub history: History,
+    pub failures: RecentFailures,
     pub connections: Arc<ConnectionCounts>,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -90,7 +94,8 @@ pub struct Metrics {
     reloaded_at: Gauge<f64, AtomicU64>,
     /// When a configuration was refused, unless a later one was taken.
     refused_at: Mutex<Option<Instant>>,
-    stale_at: Mutex<Option<Instant>>,
+    /// When pages were last served stale, the oldest first.
+    stale_at: Mutex<VecDeque<Instant>>,
     started: SystemTime,
 }
 
@@ -133,6 +138,7 @@ impl Default for Metrics {
                 Some(Unit::Seconds),
             ),
             history: History::default(),
+            failures: RecentFailures::default(),
             connections: Arc::default(),
             refused_at: Mutex::default(),
             stale_at: Mutex::default(),
@@ -188,7 +194,11 @@ impl Metrics {
     }
 
     pub fn served_stale(&self, now: Instant) {
-        *self.stale_at.lock() = Some(now);
+        let mut stale_at = self.stale_at.lock();
+        if stale_at.len() == STALE_ANSWERS_KEPT {
+            stale_at.pop_front();
+        }
+        stale_at.push_back(now);
     }
 
     /// A configuration is in force from now on.
@@ -209,9 +219,11 @@ impl Metrics {
         since(&self.refused_at, now)
     }
 
-    /// For how long no page has been served stale, if one ever was.
-    pub fn last_stale(&self, now: Instant) -> Option<Duration> {
-        since(&self.stale_at, now)
+    /// How long ago pages were last served stale, at most [`STALE_ANSWERS_KEPT`] of them, the newest last.
+    pub fn stale_answers(&self, now: Instant) -> Vec<Duration> {
+        let stale_at = self.stale_at.lock();
+        let since = |at: &Instant| now.saturating_duration_since(*at);
+        stale_at.iter().map(since).collect()
     }
 
     /// The text that a scraper reads and its media type: OpenMetrics for a client that accepts it,

@@ -29,6 +29,7 @@ pub(super) fn home(report: &Report, choice: &Choice, tools: &[Tool], mirrors: &[
                 (live::stale(report))
             }
         }
+        (live::failures(report))
         (live::downloads(report))
         (finder(mirrors))
         (live::about(report))

@@ -9,7 +9,8 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::chart::{self, bars};
-use super::report::{DownloadReport, Period, Report, StaleReport, UpstreamReport};
+use super::report::{DownloadReport, FailureReport, Period, Report, StaleReport};
+use super::upstream_report::UpstreamReport;
 use super::words::{counted, grouped, share, time};
 use crate::admin::metrics::Served;
 use crate::values::byte_size::in_units;
@@ -23,6 +24,7 @@ pub(super) fn all(report: &Report) -> String {
         (disk(report))
         (downloads(report))
         (stale(report))
+        (failures(report))
         (about(report))
     };
     parts.into_string()
@@ -219,6 +221,64 @@ pub(super) fn stale(report: &Report) -> Markup {
 
 fn one_stale(stale: &StaleReport) -> Markup {
     html! { li { (stale.sentence) "." } }
+}
+
+pub(super) fn failures(report: &Report) -> Markup {
+    html! {
+        section #failures data-live aria-labelledby="failures-title" {
+            h2 #failures-title { "Requests that failed last" }
+            @if report.failures.is_empty() {
+                p.told { "None since larder started." }
+            } @else {
+                div.scroll role="region" aria-label="Requests that failed last" tabindex="0" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Why" }
+                                th scope="col" { "What" }
+                                th.number scope="col" { "Status" }
+                                th.number scope="col" { "Times" }
+                                th.number scope="col" { "The last" }
+                            }
+                        }
+                        tbody { @for failure in &report.failures { (one_failure(failure)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one_failure(failure: &FailureReport) -> Markup {
+    let ago = time(Duration::from_secs(failure.last_seconds_ago));
+    html! {
+        tr {
+            th scope="row" {
+                (failure.reason)
+                @if let Some(id) = &failure.request_id { p.told.mono { "id=" (id) } }
+            }
+            td {
+                (kind(failure.route))
+                @if let Some(upstream) = &failure.upstream { " of " (upstream) }
+            }
+            td.number { (failure.status) }
+            td.number { (grouped(failure.count)) }
+            td.number { (ago) " ago" }
+        }
+    }
+}
+
+/// What was asked for.
+fn kind(route: &str) -> &str {
+    match route {
+        "index" => "the list of packages",
+        "page" => "a package’s page",
+        "file" => "a file",
+        "metadata" => "a wheel’s metadata",
+        "upload" => "an upload",
+        "internal" => "a page of larder’s",
+        _ => "an address that is none",
+    }
 }
 
 pub(super) fn about(report: &Report) -> Markup {

@@ -21,6 +21,7 @@ mod project;
 mod project_page;
 mod report;
 mod setup;
+mod upstream_report;
 mod words;
 
 use address::Origin;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::admin::metrics::Recent;
+use crate::admin::metrics::{Failures, Recent};
 use crate::admin::{Observed, Readings};
 use crate::file::DownloadProgress;
 use crate::index::GivenPages;
@@ -24,6 +24,7 @@ pub struct Overview {
     pub quarantined: Option<u64>,
     pub downloads: Vec<DownloadProgress>,
     pub stale: Vec<GivenPages>,
+    pub failures: Vec<Failures>,
 }
 
 /// What the status page shows of the configuration and of the daemon's start.
@@ -65,6 +66,7 @@ impl Overview {
             quarantined: quarantined.ok().map(|beside| beside.count),
             downloads: observed.files.downloads(now),
             stale: observed.pages.stale(now),
+            failures: observed.metrics.failures.read(now),
         }
     }
 }

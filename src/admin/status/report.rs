@@ -5,18 +5,18 @@
 //! when something is added. Must not know HTTP or HTML.
 
 use std::cmp::Reverse;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::overview::{Lifetimes, Overview, StatusSettings};
+use super::upstream_report::UpstreamReport;
 use super::words::{counted, share, time};
-use crate::admin::metrics::{Served, Window};
+use crate::admin::metrics::{Failures, Served, Window};
 use crate::admin::{CertificateReading, Health};
 use crate::file::DownloadProgress;
 use crate::index::{GivenPages, PublicIndex};
 use crate::registry::Scope;
-use crate::upstream::{BreakerState, ParentReading, PeerReading};
+use crate::upstream::ParentReading;
 use crate::values::byte_size::in_units;
 
 pub(super) const SCHEMA: u32 = 1;
@@ -48,6 +48,8 @@ pub(super) struct Report {
     pub past: Vec<PastReport>,
     /// Null unless GitLab's redirects to a public index are followed.
     pub public_index: Option<PublicIndexReport>,
+    /// The newest first; at most 20.
+    pub failures: Vec<FailureReport>,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
@@ -76,18 +78,6 @@ pub(super) struct Period {
     pub hit_ratio: Option<f64>,
     /// The oldest first.
     pub pieces: Vec<Served>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct UpstreamReport {
-    pub name: String,
-    /// `reachable`, `half_open`, `circuit_open`, or `not_asked` offline.
-    pub state: &'static str,
-    pub sentence: String,
-    pub since_seconds: Option<u64>,
-    pub next_try_seconds: Option<u64>,
-    pub last_error: Option<&'static str>,
-    pub last_error_age_seconds: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,6 +163,24 @@ pub(super) struct PublicIndexReport {
     pub sentence: String,
 }
 
+/// Requests that failed alike.
+#[derive(Debug, Serialize)]
+pub(super) struct FailureReport {
+    /// `gitlab`, or a mirror's name; null where no packages were asked for.
+    pub upstream: Option<String>,
+    /// As in the metrics: `page`, `file`, …
+    pub route: &'static str,
+    pub status: u16,
+    /// One word of a closed set, as in the log.
+    pub cause: &'static str,
+    /// Without a name of GitLab's.
+    pub reason: String,
+    pub count: u64,
+    pub last_seconds_ago: u64,
+    /// Of the last of them; null if the client gave it.
+    pub request_id: Option<String>,
+}
+
 impl Report {
     pub(super) fn of(overview: &Overview, settings: &StatusSettings) -> Self {
         let readings = &overview.readings;
@@ -206,6 +214,7 @@ impl Report {
             stale: overview.stale.iter().map(StaleReport::of).collect(),
             past: readings.past.iter().map(PastReport::of).collect(),
             public_index: readings.public_index.as_ref().map(PublicIndexReport::of),
+            failures: overview.failures.iter().map(FailureReport::of).collect(),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }
@@ -251,43 +260,6 @@ impl Period {
     }
 }
 
-impl UpstreamReport {
-    fn of(peer: &PeerReading, offline: bool) -> Self {
-        let condition = &peer.condition;
-        let since = match condition.since {
-            Some(since) => format!(" for {}", time(since)),
-            None => String::new(),
-        };
-        let (state, sentence) = match condition.state {
-            _ if offline => ("not_asked", "Not asked: larder is offline".to_owned()),
-            BreakerState::Closed => ("reachable", "Reachable, as far as is known".to_owned()),
-            BreakerState::HalfOpen => (
-                "half_open",
-                format!("Unreachable{since}; it is being tried again"),
-            ),
-            BreakerState::Open => {
-                let next = match condition.next_try {
-                    Some(Duration::ZERO) | None => "; the next request tries it".to_owned(),
-                    Some(wait) => format!("; next try in {}", time(wait)),
-                };
-                (
-                    "circuit_open",
-                    format!("Unreachable{since}: the circuit breaker is open{next}"),
-                )
-            }
-        };
-        Self {
-            name: peer.name.clone(),
-            state,
-            sentence,
-            since_seconds: condition.since.map(|since| since.as_secs()),
-            next_try_seconds: condition.next_try.map(|wait| wait.as_secs()),
-            last_error: peer.last_fault.map(|(cause, _)| in_words(cause)),
-            last_error_age_seconds: peer.last_fault.map(|(_, ago)| ago.as_secs()),
-        }
-    }
-}
-
 impl ParentReport {
     fn of(parent: &ParentReading) -> Self {
         let (state, mut sentence) = match &parent.fault {
@@ -303,20 +275,6 @@ impl ParentReport {
             version: parent.version.clone(),
             sentence,
         }
-    }
-}
-
-/// What the cause of a fault means to a person, without addresses.
-fn in_words(cause: &'static str) -> &'static str {
-    match cause {
-        "connect" => "the connection failed",
-        "tls" => "TLS failed; see the log",
-        "proxy" => "the proxy failed",
-        "timeout" => "no answer in time",
-        "broken" => "the connection closed before the end of the answer",
-        "stalled" => "the answer stalled",
-        "status" => "it answered with an error of its own (5xx)",
-        other => other,
     }
 }
 
@@ -442,6 +400,22 @@ impl PublicIndexReport {
     }
 }
 
+impl FailureReport {
+    fn of(failures: &Failures) -> Self {
+        let request = &failures.request;
+        Self {
+            upstream: request.upstream.clone(),
+            route: request.route,
+            status: request.status,
+            cause: request.cause,
+            reason: request.reason.clone(),
+            count: failures.count,
+            last_seconds_ago: failures.ago.as_secs(),
+            request_id: request.id.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
 /// `gitlab`, or the name of the scope's mirror.
 fn upstream_name(scope: Option<&Scope>) -> String {
     match scope {
@@ -452,13 +426,14 @@ fn upstream_name(scope: Option<&Scope>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::admin::metrics::Recent;
     use crate::admin::{Readings, Reason};
     use crate::registry::{FileRef, Route};
-    use crate::upstream::BreakerCondition;
     use crate::values::clock;
     use crate::values::digest::Digest;
 
@@ -480,6 +455,7 @@ mod tests {
             quarantined: None,
             downloads,
             stale: Vec::new(),
+            failures: Vec::new(),
         };
         let settings = StatusSettings {
             begun: clock::now(),
@@ -549,27 +525,6 @@ mod tests {
             ..degraded(&["one"])
         };
         assert_eq!(StateReport::of(&stopping).word, "stopping");
-    }
-
-    #[test]
-    fn a_resting_upstream_is_told_with_its_last_error_and_next_try() {
-        let peer = PeerReading {
-            name: "gitlab".to_owned(),
-            condition: BreakerCondition {
-                state: BreakerState::Open,
-                since: Some(Duration::from_secs(130)),
-                next_try: Some(Duration::from_secs(8)),
-            },
-            last_fault: Some(("timeout", Duration::from_secs(3))),
-            ..PeerReading::default()
-        };
-        let report = UpstreamReport::of(&peer, false);
-        assert_eq!(
-            report.sentence,
-            "Unreachable for 2 min 10 s: the circuit breaker is open; next try in 8 s"
-        );
-        assert_eq!(report.last_error, Some("no answer in time"));
-        assert_eq!(UpstreamReport::of(&peer, true).state, "not_asked");
     }
 
     proptest! {

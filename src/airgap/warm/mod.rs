@@ -30,6 +30,7 @@ use tokio::time::sleep;
 use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::simple::ProjectName;
 use crate::store::Peek;
+use crate::values::correlation;
 use crate::values::digest::Digest;
 use fetcher::{DaemonFetcher, FetchError, FetchedBody, FetchedFrom};
 use page::{MetadataOffer, ServedPage};
@@ -249,7 +250,7 @@ impl Warm {
     ) -> Option<T> {
         let dir = self.cache_dir.clone();
         let route = route.clone();
-        let looking = tokio::task::spawn_blocking(move || look(&Peek::at(&dir)?, &route));
+        let looking = correlation::spawn_blocking(move || look(&Peek::at(&dir)?, &route));
         looking.await.ok()?
     }
 
@@ -287,7 +288,7 @@ impl Warm {
             pieces,
             rest: Bytes::new(),
         };
-        let reading = tokio::task::spawn_blocking(move || sdist::requires(reader));
+        let reading = correlation::spawn_blocking(move || sdist::requires(reader));
         // The reader goes when it has seen enough; what comes then is dropped. It only computes, so
         // waiting for room is short.
         let piece =

@@ -75,6 +75,9 @@ mod tests {
     /// A file in which the key, or the section, stands.
     fn file_with(key: &str) -> String {
         match key.rsplit_once('.') {
+            Some((section, last)) if section.starts_with("mirrors.") => {
+                format!("[{section}]\nurl = 'https://index.example/'\n{last} = 1\n")
+            }
             Some((section, last)) => format!("[{section}]\n{last} = 1\n"),
             None => format!("[{key}]\n"),
         }

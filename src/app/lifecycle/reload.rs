@@ -13,8 +13,9 @@ use crate::app::config::Config;
 use crate::app::error::StartError;
 use crate::app::file_check::check_files;
 use crate::app::settings::asked_gitlab;
-use crate::log::LogLevel;
+use crate::log::{LogLevel, show_client_addresses};
 use crate::server::Services;
+use crate::values::correlation;
 
 impl App {
     /// Brings a configuration that was loaded into force, but for keys that need a restart: these
@@ -41,7 +42,7 @@ impl App {
     async fn make(&self, config: Config) -> Result<Made, StartError> {
         let running = self.making.config.clone();
         let making = self.making.clone();
-        let checking = tokio::task::spawn_blocking(move || {
+        let checking = correlation::spawn_blocking(move || {
             check_files(&config)?;
             let (config, waiting) = config.continuing(&running);
             config.check_opened(making.opened.iter())?;
@@ -50,7 +51,7 @@ impl App {
         let (making, waiting) = checking.await.map_err(failed)??;
         making.meet_parent().await?;
         let before = self.daemon.active.services();
-        let building = tokio::task::spawn_blocking(move || {
+        let building = correlation::spawn_blocking(move || {
             let gitlab = asked_gitlab(&making.config)?;
             let services = making.services(Some(&before))?;
             if let Some(certificates) = &making.certificates {
@@ -76,6 +77,7 @@ impl App {
             log.set(&config.log.level)
                 .map_err(|why| StartError::Setting(format!("log.level: {why}")))?;
         }
+        show_client_addresses(config.log.client_address);
         self.daemon.active.replace(made.services);
         self.making.shared.resize(config.cache_size.0);
         self.gitlab = made.gitlab;

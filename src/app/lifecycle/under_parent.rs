@@ -12,6 +12,7 @@ use crate::app::parent::Parent;
 use crate::app::shared::Shared;
 use crate::app::wiring::{Entrances, services};
 use crate::server::{ActiveServices, Certificates, ListenAddress, Services};
+use crate::values::correlation;
 
 /// What the services of a configuration are made of.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ async fn follow(parent: Parent, making: Making, active: Arc<ActiveServices>) {
         parent.wait_for_news().await;
         let making = making.clone();
         let before = active.services();
-        let made = tokio::task::spawn_blocking(move || making.services(Some(&before))).await;
+        let made = correlation::spawn_blocking(move || making.services(Some(&before))).await;
         match made {
             Ok(Ok(services)) => active.replace(services),
             Ok(Err(error)) => {

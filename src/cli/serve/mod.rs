@@ -8,6 +8,7 @@ mod reload;
 mod status;
 mod watchdog;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use tokio::time::{MissedTickBehavior, interval_at};
 
 use crate::app::App;
 use crate::app::config::Config;
-use crate::cli::banner::banner;
+use crate::cli::banner::Beginning;
 use crate::cli::daemon::{CtrlC, Interruption, raise_open_files, runtime};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::invocation::Invocation;
 use crate::cli::output::print;
+use crate::log::LogFormat;
 use crate::server::PassedSockets;
 use crate::values::clock;
 use manager::Manager;
@@ -51,9 +53,35 @@ pub fn run(invocation: &Invocation) -> CommandResult {
     raise_open_files();
     warn_of_few_files(config.limits.connections);
     let runtime = runtime()?;
+    let format = config.log.format;
     let served = runtime.block_on(serve(config, passed, invocation));
     runtime.shutdown_timeout(LAST_WRITES);
-    served
+    match served {
+        // A reader of JSON is to find nothing else.
+        Err(why) if format == LogFormat::Json => {
+            tracing::error!(error = %why, "larder ends");
+            Ok(why.exit_code())
+        }
+        served => served,
+    }
+}
+
+/// One line in the log, and on a terminal lines to paste.
+fn say_it_began(app: &App, configuration: &str) {
+    let beginning = Beginning {
+        urls: app.urls(),
+        public_url: app.public_url(),
+        gitlab: app.gitlab(),
+        cache: app.cache_dir(),
+        configuration,
+    };
+    beginning.record();
+    if std::io::stdout().is_terminal()
+        && let Err(why) = print(&beginning.banner())
+    {
+        // What reads it may have gone already; clients have not.
+        tracing::warn!(error = %why, "the banner cannot be written");
+    }
 }
 
 async fn serve(config: Config, passed: PassedSockets, invocation: &Invocation) -> CommandResult {
@@ -62,12 +90,7 @@ async fn serve(config: Config, passed: PassedSockets, invocation: &Invocation) -
         Interruption::listen(CtrlC::EndsCommand).map_err(CommandError::refused)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(CommandError::refused)?;
     let mut app = App::start(config, passed).await?;
-    let cache_dir = app.cache_dir().display();
-    let banner = banner(app.urls(), app.gitlab(), &cache_dir, &invocation.source());
-    if let Err(why) = print(&banner) {
-        // What reads it may have gone already; clients have not.
-        tracing::warn!(error = %why, "the banner cannot be written");
-    }
+    say_it_began(&app, &invocation.source());
     let mut manager = Manager::of_process();
     // Ends with this function, and so behind the drain.
     let mut beside = JoinSet::new();

@@ -7,11 +7,12 @@ use crate::app::App;
 use crate::cli::error::CommandError;
 use crate::cli::invocation::Invocation;
 use crate::values::clock;
+use crate::values::correlation;
 
 /// Brings the configuration as it is now into force, or leaves everything as it is.
 pub async fn reload(app: &mut App, invocation: &Invocation) {
     let invocation = invocation.looked_for_again();
-    let loaded = tokio::task::spawn_blocking(move || invocation.config()).await;
+    let loaded = correlation::spawn_blocking(move || invocation.config()).await;
     let done = match loaded {
         Ok(Ok(config)) => app.reload(config).await.map_err(|why| why.to_string()),
         Ok(Err(CommandError::Config(faults))) => Err(faults),

@@ -17,6 +17,7 @@ use crate::registry::{FileRef, Route};
 use crate::store::{Cause, PartialFile};
 use crate::upstream::{FileAnswer, Upstream, UpstreamRequest, Validators, WantedRange};
 use crate::values::byte_range::ByteRange;
+use crate::values::correlation;
 
 pub struct Continuation {
     pub upstream: Arc<Upstream>,
@@ -84,7 +85,7 @@ async fn kept(partial: &Arc<PartialFile>, position: u64, written: u64) -> Result
     let bytes = written.checked_sub(position).ok_or(Cause::Full)?;
     let bytes = usize::try_from(bytes).map_err(|_| Cause::Full)?;
     let file = Arc::clone(partial.file());
-    let read = tokio::task::spawn_blocking(move || {
+    let read = correlation::spawn_blocking(move || {
         let mut piece = vec![0; bytes];
         file.read_exact_at(&mut piece, position)?;
         Ok::<_, std::io::Error>(piece)

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
 use crate::upstream::{BodyError, UpstreamResponse};
 use crate::values::clock;
+use crate::values::correlation;
 
 /// Pieces on their way from the network to the disk; each is at most what one socket read gave.
 const PIECES_IN_HAND: usize = 8;
@@ -33,7 +34,7 @@ pub async fn make_room(
         let reservation = store.reserve(size, clock::now())?;
         Ok((store.spool(clock::now())?, reservation))
     };
-    tokio::task::spawn_blocking(make)
+    correlation::spawn_blocking(make)
         .await
         .map_err(|_| StoreError::Interrupted)?
 }
@@ -51,7 +52,7 @@ pub async fn pump(
     let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
     let store = Arc::clone(store);
     let writer =
-        tokio::task::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
+        correlation::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
     let end = loop {
         match answer.body.piece().await {
             Ok(Some(piece)) => {

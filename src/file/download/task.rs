@@ -202,7 +202,7 @@ impl DownloadTask {
 
     async fn check(&self, spool: Spool) -> Option<Checked> {
         let digest = self.file.digest;
-        tokio::task::spawn_blocking(move || spool.check(digest))
+        correlation::spawn_blocking(move || spool.check(digest))
             .await
             .ok()
     }
@@ -300,7 +300,7 @@ impl DownloadTask {
             }
             Ok(())
         };
-        let sealed: Result<Result<(), StoreError>, _> = tokio::task::spawn_blocking(seal).await;
+        let sealed: Result<Result<(), StoreError>, _> = correlation::spawn_blocking(seal).await;
         let end = match &sealed {
             Ok(Ok(())) => DownloadEnd::Completed,
             Ok(Err(_)) | Err(_) => DownloadEnd::Unstorable,

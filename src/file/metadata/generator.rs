@@ -32,6 +32,7 @@ use crate::store::{MetadataOrigin, Store, StoreError, WheelMark};
 use crate::upstream::{PassThrough, Upstream};
 use crate::values::byte_range::Extent;
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::digest::Digest;
 use crate::wheel::{self, UnreadableWheel};
 
@@ -97,7 +98,7 @@ impl MetadataGenerator {
     pub async fn known(&self, file: &FileRef) -> Option<Digest> {
         let store = Arc::clone(&self.store);
         let mark = WheelMark::of(file);
-        let found = tokio::task::spawn_blocking(move || store.metadata_index.find(mark)).await;
+        let found = correlation::spawn_blocking(move || store.metadata_index.find(mark)).await;
         found.ok().flatten()
     }
 
@@ -138,7 +139,7 @@ impl MetadataGenerator {
         let this = Arc::clone(self);
         let owned = file.clone();
         let generate = move || this.generate(&owned, &wheel);
-        match tokio::task::spawn_blocking(generate).await.ok()? {
+        match correlation::spawn_blocking(generate).await.ok()? {
             Ok(digest) => Some(digest),
             Err(why) => {
                 log_failure(file, &why);
@@ -180,7 +181,7 @@ impl MetadataGenerator {
         let metadata = Bytes::from(metadata);
         let kept = metadata.clone();
         let keep = move || store.keep_metadata(mark, &kept, MetadataOrigin::Read, clock::now());
-        let kept = tokio::task::spawn_blocking(keep)
+        let kept = correlation::spawn_blocking(keep)
             .await
             .unwrap_or(Err(StoreError::Interrupted));
         kept.map_err(|why| {

@@ -22,6 +22,7 @@ use crate::registry::{FileRef, MirrorPath, Scope};
 use crate::simple::{Format, annotate};
 use crate::store::{MetadataIndex, WheelMark};
 use crate::upstream::Validators;
+use crate::values::correlation;
 
 /// Scopes that one page's links may name; GitLab's pages name one.
 const SCOPES_MAX: usize = 8;
@@ -142,7 +143,7 @@ impl Page {
         }
         let this = Arc::clone(self);
         let metadata_index = Arc::clone(metadata_index);
-        let look = tokio::task::spawn_blocking(move || {
+        let look = correlation::spawn_blocking(move || {
             let generation = metadata_index.generation();
             let body = annotated(this.format, &this.body, &this.marks, &metadata_index);
             let known = this.forms();

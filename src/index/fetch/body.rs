@@ -20,6 +20,7 @@ use crate::index::rewrite::mirror_files::MirrorFiles;
 use crate::index::rewrite::{RewriteJob, Rewriting};
 use crate::simple::Format;
 use crate::upstream::{IdleBody, UpstreamResponse, Validators};
+use crate::values::correlation;
 
 /// Compressed bytes inflated between two looks at how large they became.
 const GZIP_STEP_BYTES: usize = 4096;
@@ -77,7 +78,7 @@ pub async fn read(
         rewriting.write(&rest)?;
         rewriting.finish(&job, &body, &validators)
     };
-    let rewritten = tokio::task::spawn_blocking(finish).await;
+    let rewritten = correlation::spawn_blocking(finish).await;
     let rewritten = Box::new(rewritten.map_err(|_| PageError::Internal)??);
     Ok(PageBody::Whole(rewritten, upstream_body))
 }

@@ -14,6 +14,7 @@ use crate::index::cache::page::RewrittenPage;
 use crate::index::error::PageError;
 use crate::index::rewrite::{RewriteJob, Rewriting};
 use crate::registry::Scope;
+use crate::values::correlation;
 
 impl Fetcher {
     /// The page as it was rewritten, or once more if its file hosts are known only now.
@@ -29,7 +30,7 @@ impl Fetcher {
         }
         let validators = rewritten.validators;
         let again = move || Rewriting::whole(&job, &body, &validators);
-        let again = tokio::task::spawn_blocking(again).await;
+        let again = correlation::spawn_blocking(again).await;
         again.map_err(|_| PageError::Internal)?
     }
 
@@ -80,7 +81,7 @@ impl Fetcher {
     async fn note_hosts(&self, index: String, taken: Vec<String>) {
         let learned = Arc::clone(&self.dependencies.learned);
         let note = move || learned.note_hosts(&index, taken);
-        if let Ok(Err(why)) = tokio::task::spawn_blocking(note).await {
+        if let Ok(Err(why)) = correlation::spawn_blocking(note).await {
             tracing::warn!(error = %why, "the file hosts of an index cannot be noted: they are learned again");
         }
     }

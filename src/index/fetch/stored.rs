@@ -19,6 +19,7 @@ use crate::simple::Format;
 use crate::store::PageMeta;
 use crate::upstream::Validators;
 use crate::values::clock;
+use crate::values::correlation;
 
 /// How often a flush looks whether all pages are written.
 const FLUSH_LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -90,7 +91,7 @@ impl Fetcher {
         let again = job.clone();
         let whole = body.clone();
         let rewrite = move || Rewriting::whole(&job, &body, &validators);
-        let rewritten = tokio::task::spawn_blocking(rewrite).await;
+        let rewritten = correlation::spawn_blocking(rewrite).await;
         let rewritten = rewritten.map_err(|_| PageError::Internal)??;
         let rewritten = self.with_file_hosts(rewritten, again, whole);
         self.prepare(rewritten.await?).await
@@ -106,7 +107,7 @@ impl Fetcher {
         let metadata_index = Arc::clone(&self.dependencies.metadata_index);
         let prefetch = self.dependencies.prefetch;
         let prepare = move || Page::prepare(rewritten, &metadata_index, prefetch, clock::now());
-        let page = tokio::task::spawn_blocking(prepare).await;
+        let page = correlation::spawn_blocking(prepare).await;
         Ok(Arc::new(page.map_err(|_| PageError::Internal)??))
     }
 
@@ -174,10 +175,10 @@ impl Fetcher {
             clippy::disallowed_methods,
             reason = "a page that is not stored is asked for again, no more"
         )]
-        tokio::spawn(async move {
+        tokio::spawn(correlation::carried(async move {
             work.await;
             drop(writing);
-        });
+        }));
     }
 
     /// Returns when every page that was answered with is on the disk.

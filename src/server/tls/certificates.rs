@@ -21,6 +21,7 @@ use super::config::TlsConfig;
 use super::pair::{Pair, PairError};
 use super::watch::{PairWatch, WatchStep};
 use crate::values::clock;
+use crate::values::correlation;
 use crate::values::digest::Digest;
 use crate::values::secret_file::SecretFile;
 use crate::values::shutdown::Shutdown;
@@ -156,7 +157,7 @@ impl Certificates {
             }
             let certificates = Arc::clone(&self);
             // A panic of a look was logged where it happened.
-            let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
+            let _ = correlation::spawn_blocking(move || certificates.look()).await;
             if warned + WARN_EVERY <= clock::now() {
                 warned = clock::now();
                 match self

@@ -3,6 +3,7 @@
 //!
 //! Must not know what is asked of the upstream.
 
+mod connect_fault;
 mod connector;
 pub(super) mod dial;
 mod no_proxy;
@@ -15,6 +16,7 @@ mod transport;
 mod transport_config;
 mod tunnel;
 
+pub use connect_fault::ConnectFault;
 pub(super) use connector::{ConnectError, ConnectTarget, PeerConnector, http_client};
 pub(super) use proxy::is_public_name;
 pub use proxy::{Proxy, ProxyEnvironment, proxy_towards};

@@ -310,8 +310,20 @@ fn r35_stale_pages_and_wrong_bodies_are_said() {
     });
     assert!(larder.metric("larder_blocked_addresses") == Some(1.0));
     gitlab.stop();
+    for _ in 0..9 {
+        client.get(&path::project_page(42, "file")).expect(200);
+    }
+    eventually("nine are counted", || {
+        let stale = "larder_requests_total{route=\"page\",cache=\"stale\",status=\"200\"}";
+        larder.metric(stale) == Some(9.0)
+    });
+    assert_eq!(
+        words(&larder),
+        ["checksum_mismatches"],
+        "a few are no state"
+    );
     client.get(&path::project_page(42, "file")).expect(200);
-    eventually("a stale page is said", || {
+    eventually("stale pages are said", || {
         words(&larder) == ["stale_pages", "checksum_mismatches"]
     });
     assert_eq!(degraded(&larder, "stale_pages"), Some(1.0));

@@ -25,7 +25,7 @@ impl Drop for Daemon {
 
 /// A larder whose standard error is a stream that `JOURNAL_STREAM` names, as systemd does it, or
 /// another.
-fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
+fn start(format: &str, is_journal: bool) -> (Daemon, Log) {
     let folder = TempDir::with_prefix("larder-journal-").expect("a temporary folder");
     let (reader, writer) = pipe().expect("a pipe");
     let stat = fstat(writer.as_fd()).expect("it is open");
@@ -46,31 +46,23 @@ fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
         .arg(&config)
         .env("JOURNAL_STREAM", format!("{}:{inode}", stat.st_dev))
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(writer)
         .spawn()
         .expect("the binary runs");
-    let mut daemon = Daemon {
+    let daemon = Daemon {
         _watched: Watched::new(process.id()),
         process,
         _folder: folder,
     };
-    // Its first line on stdout is its address; a request there is logged.
-    let stdout = daemon.process.stdout.take().expect("piped");
-    let address = BufReader::new(stdout)
-        .lines()
-        .map_while(Result::ok)
-        .find_map(|line| {
-            Some(
-                line.split_once("http://")?
-                    .1
-                    .split(['/', ' ', ','])
-                    .next()?
-                    .to_owned(),
-            )
-        })
-        .expect("it says where it listens");
-    let client = crate::support::Client::new(address.parse().expect("an address"));
+    let mut log = Log {
+        reader: BufReader::new(reader),
+        lines: Vec::new(),
+    };
+    let (_, address) = log.read_to("listening on http://");
+    let address = address.split(['/', ' ', ',', '"']).next();
+    let address = address.and_then(|address| address.parse().ok());
+    let client = crate::support::Client::new(address.expect("an address"));
     client.get("/-/health/live").expect(200);
     // Nobody is at that port: a warning.
     assert_eq!(
@@ -79,25 +71,46 @@ fn start(format: &str, is_journal: bool) -> (Daemon, BufReader<PipeReader>) {
             .status,
         504
     );
-    (daemon, BufReader::new(reader))
+    (daemon, log)
 }
 
-fn lines(from: BufReader<PipeReader>) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in from.lines().map_while(Result::ok) {
-        let last = line.contains("simple/x/") && line.contains("504");
-        lines.push(line);
-        if last {
-            break;
+/// What a larder says on its standard error.
+struct Log {
+    reader: BufReader<PipeReader>,
+    lines: Vec<String>,
+}
+
+impl Log {
+    /// Reads up to the line that contains this; what stands before it there, and behind.
+    fn read_to(&mut self, part: &str) -> (String, String) {
+        loop {
+            let mut line = String::new();
+            let read = self.reader.read_line(&mut line).expect("it is text");
+            assert_ne!(read, 0, "it ended without {part:?}: {:#?}", self.lines);
+            let line = line.trim_end().to_owned();
+            self.lines.push(line.clone());
+            if let Some((before, after)) = line.split_once(part) {
+                return (before.to_owned(), after.to_owned());
+            }
         }
     }
-    lines
+
+    /// All lines up to that of the last request.
+    fn lines(mut self) -> Vec<String> {
+        self.read_to("/simple/x/ status=504");
+        self.lines
+    }
+
+    fn json_lines(mut self) -> Vec<String> {
+        self.read_to("\"status\":504");
+        self.lines
+    }
 }
 
 #[test]
 fn the_journal_gets_priorities_and_no_time() {
     let (_daemon, log) = start("text", true);
-    let lines = lines(log);
+    let lines = log.lines();
     assert!(
         lines
             .iter()
@@ -105,7 +118,7 @@ fn the_journal_gets_priorities_and_no_time() {
         "{lines:#?}"
     );
     assert!(lines.iter().any(|line| line.starts_with(
-        "<6>target=larder::request client=127.0.0.1 method=GET path=/-/health/live "
+        "<7>target=larder::request client=127.0.0.1 method=GET path=/-/health/live "
     )));
     assert!(
         lines
@@ -118,16 +131,17 @@ fn the_journal_gets_priorities_and_no_time() {
 #[test]
 fn a_stream_that_is_not_the_journals_gets_the_time_and_the_level() {
     let (_daemon, log) = start("text", false);
-    let lines = lines(log);
+    let lines = log.lines();
     assert!(
         lines.iter().all(|line| line.starts_with("timestamp=20")),
         "{lines:#?}"
     );
-    assert!(
-        lines.iter().any(|line| line
-            .contains("Z level=INFO target=larder::request client=127.0.0.1 method=GET ")),
-        "{lines:#?}"
-    );
+    for part in [
+        "Z level=DEBUG target=larder::request client=127.0.0.1 method=GET path=/-/health/live ",
+        "Z level=WARN target=larder::request client=127.0.0.1 method=GET path=/api/v4/",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{lines:#?}");
+    }
 }
 
 #[test]
@@ -137,7 +151,7 @@ fn json_stays_json_with_the_documented_keys() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"))
             .expect("a document");
     let mut requests = 0;
-    for line in lines(log) {
+    for line in log.json_lines() {
         let value: serde_json::Value =
             serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
         let keys = value.as_object().expect("an object");

@@ -436,7 +436,7 @@ fn who_does_not_ask_for_openmetrics_gets_the_older_format() {
 #[test]
 fn every_metric_is_documented_and_every_one_that_is_named_exists() {
     let gitlab = GitLab::start();
-    let larder = Larder::start(&gitlab);
+    let larder = Larder::builder(&gitlab).every_request_logged().start();
     // What is counted of requests is there from the first one on.
     larder.client().get("/-/health/live").expect(200);
     larder.wait_for_log("/-/health/live");

@@ -375,7 +375,6 @@ fn other_methods_and_other_addresses_are_refused_as_everywhere() {
         );
     }
     for address in [
-        "/-",
         "/-/nothing",
         "/-/status/",
         "/-/projects/42",

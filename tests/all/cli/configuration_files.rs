@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::larder::binary;
 use crate::support::watchdog::Watched;
-use crate::support::{GitLab, Larder, path, token};
+use crate::support::{GitLab, Larder, logfmt, path, token};
 
 /// A home with the user's own configuration in it, or with none.
 struct Home(TempDir);
@@ -104,7 +104,7 @@ fn the_users_own_file_is_found_and_what_is_named_comes_before_it() {
 }
 
 #[test]
-fn check_config_and_the_banner_say_which_file_was_read() {
+fn check_config_and_the_start_say_which_file_was_read() {
     let gitlab = GitLab::start();
     let home = Home::new();
     let check = ["check-config"];
@@ -129,24 +129,21 @@ fn check_config_and_the_banner_say_which_file_was_read() {
 
     let mut daemon = home.command(&["serve", "-v", "--cache-size", "3MiB"]);
     let mut daemon = daemon
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
     let _watched = Watched::new(daemon.id());
-    let mut banner = BufReader::new(daemon.stdout.take().expect("piped")).lines();
-    let line = banner
+    let mut log = BufReader::new(daemon.stderr.take().expect("piped")).lines();
+    let line = log
         .by_ref()
         .map(|line| line.expect("text"))
-        .find(|line| line.contains("cached in"))
-        .expect("a banner");
+        .find(|line| line.contains("larder::start"))
+        .expect("a start");
+    let start = logfmt::read(&line).expect("logfmt");
     let cache = home.0.path().join(".cache/larder");
-    let said = format!(
-        "cached in {}, configured by {}",
-        cache.display(),
-        file.display()
-    );
-    assert_eq!(line, said);
+    assert_eq!(start["cache_dir"], cache.to_string_lossy());
+    assert_eq!(start["configuration"], file.to_string_lossy());
     // Its flags hold, and commands find it without any.
     let (_, level, said) = run(&mut home.command(&["log-level"]));
     assert!(level.contains("larder=debug"), "{level}{said}");

@@ -278,7 +278,11 @@ fn without_a_daemon_the_configuration_and_the_disk_still_tell() {
     says(
         &run(&["/api/v4/user"]),
         1,
-        &["nothing that larder serves", "no such address here (404)"],
+        &[
+            "nothing that larder serves",
+            "no such address here: of GitLab's API larder has",
+            "(404)",
+        ],
     );
     says(
         &run(&["/nowhere/simple/big/"]),

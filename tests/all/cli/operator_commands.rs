@@ -337,7 +337,8 @@ fn the_logs_level_changes_while_the_daemon_runs() {
     says(&larder, &["log-level", "off"], 0, &["off"]);
     let before = larder.log().len();
     larder.client().get("/-/health/live").expect(200);
-    says(&larder, &["log-level", "info"], 0, &[]);
+    let debug = "info,larder::request=debug";
+    says(&larder, &["log-level", debug], 0, &[]);
     larder.client().get("/-/health/ready").expect(200);
     larder.wait_for_log("/-/health/ready");
     let since = larder.log().get(before..).unwrap_or_default().to_owned();

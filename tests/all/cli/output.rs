@@ -59,7 +59,7 @@ fn a_commands_words_are_its_own_and_the_log_is_shown_when_it_is_asked_for() {
         assert_eq!(said(command), "", "{command:?}");
     }
     let shown = said(&["stats", "-v"]);
-    assert!(shown.contains("level=INFO"), "{shown}");
+    assert!(shown.contains("level=DEBUG"), "{shown}");
 }
 
 #[test]

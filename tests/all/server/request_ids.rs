@@ -29,7 +29,7 @@ fn line(larder: &Larder, id: &str) -> String {
 #[test]
 fn every_answer_carries_a_name_of_its_own_that_the_log_has_too() {
     let gitlab = GitLab::start();
-    let larder = Larder::start(&gitlab);
+    let larder = Larder::builder(&gitlab).every_request_logged().start();
     let client = larder.client().token(token::READER);
     let page = path::project_page(42, "my-pkg");
     let etag = client.get(&page).header("ETag").expect("a tag").to_owned();
@@ -118,7 +118,7 @@ fn a_clients_own_name_goes_all_the_way_but_not_to_the_object_store() {
 #[test]
 fn a_name_that_could_do_harm_is_not_taken_over() {
     let gitlab = GitLab::start();
-    let larder = Larder::start(&gitlab);
+    let larder = Larder::builder(&gitlab).every_request_logged().start();
     let long = "a".repeat(129);
     for given in ["", "a b", "a\"b", "{}", "a;b", "caf\u{e9}", long.as_str()] {
         let reply = larder
@@ -137,7 +137,7 @@ fn a_name_that_could_do_harm_is_not_taken_over() {
 #[test]
 fn gitlabs_own_name_is_in_the_log_and_the_answer_keeps_the_callers() {
     let gitlab = GitLab::start();
-    let larder = Larder::start(&gitlab);
+    let larder = Larder::builder(&gitlab).every_request_logged().start();
     let client = larder.client().token(token::READER);
     gitlab.plan(Act::Answer(Answer::forbidden().header("X-Request-Id", "01HXYZ")).at(Kind::Page));
     let reply = client.get_with(
@@ -161,7 +161,7 @@ fn gitlabs_own_name_is_in_the_log_and_the_answer_keeps_the_callers() {
 #[test]
 fn who_reads_along_tells_whose_download_it_is() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
-    let larder = Larder::start(&gitlab);
+    let larder = Larder::builder(&gitlab).every_request_logged().start();
     let client = larder.client().token(token::READER);
     let file = Artifact::noise("shared", "1.0", 300_000);
     gitlab.publish(42, &file);

@@ -65,7 +65,6 @@ fn foreign_lines(elsewhere: &str) -> Vec<(String, &'static [u16])> {
     let sha = wheel().sha256;
     let project = "/api/v4/projects/42/packages/pypi";
     let paths = [
-        "/",
         "/api",
         "/api/v4",
         "/api/v4/user",

@@ -149,7 +149,7 @@ fn the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other() {
     let (manager, gitlab) = (Manager::new(), GitLab::start());
     // It gives a sign at a third of this.
     let larder = manager
-        .over(Larder::builder(&gitlab))
+        .over(Larder::builder(&gitlab).every_request_logged())
         .environment("WATCHDOG_USEC", "600000")
         .start();
     for _ in 0..3 {

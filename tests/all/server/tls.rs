@@ -74,18 +74,10 @@ fn section(listen: &str, files: &(std::path::PathBuf, std::path::PathBuf)) -> St
 }
 
 fn secure_address(larder: &Larder) -> SocketAddr {
-    larder.wait_for_log("cached in");
-    let log = larder.log();
-    let after = log
-        .split_once("also on https://")
-        .expect("a line about the other address")
-        .1;
-    after
-        .lines()
-        .next()
-        .expect("a line")
-        .parse()
-        .expect("an address")
+    let told = larder.listens_on();
+    let secure = told.iter().find_map(|url| url.strip_prefix("https://"));
+    let secure = secure.unwrap_or_else(|| panic!("no address with TLS in {told:?}"));
+    secure.parse().expect("an address")
 }
 
 /// Without the origin, which HTTP/1.1 has in a field of its own.
