@@ -12,6 +12,7 @@
 //! before its next write. Pieces of files are made for connections that have a table alone:
 //! cleartext HTTP/1.1. Must not know HTTP.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,6 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
-
-use super::wire::StreamGuard;
 
 /// The longest piece of a file: what may have left the page cache between the look at it and the
 /// sending, and what the log counts before it is sent.
@@ -51,7 +50,7 @@ pub struct FilePiece {
     /// What hyper takes for sent.
     taken: usize,
     /// The request is under way until its last piece is sent; hyper lets go of the body before.
-    request: Option<Arc<StreamGuard>>,
+    request: Option<Arc<dyn Debug + Send + Sync>>,
 }
 
 /// The stretches of files that one connection has to send.
@@ -197,10 +196,10 @@ impl Buf for Piece {
 }
 
 impl Piece {
-    /// A piece of this request's answer.
-    pub fn of(mut self, request: &Arc<StreamGuard>) -> Self {
+    /// A piece of this request's answer, which it keeps.
+    pub fn of(mut self, request: Arc<dyn Debug + Send + Sync>) -> Self {
         if let Self::File(piece) = &mut self {
-            piece.request = Some(Arc::clone(request));
+            piece.request = Some(request);
         }
         self
     }

@@ -219,7 +219,7 @@ impl Body for WatchedBody {
         self.guard
             .waits_for_client(frame.is_ready().then(clock::now));
         let guard = &self.guard;
-        frame.map_ok(|frame| frame.map_data(|piece| piece.of(guard)))
+        frame.map_ok(|frame| frame.map_data(|piece| piece.of(Arc::clone(guard) as _)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -302,7 +302,10 @@ mod tests {
         let request = Arc::new(activity.begin());
         let file = Arc::new(tempfile::tempfile().unwrap());
         let pieces = Arc::new(FilePieces::default());
-        let piece = pieces.piece(&file, 0, 100).unwrap().of(&request);
+        let piece = pieces
+            .piece(&file, 0, 100)
+            .unwrap()
+            .of(Arc::clone(&request) as _);
         drop(request);
         assert!(
             activity.idle_since().is_none(),

@@ -21,7 +21,6 @@ mod unix_socket;
 
 pub use acceptor::{ControlAcceptor, ListenConfig, ListenError, NetworkAcceptor};
 pub use activation::{ActivationError, PassedSockets};
-pub(super) use activity::StreamGuard;
 pub use address::{Addresses, ListenAddress};
 pub use clients::ClientAddress;
 pub use limits::ServerLimits;
