@@ -9,7 +9,7 @@ use super::error::StartError;
 use crate::app::config::Config;
 use crate::registry::{Base, MirrorBase, Scope};
 use crate::store::{LearnedFacts, Peek};
-use crate::upstream::{AllowedOrigins, Forward, MirrorConfig, PUBLIC_INDEX};
+use crate::upstream::{AllowedOrigins, Forward, MirrorConfig, PUBLIC_INDEX, may_follow, may_take};
 
 /// A mirror, with its section.
 pub struct KnownMirror {
@@ -68,7 +68,7 @@ fn public_index(
     let is_named = named
         .iter()
         .any(|mirror| mirror.base.index() == Some(&index));
-    if origins.allow(&index) && !is_named {
+    if may_follow(&index, &origins) && !is_named {
         base.learn(&index);
     }
     Ok(base)
@@ -217,7 +217,9 @@ fn take_noted_hosts(base: &MirrorBase, facts: &LearnedFacts) {
         return;
     };
     for noted in facts.file_hosts.get(index.as_str()).into_iter().flatten() {
-        if let Ok(host) = Url::parse(noted) {
+        if let Ok(host) = Url::parse(noted)
+            && may_take(&host)
+        {
             hosts.take(&host);
         }
     }
@@ -233,7 +235,15 @@ mod tests {
         let mut facts = LearnedFacts::default();
         let gitlab = Config::default().gitlab.url;
         facts.public_indexes.insert(gitlab, index.to_owned());
-        let hosts = ["https://files.example/", "http://files.example/", "no url"];
+        let hosts = [
+            "https://files.example/",
+            "http://files.example/",
+            "no url",
+            "https://10.0.0.5/",
+            "https://169.254.169.254/",
+            "https://localhost:8443/",
+            "https://files.internal/",
+        ];
         let hosts = hosts.map(ToOwned::to_owned).to_vec();
         facts.file_hosts.insert(index.to_owned(), hosts);
         facts
@@ -251,6 +261,8 @@ mod tests {
         assert_eq!(learned(&config, INDEX), Some((INDEX.to_owned(), 3)));
         assert_eq!(learned(&config, "http://index.example/simple/"), None);
         assert_eq!(learned(&config, "https://10.0.0.1/simple/"), None);
+        assert_eq!(learned(&config, "https://localhost/simple/"), None);
+        assert_eq!(learned(&config, "https://index.internal/simple/"), None);
         assert_eq!(learned(&config, "not a URL"), None);
         config.gitlab.forward_origins = vec!["https://other.example".to_owned()];
         assert_eq!(learned(&config, INDEX), None);

@@ -248,6 +248,7 @@ impl Files {
             // Where upstream answers no ranges, asking for one is a download thrown away.
             WantedPart::Range(range) => {
                 !suspect
+                    && self.upstream.is_named_by_operator(&request.file)
                     && !reads_along(request, range, running.as_deref())
                     && !self.ranges.none(&request.file.scope)
             }

@@ -18,7 +18,7 @@ use url::Url;
 use super::fetch::Fetcher;
 use crate::registry::{MirrorBase, Scope};
 use crate::simple::ProjectName;
-use crate::upstream::{Forward, ForwardTarget};
+use crate::upstream::{Forward, ForwardTarget, TrialError};
 use crate::values::clock;
 use crate::values::correlation;
 
@@ -47,31 +47,43 @@ pub(super) struct Following {
     other: Mutex<Option<String>>,
 }
 
+/// What becomes of one redirect.
+pub(super) enum FollowTarget {
+    /// This mirror answers in GitLab's place.
+    Mirror(Scope),
+    /// The client gets GitLab's own answer, which leads past larder.
+    Past,
+    /// The same of a package that is not there either.
+    Missing,
+}
+
 impl Following {
-    /// The mirror that answers in GitLab's place; none if the client gets GitLab's own answer.
+    /// Where one redirect of GitLab's leads.
     pub(super) async fn target(
         &self,
         fetcher: &Fetcher,
         to: ForwardTarget,
         name: Option<&ProjectName>,
-    ) -> Option<Scope> {
+    ) -> FollowTarget {
         let index = match to {
-            ForwardTarget::None => return None,
-            ForwardTarget::Mirror(scope) => return Some(scope),
+            ForwardTarget::None => return FollowTarget::Past,
+            ForwardTarget::Mirror(scope) => return FollowTarget::Mirror(scope),
             ForwardTarget::Index(index) => index,
         };
         let sources = &fetcher.sources;
-        let public = sources.public_index()?;
+        let (Some(public), Some(name)) = (sources.public_index(), name) else {
+            return FollowTarget::Past;
+        };
         if let Some(scope) = sources.mirror_at(&index) {
             let scope = scope.clone();
             note(fetcher, &index).await;
-            return Some(scope);
+            return FollowTarget::Mirror(scope);
         }
         if public.index().is_some() {
             self.warn_other(&index);
-            return None;
+            return FollowTarget::Past;
         }
-        self.learn(fetcher, public, &index, name?).await
+        self.learn(fetcher, public, &index, name).await
     }
 
     /// Tries an index, one at a time, and learns it if it gives the page.
@@ -81,23 +93,30 @@ impl Following {
         public: &MirrorBase,
         index: &Url,
         name: &ProjectName,
-    ) -> Option<Scope> {
+    ) -> FollowTarget {
         let mut tried = self.tried.lock().await;
         if let Some(known) = public.index() {
-            return (known == index).then(|| public.scope().clone());
+            return match known == index {
+                true => FollowTarget::Mirror(public.scope().clone()),
+                false => FollowTarget::Past,
+            };
         }
         let now = clock::now();
         if tried.is_some_and(|at| now.saturating_duration_since(at) < TRY_AGAIN_AFTER) {
-            return None;
+            return FollowTarget::Past;
         }
         let upstream = &fetcher.dependencies.upstream;
-        if let Err(why) = upstream.try_index(index, name).await {
-            *tried = Some(clock::now());
-            self.warn(
-                index,
-                &format!("it cannot be followed ({why}): clients are sent there, past larder"),
-            );
-            return None;
+        match upstream.try_index(index, name).await {
+            Ok(()) => {}
+            // Names that are nowhere must not keep larder from learning.
+            Err(TrialError::Untold) => return FollowTarget::Missing,
+            Err(TrialError::Unfit(why)) => {
+                *tried = Some(clock::now());
+                let why =
+                    format!("it cannot be followed ({why}): clients are sent there, past larder");
+                self.warn(index, &why);
+                return FollowTarget::Past;
+            }
         }
         public.learn(index);
         tracing::info!(
@@ -105,7 +124,7 @@ impl Following {
             "GitLab points to this index for packages that it does not have: larder follows it from now on"
         );
         note(fetcher, index).await;
-        Some(public.scope().clone())
+        FollowTarget::Mirror(public.scope().clone())
     }
 
     fn warn_other(&self, index: &Url) {

@@ -49,7 +49,7 @@ pub use fetch::PageDependencies;
 pub use fetch::body::PageStream;
 use fetch::{Fetched, Fetcher};
 pub use follow::PublicIndex;
-use follow::{Following, offline_forward};
+use follow::{FollowTarget, Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
 pub use recent::GivenPages;
@@ -161,9 +161,12 @@ impl Pages {
     }
 
     fn note_past(&self, page: &PageRef, reply: &PageReply, now: Instant) {
-        if let PageReply::Page { page: given, .. } = reply
-            && given.has_links_past()
-        {
+        let leads_past = match reply {
+            PageReply::Page { page, .. } => page.has_links_past(),
+            PageReply::Stream(stream) => stream.has_links_past(),
+            PageReply::PassThrough(_) => false,
+        };
+        if leads_past {
             self.past.note(page, None, now);
         }
     }
@@ -259,11 +262,16 @@ impl Pages {
                 Err(Fetched::Forward { answer, to }) => {
                     self.refuse_private(name)?;
                     let target = self.following.target(&self.fetcher, *to, name);
-                    let Some(mirror) = target.await else {
-                        if *self.fetcher.dependencies.upstream.forward() == Forward::Follow {
+                    let follows = *self.fetcher.dependencies.upstream.forward() == Forward::Follow;
+                    let mirror = match target.await {
+                        FollowTarget::Mirror(mirror) => mirror,
+                        FollowTarget::Past if follows => {
                             self.past.note(&request.page, None, now);
+                            return Ok(PageReply::PassThrough(answer));
                         }
-                        return Ok(PageReply::PassThrough(answer));
+                        FollowTarget::Past | FollowTarget::Missing => {
+                            return Ok(PageReply::PassThrough(answer));
+                        }
                     };
                     self.forwards.remember(request, mirror.clone(), now);
                     mirror

@@ -59,7 +59,6 @@ impl PageSources {
             let rules = MirrorRules {
                 base: Arc::new(base.clone()),
                 min_age: mirror.min_age,
-                needs_digest: mirror.is_public_index,
             };
             if mirror.is_public_index {
                 public_index = Some(base.clone());
@@ -162,7 +161,12 @@ impl PageSources {
         }
         if self.is_public_index(scope) {
             let index = self.public_index.as_ref()?.index()?;
-            if !url.starts_with(index.as_str()) {
+            // Its redirects are followed within the origins that it began with.
+            let came_from = Url::parse(url).ok()?.origin();
+            let places = self.public_index.as_ref()?.places_beside_taken_hosts();
+            if index.origin() != came_from
+                && !places.iter().any(|place| place.origin() == came_from)
+            {
                 return None;
             }
         }
@@ -177,5 +181,40 @@ impl PageSources {
         } else {
             Format::Json
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Base;
+
+    #[test]
+    fn a_stored_page_of_the_public_index_counts_wherever_its_redirects_may_lead()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let scope = Scope::mirror("public-index").ok_or("a scope")?;
+        let listed = vec![Url::parse("https://other.example")?];
+        let base = MirrorBase::unknown(scope.clone(), listed);
+        base.learn(&Url::parse("https://index.example/simple/")?);
+        let public = MirrorPages {
+            base,
+            ttl: Duration::ZERO,
+            min_age: Duration::ZERO,
+            is_public_index: true,
+        };
+        let bases = Bases::new(Base::parse("https://gitlab.example.com")?, Vec::new());
+        let sources = PageSources::new(bases, [public], PrivateNames::default(), "");
+        for (url, counts) in [
+            ("https://index.example/simple/a/", true),
+            ("https://index.example/root/a/", true),
+            ("https://other.example/simple/a/", true),
+            ("https://index.example.evil.example/simple/a/", false),
+            ("https://index.example:8443/simple/a/", false),
+            ("https://former.example/simple/a/", false),
+            ("no url", false),
+        ] {
+            assert_eq!(sources.links_of(&scope, url).is_some(), counts, "{url}");
+        }
+        Ok(())
     }
 }

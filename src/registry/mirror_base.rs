@@ -72,6 +72,8 @@ pub struct MirrorBase {
     listed: Arc<[Url]>,
     /// Whether its pages have an address.
     has_pages: bool,
+    /// Its index is the one that GitLab points to.
+    is_learned: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl MirrorBase {
             hosts,
             listed: Arc::default(),
             has_pages: true,
+            is_learned: false,
         })
     }
 
@@ -140,6 +143,7 @@ impl MirrorBase {
             hosts,
             listed: listed.into(),
             has_pages: true,
+            is_learned: true,
         }
     }
 
@@ -176,18 +180,31 @@ impl MirrorBase {
 
     /// The index's URL and those that files may come from.
     pub fn places(&self) -> Vec<Url> {
+        let mut all = self.places_beside_taken_hosts();
+        all.extend(self.taken_hosts());
+        all
+    }
+
+    /// The same without what its own pages named, which is trusted with less: of a mirror with a
+    /// section, what its operator wrote.
+    pub fn places_beside_taken_hosts(&self) -> Vec<Url> {
         let mut all = Vec::new();
         if let Some(places) = self.places.get() {
             all.push(places.index.clone());
             all.extend(places.files.iter().cloned());
         }
-        all.extend(self.taken_hosts());
         all
     }
 
     /// The file hosts that its own pages may add, if they may.
     pub fn hosts(&self) -> Option<&FileHosts> {
         self.hosts.as_deref()
+    }
+
+    /// Whether an operator named where this path leads. Of other places only bytes are served that
+    /// were checked against a digest on one of its pages.
+    pub fn is_named_by_operator(&self, path: &MirrorPath) -> bool {
+        !self.is_learned && !self.is_at_taken_host(path)
     }
 
     /// Whether a path is at a host that one of its pages named, and the configuration did not.

@@ -14,14 +14,14 @@ use super::connect::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::gitlab::GitLab;
-use super::index_trial::IndexTrial;
+use super::index_trial::{IndexTrial, TrialError};
 use super::mirror::Mirror;
 use super::redirect::AllowedOrigins;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
 use super::response::PassThrough;
 use super::upload_body::Outgoing;
 use crate::access::Credential;
-use crate::registry::{Bases, MirrorBase, Route, Scope};
+use crate::registry::{Bases, FileRef, MirrorBase, Route, Scope};
 use crate::simple::ProjectName;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
@@ -141,6 +141,18 @@ impl Upstream {
         self.mirrors.get(scope).map(Mirror::base)
     }
 
+    /// Whether an operator named where a file is, if only as GitLab. Of other places no byte is
+    /// given that was not checked against the digest on a page.
+    pub fn is_named_by_operator(&self, file: &FileRef) -> bool {
+        let Some(path) = file.mirror_path() else {
+            return true;
+        };
+        match self.mirror(path.scope()) {
+            Some(base) => base.is_named_by_operator(path),
+            None => true,
+        }
+    }
+
     /// Whether there is a peer to ask about packages of this scope.
     pub fn serves(&self, scope: &Scope) -> bool {
         !scope.is_mirror() || self.mirrors.contains_key(scope)
@@ -167,11 +179,11 @@ impl Upstream {
     /// Whether an index that GitLab points to gives the page of a project.
     ///
     /// # Errors
-    /// Why it is not to be followed.
-    pub async fn try_index(&self, index: &Url, name: &ProjectName) -> Result<(), String> {
+    /// Why it is not to be followed, or not yet.
+    pub async fn try_index(&self, index: &Url, name: &ProjectName) -> Result<(), TrialError> {
         match &self.index_trial {
             Some(trial) if !self.offline => trial.run(index, name).await,
-            _ => Err(UpstreamError::Offline.to_string()),
+            _ => Err(TrialError::Unfit(UpstreamError::Offline.to_string())),
         }
     }
 

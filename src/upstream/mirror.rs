@@ -3,10 +3,12 @@
 //! Owns the reading of its answers. No caller's credential ever goes to it, whatever an
 //! [`UpstreamRequest`] carries; its own, and larder's client certificate, go to the origin of its
 //! index, and nowhere else. Redirects are followed to origins that the operator named. Any other
-//! origin, which only its pages named, is asked at public addresses alone. What it refuses goes on in neutral words, because its own would speak of another address, and without a
-//! challenge, because a client's credential would not go there; that it refuses a credential of
-//! larder's is for the operator, not for the client. Must not know pages, or what is done with a
-//! file.
+//! origin, which only its pages named, is asked at public addresses alone, and what it redirects to
+//! is asked in the same way: it may borrow neither the credential nor the reach that belongs to what
+//! the operator named. What the mirror refuses goes on in neutral words, because its own would speak
+//! of another address, and without a challenge, because a client's credential would not go there;
+//! that it refuses a credential of larder's is for the operator, not for the client. Must not know
+//! pages, or what is done with a file.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +28,7 @@ use super::error::UpstreamError;
 use super::mirror_config::MirrorConfig;
 use super::peer::Peer;
 use super::peer_client::PeerClient;
-use super::redirect::{AllowedOrigins, MirrorRedirect, may_be_public, mirror_redirect};
+use super::redirect::{AllowedOrigins, MirrorRedirect, may_be_public, may_take, mirror_redirect};
 use super::request::{FileAnswer, Inquiry, PageAnswer, PeerRequest, UpstreamRequest};
 use super::response::{PassThrough, UpstreamResponse, throttling, unsatisfied};
 use super::throttle::Throttles;
@@ -37,6 +39,9 @@ use crate::values::clock;
 /// Redirects followed for one page or file.
 const HOPS_MAX: usize = 5;
 
+/// Where an operator names the hosts of a mirror's files.
+const FILE_URLS: &str = "the mirror's file_urls";
+
 /// The largest body that is passed on whole: a metadata file.
 const PASSED_BYTES_MAX: usize = 4 << 20;
 
@@ -44,8 +49,10 @@ pub struct Mirror {
     base: MirrorBase,
     /// To the origin of its index.
     client: PeerClient,
-    /// To every other origin.
+    /// To every other origin that the operator named.
     elsewhere: PeerClient,
+    /// To what its pages named, and where that redirects to: at public addresses alone.
+    open: PeerClient,
     /// The same way, to find out where it leads.
     connector: PeerConnector,
     credential: Credential,
@@ -73,11 +80,11 @@ impl Mirror {
     ) -> Result<Self, String> {
         let redirects = AllowedOrigins::parse(&config.redirects)
             .map_err(|text| format!("redirects: \"{text}\" is not an origin"))?;
-        let mut named = base.places();
+        let mut named = base.places_beside_taken_hosts();
         named.extend_from_slice(redirects.urls());
         let elsewhere = ConnectTarget::Guarded {
             named: Arc::new(AllowedOrigins::of(named)),
-            key: "the mirror's file_urls",
+            key: FILE_URLS,
         };
         let shows_itself = !credential.is_anonymous() || transport.has_identity();
         let mirror = Self::build(
@@ -122,13 +129,17 @@ impl Mirror {
     ) -> Result<Self, String> {
         let peer = Peer::Mirror(base.scope().clone());
         let limits = config.limits();
-        let open = |target| PeerConnector::new(transport, target, limits.client.connect, true);
+        let connector = |target| PeerConnector::new(transport, target, limits.client.connect, true);
         let [own, elsewhere] = targets;
-        let connector = open(elsewhere)?;
+        let open = connector(ConnectTarget::Guarded {
+            named: Arc::default(),
+            key: FILE_URLS,
+        })?;
         Ok(Self {
-            client: PeerClient::new(peer.clone(), open(own)?, limits.client),
-            elsewhere: PeerClient::new(peer, connector.clone(), limits.client),
-            connector,
+            client: PeerClient::new(peer.clone(), connector(own)?, limits.client),
+            elsewhere: PeerClient::new(peer.clone(), connector(elsewhere)?, limits.client),
+            open: PeerClient::new(peer, open.clone(), limits.client),
+            connector: open,
             base,
             credential: Credential::anonymous(),
             shows_itself: false,
@@ -143,7 +154,7 @@ impl Mirror {
     /// Whether a host that one of its pages named is on the public Internet, as far as can be told
     /// now; each connection is looked at again.
     pub(super) async fn is_public_host(&self, host: &Url) -> bool {
-        may_be_public(host) && self.connector.is_public(host).await
+        may_take(host) && self.connector.is_public(host).await
     }
 
     pub fn base(&self) -> &MirrorBase {
@@ -180,10 +191,19 @@ impl Mirror {
         origins
     }
 
+    /// Without the hosts that its pages named.
+    fn named_origins(&self) -> Vec<Origin> {
+        let places = self.base.places_beside_taken_hosts();
+        let mut origins: Vec<Origin> = places.iter().map(Url::origin).collect();
+        origins.extend(self.redirects.origins());
+        origins
+    }
+
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
         let counts = counts.of(self.base.scope().to_string());
         self.client.count_on(Arc::clone(&counts));
-        self.elsewhere.count_on(counts);
+        self.elsewhere.count_on(Arc::clone(&counts));
+        self.open.count_on(counts);
     }
 
     pub(super) fn reading(&self, now: Instant) -> PeerReading {
@@ -198,7 +218,8 @@ impl Mirror {
         let mut headers = self.headers(request);
         request.put_page_types(&mut headers);
         match self.follow(request, headers).await? {
-            Followed::UpstreamResponse(answer, url) if answer.status == StatusCode::OK => {
+            Followed::UpstreamResponse(answer, way) if answer.status == StatusCode::OK => {
+                let url = way.url;
                 Ok(PageAnswer::Page { answer, url })
             }
             Followed::UpstreamResponse(answer, _) if unchanged(request, &answer) => {
@@ -206,8 +227,8 @@ impl Mirror {
                     age: answer.stale_age(),
                 })
             }
-            Followed::UpstreamResponse(answer, url) => {
-                self.refusal(&answer, &url).map(PageAnswer::Refused)
+            Followed::UpstreamResponse(answer, way) => {
+                self.refusal(&answer, &way).map(PageAnswer::Refused)
             }
             Followed::Refused(refusal) => Ok(PageAnswer::Refused(refusal)),
         }
@@ -219,8 +240,8 @@ impl Mirror {
     ) -> Result<FileAnswer, UpstreamError> {
         let mut headers = self.headers(request);
         UpstreamRequest::put_file_types(&mut headers);
-        let (answer, url) = match self.follow(request, headers).await? {
-            Followed::UpstreamResponse(answer, url) => (answer, url),
+        let (answer, way) = match self.follow(request, headers).await? {
+            Followed::UpstreamResponse(answer, way) => (answer, way),
             Followed::Refused(refusal) => return Ok(FileAnswer::Refused(refusal)),
         };
         match answer.status {
@@ -232,7 +253,7 @@ impl Mirror {
             }
             _ if unchanged(request, &answer) => Ok(FileAnswer::NotModified),
             status if request.is_refused_by(status) => Ok(FileAnswer::RangeRefused(status)),
-            _ => self.refusal(&answer, &url).map(FileAnswer::Refused),
+            _ => self.refusal(&answer, &way).map(FileAnswer::Refused),
         }
     }
 
@@ -266,16 +287,17 @@ impl Mirror {
         };
         let url = url.ok_or_else(nowhere)?;
         let mut headers = self.headers(request);
-        if self.is_own(&url) {
+        let way = self.way(url, self.is_open(request.route));
+        if way.is_own {
             self.credential.apply(&mut headers);
         }
         request.put_types_of(inquiry, &mut headers);
-        self.client
+        self.client(&way)?
             .read(
                 None,
                 PeerRequest {
                     kind: request.route.word(),
-                    url: &url,
+                    url: &way.url,
                     headers: &headers,
                     fresh: true,
                 },
@@ -316,27 +338,22 @@ impl Mirror {
                 self.neutral(StatusCode::NOT_FOUND, HeaderMap::new()),
             ));
         };
-        let is_open =
-            mirror_path(request.route).is_some_and(|path| self.base.is_at_taken_host(path));
+        let is_open = self.is_open(request.route);
         for _ in 0..=HOPS_MAX {
             let mut headers = headers.clone();
-            let is_own = self.is_own(&url);
-            if is_own {
+            let way = self.way(url, is_open);
+            if way.is_own {
                 self.credential.apply(&mut headers);
             }
-            let client = if is_own {
-                &self.client
-            } else {
-                &self.elsewhere
-            };
-            let breaker = self.breaker(&url.origin());
-            let answer = client
-                .read(breaker.as_deref(), request.reading(&url, &headers))
+            let breaker = self.breaker(&way.url.origin());
+            let answer = self
+                .client(&way)?
+                .read(breaker.as_deref(), request.reading(&way.url, &headers))
                 .await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
-                return Ok(Followed::UpstreamResponse(answer, url));
+                return Ok(Followed::UpstreamResponse(answer, way));
             }
-            url = self.next(&url, &answer, is_open)?;
+            url = self.next(&way.url, &answer, is_open)?;
         }
         Err(UpstreamError::Redirects(self.client.peer().clone()))
     }
@@ -347,7 +364,12 @@ impl Mirror {
         answer: &UpstreamResponse,
         is_open: bool,
     ) -> Result<Url, UpstreamError> {
-        match mirror_redirect(from, answer.location(), &self.origins(), is_open) {
+        // What a file host may lead to besides is for the operator to name.
+        let listed = match is_open {
+            true => self.redirects.origins().collect(),
+            false => self.named_origins(),
+        };
+        match mirror_redirect(from, answer.location(), &listed, is_open) {
             MirrorRedirect::Follow(next) => Ok(next),
             MirrorRedirect::Forbidden(origin) => {
                 let mirror = self.base.scope();
@@ -358,17 +380,48 @@ impl Mirror {
         }
     }
 
-    /// Whether this is the one origin that may know who larder is.
-    fn is_own(&self, url: &Url) -> bool {
-        let index = self.base.index().map(Url::origin);
-        index == Some(url.origin())
+    /// Whether a route leads to a host that only one of its pages named.
+    fn is_open(&self, route: &Route) -> bool {
+        match mirror_path(route) {
+            Some(path) => self.base.is_at_taken_host(path),
+            None => false,
+        }
     }
 
-    /// An answer from `url` that is no success.
-    fn refusal(&self, answer: &UpstreamResponse, url: &Url) -> Result<PassThrough, UpstreamError> {
+    /// How a URL is asked. The origin of its index is the one that may know who larder is, unless a
+    /// host that a page named leads there.
+    fn way(&self, url: Url, is_open: bool) -> Way {
+        let origin = url.origin();
+        let index = self.base.index().map(Url::origin);
+        let is_named = match is_open {
+            true => self.redirects.list(&origin),
+            false => self.named_origins().contains(&origin),
+        };
+        Way {
+            is_own: !is_open && index == Some(origin),
+            is_named,
+            url,
+        }
+    }
+
+    /// Literal addresses pass no resolver: they are judged here.
+    fn client(&self, way: &Way) -> Result<&PeerClient, UpstreamError> {
+        if way.is_own {
+            Ok(&self.client)
+        } else if way.is_named {
+            Ok(&self.elsewhere)
+        } else if may_be_public(&way.url) {
+            Ok(&self.open)
+        } else {
+            Err(UpstreamError::RedirectForbidden(self.client.peer().clone()))
+        }
+    }
+
+    /// An answer that is no success.
+    fn refusal(&self, answer: &UpstreamResponse, way: &Way) -> Result<PassThrough, UpstreamError> {
         let peer = self.client.peer().clone();
         let status = answer.status;
-        let is_anonymous = !(self.shows_itself && self.is_own(url));
+        let is_anonymous = !(self.shows_itself && way.is_own);
         let refusal = match status {
             StatusCode::NOT_FOUND
             | StatusCode::GONE
@@ -419,9 +472,18 @@ fn mirror_path(route: &Route) -> Option<&MirrorPath> {
     }
 }
 
+/// One URL, and how it is asked.
+struct Way {
+    url: Url,
+    /// It is at the origin of the index, asked with the credential.
+    is_own: bool,
+    /// It may have any address.
+    is_named: bool,
+}
+
 /// Where the redirects led, or what is said without asking.
 enum Followed {
-    UpstreamResponse(UpstreamResponse, Url),
+    UpstreamResponse(UpstreamResponse, Way),
     Refused(PassThrough),
 }
 

@@ -14,7 +14,8 @@ peer_section! {
         /// The list of projects.
         pub url: String = String::new(),
         /// URL prefixes that its files may come from; empty means the folder that holds the index,
-        /// and then its origin.
+        /// its origin, and the hosts that its own pages name for files with a sha256, at public
+        /// addresses.
         pub file_urls: Vec<String> = Vec::new(),
         /// Further origins that its redirects may lead to.
         pub redirects: Vec<String> = Vec::new(),

@@ -43,14 +43,14 @@ pub use counts::{PeerCounts, PeerReading};
 pub use error::UpstreamError;
 pub use examination::{ConnectionFacts, ProbeResponse, TlsFacts, examine_connection};
 pub(crate) use gitlab::upload_headers;
-pub use index_trial::IndexTrial;
+pub use index_trial::{IndexTrial, TrialError};
 pub use mirror::Mirror;
 pub use mirror_config::{MirrorConfig, UnhashedFiles};
 pub use parent::{
     LarderStatus, ParentClient, ParentFault, ParentReading, ParentState, read_status,
 };
 pub use peer::{PUBLIC_INDEX, Peer};
-pub use redirect::AllowedOrigins;
+pub use redirect::{AllowedOrigins, may_follow, may_take};
 pub use request::{FileAnswer, ForwardTarget, Inquiry, PageAnswer, UpstreamRequest, WantedRange};
 pub use response::{ContentRange, PassThrough, UpstreamResponse, Validators};
 pub use retry::retry_after;

@@ -63,12 +63,20 @@ impl AllowedOrigins {
 
 /// Whether larder may follow GitLab to an index at this URL: by the rule of signed links, but a
 /// name that cannot be public is not even looked up.
-pub(super) fn may_follow(url: &Url, origins: &AllowedOrigins) -> bool {
-    let is_special = match url.host() {
-        Some(host @ Host::Domain(_)) => !is_public_name(&host),
-        _ => false,
-    };
-    origins.list(&url.origin()) || (origins.allow(url) && !is_special)
+pub fn may_follow(url: &Url, origins: &AllowedOrigins) -> bool {
+    origins.list(&url.origin()) || (origins.allow(url) && is_public_host_name(url))
+}
+
+/// Whether a file host that an index's page named may be taken, as far as its URL tells.
+pub fn may_take(host: &Url) -> bool {
+    may_be_public(host) && is_public_host_name(host)
+}
+
+fn is_public_host_name(url: &Url) -> bool {
+    match url.host() {
+        Some(host @ Host::Domain(_)) => is_public_name(&host),
+        _ => true,
+    }
 }
 
 /// Whether a URL is https and, as far as it tells, leads to the public Internet.
@@ -149,14 +157,16 @@ pub(super) fn page_redirect(from: &Url, location: &str, bases: &Bases) -> PageRe
 }
 
 /// The index of which a forward names the page of this project: `…/simple/NAME/`, and nothing
-/// else, of which NAME is what was asked for.
+/// else, of which NAME is what was asked for. The path that GitLab was asked by, or another one of
+/// its API, is no index: that is GitLab moving, or a page about its maintenance.
 pub(super) fn forwarded_index(from: &Url, location: &str, name: &ProjectName) -> Option<Url> {
     let mut url = from.join(location).ok()?;
     let says_more = url.query().is_some()
         || url.fragment().is_some()
         || !url.username().is_empty()
         || url.password().is_some();
-    if says_more {
+    let is_gitlabs = url.path() == from.path() || url.path().contains("/api/v4/");
+    if says_more || is_gitlabs {
         return None;
     }
     let path = url.path().to_owned();
@@ -178,9 +188,8 @@ pub(super) enum MirrorRedirect {
     Unreadable,
 }
 
-/// `listed` are the origins of the mirror's index, of its files, and those of its `redirects`.
-/// `is_open`: a file host that its pages named may lead anywhere on the public Internet, because
-/// what comes is checked by its digest.
+/// `listed` are the origins that the operator named. `is_open`: a file host that the mirror's pages
+/// named may lead anywhere on the public Internet, because what comes is checked by its digest.
 pub(super) fn mirror_redirect(
     from: &Url,
     location: &str,
@@ -375,6 +384,10 @@ mod tests {
             "https://index.example/x-y/",
             "https://index.example/simple/a-x-y/",
             "https://index.example/simple/../x-y/",
+            // GitLab's own: it moved, or is being maintained.
+            "https://status.example/api/v4/projects/42/packages/pypi/simple/x-y/",
+            "https://status.example/api/v4/groups/7/-/packages/pypi/simple/x-y",
+            "https://status.example/gitlab/api/v4/projects/42/packages/pypi/simple/x-y/",
         ] {
             assert_eq!(index(other), None, "{other}");
         }

@@ -247,7 +247,9 @@ impl Files {
     /// Reads ahead, in this caller's name, the metadata of the first few of these wheels that have
     /// none yet. A mirror knows no callers, and its files are asked for without a credential: so
     /// are their ends.
-    pub fn prefetch(&self, caller: &Caller, wheels: Vec<FileRef>) {
+    pub fn prefetch(&self, caller: &Caller, mut wheels: Vec<FileRef>) {
+        // Of these metadata is made of the whole wheel alone.
+        wheels.retain(|wheel| self.upstream.is_named_by_operator(wheel));
         if wheels.first().is_some_and(|wheel| wheel.scope.is_mirror()) {
             return self.prefetcher.queue(&Caller::anonymous(), wheels);
         }
@@ -287,6 +289,10 @@ impl Files {
             true => Some(fetched_max),
             false => None,
         };
+        // Nothing tells whether the end of a wheel is the verified wheel's.
+        if !self.upstream.is_named_by_operator(file) {
+            return self.with_whole_wheel(file, caller).await;
+        }
         let credential = caller.credential();
         let read = if let Some(task) = self.downloads.claim(file, caller) {
             task.read_tail(whole_max).await
@@ -331,6 +337,9 @@ impl Files {
     }
 
     async fn upstream_metadata(&self, request: &FileRequest) -> Result<FileReply, FileError> {
+        if !self.upstream.is_named_by_operator(&request.file) {
+            return Ok(FileReply::PassThrough(not_listed()));
+        }
         let route = Route::Metadata(request.file.clone());
         let ask = UpstreamRequest::by(&route, &request.caller);
         Ok(FileReply::PassThrough(self.upstream.pass(&ask).await?))
@@ -350,6 +359,17 @@ fn unkept(metadata: Bytes) -> FileReply {
         headers: HeaderMap::from_iter([(CONTENT_TYPE, kind)]),
         body: metadata,
     })
+}
+
+/// In place of metadata that nothing could be checked by.
+fn not_listed() -> PassThrough {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    PassThrough {
+        status: StatusCode::NOT_FOUND,
+        reason: None,
+        headers: HeaderMap::from_iter([(CONTENT_TYPE, text)]),
+        body: Bytes::from_static(b"no page lists this metadata with a sha256\n"),
+    }
 }
 
 fn opened(permit: Permit, blob: Arc<Blob>, status: CacheStatus) -> FileReply {

@@ -134,6 +134,8 @@ impl Fetcher {
         let (rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {
             PageBody::Whole(rewritten, upstream_body) => (rewritten, upstream_body),
             PageBody::TooLarge(stream) => {
+                // For the next time: the links of this one are written already.
+                self.take_hosts(&address.scope, &stream.new_hosts()).await;
                 self.refusals.lift(address, asked.at);
                 return Ok(Fetched::TooLarge(Arc::new(Mutex::new(Some(stream)))));
             }

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http_body::{Body, Frame};
+use url::Url;
 
 use crate::index::cache::page::RewrittenPage;
 use crate::index::error::PageError;
@@ -153,6 +154,23 @@ impl Body for PageStream {
 }
 
 impl PageStream {
+    /// Hosts that its part of the page up to now names for files, which are not known yet.
+    pub(super) fn new_hosts(&self) -> Vec<Url> {
+        match &self.rewriting {
+            Some(rewriting) => rewriting.new_hosts(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether a link up to now leads past larder: as long as it is not sent, the part that was
+    /// read before it turned out to be too large.
+    pub fn has_links_past(&self) -> bool {
+        match &self.rewriting {
+            Some(rewriting) => rewriting.has_links_past(),
+            None => false,
+        }
+    }
+
     /// Reads to the end for nothing but the files that the page lists of a mirror.
     pub async fn into_files(mut self: Box<Self>) -> Result<MirrorFiles, PageError> {
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {

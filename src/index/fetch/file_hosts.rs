@@ -35,7 +35,7 @@ impl Fetcher {
     }
 
     /// Whether any of these hosts is taken now, be it for another page meanwhile.
-    async fn take_hosts(&self, mirror: &Scope, new_hosts: &[Url]) -> bool {
+    pub(super) async fn take_hosts(&self, mirror: &Scope, new_hosts: &[Url]) -> bool {
         let upstream = &self.dependencies.upstream;
         let Some(source) = self.sources.mirror(mirror) else {
             return false;

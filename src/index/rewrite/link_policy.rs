@@ -25,7 +25,7 @@ use crate::registry::{
     Scope, Stranger, recognise_portable,
 };
 use crate::simple::{
-    Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
+    CoreMetadata, Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
 };
 use crate::store::{Holdings, WheelMark};
 use crate::values::clock;
@@ -82,8 +82,6 @@ pub enum LinkRules {
 pub struct MirrorRules {
     pub base: Arc<MirrorBase>,
     pub min_age: Duration,
-    /// Only files with a sha256 lead through larder, wherever they are.
-    pub needs_digest: bool,
 }
 
 impl MirrorRules {
@@ -93,7 +91,7 @@ impl MirrorRules {
         if !is_found_by_name(page, &path) {
             return Err(OTHER_PROJECT);
         }
-        if entry.sha256.is_none() && (self.needs_digest || self.base.is_at_taken_host(&path)) {
+        if entry.sha256.is_none() && !self.base.is_named_by_operator(&path) {
             return Err(UNHASHED);
         }
         Ok(path)
@@ -266,7 +264,7 @@ impl LinkPolicy {
         collected: &mut Collected,
     ) -> Decision {
         let path = rules.judge(page, entry);
-        match self.mirrored(path, rules.min_age, entry, collected) {
+        match self.mirrored(path, Some(rules), entry, collected) {
             Ok(decision) => decision,
             Err(why) => {
                 // The index itself or another page of it, which a whole address would give away,
@@ -293,7 +291,7 @@ impl LinkPolicy {
     fn mirrored(
         &self,
         mut path: Result<MirrorPath, Stranger>,
-        min_age: Duration,
+        rules: Option<&MirrorRules>,
         entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Result<Decision, Stranger> {
@@ -301,7 +299,17 @@ impl LinkPolicy {
             return Ok(Decision::Drop);
         }
         if let Ok(known) = &path {
-            let file = MirrorFile::new(known, entry.sha256, entry.core_metadata, entry.upload_time);
+            // Metadata of a host that no operator named has to have a digest, as a file there: it is
+            // made of the wheel otherwise.
+            let metadata = match (entry.core_metadata, rules) {
+                (Some(CoreMetadata::Present), Some(rules))
+                    if !rules.base.is_named_by_operator(known) =>
+                {
+                    None
+                }
+                (offered, _) => offered,
+            };
+            let file = MirrorFile::new(known, entry.sha256, metadata, entry.upload_time);
             let max = if collected.passing {
                 PASSING_MAX
             } else {
@@ -311,6 +319,10 @@ impl LinkPolicy {
                 path = Err(OTHER_QUERY);
             }
         }
+        let min_age = match rules {
+            Some(rules) => rules.min_age,
+            None => Duration::ZERO,
+        };
         if let Some(why) = held_back(entry.upload_time, min_age, clock::wall()) {
             collected.hold_back(why);
             return Ok(Decision::Drop);
@@ -341,11 +353,8 @@ impl LinkPolicy {
                 if !page.scope.is_mirror() || *path.scope() == page.scope =>
             {
                 let is_its = |mirror: &&MirrorRules| mirror.base.scope() == path.scope();
-                let min_age = match mirrors.iter().find(is_its) {
-                    Some(mirror) => mirror.min_age,
-                    None => Duration::ZERO,
-                };
-                let decided = self.mirrored(Ok(path), min_age, entry, collected);
+                let rules = mirrors.iter().find(is_its);
+                let decided = self.mirrored(Ok(path), rules, entry, collected);
                 decided.unwrap_or(Decision::Drop)
             }
             _ => Decision::Drop,

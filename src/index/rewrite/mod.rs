@@ -112,8 +112,20 @@ impl Rewriting {
         *collected = Collected {
             passing: true,
             mirrored: std::mem::take(&mut collected.mirrored),
+            new_hosts: std::mem::take(&mut collected.new_hosts),
+            past: collected.past,
             ..Collected::default()
         };
+    }
+
+    /// Hosts that the page has named so far, and that were not judged yet.
+    pub fn new_hosts(&self) -> Vec<Url> {
+        self.collected.lock().new_hosts.clone()
+    }
+
+    /// Whether a link so far leads past larder.
+    pub fn has_links_past(&self) -> bool {
+        self.collected.lock().past > 0
     }
 
     /// Ends a page that was streamed out: its last bytes, and the files of a mirror that it lists.

@@ -427,3 +427,47 @@ async fn a_file_host_that_a_page_named_is_at_a_public_address_or_is_not_asked() 
     assert!(file(&mirror, path).await.is_err());
     assert_eq!(index.heads(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_host_that_was_taken_before_the_start_is_no_host_that_the_operator_named() {
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    inside.set_nonblocking(true).unwrap();
+    let port = inside.local_addr().unwrap().port();
+    let index = Server::start(|_| answer("200 OK", "", "wheel"));
+    let by_name = index.url.replace("127.0.0.1", "localhost");
+    for (url, host) in [
+        // As after a restart, or a reload.
+        (&index.url, "localhost"),
+        // Another port of a host that the operator did name.
+        (&by_name, "localhost"),
+        // Literal addresses pass no resolver.
+        (&index.url, "127.0.0.1"),
+    ] {
+        let scope = Scope::mirror("pypi").unwrap();
+        let base = MirrorBase::parse(scope, &format!("{url}/simple/"), &[]).unwrap();
+        let taken = Url::parse(&format!("https://{host}:{port}/")).unwrap();
+        assert!(base.hosts().unwrap().take(&taken));
+        let mirror = Mirror::new(
+            base,
+            &config(&index),
+            &Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap(),
+            Credential::mirror(Some("ann"), b"s3cret"),
+            HeaderValue::from_static("1.1 larder-test"),
+        )
+        .unwrap();
+        let path = format!("/pypi/~{host}~{port}/a-1.whl");
+        assert!(file(&mirror, &path).await.is_err(), "{taken}");
+        let route = route(&path);
+        let credential = callers();
+        let request = UpstreamRequest::plain(&route, &credential);
+        let examined = mirror.examine(Inquiry::File, &request).await;
+        assert!(examined.is_err(), "{taken}");
+        let connected = inside.accept().map(|_| ()).map_err(|why| why.kind());
+        assert_eq!(
+            connected,
+            Err(std::io::ErrorKind::WouldBlock),
+            "{url}: {taken}"
+        );
+    }
+    assert_eq!(index.heads(), Vec::<String>::new());
+}

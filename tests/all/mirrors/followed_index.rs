@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{FORMATS, HTML, JSON, get_as, listed, names};
-use crate::support::http::Tls;
+use crate::support::http::{Answer, Tls};
 use crate::support::larder::Builder;
 use crate::support::wheel::real_wheels;
 use crate::support::{
-    Artifact, Authority, Client, Distribution, GitLab, Hashes, Kind, Larder, Offer, Outcome, Proxy,
-    PublicIndex, Workbench, path, python, token,
+    Act, Artifact, Authority, Client, CoreMetadata, Distribution, GitLab, Hashes, Kind, Larder,
+    Offer, Outcome, Proxy, PublicIndex, Workbench, path, python, token,
 };
 
 const INDEX: &str = "https://index.example";
@@ -451,12 +451,14 @@ fn an_index_that_gives_no_page_is_not_learned_and_the_client_goes_there_itself()
     world
         .index
         .serve_verbatim("odd", "application/octet-stream", "no page");
+    let empty = "<!DOCTYPE html><html><body><h1>Links for no-files</h1></body></html>";
+    world.index.serve_verbatim("no-files", "text/html", empty);
     let larder = world.larder();
     for (page, asked) in [
-        (missing.clone(), 1),
-        // It is not tried again at once: a client would wait for it each time.
-        (missing, 1),
         (path::group_page(7, "odd"), 1),
+        // It is not tried again at once: a client would wait for it each time.
+        (path::group_page(7, "odd"), 1),
+        (missing.clone(), 1),
         (page(), 1),
     ] {
         let reply = get_as(&reader(&larder), &page, HTML);
@@ -464,9 +466,163 @@ fn an_index_that_gives_no_page_is_not_learned_and_the_client_goes_there_itself()
         assert_eq!(world.index.log().len(), asked, "{page}");
     }
     let larder = world.larder();
+    // A package that is not there, or has no files, says nothing of the index.
+    for page in [missing, path::group_page(7, "no-files")] {
+        let reply = get_as(&reader(&larder), &page, HTML);
+        assert_eq!(reply.status, 302, "{page}: {reply:?}");
+        assert_eq!(ready(&larder)["status"], "ok", "{page}");
+    }
+    assert!(
+        !larder.log().contains("does not follow"),
+        "{}",
+        larder.log()
+    );
+    get_as(&reader(&larder), &page(), HTML).expect(200);
+    let larder = world.larder();
     let reply = get_as(&reader(&larder), &path::group_page(7, "odd"), HTML);
     assert_eq!(reply.status, 302, "{reply:?}");
     larder.wait_for_log("no page of the Simple API");
+}
+
+#[test]
+fn r28_a_redirect_of_gitlabs_own_pages_teaches_nothing() {
+    let world = World::new();
+    // As during maintenance: every address leads to the same path elsewhere, and to a page there.
+    let larder = world.larder();
+    let status_page = "<!DOCTYPE html><html><body><p>We are back soon.</p></body></html>";
+    let answer = Answer::new(302).header("Location", format!("{OTHER}{}", page()));
+    world.gitlab.plan(Act::Answer(answer).at(Kind::Page).once());
+    let reply = get_as(&reader(&larder), &page(), HTML);
+    assert_ne!(reply.status, 200, "{reply:?}");
+    world
+        .index
+        .serve_verbatim("left-pad", "text/html", status_page);
+    let reply = get_as(&reader(&larder), &page(), HTML);
+    assert_eq!(reply.status, 302, "{reply:?}");
+    assert!(!larder.cache_dir().join("learned.json").exists());
+    world
+        .index
+        .change(|catalogue| catalogue.raw.remove("left-pad"));
+    // It is not tried again at once.
+    let larder = larder.restart();
+    get_as(&reader(&larder), &page(), HTML).expect(200);
+}
+
+/// A larder for each way to a file host that no operator named: by the index that GitLab points to,
+/// and by a mirror without `file_urls`; and the place of that host's files.
+fn unnamed_hosts(world: &World) -> [(Larder, &'static str); 2] {
+    let cold = "[files]\nbackground_fetch_max = \"0\"";
+    let mirror = format!("{cold}\n[mirrors.pypi]\nurl = \"{INDEX}/simple/\"");
+    [
+        (world.builder().sections(cold).start(), PLACE),
+        (
+            world.builder().sections(&mirror).start(),
+            "/pypi/~files.example/",
+        ),
+    ]
+}
+
+#[test]
+fn r29_metadata_without_a_digest_is_made_of_the_verified_wheel() {
+    for offered in [CoreMetadata::True, CoreMetadata::None] {
+        let world = World::new();
+        world.index.change(|catalogue| {
+            let forged = catalogue.offer_mut(&public().filename);
+            forged.core_metadata = offered;
+            forged.metadata = "Metadata-Version: 2.1\nName: evil\nVersion: 1\n".into();
+        });
+        for (larder, place) in unnamed_hosts(&world) {
+            get_as(&reader(&larder), &page(), JSON).expect(200);
+            world.index.log().clear();
+            let address = format!("{place}{}", world.index.file_path(&public().filename));
+            let reply = larder.client().get(&format!("{address}.metadata"));
+            assert_eq!(
+                reply.expect(200),
+                &public().metadata[..],
+                "{offered:?} {place}"
+            );
+            let read = world.index.log().file_bodies().bytes;
+            assert!(read >= public().bytes.len() as u64, "{offered:?} {place}");
+            for entry in world.index.log().entries() {
+                let part = entry.head.header("Range");
+                assert_eq!(
+                    part, None,
+                    "{offered:?} {place}: no end of it is read alone"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn r3_a_range_of_a_host_that_no_operator_named_is_cut_from_verified_bytes() {
+    let world = World::new();
+    let range = "bytes=100-299";
+    for (larder, place) in unnamed_hosts(&world) {
+        get_as(&reader(&larder), &page(), JSON).expect(200);
+        let address = format!("{place}{}", world.index.file_path(&public().filename));
+        let mut wrong = Act::Flip { at: 200 }.at(Kind::File);
+        wrong = wrong.containing(&public().filename).times(2);
+        let plan = world.index.plan(wrong);
+        let reply = larder.client().get_range(&address, range);
+        let is_given = reply.is_complete() && reply.status < 300;
+        assert!(!is_given, "{place}: {reply:?}");
+        drop(plan);
+    }
+}
+
+#[test]
+fn r25_a_file_host_that_a_page_named_cannot_borrow_the_mirrors_credential() {
+    let world = World::new();
+    world.index.set(|settings| {
+        settings.credential = Some(("reader".to_owned(), "mirror-secret".to_owned()));
+    });
+    let secret = world.folder.path().join("secret");
+    std::fs::write(&secret, "mirror-secret\n").expect("writable");
+    let section = format!(
+        "[mirrors.pypi]\nurl = \"{INDEX}/simple/\"\nusername = \"reader\"\ntoken_file = {secret:?}"
+    );
+    let larder = world.builder().sections(&section).start();
+    let client = larder.client();
+    get_as(&client, "/pypi/simple/left-pad/", JSON).expect(200);
+    let answer = Answer::new(302).header("Location", format!("{INDEX}/any/path.whl"));
+    let fault = Act::Answer(answer).at(Kind::File);
+    world.index.plan(fault.containing(&public().filename));
+    let place = format!(
+        "/pypi/~files.example/{}",
+        world.index.file_path(&public().filename)
+    );
+    let reply = client.get(&place);
+    assert!(reply.status >= 400, "{reply:?}");
+    let mut led = 0;
+    for entry in world.index.log().entries() {
+        if entry.head.path() == "/any/path.whl" {
+            led += 1;
+            assert_eq!(entry.head.header("Authorization"), None, "{entry:?}");
+        }
+    }
+    assert!(led > 0, "the redirect is followed");
+}
+
+#[test]
+fn a_page_that_is_too_large_to_keep_names_hosts_too_and_says_what_leads_past() {
+    let world = World::new();
+    for number in 0..200 {
+        let name = format!("left_pad-0.{number}.tar.gz");
+        world
+            .index
+            .publish(Artifact::opaque("left.pad", "0", &name, "old"));
+    }
+    let larder = world
+        .builder()
+        .sections("[index]\npage_size = \"16KiB\"")
+        .start();
+    let past = listed(&get_as(&reader(&larder), &page(), JSON));
+    assert!(past[0].url.starts_with(FILES), "{:?}", past[0]);
+    let said = ready(&larder);
+    assert_eq!(said["reasons"][0]["reason"], "links_past_larder", "{said}");
+    let shown = listed(&get_as(&reader(&larder), &page(), JSON));
+    assert!(shown[0].url.starts_with(PLACE), "{:?}", shown[0]);
 }
 
 #[test]
