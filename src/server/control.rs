@@ -115,22 +115,14 @@ async fn handle_command(
             call.run(maintenance, work).await
         }
         Refresh::NAME => refresh(services, &head, call).await,
-        About::NAME => {
-            let work = |_: &Access, _: About, out: &Reporter<_>| out.tell(identity());
-            call.run(access, work).await
-        }
+        About::NAME => call.run(access, tell_identity).await,
         ShowConfiguration::NAME => {
             let work = |found: &ConfigurationInForce, _: ShowConfiguration, out: &Reporter<_>| {
                 out.tell(found.clone())
             };
             call.run(&services.configuration, work).await
         }
-        FlushAuthorizations::NAME => {
-            let work = |access: &Access, _: FlushAuthorizations, out: &Reporter<_>| {
-                out.tell(flush_authorizations(access))
-            };
-            call.run(access, work).await
-        }
+        FlushAuthorizations::NAME => call.run(access, flush_authorizations).await,
         SetLogLevel::NAME => call.run(access, set_log_level).await,
         Export::NAME => {
             let work = |exchange: &BundleService, command, out: &_| exchange.export(&command, out);
@@ -204,20 +196,26 @@ fn write_set(exchange: &Arc<BundleService>, call: Call<'_>) -> Reply {
     })
 }
 
-fn flush_authorizations(access: &Access) -> FlushedAuthorizations {
+fn flush_authorizations(
+    access: &Access,
+    _: FlushAuthorizations,
+    out: &Reporter<FlushedAuthorizations>,
+) -> Result<(), Failed> {
     let authorizations = access.revoke_all(clock::now());
     tracing::warn!(
         authorizations,
         "the authorization cache was flushed: every caller's next request asks GitLab"
     );
-    FlushedAuthorizations { authorizations }
+    let flushed = FlushedAuthorizations { authorizations };
+    out.tell(flushed).map_err(Failed::of)
 }
 
-fn identity() -> Identity {
-    Identity {
+fn tell_identity(_: &Access, _: About, out: &Reporter<Identity>) -> Result<(), Failed> {
+    let identity = Identity {
         version: version(),
         process: std::process::id(),
-    }
+    };
+    out.tell(identity).map_err(Failed::of)
 }
 
 fn set_log_level(

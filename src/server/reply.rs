@@ -142,25 +142,16 @@ impl Refusal {
             Self::LockRewrite(why) => why.status(),
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Loop
-            | Self::Page(PageError::Upstream(UpstreamError::Loop))
             | Self::File(FileError::Upstream(UpstreamError::Loop))
             | Self::Upstream(UpstreamError::Loop) => StatusCode::LOOP_DETECTED,
             Self::Upload(UploadError::Paused(_)) => StatusCode::REQUEST_TIMEOUT,
-            Self::Page(PageError::Upstream(why))
-            | Self::File(FileError::Upstream(why))
+            Self::Page(why) => page_status(why),
+            Self::File(FileError::Upstream(why))
             | Self::Upload(UploadError::Upstream(why))
             | Self::Upstream(why) => upstream_status(why),
-            Self::Page(
-                PageError::PrivateName(_)
-                | PageError::NotListed
-                | PageError::NoPackage(_)
-                | PageError::NothingOf(_)
-                | PageError::NotHeld(_),
-            )
-            | Self::File(FileError::NotHeld(_)) => StatusCode::NOT_FOUND,
+            Self::File(FileError::NotHeld(_)) => StatusCode::NOT_FOUND,
             // twine sends again what a 5xx answers.
-            Self::Page(PageError::TooYoung(_) | PageError::Undated)
-            | Self::Caller(CallerError::Offline(OfflineAuthError::Denied))
+            Self::Caller(CallerError::Offline(OfflineAuthError::Denied))
             | Self::Upload(UploadError::Offline)
             | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::Caller(CallerError::Offline(OfflineAuthError::Unknown)) => {
@@ -169,16 +160,13 @@ impl Refusal {
             Self::UnknownHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::Page(PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge)
-            | Self::File(FileError::Body(_) | FileError::Blocked) => StatusCode::BAD_GATEWAY,
+            Self::File(FileError::Body(_) | FileError::Blocked) => StatusCode::BAD_GATEWAY,
             Self::TooManyRequests
             | Self::File(FileError::Busy)
             | Self::Caller(CallerError::Offline(OfflineAuthError::Busy)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Page(PageError::Internal) | Self::File(FileError::Internal) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::File(FileError::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -202,6 +190,23 @@ impl Refusal {
             }
             _ => CacheStatus::INTERNAL,
         }
+    }
+}
+
+fn page_status(why: &PageError) -> StatusCode {
+    match why {
+        PageError::Upstream(UpstreamError::Loop) => StatusCode::LOOP_DETECTED,
+        PageError::Upstream(why) => upstream_status(why),
+        PageError::PrivateName(_)
+        | PageError::NotListed
+        | PageError::NoPackage(_)
+        | PageError::NothingOf(_)
+        | PageError::NotHeld(_) => StatusCode::NOT_FOUND,
+        PageError::TooYoung(_) | PageError::Undated => StatusCode::FORBIDDEN,
+        PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge => {
+            StatusCode::BAD_GATEWAY
+        }
+        PageError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
