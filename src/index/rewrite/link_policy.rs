@@ -109,10 +109,12 @@ impl MirrorRules {
 
     /// Whether a file would lead through larder if its host were taken.
     fn may_take_host(&self, entry: &Entry<'_>) -> bool {
-        match self.base.hosts() {
-            Some(hosts) => entry.sha256.is_some() && hosts.is_new(entry.url),
-            None => false,
-        }
+        let Some(hosts) = self.base.hosts() else {
+            return false;
+        };
+        // Another page may have had it taken since this link was judged.
+        let is_open = hosts.is_new(entry.url) || hosts.has(entry.url);
+        entry.sha256.is_some() && is_open
     }
 }
 

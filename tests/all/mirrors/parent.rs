@@ -331,7 +331,7 @@ fn larders_that_are_each_others_parents_say_that_it_is_a_loop() {
 fn doctor_knows_a_larder_when_it_meets_one() {
     let world = World::new();
     let parent = world.parent(0, "");
-    let agent = Larder::under(&parent.url()).start();
+    let mut agent = Larder::under(&parent.url()).start();
     let said = |larder: &Larder| {
         let output = larder.command(&["doctor"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -353,6 +353,8 @@ fn doctor_knows_a_larder_when_it_meets_one() {
     let config = agent.config_file();
     let text = std::fs::read_to_string(&config).expect("its configuration");
     std::fs::write(&config, text.replace(&parent.url(), world.gitlab.url())).expect("writable");
+    // As long as it runs, its own configuration counts.
+    agent.terminate();
     let wrong = said(&agent);
     assert!(wrong.contains("is no larder's"), "{wrong}");
 }
