@@ -43,7 +43,8 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 13] = [
+pub const REASONS: [&str; 14] = [
+    "gitlab_unusable",
     "upstream_circuit_open",
     "credential_refused",
     "parent_unusable",
@@ -268,6 +269,10 @@ impl Health {
 
 fn reasons(readings: &Readings) -> Vec<Reason> {
     let mut reasons = Vec::new();
+    if let Some(why) = &readings.gitlab_fault {
+        let detail = format!("gitlab.url: {why}");
+        reasons.push(Reason::new("gitlab_unusable", detail));
+    }
     if !readings.offline {
         reasons.extend(readings.peers.iter().filter_map(Reason::unreachable));
         reasons.extend(readings.peers.iter().filter_map(Reason::refused_credential));
@@ -398,6 +403,7 @@ mod tests {
                     resting("pypi"),
                     refused("other"),
                 ],
+                gitlab_fault: Some("there is no GitLab API (404)".to_owned()),
                 certificate: Some(CertificateReading {
                     not_after: SystemTime::UNIX_EPOCH,
                     judgement,
@@ -427,7 +433,7 @@ mod tests {
             };
             let health = Health::of(&readings);
             assert!(health.is_ready() && health.word == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(11));
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(12));
             seen.extend(health.reasons.iter().map(|reason| reason.word));
         }
         for word in REASONS {

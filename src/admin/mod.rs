@@ -190,6 +190,11 @@ impl Admin {
         self.observed.read(clock::now(), clock::wall())
     }
 
+    /// Asks whether `gitlab.url` leads to a GitLab, unless that is known; whether it does.
+    pub async fn check_gitlab(&self) -> bool {
+        self.observed.upstream.check_gitlab().await
+    }
+
     /// Whether larder can do all that it is there for, and if not, why.
     pub fn health(&self) -> Health {
         Health::of(&self.readings())

@@ -40,6 +40,7 @@ impl Observed {
         Readings {
             stopping: self.shutdown.has_begun(),
             offline: self.upstream.is_offline(),
+            gitlab_fault: self.upstream.gitlab_fault(),
             peers: self.upstream.peers().collect(),
             parent: self.parent.read(),
             files: self.files.reading(now),

@@ -23,6 +23,8 @@ pub struct Readings {
     pub stopping: bool,
     /// No upstream is asked.
     pub offline: bool,
+    /// What is wrong with `gitlab.url`, as the question at the start found.
+    pub gitlab_fault: Option<String>,
     /// `gitlab` first, then `object_store` (where its signed links lead), then the mirrors.
     pub peers: Vec<PeerReading>,
     /// None without a parent, and offline.

@@ -34,6 +34,10 @@ const COMMANDS_POLL_EVERY: Duration = Duration::from_millis(20);
 /// After so many polls it says what it waits for.
 const SILENT_POLLS: u32 = 50;
 
+/// Between two questions whether GitLab is one: at first, and at last.
+const GITLAB_CHECK_FIRST: Duration = Duration::from_secs(2);
+const GITLAB_CHECK_LAST: Duration = Duration::from_secs(60);
+
 /// A running daemon.
 pub struct App {
     address: Option<SocketAddr>,
@@ -88,6 +92,12 @@ impl App {
         }
         if let Some(health_door) = health_door {
             daemon.serve_health(health_door, config.limits);
+        }
+        if config.gitlab.check_at_start && !config.offline && config.parent().is_none() {
+            daemon.serving.spawn(check_gitlab(
+                Arc::clone(&daemon.active),
+                daemon.shutdown.clone(),
+            ));
         }
         let listener = Listener::new(door, config.limits);
         daemon
@@ -257,6 +267,27 @@ async fn open_for_health(config: &Config) -> Result<Option<NetworkAcceptor>, Sta
         passed: PassedSockets::default(),
     };
     Ok(Some(NetworkAcceptor::open(opening).await?))
+}
+
+/// Asks whether GitLab is one until it is, and so after a reload too.
+async fn check_gitlab(active: Arc<ActiveServices>, shutdown: Shutdown) {
+    let mut wait = GITLAB_CHECK_FIRST;
+    loop {
+        let services = active.services();
+        tokio::select! {
+            is_well = services.admin.check_gitlab() => {
+                if is_well {
+                    wait = GITLAB_CHECK_FIRST;
+                }
+            }
+            () = shutdown.begun() => return,
+        }
+        drop(services);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => wait = GITLAB_CHECK_LAST.min(wait * 2),
+            () = shutdown.begun() => return,
+        }
+    }
 }
 
 /// Sockets that were passed on stand in place of what is configured, which is easily overlooked. It

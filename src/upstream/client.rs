@@ -14,6 +14,7 @@ use super::connect::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::gitlab::GitLab;
+use super::gitlab_check::GitLabCheck;
 use super::index_trial::{IndexTrial, TrialError};
 use super::mirror::Mirror;
 use super::redirect::AllowedOrigins;
@@ -33,6 +34,7 @@ pub struct Upstream {
     index_trial: Option<IndexTrial>,
     offline: bool,
     awaits_parent: bool,
+    pub(super) check: GitLabCheck,
 }
 
 /// Who is asked.
@@ -63,6 +65,7 @@ impl Upstream {
             index_trial: None,
             offline: false,
             awaits_parent: false,
+            check: GitLabCheck::default(),
         })
     }
 

@@ -19,6 +19,8 @@ peer_section! {
         /// Where signed file redirects may lead; empty means any https origin with a public
         /// address.
         pub object_storage_origins: Vec<String> = Vec::new(),
+        /// Whether GitLab is asked at the start if it is one.
+        pub check_at_start: bool = true,
         pub forward: Forward = Forward::Follow,
         /// Where that redirect, and the files of the index it leads to, may be; empty means any
         /// https origin with a public address.

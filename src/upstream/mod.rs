@@ -17,6 +17,8 @@ mod counts;
 mod error;
 mod examination;
 mod gitlab;
+mod gitlab_check;
+mod gitlab_url;
 mod index_trial;
 mod mirror;
 mod mirror_config;

@@ -145,6 +145,7 @@ mod server {
     mod daemon;
     mod doors;
     mod file_pieces;
+    mod gitlab_url;
     mod health_listener;
     mod http2;
     mod listeners;

@@ -61,6 +61,7 @@ impl Activated {
             .arg(home.join("cache"))
             .args(more)
             .env("LISTEN_FDNAMES", name)
+            .env("LARDER_GITLAB__CHECK_AT_START", "false")
             .stdin(Stdio::from(socket))
             .stdout(log())
             .stderr(log());

@@ -166,8 +166,14 @@ impl Builder {
             Some(parent) => (format!("parent = {parent:?}"), String::new()),
             None => (String::new(), format!("url = {:?}", self.gitlab)),
         };
+        // Nor is GitLab asked what it is.
+        let unasked = if self.gitlab_settings.contains("check_at_start") {
+            ""
+        } else {
+            "check_at_start = false"
+        };
         format!(
-            "cache_dir = {cache:?}\n{parent}\n{}\n[gitlab]\n{gitlab}\n{}\n{}\n{quiet}",
+            "cache_dir = {cache:?}\n{parent}\n{}\n[gitlab]\n{gitlab}\n{unasked}\n{}\n{}\n{quiet}",
             self.settings, self.gitlab_settings, self.sections
         )
     }

@@ -25,6 +25,13 @@ impl Config {
             ),
             ("cache_dir", keep(&mut self.cache_dir, &running.cache_dir)),
             ("offline", keep(&mut self.offline, &running.offline)),
+            (
+                "gitlab.check_at_start",
+                keep(
+                    &mut self.gitlab.check_at_start,
+                    &running.gitlab.check_at_start,
+                ),
+            ),
             ("tls.listen", keep(&mut tls.listen, &running.tls.listen)),
             (
                 "tls.certificate",

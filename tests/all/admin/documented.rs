@@ -48,6 +48,7 @@ const SCENARIOS: &[Scenario] = &[
     CONFIG_REFUSED,
     CERTIFICATE,
     OWN_TOKEN_DEAD,
+    NO_GITLAB,
     OFFLINE,
     AHEAD,
     LOG_LOST,
@@ -734,6 +735,24 @@ const AHEAD: Scenario = Scenario {
 #[test]
 fn wheels_that_are_to_be_read_ahead_are_counted() {
     shows(&AHEAD);
+}
+
+const NO_GITLAB: Scenario = Scenario {
+    shows: &["larder_degraded{reason=\"gitlab_unusable\"}"],
+    play: |look| {
+        let larder = Larder::in_front_of("http://127.0.0.1:9")
+            .gitlab_setting("check_at_start = true")
+            .start();
+        eventually("it is asked", || {
+            larder.metric("larder_degraded{reason=\"gitlab_unusable\"}") == Some(1.0)
+        });
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn an_address_without_a_gitlab_is_counted() {
+    shows(&NO_GITLAB);
 }
 
 /// Ends with its test.

@@ -62,6 +62,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
             "reason",
             vec![
                 // Why larder is degraded.
+                "gitlab_unusable",
                 "upstream_circuit_open",
                 "credential_refused",
                 "parent_unusable",
