@@ -155,7 +155,7 @@ mod tests {
             configuration(start),
             Some(Path::new("/etc/larder/config.toml"))
         );
-        let without = "{ path=/root/.cargo/bin/larder ; argv[]=/root/.cargo/bin/larder serve ; ignore_errors=no }";
+        let without = "{ path=/usr/local/bin/larder ; argv[]=/usr/local/bin/larder serve ; ignore_errors=no }";
         assert_eq!(configuration(without), None);
     }
 }

@@ -12,41 +12,30 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HeaderMap, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 
-use super::access_log::{self, AccessLogEntry, LoggedRequest};
 use super::body::ReplyBody;
 use super::conditions::{Conditions, metadata_request};
 use super::failure::{Asked, Failure};
-use super::probe::OwnRequest;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
-use super::wire::ClientAddress;
-use super::{file_reply, page_reply, target};
+use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
 use crate::file::Files;
 use crate::index::{Located, PageReply, PageRequest};
-use crate::registry::{
-    AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError, Scope,
-};
+use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
 use crate::upstream::UpstreamError;
 use crate::values::clock;
-use crate::values::correlation::{self, Correlation};
-use crate::values::request_id::RequestId;
-
-/// More larders in a row are a loop of others, which one of them breaks.
-const LARDERS_BEFORE_MAX: usize = 8;
+use crate::values::correlation;
 
 impl Services {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let now = clock::now();
         let (mut parts, body) = request.into_parts();
         let route = self.route(&mut parts);
-        let correlation =
-            Correlation::received(request_id(&parts.headers), larders_before(&parts.headers));
+        let correlation = log_entry::correlation(&parts.headers);
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let entry = self.log_entry(&parts, &route, &correlation, now);
         let scope = route.as_ref().ok().and_then(Route::scope).cloned();
@@ -226,85 +215,5 @@ impl Services {
             },
             Located::PassThrough(answer) => Ok(reply::relayed(answer)),
         }
-    }
-
-    /// The entry of a request in the access log; a request that larder sends to itself has none.
-    fn log_entry(
-        &self,
-        parts: &Parts,
-        route: &Result<Route, Refusal>,
-        correlation: &Arc<Correlation>,
-        since: Instant,
-    ) -> Option<AccessLogEntry> {
-        if parts.extensions.get::<OwnRequest>().is_some() {
-            return None;
-        }
-        let is_routine = matches!(route, Ok(Route::Admin(_)));
-        let upstream = match route {
-            Ok(route) => route.scope().map(upstream_name),
-            Err(_) => None,
-        };
-        let (route, path) = match route {
-            Ok(route) => (route.word(), route.path()),
-            Err(_) => ("unknown", parts.uri.path().to_owned()),
-        };
-        let request = LoggedRequest {
-            client: parts.extensions.get::<ClientAddress>().copied(),
-            method: parts.method.clone(),
-            route,
-            path,
-            upstream,
-            is_routine,
-            user_agent: access_log::user_agent(&parts.headers),
-            since,
-            correlation: Arc::clone(correlation),
-        };
-        Some(AccessLogEntry::new(
-            Arc::clone(&self.admin.metrics),
-            request,
-        ))
-    }
-}
-
-/// The larders that a request came through, by their names in `Via`; none if it came through none.
-fn larders_before(headers: &HeaderMap) -> Option<String> {
-    let mut larders = Vec::new();
-    for list in headers.get_all(VIA) {
-        for hop in list.to_str().ok()?.split(',') {
-            let hop = hop.trim();
-            if larders.len() < LARDERS_BEFORE_MAX && is_larder(hop) {
-                larders.push(hop);
-            }
-        }
-    }
-    if larders.is_empty() {
-        return None;
-    }
-    Some(larders.join(", "))
-}
-
-/// Whether a member of `Via` is a larder's.
-fn is_larder(hop: &str) -> bool {
-    let Some(name) = hop.strip_prefix("1.1 larder-") else {
-        return false;
-    };
-    name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// `gitlab`, or the name of the scope's mirror.
-fn upstream_name(scope: &Scope) -> String {
-    if scope.is_mirror() {
-        scope.to_string()
-    } else {
-        "gitlab".to_owned()
-    }
-}
-
-/// The client's own name for the request, if it is one and well-formed, or else a new one.
-fn request_id(headers: &HeaderMap) -> RequestId {
-    let mut given = headers.get_all(reply::X_REQUEST_ID).iter();
-    match (given.next(), given.next()) {
-        (Some(given), None) => RequestId::parse(given.as_bytes()).unwrap_or_else(RequestId::random),
-        _ => RequestId::random(),
     }
 }

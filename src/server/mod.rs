@@ -21,6 +21,7 @@ mod endpoints;
 mod failure;
 mod file_reply;
 mod handler;
+mod log_entry;
 mod page_reply;
 mod piece;
 mod probe;

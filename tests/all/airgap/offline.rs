@@ -343,7 +343,7 @@ fn it_says_everywhere_that_it_is_offline() {
     let town = Town::new();
     let filled = town.filled(JSON);
     let larder = town.offline(&filled, OPEN);
-    assert!(larder.log().contains("OFFLINE"), "{}", larder.log());
+    assert!(larder.log().contains("offline=true"), "{}", larder.log());
     assert_eq!(
         larder.client().get("/-/health/ready").expect(200),
         b"ok, offline\n"

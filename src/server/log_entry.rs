@@ -1,0 +1,113 @@
+//! A request as the log knows it: its entry, its id, and the larders that it came through.
+//!
+//! Must not know how it is answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{HeaderMap, VIA};
+use http::request::Parts;
+
+use super::access_log::{self, AccessLogEntry, LoggedRequest};
+use super::probe::OwnRequest;
+use super::reply::{self, Refusal};
+use super::services::Services;
+use super::wire::ClientAddress;
+use crate::registry::{AdminEndpoint, Route, Scope};
+use crate::values::correlation::Correlation;
+use crate::values::request_id::RequestId;
+
+/// More larders in a row are a loop of others, which one of them breaks.
+const LARDERS_BEFORE_MAX: usize = 8;
+
+impl Services {
+    /// The entry of a request in the access log; a request that larder sends to itself has none.
+    pub(super) fn log_entry(
+        &self,
+        parts: &Parts,
+        route: &Result<Route, Refusal>,
+        correlation: &Arc<Correlation>,
+        since: Instant,
+    ) -> Option<AccessLogEntry> {
+        if parts.extensions.get::<OwnRequest>().is_some() {
+            return None;
+        }
+        let is_routine = match route {
+            // A job's own work, as an upload is.
+            Ok(Route::Admin(AdminEndpoint::RewriteLock)) => false,
+            Ok(Route::Admin(_)) => true,
+            Ok(_) | Err(_) => false,
+        };
+        let upstream = match route {
+            Ok(route) => route.scope().map(upstream_name),
+            Err(_) => None,
+        };
+        let (route, path) = match route {
+            Ok(route) => (route.word(), route.path()),
+            Err(_) => ("unknown", parts.uri.path().to_owned()),
+        };
+        let request = LoggedRequest {
+            client: parts.extensions.get::<ClientAddress>().copied(),
+            method: parts.method.clone(),
+            route,
+            path,
+            upstream,
+            is_routine,
+            user_agent: access_log::user_agent(&parts.headers),
+            since,
+            correlation: Arc::clone(correlation),
+        };
+        Some(AccessLogEntry::new(
+            Arc::clone(&self.admin.metrics),
+            request,
+        ))
+    }
+}
+
+/// What joins the log lines of the request that came with these fields.
+pub(super) fn correlation(headers: &HeaderMap) -> Arc<Correlation> {
+    Correlation::received(request_id(headers), larders_before(headers))
+}
+
+/// The larders that a request came through, by their names in `Via`; none if it came through none.
+fn larders_before(headers: &HeaderMap) -> Option<String> {
+    let mut larders = Vec::new();
+    for list in headers.get_all(VIA) {
+        for hop in list.to_str().ok()?.split(',') {
+            let hop = hop.trim();
+            if larders.len() < LARDERS_BEFORE_MAX && is_larder(hop) {
+                larders.push(hop);
+            }
+        }
+    }
+    if larders.is_empty() {
+        return None;
+    }
+    Some(larders.join(", "))
+}
+
+/// Whether a member of `Via` is a larder's.
+fn is_larder(hop: &str) -> bool {
+    let Some(name) = hop.strip_prefix("1.1 larder-") else {
+        return false;
+    };
+    name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `gitlab`, or the name of the scope's mirror.
+fn upstream_name(scope: &Scope) -> String {
+    if scope.is_mirror() {
+        scope.to_string()
+    } else {
+        "gitlab".to_owned()
+    }
+}
+
+/// The client's own name for the request, if it is one and well-formed, or else a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let mut given = headers.get_all(reply::X_REQUEST_ID).iter();
+    match (given.next(), given.next()) {
+        (Some(given), None) => RequestId::parse(given.as_bytes()).unwrap_or_else(RequestId::random),
+        _ => RequestId::random(),
+    }
+}
