@@ -663,7 +663,7 @@ fn r32_only_a_projects_upload_address_takes_a_post() {
         ("/api/v4/projects/42/packages/npm", 404),
         ("/api/v4/projects/42/packages", 404),
         ("/api/v4/user", 404),
-        ("/", 404),
+        ("/", 405),
         (&path::project_index(42), 405),
         (&path::project_page(42, "my-pkg"), 405),
         (&path::group_index(7), 405),
