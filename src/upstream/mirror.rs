@@ -220,6 +220,7 @@ impl Mirror {
         match self.follow(request, headers).await? {
             Followed::UpstreamResponse(answer, way) if answer.status == StatusCode::OK => {
                 let url = way.url;
+                let answer = *answer;
                 Ok(PageAnswer::Page { answer, url })
             }
             Followed::UpstreamResponse(answer, _) if unchanged(request, &answer) => {
@@ -241,7 +242,7 @@ impl Mirror {
         let mut headers = self.headers(request);
         UpstreamRequest::put_file_types(&mut headers);
         let (answer, way) = match self.follow(request, headers).await? {
-            Followed::UpstreamResponse(answer, way) => (answer, way),
+            Followed::UpstreamResponse(answer, way) => (*answer, way),
             Followed::Refused(refusal) => return Ok(FileAnswer::Refused(refusal)),
         };
         match answer.status {
@@ -351,7 +352,7 @@ impl Mirror {
                 .read(breaker.as_deref(), request.reading(&way.url, &headers))
                 .await?;
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED {
-                return Ok(Followed::UpstreamResponse(answer, way));
+                return Ok(Followed::UpstreamResponse(Box::new(answer), way));
             }
             url = self.next(&way.url, &answer, is_open)?;
         }
@@ -483,7 +484,7 @@ struct Way {
 
 /// Where the redirects led, or what is said without asking.
 enum Followed {
-    UpstreamResponse(UpstreamResponse, Way),
+    UpstreamResponse(Box<UpstreamResponse>, Way),
     Refused(PassThrough),
 }
 

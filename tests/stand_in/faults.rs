@@ -265,7 +265,9 @@ fn a_gate_holds_answers_until_the_test_opens_it() {
                 assert_eq!(reader.join().expect("no panic").expect(200), &big.bytes[..]);
             }
         });
-        assert_eq!(gitlab.log().file_bodies().bytes, 900_000);
+        gitlab.log().wait_until("all of it is counted", |log| {
+            log.file_bodies().bytes == 900_000
+        });
     }
 }
 

@@ -219,7 +219,7 @@ impl Metrics {
         since(&self.refused_at, now)
     }
 
-    /// How long ago pages were last served stale, at most [`STALE_ANSWERS_KEPT`] of them, the newest last.
+    /// How long ago pages were last served stale, at most `STALE_ANSWERS_KEPT` of them, the newest last.
     pub fn stale_answers(&self, now: Instant) -> Vec<Duration> {
         let stale_at = self.stale_at.lock();
         let since = |at: &Instant| now.saturating_duration_since(*at);

@@ -67,7 +67,7 @@ fn wheel(bytes: usize) -> Artifact {
 
 fn gitlab_with(bytes: usize) -> GitLab {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
-    gitlab.publish(42, &wheel(bytes));
+    gitlab.publish(42, wheel(bytes));
     gitlab
 }
 
@@ -343,8 +343,8 @@ fn install(client: &str, failing: &Failing) -> Outcome {
 /// The last line that a client says which is about the fault.
 fn last_words(outcome: &Outcome) -> String {
     let said = format!("{}\n{}", outcome.stdout, outcome.stderr);
-    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.last().unwrap_or_default().to_owned()
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.next_back().unwrap_or_default().to_owned()
 }
 
 /// The first request's line that has this cause.
