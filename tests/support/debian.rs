@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -157,30 +157,28 @@ impl Machine {
 struct Daemon(Child);
 
 impl Daemon {
-    /// It prints where it listens.
+    /// Its first records say where it listens.
     fn wait_until_it_listens(&mut self) {
-        let stdout = self.0.stdout.take().expect("piped");
+        let log = self.0.stderr.take().expect("piped");
         let (said, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
                 let _ = said.send(line);
             }
         });
         let until = Instant::now() + START_MAX;
+        let mut lines = Vec::new();
         while let Ok(line) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            if line.contains("http://") {
+            if line.contains("listening on http://") {
                 return;
             }
+            lines.push(line);
         }
         let _ = self.0.kill();
-        let mut why = String::new();
-        let _ = self
-            .0
-            .stderr
-            .take()
-            .expect("piped")
-            .read_to_string(&mut why);
-        panic!("the unit's command does not listen; it said:\n{why}");
+        panic!(
+            "the unit's command does not listen; it said:\n{}",
+            lines.join("\n")
+        );
     }
 }
 

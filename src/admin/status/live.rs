@@ -230,7 +230,7 @@ pub(super) fn failures(report: &Report) -> Markup {
             @if report.failures.is_empty() {
                 p.told { "None since larder started." }
             } @else {
-                div.scroll role="region" aria-label="Requests that failed last" tabindex="0" {
+                div.scroll role="region" aria-label="Failures" tabindex="0" {
                     table {
                         thead {
                             tr {

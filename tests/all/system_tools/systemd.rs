@@ -277,11 +277,11 @@ fn the_daemon_makes_no_call_that_the_unit_forbids() {
         .expect(206);
     let sent = Artifact::noise("sent", "1.0", 100_000);
     upload(&larder.client().token(token::DEVELOPER), 42, &sent).expect(201);
-    larder.wait_for_log("also on");
+    larder.wait_for_log("target=larder::start");
     let log = larder.log();
     let secure = log
         .split_once("https://")
-        .and_then(|(_, rest)| rest.split([',', '\n']).next());
+        .and_then(|(_, rest)| rest.split([' ', '"']).next());
     let secure = secure
         .and_then(|address| address.parse().ok())
         .expect("an address that speaks TLS");
