@@ -61,14 +61,19 @@ impl Config {
         for (key, differs) in stays {
             if differs {
                 waiting.push(key);
-                let sources = &mut self.provenance.sources;
-                sources.remove(key);
-                if let Some(source) = running.provenance.sources.get(key) {
-                    sources.insert(key.to_owned(), source.clone());
-                }
+                self.keep_source(key, running);
             }
         }
         (self, waiting)
+    }
+
+    /// Where the value that stays was written.
+    fn keep_source(&mut self, key: &str, running: &Self) {
+        let sources = &mut self.provenance.sources;
+        sources.remove(key);
+        if let Some(source) = running.provenance.sources.get(key) {
+            sources.insert(key.to_owned(), source.clone());
+        }
     }
 }
 
