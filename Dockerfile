@@ -20,7 +20,8 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 # The dependencies alone, in a layer that is made anew only when one of these two files changes: larder is a program of nothing here.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src benches && touch src/lib.rs && echo 'fn main() {}' | tee src/main.rs benches/resolve.rs \
+RUN mkdir -p src benches/compare && touch src/lib.rs \
+    && echo 'fn main() {}' | tee src/main.rs benches/resolve.rs benches/compare/bare_hyper.rs \
     && cargo build --profile dist --locked --bin larder
 COPY . .
 # The commit, for `larder --version`; the build has no repository to ask.
