@@ -94,6 +94,8 @@ def report(bench, seconds):
         bench.write_json()
     print(f"\nMedians of {args.rounds} rounds on {machine.description()}; servers on core {bench.server_core}, load and")
     print(f"upstream on core {bench.load_core}. {bench.tools.versions()}.")
+    if "/debug/" in f"{bench.tools.larder} {bench.tools.bare_hyper}":
+        print("\n**Warning:** larder or bare hyper is not built as it is published.")
     print(f"\n{bench.taken} measurements in {seconds / 60:.0f} minutes; {bench.thrown} more were thrown away because something else")
     print(f"used over {args.disturbance:.0%} of a core, and {bench.kept_disturbed} were kept although it did.")
     for name, why in bench.absent().items():

@@ -23,6 +23,8 @@ READY, UNSENT, PROXY = "nginx", "nginx, no sendfile", "nginx proxy_cache"
 VARNISH, CADDY, HYPER, LARDER, BEFORE = "Varnish", "caddy", "bare hyper", "larder", "larder before"
 DIRECT = "direct"
 ALL = [HYPER, READY, UNSENT, CADDY, VARNISH, PROXY, LARDER, BEFORE]
+# What a server that does not do as it should leads to.
+FAULTS = (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired)
 CACHES = [VARNISH, PROXY, LARDER, BEFORE]
 
 
@@ -104,7 +106,7 @@ class Bench:
             watch = machine.Watch()
             try:
                 values = measure_once()
-            except (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+            except FAULTS as error:
                 self.warn(f"{point}: {server}: {error}")
                 return
             disturbance = watch.disturbance()
@@ -118,6 +120,13 @@ class Bench:
         self.taken += 1
         for measure, value in values.items():
             self.note(point, server, measure, value)
+
+    def attempt(self, point, server, work):
+        """Several measurements of one server. If it does not come up, its cells stay empty."""
+        try:
+            work()
+        except FAULTS as error:
+            self.warn(f"{point}: {server}: {error}")
 
     def note(self, point, server, measure, value):
         self.results.setdefault((point, server, measure), []).append(value)

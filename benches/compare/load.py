@@ -38,10 +38,10 @@ def tls_context():
     return context
 
 
-def connect(url, context=None, session=None):
+def connect(url, context=None, session=None, timeout=20):
     """A connection that blocks; encrypted, if the URL says so."""
     parts = urlsplit(url)
-    plain = socket.create_connection((parts.hostname, parts.port), timeout=20)
+    plain = socket.create_connection((parts.hostname, parts.port), timeout)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if parts.scheme == "http":
         return plain
@@ -194,9 +194,9 @@ def one_answer(connection, request):
     return body
 
 
-def fetch(url, coding="identity", headers=()):
+def fetch(url, coding="identity", headers=(), timeout=20):
     """Head fields and body of an answer, also of one without a length."""
-    with connect(url) as connection:
+    with connect(url, timeout=timeout) as connection:
         connection.sendall(request_for(url, ["Connection: close", f"Accept-Encoding: {coding}", *headers]))
         received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
     head, _, body = received.partition(b"\r\n\r\n")

@@ -66,7 +66,8 @@ class Server:
             if machine.connects(self.port):
                 return
             time.sleep(0.005)
-        raise RuntimeError(f"{self.name} did not start:\n{self.output.read_text(errors='replace')[-2000:]}")
+        said = " ".join(self.output.read_text(errors="replace").split())
+        raise RuntimeError(f"did not start: {said[-400:]}")
 
     def pids(self):
         return machine.descendants(self.process.pid)

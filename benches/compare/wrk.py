@@ -15,10 +15,10 @@ end
 
 # Each request in the name of the next of so many callers, round and round.
 CALLERS = """
-local number, callers, offset = 0, %d, %d
+local number, callers = 0, %d
 request = function()
   number = number %% callers + 1
-  return wrk.format(nil, nil, {["Authorization"] = "Bearer caller-" .. (offset + number)})
+  return wrk.format(nil, nil, {["Authorization"] = "Bearer caller-" .. number})
 end
 """
 

@@ -57,15 +57,20 @@ def requests(bench, site, upstream, bulk, real):
     point = STORE.format(bulk.files)
     paths = [site.files[name][0] for name in real]
     in_turn = ADDRESSES % ", ".join(f'"{path}"' for path in paths)
+    asked = [(PAGE, site.pages["small"][0], ""), (FILE, paths[0], ""), (FILES, "/", in_turn)]
+
+    def measure(name):
+        with bench.server(name, upstream, site).with_settings(cache=bulk.folder) as server:
+            bench.check_page(server, site)
+            come_to_rest(server)
+            load.run_each([server.url + path for path in paths])
+            for what, path, script in asked:
+                bench.take(f"{point}: {what}", name, lambda: cost(bench, server, upstream, path, script))
+
     for turn, in_order in bench.alternating(bench.larders()):
         say(f"round {turn + 1}: {point}")
         for name in in_order:
-            with bench.server(name, upstream, site).with_settings(cache=bulk.folder) as server:
-                bench.check_page(server, site)
-                come_to_rest(server)
-                load.run_each([server.url + path for path in paths])
-                for what, path, script in [(PAGE, site.pages["small"][0], ""), (FILE, paths[0], ""), (FILES, "/", in_turn)]:
-                    bench.take(f"{point}: {what}", name, lambda: cost(bench, server, upstream, path, script))
+            bench.attempt(point, name, lambda: measure(name))
 
 
 def cost(bench, server, upstream, path, script):
@@ -78,20 +83,24 @@ def cost(bench, server, upstream, path, script):
 
 
 def callers(bench, site, upstream):
-    settings = '[auth]\ncache_entries = 200000\ncache_ttl = "300s"'
-    path = site.pages["private"][0]
     for count in caller_counts(bench):
         point = CALLER.format(count)
         for turn, in_order in bench.alternating(bench.larders()):
             say(f"round {turn + 1}: {point}")
             for name in in_order:
-                with bench.server(name, upstream, site).with_settings(settings) as server:
-                    before = server.memory_mb()
-                    introduce(server.url + path, count)
-                    known = server.memory_mb()
-                    bench.note(point, name, "MB", known - before)
-                    script = CALLERS % (count, 0)
-                    bench.take(point, name, lambda: cost(bench, server, upstream, path, script))
+                server = bench.server(name, upstream, site)
+                bench.attempt(point, name, lambda: known_callers(bench, point, count, server, upstream, site))
+
+
+def known_callers(bench, point, count, server, upstream, site):
+    server.with_settings('[auth]\ncache_entries = 200000\ncache_ttl = "300s"')
+    path = site.pages["private"][0]
+    with server:
+        before = server.memory_mb()
+        introduce(server.url + path, count)
+        bench.note(point, server.name, "MB", server.memory_mb() - before)
+        script = CALLERS % count
+        bench.take(point, server.name, lambda: cost(bench, server, upstream, path, script))
 
 
 def introduce(url, count):
@@ -144,7 +153,7 @@ def offline_index(server):
         come_to_rest(server)
         cpu = server.cpu_seconds()
         begin = time.perf_counter()
-        _, body = load.fetch(f"{server.url}{PROJECT}/simple/")
+        _, body = load.fetch(f"{server.url}{PROJECT}/simple/", timeout=load.PATIENCE * 5)
         seconds = time.perf_counter() - begin
         if b"filler" not in body:
             raise RuntimeError("the list of projects is empty")

@@ -131,8 +131,8 @@ class Hot:
                 raise RuntimeError(f"wrk: {result}")
             return result["requests"], result["bytes"], result["seconds"]
         result = load.run(url, point.connections, seconds, headers)
-        if result.errors or not result.requests:
-            raise RuntimeError(f"{result.errors[:3]}")
+        if result.errors or not (result.bytes if point.is_file else result.requests):
+            raise RuntimeError(f"no answer was complete; {result.errors[:3]}")
         return result.requests, result.bytes, result.seconds
 
     def handshakes(self):

@@ -48,11 +48,15 @@ def measure_all(bench, upstream, gitlab, site, ranges):
                 if name == DIRECT:
                     bench.take(point, DIRECT, lambda: measure(bench, command, gitlab, upstream))
                     continue
-                with bench.server(name, upstream, site, gitlab.url) as server:
-                    for state in ("cold", "warm"):
-                        # Not again if disturbed: it would not be cold any more.
-                        bench.take(point, f"{name}, {state}", lambda: measure(bench, command, server, upstream),
-                                   repeats=0)
+                server = bench.server(name, upstream, site, gitlab.url)
+                bench.attempt(point, name, lambda: cold_and_warm(bench, point, command, server, upstream))
+
+
+def cold_and_warm(bench, point, command, server, upstream):
+    with server:
+        for state in ("cold", "warm"):
+            # Not again if disturbed: it would not be cold any more.
+            bench.take(point, f"{server.name}, {state}", lambda: measure(bench, command, server, upstream), repeats=0)
 
 
 def point_name(command, ranges):
