@@ -2,8 +2,8 @@
 //!
 //! Owns the order of construction and of stopping. Must not contain behaviour of its own.
 
+mod making;
 mod reload;
-mod under_parent;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::server::{
     NetworkAcceptor, Occupancy, PassedSockets, ServerLimits,
 };
 use crate::values::shutdown::Shutdown;
-use under_parent::Making;
+use making::Making;
 
 /// How long a daemon that stops waits for pages to reach the disk.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@
 //! come now share them. Owns the order: nothing that can fail comes after the swap.
 
 use super::App;
-use super::under_parent::Making;
+use super::making::Making;
 use crate::app::config::Config;
 use crate::app::error::StartError;
 use crate::app::file_check::check_files;
