@@ -130,7 +130,7 @@ mod mirrors {
 mod packaging {
     mod debian_package;
     mod image;
-    mod pipeline;
+    pub mod pipeline;
     mod wheel;
 }
 
@@ -160,7 +160,7 @@ mod server {
 
 /// The folder: damage, failing disks, maintenance.
 mod store {
-    mod failing_disk;
+    pub mod failing_disk;
     mod folder;
     pub mod maintenance;
 }

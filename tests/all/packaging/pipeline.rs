@@ -111,21 +111,21 @@ fn every_script_of_the_build_is_good_shell() {
 
 /// A request that came in.
 #[derive(Clone, Debug)]
-struct Received {
+pub(crate) struct Received {
     /// Method and target.
-    line: String,
-    head: String,
-    body: Vec<u8>,
+    pub line: String,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 /// Takes every request and says 201 to it.
-struct Recorder {
+pub(crate) struct Recorder {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Recorder {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("a listening socket");
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -140,7 +140,7 @@ impl Recorder {
         Self { address, received }
     }
 
-    fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         self.received.lock().expect("no panic holds it").clone()
     }
 }
@@ -186,13 +186,14 @@ fn published() -> (TempDir, Vec<PathBuf>) {
     (folder, paths)
 }
 
-fn publish(recorder: &Recorder, folder: &TempDir, tag: &str) -> Output {
+/// Runs `.ci/publish` as a pipeline of that tag would.
+pub(crate) fn publish(recorder: &Recorder, arguments: &[&str], tag: &str) -> Output {
     let twine = python::program("twine");
     let tools = twine.parent().expect("a folder of programs");
     let path = std::env::var("PATH").unwrap_or_default();
     Command::new("bash")
-        .args([".ci/publish", "files"])
-        .arg(folder.path())
+        .arg(".ci/publish")
+        .args(arguments)
         .current_dir(root())
         .env("PATH", format!("{}:{path}", tools.display()))
         .env(
@@ -207,12 +208,17 @@ fn publish(recorder: &Recorder, folder: &TempDir, tag: &str) -> Output {
         .expect("bash runs")
 }
 
+fn publish_files(recorder: &Recorder, folder: &TempDir, tag: &str) -> Output {
+    let folder = folder.path().to_str().expect("a path");
+    publish(recorder, &["files", folder], tag)
+}
+
 #[test]
 fn publishing_sends_every_file_the_wheel_and_then_a_release() {
     let recorder = Recorder::start();
     let (folder, files) = published();
 
-    let output = publish(&recorder, &folder, &format!("v{VERSION}"));
+    let output = publish_files(&recorder, &folder, &format!("v{VERSION}"));
 
     assert!(output.status.success(), "{output:?}");
     let received = recorder.received();
@@ -251,7 +257,7 @@ fn another_tag_or_a_changed_file_is_not_published() {
     let recorder = Recorder::start();
     let (folder, files) = published();
 
-    let output = publish(&recorder, &folder, "v9.9.9");
+    let output = publish_files(&recorder, &folder, "v9.9.9");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         !output.status.success() && said.contains("v9.9.9"),
@@ -259,7 +265,7 @@ fn another_tag_or_a_changed_file_is_not_published() {
     );
 
     std::fs::write(&files[1], "another package").expect("ours");
-    let output = publish(&recorder, &folder, &format!("v{VERSION}"));
+    let output = publish_files(&recorder, &folder, &format!("v{VERSION}"));
     assert!(!output.status.success());
     assert!(recorder.received().is_empty(), "{:?}", recorder.received());
 }

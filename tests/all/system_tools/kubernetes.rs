@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::packaging::pipeline::{Recorder, publish};
 use crate::support::larder::binary;
 use crate::support::{Authority, Client, HeldPort, Watched};
 
@@ -130,6 +131,13 @@ fn documented_values_work_and_those_that_cannot_are_refused_with_a_reason() {
         ("kind=StatefulSet", "kind"),
         ("gitlab.ulr=x", "ulr"),
         ("gitlab.url=gitlab.example.com", "gitlab"),
+        ("parent=larder.example.com", "parent"),
+        (
+            "parent=https://larder.example,gitlab.url=https://gitlab.example",
+            "gitlab/url",
+        ),
+        ("config=parent = \"https://x\"", "use the value parent"),
+        ("networkPolicy.egressPorts={443}", "egressPorts"),
         ("cacheSize=50", "cacheSize"),
         ("cache.size=50GiB", "size"),
         ("replicas=2", "a cache folder belongs to one larder"),
@@ -166,12 +174,88 @@ fn documented_values_work_and_those_that_cannot_are_refused_with_a_reason() {
             continue;
         };
         let mut command = vec!["helm", "template"];
+        // From a registry it is the same chart.
+        let arguments = arguments.replace(" larder/larder ", &format!(" {CHART} "));
         command.extend(arguments.split(' '));
         let rendered = kubernetes(&command);
         assert!(rendered.status.success(), "{line}: {}", said(&rendered));
     }
     let spread = template("replicas=3,cache.type=emptyDir");
     assert!(said(&spread).contains("replicas: 3"), "{}", said(&spread));
+}
+
+/// What the rendered NetworkPolicy lets out, beside DNS.
+fn egress(set: &str) -> Vec<Value> {
+    let rendered = kubernetes(&["helm", "template", "larder", CHART, "--set-json", set]);
+    assert!(rendered.status.success(), "{}", said(&rendered));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = written(&folder, "rendered.yaml", &said(&rendered));
+    let objects = objects(Path::new(&path));
+    let policy = of_kind(&objects, &["NetworkPolicy"]);
+    let rules = policy["spec"]["egress"].as_array().expect("rules");
+    assert_eq!(rules[0]["ports"][0]["port"], 53);
+    rules[1..].to_vec()
+}
+
+#[test]
+#[ignore = "installs Helm and Kubernetes' schemas (.ci/kubernetes)"]
+fn larder_is_let_out_to_gitlab_and_the_public_index_or_to_its_parent() {
+    let rules = egress(r#"gitlab={"url":"http://gitlab.example:8080/root"}"#);
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert_eq!(rules[0]["ports"][0]["port"], 8080);
+    assert_eq!(rules[0]["to"], Value::Null, "at every address");
+    assert_eq!(rules[1]["ports"][0]["port"], 443);
+    let open = &rules[1]["to"][0]["ipBlock"];
+    assert_eq!(open["cidr"], "0.0.0.0/0");
+    let inner = open["except"].as_array().expect("ranges");
+    assert!(inner.contains(&"10.0.0.0/8".into()), "{inner:?}");
+
+    let rules = egress(r#"parent="https://larder.example:3141""#);
+    assert_eq!(rules.len(), 1, "the parent alone: {rules:?}");
+    assert_eq!(rules[0]["ports"][0]["port"], 3141);
+
+    let peer = r#"{"podSelector":{"matchLabels":{"app":"gitlab"}}}"#;
+    let extra = r#"{"to":[{"ipBlock":{"cidr":"10.0.7.0/24"}}],"ports":[{"port":9000}]}"#;
+    let set = format!(
+        r#"networkPolicy={{"egress":{{"gitlab":[{peer}],"publicIndex":{{"enabled":false}},"extra":[{extra}]}}}}"#
+    );
+    let rules = egress(&set);
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert_eq!(
+        rules[0]["to"][0],
+        serde_json::from_str::<Value>(peer).expect("JSON")
+    );
+    assert_eq!(
+        rules[1],
+        serde_json::from_str::<Value>(extra).expect("JSON")
+    );
+}
+
+#[test]
+#[ignore = "installs Helm and Kubernetes' schemas (.ci/kubernetes)"]
+fn the_chart_is_pushed_to_gitlabs_registry_of_charts() {
+    let version = env!("CARGO_PKG_VERSION");
+    let recorder = Recorder::start();
+    let output = publish(&recorder, &["chart"], &format!("v{version}"));
+    assert!(output.status.success(), "{}", said(&output));
+    let received = recorder.received();
+    let [pushed] = &received[..] else {
+        panic!("{received:?}");
+    };
+    let place = "POST /api/v4/projects/7/packages/helm/api/stable/charts";
+    assert_eq!(pushed.line, place);
+    assert!(
+        pushed.head.contains("Authorization: Basic "),
+        "{}",
+        pushed.head
+    );
+    let name = format!("name=\"chart\"; filename=\"larder-{version}.tgz\"");
+    let body = String::from_utf8_lossy(&pushed.body).into_owned();
+    assert!(body.contains(&name), "a form with the packed chart");
+
+    let output = publish(&recorder, &["chart"], "v9.9.9");
+    assert!(!output.status.success());
+    assert_eq!(recorder.received().len(), 1);
 }
 
 #[test]
@@ -262,7 +346,8 @@ impl Container {
             _watched: Watched::new(process.id()),
             process,
             _folder: folder,
-            health: Client::new(health.address()).patience(Duration::from_secs(2)),
+            // A parent that is not there is waited for, up to five seconds.
+            health: Client::new(health.address()).patience(Duration::from_secs(10)),
         };
         container.wait(health.address());
         container

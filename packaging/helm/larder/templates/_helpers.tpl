@@ -55,21 +55,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{- /* TCP ports that larder reaches, that of GitLab among them. */}}
-{{- define "larder.egressPorts" -}}
-{{- $gitlab := urlParse .Values.gitlab.url }}
-{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $gitlab.host) }}
-{{- if not $port }}
-{{- $port = ternary "80" "443" (eq $gitlab.scheme "http") }}
+{{- /* The URL of what is asked for packages: the parent, or GitLab. */}}
+{{- define "larder.upstream" -}}
+{{- .Values.parent | default .Values.gitlab.url | default "https://gitlab.com" }}
 {{- end }}
-{{- $ports := list (int $port) }}
-{{- range .Values.networkPolicy.egressPorts }}
-{{- $ports = append $ports (int .) }}
-{{- end }}
-{{- range $ports | uniq | sortAlpha }}
-- port: {{ . }}
-  protocol: TCP
-{{- end }}
+
+{{- /* The TCP port of that URL. */}}
+{{- define "larder.upstreamPort" -}}
+{{- $upstream := urlParse (include "larder.upstream" .) }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $upstream.host) }}
+{{- $port | default (ternary "80" "443" (eq $upstream.scheme "http")) }}
 {{- end }}
 
 {{- /* What values.schema.json cannot say. */}}
@@ -91,7 +86,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if hasKey $config "Error" }}
 {{- fail (printf "config: not TOML: %s" (get $config "Error")) }}
 {{- end }}
-{{- $instead := dict "listen" "ports.client" "health_listen" "ports.health" "listen_mode" "ports.client" "cache_dir" "cache" "cache_size" "cacheSize" "tls" "tls.secretName" }}
+{{- $instead := dict "parent" "parent" "listen" "ports.client" "health_listen" "ports.health" "listen_mode" "ports.client" "cache_dir" "cache" "cache_size" "cacheSize" "tls" "tls.secretName" }}
 {{- range $key, $value := $instead }}
 {{- if hasKey $config $key }}
 {{- fail (printf "config: %s is set by the chart: use the value %s" $key $value) }}

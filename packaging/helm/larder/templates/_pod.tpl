@@ -66,8 +66,13 @@ spec:
           value: /var/cache/larder
         - name: LARDER_CACHE_SIZE
           value: {{ .Values.cacheSize | quote }}
+        {{- if .Values.parent }}
+        - name: LARDER_PARENT
+          value: {{ .Values.parent | quote }}
+        {{- else }}
         - name: LARDER_GITLAB__URL
-          value: {{ .Values.gitlab.url | quote }}
+          value: {{ include "larder.upstream" . | quote }}
+        {{- end }}
         - name: LARDER_LOG__FORMAT
           value: json
         {{- with .Values.extraEnv }}
